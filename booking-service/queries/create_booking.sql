@@ -1,0 +1,157 @@
+-- CreateBooking: everything a new booking is, in one statement that commits by itself.
+--
+-- Always one row. `outcome` is
+--   created    the booking below was made;
+--   replayed   this key made the booking below earlier; compare `fingerprint`;
+--   refused    nothing was written, `refusal` says why. It was decided in the snapshot in which the
+--              key was absent too, so no twin of this call can be what stands in the way;
+--   contended  nothing was written: the slot changed between snapshot and lock. Perhaps a twin with
+--              this key took the seats, so only running the statement again can tell.
+-- A twin that commits first while this one runs makes the last step fail on idempotency_keys_pkey:
+-- then nothing was written, and running again replays.
+--
+-- The steps are ordered by what they read from one another and by nothing else. Locks are taken on
+-- the slot first, then on the customer, as everywhere.
+WITH prior AS MATERIALIZED (       -- has this key been used?
+    SELECT fingerprint, resource_id
+    FROM idempotency_keys
+    WHERE method = 'CreateBooking' AND key = $1
+),
+offer AS MATERIALIZED (            -- the slot and its venue's policy, and what forbids this booking
+    SELECT
+        v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.notice_minutes, v.horizon_days,
+        v.min_party_size, v.max_party_size, s.capacity - s.reserved AS open_seats, s.price_per_person_cents,
+        CASE
+            WHEN $4::date > ($21::timestamptz AT TIME ZONE v.time_zone)::date + v.horizon_days THEN 'TOO_FAR_AHEAD'
+            WHEN s.state IS NULL THEN 'SLOT_NOT_FOUND'
+            WHEN s.state <> 'OPEN' THEN 'SLOT_CLOSED'
+            WHEN s.starts_at < $21 + make_interval(mins => v.notice_minutes) THEN 'INSUFFICIENT_NOTICE'
+            WHEN $6 < v.min_party_size THEN 'PARTY_TOO_SMALL'
+            WHEN $6 > v.max_party_size THEN 'PARTY_TOO_LARGE'
+            WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED'
+            WHEN s.reserved + $6 > s.capacity THEN 'SLOT_FULL'
+        END AS refusal
+    FROM venues v
+    LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
+    WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)
+),
+taken AS (                         -- the gate: what changed since the snapshot is seen on the row itself
+    UPDATE slots s
+    SET reserved = s.reserved + $6
+    FROM offer o
+    WHERE s.venue_id = $3 AND s.slot_date = $4 AND s.start_time = $5
+      AND o.refusal IS NULL
+      AND s.state = 'OPEN'
+      AND s.price_per_person_cents = o.price_per_person_cents
+      AND s.reserved + $6 <= s.capacity
+    RETURNING s.starts_at, s.ends_at, s.price_per_person_cents, s.price_per_person_cents * $6 AS total_cents
+),
+customer AS (                      -- found by hash or made; the newest contact is kept
+    INSERT INTO customers AS c (customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
+    SELECT $8::uuid, $9, $10, $11, $12, $21, $21
+    FROM taken
+    ON CONFLICT (email_hash) DO UPDATE
+    SET name_sealed = EXCLUDED.name_sealed,
+        email_sealed = EXCLUDED.email_sealed,
+        phone_sealed = COALESCE(EXCLUDED.phone_sealed, c.phone_sealed),
+        updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
+    RETURNING customer_id
+),
+draft AS MATERIALIZED (            -- the booking as it will stand
+    SELECT
+        customer.customer_id, taken.*, deposit.due_cents, offer.currency, offer.time_zone,
+        CASE WHEN deposit.due_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
+        CASE WHEN deposit.due_cents > 0
+             THEN LEAST($21 + make_interval(mins => offer.hold_minutes), taken.starts_at)
+        END AS hold_expires_at,
+        CASE WHEN deposit.due_cents = 0 THEN $21 END AS confirmed_at
+    FROM taken, customer, offer
+    -- half a cent and more is rounded up
+    CROSS JOIN LATERAL (SELECT (taken.total_cents * offer.deposit_percent + 50) / 100 AS due_cents) AS deposit
+),
+event AS (                         -- the first link of the booking's chain
+    INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
+    SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
+           json_build_object(
+               'booking_id', $13::uuid, 'venue_id', $3::uuid, 'date', $4, 'start_time', left($5::text, 5),
+               'booking_version', 1, 'status', 'BOOKING_STATUS_' || status, 'occurred_at', $21,
+               'customer_id', customer_id, 'conversation_id', $15::text, 'confirmation_code', $14::text,
+               'starts_at', starts_at, 'ends_at', ends_at, 'party_size', $6,
+               'price_per_person_cents', price_per_person_cents, 'total_cents', total_cents,
+               'deposit_due_cents', due_cents, 'currency', currency, 'hold_expires_at', hold_expires_at),
+           $17, ''
+    FROM draft
+    RETURNING event_id, hash
+),
+booking AS (
+    INSERT INTO bookings (
+        booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
+        party_size, price_per_person_cents, total_cents, deposit_due_cents, currency, hold_expires_at, confirmed_at,
+        conversation_id, special_requests_sealed, source, version, event_hash, created_at, updated_at)
+    SELECT $13, $14, status, $3, $4, $5, starts_at, ends_at, customer_id,
+           $6, price_per_person_cents, total_cents, due_cents, currency, hold_expires_at, confirmed_at,
+           $15, $18, $19, 1, event.hash, $21, $21
+    FROM draft, event
+    RETURNING bookings.*
+),
+messages AS (                      -- one for each party that is to hear of it
+    INSERT INTO outbox_messages (event_id, destination, booking_id, traceparent, created_at)
+    SELECT event.event_id, destination, $13, $17, $21
+    FROM event, unnest($20::text[]) AS destination
+),
+claim AS (                         -- no ON CONFLICT: losing to a twin must undo every step above
+    INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
+    SELECT 'CreateBooking', $1, $2, booking_id, $21
+    FROM booking
+),
+reply AS (
+    SELECT 'created' AS outcome, booking.*, offer.time_zone, NULL::bytea AS fingerprint
+    FROM booking, offer
+    UNION ALL
+    SELECT 'replayed', b.*, v.time_zone, prior.fingerprint
+    FROM prior
+    JOIN bookings b ON b.booking_id = prior.resource_id
+    JOIN venues v ON v.venue_id = b.venue_id
+)
+SELECT
+    CASE WHEN reply.outcome IS NOT NULL THEN reply.outcome
+         WHEN offer.currency IS NULL OR offer.refusal IS NOT NULL THEN 'refused'
+         ELSE 'contended'
+    END AS "outcome!",
+    -- why not, and the figures that explain it
+    CASE WHEN reply.outcome IS NULL AND offer.currency IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS "refusal?",
+    offer.open_seats AS "open_seats?",
+    offer.notice_minutes AS "notice_minutes?",
+    offer.horizon_days AS "horizon_days?",
+    offer.min_party_size AS "min_party_size?",
+    offer.max_party_size AS "max_party_size?",
+    offer.price_per_person_cents * $6 AS "offer_total_cents?",
+    -- the booking
+    reply.fingerprint AS "fingerprint?",
+    reply.booking_id AS "booking_id?",
+    reply.confirmation_code AS "confirmation_code?",
+    reply.status AS "status?",
+    reply.venue_id AS "venue_id?",
+    reply.slot_date AS "slot_date?",
+    reply.start_time AS "start_time?",
+    reply.time_zone AS "time_zone?",
+    reply.starts_at AS "starts_at?",
+    reply.ends_at AS "ends_at?",
+    reply.customer_id AS "customer_id?",
+    reply.party_size AS "party_size?",
+    reply.price_per_person_cents AS "price_per_person_cents?",
+    reply.total_cents AS "total_cents?",
+    reply.deposit_due_cents AS "deposit_due_cents?",
+    reply.paid_cents AS "paid_cents?",
+    reply.currency AS "currency?",
+    reply.hold_expires_at AS "hold_expires_at?",
+    reply.confirmed_at AS "confirmed_at?",
+    reply.conversation_id AS "conversation_id?",
+    reply.special_requests_sealed AS "special_requests_sealed?",
+    reply.source AS "source?",
+    reply.version AS "version?",
+    reply.created_at AS "created_at?",
+    reply.updated_at AS "updated_at?"
+FROM (SELECT) AS always
+LEFT JOIN offer ON true
+LEFT JOIN reply ON true

@@ -1,0 +1,211 @@
+//! Runs a command with a throwaway PostgreSQL: databases made, migrated, named in the environment.
+//!
+//! Used where something wants a real database for a moment: to regenerate sqlx's offline data, to
+//! try a migration, to run a benchmark.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::str::FromStr;
+
+use clap::Parser;
+use secrecy::ExposeSecret;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, PgConnection};
+use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Exit codes as shells have them.
+const FAILED: u8 = 1;
+const CANNOT_RUN: u8 = 127;
+const SIGNAL_BASE: i32 = 128;
+
+/// Runs a command with a PostgreSQL that is gone afterwards.
+///
+/// Example: with-postgres --database DATABASE_URL=booking:booking-service/migrations -- cargo test
+#[derive(Debug, Parser)]
+#[command(name = "with-postgres")]
+struct Arguments {
+    /// Commits wait for the disk, and the data are in the home folder: for benchmarks.
+    #[arg(long)]
+    durable: bool,
+
+    /// A database to create: its URL goes into the variable ENV, and the migrations of the folder,
+    /// if one is named, are applied. May be repeated.
+    #[arg(long = "database", value_name = "ENV=NAME[:MIGRATIONS]")]
+    databases: Vec<Database>,
+
+    /// The project's folder for data and tools.
+    #[arg(long, env = "TEPPAN_HOME", default_value = ".teppan")]
+    home: PathBuf,
+
+    /// The command and its arguments; its exit code becomes this program's.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Database {
+    variable: String,
+    name: String,
+    migrations: Option<PathBuf>,
+}
+
+impl FromStr for Database {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (variable, rest) = text
+            .split_once('=')
+            .filter(|(variable, _)| !variable.is_empty())
+            .ok_or("expected ENV=NAME or ENV=NAME:MIGRATIONS")?;
+        let (name, migrations) = match rest.split_once(':') {
+            Some((name, folder)) => (name, Some(PathBuf::from(folder))),
+            None => (rest, None),
+        };
+        Ok(Self {
+            variable: variable.to_owned(),
+            name: name.to_owned(),
+            migrations,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Server(#[from] EmbeddedError),
+    #[error("cannot apply the migrations in {}", folder.display())]
+    Migrations {
+        folder: PathBuf,
+        source: MigrateError,
+    },
+    #[error("cannot connect to the new database")]
+    Connect(#[from] sqlx::Error),
+    #[error("cannot wait for the command or for signals")]
+    Wait(#[from] std::io::Error),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&arguments).await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("with-postgres: {}", with_causes(&failure));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let durability = if arguments.durable {
+        Durability::Durable
+    } else {
+        Durability::Volatile
+    };
+    // A signal while the server starts ends this process, and the server's guard does the rest.
+    let server = ThrowawayServer::start(&arguments.home, durability).await?;
+    let code = run_on(&server, arguments).await;
+    server.close().await;
+    code
+}
+
+async fn run_on(server: &ThrowawayServer, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let mut command = Command::new(&arguments.command[0]);
+    command.args(&arguments.command[1..]);
+    for database in &arguments.databases {
+        let url = server.url(&database.name);
+        server.ensure_database(&database.name).await?;
+        if let Some(folder) = &database.migrations {
+            migrate(url.expose_secret(), folder).await?;
+        }
+        command.env(&database.variable, url.expose_secret());
+    }
+    match command.spawn() {
+        Ok(child) => Ok(exit_code(wait(child).await?)),
+        Err(error) => {
+            eprintln!("with-postgres: {}: {error}", arguments.command[0]);
+            Ok(ExitCode::from(CANNOT_RUN))
+        }
+    }
+}
+
+async fn migrate(url: &str, folder: &Path) -> Result<(), Failure> {
+    let failed = |source| Failure::Migrations {
+        folder: folder.to_owned(),
+        source,
+    };
+    let migrator = Migrator::new(folder).await.map_err(failed)?;
+    let mut connection = PgConnection::connect(url).await?;
+    migrator.run(&mut connection).await.map_err(failed)?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Waits for the command, and leaves it to the command what a signal means.
+///
+/// Ctrl-C reaches both processes, so it is only kept from ending this one. SIGTERM reaches this
+/// one alone and is passed on.
+async fn wait(mut child: Child) -> Result<ExitStatus, std::io::Error> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status,
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {
+                if let Some(pid) = child.id() {
+                    // The standard library can send SIGKILL only.
+                    let script = ["-c", "kill -TERM \"$0\"", &pid.to_string()];
+                    Command::new("sh").args(script).status().await?;
+                }
+            }
+        }
+    }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| SIGNAL_BASE + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::from(FAILED), ExitCode::from)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_a_variable_a_name_and_maybe_migrations() {
+        let plain: Database = "DATABASE_URL=booking".parse().unwrap();
+        assert_eq!((plain.name.as_str(), plain.migrations), ("booking", None));
+        let migrated: Database = "URL=booking:a/migrations".parse().unwrap();
+        assert_eq!(migrated.migrations, Some(PathBuf::from("a/migrations")));
+        assert!("booking".parse::<Database>().is_err());
+        assert!("=booking".parse::<Database>().is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}

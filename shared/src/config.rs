@@ -1,0 +1,306 @@
+//! Settings: read once at the start, from environment variables and flags, every bad one reported
+//! together, by name and never with its value.
+
+use std::{fmt, fs, net::SocketAddr, path::{Path, PathBuf}, str::FromStr, time::Duration};
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{keys::Keys, postgres};
+
+/// Every setting that is wrong, so that they can be told at once.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    /// Notes that the setting of this name is wrong, and what it must be.
+    pub fn add(&mut self, name: &str, must: impl fmt::Display) {
+        self.0.push(format!("{name}: {must}"));
+    }
+
+    /// The value of a setting, or `None` with the problem noted.
+    pub fn parse<T: FromStr>(&mut self, name: &str, raw: &str, must: &str) -> Option<T> {
+        let parsed = raw.trim().parse().ok();
+        if parsed.is_none() {
+            self.add(name, must);
+        }
+        parsed
+    }
+
+    /// A whole number within limits, or `None` with the problem noted.
+    pub fn number(&mut self, name: &str, raw: &str, unit: &str, least: u64, most: u64) -> Option<u64> {
+        let number = raw.trim().parse().ok().filter(|n| (least..=most).contains(n));
+        if number.is_none() {
+            self.add(name, format!("must be a whole number of {unit} from {least} to {most}"));
+        }
+        number
+    }
+
+    /// A span of milliseconds within limits, or `None` with the problem noted.
+    pub fn millis(&mut self, name: &str, raw: &str, least: u64, most: u64) -> Option<Duration> {
+        self.number(name, raw, "milliseconds", least, most).map(Duration::from_millis)
+    }
+
+    /// A secret given as a value or in a file. `None` when it is given in neither, or, with the
+    /// problem noted, wrongly.
+    pub fn secret(&mut self, name: &str, value: Option<&str>, file: Option<&Path>) -> Option<SecretString> {
+        let value = value.filter(|value| !value.trim().is_empty());
+        match (value, file) {
+            (Some(_), Some(_)) => {
+                self.add(name, format!("give it directly or through {name}_FILE, not both"));
+                None
+            }
+            (Some(value), None) => Some(SecretString::from(value.trim())),
+            (None, Some(file)) => match fs::read_to_string(file) {
+                Ok(text) => Some(SecretString::from(text.trim())),
+                Err(error) => {
+                    self.add(&format!("{name}_FILE"), format!("cannot be read: {}", error.kind()));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    /// `Ok` when nothing is wrong.
+    pub fn finish(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "These settings are wrong (`--help` explains each):")?;
+        for problem in &self.0 {
+            writeln!(f, "  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The settings both services have.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// PostgreSQL of this service, as postgres://user:password@host:port/database. Without it the
+    /// service starts on a private server of its own under TEPPAN_HOME
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    pub database_url: Option<String>,
+    /// File that holds DATABASE_URL
+    #[arg(long, env = "DATABASE_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    pub database_url_file: Option<PathBuf>,
+    /// Database connections of this process, at most
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", hide_env_values = true, default_value = "16", global = true)]
+    pub database_max_connections: String,
+    /// How many of them run requests at once; about four a core of the database are best
+    #[arg(long, env = "DATABASE_STATEMENT_CONNECTIONS", hide_env_values = true, default_value = "8", global = true)]
+    pub database_statement_connections: String,
+    /// How long a request waits for a connection before it is answered OVERLOADED
+    #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
+    pub database_acquire_timeout_ms: String,
+    /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the highest
+    /// version seals, all open. Required with DATABASE_URL
+    #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true, value_name = "KEYS", global = true)]
+    pub encryption_keys: Option<String>,
+    /// File that holds ENCRYPTION_KEYS
+    #[arg(long, env = "ENCRYPTION_KEYS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    pub encryption_keys_file: Option<PathBuf>,
+    /// Key of the hashes by which customers are found and requests compared: base64 of 32 bytes.
+    /// Required with DATABASE_URL
+    #[arg(long, env = "HASH_KEY", hide_env_values = true, value_name = "KEY", global = true)]
+    pub hash_key: Option<String>,
+    /// File that holds HASH_KEY
+    #[arg(long, env = "HASH_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    pub hash_key_file: Option<PathBuf>,
+    /// Folder of the private server, its keys and the tools that set-up brought
+    #[arg(long, env = "TEPPAN_HOME", hide_env_values = true, default_value = ".teppan", value_name = "PATH", global = true)]
+    pub teppan_home: PathBuf,
+    /// Longest time a call may take; a client's own deadline applies when it is shorter
+    #[arg(long, env = "REQUEST_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
+    pub request_timeout_ms: String,
+    /// Calls that are worked on at once; more are answered OVERLOADED
+    #[arg(long, env = "MAX_IN_FLIGHT", hide_env_values = true, default_value = "1024", global = true)]
+    pub max_in_flight: String,
+    /// Largest message that is accepted, in bytes; a larger one is answered MESSAGE_TOO_LARGE
+    #[arg(long, env = "MAX_MESSAGE_BYTES", hide_env_values = true, default_value = "262144", global = true)]
+    pub max_message_bytes: String,
+    /// After SIGTERM: how long calls are still accepted while health answers NOT_SERVING, so that
+    /// load balancers notice
+    #[arg(long, env = "SHUTDOWN_PAUSE_MS", hide_env_values = true, default_value = "500", global = true)]
+    pub shutdown_pause_ms: String,
+    /// After that pause: how long running calls may take to end
+    #[arg(long, env = "SHUTDOWN_DRAIN_MS", hide_env_values = true, default_value = "10000", global = true)]
+    pub shutdown_drain_ms: String,
+    /// Listen beyond loopback although the connection is not encrypted and callers are not
+    /// authenticated: true only where something else, such as a mesh, does both
+    #[arg(long, env = "ALLOW_INSECURE", hide_env_values = true, default_value = "false", global = true)]
+    pub allow_insecure: String,
+    /// Format of the log: text, json, or auto (text in a terminal, json otherwise)
+    #[arg(long, env = "LOG_FORMAT", hide_env_values = true, default_value = "auto", global = true)]
+    pub log_format: String,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,sqlx=debug
+    #[arg(long, env = "LOG_LEVEL", hide_env_values = true, default_value = "info", global = true)]
+    pub log_level: String,
+    /// OTLP receiver of the traces, such as http://127.0.0.1:4317. Without it none are sent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL", global = true)]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(raw: &str) -> Result<Self, ()> {
+        match raw {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What the log and the traces need.
+#[derive(Debug, Clone)]
+pub struct TelemetrySettings {
+    pub log_format: LogFormat,
+    pub log_level: String,
+    pub otlp_endpoint: Option<String>,
+}
+
+/// What the servers need.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    pub listen_addr: SocketAddr,
+    pub http_addr: SocketAddr,
+    pub request_timeout: Duration,
+    pub max_in_flight: usize,
+    pub max_message_bytes: usize,
+    pub shutdown_pause: Duration,
+    pub shutdown_drain: Duration,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub enum DatabaseChoice {
+    Url(SecretString),
+    /// The private server under this folder.
+    Embedded(PathBuf),
+}
+
+/// Limits of the database's use; see [`postgres::DatabaseSettings`].
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseLimits {
+    pub max_connections: u32,
+    pub statement_connections: u32,
+    pub acquire_timeout: Duration,
+}
+
+/// The parsed form of [`CommonArgs`] and the two addresses.
+#[derive(Debug, Clone)]
+pub struct CommonSettings {
+    pub server: ServerSettings,
+    pub database: DatabaseChoice,
+    pub database_limits: DatabaseLimits,
+    pub keys: Keys,
+    pub telemetry: TelemetrySettings,
+}
+
+impl CommonSettings {
+    /// `None` when something was wrong, which `problems` then names.
+    pub fn parse(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<Self> {
+        let database = match problems.secret(
+            "DATABASE_URL",
+            args.database_url.as_deref(),
+            args.database_url_file.as_deref(),
+        ) {
+            Some(url) => {
+                if !postgres::is_database_url(url.expose_secret()) {
+                    problems.add("DATABASE_URL", "must be postgres://user:password@host:port/database");
+                }
+                DatabaseChoice::Url(url)
+            }
+            None => DatabaseChoice::Embedded(args.teppan_home.clone()),
+        };
+        let server = parse_server(args, listen_addr, http_addr, problems);
+        let database_limits = parse_database_limits(args, problems);
+        let telemetry = parse_telemetry(args, problems);
+        let keys = Keys::parse(args, &database, problems);
+        Some(Self { server: server?, database, database_limits: database_limits?, keys: keys?, telemetry: telemetry? })
+    }
+}
+
+fn parse_server(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<ServerSettings> {
+    let must = "must be an address and a port, such as 127.0.0.1:50051";
+    let listen_addr: Option<SocketAddr> = problems.parse("LISTEN_ADDR", listen_addr, must);
+    let http_addr = problems.parse("HTTP_ADDR", http_addr, must);
+    let allow_insecure = problems.parse("ALLOW_INSECURE", &args.allow_insecure, "must be true or false");
+    if let (Some(address), Some(false)) = (listen_addr, allow_insecure)
+        && !address.ip().is_loopback()
+    {
+        problems.add(
+            "LISTEN_ADDR",
+            "is reachable from other machines, and callers are neither encrypted nor authenticated: \
+             listen on loopback, or set ALLOW_INSECURE=true where something in front does both",
+        );
+    }
+    let request_timeout = problems.millis("REQUEST_TIMEOUT_MS", &args.request_timeout_ms, 10, 600_000);
+    let max_in_flight = problems.number("MAX_IN_FLIGHT", &args.max_in_flight, "calls", 1, 1_000_000);
+    let max_message_bytes =
+        problems.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, "bytes", 65_536, 64 << 20);
+    let shutdown_pause = problems.millis("SHUTDOWN_PAUSE_MS", &args.shutdown_pause_ms, 0, 300_000);
+    let shutdown_drain = problems.millis("SHUTDOWN_DRAIN_MS", &args.shutdown_drain_ms, 0, 3_600_000);
+    Some(ServerSettings {
+        listen_addr: listen_addr?,
+        http_addr: http_addr?,
+        request_timeout: request_timeout?,
+        max_in_flight: usize::try_from(max_in_flight?).ok()?,
+        max_message_bytes: usize::try_from(max_message_bytes?).ok()?,
+        shutdown_pause: shutdown_pause?,
+        shutdown_drain: shutdown_drain?,
+    })
+}
+
+fn parse_database_limits(args: &CommonArgs, problems: &mut Problems) -> Option<DatabaseLimits> {
+    // Readiness and migrations need one beside those that run requests.
+    let max = problems.number("DATABASE_MAX_CONNECTIONS", &args.database_max_connections, "connections", 2, 1000);
+    let statements = problems.number(
+        "DATABASE_STATEMENT_CONNECTIONS",
+        &args.database_statement_connections,
+        "connections",
+        1,
+        999,
+    );
+    let acquire_timeout =
+        problems.millis("DATABASE_ACQUIRE_TIMEOUT_MS", &args.database_acquire_timeout_ms, 1, 600_000);
+    if let (Some(max), Some(statements)) = (max, statements)
+        && statements >= max
+    {
+        problems.add("DATABASE_STATEMENT_CONNECTIONS", "must be less than DATABASE_MAX_CONNECTIONS");
+    }
+    Some(DatabaseLimits {
+        max_connections: u32::try_from(max?).ok()?,
+        statement_connections: u32::try_from(statements?).ok()?,
+        acquire_timeout: acquire_timeout?,
+    })
+}
+
+fn parse_telemetry(args: &CommonArgs, problems: &mut Problems) -> Option<TelemetrySettings> {
+    let log_format = problems.parse("LOG_FORMAT", &args.log_format, "must be auto, text or json");
+    let filter: Option<tracing_subscriber::EnvFilter> =
+        problems.parse("LOG_LEVEL", &args.log_level, "must be a level or a filter such as info,sqlx=debug");
+    let otlp_endpoint = args.otel_exporter_otlp_endpoint.clone().filter(|url| !url.trim().is_empty());
+    if let Some(url) = &otlp_endpoint
+        && url.parse::<http::Uri>().ok().and_then(|uri| uri.scheme().cloned()).is_none()
+    {
+        problems.add("OTEL_EXPORTER_OTLP_ENDPOINT", "must be a URL such as http://127.0.0.1:4317");
+    }
+    filter?;
+    Some(TelemetrySettings { log_format: log_format?, log_level: args.log_level.clone(), otlp_endpoint })
+}

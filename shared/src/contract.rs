@@ -1,0 +1,29 @@
+//! The protobuf contract, compiled from `proto/`: messages, servers and clients. The modules are
+//! nested as the packages are, which the generated code relies on.
+
+/// Every file of the contract and what it imports, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+pub mod booking {
+    /// `teppan.booking.v1`
+    pub mod v1 {
+        #![allow(clippy::all, clippy::pedantic, rustdoc::all)]
+        tonic::include_proto!("teppan.booking.v1");
+    }
+}
+
+pub mod conversation {
+    /// `teppan.conversation.v1`
+    pub mod v1 {
+        #![allow(clippy::all, clippy::pedantic, rustdoc::all)]
+        tonic::include_proto!("teppan.conversation.v1");
+    }
+}
+
+pub mod events {
+    /// `teppan.events.v1`
+    pub mod v1 {
+        #![allow(clippy::all, clippy::pedantic, rustdoc::all)]
+        tonic::include_proto!("teppan.events.v1");
+    }
+}

@@ -1,0 +1,88 @@
+//! The server's settings and its port.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use super::error::EmbeddedError;
+use super::login::ADDRESS;
+
+/// The name of the settings file in the data folder; `postgresql.conf` includes it.
+pub(super) const FILE: &str = "teppan.conf";
+
+/// Whether a commit that was acknowledged survives a crash of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Commits wait for the disk. For everything that keeps data, and for benchmarks.
+    Durable,
+    /// Commits wait for nothing. For tests and builds.
+    Volatile,
+}
+
+/// The text of the settings file, written anew at each start.
+///
+/// Errors are logged without the statement and the row at fault: both may hold what a guest said
+/// or who they are.
+pub(super) fn text(port: u16, durability: Durability) -> String {
+    let flush = match durability {
+        Durability::Durable => "on",
+        Durability::Volatile => "off",
+    };
+    format!(
+        "# Written at each start; to change a setting for good use ALTER SYSTEM.\n\
+         listen_addresses = '{ADDRESS}'\n\
+         port = {port}\n\
+         unix_socket_directories = ''\n\
+         max_connections = 200\n\
+         shared_buffers = '64MB'\n\
+         timezone = 'UTC'\n\
+         log_timezone = 'UTC'\n\
+         log_error_verbosity = terse\n\
+         log_min_error_statement = panic\n\
+         fsync = {flush}\n\
+         synchronous_commit = {flush}\n\
+         full_page_writes = {flush}\n"
+    )
+}
+
+/// A port for the next start: the one of the last start, else any free one.
+///
+/// With the same port again, processes that were connected when a server crashed find it once
+/// another process has started it.
+pub(super) fn choose_port(data: &Path) -> Result<u16, EmbeddedError> {
+    match last_port(data) {
+        Some(port) if TcpListener::bind((ADDRESS, port)).is_ok() => Ok(port),
+        _ => free_port(),
+    }
+}
+
+/// A port that nobody had a moment ago.
+pub(super) fn free_port() -> Result<u16, EmbeddedError> {
+    TcpListener::bind((ADDRESS, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(EmbeddedError::io("find a free port at", Path::new(ADDRESS)))
+}
+
+fn last_port(data: &Path) -> Option<u16> {
+    let text = fs::read_to_string(data.join(FILE)).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("port = "))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_start_takes_the_port_of_the_last_one_unless_it_is_taken() {
+        let data = tempfile::tempdir().unwrap();
+        let somebody = TcpListener::bind((ADDRESS, 0)).unwrap();
+        let port = somebody.local_addr().unwrap().port();
+        fs::write(data.path().join(FILE), text(port, Durability::Durable)).unwrap();
+
+        assert_ne!(choose_port(data.path()).unwrap(), port);
+        drop(somebody);
+        assert_eq!(choose_port(data.path()).unwrap(), port);
+    }
+}

@@ -1,0 +1,198 @@
+//! Personal data at rest: sealed with XChaCha20-Poly1305, found again by a keyed hash.
+
+use std::collections::BTreeMap;
+
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use rand::RngCore;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// First byte of every sealed value: the layout below it.
+const LAYOUT: u8 = 1;
+const NONCE_BYTES: usize = 24;
+/// layout (1) + key version (2) + nonce (24)
+const HEADER_BYTES: usize = 3 + NONCE_BYTES;
+
+/// A 256-bit key.
+pub type Key = Zeroizing<[u8; 32]>;
+
+/// Where a sealed value belongs. It is authenticated with the value, so that a ciphertext that is
+/// moved to another table, column or row does not open there.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub table: &'static str,
+    pub column: &'static str,
+    /// The row's identity: its primary key, or another value that never changes.
+    pub row: &'a [u8],
+}
+
+impl Place<'_> {
+    fn associated_data(&self) -> Vec<u8> {
+        let mut data = Vec::with_capacity(self.table.len() + self.column.len() + self.row.len() + 2);
+        // Names of tables and columns hold no NUL, so no two places read the same.
+        data.extend_from_slice(self.table.as_bytes());
+        data.push(0);
+        data.extend_from_slice(self.column.as_bytes());
+        data.push(0);
+        data.extend_from_slice(self.row);
+        data
+    }
+}
+
+/// A sealed value did not open: it was altered, moved, or its key is not in the ring.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("sealed under key version {0}, which is not in the key ring")]
+    UnknownKey(u16),
+    #[error("sealed value is altered, or belongs elsewhere")]
+    NotAuthentic,
+    #[error("not a sealed value")]
+    Malformed,
+}
+
+/// Versioned keys: the highest seals, all of them open.
+pub struct KeyRing {
+    ciphers: BTreeMap<u16, XChaCha20Poly1305>,
+}
+
+impl KeyRing {
+    /// `None` when there is no key.
+    pub fn new(keys: &BTreeMap<u16, Key>) -> Option<Self> {
+        let ciphers: BTreeMap<_, _> = keys
+            .iter()
+            .map(|(version, key)| (*version, XChaCha20Poly1305::new(key.as_slice().try_into().expect("32 bytes"))))
+            .collect();
+        (!ciphers.is_empty()).then_some(Self { ciphers })
+    }
+
+    /// Seals a value for one place, under the newest key and a random nonce.
+    #[expect(clippy::missing_panics_doc, reason = "the cipher fails only above 256 GiB")]
+    pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
+        let (version, cipher) = self.ciphers.last_key_value().expect("a ring has a key");
+        let mut nonce = [0; NONCE_BYTES];
+        rand::rng().fill_bytes(&mut nonce);
+        let payload = Payload { msg: plain, aad: &place.associated_data() };
+        let ciphertext = cipher.encrypt(&XNonce::from(nonce), payload).expect("fits one message");
+
+        let mut sealed = Vec::with_capacity(HEADER_BYTES + ciphertext.len());
+        sealed.push(LAYOUT);
+        sealed.extend_from_slice(&version.to_be_bytes());
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(&ciphertext);
+        sealed
+    }
+
+    /// Opens what was sealed for this place.
+    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
+        let [LAYOUT, high, low, nonce @ ..] = header else { return Err(OpenError::Malformed) };
+        let version = u16::from_be_bytes([*high, *low]);
+        let cipher = self.ciphers.get(&version).ok_or(OpenError::UnknownKey(version))?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Malformed)?;
+        let payload = Payload { msg: ciphertext, aad: &place.associated_data() };
+        cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::NotAuthentic)
+    }
+
+    /// Opens text that was sealed for this place.
+    pub fn open_text(&self, place: Place<'_>, sealed: &[u8]) -> Result<String, OpenError> {
+        let plain = self.open(place, sealed)?;
+        std::str::from_utf8(&plain).map(str::to_owned).map_err(|_| OpenError::Malformed)
+    }
+}
+
+/// A keyed hash (HMAC-SHA256) for one purpose.
+///
+/// Blind indexes and request fingerprints each have a key of their own, derived from one secret
+/// by HKDF, so that a hash made for the one says nothing about the other.
+#[derive(Clone)]
+pub struct KeyedHash(Hmac<Sha256>);
+
+impl KeyedHash {
+    #[expect(clippy::missing_panics_doc, reason = "32 bytes suit both algorithms")]
+    pub fn derive(secret: &Key, purpose: &str) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, secret.as_slice())
+            .expand(purpose.as_bytes(), key.as_mut_slice())
+            .expect("32 bytes can be derived");
+        Self(Hmac::new_from_slice(key.as_slice()).expect("any key length is accepted"))
+    }
+
+    /// The hash of a sequence of fields. Each is preceded by its length, so that no two different
+    /// sequences read the same.
+    pub fn hash<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+        let mut hmac = self.0.clone();
+        for field in fields {
+            hmac.update(&(field.len() as u64).to_be_bytes());
+            hmac.update(field);
+        }
+        hmac.finalize().into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(versions: &[u16]) -> KeyRing {
+        let key = |version: u16| Zeroizing::new([u8::try_from(version).expect("small"); 32]);
+        KeyRing::new(&versions.iter().map(|v| (*v, key(*v))).collect()).expect("has keys")
+    }
+
+    const HERE: Place<'static> = Place { table: "customers", column: "name", row: b"7" };
+
+    #[test]
+    fn a_sealed_value_opens_where_it_belongs() {
+        let sealed = ring(&[1]).seal(HERE, b"Mina Sato");
+        assert_eq!(ring(&[1]).open_text(HERE, &sealed).expect("opens"), "Mina Sato");
+        assert!(!sealed.windows(4).any(|w| w == b"Mina"));
+    }
+
+    #[test]
+    fn a_sealed_value_does_not_open_elsewhere() {
+        let sealed = ring(&[1]).seal(HERE, b"Mina Sato");
+        for other in [
+            Place { table: "bookings", ..HERE },
+            Place { column: "email", ..HERE },
+            Place { row: b"8", ..HERE },
+        ] {
+            assert!(matches!(ring(&[1]).open(other, &sealed), Err(OpenError::NotAuthentic)));
+        }
+    }
+
+    #[test]
+    fn an_altered_or_short_value_is_refused_without_a_panic() {
+        let ring = ring(&[1]);
+        let sealed = ring.seal(HERE, b"Mina Sato");
+        for length in 0..sealed.len() {
+            assert!(ring.open(HERE, &sealed[..length]).is_err());
+        }
+        for place in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[place] ^= 1;
+            assert!(ring.open(HERE, &altered).is_err());
+        }
+    }
+
+    #[test]
+    fn the_newest_key_seals_and_the_older_ones_still_open() {
+        let old = ring(&[1]).seal(HERE, b"a");
+        let both = ring(&[1, 2]);
+        assert_eq!(both.open_text(HERE, &old).expect("opens"), "a");
+        let new = both.seal(HERE, b"a");
+        assert!(matches!(ring(&[1]).open(HERE, &new), Err(OpenError::UnknownKey(2))));
+    }
+
+    #[test]
+    fn hashes_differ_by_purpose_and_by_where_fields_end() {
+        let secret = Zeroizing::new([7; 32]);
+        let (a, b) = (KeyedHash::derive(&secret, "a"), KeyedHash::derive(&secret, "b"));
+        assert_ne!(a.hash([b"x".as_slice()]), b.hash([b"x".as_slice()]));
+        assert_ne!(a.hash([b"xy".as_slice(), b"z"]), a.hash([b"x".as_slice(), b"yz"]));
+        assert_eq!(a.hash([b"x".as_slice()]), a.hash([b"x".as_slice()]));
+    }
+}

@@ -1,0 +1,56 @@
+//! No error leaves without its `ErrorInfo`, whoever made it.
+
+use http::Response;
+use tonic::{Code, Status, body::Body};
+
+use crate::status::Failure;
+
+const DETAILS: &str = "grpc-status-details-bin";
+
+/// The response with its error made complete, and its code.
+///
+/// Handlers answer with full details; what the library answers by itself (an unknown method, a
+/// message over the limit, a compression it does not know) has none and is given them here.
+pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
+    // An answer with a body carries its status in the trailers; the library writes those itself
+    // only for streams that were already under way.
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return (response, Code::Ok);
+    };
+    if status.code() == Code::Ok || response.headers().contains_key(DETAILS) {
+        return (response, status.code());
+    }
+    let completed = Status::from(match status.code() {
+        // Only the size limit answers OUT_OF_RANGE; the contract calls it by another code.
+        Code::OutOfRange => Failure::new(
+            Code::ResourceExhausted,
+            "MESSAGE_TOO_LARGE",
+            "The message is larger than the service accepts: send less in one call.",
+        ),
+        Code::Unimplemented => Failure::new(
+            Code::Unimplemented,
+            "METHOD_NOT_IMPLEMENTED",
+            "This server has no such method: reflection lists those it has.",
+        ),
+        // Ours come with details. The library answers INTERNAL when a request's framing is broken or
+        // its message is missing, which is the caller's fault.
+        Code::Internal => Failure::invalid_argument(
+            "MALFORMED_MESSAGE",
+            "The request is not one message framed as gRPC says: use a gRPC client made from the .proto files.",
+        ),
+        code => Failure::new(code, reason(code), status.message()),
+    });
+    let code = completed.code();
+    (completed.into_http(), code)
+}
+
+fn reason(code: Code) -> &'static str {
+    match code {
+        Code::Cancelled => "CANCELLED",
+        Code::InvalidArgument => "INVALID_REQUEST",
+        Code::ResourceExhausted => "OVERLOADED",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        _ => "UNKNOWN",
+    }
+}

@@ -1,0 +1,182 @@
+//! The assembly both services run in: gRPC, HTTP, health, reflection, readiness, and a stop that
+//! fails no request.
+
+pub mod codec;
+mod complete_status;
+mod http_server;
+mod readiness;
+mod request;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use rand::Rng as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::Routes,
+    transport::server::{Server as Grpc, TcpIncoming},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+pub use self::readiness::Readiness;
+use self::request::RequestLayer;
+use crate::{
+    config::ServerSettings,
+    contract,
+    postgres::Database,
+    tasks::Tasks,
+};
+
+/// The health service that tells only whether the process works, whatever the database does.
+const LIVENESS: &str = "liveness";
+/// Connections are renewed at about this age, so that clients spread over new replicas.
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What workers may take to end after the servers have.
+const TASKS_BOUND: Duration = Duration::from_secs(5);
+
+/// What one service brings to the assembly.
+pub struct Parts {
+    /// Full names of the gRPC services, for health.
+    pub services: &'static [&'static str],
+    pub grpc: Routes,
+    /// HTTP routes beside `/metrics`, `/livez` and `/readyz`.
+    pub http: axum::Router,
+    pub database: Database,
+    pub migrator: &'static sqlx::migrate::Migrator,
+    pub registry: Option<prometheus::Registry>,
+}
+
+/// A running service.
+pub struct Server {
+    /// Where the servers listen: with port 0 in the settings, the port they were given.
+    pub grpc_addr: SocketAddr,
+    pub http_addr: SocketAddr,
+    settings: ServerSettings,
+    health: HealthReporter,
+    services: &'static [&'static str],
+    readiness: Readiness,
+    /// Cancelled when no new calls are taken any more.
+    drain: CancellationToken,
+    serving: Tasks,
+    background: Tasks,
+    database: Database,
+}
+
+impl Server {
+    /// Listens, and serves until [`Server::stop`]. Ready as soon as the database is there and its
+    /// migrations are applied.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub async fn start(settings: ServerSettings, parts: Parts, background: Tasks) -> io::Result<Self> {
+        let grpc_listener = listen(settings.listen_addr).await?;
+        let http_listener = listen(settings.http_addr).await?;
+        let (grpc_addr, http_addr) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
+
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status(LIVENESS, ServingStatus::Serving).await;
+        readiness::tell(&health, parts.services, false).await;
+        let readiness = Readiness::default();
+        background.spawn(
+            "readiness",
+            readiness::follow(
+                readiness.clone(),
+                parts.database.clone(),
+                parts.migrator,
+                health.clone(),
+                parts.services,
+                background.stopping(),
+            ),
+        );
+
+        let drain = CancellationToken::new();
+        let serving = Tasks::default();
+        let routes = parts
+            .grpc
+            .add_service(health_service)
+            .add_service(reflection(parts.services).build_v1().map_err(io::Error::other)?)
+            // grpcurl 1.8 and Postman still ask for the older version.
+            .add_service(reflection(parts.services).build_v1alpha().map_err(io::Error::other)?);
+        serving.spawn("grpc server", {
+            let (drain, settings) = (drain.clone(), settings.clone());
+            async move {
+                let served = grpc_server(&settings)
+                    .add_routes(routes)
+                    .serve_with_incoming_shutdown(
+                        TcpIncoming::from(grpc_listener).with_nodelay(Some(true)),
+                        drain.cancelled_owned(),
+                    )
+                    .await;
+                if let Err(error) = served {
+                    tracing::error!(%error, "the gRPC server failed");
+                }
+            }
+        });
+        let routes = http_server::routes(readiness.clone(), parts.registry).merge(parts.http);
+        serving.spawn("http server", http_server::serve(http_listener, routes, drain.clone()));
+
+        Ok(Self {
+            grpc_addr,
+            http_addr,
+            settings,
+            health,
+            services: parts.services,
+            readiness,
+            drain,
+            serving,
+            background,
+            database: parts.database,
+        })
+    }
+
+    /// Whether the database is there and calls can be answered.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Stops without failing a call: health says NOT_SERVING, a pause lets load balancers notice,
+    /// no new calls are taken and the running ones end, or are ended at the bound.
+    pub async fn stop(self) {
+        self.readiness.drain();
+        readiness::tell(&self.health, self.services, false).await;
+        tokio::time::sleep(self.settings.shutdown_pause).await;
+        self.drain.cancel();
+        // A silent peer can keep the library's own graceful stop waiting for ever.
+        self.serving.stop(self.settings.shutdown_drain).await;
+        self.background.stop(TASKS_BOUND).await;
+        self.database.close().await;
+    }
+}
+
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+fn grpc_server(settings: &ServerSettings) -> Grpc<tower::layer::util::Stack<RequestLayer, tower::layer::util::Identity>> {
+    // Jitter: connections that were opened together must not all be renewed together.
+    let age = CONNECTION_AGE.mul_f64(rand::rng().random_range(0.9..1.1));
+    Grpc::builder()
+        .max_connection_age(age)
+        .max_connection_age_grace(CONNECTION_AGE_GRACE)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(RequestLayer::new(settings.request_timeout, settings.max_in_flight))
+}
+
+/// Reflection over the contract that lists this server's own services.
+fn reflection(services: &'static [&'static str]) -> tonic_reflection::server::Builder<'static> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(contract::DESCRIPTORS)
+        // Without these two grpcurl cannot call health, and prints error details as base64.
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
+    services
+        .iter()
+        .chain(&["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"])
+        .fold(builder, |builder, service| builder.with_service_name(*service))
+}

@@ -1,0 +1,142 @@
+//! Whether calls can be answered: the database is there, its migrations are applied, and the
+//! service is not on its way out.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::postgres::Database;
+
+/// Readiness follows the database within 2 s: a look each half second that may take one.
+const INTERVAL: Duration = Duration::from_millis(500);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Whether calls can be answered. Cheap to clone.
+#[derive(Clone)]
+pub struct Readiness(Arc<watch::Sender<State>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    Ready,
+    DatabaseAway,
+    /// A migration cannot be applied: waiting will not mend it.
+    Broken,
+    Draining,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(State::Starting)))
+    }
+}
+
+impl Readiness {
+    pub fn is_ready(&self) -> bool {
+        *self.0.borrow() == State::Ready
+    }
+
+    /// What stands in the way, in a word.
+    pub fn describe(&self) -> &'static str {
+        match *self.0.borrow() {
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::DatabaseAway => "database unavailable",
+            State::Broken => "migrations failed",
+            State::Draining => "draining",
+        }
+    }
+
+    /// Waits until calls can be answered; `false` when they never will be.
+    pub async fn ready(&self) -> bool {
+        let mut state = self.0.subscribe();
+        let settled = state.wait_for(|s| matches!(s, State::Ready | State::Broken | State::Draining)).await;
+        settled.is_ok_and(|state| *state == State::Ready)
+    }
+
+    /// Waits until it is clear that a migration cannot be applied.
+    pub async fn broken(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.subscribe().wait_for(|state| *state == State::Broken).await;
+    }
+
+    /// Not ready from here on.
+    pub fn drain(&self) {
+        self.0.send_replace(State::Draining);
+    }
+
+    /// `true` when this changed something. A draining service stays draining.
+    fn set(&self, new: State) -> bool {
+        self.0.send_if_modified(|state| {
+            let changes = *state != State::Draining && *state != new;
+            if changes {
+                *state = new;
+            }
+            changes
+        })
+    }
+}
+
+/// Applies the migrations as soon as the database is there, then follows whether it stays there.
+pub async fn follow(
+    readiness: Readiness,
+    database: Database,
+    migrator: &'static sqlx::migrate::Migrator,
+    health: HealthReporter,
+    services: &'static [&'static str],
+    stopping: CancellationToken,
+) {
+    let follow = async {
+        migrate(&readiness, &database, migrator).await;
+        loop {
+            let answers = matches!(timeout(LOOK_TIMEOUT, database.ping()).await, Ok(Ok(())));
+            let state = if answers { State::Ready } else { State::DatabaseAway };
+            if readiness.set(state) {
+                tell(&health, services, answers).await;
+                if answers {
+                    tracing::info!("ready");
+                } else {
+                    tracing::warn!("the database does not answer: not ready until it does");
+                }
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    };
+    // Nothing here is left half done by being dropped: a migration is one transaction.
+    tokio::select! {
+        () = follow => {}
+        () = stopping.cancelled() => {}
+    }
+}
+
+/// Returns when the migrations are applied; never when they cannot be.
+async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator) {
+    use sqlx::migrate::MigrateError;
+
+    loop {
+        match database.migrate(migrator).await {
+            Ok(()) => return,
+            Err(MigrateError::Execute(error)) => {
+                if readiness.set(State::DatabaseAway) {
+                    tracing::warn!(%error, "the database cannot be reached: waiting for it");
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a migration cannot be applied");
+                readiness.set(State::Broken);
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Tells health clients.
+pub async fn tell(health: &HealthReporter, services: &[&str], serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in services.iter().chain(&[""]) {
+        health.set_service_status(service, status).await;
+    }
+}

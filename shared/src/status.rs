@@ -1,0 +1,174 @@
+//! How a failure is told to a gRPC client: one code, one `ErrorInfo`, and the detail its kind calls for.
+
+use std::{collections::HashMap, fmt::Display, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
+
+/// The `domain` of every `ErrorInfo`.
+pub const DOMAIN: &str = "teppan";
+
+/// How long a client is asked to wait before it tries again, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A failure on its way to a client.
+///
+/// `reason` is what programs act on, `message` says what to do next; values that change from case
+/// to case go into the metadata. Neither may carry personal data, SQL or internals.
+#[derive(Debug)]
+pub struct Failure {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+    details: ErrorDetails,
+}
+
+impl Failure {
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            details: ErrorDetails::new(),
+        }
+    }
+
+    pub fn invalid_argument(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, reason, message)
+    }
+
+    /// Something named in the request is not there. `kind` is the resource's type, `name` its id.
+    pub fn not_found(reason: &'static str, kind: &str, name: impl Display) -> Self {
+        let message = format!("No such {kind}: check its id.");
+        let mut failure = Self::new(Code::NotFound, reason, message);
+        failure
+            .details
+            .set_resource_info(format!("teppan/{kind}"), name.to_string(), "", "");
+        failure
+    }
+
+    /// The request is sound, but the state of things forbids it. `subject` names what stands in
+    /// the way, as a proto field path or a resource.
+    pub fn precondition(
+        reason: &'static str,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        let mut failure = Self::new(Code::FailedPrecondition, reason, message);
+        let violation =
+            PreconditionViolation::new(reason, subject.into(), failure.message.clone());
+        failure.details.set_precondition_failure(vec![violation]);
+        failure
+    }
+
+    /// Too much at once; the same call may succeed soon.
+    pub fn overloaded() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            "The service is at its limit: wait as long as RetryInfo says, then send the same call again.",
+        )
+        .retry_after(RETRY_AFTER)
+    }
+
+    /// The database cannot be reached; the same call may succeed soon.
+    pub fn database_unavailable() -> Self {
+        Self::new(
+            Code::Unavailable,
+            "DATABASE_UNAVAILABLE",
+            "The database cannot be reached: send the same call again after the time in RetryInfo.",
+        )
+        .retry_after(RETRY_AFTER)
+    }
+
+    /// The call's time was up before it was done; it may or may not have taken effect.
+    pub fn deadline_exceeded() -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "The call's time was up before it was done: send it again, with the same idempotency key.",
+        )
+    }
+
+    /// What is stored cannot be read back. The client learns nothing more; the log has the rest.
+    pub fn data_corrupted() -> Self {
+        Self::new(
+            Code::Internal,
+            "DATA_CORRUPTED",
+            "Stored data cannot be read: the operators have to look into it.",
+        )
+    }
+
+    /// A fault of the service itself. The client learns nothing more; the log has the rest.
+    pub fn internal() -> Self {
+        Self::new(
+            Code::Internal,
+            "INTERNAL",
+            "The service failed: the operators have to look into it.",
+        )
+    }
+
+    /// Adds a value to the `ErrorInfo`.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.details.set_retry_info(Some(delay));
+        self
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, reason, message, metadata, mut details } = failure;
+        details.set_error_info(reason, DOMAIN, metadata);
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// Everything that is wrong with a request, so that it can be told at once.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    /// Notes that the field at this proto path is wrong, and why.
+    pub fn add(&mut self, field: impl Into<String>, description: impl Display) {
+        self.0.push(FieldViolation::new(field.into(), description.to_string()));
+    }
+
+    /// The value of a field, or `None` with the violation noted.
+    pub fn check<T>(&mut self, field: &str, parsed: Result<T, impl Display>) -> Option<T> {
+        parsed.map_err(|error| self.add(field, error)).ok()
+    }
+
+    /// The value of a field that may be absent: `Some(None)` when it is, `None` when it is wrong.
+    pub fn check_optional<T>(
+        &mut self,
+        field: &str,
+        parsed: Option<Result<T, impl Display>>,
+    ) -> Option<Option<T>> {
+        parsed.map(|parsed| self.check(field, parsed)).map_or(Some(None), |value| value.map(Some))
+    }
+
+    /// `Ok` when nothing is wrong.
+    pub fn finish(self) -> Result<(), Status> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.into_status()) }
+    }
+
+    /// The answer that lists every violation.
+    pub fn into_status(self) -> Status {
+        let fields = self.0.iter().map(|v| v.field.as_str()).collect::<Vec<_>>().join(", ");
+        let mut failure = Failure::invalid_argument(
+            "INVALID_FIELDS",
+            format!("These fields are missing or wrong: {fields}. BadRequest says what each must be."),
+        );
+        failure.details.set_bad_request(self.0);
+        failure.into()
+    }
+}

@@ -1,0 +1,61 @@
+//! Everything a service runs in the background: named, owned, and awaited when it stops.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The tasks of one service. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    stop: CancellationToken,
+    running: Arc<Mutex<Vec<(&'static str, JoinHandle<()>)>>>,
+}
+
+impl Tasks {
+    /// Cancelled when the tasks are to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Starts a task. It has to end soon after [`Tasks::stopping`] is cancelled.
+    #[expect(clippy::disallowed_methods, reason = "here is where tasks get their owner")]
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = tokio::spawn(task);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push((name, handle));
+    }
+
+    /// Tells every task to end, waits for each until the bound, and then ends it by force. Logs
+    /// the name of whoever overran or panicked.
+    pub async fn stop(&self, bound: Duration) {
+        self.stop.cancel();
+        let deadline = tokio::time::Instant::now() + bound;
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, mut handle) in running {
+            match tokio::time::timeout_at(deadline, &mut handle).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(task = name, %error, "a task failed"),
+                Err(_) => {
+                    tracing::warn!(task = name, "a task did not end in time and is ended by force");
+                    handle.abort();
+                }
+            }
+        }
+    }
+}
+
+/// Ends when the process is told to stop: SIGTERM, or Ctrl-C.
+pub async fn stop_signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}

@@ -1,0 +1,144 @@
+//! Logs, traces and metrics.
+//!
+//! A trace leads from the caller through the services and, kept in their rows, to work that is
+//! done days later. It is carried whether or not traces are sent anywhere.
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::{KeyValue, global, propagation::Extractor, trace::TracerProvider as _};
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::{
+    Resource,
+    metrics::SdkMeterProvider,
+    propagation::TraceContextPropagator,
+    trace::{Sampler, SdkTracerProvider},
+};
+use tracing::{Span, level_filters::LevelFilter};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::config::{LogFormat, TelemetrySettings};
+
+/// The target of the spans that make up a trace.
+pub const TRACE_TARGET: &str = "teppan";
+
+/// Holds what is still to be sent; [`Telemetry::shutdown`] sends it.
+pub struct Telemetry {
+    traces: SdkTracerProvider,
+    metrics: SdkMeterProvider,
+    /// What `/metrics` shows.
+    pub registry: prometheus::Registry,
+}
+
+/// The telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("the trace exporter cannot be built")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    #[error("the metrics exporter cannot be built")]
+    Metrics(#[from] opentelemetry_sdk::error::OTelSdkError),
+    #[error("another subscriber is installed already")]
+    Installed(#[from] tracing_subscriber::util::TryInitError),
+}
+
+impl Telemetry {
+    /// Installs the log, the traces and the metrics of this process.
+    pub fn start(service: &'static str, settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        let resource = Resource::builder()
+            .with_service_name(service)
+            .with_attribute(KeyValue::new("service.namespace", "teppan"))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+
+        let traces = SdkTracerProvider::builder().with_resource(resource.clone());
+        let traces = match &settings.otlp_endpoint {
+            // The sampler is OTEL_TRACES_SAMPLER's, which the SDK reads.
+            Some(endpoint) => traces.with_batch_exporter(
+                opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?,
+            ),
+            // Ids are made and carried, nothing is recorded.
+            None => traces.with_sampler(Sampler::AlwaysOff),
+        }
+        .build();
+
+        let registry = prometheus::Registry::new();
+        let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
+        let metrics = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
+        global::set_meter_provider(metrics.clone());
+
+        let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+        let json = match settings.log_format {
+            LogFormat::Json => true,
+            LogFormat::Text => false,
+            LogFormat::Auto => !std::io::stderr().is_terminal(),
+        };
+        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let log = if json {
+            log.json().flatten_event(true).with_filter(filter).boxed()
+        } else {
+            log.with_ansi(std::io::stderr().is_terminal()).with_target(false).with_filter(filter).boxed()
+        };
+        let trace = tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer(service))
+            .with_filter(Targets::new().with_target(TRACE_TARGET, LevelFilter::INFO));
+        tracing_subscriber::registry().with(log).with(trace).try_init()?;
+        Ok(Self { traces, metrics, registry })
+    }
+
+    /// Sends what is still to be sent.
+    pub fn shutdown(self) {
+        if let Err(error) = self.traces.shutdown() {
+            tracing::warn!(%error, "some spans were not sent");
+        }
+        if let Err(error) = self.metrics.shutdown() {
+            tracing::warn!(%error, "the metrics did not shut down");
+        }
+    }
+}
+
+/// The W3C trace context a request came with.
+struct Headers<'a>(&'a http::HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// Makes `span` a child of the trace context in these headers, if there is one.
+pub fn adopt_parent(span: &Span, headers: &http::HeaderMap) {
+    if headers.contains_key("traceparent") {
+        let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
+        // It fails only where no trace layer is installed, and then there is nothing to adopt.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// The current span as a W3C `traceparent`, to be kept with what the request leaves behind.
+pub fn current_traceparent() -> Option<String> {
+    use opentelemetry::trace::TraceContextExt as _;
+
+    let context = Span::current().context();
+    let span = context.span();
+    let span = span.span_context();
+    span.is_valid().then(|| {
+        format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8())
+    })
+}
+
+/// The id of the trace that `span` belongs to.
+pub fn trace_id(span: &Span) -> Option<String> {
+    use opentelemetry::trace::TraceContextExt as _;
+
+    let context = span.context();
+    let span = context.span();
+    let span = span.span_context();
+    span.is_valid().then(|| span.trace_id().to_string())
+}
