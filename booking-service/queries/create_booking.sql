@@ -21,16 +21,10 @@ offer AS MATERIALIZED (            -- the slot and its venue's policy, and what 
     SELECT
         v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.notice_minutes, v.horizon_days,
         v.min_party_size, v.max_party_size, s.capacity - s.reserved AS open_seats, s.price_per_person_cents,
-        CASE
-            WHEN $4::date > ($21::timestamptz AT TIME ZONE v.time_zone)::date + v.horizon_days THEN 'TOO_FAR_AHEAD'
-            WHEN s.state IS NULL THEN 'SLOT_NOT_FOUND'
-            WHEN s.state <> 'OPEN' THEN 'SLOT_CLOSED'
-            WHEN s.starts_at < $21 + make_interval(mins => v.notice_minutes) THEN 'INSUFFICIENT_NOTICE'
-            WHEN $6 < v.min_party_size THEN 'PARTY_TOO_SMALL'
-            WHEN $6 > v.max_party_size THEN 'PARTY_TOO_LARGE'
-            WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED'
-            WHEN s.reserved + $6 > s.capacity THEN 'SLOT_FULL'
-        END AS refusal
+        COALESCE(
+            slot_refusal(v, s, $4::date, $6, $21::timestamptz),
+            CASE WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED' END
+        ) AS refusal
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)

@@ -1,0 +1,16 @@
+//! booking-service: venues, their slots, and the bookings on them.
+
+pub mod app;
+mod booking_row;
+mod core;
+mod create_booking;
+mod create_venue;
+pub mod domain;
+mod find_customer;
+mod get_booking;
+mod get_venue;
+mod grpc;
+mod list_availability;
+mod list_venues;
+mod set_weekly_schedule;
+pub mod settings;

@@ -1,7 +1,13 @@
 //! Settings: read once at the start, from environment variables and flags, every bad one reported
 //! together, by name and never with its value.
 
-use std::{fmt, fs, net::SocketAddr, path::{Path, PathBuf}, str::FromStr, time::Duration};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
@@ -112,7 +118,14 @@ pub struct CommonArgs {
     #[arg(long, env = "HASH_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub hash_key_file: Option<PathBuf>,
     /// Folder of the private server, its keys and the tools that set-up brought
-    #[arg(long, env = "TEPPAN_HOME", hide_env_values = true, default_value = ".teppan", value_name = "PATH", global = true)]
+    #[arg(
+        long,
+        env = "TEPPAN_HOME",
+        hide_env_values = true,
+        default_value = ".teppan",
+        value_name = "PATH",
+        global = true
+    )]
     pub teppan_home: PathBuf,
     /// Longest time a call may take; a client's own deadline applies when it is shorter
     #[arg(long, env = "REQUEST_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
@@ -215,19 +228,16 @@ pub struct CommonSettings {
 impl CommonSettings {
     /// `None` when something was wrong, which `problems` then names.
     pub fn parse(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<Self> {
-        let database = match problems.secret(
-            "DATABASE_URL",
-            args.database_url.as_deref(),
-            args.database_url_file.as_deref(),
-        ) {
-            Some(url) => {
-                if !postgres::is_database_url(url.expose_secret()) {
-                    problems.add("DATABASE_URL", "must be postgres://user:password@host:port/database");
+        let database =
+            match problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref()) {
+                Some(url) => {
+                    if !postgres::is_database_url(url.expose_secret()) {
+                        problems.add("DATABASE_URL", "must be postgres://user:password@host:port/database");
+                    }
+                    DatabaseChoice::Url(url)
                 }
-                DatabaseChoice::Url(url)
-            }
-            None => DatabaseChoice::Embedded(args.teppan_home.clone()),
-        };
+                None => DatabaseChoice::Embedded(args.teppan_home.clone()),
+            };
         let server = parse_server(args, listen_addr, http_addr, problems);
         let database_limits = parse_database_limits(args, problems);
         let telemetry = parse_telemetry(args, problems);
@@ -236,7 +246,12 @@ impl CommonSettings {
     }
 }
 
-fn parse_server(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<ServerSettings> {
+fn parse_server(
+    args: &CommonArgs,
+    listen_addr: &str,
+    http_addr: &str,
+    problems: &mut Problems,
+) -> Option<ServerSettings> {
     let must = "must be an address and a port, such as 127.0.0.1:50051";
     let listen_addr: Option<SocketAddr> = problems.parse("LISTEN_ADDR", listen_addr, must);
     let http_addr = problems.parse("HTTP_ADDR", http_addr, must);
@@ -252,8 +267,7 @@ fn parse_server(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems:
     }
     let request_timeout = problems.millis("REQUEST_TIMEOUT_MS", &args.request_timeout_ms, 10, 600_000);
     let max_in_flight = problems.number("MAX_IN_FLIGHT", &args.max_in_flight, "calls", 1, 1_000_000);
-    let max_message_bytes =
-        problems.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, "bytes", 65_536, 64 << 20);
+    let max_message_bytes = problems.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, "bytes", 65_536, 64 << 20);
     let shutdown_pause = problems.millis("SHUTDOWN_PAUSE_MS", &args.shutdown_pause_ms, 0, 300_000);
     let shutdown_drain = problems.millis("SHUTDOWN_DRAIN_MS", &args.shutdown_drain_ms, 0, 3_600_000);
     Some(ServerSettings {
@@ -270,15 +284,9 @@ fn parse_server(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems:
 fn parse_database_limits(args: &CommonArgs, problems: &mut Problems) -> Option<DatabaseLimits> {
     // Readiness and migrations need one beside those that run requests.
     let max = problems.number("DATABASE_MAX_CONNECTIONS", &args.database_max_connections, "connections", 2, 1000);
-    let statements = problems.number(
-        "DATABASE_STATEMENT_CONNECTIONS",
-        &args.database_statement_connections,
-        "connections",
-        1,
-        999,
-    );
-    let acquire_timeout =
-        problems.millis("DATABASE_ACQUIRE_TIMEOUT_MS", &args.database_acquire_timeout_ms, 1, 600_000);
+    let statements =
+        problems.number("DATABASE_STATEMENT_CONNECTIONS", &args.database_statement_connections, "connections", 1, 999);
+    let acquire_timeout = problems.millis("DATABASE_ACQUIRE_TIMEOUT_MS", &args.database_acquire_timeout_ms, 1, 600_000);
     if let (Some(max), Some(statements)) = (max, statements)
         && statements >= max
     {

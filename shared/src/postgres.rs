@@ -15,15 +15,18 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection, Executor, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    query::Map,
 };
 use tokio::sync::Semaphore;
 
+use crate::status::Failure;
+
 /// A held connection goes back to the pool after this long, where its age is checked.
-const HOLD_FOR: Duration = Duration::from_secs(60);
+const HOLD_FOR: Duration = Duration::from_mins(1);
 /// The pool closes a connection at this age: it spreads load after a failover.
-const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const MAX_LIFETIME: Duration = Duration::from_mins(30);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// How a service uses its database.
 #[derive(Debug, Clone)]
@@ -54,6 +57,27 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Whether PostgreSQL answered with this SQLSTATE.
+    pub fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
+    }
+
+    /// What a client is told. What it is not told, the cause, is logged here, once.
+    pub fn to_failure(&self) -> Failure {
+        match self {
+            Self::Overloaded => Failure::overloaded(),
+            Self::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the database is unavailable");
+                Failure::database_unavailable()
+            }
+            Self::TimedOut(_) => Failure::deadline_exceeded(),
+            Self::Failed(cause) => {
+                tracing::error!(error = %cause, "a statement failed");
+                Failure::internal()
+            }
+        }
+    }
+
     /// Whether the statement was refused by this constraint.
     pub fn violates(&self, constraint: &str) -> bool {
         matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.constraint() == Some(constraint))
@@ -65,9 +89,7 @@ impl From<sqlx::Error> for DatabaseError {
         use sqlx::Error as E;
         match &error {
             E::PoolTimedOut => Self::Overloaded,
-            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolClosed | E::WorkerCrashed => {
-                Self::Unavailable(error)
-            }
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolClosed | E::WorkerCrashed => Self::Unavailable(error),
             E::Database(refused) => match refused.code().as_deref() {
                 Some("57014") => Self::TimedOut(error), // query_canceled
                 // Class 08, connection exception; 57P01 to 57P05, shut down, crashed, starting;
@@ -145,7 +167,8 @@ impl Database {
         })
     }
 
-    /// Runs one statement that commits by itself, in one round trip on a warm connection.
+    /// Runs one statement that commits by itself, in one round trip on a warm connection, and
+    /// returns its rows.
     ///
     /// When the connection turns out to be dead the statement is run once more on a live one, so
     /// it must be safe to run twice.
@@ -153,10 +176,14 @@ impl Database {
     /// # Errors
     /// [`DatabaseError`]. When the future is dropped before it is done, the statement may or may
     /// not have taken effect.
-    pub async fn run<T>(
+    pub async fn fetch_all<'q, T, F>(
         &self,
-        statement: impl AsyncFn(&mut PgConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, DatabaseError> {
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<Vec<T>, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
         let permit = tokio::time::timeout(self.acquire_timeout, self.held.permits.acquire());
         let Ok(Ok(_permit)) = permit.await else { return Err(DatabaseError::Overloaded) };
 
@@ -164,13 +191,13 @@ impl Database {
             Some(held) => held,
             None => (self.pool.acquire().await?, Instant::now()),
         };
-        let mut result = statement(&mut connection).await.map_err(DatabaseError::from);
+        let mut result = statement().fetch_all(&mut *connection).await.map_err(DatabaseError::from);
         if matches!(result, Err(DatabaseError::Unavailable(_))) {
             // The server has probably gone and come back: what else is idle is just as dead.
             drop(connection.detach());
             drop(self.held.take_all());
             connection = self.live_connection().await?;
-            result = statement(&mut connection).await.map_err(DatabaseError::from);
+            result = statement().fetch_all(&mut *connection).await.map_err(DatabaseError::from);
         }
         match &result {
             Err(DatabaseError::Unavailable(_)) => drop(connection.detach()),
@@ -178,6 +205,30 @@ impl Database {
             _ => {} // dropped into the pool
         }
         result
+    }
+
+    /// [`Database::fetch_all`] for a statement that answers at most one row.
+    pub async fn fetch_optional<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<Option<T>, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        Ok(self.fetch_all(statement).await?.pop())
+    }
+
+    /// [`Database::fetch_all`] for a statement that always answers one row.
+    pub async fn fetch_one<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<T, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        self.fetch_optional(statement).await?.ok_or(DatabaseError::Failed(sqlx::Error::RowNotFound))
     }
 
     /// A connection that has just answered. The pool's idle ones may be dead: each is tried and
@@ -214,8 +265,9 @@ impl Database {
 
     /// Applies the migrations that are missing. Replicas that start together take turns.
     pub async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), sqlx::migrate::MigrateError> {
-        // A connection of its own: a migration may take longer than a statement may.
-        let mut connection = self.pool.acquire().await?.detach();
+        // A connection of its own: what the pool does with a new one needs the tables to be there,
+        // and a migration may take longer than a statement may.
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
         connection.execute("SET statement_timeout = 0").await?;
         migrator.run_direct(None, &mut connection, false).await?;
         connection.close().await?;

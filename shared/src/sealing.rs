@@ -155,11 +155,9 @@ mod tests {
     #[test]
     fn a_sealed_value_does_not_open_elsewhere() {
         let sealed = ring(&[1]).seal(HERE, b"Mina Sato");
-        for other in [
-            Place { table: "bookings", ..HERE },
-            Place { column: "email", ..HERE },
-            Place { row: b"8", ..HERE },
-        ] {
+        for other in
+            [Place { table: "bookings", ..HERE }, Place { column: "email", ..HERE }, Place { row: b"8", ..HERE }]
+        {
             assert!(matches!(ring(&[1]).open(other, &sealed), Err(OpenError::NotAuthentic)));
         }
     }

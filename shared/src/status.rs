@@ -26,13 +26,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            metadata: HashMap::new(),
-            details: ErrorDetails::new(),
-        }
+        Self { code, reason, message: message.into(), metadata: HashMap::new(), details: ErrorDetails::new() }
     }
 
     pub fn invalid_argument(reason: &'static str, message: impl Into<String>) -> Self {
@@ -43,22 +37,15 @@ impl Failure {
     pub fn not_found(reason: &'static str, kind: &str, name: impl Display) -> Self {
         let message = format!("No such {kind}: check its id.");
         let mut failure = Self::new(Code::NotFound, reason, message);
-        failure
-            .details
-            .set_resource_info(format!("teppan/{kind}"), name.to_string(), "", "");
+        failure.details.set_resource_info(format!("teppan/{kind}"), name.to_string(), "", "");
         failure
     }
 
     /// The request is sound, but the state of things forbids it. `subject` names what stands in
     /// the way, as a proto field path or a resource.
-    pub fn precondition(
-        reason: &'static str,
-        subject: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn precondition(reason: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {
         let mut failure = Self::new(Code::FailedPrecondition, reason, message);
-        let violation =
-            PreconditionViolation::new(reason, subject.into(), failure.message.clone());
+        let violation = PreconditionViolation::new(reason, subject.into(), failure.message.clone());
         failure.details.set_precondition_failure(vec![violation]);
         failure
     }
@@ -94,20 +81,12 @@ impl Failure {
 
     /// What is stored cannot be read back. The client learns nothing more; the log has the rest.
     pub fn data_corrupted() -> Self {
-        Self::new(
-            Code::Internal,
-            "DATA_CORRUPTED",
-            "Stored data cannot be read: the operators have to look into it.",
-        )
+        Self::new(Code::Internal, "DATA_CORRUPTED", "Stored data cannot be read: the operators have to look into it.")
     }
 
     /// A fault of the service itself. The client learns nothing more; the log has the rest.
     pub fn internal() -> Self {
-        Self::new(
-            Code::Internal,
-            "INTERNAL",
-            "The service failed: the operators have to look into it.",
-        )
+        Self::new(Code::Internal, "INTERNAL", "The service failed: the operators have to look into it.")
     }
 
     /// Adds a value to the `ErrorInfo`.
@@ -148,11 +127,7 @@ impl Violations {
     }
 
     /// The value of a field that may be absent: `Some(None)` when it is, `None` when it is wrong.
-    pub fn check_optional<T>(
-        &mut self,
-        field: &str,
-        parsed: Option<Result<T, impl Display>>,
-    ) -> Option<Option<T>> {
+    pub fn check_optional<T>(&mut self, field: &str, parsed: Option<Result<T, impl Display>>) -> Option<Option<T>> {
         parsed.map(|parsed| self.check(field, parsed)).map_or(Some(None), |value| value.map(Some))
     }
 

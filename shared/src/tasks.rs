@@ -13,7 +13,12 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Default)]
 pub struct Tasks {
     stop: CancellationToken,
-    running: Arc<Mutex<Vec<(&'static str, JoinHandle<()>)>>>,
+    running: Arc<Mutex<Vec<Running>>>,
+}
+
+struct Running {
+    name: &'static str,
+    handle: JoinHandle<()>,
 }
 
 impl Tasks {
@@ -26,7 +31,7 @@ impl Tasks {
     #[expect(clippy::disallowed_methods, reason = "here is where tasks get their owner")]
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let handle = tokio::spawn(task);
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).push((name, handle));
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(Running { name, handle });
     }
 
     /// Tells every task to end, waits for each until the bound, and then ends it by force. Logs
@@ -35,7 +40,7 @@ impl Tasks {
         self.stop.cancel();
         let deadline = tokio::time::Instant::now() + bound;
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        for (name, mut handle) in running {
+        for Running { name, mut handle } in running {
             match tokio::time::timeout_at(deadline, &mut handle).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(task = name, %error, "a task failed"),

@@ -65,11 +65,7 @@ impl FromStr for Database {
             Some((name, folder)) => (name, Some(PathBuf::from(folder))),
             None => (rest, None),
         };
-        Ok(Self {
-            variable: variable.to_owned(),
-            name: name.to_owned(),
-            migrations,
-        })
+        Ok(Self { variable: variable.to_owned(), name: name.to_owned(), migrations })
     }
 }
 
@@ -78,10 +74,7 @@ enum Failure {
     #[error(transparent)]
     Server(#[from] EmbeddedError),
     #[error("cannot apply the migrations in {}", folder.display())]
-    Migrations {
-        folder: PathBuf,
-        source: MigrateError,
-    },
+    Migrations { folder: PathBuf, source: MigrateError },
     #[error("cannot connect to the new database")]
     Connect(#[from] sqlx::Error),
     #[error("cannot wait for the command or for signals")]
@@ -92,10 +85,7 @@ enum Failure {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(&arguments).await {
         Ok(code) => code,
         Err(failure) => {
@@ -106,11 +96,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let durability = if arguments.durable {
-        Durability::Durable
-    } else {
-        Durability::Volatile
-    };
+    let durability = if arguments.durable { Durability::Durable } else { Durability::Volatile };
     // A signal while the server starts ends this process, and the server's guard does the rest.
     let server = ThrowawayServer::start(&arguments.home, durability).await?;
     let code = run_on(&server, arguments).await;
@@ -139,10 +125,7 @@ async fn run_on(server: &ThrowawayServer, arguments: &Arguments) -> Result<ExitC
 }
 
 async fn migrate(url: &str, folder: &Path) -> Result<(), Failure> {
-    let failed = |source| Failure::Migrations {
-        folder: folder.to_owned(),
-        source,
-    };
+    let failed = |source| Failure::Migrations { folder: folder.to_owned(), source };
     let migrator = Migrator::new(folder).await.map_err(failed)?;
     let mut connection = PgConnection::connect(url).await?;
     migrator.run(&mut connection).await.map_err(failed)?;
@@ -173,11 +156,8 @@ async fn wait(mut child: Child) -> Result<ExitStatus, std::io::Error> {
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| SIGNAL_BASE + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::from(FAILED), ExitCode::from)
+    let code = status.code().or_else(|| status.signal().map(|signal| SIGNAL_BASE + signal));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::from(FAILED), ExitCode::from)
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

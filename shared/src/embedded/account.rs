@@ -4,7 +4,7 @@
 //! user through `setpriv`, which every Debian has.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, lchown};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -19,6 +19,9 @@ const NOBODY: u32 = 65_534;
 /// Capabilities tried in this order when the account cannot get to its files without one. Reading
 /// is enough; a container's default set often has only the stronger one.
 const CAPABILITIES: [Option<&str>; 3] = [None, Some("dac_read_search"), Some("dac_override")];
+
+/// Succeeds where the account can enter the folder `$1` and run the program `$2`.
+const REACH: &str = r#"cd "$1" && test -x "$2" || { echo "permission denied" >&2; exit 1; }"#;
 
 /// The user PostgreSQL's programs run as.
 #[derive(Debug, Clone)]
@@ -52,38 +55,23 @@ impl Account {
             .map(|found| (found.uid(), found.gid()))
             .find(|(uid, _)| *uid != 0)
             .unwrap_or((NOBODY, NOBODY));
-        Ok(Self {
-            other: Some(OtherUser {
-                uid,
-                gid,
-                capability: None,
-            }),
-        })
+        Ok(Self { other: Some(OtherUser { uid, gid, capability: None }) })
     }
 
     /// Finds the least right with which the account can get to the programs and the folder.
     ///
     /// A project under `/root` is closed to every other user. A capability that survives the
     /// change of user opens the way without loosening anybody's folders.
-    pub(super) async fn reaching(
-        self,
-        programs: &Programs,
-        folder: &Path,
-    ) -> Result<Self, EmbeddedError> {
+    pub(super) async fn reaching(self, programs: &Programs, folder: &Path) -> Result<Self, EmbeddedError> {
         let Some(other) = self.other else {
             return Ok(self);
         };
         let mut reason = String::new();
         for capability in CAPABILITIES {
-            let candidate = Self {
-                other: Some(OtherUser {
-                    capability,
-                    ..other.clone()
-                }),
-            };
+            let candidate = Self { other: Some(OtherUser { capability, ..other.clone() }) };
             let probe = candidate
                 .command(Path::new("sh"))
-                .args(["-c", r#"cd "$1" && test -x "$2""#, "reach"])
+                .args(["-c", REACH, "reach"])
                 .arg(folder)
                 .arg(programs.path("postgres"))
                 .stdin(Stdio::null())
@@ -91,7 +79,7 @@ impl Account {
                 .await;
             match probe {
                 Ok(output) if output.status.success() => return Ok(candidate),
-                Ok(output) => reason = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                Ok(output) => reason = String::from_utf8_lossy(&output.stderr).trim().into(),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Err(EmbeddedError::NoSetpriv { uid: other.uid });
                 }
@@ -160,20 +148,18 @@ impl Account {
             return Ok(());
         }
         let mut folders = vec![folder.to_owned()];
-        while let Some(folder) = folders.pop() {
-            let entries = fs::read_dir(&folder).map_err(EmbeddedError::io("list", &folder))?;
-            for entry in entries {
-                let entry = entry.map_err(EmbeddedError::io("list", &folder))?;
-                let kind = entry.file_type();
-                if kind.is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(entry.path());
-                } else {
-                    self.give(&entry.path())?;
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(&next).map_err(EmbeddedError::io("list", &next))? {
+                let entry = entry.map_err(EmbeddedError::io("list", &next))?;
+                let path = entry.path();
+                lchown(&path, Some(other.uid), Some(other.gid)).map_err(EmbeddedError::io("give away", &path))?;
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(path);
                 }
             }
-            self.give(&folder)?;
         }
-        Ok(())
+        // Last, because its owner is what says that everything was given.
+        self.give(folder)
     }
 }
 
@@ -188,11 +174,9 @@ pub(super) fn my_uid() -> Result<u32, EmbeddedError> {
 
 fn refuse_owned_by_another(path: &Path, me: u32) -> Result<(), EmbeddedError> {
     match fs::metadata(path) {
-        Ok(found) if found.uid() != me => Err(EmbeddedError::OtherOwner {
-            path: path.to_owned(),
-            owner: found.uid(),
-            me,
-        }),
+        Ok(found) if found.uid() != me => {
+            Err(EmbeddedError::OtherOwner { path: path.to_owned(), owner: found.uid(), me })
+        }
         _ => Ok(()),
     }
 }

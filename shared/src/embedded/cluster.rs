@@ -22,8 +22,10 @@ use super::programs::Programs;
 use super::run::{last_lines, run};
 use super::settings::{self, Durability};
 
-/// A port found free may be taken by the time the server asks for it; then another is tried.
+/// A port found free may be taken by the time the server asks for it, and what a killed server
+/// left running may need a moment to notice and end. Neither lasts.
 const START_ATTEMPTS: u32 = 5;
+const START_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a server that is starting, stopping or recovering is given before it counts as stuck.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
@@ -39,7 +41,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    pub(super) fn mode(self) -> &'static str {
+    fn mode(self) -> &'static str {
         match self {
             Self::Fast => "fast",
             Self::Immediate => "immediate",
@@ -47,6 +49,7 @@ impl Stop {
     }
 }
 
+/// A data folder, the programs of its version, and as whom they run.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) programs: Programs,
@@ -87,16 +90,9 @@ impl Cluster {
         Ok(password)
     }
 
-    async fn init(
-        &self,
-        folder: &Path,
-        locale: &str,
-        hold: BorrowedFd<'_>,
-    ) -> Result<(), EmbeddedError> {
+    async fn init(&self, folder: &Path, locale: &str, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
         if folder.exists() {
-            tokio::fs::remove_dir_all(folder)
-                .await
-                .map_err(EmbeddedError::io("remove", folder))?;
+            tokio::fs::remove_dir_all(folder).await.map_err(EmbeddedError::io("remove", folder))?;
         }
         let mut initdb = self.account.command(&self.programs.path("initdb"));
         initdb
@@ -120,13 +116,15 @@ impl Cluster {
             .map_err(EmbeddedError::io("write", &settings))
     }
 
-    /// Starts the server, on the port it had last when that is free, and returns the port.
-    pub(super) async fn start(&self, hold: BorrowedFd<'_>) -> Result<u16, EmbeddedError> {
-        let mut port = settings::choose_port(&self.data())?;
+    /// Starts the server and returns its port: the one asked for, else the one it had last when
+    /// that is free, else any.
+    pub(super) async fn start(&self, fixed: Option<u16>, hold: BorrowedFd<'_>) -> Result<u16, EmbeddedError> {
+        let mut port = fixed.map_or_else(|| settings::choose_port(&self.data()), Ok)?;
         for _ in 1..START_ATTEMPTS {
             match self.start_on(port, hold).await {
                 Err(EmbeddedError::DidNotStart { .. }) if self.pid().is_none() => {
-                    port = settings::free_port()?;
+                    tokio::time::sleep(START_PAUSE).await;
+                    port = fixed.map_or_else(settings::free_port, Ok)?;
                 }
                 done => return done.map(|()| port),
             }
@@ -134,31 +132,21 @@ impl Cluster {
         self.start_on(port, hold).await.map(|()| port)
     }
 
-    /// Starts the server on this port and returns when it takes connections.
-    pub(super) async fn start_on(
-        &self,
-        port: u16,
-        hold: BorrowedFd<'_>,
-    ) -> Result<(), EmbeddedError> {
+    /// One attempt, which ends when the server takes connections.
+    async fn start_on(&self, port: u16, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
         let data = self.data();
         self.account.give_tree(&data)?;
         let settings = data.join(settings::FILE);
-        fs::write(&settings, settings::text(port, self.durability))
-            .map_err(EmbeddedError::io("write", &settings))?;
+        fs::write(&settings, settings::text(port, self.durability)).map_err(EmbeddedError::io("write", &settings))?;
         self.account.give(&settings)?;
         // The log of this start alone, so that an error can quote it.
         let _ = fs::rename(self.log(), self.folder.join("server.log.old"));
 
         let mut pg_ctl = self.account.command(&self.programs.path("pg_ctl"));
-        pg_ctl
-            .args(["start", "--wait", "--timeout=120", "--pgdata"])
-            .arg(&data)
-            .arg("--log")
-            .arg(self.log());
+        pg_ctl.args(["start", "--wait", "--timeout=120", "--pgdata"]).arg(&data).arg("--log").arg(self.log());
         match run(pg_ctl, "pg_ctl", hold).await {
             Err(EmbeddedError::Program { output, .. }) => Err(EmbeddedError::DidNotStart {
-                tail: fs::read_to_string(self.log())
-                    .map_or(output, |log| last_lines(&log).to_owned()),
+                tail: fs::read_to_string(self.log()).map_or(output, |log| last_lines(&log).to_owned()),
                 log: self.log(),
             }),
             done => done,
@@ -177,10 +165,7 @@ impl Cluster {
 
     pub(super) fn stop_command(&self, how: Stop) -> Command {
         let mut pg_ctl = self.account.command(&self.programs.path("pg_ctl"));
-        pg_ctl
-            .args(["stop", "--wait", "--timeout=60", "--mode", how.mode()])
-            .arg("--pgdata")
-            .arg(self.data());
+        pg_ctl.args(["stop", "--wait", "--timeout=60", "--mode", how.mode()]).arg("--pgdata").arg(self.data());
         pg_ctl
     }
 
@@ -194,17 +179,11 @@ impl Cluster {
     /// The server on this folder, if there is a live one; waits while it starts or stops.
     ///
     /// After this says `None`, the folder is ready for a start.
-    pub(super) async fn find_running(
-        &self,
-        password: &SecretString,
-    ) -> Result<Option<Login>, EmbeddedError> {
+    pub(super) async fn find_running(&self, password: &SecretString) -> Result<Option<Login>, EmbeddedError> {
         let data = self.data();
         let deadline = Instant::now() + ANSWER_WAIT;
         while let Some(file) = PidFile::read(&data) {
-            let login = Login {
-                port: file.port,
-                password: password.clone(),
-            };
+            let login = Login { port: file.port, password: password.clone() };
             if login.is_for(&data).await {
                 return Ok(Some(login));
             }
@@ -223,11 +202,7 @@ impl Cluster {
                     tokio::time::sleep(POLL_EVERY).await;
                 }
                 Holder::Server => {
-                    return Err(EmbeddedError::NotAnswering {
-                        pid: file.pid,
-                        data,
-                        waited_s: ANSWER_WAIT.as_secs(),
-                    });
+                    return Err(EmbeddedError::NotAnswering { pid: file.pid, data, waited_s: ANSWER_WAIT.as_secs() });
                 }
             }
         }
@@ -244,7 +219,5 @@ impl Cluster {
 }
 
 fn sync_folder(folder: &Path) -> Result<(), EmbeddedError> {
-    fs::File::open(folder)
-        .and_then(|opened| opened.sync_all())
-        .map_err(EmbeddedError::io("write out", folder))
+    fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(EmbeddedError::io("write out", folder))
 }

@@ -21,11 +21,7 @@ pub enum EmbeddedError {
          {found}; install PostgreSQL {needed}, or move that folder away to start with an empty \
          database", data.display()
     )]
-    OtherVersion {
-        data: PathBuf,
-        needed: u32,
-        found: String,
-    },
+    OtherVersion { data: PathBuf, needed: u32, found: String },
 
     #[error(
         "{} belongs to user id {owner}, and this process runs as {me}: another user, root perhaps, \
@@ -46,22 +42,14 @@ pub enum EmbeddedError {
          {} or {}: {reason}. Run as an ordinary user, or move the project out of folders that only \
          root may enter, or set DATABASE_URL", programs.display(), folder.display()
     )]
-    Unreachable {
-        uid: u32,
-        programs: PathBuf,
-        folder: PathBuf,
-        reason: String,
-    },
+    Unreachable { uid: u32, programs: PathBuf, folder: PathBuf, reason: String },
 
     #[error(
         "{} is missing or unreadable, and without that password the data beside it cannot be opened; \
          put the file back, or remove the folder it was in to start with an empty database",
         path.display()
     )]
-    PasswordLost {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    PasswordLost { path: PathBuf, source: std::io::Error },
 
     #[error("`{program}` failed: {output}")]
     Program { program: String, output: String },
@@ -75,11 +63,7 @@ pub enum EmbeddedError {
         "a PostgreSQL (process {pid}) holds {} but did not answer within {waited_s} s; see \
          server.log beside that folder, and stop that process if it is a left-over", data.display()
     )]
-    NotAnswering {
-        pid: u32,
-        data: PathBuf,
-        waited_s: u64,
-    },
+    NotAnswering { pid: u32, data: PathBuf, waited_s: u64 },
 
     #[error(
         "waited {waited_s} s for another process that holds {}; end the process that is stuck \
@@ -91,13 +75,9 @@ pub enum EmbeddedError {
     DatabaseName { name: String },
 
     #[error("cannot {doing} {}", path.display())]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
 
-    #[error("the embedded PostgreSQL did not do as told")]
+    #[error("a statement to the embedded PostgreSQL failed")]
     Database(#[from] sqlx::Error),
 }
 
@@ -105,10 +85,6 @@ impl EmbeddedError {
     /// For `map_err`: an I/O error together with what was being done, to which path.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::Io { doing, path, source }
     }
 }

@@ -14,25 +14,18 @@ use super::error::EmbeddedError;
 pub(super) fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
     let is_new = !home.exists();
     fs::create_dir_all(home).map_err(EmbeddedError::io("create", home))?;
-    let home = home
-        .canonicalize()
-        .map_err(EmbeddedError::io("find", home))?;
+    let home = home.canonicalize().map_err(EmbeddedError::io("find", home))?;
 
     if is_new && my_uid()? == 0 {
         let around = home.parent().unwrap_or(&home);
         let owner = fs::metadata(around).map_err(EmbeddedError::io("look at", around))?;
-        chown(&home, Some(owner.uid()), Some(owner.gid()))
-            .map_err(EmbeddedError::io("give away", &home))?;
+        chown(&home, Some(owner.uid()), Some(owner.gid())).map_err(EmbeddedError::io("give away", &home))?;
     }
     Ok(home)
 }
 
 /// Makes a folder that only the account may enter, where it is missing.
 pub(super) fn make_private_folder(path: &Path, account: &Account) -> Result<(), EmbeddedError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(EmbeddedError::io("create", path))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(EmbeddedError::io("create", path))?;
     account.give(path)
 }

@@ -30,10 +30,7 @@ pub(super) async fn exclusive(path: &Path, account: &Account) -> Result<File, Em
                 tokio::time::sleep(POLL_EVERY).await;
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(EmbeddedError::LockBusy {
-                    lock: path.to_owned(),
-                    waited_s: WAIT_MAX.as_secs(),
-                });
+                return Err(EmbeddedError::LockBusy { lock: path.to_owned(), waited_s: WAIT_MAX.as_secs() });
             }
             Err(TryLockError::Error(error)) => return Err(EmbeddedError::io("lock", path)(error)),
         }
@@ -44,8 +41,7 @@ pub(super) async fn exclusive(path: &Path, account: &Account) -> Result<File, Em
 /// only tries, and only while holding the lock for starting and stopping.
 pub(super) fn shared(path: &Path, account: &Account) -> Result<File, EmbeddedError> {
     let file = open(path, account)?;
-    file.try_lock_shared()
-        .map_err(|error| EmbeddedError::io("lock", path)(error.into()))?;
+    file.try_lock_shared().map_err(|error| EmbeddedError::io("lock", path)(error.into()))?;
     Ok(file)
 }
 

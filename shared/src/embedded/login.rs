@@ -47,11 +47,10 @@ impl Login {
     pub(super) async fn ensure_database(&self, name: &str) -> Result<(), EmbeddedError> {
         check_name(name)?;
         let mut connection = self.connect().await?;
-        let exists: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-                .bind(name)
-                .fetch_one(&mut connection)
-                .await?;
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(name)
+            .fetch_one(&mut connection)
+            .await?;
         if !exists {
             // The name was checked; a database cannot be named by a parameter.
             let create = AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
@@ -66,9 +65,7 @@ impl Login {
 
     async fn data_folder(&self) -> Result<String, sqlx::Error> {
         let mut connection = self.connect().await?;
-        let folder = sqlx::query_scalar("SELECT current_setting('data_directory')")
-            .fetch_one(&mut connection)
-            .await?;
+        let folder = sqlx::query_scalar("SELECT current_setting('data_directory')").fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(folder)
     }
@@ -99,9 +96,7 @@ fn check_name(name: &str) -> Result<(), EmbeddedError> {
     if (1..=63).contains(&name.len()) && name.chars().all(is_plain) {
         return Ok(());
     }
-    Err(EmbeddedError::DatabaseName {
-        name: name.to_owned(),
-    })
+    Err(EmbeddedError::DatabaseName { name: name.to_owned() })
 }
 
 #[cfg(test)]
@@ -118,10 +113,7 @@ mod tests {
 
     #[test]
     fn printing_a_login_does_not_print_the_password() {
-        let login = Login {
-            port: 5432,
-            password: "hunter2".to_owned().into(),
-        };
+        let login = Login { port: 5432, password: "hunter2".to_owned().into() };
         assert!(!format!("{login:?} {:?}", login.url("booking")).contains("hunter2"));
     }
 }

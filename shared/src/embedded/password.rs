@@ -35,9 +35,6 @@ pub(super) fn make(path: &Path, account: &Account) -> Result<SecretString, Embed
 pub(super) fn read(path: &Path) -> Result<SecretString, EmbeddedError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().to_owned().into()),
-        Err(source) => Err(EmbeddedError::PasswordLost {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(EmbeddedError::PasswordLost { path: path.to_owned(), source }),
     }
 }

@@ -19,10 +19,7 @@ impl PidFile {
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok()?;
         let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
-        Some(Self {
-            pid,
-            port: port.unwrap_or(0),
-        })
+        Some(Self { pid, port: port.unwrap_or(0) })
     }
 }
 
@@ -51,11 +48,7 @@ pub(super) fn holder(pid: u32, data: &Path) -> Holder {
         Ok(folder) => folder == data,
         Err(_) => command_line.contains(&*data.to_string_lossy()),
     };
-    if is_on_data && command_line.contains("postgres") {
-        Holder::Server
-    } else {
-        Holder::Stranger
-    }
+    if is_on_data && command_line.contains("postgres") { Holder::Server } else { Holder::Stranger }
 }
 
 /// Empty for a process that ended and was not collected; `None` where there is no such process.
@@ -65,14 +58,8 @@ fn command_line(pid: u32) -> Option<String> {
         return Some(String::from_utf8_lossy(&bytes).into_owned());
     }
     let pid = pid.to_string();
-    let output = Command::new("ps")
-        .args(["-o", "args=", "-p", &pid])
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = Command::new("ps").args(["-o", "args=", "-p", &pid]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

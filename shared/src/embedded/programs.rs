@@ -38,23 +38,20 @@ pub(super) struct Programs {
 impl Programs {
     /// The first programs found; when `data` was made by an earlier start, the first of the
     /// version that made it, for no other can open it.
-    pub(super) async fn find(home: &Path, data: &Path) -> Result<Self, EmbeddedError> {
+    pub(super) async fn find(home: &Path, data: Option<&Path>) -> Result<Self, EmbeddedError> {
         let found = match std::env::var_os("POSTGRES_BIN_DIR").filter(|set| !set.is_empty()) {
             Some(folder) => vec![Self::in_named_folder(Path::new(&folder)).await?],
             None => Self::in_folders(&candidates(home)).await?,
         };
-        let Some(needed) = version_of_data(data) else {
+        let made = data.and_then(|data| Some((data, version_of_data(data)?)));
+        let Some((data, needed)) = made else {
             return Ok(found[0].clone());
         };
-        found
-            .iter()
-            .find(|programs| programs.major == needed)
-            .cloned()
-            .ok_or_else(|| EmbeddedError::OtherVersion {
-                data: data.to_owned(),
-                needed,
-                found: join(found.iter().map(|programs| programs.major.to_string())),
-            })
+        found.iter().find(|programs| programs.major == needed).cloned().ok_or_else(|| EmbeddedError::OtherVersion {
+            data: data.to_owned(),
+            needed,
+            found: join(found.iter().map(|programs| programs.major.to_string())),
+        })
     }
 
     pub(super) fn path(&self, program: &str) -> PathBuf {
@@ -79,10 +76,7 @@ impl Programs {
     async fn in_named_folder(folder: &Path) -> Result<Self, EmbeddedError> {
         Self::in_folder(folder)
             .await
-            .ok_or_else(|| EmbeddedError::WrongProgramsFolder {
-                folder: folder.to_owned(),
-                oldest: OLDEST_MAJOR,
-            })
+            .ok_or_else(|| EmbeddedError::WrongProgramsFolder { folder: folder.to_owned(), oldest: OLDEST_MAJOR })
     }
 
     async fn in_folder(folder: &Path) -> Option<Self> {
@@ -91,11 +85,7 @@ impl Programs {
         if !NEEDED.iter().all(|name| folder.join(name).is_file()) {
             return None;
         }
-        let output = Command::new(folder.join("postgres"))
-            .arg("--version")
-            .output()
-            .await
-            .ok()?;
+        let output = Command::new(folder.join("postgres")).arg("--version").output().await.ok()?;
         let major = major_version(&String::from_utf8_lossy(&output.stdout))?;
         (major >= OLDEST_MAJOR).then_some(Self { folder, major })
     }
@@ -104,11 +94,7 @@ impl Programs {
 fn candidates(home: &Path) -> Vec<PathBuf> {
     let mut folders = vec![home.join("tools/postgres/bin")];
     for (parent, prefix, rest) in USUAL_PLACES {
-        folders.extend(
-            newest_first(Path::new(parent), prefix)
-                .into_iter()
-                .map(|f| f.join(rest)),
-        );
+        folders.extend(newest_first(Path::new(parent), prefix).into_iter().map(|f| f.join(rest)));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     folders.extend(std::env::split_paths(&path).filter(|folder| folder.is_absolute()));
@@ -143,9 +129,7 @@ fn version_of_data(data: &Path) -> Option<u32> {
 }
 
 fn leading_number(text: &str) -> Option<u32> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
@@ -175,26 +159,16 @@ mod tests {
         for version in ["pgsql-9.6", "pgsql-15", "pgsql-17", "other-20"] {
             fs::create_dir(parent.path().join(version)).unwrap();
         }
-        let order: Vec<_> = newest_first(parent.path(), "pgsql-")
-            .iter()
-            .map(|path| path.file_name().unwrap().to_owned())
-            .collect();
+        let order: Vec<_> =
+            newest_first(parent.path(), "pgsql-").iter().map(|path| path.file_name().unwrap().to_owned()).collect();
         assert_eq!(order, ["pgsql-17", "pgsql-15", "pgsql-9.6"]);
     }
 
     #[tokio::test]
     async fn where_nothing_is_found_the_error_says_what_to_do() {
         let nowhere = [PathBuf::from("/nowhere/bin")];
-        let message = Programs::in_folders(&nowhere)
-            .await
-            .unwrap_err()
-            .to_string();
-        for hint in [
-            "make setup",
-            "POSTGRES_BIN_DIR",
-            "DATABASE_URL",
-            "/nowhere/bin",
-        ] {
+        let message = Programs::in_folders(&nowhere).await.unwrap_err().to_string();
+        for hint in ["make setup", "POSTGRES_BIN_DIR", "DATABASE_URL", "/nowhere/bin"] {
             assert!(message.contains(hint), "{message}");
         }
     }

@@ -14,18 +14,10 @@ use super::error::EmbeddedError;
 /// input, and so keeps it open until it is done. If this process is killed while `initdb` runs,
 /// whoever waits for the hold waits for `initdb` too, and never meets it halfway. A server started
 /// so does not get it: `pg_ctl` gives it an empty input.
-pub(super) async fn run(
-    mut command: Command,
-    name: &str,
-    hold: BorrowedFd<'_>,
-) -> Result<(), EmbeddedError> {
+pub(super) async fn run(mut command: Command, name: &str, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
     let failed = |source| EmbeddedError::io("run", Path::new(name))(source);
     let hold = hold.try_clone_to_owned().map_err(failed)?;
-    let output = command
-        .stdin(Stdio::from(hold))
-        .output()
-        .await
-        .map_err(failed)?;
+    let output = command.stdin(Stdio::from(hold)).output().await.map_err(failed)?;
     if output.status.success() {
         return Ok(());
     }
@@ -51,9 +43,6 @@ mod tests {
     #[test]
     fn only_the_last_lines_of_a_long_output_are_quoted() {
         assert_eq!(last_lines("one\ntwo\n"), "one\ntwo");
-        assert_eq!(
-            last_lines("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"),
-            "2\n3\n4\n5\n6\n7\n8\n9"
-        );
+        assert_eq!(last_lines("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"), "2\n3\n4\n5\n6\n7\n8\n9");
     }
 }

@@ -60,20 +60,11 @@ impl SharedServer {
         let turn = lock::exclusive(&start_lock(&folder), &account).await?;
         let users = lock::shared(&folder.join("users.lock"), &account)?;
 
-        let programs = Programs::find(&home, &folder.join("data")).await?;
+        let programs = Programs::find(&home, Some(&folder.join("data"))).await?;
         let account = account.reaching(&programs, &folder).await?;
-        let cluster = Cluster {
-            programs,
-            account,
-            folder,
-            durability: Durability::Durable,
-        };
+        let cluster = Cluster { programs, account, folder, durability: Durability::Durable };
         let login = bring_up(&cluster, &turn).await?;
-        Ok(Self {
-            cluster,
-            login,
-            users,
-        })
+        Ok(Self { cluster, login, users })
     }
 
     /// The URL of a database on this server, with the password, for `DATABASE_URL` or sqlx.
@@ -99,9 +90,7 @@ impl SharedServer {
         let turn = lock::exclusive(&start_lock(folder), &self.cluster.account).await?;
 
         let users = folder.join("users.lock");
-        self.users
-            .unlock()
-            .map_err(EmbeddedError::io("unlock", &users))?;
+        self.users.unlock().map_err(EmbeddedError::io("unlock", &users))?;
         match self.users.try_lock() {
             Ok(()) => {
                 tracing::info!("stopping the embedded PostgreSQL: nobody else uses it");
@@ -120,13 +109,10 @@ impl SharedServer {
 async fn bring_up(cluster: &Cluster, turn: &File) -> Result<Login, EmbeddedError> {
     let password = cluster.create(turn.as_fd()).await?;
     if let Some(login) = cluster.find_running(&password).await? {
-        tracing::info!(
-            port = login.port,
-            "using the embedded PostgreSQL that runs already"
-        );
+        tracing::info!(port = login.port, "using the embedded PostgreSQL that runs already");
         return Ok(login);
     }
-    let port = cluster.start(turn.as_fd()).await?;
+    let port = cluster.start(None, turn.as_fd()).await?;
     let data = cluster.data();
     tracing::info!(port, data = %data.display(), "embedded PostgreSQL started");
     Ok(Login { port, password })

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
 
 use super::account::Account;
@@ -34,41 +35,24 @@ impl ThrowawayServer {
     pub async fn start(home: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let home = home::prepare(home)?;
         let account = Account::choose(&home, &home.join("postgres"))?;
-        let programs = Programs::find(&home, Path::new("")).await?;
+        let programs = Programs::find(&home, None).await?;
 
         let parent = match durability {
             Durability::Durable => home,
             Durability::Volatile => std::env::temp_dir(),
         };
-        let folder = tempfile::Builder::new()
-            .prefix("teppan-postgres-")
-            .tempdir_in(&parent)
-            .map_err(EmbeddedError::io("create a folder in", &parent))?;
-        let path = folder
-            .path()
-            .canonicalize()
-            .map_err(EmbeddedError::io("find", folder.path()))?;
-        account.give(&path)?;
-        let account = account.reaching(&programs, &path).await?;
-        let cluster = Cluster {
-            programs,
-            account,
-            folder: path,
-            durability,
-        };
+        let parent = parent.canonicalize().map_err(EmbeddedError::io("find", &parent))?;
+        let account = account.reaching(&programs, &parent).await?;
+        let name = Alphanumeric.sample_string(&mut rand::rng(), 10);
+        let cluster = Cluster { programs, account, folder: parent.join(format!("teppan-postgres-{name}")), durability };
 
+        // The guard comes before the folder, so that at no moment an end of this process leaves it.
         let guard = Guard::set(&cluster.folder, &cluster.stop_command(Stop::Immediate))?;
-        // From here on the guard removes it.
-        let _ = folder.keep();
-
+        home::make_private_folder(&cluster.folder, &cluster.account)?;
         let password = cluster.create(guard.hold()).await?;
-        let port = cluster.start(guard.hold()).await?;
+        let port = cluster.start(None, guard.hold()).await?;
         tracing::info!(port, folder = %cluster.folder.display(), "throwaway PostgreSQL started");
-        Ok(Self {
-            cluster,
-            login: Login { port, password },
-            guard,
-        })
+        Ok(Self { cluster, login: Login { port, password }, guard })
     }
 
     /// The URL of a database on this server, with the password.
@@ -110,13 +94,15 @@ impl ThrowawayServer {
         self.cluster.stop(Stop::Immediate, self.guard.hold()).await
     }
 
-    /// Brings the database back on the same port, with its data.
+    /// Brings the database back on the same port, with its data, however it went away.
     ///
     /// # Errors
-    /// The server did not start, or is running.
+    /// The server did not start.
     pub async fn restart(&self) -> Result<(), EmbeddedError> {
-        let port = self.login.port;
-        self.cluster.start_on(port, self.guard.hold()).await
+        if self.cluster.find_running(&self.login.password).await?.is_none() {
+            self.cluster.start(Some(self.login.port), self.guard.hold()).await?;
+        }
+        Ok(())
     }
 
     /// Stops the server and removes its folder; returns when both are gone.

@@ -15,10 +15,8 @@ use super::Readiness;
 
 /// The routes every service has.
 pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> Router {
-    let router = Router::new()
-        .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .with_state(readiness);
+    let router =
+        Router::new().route("/livez", get(async || "alive\n")).route("/readyz", get(ready)).with_state(readiness);
     match registry {
         Some(registry) => router.merge(Router::new().route("/metrics", get(metrics)).with_state(registry)),
         None => router,

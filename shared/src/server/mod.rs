@@ -20,19 +20,14 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use self::readiness::Readiness;
 use self::request::RequestLayer;
-use crate::{
-    config::ServerSettings,
-    contract,
-    postgres::Database,
-    tasks::Tasks,
-};
+use crate::{config::ServerSettings, contract, postgres::Database, tasks::Tasks};
 
 /// The health service that tells only whether the process works, whatever the database does.
 const LIVENESS: &str = "liveness";
 /// Connections are renewed at about this age, so that clients spread over new replicas.
-const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
-const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const CONNECTION_AGE: Duration = Duration::from_mins(30);
+const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What workers may take to end after the servers have.
 const TASKS_BOUND: Duration = Duration::from_secs(5);
@@ -157,7 +152,9 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
-fn grpc_server(settings: &ServerSettings) -> Grpc<tower::layer::util::Stack<RequestLayer, tower::layer::util::Identity>> {
+fn grpc_server(
+    settings: &ServerSettings,
+) -> Grpc<tower::layer::util::Stack<RequestLayer, tower::layer::util::Identity>> {
     // Jitter: connections that were opened together must not all be renewed together.
     let age = CONNECTION_AGE.mul_f64(rand::rng().random_range(0.9..1.1));
     Grpc::builder()

@@ -133,10 +133,7 @@ where
 }
 
 /// The answer, or why there is none: the time was up, or the handler panicked.
-async fn guarded(
-    budget: Duration,
-    answer: impl Future<Output = Result<Response<Body>, Infallible>>,
-) -> Response<Body> {
+async fn guarded(budget: Duration, answer: impl Future<Output = Result<Response<Body>, Infallible>>) -> Response<Body> {
     match tokio::time::timeout(budget, AssertUnwindSafe(answer).catch_unwind()).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Err(_)) => {
@@ -164,7 +161,7 @@ fn client_deadline(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(value),
         _ => return None,
     };
-    Some(timeout - DEADLINE_MARGIN.min(timeout / 10))
+    Some(timeout.saturating_sub(DEADLINE_MARGIN.min(timeout / 10)))
 }
 
 fn record(metrics: &Metrics, method: String, code: Code, took: Duration) {
@@ -189,7 +186,12 @@ fn record(metrics: &Metrics, method: String, code: Code, took: Duration) {
 fn is_server_fault(code: Code) -> bool {
     matches!(
         code,
-        Code::Unknown | Code::DeadlineExceeded | Code::Unimplemented | Code::Internal | Code::Unavailable | Code::DataLoss
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
     )
 }
 

@@ -1,0 +1,35 @@
+-- CreateVenue: a venue and the key it was made with. Always one row: the new venue, or the one this
+-- key made earlier, with the fingerprint to compare. A twin that commits first while this one runs
+-- makes the last step fail on idempotency_keys_pkey; running again then replays.
+WITH prior AS MATERIALIZED (       -- has this key been used?
+    SELECT fingerprint, resource_id
+    FROM idempotency_keys
+    WHERE method = 'CreateVenue' AND key = $1
+),
+created AS (
+    INSERT INTO venues (
+        venue_id, name, time_zone, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
+        hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes,
+        created_at, updated_at)
+    SELECT $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::timestamptz, $16
+    WHERE NOT EXISTS (SELECT FROM prior)
+    RETURNING venues.*
+),
+claim AS (                         -- no ON CONFLICT: losing to a twin must undo the venue
+    INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
+    SELECT 'CreateVenue', $1, $2, venue_id, $16
+    FROM created
+),
+reply AS (
+    SELECT created.*, NULL::bytea AS fingerprint FROM created
+    UNION ALL
+    SELECT v.*, prior.fingerprint FROM prior JOIN venues v ON v.venue_id = prior.resource_id
+)
+SELECT
+    fingerprint AS "fingerprint?", venue_id AS "venue_id!", name AS "name!", time_zone AS "time_zone!",
+    currency AS "currency!", min_party_size AS "min_party_size!", max_party_size AS "max_party_size!",
+    notice_minutes AS "notice_minutes!", horizon_days AS "horizon_days!", hold_minutes AS "hold_minutes!",
+    deposit_percent AS "deposit_percent!", full_refund_hours AS "full_refund_hours!",
+    late_refund_percent AS "late_refund_percent!", waitlist_hold_minutes AS "waitlist_hold_minutes!",
+    version AS "version!", created_at AS "created_at!", updated_at AS "updated_at!"
+FROM reply

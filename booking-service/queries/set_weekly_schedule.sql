@@ -1,0 +1,64 @@
+-- SetWeeklySchedule: replaces the schedule and lays its slots out, in one statement.
+--
+-- The slots were computed from the venue as it was at version $2. No row: the venue has changed
+-- since (or is gone), nothing was written, and they have to be computed again.
+-- Only slots that differ are written: laying out the same schedule again writes none.
+WITH venue AS MATERIALIZED (       -- locked, so that two schedules of one venue take turns
+    SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
+),
+schedule AS (
+    INSERT INTO weekly_schedules (venue_id, periods, exceptions, updated_at)
+    SELECT venue_id, $3, $4, $5 FROM venue
+    ON CONFLICT (venue_id) DO UPDATE
+    SET periods = EXCLUDED.periods, exceptions = EXCLUDED.exceptions, updated_at = EXCLUDED.updated_at
+    RETURNING venue_id
+),
+wanted AS MATERIALIZED (           -- the slots as the schedule has them, in the order in which all lock them
+    SELECT slot_date, start_time, starts_at, ends_at, capacity, price
+    FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[])
+         AS slot (slot_date, start_time, starts_at, ends_at, capacity, price)
+    ORDER BY slot_date, start_time
+),
+known AS MATERIALIZED (            -- the slots as they were
+    SELECT slots.slot_date, slots.start_time, slots.state
+    FROM slots, schedule
+    WHERE slots.venue_id = schedule.venue_id AND slots.slot_date BETWEEN $6 AND $7
+),
+laid AS (                          -- no slot gets fewer seats than are reserved on it
+    INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
+    SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
+    FROM schedule, wanted w
+    ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
+    SET starts_at = EXCLUDED.starts_at,
+        ends_at = EXCLUDED.ends_at,
+        capacity = GREATEST(EXCLUDED.capacity, s.reserved),
+        price_per_person_cents = EXCLUDED.price_per_person_cents,
+        state = CASE s.state WHEN 'UNSCHEDULED' THEN 'OPEN' ELSE s.state END
+    WHERE s.state = 'UNSCHEDULED'
+       OR (s.starts_at, s.ends_at, s.capacity, s.price_per_person_cents) IS DISTINCT FROM
+          (EXCLUDED.starts_at, EXCLUDED.ends_at, GREATEST(EXCLUDED.capacity, s.reserved), EXCLUDED.price_per_person_cents)
+    RETURNING s.slot_date, s.start_time, s.capacity
+),
+dropped AS (                       -- bookings on them stay
+    UPDATE slots s
+    SET state = 'UNSCHEDULED'
+    FROM schedule
+    WHERE s.venue_id = schedule.venue_id AND s.slot_date BETWEEN $6 AND $7 AND s.state = 'OPEN'
+      AND NOT EXISTS (SELECT FROM wanted w WHERE w.slot_date = s.slot_date AND w.start_time = s.start_time)
+    RETURNING s.reserved
+)
+SELECT
+    laid_out.created AS "created!",
+    laid_out.written - laid_out.created AS "updated!",
+    (SELECT count(*) FROM dropped) AS "closed!",
+    laid_out.kept + (SELECT count(*) FROM dropped WHERE reserved > 0) AS "kept_reserved!",
+    (SELECT count(*) FROM wanted) - laid_out.written AS "unchanged!"
+FROM schedule,
+     LATERAL (
+         SELECT count(*) AS written,
+                count(*) FILTER (WHERE k.slot_date IS NULL) AS created,
+                count(*) FILTER (WHERE l.capacity > w.capacity) AS kept
+         FROM laid l
+         JOIN wanted w ON w.slot_date = l.slot_date AND w.start_time = l.start_time
+         LEFT JOIN known k ON k.slot_date = l.slot_date AND k.start_time = l.start_time
+     ) AS laid_out

@@ -1,0 +1,57 @@
+//! The wiring of booking-service.
+
+use std::sync::Arc;
+
+use teppan_shared::{
+    clock::Clock,
+    contract::booking::v1::{
+        booking_service_server::BookingServiceServer, customer_service_server::CustomerServiceServer,
+        outbox_service_server::OutboxServiceServer, payment_service_server::PaymentServiceServer,
+        schedule_service_server::ScheduleServiceServer,
+    },
+    service::{Definition, OpenDatabase, Service, StartError},
+};
+use tonic::{codec::CompressionEncoding, service::Routes};
+
+use crate::{core::Core, create_booking, grpc::Grpc, settings::Settings};
+
+/// What makes this service different from the other.
+pub const DEFINITION: Definition = Definition {
+    name: "booking-service",
+    database: "teppan_booking",
+    migrator: &sqlx::migrate!(),
+    hot_statements: &[create_booking::STATEMENT],
+    services: &[
+        "teppan.booking.v1.BookingService",
+        "teppan.booking.v1.ScheduleService",
+        "teppan.booking.v1.CustomerService",
+        "teppan.booking.v1.PaymentService",
+        "teppan.booking.v1.OutboxService",
+    ],
+};
+
+/// Starts the service.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
+    let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
+    let core = Core::new(open.database.clone(), &settings.common.keys, Clock);
+    let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);
+    Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
+}
+
+fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
+    macro_rules! server {
+        ($server:ident) => {
+            $server::new(grpc.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(max_message_bytes)
+        };
+    }
+    Routes::new(server!(BookingServiceServer))
+        .add_service(server!(ScheduleServiceServer))
+        .add_service(server!(CustomerServiceServer))
+        .add_service(server!(PaymentServiceServer))
+        .add_service(server!(OutboxServiceServer))
+}

@@ -1,0 +1,200 @@
+mod answer;
+
+use chrono::{DateTime, Utc};
+use teppan_shared::{postgres::DatabaseError, sealing::Place, telemetry};
+
+use self::answer::{Answer, Outcome};
+use crate::{
+    booking_row::{Booking, special_requests_place},
+    core::{Core, Corrupted},
+    domain::{
+        BookingId, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, Phone, Source, SpecialRequests,
+    },
+};
+
+/// The statement, to be prepared when a connection opens.
+pub const STATEMENT: &str = include_str!("../queries/create_booking.sql");
+
+/// How often the statement is run for one call. Each run after the first follows a commit of
+/// somebody else on the same slot or key, so that only a slot under constant change uses them up.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Who hears of a new booking: the event stream of every one, conversation-service of those that
+/// belong to a conversation.
+const EVENT_STREAM: &str = "event-stream";
+const CONVERSATION_SERVICE: &str = "conversation-service";
+
+/// A booking, and whether an earlier call with the same key had made it.
+pub struct Created {
+    pub booking: Booking,
+    pub replayed: bool,
+}
+
+/// Why there is no booking. Whatever it is, nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateBookingError {
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the booking is refused")]
+    Refused(Refusal),
+    #[error("the slot changed under every attempt")]
+    Contended,
+    #[error("the booking is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+/// What forbids a booking, with the figures that explain it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    VenueNotFound,
+    SlotNotFound,
+    SlotClosed,
+    SlotFull { open_seats: i32 },
+    InsufficientNotice { notice_minutes: i32 },
+    TooFarAhead { horizon_days: i32 },
+    PartyTooSmall { min_party_size: i32 },
+    PartyTooLarge { max_party_size: i32 },
+    PriceChanged { total_cents: i64 },
+}
+
+impl Core {
+    /// Takes seats for a party and records everything that follows from it, in one round trip.
+    ///
+    /// A second call with the same key and request returns the first one's booking, also while the
+    /// first is still running.
+    ///
+    /// # Errors
+    /// [`CreateBookingError`]; whatever it is, nothing was written.
+    pub async fn create_booking(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
+        let mut draft = self.draft(new);
+        for _ in 0..ATTEMPTS_MAX {
+            match self.insert_booking(new, &draft).await {
+                Ok(Outcome::Created(row)) => return Ok(Created { booking: row.open(&self.ring)?, replayed: false }),
+                Ok(Outcome::Replayed { fingerprint, .. }) if fingerprint != draft.fingerprint => {
+                    return Err(CreateBookingError::KeyReused);
+                }
+                Ok(Outcome::Replayed { row, .. }) => {
+                    return Ok(Created { booking: row.open(&self.ring)?, replayed: true });
+                }
+                Ok(Outcome::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
+                // The slot changed while the statement waited for it. A twin with this key may hold
+                // the very seats that are missing now: only another look at the key can tell.
+                Ok(Outcome::Contended) => {}
+                // A twin with this key was faster; the next run reads its booking.
+                Err(error) if error.violates("idempotency_keys_pkey") => {}
+                Err(error) if error.violates("bookings_confirmation_code_key") => {
+                    draft.confirmation_code = ConfirmationCode::generate();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(CreateBookingError::Contended)
+    }
+
+    /// Everything about the booking that is known before the statement runs.
+    fn draft(&self, new: &NewBooking) -> Draft {
+        let booking_id = BookingId::generate();
+        let email_hash = self.email_hash.hash([new.contact.email.as_str().as_bytes()]);
+        // The row of a known customer has an id we do not know yet; its hash we do.
+        let seal = |column, plain: &str| {
+            self.ring.seal(Place { table: "customers", column, row: &email_hash }, plain.as_bytes())
+        };
+        let mut destinations = vec![EVENT_STREAM.to_owned()];
+        if new.conversation_id.is_some() {
+            destinations.push(CONVERSATION_SERVICE.to_owned());
+        }
+        Draft {
+            fingerprint: self.fingerprint_of(new),
+            customer_id: CustomerId::generate(),
+            name_sealed: seal("name_sealed", new.contact.name.as_str()),
+            email_sealed: seal("email_sealed", new.contact.email.as_str()),
+            phone_sealed: new.contact.phone.as_ref().map(|phone| seal("phone_sealed", phone.as_str())),
+            email_hash,
+            confirmation_code: ConfirmationCode::generate(),
+            event_id: EventId::generate(),
+            special_requests_sealed: new
+                .special_requests
+                .as_ref()
+                .map(|text| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes())),
+            booking_id,
+            traceparent: telemetry::current_traceparent(),
+            destinations,
+            now: self.clock.now(),
+        }
+    }
+
+    /// The request without its key, as a keyed hash. What normalises to the same is the same request.
+    fn fingerprint_of(&self, new: &NewBooking) -> [u8; 32] {
+        let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
+        // An absent field and an empty one are told apart by the count of fields before the text.
+        let optional = |text: Option<&str>| text.map_or_else(Vec::new, |text| [b"=", text.as_bytes()].concat());
+        let fields = [
+            b"CreateBooking".to_vec(),
+            new.slot.venue_id.0.as_bytes().to_vec(),
+            new.slot.date.to_string().into_bytes(),
+            new.slot.start_time.to_string().into_bytes(),
+            new.party_size.get().to_be_bytes().to_vec(),
+            new.contact.name.as_str().as_bytes().to_vec(),
+            new.contact.email.as_str().as_bytes().to_vec(),
+            optional(new.contact.phone.as_ref().map(Phone::as_str)),
+            optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
+            optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
+            optional(expected_total.as_deref()),
+            optional(new.source.as_ref().map(Source::as_str)),
+        ];
+        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Outcome, DatabaseError> {
+        let answer = self
+            .database
+            .fetch_one(|| {
+                sqlx::query_file_as!(
+                    Answer,
+                    "queries/create_booking.sql",
+                    new.key.as_str(),
+                    &draft.fingerprint,
+                    new.slot.venue_id.0,
+                    new.slot.date,
+                    new.slot.start_time,
+                    new.party_size.get(),
+                    new.expected_total_cents,
+                    draft.customer_id.0,
+                    &draft.email_hash,
+                    draft.name_sealed,
+                    draft.email_sealed,
+                    draft.phone_sealed.as_deref(),
+                    draft.booking_id.0,
+                    draft.confirmation_code.as_str(),
+                    new.conversation_id.as_ref().map_or("", ConversationId::as_str),
+                    draft.event_id.0,
+                    draft.traceparent.as_deref(),
+                    draft.special_requests_sealed.as_deref(),
+                    new.source.as_ref().map_or("", Source::as_str),
+                    &draft.destinations,
+                    draft.now,
+                )
+            })
+            .await?;
+        Ok(answer.outcome())
+    }
+}
+
+/// A booking before it is written: ids, ciphertexts and hashes.
+struct Draft {
+    fingerprint: [u8; 32],
+    customer_id: CustomerId,
+    email_hash: [u8; 32],
+    name_sealed: Vec<u8>,
+    email_sealed: Vec<u8>,
+    phone_sealed: Option<Vec<u8>>,
+    booking_id: BookingId,
+    confirmation_code: ConfirmationCode,
+    event_id: EventId,
+    special_requests_sealed: Option<Vec<u8>>,
+    traceparent: Option<String>,
+    destinations: Vec<String>,
+    now: DateTime<Utc>,
+}

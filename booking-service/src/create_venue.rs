@@ -1,0 +1,126 @@
+use teppan_shared::postgres::DatabaseError;
+
+use crate::{
+    core::Core,
+    domain::{NewVenue, VenueId},
+    get_venue::Venue,
+};
+
+/// A twin that wins makes the statement fail once; the next run reads what it made.
+const ATTEMPTS_MAX: usize = 3;
+
+/// A venue, and whether an earlier call with the same key had made it.
+pub struct CreatedVenue {
+    pub venue: Venue,
+    pub replayed: bool,
+}
+
+/// Why there is no venue. Whatever it is, nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateVenueError {
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the database does not know the time zone")]
+    UnknownTimeZone,
+    #[error("twins of this call keep winning and vanishing")]
+    Contended,
+    #[error("the database gave no answer")]
+    Database(#[source] DatabaseError),
+}
+
+impl Core {
+    /// Makes a venue. A second call with the same key and request returns the first one's venue.
+    ///
+    /// # Errors
+    /// [`CreateVenueError`]; whatever it is, nothing was written.
+    pub async fn create_venue(&self, new: &NewVenue) -> Result<CreatedVenue, CreateVenueError> {
+        let fingerprint = self.venue_fingerprint(new);
+        let id = VenueId::generate();
+        for _ in 0..ATTEMPTS_MAX {
+            match self.insert_venue(new, id, &fingerprint).await {
+                Ok((venue, None)) => return Ok(CreatedVenue { venue, replayed: false }),
+                Ok((venue, Some(first))) if first == fingerprint => return Ok(CreatedVenue { venue, replayed: true }),
+                Ok(_) => return Err(CreateVenueError::KeyReused),
+                Err(error) if error.violates("idempotency_keys_pkey") => {}
+                Err(error) if error.has_code("22023") => return Err(CreateVenueError::UnknownTimeZone),
+                Err(error) => return Err(CreateVenueError::Database(error)),
+            }
+        }
+        Err(CreateVenueError::Contended)
+    }
+
+    fn venue_fingerprint(&self, new: &NewVenue) -> [u8; 32] {
+        let figures = [
+            new.min_party_size,
+            new.max_party_size,
+            new.notice_minutes,
+            new.horizon_days,
+            new.hold_minutes,
+            new.deposit_percent,
+            new.full_refund_hours,
+            new.late_refund_percent,
+            new.waitlist_hold_minutes,
+        ]
+        .map(i32::to_be_bytes);
+        self.fingerprint.hash([
+            b"CreateVenue".as_slice(),
+            new.name.as_str().as_bytes(),
+            new.time_zone.name().as_bytes(),
+            new.currency.code().as_bytes(),
+            figures.as_flattened(),
+        ])
+    }
+
+    /// The venue, and the fingerprint of the call that made it when that was an earlier one.
+    async fn insert_venue(
+        &self,
+        new: &NewVenue,
+        id: VenueId,
+        fingerprint: &[u8],
+    ) -> Result<(Venue, Option<Vec<u8>>), DatabaseError> {
+        let now = self.clock.now();
+        let row = self
+            .database
+            .fetch_one(|| {
+                sqlx::query_file!(
+                    "queries/create_venue.sql",
+                    new.key.as_str(),
+                    fingerprint,
+                    id.0,
+                    new.name.as_str(),
+                    new.time_zone.name(),
+                    new.currency.code(),
+                    new.min_party_size,
+                    new.max_party_size,
+                    new.notice_minutes,
+                    new.horizon_days,
+                    new.hold_minutes,
+                    new.deposit_percent,
+                    new.full_refund_hours,
+                    new.late_refund_percent,
+                    new.waitlist_hold_minutes,
+                    now,
+                )
+            })
+            .await?;
+        let venue = Venue {
+            venue_id: row.venue_id,
+            name: row.name,
+            time_zone: row.time_zone,
+            currency: row.currency,
+            min_party_size: row.min_party_size,
+            max_party_size: row.max_party_size,
+            notice_minutes: row.notice_minutes,
+            horizon_days: row.horizon_days,
+            hold_minutes: row.hold_minutes,
+            deposit_percent: row.deposit_percent,
+            full_refund_hours: row.full_refund_hours,
+            late_refund_percent: row.late_refund_percent,
+            waitlist_hold_minutes: row.waitlist_hold_minutes,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok((venue, row.fingerprint))
+    }
+}

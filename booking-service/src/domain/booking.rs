@@ -1,0 +1,126 @@
+//! A booking.
+
+use std::fmt;
+
+use rand::Rng as _;
+
+use super::{Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests};
+
+/// Guests, and seats taken: 1 to 50.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartySize(i32);
+
+impl PartySize {
+    pub fn parse(raw: i32) -> Result<Self, &'static str> {
+        if (1..=50).contains(&raw) { Ok(Self(raw)) } else { Err("must be 1 to 50") }
+    }
+
+    pub fn get(self) -> i32 {
+        self.0
+    }
+}
+
+/// A request for a booking.
+#[derive(Clone)]
+pub struct NewBooking {
+    pub key: IdempotencyKey,
+    pub slot: SlotKey,
+    pub party_size: PartySize,
+    pub contact: Contact,
+    pub conversation_id: Option<ConversationId>,
+    pub special_requests: Option<SpecialRequests>,
+    /// What the customer was told, in minor units: the booking is refused at another price.
+    pub expected_total_cents: Option<i64>,
+    pub source: Option<Source>,
+}
+
+/// The state of a booking. PENDING and CONFIRMED bookings take seats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BookingStatus {
+    Pending,
+    Confirmed,
+    Cancelled,
+    Expired,
+    Completed,
+    NoShow,
+}
+
+impl BookingStatus {
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        Some(match raw {
+            "PENDING" => Self::Pending,
+            "CONFIRMED" => Self::Confirmed,
+            "CANCELLED" => Self::Cancelled,
+            "EXPIRED" => Self::Expired,
+            "COMPLETED" => Self::Completed,
+            "NO_SHOW" => Self::NoShow,
+            _ => return None,
+        })
+    }
+}
+
+/// The digits of Crockford's base 32: none look alike.
+const CODE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// What a customer names a booking by: eight digits of Crockford's base 32, such as `K7MX2QPD`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmationCode(String);
+
+impl ConfirmationCode {
+    /// A code at random. 2^40 of them: guessing one takes long, and the database refuses the rare
+    /// one that is taken.
+    pub fn generate() -> Self {
+        let mut rng = rand::rng();
+        Self((0..8).map(|_| char::from(CODE_DIGITS[rng.random_range(0..CODE_DIGITS.len())])).collect())
+    }
+
+    /// Reads a code as people write it: in either case, O for 0, I and L for 1.
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        let code: String = raw
+            .trim()
+            .chars()
+            .map(|c| match c.to_ascii_uppercase() {
+                'O' => '0',
+                'I' | 'L' => '1',
+                c => c,
+            })
+            .collect();
+        if code.len() == 8 && code.bytes().all(|digit| CODE_DIGITS.contains(&digit)) {
+            Ok(Self(code))
+        } else {
+            Err("must be a confirmation code such as K7MX2QPD")
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfirmationCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_reads_back_however_it_is_written() {
+        let code = ConfirmationCode::generate();
+        assert_eq!(ConfirmationCode::parse(&format!(" {} ", code.as_str().to_lowercase())), Ok(code));
+        assert_eq!(ConfirmationCode::parse("oil0aaaa"), ConfirmationCode::parse("0110AAAA"));
+        for bad in ["", "K7MX2QP", "K7MX2QPDD", "K7MX2QPU", "K7MX-QPD", "ßßßß"] {
+            assert!(ConfirmationCode::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_party_has_one_to_fifty_guests() {
+        assert!(PartySize::parse(1).is_ok() && PartySize::parse(50).is_ok());
+        assert!([0, -1, 51, i32::MIN, i32::MAX].into_iter().all(|raw| PartySize::parse(raw).is_err()));
+    }
+}

@@ -1,0 +1,19 @@
+//! What the service talks about, as types that cannot hold a wrong value. No I/O.
+
+mod booking;
+mod contact;
+mod ids;
+mod schedule;
+mod slot;
+mod text;
+mod venue;
+
+pub use booking::{BookingStatus, ConfirmationCode, NewBooking, PartySize};
+pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
+pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use schedule::{
+    PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule, layout_range,
+};
+pub use slot::{SlotKey, parse_date, parse_start_time};
+pub use text::{ConversationId, IdempotencyKey, Source, SpecialRequests};
+pub use venue::{Currency, NewVenue, VenueName, VenueTimeZone};

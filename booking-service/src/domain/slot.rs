@@ -1,0 +1,54 @@
+//! A slot: a venue, a local date and a local start time.
+
+use chrono::{NaiveDate, NaiveTime};
+
+use super::VenueId;
+
+/// What names a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotKey {
+    pub venue_id: VenueId,
+    pub date: NaiveDate,
+    pub start_time: NaiveTime,
+}
+
+/// Reads a local date, such as `2026-12-05`.
+///
+/// # Errors
+/// Anything else, and years beyond four digits.
+pub fn parse_date(raw: &str) -> Result<NaiveDate, &'static str> {
+    let must = "must be a date such as 2026-12-05";
+    if raw.len() != 10 {
+        return Err(must);
+    }
+    NaiveDate::parse_from_str(raw, "%Y-%m-%d").map_err(|_| must)
+}
+
+/// Reads a local time to the minute, such as `18:00`.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_start_time(raw: &str) -> Result<NaiveTime, &'static str> {
+    let must = "must be a time of 24 hours such as 18:00";
+    if raw.len() != 5 {
+        return Err(must);
+    }
+    NaiveTime::parse_from_str(raw, "%H:%M").map_err(|_| must)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_times_are_read_strictly() {
+        assert!(parse_date("2028-02-29").is_ok());
+        for bad in ["2026-02-29", "2026-2-3", "26-12-05", "2026-12-05T00", "+2026-12-5", " 2026-12-5", ""] {
+            assert!(parse_date(bad).is_err(), "{bad:?}");
+        }
+        assert!(parse_start_time("00:00").is_ok() && parse_start_time("23:59").is_ok());
+        for bad in ["24:00", "9:00", "18:00:00", "18.00", "18:60", ""] {
+            assert!(parse_start_time(bad).is_err(), "{bad:?}");
+        }
+    }
+}

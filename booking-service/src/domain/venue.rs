@@ -1,0 +1,72 @@
+//! A venue and its policy.
+
+use chrono_tz::Tz;
+
+use super::{IdempotencyKey, text::bounded};
+
+/// A venue's name: 1 to 200 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VenueName(String);
+
+impl VenueName {
+    pub fn parse(raw: String) -> Result<Self, &'static str> {
+        bounded(raw, 200).map(Self).ok_or("must be 1 to 200 characters, none of them NUL")
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An IANA time zone, such as `Europe/Berlin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VenueTimeZone(Tz);
+
+impl VenueTimeZone {
+    pub const MUST: &str = "must be an IANA time zone such as Europe/Berlin";
+
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        raw.parse().map(Self).map_err(|_| Self::MUST)
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    pub fn tz(self) -> Tz {
+        self.0
+    }
+}
+
+/// An ISO 4217 currency code, such as `EUR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        iso_currency::Currency::from_code(raw).map(Self).ok_or("must be an ISO 4217 code such as EUR")
+    }
+
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+/// A request for a venue. The ranges of the figures are the contract's; decoding checks them and
+/// the schema holds them.
+#[derive(Debug, Clone)]
+pub struct NewVenue {
+    pub key: IdempotencyKey,
+    pub name: VenueName,
+    pub time_zone: VenueTimeZone,
+    pub currency: Currency,
+    pub min_party_size: i32,
+    pub max_party_size: i32,
+    pub notice_minutes: i32,
+    pub horizon_days: i32,
+    pub hold_minutes: i32,
+    pub deposit_percent: i32,
+    pub full_refund_hours: i32,
+    pub late_refund_percent: i32,
+    pub waitlist_hold_minutes: i32,
+}

@@ -1,0 +1,78 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    core::{Core, Corrupted, ReadError},
+    domain::{VenueId, WeeklySchedule},
+};
+
+/// A venue and its policy, as the contract describes it.
+pub struct Venue {
+    pub venue_id: Uuid,
+    pub name: String,
+    pub time_zone: String,
+    pub currency: String,
+    pub min_party_size: i32,
+    pub max_party_size: i32,
+    pub notice_minutes: i32,
+    pub horizon_days: i32,
+    pub hold_minutes: i32,
+    pub deposit_percent: i32,
+    pub full_refund_hours: i32,
+    pub late_refund_percent: i32,
+    pub waitlist_hold_minutes: i32,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A venue, and its schedule with the time it was set, if it was.
+pub struct VenueWithSchedule {
+    pub venue: Venue,
+    pub schedule: Option<(WeeklySchedule, DateTime<Utc>)>,
+}
+
+impl Core {
+    /// Reads one venue.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get_venue(&self, venue_id: VenueId) -> Result<VenueWithSchedule, ReadError> {
+        let row = self
+            .database
+            .fetch_optional(|| sqlx::query_file!("queries/get_venue.sql", venue_id.0))
+            .await?
+            .ok_or(ReadError::NotFound)?;
+        let schedule = match (row.periods, row.exceptions, row.schedule_updated_at) {
+            (Some(periods), Some(exceptions), Some(updated_at)) => {
+                let schedule = WeeklySchedule {
+                    periods: serde_json::from_value(periods)
+                        .map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,
+                    exceptions: serde_json::from_value(exceptions)
+                        .map_err(|_| Corrupted::Column("weekly_schedules.exceptions"))?,
+                };
+                Some((schedule, updated_at))
+            }
+            _ => None,
+        };
+        let venue = Venue {
+            venue_id: row.venue_id,
+            name: row.name,
+            time_zone: row.time_zone,
+            currency: row.currency,
+            min_party_size: row.min_party_size,
+            max_party_size: row.max_party_size,
+            notice_minutes: row.notice_minutes,
+            horizon_days: row.horizon_days,
+            hold_minutes: row.hold_minutes,
+            deposit_percent: row.deposit_percent,
+            full_refund_hours: row.full_refund_hours,
+            late_refund_percent: row.late_refund_percent,
+            waitlist_hold_minutes: row.waitlist_hold_minutes,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok(VenueWithSchedule { venue, schedule })
+    }
+}

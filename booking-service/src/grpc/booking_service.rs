@@ -1,0 +1,29 @@
+use teppan_shared::contract::booking::v1::{
+    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetBookingResponse,
+    booking_service_server::BookingService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Grpc, create_booking, encode, get_booking, status};
+
+#[tonic::async_trait]
+impl BookingService for Grpc {
+    async fn create_booking(
+        &self,
+        request: Request<CreateBookingRequest>,
+    ) -> Result<Response<CreateBookingResponse>, Status> {
+        let new = create_booking::decode(request.into_inner(), self.phone_region)?;
+        let created = self.core.create_booking(&new).await.map_err(|error| status::create_booking(&error, &new))?;
+        let booking = Some(encode::booking(created.booking));
+        Ok(Response::new(CreateBookingResponse { booking, replayed: created.replayed }))
+    }
+
+    async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {
+        let request = request.into_inner();
+        let name = get_booking::decode(&request)?;
+        let asked_for = format!("{}{}", request.booking_id, request.confirmation_code);
+        let booking =
+            self.core.get_booking(&name).await.map_err(|error| status::read(&error, status::BOOKING, &asked_for))?;
+        Ok(Response::new(GetBookingResponse { booking: Some(encode::booking(booking)) }))
+    }
+}

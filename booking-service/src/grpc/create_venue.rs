@@ -1,0 +1,55 @@
+use std::ops::RangeInclusive;
+
+use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violations};
+use tonic::Status;
+
+use crate::domain::{Currency, IdempotencyKey, NewVenue, VenueName, VenueTimeZone};
+
+/// Reads the request, or lists everything that is wrong with it. The ranges and defaults are the
+/// contract's.
+pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
+    let mut violations = Violations::default();
+    let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));
+    let name = violations.check("name", VenueName::parse(request.name));
+    let time_zone = violations.check("time_zone", VenueTimeZone::parse(&request.time_zone));
+    let currency = violations.check("currency", Currency::parse(request.currency.as_deref().unwrap_or("EUR")));
+    let mut figure = |field, value: Option<i32>, default: i32, range: RangeInclusive<i32>| {
+        let value = value.unwrap_or(default);
+        if !range.contains(&value) {
+            violations.add(field, format_args!("must be {} to {}", range.start(), range.end()));
+        }
+        value
+    };
+    let min_party_size = figure("min_party_size", request.min_party_size, 1, 1..=50);
+    let max_party_size = figure("max_party_size", request.max_party_size, 50, 1..=50);
+    let notice_minutes = figure("notice_minutes", request.notice_minutes, 240, 0..=43_200);
+    let horizon_days = figure("horizon_days", request.horizon_days, 90, 1..=730);
+    let hold_minutes = figure("hold_minutes", request.hold_minutes, 120, 1..=43_200);
+    let deposit_percent = figure("deposit_percent", request.deposit_percent, 25, 0..=100);
+    let full_refund_hours = figure("full_refund_hours", request.full_refund_hours, 24, 0..=8760);
+    let late_refund_percent = figure("late_refund_percent", request.late_refund_percent, 50, 0..=100);
+    let waitlist_hold_minutes = figure("waitlist_hold_minutes", request.waitlist_hold_minutes, 30, 1..=43_200);
+    if max_party_size < min_party_size {
+        violations.add("max_party_size", "must not be less than min_party_size");
+    }
+
+    let (Some(key), Some(name), Some(time_zone), Some(currency)) = (key, name, time_zone, currency) else {
+        return Err(violations.into_status());
+    };
+    violations.finish()?;
+    Ok(NewVenue {
+        key,
+        name,
+        time_zone,
+        currency,
+        min_party_size,
+        max_party_size,
+        notice_minutes,
+        horizon_days,
+        hold_minutes,
+        deposit_percent,
+        full_refund_hours,
+        late_refund_percent,
+        waitlist_hold_minutes,
+    })
+}

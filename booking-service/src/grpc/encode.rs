@@ -1,0 +1,163 @@
+//! Domain to wire.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use prost_types::Timestamp;
+use teppan_shared::contract::booking::v1 as wire;
+
+use crate::{
+    booking_row::Booking,
+    domain::{BookingStatus, ScheduleException, SchedulePeriod, WeeklySchedule},
+    find_customer::Customer,
+    get_venue::Venue,
+    list_availability::SlotAvailability,
+};
+
+pub fn booking(booking: Booking) -> wire::Booking {
+    wire::Booking {
+        booking_id: booking.id.to_string(),
+        confirmation_code: booking.confirmation_code,
+        status: status(booking.status).into(),
+        venue_id: booking.venue_id.to_string(),
+        date: date(booking.date),
+        start_time: time(booking.start_time),
+        starts_at: Some(timestamp(booking.starts_at)),
+        ends_at: Some(timestamp(booking.ends_at)),
+        time_zone: booking.time_zone,
+        party_size: booking.party_size,
+        total_cents: booking.total_cents,
+        deposit_due_cents: booking.deposit_due_cents,
+        paid_cents: booking.paid_cents,
+        currency: booking.currency,
+        hold_expires_at: booking.hold_expires_at.map(timestamp),
+        etag: etag(booking.version),
+        created_at: Some(timestamp(booking.created_at)),
+        updated_at: Some(timestamp(booking.updated_at)),
+        customer_id: booking.customer_id.to_string(),
+        conversation_id: booking.conversation_id,
+        special_requests: booking.special_requests.unwrap_or_default(),
+        source: booking.source,
+        price_per_person_cents: booking.price_per_person_cents,
+        version: booking.version,
+        confirmed_at: booking.confirmed_at.map(timestamp),
+        ..Default::default()
+    }
+}
+
+fn status(status: BookingStatus) -> wire::BookingStatus {
+    match status {
+        BookingStatus::Pending => wire::BookingStatus::Pending,
+        BookingStatus::Confirmed => wire::BookingStatus::Confirmed,
+        BookingStatus::Cancelled => wire::BookingStatus::Cancelled,
+        BookingStatus::Expired => wire::BookingStatus::Expired,
+        BookingStatus::Completed => wire::BookingStatus::Completed,
+        BookingStatus::NoShow => wire::BookingStatus::NoShow,
+    }
+}
+
+pub fn venue(venue: Venue) -> wire::Venue {
+    wire::Venue {
+        venue_id: venue.venue_id.to_string(),
+        name: venue.name,
+        time_zone: venue.time_zone,
+        currency: venue.currency,
+        min_party_size: venue.min_party_size,
+        max_party_size: venue.max_party_size,
+        notice_minutes: venue.notice_minutes,
+        horizon_days: venue.horizon_days,
+        hold_minutes: venue.hold_minutes,
+        deposit_percent: venue.deposit_percent,
+        full_refund_hours: venue.full_refund_hours,
+        late_refund_percent: venue.late_refund_percent,
+        waitlist_hold_minutes: venue.waitlist_hold_minutes,
+        etag: etag(venue.version),
+        created_at: Some(timestamp(venue.created_at)),
+        updated_at: Some(timestamp(venue.updated_at)),
+    }
+}
+
+pub fn schedule(schedule: &WeeklySchedule, updated_at: DateTime<Utc>) -> wire::WeeklySchedule {
+    wire::WeeklySchedule {
+        periods: schedule.periods.iter().map(period).collect(),
+        exceptions: schedule.exceptions.iter().map(|(on, exception)| schedule_exception(*on, exception)).collect(),
+        updated_at: Some(timestamp(updated_at)),
+    }
+}
+
+fn period(period: &SchedulePeriod) -> wire::SchedulePeriod {
+    // Decoding has bounded every number far below i32's.
+    let minutes = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    wire::SchedulePeriod {
+        days: period.days.iter().map(|day| day.number()).collect(),
+        first_start: time(period.first_start),
+        last_start: time(period.last_start),
+        interval_minutes: minutes(period.interval_minutes),
+        duration_minutes: minutes(period.duration_minutes),
+        capacity: period.capacity,
+        price_per_person_cents: period.price_per_person_cents,
+        valid_from: period.valid_from.map_or_else(String::new, date),
+        valid_until: period.valid_until.map_or_else(String::new, date),
+        buffer_minutes: minutes(period.buffer_minutes),
+    }
+}
+
+fn schedule_exception(on: NaiveDate, exception: &ScheduleException) -> wire::ScheduleException {
+    let (closed, capacity, price_per_person_cents) = match exception {
+        ScheduleException::Closed => (true, None, None),
+        ScheduleException::Special { capacity, price_per_person_cents } => (false, *capacity, *price_per_person_cents),
+    };
+    wire::ScheduleException { date: date(on), closed, capacity, price_per_person_cents }
+}
+
+pub fn slot_availability(slot: &SlotAvailability) -> wire::SlotAvailability {
+    use wire::UnavailableReason as Reason;
+
+    let reason = match slot.refusal.as_deref() {
+        None => Reason::Unspecified,
+        // The names of the reasons are those of `slot_refusal`.
+        Some(refusal) => Reason::from_str_name(&format!("UNAVAILABLE_REASON_{refusal}")).unwrap_or(Reason::SlotClosed),
+    };
+    wire::SlotAvailability {
+        date: date(slot.date),
+        start_time: time(slot.start_time),
+        starts_at: Some(timestamp(slot.starts_at)),
+        ends_at: Some(timestamp(slot.ends_at)),
+        capacity: slot.capacity,
+        open_seats: slot.capacity - slot.reserved,
+        price_per_person_cents: slot.price_per_person_cents,
+        bookable: slot.refusal.is_none(),
+        unavailable_reason: reason.into(),
+    }
+}
+
+pub fn customer(customer: Customer) -> wire::Customer {
+    wire::Customer {
+        customer_id: customer.id.to_string(),
+        contact: customer.contact.map(|contact| wire::Contact {
+            name: contact.name,
+            email: contact.email,
+            phone: contact.phone.unwrap_or_default(),
+        }),
+        consents: Vec::new(),
+        booking_count: customer.booking_count,
+        created_at: Some(timestamp(customer.created_at)),
+        updated_at: Some(timestamp(customer.updated_at)),
+        erased_at: customer.erased_at.map(timestamp),
+    }
+}
+
+/// Opaque to clients; here it is the version.
+fn etag(version: i64) -> String {
+    format!("v{version}")
+}
+
+pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
+    Timestamp { seconds: at.timestamp(), nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or(0) }
+}
+
+pub fn date(date: NaiveDate) -> String {
+    date.format("%Y-%m-%d").to_string()
+}
+
+pub fn time(time: NaiveTime) -> String {
+    time.format("%H:%M").to_string()
+}

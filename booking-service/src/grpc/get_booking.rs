@@ -1,0 +1,21 @@
+use teppan_shared::{contract::booking::v1::GetBookingRequest, status::Violations};
+use tonic::Status;
+
+use crate::{
+    domain::{BookingId, ConfirmationCode},
+    get_booking::BookingName,
+};
+
+/// Reads the request, or lists everything that is wrong with it.
+pub fn decode(request: &GetBookingRequest) -> Result<BookingName, Status> {
+    let mut violations = Violations::default();
+    let name = match (request.booking_id.as_str(), request.confirmation_code.as_str()) {
+        (id, "") => violations.check("booking_id", BookingId::parse(id)).map(BookingName::Id),
+        ("", code) => violations.check("confirmation_code", ConfirmationCode::parse(code)).map(BookingName::Code),
+        _ => {
+            violations.add("booking_id", "must be given alone: ask by booking_id or by confirmation_code");
+            None
+        }
+    };
+    name.ok_or_else(|| violations.into_status())
+}

@@ -1,0 +1,40 @@
+//! The gRPC face: decode, call, encode. Wire types stop here.
+
+mod booking_service;
+mod create_booking;
+mod create_venue;
+mod customer_service;
+mod encode;
+mod get_booking;
+mod list_availability;
+mod list_venues;
+mod schedule_service;
+mod set_weekly_schedule;
+mod status;
+
+use std::sync::Arc;
+
+use teppan_shared::contract::booking::v1::{
+    outbox_service_server::OutboxService, payment_service_server::PaymentService,
+};
+
+use crate::{core::Core, domain::PhoneRegion};
+
+/// All of this service's gRPC services. Cheap to clone.
+#[derive(Clone)]
+pub struct Grpc {
+    core: Arc<Core>,
+    phone_region: PhoneRegion,
+}
+
+impl Grpc {
+    pub fn new(core: Arc<Core>, phone_region: PhoneRegion) -> Self {
+        Self { core, phone_region }
+    }
+}
+
+#[tonic::async_trait]
+impl PaymentService for Grpc {}
+
+#[tonic::async_trait]
+impl OutboxService for Grpc {}

@@ -1,0 +1,78 @@
+use teppan_shared::{
+    contract::booking::v1::{
+        CreateVenueRequest, CreateVenueResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
+        ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetWeeklyScheduleRequest,
+        SetWeeklyScheduleResponse, schedule_service_server::ScheduleService,
+    },
+    page,
+    status::Violations,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status};
+use crate::domain::VenueId;
+
+#[tonic::async_trait]
+impl ScheduleService for Grpc {
+    async fn create_venue(
+        &self,
+        request: Request<CreateVenueRequest>,
+    ) -> Result<Response<CreateVenueResponse>, Status> {
+        let new = create_venue::decode(request.into_inner())?;
+        let created = self.core.create_venue(&new).await.map_err(|error| status::create_venue(&error))?;
+        let venue = Some(encode::venue(created.venue));
+        Ok(Response::new(CreateVenueResponse { venue, replayed: created.replayed }))
+    }
+
+    async fn get_venue(&self, request: Request<GetVenueRequest>) -> Result<Response<GetVenueResponse>, Status> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let id = violations.check("venue_id", VenueId::parse(&request.venue_id));
+        let Some(id) = id else { return Err(violations.into_status()) };
+        let found =
+            self.core.get_venue(id).await.map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+        Ok(Response::new(GetVenueResponse {
+            venue: Some(encode::venue(found.venue)),
+            schedule: found.schedule.map(|(schedule, updated_at)| encode::schedule(&schedule, updated_at)),
+        }))
+    }
+
+    async fn list_venues(&self, request: Request<ListVenuesRequest>) -> Result<Response<ListVenuesResponse>, Status> {
+        let page = list_venues::decode(request.into_inner())?;
+        let venues = self
+            .core
+            .list_venues(page.name.as_deref(), page.after, page::one_more(page.size))
+            .await
+            .map_err(|error| error.to_failure())?;
+        Ok(Response::new(list_venues::encode(&page, venues)))
+    }
+
+    async fn set_weekly_schedule(
+        &self,
+        request: Request<SetWeeklyScheduleRequest>,
+    ) -> Result<Response<SetWeeklyScheduleResponse>, Status> {
+        let request = request.into_inner();
+        let (venue_id, schedule) = set_weekly_schedule::decode(&request)?;
+        let done = self
+            .core
+            .set_weekly_schedule(venue_id, &schedule)
+            .await
+            .map_err(|error| status::set_schedule(&error, &request.venue_id))?;
+        Ok(Response::new(set_weekly_schedule::encode(&done)))
+    }
+
+    async fn list_availability(
+        &self,
+        request: Request<ListAvailabilityRequest>,
+    ) -> Result<Response<ListAvailabilityResponse>, Status> {
+        let request = request.into_inner();
+        let page = list_availability::decode(&request)?;
+        let found = self
+            .core
+            .list_availability(&page.query, page.after, page::one_more(page.size))
+            .await
+            .map_err(|error| error.to_failure())?
+            .ok_or_else(|| status::not_found(status::VENUE, &request.venue_id))?;
+        Ok(Response::new(list_availability::encode(&request, &page, found)))
+    }
+}

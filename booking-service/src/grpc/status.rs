@@ -1,0 +1,125 @@
+//! The one place where a use case's errors become what a client is told.
+
+use teppan_shared::status::{Failure, Violations};
+use tonic::Status;
+
+use super::encode;
+use crate::{
+    core::{Corrupted, ReadError},
+    create_booking::{CreateBookingError, Refusal},
+    create_venue::CreateVenueError,
+    domain::{NewBooking, VenueTimeZone},
+    set_weekly_schedule::SetScheduleError,
+};
+
+/// A kind of thing that can be missing: its name, and the reason given when it is.
+pub type Kind = (&'static str, &'static str);
+pub const BOOKING: Kind = ("booking", "BOOKING_NOT_FOUND");
+pub const CUSTOMER: Kind = ("customer", "CUSTOMER_NOT_FOUND");
+pub const VENUE: Kind = ("venue", "VENUE_NOT_FOUND");
+const SLOT: Kind = ("slot", "SLOT_NOT_FOUND");
+
+pub fn not_found((kind, reason): Kind, name: &str) -> Status {
+    Failure::not_found(reason, kind, name).into()
+}
+
+pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
+    match error {
+        ReadError::NotFound => not_found(kind, name),
+        ReadError::Corrupted(error) => corrupted(error),
+        ReadError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn create_booking(error: &CreateBookingError, new: &NewBooking) -> Status {
+    match error {
+        CreateBookingError::KeyReused => key_reused(),
+        CreateBookingError::Refused(refusal) => refused(*refusal, new),
+        CreateBookingError::Contended => Failure::overloaded().into(),
+        CreateBookingError::Corrupted(error) => corrupted(error),
+        CreateBookingError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn create_venue(error: &CreateVenueError) -> Status {
+    match error {
+        CreateVenueError::KeyReused => key_reused(),
+        CreateVenueError::UnknownTimeZone => {
+            let mut violations = Violations::default();
+            violations.add("time_zone", VenueTimeZone::MUST);
+            violations.into_status()
+        }
+        CreateVenueError::Contended => Failure::overloaded().into(),
+        CreateVenueError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
+    match error {
+        SetScheduleError::Venue(error) => read(error, VENUE, venue_id),
+        SetScheduleError::TooManySlots(error) => {
+            let mut violations = Violations::default();
+            violations.add("periods", error);
+            violations.into_status()
+        }
+        SetScheduleError::Contended => Failure::overloaded().into(),
+        SetScheduleError::Database(error) => error.to_failure().into(),
+    }
+}
+
+fn key_reused() -> Status {
+    Failure::invalid_argument(
+        "IDEMPOTENCY_KEY_REUSED",
+        "This idempotency_key was used for another request: use a new one for a new request, and the same \
+         request when you retry.",
+    )
+    .into()
+}
+
+fn refused(refusal: Refusal, new: &NewBooking) -> Status {
+    let slot = format!(
+        "venues/{}/slots/{}T{}",
+        new.slot.venue_id,
+        encode::date(new.slot.date),
+        encode::time(new.slot.start_time)
+    );
+    let failure = |reason, message: &str| Failure::precondition(reason, &slot, message);
+    match refusal {
+        Refusal::VenueNotFound => return not_found(VENUE, &new.slot.venue_id.to_string()),
+        Refusal::SlotNotFound => return not_found(SLOT, &slot),
+        Refusal::SlotClosed => {
+            failure("SLOT_CLOSED", "The slot is closed: choose another; ListAvailability shows them.")
+        }
+        Refusal::SlotFull { open_seats } => {
+            failure("SLOT_FULL", "The slot has not enough open seats: choose another slot or a smaller party.")
+                .with("open_seats", open_seats)
+        }
+        Refusal::InsufficientNotice { notice_minutes } => {
+            failure("INSUFFICIENT_NOTICE", "The slot starts too soon for this venue: choose a later one.")
+                .with("notice_minutes", notice_minutes)
+        }
+        Refusal::TooFarAhead { horizon_days } => {
+            failure("TOO_FAR_AHEAD", "The venue does not take bookings that far ahead: choose an earlier date.")
+                .with("horizon_days", horizon_days)
+        }
+        Refusal::PartyTooSmall { min_party_size } => {
+            failure("PARTY_TOO_SMALL", "The venue does not take parties that small.")
+                .with("min_party_size", min_party_size)
+        }
+        Refusal::PartyTooLarge { max_party_size } => {
+            failure("PARTY_TOO_LARGE", "The venue does not take parties that large: split it, or ask the venue.")
+                .with("max_party_size", max_party_size)
+        }
+        Refusal::PriceChanged { total_cents } => failure(
+            "PRICE_CHANGED",
+            "The price is no longer the one expected: tell the customer the new one, then book with it.",
+        )
+        .with("total_cents", total_cents),
+    }
+    .into()
+}
+
+fn corrupted(error: &Corrupted) -> Status {
+    tracing::error!(error = error as &dyn std::error::Error, "stored data cannot be read");
+    Failure::data_corrupted().into()
+}
