@@ -1,0 +1,36 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test replay bench queries lint
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  DIALOGUES=path.jsonl and OPTIONS='...' go to the tools: make replay DIALOGUES=... OPTIONS='--concurrency 16'"
+
+setup: ## Bring what is missing: PostgreSQL's programs and grpcurl
+	@deploy/local/setup.sh
+
+demo: setup ## Run a whole journey through both services and show it
+	cargo build --workspace --bins
+	@target/debug/demo $(OPTIONS)
+
+run: setup ## Start both services and keep them up
+	cargo build --workspace --bins
+	@target/debug/run $(OPTIONS)
+
+test: setup ## Run every test
+	cargo build --workspace --bins
+	cargo test --workspace
+
+replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
+	cargo build --release --workspace --bins
+	@target/release/replay $(DIALOGUES) $(OPTIONS)
+
+bench: setup ## Time the hot calls beside the bare statements
+	cargo build --release --workspace --bins
+	@target/release/bench $(OPTIONS)
+
+queries: setup ## Check the SQL against the migrations and write sqlx's offline data
+	@deploy/local/queries.sh
+
+lint: ## Format, lint, and check the contract and the offline data
+	@deploy/local/lint.sh
