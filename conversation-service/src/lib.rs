@@ -1,0 +1,13 @@
+//! conversation-service: conversations, and every message said in them.
+
+pub mod app;
+mod conversation_row;
+mod core;
+pub mod domain;
+mod get_conversation;
+mod grpc;
+mod list_conversations;
+mod list_messages;
+mod message_row;
+pub mod settings;
+mod store_message;

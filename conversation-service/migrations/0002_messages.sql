@@ -1,0 +1,28 @@
+-- Messages are appended and never changed. Text and metadata are sealed; the message's id names the
+-- row to the seal. The fingerprint is a keyed hash of the call that stored the message, to tell its
+-- retry from another message under the same id.
+CREATE TABLE messages (
+    message_id        uuid             PRIMARY KEY,
+    conversation_id   text             COLLATE "C" NOT NULL REFERENCES conversations,
+    sequence          bigint           NOT NULL CONSTRAINT message_sequence CHECK (sequence >= 1),
+    role              text             NOT NULL CONSTRAINT message_role CHECK (role IN ('USER', 'ASSISTANT', 'SYSTEM', 'TOOL')),
+    channel           text             NOT NULL CONSTRAINT message_channel
+                                       CHECK (channel IN ('WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
+    content_sealed    bytea            NOT NULL,
+    emotion_score     double precision CONSTRAINT message_emotion_score CHECK (emotion_score BETWEEN 0 AND 1),
+    emotion_label     text             CONSTRAINT message_emotion_label CHECK (length(emotion_label) BETWEEN 1 AND 20),
+    emotion_detected  text[]           NOT NULL DEFAULT '{}' CONSTRAINT message_emotion_detected CHECK (cardinality(emotion_detected) <= 10),
+    metadata_sealed   bytea,
+    sent_at           timestamptz      NOT NULL,
+    stored_at         timestamptz      NOT NULL,
+    input_tokens      integer          CONSTRAINT message_input_tokens CHECK (input_tokens >= 0),
+    output_tokens     integer          CONSTRAINT message_output_tokens CHECK (output_tokens >= 0),
+    fingerprint       bytea            NOT NULL CONSTRAINT message_fingerprint_length CHECK (octet_length(fingerprint) = 32),
+    traceparent       text,
+    CONSTRAINT messages_sequence_key UNIQUE (conversation_id, sequence)
+);
+
+-- Sealed bytes do not compress: do not try.
+ALTER TABLE messages
+    ALTER COLUMN content_sealed SET STORAGE EXTERNAL,
+    ALTER COLUMN metadata_sealed SET STORAGE EXTERNAL;

@@ -1,0 +1,42 @@
+-- StoreMessage: the message and its conversation, in one statement that commits by itself.
+--
+-- Always one row. `outcome` is
+--   stored    the message was appended as `sequence`;
+--   replayed  this message_id was stored earlier, as `sequence`; compare `fingerprint`.
+-- A twin that commits first while this one runs makes the last step fail on messages_pkey: then
+-- nothing was written, the counter included, and running again replays.
+WITH prior AS MATERIALIZED (       -- has this id been stored?
+    SELECT sequence, sent_at, stored_at, fingerprint
+    FROM messages
+    WHERE message_id = $1
+),
+conversation AS (                  -- made, or its row locked: whoever holds it has the next sequence to itself
+    INSERT INTO conversations AS c (
+        conversation_id, user_id, channel, message_count, last_message_at, created_at, updated_at)
+    SELECT $2::text, $3, $4, 1, $5, $6, $6
+    WHERE NOT EXISTS (SELECT FROM prior)
+    ON CONFLICT (conversation_id) DO UPDATE
+    SET message_count = c.message_count + 1,
+        user_id = COALESCE(c.user_id, EXCLUDED.user_id),
+        -- who writes again opens again; a person who has taken over keeps it
+        status = CASE WHEN c.status = 'CLOSED' THEN 'OPEN' ELSE c.status END,
+        closed_at = NULL,
+        last_message_at = GREATEST(c.last_message_at, EXCLUDED.last_message_at),
+        updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
+    RETURNING message_count
+),
+message AS (                       -- no ON CONFLICT: losing to a twin must undo the step above
+    INSERT INTO messages (
+        message_id, conversation_id, sequence, role, channel, content_sealed, emotion_score, emotion_label,
+        emotion_detected, metadata_sealed, sent_at, stored_at, input_tokens, output_tokens, fingerprint, traceparent)
+    SELECT $1, $2, message_count, $7, $4, $8, $9, $10,
+           $11, $12, $5, $6, $13, $14, $15, $16
+    FROM conversation
+    RETURNING sequence, sent_at, stored_at, fingerprint
+)
+SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", stored_at AS "stored_at!",
+       fingerprint AS "fingerprint!"
+FROM message
+UNION ALL
+SELECT 'replayed', sequence, sent_at, stored_at, fingerprint
+FROM prior

@@ -1,0 +1,45 @@
+//! The wiring of conversation-service.
+
+use std::sync::Arc;
+
+use teppan_shared::{
+    clock::Clock,
+    contract::conversation::v1::{
+        conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
+    },
+    service::{Definition, OpenDatabase, Service, StartError},
+};
+use tonic::{codec::CompressionEncoding, service::Routes};
+
+use crate::{core::Core, grpc::Grpc, settings::Settings, store_message};
+
+/// What makes this service different from the other.
+pub const DEFINITION: Definition = Definition {
+    name: "conversation-service",
+    database: "teppan_conversation",
+    migrator: &sqlx::migrate!(),
+    hot_statements: &[store_message::STATEMENT],
+    services: &["teppan.conversation.v1.ConversationService", "teppan.conversation.v1.FollowUpService"],
+};
+
+/// Starts the service.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
+    let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
+    let core = Core::new(open.database.clone(), &settings.common.keys, Clock);
+    let routes = routes(&Grpc::new(Arc::new(core)), settings.common.server.max_message_bytes);
+    Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
+}
+
+fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
+    macro_rules! server {
+        ($server:ident) => {
+            $server::new(grpc.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(max_message_bytes)
+        };
+    }
+    Routes::new(server!(ConversationServiceServer)).add_service(server!(FollowUpServiceServer))
+}

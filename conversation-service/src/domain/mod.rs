@@ -1,0 +1,28 @@
+//! What the service talks about, as types that cannot hold a wrong value. No I/O.
+
+mod channel;
+mod content;
+mod conversation;
+mod emotion;
+mod ids;
+mod message;
+mod metadata;
+mod role;
+mod sent_at;
+mod tokens;
+
+pub use self::{
+    channel::Channel,
+    content::Content,
+    conversation::{Conversation, ConversationStatus},
+    emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
+    ids::{ConversationId, MessageId, UserId},
+    message::{Message, NewMessage},
+    metadata::Metadata,
+    role::Role,
+    sent_at::SentAt,
+    tokens::TokenCount,
+};
+
+/// PostgreSQL keeps every character in text but this one.
+const NUL: char = '\0';

@@ -1,0 +1,63 @@
+use teppan_shared::{
+    contract::conversation::v1::{
+        GetConversationRequest, GetConversationResponse, ListConversationsRequest, ListConversationsResponse,
+        ListMessagesRequest, ListMessagesResponse, StoreMessageRequest, StoreMessageResponse,
+        conversation_service_server::ConversationService,
+    },
+    status::Violations,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Grpc, encode, list_conversations, list_messages, status, store_message};
+use crate::domain::ConversationId;
+
+#[tonic::async_trait]
+impl ConversationService for Grpc {
+    async fn store_message(
+        &self,
+        request: Request<StoreMessageRequest>,
+    ) -> Result<Response<StoreMessageResponse>, Status> {
+        let new = store_message::decode(request.into_inner(), self.core.clock.now())?;
+        let stored = self.core.store_message(new).await.map_err(|error| status::store_message(&error))?;
+        let message = Some(encode::message(stored.message)?);
+        Ok(Response::new(StoreMessageResponse { message, replayed: stored.replayed }))
+    }
+
+    async fn get_conversation(
+        &self,
+        request: Request<GetConversationRequest>,
+    ) -> Result<Response<GetConversationResponse>, Status> {
+        let mut violations = Violations::default();
+        let id = violations.check("conversation_id", ConversationId::parse(request.into_inner().conversation_id));
+        let Some(id) = id else { return Err(violations.into_status()) };
+        let conversation = self.core.get_conversation(&id).await.map_err(|error| status::read(&error, &id))?;
+        Ok(Response::new(GetConversationResponse { conversation: Some(encode::conversation(&conversation)) }))
+    }
+
+    async fn list_conversations(
+        &self,
+        request: Request<ListConversationsRequest>,
+    ) -> Result<Response<ListConversationsResponse>, Status> {
+        let wanted = list_conversations::decode(request.into_inner())?;
+        let page = self
+            .core
+            .list_conversations(&wanted.filter, wanted.after.as_ref(), wanted.page_size)
+            .await
+            .map_err(|error| status::list_conversations(&error))?;
+        Ok(Response::new(list_conversations::encode(&wanted, &page)))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<ListMessagesRequest>,
+    ) -> Result<Response<ListMessagesResponse>, Status> {
+        let wanted = list_messages::decode(request.into_inner())?;
+        let id = &wanted.conversation_id;
+        let page = self
+            .core
+            .list_messages(id, wanted.range, wanted.order, wanted.page_size)
+            .await
+            .map_err(|error| status::read(&error, id))?;
+        Ok(Response::new(list_messages::encode(&wanted, page)?))
+    }
+}

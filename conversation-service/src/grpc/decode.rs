@@ -1,0 +1,67 @@
+//! Wire to domain, where more than one request has it.
+
+use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes};
+
+use crate::{
+    domain::{Channel, ConversationStatus, Role},
+    list_messages::SequenceOrder,
+};
+
+/// Pages of every list.
+pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
+
+const CHANNEL_MUST: &str = "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, \
+                            CHANNEL_FACEBOOK or CHANNEL_INSTAGRAM";
+
+/// Empty text on the wire means that nothing was given.
+pub fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+pub fn role(raw: i32) -> Result<Role, &'static str> {
+    match wire::Role::try_from(raw) {
+        Ok(wire::Role::User) => Ok(Role::User),
+        Ok(wire::Role::Assistant) => Ok(Role::Assistant),
+        Ok(wire::Role::System) => Ok(Role::System),
+        Ok(wire::Role::Tool) => Ok(Role::Tool),
+        Ok(wire::Role::Unspecified) | Err(_) => Err("must be ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM or ROLE_TOOL"),
+    }
+}
+
+pub fn channel(raw: i32) -> Result<Channel, &'static str> {
+    channel_filter(raw)?.ok_or(CHANNEL_MUST)
+}
+
+/// `None` for any channel.
+pub fn channel_filter(raw: i32) -> Result<Option<Channel>, &'static str> {
+    match wire::Channel::try_from(raw) {
+        Ok(wire::Channel::Unspecified) => Ok(None),
+        Ok(wire::Channel::Web) => Ok(Some(Channel::Web)),
+        Ok(wire::Channel::Email) => Ok(Some(Channel::Email)),
+        Ok(wire::Channel::Sms) => Ok(Some(Channel::Sms)),
+        Ok(wire::Channel::Voice) => Ok(Some(Channel::Voice)),
+        Ok(wire::Channel::Whatsapp) => Ok(Some(Channel::Whatsapp)),
+        Ok(wire::Channel::Facebook) => Ok(Some(Channel::Facebook)),
+        Ok(wire::Channel::Instagram) => Ok(Some(Channel::Instagram)),
+        Err(_) => Err(CHANNEL_MUST),
+    }
+}
+
+/// `None` for any status.
+pub fn status_filter(raw: i32) -> Result<Option<ConversationStatus>, &'static str> {
+    match wire::ConversationStatus::try_from(raw) {
+        Ok(wire::ConversationStatus::Unspecified) => Ok(None),
+        Ok(wire::ConversationStatus::Open) => Ok(Some(ConversationStatus::Open)),
+        Ok(wire::ConversationStatus::Escalated) => Ok(Some(ConversationStatus::Escalated)),
+        Ok(wire::ConversationStatus::Closed) => Ok(Some(ConversationStatus::Closed)),
+        Err(_) => Err("must be CONVERSATION_STATUS_OPEN, CONVERSATION_STATUS_ESCALATED or CONVERSATION_STATUS_CLOSED"),
+    }
+}
+
+pub fn order(raw: i32) -> Result<SequenceOrder, &'static str> {
+    match wire::SequenceOrder::try_from(raw) {
+        Ok(wire::SequenceOrder::Unspecified | wire::SequenceOrder::OldestFirst) => Ok(SequenceOrder::OldestFirst),
+        Ok(wire::SequenceOrder::NewestFirst) => Ok(SequenceOrder::NewestFirst),
+        Err(_) => Err("must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST"),
+    }
+}

@@ -1,0 +1,95 @@
+//! Domain to wire.
+
+use chrono::{DateTime, Utc};
+use prost::Message as _;
+use prost_types::{Struct, Timestamp};
+use teppan_shared::{contract::conversation::v1 as wire, status::Failure};
+use tonic::Status;
+
+use crate::domain::{
+    Channel, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionScore, Message, Metadata, Role,
+    TokenCount, UserId,
+};
+
+pub fn conversation(conversation: &Conversation) -> wire::Conversation {
+    wire::Conversation {
+        conversation_id: conversation.conversation_id.to_string(),
+        user_id: conversation.user_id.as_ref().map_or("", UserId::as_str).to_owned(),
+        channel: channel(conversation.channel).into(),
+        status: status(conversation.status).into(),
+        message_count: conversation.message_count,
+        last_message_at: Some(timestamp(conversation.last_message_at)),
+        created_at: Some(timestamp(conversation.created_at)),
+        updated_at: Some(timestamp(conversation.updated_at)),
+        closed_at: conversation.closed_at.map(timestamp),
+        ..Default::default()
+    }
+}
+
+/// # Errors
+/// When the metadata is not what was once encoded.
+pub fn message(message: Message) -> Result<wire::Message, Status> {
+    Ok(wire::Message {
+        message_id: message.message_id.to_string(),
+        conversation_id: message.conversation_id.to_string(),
+        sequence: message.sequence,
+        role: role(message.role).into(),
+        content: message.content.into_string(),
+        channel: channel(message.channel).into(),
+        emotion: message.emotion.as_ref().map(emotion),
+        metadata: message.metadata.as_ref().map(metadata).transpose()?,
+        sent_at: Some(timestamp(message.sent_at)),
+        stored_at: Some(timestamp(message.stored_at)),
+        input_tokens: message.input_tokens.map(TokenCount::get),
+        output_tokens: message.output_tokens.map(TokenCount::get),
+    })
+}
+
+fn emotion(emotion: &Emotion) -> wire::Emotion {
+    wire::Emotion {
+        score: emotion.score().map(EmotionScore::get),
+        label: emotion.label().map_or("", EmotionLabel::as_str).to_owned(),
+        detected: emotion.detected().iter().map(|label| label.as_str().to_owned()).collect(),
+    }
+}
+
+fn metadata(metadata: &Metadata) -> Result<Struct, Status> {
+    Struct::decode(metadata.as_bytes()).map_err(|error| {
+        tracing::error!(%error, "a message's metadata is no Struct");
+        Failure::data_corrupted().into()
+    })
+}
+
+fn role(role: Role) -> wire::Role {
+    match role {
+        Role::User => wire::Role::User,
+        Role::Assistant => wire::Role::Assistant,
+        Role::System => wire::Role::System,
+        Role::Tool => wire::Role::Tool,
+    }
+}
+
+fn channel(channel: Channel) -> wire::Channel {
+    match channel {
+        Channel::Web => wire::Channel::Web,
+        Channel::Email => wire::Channel::Email,
+        Channel::Sms => wire::Channel::Sms,
+        Channel::Voice => wire::Channel::Voice,
+        Channel::Whatsapp => wire::Channel::Whatsapp,
+        Channel::Facebook => wire::Channel::Facebook,
+        Channel::Instagram => wire::Channel::Instagram,
+    }
+}
+
+fn status(status: ConversationStatus) -> wire::ConversationStatus {
+    match status {
+        ConversationStatus::Open => wire::ConversationStatus::Open,
+        ConversationStatus::Escalated => wire::ConversationStatus::Escalated,
+        ConversationStatus::Closed => wire::ConversationStatus::Closed,
+    }
+}
+
+fn timestamp(time: DateTime<Utc>) -> Timestamp {
+    // Below 2^31, also in a leap second.
+    Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos().cast_signed() }
+}

@@ -1,0 +1,148 @@
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Utc};
+use prost::Message as _;
+use prost_types::{Struct, Timestamp};
+use teppan_shared::{contract::conversation::v1 as wire, status::Violations};
+use tonic::Status;
+
+use super::decode::{self, given};
+use crate::domain::{
+    Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, Metadata, NewMessage,
+    SentAt, TokenCount, UserId,
+};
+
+/// The years 1 to 9999, as protobuf's timestamps have them.
+const TIMESTAMP_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// Reads the request, or lists everything that is wrong with it.
+pub fn decode(request: wire::StoreMessageRequest, now: DateTime<Utc>) -> Result<NewMessage, Status> {
+    let mut violations = Violations::default();
+    decode_fields(request, now, &mut violations).ok_or_else(|| violations.into_status())
+}
+
+/// `None` when a field is wrong, which is then among the violations.
+fn decode_fields(
+    request: wire::StoreMessageRequest,
+    now: DateTime<Utc>,
+    violations: &mut Violations,
+) -> Option<NewMessage> {
+    let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
+    let message_id = violations.check("message_id", MessageId::parse(&request.message_id));
+    let role = violations.check("role", decode::role(request.role));
+    let content = violations.check("content", Content::parse(request.content));
+    let channel = violations.check("channel", decode::channel(request.channel));
+    let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
+    let emotion = decode_emotion(request.emotion, violations);
+    let metadata = violations.check_optional("metadata", request.metadata.as_ref().map(decode_metadata));
+    let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode_sent_at(time, now)));
+    let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
+    let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
+    Some(NewMessage {
+        message_id: message_id?,
+        conversation_id: conversation_id?,
+        role: role?,
+        content: content?,
+        channel: channel?,
+        user_id: user_id?,
+        emotion: emotion?,
+        metadata: metadata?,
+        sent_at: sent_at?,
+        input_tokens: input_tokens?,
+        output_tokens: output_tokens?,
+    })
+}
+
+/// `Some(None)` when there is none, `None` when a part of it is wrong.
+fn decode_emotion(emotion: Option<wire::Emotion>, violations: &mut Violations) -> Option<Option<Emotion>> {
+    let Some(emotion) = emotion else { return Some(None) };
+    let score = violations.check_optional("emotion.score", emotion.score.map(EmotionScore::parse));
+    let label = violations.check_optional("emotion.label", given(emotion.label).map(EmotionLabel::parse));
+    let detected = decode_detected(emotion.detected, violations);
+    Some(Emotion::new(score?, label?, detected?))
+}
+
+fn decode_detected(detected: Vec<String>, violations: &mut Violations) -> Option<DetectedEmotions> {
+    // Of the entries of a list that is too long nothing is told: there might be very many.
+    if detected.len() > DetectedEmotions::COUNT_MAX {
+        violations.add("emotion.detected", DetectedEmotions::MUST);
+        return None;
+    }
+    let labels: Vec<_> = detected
+        .into_iter()
+        .enumerate()
+        .map(|(index, label)| violations.check(&format!("emotion.detected[{index}]"), EmotionLabel::parse(label)))
+        .collect();
+    let labels = labels.into_iter().collect::<Option<_>>()?;
+    violations.check("emotion.detected", DetectedEmotions::parse(labels))
+}
+
+fn decode_metadata(metadata: &Struct) -> Result<Metadata, &'static str> {
+    Metadata::parse(metadata.encode_to_vec())
+}
+
+fn decode_sent_at(time: Timestamp, now: DateTime<Utc>) -> Result<SentAt, &'static str> {
+    let in_range = TIMESTAMP_SECONDS.contains(&time.seconds);
+    let nanos = u32::try_from(time.nanos).ok().filter(|nanos| in_range && *nanos < 1_000_000_000);
+    let time = nanos.and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos));
+    SentAt::parse(time.ok_or("must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999")?, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_outside_what_protobuf_allows_is_refused() {
+        let time = |seconds, nanos| decode_sent_at(Timestamp { seconds, nanos }, Utc::now());
+        assert!(time(1_700_000_000, 999_999_999).is_ok());
+        assert!(time(-62_135_596_800, 0).is_ok());
+        for (seconds, nanos) in [(-62_135_596_801, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000), (i64::MAX, 0)]
+        {
+            assert!(time(seconds, nanos).is_err(), "{seconds} {nanos}");
+        }
+    }
+
+    #[test]
+    fn every_violation_is_told_at_once() {
+        let request = wire::StoreMessageRequest {
+            conversation_id: "a b".to_owned(),
+            message_id: "7".to_owned(),
+            user_id: "u".repeat(101),
+            emotion: Some(wire::Emotion {
+                score: Some(f64::NAN),
+                label: "l".repeat(21),
+                detected: vec!["joy".to_owned(), String::new()],
+            }),
+            sent_at: Some(Timestamp { seconds: i64::MAX, nanos: 0 }),
+            input_tokens: Some(-1),
+            output_tokens: Some(-1),
+            ..Default::default()
+        };
+        let status = decode(request, Utc::now()).expect_err("invalid");
+        let mut fields: Vec<_> = tonic_types::StatusExt::get_details_bad_request(&status)
+            .expect("has details")
+            .field_violations
+            .into_iter()
+            .map(|violation| violation.field)
+            .collect();
+        fields.sort();
+        assert_eq!(
+            fields,
+            [
+                "channel",
+                "content",
+                "conversation_id",
+                "emotion.detected[1]",
+                "emotion.label",
+                "emotion.score",
+                "input_tokens",
+                "message_id",
+                "output_tokens",
+                "role",
+                "sent_at",
+                "user_id",
+            ]
+        );
+    }
+}
