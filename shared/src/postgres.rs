@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection, Executor, PgConnection, PgPool, Postgres,
@@ -27,6 +28,9 @@ const HOLD_FOR: Duration = Duration::from_mins(1);
 /// The pool closes a connection at this age: it spreads load after a failover.
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// What closing the connections may take.
+const CLOSE_BOUND: Duration = Duration::from_secs(2);
 
 /// How a service uses its database.
 #[derive(Debug, Clone)]
@@ -257,10 +261,30 @@ impl Database {
     }
 
     /// Connections that are open now, and how many of them nobody uses.
-    pub fn usage(&self) -> (u32, u32) {
+    fn usage(&self) -> (u64, u64) {
         let held = self.held.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
-        let idle = self.pool.num_idle() + held;
-        (self.pool.size(), u32::try_from(idle).unwrap_or(u32::MAX))
+        (u64::from(self.pool.size()), (self.pool.num_idle() + held) as u64)
+    }
+
+    /// Shows how many connections there are, under OpenTelemetry's names for them.
+    pub fn observe(&self) {
+        let meter = global::meter("teppan");
+        let database = self.clone();
+        meter
+            .u64_observable_gauge("db.client.connection.count")
+            .with_description("Open database connections, by whether they are used.")
+            .with_callback(move |gauge| {
+                let (open, idle) = database.usage();
+                gauge.observe(idle, &[KeyValue::new("db.client.connection.state", "idle")]);
+                gauge.observe(open.saturating_sub(idle), &[KeyValue::new("db.client.connection.state", "used")]);
+            })
+            .build();
+        let max = u64::from(self.pool.options().get_max_connections());
+        meter
+            .u64_observable_gauge("db.client.connection.max")
+            .with_description("Database connections there may be.")
+            .with_callback(move |gauge| gauge.observe(max, &[]))
+            .build();
     }
 
     /// Applies the migrations that are missing. Replicas that start together take turns.
@@ -274,10 +298,10 @@ impl Database {
         Ok(())
     }
 
-    /// Gives every connection back.
+    /// Closes every connection. One that the server does not answer on is given up at a bound.
     pub async fn close(&self) {
         drop(self.held.take_all());
-        self.pool.close().await;
+        let _ = tokio::time::timeout(CLOSE_BOUND, self.pool.close()).await;
     }
 }
 
@@ -293,6 +317,8 @@ fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, sqlx
         // still empty would go on scanning it while it grows.
         ("enable_seqscan", "off"),
         ("timezone", "UTC"),
+        // Compiling a plan costs more than any of these statements takes to run.
+        ("jit", "off"),
     ]))
 }
 

@@ -67,7 +67,9 @@ impl OpenDatabase {
             }
         };
         let database = Database::new(&database_settings(url, settings), definition.hot_statements);
-        Ok(Self { database: database.map_err(StartError::Database)?, private_server })
+        let database = database.map_err(StartError::Database)?;
+        database.observe();
+        Ok(Self { database, private_server })
     }
 
     /// Closes the connections, and stops the private server when nobody else uses it.

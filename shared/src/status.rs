@@ -70,6 +70,16 @@ impl Failure {
         .retry_after(RETRY_AFTER)
     }
 
+    /// The server stops; another replica, or this one started again, takes the same call.
+    pub fn draining() -> Self {
+        Self::new(
+            Code::Unavailable,
+            "DRAINING",
+            "The server stops: send the same call again, with the same idempotency key, over a new connection.",
+        )
+        .retry_after(RETRY_AFTER)
+    }
+
     /// The call's time was up before it was done; it may or may not have taken effect.
     pub fn deadline_exceeded() -> Self {
         Self::new(

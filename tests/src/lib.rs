@@ -1,0 +1,8 @@
+//! What the system tests and the tools share: clients, services to talk to, and things to book.
+
+pub mod clients;
+pub mod fixtures;
+pub mod harness;
+pub mod launch;
+pub mod proxy;
+pub mod tool;

@@ -1,6 +1,7 @@
+use chrono::Datelike as _;
 use teppan_shared::{
     contract::booking::v1::{ListVenuesRequest, ListVenuesResponse},
-    page::{self, PageSizes},
+    page::{self, PageSizes, TokenError},
     status::Violations,
 };
 use tonic::Status;
@@ -21,7 +22,12 @@ pub struct Page {
 pub fn decode(request: ListVenuesRequest) -> Result<Page, Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
-    let after = violations.check("page_token", page::decode_token(&request.name, &request.page_token));
+    let after = page::decode_token(&request.name, &request.page_token).and_then(|cursor: Option<VenueCursor>| {
+        // A forged one must not reach the database with a time it cannot hold.
+        let holds = cursor.is_none_or(|(created_at, _)| (1970..10_000).contains(&created_at.year()));
+        if holds { Ok(cursor) } else { Err(TokenError::Unreadable) }
+    });
+    let after = violations.check("page_token", after);
     if request.name.contains('\0') {
         violations.add("name", "must not contain NUL");
     }

@@ -30,17 +30,20 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
         .iter()
         .take(PERIODS_MAX)
         .enumerate()
-        .filter_map(|(index, period)| decode_period(period, &format!("periods[{index}]"), &mut violations))
+        .filter_map(|(index, period)| {
+            decode_period(period, &format!("periods[{index}]"), &mut violations).map(|period| (index, period))
+        })
         .collect();
     let exceptions = decode_exceptions(&request.exceptions, &mut violations);
-    for (index, period) in periods.iter().enumerate() {
-        if let Some(other) = periods[..index].iter().position(|earlier| earlier.clashes_with(period)) {
+    for (place, (index, period)) in periods.iter().enumerate() {
+        if let Some((other, _)) = periods[..place].iter().find(|(_, earlier)| earlier.clashes_with(period)) {
             violations.add(
                 format!("periods[{index}]"),
                 format_args!("gives a start on a date that periods[{other}] gives too"),
             );
         }
     }
+    let periods = periods.into_iter().map(|(_, period)| period).collect();
     let Some(venue_id) = venue_id else { return Err(violations.into_status()) };
     violations.finish()?;
     Ok((venue_id, WeeklySchedule { periods, exceptions }))

@@ -29,6 +29,8 @@ const CONNECTION_AGE: Duration = Duration::from_mins(30);
 const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a call that is cut off may take to tell so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What workers may take to end after the servers have.
 const TASKS_BOUND: Duration = Duration::from_secs(5);
 
@@ -55,6 +57,8 @@ pub struct Server {
     readiness: Readiness,
     /// Cancelled when no new calls are taken any more.
     drain: CancellationToken,
+    /// Cancelled when the running ones have to end.
+    cut: CancellationToken,
     serving: Tasks,
     background: Tasks,
     database: Database,
@@ -87,7 +91,7 @@ impl Server {
             ),
         );
 
-        let drain = CancellationToken::new();
+        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let serving = Tasks::default();
         let routes = parts
             .grpc
@@ -96,9 +100,9 @@ impl Server {
             // grpcurl 1.8 and Postman still ask for the older version.
             .add_service(reflection(parts.services).build_v1alpha().map_err(io::Error::other)?);
         serving.spawn("grpc server", {
-            let (drain, settings) = (drain.clone(), settings.clone());
+            let (mut server, drain) = (grpc_server(&settings, cut.clone()), drain.clone());
             async move {
-                let served = grpc_server(&settings)
+                let served = server
                     .add_routes(routes)
                     .serve_with_incoming_shutdown(
                         TcpIncoming::from(grpc_listener).with_nodelay(Some(true)),
@@ -121,6 +125,7 @@ impl Server {
             services: parts.services,
             readiness,
             drain,
+            cut,
             serving,
             background,
             database: parts.database,
@@ -140,7 +145,13 @@ impl Server {
         tokio::time::sleep(self.settings.shutdown_pause).await;
         self.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
-        self.serving.stop(self.settings.shutdown_drain).await;
+        let drain_bound = self.settings.shutdown_drain;
+        let ended = self.serving.stop(drain_bound + LAST_WORDS);
+        tokio::pin!(ended);
+        if tokio::time::timeout(drain_bound, &mut ended).await.is_err() {
+            self.cut.cancel();
+            ended.await;
+        }
         self.background.stop(TASKS_BOUND).await;
         self.database.close().await;
     }
@@ -154,6 +165,7 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn grpc_server(
     settings: &ServerSettings,
+    cut: CancellationToken,
 ) -> Grpc<tower::layer::util::Stack<RequestLayer, tower::layer::util::Identity>> {
     // Jitter: connections that were opened together must not all be renewed together.
     let age = CONNECTION_AGE.mul_f64(rand::rng().random_range(0.9..1.1));
@@ -162,7 +174,7 @@ fn grpc_server(
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(RequestLayer::new(settings.request_timeout, settings.max_in_flight))
+        .layer(RequestLayer::new(settings.request_timeout, settings.max_in_flight, cut))
 }
 
 /// Reflection over the contract that lists this server's own services.

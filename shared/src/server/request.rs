@@ -18,6 +18,7 @@ use opentelemetry::{
     metrics::{Histogram, UpDownCounter},
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
@@ -35,7 +36,9 @@ pub struct RequestLayer(Arc<Limits>);
 
 struct Limits {
     timeout: Duration,
-    in_flight: Arc<Semaphore>,
+    /// Cancelled when calls that still run must end.
+    cut: CancellationToken,
+    in_flight: Semaphore,
     metrics: Metrics,
 }
 
@@ -46,8 +49,9 @@ struct Metrics {
 }
 
 impl RequestLayer {
-    /// `timeout` caps every call; more than `max_in_flight` at once are answered OVERLOADED.
-    pub fn new(timeout: Duration, max_in_flight: usize) -> Self {
+    /// `timeout` caps every call; more than `max_in_flight` at once are answered OVERLOADED; those
+    /// that run when `cut` is cancelled are answered DRAINING.
+    pub fn new(timeout: Duration, max_in_flight: usize, cut: CancellationToken) -> Self {
         let meter = global::meter("teppan");
         let metrics = Metrics {
             duration_seconds: meter
@@ -63,7 +67,7 @@ impl RequestLayer {
                 .with_description("Calls that are being worked on.")
                 .build(),
         };
-        Self(Arc::new(Limits { timeout, in_flight: Arc::new(Semaphore::new(max_in_flight)), metrics }))
+        Self(Arc::new(Limits { timeout, cut, in_flight: Semaphore::new(max_in_flight), metrics }))
     }
 }
 
@@ -121,7 +125,7 @@ where
             limits.metrics.in_flight.add(1, &[]);
             let response = match limits.in_flight.try_acquire() {
                 Err(_) => Status::from(Failure::overloaded()).into_http(),
-                Ok(_permit) => guarded(budget, answer).await,
+                Ok(_permit) => guarded(budget, &limits.cut, answer).await,
             };
             let (response, code) = complete_status(response);
             limits.metrics.in_flight.add(-1, &[]);
@@ -132,16 +136,25 @@ where
     }
 }
 
-/// The answer, or why there is none: the time was up, or the handler panicked.
-async fn guarded(budget: Duration, answer: impl Future<Output = Result<Response<Body>, Infallible>>) -> Response<Body> {
-    match tokio::time::timeout(budget, AssertUnwindSafe(answer).catch_unwind()).await {
-        Ok(Ok(Ok(response))) => response,
-        Ok(Err(_)) => {
-            tracing::error!("a handler panicked");
-            Status::from(Failure::internal()).into_http()
-        }
-        Err(_) => Status::from(Failure::deadline_exceeded()).into_http(),
-    }
+/// The answer, or why there is none: the time was up, the server stops, or the handler panicked.
+async fn guarded(
+    budget: Duration,
+    cut: &CancellationToken,
+    answer: impl Future<Output = Result<Response<Body>, Infallible>>,
+) -> Response<Body> {
+    let answer = tokio::time::timeout(budget, AssertUnwindSafe(answer).catch_unwind());
+    let failure = tokio::select! {
+        answer = answer => match answer {
+            Ok(Ok(Ok(response))) => return response,
+            Ok(Err(_)) => {
+                tracing::error!("a handler panicked");
+                Failure::internal()
+            }
+            Err(_) => Failure::deadline_exceeded(),
+        },
+        () = cut.cancelled() => Failure::draining(),
+    };
+    Status::from(failure).into_http()
 }
 
 /// How long the client will wait, from `grpc-timeout`, less the margin.

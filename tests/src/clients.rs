@@ -1,0 +1,48 @@
+//! Clients of both services, made from the contract.
+
+use std::{net::SocketAddr, time::Duration};
+
+use teppan_shared::contract::{
+    booking::v1::{
+        booking_service_client::BookingServiceClient, customer_service_client::CustomerServiceClient,
+        schedule_service_client::ScheduleServiceClient,
+    },
+    conversation::v1::conversation_service_client::ConversationServiceClient,
+};
+use tonic::transport::{Channel, Endpoint};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Clients of booking-service, over one connection. Cheap to clone.
+#[derive(Clone)]
+pub struct BookingClients {
+    pub bookings: BookingServiceClient<Channel>,
+    pub schedule: ScheduleServiceClient<Channel>,
+    pub customers: CustomerServiceClient<Channel>,
+}
+
+impl BookingClients {
+    /// Clients that connect when they are first used.
+    pub fn new(address: SocketAddr) -> Self {
+        let channel = channel(address);
+        Self {
+            bookings: BookingServiceClient::new(channel.clone()),
+            schedule: ScheduleServiceClient::new(channel.clone()),
+            customers: CustomerServiceClient::new(channel),
+        }
+    }
+}
+
+/// A client of conversation-service that connects when it is first used.
+pub fn conversations(address: SocketAddr) -> ConversationServiceClient<Channel> {
+    ConversationServiceClient::new(channel(address))
+}
+
+/// A connection that is made when it is first used.
+pub fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}"))
+        .expect("an address makes a URL")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .connect_lazy()
+}

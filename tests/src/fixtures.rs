@@ -1,0 +1,93 @@
+//! Things to book, to say, and to ask for.
+
+use chrono::{Days, NaiveDate, Utc};
+use teppan_shared::contract::{
+    booking::v1::{
+        Contact, CreateBookingRequest, CreateVenueRequest, SchedulePeriod, SetWeeklyScheduleRequest, Venue, Weekday,
+    },
+    conversation::v1::{Channel, Emotion, Role, StoreMessageRequest},
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::clients::BookingClients;
+
+/// A date a fortnight ahead: within every venue's horizon, beyond its notice.
+pub fn date() -> NaiveDate {
+    Utc::now().date_naive() + Days::new(14)
+}
+
+/// A venue with one slot a day, at 18:00 every day, of this many seats, for 35.00 a person.
+pub async fn venue(clients: &mut BookingClients, seats: i32) -> Result<Venue, Status> {
+    venue_with(clients, seats, |_| {}).await
+}
+
+/// [`venue`], with something changed before it is made.
+pub async fn venue_with(
+    clients: &mut BookingClients,
+    seats: i32,
+    change: impl FnOnce(&mut CreateVenueRequest),
+) -> Result<Venue, Status> {
+    let mut request = CreateVenueRequest {
+        idempotency_key: Uuid::now_v7().to_string(),
+        name: "Teppan Garden".to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        ..Default::default()
+    };
+    change(&mut request);
+    let venue = clients.schedule.create_venue(request).await?.into_inner().venue.unwrap_or_default();
+    clients.schedule.set_weekly_schedule(every_evening(&venue.venue_id, seats)).await?;
+    Ok(venue)
+}
+
+/// One slot a day, at 18:00 every day.
+pub fn every_evening(venue_id: &str, seats: i32) -> SetWeeklyScheduleRequest {
+    let period = SchedulePeriod {
+        days: (Weekday::Monday as i32..=Weekday::Sunday as i32).collect(),
+        first_start: "18:00".to_owned(),
+        last_start: "18:00".to_owned(),
+        capacity: seats,
+        price_per_person_cents: 3500,
+        ..Default::default()
+    };
+    SetWeeklyScheduleRequest { venue_id: venue_id.to_owned(), periods: vec![period], exceptions: Vec::new() }
+}
+
+/// A booking of the venue's slot in a fortnight, by a customer of its own.
+pub fn booking(venue_id: &str, party_size: i32) -> CreateBookingRequest {
+    let id = Uuid::now_v7();
+    CreateBookingRequest {
+        idempotency_key: id.to_string(),
+        venue_id: venue_id.to_owned(),
+        date: date().to_string(),
+        start_time: "18:00".to_owned(),
+        party_size,
+        contact: Some(Contact {
+            name: "Mina Sato".to_owned(),
+            email: format!("mina.{}@example.org", id.simple()),
+            phone: "+4930123456".to_owned(),
+        }),
+        conversation_id: format!("chat-{}", id.simple()),
+        special_requests: "A table by the window, please.".to_owned(),
+        source: "test".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// A customer's message with a score.
+pub fn message(conversation_id: &str, content: &str) -> StoreMessageRequest {
+    StoreMessageRequest {
+        conversation_id: conversation_id.to_owned(),
+        message_id: Uuid::new_v4().to_string(),
+        role: Role::User.into(),
+        content: content.to_owned(),
+        channel: Channel::Web.into(),
+        emotion: Some(Emotion { score: Some(0.7), label: "content".to_owned(), detected: vec!["joy".to_owned()] }),
+        ..Default::default()
+    }
+}
+
+/// A conversation id nobody else uses.
+pub fn conversation_id() -> String {
+    format!("chat-{}", Uuid::now_v7().simple())
+}

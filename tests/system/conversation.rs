@@ -1,0 +1,332 @@
+use chrono::{TimeDelta, Utc};
+use futures::future::join_all;
+use prost_types::Timestamp;
+use teppan_shared::contract::conversation::v1::{
+    Channel, Conversation as WireConversation, ConversationStatus, Emotion, GetConversationRequest,
+    ListConversationsRequest, ListMessagesRequest, Message, SequenceOrder, StoreMessageRequest,
+};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Conversation},
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+async fn store(service: &Conversation, request: StoreMessageRequest) -> Message {
+    let answer = service.client.clone().store_message(request).await.expect("stored");
+    answer.into_inner().message.expect("the message")
+}
+
+async fn read(service: &Conversation, id: &str) -> WireConversation {
+    let request = GetConversationRequest { conversation_id: id.to_owned() };
+    let answer = service.client.clone().get_conversation(request).await.expect("read");
+    answer.into_inner().conversation.expect("the conversation")
+}
+
+async fn messages(service: &Conversation, mut request: ListMessagesRequest) -> Vec<Message> {
+    let mut messages = Vec::new();
+    loop {
+        let page = service.client.clone().list_messages(request.clone()).await.expect("listed").into_inner();
+        messages.extend(page.messages);
+        if page.next_page_token.is_empty() {
+            return messages;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_are_dense_under_32_writers() {
+    let first = Conversation::start().await.ready().await;
+    let second = Conversation::over(first.url.clone(), first.keys.clone()).await.ready().await;
+    let chat = fixtures::conversation_id();
+    let writers = (0..32).map(|writer| {
+        let mut client = if writer % 2 == 0 { first.client.clone() } else { second.client.clone() };
+        let chat = chat.clone();
+        async move {
+            for n in 0..8 {
+                let message = fixtures::message(&chat, &format!("writer {writer}, message {n}"));
+                client.store_message(message).await.expect("stored");
+            }
+        }
+    });
+    join_all(writers).await;
+
+    let listed = messages(
+        &first,
+        ListMessagesRequest { conversation_id: chat.clone(), page_size: 100, ..Default::default() },
+    )
+    .await;
+    let sequences: Vec<_> = listed.iter().map(|message| message.sequence).collect();
+    assert_eq!(sequences, (1..=256).collect::<Vec<_>>());
+    assert_eq!(read(&second, &chat).await.message_count, 256);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twins_of_one_message_at_once_store_it_once_and_get_equal_replies() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    for n in 1..=5 {
+        let message = fixtures::message(&chat, "Is there a table?");
+        let twins = (0..16).map(|_| {
+            let (mut client, message) = (service.client.clone(), message.clone());
+            async move { client.store_message(message).await.expect("answered").into_inner() }
+        });
+        let replies = join_all(twins).await;
+        assert_eq!(replies.iter().filter(|reply| !reply.replayed).count(), 1);
+        assert!(replies.iter().all(|reply| reply.message == replies[0].message));
+        assert_eq!(replies[0].message.as_ref().expect("the message").sequence, n);
+    }
+    assert_eq!(read(&service, &chat).await.message_count, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_id_with_other_content_is_refused() {
+    let service = Conversation::start().await.ready().await;
+    let message = fixtures::message(&fixtures::conversation_id(), "Is there a table?");
+    store(&service, message.clone()).await;
+    type Change = fn(&mut StoreMessageRequest);
+    let changes: [(&str, Change); 4] = [
+        ("content", |m| m.content = "Is there a room?".to_owned()),
+        ("conversation", |m| m.conversation_id = fixtures::conversation_id()),
+        ("emotion", |m| m.emotion = None),
+        ("channel", |m| m.channel = Channel::Email.into()),
+    ];
+    for (what, change) in changes {
+        let mut other = message.clone();
+        change(&mut other);
+        let status = service.client.clone().store_message(other).await.expect_err(what);
+        assert_eq!(status.code(), Code::InvalidArgument, "{what}");
+        assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "IDEMPOTENCY_KEY_REUSED", "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_score_of_zero_is_a_score_and_the_reply_is_what_was_sent() {
+    let service = Conversation::start().await.ready().await;
+    let mut request = fixtures::message(&fixtures::conversation_id(), "Nobody answers the phone!");
+    request.emotion = Some(Emotion { score: Some(0.0), label: "angry".to_owned(), detected: vec!["anger".to_owned()] });
+    request.input_tokens = Some(0);
+    request.metadata = Some(prost_types::Struct {
+        fields: [("page".to_owned(), prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(2.5)) })]
+            .into(),
+    });
+    let stored = store(&service, request.clone()).await;
+    assert_eq!(stored.emotion, request.emotion);
+    assert_eq!((stored.input_tokens, stored.output_tokens), (Some(0), None));
+    assert_eq!(stored.metadata, request.metadata);
+    let list = ListMessagesRequest { conversation_id: request.conversation_id, ..Default::default() };
+    assert_eq!(messages(&service, list).await, [stored]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_id_that_comes_late_is_filled_in_and_then_stays() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    for (given, kept) in [("", ""), ("mina", "mina"), ("somebody else", "mina"), ("", "mina")] {
+        let request = StoreMessageRequest { user_id: given.to_owned(), ..fixtures::message(&chat, "Hello") };
+        store(&service, request).await;
+        assert_eq!(read(&service, &chat).await.user_id, kept);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_opens_a_closed_conversation_again_but_not_an_escalated_one() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    store(&service, fixtures::message(&chat, "Hello")).await;
+    harness::execute(&service.url, "UPDATE conversations SET status = 'CLOSED', closed_at = now()").await;
+    assert_eq!(read(&service, &chat).await.status(), ConversationStatus::Closed);
+    store(&service, fixtures::message(&chat, "One more thing")).await;
+    assert_eq!(read(&service, &chat).await.status(), ConversationStatus::Open);
+    assert!(read(&service, &chat).await.closed_at.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_the_last_message_never_goes_back() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    let at = |minutes: i64| {
+        let time = Utc::now() - TimeDelta::minutes(minutes);
+        Some(Timestamp { seconds: time.timestamp(), nanos: 0 })
+    };
+    let newest = at(1);
+    for sent_at in [at(10), newest, at(60)] {
+        store(&service, StoreMessageRequest { sent_at, ..fixtures::message(&chat, "Hello") }).await;
+    }
+    assert_eq!(read(&service, &chat).await.last_message_at, newest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_listed_in_both_directions_page_by_page() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    for n in 1..=25 {
+        store(&service, fixtures::message(&chat, &format!("message {n}"))).await;
+    }
+    let list = |order: SequenceOrder, after_sequence, before_sequence| ListMessagesRequest {
+        conversation_id: chat.clone(),
+        page_size: 7,
+        order: order.into(),
+        after_sequence,
+        before_sequence,
+        ..Default::default()
+    };
+    let sequences = async |request| {
+        messages(&service, request).await.into_iter().map(|message| message.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences(list(SequenceOrder::OldestFirst, 0, 0)).await, (1..=25).collect::<Vec<_>>());
+    assert_eq!(sequences(list(SequenceOrder::NewestFirst, 0, 0)).await, (1..=25).rev().collect::<Vec<_>>());
+    assert_eq!(sequences(list(SequenceOrder::OldestFirst, 5, 20)).await, (6..20).collect::<Vec<_>>());
+    assert_eq!(sequences(list(SequenceOrder::NewestFirst, 5, 20)).await, (6..20).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_stays_below_what_clients_accept_however_long_the_messages_are() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    for _ in 0..150 {
+        store(&service, fixtures::message(&chat, &"x".repeat(32_768))).await;
+    }
+    let all = ListMessagesRequest { conversation_id: chat, page_size: 1000, ..Default::default() };
+    // The client's own limit, 4 MiB, would fail the call.
+    let listed = messages(&service, all).await;
+    assert_eq!(listed.iter().map(|message| message.sequence).collect::<Vec<_>>(), (1..=150).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_are_listed_by_customer_state_and_channel() {
+    let service = Conversation::start().await.ready().await;
+    let mut made = Vec::new();
+    for n in 0..9 {
+        let chat = fixtures::conversation_id();
+        let channel = if n % 3 == 0 { Channel::Sms } else { Channel::Web };
+        let user_id = if n % 2 == 0 { "mina" } else { "kenji" };
+        let message = StoreMessageRequest {
+            user_id: user_id.to_owned(),
+            channel: channel.into(),
+            ..fixtures::message(&chat, "Hello")
+        };
+        store(&service, message).await;
+        made.push((chat, channel, user_id));
+    }
+    for (user_id, channel) in [("", None), ("mina", None), ("", Some(Channel::Sms)), ("mina", Some(Channel::Sms))] {
+        for status in [ConversationStatus::Unspecified, ConversationStatus::Open, ConversationStatus::Closed] {
+            let mut request = ListConversationsRequest {
+                page_size: 2,
+                user_id: user_id.to_owned(),
+                channel: channel.unwrap_or(Channel::Unspecified).into(),
+                status: status.into(),
+                ..Default::default()
+            };
+            let mut listed = Vec::new();
+            loop {
+                let page = service.client.clone().list_conversations(request.clone()).await.expect("listed");
+                let page = page.into_inner();
+                assert!(page.conversations.len() <= 2);
+                listed.extend(page.conversations.into_iter().map(|conversation| conversation.conversation_id));
+                if page.next_page_token.is_empty() {
+                    break;
+                }
+                request.page_token = page.next_page_token;
+            }
+            let expected: Vec<_> = made
+                .iter()
+                .rev()
+                .filter(|(_, on, user)| {
+                    status != ConversationStatus::Closed
+                        && (user_id.is_empty() || *user == user_id)
+                        && channel.is_none_or(|channel| *on == channel)
+                })
+                .map(|(chat, ..)| chat.clone())
+                .collect();
+            assert_eq!(listed, expected, "{user_id:?} {channel:?} {status:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_is_sealed_at_rest() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    let mut message = fixtures::message(&chat, "My name is Mina Sato.");
+    message.metadata = Some(prost_types::Struct {
+        fields: [(
+            "email".to_owned(),
+            prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("mina@example.org".to_owned())) },
+        )]
+        .into(),
+    });
+    store(&service, message).await;
+    let everything: String = service
+        .scalar(
+            "SELECT string_agg(t::text || encode(t.content_sealed, 'escape') || encode(t.metadata_sealed, 'escape'), '')
+                 || (SELECT string_agg(c::text, '') FROM conversations c) FROM messages t",
+        )
+        .await;
+    assert!(everything.contains(&chat), "the text does hold what was written");
+    for secret in ["Mina", "mina@example.org"] {
+        assert!(!everything.contains(secret), "{secret} is stored in clear");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_violation_of_a_message_is_told_at_once() {
+    let service = Conversation::start().await.ready().await;
+    let ahead = Utc::now() + TimeDelta::minutes(6);
+    let request = StoreMessageRequest {
+        conversation_id: "no spaces".to_owned(),
+        message_id: "x".to_owned(),
+        role: 99,
+        content: String::new(),
+        channel: 0,
+        user_id: "x".repeat(101),
+        emotion: Some(Emotion {
+            score: Some(f64::NAN),
+            label: "x".repeat(21),
+            detected: (0..11).map(|n| n.to_string()).collect(),
+        }),
+        metadata: Some(prost_types::Struct {
+            fields: [(
+                "long".to_owned(),
+                prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("x".repeat(17_000))) },
+            )]
+            .into(),
+        }),
+        sent_at: Some(Timestamp { seconds: ahead.timestamp(), nanos: 0 }),
+        input_tokens: Some(-1),
+        output_tokens: Some(-1),
+    };
+    let status = service.client.clone().store_message(request).await.expect_err("wrong");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+    let mut fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "channel",
+            "content",
+            "conversation_id",
+            "emotion.detected",
+            "emotion.label",
+            "emotion.score",
+            "input_tokens",
+            "message_id",
+            "metadata",
+            "output_tokens",
+            "role",
+            "sent_at",
+            "user_id",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_is_not_there_is_not_found() {
+    let service = Conversation::start().await.ready().await;
+    let request = GetConversationRequest { conversation_id: fixtures::conversation_id() };
+    let status = service.client.clone().get_conversation(request).await.expect_err("not there");
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "CONVERSATION_NOT_FOUND");
+}

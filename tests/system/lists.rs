@@ -1,0 +1,45 @@
+use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, ListVenuesRequest};
+use teppan_tests::{fixtures, harness::Booking};
+use tonic::Code;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn venues_are_listed_page_by_page_each_once() {
+    let mut booking = Booking::start().await.ready().await;
+    let mut made = Vec::new();
+    for n in 0..7 {
+        let venue = fixtures::venue_with(&mut booking.clients, 4, |venue| venue.name = format!("Teppan {}", n % 2)).await;
+        made.push(venue.expect("a venue").venue_id);
+    }
+    for (name, expected) in [("", made.clone()), ("Teppan 1", made.iter().skip(1).step_by(2).cloned().collect())] {
+        let mut request = ListVenuesRequest { page_size: 2, name: name.to_owned(), ..Default::default() };
+        let mut listed = Vec::new();
+        loop {
+            let page = booking.clients.schedule.list_venues(request.clone()).await.expect("listed").into_inner();
+            assert!(page.venues.len() <= 2);
+            listed.extend(page.venues.into_iter().map(|venue| venue.venue_id));
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = page.next_page_token;
+        }
+        assert_eq!(listed, expected, "{name:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_belongs_to_its_filters() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    let request = ListAvailabilityRequest { venue_id: venue.venue_id, page_size: 1, ..Default::default() };
+    let page = booking.clients.schedule.list_availability(request.clone()).await.expect("listed").into_inner();
+    let with_token = ListAvailabilityRequest { page_token: page.next_page_token, ..request };
+    booking.clients.schedule.list_availability(with_token.clone()).await.expect("the next page");
+    for wrong in [
+        ListAvailabilityRequest { party_size: 3, ..with_token.clone() },
+        ListAvailabilityRequest { page_token: "nonsense".to_owned(), ..with_token.clone() },
+        ListAvailabilityRequest { page_size: -1, ..with_token },
+    ] {
+        let status = booking.clients.schedule.list_availability(wrong).await.expect_err("refused");
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+}

@@ -1,0 +1,160 @@
+use teppan_shared::contract::booking::v1::{
+    GetVenueRequest, ListAvailabilityRequest, ScheduleException, SchedulePeriod, SetWeeklyScheduleRequest,
+    SlotAvailability, UnavailableReason, Weekday,
+};
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures,
+    harness::{self, Booking},
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+async fn slots(clients: &mut BookingClients, venue_id: &str, page_size: i32) -> Vec<SlotAvailability> {
+    let mut request =
+        ListAvailabilityRequest { venue_id: venue_id.to_owned(), page_size, ..Default::default() };
+    let mut slots = Vec::new();
+    loop {
+        let page = clients.schedule.list_availability(request.clone()).await.expect("listed").into_inner();
+        assert!(page.slots.len() <= usize::try_from(page_size).expect("positive"));
+        slots.extend(page.slots);
+        if page.next_page_token.is_empty() {
+            return slots;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weekly_schedule_lays_out_the_slots_up_to_the_horizon() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let period = SchedulePeriod {
+        days: (Weekday::Tuesday as i32..=Weekday::Sunday as i32).collect(), // closed on Mondays
+        first_start: "11:00".to_owned(),
+        last_start: "19:00".to_owned(),
+        capacity: 40,
+        price_per_person_cents: 3500,
+        ..Default::default()
+    };
+    let request = SetWeeklyScheduleRequest {
+        venue_id: venue.venue_id.clone(),
+        periods: vec![period.clone()],
+        exceptions: Vec::new(),
+    };
+    let done = booking.clients.schedule.set_weekly_schedule(request.clone()).await.expect("set").into_inner();
+    // 91 days are 13 weeks: 13 Mondays without slots, 78 days of 17, one of which was there before.
+    let (days, mondays) = (78, 13);
+    assert_eq!((done.slots_created, done.slots_updated, done.slots_closed), (days * 16, days, mondays));
+
+    let all = slots(&mut booking.clients, &venue.venue_id, 97).await;
+    let open: Vec<_> = all.iter().filter(|s| s.unavailable_reason() != UnavailableReason::SlotClosed).collect();
+    assert_eq!(i32::try_from(open.len()), Ok(days * 17));
+    let keys: Vec<_> = all.iter().map(|slot| (&slot.date, &slot.start_time)).collect();
+    assert!(keys.is_sorted_by(|a, b| a < b), "pages join without gap or repetition");
+
+    // The same schedule again changes nothing, and it reads back as it was set.
+    let again = booking.clients.schedule.set_weekly_schedule(request).await.expect("set").into_inner();
+    assert_eq!((again.slots_created, again.slots_updated, again.slots_unchanged), (0, 0, days * 17));
+    let get = GetVenueRequest { venue_id: venue.venue_id };
+    let schedule = booking.clients.schedule.get_venue(get).await.expect("read").into_inner().schedule;
+    let expected = SchedulePeriod { interval_minutes: 30, duration_minutes: 120, ..period };
+    assert_eq!(schedule.expect("a schedule").periods, [expected]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_schedule_touches_no_booking() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 6)).await.expect("booked");
+
+    let fewer = fixtures::every_evening(&venue.venue_id, 4);
+    let done = booking.clients.schedule.set_weekly_schedule(fewer).await.expect("set").into_inner();
+    assert_eq!((done.slots_updated, done.slots_kept_reserved), (91, 1));
+    assert_eq!(booking.scalar::<i32>("SELECT max(capacity) FROM slots").await, 6);
+
+    let mut closed = fixtures::every_evening(&venue.venue_id, 4);
+    closed.exceptions =
+        vec![ScheduleException { date: fixtures::date().to_string(), closed: true, ..Default::default() }];
+    let done = booking.clients.schedule.set_weekly_schedule(closed).await.expect("set").into_inner();
+    assert_eq!((done.slots_closed, done.slots_kept_reserved), (1, 1));
+    let status = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect_err("closed");
+    assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "SLOT_CLOSED");
+    assert_eq!(booking.scalar::<i64>("SELECT count(*) FROM bookings WHERE status = 'PENDING'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_set_at_once_take_turns_while_bookings_go_on() {
+    let booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
+    let set = (0..8).map(|n| {
+        let mut clients = booking.clients.clone();
+        let schedule = fixtures::every_evening(&venue.venue_id, 50 + n);
+        async move { clients.schedule.set_weekly_schedule(schedule).await.map(|_| ()) }
+    });
+    let book = (0..40).map(|_| {
+        let mut clients = booking.clients.clone();
+        let request = fixtures::booking(&venue.venue_id, 1);
+        async move { clients.bookings.create_booking(request).await.map(|_| ()) }
+    });
+    let (set, booked) = tokio::join!(futures::future::join_all(set), futures::future::join_all(book));
+    for answer in set.into_iter().chain(booked) {
+        answer.expect("neither fails the other");
+    }
+    assert_eq!(booking.scalar::<i32>("SELECT max(reserved) FROM slots").await, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_wrong_with_a_schedule_is_told_at_once() {
+    let mut booking = Booking::start().await.ready().await;
+    let period = |days: &[i32], first: &str, last: &str| SchedulePeriod {
+        days: days.to_vec(),
+        first_start: first.to_owned(),
+        last_start: last.to_owned(),
+        capacity: 10,
+        ..Default::default()
+    };
+    let request = SetWeeklyScheduleRequest {
+        venue_id: "x".to_owned(),
+        periods: vec![
+            period(&[1, 1, 9], "11:00", "10:00"),
+            SchedulePeriod { capacity: 0, interval_minutes: 1, price_per_person_cents: -1, ..period(&[], "11", "12:00") },
+            period(&[2], "18:00", "20:00"),
+            period(&[2, 3], "19:00", "19:00"),
+        ],
+        exceptions: vec![
+            ScheduleException { date: "2026-12-24".to_owned(), closed: true, capacity: Some(3), ..Default::default() },
+            ScheduleException { date: "24.12.".to_owned(), ..Default::default() },
+        ],
+    };
+    let status = booking.clients.schedule.set_weekly_schedule(request).await.expect_err("wrong");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+    let mut fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "exceptions[0].closed",
+            "exceptions[1].date",
+            "periods[0].days[2]",
+            "periods[0].last_start",
+            "periods[1].capacity",
+            "periods[1].days",
+            "periods[1].first_start",
+            "periods[1].interval_minutes",
+            "periods[1].price_per_person_cents",
+            "periods[3]",
+            "venue_id",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_zone_the_database_does_not_know_cannot_get_in() {
+    let booking = Booking::start().await.ready().await;
+    let mut connection = harness::connect(&booking.url).await;
+    let insert = "INSERT INTO venues VALUES (gen_random_uuid(), 'x', 'Mars/Olympus', 'EUR', 1, 50, 240, 90, 120, 25, 24, 50, 30, 1, now(), now())";
+    let refused = sqlx::raw_sql(insert).execute(&mut connection).await.expect_err("refused");
+    assert!(refused.to_string().contains("time zone"), "{refused}");
+}

@@ -1,0 +1,54 @@
+use std::process::Command;
+
+use teppan_tests::launch;
+
+fn run(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(launch::binary("booking-service"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .expect("the binary is built: cargo build --workspace --bins");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
+    let (code, _, said) = run(
+        &[
+            ("DATABASE_URL", "mysql://hunter2"),
+            ("LISTEN_ADDR", "0.0.0.0:50051"),
+            ("HTTP_ADDR", "hunter2"),
+            ("REQUEST_TIMEOUT_MS", "hunter2"),
+            ("ENCRYPTION_KEYS", "1:hunter2"),
+            ("HASH_KEY_FILE", "/nowhere/hunter2"),
+            ("PHONE_REGION", "hunter2"),
+        ],
+        &[],
+    );
+    assert_eq!(code, Some(2));
+    for name in
+        ["DATABASE_URL", "LISTEN_ADDR", "HTTP_ADDR", "REQUEST_TIMEOUT_MS", "ENCRYPTION_KEYS", "HASH_KEY_FILE", "PHONE_REGION"]
+    {
+        assert!(said.contains(name), "{name} is missing from: {said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_database_of_ones_own_needs_keys_of_ones_own() {
+    let (code, _, said) = run(&[("DATABASE_URL", "postgres://somebody@127.0.0.1/somewhere")], &["migrate"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("ENCRYPTION_KEYS: is required") && said.contains("HASH_KEY: is required"), "{said}");
+}
+
+#[test]
+fn help_lists_every_setting_with_its_default() {
+    let (code, help, _) = run(&[("DATABASE_URL", "postgres://hunter2@127.0.0.1/x")], &["--help"]);
+    assert_eq!(code, Some(0));
+    for expected in ["DATABASE_URL_FILE", "127.0.0.1:50051", "REQUEST_TIMEOUT_MS", "10000", "migrate"] {
+        assert!(help.contains(expected), "{expected} is missing from the help");
+    }
+    assert!(!help.contains("hunter2"), "the help shows no values of the environment");
+}

@@ -1,0 +1,69 @@
+use std::time::{Duration, Instant};
+
+use teppan_shared::{contract::booking::v1::Venue, keys::Keys};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Booking},
+    proxy::Proxy,
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+async fn behind_a_proxy(drain: Duration) -> (Proxy, Booking, Venue) {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
+    let url = harness::through(&url, proxy.address);
+    let keys = Keys::random();
+    let mut settings = harness::settings(url.clone(), &keys);
+    settings.server.shutdown_drain = drain;
+    let mut booking = Booking::with(settings, url, keys).await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    (proxy, booking, venue)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_call_is_answered_before_the_service_ends() {
+    let (proxy, booking, venue) = behind_a_proxy(Duration::from_secs(10)).await;
+    let mut clients = booking.clients.clone();
+    proxy.stall();
+    let before = proxy.round_trips();
+    let call = clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2));
+    let stop = async {
+        // The statement is on its way to the database; now the service is told to stop.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let stop = booking.service.stop();
+        tokio::pin!(stop);
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut stop).await.is_err(), "it waits for the call");
+        proxy.mend();
+        stop.await;
+    };
+    let (answer, ()) = tokio::join!(call, stop);
+    answer.expect("booked");
+    assert!(proxy.round_trips() > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_outlasts_the_bound_is_told_that_the_server_drains() {
+    let (proxy, booking, venue) = behind_a_proxy(Duration::from_millis(300)).await;
+    let mut clients = booking.clients.clone();
+    proxy.stall();
+    let call = clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2));
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        booking.service.stop().await;
+    };
+    let (answer, ()) = tokio::join!(call, stop);
+    let status = answer.expect_err("cut off");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "DRAINING");
+    assert!(status.get_details_retry_info().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_peer_does_not_hold_up_the_stop() {
+    let (_proxy, booking, _) = behind_a_proxy(Duration::from_millis(300)).await;
+    let _silent = tokio::net::TcpStream::connect(booking.service.server.grpc_addr).await.expect("connected");
+    let since = Instant::now();
+    booking.service.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+}
