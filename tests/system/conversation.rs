@@ -12,6 +12,8 @@ use teppan_tests::{
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+type Change = fn(&mut StoreMessageRequest);
+
 async fn store(service: &Conversation, request: StoreMessageRequest) -> Message {
     let answer = service.client.clone().store_message(request).await.expect("stored");
     answer.into_inner().message.expect("the message")
@@ -52,11 +54,9 @@ async fn sequences_are_dense_under_32_writers() {
     });
     join_all(writers).await;
 
-    let listed = messages(
-        &first,
-        ListMessagesRequest { conversation_id: chat.clone(), page_size: 100, ..Default::default() },
-    )
-    .await;
+    let listed =
+        messages(&first, ListMessagesRequest { conversation_id: chat.clone(), page_size: 100, ..Default::default() })
+            .await;
     let sequences: Vec<_> = listed.iter().map(|message| message.sequence).collect();
     assert_eq!(sequences, (1..=256).collect::<Vec<_>>());
     assert_eq!(read(&second, &chat).await.message_count, 256);
@@ -85,7 +85,6 @@ async fn a_message_id_with_other_content_is_refused() {
     let service = Conversation::start().await.ready().await;
     let message = fixtures::message(&fixtures::conversation_id(), "Is there a table?");
     store(&service, message.clone()).await;
-    type Change = fn(&mut StoreMessageRequest);
     let changes: [(&str, Change); 4] = [
         ("content", |m| m.content = "Is there a room?".to_owned()),
         ("conversation", |m| m.conversation_id = fixtures::conversation_id()),

@@ -25,12 +25,30 @@ async fn whichever_write_fails_nothing_is_left() {
     )
     .await;
     for (create, drop) in [
-        ("CREATE TRIGGER fail BEFORE UPDATE ON slots FOR EACH ROW EXECUTE FUNCTION fail()", "DROP TRIGGER fail ON slots"),
-        ("CREATE TRIGGER fail BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION fail()", "DROP TRIGGER fail ON customers"),
-        ("CREATE TRIGGER fail BEFORE INSERT ON bookings FOR EACH ROW EXECUTE FUNCTION fail()", "DROP TRIGGER fail ON bookings"),
-        ("CREATE TRIGGER fail BEFORE INSERT ON booking_events FOR EACH ROW EXECUTE FUNCTION fail()", "DROP TRIGGER fail ON booking_events"),
-        ("CREATE TRIGGER fail BEFORE INSERT ON outbox_messages FOR EACH ROW EXECUTE FUNCTION fail()", "DROP TRIGGER fail ON outbox_messages"),
-        ("CREATE TRIGGER fail BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION fail()", "DROP TRIGGER fail ON idempotency_keys"),
+        (
+            "CREATE TRIGGER fail BEFORE UPDATE ON slots FOR EACH ROW EXECUTE FUNCTION fail()",
+            "DROP TRIGGER fail ON slots",
+        ),
+        (
+            "CREATE TRIGGER fail BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION fail()",
+            "DROP TRIGGER fail ON customers",
+        ),
+        (
+            "CREATE TRIGGER fail BEFORE INSERT ON bookings FOR EACH ROW EXECUTE FUNCTION fail()",
+            "DROP TRIGGER fail ON bookings",
+        ),
+        (
+            "CREATE TRIGGER fail BEFORE INSERT ON booking_events FOR EACH ROW EXECUTE FUNCTION fail()",
+            "DROP TRIGGER fail ON booking_events",
+        ),
+        (
+            "CREATE TRIGGER fail BEFORE INSERT ON outbox_messages FOR EACH ROW EXECUTE FUNCTION fail()",
+            "DROP TRIGGER fail ON outbox_messages",
+        ),
+        (
+            "CREATE TRIGGER fail BEFORE INSERT ON idempotency_keys FOR EACH ROW EXECUTE FUNCTION fail()",
+            "DROP TRIGGER fail ON idempotency_keys",
+        ),
     ] {
         harness::execute(&booking.url, create).await;
         let request = fixtures::booking(&venue.venue_id, 2);
@@ -106,7 +124,8 @@ async fn the_first_event_is_chained_and_cannot_be_altered_unseen() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2)).await.expect("booked");
-    let linked = "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id, version) WHERE e.hash = b.event_hash";
+    let linked =
+        "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id, version) WHERE e.hash = b.event_hash";
     assert_eq!(booking.scalar::<i64>(linked).await, 1);
     // The published figures are the booking's own.
     let agrees = "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id)

@@ -160,7 +160,11 @@ async fn a_refusal_names_what_stands_in_the_way() {
         (later(30, 1), "PARTY_TOO_SMALL", ("min_party_size", "2")),
         (later(30, 9), "PARTY_TOO_LARGE", ("max_party_size", "8")),
         (later(30, 5), "SLOT_FULL", ("open_seats", "4")),
-        (CreateBookingRequest { expected_total_cents: Some(1), ..later(30, 2) }, "PRICE_CHANGED", ("total_cents", "7000")),
+        (
+            CreateBookingRequest { expected_total_cents: Some(1), ..later(30, 2) },
+            "PRICE_CHANGED",
+            ("total_cents", "7000"),
+        ),
     ];
     for (request, reason, (key, value)) in cases {
         let status = create(&mut booking.clients, request).await;

@@ -8,9 +8,7 @@ use teppan_tests::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::Channel;
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 async fn check(health: &mut HealthClient<Channel>, service: &str) -> ServingStatus {
     let request = HealthCheckRequest { service: service.to_owned() };
@@ -50,7 +48,11 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
     let mut health = HealthClient::new(clients::channel(server.grpc_addr));
     // A stall is the worst case: nothing tells the service that the database is away.
     for (take_away, ready) in [(true, false), (false, true)] {
-        if take_away { proxy.stall() } else { proxy.mend() }
+        if take_away {
+            proxy.stall()
+        } else {
+            proxy.mend()
+        }
         let since = Instant::now();
         let expected = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         harness::eventually("readiness", async || check(&mut health, "").await == expected).await;

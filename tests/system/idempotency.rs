@@ -4,6 +4,8 @@ use teppan_tests::{fixtures, harness::Booking};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
+type Change = fn(&mut CreateBookingRequest);
+
 /// The same call many times at once, over two replicas.
 async fn at_once(
     replicas: [&Booking; 2],
@@ -102,7 +104,6 @@ async fn the_same_key_with_any_other_request_is_refused() {
     let request = fixtures::booking(&venue.venue_id, 2);
     booking.clients.bookings.create_booking(request.clone()).await.expect("booked");
 
-    type Change = fn(&mut CreateBookingRequest);
     let changes: [(&str, Change); 7] = [
         ("party", |r| r.party_size = 3),
         ("date", |r| r.date = (fixtures::date() + chrono::Days::new(1)).to_string()),

@@ -7,7 +7,8 @@ async fn venues_are_listed_page_by_page_each_once() {
     let mut booking = Booking::start().await.ready().await;
     let mut made = Vec::new();
     for n in 0..7 {
-        let venue = fixtures::venue_with(&mut booking.clients, 4, |venue| venue.name = format!("Teppan {}", n % 2)).await;
+        let venue =
+            fixtures::venue_with(&mut booking.clients, 4, |venue| venue.name = format!("Teppan {}", n % 2)).await;
         made.push(venue.expect("a venue").venue_id);
     }
     for (name, expected) in [("", made.clone()), ("Teppan 1", made.iter().skip(1).step_by(2).cloned().collect())] {

@@ -34,7 +34,8 @@ async fn a_warm_create_booking_costs_one_round_trip() {
 async fn a_warm_store_message_costs_one_round_trip() {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
-    let mut conversation = Conversation::over(harness::through(&url, proxy.address), Keys::random()).await.ready().await;
+    let mut conversation =
+        Conversation::over(harness::through(&url, proxy.address), Keys::random()).await.ready().await;
     let chat = fixtures::conversation_id();
     conversation.client.store_message(fixtures::message(&chat, "Hello")).await.expect("warm");
 

@@ -11,8 +11,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 async fn slots(clients: &mut BookingClients, venue_id: &str, page_size: i32) -> Vec<SlotAvailability> {
-    let mut request =
-        ListAvailabilityRequest { venue_id: venue_id.to_owned(), page_size, ..Default::default() };
+    let mut request = ListAvailabilityRequest { venue_id: venue_id.to_owned(), page_size, ..Default::default() };
     let mut slots = Vec::new();
     loop {
         let page = clients.schedule.list_availability(request.clone()).await.expect("listed").into_inner();
@@ -78,7 +77,8 @@ async fn a_new_schedule_touches_no_booking() {
         vec![ScheduleException { date: fixtures::date().to_string(), closed: true, ..Default::default() }];
     let done = booking.clients.schedule.set_weekly_schedule(closed).await.expect("set").into_inner();
     assert_eq!((done.slots_closed, done.slots_kept_reserved), (1, 1));
-    let status = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect_err("closed");
+    let status =
+        booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect_err("closed");
     assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "SLOT_CLOSED");
     assert_eq!(booking.scalar::<i64>("SELECT count(*) FROM bookings WHERE status = 'PENDING'").await, 1);
 }
@@ -118,7 +118,12 @@ async fn everything_wrong_with_a_schedule_is_told_at_once() {
         venue_id: "x".to_owned(),
         periods: vec![
             period(&[1, 1, 9], "11:00", "10:00"),
-            SchedulePeriod { capacity: 0, interval_minutes: 1, price_per_person_cents: -1, ..period(&[], "11", "12:00") },
+            SchedulePeriod {
+                capacity: 0,
+                interval_minutes: 1,
+                price_per_person_cents: -1,
+                ..period(&[], "11", "12:00")
+            },
             period(&[2], "18:00", "20:00"),
             period(&[2, 3], "19:00", "19:00"),
         ],

@@ -28,9 +28,15 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
         &[],
     );
     assert_eq!(code, Some(2));
-    for name in
-        ["DATABASE_URL", "LISTEN_ADDR", "HTTP_ADDR", "REQUEST_TIMEOUT_MS", "ENCRYPTION_KEYS", "HASH_KEY_FILE", "PHONE_REGION"]
-    {
+    for name in [
+        "DATABASE_URL",
+        "LISTEN_ADDR",
+        "HTTP_ADDR",
+        "REQUEST_TIMEOUT_MS",
+        "ENCRYPTION_KEYS",
+        "HASH_KEY_FILE",
+        "PHONE_REGION",
+    ] {
         assert!(said.contains(name), "{name} is missing from: {said}");
     }
     assert!(!said.contains("hunter2"), "{said}");

@@ -17,10 +17,9 @@ async fn the_callers_trace_is_kept_with_the_booking_event_and_its_messages() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     booking.clients.bookings.create_booking(traced(fixtures::booking(&venue.venue_id, 2))).await.expect("booked");
-    for query in [
-        "SELECT traceparent FROM booking_events",
-        "SELECT string_agg(DISTINCT traceparent, ' ') FROM outbox_messages",
-    ] {
+    for query in
+        ["SELECT traceparent FROM booking_events", "SELECT string_agg(DISTINCT traceparent, ' ') FROM outbox_messages"]
+    {
         let kept: String = booking.scalar(query).await;
         let parts: Vec<_> = kept.split('-').collect();
         assert_eq!((parts[0], parts[1], parts.len()), ("00", TRACE_ID, 4), "{query}: {kept}");

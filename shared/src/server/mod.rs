@@ -100,9 +100,9 @@ impl Server {
             // grpcurl 1.8 and Postman still ask for the older version.
             .add_service(reflection(parts.services).build_v1alpha().map_err(io::Error::other)?);
         serving.spawn("grpc server", {
-            let (mut server, drain) = (grpc_server(&settings, cut.clone()), drain.clone());
+            let (mut grpc, drain) = (grpc_server(&settings, cut.clone()), drain.clone());
             async move {
-                let served = server
+                let served = grpc
                     .add_routes(routes)
                     .serve_with_incoming_shutdown(
                         TcpIncoming::from(grpc_listener).with_nodelay(Some(true)),
