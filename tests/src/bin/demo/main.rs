@@ -1,0 +1,97 @@
+//! `make demo`: a whole journey through both services, told so that a person wants to read it.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use teppan_tests::{
+    launch::Shown,
+    tool::{Addresses, INTERRUPTED, Interrupt, Screen, Services, StartError, millis},
+};
+
+use crate::{
+    journal::{Failed, Journal, say},
+    stage::Stage,
+};
+
+mod acts;
+mod journal;
+mod script;
+mod show;
+mod stage;
+
+/// Starts both services, plays a journey through them, shows it, and stops everything.
+///
+/// The data is kept in a private PostgreSQL under TEPPAN_HOME (.teppan here when it is unset); the
+/// demo may be run any number of times on the same data. Exit code 0 when every step did what it
+/// should, 1 when one did not, 130 after Ctrl-C.
+#[derive(Parser)]
+#[command(name = "demo", version)]
+struct Cli {}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    Cli::parse();
+    let interrupt = Interrupt::listen();
+    let mut journal = Journal::new(Screen::detect());
+    journal.title("Teppan: a chat becomes a booking");
+    say(journal.screen.dim("Starting both services and their PostgreSQL ..."));
+    // Not interrupted half-way: what was started must be stopped in order.
+    let services = match Services::start(&Addresses::default(), &Addresses::default(), Shown::Errors).await {
+        Ok(services) => services,
+        Err(error) => return cannot_start(&error),
+    };
+    journal.note("Start", "both services", services.started_in);
+    introduce(&journal, &services);
+
+    let mut stage = Stage::new(journal, &services);
+    let played = interrupt.unless_told(Box::pin(acts::play(&mut stage))).await;
+    let mut journal = stage.journal;
+    if played.is_none() {
+        say("\nInterrupted: stopping both services ...");
+    }
+    let started = std::time::Instant::now();
+    let stopped = services.stop().await;
+    journal.note("Stop", "both services", started.elapsed());
+    conclude(&journal, played, stopped)
+}
+
+fn cannot_start(error: &StartError) -> ExitCode {
+    eprintln!("demo: {error}");
+    ExitCode::FAILURE
+}
+
+fn introduce(journal: &Journal, services: &Services) {
+    let screen = journal.screen;
+    say(format!(
+        "booking-service on {}, conversation-service on {}, ready after {}",
+        screen.accent(services.booking.grpc),
+        screen.accent(services.conversation.grpc),
+        millis(services.started_in),
+    ));
+}
+
+/// The last words: the table, how it went, and what to do next.
+fn conclude(journal: &Journal, played: Option<Result<(), Failed>>, stopped: bool) -> ExitCode {
+    let Some(played) = played else { return ExitCode::from(INTERRUPTED) };
+    journal.heading("What took how long");
+    say(journal.table());
+    // What was shown comes before what went wrong, also when both go to one file.
+    let _ = io::stdout().flush();
+    if let Err(failed) = played {
+        let act = journal.current_act();
+        eprintln!("demo: the step \"{act}: {}\" failed: {}", failed.step, failed.why);
+        return ExitCode::FAILURE;
+    }
+    if !stopped {
+        eprintln!("demo: the journey went well, but a service did not stop in order");
+        return ExitCode::FAILURE;
+    }
+    say(journal.screen.good("Every step did what it should."));
+    say("Try next:");
+    say("  make run     both services stay up, with grpcurl lines to paste");
+    say("  make test    every test");
+    ExitCode::SUCCESS
+}

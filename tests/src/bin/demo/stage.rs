@@ -1,0 +1,52 @@
+//! What every act has at hand.
+
+use chrono::{Datelike as _, Days, NaiveDate, Utc, Weekday};
+use teppan_shared::contract::{
+    booking::v1::{booking_service_client::BookingServiceClient, schedule_service_client::ScheduleServiceClient},
+    conversation::v1::conversation_service_client::ConversationServiceClient,
+};
+use teppan_tests::{
+    clients::{self, BookingClients},
+    tool::Services,
+};
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use crate::journal::Journal;
+
+/// Clients of both services.
+pub struct Clients {
+    pub bookings: BookingServiceClient<Channel>,
+    pub schedule: ScheduleServiceClient<Channel>,
+    pub conversations: ConversationServiceClient<Channel>,
+}
+
+/// The journal, the clients, and what makes this run's ids its own.
+pub struct Stage {
+    pub journal: Journal,
+    pub clients: Clients,
+    /// Part of every key and id, so that a run on old data does not replay an earlier one.
+    pub run: String,
+}
+
+impl Stage {
+    pub fn new(journal: Journal, services: &Services) -> Self {
+        let BookingClients { bookings, schedule, .. } = BookingClients::new(services.booking.grpc);
+        let conversations = clients::conversations(services.conversation.grpc);
+        let clients = Clients { bookings, schedule, conversations };
+        let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
+        Self { journal, clients, run }
+    }
+
+    /// An idempotency key of this run.
+    pub fn key(&self, what: &str) -> String {
+        format!("demo-{}/{what}", self.run)
+    }
+}
+
+/// The day the demo books: a Saturday, two to three weeks ahead.
+pub fn saturday() -> NaiveDate {
+    let fortnight = Utc::now().date_naive() + Days::new(14);
+    let to_saturday = Weekday::Sat.days_since(fortnight.weekday());
+    fortnight + Days::new(to_saturday.into())
+}

@@ -1,0 +1,40 @@
+//! Several HTTP/2 connections to each service: one alone would hold back what both can do.
+
+use std::net::SocketAddr;
+
+use teppan_shared::contract::{
+    booking::v1::{booking_service_client::BookingServiceClient, schedule_service_client::ScheduleServiceClient},
+    conversation::v1::conversation_service_client::ConversationServiceClient,
+};
+use teppan_tests::clients::channel;
+use tonic::transport::Channel;
+
+/// Clients over one connection to each service. Cheap to clone.
+#[derive(Clone)]
+pub struct Clients {
+    pub bookings: BookingServiceClient<Channel>,
+    pub schedule: ScheduleServiceClient<Channel>,
+    pub conversations: ConversationServiceClient<Channel>,
+}
+
+pub struct Connections(Vec<Clients>);
+
+impl Connections {
+    /// They connect when they are first used, and again when they break.
+    pub fn open(booking: SocketAddr, conversation: SocketAddr, count: u16) -> Self {
+        let open = |_| {
+            let (booking, conversation) = (channel(booking), channel(conversation));
+            Clients {
+                bookings: BookingServiceClient::new(booking.clone()),
+                schedule: ScheduleServiceClient::new(booking),
+                conversations: ConversationServiceClient::new(conversation),
+            }
+        };
+        Self((0..count.max(1)).map(open).collect())
+    }
+
+    /// The clients of the n-th piece of work, which take turns.
+    pub fn of(&self, n: usize) -> Clients {
+        self.0[n % self.0.len()].clone()
+    }
+}

@@ -1,0 +1,172 @@
+//! `make replay`: a file of dialogues, played through both services as an orchestrator would, and
+//! read back to the last message.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use clap::Parser;
+use teppan_tests::{
+    launch::{Shown, Which},
+    tool::{Addresses, INTERRUPTED, Interrupt, Screen, Services, wait_until_serving},
+};
+
+use crate::{
+    calls::{Caller, Meter},
+    connections::Connections,
+    ids::RunId,
+    plan::Plan,
+};
+
+mod calls;
+mod concurrently;
+mod connections;
+mod dialogues;
+mod ids;
+mod plan;
+mod play;
+mod prepare;
+mod progress;
+mod reconcile;
+mod report;
+
+/// Exit code for a file that cannot be played, as command-line parsers use it.
+const BAD_FILE: u8 = 2;
+
+/// Plays a file of dialogues through both services, then reads everything back and compares.
+///
+/// Each turn is one StoreMessage, in order; each reservation one CreateBooking at its turn. A
+/// venue is made for every restaurant, with slots and seats for all its bookings. Dates are moved
+/// by whole weeks to the days ahead, so that weekdays stay; a date that cannot be read becomes the
+/// file's first one, a time that cannot be read 18:00, and times go down to the quarter hour.
+/// Every call is repeated safely after UNAVAILABLE, RESOURCE_EXHAUSTED with RetryInfo,
+/// DEADLINE_EXCEEDED and broken connections.
+///
+/// Exit code 0 when everything is there once and as it was sent, 1 when something is missing or
+/// different, 2 when the file cannot be played, 130 after Ctrl-C.
+#[derive(Parser)]
+#[command(name = "replay", version)]
+struct Cli {
+    /// JSON lines: dialogue_id, turns[{role, text, emotion?}], reservation{restaurant, city, date,
+    /// time, party_size}, reserved_at_turn
+    file: PathBuf,
+    /// Dialogues that are played at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    concurrency: u16,
+    /// HTTP/2 connections to each service
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+    connections: u16,
+    /// Play only the first dialogues of the file
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    limit: Option<u32>,
+    /// How long a call is repeated before it is given up, in seconds
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600), value_name = "SECONDS")]
+    give_up_after_seconds: u64,
+    /// A booking-service that is running; without it both services are started, on free ports,
+    /// over the private PostgreSQL under TEPPAN_HOME
+    #[arg(long, requires = "conversation", value_name = "ADDR")]
+    booking: Option<SocketAddr>,
+    /// A conversation-service that is running
+    #[arg(long, requires = "booking", value_name = "ADDR")]
+    conversation: Option<SocketAddr>,
+    /// Go on with an interrupted run of the same file on the same day: what it did is replayed
+    #[arg(long, value_name = "ID")]
+    run_id: Option<RunId>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let limit = cli.limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
+    let dialogues = match dialogues::read(&cli.file, limit) {
+        Ok(dialogues) => dialogues,
+        Err(error) => {
+            eprintln!("replay: {error}");
+            return ExitCode::from(BAD_FILE);
+        }
+    };
+    let plan = Plan::new(cli.run_id.unwrap_or_else(RunId::random), dialogues, Utc::now());
+    report::plan(&plan);
+
+    let interrupt = Interrupt::listen();
+    let (addresses, services) = match connect(&cli).await {
+        Ok(connected) => connected,
+        Err(why) => {
+            eprintln!("replay: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let meter = Arc::new(Meter::default());
+    let caller = Caller::new(Arc::clone(&meter), Duration::from_secs(cli.give_up_after_seconds));
+    let connections = Connections::open(addresses.0, addresses.1, cli.connections);
+    let run = Run { plan: Arc::new(plan), caller, connections, concurrency: cli.concurrency.into() };
+    let code = interrupt.unless_told(run.play_and_reconcile()).await;
+    let code = code.unwrap_or_else(|| {
+        report::interrupted(&meter, &run.plan);
+        ExitCode::from(INTERRUPTED)
+    });
+    if let Some(services) = services
+        && !services.stop().await
+    {
+        eprintln!("replay: a service did not stop in order");
+        return ExitCode::FAILURE;
+    }
+    code
+}
+
+/// Both services: those that run already, or ones of this tool's own.
+async fn connect(cli: &Cli) -> Result<((SocketAddr, SocketAddr), Option<Services>), String> {
+    let describe = |error| format!("{error}");
+    if let (Some(booking), Some(conversation)) = (cli.booking, cli.conversation) {
+        wait_until_serving(Which::Booking.binary(), booking).await.map_err(describe)?;
+        wait_until_serving(Which::Conversation.binary(), conversation).await.map_err(describe)?;
+        println!("Using booking-service on {booking} and conversation-service on {conversation}.");
+        return Ok(((booking, conversation), None));
+    }
+    println!("Starting both services and their PostgreSQL ...");
+    // Not interrupted half-way: what was started must be stopped in order.
+    let services = Services::start(&Addresses::default(), &Addresses::default(), Shown::Errors).await;
+    let services = services.map_err(describe)?;
+    let addresses = (services.booking.grpc, services.conversation.grpc);
+    println!("Started booking-service on {} and conversation-service on {}.", addresses.0, addresses.1);
+    Ok((addresses, Some(services)))
+}
+
+/// What one run needs.
+struct Run {
+    plan: Arc<Plan>,
+    caller: Caller,
+    connections: Connections,
+    concurrency: usize,
+}
+
+impl Run {
+    async fn play_and_reconcile(&self) -> ExitCode {
+        let screen = Screen::detect();
+        let started = Instant::now();
+        let venue_ids = match prepare::venues(self).await {
+            Ok(venue_ids) => Arc::new(venue_ids),
+            Err(failure) => {
+                eprintln!("replay: the venues cannot be made: {failure}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let played = play::dialogues(self, &venue_ids).await;
+        report::written(self.caller.meter(), started.elapsed());
+
+        let started = Instant::now();
+        let verdict = reconcile::all(self, &venue_ids, &played).await;
+        report::read_back(self.caller.meter(), started.elapsed());
+        report::verdict(screen, &verdict, &played);
+        if verdict.is_clean() && played.iter().all(|played| played.failure.is_none()) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}

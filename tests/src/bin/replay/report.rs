@@ -1,0 +1,163 @@
+//! What the tool says: the plan, the figures, the verdict.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use teppan_tests::tool::{Align, Screen, Table};
+
+use crate::{
+    calls::{Measured, Meter, Method},
+    plan::Plan,
+    play::Played,
+    reconcile::Verdict,
+};
+
+const DIFFERENCES_SHOWN: usize = 20;
+
+/// What is about to be played.
+pub fn plan(plan: &Plan) {
+    println!(
+        "Run {}: {} dialogues, {} turns and {} bookings at {} venues.",
+        plan.run,
+        plan.dialogues.len(),
+        plan.turns(),
+        plan.bookings.len(),
+        plan.venues.len(),
+    );
+    if plan.normalised > 0 {
+        println!("{} dates or times were odd and were made usable; --help says how.", plan.normalised);
+    }
+}
+
+/// The figures of the calls that wrote.
+pub fn written(meter: &Meter, took: Duration) {
+    println!("\nPlayed in {}:", seconds(took));
+    println!("{}", calls(meter, &Method::WRITES));
+}
+
+/// The figures of the calls that read back.
+pub fn read_back(meter: &Meter, took: Duration) {
+    println!("Read back in {}:", seconds(took));
+    println!("{}", calls(meter, &Method::READS));
+    println!("A call's time is what its caller waits: every attempt, and the waits between them.");
+}
+
+/// How far an interrupted run came, and how to go on.
+pub fn interrupted(meter: &Meter, plan: &Plan) {
+    println!("\nInterrupted. Nothing was compared. Up to here:");
+    println!("{}", calls(meter, &Method::WRITES));
+    println!("Today `--run-id {}` with the same file goes on where it was.", plan.run);
+}
+
+/// A row for each method that was called.
+fn calls(meter: &Meter, methods: &[Method]) -> Table {
+    let counts = ["calls", "retries", "failed", "per second"];
+    let times = ["p50 ms", "p95 ms", "p99 ms", "max ms"];
+    let right = counts.into_iter().chain(times).map(|heading| (heading, Align::Right));
+    let mut table = Table::new([("method", Align::Left)].into_iter().chain(right));
+    for method in methods {
+        let measured = meter.of(*method);
+        if measured.calls > 0 {
+            table.row(row(*method, &measured));
+        }
+    }
+    table
+}
+
+fn row(method: Method, measured: &Measured) -> [String; 9] {
+    let Measured { calls, retries, failed, micros, .. } = measured;
+    let at = |quantile| millis(micros.value_at_quantile(quantile));
+    [
+        method.to_string(),
+        calls.to_string(),
+        retries.to_string(),
+        failed.to_string(),
+        format!("{:.0}", per_second(micros, measured.span())),
+        at(0.5),
+        at(0.95),
+        at(0.99),
+        millis(micros.max()),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for a person to read")]
+fn per_second(calls: &Histogram<u64>, span: Duration) -> f64 {
+    calls.len() as f64 / span.as_secs_f64().max(f64::EPSILON)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a time for a person to read")]
+fn millis(micros: u64) -> String {
+    format!("{:.1}", micros as f64 / 1000.0)
+}
+
+fn seconds(span: Duration) -> String {
+    format!("{:.1} s", span.as_secs_f64())
+}
+
+/// Whether everything is there, and what is not.
+pub fn verdict(screen: Screen, verdict: &Verdict, played: &[Played]) {
+    println!("\nReconciliation:");
+    println!("{}", counts(verdict, played));
+    let failures = played.iter().filter_map(|played| played.failure.as_ref());
+    let failures: Vec<_> = failures.map(ToString::to_string).collect();
+    if verdict.is_clean() && failures.is_empty() {
+        println!("{}", screen.good("Everything is there once, in order and as it was sent."));
+        return;
+    }
+    println!("{}", screen.bad("Something is missing or different."));
+    list("dialogues were not played to their end", &failures);
+    list("differences", &verdict.differences);
+}
+
+fn counts(verdict: &Verdict, played: &[Played]) -> Table {
+    let Verdict { messages, bookings, seats, .. } = verdict;
+    let headings = ["expected", "found", "missing", "duplicated", "out of order", "different"];
+    let right = headings.into_iter().map(|heading| (heading, Align::Right));
+    let mut table = Table::new([("", Align::Left)].into_iter().chain(right));
+    let whole = played.iter().filter(|played| played.failure.is_none()).count();
+    let mut row = |what: &str, cells: [Option<usize>; 6]| {
+        let cells = cells.map(|cell| cell.map_or_else(|| "-".to_owned(), |count| count.to_string()));
+        table.row([what.to_owned()].into_iter().chain(cells));
+    };
+    row("dialogues", [Some(played.len()), Some(whole), Some(played.len() - whole), None, None, None]);
+    row(
+        "messages",
+        [
+            Some(messages.expected),
+            Some(messages.found),
+            Some(messages.missing),
+            Some(messages.duplicated),
+            Some(messages.out_of_order),
+            Some(messages.different),
+        ],
+    );
+    row(
+        "bookings",
+        [
+            Some(bookings.expected),
+            Some(bookings.found),
+            Some(bookings.missing),
+            Some(bookings.shared),
+            None,
+            Some(bookings.different),
+        ],
+    );
+    let seat = |count: i64| usize::try_from(count).ok();
+    row("seats", [seat(seats.expected), seat(seats.reserved), None, None, None, None]);
+    row("slots", [None, Some(seats.slots), None, None, None, Some(seats.different)]);
+    table
+}
+
+/// The first of a list, by id.
+fn list(what: &str, entries: &[String]) {
+    if entries.is_empty() {
+        return;
+    }
+    println!("{} {what}:", entries.len());
+    for entry in entries.iter().take(DIFFERENCES_SHOWN) {
+        println!("  {entry}");
+    }
+    if let Some(more @ 1..) = entries.len().checked_sub(DIFFERENCES_SHOWN) {
+        println!("  and {more} more");
+    }
+}

@@ -1,0 +1,15 @@
+//! What the command-line tools share: both services together, the stop signal, traces, and the screen.
+
+mod interrupt;
+mod screen;
+mod services;
+mod table;
+mod trace;
+
+pub use self::{
+    interrupt::{INTERRUPTED, Interrupt},
+    screen::{Screen, describe_status, millis},
+    services::{Addresses, Services, StartError, wait_until_serving},
+    table::{Align, Table},
+    trace::Trace,
+};

@@ -1,0 +1,115 @@
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{
+    clients,
+    launch::{LaunchError, Process, Shown, Which},
+};
+
+/// A service that listens has this long to be ready: migrations are applied in it.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Where a service is to listen; without addresses on free ports.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    pub grpc: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
+}
+
+impl Addresses {
+    fn environment(&self) -> HashMap<String, String> {
+        let settings = [("LISTEN_ADDR", self.grpc), ("HTTP_ADDR", self.http)];
+        let given = settings.into_iter().filter_map(|(name, address)| Some((name.to_owned(), address?.to_string())));
+        // No load balancer has to notice first, unless somebody wants to see that pause.
+        let pause = std::env::var("SHUTDOWN_PAUSE_MS").unwrap_or_else(|_| "0".to_owned());
+        given.chain([("SHUTDOWN_PAUSE_MS".to_owned(), pause)]).collect()
+    }
+}
+
+/// The services are not both ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error("{service} at {address} is not ready: its health did not say SERVING within {} s", READY_TIMEOUT.as_secs())]
+    NotReady { service: &'static str, address: SocketAddr },
+}
+
+/// Both services, started by this tool.
+///
+/// Dropping them kills them and leaves the private PostgreSQL running: always end with
+/// [`Services::stop`].
+pub struct Services {
+    pub booking: Process,
+    pub conversation: Process,
+    /// From nothing to both being ready.
+    pub started_in: Duration,
+}
+
+impl Services {
+    /// Starts both and waits until both are ready. When one is not, the other is stopped again.
+    pub async fn start(booking: &Addresses, conversation: &Addresses, shown: Shown) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let (booking_environment, conversation_environment) = (booking.environment(), conversation.environment());
+        let (booking, conversation) = tokio::join!(
+            Process::start_showing(Which::Booking, &booking_environment, shown),
+            Process::start_showing(Which::Conversation, &conversation_environment, shown),
+        );
+        let (booking, conversation) = match (booking, conversation) {
+            (Ok(booking), Ok(conversation)) => (booking, conversation),
+            (Ok(started), Err(error)) | (Err(error), Ok(started)) => {
+                started.stop().await;
+                return Err(error.into());
+            }
+            (Err(error), Err(_)) => return Err(error.into()),
+        };
+        let ready = tokio::try_join!(
+            wait_until_serving(Which::Booking.binary(), booking.grpc),
+            wait_until_serving(Which::Conversation.binary(), conversation.grpc),
+        );
+        let services = Self { booking, conversation, started_in: started.elapsed() };
+        if let Err(error) = ready {
+            services.stop().await;
+            return Err(error);
+        }
+        Ok(services)
+    }
+
+    /// Stops both in order: first the one that sends to the other. Each gets its whole time to end
+    /// its calls. `true` when both ended well.
+    pub async fn stop(self) -> bool {
+        let booking = self.booking.stop().await;
+        let conversation = self.conversation.stop().await;
+        booking && conversation
+    }
+
+    /// Waits until one of them ends by itself, and tells which.
+    pub async fn either_ended(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.booking.ended() => Which::Booking.binary(),
+            _ = self.conversation.ended() => Which::Conversation.binary(),
+        }
+    }
+}
+
+/// Waits until the health of a service says that calls can be answered.
+pub async fn wait_until_serving(service: &'static str, address: SocketAddr) -> Result<(), StartError> {
+    let mut health = HealthClient::new(clients::channel(address));
+    let serving = async {
+        loop {
+            // The empty name is the whole server's.
+            let answer = health.check(HealthCheckRequest { service: String::new() }).await;
+            if answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving) {
+                return;
+            }
+            tokio::time::sleep(READY_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(READY_TIMEOUT, serving).await.map_err(|_| StartError::NotReady { service, address })
+}
