@@ -18,14 +18,18 @@ CREATE TABLE slots (
 ) WITH (fillfactor = 50);
 
 -- Why a party cannot book a slot at a moment, or NULL when it can: the one place where a venue's
--- policy stands. PostgreSQL inlines it into the statements that use it.
+-- policy stands. The order is the contract's; see `unavailable_reason`. PostgreSQL inlines it into
+-- the statements that use it.
 CREATE FUNCTION slot_refusal(venue venues, slot slots, slot_date date, party_size integer, moment timestamptz) RETURNS text
 LANGUAGE sql STABLE
 RETURN CASE
+    -- Beyond the horizon none are laid out: that says more than that this one is missing.
+    WHEN (slot).venue_id IS NULL
+         AND slot_date > (moment AT TIME ZONE (venue).time_zone)::date + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
+    WHEN (slot).venue_id IS NULL THEN 'SLOT_NOT_FOUND'
     WHEN party_size < (venue).min_party_size THEN 'PARTY_TOO_SMALL'
     WHEN party_size > (venue).max_party_size THEN 'PARTY_TOO_LARGE'
     WHEN slot_date > (moment AT TIME ZONE (venue).time_zone)::date + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
-    WHEN (slot).venue_id IS NULL THEN 'SLOT_NOT_FOUND'
     WHEN (slot).starts_at < moment + make_interval(mins => (venue).notice_minutes) THEN 'INSUFFICIENT_NOTICE'
     WHEN (slot).state <> 'OPEN' THEN 'SLOT_CLOSED'
     WHEN (slot).reserved + party_size > (slot).capacity THEN 'SLOT_FULL'

@@ -70,7 +70,7 @@ event AS (                         -- the first link of the booking's chain
                'booking_id', $13::uuid, 'venue_id', $3::uuid, 'date', $4, 'start_time', left($5::text, 5),
                'booking_version', 1, 'status', 'BOOKING_STATUS_' || status, 'occurred_at', $21,
                'customer_id', customer_id, 'conversation_id', $15::text, 'confirmation_code', $14::text,
-               'starts_at', starts_at, 'ends_at', ends_at, 'party_size', $6,
+               'starts_at', starts_at, 'ends_at', ends_at, 'time_zone', time_zone, 'party_size', $6,
                'price_per_person_cents', price_per_person_cents, 'total_cents', total_cents,
                'deposit_due_cents', due_cents, 'currency', currency, 'hold_expires_at', hold_expires_at),
            $17, ''

@@ -1,17 +1,23 @@
 -- SetWeeklySchedule: replaces the schedule and lays its slots out, in one statement.
 --
--- The slots were computed from the venue as it was at version $2. No row: the venue has changed
--- since (or is gone), nothing was written, and they have to be computed again.
+-- The slots were computed from the venue as it was at version $2. No row: the venue or its schedule
+-- has changed since (or the venue is gone), nothing was written, and it has to be run again.
 -- Only slots that differ are written: laying out the same schedule again writes none.
-WITH venue AS MATERIALIZED (       -- locked, so that two schedules of one venue take turns
+WITH venue AS MATERIALIZED (       -- locked: it stays as it was until the slots are written
     SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
 ),
+-- The gate. A schedule set meanwhile is waited for, but the slots it laid are not in the snapshot,
+-- and would stay open here: at another version than the one read ($14, 0 for none) nothing is done.
 schedule AS (
-    INSERT INTO weekly_schedules (venue_id, periods, exceptions, updated_at)
-    SELECT venue_id, $3, $4, $5 FROM venue
+    INSERT INTO weekly_schedules AS w (venue_id, periods, exceptions, version, updated_at)
+    SELECT venue_id, $3, $4, 1, $5 FROM venue
     ON CONFLICT (venue_id) DO UPDATE
-    SET periods = EXCLUDED.periods, exceptions = EXCLUDED.exceptions, updated_at = EXCLUDED.updated_at
-    RETURNING venue_id
+    SET periods = EXCLUDED.periods,
+        exceptions = EXCLUDED.exceptions,
+        version = w.version + 1,
+        updated_at = EXCLUDED.updated_at
+    WHERE w.version = $14
+    RETURNING w.venue_id
 ),
 wanted AS MATERIALIZED (           -- the slots as the schedule has them, in the order in which all lock them
     SELECT slot_date, start_time, starts_at, ends_at, capacity, price
@@ -24,7 +30,8 @@ known AS MATERIALIZED (            -- the slots as they were
     FROM slots, schedule
     WHERE slots.venue_id = schedule.venue_id AND slots.slot_date BETWEEN $6 AND $7
 ),
-laid AS (                          -- no slot gets fewer seats than are reserved on it
+-- No slot gets fewer seats than are reserved on it. One that the venue has closed is left alone.
+laid AS (
     INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
     FROM schedule, wanted w
@@ -33,10 +40,12 @@ laid AS (                          -- no slot gets fewer seats than are reserved
         ends_at = EXCLUDED.ends_at,
         capacity = GREATEST(EXCLUDED.capacity, s.reserved),
         price_per_person_cents = EXCLUDED.price_per_person_cents,
-        state = CASE s.state WHEN 'UNSCHEDULED' THEN 'OPEN' ELSE s.state END
+        state = 'OPEN'
     WHERE s.state = 'UNSCHEDULED'
-       OR (s.starts_at, s.ends_at, s.capacity, s.price_per_person_cents) IS DISTINCT FROM
-          (EXCLUDED.starts_at, EXCLUDED.ends_at, GREATEST(EXCLUDED.capacity, s.reserved), EXCLUDED.price_per_person_cents)
+       OR s.state = 'OPEN'
+          AND (s.starts_at, s.ends_at, s.capacity, s.price_per_person_cents) IS DISTINCT FROM
+              (EXCLUDED.starts_at, EXCLUDED.ends_at, GREATEST(EXCLUDED.capacity, s.reserved),
+               EXCLUDED.price_per_person_cents)
     RETURNING s.slot_date, s.start_time, s.capacity
 ),
 dropped AS (                       -- bookings on them stay

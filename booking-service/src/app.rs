@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::migrate::Migrator;
 use teppan_shared::{
     clock::Clock,
     contract::booking::v1::{
@@ -15,11 +16,15 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{core::Core, create_booking, grpc::Grpc, settings::Settings};
 
+/// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
+/// only add what the version before can live with, so it ignores those it does not know.
+static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
+
 /// What makes this service different from the other.
 pub const DEFINITION: Definition = Definition {
     name: "booking-service",
     database: "teppan_booking",
-    migrator: &sqlx::migrate!(),
+    migrator: &MIGRATOR,
     hot_statements: &[create_booking::STATEMENT],
     services: &[
         "teppan.booking.v1.BookingService",
@@ -36,7 +41,7 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Core::new(open.database.clone(), &settings.common.keys, Clock);
+    let core = Core::new(open.database.clone(), &open.keys, Clock);
     let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);
     Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
 }

@@ -1,13 +1,13 @@
 //! A booking as it is stored and as it is read.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use teppan_shared::sealing::{KeyRing, Place};
+use teppan_shared::{
+    read_error::Corrupted,
+    sealing::{KeyRing, Place},
+};
 use uuid::Uuid;
 
-use crate::{
-    core::Corrupted,
-    domain::{BookingId, BookingStatus, CustomerId, VenueId},
-};
+use crate::domain::{BookingId, BookingStatus, CustomerId, VenueId};
 
 /// The columns of a booking, and its venue's time zone.
 pub struct BookingRow {

@@ -1,12 +1,12 @@
 mod answer;
 
 use chrono::{DateTime, Utc};
-use teppan_shared::{postgres::DatabaseError, sealing::Place, telemetry};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, sealing::Place, telemetry};
 
 use self::answer::{Answer, Outcome};
 use crate::{
     booking_row::{Booking, special_requests_place},
-    core::{Core, Corrupted},
+    core::Core,
     domain::{
         BookingId, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, Phone, Source, SpecialRequests,
     },
@@ -39,7 +39,7 @@ pub enum CreateBookingError {
     Refused(Refusal),
     #[error("the slot changed under every attempt")]
     Contended,
-    #[error("the booking is corrupted")]
+    #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
@@ -70,24 +70,28 @@ impl Core {
     pub async fn create_booking(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
         for _ in 0..ATTEMPTS_MAX {
-            match self.insert_booking(new, &draft).await {
-                Ok(Outcome::Created(row)) => return Ok(Created { booking: row.open(&self.ring)?, replayed: false }),
-                Ok(Outcome::Replayed { fingerprint, .. }) if fingerprint != draft.fingerprint => {
-                    return Err(CreateBookingError::KeyReused);
-                }
-                Ok(Outcome::Replayed { row, .. }) => {
-                    return Ok(Created { booking: row.open(&self.ring)?, replayed: true });
-                }
-                Ok(Outcome::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
-                // The slot changed while the statement waited for it. A twin with this key may hold
-                // the very seats that are missing now: only another look at the key can tell.
-                Ok(Outcome::Contended) => {}
+            let answer = match self.insert_booking(new, &draft).await {
+                Ok(answer) => answer,
                 // A twin with this key was faster; the next run reads its booking.
-                Err(error) if error.violates("idempotency_keys_pkey") => {}
+                Err(error) if error.violates("idempotency_keys_pkey") => continue,
                 Err(error) if error.violates("bookings_confirmation_code_key") => {
                     draft.confirmation_code = ConfirmationCode::generate();
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
+            };
+            match answer.outcome()? {
+                Outcome::Created(row) => return Ok(Created { booking: row.open(&self.ring)?, replayed: false }),
+                Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
+                    return Err(CreateBookingError::KeyReused);
+                }
+                Outcome::Replayed { row, .. } => {
+                    return Ok(Created { booking: row.open(&self.ring)?, replayed: true });
+                }
+                Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
+                // The slot changed while the statement waited for it. A twin with this key may hold
+                // the very seats that are missing now: only another look at the key can tell.
+                Outcome::Contended => {}
             }
         }
         Err(CreateBookingError::Contended)
@@ -128,8 +132,6 @@ impl Core {
     /// The request without its key, as a keyed hash. What normalises to the same is the same request.
     fn fingerprint_of(&self, new: &NewBooking) -> [u8; 32] {
         let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
-        // An absent field and an empty one are told apart by the count of fields before the text.
-        let optional = |text: Option<&str>| text.map_or_else(Vec::new, |text| [b"=", text.as_bytes()].concat());
         let fields = [
             b"CreateBooking".to_vec(),
             new.slot.venue_id.0.as_bytes().to_vec(),
@@ -141,15 +143,14 @@ impl Core {
             optional(new.contact.phone.as_ref().map(Phone::as_str)),
             optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
-            optional(expected_total.as_deref()),
+            optional(expected_total),
             optional(new.source.as_ref().map(Source::as_str)),
         ];
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
 
-    async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Outcome, DatabaseError> {
-        let answer = self
-            .database
+    async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Answer, DatabaseError> {
+        self.database
             .fetch_one(|| {
                 sqlx::query_file_as!(
                     Answer,
@@ -177,8 +178,7 @@ impl Core {
                     draft.now,
                 )
             })
-            .await?;
-        Ok(answer.outcome())
+            .await
     }
 }
 

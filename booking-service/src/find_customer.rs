@@ -1,9 +1,12 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::sealing::Place;
+use teppan_shared::{
+    read_error::{Corrupted, ReadError},
+    sealing::Place,
+};
 use uuid::Uuid;
 
 use crate::{
-    core::{Core, Corrupted, ReadError},
+    core::Core,
     domain::{CustomerId, Email},
 };
 

@@ -1,6 +1,8 @@
+use teppan_shared::read_error::ReadError;
+
 use crate::{
     booking_row::{Booking, BookingRow},
-    core::{Core, ReadError},
+    core::Core,
     domain::{BookingId, ConfirmationCode},
 };
 

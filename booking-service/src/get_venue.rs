@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
+use teppan_shared::read_error::{Corrupted, ReadError};
 use uuid::Uuid;
 
 use crate::{
-    core::{Core, Corrupted, ReadError},
+    core::Core,
     domain::{VenueId, WeeklySchedule},
 };
 
@@ -26,10 +27,18 @@ pub struct Venue {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A venue, and its schedule with the time it was set, if it was.
+/// A venue, and its schedule if one was set.
 pub struct VenueWithSchedule {
     pub venue: Venue,
-    pub schedule: Option<(WeeklySchedule, DateTime<Utc>)>,
+    pub schedule: Option<StoredSchedule>,
+}
+
+/// A schedule as it was last set.
+pub struct StoredSchedule {
+    pub schedule: WeeklySchedule,
+    /// How often it was set.
+    pub version: i64,
+    pub updated_at: DateTime<Utc>,
 }
 
 impl Core {
@@ -43,15 +52,15 @@ impl Core {
             .fetch_optional(|| sqlx::query_file!("queries/get_venue.sql", venue_id.0))
             .await?
             .ok_or(ReadError::NotFound)?;
-        let schedule = match (row.periods, row.exceptions, row.schedule_updated_at) {
-            (Some(periods), Some(exceptions), Some(updated_at)) => {
+        let schedule = match (row.periods, row.exceptions, row.schedule_version, row.schedule_updated_at) {
+            (Some(periods), Some(exceptions), Some(version), Some(updated_at)) => {
                 let schedule = WeeklySchedule {
                     periods: serde_json::from_value(periods)
                         .map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,
                     exceptions: serde_json::from_value(exceptions)
                         .map_err(|_| Corrupted::Column("weekly_schedules.exceptions"))?,
                 };
-                Some((schedule, updated_at))
+                Some(StoredSchedule { schedule, version, updated_at })
             }
             _ => None,
         };

@@ -1,13 +1,18 @@
 use chrono::NaiveDate;
-use teppan_shared::postgres::DatabaseError;
-
-use crate::{
-    core::{Core, Corrupted, ReadError},
-    domain::{PlannedSlot, TooManySlots, VenueId, VenueTimeZone, WeeklySchedule, layout_range},
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
 };
 
-/// Each attempt after the first follows a change of the venue by somebody else.
-const ATTEMPTS_MAX: usize = 5;
+use crate::{
+    core::Core,
+    domain::{PlannedSlot, TooManySlots, VenueId, VenueTimeZone, WeeklySchedule, layout_range},
+    get_venue::VenueWithSchedule,
+};
+
+/// Each attempt after the first follows a commit of somebody else, who changed the venue or set its
+/// schedule. Of schedules set at once one comes through at each turn, so that this many do.
+const ATTEMPTS_MAX: usize = 20;
 
 /// What laying out a schedule did, in slots from `first_date` to `last_date`.
 pub struct LaidOut {
@@ -20,6 +25,14 @@ pub struct LaidOut {
     pub last_date: NaiveDate,
 }
 
+/// What was read before the slots were laid out.
+#[derive(Clone, Copy)]
+struct VersionsRead {
+    venue: i64,
+    /// 0 when no schedule was set.
+    schedule: i64,
+}
+
 /// Why the schedule was not set. Whatever it is, nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum SetScheduleError {
@@ -27,7 +40,7 @@ pub enum SetScheduleError {
     Venue(#[from] ReadError),
     #[error(transparent)]
     TooManySlots(#[from] TooManySlots),
-    #[error("the venue changed under every attempt")]
+    #[error("the venue or its schedule changed under every attempt")]
     Contended,
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
@@ -47,24 +60,25 @@ impl Core {
     ) -> Result<LaidOut, SetScheduleError> {
         for _ in 0..ATTEMPTS_MAX {
             // The zone and the horizon are needed to tell the slots; the statement makes sure that
-            // they still hold.
-            let venue = self.get_venue(venue_id).await?.venue;
+            // they still hold, and that no other schedule was set meanwhile.
+            let VenueWithSchedule { venue, schedule: current } = self.get_venue(venue_id).await?;
+            let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
             let zone = VenueTimeZone::parse(&venue.time_zone)
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
             let dates = layout_range(zone, venue.horizon_days, self.clock.now());
             let slots = schedule.lay_out(zone, dates.0, dates.1)?;
-            if let Some(done) = self.lay_out(venue_id, venue.version, schedule, dates, &slots).await? {
+            if let Some(done) = self.lay_out(venue_id, read, schedule, dates, &slots).await? {
                 return Ok(done);
             }
         }
         Err(SetScheduleError::Contended)
     }
 
-    /// `None` when the venue is at another version by now.
+    /// `None` when the venue or its schedule is at another version by now.
     async fn lay_out(
         &self,
         venue_id: VenueId,
-        venue_version: i64,
+        read: VersionsRead,
         schedule: &WeeklySchedule,
         (first_date, last_date): (NaiveDate, NaiveDate),
         slots: &[PlannedSlot],
@@ -84,7 +98,7 @@ impl Core {
                 sqlx::query_file!(
                     "queries/set_weekly_schedule.sql",
                     venue_id.0,
-                    venue_version,
+                    read.venue,
                     periods,
                     exceptions,
                     now,
@@ -96,6 +110,7 @@ impl Core {
                     &ends_at,
                     &capacities,
                     &prices,
+                    read.schedule,
                 )
             })
             .await?;

@@ -1,11 +1,9 @@
 //! A conversation as it is stored.
 
 use chrono::{DateTime, Utc};
+use teppan_shared::read_error::Corrupted;
 
-use crate::{
-    core::Corrupted,
-    domain::{Channel, Conversation, ConversationId, ConversationStatus, UserId},
-};
+use crate::domain::{Channel, Conversation, ConversationId, ConversationStatus, UserId};
 
 /// The columns of a conversation.
 pub struct ConversationRow {

@@ -3,8 +3,8 @@
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
-    postgres::{Database, DatabaseError},
-    sealing::{KeyRing, KeyedHash, OpenError},
+    postgres::Database,
+    sealing::{KeyRing, KeyedHash},
 };
 
 /// The service behind its gRPC face.
@@ -25,24 +25,4 @@ impl Core {
             fingerprint: KeyedHash::derive(&keys.hash, "teppan conversation messages.fingerprint"),
         }
     }
-}
-
-/// What is stored cannot be read back: altered, sealed under a lost key, or against a constraint.
-#[derive(Debug, thiserror::Error)]
-pub enum Corrupted {
-    #[error("a sealed value does not open")]
-    Sealed(#[from] OpenError),
-    #[error("{0} is not what its constraint allows")]
-    Column(&'static str),
-}
-
-/// Why something could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("it is not there")]
-    NotFound,
-    #[error("it is corrupted")]
-    Corrupted(#[from] Corrupted),
-    #[error("the database gave no answer")]
-    Database(#[from] DatabaseError),
 }

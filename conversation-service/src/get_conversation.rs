@@ -1,6 +1,8 @@
+use teppan_shared::read_error::ReadError;
+
 use crate::{
     conversation_row::ConversationRow,
-    core::{Core, ReadError},
+    core::Core,
     domain::{Conversation, ConversationId},
 };
 

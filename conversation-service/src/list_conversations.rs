@@ -1,9 +1,9 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 
 use crate::{
     conversation_row::ConversationRow,
-    core::{Core, Corrupted},
+    core::Core,
     domain::{Channel, Conversation, ConversationId, ConversationStatus, UserId},
 };
 

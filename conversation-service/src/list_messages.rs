@@ -1,9 +1,9 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
 use uuid::Uuid;
 
 use crate::{
-    core::{Core, ReadError},
+    core::Core,
     domain::{ConversationId, Message},
     message_row::MessageRow,
 };

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use conversation_service::{
     app,
     settings::{ServiceArgs, Settings},
 };
-use teppan_shared::service;
+use teppan_shared::{cli::Command, service};
 
 /// Conversations, and every message said in them, over gRPC.
 ///
@@ -22,14 +22,6 @@ struct Cli {
     args: ServiceArgs,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Serve until SIGTERM or Ctrl-C (the default)
-    Serve,
-    /// Apply the database migrations that are missing, and end
-    Migrate,
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -37,11 +29,6 @@ async fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
-            let start = async |registry| app::start(&settings, Some(registry)).await;
-            service::serve(&app::DEFINITION, &settings.common, start).await
-        }
-        Command::Migrate => service::migrate(&app::DEFINITION, &settings.common).await,
-    }
+    let start = async |registry| app::start(&settings, Some(registry)).await;
+    cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start).await
 }

@@ -1,15 +1,15 @@
 //! A message as it is stored, sealed.
 
 use chrono::{DateTime, Utc};
-use teppan_shared::sealing::{KeyRing, Place};
+use teppan_shared::{
+    read_error::Corrupted,
+    sealing::{KeyRing, Place},
+};
 use uuid::Uuid;
 
-use crate::{
-    core::Corrupted,
-    domain::{
-        Channel, Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, Message, MessageId,
-        Metadata, Role, TokenCount,
-    },
+use crate::domain::{
+    Channel, Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, Message, MessageId,
+    Metadata, Role, TokenCount,
 };
 
 /// The columns of a message, but for the conversation it was asked for by.

@@ -4,7 +4,7 @@ use clap::Args;
 use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
 
 /// Settings as they are given.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct ServiceArgs {
     /// Address of the gRPC server
     #[arg(long, env = "LISTEN_ADDR", hide_env_values = true, default_value = "127.0.0.1:50052", global = true)]

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{postgres::DatabaseError, telemetry};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, telemetry};
 
 use crate::{
     core::Core,
@@ -120,12 +120,6 @@ impl Core {
         };
         self.database.fetch_one(append).await
     }
-}
-
-/// A field of a fingerprint that may be absent: the sign before what is there tells it from an empty
-/// one.
-fn optional(field: Option<impl AsRef<[u8]>>) -> Vec<u8> {
-    field.map_or_else(Vec::new, |field| [b"=", field.as_ref()].concat())
 }
 
 fn detected(emotion: Option<&Emotion>) -> impl Iterator<Item = &str> {

@@ -12,7 +12,7 @@ use std::{
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{keys::Keys, postgres};
+use crate::{keys::KeysChoice, postgres};
 
 /// Every setting that is wrong, so that they can be told at once.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ impl fmt::Display for Problems {
 }
 
 /// The settings both services have.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct CommonArgs {
     /// PostgreSQL of this service, as postgres://user:password@host:port/database. Without it the
     /// service starts on a private server of its own under TEPPAN_HOME
@@ -94,12 +94,10 @@ pub struct CommonArgs {
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub database_url_file: Option<PathBuf>,
-    /// Database connections of this process, at most
+    /// Database connections of this process, each for one request at a time; one more looks whether
+    /// the database is there
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", hide_env_values = true, default_value = "16", global = true)]
     pub database_max_connections: String,
-    /// How many of them run requests at once; about four a core of the database are best
-    #[arg(long, env = "DATABASE_STATEMENT_CONNECTIONS", hide_env_values = true, default_value = "8", global = true)]
-    pub database_statement_connections: String,
     /// How long a request waits for a connection before it is answered OVERLOADED
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
     pub database_acquire_timeout_ms: String,
@@ -117,7 +115,8 @@ pub struct CommonArgs {
     /// File that holds HASH_KEY
     #[arg(long, env = "HASH_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub hash_key_file: Option<PathBuf>,
-    /// Folder of the private server, its keys and the tools that set-up brought
+    /// Folder of the private server, its keys and the tools that set-up brought. The server's programs
+    /// are looked for there and in the usual places, or in POSTGRES_BIN_DIR when that is set
     #[arg(
         long,
         env = "TEPPAN_HOME",
@@ -211,7 +210,6 @@ pub enum DatabaseChoice {
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseLimits {
     pub max_connections: u32,
-    pub statement_connections: u32,
     pub acquire_timeout: Duration,
 }
 
@@ -221,7 +219,7 @@ pub struct CommonSettings {
     pub server: ServerSettings,
     pub database: DatabaseChoice,
     pub database_limits: DatabaseLimits,
-    pub keys: Keys,
+    pub keys: KeysChoice,
     pub telemetry: TelemetrySettings,
 }
 
@@ -241,7 +239,7 @@ impl CommonSettings {
         let server = parse_server(args, listen_addr, http_addr, problems);
         let database_limits = parse_database_limits(args, problems);
         let telemetry = parse_telemetry(args, problems);
-        let keys = Keys::parse(args, &database, problems);
+        let keys = KeysChoice::parse(args, &database, problems);
         Some(Self { server: server?, database, database_limits: database_limits?, keys: keys?, telemetry: telemetry? })
     }
 }
@@ -254,16 +252,16 @@ fn parse_server(
 ) -> Option<ServerSettings> {
     let must = "must be an address and a port, such as 127.0.0.1:50051";
     let listen_addr: Option<SocketAddr> = problems.parse("LISTEN_ADDR", listen_addr, must);
-    let http_addr = problems.parse("HTTP_ADDR", http_addr, must);
+    let http_addr: Option<SocketAddr> = problems.parse("HTTP_ADDR", http_addr, must);
     let allow_insecure = problems.parse("ALLOW_INSECURE", &args.allow_insecure, "must be true or false");
-    if let (Some(address), Some(false)) = (listen_addr, allow_insecure)
-        && !address.ip().is_loopback()
-    {
-        problems.add(
-            "LISTEN_ADDR",
-            "is reachable from other machines, and callers are neither encrypted nor authenticated: \
-             listen on loopback, or set ALLOW_INSECURE=true where something in front does both",
-        );
+    for (name, address) in [("LISTEN_ADDR", listen_addr), ("HTTP_ADDR", http_addr)] {
+        if address.is_some_and(|address| !address.ip().is_loopback()) && allow_insecure == Some(false) {
+            problems.add(
+                name,
+                "is reachable from other machines, and callers are neither encrypted nor authenticated: \
+                 listen on loopback, or set ALLOW_INSECURE=true where something in front does both",
+            );
+        }
     }
     let request_timeout = problems.millis("REQUEST_TIMEOUT_MS", &args.request_timeout_ms, 10, 600_000);
     let max_in_flight = problems.number("MAX_IN_FLIGHT", &args.max_in_flight, "calls", 1, 1_000_000);
@@ -282,21 +280,9 @@ fn parse_server(
 }
 
 fn parse_database_limits(args: &CommonArgs, problems: &mut Problems) -> Option<DatabaseLimits> {
-    // Readiness and migrations need one beside those that run requests.
-    let max = problems.number("DATABASE_MAX_CONNECTIONS", &args.database_max_connections, "connections", 2, 1000);
-    let statements =
-        problems.number("DATABASE_STATEMENT_CONNECTIONS", &args.database_statement_connections, "connections", 1, 999);
+    let max = problems.number("DATABASE_MAX_CONNECTIONS", &args.database_max_connections, "connections", 1, 1000);
     let acquire_timeout = problems.millis("DATABASE_ACQUIRE_TIMEOUT_MS", &args.database_acquire_timeout_ms, 1, 600_000);
-    if let (Some(max), Some(statements)) = (max, statements)
-        && statements >= max
-    {
-        problems.add("DATABASE_STATEMENT_CONNECTIONS", "must be less than DATABASE_MAX_CONNECTIONS");
-    }
-    Some(DatabaseLimits {
-        max_connections: u32::try_from(max?).ok()?,
-        statement_connections: u32::try_from(statements?).ok()?,
-        acquire_timeout: acquire_timeout?,
-    })
+    Some(DatabaseLimits { max_connections: u32::try_from(max?).ok()?, acquire_timeout: acquire_timeout? })
 }
 
 fn parse_telemetry(args: &CommonArgs, problems: &mut Problems) -> Option<TelemetrySettings> {

@@ -1,6 +1,12 @@
 //! The secrets that seal and hash: where they come from and how they are kept.
 
-use std::{collections::BTreeMap, fmt, fs, io::Write as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, chown},
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rand::RngCore;
@@ -21,29 +27,6 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The keys of the settings, or, with the private server, those kept beside its data. `None`
-    /// when something is wrong, which `problems` then names.
-    pub fn parse(args: &CommonArgs, database: &DatabaseChoice, problems: &mut Problems) -> Option<Keys> {
-        let encryption =
-            problems.secret("ENCRYPTION_KEYS", args.encryption_keys.as_deref(), args.encryption_keys_file.as_deref());
-        let hash = problems.secret("HASH_KEY", args.hash_key.as_deref(), args.hash_key_file.as_deref());
-        let (DatabaseChoice::Embedded(home), None, None) = (database, &encryption, &hash) else {
-            return given_keys(encryption, hash, problems);
-        };
-        // The private server's data is sealed under keys that lie beside it: found again at the next
-        // start, and of no use to anybody who has not got the folder.
-        let made = || BASE64_STANDARD.encode(Keys::random().hash.as_slice());
-        let keys = kept(&home.join("keys").join("encryption"), || format!("1:{}", made()))
-            .and_then(|encryption| Ok((encryption, kept(&home.join("keys").join("hash"), made)?)));
-        match keys {
-            Ok((encryption, hash)) => given_keys(Some(encryption), Some(hash), problems),
-            Err(error) => {
-                problems.add("TEPPAN_HOME", format!("its keys can be neither read nor made: {error}"));
-                None
-            }
-        }
-    }
-
     #[expect(clippy::missing_panics_doc, reason = "there is no way to make this without a key")]
     pub fn ring(&self) -> KeyRing {
         KeyRing::new(&self.encryption).expect("has a key")
@@ -51,12 +34,7 @@ impl Keys {
 
     /// Keys made at random.
     pub fn random() -> Self {
-        let random = || {
-            let mut key = Zeroizing::new([0; 32]);
-            rand::rng().fill_bytes(key.as_mut_slice());
-            key
-        };
-        Self { encryption: BTreeMap::from([(1, random())]), hash: random() }
+        Self { encryption: BTreeMap::from([(1, random_key())]), hash: random_key() }
     }
 }
 
@@ -66,35 +44,107 @@ impl fmt::Debug for Keys {
     }
 }
 
-fn given_keys(encryption: Option<SecretString>, hash: Option<SecretString>, problems: &mut Problems) -> Option<Keys> {
-    let must = "must be VERSION:BASE64 pairs separated by commas, each 32 bytes, the versions different";
-    let encryption = match encryption {
+/// Where the keys come from.
+#[derive(Debug, Clone)]
+pub enum KeysChoice {
+    Given(Keys),
+    /// Those that lie beside the private server's data, under this folder.
+    Kept(PathBuf),
+}
+
+/// The keys beside the private server's data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error(
+        "{} is missing, and without it the data beside it cannot be opened; put the file back, or move \
+         that folder away to start with an empty database", .0.display()
+    )]
+    Lost(PathBuf),
+    #[error("{} does not hold a key; put the right file back", .0.display())]
+    Unreadable(PathBuf),
+    #[error("the keys in {} can be neither read nor made", folder.display())]
+    Io { folder: PathBuf, source: io::Error },
+}
+
+impl KeysChoice {
+    /// `None` when something is wrong with the settings, which `problems` then names. Only with the
+    /// private server may there be no keys.
+    pub fn parse(args: &CommonArgs, database: &DatabaseChoice, problems: &mut Problems) -> Option<Self> {
+        let none_given = args.encryption_keys.is_none()
+            && args.encryption_keys_file.is_none()
+            && args.hash_key.is_none()
+            && args.hash_key_file.is_none();
+        if let (DatabaseChoice::Embedded(home), true) = (database, none_given) {
+            return Some(Self::Kept(home.clone()));
+        }
+        let encryption =
+            problems.secret("ENCRYPTION_KEYS", args.encryption_keys.as_deref(), args.encryption_keys_file.as_deref());
+        let hash = problems.secret("HASH_KEY", args.hash_key.as_deref(), args.hash_key_file.as_deref());
+        given_keys(encryption.as_ref(), hash.as_ref(), problems).map(Self::Given)
+    }
+
+    /// The keys. Those of the private server are made when it has no data yet.
+    pub fn open(&self) -> Result<Keys, KeysError> {
+        match self {
+            Self::Given(keys) => Ok(keys.clone()),
+            Self::Kept(home) => kept_keys(home),
+        }
+    }
+}
+
+fn given_keys(encryption: Option<&SecretString>, hash: Option<&SecretString>, problems: &mut Problems) -> Option<Keys> {
+    let encryption = match encryption.map(|raw| parse_key_ring(raw.expose_secret())) {
         None => {
             problems.add("ENCRYPTION_KEYS", "is required with DATABASE_URL");
             None
         }
-        Some(raw) => {
-            let keys = parse_key_ring(raw.expose_secret());
-            if keys.is_none() {
-                problems.add("ENCRYPTION_KEYS", must);
-            }
-            keys
+        Some(None) => {
+            let must = "must be VERSION:BASE64 pairs separated by commas, each 32 bytes, the versions different";
+            problems.add("ENCRYPTION_KEYS", must);
+            None
         }
+        Some(keys) => keys,
     };
-    let hash = match hash {
+    let hash = match hash.map(|raw| parse_key(raw.expose_secret())) {
         None => {
             problems.add("HASH_KEY", "is required with DATABASE_URL");
             None
         }
-        Some(raw) => {
-            let key = parse_key(raw.expose_secret());
-            if key.is_none() {
-                problems.add("HASH_KEY", "must be base64 of 32 bytes");
-            }
-            key
+        Some(None) => {
+            problems.add("HASH_KEY", "must be base64 of 32 bytes");
+            None
         }
+        Some(key) => key,
     };
     Some(Keys { encryption: encryption?, hash: hash? })
+}
+
+/// The keys in `<home>/keys`. They are made only before there is any data: later ones would not
+/// open it.
+fn kept_keys(home: &Path) -> Result<Keys, KeysError> {
+    let folder = home.join("keys");
+    let may_make = !home.join("postgres").join("data").exists();
+    let (encryption, hash) = (folder.join("encryption"), folder.join("hash"));
+    let missing = |path: &Path| (!path.exists()).then(|| KeysError::Lost(path.to_owned()));
+    if let (false, Some(lost)) = (may_make, missing(&encryption).or_else(|| missing(&hash))) {
+        return Err(lost);
+    }
+    let random = || BASE64_STANDARD.encode(random_key().as_slice());
+    let read = |path: &Path, make: &dyn Fn() -> String| {
+        kept(path, make).map_err(|source| KeysError::Io { folder: folder.clone(), source })
+    };
+    let ring = read(&encryption, &|| format!("1:{}", random()))?;
+    let key = read(&hash, &random)?;
+    Ok(Keys {
+        encryption: parse_key_ring(ring.expose_secret()).ok_or(KeysError::Unreadable(encryption))?,
+        hash: parse_key(key.expose_secret()).ok_or(KeysError::Unreadable(hash))?,
+    })
+}
+
+fn random_key() -> Key {
+    let mut key = Zeroizing::new([0; 32]);
+    rand::rng().fill_bytes(key.as_mut_slice());
+    key
 }
 
 fn parse_key_ring(raw: &str) -> Option<BTreeMap<u16, Key>> {
@@ -115,17 +165,29 @@ fn parse_key(raw: &str) -> Option<Key> {
 
 /// The secret in this file; made, and kept for the next start, when there is none. When two
 /// processes make it at once the first one's is used by both: a hard link never replaces a file.
-fn kept(path: &Path, make: impl Fn() -> String) -> std::io::Result<SecretString> {
+fn kept(path: &Path, make: &dyn Fn() -> String) -> io::Result<SecretString> {
     if !path.exists() {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let mut new = tempfile::NamedTempFile::new_in(folder)?; // mode 0600
         new.write_all(make().as_bytes())?;
         new.as_file().sync_all()?;
+        give_like(folder.parent().unwrap_or(folder), &[folder, new.path()])?;
         match new.persist_noclobber(path) {
-            Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.error),
+            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(error.error),
             _ => {}
         }
     }
     fs::read_to_string(path).map(|text| SecretString::from(text.trim()))
+}
+
+/// Gives files that root made to the owner of the home, who is to find them again.
+fn give_like(home: &Path, files: &[&Path]) -> io::Result<()> {
+    let owner = fs::metadata(home)?;
+    for file in files {
+        if fs::metadata(file)?.uid() != owner.uid() {
+            chown(file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }

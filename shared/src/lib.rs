@@ -1,15 +1,20 @@
 //! What both of Teppan's services stand on.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod contract;
+pub mod conversation_id;
 pub mod embedded;
+pub mod fingerprint;
 pub mod keys;
 pub mod page;
 pub mod postgres;
+pub mod read_error;
 pub mod sealing;
 pub mod server;
 pub mod service;
 pub mod status;
 pub mod tasks;
 pub mod telemetry;
+pub mod wire;

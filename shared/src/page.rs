@@ -43,11 +43,6 @@ pub enum TokenError {
     OtherFilters,
 }
 
-/// How many rows to read for a page of this size: one more tells that there is another page.
-pub fn one_more(size: usize) -> i64 {
-    i64::try_from(size).map_or(i64::MAX, |size| size + 1)
-}
-
 /// The token of the page that starts after `cursor`, for these filters.
 pub fn encode_token(filters: &impl Serialize, cursor: &impl Serialize) -> String {
     let mut token = filters_hash(filters).to_vec();

@@ -7,10 +7,11 @@ use tonic::service::Routes;
 
 use crate::{
     config::{CommonSettings, DatabaseChoice, Problems},
-    embedded::{EmbeddedError, SharedServer},
+    embedded::{EmbeddedError, SharedServer, prepare_home},
+    keys::{Keys, KeysError},
     postgres::{Database, DatabaseSettings},
     server::{Parts, Server},
-    tasks::{self, Tasks},
+    tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
 };
 
@@ -38,6 +39,8 @@ pub struct Definition {
 pub enum StartError {
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("DATABASE_URL cannot be used")]
     Database(#[source] sqlx::Error),
     #[error(transparent)]
@@ -48,9 +51,11 @@ pub enum StartError {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
-/// The database of the settings: the one they name, or the private server's, which is then started.
+/// The database of the settings, with the keys of what is in it: the one they name, or the private
+/// server's, which is then started.
 pub struct OpenDatabase {
     pub database: Database,
+    pub keys: Keys,
     private_server: Option<SharedServer>,
 }
 
@@ -58,28 +63,40 @@ impl OpenDatabase {
     /// # Errors
     /// [`StartError`]. That a named database is away is none: the first statement connects.
     pub async fn open(definition: &Definition, settings: &CommonSettings) -> Result<Self, StartError> {
+        if let DatabaseChoice::Embedded(home) = &settings.database {
+            prepare_home(home)?;
+        }
+        // Before the server makes its data: that is how lost keys are told from new ones.
+        let keys = settings.keys.open()?;
         let (url, private_server) = match &settings.database {
             DatabaseChoice::Url(url) => (url.clone(), None),
             DatabaseChoice::Embedded(home) => {
                 let server = SharedServer::start(home).await?;
-                server.ensure_database(definition.database).await?;
+                if let Err(error) = server.ensure_database(definition.database).await {
+                    stop_private(server).await;
+                    return Err(error.into());
+                }
                 (server.url(definition.database), Some(server))
             }
         };
         let database = Database::new(&database_settings(url, settings), definition.hot_statements);
         let database = database.map_err(StartError::Database)?;
         database.observe();
-        Ok(Self { database, private_server })
+        Ok(Self { database, keys, private_server })
     }
 
     /// Closes the connections, and stops the private server when nobody else uses it.
     pub async fn close(self) {
         self.database.close().await;
-        if let Some(server) = self.private_server
-            && let Err(error) = server.stop().await
-        {
-            tracing::warn!(error = %error, "the private PostgreSQL was not stopped");
+        if let Some(server) = self.private_server {
+            stop_private(server).await;
         }
+    }
+}
+
+async fn stop_private(server: SharedServer) {
+    if let Err(error) = server.stop().await {
+        tracing::warn!(%error, "the private PostgreSQL was not stopped");
     }
 }
 
@@ -87,7 +104,6 @@ fn database_settings(url: SecretString, settings: &CommonSettings) -> DatabaseSe
     DatabaseSettings {
         url,
         max_connections: settings.database_limits.max_connections,
-        statement_connections: settings.database_limits.statement_connections,
         acquire_timeout: settings.database_limits.acquire_timeout,
         statement_timeout: settings.server.request_timeout + STATEMENT_MARGIN,
     }
@@ -118,7 +134,13 @@ impl Service {
             migrator: definition.migrator,
             registry,
         };
-        let server = Server::start(settings.server.clone(), parts, Tasks::default()).await?;
+        let server = match Server::start(settings.server.clone(), parts, Tasks::default()).await {
+            Ok(server) => server,
+            Err(error) => {
+                database.close().await;
+                return Err(error.into());
+            }
+        };
         tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
         Ok(Self { server, database })
     }
@@ -131,18 +153,12 @@ impl Service {
 
     /// Runs until the process is told to stop. A migration that cannot be applied ends it too,
     /// because waiting will not mend it.
-    async fn until_stopped(self) -> ExitCode {
+    async fn until_stopped(self, signals: &mut StopSignals) -> ExitCode {
         let code = tokio::select! {
-            signal = tasks::stop_signal() => match signal {
-                Ok(signal) => {
-                    tracing::info!(signal, "stopping");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    tracing::error!(%error, "signals cannot be received");
-                    ExitCode::FAILURE
-                }
-            },
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                ExitCode::SUCCESS
+            }
             () = self.server.readiness().broken() => ExitCode::FAILURE,
         };
         self.stop().await;
@@ -167,9 +183,14 @@ pub async fn serve(
         Ok(telemetry) => telemetry,
         Err(error) => return fail(definition, &error.into()),
     };
-    let code = match start(telemetry.registry.clone()).await {
-        Ok(service) => service.until_stopped().await,
-        Err(error) => fail(definition, &error),
+    // Received from here on: a signal during the start ends the service once it has started, so that
+    // nothing it started is left behind.
+    let code = match StopSignals::receive() {
+        Err(error) => fail(definition, &error.into()),
+        Ok(mut signals) => match start(telemetry.registry.clone()).await {
+            Ok(service) => service.until_stopped(&mut signals).await,
+            Err(error) => fail(definition, &error),
+        },
     };
     telemetry.shutdown();
     code

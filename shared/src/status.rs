@@ -36,9 +36,10 @@ impl Failure {
     /// Something named in the request is not there. `kind` is the resource's type, `name` its id.
     pub fn not_found(reason: &'static str, kind: &str, name: impl Display) -> Self {
         let message = format!("No such {kind}: check its id.");
+        let name = name.to_string();
         let mut failure = Self::new(Code::NotFound, reason, message);
-        failure.details.set_resource_info(format!("teppan/{kind}"), name.to_string(), "", "");
-        failure
+        failure.details.set_resource_info(format!("teppan/{kind}"), name.as_str(), "", "");
+        if name.is_empty() { failure } else { failure.with("resource_name", name) }
     }
 
     /// The request is sound, but the state of things forbids it. `subject` names what stands in

@@ -59,8 +59,8 @@ impl Telemetry {
             Some(endpoint) => traces.with_batch_exporter(
                 opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?,
             ),
-            // Ids are made and carried, nothing is recorded.
-            None => traces.with_sampler(Sampler::AlwaysOff),
+            // Ids are made and carried, and with them the caller's wish to have the trace recorded.
+            None => traces.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))),
         }
         .build();
 

@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::clients::BookingClients;
 
+/// A statement of a hot call takes more bytes than this, what readiness asks takes fewer.
+pub const STATEMENT_BYTES: u64 = 100;
+
 /// A date a fortnight ahead: within every venue's horizon, beyond its notice.
 pub fn date() -> NaiveDate {
     Utc::now().date_naive() + Days::new(14)

@@ -13,14 +13,17 @@ use teppan_shared::{
     config::{CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerSettings, TelemetrySettings},
     contract::conversation::v1::conversation_service_client::ConversationServiceClient,
     embedded::{Durability, ThrowawayServer},
-    keys::Keys,
+    keys::{Keys, KeysChoice},
     service::{Definition, Service},
     telemetry::Telemetry,
 };
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
 
-use crate::clients::{self, BookingClients};
+use crate::{
+    clients::{self, BookingClients},
+    proxy::Proxy,
+};
 
 /// The server of this test process: started by the first test that needs it, and gone with the
 /// process.
@@ -72,6 +75,14 @@ pub async fn connect(url: &SecretString) -> PgConnection {
     PgConnection::connect(url.expose_secret()).await.expect("the database answers")
 }
 
+/// A new database, and a proxy that leads to it.
+pub async fn proxied(definition: &Definition) -> (Proxy, SecretString) {
+    let url = database(definition).await;
+    let proxy = Proxy::start(database_address(&url)).await.expect("a proxy");
+    let url = through(&url, proxy.address);
+    (proxy, url)
+}
+
 /// The same database, reached through another address.
 pub fn through(url: &SecretString, address: SocketAddr) -> SecretString {
     let port = format!("127.0.0.1:{}", database_address(url).port());
@@ -98,12 +109,8 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             shutdown_drain: Duration::from_secs(5),
         },
         database: DatabaseChoice::Url(url),
-        database_limits: DatabaseLimits {
-            max_connections: 10,
-            statement_connections: 8,
-            acquire_timeout: Duration::from_secs(5),
-        },
-        keys: keys.clone(),
+        database_limits: DatabaseLimits { max_connections: 10, acquire_timeout: Duration::from_secs(5) },
+        keys: KeysChoice::Given(keys.clone()),
         telemetry: TelemetrySettings { log_format: LogFormat::Text, log_level: "warn".to_owned(), otlp_endpoint: None },
     }
 }
@@ -138,6 +145,15 @@ impl Booking {
         Self { service, url, keys, clients }
     }
 
+    /// A service that is ready, over a database of its own that it reaches through a proxy.
+    pub async fn behind_a_proxy(change: impl FnOnce(&mut CommonSettings)) -> (Proxy, Self) {
+        let (proxy, url) = proxied(&booking_service::app::DEFINITION).await;
+        let keys = Keys::random();
+        let mut settings = settings(url.clone(), &keys);
+        change(&mut settings);
+        (proxy, Self::with(settings, url, keys).await.ready().await)
+    }
+
     /// Waits until calls can be answered.
     pub async fn ready(self) -> Self {
         assert!(self.service.server.readiness().ready().await, "the service is ready");
@@ -150,6 +166,21 @@ impl Booking {
         T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
     {
         scalar(&self.url, query).await
+    }
+
+    /// Every row that CreateBooking writes, in every version, as one text: equal when nothing was
+    /// written in between.
+    pub async fn written(&self) -> String {
+        let rows = "
+            SELECT string_agg(row, ' ' ORDER BY row) FROM (
+                SELECT xmin || s::text FROM slots s WHERE reserved > 0
+                UNION ALL SELECT xmin || c::text FROM customers c
+                UNION ALL SELECT xmin || b::text FROM bookings b
+                UNION ALL SELECT xmin || e::text FROM booking_events e
+                UNION ALL SELECT xmin || o::text FROM outbox_messages o
+                UNION ALL SELECT xmin || k::text FROM idempotency_keys k
+            ) AS rows (row)";
+        self.scalar(rows).await
     }
 }
 
@@ -170,11 +201,25 @@ impl Conversation {
     /// A service over this database, under these keys: a replica, or one that was started again.
     pub async fn over(url: SecretString, keys: Keys) -> Self {
         let common = settings(url.clone(), &keys);
+        Self::with(common, url, keys).await
+    }
+
+    /// A service with these settings.
+    pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
         let settings = conversation_service::settings::Settings { common };
         let service = conversation_service::app::start(&settings, None).await.expect("the service starts");
         let client = clients::conversations(service.server.grpc_addr);
         Self { service, url, keys, client }
+    }
+
+    /// A service that is ready, over a database of its own that it reaches through a proxy.
+    pub async fn behind_a_proxy(change: impl FnOnce(&mut CommonSettings)) -> (Proxy, Self) {
+        let (proxy, url) = proxied(&conversation_service::app::DEFINITION).await;
+        let keys = Keys::random();
+        let mut settings = settings(url.clone(), &keys);
+        change(&mut settings);
+        (proxy, Self::with(settings, url, keys).await.ready().await)
     }
 
     /// Waits until calls can be answered.
@@ -201,7 +246,7 @@ where
 }
 
 /// Runs SQL past the service.
-pub async fn execute(url: &SecretString, sql: &'static str) {
+pub async fn execute(url: &SecretString, sql: impl sqlx::SqlSafeStr) {
     sqlx::raw_sql(sql).execute(&mut connect(url).await).await.expect("the SQL runs");
 }
 

@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,12 +12,15 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+/// Clients that may wait to be let in.
+const BACKLOG: u32 = 1024;
 
 /// What the proxy does with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +35,26 @@ enum Mode {
 /// A proxy. It ends when it is dropped.
 pub struct Proxy {
     pub address: SocketAddr,
-    round_trips: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+    door: Mutex<Door>,
+}
+
+/// What every connection sees.
+struct Shared {
+    target: SocketAddr,
     mode: watch::Sender<Mode>,
-    _accepting: AbortOnDropHandle<()>,
+    connections: watch::Sender<usize>,
+    round_trips: AtomicU64,
+    held_back: AtomicU64,
+}
+
+/// Whether clients can connect.
+enum Door {
+    /// The proxy listens.
+    Open(AbortOnDropHandle<()>),
+    /// It does not, and keeps its port: bound, a socket that does not listen refuses connections.
+    Shut(TcpSocket),
+    Moving,
 }
 
 impl Proxy {
@@ -42,75 +62,147 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let round_trips = Arc::new(AtomicU64::new(0));
-        let mode = watch::Sender::new(Mode::Pass);
-        let tracker = TaskTracker::new();
-        let accepting = tracker.spawn({
-            let (round_trips, mode, tracker) = (Arc::clone(&round_trips), mode.subscribe(), tracker.clone());
-            async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    let (round_trips, mut mode) = (Arc::clone(&round_trips), mode.clone());
-                    tracker.spawn(async move {
-                        if *mode.borrow() == Mode::Cut {
-                            return;
-                        }
-                        let cut = mode.clone();
-                        tokio::select! {
-                            _ = pass(client, target, &round_trips, cut) => {}
-                            _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
-                        }
-                    });
-                }
-            }
+        let shared = Arc::new(Shared {
+            target,
+            mode: watch::Sender::new(Mode::Pass),
+            connections: watch::Sender::new(0),
+            round_trips: AtomicU64::new(0),
+            held_back: AtomicU64::new(0),
         });
-        Ok(Self { address, round_trips, mode, _accepting: AbortOnDropHandle::new(accepting) })
+        let door = Mutex::new(Door::Open(accept(listener, Arc::clone(&shared))));
+        Ok(Self { address, shared, door })
     }
 
     /// How often the client has asked and waited since the proxy was started.
     pub fn round_trips(&self) -> u64 {
-        self.round_trips.load(Ordering::SeqCst)
+        self.shared.round_trips.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open now.
+    pub fn connections(&self) -> usize {
+        *self.shared.connections.borrow()
+    }
+
+    /// Bytes that the client has sent and that are not passed on while the proxy stalls.
+    pub fn held_back(&self) -> u64 {
+        self.shared.held_back.load(Ordering::SeqCst)
     }
 
     /// Passes nothing on any more, but keeps the connections.
     pub fn stall(&self) {
-        self.mode.send_replace(Mode::Stall);
+        self.shared.mode.send_replace(Mode::Stall);
     }
 
-    /// Closes every connection, and every new one at once.
-    pub fn cut(&self) {
-        self.mode.send_replace(Mode::Cut);
+    /// Closes every connection, and every new one at once. Returns when the last is closed.
+    pub async fn cut(&self) {
+        self.shared.mode.send_replace(Mode::Cut);
+        // The sender lives as long as `self`.
+        let _ = self.shared.connections.subscribe().wait_for(|open| *open == 0).await;
     }
 
-    /// Passes everything on again.
+    /// Closes every connection and refuses new ones, as a server that was stopped does. Returns
+    /// when the last is closed.
+    pub async fn refuse(&self) -> io::Result<()> {
+        let open = std::mem::replace(&mut *self.door(), Door::Moving);
+        if let Door::Open(accepting) = open {
+            accepting.abort();
+            let _ = accepting.await; // the port is free only when the listener is gone
+        }
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(self.address)?;
+        *self.door() = Door::Shut(socket);
+        self.cut().await;
+        Ok(())
+    }
+
+    /// Passes everything on again, and lets new connections in.
     pub fn mend(&self) {
-        self.mode.send_replace(Mode::Pass);
+        self.shared.mode.send_replace(Mode::Pass);
+        let mut door = self.door();
+        *door = match std::mem::replace(&mut *door, Door::Moving) {
+            Door::Shut(socket) => {
+                let listener = socket.listen(BACKLOG).expect("a bound socket can listen");
+                Door::Open(accept(listener, Arc::clone(&self.shared)))
+            }
+            other => other,
+        };
+    }
+
+    fn door(&self) -> std::sync::MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn pass(
-    client: TcpStream,
-    target: SocketAddr,
-    round_trips: &AtomicU64,
-    mode: watch::Receiver<Mode>,
-) -> io::Result<()> {
-    let server = TcpStream::connect(target).await?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    // A round trip begins when the client speaks after the server had the last word.
-    let servers_word = AtomicU64::new(1);
-    let asked = || {
-        if servers_word.swap(0, Ordering::SeqCst) == 1 {
-            round_trips.fetch_add(1, Ordering::SeqCst);
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.mode.send_replace(Mode::Cut);
+    }
+}
+
+fn accept(listener: TcpListener, shared: Arc<Shared>) -> AbortOnDropHandle<()> {
+    let tracker = TaskTracker::new();
+    let accepting = tracker.spawn({
+        let tracker = tracker.clone();
+        async move {
+            while let Ok((client, _)) = listener.accept().await {
+                // Counted before the mode is looked at: `cut` sets the mode before it looks at the
+                // count, so that either sees the other.
+                let connection = Connection::open(Arc::clone(&shared));
+                tracker.spawn(connection.run(client));
+            }
         }
-    };
-    let answered = || {
-        servers_word.store(1, Ordering::SeqCst);
-    };
-    tokio::select! {
-        end = pump(from_client, to_server, asked, mode.clone()) => end,
-        end = pump(from_server, to_client, answered, mode) => end,
+    });
+    AbortOnDropHandle::new(accepting)
+}
+
+/// One connection; counted for as long as it lives.
+struct Connection(Arc<Shared>);
+
+impl Connection {
+    fn open(shared: Arc<Shared>) -> Self {
+        shared.connections.send_modify(|open| *open += 1);
+        Self(shared)
+    }
+
+    async fn run(self, client: TcpStream) {
+        let mut mode = self.0.mode.subscribe();
+        // Dropping the loser closes both of its sides.
+        tokio::select! {
+            biased;
+            _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+            _ = self.pass(client) => {}
+        }
+    }
+
+    async fn pass(&self, client: TcpStream) -> io::Result<()> {
+        let server = TcpStream::connect(self.0.target).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        // A round trip begins when the client speaks after the server had the last word.
+        let servers_word = AtomicU64::new(1);
+        let asked = || {
+            if servers_word.swap(0, Ordering::SeqCst) == 1 {
+                self.0.round_trips.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let answered = || {
+            servers_word.store(1, Ordering::SeqCst);
+        };
+        let uncounted = AtomicU64::new(0);
+        let mode = || self.0.mode.subscribe();
+        tokio::select! {
+            end = pump(from_client, to_server, asked, mode(), &self.0.held_back) => end,
+            end = pump(from_server, to_client, answered, mode(), &uncounted) => end,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.connections.send_modify(|open| *open -= 1);
     }
 }
 
@@ -119,6 +211,7 @@ async fn pump(
     mut to: OwnedWriteHalf,
     passing: impl Fn(),
     mut mode: watch::Receiver<Mode>,
+    held_back: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -126,10 +219,29 @@ async fn pump(
         if length == 0 {
             return Ok(());
         }
-        if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
-            return Ok(());
+        {
+            let _held = Held::back(held_back, length as u64);
+            if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
+                return Ok(());
+            }
         }
         passing();
         to.write_all(&buffer[..length]).await?;
+    }
+}
+
+/// Bytes that wait to be passed on.
+struct Held<'a>(&'a AtomicU64, u64);
+
+impl<'a> Held<'a> {
+    fn back(count: &'a AtomicU64, bytes: u64) -> Self {
+        count.fetch_add(bytes, Ordering::SeqCst);
+        Self(count, bytes)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::SeqCst);
     }
 }

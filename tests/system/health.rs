@@ -4,15 +4,28 @@ use teppan_shared::keys::Keys;
 use teppan_tests::{
     clients, fixtures,
     harness::{self, Booking},
-    proxy::Proxy,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tonic::transport::Channel;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic::{Streaming, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 async fn check(health: &mut HealthClient<Channel>, service: &str) -> ServingStatus {
     let request = HealthCheckRequest { service: service.to_owned() };
     health.check(request).await.expect("health answers").into_inner().status()
+}
+
+/// A stream of what a service's health becomes.
+async fn watch(health: &mut HealthClient<Channel>, service: &str) -> Streaming<HealthCheckResponse> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    health.watch(request).await.expect("health answers").into_inner()
+}
+
+/// Reads a stream up to this status. What is on the way there is another status.
+async fn until(stream: &mut Streaming<HealthCheckResponse>, expected: ServingStatus) {
+    let reading = async { while stream.message().await.expect("no error").expect("no end").status() != expected {} };
+    tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap_or_else(|_| panic!("never {expected:?}"));
 }
 
 /// The status line's code of an HTTP GET.
@@ -41,9 +54,7 @@ async fn every_service_is_serving_and_an_unknown_one_is_not_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not() {
-    let url = harness::database(&booking_service::app::DEFINITION).await;
-    let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
-    let booking = Booking::over(harness::through(&url, proxy.address), Keys::random()).await.ready().await;
+    let (proxy, booking) = Booking::behind_a_proxy(|_| {}).await;
     let server = &booking.service.server;
     let mut health = HealthClient::new(clients::channel(server.grpc_addr));
     // A stall is the worst case: nothing tells the service that the database is away.
@@ -66,14 +77,48 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_starts_without_its_database_and_is_ready_when_it_comes() {
-    let url = harness::database(&booking_service::app::DEFINITION).await;
-    let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
-    proxy.cut();
-    let mut booking = Booking::over(harness::through(&url, proxy.address), Keys::random()).await;
+    let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
+    proxy.refuse().await.expect("the port is kept");
+    let mut booking = Booking::over(url, Keys::random()).await;
     let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
     assert_eq!(check(&mut health, "").await, ServingStatus::NotServing);
     assert_eq!(check(&mut health, "liveness").await, ServingStatus::Serving);
     proxy.mend();
     booking = booking.ready().await;
     fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_sees_the_database_go_and_come_back() {
+    let (proxy, booking) = Booking::behind_a_proxy(|_| {}).await;
+    let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
+    let mut all = watch(&mut health, "").await;
+    let mut one = watch(&mut health, "teppan.booking.v1.BookingService").await;
+    let mut liveness = watch(&mut health, "liveness").await;
+    until(&mut all, ServingStatus::Serving).await;
+    until(&mut one, ServingStatus::Serving).await;
+    until(&mut liveness, ServingStatus::Serving).await;
+    proxy.refuse().await.expect("the port is kept");
+    until(&mut all, ServingStatus::NotServing).await;
+    until(&mut one, ServingStatus::NotServing).await;
+    proxy.mend();
+    until(&mut all, ServingStatus::Serving).await;
+    until(&mut one, ServingStatus::Serving).await;
+    let said = tokio::time::timeout(Duration::ZERO, liveness.message()).await;
+    assert!(said.is_err(), "the process lived all the while: {said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_sees_the_stop_and_does_not_hold_it_up() {
+    let booking = Booking::start().await.ready().await; // calls may take five seconds to end
+    let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
+    let mut stream = watch(&mut health, "").await;
+    until(&mut stream, ServingStatus::Serving).await;
+    let watching = async {
+        until(&mut stream, ServingStatus::NotServing).await;
+        while let Ok(Some(_)) = stream.message().await {}
+    };
+    let since = Instant::now();
+    tokio::join!(booking.service.stop(), watching);
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
 }

@@ -1,6 +1,10 @@
-use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, ListVenuesRequest};
+use teppan_shared::{
+    contract::booking::v1::{ListAvailabilityRequest, ListVenuesRequest},
+    page,
+};
 use teppan_tests::{fixtures, harness::Booking};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn venues_are_listed_page_by_page_each_once() {
@@ -42,5 +46,22 @@ async fn a_page_token_belongs_to_its_filters() {
     ] {
         let status = booking.clients.schedule.list_availability(wrong).await.expect_err("refused");
         assert_eq!(status.code(), Code::InvalidArgument);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_that_nobody_was_given_is_refused() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    let request = ListAvailabilityRequest { venue_id: venue.venue_id, ..Default::default() };
+    let filters = (&request.venue_id, &request.from_date, &request.to_date, request.party_size, request.bookable_only);
+    // Dates that cannot be in a database, or not in the text of one.
+    for date in ["-262143-01-01", "-9999-01-01", "+262142-12-31"] {
+        let forged = page::encode_token(&filters, &(date, "18:00:00"));
+        let wrong = ListAvailabilityRequest { page_token: forged, ..request.clone() };
+        let status = booking.clients.schedule.list_availability(wrong).await.expect_err(date);
+        assert_eq!(status.code(), Code::InvalidArgument, "{date}: {status:?}");
+        let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+        assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["page_token"], "{date}");
     }
 }

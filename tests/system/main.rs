@@ -2,12 +2,17 @@
 
 mod conversation;
 mod create_booking;
+mod environment;
 mod errors;
+mod events;
 mod health;
 mod idempotency;
 mod journey;
 mod last_seat;
 mod lists;
+mod logs;
+mod processes;
+mod raw;
 mod reflection;
 mod round_trips;
 mod schedule;

@@ -1,54 +1,66 @@
-use teppan_shared::keys::Keys;
+use futures::future::join_all;
 use teppan_tests::{
     fixtures,
-    harness::{self, Booking, Conversation},
+    harness::{Booking, Conversation},
     proxy::Proxy,
 };
 
-/// Readiness asks too, twice a second: the fewest of several counts are those of the call alone.
 const TRIES: usize = 12;
+/// Readiness asks too, twice a second: so many counts may hold one of its questions.
+const DISTURBED_MAX: usize = 3;
+
+/// How many round trips a call takes.
+async fn count<T>(proxy: &Proxy, call: impl Future<Output = Result<T, tonic::Status>>) -> u64 {
+    let before = proxy.round_trips();
+    call.await.expect("answered");
+    proxy.round_trips() - before
+}
+
+fn assert_one_each(counts: &[u64]) {
+    assert!(counts.iter().all(|count| *count >= 1), "{counts:?}");
+    assert!(counts.iter().filter(|count| **count > 1).count() <= DISTURBED_MAX, "{counts:?}");
+    assert!(counts[0] <= 2, "the first call after the warm-up: {counts:?}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_create_booking_costs_one_round_trip() {
-    let url = harness::database(&booking_service::app::DEFINITION).await;
-    let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
-    let mut booking = Booking::over(harness::through(&url, proxy.address), Keys::random()).await.ready().await;
+    let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
-    booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("warm");
+    // Connections are opened by calls in parallel; none of them may have work left for later.
+    let warm = join_all((0..8).map(|_| {
+        let mut clients = booking.clients.clone();
+        let request = fixtures::booking(&venue.venue_id, 1);
+        async move { clients.bookings.create_booking(request).await }
+    }));
+    assert!(warm.await.iter().all(Result::is_ok));
 
-    let mut counts = Vec::new();
+    let (mut made, mut replayed) = (Vec::new(), Vec::new());
     for _ in 0..TRIES {
         let request = fixtures::booking(&venue.venue_id, 1);
-        let before = proxy.round_trips();
-        booking.clients.bookings.create_booking(request.clone()).await.expect("booked");
-        let made = proxy.round_trips() - before;
-        let before = proxy.round_trips();
-        booking.clients.bookings.create_booking(request).await.expect("replayed");
-        counts.push((made, proxy.round_trips() - before));
+        made.push(count(&proxy, booking.clients.bookings.create_booking(request.clone())).await);
+        replayed.push(count(&proxy, booking.clients.bookings.create_booking(request)).await);
     }
-    assert_eq!(counts.iter().map(|(made, _)| *made).min(), Some(1), "{counts:?}");
-    assert_eq!(counts.iter().map(|(_, replayed)| *replayed).min(), Some(1), "{counts:?}");
+    assert_one_each(&made);
+    assert_one_each(&replayed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_store_message_costs_one_round_trip() {
-    let url = harness::database(&conversation_service::app::DEFINITION).await;
-    let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
-    let mut conversation =
-        Conversation::over(harness::through(&url, proxy.address), Keys::random()).await.ready().await;
-    let chat = fixtures::conversation_id();
-    conversation.client.store_message(fixtures::message(&chat, "Hello")).await.expect("warm");
+    let (proxy, mut conversation) = Conversation::behind_a_proxy(|_| {}).await;
+    let warm = join_all((0..8).map(|_| {
+        let mut client = conversation.client.clone();
+        let message = fixtures::message(&fixtures::conversation_id(), "Hello");
+        async move { client.store_message(message).await }
+    }));
+    assert!(warm.await.iter().all(Result::is_ok));
 
-    let mut counts = Vec::new();
+    let chat = fixtures::conversation_id();
+    let (mut stored, mut replayed) = (Vec::new(), Vec::new());
     for _ in 0..TRIES {
         let message = fixtures::message(&chat, "Is there a table?");
-        let before = proxy.round_trips();
-        conversation.client.store_message(message.clone()).await.expect("stored");
-        let stored = proxy.round_trips() - before;
-        let before = proxy.round_trips();
-        conversation.client.store_message(message).await.expect("replayed");
-        counts.push((stored, proxy.round_trips() - before));
+        stored.push(count(&proxy, conversation.client.store_message(message.clone())).await);
+        replayed.push(count(&proxy, conversation.client.store_message(message)).await);
     }
-    assert_eq!(counts.iter().map(|(stored, _)| *stored).min(), Some(1), "{counts:?}");
-    assert_eq!(counts.iter().map(|(_, replayed)| *replayed).min(), Some(1), "{counts:?}");
+    assert_one_each(&stored);
+    assert_one_each(&replayed);
 }

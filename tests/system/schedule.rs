@@ -87,9 +87,13 @@ async fn a_new_schedule_touches_no_booking() {
 async fn schedules_set_at_once_take_turns_while_bookings_go_on() {
     let booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
+    // Each schedule has the evening, at which is booked, and an hour of its own.
     let set = (0..8).map(|n| {
         let mut clients = booking.clients.clone();
-        let schedule = fixtures::every_evening(&venue.venue_id, 50 + n);
+        let mut schedule = fixtures::every_evening(&venue.venue_id, 50 + n);
+        let hour = format!("{}:00", 10 + n);
+        let own = SchedulePeriod { first_start: hour.clone(), last_start: hour, ..schedule.periods[0].clone() };
+        schedule.periods.insert(0, own);
         async move { clients.schedule.set_weekly_schedule(schedule).await.map(|_| ()) }
     });
     let book = (0..40).map(|_| {
@@ -102,6 +106,17 @@ async fn schedules_set_at_once_take_turns_while_bookings_go_on() {
         answer.expect("neither fails the other");
     }
     assert_eq!(booking.scalar::<i32>("SELECT max(reserved) FROM slots").await, 40);
+
+    // The slots are those of the schedule that is kept, not of a mixture.
+    let get = GetVenueRequest { venue_id: venue.venue_id };
+    let kept = booking.clients.clone().schedule.get_venue(get).await.expect("read").into_inner().schedule;
+    let kept = kept.expect("a schedule").periods;
+    let starts: Vec<_> = kept.iter().map(|period| period.first_start.as_str()).collect();
+    assert_eq!(starts.len(), 2, "{starts:?}");
+    let open = "SELECT string_agg(DISTINCT left(start_time::text, 5), ' ') FROM slots WHERE state = 'OPEN'";
+    assert_eq!(booking.scalar::<String>(open).await, starts.join(" "));
+    let capacities = "SELECT array_agg(DISTINCT capacity) FROM slots WHERE state = 'OPEN'";
+    assert_eq!(booking.scalar::<Vec<i32>>(capacities).await, [kept[0].capacity]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use teppan_shared::{contract::booking::v1::Venue, keys::Keys};
+use teppan_shared::contract::booking::v1::Venue;
 use teppan_tests::{
     fixtures,
     harness::{self, Booking},
@@ -10,15 +10,14 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 async fn behind_a_proxy(drain: Duration) -> (Proxy, Booking, Venue) {
-    let url = harness::database(&booking_service::app::DEFINITION).await;
-    let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
-    let url = harness::through(&url, proxy.address);
-    let keys = Keys::random();
-    let mut settings = harness::settings(url.clone(), &keys);
-    settings.server.shutdown_drain = drain;
-    let mut booking = Booking::with(settings, url, keys).await.ready().await;
+    let (proxy, mut booking) = Booking::behind_a_proxy(|settings| settings.server.shutdown_drain = drain).await;
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     (proxy, booking, venue)
+}
+
+/// Waits until a statement is on its way to the database and cannot get there.
+async fn statement_under_way(proxy: &Proxy) {
+    harness::eventually("a statement", async || proxy.held_back() > fixtures::STATEMENT_BYTES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,11 +25,9 @@ async fn a_running_call_is_answered_before_the_service_ends() {
     let (proxy, booking, venue) = behind_a_proxy(Duration::from_secs(10)).await;
     let mut clients = booking.clients.clone();
     proxy.stall();
-    let before = proxy.round_trips();
     let call = clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2));
     let stop = async {
-        // The statement is on its way to the database; now the service is told to stop.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        statement_under_way(&proxy).await;
         let stop = booking.service.stop();
         tokio::pin!(stop);
         assert!(tokio::time::timeout(Duration::from_millis(200), &mut stop).await.is_err(), "it waits for the call");
@@ -39,7 +36,6 @@ async fn a_running_call_is_answered_before_the_service_ends() {
     };
     let (answer, ()) = tokio::join!(call, stop);
     answer.expect("booked");
-    assert!(proxy.round_trips() > before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +45,7 @@ async fn a_call_that_outlasts_the_bound_is_told_that_the_server_drains() {
     proxy.stall();
     let call = clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2));
     let stop = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        statement_under_way(&proxy).await;
         booking.service.stop().await;
     };
     let (answer, ()) = tokio::join!(call, stop);

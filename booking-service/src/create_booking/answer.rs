@@ -1,10 +1,11 @@
 //! The answer of `create_booking.sql`.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use teppan_shared::read_error::Corrupted::{self, Column};
 use uuid::Uuid;
 
 use super::Refusal;
-use crate::booking_row::BookingRow;
+use crate::{booking_row::BookingRow, domain::SlotRefusal};
 
 /// What the statement did; the statement's own comment says what each means.
 pub enum Outcome {
@@ -52,30 +53,55 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn outcome(mut self) -> Outcome {
-        let fingerprint = self.fingerprint.take().unwrap_or_default();
+    pub fn outcome(mut self) -> Result<Outcome, Corrupted> {
+        let fingerprint = self.fingerprint.take();
         match self.outcome.as_str() {
-            "refused" => Outcome::Refused(self.refusal()),
-            "created" => self.booking().map_or(Outcome::Contended, Outcome::Created),
-            "replayed" => self.booking().map_or(Outcome::Contended, |row| Outcome::Replayed { fingerprint, row }),
-            _ => Outcome::Contended,
+            "created" => Ok(Outcome::Created(self.booking().ok_or(Column("create_booking.booking_id"))?)),
+            "replayed" => Ok(Outcome::Replayed {
+                fingerprint: fingerprint.ok_or(Column("create_booking.fingerprint"))?,
+                row: self.booking().ok_or(Column("create_booking.booking_id"))?,
+            }),
+            "refused" => Ok(Outcome::Refused(self.refusal()?)),
+            "contended" => Ok(Outcome::Contended),
+            _ => Err(Column("create_booking.outcome")),
         }
     }
 
-    fn refusal(&self) -> Refusal {
-        match self.refusal.as_deref() {
-            Some("SLOT_NOT_FOUND") => Refusal::SlotNotFound,
-            Some("SLOT_CLOSED") => Refusal::SlotClosed,
-            Some("SLOT_FULL") => Refusal::SlotFull { open_seats: self.open_seats.unwrap_or(0) },
-            Some("INSUFFICIENT_NOTICE") => {
-                Refusal::InsufficientNotice { notice_minutes: self.notice_minutes.unwrap_or(0) }
+    fn refusal(&self) -> Result<Refusal, Corrupted> {
+        match self.refusal.as_deref().unwrap_or_default() {
+            "VENUE_NOT_FOUND" => Ok(Refusal::VenueNotFound),
+            "PRICE_CHANGED" => {
+                let total_cents = self.offer_total_cents.ok_or(Column("create_booking.offer_total_cents"))?;
+                Ok(Refusal::PriceChanged { total_cents })
             }
-            Some("TOO_FAR_AHEAD") => Refusal::TooFarAhead { horizon_days: self.horizon_days.unwrap_or(0) },
-            Some("PARTY_TOO_SMALL") => Refusal::PartyTooSmall { min_party_size: self.min_party_size.unwrap_or(0) },
-            Some("PARTY_TOO_LARGE") => Refusal::PartyTooLarge { max_party_size: self.max_party_size.unwrap_or(0) },
-            Some("PRICE_CHANGED") => Refusal::PriceChanged { total_cents: self.offer_total_cents.unwrap_or(0) },
-            _ => Refusal::VenueNotFound,
+            slot => self.slot_refusal(SlotRefusal::from_column(slot).ok_or(Column("create_booking.refusal"))?),
         }
+    }
+
+    /// The refusal with the figure that explains it.
+    fn slot_refusal(&self, refusal: SlotRefusal) -> Result<Refusal, Corrupted> {
+        Ok(match refusal {
+            SlotRefusal::SlotNotFound => Refusal::SlotNotFound,
+            SlotRefusal::SlotClosed => Refusal::SlotClosed,
+            SlotRefusal::SlotFull => {
+                Refusal::SlotFull { open_seats: self.open_seats.ok_or(Column("create_booking.open_seats"))? }
+            }
+            SlotRefusal::InsufficientNotice => {
+                let notice_minutes = self.notice_minutes.ok_or(Column("create_booking.notice_minutes"))?;
+                Refusal::InsufficientNotice { notice_minutes }
+            }
+            SlotRefusal::TooFarAhead => {
+                Refusal::TooFarAhead { horizon_days: self.horizon_days.ok_or(Column("create_booking.horizon_days"))? }
+            }
+            SlotRefusal::PartyTooSmall => {
+                let min_party_size = self.min_party_size.ok_or(Column("create_booking.min_party_size"))?;
+                Refusal::PartyTooSmall { min_party_size }
+            }
+            SlotRefusal::PartyTooLarge => {
+                let max_party_size = self.max_party_size.ok_or(Column("create_booking.max_party_size"))?;
+                Refusal::PartyTooLarge { max_party_size }
+            }
+        })
     }
 
     fn booking(self) -> Option<BookingRow> {

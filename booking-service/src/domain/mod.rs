@@ -3,6 +3,7 @@
 mod booking;
 mod contact;
 mod ids;
+mod refusal;
 mod schedule;
 mod slot;
 mod text;
@@ -11,9 +12,11 @@ mod venue;
 pub use booking::{BookingStatus, ConfirmationCode, NewBooking, PartySize};
 pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use refusal::SlotRefusal;
 pub use schedule::{
     PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule, layout_range,
 };
 pub use slot::{SlotKey, parse_date, parse_start_time};
-pub use text::{ConversationId, IdempotencyKey, Source, SpecialRequests};
+pub use teppan_shared::conversation_id::ConversationId;
+pub use text::{IdempotencyKey, Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueName, VenueTimeZone};

@@ -18,7 +18,7 @@ pub struct SlotKey {
 /// Anything else, and years beyond four digits.
 pub fn parse_date(raw: &str) -> Result<NaiveDate, &'static str> {
     let must = "must be a date such as 2026-12-05";
-    if raw.len() != 10 {
+    if !has_form(raw, "0000-00-00") {
         return Err(must);
     }
     NaiveDate::parse_from_str(raw, "%Y-%m-%d").map_err(|_| must)
@@ -30,10 +30,17 @@ pub fn parse_date(raw: &str) -> Result<NaiveDate, &'static str> {
 /// Anything else.
 pub fn parse_start_time(raw: &str) -> Result<NaiveTime, &'static str> {
     let must = "must be a time of 24 hours such as 18:00";
-    if raw.len() != 5 {
+    if !has_form(raw, "00:00") {
         return Err(must);
     }
     NaiveTime::parse_from_str(raw, "%H:%M").map_err(|_| must)
+}
+
+/// Whether the text has a digit where the form has a 0, and elsewhere the form's own character. What
+/// parses dates and times also takes white space and signs.
+fn has_form(raw: &str, form: &str) -> bool {
+    let fits = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    raw.len() == form.len() && raw.bytes().zip(form.bytes()).all(fits)
 }
 
 #[cfg(test)]
@@ -43,11 +50,25 @@ mod tests {
     #[test]
     fn dates_and_times_are_read_strictly() {
         assert!(parse_date("2028-02-29").is_ok());
-        for bad in ["2026-02-29", "2026-2-3", "26-12-05", "2026-12-05T00", "+2026-12-5", " 2026-12-5", ""] {
+        for bad in [
+            "2026-02-29",
+            "2026-13-01",
+            "2026-2-3",
+            "26-12-05",
+            "2026-12-05T00",
+            "+2026-12-5",
+            "+026-12-05",
+            " 2026-12-5",
+            "2026- 2-03",
+            "2026-12-5 ",
+            "2026/12/05",
+            "２026-12-5",
+            "",
+        ] {
             assert!(parse_date(bad).is_err(), "{bad:?}");
         }
         assert!(parse_start_time("00:00").is_ok() && parse_start_time("23:59").is_ok());
-        for bad in ["24:00", "9:00", "18:00:00", "18.00", "18:60", ""] {
+        for bad in ["24:00", "9:00", " 9:00", "+9:00", "9:00 ", "18: 0", "18:+0", "18:00:00", "18.00", "18:60", ""] {
             assert!(parse_start_time(bad).is_err(), "{bad:?}");
         }
     }

@@ -19,25 +19,6 @@ impl IdempotencyKey {
     }
 }
 
-/// Names a conversation at conversation-service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConversationId(String);
-
-impl ConversationId {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-        if (1..=100).contains(&raw.len()) && raw.bytes().all(allowed) {
-            Ok(Self(raw))
-        } else {
-            Err("must be 1 to 100 ASCII letters, digits, dots, underscores, colons or hyphens")
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// What a customer wishes: 1 to 500 characters. Personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpecialRequests(String);

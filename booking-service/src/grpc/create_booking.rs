@@ -1,4 +1,4 @@
-use teppan_shared::{contract::booking::v1 as wire, status::Violations};
+use teppan_shared::{contract::booking::v1 as wire, status::Violations, wire::given};
 use tonic::Status;
 
 use crate::domain::{
@@ -59,9 +59,4 @@ fn decode_contact(contact: Option<wire::Contact>, region: PhoneRegion, violation
     let phone =
         violations.check_optional("contact.phone", given(contact.phone).map(|phone| Phone::parse(&phone, region)));
     Some(Contact { name: name?, email: email?, phone: phone? })
-}
-
-/// Empty text on the wire means that nothing was given.
-fn given(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }

@@ -1,14 +1,13 @@
 //! Domain to wire.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use prost_types::Timestamp;
-use teppan_shared::contract::booking::v1 as wire;
+use chrono::{NaiveDate, NaiveTime};
+use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 
 use crate::{
     booking_row::Booking,
-    domain::{BookingStatus, ScheduleException, SchedulePeriod, WeeklySchedule},
+    domain::{BookingStatus, ScheduleException, SchedulePeriod, SlotRefusal},
     find_customer::Customer,
-    get_venue::Venue,
+    get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
 };
 
@@ -75,11 +74,16 @@ pub fn venue(venue: Venue) -> wire::Venue {
     }
 }
 
-pub fn schedule(schedule: &WeeklySchedule, updated_at: DateTime<Utc>) -> wire::WeeklySchedule {
+pub fn schedule(stored: &StoredSchedule) -> wire::WeeklySchedule {
     wire::WeeklySchedule {
-        periods: schedule.periods.iter().map(period).collect(),
-        exceptions: schedule.exceptions.iter().map(|(on, exception)| schedule_exception(*on, exception)).collect(),
-        updated_at: Some(timestamp(updated_at)),
+        periods: stored.schedule.periods.iter().map(period).collect(),
+        exceptions: stored
+            .schedule
+            .exceptions
+            .iter()
+            .map(|(on, exception)| schedule_exception(*on, exception))
+            .collect(),
+        updated_at: Some(timestamp(stored.updated_at)),
     }
 }
 
@@ -109,13 +113,6 @@ fn schedule_exception(on: NaiveDate, exception: &ScheduleException) -> wire::Sch
 }
 
 pub fn slot_availability(slot: &SlotAvailability) -> wire::SlotAvailability {
-    use wire::UnavailableReason as Reason;
-
-    let reason = match slot.refusal.as_deref() {
-        None => Reason::Unspecified,
-        // The names of the reasons are those of `slot_refusal`.
-        Some(refusal) => Reason::from_str_name(&format!("UNAVAILABLE_REASON_{refusal}")).unwrap_or(Reason::SlotClosed),
-    };
     wire::SlotAvailability {
         date: date(slot.date),
         start_time: time(slot.start_time),
@@ -125,7 +122,19 @@ pub fn slot_availability(slot: &SlotAvailability) -> wire::SlotAvailability {
         open_seats: slot.capacity - slot.reserved,
         price_per_person_cents: slot.price_per_person_cents,
         bookable: slot.refusal.is_none(),
-        unavailable_reason: reason.into(),
+        unavailable_reason: slot.refusal.map_or(wire::UnavailableReason::Unspecified, unavailable_reason).into(),
+    }
+}
+
+fn unavailable_reason(refusal: SlotRefusal) -> wire::UnavailableReason {
+    match refusal {
+        SlotRefusal::SlotNotFound => wire::UnavailableReason::SlotNotFound,
+        SlotRefusal::SlotClosed => wire::UnavailableReason::SlotClosed,
+        SlotRefusal::SlotFull => wire::UnavailableReason::SlotFull,
+        SlotRefusal::InsufficientNotice => wire::UnavailableReason::InsufficientNotice,
+        SlotRefusal::TooFarAhead => wire::UnavailableReason::TooFarAhead,
+        SlotRefusal::PartyTooSmall => wire::UnavailableReason::PartyTooSmall,
+        SlotRefusal::PartyTooLarge => wire::UnavailableReason::PartyTooLarge,
     }
 }
 
@@ -148,10 +157,6 @@ pub fn customer(customer: Customer) -> wire::Customer {
 /// Opaque to clients; here it is the version.
 fn etag(version: i64) -> String {
     format!("v{version}")
-}
-
-pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
-    Timestamp { seconds: at.timestamp(), nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or(0) }
 }
 
 pub fn date(date: NaiveDate) -> String {

@@ -1,7 +1,7 @@
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{Datelike as _, NaiveDate, TimeDelta, Timelike as _};
 use teppan_shared::{
     contract::booking::v1::{ListAvailabilityRequest, ListAvailabilityResponse},
-    page::{self, PageSizes},
+    page::{self, PageSizes, TokenError},
     status::Violations,
 };
 use tonic::Status;
@@ -20,7 +20,7 @@ const RANGE_DAYS_MAX: i64 = 366;
 pub struct Page {
     pub query: AvailabilityQuery,
     pub after: Option<SlotCursor>,
-    pub size: usize,
+    pub size: u16,
 }
 
 /// Reads the request, or lists everything that is wrong with it.
@@ -39,7 +39,7 @@ pub fn decode(request: &ListAvailabilityRequest) -> Result<Page, Status> {
     };
     let party_size = violations.check("party_size", PartySize::parse(party_size));
     let size = violations.check("page_size", SIZES.parse(request.page_size));
-    let after = violations.check("page_token", page::decode_token(&filters(request), &request.page_token));
+    let after = violations.check("page_token", decode_token(request));
 
     let parsed = (venue_id, from_date, to_date, party_size, size, after);
     let (Some(venue_id), Some(from_date), Some(to_date), Some(party_size), Some(size), Some(after)) = parsed else {
@@ -47,7 +47,7 @@ pub fn decode(request: &ListAvailabilityRequest) -> Result<Page, Status> {
     };
     violations.finish()?;
     let query = AvailabilityQuery { venue_id, from_date, to_date, party_size, bookable_only: request.bookable_only };
-    Ok(Page { query, after, size: size.into() })
+    Ok(Page { query, after, size })
 }
 
 fn check_range(from: NaiveDate, to: NaiveDate, violations: &mut Violations) {
@@ -58,22 +58,51 @@ fn check_range(from: NaiveDate, to: NaiveDate, violations: &mut Violations) {
     }
 }
 
-/// One more slot than the page holds tells that there is another page.
-pub fn encode(request: &ListAvailabilityRequest, page: &Page, mut found: Availability) -> ListAvailabilityResponse {
-    let more = found.slots.len() > page.size;
-    found.slots.truncate(page.size);
-    let next_page_token = match found.slots.last() {
-        Some(last) if more => page::encode_token(&filters(request), &(last.date, last.start_time)),
-        _ => String::new(),
-    };
+pub fn encode(request: &ListAvailabilityRequest, found: Availability) -> ListAvailabilityResponse {
     ListAvailabilityResponse {
         slots: found.slots.iter().map(encode::slot_availability).collect(),
-        next_page_token,
+        next_page_token: found.next.map_or_else(String::new, |cursor| page::encode_token(&filters(request), &cursor)),
         time_zone: found.time_zone,
         currency: found.currency,
     }
 }
 
+fn decode_token(request: &ListAvailabilityRequest) -> Result<Option<SlotCursor>, TokenError> {
+    let cursor = page::decode_token::<SlotCursor>(&filters(request), &request.page_token)?;
+    let Some((date, start_time)) = cursor else { return Ok(None) };
+    // A token that somebody made up must not reach the database with what it cannot read, such as
+    // the fraction that marks a leap second.
+    let readable = (1970..10_000).contains(&date.year()) && start_time.nanosecond() < 1_000_000_000;
+    if readable { Ok(Some((date, start_time))) } else { Err(TokenError::Unreadable) }
+}
+
 fn filters(request: &ListAvailabilityRequest) -> (&str, &str, &str, i32, bool) {
     (&request.venue_id, &request.from_date, &request.to_date, request.party_size, request.bookable_only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_somebody_made_up_is_refused() {
+        let decode = |date: &str, start_time: &str| {
+            let mut request = ListAvailabilityRequest::default();
+            request.page_token = page::encode_token(&filters(&request), &(date, start_time));
+            decode_token(&request)
+        };
+        let cursor = decode("2026-12-05", "18:00:00").expect("readable").expect("there");
+        assert_eq!((cursor.0.to_string(), cursor.1.to_string()), ("2026-12-05".to_owned(), "18:00:00".to_owned()));
+        for (date, start_time) in [
+            ("1969-12-31", "18:00:00"),
+            ("+10000-01-01", "18:00:00"),
+            ("-2026-12-05", "18:00:00"),
+            ("2026-12-05", "23:59:60"),
+            ("2026-12-05", "23:59:60.5"),
+            ("2026-12-05", "24:00:00"),
+            ("", ""),
+        ] {
+            assert_eq!(decode(date, start_time), Err(TokenError::Unreadable), "{date:?} {start_time:?}");
+        }
+    }
 }

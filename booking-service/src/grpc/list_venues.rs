@@ -7,7 +7,7 @@ use teppan_shared::{
 use tonic::Status;
 
 use super::encode;
-use crate::{get_venue::Venue, list_venues::VenueCursor};
+use crate::list_venues::{VenueCursor, VenuePage};
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
@@ -15,37 +15,52 @@ const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 pub struct Page {
     pub name: Option<String>,
     pub after: Option<VenueCursor>,
-    pub size: usize,
+    pub size: u16,
 }
 
 /// Reads the request, or lists everything that is wrong with it.
 pub fn decode(request: ListVenuesRequest) -> Result<Page, Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
-    let after = page::decode_token(&request.name, &request.page_token).and_then(|cursor: Option<VenueCursor>| {
-        // A forged one must not reach the database with a time it cannot hold.
-        let holds = cursor.is_none_or(|(created_at, _)| (1970..10_000).contains(&created_at.year()));
-        if holds { Ok(cursor) } else { Err(TokenError::Unreadable) }
-    });
-    let after = violations.check("page_token", after);
+    let after = violations.check("page_token", decode_token(&request.name, &request.page_token));
     if request.name.contains('\0') {
         violations.add("name", "must not contain NUL");
     }
     let (Some(size), Some(after)) = (size, after) else { return Err(violations.into_status()) };
     violations.finish()?;
     let name = (!request.name.is_empty()).then_some(request.name);
-    Ok(Page { name, after, size: size.into() })
+    Ok(Page { name, after, size })
 }
 
-/// One more venue than the page holds tells that there is another page.
-pub fn encode(page: &Page, mut venues: Vec<Venue>) -> ListVenuesResponse {
-    let more = venues.len() > page.size;
-    venues.truncate(page.size);
-    let next_page_token = match venues.last() {
-        Some(last) if more => {
-            page::encode_token(&page.name.as_deref().unwrap_or(""), &(last.created_at, last.venue_id))
+pub fn encode(page: &Page, found: VenuePage) -> ListVenuesResponse {
+    let name = page.name.as_deref().unwrap_or("");
+    ListVenuesResponse {
+        venues: found.venues.into_iter().map(encode::venue).collect(),
+        next_page_token: found.next.map_or_else(String::new, |cursor| page::encode_token(&name, &cursor)),
+    }
+}
+
+fn decode_token(name: &str, token: &str) -> Result<Option<VenueCursor>, TokenError> {
+    let Some(cursor) = page::decode_token::<VenueCursor>(&name, token)? else { return Ok(None) };
+    // A token that somebody made up must not reach the database with what it cannot read.
+    if (1970..10_000).contains(&cursor.0.year()) { Ok(Some(cursor)) } else { Err(TokenError::Unreadable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_somebody_made_up_is_refused() {
+        let id = Uuid::from_u128(7);
+        let decode = |created_at: &str| decode_token("Teppan", &page::encode_token(&"Teppan", &(created_at, id)));
+        let cursor = decode("2026-12-05T18:00:00.123456Z").expect("readable").expect("there");
+        assert_eq!(decode_token("Teppan", &page::encode_token(&"Teppan", &cursor)), Ok(Some(cursor)));
+        for bad in ["1969-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "-2026-12-05T18:00:00Z", "2026-12-05", ""] {
+            assert_eq!(decode(bad), Err(TokenError::Unreadable), "{bad:?}");
         }
-        _ => String::new(),
-    };
-    ListVenuesResponse { venues: venues.into_iter().map(encode::venue).collect(), next_page_token }
+        assert_eq!(decode_token("Teppan", &page::encode_token(&"Teppan", &7)), Err(TokenError::Unreadable));
+    }
 }

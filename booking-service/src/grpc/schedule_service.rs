@@ -4,7 +4,6 @@ use teppan_shared::{
         ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetWeeklyScheduleRequest,
         SetWeeklyScheduleResponse, schedule_service_server::ScheduleService,
     },
-    page,
     status::Violations,
 };
 use tonic::{Request, Response, Status};
@@ -33,18 +32,18 @@ impl ScheduleService for Grpc {
             self.core.get_venue(id).await.map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
         Ok(Response::new(GetVenueResponse {
             venue: Some(encode::venue(found.venue)),
-            schedule: found.schedule.map(|(schedule, updated_at)| encode::schedule(&schedule, updated_at)),
+            schedule: found.schedule.as_ref().map(encode::schedule),
         }))
     }
 
     async fn list_venues(&self, request: Request<ListVenuesRequest>) -> Result<Response<ListVenuesResponse>, Status> {
         let page = list_venues::decode(request.into_inner())?;
-        let venues = self
+        let found = self
             .core
-            .list_venues(page.name.as_deref(), page.after, page::one_more(page.size))
+            .list_venues(page.name.as_deref(), page.after, page.size)
             .await
             .map_err(|error| error.to_failure())?;
-        Ok(Response::new(list_venues::encode(&page, venues)))
+        Ok(Response::new(list_venues::encode(&page, found)))
     }
 
     async fn set_weekly_schedule(
@@ -69,10 +68,9 @@ impl ScheduleService for Grpc {
         let page = list_availability::decode(&request)?;
         let found = self
             .core
-            .list_availability(&page.query, page.after, page::one_more(page.size))
+            .list_availability(&page.query, page.after, page.size)
             .await
-            .map_err(|error| error.to_failure())?
-            .ok_or_else(|| status::not_found(status::VENUE, &request.venue_id))?;
-        Ok(Response::new(list_availability::encode(&request, &page, found)))
+            .map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+        Ok(Response::new(list_availability::encode(&request, found)))
     }
 }

@@ -1,11 +1,13 @@
 //! The one place where a use case's errors become what a client is told.
 
-use teppan_shared::status::{Failure, Violations};
+use teppan_shared::{
+    read_error::ReadError,
+    status::{Failure, Violations},
+};
 use tonic::Status;
 
 use super::encode;
 use crate::{
-    core::{Corrupted, ReadError},
     create_booking::{CreateBookingError, Refusal},
     create_venue::CreateVenueError,
     domain::{NewBooking, VenueTimeZone},
@@ -26,7 +28,7 @@ pub fn not_found((kind, reason): Kind, name: &str) -> Status {
 pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
     match error {
         ReadError::NotFound => not_found(kind, name),
-        ReadError::Corrupted(error) => corrupted(error),
+        ReadError::Corrupted(error) => error.to_failure().into(),
         ReadError::Database(error) => error.to_failure().into(),
     }
 }
@@ -36,7 +38,7 @@ pub fn create_booking(error: &CreateBookingError, new: &NewBooking) -> Status {
         CreateBookingError::KeyReused => key_reused(),
         CreateBookingError::Refused(refusal) => refused(*refusal, new),
         CreateBookingError::Contended => Failure::overloaded().into(),
-        CreateBookingError::Corrupted(error) => corrupted(error),
+        CreateBookingError::Corrupted(error) => error.to_failure().into(),
         CreateBookingError::Database(error) => error.to_failure().into(),
     }
 }
@@ -117,9 +119,4 @@ fn refused(refusal: Refusal, new: &NewBooking) -> Status {
         .with("total_cents", total_cents),
     }
     .into()
-}
-
-fn corrupted(error: &Corrupted) -> Status {
-    tracing::error!(error = error as &dyn std::error::Error, "stored data cannot be read");
-    Failure::data_corrupted().into()
 }

@@ -11,12 +11,14 @@ mod role;
 mod sent_at;
 mod tokens;
 
+pub use teppan_shared::conversation_id::ConversationId;
+
 pub use self::{
     channel::Channel,
     content::Content,
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
-    ids::{ConversationId, MessageId, UserId},
+    ids::{MessageId, UserId},
     message::{Message, NewMessage},
     metadata::Metadata,
     role::Role,

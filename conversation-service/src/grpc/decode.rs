@@ -13,11 +13,6 @@ pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 const CHANNEL_MUST: &str = "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, \
                             CHANNEL_FACEBOOK or CHANNEL_INSTAGRAM";
 
-/// Empty text on the wire means that nothing was given.
-pub fn given(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
-}
-
 pub fn role(raw: i32) -> Result<Role, &'static str> {
     match wire::Role::try_from(raw) {
         Ok(wire::Role::User) => Ok(Role::User),

@@ -1,9 +1,8 @@
 //! Domain to wire.
 
-use chrono::{DateTime, Utc};
 use prost::Message as _;
-use prost_types::{Struct, Timestamp};
-use teppan_shared::{contract::conversation::v1 as wire, status::Failure};
+use prost_types::Struct;
+use teppan_shared::{contract::conversation::v1 as wire, status::Failure, wire::timestamp};
 use tonic::Status;
 
 use crate::domain::{
@@ -87,9 +86,4 @@ fn status(status: ConversationStatus) -> wire::ConversationStatus {
         ConversationStatus::Escalated => wire::ConversationStatus::Escalated,
         ConversationStatus::Closed => wire::ConversationStatus::Closed,
     }
-}
-
-fn timestamp(time: DateTime<Utc>) -> Timestamp {
-    // Below 2^31, also in a leap second.
-    Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos().cast_signed() }
 }

@@ -3,11 +3,12 @@ use teppan_shared::{
     contract::conversation::v1::{ListConversationsRequest, ListConversationsResponse},
     page::{self, TokenError},
     status::Violations,
+    wire::given,
 };
 use tonic::Status;
 
 use super::{
-    decode::{self, PAGE_SIZES, given},
+    decode::{self, PAGE_SIZES},
     encode,
 };
 use crate::{

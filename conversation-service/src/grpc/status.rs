@@ -1,14 +1,9 @@
 //! The one place where a use case's errors become what a client is told.
 
-use teppan_shared::status::Failure;
+use teppan_shared::{read_error::ReadError, status::Failure};
 use tonic::Status;
 
-use crate::{
-    core::{Corrupted, ReadError},
-    domain::ConversationId,
-    list_conversations::ListConversationsError,
-    store_message::StoreMessageError,
-};
+use crate::{domain::ConversationId, list_conversations::ListConversationsError, store_message::StoreMessageError};
 
 pub fn store_message(error: &StoreMessageError) -> Status {
     match error {
@@ -26,19 +21,14 @@ pub fn store_message(error: &StoreMessageError) -> Status {
 pub fn read(error: &ReadError, conversation_id: &ConversationId) -> Status {
     match error {
         ReadError::NotFound => Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", conversation_id).into(),
-        ReadError::Corrupted(error) => corrupted(error),
+        ReadError::Corrupted(error) => error.to_failure().into(),
         ReadError::Database(error) => error.to_failure().into(),
     }
 }
 
 pub fn list_conversations(error: &ListConversationsError) -> Status {
     match error {
-        ListConversationsError::Corrupted(error) => corrupted(error),
+        ListConversationsError::Corrupted(error) => error.to_failure().into(),
         ListConversationsError::Database(error) => error.to_failure().into(),
     }
-}
-
-fn corrupted(error: &Corrupted) -> Status {
-    tracing::error!(error = error as &dyn std::error::Error, "stored data cannot be read");
-    Failure::data_corrupted().into()
 }

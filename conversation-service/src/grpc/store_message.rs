@@ -3,10 +3,10 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use prost::Message as _;
 use prost_types::{Struct, Timestamp};
-use teppan_shared::{contract::conversation::v1 as wire, status::Violations};
+use teppan_shared::{contract::conversation::v1 as wire, status::Violations, wire::given};
 use tonic::Status;
 
-use super::decode::{self, given};
+use super::decode;
 use crate::domain::{
     Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, Metadata, NewMessage,
     SentAt, TokenCount, UserId,

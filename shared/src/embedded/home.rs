@@ -11,7 +11,7 @@ use super::error::EmbeddedError;
 ///
 /// Made by root, it is given to whoever owns the folder around it: after a `sudo make demo` in
 /// an ordinary user's checkout, that user can still use what was made.
-pub(super) fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
+pub fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
     let is_new = !home.exists();
     fs::create_dir_all(home).map_err(EmbeddedError::io("create", home))?;
     let home = home.canonicalize().map_err(EmbeddedError::io("find", home))?;

@@ -31,6 +31,7 @@ mod shared_server;
 mod throwaway_server;
 
 pub use error::EmbeddedError;
+pub use home::prepare as prepare_home;
 pub use settings::Durability;
 pub use shared_server::SharedServer;
 pub use throwaway_server::ThrowawayServer;

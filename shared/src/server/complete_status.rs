@@ -21,12 +21,14 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         return (response, status.code());
     }
     let completed = Status::from(match status.code() {
-        // Only the size limit answers OUT_OF_RANGE; the contract calls it by another code.
-        Code::OutOfRange => Failure::new(
+        // The size limit answers OUT_OF_RANGE, or, for a compressed message, RESOURCE_EXHAUSTED.
+        Code::OutOfRange | Code::ResourceExhausted => Failure::new(
             Code::ResourceExhausted,
             "MESSAGE_TOO_LARGE",
             "The message is larger than the service accepts: send less in one call.",
         ),
+        // Health answers it for a service it does not know.
+        Code::NotFound => Failure::not_found("SERVICE_NOT_FOUND", "service", ""),
         Code::Unimplemented => Failure::new(
             Code::Unimplemented,
             "METHOD_NOT_IMPLEMENTED",
@@ -48,7 +50,6 @@ fn reason(code: Code) -> &'static str {
     match code {
         Code::Cancelled => "CANCELLED",
         Code::InvalidArgument => "INVALID_REQUEST",
-        Code::ResourceExhausted => "OVERLOADED",
         Code::Unavailable => "UNAVAILABLE",
         Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
         _ => "UNKNOWN",

@@ -3,7 +3,9 @@
 
 pub mod codec;
 mod complete_status;
+mod ending;
 mod http_server;
+mod methods;
 mod readiness;
 mod request;
 
@@ -11,7 +13,6 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use rand::Rng as _;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
     transport::server::{Server as Grpc, TcpIncoming},
@@ -19,7 +20,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use self::readiness::Readiness;
-use self::request::RequestLayer;
+use self::request::{RequestLayer, Stop};
 use crate::{config::ServerSettings, contract, postgres::Database, tasks::Tasks};
 
 /// The health service that tells only whether the process works, whatever the database does.
@@ -55,13 +56,9 @@ pub struct Server {
     health: HealthReporter,
     services: &'static [&'static str],
     readiness: Readiness,
-    /// Cancelled when no new calls are taken any more.
-    drain: CancellationToken,
-    /// Cancelled when the running ones have to end.
-    cut: CancellationToken,
+    stop: Stop,
     serving: Tasks,
     background: Tasks,
-    database: Database,
 }
 
 impl Server {
@@ -91,7 +88,7 @@ impl Server {
             ),
         );
 
-        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+        let stop = Stop::default();
         let serving = Tasks::default();
         let routes = parts
             .grpc
@@ -100,7 +97,7 @@ impl Server {
             // grpcurl 1.8 and Postman still ask for the older version.
             .add_service(reflection(parts.services).build_v1alpha().map_err(io::Error::other)?);
         serving.spawn("grpc server", {
-            let (mut grpc, drain) = (grpc_server(&settings, cut.clone()), drain.clone());
+            let (mut grpc, drain) = (grpc_server(&settings, stop.clone()), stop.drain.clone());
             async move {
                 let served = grpc
                     .add_routes(routes)
@@ -115,7 +112,7 @@ impl Server {
             }
         });
         let routes = http_server::routes(readiness.clone(), parts.registry).merge(parts.http);
-        serving.spawn("http server", http_server::serve(http_listener, routes, drain.clone()));
+        serving.spawn("http server", http_server::serve(http_listener, routes, stop.drain.clone()));
 
         Ok(Self {
             grpc_addr,
@@ -124,11 +121,9 @@ impl Server {
             health,
             services: parts.services,
             readiness,
-            drain,
-            cut,
+            stop,
             serving,
             background,
-            database: parts.database,
         })
     }
 
@@ -143,17 +138,16 @@ impl Server {
         self.readiness.drain();
         readiness::tell(&self.health, self.services, false).await;
         tokio::time::sleep(self.settings.shutdown_pause).await;
-        self.drain.cancel();
+        self.stop.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
         let drain_bound = self.settings.shutdown_drain;
         let ended = self.serving.stop(drain_bound + LAST_WORDS);
         tokio::pin!(ended);
         if tokio::time::timeout(drain_bound, &mut ended).await.is_err() {
-            self.cut.cancel();
+            self.stop.cut.cancel();
             ended.await;
         }
         self.background.stop(TASKS_BOUND).await;
-        self.database.close().await;
     }
 }
 
@@ -165,16 +159,16 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn grpc_server(
     settings: &ServerSettings,
-    cut: CancellationToken,
+    stop: Stop,
 ) -> Grpc<tower::layer::util::Stack<RequestLayer, tower::layer::util::Identity>> {
-    // Jitter: connections that were opened together must not all be renewed together.
+    // Jitter, a number for each process: replicas that were started together renew at different times.
     let age = CONNECTION_AGE.mul_f64(rand::rng().random_range(0.9..1.1));
     Grpc::builder()
         .max_connection_age(age)
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(RequestLayer::new(settings.request_timeout, settings.max_in_flight, cut))
+        .layer(RequestLayer::new(settings.request_timeout, settings.max_in_flight, stop))
 }
 
 /// Reflection over the contract that lists this server's own services.

@@ -3,11 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::timeout};
+use sqlx::migrate::MigrateError;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::postgres::Database;
+use crate::postgres::{self, Database};
 
 /// Readiness follows the database within 2 s: a look each half second that may take one.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -90,11 +91,16 @@ pub async fn follow(
 ) {
     let follow = async {
         migrate(&readiness, &database, migrator).await;
+        let mut probe = database.probe();
         loop {
-            let answers = matches!(timeout(LOOK_TIMEOUT, database.ping()).await, Ok(Ok(())));
+            let answers = probe.answers(LOOK_TIMEOUT).await;
             let state = if answers { State::Ready } else { State::DatabaseAway };
             if readiness.set(state) {
                 tell(&health, services, answers).await;
+                // The service may have been told to stop meanwhile, and that is the last word.
+                if !readiness.is_ready() {
+                    tell(&health, services, false).await;
+                }
                 if answers {
                     tracing::info!("ready");
                 } else {
@@ -113,14 +119,12 @@ pub async fn follow(
 
 /// Returns when the migrations are applied; never when they cannot be.
 async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator) {
-    use sqlx::migrate::MigrateError;
-
     loop {
         match database.migrate(migrator).await {
             Ok(()) => return,
-            Err(MigrateError::Execute(error)) => {
+            Err(error) if is_away(&error) => {
                 if readiness.set(State::DatabaseAway) {
-                    tracing::warn!(%error, "the database cannot be reached: waiting for it");
+                    tracing::warn!(%error, "the database cannot be used yet: waiting for it");
                 }
                 tokio::time::sleep(INTERVAL).await;
             }
@@ -130,6 +134,14 @@ async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::mi
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+/// Whether waiting may help: the database is away, or went away in the middle.
+fn is_away(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => postgres::is_away(error),
+        _ => false,
     }
 }
 

@@ -23,12 +23,21 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 
-use super::complete_status::complete_status;
+use super::{complete_status::complete_status, ending::Ending, methods::Methods};
 use crate::{status::Failure, telemetry};
 
 /// A client's deadline is met this much before it passes, or a tenth before when that is less: the
 /// answer has to travel, and the library's own timer, which answers CANCELLED, must not come first.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
+
+/// How a server tells its calls that it stops.
+#[derive(Clone, Default)]
+pub struct Stop {
+    /// Cancelled when no new calls are taken any more: streams end.
+    pub drain: CancellationToken,
+    /// Cancelled when the calls that still run must end.
+    pub cut: CancellationToken,
+}
 
 /// Wraps every call of a server; see the module.
 #[derive(Clone)]
@@ -36,8 +45,8 @@ pub struct RequestLayer(Arc<Limits>);
 
 struct Limits {
     timeout: Duration,
-    /// Cancelled when calls that still run must end.
-    cut: CancellationToken,
+    methods: Methods,
+    stop: Stop,
     in_flight: Semaphore,
     metrics: Metrics,
 }
@@ -49,9 +58,8 @@ struct Metrics {
 }
 
 impl RequestLayer {
-    /// `timeout` caps every call; more than `max_in_flight` at once are answered OVERLOADED; those
-    /// that run when `cut` is cancelled are answered DRAINING.
-    pub fn new(timeout: Duration, max_in_flight: usize, cut: CancellationToken) -> Self {
+    /// `timeout` caps every call; more than `max_in_flight` at once are answered OVERLOADED.
+    pub fn new(timeout: Duration, max_in_flight: usize, stop: Stop) -> Self {
         let meter = global::meter("teppan");
         let metrics = Metrics {
             duration_seconds: meter
@@ -67,7 +75,8 @@ impl RequestLayer {
                 .with_description("Calls that are being worked on.")
                 .build(),
         };
-        Self(Arc::new(Limits { timeout, cut, in_flight: Semaphore::new(max_in_flight), metrics }))
+        let in_flight = Semaphore::new(max_in_flight);
+        Self(Arc::new(Limits { timeout, methods: Methods::known(), stop, in_flight, metrics }))
     }
 }
 
@@ -101,15 +110,15 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let limits = Arc::clone(&self.limits);
-        let method = request.uri().path().trim_start_matches('/').to_owned();
+        let method = limits.methods.get(request.uri().path());
         let span = tracing::info_span!(
             target: telemetry::TRACE_TARGET,
             "rpc",
-            otel.name = method,
+            otel.name = method.label,
             otel.kind = "server",
             otel.status_code = field::Empty,
             rpc.system.name = "grpc",
-            rpc.method = method,
+            rpc.method = method.label,
             rpc.response.status_code = field::Empty,
             trace_id = field::Empty,
         );
@@ -119,20 +128,61 @@ where
         }
 
         let budget = client_deadline(request.headers()).map_or(limits.timeout, |d| d.min(limits.timeout));
-        let started = Instant::now();
         let answer = self.inner.call(request);
         let call = async move {
-            limits.metrics.in_flight.add(1, &[]);
-            let response = match limits.in_flight.try_acquire() {
-                Err(_) => Status::from(Failure::overloaded()).into_http(),
-                Ok(_permit) => guarded(budget, &limits.cut, answer).await,
+            let counted = Counted::start(&limits.metrics, method.label);
+            let permit = if method.is_probe { None } else { Some(limits.in_flight.try_acquire()) };
+            let response = match permit {
+                Some(Err(_)) => Status::from(Failure::overloaded()).into_http(),
+                _ => guarded(budget, &limits.stop.cut, answer).await,
             };
             let (response, code) = complete_status(response);
-            limits.metrics.in_flight.add(-1, &[]);
-            record(&limits.metrics, method, code, started.elapsed());
+            counted.end(code);
+            if method.streams {
+                return Ok(response.map(|body| Ending::at_drain(body, limits.stop.drain.clone())));
+            }
             Ok(response)
         };
         Box::pin(call.instrument(span))
+    }
+}
+
+/// A call that is counted as running until it ends, also when its caller goes away.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    method: &'static str,
+    started: Instant,
+    ended: Option<Code>,
+}
+
+impl<'a> Counted<'a> {
+    fn start(metrics: &'a Metrics, method: &'static str) -> Self {
+        metrics.in_flight.add(1, &[]);
+        Self { metrics, method, started: Instant::now(), ended: None }
+    }
+
+    fn end(mut self, code: Code) {
+        self.ended = Some(code);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let code = self.ended.unwrap_or(Code::Cancelled);
+        let span = Span::current();
+        span.record("rpc.response.status_code", code_name(code));
+        if is_server_fault(code) {
+            span.record("otel.status_code", "ERROR");
+        }
+        self.metrics.in_flight.add(-1, &[]);
+        self.metrics.duration_seconds.record(
+            self.started.elapsed().as_secs_f64(),
+            &[
+                KeyValue::new("rpc.system.name", "grpc"),
+                KeyValue::new("rpc.method", self.method),
+                KeyValue::new("rpc.response.status_code", code_name(code)),
+            ],
+        );
     }
 }
 
@@ -175,24 +225,6 @@ fn client_deadline(headers: &HeaderMap) -> Option<Duration> {
         _ => return None,
     };
     Some(timeout.saturating_sub(DEADLINE_MARGIN.min(timeout / 10)))
-}
-
-fn record(metrics: &Metrics, method: String, code: Code, took: Duration) {
-    let span = Span::current();
-    span.record("rpc.response.status_code", code_name(code));
-    if is_server_fault(code) {
-        span.record("otel.status_code", "ERROR");
-    }
-    // An unknown path is the caller's choice: it must not become a label of its own.
-    let method = if code == Code::Unimplemented { "_OTHER".to_owned() } else { method };
-    metrics.duration_seconds.record(
-        took.as_secs_f64(),
-        &[
-            KeyValue::new("rpc.system.name", "grpc"),
-            KeyValue::new("rpc.method", method),
-            KeyValue::new("rpc.response.status_code", code_name(code)),
-        ],
-    );
 }
 
 /// The codes that OpenTelemetry's conventions count as a server's errors.

@@ -1,4 +1,4 @@
-use teppan_shared::tasks;
+use teppan_shared::tasks::StopSignals;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -20,11 +20,13 @@ impl Interrupt {
     /// Starts to listen.
     pub fn listen() -> Self {
         let told = CancellationToken::new();
+        let signals = StopSignals::receive();
         let listening = TaskTracker::new().spawn({
             let told = told.clone();
             async move {
                 // An error means that signals cannot be received: then they end the process themselves.
-                if tasks::stop_signal().await.is_ok() {
+                if let Ok(mut signals) = signals {
+                    signals.next().await;
                     told.cancel();
                 }
             }

@@ -1,9 +1,11 @@
+mod lists;
+
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
 use prost_types::Timestamp;
 use teppan_shared::contract::conversation::v1::{
     Channel, Conversation as WireConversation, ConversationStatus, Emotion, GetConversationRequest,
-    ListConversationsRequest, ListMessagesRequest, Message, SequenceOrder, StoreMessageRequest,
+    ListMessagesRequest, Message, StoreMessageRequest,
 };
 use teppan_tests::{
     fixtures,
@@ -11,6 +13,8 @@ use teppan_tests::{
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
+
+use self::lists::messages;
 
 type Change = fn(&mut StoreMessageRequest);
 
@@ -23,18 +27,6 @@ async fn read(service: &Conversation, id: &str) -> WireConversation {
     let request = GetConversationRequest { conversation_id: id.to_owned() };
     let answer = service.client.clone().get_conversation(request).await.expect("read");
     answer.into_inner().conversation.expect("the conversation")
-}
-
-async fn messages(service: &Conversation, mut request: ListMessagesRequest) -> Vec<Message> {
-    let mut messages = Vec::new();
-    loop {
-        let page = service.client.clone().list_messages(request.clone()).await.expect("listed").into_inner();
-        messages.extend(page.messages);
-        if page.next_page_token.is_empty() {
-            return messages;
-        }
-        request.page_token = page.next_page_token;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,6 +131,11 @@ async fn a_message_opens_a_closed_conversation_again_but_not_an_escalated_one() 
     store(&service, fixtures::message(&chat, "One more thing")).await;
     assert_eq!(read(&service, &chat).await.status(), ConversationStatus::Open);
     assert!(read(&service, &chat).await.closed_at.is_none());
+
+    harness::execute(&service.url, "UPDATE conversations SET status = 'ESCALATED'").await;
+    store(&service, fixtures::message(&chat, "Is somebody there?")).await;
+    let escalated = read(&service, &chat).await;
+    assert_eq!((escalated.status(), escalated.message_count), (ConversationStatus::Escalated, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,94 +151,6 @@ async fn the_time_of_the_last_message_never_goes_back() {
         store(&service, StoreMessageRequest { sent_at, ..fixtures::message(&chat, "Hello") }).await;
     }
     assert_eq!(read(&service, &chat).await.last_message_at, newest);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn messages_are_listed_in_both_directions_page_by_page() {
-    let service = Conversation::start().await.ready().await;
-    let chat = fixtures::conversation_id();
-    for n in 1..=25 {
-        store(&service, fixtures::message(&chat, &format!("message {n}"))).await;
-    }
-    let list = |order: SequenceOrder, after_sequence, before_sequence| ListMessagesRequest {
-        conversation_id: chat.clone(),
-        page_size: 7,
-        order: order.into(),
-        after_sequence,
-        before_sequence,
-        ..Default::default()
-    };
-    let sequences = async |request| {
-        messages(&service, request).await.into_iter().map(|message| message.sequence).collect::<Vec<_>>()
-    };
-    assert_eq!(sequences(list(SequenceOrder::OldestFirst, 0, 0)).await, (1..=25).collect::<Vec<_>>());
-    assert_eq!(sequences(list(SequenceOrder::NewestFirst, 0, 0)).await, (1..=25).rev().collect::<Vec<_>>());
-    assert_eq!(sequences(list(SequenceOrder::OldestFirst, 5, 20)).await, (6..20).collect::<Vec<_>>());
-    assert_eq!(sequences(list(SequenceOrder::NewestFirst, 5, 20)).await, (6..20).rev().collect::<Vec<_>>());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_stays_below_what_clients_accept_however_long_the_messages_are() {
-    let service = Conversation::start().await.ready().await;
-    let chat = fixtures::conversation_id();
-    for _ in 0..150 {
-        store(&service, fixtures::message(&chat, &"x".repeat(32_768))).await;
-    }
-    let all = ListMessagesRequest { conversation_id: chat, page_size: 1000, ..Default::default() };
-    // The client's own limit, 4 MiB, would fail the call.
-    let listed = messages(&service, all).await;
-    assert_eq!(listed.iter().map(|message| message.sequence).collect::<Vec<_>>(), (1..=150).collect::<Vec<_>>());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn conversations_are_listed_by_customer_state_and_channel() {
-    let service = Conversation::start().await.ready().await;
-    let mut made = Vec::new();
-    for n in 0..9 {
-        let chat = fixtures::conversation_id();
-        let channel = if n % 3 == 0 { Channel::Sms } else { Channel::Web };
-        let user_id = if n % 2 == 0 { "mina" } else { "kenji" };
-        let message = StoreMessageRequest {
-            user_id: user_id.to_owned(),
-            channel: channel.into(),
-            ..fixtures::message(&chat, "Hello")
-        };
-        store(&service, message).await;
-        made.push((chat, channel, user_id));
-    }
-    for (user_id, channel) in [("", None), ("mina", None), ("", Some(Channel::Sms)), ("mina", Some(Channel::Sms))] {
-        for status in [ConversationStatus::Unspecified, ConversationStatus::Open, ConversationStatus::Closed] {
-            let mut request = ListConversationsRequest {
-                page_size: 2,
-                user_id: user_id.to_owned(),
-                channel: channel.unwrap_or(Channel::Unspecified).into(),
-                status: status.into(),
-                ..Default::default()
-            };
-            let mut listed = Vec::new();
-            loop {
-                let page = service.client.clone().list_conversations(request.clone()).await.expect("listed");
-                let page = page.into_inner();
-                assert!(page.conversations.len() <= 2);
-                listed.extend(page.conversations.into_iter().map(|conversation| conversation.conversation_id));
-                if page.next_page_token.is_empty() {
-                    break;
-                }
-                request.page_token = page.next_page_token;
-            }
-            let expected: Vec<_> = made
-                .iter()
-                .rev()
-                .filter(|(_, on, user)| {
-                    status != ConversationStatus::Closed
-                        && (user_id.is_empty() || *user == user_id)
-                        && channel.is_none_or(|channel| *on == channel)
-                })
-                .map(|(chat, ..)| chat.clone())
-                .collect();
-            assert_eq!(listed, expected, "{user_id:?} {channel:?} {status:?}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,74 @@
+use crate::status::Failure;
+
+/// Why a statement gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error("no connection became free in time")]
+    Overloaded,
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] sqlx::Error),
+    #[error("the statement ran into its time limit")]
+    TimedOut(#[source] sqlx::Error),
+    #[error("the statement failed")]
+    Failed(#[source] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// Whether PostgreSQL answered with this SQLSTATE.
+    pub fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
+    }
+
+    /// What a client is told. What it is not told, the cause, is logged here, once.
+    pub fn to_failure(&self) -> Failure {
+        match self {
+            Self::Overloaded => Failure::overloaded(),
+            Self::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the database is unavailable");
+                Failure::database_unavailable()
+            }
+            Self::TimedOut(_) => Failure::deadline_exceeded(),
+            Self::Failed(cause) => {
+                tracing::error!(error = %cause, "a statement failed");
+                Failure::internal()
+            }
+        }
+    }
+
+    /// Whether the statement was refused by this constraint.
+    pub fn violates(&self, constraint: &str) -> bool {
+        matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.constraint() == Some(constraint))
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_away(&error) {
+            return Self::Unavailable(error);
+        }
+        match &error {
+            sqlx::Error::Database(refused) if refused.code().as_deref() == Some("57014") => Self::TimedOut(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Whether the database cannot be used for now, whatever the statement.
+pub fn is_away(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+
+    match error {
+        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => true,
+        E::Database(refused) => refused.code().is_some_and(|code| is_unavailable(&code)),
+        _ => false,
+    }
+}
+
+/// The SQLSTATEs that say so.
+fn is_unavailable(code: &str) -> bool {
+    // Class 08, connection exception; 28, a login that is refused; 57P01 to 57P05, shut down, crashed,
+    // starting.
+    ["08", "28", "57P"].iter().any(|class| code.starts_with(class))
+        // no such database, too many connections, a standby after a failover
+        || ["3D000", "53300", "25006"].contains(&code)
+}

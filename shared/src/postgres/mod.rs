@@ -1,0 +1,198 @@
+//! The way to PostgreSQL: one round trip a statement, no more.
+
+mod connections;
+mod error;
+
+use std::{str::FromStr, time::Duration};
+
+use opentelemetry::{KeyValue, global};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, Executor, PgConnection, Postgres,
+    postgres::{PgArguments, PgConnectOptions, PgRow},
+    query::Map,
+};
+use tokio::time::timeout;
+
+use self::connections::Connections;
+pub use self::error::{DatabaseError, is_away};
+
+/// What closing the connections may take.
+const CLOSE_BOUND: Duration = Duration::from_secs(2);
+
+/// How a service uses its database.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    pub url: SecretString,
+    /// Statements of this process that run at once, each on a connection of its own. More than a few
+    /// a core only queue up inside PostgreSQL, and on a hot row they slow each other down.
+    pub max_connections: u32,
+    /// How long a call waits for a connection before it is told to come back later.
+    pub acquire_timeout: Duration,
+    /// A statement that runs longer is cancelled by the server.
+    pub statement_timeout: Duration,
+}
+
+/// One service's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database(Connections);
+
+impl Database {
+    /// Prepares the way without going it: the first statement connects.
+    ///
+    /// `hot` statements are prepared when a connection opens, so that not even the first call on
+    /// it costs a second round trip.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn new(settings: &DatabaseSettings, hot: &'static [&'static str]) -> Result<Self, sqlx::Error> {
+        let options = connect_options(settings)?;
+        Ok(Self(Connections::new(options, hot, settings.max_connections, settings.acquire_timeout)))
+    }
+
+    /// Runs one statement that commits by itself, in one round trip on a warm connection, and
+    /// returns its rows.
+    ///
+    /// When the connection turns out to be dead the statement is run once more on a new one, so
+    /// it must be safe to run twice.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]. When the future is dropped before it is done, the statement may or may
+    /// not have taken effect.
+    pub async fn fetch_all<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<Vec<T>, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        let mut lease = self.0.lease().await?;
+        let mut result = statement().fetch_all(lease.connection()?).await.map_err(DatabaseError::from);
+        if matches!(result, Err(DatabaseError::Unavailable(_))) {
+            // The server has probably gone and come back: what else is idle is just as dead.
+            self.0.forget_idle();
+            lease.renew().await?;
+            result = statement().fetch_all(lease.connection()?).await.map_err(DatabaseError::from);
+        }
+        match result {
+            Err(DatabaseError::Unavailable(_)) => lease.discard(),
+            _ => lease.end(),
+        }
+        result
+    }
+
+    /// [`Database::fetch_all`] for a statement that answers at most one row.
+    pub async fn fetch_optional<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<Option<T>, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        Ok(self.fetch_all(statement).await?.pop())
+    }
+
+    /// [`Database::fetch_all`] for a statement that always answers one row.
+    pub async fn fetch_one<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<T, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        self.fetch_optional(statement).await?.ok_or(DatabaseError::Failed(sqlx::Error::RowNotFound))
+    }
+
+    /// Shows how many connections there are, under OpenTelemetry's names for them.
+    pub fn observe(&self) {
+        let meter = global::meter("teppan");
+        let connections = self.0.clone();
+        meter
+            .u64_observable_gauge("db.client.connection.count")
+            .with_description("Open database connections, by whether they are used.")
+            .with_callback(move |gauge| {
+                let (_, used, idle) = connections.usage();
+                gauge.observe(idle.into(), &[KeyValue::new("db.client.connection.state", "idle")]);
+                gauge.observe(used.into(), &[KeyValue::new("db.client.connection.state", "used")]);
+            })
+            .build();
+        let connections = self.0.clone();
+        meter
+            .u64_observable_gauge("db.client.connection.max")
+            .with_description("Database connections there may be.")
+            .with_callback(move |gauge| gauge.observe(connections.usage().0.into(), &[]))
+            .build();
+    }
+
+    /// A look at the database on a connection of its own, so that load on the others says nothing
+    /// about whether the database is there.
+    pub fn probe(&self) -> Probe {
+        Probe { options: self.0.options().clone(), connection: None }
+    }
+
+    /// Applies the migrations that are missing. Replicas that start together take turns.
+    pub async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), sqlx::migrate::MigrateError> {
+        // A connection of its own, because a migration may take longer than a statement may.
+        let mut connection = PgConnection::connect_with(self.0.options()).await?;
+        connection.execute("SET statement_timeout = 0").await?;
+        migrator.run_direct(None, &mut connection, false).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// Closes every connection. One that the server does not answer on is given up at a bound.
+    pub async fn close(&self) {
+        let _ = timeout(CLOSE_BOUND, self.0.close()).await;
+    }
+}
+
+/// Looks whether the database answers.
+pub struct Probe {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+}
+
+impl Probe {
+    /// Whether the database answers within the bound.
+    pub async fn answers(&mut self, bound: Duration) -> bool {
+        // Taken out: a connection that does not answer in time is not looked at again.
+        let mut kept = self.connection.take();
+        let look = async {
+            let mut connection = match kept.take() {
+                Some(connection) => connection,
+                None => PgConnection::connect_with(&self.options).await?,
+            };
+            connection.ping().await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        self.connection = timeout(bound, look).await.ok().and_then(Result::ok);
+        self.connection.is_some()
+    }
+}
+
+fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(settings.url.expose_secret())?;
+    Ok(options.options([
+        ("statement_timeout", settings.statement_timeout.as_millis().to_string().as_str()),
+        // A statement whose client has gone is ended, and its locks with it.
+        ("client_connection_check_interval", "500ms"),
+        // A client that vanished inside a transaction must not keep its locks.
+        ("idle_in_transaction_session_timeout", "30s"),
+        // Plans of the hot statements do not depend on their values: plan once.
+        ("plan_cache_mode", "force_generic_plan"),
+        // Every statement has an index to go by. Without this a plan that was made while a table was
+        // still empty would go on scanning it while it grows.
+        ("enable_seqscan", "off"),
+        ("timezone", "UTC"),
+        // Compiling a plan costs more than any of these statements takes to run.
+        ("jit", "off"),
+    ]))
+}
+
+/// The URL of a database, checked without connecting.
+pub fn is_database_url(url: &str) -> bool {
+    PgConnectOptions::from_str(url).is_ok()
+}

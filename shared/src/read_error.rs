@@ -1,0 +1,34 @@
+//! Why something stored could not be read.
+
+use std::error::Error;
+
+use crate::{postgres::DatabaseError, sealing::OpenError, status::Failure};
+
+/// What is stored cannot be read back: altered, sealed under a lost key, or against a constraint.
+#[derive(Debug, thiserror::Error)]
+pub enum Corrupted {
+    #[error("a sealed value does not open")]
+    Sealed(#[from] OpenError),
+    /// The column as `table.column`, or as `statement.column` when a statement made it.
+    #[error("{0} is not what it may be")]
+    Column(&'static str),
+}
+
+impl Corrupted {
+    /// What a client is told. What it is not told, the cause, is logged here, once.
+    pub fn to_failure(&self) -> Failure {
+        tracing::error!(error = self as &dyn Error, "stored data cannot be read");
+        Failure::data_corrupted()
+    }
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("it is not there")]
+    NotFound,
+    #[error("it is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}

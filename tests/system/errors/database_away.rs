@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use secrecy::SecretString;
+use teppan_shared::{
+    config::CommonSettings,
+    embedded::{Durability, ThrowawayServer},
+    keys::Keys,
+};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Booking, Conversation},
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{create, kind};
+
+fn impatient(settings: &mut CommonSettings) {
+    settings.database_limits.acquire_timeout = Duration::from_secs(1);
+}
+
+fn assert_away(status: &Status) {
+    assert_eq!(kind(status), (Code::Unavailable, "DATABASE_UNAVAILABLE".to_owned()));
+    assert!(status.get_details_retry_info().expect("a RetryInfo").retry_delay.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_up_is_unavailable_and_its_return_is_noticed_by_the_next_call() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(impatient).await;
+    let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    proxy.cut().await;
+    let request = fixtures::booking(&venue.venue_id, 2);
+    assert_away(&create(&mut booking.clients, request.clone()).await);
+    proxy.mend();
+    booking.clients.bookings.create_booking(request).await.expect("booked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_refuses_connections_is_unavailable_and_its_return_is_noticed_by_the_next_call() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(impatient).await;
+    let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    proxy.refuse().await.expect("the port is kept");
+    let request = fixtures::booking(&venue.venue_id, 2);
+    for _ in 0..3 {
+        assert_away(&create(&mut booking.clients, request.clone()).await);
+    }
+    proxy.mend();
+    booking.clients.bookings.create_booking(request).await.expect("booked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_at_once_on_a_database_that_refuses_connections_are_unavailable_all() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(impatient).await;
+    let venue = fixtures::venue(&mut booking.clients, 40).await.expect("a venue");
+    proxy.refuse().await.expect("the port is kept");
+    let requests: Vec<_> = (0..8).map(|_| fixtures::booking(&venue.venue_id, 1)).collect();
+    let calls = requests.iter().map(|request| {
+        let (mut clients, request) = (booking.clients.clone(), request.clone());
+        async move { create(&mut clients, request).await }
+    });
+    for status in futures::future::join_all(calls).await {
+        assert_away(&status);
+    }
+    proxy.mend();
+    for request in requests {
+        booking.clients.bookings.create_booking(request).await.expect("booked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_died_while_idle_fail_no_call() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
+    let venue = fixtures::venue(&mut booking.clients, 40).await.expect("a venue");
+    // Several connections are open and idle when all of them die at once.
+    let calls = (0..8).map(|_| {
+        let mut clients = booking.clients.clone();
+        let request = fixtures::booking(&venue.venue_id, 1);
+        async move { clients.bookings.create_booking(request).await }
+    });
+    for answer in futures::future::join_all(calls).await {
+        answer.expect("booked");
+    }
+    let open = proxy.connections();
+    assert!(open > 1, "{open}");
+    proxy.cut().await;
+    assert_eq!(proxy.connections(), 0);
+    proxy.mend();
+    for _ in 0..10 {
+        booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("booked");
+    }
+}
+
+/// Settings over a server that will be stopped.
+fn over(url: &SecretString, keys: &Keys) -> CommonSettings {
+    let mut settings = harness::settings(url.clone(), keys);
+    impatient(&mut settings);
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_stopped_and_started_again_is_missed_only_while_it_is_away() {
+    let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("a server of its own");
+    for database in ["bookings", "conversations"] {
+        server.ensure_database(database).await.expect("a database");
+    }
+    let (bookings, conversations, keys) = (server.url("bookings"), server.url("conversations"), Keys::random());
+    let (booking, conversation) = tokio::join!(
+        Booking::with(over(&bookings, &keys), bookings.clone(), keys.clone()),
+        Conversation::with(over(&conversations, &keys), conversations.clone(), keys.clone()),
+    );
+    let (mut booking, mut conversation) = (booking.ready().await, conversation.ready().await);
+    let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
+    let chat = fixtures::conversation_id();
+
+    for crash in [false, true] {
+        let (book, say) = (fixtures::booking(&venue.venue_id, 1), fixtures::message(&chat, "Hello"));
+        booking.clients.bookings.create_booking(book.clone()).await.expect("booked");
+        conversation.client.store_message(say.clone()).await.expect("stored");
+
+        let gone = if crash { server.crash().await } else { server.stop().await };
+        gone.expect("the server stops");
+        let (new_book, new_say) = (fixtures::booking(&venue.venue_id, 1), fixtures::message(&chat, "Hello?"));
+        assert_away(&create(&mut booking.clients, new_book.clone()).await);
+        assert_away(&conversation.client.store_message(new_say.clone()).await.expect_err("away"));
+
+        server.restart().await.expect("the server is back");
+        booking.clients.bookings.create_booking(new_book).await.expect("booked");
+        conversation.client.store_message(new_say).await.expect("stored");
+        if !crash {
+            // Volatile commits outlast a stop in order.
+            assert!(booking.clients.bookings.create_booking(book).await.expect("answered").into_inner().replayed);
+            assert!(conversation.client.store_message(say).await.expect("answered").into_inner().replayed);
+        }
+    }
+    booking.service.stop().await;
+    conversation.service.stop().await;
+    server.close().await;
+}

@@ -1,0 +1,22 @@
+//! Every row of the contract's table of errors.
+
+mod database_away;
+mod limits;
+mod requests;
+
+use teppan_shared::contract::booking::v1::CreateBookingRequest;
+use teppan_tests::clients::BookingClients;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// The code, and the reason of the one `ErrorInfo` every error carries.
+fn kind(status: &Status) -> (Code, String) {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "teppan");
+    assert!(!status.message().is_empty());
+    (status.code(), info.reason)
+}
+
+async fn create(clients: &mut BookingClients, request: impl tonic::IntoRequest<CreateBookingRequest>) -> Status {
+    clients.bookings.create_booking(request).await.expect_err("it is refused")
+}

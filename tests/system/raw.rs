@@ -1,0 +1,31 @@
+//! Calls as no client library would make them.
+
+use std::net::SocketAddr;
+
+use tonic::Status;
+
+/// The server's answer to these bytes as a message, from a client that has no timer of its own.
+pub async fn call(server: SocketAddr, method: &str, message: &[u8], deadline: Option<&str>) -> Status {
+    let stream = tokio::net::TcpStream::connect(server).await.expect("connected");
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let call = async {
+        let mut request = http::Request::post(format!("http://{server}{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(deadline) = deadline {
+            request = request.header("grpc-timeout", deadline);
+        }
+        let request = request.body(()).expect("a request");
+        let (response, mut body) =
+            client.ready().await.expect("ready").send_request(request, false).expect("the request is sent");
+        let length = u32::try_from(message.len()).expect("a short message");
+        let frame = [&[0][..], &length.to_be_bytes(), message].concat(); // not compressed, then the length
+        body.send_data(frame.into(), true).expect("the message is sent");
+        let response = response.await.expect("an answer");
+        Status::from_header_map(response.headers()).expect("an error")
+    };
+    tokio::select! {
+        status = call => status,
+        ended = connection => panic!("the connection ended: {ended:?}"),
+    }
+}
