@@ -14,7 +14,7 @@ use teppan_shared::{
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-use crate::{core::Core, create_booking, grpc::Grpc, settings::Settings};
+use crate::{core::Core, create_booking, domain::Phone, grpc::Grpc, settings::Settings};
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
@@ -40,6 +40,8 @@ pub const DEFINITION: Definition = Definition {
 /// # Errors
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
+    // The rules of telephone numbers take long to read, and must not make the first booking wait.
+    tokio::task::spawn_blocking(Phone::read_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
     let core = Core::new(open.database.clone(), &open.keys, Clock);
     let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);

@@ -7,6 +7,8 @@ use teppan_shared::{
     sealing::{KeyRing, KeyedHash},
 };
 
+use crate::turns::Turns;
+
 /// The service behind its gRPC and HTTP faces.
 pub struct Core {
     pub(crate) database: Database,
@@ -16,6 +18,7 @@ pub struct Core {
     pub(crate) email_hash: KeyedHash,
     /// Tells whether two requests with one idempotency key are the same.
     pub(crate) fingerprint: KeyedHash,
+    pub(crate) turns: Turns,
 }
 
 impl Core {
@@ -26,6 +29,7 @@ impl Core {
             ring: keys.ring(),
             email_hash: KeyedHash::derive(&keys.hash, "teppan booking customers.email_hash"),
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
+            turns: Turns::default(),
         }
     }
 }

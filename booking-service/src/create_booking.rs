@@ -69,6 +69,7 @@ impl Core {
     /// [`CreateBookingError`]; whatever it is, nothing was written.
     pub async fn create_booking(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
+        let _turn = self.turns.take(new.slot).await;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_booking(new, &draft).await {
                 Ok(answer) => answer,

@@ -14,3 +14,4 @@ mod list_availability;
 mod list_venues;
 mod set_weekly_schedule;
 pub mod settings;
+mod turns;

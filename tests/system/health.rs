@@ -60,9 +60,9 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
     // A stall is the worst case: nothing tells the service that the database is away.
     for (take_away, ready) in [(true, false), (false, true)] {
         if take_away {
-            proxy.stall()
+            proxy.stall();
         } else {
-            proxy.mend()
+            proxy.mend();
         }
         let since = Instant::now();
         let expected = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -66,7 +66,7 @@ async fn log_of_a_day(level: &str) -> String {
             log.push('\n');
         }
     };
-    let done = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(day, reading) });
+    let done = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(day, reading) });
     done.await.expect("the service ends when it is told");
     assert!(service.wait().await.expect("it ends").success());
     log
@@ -97,7 +97,7 @@ async fn go_through(grpc: SocketAddr, url: &secrecy::SecretString) {
     let mut fails = async |request| clients.bookings.create_booking(request).await.expect_err("it fails").code();
     assert_eq!(fails(booking(9)).await, Code::FailedPrecondition);
     let mut invalid = booking(0);
-    invalid.contact.as_mut().expect("a contact").email = "zebulon quince at example.org".to_owned();
+    "zebulon quince at example.org".clone_into(&mut invalid.contact.as_mut().expect("a contact").email);
     invalid.special_requests = WISHES.repeat(50);
     assert_eq!(fails(invalid).await, Code::InvalidArgument);
     harness::execute(

@@ -31,10 +31,10 @@ async fn sigterm_ends_the_process_well_while_a_client_is_calling() {
         loop {
             match clients.bookings.create_booking(fixtures::booking(&venue, 1)).await {
                 Ok(_) => booked += 1,
-                // The server is gone, and said so before.
+                // The server is gone, in the words of the client's library: the call was not sent.
                 Err(status) => {
                     assert!(told.is_cancelled(), "{status:?}");
-                    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                    assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled), "{status:?}");
                     return (booked, booked_after);
                 }
             }

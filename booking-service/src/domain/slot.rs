@@ -5,7 +5,7 @@ use chrono::{NaiveDate, NaiveTime};
 use super::VenueId;
 
 /// What names a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotKey {
     pub venue_id: VenueId,
     pub date: NaiveDate,
