@@ -95,21 +95,22 @@ pub fn database_address(url: &SecretString) -> SocketAddr {
     after.and_then(|address| address.parse().ok()).expect("the harness's URLs name an address")
 }
 
-/// Settings of a service in a test: port 0, no pause at the stop.
+/// Settings of a service in a test: port 0, no pause at the stop, and so much time that a busy
+/// machine fails no call (an unoptimised build takes long to log in to the database).
 pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     CommonSettings {
         server: ServerSettings {
             listen_addr: anywhere,
             http_addr: anywhere,
-            request_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
             max_in_flight: 1024,
             max_message_bytes: 256 * 1024,
             shutdown_pause: Duration::ZERO,
             shutdown_drain: Duration::from_secs(5),
         },
         database: DatabaseChoice::Url(url),
-        database_limits: DatabaseLimits { max_connections: 10, acquire_timeout: Duration::from_secs(5) },
+        database_limits: DatabaseLimits { max_connections: 10, acquire_timeout: Duration::from_secs(20) },
         keys: KeysChoice::Given(keys.clone()),
         telemetry: TelemetrySettings { log_format: LogFormat::Text, log_level: "warn".to_owned(), otlp_endpoint: None },
     }
@@ -260,7 +261,7 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "waited in vain: {what}");
 }
 
-/// Traces are carried in tests too; the log shows warnings.
+/// Traces are carried in tests too; the log shows errors.
 async fn telemetry() {
     let settings =
         TelemetrySettings { log_format: LogFormat::Text, log_level: "error".to_owned(), otlp_endpoint: None };

@@ -1,0 +1,142 @@
+//! CreateBooking, both ways.
+
+use rand::Rng as _;
+use teppan_shared::{
+    contract::booking::v1::{CreateBookingRequest, booking_service_client::BookingServiceClient},
+    keys::Keys,
+    sealing::Place,
+};
+use teppan_tests::fixtures;
+use tonic::transport::Channel;
+
+use crate::{
+    case::{self, Rows, Run},
+    error::BenchError,
+    pgbench::Script,
+    stage::{DAYS, MINUTES_A_SLOT, SLOTS_A_DAY, Side, Stage, start_of},
+};
+
+const STATEMENT: &str = include_str!("../../../../booking-service/queries/create_booking.sql");
+const PRICE_CENTS: i64 = 3500;
+const SLOTS: usize = DAYS * SLOTS_A_DAY;
+
+/// The seats that a side has taken. `$1` is its venue.
+pub const WRITTEN: &str = "SELECT COALESCE(sum(reserved), 0)::bigint FROM slots WHERE venue_id = $1::uuid";
+
+/// Where a side books.
+#[derive(Clone)]
+pub struct Target {
+    venue_id: String,
+    first_date: chrono::NaiveDate,
+    rows: Rows,
+    run: Run,
+}
+
+impl Target {
+    pub fn new(stage: &Stage, side: Side, rows: Rows, run: Run) -> Self {
+        Self { venue_id: stage.venue(side).to_owned(), first_date: stage.first_date, rows, run }
+    }
+
+    /// Another slot in each run, so that a hot one does not sell out over the rounds.
+    fn hot_slot(&self) -> usize {
+        self.run.0 % SLOTS
+    }
+
+    fn request(&self) -> CreateBookingRequest {
+        let slot = match self.rows {
+            Rows::Many => rand::rng().random_range(0..SLOTS),
+            Rows::One => self.hot_slot(),
+        };
+        let (day, slot_of_day) = (slot / SLOTS_A_DAY, slot % SLOTS_A_DAY);
+        let date = self.first_date + chrono::Days::new(u64::try_from(day).unwrap_or_default());
+        CreateBookingRequest {
+            date: date.to_string(),
+            start_time: start_of(slot_of_day),
+            expected_total_cents: Some(PRICE_CENTS),
+            source: "web-chat".to_owned(),
+            ..fixtures::booking(&self.venue_id, 1)
+        }
+    }
+
+    /// One call: a new booking by a new customer.
+    pub async fn call(self, channel: Channel) -> Result<(), BenchError> {
+        let reply = BookingServiceClient::new(channel).create_booking(self.request()).await?;
+        if reply.get_ref().replayed { Err(BenchError::Replayed) } else { Ok(()) }
+    }
+
+    /// The same as a script: values as long as those the service sends, ids new in each call and
+    /// rising like its own, hashes and codes scattered like its own.
+    pub fn script(&self) -> Script {
+        let mut script = Script::new(
+            STATEMENT,
+            &[
+                "lpad(to_hex(:id::bigint), 32, '0')::uuid::text",
+                ":fingerprint::bytea",
+                ":venue::uuid",
+                ":first_date::date + :day::integer",
+                ":first_start::time + make_interval(mins => :minute::integer)",
+                ":party_size::integer",
+                ":total_cents::bigint",
+                "lpad(to_hex(:id::bigint), 32, '0')::uuid",
+                "sha256(int8send(:id::bigint))",
+                ":name_sealed::bytea",
+                ":email_sealed::bytea",
+                ":phone_sealed::bytea",
+                "lpad(to_hex(:id::bigint), 32, '0')::uuid",
+                "lpad(to_hex(:code::bigint), 10, '0')",
+                "'chat-' || lpad(to_hex(:id::bigint), 32, '0')",
+                "lpad(to_hex(:id::bigint), 32, '0')::uuid",
+                ":traceparent::text",
+                ":special_requests_sealed::bytea",
+                ":source::text",
+                ":destinations::text[]",
+                "now()",
+            ],
+        );
+        script.prelude = format!(
+            "{}\\set code permute(:id, 1099511627776, 1)\n\\set slot {}\n\\set day :slot / {SLOTS_A_DAY}\n\
+             \\set minute :slot % {SLOTS_A_DAY} * {MINUTES_A_SLOT}\n",
+            case::new_id(),
+            match self.rows {
+                Rows::Many => format!("random(0, {})", SLOTS - 1),
+                Rows::One => self.hot_slot().to_string(),
+            },
+        );
+        script.variables = self.variables();
+        script
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let CreateBookingRequest { contact, special_requests, source, party_size, .. } = self.request();
+        let contact = contact.unwrap_or_default();
+        vec![
+            ("n", self.run.first_id()),
+            ("fingerprint", hex(&[0x5a; 32])),
+            ("venue", self.venue_id.clone()),
+            ("first_date", self.first_date.to_string()),
+            ("first_start", start_of(0)),
+            ("party_size", party_size.to_string()),
+            ("total_cents", PRICE_CENTS.to_string()),
+            ("name_sealed", sealed(&contact.name)),
+            ("email_sealed", sealed(&contact.email)),
+            ("phone_sealed", sealed(&contact.phone)),
+            ("traceparent", TRACEPARENT.to_owned()),
+            ("special_requests_sealed", sealed(&special_requests)),
+            ("source", source),
+            ("destinations", "{event-stream,conversation-service}".to_owned()),
+        ]
+    }
+}
+
+/// Of the length every `traceparent` has.
+pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+/// A text as the services seal it, in PostgreSQL's notation.
+pub fn sealed(text: &str) -> String {
+    hex(&Keys::random().ring().seal(Place { table: "bench", column: "text", row: b"1" }, text.as_bytes()))
+}
+
+/// Bytes in PostgreSQL's notation.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}

@@ -1,0 +1,59 @@
+//! The load generator: clients that each wait for a reply before they call again.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use teppan_tests::clients;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use crate::{
+    error::BenchError,
+    sample::{Sample, Timing},
+};
+
+/// How many clients call, and over how many HTTP/2 connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Clients {
+    pub count: usize,
+    pub connections: usize,
+}
+
+/// Calls a service until the time is over. The first call that fails ends it.
+pub async fn run<F, R>(address: SocketAddr, clients: Clients, timing: Timing, call: F) -> Result<Sample, BenchError>
+where
+    F: Fn(Channel) -> R + Clone + Send + 'static,
+    R: Future<Output = Result<(), BenchError>> + Send + 'static,
+{
+    let connections = clients.connections.min(clients.count);
+    let channels: Vec<Channel> = (0..connections).map(|_| clients::channel(address)).collect();
+    let started = Instant::now();
+    let mut running = JoinSet::new();
+    for channel in channels.iter().cycle().take(clients.count) {
+        running.spawn(client(channel.clone(), started, timing, call.clone()));
+    }
+    let mut all = Sample::new(timing);
+    while let Some(sample) = running.join_next().await {
+        all.merge(&sample??);
+    }
+    Ok(all)
+}
+
+async fn client<F, R>(channel: Channel, started: Instant, timing: Timing, call: F) -> Result<Sample, BenchError>
+where
+    F: Fn(Channel) -> R,
+    R: Future<Output = Result<(), BenchError>>,
+{
+    let mut sample = Sample::new(timing);
+    loop {
+        let called: Duration = started.elapsed();
+        if called >= timing.warm_up + timing.counted {
+            return Ok(sample);
+        }
+        call(channel.clone()).await?;
+        let ended = started.elapsed();
+        sample.add(ended, ended.saturating_sub(called), timing);
+    }
+}
