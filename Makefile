@@ -22,11 +22,11 @@ test: setup ## Run every test
 	cargo test --workspace
 
 replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
-	cargo build --release --workspace --bins
+	cargo build --release --bin booking-service --bin conversation-service --bin replay
 	@target/release/replay $(DIALOGUES) $(OPTIONS)
 
 bench: setup ## Time the hot calls beside the bare statements
-	cargo build --release --workspace --bins
+	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
 
 queries: setup ## Check the SQL against the migrations and write sqlx's offline data

@@ -8,7 +8,7 @@ use std::{str::FromStr, time::Duration};
 use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection, Executor, PgConnection, Postgres,
+    ConnectOptions as _, Connection, Executor, PgConnection, Postgres,
     postgres::{PgArguments, PgConnectOptions, PgRow},
     query::Map,
 };
@@ -175,7 +175,8 @@ impl Probe {
 
 fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(settings.url.expose_secret())?;
-    Ok(options.options([
+    // What is slow is in the metrics; the text of a statement is no news.
+    Ok(options.disable_statement_logging().options([
         ("statement_timeout", settings.statement_timeout.as_millis().to_string().as_str()),
         // A statement whose client has gone is ended, and its locks with it.
         ("client_connection_check_interval", "500ms"),

@@ -38,7 +38,7 @@ use crate::{
 /// clients and the same session settings; each has slots and conversations of its own. That all
 /// calls were written is checked after each measurement.
 ///
-/// Settings of the services, such as DATABASE_STATEMENT_CONNECTIONS, are taken from the environment.
+/// Settings of the services, such as DATABASE_MAX_CONNECTIONS, are taken from the environment.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -172,7 +172,7 @@ async fn environment(with: &With<'_>, rounds: usize) -> Result<Environment, Benc
         seconds: with.timing.counted.as_secs(),
         warm_up_seconds: with.timing.warm_up.as_secs(),
         http2_connections: with.connections,
-        statement_connections: std::env::var("DATABASE_STATEMENT_CONNECTIONS")
+        max_connections: std::env::var("DATABASE_MAX_CONNECTIONS")
             .unwrap_or_else(|_| "the default number of".to_owned()),
     })
 }

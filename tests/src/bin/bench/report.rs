@@ -32,7 +32,7 @@ pub struct Environment {
     pub seconds: u64,
     pub warm_up_seconds: u64,
     pub http2_connections: usize,
-    pub statement_connections: String,
+    pub max_connections: String,
 }
 
 /// What a service costs when nobody calls it.
@@ -112,7 +112,7 @@ impl fmt::Display for Environment {
             f,
             "gRPC: {} HTTP/2 connections at most, {} statement connections a service. pgbench: prepared, a connection a \
              client.",
-            self.http2_connections, self.statement_connections
+            self.http2_connections, self.max_connections
         )?;
         writeln!(f, "Figures are the median of the rounds [lowest – highest].")
     }
