@@ -7,7 +7,10 @@ use conversation_service::{
     app,
     settings::{ServiceArgs, Settings},
 };
-use teppan_shared::{cli::Command, service};
+use teppan_shared::{
+    cli::{self, Command},
+    service,
+};
 
 /// Conversations, and every message said in them, over gRPC.
 ///
@@ -22,13 +25,12 @@ struct Cli {
     args: ServiceArgs,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     let settings = match Settings::parse(&cli.args) {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
     let start = async |registry| app::start(&settings, Some(registry)).await;
-    cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start).await
+    cli::block_on(cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start))
 }

@@ -19,6 +19,26 @@ pub enum Command {
     Migrate,
 }
 
+/// Runs a binary's work on a runtime of its size.
+///
+/// A call's work is small beside what it costs to wake another thread for it, and the database does
+/// the most of it. So there is a worker for every two cores, where the library has one for each;
+/// `TOKIO_WORKER_THREADS` sets another number.
+pub fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        runtime.worker_threads(cores.div_ceil(2));
+    }
+    match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            eprintln!("the runtime cannot be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 impl Command {
     /// Does it, and tells the process's exit code.
     pub async fn run(

@@ -76,7 +76,8 @@ const STARTS: usize = 5;
 /// Clients of the empty call.
 const EMPTY_CALL_CLIENTS: [usize; 3] = [1, 8, 32];
 
-#[tokio::main]
+// One thread makes the load, as in pgbench: what it costs to wake more is not the services' cost.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli).await {
