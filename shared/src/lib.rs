@@ -18,3 +18,4 @@ pub mod status;
 pub mod tasks;
 pub mod telemetry;
 pub mod wire;
+pub mod worker;

@@ -1,0 +1,228 @@
+//! Background work: every job is a `run_once` under this one loop.
+//!
+//! The work itself is in the database, so that it survives any process. A nudge from the request
+//! that made work only wakes the loop up; the timer finds what a dead process left behind.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt as _;
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Gauge, Histogram},
+};
+use rand::Rng as _;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// The first pause after a failure, and the longest after many.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// A job that runs again and again. Any number of replicas run it at once.
+pub trait Job: Send + Sync + 'static {
+    /// Why a run failed as a whole.
+    type Error: fmt::Display + Send;
+
+    /// For the log and the metrics, such as `emotion-aggregation`.
+    const NAME: &'static str;
+
+    /// Claims a bounded batch of work, does it, and records it. What it leaves undone, by an error,
+    /// a panic or the end of the process, must be found again by a later run.
+    fn run_once(&self) -> impl Future<Output = Result<Batch, Self::Error>> + Send;
+}
+
+/// What one run did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Batch {
+    /// Items that were done.
+    pub done: u64,
+    /// Items that failed and will be tried again.
+    pub failed: u64,
+    /// Whether there may be more to do at once.
+    pub more: bool,
+    /// How long the oldest item of the batch had waited.
+    pub lag: Duration,
+}
+
+/// Wakes a worker up. Cheap to clone; nudges while it runs count as one.
+#[derive(Debug, Clone, Default)]
+pub struct Nudge(Arc<Notify>);
+
+impl Nudge {
+    pub fn nudge(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Runs a job until `stopping` is cancelled; a run that has begun is finished first.
+///
+/// `interval` is how long the job rests when nobody nudges it.
+pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: CancellationToken) {
+    let metrics = Metrics::new(J::NAME);
+    let mut backoff = Backoff::default();
+    while !stopping.is_cancelled() {
+        let started = Instant::now();
+        let outcome = AssertUnwindSafe(job.run_once()).catch_unwind().await;
+        match outcome {
+            Ok(Ok(batch)) => {
+                metrics.ran(&batch, started.elapsed());
+                backoff = Backoff::default();
+                if batch.more {
+                    continue;
+                }
+                tokio::select! {
+                    () = stopping.cancelled() => {}
+                    () = nudge.0.notified() => {}
+                    () = tokio::time::sleep(jittered(interval)) => {}
+                }
+                continue;
+            }
+            Ok(Err(error)) => {
+                metrics.failed("error", started.elapsed());
+                tracing::warn!(worker = J::NAME, %error, "a run failed and will be repeated");
+            }
+            Err(_) => {
+                metrics.failed("panic", started.elapsed());
+                tracing::error!(worker = J::NAME, "a run panicked and will be repeated");
+            }
+        }
+        // No nudge shortens this: what failed a moment ago would fail again.
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = tokio::time::sleep(backoff.next()) => {}
+        }
+    }
+}
+
+/// Pauses that double up to a bound, with jitter so that replicas do not fail in step.
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MAX);
+        self.failures += 1;
+        jittered(pause)
+    }
+}
+
+/// Between half and all of a duration.
+fn jittered(duration: Duration) -> Duration {
+    duration.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+struct Metrics {
+    worker: KeyValue,
+    runs: Counter<u64>,
+    items: Counter<u64>,
+    duration_seconds: Histogram<f64>,
+    lag_seconds: Gauge<f64>,
+}
+
+impl Metrics {
+    fn new(worker: &'static str) -> Self {
+        let meter = global::meter("teppan");
+        Self {
+            worker: KeyValue::new("worker", worker),
+            runs: meter.u64_counter("teppan.worker.runs").with_description("Runs, by how they ended.").build(),
+            items: meter.u64_counter("teppan.worker.items").with_description("Items, by how they ended.").build(),
+            duration_seconds: meter
+                .f64_histogram("teppan.worker.duration")
+                .with_unit("s")
+                .with_description("How long runs take.")
+                .build(),
+            lag_seconds: meter
+                .f64_gauge("teppan.worker.lag")
+                .with_unit("s")
+                .with_description("How long the oldest item of the last batch had waited.")
+                .build(),
+        }
+    }
+
+    fn ran(&self, batch: &Batch, took: Duration) {
+        let worker = self.worker.clone();
+        let with = |outcome| [worker.clone(), KeyValue::new("outcome", outcome)];
+        self.runs.add(1, &with("done"));
+        self.items.add(batch.done, &with("done"));
+        self.items.add(batch.failed, &with("failed"));
+        self.duration_seconds.record(took.as_secs_f64(), &[worker.clone()]);
+        self.lag_seconds.record(batch.lag.as_secs_f64(), &[worker]);
+    }
+
+    fn failed(&self, outcome: &'static str, took: Duration) {
+        self.runs.add(1, &[self.worker.clone(), KeyValue::new("outcome", outcome)]);
+        self.duration_seconds.record(took.as_secs_f64(), &[self.worker.clone()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        sync::{Mutex, atomic::{AtomicUsize, Ordering}},
+    };
+
+    use super::*;
+
+    /// Does what the script says, one entry a run, and stops the loop at its end.
+    struct Scripted {
+        script: Mutex<VecDeque<fn() -> Result<Batch, &'static str>>>,
+        runs: Arc<AtomicUsize>,
+        stop: CancellationToken,
+    }
+
+    impl Job for Scripted {
+        type Error = &'static str;
+        const NAME: &'static str = "scripted";
+
+        async fn run_once(&self) -> Result<Batch, &'static str> {
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            let step = self.script.lock().unwrap().pop_front();
+            let Some(step) = step else {
+                self.stop.cancel();
+                return Ok(Batch::default());
+            };
+            step()
+        }
+    }
+
+    async fn runs_of(script: Vec<fn() -> Result<Batch, &'static str>>, nudge: Nudge) -> usize {
+        let (runs, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let job = Scripted { script: Mutex::new(script.into()), runs: Arc::clone(&runs), stop: stop.clone() };
+        run(job, nudge, Duration::from_secs(3600), stop).await;
+        runs.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_fails_or_panics_is_repeated() {
+        let script: Vec<fn() -> _> = vec![|| Err("away"), || panic!("made to panic"), || Ok(Batch { more: true, ..Batch::default() })];
+        assert_eq!(runs_of(script, Nudge::default()).await, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nudge_during_a_run_leads_to_another_run_at_once() {
+        let nudge = Nudge::default();
+        nudge.nudge();
+        nudge.nudge();
+        let before = tokio::time::Instant::now();
+        assert_eq!(runs_of(vec![|| Ok(Batch::default())], nudge).await, 2);
+        assert!(before.elapsed() < Duration::from_secs(1), "the timer was not needed");
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = (0..40).map(|_| backoff.next()).collect();
+        assert!(pauses[0] <= BACKOFF_FIRST && pauses[0] >= BACKOFF_FIRST / 2);
+        assert!(pauses.iter().all(|pause| *pause <= BACKOFF_MAX));
+        assert!(pauses[39] >= BACKOFF_MAX / 2);
+    }
+}
