@@ -167,7 +167,10 @@ impl Metrics {
 mod tests {
     use std::{
         collections::VecDeque,
-        sync::{Mutex, atomic::{AtomicUsize, Ordering}},
+        sync::{
+            Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use super::*;
@@ -203,7 +206,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_fails_or_panics_is_repeated() {
-        let script: Vec<fn() -> _> = vec![|| Err("away"), || panic!("made to panic"), || Ok(Batch { more: true, ..Batch::default() })];
+        let script: Vec<fn() -> _> =
+            vec![|| Err("away"), || panic!("made to panic"), || Ok(Batch { more: true, ..Batch::default() })];
         assert_eq!(runs_of(script, Nudge::default()).await, 4);
     }
 
