@@ -7,7 +7,10 @@ use teppan_shared::{
     sealing::{KeyRing, KeyedHash},
 };
 
-use crate::turns::Turns;
+use crate::{
+    stream_booking_events::{EventStreamSettings, LiveStreams},
+    turns::Turns,
+};
 
 /// The service behind its gRPC and HTTP faces.
 pub struct Core {
@@ -19,10 +22,12 @@ pub struct Core {
     /// Tells whether two requests with one idempotency key are the same.
     pub(crate) fingerprint: KeyedHash,
     pub(crate) turns: Turns,
+    /// Readers that follow what happens to bookings.
+    pub(crate) live: LiveStreams,
 }
 
 impl Core {
-    pub fn new(database: Database, keys: &Keys, clock: Clock) -> Self {
+    pub fn new(database: Database, keys: &Keys, clock: Clock, event_stream: EventStreamSettings) -> Self {
         Self {
             database,
             clock,
@@ -30,6 +35,7 @@ impl Core {
             email_hash: KeyedHash::derive(&keys.hash, "teppan booking customers.email_hash"),
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
             turns: Turns::default(),
+            live: LiveStreams::new(event_stream),
         }
     }
 }

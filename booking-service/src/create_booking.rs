@@ -82,7 +82,10 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
-                Outcome::Created(row) => return Ok(Created { booking: row.open(&self.ring)?, replayed: false }),
+                Outcome::Created(row) => {
+                    self.live.nudge();
+                    return Ok(Created { booking: row.open(&self.ring)?, replayed: false });
+                }
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
                 }

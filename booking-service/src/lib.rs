@@ -14,4 +14,5 @@ mod list_availability;
 mod list_venues;
 mod set_weekly_schedule;
 pub mod settings;
+mod stream_booking_events;
 mod turns;

@@ -4,6 +4,7 @@ use clap::Args;
 use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
 
 use crate::domain::PhoneRegion;
+pub use crate::stream_booking_events::EventStreamSettings;
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -17,6 +18,15 @@ pub struct ServiceArgs {
     /// Country in which telephone numbers without a country code are meant, as ISO 3166 names it
     #[arg(long, env = "PHONE_REGION", hide_env_values = true, default_value = "US", global = true)]
     phone_region: String,
+    /// How long a stream of events rests before it looks for events that other replicas made
+    #[arg(long, env = "EVENT_STREAM_POLL_MS", hide_env_values = true, default_value = "250", global = true)]
+    event_stream_poll_ms: String,
+    /// After so much silence a stream of events sends its cursor
+    #[arg(long, env = "EVENT_STREAM_HEARTBEAT_MS", hide_env_values = true, default_value = "15000", global = true)]
+    event_stream_heartbeat_ms: String,
+    /// Streams of events at once; more are answered OVERLOADED
+    #[arg(long, env = "EVENT_STREAMS_MAX", hide_env_values = true, default_value = "100", global = true)]
+    event_streams_max: String,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -26,6 +36,7 @@ pub struct ServiceArgs {
 pub struct Settings {
     pub common: CommonSettings,
     pub phone_region: PhoneRegion,
+    pub event_stream: EventStreamSettings,
 }
 
 impl Settings {
@@ -36,9 +47,20 @@ impl Settings {
         let phone_region =
             problems.parse("PHONE_REGION", &args.phone_region, "must be a country of ISO 3166 such as US or DE");
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
-        match (common, phone_region) {
-            (Some(common), Some(phone_region)) => problems.finish().map(|()| Self { common, phone_region }),
+        let event_stream = parse_event_stream(args, &mut problems);
+        match (common, phone_region, event_stream) {
+            (Some(common), Some(phone_region), Some(event_stream)) => {
+                problems.finish().map(|()| Self { common, phone_region, event_stream })
+            }
             _ => Err(problems),
         }
     }
+}
+
+/// The contract promises a sign of life every 30 seconds: the longest silence and rest take less together.
+fn parse_event_stream(args: &ServiceArgs, problems: &mut Problems) -> Option<EventStreamSettings> {
+    let poll = problems.millis("EVENT_STREAM_POLL_MS", &args.event_stream_poll_ms, 10, 5_000);
+    let heartbeat = problems.millis("EVENT_STREAM_HEARTBEAT_MS", &args.event_stream_heartbeat_ms, 100, 20_000);
+    let streams_max = problems.number("EVENT_STREAMS_MAX", &args.event_streams_max, "streams", 1, 1000);
+    Some(EventStreamSettings { poll: poll?, heartbeat: heartbeat?, streams_max: usize::try_from(streams_max?).ok()? })
 }

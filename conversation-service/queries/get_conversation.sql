@@ -1,12 +1,24 @@
 SELECT
-    conversation_id AS "conversation_id!",
-    user_id AS "user_id?",
-    channel AS "channel!",
-    status AS "status!",
-    message_count AS "message_count!",
-    last_message_at AS "last_message_at!",
-    created_at AS "created_at!",
-    updated_at AS "updated_at!",
-    closed_at AS "closed_at?"
-FROM conversations
-WHERE conversation_id = $1
+    c.conversation_id AS "conversation_id!",
+    c.user_id AS "user_id?",
+    c.channel AS "channel!",
+    c.status AS "status!",
+    c.message_count AS "message_count!",
+    c.last_message_at AS "last_message_at!",
+    c.created_at AS "created_at!",
+    c.updated_at AS "updated_at!",
+    c.closed_at AS "closed_at?",
+    c.newest_scored_sequence AS "newest_scored_sequence!",
+    s.aggregated_through AS "aggregated_through?",
+    s.score_count AS "score_count?",
+    (s.score_sum / NULLIF(s.score_count, 0))::double precision AS "mean_score?",
+    s.score_min AS "score_min?",
+    s.score_max AS "score_max?",
+    s.recent_mean AS "recent_mean?",
+    cardinality(s.recent_scores) AS "recent_count?",
+    s.trend_delta AS "trend_delta?",
+    s.label_counts AS "label_counts?: Json<BTreeMap<String, i64>>",
+    s.updated_at AS "aggregated_at?"
+FROM conversations AS c
+LEFT JOIN emotion_statistics AS s ON s.conversation_id = c.conversation_id
+WHERE c.conversation_id = $1

@@ -12,11 +12,14 @@ WITH prior AS MATERIALIZED (       -- has this id been stored?
 ),
 conversation AS (                  -- made, or its row locked: whoever holds it has the next sequence to itself
     INSERT INTO conversations AS c (
-        conversation_id, user_id, channel, message_count, last_message_at, created_at, updated_at)
-    SELECT $2::text, $3, $4, 1, $5, $6, $6
+        conversation_id, user_id, channel, message_count, newest_scored_sequence, last_message_at, created_at,
+        updated_at)
+    SELECT $2::text, $3, $4, 1, CASE WHEN $9::double precision IS NULL THEN 0 ELSE 1 END, $5, $6, $6
     WHERE NOT EXISTS (SELECT FROM prior)
     ON CONFLICT (conversation_id) DO UPDATE
     SET message_count = c.message_count + 1,
+        newest_scored_sequence =
+            CASE WHEN $9::double precision IS NULL THEN c.newest_scored_sequence ELSE c.message_count + 1 END,
         user_id = COALESCE(c.user_id, EXCLUDED.user_id),
         -- who writes again opens again; a person who has taken over keeps it
         status = CASE WHEN c.status = 'CLOSED' THEN 'OPEN' ELSE c.status END,
@@ -33,6 +36,12 @@ message AS (                       -- no ON CONFLICT: losing to a twin must undo
            $11, $12, $5, $6, $13, $14, $15, $16
     FROM conversation
     RETURNING sequence, sent_at, stored_at, fingerprint
+),
+pending AS (                       -- a score or a label is to be counted (aggregate_emotions.sql)
+    INSERT INTO emotion_pending (conversation_id, sequence, since)
+    SELECT $2, sequence, stored_at
+    FROM message
+    WHERE $9::double precision IS NOT NULL OR $10::text IS NOT NULL
 )
 SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", stored_at AS "stored_at!",
        fingerprint AS "fingerprint!"

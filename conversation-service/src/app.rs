@@ -12,7 +12,7 @@ use teppan_shared::{
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-use crate::{core::Core, grpc::Grpc, settings::Settings, store_message};
+use crate::{core::Core, grpc::Grpc, settings::Settings, store_message, workers::EmotionAggregation};
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
@@ -33,9 +33,12 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Core::new(open.database.clone(), &open.keys, Clock);
-    let routes = routes(&Grpc::new(Arc::new(core)), settings.common.server.max_message_bytes);
-    Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
+    let core = Arc::new(Core::new(open.database.clone(), &open.keys, Clock, settings.emotions.aggregation));
+    let routes = routes(&Grpc::new(Arc::clone(&core)), settings.common.server.max_message_bytes);
+    let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
+    let pending = core.emotions_pending.clone();
+    service.work(EmotionAggregation(core), pending, settings.emotions.interval);
+    Ok(service)
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

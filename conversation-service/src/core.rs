@@ -5,7 +5,10 @@ use teppan_shared::{
     keys::Keys,
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
+    worker::Nudge,
 };
+
+use crate::settings::EmotionAggregation;
 
 /// The service behind its gRPC face.
 pub struct Core {
@@ -14,15 +17,21 @@ pub struct Core {
     pub(crate) ring: KeyRing,
     /// Tells whether two calls with one message id are the same.
     pub(crate) fingerprint: KeyedHash,
+    /// When scores and labels are counted.
+    pub(crate) emotion_aggregation: EmotionAggregation,
+    /// Wakes up the worker that counts them.
+    pub(crate) emotions_pending: Nudge,
 }
 
 impl Core {
-    pub fn new(database: Database, keys: &Keys, clock: Clock) -> Self {
+    pub fn new(database: Database, keys: &Keys, clock: Clock, emotion_aggregation: EmotionAggregation) -> Self {
         Self {
             database,
             clock,
             ring: keys.ring(),
             fingerprint: KeyedHash::derive(&keys.hash, "teppan conversation messages.fingerprint"),
+            emotion_aggregation,
+            emotions_pending: Nudge::default(),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! conversation-service: conversations, and every message said in them.
 
+mod aggregate_emotions;
 pub mod app;
 mod conversation_row;
 mod core;
 pub mod domain;
 mod get_conversation;
+mod get_emotion_history;
 mod grpc;
 mod list_conversations;
 mod list_messages;
 mod message_row;
 pub mod settings;
 mod store_message;
+mod workers;

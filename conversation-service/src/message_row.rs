@@ -67,7 +67,8 @@ impl MessageRow {
     }
 }
 
-fn read_emotion(
+/// The emotion in its columns, if there is one.
+pub fn read_emotion(
     score: Option<f64>,
     label: Option<String>,
     detected: Vec<String>,

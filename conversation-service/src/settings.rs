@@ -1,5 +1,7 @@
 //! The settings of conversation-service.
 
+use std::{str::FromStr, time::Duration};
+
 use clap::Args;
 use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
 
@@ -12,6 +14,18 @@ pub struct ServiceArgs {
     /// Address of the HTTP server: /metrics, /livez, /readyz
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9052", global = true)]
     http_addr: String,
+    /// When a message's emotion is counted: background (soon after the reply) or inline (before it)
+    #[arg(long, env = "EMOTION_AGGREGATION", hide_env_values = true, default_value = "background", global = true)]
+    emotion_aggregation: String,
+    /// How often emotions are looked for that a process left uncounted when it ended
+    #[arg(
+        long,
+        env = "EMOTION_AGGREGATION_INTERVAL_MS",
+        hide_env_values = true,
+        default_value = "1000",
+        global = true
+    )]
+    emotion_aggregation_interval_ms: String,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -20,6 +34,42 @@ pub struct ServiceArgs {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub common: CommonSettings,
+    pub emotions: EmotionSettings,
+}
+
+/// How emotions are counted.
+#[derive(Debug, Clone, Copy)]
+pub struct EmotionSettings {
+    pub aggregation: EmotionAggregation,
+    /// How often uncounted ones are looked for without being told.
+    pub interval: Duration,
+}
+
+impl Default for EmotionSettings {
+    fn default() -> Self {
+        Self { aggregation: EmotionAggregation::Background, interval: Duration::from_secs(1) }
+    }
+}
+
+/// When the emotion of a message is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmotionAggregation {
+    /// Soon after the reply.
+    Background,
+    /// Before the reply, at the price of a second round trip.
+    Inline,
+}
+
+impl FromStr for EmotionAggregation {
+    type Err = ();
+
+    fn from_str(raw: &str) -> Result<Self, ()> {
+        match raw {
+            "background" => Ok(Self::Background),
+            "inline" => Ok(Self::Inline),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Settings {
@@ -27,9 +77,19 @@ impl Settings {
     /// Everything that is wrong with the settings.
     pub fn parse(args: &ServiceArgs) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        match CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems) {
-            Some(common) => problems.finish().map(|()| Self { common }),
-            None => Err(problems),
+        let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
+        let emotions = parse_emotions(args, &mut problems);
+        match (common, emotions) {
+            (Some(common), Some(emotions)) => problems.finish().map(|()| Self { common, emotions }),
+            _ => Err(problems),
         }
     }
+}
+
+fn parse_emotions(args: &ServiceArgs, problems: &mut Problems) -> Option<EmotionSettings> {
+    let must = "must be background or inline";
+    let aggregation = problems.parse("EMOTION_AGGREGATION", &args.emotion_aggregation, must);
+    let interval =
+        problems.millis("EMOTION_AGGREGATION_INTERVAL_MS", &args.emotion_aggregation_interval_ms, 10, 3_600_000);
+    Some(EmotionSettings { aggregation: aggregation?, interval: interval? })
 }

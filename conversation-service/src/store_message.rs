@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     domain::{Emotion, EmotionLabel, EmotionScore, Message, Metadata, NewMessage, SentAt, TokenCount, UserId},
     message_row::{content_place, metadata_place},
+    settings::EmotionAggregation,
 };
 
 /// The statement, to be prepared when a connection opens.
@@ -46,7 +47,10 @@ impl Core {
         for _ in 0..ATTEMPTS_MAX {
             match self.append_message(&new, &draft).await {
                 Ok(row) if row.fingerprint != draft.fingerprint => return Err(StoreMessageError::KeyReused),
-                Ok(row) => return Ok(Stored { replayed: row.outcome == "replayed", message: row.message(new) }),
+                Ok(row) => {
+                    self.count_emotion(&new).await;
+                    return Ok(Stored { replayed: row.outcome == "replayed", message: row.message(new) });
+                }
                 // A twin with this id was faster; the next run finds its message.
                 Err(error) if error.violates("messages_pkey") => {}
                 Err(error) => return Err(error.into()),
@@ -91,6 +95,23 @@ impl Core {
         // Last, because there may be any number of them.
         fields.extend(detected(emotion).map(Vec::from));
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    /// Sees to it that the message's emotion is counted. The statement that stored the message has
+    /// recorded that it is to be, so nothing depends on this but when.
+    async fn count_emotion(&self, new: &NewMessage) {
+        if !new.emotion.as_ref().is_some_and(Emotion::is_counted) {
+            return;
+        }
+        if self.emotion_aggregation == EmotionAggregation::Inline {
+            match self.aggregate_emotions_of(&new.conversation_id).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                // The message is stored, and that is what the call is about.
+                Err(error) => tracing::warn!(%error, "an emotion is counted later"),
+            }
+        }
+        self.emotions_pending.nudge();
     }
 
     async fn append_message(&self, new: &NewMessage, draft: &Draft) -> Result<Answer, DatabaseError> {

@@ -13,6 +13,7 @@ use crate::{
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
+    worker::{self, Job, Nudge},
 };
 
 /// Exit code when settings are wrong, as command-line parsers use it.
@@ -114,6 +115,7 @@ pub struct Service {
     /// Its servers, and whether they are ready.
     pub server: Server,
     database: OpenDatabase,
+    background: Tasks,
 }
 
 impl Service {
@@ -134,7 +136,8 @@ impl Service {
             migrator: definition.migrator,
             registry,
         };
-        let server = match Server::start(settings.server.clone(), parts, Tasks::default()).await {
+        let background = Tasks::default();
+        let server = match Server::start(settings.server.clone(), parts, background.clone()).await {
             Ok(server) => server,
             Err(error) => {
                 database.close().await;
@@ -142,7 +145,22 @@ impl Service {
             }
         };
         tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
-        Ok(Self { server, database })
+        Ok(Self { server, database, background })
+    }
+
+    /// Runs a job in the background, from when the service is first ready until it stops.
+    pub fn work<J: Job>(&self, job: J, nudge: Nudge, interval: Duration) {
+        let (readiness, stopping) = (self.server.readiness().clone(), self.background.stopping());
+        self.background.spawn(J::NAME, async move {
+            // Before that its tables may be missing.
+            let ready = tokio::select! {
+                ready = readiness.ready() => ready,
+                () = stopping.cancelled() => false,
+            };
+            if ready {
+                worker::run(job, nudge, interval, stopping).await;
+            }
+        });
     }
 
     /// Stops without failing a call; see [`Server::stop`].

@@ -3,9 +3,13 @@
 //! A trace leads from the caller through the services and, kept in their rows, to work that is
 //! done days later. It is carried whether or not traces are sent anywhere.
 
-use std::io::IsTerminal as _;
+use std::{collections::HashMap, io::IsTerminal as _};
 
-use opentelemetry::{KeyValue, global, propagation::Extractor, trace::TracerProvider as _};
+use opentelemetry::{
+    Context, KeyValue, global,
+    propagation::Extractor,
+    trace::{SpanContext, TracerProvider as _},
+};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
     Resource,
@@ -129,6 +133,25 @@ pub fn current_traceparent() -> Option<String> {
     let span = context.span();
     let span = span.span_context();
     span.is_valid().then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
+}
+
+/// Links `span` to the span that left this `traceparent` behind.
+pub fn link(span: &Span, traceparent: &str) {
+    span.add_link(span_context(traceparent));
+}
+
+/// Whether the span that left this `traceparent` behind is recorded.
+pub fn is_recorded(traceparent: &str) -> bool {
+    span_context(traceparent).is_sampled()
+}
+
+fn span_context(traceparent: &str) -> SpanContext {
+    use opentelemetry::trace::TraceContextExt as _;
+
+    let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+    let stored =
+        global::get_text_map_propagator(|propagator| propagator.extract_with_context(&Context::new(), &carrier));
+    stored.span().span_context().clone()
 }
 
 /// The id of the trace that `span` belongs to.

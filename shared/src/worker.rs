@@ -32,6 +32,9 @@ pub trait Job: Send + Sync + 'static {
     /// For the log and the metrics, such as `emotion-aggregation`.
     const NAME: &'static str;
 
+    /// How long a nudge waits for others, so that one run does what many requests made.
+    const GATHER: Duration = Duration::ZERO;
+
     /// Claims a bounded batch of work, does it, and records it. What it leaves undone, by an error,
     /// a panic or the end of the process, must be found again by a later run.
     fn run_once(&self) -> impl Future<Output = Result<Batch, Self::Error>> + Send;
@@ -78,7 +81,7 @@ pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: Can
                 }
                 tokio::select! {
                     () = stopping.cancelled() => {}
-                    () = nudge.0.notified() => {}
+                    () = nudge.0.notified() => tokio::time::sleep(J::GATHER).await,
                     () = tokio::time::sleep(jittered(interval)) => {}
                 }
                 continue;
@@ -153,13 +156,13 @@ impl Metrics {
         self.runs.add(1, &with("done"));
         self.items.add(batch.done, &with("done"));
         self.items.add(batch.failed, &with("failed"));
-        self.duration_seconds.record(took.as_secs_f64(), &[worker.clone()]);
+        self.duration_seconds.record(took.as_secs_f64(), std::slice::from_ref(&worker));
         self.lag_seconds.record(batch.lag.as_secs_f64(), &[worker]);
     }
 
     fn failed(&self, outcome: &'static str, took: Duration) {
         self.runs.add(1, &[self.worker.clone(), KeyValue::new("outcome", outcome)]);
-        self.duration_seconds.record(took.as_secs_f64(), &[self.worker.clone()]);
+        self.duration_seconds.record(took.as_secs_f64(), std::slice::from_ref(&self.worker));
     }
 }
 
@@ -175,9 +178,11 @@ mod tests {
 
     use super::*;
 
+    type Step = fn() -> Result<Batch, &'static str>;
+
     /// Does what the script says, one entry a run, and stops the loop at its end.
     struct Scripted {
-        script: Mutex<VecDeque<fn() -> Result<Batch, &'static str>>>,
+        script: Mutex<VecDeque<Step>>,
         runs: Arc<AtomicUsize>,
         stop: CancellationToken,
     }
@@ -197,16 +202,16 @@ mod tests {
         }
     }
 
-    async fn runs_of(script: Vec<fn() -> Result<Batch, &'static str>>, nudge: Nudge) -> usize {
+    async fn runs_of(script: Vec<Step>, nudge: Nudge) -> usize {
         let (runs, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
         let job = Scripted { script: Mutex::new(script.into()), runs: Arc::clone(&runs), stop: stop.clone() };
-        run(job, nudge, Duration::from_secs(3600), stop).await;
+        run(job, nudge, Duration::from_hours(1), stop).await;
         runs.load(Ordering::SeqCst)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_fails_or_panics_is_repeated() {
-        let script: Vec<fn() -> _> =
+        let script: Vec<Step> =
             vec![|| Err("away"), || panic!("made to panic"), || Ok(Batch { more: true, ..Batch::default() })];
         assert_eq!(runs_of(script, Nudge::default()).await, 4);
     }

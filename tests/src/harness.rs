@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use booking_service::settings::EventStreamSettings;
+use conversation_service::settings::EmotionSettings;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::{
@@ -140,7 +142,11 @@ impl Booking {
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
         let phone_region = "US".parse().expect("a region");
-        let settings = booking_service::settings::Settings { common, phone_region };
+        let settings = booking_service::settings::Settings {
+            common,
+            phone_region,
+            event_stream: EventStreamSettings::default(),
+        };
         let service = booking_service::app::start(&settings, None).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);
         Self { service, url, keys, clients }
@@ -207,8 +213,13 @@ impl Conversation {
 
     /// A service with these settings.
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
+        Self::counting(EmotionSettings::default(), common, url, keys).await
+    }
+
+    /// A service with these settings, the ones for emotions among them.
+    pub async fn counting(emotions: EmotionSettings, common: CommonSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
-        let settings = conversation_service::settings::Settings { common };
+        let settings = conversation_service::settings::Settings { common, emotions };
         let service = conversation_service::app::start(&settings, None).await.expect("the service starts");
         let client = clients::conversations(service.server.grpc_addr);
         Self { service, url, keys, client }

@@ -2,8 +2,10 @@
 
 mod conversation;
 mod create_booking;
+mod emotions;
 mod environment;
 mod errors;
+mod event_stream;
 mod events;
 mod health;
 mod idempotency;

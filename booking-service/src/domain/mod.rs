@@ -2,6 +2,7 @@
 
 mod booking;
 mod contact;
+mod event;
 mod ids;
 mod refusal;
 mod schedule;
@@ -11,6 +12,7 @@ mod venue;
 
 pub use booking::{BookingStatus, ConfirmationCode, NewBooking, PartySize};
 pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
+pub use event::{BookingCreated, BookingEvent, EventData, UnreadableEvent};
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
 pub use refusal::SlotRefusal;
 pub use schedule::{

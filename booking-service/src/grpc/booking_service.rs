@@ -1,10 +1,13 @@
-use teppan_shared::contract::booking::v1::{
-    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetBookingResponse,
-    booking_service_server::BookingService,
-};
-use tonic::{Request, Response, Status};
+use std::sync::Arc;
 
-use super::{Grpc, create_booking, encode, get_booking, status};
+use futures::StreamExt as _;
+use teppan_shared::contract::booking::v1::{
+    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetBookingResponse, StreamBookingEventsRequest,
+    StreamBookingEventsResponse, booking_service_server::BookingService,
+};
+use tonic::{Request, Response, Status, codegen::BoxStream};
+
+use super::{Grpc, create_booking, encode, get_booking, status, stream_booking_events};
 
 #[tonic::async_trait]
 impl BookingService for Grpc {
@@ -25,5 +28,16 @@ impl BookingService for Grpc {
         let booking =
             self.core.get_booking(&name).await.map_err(|error| status::read(&error, status::BOOKING, &asked_for))?;
         Ok(Response::new(GetBookingResponse { booking: Some(encode::booking(booking)) }))
+    }
+    async fn stream_booking_events(
+        &self,
+        request: Request<StreamBookingEventsRequest>,
+    ) -> Result<Response<BoxStream<StreamBookingEventsResponse>>, Status> {
+        let request = stream_booking_events::decode(request.into_inner())?;
+        let steps = Arc::clone(&self.core).stream_booking_events(request).await;
+        let steps = steps.map_err(|error| status::stream(&error))?;
+        let steps =
+            steps.map(|step| step.map(stream_booking_events::encode).map_err(|error| status::stream(&error)));
+        Ok(Response::new(Box::pin(steps)))
     }
 }

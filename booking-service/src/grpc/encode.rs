@@ -1,7 +1,10 @@
 //! Domain to wire.
 
 use chrono::{NaiveDate, NaiveTime};
-use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
+use teppan_shared::{
+    contract::{booking::v1 as wire, events::v1 as events},
+    wire::timestamp,
+};
 
 use crate::{
     booking_row::Booking,
@@ -50,6 +53,17 @@ fn status(status: BookingStatus) -> wire::BookingStatus {
         BookingStatus::Expired => wire::BookingStatus::Expired,
         BookingStatus::Completed => wire::BookingStatus::Completed,
         BookingStatus::NoShow => wire::BookingStatus::NoShow,
+    }
+}
+
+pub fn event_status(status: BookingStatus) -> events::BookingStatus {
+    match status {
+        BookingStatus::Pending => events::BookingStatus::Pending,
+        BookingStatus::Confirmed => events::BookingStatus::Confirmed,
+        BookingStatus::Cancelled => events::BookingStatus::Cancelled,
+        BookingStatus::Expired => events::BookingStatus::Expired,
+        BookingStatus::Completed => events::BookingStatus::Completed,
+        BookingStatus::NoShow => events::BookingStatus::NoShow,
     }
 }
 

@@ -11,6 +11,7 @@ mod list_venues;
 mod schedule_service;
 mod set_weekly_schedule;
 mod status;
+mod stream_booking_events;
 
 use std::sync::Arc;
 

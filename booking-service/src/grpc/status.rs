@@ -12,6 +12,7 @@ use crate::{
     create_venue::CreateVenueError,
     domain::{NewBooking, VenueTimeZone},
     set_weekly_schedule::SetScheduleError,
+    stream_booking_events::StreamError,
 };
 
 /// A kind of thing that can be missing: its name, and the reason given when it is.
@@ -66,6 +67,25 @@ pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
         }
         SetScheduleError::Contended => Failure::overloaded().into(),
         SetScheduleError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn stream(error: &StreamError) -> Status {
+    match error {
+        StreamError::ForeignCursor => {
+            let mut violations = Violations::default();
+            violations.add(
+                "after",
+                "is a cursor of another database, or of this one before it was restored: begin again without one",
+            );
+            violations.into_status()
+        }
+        StreamError::TooMany => Failure::overloaded().into(),
+        StreamError::Displaced => {
+            tracing::error!(%error, "the stream of events cannot be served");
+            Failure::data_corrupted().into()
+        }
+        StreamError::Read(error) => read(error, BOOKING, ""),
     }
 }
 

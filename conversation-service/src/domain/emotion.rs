@@ -21,6 +21,11 @@ impl Emotion {
         self.score
     }
 
+    /// Whether statistics count it: by its score, its label, or both.
+    pub fn is_counted(&self) -> bool {
+        self.score.is_some() || self.label.is_some()
+    }
+
     /// The leading emotion in one word.
     pub fn label(&self) -> Option<&EmotionLabel> {
         self.label.as_ref()

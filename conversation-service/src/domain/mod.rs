@@ -4,6 +4,7 @@ mod channel;
 mod content;
 mod conversation;
 mod emotion;
+mod emotion_statistics;
 mod ids;
 mod message;
 mod metadata;
@@ -18,6 +19,7 @@ pub use self::{
     content::Content,
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
+    emotion_statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
     ids::{MessageId, UserId},
     message::{Message, NewMessage},
     metadata::Metadata,

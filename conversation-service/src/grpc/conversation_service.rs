@@ -1,14 +1,15 @@
 use teppan_shared::{
     contract::conversation::v1::{
-        GetConversationRequest, GetConversationResponse, ListConversationsRequest, ListConversationsResponse,
-        ListMessagesRequest, ListMessagesResponse, StoreMessageRequest, StoreMessageResponse,
+        Conversation, GetConversationRequest, GetConversationResponse, GetEmotionHistoryRequest,
+        GetEmotionHistoryResponse, ListConversationsRequest, ListConversationsResponse, ListMessagesRequest,
+        ListMessagesResponse, StoreMessageRequest, StoreMessageResponse,
         conversation_service_server::ConversationService,
     },
     status::Violations,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, encode, list_conversations, list_messages, status, store_message};
+use super::{Grpc, encode, get_emotion_history, list_conversations, list_messages, status, store_message};
 use crate::domain::ConversationId;
 
 #[tonic::async_trait]
@@ -30,8 +31,12 @@ impl ConversationService for Grpc {
         let mut violations = Violations::default();
         let id = violations.check("conversation_id", ConversationId::parse(request.into_inner().conversation_id));
         let Some(id) = id else { return Err(violations.into_status()) };
-        let conversation = self.core.get_conversation(&id).await.map_err(|error| status::read(&error, &id))?;
-        Ok(Response::new(GetConversationResponse { conversation: Some(encode::conversation(&conversation)) }))
+        let read = self.core.get_conversation(&id).await.map_err(|error| status::read(&error, &id))?;
+        let conversation = Conversation {
+            emotion_statistics: read.emotions.map(encode::emotion_statistics),
+            ..encode::conversation(&read.conversation)
+        };
+        Ok(Response::new(GetConversationResponse { conversation: Some(conversation) }))
     }
 
     async fn list_conversations(
@@ -59,5 +64,19 @@ impl ConversationService for Grpc {
             .await
             .map_err(|error| status::read(&error, id))?;
         Ok(Response::new(list_messages::encode(&wanted, page)?))
+    }
+
+    async fn get_emotion_history(
+        &self,
+        request: Request<GetEmotionHistoryRequest>,
+    ) -> Result<Response<GetEmotionHistoryResponse>, Status> {
+        let wanted = get_emotion_history::decode(request.into_inner())?;
+        let id = &wanted.conversation_id;
+        let page = self
+            .core
+            .get_emotion_history(id, wanted.range, wanted.order, wanted.role, wanted.page_size)
+            .await
+            .map_err(|error| status::read(&error, id))?;
+        Ok(Response::new(get_emotion_history::encode(&wanted, page)))
     }
 }

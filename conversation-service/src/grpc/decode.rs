@@ -13,13 +13,21 @@ pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 const CHANNEL_MUST: &str = "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, \
                             CHANNEL_FACEBOOK or CHANNEL_INSTAGRAM";
 
+const ROLE_MUST: &str = "must be ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM or ROLE_TOOL";
+
 pub fn role(raw: i32) -> Result<Role, &'static str> {
+    role_filter(raw)?.ok_or(ROLE_MUST)
+}
+
+/// `None` for any role.
+pub fn role_filter(raw: i32) -> Result<Option<Role>, &'static str> {
     match wire::Role::try_from(raw) {
-        Ok(wire::Role::User) => Ok(Role::User),
-        Ok(wire::Role::Assistant) => Ok(Role::Assistant),
-        Ok(wire::Role::System) => Ok(Role::System),
-        Ok(wire::Role::Tool) => Ok(Role::Tool),
-        Ok(wire::Role::Unspecified) | Err(_) => Err("must be ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM or ROLE_TOOL"),
+        Ok(wire::Role::Unspecified) => Ok(None),
+        Ok(wire::Role::User) => Ok(Some(Role::User)),
+        Ok(wire::Role::Assistant) => Ok(Some(Role::Assistant)),
+        Ok(wire::Role::System) => Ok(Some(Role::System)),
+        Ok(wire::Role::Tool) => Ok(Some(Role::Tool)),
+        Err(_) => Err(ROLE_MUST),
     }
 }
 

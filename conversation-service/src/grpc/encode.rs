@@ -6,8 +6,8 @@ use teppan_shared::{contract::conversation::v1 as wire, status::Failure, wire::t
 use tonic::Status;
 
 use crate::domain::{
-    Channel, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionScore, Message, Metadata, Role,
-    TokenCount, UserId,
+    Channel, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionLevel, EmotionScore, EmotionStatistics,
+    EmotionTrend, Message, Metadata, Role, TokenCount, UserId,
 };
 
 pub fn conversation(conversation: &Conversation) -> wire::Conversation {
@@ -44,11 +44,50 @@ pub fn message(message: Message) -> Result<wire::Message, Status> {
     })
 }
 
-fn emotion(emotion: &Emotion) -> wire::Emotion {
+pub fn emotion(emotion: &Emotion) -> wire::Emotion {
     wire::Emotion {
         score: emotion.score().map(EmotionScore::get),
         label: emotion.label().map_or("", EmotionLabel::as_str).to_owned(),
         detected: emotion.detected().iter().map(|label| label.as_str().to_owned()).collect(),
+    }
+}
+
+pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatistics {
+    wire::EmotionStatistics {
+        score_count: statistics.score_count,
+        mean_score: statistics.mean_score,
+        minimum_score: statistics.minimum_score,
+        maximum_score: statistics.maximum_score,
+        recent_mean_score: statistics.recent_mean,
+        recent_score_count: statistics.recent_count,
+        level: statistics.level().map_or(wire::EmotionLevel::Unspecified, level).into(),
+        trend: statistics.trend().map_or(wire::EmotionTrend::Unspecified, trend).into(),
+        trend_delta: statistics.trend_delta,
+        escalation_suggested: statistics.escalation_suggested(),
+        aggregated_through: statistics.aggregated_through,
+        newest_scored_sequence: statistics.newest_scored_sequence,
+        updated_at: statistics.updated_at.map(timestamp),
+        label_counts: statistics.label_counts.into_iter().map(label_count).collect(),
+    }
+}
+
+fn label_count((label, count): (String, i64)) -> wire::EmotionLabelCount {
+    wire::EmotionLabelCount { label, count }
+}
+
+fn level(level: EmotionLevel) -> wire::EmotionLevel {
+    match level {
+        EmotionLevel::Negative => wire::EmotionLevel::Negative,
+        EmotionLevel::Neutral => wire::EmotionLevel::Neutral,
+        EmotionLevel::Positive => wire::EmotionLevel::Positive,
+    }
+}
+
+fn trend(trend: EmotionTrend) -> wire::EmotionTrend {
+    match trend {
+        EmotionTrend::Improving => wire::EmotionTrend::Improving,
+        EmotionTrend::Stable => wire::EmotionTrend::Stable,
+        EmotionTrend::Declining => wire::EmotionTrend::Declining,
     }
 }
 
@@ -59,7 +98,7 @@ fn metadata(metadata: &Metadata) -> Result<Struct, Status> {
     })
 }
 
-fn role(role: Role) -> wire::Role {
+pub fn role(role: Role) -> wire::Role {
     match role {
         Role::User => wire::Role::User,
         Role::Assistant => wire::Role::Assistant,

@@ -3,6 +3,7 @@
 mod conversation_service;
 mod decode;
 mod encode;
+mod get_emotion_history;
 mod list_conversations;
 mod list_messages;
 mod status;

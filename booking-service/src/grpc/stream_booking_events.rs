@@ -1,0 +1,108 @@
+use teppan_shared::{
+    contract::{booking::v1 as wire, events::v1 as events},
+    status::Violations,
+    wire::{given, timestamp},
+};
+use tonic::Status;
+
+use super::encode;
+use crate::{
+    domain::{BookingCreated, BookingEvent, BookingId, EventData, VenueId},
+    stream_booking_events::{Begin, Cursor, EventFilter, Step, StreamRequest},
+};
+
+const SOURCE: &str = "/teppan/booking-service";
+const SPEC_VERSION: &str = "1.0";
+const TYPES_MAX: usize = 20;
+const TYPE_BYTES_MAX: usize = 100;
+
+/// Reads the request, or lists everything that is wrong with it.
+pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest, Status> {
+    let mut violations = Violations::default();
+    let after = violations.check("after", Cursor::decode(&request.after));
+    let start = match request.start() {
+        wire::StreamStart::Newest => Begin::Newest,
+        wire::StreamStart::Unspecified | wire::StreamStart::Oldest => Begin::Oldest,
+    };
+    if wire::StreamStart::try_from(request.start).is_err() {
+        violations.add("start", "must be a StreamStart");
+    }
+    let venue_id = violations.check_optional("venue_id", given(request.venue_id).map(|id| VenueId::parse(&id)));
+    let booking_id = violations.check_optional("booking_id", given(request.booking_id).map(|id| BookingId::parse(&id)));
+    if request.types.len() > TYPES_MAX {
+        violations.add("types", format!("must be at most {TYPES_MAX}"));
+    }
+    for (index, kind) in request.types.iter().enumerate().take(TYPES_MAX) {
+        if !is_type(kind) {
+            violations.add(format!("types[{index}]"), "must be a type of event such as teppan.booking.created.v1");
+        }
+    }
+    let (Some(after), Some(venue_id), Some(booking_id)) = (after, venue_id, booking_id) else {
+        return Err(violations.into_status());
+    };
+    violations.finish()?;
+    Ok(StreamRequest {
+        begin: after.map_or(start, Begin::After),
+        follow: request.follow,
+        filter: EventFilter { venue_id, booking_id, types: request.types },
+    })
+}
+
+/// Also one that this version does not know: a newer replica may write it.
+fn is_type(raw: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
+    (1..=TYPE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(known)
+}
+
+pub fn encode(step: Step) -> wire::StreamBookingEventsResponse {
+    wire::StreamBookingEventsResponse { event: step.event.map(event), cursor: step.cursor.encode() }
+}
+
+fn event(event: BookingEvent) -> wire::BookingEvent {
+    wire::BookingEvent {
+        id: event.id.to_string(),
+        source: SOURCE.to_owned(),
+        specversion: SPEC_VERSION.to_owned(),
+        r#type: event.kind,
+        subject: event.booking_id.to_string(),
+        time: Some(timestamp(event.occurred_at)),
+        traceparent: event.traceparent.unwrap_or_default(),
+        tracestate: String::new(),
+        venue_id: event.venue_id,
+        booking_version: event.version,
+        previous_hash: event.previous_hash,
+        hash: event.hash,
+        data: event.data.map(data),
+    }
+}
+
+fn data(data: EventData) -> wire::booking_event::Data {
+    match data {
+        EventData::BookingCreated(created) => wire::booking_event::Data::BookingCreated(booking_created(created)),
+    }
+}
+
+fn booking_created(created: BookingCreated) -> events::BookingCreated {
+    events::BookingCreated {
+        booking_id: created.booking_id.to_string(),
+        venue_id: created.venue_id.to_string(),
+        date: created.date,
+        start_time: created.start_time,
+        booking_version: created.booking_version,
+        status: encode::event_status(created.status).into(),
+        occurred_at: Some(timestamp(created.occurred_at)),
+        customer_id: created.customer_id.to_string(),
+        conversation_id: created.conversation_id,
+        confirmation_code: created.confirmation_code,
+        starts_at: Some(timestamp(created.starts_at)),
+        ends_at: Some(timestamp(created.ends_at)),
+        time_zone: created.time_zone,
+        party_size: created.party_size,
+        price_per_person_cents: created.price_per_person_cents,
+        total_cents: created.total_cents,
+        deposit_due_cents: created.deposit_due_cents,
+        currency: created.currency,
+        hold_expires_at: created.hold_expires_at.map(timestamp),
+        waitlist_entry_id: created.waitlist_entry_id.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,15 @@
+-- A page of a conversation's emotions, the oldest first: what of its messages has one, without their text.
+SELECT
+    message_id AS "message_id!",
+    sequence AS "sequence!",
+    role AS "role!",
+    emotion_score AS "emotion_score?",
+    emotion_label AS "emotion_label?",
+    emotion_detected AS "emotion_detected!",
+    sent_at AS "sent_at!"
+FROM messages
+WHERE conversation_id = $1 AND sequence > $2 AND sequence < $3
+  AND (emotion_score IS NOT NULL OR emotion_label IS NOT NULL OR emotion_detected <> '{}')
+  AND ($4::text IS NULL OR role = $4)
+ORDER BY sequence
+LIMIT $5

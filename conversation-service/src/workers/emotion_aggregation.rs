@@ -1,0 +1,22 @@
+use std::{sync::Arc, time::Duration};
+
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
+
+use crate::core::Core;
+
+/// Keeps the statistics of every conversation up with its messages.
+pub struct EmotionAggregation(pub Arc<Core>);
+
+impl Job for EmotionAggregation {
+    type Error = DatabaseError;
+    const NAME: &'static str = "emotion-aggregation";
+    // Under load a run every few milliseconds instead of one for each message.
+    const GATHER: Duration = Duration::from_millis(10);
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.0.aggregate_emotions().await
+    }
+}

@@ -1,0 +1,196 @@
+//! Emotion statistics: always equal to a computation over the messages, made here anew.
+
+mod expected;
+mod history;
+mod runs;
+
+use futures::future::join_all;
+use rand::Rng as _;
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, PgConnection};
+use teppan_shared::contract::conversation::v1::{
+    Emotion, EmotionStatistics, GetConversationRequest, Message, StoreMessageRequest,
+    conversation_service_client::ConversationServiceClient,
+};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Conversation},
+};
+use tonic::transport::Channel;
+
+use self::expected::{assert_expected, falls};
+
+type Client = ConversationServiceClient<Channel>;
+
+const AGGREGATE: &str = include_str!("../../../conversation-service/queries/aggregate_emotions.sql");
+
+/// Keeps the aggregation of every replica waiting until the connection is dropped; reading goes on.
+/// Returns when one waits.
+pub(super) async fn hold_back(url: &SecretString) -> PgConnection {
+    let mut holding = harness::connect(url).await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE emotion_statistics IN EXCLUSIVE MODE")
+        .execute(&mut holding)
+        .await
+        .expect("locked");
+    harness::eventually("the aggregation waits", async || {
+        let waits =
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'emotion_statistics'::regclass AND NOT granted)";
+        sqlx::query_scalar(waits).fetch_one(&mut holding).await.expect("the query answers")
+    })
+    .await;
+    holding
+}
+
+/// A message with a score in thousandths.
+fn scored(chat: &str, thousandths: i32) -> StoreMessageRequest {
+    let emotion = Emotion { score: Some(f64::from(thousandths) / 1000.0), ..Default::default() };
+    StoreMessageRequest { emotion: Some(emotion), ..fixtures::message(chat, "Hello") }
+}
+
+/// A message with a score, a label, both, or neither.
+fn any(chat: &str) -> StoreMessageRequest {
+    let mut random = rand::rng();
+    let score = random.random_bool(0.7).then(|| f64::from(random.random_range(0..=1000)) / 1000.0);
+    let label = ["", "", "joy", "calm", "anger"][random.random_range(0..5)].to_owned();
+    let emotion = Emotion { score, label, detected: Vec::new() };
+    StoreMessageRequest { emotion: Some(emotion), ..fixtures::message(chat, "Hello") }
+}
+
+async fn store(client: &mut Client, request: StoreMessageRequest) -> Message {
+    client.store_message(request).await.expect("stored").into_inner().message.expect("the message")
+}
+
+async fn statistics(client: &Client, chat: &str) -> Option<EmotionStatistics> {
+    let request = GetConversationRequest { conversation_id: chat.to_owned() };
+    let read = client.clone().get_conversation(request).await.expect("read").into_inner();
+    read.conversation.expect("the conversation").emotion_statistics
+}
+
+async fn everything_is_counted(url: &SecretString) {
+    harness::eventually("everything is counted", async || {
+        harness::scalar::<i64>(url, "SELECT count(*) FROM emotion_pending").await == 0
+    })
+    .await;
+}
+
+/// The sequences at which a conversation's mean fell, as the service found them.
+async fn suggested(url: &SecretString, chat: &str) -> Vec<i64> {
+    let query = "SELECT sequence FROM escalation_suggestions WHERE conversation_id = $1 ORDER BY sequence";
+    sqlx::query_scalar(query).bind(chat).fetch_all(&mut harness::connect(url).await).await.expect("answered")
+}
+
+/// The statistics and the falls of a conversation are what its messages make them.
+async fn assert_counted((client, url): (&Client, &SecretString), chat: &str, messages: &mut [Message]) {
+    messages.sort_by_key(|message| message.sequence);
+    assert_expected(&statistics(client, chat).await.expect("statistics"), messages);
+    assert_eq!(suggested(url, chat).await, falls(messages));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_equal_a_fresh_computation_with_32_writers_two_replicas_and_more_aggregators() {
+    let first = Conversation::start().await.ready().await;
+    let second = Conversation::over(first.url.clone(), first.keys.clone()).await.ready().await;
+    let chats: Vec<_> = (0..3).map(|_| fixtures::conversation_id()).collect();
+    let writers = (0..32).map(|writer| {
+        let mut client = if writer % 2 == 0 { first.client.clone() } else { second.client.clone() };
+        let chat = chats[writer % chats.len()].clone();
+        async move {
+            let mut stored = Vec::new();
+            for _ in 0..12 {
+                stored.push(store(&mut client, any(&chat)).await);
+            }
+            stored
+        }
+    });
+    let others = (0..3).map(|_| async {
+        let mut connection = harness::connect(&first.url).await;
+        for _ in 0..60 {
+            let run = sqlx::query(AGGREGATE).bind(None::<String>).bind(chrono::Utc::now());
+            run.execute(&mut connection).await.expect("a run never fails");
+        }
+    });
+    let (stored, _) = tokio::join!(join_all(writers), join_all(others));
+    everything_is_counted(&first.url).await;
+    for chat in &chats {
+        let mut messages: Vec<_> = stored.iter().flatten().filter(|it| it.conversation_id == *chat).cloned().collect();
+        assert!(messages.len() >= 120);
+        assert_counted((&second.client, &second.url), chat, &mut messages).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_score_of_zero_counts_and_every_score_counts_once() {
+    let mut service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    let mut messages = Vec::new();
+    for score in [0, 0, 1000, 500, 0] {
+        messages.push(store(&mut service.client, scored(&chat, score)).await);
+        everything_is_counted(&service.url).await;
+        assert_counted((&service.client, &service.url), &chat, &mut messages).await;
+    }
+    let statistics = statistics(&service.client, &chat).await.expect("statistics");
+    assert_eq!((statistics.score_count, statistics.mean_score), (5, Some(0.3)));
+    assert_eq!((statistics.minimum_score, statistics.maximum_score), (Some(0.0), Some(1.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bounds_are_decimal_as_clients_write_them() {
+    let mut service = Conversation::start().await.ready().await;
+    // As binary fractions the mean of ten times 0.3 is below 0.3, and 0.6 - 0.45 below 0.15.
+    let (low, rising) = (fixtures::conversation_id(), fixtures::conversation_id());
+    for _ in 0..10 {
+        store(&mut service.client, scored(&low, 300)).await;
+    }
+    for score in [450, 450, 600, 600] {
+        store(&mut service.client, scored(&rising, score)).await;
+    }
+    everything_is_counted(&service.url).await;
+    let low_statistics = statistics(&service.client, &low).await.expect("statistics");
+    assert_eq!((low_statistics.recent_mean_score, low_statistics.escalation_suggested), (Some(0.3), false));
+    assert!(suggested(&service.url, &low).await.is_empty());
+    let trend = statistics(&service.client, &rising).await.expect("statistics");
+    assert_eq!(trend.trend_delta, Some(0.15));
+    assert_eq!(trend.trend(), teppan_shared::contract::conversation::v1::EmotionTrend::Improving);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_score_leaves_the_scores_alone() {
+    let mut service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    let plain = StoreMessageRequest { emotion: None, ..fixtures::message(&chat, "Hello") };
+    store(&mut service.client, plain.clone()).await;
+    assert!(statistics(&service.client, &chat).await.is_none());
+
+    let label = Emotion { label: "joy".to_owned(), ..Default::default() };
+    let labelled = StoreMessageRequest { emotion: Some(label), ..fixtures::message(&chat, "Hello") };
+    let mut messages = vec![store(&mut service.client, labelled).await];
+    everything_is_counted(&service.url).await;
+    assert_counted((&service.client, &service.url), &chat, &mut messages).await;
+
+    messages.push(store(&mut service.client, scored(&chat, 700)).await);
+    store(&mut service.client, StoreMessageRequest { message_id: uuid::Uuid::new_v4().to_string(), ..plain }).await;
+    everything_is_counted(&service.url).await;
+    assert_counted((&service.client, &service.url), &chat, &mut messages).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_of_a_run_reads_a_whole_table() {
+    let service = Conversation::start().await.ready().await;
+    let mut connection = harness::connect(&service.url).await;
+    let prepare =
+        format!("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE run AS {AGGREGATE}");
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("prepared");
+    let explained = sqlx::raw_sql("EXPLAIN EXECUTE run (NULL, now())").fetch_all(&mut connection).await;
+    let plan: Vec<String> =
+        explained.expect("explained").iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect();
+    let plan = plan.join("\n");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+    // Neither does it read one through an index: each table but the queue is looked into by key.
+    for (index, condition) in [
+        ("messages_emotion on messages", "(conversation_id = b.conversation_id) AND (sequence > b.through)"),
+        ("emotion_statistics_pkey on emotion_statistics", "conversation_id = taken.conversation_id"),
+    ] {
+        let (_, step) = plan.split_once(index).unwrap_or_else(|| panic!("{index} is not used: {plan}"));
+        assert!(step.lines().nth(1).is_some_and(|line| line.contains(condition)), "{index}: {plan}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Streams that stay.
+
+use std::time::{Duration, Instant};
+
+use booking_service::settings::{EventStreamSettings, Settings};
+use teppan_shared::contract::booking::v1::{StreamBookingEventsRequest, StreamStart};
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures,
+    harness::{self, Booking},
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use super::{
+    readers::{Reader, after, events, from_the_oldest},
+    written::{self, book_many, subjects},
+};
+
+/// The default of EVENT_STREAMS_MAX.
+const STREAMS_MAX: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_follows_tells_what_this_replica_and_another_do() {
+    let (service, venue_id) = written::venue().await;
+    let replica = Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
+    let newest = StreamBookingEventsRequest { start: StreamStart::Newest.into(), ..Default::default() };
+    let mut reader = Reader::open(&service.clients, newest).await.expect("a stream");
+    assert_eq!(reader.step().await.expect("a step"), None, "it tells the cursor when it has arrived");
+    assert!(!reader.cursor.is_empty());
+    for served_by in [&service, &replica, &service] {
+        let booked = book_many(served_by, &venue_id, 2).await;
+        assert_eq!(subjects(&reader.events(2).await), booked);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_draining_when_the_service_stops_and_goes_on_elsewhere() {
+    let (service, venue_id) = written::venue().await;
+    let replica = Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
+    let booked = book_many(&service, &venue_id, 3).await;
+    let mut reader = Reader::open(&service.clients, from_the_oldest()).await.expect("a stream");
+    assert_eq!(subjects(&reader.events(2).await), booked[..2]);
+    let cursor = reader.cursor.clone();
+
+    let since = Instant::now();
+    service.service.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(4), "the stream did not hold up the stop: {:?}", since.elapsed());
+    let ended = loop {
+        if let Err(status) = reader.step().await {
+            break status;
+        }
+    };
+    assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
+    assert_eq!(ended.get_details_error_info().expect("an ErrorInfo").reason, "DRAINING");
+    assert!(ended.get_details_retry_info().is_some());
+    assert_eq!(subjects(&events(&replica.clients, after(&cursor)).await), booked[2..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
+    let (service, venue_id) = written::venue().await;
+    let settings = Settings {
+        common: harness::settings(service.url.clone(), &service.keys),
+        phone_region: "US".parse().expect("a region"),
+        event_stream: EventStreamSettings { heartbeat: Duration::from_millis(100), ..Default::default() },
+    };
+    let replica = booking_service::app::start(&settings, None).await.expect("the service starts");
+    let clients = BookingClients::new(replica.server.grpc_addr);
+    let cancelled = vec!["teppan.booking.cancelled.v1".to_owned()];
+    let request = StreamBookingEventsRequest { types: cancelled, ..Default::default() };
+    let mut reader = Reader::open(&clients, request).await.expect("a stream");
+    book_many(&service, &venue_id, 3).await;
+    harness::eventually("the cursor is behind what did not match", async || {
+        assert_eq!(reader.step().await.expect("a step"), None);
+        events(&clients, after(&reader.cursor)).await.is_empty()
+    })
+    .await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_go_away_leave_nothing_behind() {
+    let (proxy, service) = Booking::behind_a_proxy(|_| {}).await;
+    let mut readers = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        readers.push(Reader::open(&service.clients, from_the_oldest()).await.expect("a stream"));
+    }
+    let refused = Reader::open(&service.clients, from_the_oldest()).await.map(|_| ()).expect_err("one too many");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert_eq!(refused.get_details_error_info().expect("an ErrorInfo").reason, "OVERLOADED");
+
+    drop(readers);
+    harness::eventually("there is room again", async || {
+        let mut again = Vec::new();
+        for _ in 0..STREAMS_MAX {
+            again.push(Reader::open(&service.clients, from_the_oldest()).await);
+        }
+        again.iter().all(Result::is_ok)
+    })
+    .await;
+    // Only readiness still asks the database.
+    harness::eventually("nobody looks for events", async || {
+        let before = proxy.round_trips();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        proxy.round_trips() - before <= 5
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_takes_nothing_costs_nothing_and_misses_nothing() {
+    const EVENTS: usize = 10_000;
+    let (proxy, mut service) = Booking::behind_a_proxy(|_| {}).await;
+    let venue = fixtures::venue(&mut service.clients, 10).await.expect("a venue");
+    book_many(&service, &venue.venue_id, 1).await;
+    let copies = u32::try_from(EVENTS - 1).expect("a small number");
+    harness::execute(&service.url, sqlx::AssertSqlSafe(written::copies(copies))).await;
+
+    let before = proxy.round_trips();
+    let mut reader = Reader::open(&service.clients, from_the_oldest()).await.expect("a stream");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = proxy.round_trips() - before;
+    assert!(asked < 10, "{asked} round trips for a reader that takes nothing");
+    assert_eq!(reader.events(EVENTS).await.len(), EVENTS);
+}

@@ -1,0 +1,8 @@
+//! StreamBookingEvents.
+
+mod following;
+mod order;
+mod plan;
+mod readers;
+mod reading;
+mod written;

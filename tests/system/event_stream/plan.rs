@@ -1,0 +1,62 @@
+//! Reading costs the same however many events there are.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use teppan_tests::harness;
+
+use super::written;
+
+const ALL: &str = include_str!("../../../booking-service/queries/stream_events.sql");
+const OF_BOOKING: &str = include_str!("../../../booking-service/queries/stream_events_of_booking.sql");
+const OPEN: &str = include_str!("../../../booking-service/queries/open_event_stream.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_look_is_a_range_of_an_index() {
+    let (service, venue_id) = written::venue().await;
+    written::book_many(&service, &venue_id, 1).await;
+    // In transactions of their own: positions differ, as in earnest.
+    for _ in 0..20 {
+        harness::execute(&service.url, AssertSqlSafe(written::copies(1000))).await;
+    }
+    let mut connection = harness::connect(&service.url).await;
+    // As the service's connections are set up.
+    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    run(&mut connection, format!("PREPARE opened AS {OPEN}")).await;
+    run(&mut connection, format!("PREPARE looked (bigint, bigint, uuid, bigint, text, text[]) AS {ALL}")).await;
+    run(&mut connection, format!("PREPARE own (bigint, bigint, uuid, bigint, text, text[], uuid) AS {OF_BOOKING}")).await;
+    let middle = "SELECT format('%s, %s, %L', stream_position, version, event_id)
+                  FROM booking_events ORDER BY stream_position, version, event_id OFFSET 10000 LIMIT 1";
+    let middle: String = service.scalar(middle).await;
+    let booking: String = service.scalar("SELECT max(booking_id::text) FROM booking_events").await;
+
+    for filters in ["NULL, NULL", "'x', NULL", "NULL, '{x}'"] {
+        let plan = plan(&mut connection, &format!("looked ({middle}, 500, {filters})")).await;
+        assert!(plan.contains("Index Scan using booking_events_stream"), "{plan}");
+        assert!(plan.contains("Index Cond: ((ROW(stream_position, version, event_id) > "), "{plan}");
+        assert!(plan.contains("AND (stream_position < pg_snapshot_xmin(pg_current_snapshot()))"), "{plan}");
+        assert!(!plan.contains("Seq Scan") && !plan.contains("Rows Removed by Filter"), "{plan}");
+        assert!(buffers(&plan) < 1500, "{plan}");
+    }
+    let own = plan(&mut connection, &format!("own (0, 0, '{booking}', 500, NULL, NULL, '{booking}')")).await;
+    assert!(own.contains("Index Cond: (booking_id = ") && !own.contains("Seq Scan"), "{own}");
+    assert!(buffers(&own) < 50, "{own}");
+    let opened = plan(&mut connection, "opened").await;
+    assert!(!opened.contains("Seq Scan on booking_events") && buffers(&opened) < 50, "{opened}");
+}
+
+async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
+}
+
+async fn plan(connection: &mut PgConnection, call: &str) -> String {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
+    let lines = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
+    let lines: Vec<String> = lines.iter().map(|line| sqlx::Row::get(line, 0)).collect();
+    lines.join("\n")
+}
+
+/// Pages that the whole statement looked at: the topmost node counts them all.
+fn buffers(plan: &str) -> u64 {
+    let top = plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers");
+    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
+    hit.and_then(|hit| hit.parse().ok()).expect("a number")
+}

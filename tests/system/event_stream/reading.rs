@@ -1,0 +1,165 @@
+//! From a cursor to the newest.
+
+use teppan_shared::contract::booking::v1::{
+    ListVenuesRequest, StreamBookingEventsRequest, StreamStart, booking_event::Data,
+};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Booking},
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use super::{
+    readers::{after, events, from_the_oldest, ids, steps},
+    written::{self, book, book_many, subjects},
+};
+
+const CREATED: &str = "teppan.booking.created.v1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_carries_its_envelope_and_the_bookings_own_figures() {
+    let (service, venue_id) = written::venue().await;
+    let booking = book(&service, &venue_id).await.booking.expect("the booking");
+    let event = events(&service.clients, from_the_oldest()).await.remove(0);
+    assert_eq!((event.source.as_str(), event.specversion.as_str()), ("/teppan/booking-service", "1.0"));
+    assert_eq!((event.r#type.as_str(), &event.subject), (CREATED, &booking.booking_id));
+    assert_eq!((event.booking_version, &event.venue_id), (1, &venue_id));
+    assert_eq!((event.time, event.previous_hash.len(), event.hash.len()), (booking.created_at, 0, 32));
+    assert!(event.traceparent.starts_with("00-"), "{:?}", event.traceparent);
+    assert!(Uuid::try_parse(&event.id).is_ok());
+
+    let Some(Data::BookingCreated(data)) = event.data else { panic!("{:?}", event.data) };
+    assert_eq!((&data.booking_id, &data.venue_id), (&booking.booking_id, &venue_id));
+    assert_eq!((data.date, data.start_time), (booking.date, booking.start_time));
+    assert_eq!((data.booking_version, data.status, data.occurred_at), (1, booking.status, booking.created_at));
+    assert_eq!((data.customer_id, data.conversation_id), (booking.customer_id, booking.conversation_id));
+    assert_eq!((data.confirmation_code, data.time_zone), (booking.confirmation_code, booking.time_zone));
+    assert_eq!((data.starts_at, data.ends_at), (booking.starts_at, booking.ends_at));
+    assert_eq!((data.party_size, data.price_per_person_cents), (2, booking.price_per_person_cents));
+    assert_eq!((data.total_cents, data.deposit_due_cents), (booking.total_cents, booking.deposit_due_cents));
+    assert_eq!((data.currency, data.hold_expires_at), (booking.currency, booking.hold_expires_at));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_behind_any_cursor_also_after_a_restart_and_on_another_replica() {
+    let (service, venue_id) = written::venue().await;
+    let booked = book_many(&service, &venue_id, 12).await;
+    let all = steps(&service.clients, from_the_oldest()).await.expect("a stream");
+    let told: Vec<_> = all.iter().filter_map(|step| step.event.clone()).collect();
+    assert_eq!(subjects(&told), booked, "each once, in order");
+
+    let replica = Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
+    let (url, keys) = (service.url.clone(), service.keys.clone());
+    service.service.stop().await;
+    let restarted = Booking::over(url, keys).await.ready().await;
+    for (read, step) in all.iter().enumerate() {
+        let served_by = if read % 2 == 0 { &replica } else { &restarted };
+        let rest = events(&served_by.clients, after(&step.cursor)).await;
+        assert_eq!(ids(&rest), ids(&told[(read + 1).min(told.len())..]), "after step {read}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_join_without_a_gap_and_filters_find_what_is_far_apart() {
+    let (service, venue_id) = written::venue().await;
+    let first = book(&service, &venue_id).await.booking.expect("the booking").booking_id;
+    harness::execute(&service.url, sqlx::AssertSqlSafe(written::copies(1999))).await;
+    let other = fixtures::venue(&mut service.clients.clone(), 10).await.expect("a venue").venue_id;
+    let last = book(&service, &other).await.booking.expect("the booking").booking_id;
+
+    let all = events(&service.clients, from_the_oldest()).await;
+    let mut distinct = ids(&all);
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!((all.len(), distinct.len()), (2001, 2001));
+
+    let only = async |filter: StreamBookingEventsRequest| subjects(&events(&service.clients, filter).await);
+    let of_venue = |venue_id: &str| StreamBookingEventsRequest { venue_id: venue_id.to_owned(), ..Default::default() };
+    let of_booking = |id: &str| StreamBookingEventsRequest { booking_id: id.to_owned(), ..Default::default() };
+    let of_types =
+        |types: &[&str]| StreamBookingEventsRequest { types: types.iter().map(ToString::to_string).collect(), ..Default::default() };
+    assert_eq!(only(of_venue(&other)).await, [last.clone()]);
+    assert_eq!(only(of_booking(&first)).await, [first.clone()]);
+    assert_eq!(only(of_booking(&last)).await, [last.clone()]);
+    assert_eq!(only(of_types(&["teppan.booking.cancelled.v1"])).await.len(), 0);
+    assert_eq!(only(of_types(&["teppan.booking.cancelled.v1", CREATED])).await.len(), 2001);
+    let both = StreamBookingEventsRequest { booking_id: first, ..of_venue(&other) };
+    assert_eq!(only(both).await.len(), 0);
+
+    // Where nothing matched the cursor moved all the same.
+    let nothing = steps(&service.clients, of_types(&["teppan.booking.cancelled.v1"])).await.expect("a stream");
+    assert_eq!(events(&service.clients, after(&nothing[0].cursor)).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_told_of_without_its_contents() {
+    let (service, venue_id) = written::venue().await;
+    book_many(&service, &venue_id, 3).await;
+    let second = "event_id = (SELECT event_id FROM booking_events ORDER BY event_id OFFSET 1 LIMIT 1)";
+    let unknown = format!("UPDATE booking_events SET type = 'teppan.booking.teleported.v7' WHERE {second}");
+    let broken = "UPDATE booking_events SET data = '{}' WHERE event_id = (SELECT max(event_id::text)::uuid FROM booking_events)";
+    harness::execute(&service.url, sqlx::AssertSqlSafe(format!("{unknown}; {broken}"))).await;
+    let told = events(&service.clients, from_the_oldest()).await;
+    assert_eq!(told.iter().map(|event| event.data.is_some()).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(told[1].r#type, "teppan.booking.teleported.v7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_from_the_newest_has_nothing_to_tell() {
+    let (service, venue_id) = written::venue().await;
+    let newest = StreamBookingEventsRequest { start: StreamStart::Newest.into(), ..Default::default() };
+    let empty = steps(&service.clients, newest.clone()).await.expect("a stream");
+    book_many(&service, &venue_id, 2).await;
+    // Behind an event of before, also when there was none yet.
+    assert_eq!(events(&service.clients, after(&empty[0].cursor)).await.len(), 2);
+    harness::eventually("the events are settled", async || {
+        events(&service.clients, newest.clone()).await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_was_made_up_or_belongs_elsewhere_is_refused() {
+    let (mut service, venue_id) = written::venue().await;
+    book_many(&service, &venue_id, 2).await;
+    fixtures::venue(&mut service.clients, 1).await.expect("another venue");
+    let list = ListVenuesRequest { page_size: 1, ..Default::default() };
+    let of_a_list = service.clients.schedule.list_venues(list).await.expect("a list").into_inner().next_page_token;
+    let cursor = steps(&service.clients, from_the_oldest()).await.expect("a stream")[0].cursor.clone();
+    assert!(!of_a_list.is_empty());
+    let ahead = "UPDATE booking_events SET stream_position = '9000000000000000000'::xid8";
+
+    for forged in ["x", "AAAA", &of_a_list, &cursor[1..], &cursor[..cursor.len() - 3]] {
+        let status = steps(&service.clients, after(forged)).await.expect_err("refused");
+        assert_eq!(violated(&status), ["after"], "{forged}: {status:?}");
+    }
+    let all_wrong = StreamBookingEventsRequest {
+        after: "x".to_owned(),
+        start: 7,
+        venue_id: "x".to_owned(),
+        booking_id: "x".to_owned(),
+        types: [vec!["No Type".to_owned()], vec![CREATED.to_owned(); 20]].concat(),
+        ..Default::default()
+    };
+    let status = steps(&service.clients, all_wrong).await.expect_err("refused");
+    assert_eq!(violated(&status), ["after", "start", "venue_id", "booking_id", "types", "types[0]"]);
+
+    // The database was restored into a cluster that counts from a lower number.
+    harness::execute(&service.url, ahead).await;
+    let status = steps(&service.clients, from_the_oldest()).await.expect_err("refused");
+    assert_eq!(status.code(), Code::Internal, "{status:?}");
+    assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "DATA_CORRUPTED");
+    harness::execute(&service.url, "SELECT restart_event_stream()").await;
+    assert_eq!(events(&service.clients, from_the_oldest()).await.len(), 2);
+    let status = steps(&service.clients, after(&cursor)).await.expect_err("refused");
+    assert_eq!(violated(&status), ["after"], "{status:?}");
+}
+
+fn violated(status: &tonic::Status) -> Vec<String> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "INVALID_FIELDS");
+    let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+    violations.into_iter().map(|violation| violation.field).collect()
+}
