@@ -43,7 +43,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // The rules of telephone numbers take long to read, and must not make the first booking wait.
     tokio::task::spawn_blocking(Phone::read_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Core::new(open.database.clone(), &open.keys, Clock, settings.event_stream);
+    let core = Core::new(open.database.clone(), &open.keys, Clock::default(), settings.event_stream);
     let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);
     Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
 }

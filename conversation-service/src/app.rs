@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
-    clock::Clock,
     contract::conversation::v1::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
     },
@@ -33,7 +32,7 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Arc::new(Core::new(open.database.clone(), &open.keys, Clock, settings.emotions.aggregation));
+    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings.clock, settings.emotions.aggregation));
     let routes = routes(&Grpc::new(Arc::clone(&core)), settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
     let pending = core.emotions_pending.clone();

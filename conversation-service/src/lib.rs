@@ -5,6 +5,7 @@ pub mod app;
 mod conversation_row;
 mod core;
 pub mod domain;
+mod follow_up_row;
 mod get_conversation;
 mod get_emotion_history;
 mod grpc;

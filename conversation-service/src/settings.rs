@@ -2,8 +2,12 @@
 
 use std::{str::FromStr, time::Duration};
 
+use chrono::TimeDelta;
 use clap::Args;
-use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
+use teppan_shared::{
+    clock::Clock,
+    config::{CommonArgs, CommonSettings, Problems},
+};
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -26,6 +30,10 @@ pub struct ServiceArgs {
         global = true
     )]
     emotion_aggregation_interval_ms: String,
+    /// How far the service's clock is ahead of the machine's, in seconds: what is due in so long is due
+    /// now. For demos and tests only
+    #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
+    clock_ahead_seconds: String,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -34,6 +42,7 @@ pub struct ServiceArgs {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub common: CommonSettings,
+    pub clock: Clock,
     pub emotions: EmotionSettings,
 }
 
@@ -78,12 +87,19 @@ impl Settings {
     pub fn parse(args: &ServiceArgs) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
+        let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);
-        match (common, emotions) {
-            (Some(common), Some(emotions)) => problems.finish().map(|()| Self { common, emotions }),
+        match (common, clock, emotions) {
+            (Some(common), Some(clock), Some(emotions)) => problems.finish().map(|()| Self { common, clock, emotions }),
             _ => Err(problems),
         }
     }
+}
+
+fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {
+    const YEAR_SECONDS: u64 = 366 * 24 * 60 * 60;
+    let ahead = problems.number("CLOCK_AHEAD_SECONDS", &args.clock_ahead_seconds, "seconds", 0, YEAR_SECONDS)?;
+    Some(Clock::ahead(TimeDelta::seconds(ahead.cast_signed())))
 }
 
 fn parse_emotions(args: &ServiceArgs, problems: &mut Problems) -> Option<EmotionSettings> {

@@ -12,6 +12,7 @@ use conversation_service::settings::EmotionSettings;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::{
+    clock::Clock,
     config::{CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerSettings, TelemetrySettings},
     contract::conversation::v1::conversation_service_client::ConversationServiceClient,
     embedded::{Durability, ThrowawayServer},
@@ -142,11 +143,8 @@ impl Booking {
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
         let phone_region = "US".parse().expect("a region");
-        let settings = booking_service::settings::Settings {
-            common,
-            phone_region,
-            event_stream: EventStreamSettings::default(),
-        };
+        let settings =
+            booking_service::settings::Settings { common, phone_region, event_stream: EventStreamSettings::default() };
         let service = booking_service::app::start(&settings, None).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);
         Self { service, url, keys, clients }
@@ -219,7 +217,7 @@ impl Conversation {
     /// A service with these settings, the ones for emotions among them.
     pub async fn counting(emotions: EmotionSettings, common: CommonSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
-        let settings = conversation_service::settings::Settings { common, emotions };
+        let settings = conversation_service::settings::Settings { common, clock: Clock::default(), emotions };
         let service = conversation_service::app::start(&settings, None).await.expect("the service starts");
         let client = clients::conversations(service.server.grpc_addr);
         Self { service, url, keys, client }

@@ -5,6 +5,7 @@ mod content;
 mod conversation;
 mod emotion;
 mod emotion_statistics;
+mod follow_up;
 mod ids;
 mod message;
 mod metadata;
@@ -20,6 +21,7 @@ pub use self::{
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
     emotion_statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
+    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject, TimeZone},
     ids::{MessageId, UserId},
     message::{Message, NewMessage},
     metadata::Metadata,

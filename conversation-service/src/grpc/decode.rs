@@ -3,7 +3,7 @@
 use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes};
 
 use crate::{
-    domain::{Channel, ConversationStatus, Role},
+    domain::{Channel, ConversationStatus, FollowUpTrigger, Role},
     list_messages::SequenceOrder,
 };
 
@@ -58,6 +58,25 @@ pub fn status_filter(raw: i32) -> Result<Option<ConversationStatus>, &'static st
         Ok(wire::ConversationStatus::Escalated) => Ok(Some(ConversationStatus::Escalated)),
         Ok(wire::ConversationStatus::Closed) => Ok(Some(ConversationStatus::Closed)),
         Err(_) => Err("must be CONVERSATION_STATUS_OPEN, CONVERSATION_STATUS_ESCALATED or CONVERSATION_STATUS_CLOSED"),
+    }
+}
+
+const TRIGGER_MUST: &str = "must be FOLLOW_UP_TRIGGER_POST_EVENT, FOLLOW_UP_TRIGGER_REENGAGEMENT, \
+                            FOLLOW_UP_TRIGGER_EMOTION_BASED or FOLLOW_UP_TRIGGER_CUSTOM";
+
+pub fn follow_up_trigger(raw: i32) -> Result<FollowUpTrigger, &'static str> {
+    follow_up_trigger_filter(raw)?.ok_or(TRIGGER_MUST)
+}
+
+/// `None` for any trigger.
+pub fn follow_up_trigger_filter(raw: i32) -> Result<Option<FollowUpTrigger>, &'static str> {
+    match wire::FollowUpTrigger::try_from(raw) {
+        Ok(wire::FollowUpTrigger::Unspecified) => Ok(None),
+        Ok(wire::FollowUpTrigger::PostEvent) => Ok(Some(FollowUpTrigger::PostEvent)),
+        Ok(wire::FollowUpTrigger::Reengagement) => Ok(Some(FollowUpTrigger::Reengagement)),
+        Ok(wire::FollowUpTrigger::EmotionBased) => Ok(Some(FollowUpTrigger::EmotionBased)),
+        Ok(wire::FollowUpTrigger::Custom) => Ok(Some(FollowUpTrigger::Custom)),
+        Err(_) => Err(TRIGGER_MUST),
     }
 }
 

@@ -6,8 +6,9 @@ use teppan_shared::{contract::conversation::v1 as wire, status::Failure, wire::t
 use tonic::Status;
 
 use crate::domain::{
-    Channel, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionLevel, EmotionScore, EmotionStatistics,
-    EmotionTrend, Message, Metadata, Role, TokenCount, UserId,
+    Channel, Content, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionLevel, EmotionScore,
+    EmotionStatistics, EmotionTrend, FailureReason, FollowUp, FollowUpStatus, FollowUpTrigger, Message, Metadata, Role,
+    TokenCount, UserId,
 };
 
 pub fn conversation(conversation: &Conversation) -> wire::Conversation {
@@ -71,6 +72,53 @@ pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatist
     }
 }
 
+/// # Errors
+/// When the metadata is not what was once encoded.
+pub fn follow_up(follow_up: FollowUp) -> Result<wire::FollowUp, Status> {
+    let completed = follow_up.status == FollowUpStatus::Completed;
+    Ok(wire::FollowUp {
+        follow_up_id: follow_up.follow_up_id.to_string(),
+        conversation_id: follow_up.conversation_id.to_string(),
+        trigger: follow_up_trigger(follow_up.trigger).into(),
+        subject: follow_up.subject.as_str().to_owned(),
+        status: follow_up_status(follow_up.status).into(),
+        due_at: Some(timestamp(follow_up.due_at)),
+        time_zone: follow_up.time_zone.name().to_owned(),
+        channel: follow_up.channel.map_or(wire::Channel::Unspecified, channel).into(),
+        content: follow_up.content.map_or_else(String::new, Content::into_string),
+        metadata: follow_up.metadata.as_ref().map(metadata).transpose()?,
+        attempts: follow_up.attempts,
+        max_attempts: follow_up.max_attempts,
+        next_attempt_at: follow_up.next_attempt_at.map(timestamp),
+        lease_expires_at: follow_up.lease_expires_at.map(timestamp),
+        last_failure_reason: follow_up.last_failure_reason.as_ref().map_or("", FailureReason::as_str).to_owned(),
+        message_id: if completed { follow_up.message_id.to_string() } else { String::new() },
+        created_at: Some(timestamp(follow_up.created_at)),
+        updated_at: Some(timestamp(follow_up.updated_at)),
+        finished_at: follow_up.finished_at.map(timestamp),
+    })
+}
+
+fn follow_up_trigger(trigger: FollowUpTrigger) -> wire::FollowUpTrigger {
+    match trigger {
+        FollowUpTrigger::PostEvent => wire::FollowUpTrigger::PostEvent,
+        FollowUpTrigger::Reengagement => wire::FollowUpTrigger::Reengagement,
+        FollowUpTrigger::EmotionBased => wire::FollowUpTrigger::EmotionBased,
+        FollowUpTrigger::Custom => wire::FollowUpTrigger::Custom,
+    }
+}
+
+fn follow_up_status(status: FollowUpStatus) -> wire::FollowUpStatus {
+    match status {
+        FollowUpStatus::Pending => wire::FollowUpStatus::Pending,
+        FollowUpStatus::Claimed => wire::FollowUpStatus::Claimed,
+        FollowUpStatus::Completed => wire::FollowUpStatus::Completed,
+        FollowUpStatus::Cancelled => wire::FollowUpStatus::Cancelled,
+        FollowUpStatus::Failed => wire::FollowUpStatus::Failed,
+        FollowUpStatus::Missed => wire::FollowUpStatus::Missed,
+    }
+}
+
 fn label_count((label, count): (String, i64)) -> wire::EmotionLabelCount {
     wire::EmotionLabelCount { label, count }
 }
@@ -107,7 +155,7 @@ pub fn role(role: Role) -> wire::Role {
     }
 }
 
-fn channel(channel: Channel) -> wire::Channel {
+pub fn channel(channel: Channel) -> wire::Channel {
     match channel {
         Channel::Web => wire::Channel::Web,
         Channel::Email => wire::Channel::Email,

@@ -3,6 +3,7 @@
 mod conversation_service;
 mod decode;
 mod encode;
+mod follow_up_service;
 mod get_emotion_history;
 mod list_conversations;
 mod list_messages;
@@ -10,8 +11,6 @@ mod status;
 mod store_message;
 
 use std::sync::Arc;
-
-use teppan_shared::contract::conversation::v1::follow_up_service_server::FollowUpService;
 
 use crate::core::Core;
 
@@ -26,6 +25,3 @@ impl Grpc {
         Self { core }
     }
 }
-
-#[tonic::async_trait]
-impl FollowUpService for Grpc {}

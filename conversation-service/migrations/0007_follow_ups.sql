@@ -1,0 +1,72 @@
+-- Messages to be sent later. The text and the metadata are sealed; the follow-up's id names the row to
+-- the seal. The conversation need not exist yet.
+--
+-- A follow-up that is not finished is PENDING or CLAIMED. PENDING it first waits for `due_at`; then the
+-- follow-up clock chooses its text and makes it ready (`ready_at`), and from `next_attempt_at` on it can
+-- be claimed. CLAIMED it stands under a lease. The token of the last claim stays in the row after the
+-- lease, so that whoever sent the message late can still say so as long as nobody else has claimed it.
+CREATE TABLE follow_ups (
+    follow_up_id         uuid        PRIMARY KEY,
+    conversation_id      text        COLLATE "C" NOT NULL
+                                     CONSTRAINT follow_up_conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
+    trigger              text        NOT NULL CONSTRAINT follow_up_trigger
+                                     CHECK (trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')),
+    subject              text        COLLATE "C" NOT NULL DEFAULT '' CONSTRAINT follow_up_subject_length CHECK (length(subject) <= 200),
+    status               text        NOT NULL CONSTRAINT follow_up_status
+                                     CHECK (status IN ('PENDING', 'CLAIMED', 'COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')),
+    due_at               timestamptz NOT NULL,
+    time_zone            text        NOT NULL,
+    -- The channel to send by; once ready, the conversation's when none was given. Empty: unknown.
+    channel              text        NOT NULL DEFAULT '' CONSTRAINT follow_up_channel
+                                     CHECK (channel IN ('', 'WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
+    user_id              text        CONSTRAINT follow_up_user_length CHECK (length(user_id) BETWEEN 1 AND 100),
+    content_sealed       bytea,
+    metadata_sealed      bytea,
+    ready_at             timestamptz,
+    attempts             integer     NOT NULL DEFAULT 0,
+    max_attempts         integer     NOT NULL CONSTRAINT follow_up_max_attempts CHECK (max_attempts >= 1),
+    -- From when on it may be claimed. NULL exactly when it is finished.
+    next_attempt_at      timestamptz,
+    lease_expires_at     timestamptz,
+    claim_token          uuid,
+    -- The request whose claim it is, and who made it, for a repeated request and for operators.
+    claim_key            text        CONSTRAINT follow_up_claim_key_form CHECK (claim_key ~ '^[ -~]{1,255}$'),
+    claimant             text        CONSTRAINT follow_up_claimant_form CHECK (claimant ~ '^[ -~]{1,100}$'),
+    last_failure_reason  text        NOT NULL DEFAULT '' CONSTRAINT follow_up_failure_reason_form
+                                     CHECK (last_failure_reason ~ '^([A-Z][A-Z0-9_]{0,99})?$'),
+    -- The id of the message it becomes, the same in every attempt; another one when the sender chose so.
+    message_id           uuid        NOT NULL,
+    -- The trace context of the call that scheduled it.
+    traceparent          text,
+    created_at           timestamptz NOT NULL,
+    updated_at           timestamptz NOT NULL,
+    finished_at          timestamptz,
+    CONSTRAINT follow_up_attempts CHECK (attempts BETWEEN 0 AND max_attempts),
+    CONSTRAINT follow_up_finished CHECK ((status IN ('COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')) = (finished_at IS NOT NULL)),
+    CONSTRAINT follow_up_next_attempt CHECK ((finished_at IS NULL) = (next_attempt_at IS NOT NULL)),
+    CONSTRAINT follow_up_lease CHECK ((status = 'CLAIMED') = (lease_expires_at IS NOT NULL)),
+    CONSTRAINT follow_up_claimed CHECK (status <> 'CLAIMED' OR (claim_token IS NOT NULL AND ready_at IS NOT NULL)),
+    CONSTRAINT follow_up_worded CHECK (ready_at IS NULL OR content_sealed IS NOT NULL),
+    CONSTRAINT follow_up_custom_text CHECK (trigger <> 'CUSTOM' OR content_sealed IS NOT NULL)
+);
+
+ALTER TABLE follow_ups
+    ALTER COLUMN content_sealed SET STORAGE EXTERNAL,
+    ALTER COLUMN metadata_sealed SET STORAGE EXTERNAL;
+
+-- At most one that is not finished for a conversation, a trigger and a subject.
+CREATE UNIQUE INDEX follow_ups_unfinished_key ON follow_ups (conversation_id, trigger, subject) WHERE finished_at IS NULL;
+-- What the follow-up clock looks for: what fell due, and what is overdue although it was ready.
+CREATE INDEX follow_ups_waiting ON follow_ups (due_at) WHERE status = 'PENDING' AND ready_at IS NULL;
+CREATE INDEX follow_ups_overdue ON follow_ups (due_at) WHERE status = 'PENDING' AND ready_at IS NOT NULL;
+-- What can be claimed, and whose lease is over.
+CREATE INDEX follow_ups_claimable ON follow_ups (channel, next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NOT NULL;
+CREATE INDEX follow_ups_leased ON follow_ups (lease_expires_at) WHERE status = 'CLAIMED';
+-- What a repeated claim is answered with.
+CREATE INDEX follow_ups_claim_key ON follow_ups (claim_key) WHERE status = 'CLAIMED' AND claim_key IS NOT NULL;
+-- Old finished ones.
+CREATE INDEX follow_ups_finished ON follow_ups (finished_at) WHERE finished_at IS NOT NULL;
+-- Lists are by due time, of a conversation, of a subject, or of all.
+CREATE INDEX follow_ups_list ON follow_ups (trigger, status, due_at, follow_up_id);
+CREATE INDEX follow_ups_list_by_conversation ON follow_ups (conversation_id, due_at, follow_up_id);
+CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, due_at, follow_up_id) WHERE subject <> '';
