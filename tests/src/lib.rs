@@ -4,5 +4,6 @@ pub mod clients;
 pub mod fixtures;
 pub mod harness;
 pub mod launch;
+pub mod otlp;
 pub mod proxy;
 pub mod tool;

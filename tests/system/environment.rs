@@ -1,4 +1,5 @@
 use secrecy::{ExposeSecret as _, SecretString};
+use teppan_tests::otlp::Receiver;
 
 /// The variables of a service over a database of the harness.
 pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
@@ -9,6 +10,16 @@ pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
         ("HASH_KEY", key),
         ("LISTEN_ADDR", "127.0.0.1:0".to_owned()),
         ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// The variables of a service that sends its traces to this receiver, soon.
+pub fn traced(receiver: &Receiver) -> impl Iterator<Item = (String, String)> {
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", receiver.address)),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

@@ -1,7 +1,14 @@
+use std::collections::HashMap;
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use teppan_tests::{
-    fixtures,
-    harness::{Booking, Conversation},
+    clients, fixtures,
+    harness::{self, Booking, Conversation},
+    launch::{Process, Which},
+    otlp::Receiver,
 };
+
+use crate::environment;
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -34,4 +41,28 @@ async fn the_callers_trace_is_kept_with_the_message() {
     conversation.client.store_message(traced(message)).await.expect("stored");
     let kept: String = conversation.scalar("SELECT traceparent FROM messages").await;
     assert!(kept.contains(TRACE_ID), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_leads_from_the_message_to_the_run_that_counts_it() {
+    let receiver = Receiver::start().await;
+    let url = harness::database(&conversation_service::app::DEFINITION).await;
+    let environment: HashMap<_, _> = environment::with_keys(&url).chain(environment::traced(&receiver)).collect();
+    let process = Process::start(Which::Conversation, &environment).await.expect("it starts");
+    let mut client = clients::conversations(process.grpc);
+    let message = fixtures::message(&fixtures::conversation_id(), "Hello");
+    harness::eventually("the message is stored", async || {
+        client.store_message(traced(message.clone())).await.is_ok()
+    })
+    .await;
+    harness::eventually("both spans arrive", async || {
+        let spans = receiver.spans();
+        let stored = spans.iter().find(|it| it.span.name.ends_with("StoreMessage") && it.trace_id() == TRACE_ID);
+        let counted = spans.iter().find(|it| it.span.name == "aggregate emotions" && it.is_linked_to(TRACE_ID));
+        let (Some(stored), Some(counted)) = (stored, counted) else { return false };
+        assert_eq!((stored.service.as_str(), stored.span.kind()), ("conversation-service", SpanKind::Server));
+        counted.span.links.iter().any(|link| link.span_id == stored.span.span_id)
+    })
+    .await;
+    assert!(process.stop().await);
 }

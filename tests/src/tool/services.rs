@@ -56,18 +56,17 @@ impl Services {
     /// Starts both and waits until both are ready. When one is not, the other is stopped again.
     pub async fn start(booking: &Addresses, conversation: &Addresses, shown: Shown) -> Result<Self, StartError> {
         let started = Instant::now();
-        let (booking_environment, conversation_environment) = (booking.environment(), conversation.environment());
-        let (booking, conversation) = tokio::join!(
-            Process::start_showing(Which::Booking, &booking_environment, shown),
-            Process::start_showing(Which::Conversation, &conversation_environment, shown),
-        );
-        let (booking, conversation) = match (booking, conversation) {
-            (Ok(booking), Ok(conversation)) => (booking, conversation),
-            (Ok(started), Err(error)) | (Err(error), Ok(started)) => {
-                started.stop().await;
+        // First the one that the other sends to: only now its port is known.
+        let conversation = Process::start_showing(Which::Conversation, &conversation.environment(), shown).await?;
+        let mut booking_environment = booking.environment();
+        let url = format!("http://{}", conversation.grpc);
+        booking_environment.insert("CONVERSATION_SERVICE_URL".to_owned(), url);
+        let booking = match Process::start_showing(Which::Booking, &booking_environment, shown).await {
+            Ok(booking) => booking,
+            Err(error) => {
+                conversation.stop().await;
                 return Err(error.into());
             }
-            (Err(error), Err(_)) => return Err(error.into()),
         };
         let ready = tokio::try_join!(
             wait_until_serving(Which::Booking.binary(), booking.grpc),

@@ -110,7 +110,7 @@ async fn clients_that_go_away_leave_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_takes_nothing_costs_nothing_and_misses_nothing() {
-    const EVENTS: usize = 10_000;
+    const EVENTS: usize = 20_000;
     let (proxy, mut service) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut service.clients, 10).await.expect("a venue");
     book_many(&service, &venue.venue_id, 1).await;
@@ -121,6 +121,7 @@ async fn a_reader_that_takes_nothing_costs_nothing_and_misses_nothing() {
     let mut reader = Reader::open(&service.clients, from_the_oldest()).await.expect("a stream");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = proxy.round_trips() - before;
-    assert!(asked < 10, "{asked} round trips for a reader that takes nothing");
+    // What fits into buffers on the way, of the 40 pages and more that there are.
+    assert!(asked < 20, "{asked} round trips for a reader that takes nothing");
     assert_eq!(reader.events(EVENTS).await.len(), EVENTS);
 }
