@@ -51,10 +51,8 @@ async fn a_trace_leads_from_the_message_to_the_run_that_counts_it() {
     let process = Process::start(Which::Conversation, &environment).await.expect("it starts");
     let mut client = clients::conversations(process.grpc);
     let message = fixtures::message(&fixtures::conversation_id(), "Hello");
-    harness::eventually("the message is stored", async || {
-        client.store_message(traced(message.clone())).await.is_ok()
-    })
-    .await;
+    harness::eventually("the message is stored", async || client.store_message(traced(message.clone())).await.is_ok())
+        .await;
     harness::eventually("both spans arrive", async || {
         let spans = receiver.spans();
         let stored = spans.iter().find(|it| it.span.name.ends_with("StoreMessage") && it.trace_id() == TRACE_ID);

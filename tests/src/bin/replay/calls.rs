@@ -32,11 +32,14 @@ pub enum Method {
     ListMessages,
     GetBooking,
     ListAvailability,
+    GetConversation,
+    ListFollowUps,
 }
 
 impl Method {
     pub const WRITES: [Self; 4] = [Self::CreateVenue, Self::SetWeeklySchedule, Self::StoreMessage, Self::CreateBooking];
-    pub const READS: [Self; 3] = [Self::ListMessages, Self::GetBooking, Self::ListAvailability];
+    pub const READS: [Self; 5] =
+        [Self::ListMessages, Self::GetBooking, Self::ListAvailability, Self::GetConversation, Self::ListFollowUps];
 }
 
 impl fmt::Display for Method {
@@ -91,6 +94,15 @@ pub struct Meter(Mutex<[Measured; Method::WRITES.len() + Method::READS.len()]>);
 impl Meter {
     pub fn of(&self, method: Method) -> Measured {
         self.lock()[method as usize].clone()
+    }
+
+    /// Calls of these methods in each second, from the first to the last of them.
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    pub fn calls_per_second(&self, methods: &[Method]) -> f64 {
+        let measured: Vec<_> = methods.iter().map(|method| self.of(*method)).collect();
+        let calls: u64 = measured.iter().map(|measured| measured.calls).sum();
+        let span = measured.iter().map(Measured::span).max().unwrap_or_default();
+        calls as f64 / span.as_secs_f64().max(f64::EPSILON)
     }
 
     fn lock(&self) -> MutexGuard<'_, [Measured; Method::WRITES.len() + Method::READS.len()]> {

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use teppan_shared::contract::{
     booking::v1::{booking_service_client::BookingServiceClient, schedule_service_client::ScheduleServiceClient},
-    conversation::v1::conversation_service_client::ConversationServiceClient,
+    conversation::v1::{
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+    },
 };
 use teppan_tests::clients::channel;
 use tonic::transport::Channel;
@@ -15,6 +17,7 @@ pub struct Clients {
     pub bookings: BookingServiceClient<Channel>,
     pub schedule: ScheduleServiceClient<Channel>,
     pub conversations: ConversationServiceClient<Channel>,
+    pub follow_ups: FollowUpServiceClient<Channel>,
 }
 
 pub struct Connections(Vec<Clients>);
@@ -27,7 +30,8 @@ impl Connections {
             Clients {
                 bookings: BookingServiceClient::new(booking.clone()),
                 schedule: ScheduleServiceClient::new(booking),
-                conversations: ConversationServiceClient::new(conversation),
+                conversations: ConversationServiceClient::new(conversation.clone()),
+                follow_ups: FollowUpServiceClient::new(conversation),
             }
         };
         Self((0..count.max(1)).map(open).collect())

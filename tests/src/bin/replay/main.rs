@@ -17,10 +17,13 @@ use teppan_tests::{
 };
 
 use crate::{
-    calls::{Caller, Meter},
+    calls::{Caller, Meter, Method},
     connections::Connections,
     ids::RunId,
+    lag::Lags,
+    pace::Pace,
     plan::Plan,
+    play::{Phase, Played},
 };
 
 mod calls;
@@ -28,6 +31,8 @@ mod concurrently;
 mod connections;
 mod dialogues;
 mod ids;
+mod lag;
+mod pace;
 mod plan;
 mod play;
 mod prepare;
@@ -46,6 +51,10 @@ const BAD_FILE: u8 = 2;
 /// file's first one, a time that cannot be read 18:00, and times go down to the quarter hour.
 /// Every call is repeated safely after UNAVAILABLE, RESOURCE_EXHAUSTED with RetryInfo,
 /// DEADLINE_EXCEEDED and broken connections.
+///
+/// The first half of the dialogues is played as fast as answers come, and it is measured how long
+/// after its end the background work is done. The second half is played at half that rate, and the
+/// time from replies to their background work is measured beside that of the calls.
 ///
 /// Exit code 0 when everything is there once and as it was sent, 1 when something is missing or
 /// different, 2 when the file cannot be played, 130 after Ctrl-C.
@@ -101,13 +110,19 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let meter = Arc::new(Meter::default());
-    let caller = Caller::new(Arc::clone(&meter), Duration::from_secs(cli.give_up_after_seconds));
+    let caller = || Caller::new(Arc::new(Meter::default()), Duration::from_secs(cli.give_up_after_seconds));
     let connections = Connections::open(addresses.0, addresses.1, cli.connections);
-    let run = Run { plan: Arc::new(plan), caller, connections, concurrency: cli.concurrency.into() };
+    let run = Run {
+        plan: Arc::new(plan),
+        caller: caller(),
+        burst: caller(),
+        steady: caller(),
+        connections,
+        concurrency: cli.concurrency.into(),
+    };
     let code = interrupt.unless_told(run.play_and_reconcile()).await;
     let code = code.unwrap_or_else(|| {
-        report::interrupted(&meter, &run.plan);
+        report::interrupted([run.burst.meter(), run.steady.meter()], &run.plan);
         ExitCode::from(INTERRUPTED)
     });
     if let Some(services) = services
@@ -140,7 +155,11 @@ async fn connect(cli: &Cli) -> Result<((SocketAddr, SocketAddr), Option<Services
 /// What one run needs.
 struct Run {
     plan: Arc<Plan>,
+    /// For what comes before and after the dialogues.
     caller: Caller,
+    /// For the dialogues at full load, and for those at half of it.
+    burst: Caller,
+    steady: Caller,
     connections: Connections,
     concurrency: usize,
 }
@@ -148,7 +167,6 @@ struct Run {
 impl Run {
     async fn play_and_reconcile(&self) -> ExitCode {
         let screen = Screen::detect();
-        let started = Instant::now();
         let venue_ids = match prepare::venues(self).await {
             Ok(venue_ids) => Arc::new(venue_ids),
             Err(failure) => {
@@ -156,8 +174,8 @@ impl Run {
                 return ExitCode::FAILURE;
             }
         };
-        let played = play::dialogues(self, &venue_ids).await;
-        report::written(self.caller.meter(), started.elapsed());
+        let mut played = self.burst(&venue_ids).await;
+        played.extend(self.steady(&venue_ids).await);
 
         let started = Instant::now();
         let verdict = reconcile::all(self, &venue_ids, &played).await;
@@ -168,5 +186,57 @@ impl Run {
         } else {
             ExitCode::FAILURE
         }
+    }
+
+    /// The first half, as fast as answers come, and how long its background work takes after that.
+    async fn burst(&self, venue_ids: &Arc<Vec<String>>) -> Vec<Played> {
+        let phase = Arc::new(Phase {
+            title: "Playing at full load",
+            dialogues: 0..self.plan.dialogues.len().div_ceil(2),
+            caller: self.burst.clone(),
+            pace: Pace::free(),
+            lags: None,
+        });
+        let started = Instant::now();
+        let played = play::dialogues(self, venue_ids, &phase).await;
+        let took = started.elapsed();
+        report::written("At full load", self.burst.meter(), took);
+        report::backlog(took, self.backlog_gone(&played).await);
+        played
+    }
+
+    /// From now until everything that the dialogues left to be done later is done.
+    async fn backlog_gone(&self, played: &[Played]) -> Duration {
+        let since = Instant::now();
+        for (index, played) in played.iter().enumerate() {
+            let (clients, conversation_id) = (self.connections.of(index), self.plan.conversation(index));
+            if let Some(last_scored) = self.plan.last_scored(index) {
+                lag::until(since, async || lag::is_aggregated(&clients, &conversation_id, last_scored).await).await;
+            }
+            if played.booking_id.is_some() {
+                lag::until(since, async || lag::has_follow_up(&clients, &conversation_id).await).await;
+            }
+        }
+        since.elapsed()
+    }
+
+    /// The second half, at half the rate of the first, and how long after each reply its background
+    /// work is to be seen.
+    async fn steady(&self, venue_ids: &Arc<Vec<String>>) -> Vec<Played> {
+        let peak = self.burst.meter().calls_per_second(&[Method::StoreMessage, Method::CreateBooking]);
+        let lags = Lags::default();
+        let phase = Arc::new(Phase {
+            title: "Playing at half of that",
+            dialogues: self.plan.dialogues.len().div_ceil(2)..self.plan.dialogues.len(),
+            caller: self.steady.clone(),
+            pace: Pace::calls_per_second(peak / 2.0),
+            lags: Some(lags.clone()),
+        });
+        let started = Instant::now();
+        let played = play::dialogues(self, venue_ids, &phase).await;
+        report::written("At half of that", self.steady.meter(), started.elapsed());
+        let (aggregated, delivered) = lags.finish().await;
+        report::lags(self.steady.meter(), &aggregated, &delivered);
+        played
     }
 }

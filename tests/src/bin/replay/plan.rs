@@ -100,6 +100,12 @@ impl Plan {
         self.dialogues.iter().map(|dialogue| dialogue.turns.len()).sum()
     }
 
+    /// The sequence of the last message of a dialogue that has a score.
+    pub fn last_scored(&self, dialogue: usize) -> Option<i64> {
+        let turns = &self.dialogues[dialogue].turns;
+        turns.iter().rposition(|turn| turn.emotion.is_some()).and_then(|turn| i64::try_from(turn + 1).ok())
+    }
+
     /// The conversation of a dialogue, by its index.
     pub fn conversation(&self, dialogue: usize) -> String {
         self.run.conversation(&self.dialogues[dialogue].dialogue_id)

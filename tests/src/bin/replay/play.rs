@@ -1,6 +1,6 @@
 //! The dialogues, each turn by turn, many at once.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use teppan_shared::contract::{
     booking::v1::{Contact, CreateBookingRequest},
@@ -14,6 +14,8 @@ use crate::{
     concurrently,
     connections::Clients,
     dialogues::Speaker,
+    lag::Lags,
+    pace::Pace,
     plan::Plan,
     prepare::wire_time,
     progress::Progress,
@@ -27,17 +29,33 @@ pub struct Played {
     pub failure: Option<Failure>,
 }
 
-/// Plays every dialogue; the outcomes are in the order of the plan.
+/// Some of the dialogues, played in a certain way.
+pub struct Phase {
+    pub title: &'static str,
+    /// Indices into the plan.
+    pub dialogues: Range<usize>,
+    pub caller: Caller,
+    pub pace: Pace,
+    /// Where the lag of the background work is measured.
+    pub lags: Option<Lags>,
+}
+
+/// One message in so many is watched until it is counted: to watch all of them would be a load of its own.
+const WATCHED_ONE_IN: usize = 16;
+
+/// Plays the dialogues of a phase; the outcomes are in the order of the plan.
 ///
 /// A dialogue ends at the first call that fails for good, as a customer's would; the others go on.
-pub async fn dialogues(run: &Run, venue_ids: &Arc<Vec<String>>) -> Vec<Played> {
-    let progress = Progress::start("Playing dialogues", run.plan.turns() + run.plan.bookings.len());
-    let played = concurrently::each(run.plan.dialogues.len(), run.concurrency, |index| {
+pub async fn dialogues(run: &Run, venue_ids: &Arc<Vec<String>>, phase: &Arc<Phase>) -> Vec<Played> {
+    let range = phase.dialogues.clone();
+    let calls = run.plan.dialogues[range.clone()].iter().map(|dialogue| dialogue.turns.len() + 1).sum();
+    let progress = Progress::start(phase.title, calls);
+    let played = concurrently::each(range.len(), run.concurrency, |index| {
         let dialogue = DialogueRun {
-            index,
+            index: range.start + index,
             plan: Arc::clone(&run.plan),
             venue_ids: Arc::clone(venue_ids),
-            caller: run.caller.clone(),
+            phase: Arc::clone(phase),
             clients: run.connections.of(index),
             progress: progress.clone(),
             trace: Trace::start(),
@@ -54,7 +72,7 @@ struct DialogueRun {
     index: usize,
     plan: Arc<Plan>,
     venue_ids: Arc<Vec<String>>,
-    caller: Caller,
+    phase: Arc<Phase>,
     clients: Clients,
     progress: Progress,
     trace: Trace,
@@ -72,9 +90,11 @@ impl DialogueRun {
         for turn in 0..dialogue.turns.len() {
             // The assistant books, then says that it has.
             if turn == dialogue.reserved_at_turn {
+                self.phase.pace.turn().await;
                 *booking_id = Some(self.book().await?);
                 self.progress.advance(1);
             }
+            self.phase.pace.turn().await;
             self.store(turn).await?;
             self.progress.advance(1);
         }
@@ -83,20 +103,33 @@ impl DialogueRun {
 
     async fn store(&self, turn: usize) -> Result<(), Failure> {
         let message = message(&self.plan, self.index, turn);
-        let stored = self.caller.call(Method::StoreMessage, || {
+        let (conversation_id, is_scored) = (message.conversation_id.clone(), message.emotion.is_some());
+        let stored = self.phase.caller.call(Method::StoreMessage, || {
             let (mut conversations, message) = (self.clients.conversations.clone(), message.clone());
             async move { conversations.store_message(request(self.trace, message)).await }
         });
-        stored.await.map(drop)
+        let sequence = stored.await?.message.unwrap_or_default().sequence;
+        if let Some(lags) = &self.phase.lags
+            && is_scored
+            && (self.index + turn).is_multiple_of(WATCHED_ONE_IN)
+        {
+            lags.watch_aggregation(self.clients.clone(), conversation_id, sequence);
+        }
+        Ok(())
     }
 
     async fn book(&self) -> Result<String, Failure> {
         let booking = booking(&self.plan, self.index, &self.venue_ids);
-        let made = self.caller.call(Method::CreateBooking, || {
+        let conversation_id = booking.conversation_id.clone();
+        let made = self.phase.caller.call(Method::CreateBooking, || {
             let (mut bookings, booking) = (self.clients.bookings.clone(), booking.clone());
             async move { bookings.create_booking(request(self.trace, booking)).await }
         });
-        made.await.map(|made| made.booking.unwrap_or_default().booking_id)
+        let made = made.await?.booking.unwrap_or_default();
+        if let Some(lags) = &self.phase.lags {
+            lags.watch_delivery(self.clients.clone(), conversation_id);
+        }
+        Ok(made.booking_id)
     }
 }
 

@@ -39,6 +39,8 @@ async fn make(caller: &Caller, clients: &Clients, key: String, venue: &PlannedVe
         name: venue.name.clone(),
         time_zone: ZONE.name().to_owned(),
         currency: Some("USD".to_owned()),
+        // Confirmed at once: a follow-up is scheduled for each.
+        deposit_percent: Some(0),
         ..Default::default()
     };
     let created = caller.call(Method::CreateVenue, || {

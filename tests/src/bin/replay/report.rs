@@ -9,7 +9,7 @@ use crate::{
     calls::{Measured, Meter, Method},
     plan::Plan,
     play::Played,
-    reconcile::Verdict,
+    reconcile::{Background, Verdict},
 };
 
 const DIFFERENCES_SHOWN: usize = 20;
@@ -30,9 +30,45 @@ pub fn plan(plan: &Plan) {
 }
 
 /// The figures of the calls that wrote.
-pub fn written(meter: &Meter, took: Duration) {
-    println!("\nPlayed in {}:", seconds(took));
+pub fn written(what: &str, meter: &Meter, took: Duration) {
+    println!("\n{what}, played in {}:", seconds(took));
     println!("{}", calls(meter, &Method::WRITES));
+}
+
+/// How long the background work of a burst took after its end.
+pub fn backlog(burst: Duration, gone_after: Duration) {
+    println!(
+        "Its background work was done {} after the last reply of the {} long burst.",
+        seconds(gone_after),
+        seconds(burst),
+    );
+}
+
+/// From replies to their background work, beside the calls of the same phase.
+pub fn lags(meter: &Meter, aggregated: &Histogram<u64>, delivered: &Histogram<u64>) {
+    let right = ["watched", "p50 ms", "p99 ms", "max ms", "p99 of the call", "ratio"];
+    let mut table =
+        Table::new([("from the reply", Align::Left)].into_iter().chain(right.map(|heading| (heading, Align::Right))));
+    let mut row = |what: &str, lags: &Histogram<u64>, method: Method| {
+        let call = meter.of(method).micros.value_at_quantile(0.99);
+        table.row([
+            what.to_owned(),
+            lags.len().to_string(),
+            millis(lags.value_at_quantile(0.5)),
+            millis(lags.value_at_quantile(0.99)),
+            millis(lags.max()),
+            millis(call),
+            format!("{:.1}", ratio(lags.value_at_quantile(0.99), call)),
+        ]);
+    };
+    row("StoreMessage to statistics", aggregated, Method::StoreMessage);
+    row("CreateBooking to follow-up", delivered, Method::CreateBooking);
+    println!("{table}");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for a person to read")]
+fn ratio(lag: u64, call: u64) -> f64 {
+    lag as f64 / call.max(1) as f64
 }
 
 /// The figures of the calls that read back.
@@ -43,9 +79,11 @@ pub fn read_back(meter: &Meter, took: Duration) {
 }
 
 /// How far an interrupted run came, and how to go on.
-pub fn interrupted(meter: &Meter, plan: &Plan) {
+pub fn interrupted(meters: [&Meter; 2], plan: &Plan) {
     println!("\nInterrupted. Nothing was compared. Up to here:");
-    println!("{}", calls(meter, &Method::WRITES));
+    for meter in meters {
+        println!("{}", calls(meter, &Method::WRITES));
+    }
     println!("Today `--run-id {}` with the same file goes on where it was.", plan.run);
 }
 
@@ -110,7 +148,7 @@ pub fn verdict(screen: Screen, verdict: &Verdict, played: &[Played]) {
 }
 
 fn counts(verdict: &Verdict, played: &[Played]) -> Table {
-    let Verdict { messages, bookings, seats, .. } = verdict;
+    let Verdict { messages, bookings, seats, background, .. } = verdict;
     let headings = ["expected", "found", "missing", "duplicated", "out of order", "different"];
     let right = headings.into_iter().map(|heading| (heading, Align::Right));
     let mut table = Table::new([("", Align::Left)].into_iter().chain(right));
@@ -144,6 +182,9 @@ fn counts(verdict: &Verdict, played: &[Played]) -> Table {
     );
     let seat = |count: i64| usize::try_from(count).ok();
     row("seats", [seat(seats.expected), seat(seats.reserved), None, None, None, None]);
+    let Background { statistics, other_statistics, expected, follow_ups, missing, duplicated } = background;
+    row("statistics", [Some(*statistics), None, None, None, None, Some(*other_statistics)]);
+    row("follow-ups", [Some(*expected), Some(*follow_ups), Some(*missing), Some(*duplicated), None, None]);
     row("slots", [None, Some(seats.slots), None, None, None, Some(seats.different)]);
     table
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::{Run, concurrently, play::Played, progress::Progress};
 
+mod background;
 mod bookings;
 mod messages;
 mod seats;
 
-pub use self::{bookings::Bookings, messages::Messages, seats::Seats};
+pub use self::{background::Background, bookings::Bookings, messages::Messages, seats::Seats};
 
 /// What was found, and what is missing or different.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub struct Verdict {
     pub messages: Messages,
     pub bookings: Bookings,
     pub seats: Seats,
+    pub background: Background,
     /// Each names its conversation, booking or venue by id; none has text of a dialogue.
     pub differences: Vec<String>,
 }
@@ -29,7 +31,7 @@ impl Verdict {
 
 /// Reads back every conversation, every booking and the seats of every venue.
 pub async fn all(run: &Run, venue_ids: &Arc<Vec<String>>, played: &[Played]) -> Verdict {
-    let pieces = run.plan.dialogues.len() + run.plan.bookings.len() + run.plan.venues.len();
+    let pieces = 2 * run.plan.dialogues.len() + run.plan.bookings.len() + run.plan.venues.len();
     let progress = Progress::start("Reading everything back", pieces);
     let mut verdict = Verdict::default();
 
@@ -58,6 +60,16 @@ pub async fn all(run: &Run, venue_ids: &Arc<Vec<String>>, played: &[Played]) -> 
     });
     for (counts, differences) in found.await {
         verdict.seats.add(&counts);
+        verdict.differences.extend(differences);
+    }
+
+    let found = concurrently::each(run.plan.dialogues.len(), run.concurrency, |index| {
+        let (caller, clients) = (run.caller.clone(), run.connections.of(index));
+        let booking_id = played[index].booking_id.clone();
+        background::check(caller, clients, Arc::clone(&run.plan), progress.clone(), index, booking_id)
+    });
+    for (counts, differences) in found.await {
+        verdict.background.add(&counts);
         verdict.differences.extend(differences);
     }
     progress.finish();
