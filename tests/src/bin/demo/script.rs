@@ -28,6 +28,8 @@ pub struct Chat {
     pub party_size: i32,
     pub start_time: &'static str,
     pub wish: &'static str,
+    /// Booked at the venue without a deposit.
+    pub is_canteen: bool,
 }
 
 use Turn::{Assistant, Book, Guest as Says};
@@ -50,6 +52,7 @@ pub const CHATS: [Chat; 3] = [
         party_size: 4,
         start_time: "18:00",
         wish: "Seats at the plate; it is a birthday.",
+        is_canteen: false,
     },
     Chat {
         id: "mix-up",
@@ -71,6 +74,7 @@ pub const CHATS: [Chat; 3] = [
         party_size: 2,
         start_time: "17:30",
         wish: "",
+        is_canteen: false,
     },
     Chat {
         id: "team-lunch",
@@ -82,10 +86,11 @@ pub const CHATS: [Chat; 3] = [
             Assistant("Good morning! Ten is no problem. Would {when} at 12:30 suit you?"),
             Says(0.66, "calm", "It would. Two of us do not eat fish, and one is in a wheelchair."),
             Book,
-            Assistant("Noted. Ten guests at 12:30, code {code}; the deposit is {deposit}."),
+            Assistant("Noted. Ten guests at 12:30, confirmed, code {code}. No deposit is needed."),
         ],
         party_size: 10,
         start_time: "12:30",
         wish: "Two without fish; step-free access for a wheelchair.",
+        is_canteen: true,
     },
 ];

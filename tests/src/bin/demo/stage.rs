@@ -3,7 +3,9 @@
 use chrono::{Datelike as _, Days, NaiveDate, Utc, Weekday};
 use teppan_shared::contract::{
     booking::v1::{booking_service_client::BookingServiceClient, schedule_service_client::ScheduleServiceClient},
-    conversation::v1::conversation_service_client::ConversationServiceClient,
+    conversation::v1::{
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+    },
 };
 use teppan_tests::{
     clients::{self, BookingClients},
@@ -19,6 +21,7 @@ pub struct Clients {
     pub bookings: BookingServiceClient<Channel>,
     pub schedule: ScheduleServiceClient<Channel>,
     pub conversations: ConversationServiceClient<Channel>,
+    pub follow_ups: FollowUpServiceClient<Channel>,
 }
 
 /// The journal, the clients, and what makes this run's ids its own.
@@ -33,7 +36,8 @@ impl Stage {
     pub fn new(journal: Journal, services: &Services) -> Self {
         let BookingClients { bookings, schedule, .. } = BookingClients::new(services.booking.grpc);
         let conversations = clients::conversations(services.conversation.grpc);
-        let clients = Clients { bookings, schedule, conversations };
+        let follow_ups = FollowUpServiceClient::new(clients::channel(services.conversation.grpc));
+        let clients = Clients { bookings, schedule, conversations, follow_ups };
         let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
         Self { journal, clients, run }
     }

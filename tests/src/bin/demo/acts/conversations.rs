@@ -7,6 +7,7 @@ use teppan_shared::contract::{
 use teppan_tests::tool::{Trace, millis};
 use uuid::Uuid;
 
+use super::venue::Venues;
 use crate::{
     journal::{Failed, say},
     script::{CHATS, Chat, Turn},
@@ -26,10 +27,11 @@ pub struct Talk {
     pub booking: Booking,
 }
 
-pub async fn play(stage: &mut Stage, venue: &Venue) -> Result<Vec<Talk>, Failed> {
+pub async fn play(stage: &mut Stage, venues: &Venues) -> Result<Vec<Talk>, Failed> {
     stage.journal.open_act("Conversations", "Three guests talk with the assistant");
     let mut talks = Vec::new();
     for chat in &CHATS {
+        let venue = if chat.is_canteen { &venues.canteen } else { &venues.garden };
         talks.push(talk(stage, venue, chat).await?);
     }
     Ok(talks)

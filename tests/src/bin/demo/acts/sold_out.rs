@@ -18,7 +18,7 @@ const REFUSED: &str = "CreateBooking, sold out";
 pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     stage.journal.open_act("Sold out", "A slot is sold out");
     let key = stage.key("small-venue");
-    let venue = venue::create(stage, key, "Teppan Counter").await?;
+    let venue = venue::create(stage, key, "Teppan Counter", None).await?;
     let name = stage.journal.screen.bold(&venue.name);
     say(format!("    {name} has four seats, at 18:00 and at 20:00"));
     let period = SchedulePeriod {

@@ -1,4 +1,4 @@
-//! A venue opens: made, and given its week.
+//! Two venues open: made, and given their week.
 
 use teppan_shared::contract::booking::v1::{
     CreateVenueRequest, SchedulePeriod, SetWeeklyScheduleRequest, Venue, Weekday,
@@ -14,10 +14,24 @@ use crate::{
 const CREATE: &str = "CreateVenue";
 const PRICE_PER_PERSON_CENTS: i64 = 3500;
 
-pub async fn play(stage: &mut Stage) -> Result<Venue, Failed> {
-    stage.journal.open_act("A venue opens", "A venue opens");
-    let key = stage.key("venue");
-    let venue = create(stage, key, "Teppan Garden").await?;
+/// The venues of the conversations.
+pub struct Venues {
+    /// Asks for a deposit.
+    pub garden: Venue,
+    /// Asks for none: its bookings are confirmed at once.
+    pub canteen: Venue,
+}
+
+pub async fn play(stage: &mut Stage) -> Result<Venues, Failed> {
+    stage.journal.open_act("Venues open", "Two venues open");
+    let garden = open(stage, "venue", "Teppan Garden", None).await?;
+    let canteen = open(stage, "canteen", "Teppan Canteen", Some(0)).await?;
+    Ok(Venues { garden, canteen })
+}
+
+async fn open(stage: &mut Stage, key: &str, name: &str, deposit_percent: Option<i32>) -> Result<Venue, Failed> {
+    let key = stage.key(key);
+    let venue = create(stage, key, name, deposit_percent).await?;
     say(format!(
         "    {} in {}: booked {} h to {} days ahead, a deposit of {} %, seats held for {} min",
         stage.journal.screen.bold(&venue.name),
@@ -43,12 +57,18 @@ pub async fn play(stage: &mut Stage) -> Result<Venue, Failed> {
     Ok(venue)
 }
 
-/// Makes a venue with the default policy.
-pub async fn create(stage: &mut Stage, idempotency_key: String, name: &str) -> Result<Venue, Failed> {
+/// Makes a venue with the default policy but for the deposit.
+pub async fn create(
+    stage: &mut Stage,
+    idempotency_key: String,
+    name: &str,
+    deposit_percent: Option<i32>,
+) -> Result<Venue, Failed> {
     let request = CreateVenueRequest {
         idempotency_key,
         name: name.to_owned(),
         time_zone: "Europe/Berlin".to_owned(),
+        deposit_percent,
         ..Default::default()
     };
     let answer = stage.clients.schedule.create_venue(request);
