@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::connections::Clients;
 
 /// What is not to be seen by then counts as this late.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 /// Looks are dense at first and rarer later: the error is at most a fifth of the lag, or one look.
 const LOOK_FIRST: Duration = Duration::from_millis(1);
 const LOOK_SHARE: u32 = 5;
@@ -38,21 +38,17 @@ impl Default for Lags {
 }
 
 impl Lags {
-    /// Looks from now on until the statistics of a conversation include this message.
-    pub fn watch_aggregation(&self, clients: Clients, conversation_id: String, sequence: i64) {
+    /// Looks from now on until the work is to be seen.
+    pub fn watch(&self, work: Work) {
         let (lags, replied) = (self.clone(), Instant::now());
         self.0.looks.spawn(async move {
-            until(replied, async || is_aggregated(&clients, &conversation_id, sequence).await).await;
-            record(&lags.0.aggregated, replied.elapsed());
-        });
-    }
-
-    /// Looks from now on until the follow-up of a booking's conversation is scheduled.
-    pub fn watch_delivery(&self, clients: Clients, conversation_id: String) {
-        let (lags, replied) = (self.clone(), Instant::now());
-        self.0.looks.spawn(async move {
-            until(replied, async || has_follow_up(&clients, &conversation_id).await).await;
-            record(&lags.0.delivered, replied.elapsed());
+            work.done(replied).await;
+            let micros = u64::try_from(replied.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let lags = match work.sign {
+                Sign::Aggregated { .. } => &lags.0.aggregated,
+                Sign::FollowUp => &lags.0.delivered,
+            };
+            lags.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
         });
     }
 
@@ -65,35 +61,45 @@ impl Lags {
     }
 }
 
-fn record(lags: &Mutex<Histogram<u64>>, lag: Duration) {
-    let micros = u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
-    lags.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
+/// Work that a reply left to be done.
+pub struct Work {
+    pub clients: Clients,
+    pub conversation_id: String,
+    pub sign: Sign,
 }
 
-/// Looks until it holds.
-pub async fn until(since: Instant, mut holds: impl AsyncFnMut() -> bool) {
-    while !holds().await && since.elapsed() < GIVE_UP_AFTER {
-        tokio::time::sleep(LOOK_FIRST.max(since.elapsed() / LOOK_SHARE)).await;
+/// By what it is seen that it is done.
+pub enum Sign {
+    /// The conversation's statistics include the message with this sequence.
+    Aggregated { sequence: i64 },
+    /// The conversation has the follow-up of its booking.
+    FollowUp,
+}
+
+impl Work {
+    /// Waits until it is done.
+    pub async fn done(&self, since: Instant) {
+        while !self.is_done().await && since.elapsed() < GIVE_UP_AFTER {
+            tokio::time::sleep(LOOK_FIRST.max(since.elapsed() / LOOK_SHARE)).await;
+        }
     }
-}
 
-/// Whether the statistics of a conversation include the message with this sequence.
-pub async fn is_aggregated(clients: &Clients, conversation_id: &str, sequence: i64) -> bool {
-    let get = GetConversationRequest { conversation_id: conversation_id.to_owned() };
-    let answer = clients.conversations.clone().get_conversation(get).await;
-    let conversation = answer.ok().and_then(|answer| answer.into_inner().conversation);
-    let statistics = conversation.and_then(|conversation| conversation.emotion_statistics);
-    statistics.is_some_and(|statistics| statistics.aggregated_through >= sequence)
-}
-
-/// Whether a conversation has the follow-up of its booking.
-pub async fn has_follow_up(clients: &Clients, conversation_id: &str) -> bool {
-    let list = ListFollowUpsRequest {
-        conversation_id: conversation_id.to_owned(),
-        trigger: FollowUpTrigger::PostEvent.into(),
-        page_size: 1,
-        ..Default::default()
-    };
-    let answer = clients.follow_ups.clone().list_follow_ups(list).await;
-    answer.is_ok_and(|answer| !answer.into_inner().follow_ups.is_empty())
+    async fn is_done(&self) -> bool {
+        let conversation_id = self.conversation_id.clone();
+        match self.sign {
+            Sign::Aggregated { sequence } => {
+                let get = GetConversationRequest { conversation_id };
+                let answer = self.clients.conversations.clone().get_conversation(get).await;
+                let conversation = answer.ok().and_then(|answer| answer.into_inner().conversation);
+                let statistics = conversation.and_then(|conversation| conversation.emotion_statistics);
+                statistics.is_some_and(|statistics| statistics.aggregated_through >= sequence)
+            }
+            Sign::FollowUp => {
+                let trigger = FollowUpTrigger::PostEvent.into();
+                let list = ListFollowUpsRequest { conversation_id, trigger, page_size: 1, ..Default::default() };
+                let answer = self.clients.follow_ups.clone().list_follow_ups(list).await;
+                answer.is_ok_and(|answer| !answer.into_inner().follow_ups.is_empty())
+            }
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     calls::{Caller, Meter, Method},
     connections::Connections,
     ids::RunId,
-    lag::Lags,
+    lag::{Lags, Sign, Work},
     pace::Pace,
     plan::Plan,
     play::{Phase, Played},
@@ -209,12 +209,16 @@ impl Run {
     async fn backlog_gone(&self, played: &[Played]) -> Duration {
         let since = Instant::now();
         for (index, played) in played.iter().enumerate() {
-            let (clients, conversation_id) = (self.connections.of(index), self.plan.conversation(index));
-            if let Some(last_scored) = self.plan.last_scored(index) {
-                lag::until(since, async || lag::is_aggregated(&clients, &conversation_id, last_scored).await).await;
+            let work = |sign| Work {
+                clients: self.connections.of(index),
+                conversation_id: self.plan.conversation(index),
+                sign,
+            };
+            if let Some(sequence) = self.plan.last_scored(index) {
+                work(Sign::Aggregated { sequence }).done(since).await;
             }
             if played.booking_id.is_some() {
-                lag::until(since, async || lag::has_follow_up(&clients, &conversation_id).await).await;
+                work(Sign::FollowUp).done(since).await;
             }
         }
         since.elapsed()

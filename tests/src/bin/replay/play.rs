@@ -14,7 +14,7 @@ use crate::{
     concurrently,
     connections::Clients,
     dialogues::Speaker,
-    lag::Lags,
+    lag::{Lags, Sign, Work},
     pace::Pace,
     plan::Plan,
     prepare::wire_time,
@@ -113,7 +113,7 @@ impl DialogueRun {
             && is_scored
             && (self.index + turn).is_multiple_of(WATCHED_ONE_IN)
         {
-            lags.watch_aggregation(self.clients.clone(), conversation_id, sequence);
+            lags.watch(Work { clients: self.clients.clone(), conversation_id, sign: Sign::Aggregated { sequence } });
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl DialogueRun {
         });
         let made = made.await?.booking.unwrap_or_default();
         if let Some(lags) = &self.phase.lags {
-            lags.watch_delivery(self.clients.clone(), conversation_id);
+            lags.watch(Work { clients: self.clients.clone(), conversation_id, sign: Sign::FollowUp });
         }
         Ok(made.booking_id)
     }
