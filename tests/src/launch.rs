@@ -131,6 +131,11 @@ impl Process {
         self.child.wait().await
     }
 
+    /// Ends the process by SIGKILL, and waits until it is gone.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
     /// Sends SIGTERM and waits for the end. `true` when the service ended well.
     pub async fn stop(mut self) -> bool {
         if let Some(id) = self.child.id() {

@@ -20,4 +20,5 @@ mod round_trips;
 mod schedule;
 mod settings;
 mod shutdown;
+mod survival;
 mod trace;

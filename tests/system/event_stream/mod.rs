@@ -3,6 +3,6 @@
 mod following;
 mod order;
 mod plan;
-mod readers;
+pub mod readers;
 mod reading;
 mod written;

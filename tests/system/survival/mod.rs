@@ -1,0 +1,154 @@
+//! Both services in several replicas, killed at any moment under load: everything that was answered is
+//! there, and everything that follows from it happens, once and in order.
+
+mod load;
+mod replica;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use rand::Rng as _;
+use secrecy::SecretString;
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures,
+    harness::{self, eventually},
+    launch::Which,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::replica::Replica;
+use crate::{
+    environment,
+    event_stream::readers::{events, from_the_oldest},
+};
+
+const CLIENTS: usize = 8;
+const SEATS: i32 = 50_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_of_each_service_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
+    survives(2, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_of_each_service_do_so_too() {
+    survives(3, 3).await;
+}
+
+async fn survives(replicas: usize, kills: usize) {
+    let booking_url = harness::database(&booking_service::app::DEFINITION).await;
+    let conversation_url = harness::database(&conversation_service::app::DEFINITION).await;
+    let mut all = start(replicas, &booking_url, &conversation_url).await;
+    let addresses: Vec<_> = all.iter().map(|(booking, conversation)| (booking.grpc, conversation.grpc)).collect();
+    let mut clients = BookingClients::new(addresses[0].0);
+    let mut venue_id = String::new();
+    eventually("booking-service is ready", async || {
+        let venue = fixtures::venue_with(&mut clients, SEATS, |venue| venue.deposit_percent = Some(0)).await;
+        venue_id = venue.map(|venue| venue.venue_id).unwrap_or_default();
+        !venue_id.is_empty()
+    })
+    .await;
+
+    let stop = CancellationToken::new();
+    let load = join_all((0..CLIENTS).map(|index| {
+        let (booking, conversation) = addresses[index % replicas];
+        load::client(index, booking, conversation, &venue_id, &stop)
+    }));
+    let killing = async {
+        for _ in 0..kills {
+            let (moment, victim, is_booking) = {
+                let mut rng = rand::rng();
+                (rng.random_range(100..700), rng.random_range(0..replicas), rng.random_bool(0.5))
+            };
+            tokio::time::sleep(Duration::from_millis(moment)).await;
+            let (booking, conversation) = &mut all[victim];
+            if is_booking { booking } else { conversation }.kill_and_restart().await;
+        }
+        stop.cancel();
+    };
+    let (booked, ()) = tokio::join!(load, killing);
+    let booked: usize = booked.into_iter().sum();
+
+    every_statistic_is_that_of_its_messages(&conversation_url).await;
+    every_booking_has_one_follow_up(booked, &booking_url, &conversation_url).await;
+    every_event_is_streamed_once_and_in_order(booked, &clients, &booking_url).await;
+    for (booking, conversation) in all {
+        assert!(booking.stop().await && conversation.stop().await, "they end in order");
+    }
+}
+
+/// So many pairs: each booking-service delivers to its own conversation-service.
+async fn start(replicas: usize, booking: &SecretString, conversation: &SecretString) -> Vec<(Replica, Replica)> {
+    let pairs = (0..replicas).map(async |_| {
+        let environment: HashMap<_, _> = environment::with_keys(conversation).collect();
+        let conversation = Replica::start(Which::Conversation, environment).await;
+        let mut environment: HashMap<_, _> = environment::with_keys(booking).collect();
+        environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
+        (Replica::start(Which::Booking, environment).await, conversation)
+    });
+    join_all(pairs).await
+}
+
+async fn every_statistic_is_that_of_its_messages(conversation: &SecretString) {
+    eventually("everything is counted", async || {
+        harness::scalar::<i64>(conversation, "SELECT count(*) FROM emotion_pending").await == 0
+    })
+    .await;
+    let different = harness::scalar::<i64>(
+        conversation,
+        "WITH scored AS (
+             SELECT conversation_id, sequence, emotion_score, emotion_score::numeric AS score,
+                    row_number() OVER (PARTITION BY conversation_id ORDER BY sequence DESC) AS newness
+             FROM messages WHERE emotion_score IS NOT NULL
+         ), computed AS (
+             SELECT conversation_id, count(*) AS score_count, sum(score) AS score_sum, min(emotion_score) AS score_min,
+                    max(emotion_score) AS score_max, max(sequence) AS through,
+                    array_agg(score ORDER BY sequence) FILTER (WHERE newness <= 10) AS recent
+             FROM scored GROUP BY conversation_id
+         )
+         SELECT count(*)
+         FROM computed AS c
+         FULL JOIN emotion_statistics AS s USING (conversation_id)
+         WHERE (c.score_count, c.score_sum, c.score_min, c.score_max, c.through, c.recent)
+             IS DISTINCT FROM
+             (s.score_count, s.score_sum, s.score_min, s.score_max, s.aggregated_through, s.recent_scores)",
+    )
+    .await;
+    assert_eq!(different, 0, "conversations whose statistics are not those of their messages");
+    let gaps = "SELECT count(*) FROM (SELECT max(sequence) - count(*) AS gap FROM messages GROUP BY conversation_id) AS g WHERE gap <> 0";
+    assert_eq!(harness::scalar::<i64>(conversation, gaps).await, 0, "sequences are dense");
+}
+
+async fn every_booking_has_one_follow_up(booked: usize, booking: &SecretString, conversation: &SecretString) {
+    eventually("everything is delivered", async || {
+        harness::scalar::<i64>(booking, "SELECT count(*) FROM outbox_messages").await == 0
+    })
+    .await;
+    let bookings = texts(booking, "SELECT 'booking:' || booking_id FROM bookings").await;
+    let subjects = texts(conversation, "SELECT subject FROM follow_ups").await;
+    assert_eq!(bookings.len(), booked, "every booking that was answered, and no other");
+    assert_eq!(subjects.len(), bookings.len(), "one each");
+    assert_eq!(subjects.into_iter().collect::<BTreeSet<_>>(), bookings.into_iter().collect());
+}
+
+async fn texts(url: &SecretString, query: &'static str) -> Vec<String> {
+    sqlx::query_scalar(query).fetch_all(&mut harness::connect(url).await).await.expect("answered")
+}
+
+async fn every_event_is_streamed_once_and_in_order(booked: usize, clients: &BookingClients, url: &SecretString) {
+    let streamed = events(clients, from_the_oldest()).await;
+    let ids: BTreeSet<_> = streamed.iter().map(|event| &event.id).collect();
+    assert_eq!((ids.len(), streamed.len()), (booked, booked), "each once");
+    let mut versions = HashMap::<&str, i64>::new();
+    for event in &streamed {
+        let version = versions.entry(&event.subject).or_default();
+        assert_eq!(event.booking_version, *version + 1, "in order");
+        *version += 1;
+    }
+    let written = harness::scalar::<i64>(url, "SELECT count(*) FROM booking_events").await;
+    assert_eq!(usize::try_from(written), Ok(booked));
+}
