@@ -78,11 +78,13 @@ async fn pages_join_without_a_gap_and_filters_find_what_is_far_apart() {
     let only = async |filter: StreamBookingEventsRequest| subjects(&events(&service.clients, filter).await);
     let of_venue = |venue_id: &str| StreamBookingEventsRequest { venue_id: venue_id.to_owned(), ..Default::default() };
     let of_booking = |id: &str| StreamBookingEventsRequest { booking_id: id.to_owned(), ..Default::default() };
-    let of_types =
-        |types: &[&str]| StreamBookingEventsRequest { types: types.iter().map(ToString::to_string).collect(), ..Default::default() };
-    assert_eq!(only(of_venue(&other)).await, [last.clone()]);
-    assert_eq!(only(of_booking(&first)).await, [first.clone()]);
-    assert_eq!(only(of_booking(&last)).await, [last.clone()]);
+    let of_types = |types: &[&str]| StreamBookingEventsRequest {
+        types: types.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    };
+    assert_eq!(only(of_venue(&other)).await, std::slice::from_ref(&last));
+    assert_eq!(only(of_booking(&first)).await, std::slice::from_ref(&first));
+    assert_eq!(only(of_booking(&last)).await, std::slice::from_ref(&last));
     assert_eq!(only(of_types(&["teppan.booking.cancelled.v1"])).await.len(), 0);
     assert_eq!(only(of_types(&["teppan.booking.cancelled.v1", CREATED])).await.len(), 2001);
     let both = StreamBookingEventsRequest { booking_id: first, ..of_venue(&other) };
@@ -99,7 +101,8 @@ async fn what_cannot_be_read_is_told_of_without_its_contents() {
     book_many(&service, &venue_id, 3).await;
     let second = "event_id = (SELECT event_id FROM booking_events ORDER BY event_id OFFSET 1 LIMIT 1)";
     let unknown = format!("UPDATE booking_events SET type = 'teppan.booking.teleported.v7' WHERE {second}");
-    let broken = "UPDATE booking_events SET data = '{}' WHERE event_id = (SELECT max(event_id::text)::uuid FROM booking_events)";
+    let broken =
+        "UPDATE booking_events SET data = '{}' WHERE event_id = (SELECT max(event_id::text)::uuid FROM booking_events)";
     harness::execute(&service.url, sqlx::AssertSqlSafe(format!("{unknown}; {broken}"))).await;
     let told = events(&service.clients, from_the_oldest()).await;
     assert_eq!(told.iter().map(|event| event.data.is_some()).collect::<Vec<_>>(), [true, false, false]);
@@ -114,10 +117,8 @@ async fn a_stream_from_the_newest_has_nothing_to_tell() {
     book_many(&service, &venue_id, 2).await;
     // Behind an event of before, also when there was none yet.
     assert_eq!(events(&service.clients, after(&empty[0].cursor)).await.len(), 2);
-    harness::eventually("the events are settled", async || {
-        events(&service.clients, newest.clone()).await.is_empty()
-    })
-    .await;
+    harness::eventually("the events are settled", async || events(&service.clients, newest.clone()).await.is_empty())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
