@@ -12,14 +12,14 @@ use futures::stream::{self, Stream};
 use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
 use tokio::sync::watch;
 
+pub use self::{
+    cursor::Cursor,
+    live::{EventStreamSettings, LiveStreams, OpenStream},
+};
 use self::{
     cursor::Place,
     live::LOOK_INTERVAL,
     page::{Opened, Page},
-};
-pub use self::{
-    cursor::Cursor,
-    live::{EventStreamSettings, LiveStreams, OpenStream},
 };
 use crate::{
     core::Core,

@@ -36,8 +36,7 @@ impl BookingService for Grpc {
         let request = stream_booking_events::decode(request.into_inner())?;
         let steps = Arc::clone(&self.core).stream_booking_events(request).await;
         let steps = steps.map_err(|error| status::stream(&error))?;
-        let steps =
-            steps.map(|step| step.map(stream_booking_events::encode).map_err(|error| status::stream(&error)));
+        let steps = steps.map(|step| step.map(stream_booking_events::encode).map_err(|error| status::stream(&error)));
         Ok(Response::new(Box::pin(steps)))
     }
 }

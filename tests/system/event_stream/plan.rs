@@ -22,7 +22,8 @@ async fn every_look_is_a_range_of_an_index() {
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
     run(&mut connection, format!("PREPARE opened AS {OPEN}")).await;
     run(&mut connection, format!("PREPARE looked (bigint, bigint, uuid, bigint, text, text[]) AS {ALL}")).await;
-    run(&mut connection, format!("PREPARE own (bigint, bigint, uuid, bigint, text, text[], uuid) AS {OF_BOOKING}")).await;
+    run(&mut connection, format!("PREPARE own (bigint, bigint, uuid, bigint, text, text[], uuid) AS {OF_BOOKING}"))
+        .await;
     let middle = "SELECT format('%s, %s, %L', stream_position, version, event_id)
                   FROM booking_events ORDER BY stream_position, version, event_id OFFSET 10000 LIMIT 1";
     let middle: String = service.scalar(middle).await;
