@@ -88,10 +88,11 @@ booking AS (
     FROM draft, event
     RETURNING bookings.*
 ),
-messages AS (                      -- one for each party that is to hear of it
-    INSERT INTO outbox_messages (event_id, destination, booking_id, traceparent, created_at)
-    SELECT event.event_id, destination, $13, $17, $21
-    FROM event, unnest($20::text[]) AS destination
+messages AS (                      -- one for each party that is to hear of it; no follow-up before it is firm
+    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    SELECT event.event_id, destination, $13, 1, $17, $21, $21
+    FROM event, draft, unnest($20::text[]) AS destination
+    WHERE destination <> 'conversation-service' OR draft.status = 'CONFIRMED'
 ),
 claim AS (                         -- no ON CONFLICT: losing to a twin must undo every step above
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)

@@ -1,6 +1,6 @@
 //! The wiring of booking-service.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
@@ -11,10 +11,22 @@ use teppan_shared::{
         schedule_service_server::ScheduleServiceServer,
     },
     service::{Definition, OpenDatabase, Service, StartError},
+    worker::Nudge,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-use crate::{core::Core, create_booking, domain::Phone, grpc::Grpc, settings::Settings};
+use crate::{
+    core::Core,
+    create_booking,
+    domain::Phone,
+    grpc::Grpc,
+    outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
+    settings::Settings,
+    workers::KeyRetention,
+};
+
+/// How often old idempotency keys are looked for.
+const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
@@ -43,9 +55,63 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // The rules of telephone numbers take long to read, and must not make the first booking wait.
     tokio::task::spawn_blocking(Phone::read_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
+<<<<<<< HEAD
     let core = Core::new(open.database.clone(), &open.keys, Clock::default(), settings.event_stream);
     let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);
     Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
+=======
+    let outbox = Outbox::new(open.database.clone(), Clock, settings.outbox.clone());
+    let relays = Relays::new(&outbox);
+    let core = Arc::new(Core::new(
+        open.database.clone(),
+        &open.keys,
+        Clock,
+        settings.event_stream,
+        outbox.clone(),
+        relays.inline(&settings.outbox),
+    ));
+    let grpc = Grpc::new(Arc::clone(&core), settings.phone_region);
+    let routes = routes(&grpc, settings.common.server.max_message_bytes);
+    let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
+    relays.work(&service, &outbox);
+    service.work(KeyRetention { core, keep: settings.idempotency_keep }, Nudge::default(), RETENTION_INTERVAL);
+    Ok(service)
+}
+
+/// Who delivers the outbox, to each destination in use.
+struct Relays {
+    to_conversation_service: Relay<ConversationService>,
+    to_event_stream: Option<Relay<EventStream>>,
+}
+
+impl Relays {
+    fn new(outbox: &Outbox) -> Self {
+        let OutboxSettings { conversation_service_url, delivery_timeout, nats, .. } = outbox.settings().clone();
+        let conversation_service = ConversationService::new(conversation_service_url, delivery_timeout);
+        Self {
+            to_conversation_service: Relay::new(outbox.clone(), conversation_service),
+            to_event_stream: nats.map(|nats| Relay::new(outbox.clone(), EventStream::new(nats))),
+        }
+    }
+
+    fn inline(&self, settings: &OutboxSettings) -> Option<Relay<ConversationService>> {
+        (settings.follow_ups == FollowUpScheduling::Inline).then(|| self.to_conversation_service.clone())
+    }
+
+    fn work(&self, service: &Service, outbox: &Outbox) {
+        for _ in 0..outbox.settings().relays {
+            work(service, outbox, &self.to_conversation_service);
+            if let Some(relay) = &self.to_event_stream {
+                work(service, outbox, relay);
+            }
+        }
+    }
+}
+
+fn work<R: Receiver>(service: &Service, outbox: &Outbox, relay: &Relay<R>) {
+    let nudge = outbox.nudge_of(R::DESTINATION).clone();
+    service.work(relay.clone(), nudge, outbox.settings().interval);
+>>>>>>> relay
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

@@ -8,6 +8,7 @@ use teppan_shared::{
 };
 
 use crate::{
+    outbox::{ConversationService, Outbox, Relay},
     stream_booking_events::{EventStreamSettings, LiveStreams},
     turns::Turns,
 };
@@ -24,10 +25,21 @@ pub struct Core {
     pub(crate) turns: Turns,
     /// Readers that follow what happens to bookings.
     pub(crate) live: LiveStreams,
+    /// What is still to be told to others.
+    pub(crate) outbox: Outbox,
+    /// Schedules a new booking's follow-up before the reply, where that is wanted.
+    pub(crate) inline: Option<Relay<ConversationService>>,
 }
 
 impl Core {
-    pub fn new(database: Database, keys: &Keys, clock: Clock, event_stream: EventStreamSettings) -> Self {
+    pub fn new(
+        database: Database,
+        keys: &Keys,
+        clock: Clock,
+        event_stream: EventStreamSettings,
+        outbox: Outbox,
+        inline: Option<Relay<ConversationService>>,
+    ) -> Self {
         Self {
             database,
             clock,
@@ -36,6 +48,8 @@ impl Core {
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
             turns: Turns::default(),
             live: LiveStreams::new(event_stream),
+            outbox,
+            inline,
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::{
     booking_row::{Booking, special_requests_place},
     core::Core,
     domain::{
-        BookingId, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, Phone, Source, SpecialRequests,
+        BookingId, BookingStatus, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, OutboxDestination,
+        Phone, Source, SpecialRequests,
     },
 };
 
@@ -18,11 +19,6 @@ pub const STATEMENT: &str = include_str!("../queries/create_booking.sql");
 /// How often the statement is run for one call. Each run after the first follows a commit of
 /// somebody else on the same slot or key, so that only a slot under constant change uses them up.
 const ATTEMPTS_MAX: usize = 8;
-
-/// Who hears of a new booking: the event stream of every one, conversation-service of those that
-/// belong to a conversation.
-const EVENT_STREAM: &str = "event-stream";
-const CONVERSATION_SERVICE: &str = "conversation-service";
 
 /// A booking, and whether an earlier call with the same key had made it.
 pub struct Created {
@@ -84,7 +80,9 @@ impl Core {
             match answer.outcome()? {
                 Outcome::Created(row) => {
                     self.live.nudge();
-                    return Ok(Created { booking: row.open(&self.ring)?, replayed: false });
+                    let booking = row.open(&self.ring)?;
+                    self.deliver(&booking).await;
+                    return Ok(Created { booking, replayed: false });
                 }
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
@@ -109,10 +107,6 @@ impl Core {
         let seal = |column, plain: &str| {
             self.ring.seal(Place { table: "customers", column, row: &email_hash }, plain.as_bytes())
         };
-        let mut destinations = vec![EVENT_STREAM.to_owned()];
-        if new.conversation_id.is_some() {
-            destinations.push(CONVERSATION_SERVICE.to_owned());
-        }
         Draft {
             fingerprint: self.fingerprint_of(new),
             customer_id: CustomerId::generate(),
@@ -128,7 +122,7 @@ impl Core {
                 .map(|text| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes())),
             booking_id,
             traceparent: telemetry::current_traceparent(),
-            destinations,
+            destinations: self.destinations(new.conversation_id.is_some()),
             now: self.clock.now(),
         }
     }
@@ -151,6 +145,29 @@ impl Core {
             optional(new.source.as_ref().map(Source::as_str)),
         ];
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    /// Who hears of a booking: conversation-service of those that belong to a conversation.
+    fn destinations(&self, has_conversation: bool) -> Vec<String> {
+        let hears = |destination: &OutboxDestination| match destination {
+            OutboxDestination::ConversationService => has_conversation,
+            OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
+        };
+        OutboxDestination::ALL.iter().filter(|it| hears(it)).map(ToString::to_string).collect()
+    }
+
+    /// Sees to it that what the booking left to be told is told soon, or at once where that is wanted.
+    async fn deliver(&self, booking: &Booking) {
+        if self.outbox.is_in_use(OutboxDestination::EventStream) {
+            self.outbox.nudge(OutboxDestination::EventStream);
+        }
+        if booking.conversation_id.is_empty() || booking.status != BookingStatus::Confirmed {
+            return;
+        }
+        match &self.inline {
+            Some(relay) => relay.deliver_of(booking.id).await,
+            None => self.outbox.nudge(OutboxDestination::ConversationService),
+        }
     }
 
     async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Answer, DatabaseError> {

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
+    dead_letters_command::DeadLettersCommand,
     settings::{ServiceArgs, Settings},
 };
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use teppan_shared::{
     cli::{self, Command},
     service,
@@ -20,9 +21,18 @@ use teppan_shared::{
 #[command(name = app::DEFINITION.name, version)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<BookingCommand>,
     #[command(flatten)]
     args: ServiceArgs,
+}
+
+#[derive(Subcommand)]
+enum BookingCommand {
+    #[command(flatten)]
+    Common(Command),
+    /// List, retry or discard what could not be delivered
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +41,12 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
+    let command = cli.command.unwrap_or(BookingCommand::Common(Command::default()));
     let start = async |registry| app::start(&settings, Some(registry)).await;
-    cli::block_on(cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start))
+    cli::block_on(async {
+        match command {
+            BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
+            BookingCommand::DeadLetters(command) => command.run(&settings).await,
+        }
+    })
 }

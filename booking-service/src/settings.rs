@@ -1,10 +1,18 @@
 //! The settings of booking-service.
 
+mod outbox;
+
+use std::time::Duration;
+
 use clap::Args;
 use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
 
+use self::outbox::OutboxArgs;
 use crate::domain::PhoneRegion;
-pub use crate::stream_booking_events::EventStreamSettings;
+pub use crate::{
+    outbox::{FollowUpScheduling, OutboxSettings},
+    stream_booking_events::EventStreamSettings,
+};
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -27,6 +35,11 @@ pub struct ServiceArgs {
     /// Streams of events at once; more are answered OVERLOADED
     #[arg(long, env = "EVENT_STREAMS_MAX", hide_env_values = true, default_value = "100", global = true)]
     event_streams_max: String,
+    /// How long idempotency keys are kept at least
+    #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
+    idempotency_keep_hours: String,
+    #[command(flatten)]
+    outbox: OutboxArgs,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -37,6 +50,9 @@ pub struct Settings {
     pub common: CommonSettings,
     pub phone_region: PhoneRegion,
     pub event_stream: EventStreamSettings,
+    pub outbox: OutboxSettings,
+    /// How long idempotency keys are kept at least.
+    pub idempotency_keep: Duration,
 }
 
 impl Settings {
@@ -48,9 +64,11 @@ impl Settings {
             problems.parse("PHONE_REGION", &args.phone_region, "must be a country of ISO 3166 such as US or DE");
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let event_stream = parse_event_stream(args, &mut problems);
-        match (common, phone_region, event_stream) {
-            (Some(common), Some(phone_region), Some(event_stream)) => {
-                problems.finish().map(|()| Self { common, phone_region, event_stream })
+        let outbox = args.outbox.parse(&mut problems);
+        let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
+        match (common, phone_region, event_stream, outbox, keep) {
+            (Some(common), Some(phone_region), Some(event_stream), Some(outbox), Some(idempotency_keep)) => {
+                problems.finish().map(|()| Self { common, phone_region, event_stream, outbox, idempotency_keep })
             }
             _ => Err(problems),
         }

@@ -8,6 +8,7 @@ pub mod conversation_id;
 pub mod embedded;
 pub mod fingerprint;
 pub mod keys;
+pub mod nats;
 pub mod page;
 pub mod postgres;
 pub mod read_error;

@@ -199,12 +199,12 @@ pub async fn serve(
 ) -> ExitCode {
     let telemetry = match Telemetry::start(definition.name, &settings.telemetry) {
         Ok(telemetry) => telemetry,
-        Err(error) => return fail(definition, &error.into()),
+        Err(error) => return fail(definition, &error),
     };
     // Received from here on: a signal during the start ends the service once it has started, so that
     // nothing it started is left behind.
     let code = match StopSignals::receive() {
-        Err(error) => fail(definition, &error.into()),
+        Err(error) => fail(definition, &error),
         Ok(mut signals) => match start(telemetry.registry.clone()).await {
             Ok(service) => service.until_stopped(&mut signals).await,
             Err(error) => fail(definition, &error),
@@ -216,25 +216,34 @@ pub async fn serve(
 
 /// Applies the migrations that are missing, and tells the process's exit code.
 pub async fn migrate(definition: &Definition, settings: &CommonSettings) -> ExitCode {
-    let migrated = async {
-        let open = OpenDatabase::open(definition, settings).await?;
-        let migrated = open.database.migrate(definition.migrator).await;
-        open.close().await;
-        Ok(migrated?)
+    on_database(definition, settings, async |open| {
+        open.database.migrate(definition.migrator).await.map_err(StartError::from)?;
+        println!("The database of {} is up to date.", definition.name);
+        Ok::<_, StartError>(())
+    })
+    .await
+}
+
+/// Does an operator's work on the database, without a server, and tells the process's exit code.
+pub async fn on_database<E: std::error::Error + 'static>(
+    definition: &Definition,
+    settings: &CommonSettings,
+    work: impl AsyncFnOnce(&OpenDatabase) -> Result<(), E>,
+) -> ExitCode {
+    let open = match OpenDatabase::open(definition, settings).await {
+        Ok(open) => open,
+        Err(error) => return fail(definition, &error),
     };
-    match migrated.await {
-        Ok(()) => {
-            println!("The database of {} is up to date.", definition.name);
-            ExitCode::SUCCESS
-        }
+    let worked = work(&open).await;
+    open.close().await;
+    match worked {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(definition, &error),
     }
 }
 
 /// Says why, with every cause, and what the exit code is.
-fn fail(definition: &Definition, error: &StartError) -> ExitCode {
-    use std::error::Error as _;
-
+fn fail(definition: &Definition, error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("{}: {error}", definition.name);
     let mut cause = error.source();
     while let Some(error) = cause {

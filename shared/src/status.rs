@@ -122,6 +122,33 @@ impl From<Failure> for Status {
     }
 }
 
+/// Why a call failed, in one word: the reason of its `ErrorInfo`, or its code where it has none.
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map_or_else(|| code_name(status.code()).to_owned(), |info| info.reason)
+}
+
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
 /// Everything that is wrong with a request, so that it can be told at once.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldViolation>);

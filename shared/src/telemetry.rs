@@ -135,6 +135,18 @@ pub fn current_traceparent() -> Option<String> {
     span.is_valid().then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
 }
 
+/// Makes `span` a child of the span that left this `traceparent` behind: work of the same trace, done
+/// later.
+pub fn continue_from(span: &Span, traceparent: &str) {
+    use opentelemetry::trace::TraceContextExt as _;
+
+    let parent = span_context(traceparent);
+    if parent.is_valid() {
+        // It fails only where no trace layer is installed, and then there is nothing to continue.
+        let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    }
+}
+
 /// Links `span` to the span that left this `traceparent` behind.
 pub fn link(span: &Span, traceparent: &str) {
     span.add_link(span_context(traceparent));

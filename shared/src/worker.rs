@@ -117,8 +117,8 @@ impl Backoff {
     }
 }
 
-/// Between half and all of a duration.
-fn jittered(duration: Duration) -> Duration {
+/// Between half and all of a duration: those who wait for the same thing do not come back in step.
+pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use teppan_shared::contract::{
     booking::v1::{
         booking_service_client::BookingServiceClient, customer_service_client::CustomerServiceClient,
-        schedule_service_client::ScheduleServiceClient,
+        outbox_service_client::OutboxServiceClient, schedule_service_client::ScheduleServiceClient,
     },
     conversation::v1::conversation_service_client::ConversationServiceClient,
 };
@@ -19,6 +19,7 @@ pub struct BookingClients {
     pub bookings: BookingServiceClient<Channel>,
     pub schedule: ScheduleServiceClient<Channel>,
     pub customers: CustomerServiceClient<Channel>,
+    pub outbox: OutboxServiceClient<Channel>,
 }
 
 impl BookingClients {
@@ -28,7 +29,8 @@ impl BookingClients {
         Self {
             bookings: BookingServiceClient::new(channel.clone()),
             schedule: ScheduleServiceClient::new(channel.clone()),
-            customers: CustomerServiceClient::new(channel),
+            customers: CustomerServiceClient::new(channel.clone()),
+            outbox: OutboxServiceClient::new(channel),
         }
     }
 }

@@ -25,6 +25,11 @@ pub async fn venue(clients: &mut BookingClients, seats: i32) -> Result<Venue, St
     venue_with(clients, seats, |_| {}).await
 }
 
+/// [`venue`], whose bookings are firm at once because it asks for no deposit.
+pub async fn firm_venue(clients: &mut BookingClients, seats: i32) -> Result<Venue, Status> {
+    venue_with(clients, seats, |venue| venue.deposit_percent = Some(0)).await
+}
+
 /// [`venue`], with something changed before it is made.
 pub async fn venue_with(
     clients: &mut BookingClients,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use booking_service::settings::EventStreamSettings;
+use booking_service::settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings};
 use conversation_service::settings::EmotionSettings;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
@@ -119,6 +119,17 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
     }
 }
 
+/// Settings of a booking-service in a test: it delivers nothing, so that only calls are seen.
+pub fn booking_settings(common: CommonSettings) -> BookingSettings {
+    BookingSettings {
+        common,
+        phone_region: "US".parse().expect("a region"),
+        event_stream: EventStreamSettings::default(),
+        outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
+        idempotency_keep: Duration::from_hours(72),
+    }
+}
+
 /// A booking-service, its database, and clients of it.
 pub struct Booking {
     pub service: Service,
@@ -141,10 +152,12 @@ impl Booking {
 
     /// A service with these settings.
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
+        Self::configured(booking_settings(common), url, keys).await
+    }
+
+    /// A service with all of its settings.
+    pub async fn configured(settings: BookingSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
-        let phone_region = "US".parse().expect("a region");
-        let settings =
-            booking_service::settings::Settings { common, phone_region, event_stream: EventStreamSettings::default() };
         let service = booking_service::app::start(&settings, None).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);
         Self { service, url, keys, clients }

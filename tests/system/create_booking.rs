@@ -9,7 +9,7 @@ use tonic::Code;
 #[tokio::test(flavor = "multi_thread")]
 async fn whichever_write_fails_nothing_is_left() {
     let mut booking = Booking::start().await.ready().await;
-    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let venue = fixtures::firm_venue(&mut booking.clients, 10).await.expect("a venue");
     let known = fixtures::booking(&venue.venue_id, 1);
     booking.clients.bookings.create_booking(known.clone()).await.expect("one booking");
     let before = booking.written().await;
@@ -44,7 +44,7 @@ async fn whichever_write_fails_nothing_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_personal_is_stored_in_clear() {
     let mut booking = Booking::start().await.ready().await;
-    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let venue = fixtures::firm_venue(&mut booking.clients, 10).await.expect("a venue");
     let request = fixtures::booking(&venue.venue_id, 2);
     booking.clients.bookings.create_booking(request.clone()).await.expect("booked");
 

@@ -10,6 +10,8 @@ pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
         ("HASH_KEY", key),
         ("LISTEN_ADDR", "127.0.0.1:0".to_owned()),
         ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
+        // Whatever listens where conversation-service does by default is not the test's.
+        ("OUTBOX_RELAYS", "0".to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

@@ -57,7 +57,7 @@ async fn that_holds_also_when_the_booking_takes_the_last_seats() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_twins_leaves_one_booking_a_key_and_no_orphans() {
     let (first, second) = two_replicas().await;
-    let venue = fixtures::venue(&mut first.clients.clone(), 30).await.expect("a venue");
+    let venue = fixtures::firm_venue(&mut first.clients.clone(), 30).await.expect("a venue");
     let requests: Vec<_> = (0..60).map(|_| fixtures::booking(&venue.venue_id, 1)).collect();
     let storm = join_all(requests.iter().map(|request| at_once([&first, &second], request, 4))).await;
 

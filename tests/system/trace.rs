@@ -22,7 +22,7 @@ fn traced<T>(message: T) -> tonic::Request<T> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_callers_trace_is_kept_with_the_booking_event_and_its_messages() {
     let mut booking = Booking::start().await.ready().await;
-    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let venue = fixtures::firm_venue(&mut booking.clients, 10).await.expect("a venue");
     booking.clients.bookings.create_booking(traced(fixtures::booking(&venue.venue_id, 2))).await.expect("booked");
     for query in
         ["SELECT traceparent FROM booking_events", "SELECT string_agg(DISTINCT traceparent, ' ') FROM outbox_messages"]

@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use super::{BookingId, BookingStatus, EventId};
 
+/// The `source` of every event, as CloudEvents names it.
+pub const EVENT_SOURCE: &str = "/teppan/booking-service";
+
 /// An event in its envelope, with its place in its booking's chain.
 #[derive(Debug, Clone)]
 pub struct BookingEvent {
@@ -83,7 +86,7 @@ pub struct BookingCreated {
 }
 
 /// A status as the contract names it, such as `BOOKING_STATUS_PENDING`.
-fn status<'de, D: Deserializer<'de>>(json: D) -> Result<BookingStatus, D::Error> {
+pub(super) fn status<'de, D: Deserializer<'de>>(json: D) -> Result<BookingStatus, D::Error> {
     let name = String::deserialize(json)?;
     let status = name.strip_prefix("BOOKING_STATUS_").and_then(BookingStatus::from_column);
     status.ok_or_else(|| D::Error::custom("no status of a booking"))

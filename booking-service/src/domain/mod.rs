@@ -3,7 +3,9 @@
 mod booking;
 mod contact;
 mod event;
+mod follow_up;
 mod ids;
+mod outbox;
 mod refusal;
 mod schedule;
 mod slot;
@@ -12,8 +14,10 @@ mod venue;
 
 pub use booking::{BookingStatus, ConfirmationCode, NewBooking, PartySize};
 pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
-pub use event::{BookingCreated, BookingEvent, EventData, UnreadableEvent};
+pub use event::{BookingCreated, BookingEvent, EVENT_SOURCE, EventData, UnreadableEvent};
+pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use refusal::SlotRefusal;
 pub use schedule::{
     PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule, layout_range,

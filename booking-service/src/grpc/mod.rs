@@ -4,10 +4,12 @@ mod booking_service;
 mod create_booking;
 mod create_venue;
 mod customer_service;
+mod dead_letters;
 mod encode;
 mod get_booking;
 mod list_availability;
 mod list_venues;
+mod outbox_service;
 mod schedule_service;
 mod set_weekly_schedule;
 mod status;
@@ -15,9 +17,7 @@ mod stream_booking_events;
 
 use std::sync::Arc;
 
-use teppan_shared::contract::booking::v1::{
-    outbox_service_server::OutboxService, payment_service_server::PaymentService,
-};
+use teppan_shared::contract::booking::v1::payment_service_server::PaymentService;
 
 use crate::{core::Core, domain::PhoneRegion};
 
@@ -36,6 +36,3 @@ impl Grpc {
 
 #[tonic::async_trait]
 impl PaymentService for Grpc {}
-
-#[tonic::async_trait]
-impl OutboxService for Grpc {}

@@ -89,6 +89,14 @@ pub fn stream(error: &StreamError) -> Status {
     }
 }
 
+pub fn outbox(error: &ReadError) -> Status {
+    match error {
+        ReadError::NotFound => Failure::internal().into(),
+        ReadError::Corrupted(error) => error.to_failure().into(),
+        ReadError::Database(error) => error.to_failure().into(),
+    }
+}
+
 fn key_reused() -> Status {
     Failure::invalid_argument(
         "IDEMPOTENCY_KEY_REUSED",

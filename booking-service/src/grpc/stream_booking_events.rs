@@ -7,12 +7,13 @@ use tonic::Status;
 
 use super::encode;
 use crate::{
-    domain::{BookingCreated, BookingEvent, BookingId, EventData, VenueId},
+    domain::{BookingCreated, BookingEvent, BookingId, EVENT_SOURCE, EventData, VenueId},
     stream_booking_events::{Begin, Cursor, EventFilter, Step, StreamRequest},
 };
 
-const SOURCE: &str = "/teppan/booking-service";
 const SPEC_VERSION: &str = "1.0";
+/// What a type of event must be.
+pub const TYPE_MUST: &str = "must be a type of event such as teppan.booking.created.v1";
 const TYPES_MAX: usize = 20;
 const TYPE_BYTES_MAX: usize = 100;
 
@@ -34,7 +35,7 @@ pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest
     }
     for (index, kind) in request.types.iter().enumerate().take(TYPES_MAX) {
         if !is_type(kind) {
-            violations.add(format!("types[{index}]"), "must be a type of event such as teppan.booking.created.v1");
+            violations.add(format!("types[{index}]"), TYPE_MUST);
         }
     }
     let (Some(after), Some(venue_id), Some(booking_id)) = (after, venue_id, booking_id) else {
@@ -49,7 +50,7 @@ pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest
 }
 
 /// Also one that this version does not know: a newer replica may write it.
-fn is_type(raw: &str) -> bool {
+pub fn is_type(raw: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
     (1..=TYPE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(known)
 }
@@ -61,7 +62,7 @@ pub fn encode(step: Step) -> wire::StreamBookingEventsResponse {
 fn event(event: BookingEvent) -> wire::BookingEvent {
     wire::BookingEvent {
         id: event.id.to_string(),
-        source: SOURCE.to_owned(),
+        source: EVENT_SOURCE.to_owned(),
         specversion: SPEC_VERSION.to_owned(),
         r#type: event.kind,
         subject: event.booking_id.to_string(),

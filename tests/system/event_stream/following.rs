@@ -61,9 +61,8 @@ async fn a_stream_ends_with_draining_when_the_service_stops_and_goes_on_elsewher
 async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
     let (service, venue_id) = written::venue().await;
     let settings = Settings {
-        common: harness::settings(service.url.clone(), &service.keys),
-        phone_region: "US".parse().expect("a region"),
         event_stream: EventStreamSettings { heartbeat: Duration::from_millis(100), ..Default::default() },
+        ..harness::booking_settings(harness::settings(service.url.clone(), &service.keys))
     };
     let replica = booking_service::app::start(&settings, None).await.expect("the service starts");
     let clients = BookingClients::new(replica.server.grpc_addr);

@@ -82,9 +82,9 @@ async fn pages_join_without_a_gap_and_filters_find_what_is_far_apart() {
         types: types.iter().map(ToString::to_string).collect(),
         ..Default::default()
     };
-    assert_eq!(only(of_venue(&other)).await, [last.clone()]);
-    assert_eq!(only(of_booking(&first)).await, [first.clone()]);
-    assert_eq!(only(of_booking(&last)).await, [last.clone()]);
+    assert_eq!(only(of_venue(&other)).await, std::slice::from_ref(&last));
+    assert_eq!(only(of_booking(&first)).await, std::slice::from_ref(&first));
+    assert_eq!(only(of_booking(&last)).await, std::slice::from_ref(&last));
     assert_eq!(only(of_types(&["teppan.booking.cancelled.v1"])).await.len(), 0);
     assert_eq!(only(of_types(&["teppan.booking.cancelled.v1", CREATED])).await.len(), 2001);
     let both = StreamBookingEventsRequest { booking_id: first, ..of_venue(&other) };

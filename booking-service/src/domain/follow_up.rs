@@ -1,0 +1,117 @@
+//! What conversation-service is told of a booking.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, de::Error as _};
+
+use super::{BookingStatus, UnreadableEvent, event};
+
+/// What follows from an event for the booking's conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUpStep {
+    /// To be asked how it was, some time after the end.
+    Schedule {
+        conversation_id: String,
+        ends_at: DateTime<Utc>,
+        time_zone: String,
+        /// An existing follow-up moves to the new time.
+        move_existing: bool,
+    },
+    /// Not to be asked.
+    Cancel { conversation_id: String },
+}
+
+/// What all these events have in common. The end is known to those that make or move a booking.
+#[derive(Deserialize)]
+struct Facts {
+    #[serde(deserialize_with = "event::status")]
+    status: BookingStatus,
+    conversation_id: String,
+    ends_at: Option<DateTime<Utc>>,
+    time_zone: Option<String>,
+}
+
+impl FollowUpStep {
+    /// What follows from an event of this type with these data; `None` for nothing.
+    ///
+    /// # Errors
+    /// Data that are not what the type says.
+    pub fn after(kind: &str, json: &str) -> Result<Option<Self>, UnreadableEvent> {
+        let (schedules, move_existing) = match kind {
+            "teppan.booking.created.v1" | "teppan.booking.confirmed.v1" => (true, false),
+            "teppan.booking.rescheduled.v1" => (true, true),
+            "teppan.booking.cancelled.v1" | "teppan.booking.expired.v1" | "teppan.booking.no_show.v1" => (false, false),
+            _ => return Ok(None),
+        };
+        let Facts { status, conversation_id, ends_at, time_zone } = serde_json::from_str(json)?;
+        // A booking that still waits for its deposit is not asked about.
+        if conversation_id.is_empty() || (schedules && status != BookingStatus::Confirmed) {
+            return Ok(None);
+        }
+        if !schedules {
+            return Ok(Some(Self::Cancel { conversation_id }));
+        }
+        let missing = || serde_json::Error::custom("the end or its time zone is missing");
+        let (ends_at, time_zone) = ends_at.zip(time_zone).ok_or_else(missing)?;
+        Ok(Some(Self::Schedule { conversation_id, ends_at, time_zone, move_existing }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(status: &str) -> Value {
+        json!({
+            "status": format!("BOOKING_STATUS_{status}"), "conversation_id": "chat-7",
+            "ends_at": "2026-12-05T20:00:00+00:00", "time_zone": "Europe/Berlin",
+        })
+    }
+
+    fn after(kind: &str, data: &Value) -> Option<FollowUpStep> {
+        FollowUpStep::after(&format!("teppan.booking.{kind}.v1"), &data.to_string()).expect("readable")
+    }
+
+    #[test]
+    fn a_booking_that_is_firm_is_asked_about_and_moves_with_its_slot() {
+        for (kind, moves) in [("created", false), ("confirmed", false), ("rescheduled", true)] {
+            let step = FollowUpStep::Schedule {
+                conversation_id: "chat-7".to_owned(),
+                ends_at: "2026-12-05T20:00:00Z".parse().expect("a time"),
+                time_zone: "Europe/Berlin".to_owned(),
+                move_existing: moves,
+            };
+            assert_eq!(after(kind, &event("CONFIRMED")), Some(step), "{kind}");
+        }
+        assert_eq!(after("created", &event("PENDING")), None);
+        assert_eq!(after("rescheduled", &event("PENDING")), None);
+    }
+
+    #[test]
+    fn a_booking_that_does_not_take_place_is_not_asked_about() {
+        let cancel = Some(FollowUpStep::Cancel { conversation_id: "chat-7".to_owned() });
+        for (kind, status) in [("cancelled", "CANCELLED"), ("expired", "EXPIRED"), ("no_show", "NO_SHOW")] {
+            let mut data = event(status);
+            data.as_object_mut().expect("an object").retain(|name, _| name != "ends_at" && name != "time_zone");
+            assert_eq!(after(kind, &data), cancel, "{kind}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_without_a_conversation_or_from_anything_else() {
+        let mut silent = event("CONFIRMED");
+        silent["conversation_id"] = "".into();
+        assert_eq!(after("created", &silent), None);
+        assert_eq!(after("completed", &event("COMPLETED")), None);
+        assert_eq!(FollowUpStep::after("teppan.payment.recorded.v1", "{}").expect("not read"), None);
+    }
+
+    #[test]
+    fn data_that_lack_what_is_needed_are_unreadable() {
+        let mut endless = event("CONFIRMED");
+        endless["ends_at"] = Value::Null;
+        let read = |data: &str| FollowUpStep::after("teppan.booking.created.v1", data);
+        assert!(read(&endless.to_string()).is_err() && read("{}").is_err() && read("").is_err());
+    }
+}

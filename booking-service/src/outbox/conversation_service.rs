@@ -1,0 +1,146 @@
+use std::{error::Error as _, time::Duration};
+
+use chrono::{DateTime, Utc};
+use teppan_shared::{
+    contract::conversation::v1::{
+        CancelFollowUpRequest, FollowUpKey, FollowUpTrigger, ScheduleFollowUpRequest,
+        follow_up_service_client::FollowUpServiceClient,
+    },
+    status, telemetry,
+    wire::timestamp,
+};
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
+
+use super::Receiver;
+use crate::domain::{FollowUpStep, OutboxDestination, OutboxMessage, Undelivered};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection whose other end is gone without a word is noticed after so much silence.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The relay's own limit comes first; the server stops working on what nobody waits for.
+const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
+
+/// Schedules, moves and cancels the follow-ups of bookings.
+pub struct ConversationService {
+    follow_ups: FollowUpServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl ConversationService {
+    /// Connects when it is first used, and again whenever the connection is lost.
+    pub fn new(url: http::Uri, delivery_timeout: Duration) -> Self {
+        let channel = Endpoint::from(url)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .connect_lazy();
+        Self { follow_ups: FollowUpServiceClient::new(channel), timeout: delivery_timeout + TIMEOUT_MARGIN }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        let traceparent = telemetry::current_traceparent().and_then(|traceparent| traceparent.parse().ok());
+        if let Some(traceparent) = traceparent {
+            request.metadata_mut().insert("traceparent", traceparent);
+        }
+        request
+    }
+}
+
+impl Receiver for ConversationService {
+    const DESTINATION: OutboxDestination = OutboxDestination::ConversationService;
+    const WORKER: &'static str = "relay-to-conversation-service";
+
+    async fn deliver(&self, message: &OutboxMessage) -> Result<(), Undelivered> {
+        let step = FollowUpStep::after(&message.event_type, &message.data);
+        let step = step.map_err(|error| {
+            tracing::error!(event = %message.event_id, %error, "an event cannot be read");
+            Undelivered::Refused("EVENT_UNREADABLE".to_owned())
+        })?;
+        let mut client = self.follow_ups.clone();
+        let answer = match step {
+            None => return Ok(()),
+            Some(FollowUpStep::Schedule { conversation_id, ends_at, time_zone, move_existing }) => {
+                let request = schedule(message, conversation_id, ends_at, time_zone, move_existing);
+                client.schedule_follow_up(self.request(request)).await.map(|_| ())
+            }
+            Some(FollowUpStep::Cancel { conversation_id }) => {
+                client.cancel_follow_up(self.request(cancel(message, conversation_id))).await.map(|_| ())
+            }
+        };
+        answer.map_err(|status| undelivered(&status))
+    }
+}
+
+fn schedule(
+    message: &OutboxMessage,
+    conversation_id: String,
+    ends_at: DateTime<Utc>,
+    time_zone: String,
+    move_existing: bool,
+) -> ScheduleFollowUpRequest {
+    ScheduleFollowUpRequest {
+        idempotency_key: message.event_id.to_string(),
+        conversation_id,
+        trigger: FollowUpTrigger::PostEvent.into(),
+        subject: subject(message),
+        event_ends_at: Some(timestamp(ends_at)),
+        time_zone,
+        move_existing,
+        ..Default::default()
+    }
+}
+
+fn cancel(message: &OutboxMessage, conversation_id: String) -> CancelFollowUpRequest {
+    let key = FollowUpKey { conversation_id, trigger: FollowUpTrigger::PostEvent.into(), subject: subject(message) };
+    CancelFollowUpRequest { idempotency_key: message.event_id.to_string(), key: Some(key), ..Default::default() }
+}
+
+fn subject(message: &OutboxMessage) -> String {
+    format!("booking:{}", message.booking_id)
+}
+
+/// Whose fault it is: the message's, or that of a destination that takes nothing from anybody.
+fn undelivered(status: &Status) -> Undelivered {
+    let reason = status::reason(status);
+    // A status with a source was made on this side, because the connection failed.
+    let is_ours = status.source().is_some();
+    match status.code() {
+        _ if is_ours => Undelivered::Away("UNAVAILABLE".to_owned()),
+        Code::ResourceExhausted if reason == "MESSAGE_TOO_LARGE" => Undelivered::Refused(reason),
+        // Overload, an older version that lacks the call, or credentials that are not accepted.
+        Code::Unavailable
+        | Code::ResourceExhausted
+        | Code::Unimplemented
+        | Code::Unauthenticated
+        | Code::PermissionDenied => Undelivered::Away(reason),
+        Code::InvalidArgument => Undelivered::Refused(reason),
+        _ => Undelivered::Failed(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use teppan_shared::status::Failure;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_blamed_only_for_what_is_its_own_fault() {
+        let away = |status| matches!(undelivered(&status), Undelivered::Away(_));
+        assert!(away(Failure::draining().into()) && away(Failure::overloaded().into()));
+        assert!(away(Status::unimplemented("")) && away(Status::unauthenticated("")));
+        assert!(away(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))));
+        let refused = Failure::invalid_argument("INVALID_FIELDS", "");
+        assert_eq!(undelivered(&refused.into()), Undelivered::Refused("INVALID_FIELDS".to_owned()));
+        let claimed = Failure::precondition("FOLLOW_UP_CLAIMED", "", "");
+        assert_eq!(undelivered(&claimed.into()), Undelivered::Failed("FOLLOW_UP_CLAIMED".to_owned()));
+        assert_eq!(undelivered(&Status::internal("")), Undelivered::Failed("INTERNAL".to_owned()));
+    }
+}

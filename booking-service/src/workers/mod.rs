@@ -1,0 +1,6 @@
+//! Jobs that run in the background, each under the one loop of `teppan_shared::worker`. The relays,
+//! which deliver the outbox, are in `outbox/`.
+
+mod key_retention;
+
+pub use self::key_retention::KeyRetention;
