@@ -32,7 +32,7 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings.clock, settings.emotions.aggregation));
+    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings));
     let routes = routes(&Grpc::new(Arc::clone(&core)), settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
     let pending = core.emotions_pending.clone();
