@@ -15,6 +15,7 @@ mod list_conversations;
 mod list_follow_ups;
 mod list_messages;
 mod message_row;
+mod purge;
 mod schedule_follow_up;
 pub mod settings;
 mod store_message;
