@@ -51,7 +51,7 @@ FROM (
             (
                 SELECT *
                 FROM follow_ups
-                WHERE conversation_id = $3 AND ($4::text IS NULL OR subject = $4)
+                WHERE $3::text IS NOT NULL AND conversation_id = $3 AND ($4::text IS NULL OR subject = $4)
                   AND trigger = wanted_trigger AND status = wanted_status
                   AND due_at >= COALESCE($5::timestamptz, '-infinity') AND due_at < COALESCE($6::timestamptz, 'infinity')
                   AND (due_at, follow_up_id) > (COALESCE($7::timestamptz, '-infinity'), $8::uuid)
@@ -62,7 +62,7 @@ FROM (
             (
                 SELECT *
                 FROM follow_ups
-                WHERE $3::text IS NULL AND subject = $4 AND subject <> ''
+                WHERE $3::text IS NULL AND $4::text IS NOT NULL AND subject = $4 AND subject <> ''
                   AND trigger = wanted_trigger AND status = wanted_status
                   AND due_at >= COALESCE($5::timestamptz, '-infinity') AND due_at < COALESCE($6::timestamptz, 'infinity')
                   AND (due_at, follow_up_id) > (COALESCE($7::timestamptz, '-infinity'), $8::uuid)
