@@ -66,7 +66,7 @@ CREATE INDEX follow_ups_leased ON follow_ups (lease_expires_at) WHERE status = '
 CREATE INDEX follow_ups_claim_key ON follow_ups (claim_key) WHERE status = 'CLAIMED' AND claim_key IS NOT NULL;
 -- Old finished ones.
 CREATE INDEX follow_ups_finished ON follow_ups (finished_at) WHERE finished_at IS NOT NULL;
--- Lists are by due time, of a conversation, of a subject, or of all.
+-- Lists are by due time, of a conversation, of a subject, or of all; each trigger and status is a run.
 CREATE INDEX follow_ups_list ON follow_ups (trigger, status, due_at, follow_up_id);
-CREATE INDEX follow_ups_list_by_conversation ON follow_ups (conversation_id, due_at, follow_up_id);
-CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, due_at, follow_up_id) WHERE subject <> '';
+CREATE INDEX follow_ups_list_by_conversation ON follow_ups (conversation_id, trigger, status, due_at, follow_up_id);
+CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, trigger, status, due_at, follow_up_id) WHERE subject <> '';

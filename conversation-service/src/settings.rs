@@ -1,5 +1,7 @@
 //! The settings of conversation-service.
 
+mod scheduling;
+
 use std::{str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
@@ -8,6 +10,8 @@ use teppan_shared::{
     clock::Clock,
     config::{CommonArgs, CommonSettings, Problems},
 };
+
+pub use self::scheduling::{RetentionSettings, SchedulingArgs, SchedulingSettings};
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -35,6 +39,8 @@ pub struct ServiceArgs {
     #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
     clock_ahead_seconds: String,
     #[command(flatten)]
+    scheduling: SchedulingArgs,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -44,6 +50,7 @@ pub struct Settings {
     pub common: CommonSettings,
     pub clock: Clock,
     pub emotions: EmotionSettings,
+    pub scheduling: SchedulingSettings,
 }
 
 /// How emotions are counted.
@@ -89,8 +96,11 @@ impl Settings {
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);
-        match (common, clock, emotions) {
-            (Some(common), Some(clock), Some(emotions)) => problems.finish().map(|()| Self { common, clock, emotions }),
+        let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
+        match (common, clock, emotions, scheduling) {
+            (Some(common), Some(clock), Some(emotions), Some(scheduling)) => {
+                problems.finish().map(|()| Self { common, clock, emotions, scheduling })
+            }
             _ => Err(problems),
         }
     }

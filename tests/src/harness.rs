@@ -8,13 +8,15 @@ use std::{
 };
 
 use booking_service::settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings};
-use conversation_service::settings::EmotionSettings;
+use conversation_service::settings::{EmotionSettings, SchedulingSettings};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::{
     clock::Clock,
     config::{CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerSettings, TelemetrySettings},
-    contract::conversation::v1::conversation_service_client::ConversationServiceClient,
+    contract::conversation::v1::{
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+    },
     embedded::{Durability, ThrowawayServer},
     keys::{Keys, KeysChoice},
     service::{Definition, Service},
@@ -208,6 +210,7 @@ pub struct Conversation {
     pub url: SecretString,
     pub keys: Keys,
     pub client: ConversationServiceClient<Channel>,
+    pub follow_ups: FollowUpServiceClient<Channel>,
 }
 
 impl Conversation {
@@ -229,11 +232,28 @@ impl Conversation {
 
     /// A service with these settings, the ones for emotions among them.
     pub async fn counting(emotions: EmotionSettings, common: CommonSettings, url: SecretString, keys: Keys) -> Self {
+        Self::changed(common, url, keys, |settings| settings.emotions = emotions).await
+    }
+
+    /// A service with these settings and the default ones, something of which is changed.
+    pub async fn changed(
+        common: CommonSettings,
+        url: SecretString,
+        keys: Keys,
+        change: impl FnOnce(&mut conversation_service::settings::Settings),
+    ) -> Self {
         telemetry().await;
-        let settings = conversation_service::settings::Settings { common, clock: Clock::default(), emotions };
+        let mut settings = conversation_service::settings::Settings {
+            common,
+            clock: Clock::default(),
+            emotions: EmotionSettings::default(),
+            scheduling: SchedulingSettings::default(),
+        };
+        change(&mut settings);
         let service = conversation_service::app::start(&settings, None).await.expect("the service starts");
         let client = clients::conversations(service.server.grpc_addr);
-        Self { service, url, keys, client }
+        let follow_ups = clients::follow_ups(service.server.grpc_addr);
+        Self { service, url, keys, client, follow_ups }
     }
 
     /// A service that is ready, over a database of its own that it reaches through a proxy.

@@ -7,6 +7,7 @@ mod environment;
 mod errors;
 mod event_stream;
 mod events;
+mod follow_ups;
 mod health;
 mod idempotency;
 mod journey;

@@ -1,11 +1,12 @@
 use futures::future::join_all;
+use teppan_shared::contract::conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest};
 use teppan_tests::{
     fixtures,
     harness::{Booking, Conversation},
     proxy::Proxy,
 };
 
-use super::emotions;
+use super::{emotions, follow_ups};
 
 const TRIES: usize = 12;
 /// Readiness asks too, twice a second: so many counts may hold one of its questions.
@@ -68,4 +69,26 @@ async fn a_warm_store_message_costs_one_round_trip() {
     }
     assert_one_each(&stored);
     assert_one_each(&replayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_call_about_follow_ups_costs_one_round_trip() {
+    // With one connection the first calls warm up all there is.
+    let (proxy, service) = Conversation::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
+    let mut client = service.follow_ups.clone();
+    let list = ListFollowUpsRequest { page_size: 5, ..Default::default() };
+    let (mut made, mut left, mut moved, mut cancelled, mut listed) = (vec![], vec![], vec![], vec![], vec![]);
+    for _ in 0..=TRIES {
+        let request = follow_ups::request(&fixtures::conversation_id());
+        let moving = follow_ups::moving(&request, "2030-02-01T12:00:00Z");
+        let cancel = CancelFollowUpRequest { key: Some(follow_ups::key(&request)), ..Default::default() };
+        made.push(count(&proxy, client.schedule_follow_up(request.clone())).await);
+        left.push(count(&proxy, client.schedule_follow_up(follow_ups::again(&request))).await);
+        moved.push(count(&proxy, client.schedule_follow_up(moving)).await);
+        cancelled.push(count(&proxy, client.cancel_follow_up(cancel)).await);
+        listed.push(count(&proxy, client.list_follow_ups(list.clone())).await);
+    }
+    for counts in [made, left, moved, cancelled, listed] {
+        assert_one_each(&counts[1..]);
+    }
 }

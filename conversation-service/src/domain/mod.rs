@@ -6,10 +6,13 @@ mod conversation;
 mod emotion;
 mod emotion_statistics;
 mod follow_up;
+mod idempotency_key;
 mod ids;
 mod message;
 mod metadata;
+mod new_follow_up;
 mod role;
+mod sending_hours;
 mod sent_at;
 mod tokens;
 
@@ -22,10 +25,13 @@ pub use self::{
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
     emotion_statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
     follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject, TimeZone},
+    idempotency_key::IdempotencyKey,
     ids::{MessageId, UserId},
     message::{Message, NewMessage},
     metadata::Metadata,
+    new_follow_up::{Due, FollowUpKey, NewFollowUp},
     role::Role,
+    sending_hours::SendingHours,
     sent_at::SentAt,
     tokens::TokenCount,
 };

@@ -1,12 +1,15 @@
 //! The gRPC face: decode, call, encode. Wire types stop here.
 
+mod cancel_follow_up;
 mod conversation_service;
 mod decode;
 mod encode;
 mod follow_up_service;
 mod get_emotion_history;
 mod list_conversations;
+mod list_follow_ups;
 mod list_messages;
+mod schedule_follow_up;
 mod status;
 mod store_message;
 

@@ -1,5 +1,6 @@
 //! Jobs that run in the background, each under the one loop of `teppan_shared::worker`.
 
 mod emotion_aggregation;
+mod retention;
 
-pub use self::emotion_aggregation::EmotionAggregation;
+pub use self::{emotion_aggregation::EmotionAggregation, retention::Retention};

@@ -1,0 +1,35 @@
+const BYTES_MAX: usize = 255;
+
+/// Names one intended call: 1 to 255 printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    pub fn parse(raw: String) -> Result<Self, &'static str> {
+        let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if printable && (1..=BYTES_MAX).contains(&raw.len()) {
+            Ok(Self(raw))
+        } else {
+            Err("must be 1 to 255 printable ASCII characters")
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_printable_and_bounded() {
+        for good in ["a", " ", "event/0193a1f2", &"k".repeat(255)] {
+            assert!(IdempotencyKey::parse(good.to_owned()).is_ok(), "{good:?}");
+        }
+        for bad in ["", "tab\t", "ä", "nul\0", &"k".repeat(256)] {
+            assert!(IdempotencyKey::parse(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
+}

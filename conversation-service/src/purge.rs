@@ -1,0 +1,39 @@
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use teppan_shared::{postgres::DatabaseError, worker::Batch};
+
+use crate::core::Core;
+
+impl Core {
+    /// Removes idempotency keys and finished follow-ups that are older than they are kept, in one bounded
+    /// run. Any number of replicas may do so at once.
+    ///
+    /// # Errors
+    /// When the database gave no answer. Whatever was not removed is found again by the next run.
+    pub async fn purge(&self) -> Result<Batch, DatabaseError> {
+        let (now, retention) = (self.clock.now(), self.scheduling.retention);
+        let (keys_before, follow_ups_before) = (before(now, retention.keys), before(now, retention.follow_ups));
+        let purge = || sqlx::query_file_as!(Run, "queries/purge.sql", keys_before, follow_ups_before);
+        let run = self.database.fetch_one(purge).await?;
+        Ok(Batch {
+            done: u64::try_from(run.keys + run.follow_ups).unwrap_or(0),
+            failed: 0,
+            more: run.more,
+            lag: Duration::try_from_secs_f64(run.overdue_seconds).unwrap_or(Duration::ZERO),
+        })
+    }
+}
+
+/// What was made before this has been kept for long enough.
+fn before(now: DateTime<Utc>, kept: Duration) -> DateTime<Utc> {
+    now - TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX)
+}
+
+/// The one row the statement answers.
+struct Run {
+    keys: i64,
+    follow_ups: i64,
+    more: bool,
+    overdue_seconds: f64,
+}

@@ -1,0 +1,11 @@
+//! Follow-ups: scheduled, listed, cancelled, handed out, sent.
+
+mod scheduling;
+mod scheduling_cancel;
+mod scheduling_errors;
+mod scheduling_lists;
+mod scheduling_plans;
+mod scheduling_races;
+mod scheduling_retention;
+
+pub(super) use self::scheduling::{again, key, moving, request};

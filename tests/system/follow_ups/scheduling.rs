@@ -1,0 +1,281 @@
+use chrono::{DateTime, Utc};
+use conversation_service::settings::SchedulingSettings;
+use prost_types::{Struct, Timestamp};
+use sqlx::AssertSqlSafe;
+use teppan_shared::{
+    contract::conversation::v1::{
+        CancelFollowUpRequest, Channel, FollowUp, FollowUpKey, FollowUpStatus, FollowUpTrigger,
+        ScheduleFollowUpOutcome, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
+    },
+    keys::Keys,
+    wire::timestamp,
+};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Conversation},
+};
+use uuid::Uuid;
+
+/// A time on the wire.
+pub(super) fn at(text: &str) -> Timestamp {
+    timestamp(text.parse::<DateTime<Utc>>().expect("a time"))
+}
+
+/// A follow-up of a booking of its own, far enough ahead that nobody sends it meanwhile.
+pub(crate) fn request(conversation_id: &str) -> ScheduleFollowUpRequest {
+    ScheduleFollowUpRequest {
+        idempotency_key: Uuid::now_v7().to_string(),
+        conversation_id: conversation_id.to_owned(),
+        trigger: FollowUpTrigger::PostEvent.into(),
+        subject: format!("booking:{}", Uuid::now_v7()),
+        due_at: Some(at("2030-01-15T12:00:00Z")),
+        ..Default::default()
+    }
+}
+
+/// The same follow-up under another key.
+pub(crate) fn again(request: &ScheduleFollowUpRequest) -> ScheduleFollowUpRequest {
+    ScheduleFollowUpRequest { idempotency_key: Uuid::now_v7().to_string(), ..request.clone() }
+}
+
+pub(crate) fn moving(request: &ScheduleFollowUpRequest, due_at: &str) -> ScheduleFollowUpRequest {
+    ScheduleFollowUpRequest { move_existing: true, due_at: Some(at(due_at)), ..again(request) }
+}
+
+pub(crate) fn key(request: &ScheduleFollowUpRequest) -> FollowUpKey {
+    FollowUpKey {
+        conversation_id: request.conversation_id.clone(),
+        trigger: request.trigger,
+        subject: request.subject.clone(),
+    }
+}
+
+pub(super) async fn schedule(service: &Conversation, request: ScheduleFollowUpRequest) -> ScheduleFollowUpResponse {
+    service.follow_ups.clone().schedule_follow_up(request).await.expect("scheduled").into_inner()
+}
+
+/// A follow-up that is there now.
+pub(super) async fn scheduled(service: &Conversation, request: ScheduleFollowUpRequest) -> FollowUp {
+    schedule(service, request).await.follow_up.expect("the follow-up")
+}
+
+/// Claims a follow-up past the service, for so many seconds; it has a text already.
+pub(super) async fn claim(service: &Conversation, id: &str, seconds: i32) {
+    let claim = format!(
+        "UPDATE follow_ups SET status = 'CLAIMED', ready_at = now(), attempts = attempts + 1,
+             claim_token = gen_random_uuid(), claim_key = 'k', claimant = 'c',
+             lease_expires_at = now() + interval '{seconds} s' WHERE follow_up_id = '{id}'"
+    );
+    harness::execute(&service.url, AssertSqlSafe(claim)).await;
+}
+
+/// Ends a follow-up past the service.
+pub(super) async fn finish(service: &Conversation, id: &str, status: &str, ago: &str) {
+    let finish = format!(
+        "UPDATE follow_ups SET status = '{status}', next_attempt_at = NULL, lease_expires_at = NULL,
+             finished_at = now() - interval '{ago}' WHERE follow_up_id = '{id}'"
+    );
+    harness::execute(&service.url, AssertSqlSafe(finish)).await;
+}
+
+/// Every row that scheduling writes, in every version, as one text.
+pub(super) async fn written(service: &Conversation) -> String {
+    let rows = "
+        SELECT COALESCE(string_agg(row, ' ' ORDER BY row), '') FROM (
+            SELECT xmin || f::text FROM follow_ups f
+            UNION ALL SELECT xmin || k::text FROM idempotency_keys k
+            UNION ALL SELECT xmin || o::text FROM outbox_messages o
+        ) AS rows (row)";
+    service.scalar(rows).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_up_is_made_with_everything_that_was_asked_for() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    let metadata = Struct { fields: [("table".to_owned(), "7".to_owned().into())].into() };
+    let request = ScheduleFollowUpRequest {
+        trigger: FollowUpTrigger::Custom.into(),
+        time_zone: "Europe/Berlin".to_owned(),
+        channel: Channel::Sms.into(),
+        content: "How was the tasting, Mina?".to_owned(),
+        metadata: Some(metadata.clone()),
+        user_id: "mina".to_owned(),
+        ..request(&chat)
+    };
+    let reply = schedule(&service, request.clone()).await;
+    assert_eq!((reply.outcome(), reply.replayed), (ScheduleFollowUpOutcome::Created, false));
+    let made = reply.follow_up.expect("the follow-up");
+    let expected = FollowUp {
+        follow_up_id: made.follow_up_id.clone(),
+        conversation_id: chat,
+        trigger: FollowUpTrigger::Custom.into(),
+        subject: request.subject.clone(),
+        status: FollowUpStatus::Pending.into(),
+        due_at: request.due_at,
+        time_zone: "Europe/Berlin".to_owned(),
+        channel: Channel::Sms.into(),
+        content: "How was the tasting, Mina?".to_owned(),
+        metadata: Some(metadata),
+        max_attempts: 5,
+        next_attempt_at: request.due_at,
+        created_at: made.created_at,
+        updated_at: made.created_at,
+        ..Default::default()
+    };
+    assert_eq!(made, expected);
+    let row: String = service.scalar("SELECT f::text || f.user_id FROM follow_ups f").await;
+    assert!(row.contains("mina") && !row.contains("tasting"), "the text is sealed: {row}");
+    assert!(!row.contains(&hex("tasting")), "the text is sealed: {row}");
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_call_is_answered_with_what_the_first_one_did() {
+    let first = Conversation::start().await.ready().await;
+    let second = Conversation::over(first.url.clone(), first.keys.clone()).await.ready().await;
+    let chat = fixtures::conversation_id();
+    let created = request(&chat);
+    let existing = again(&created);
+    let moved = moving(&created, "2030-01-20T12:00:00Z");
+    for (request, outcome) in [
+        (&created, ScheduleFollowUpOutcome::Created),
+        (&existing, ScheduleFollowUpOutcome::Existing),
+        (&moved, ScheduleFollowUpOutcome::Moved),
+    ] {
+        let done = schedule(&first, request.clone()).await;
+        let before = written(&first).await;
+        let replay = schedule(&second, request.clone()).await;
+        assert_eq!((done.outcome(), done.replayed), (outcome, false));
+        assert_eq!((replay.outcome(), replay.replayed), (outcome, true));
+        assert_eq!(done.follow_up, replay.follow_up);
+        assert_eq!(written(&first).await, before, "a replay writes nothing");
+    }
+    // The first call did create it, and the follow-up is as it is now.
+    let replay = schedule(&first, created).await;
+    assert_eq!((replay.outcome(), replay.replayed), (ScheduleFollowUpOutcome::Created, true));
+    assert_eq!(replay.follow_up.expect("the follow-up").due_at, moved.due_at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_existing_one_is_left_as_it_is_until_it_is_finished() {
+    let service = Conversation::start().await.ready().await;
+    let request = request(&fixtures::conversation_id());
+    let made = scheduled(&service, request.clone()).await;
+    let other = ScheduleFollowUpRequest {
+        due_at: Some(at("2031-01-15T12:00:00Z")),
+        content: "Something else".to_owned(),
+        ..again(&request)
+    };
+    let existing = schedule(&service, other.clone()).await;
+    assert_eq!(existing.outcome(), ScheduleFollowUpOutcome::Existing);
+    assert_eq!(existing.follow_up.as_ref(), Some(&made));
+    finish(&service, &made.follow_up_id, "MISSED", "0 s").await;
+    let anew = schedule(&service, again(&other)).await;
+    assert_eq!(anew.outcome(), ScheduleFollowUpOutcome::Created);
+    assert_ne!(anew.follow_up.expect("the follow-up").follow_up_id, made.follow_up_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_one_starts_anew_at_the_new_time_under_its_old_ids() {
+    let service = Conversation::start().await.ready().await;
+    let original = ScheduleFollowUpRequest {
+        content: "The old text".to_owned(),
+        channel: Channel::Email.into(),
+        ..request(&fixtures::conversation_id())
+    };
+    let made = scheduled(&service, original.clone()).await;
+    let ids = "SELECT follow_up_id || ' ' || message_id FROM follow_ups";
+    let before: String = service.scalar(ids).await;
+    // A lease that is over does not stand in the way.
+    claim(&service, &made.follow_up_id, -5).await;
+    for (content, metadata) in [("", None), ("The new text", Some(Struct::default())), ("", None)] {
+        let move_to = ScheduleFollowUpRequest {
+            content: content.to_owned(),
+            metadata,
+            channel: Channel::Unspecified.into(),
+            time_zone: "Asia/Tokyo".to_owned(),
+            ..moving(&original, "2030-02-01T03:00:00Z")
+        };
+        let moved = schedule(&service, move_to.clone()).await;
+        assert_eq!(moved.outcome(), ScheduleFollowUpOutcome::Moved);
+        let moved = moved.follow_up.expect("the follow-up");
+        let expected = FollowUp {
+            due_at: move_to.due_at,
+            next_attempt_at: move_to.due_at,
+            time_zone: "Asia/Tokyo".to_owned(),
+            content: content.to_owned(),
+            metadata: move_to.metadata,
+            updated_at: moved.updated_at,
+            ..made.clone()
+        };
+        assert_eq!(moved, expected, "pending, with every attempt before it");
+        assert_eq!(service.scalar::<String>(ids).await, before);
+        let unclaimed = "SELECT ready_at IS NULL AND claim_token IS NULL AND claim_key IS NULL FROM follow_ups";
+        assert!(service.scalar::<bool>(unclaimed).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn move_existing_makes_one_when_there_is_none() {
+    let service = Conversation::start().await.ready().await;
+    let request = ScheduleFollowUpRequest { move_existing: true, ..request(&fixtures::conversation_id()) };
+    assert_eq!(schedule(&service, request).await.outcome(), ScheduleFollowUpOutcome::Created);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_up_is_due_in_sending_hours_and_a_day_after_its_event() {
+    let service = Conversation::start().await.ready().await;
+    for (zone, due_at, event_ends_at, expected) in [
+        ("", "2030-01-15T08:59:59Z", "", "2030-01-15T09:00:00Z"),
+        ("", "2030-01-15T21:00:00Z", "", "2030-01-16T09:00:00Z"),
+        ("Europe/Berlin", "", "2030-01-15T17:00:00Z", "2030-01-16T17:00:00Z"),
+        ("Europe/Berlin", "", "2030-01-15T22:00:00Z", "2030-01-17T08:00:00Z"),
+        // The clock is set forward on the 31st of March: 24 hours later it is 21:00 there.
+        ("Europe/Berlin", "", "2030-03-30T19:00:00Z", "2030-04-01T07:00:00Z"),
+        ("America/New_York", "", "2030-11-02T16:00:00Z", "2030-11-03T16:00:00Z"),
+        ("Australia/Lord_Howe", "2030-10-05T16:00:00Z", "", "2030-10-05T22:00:00Z"),
+        ("Europe/Berlin", "2030-01-15T12:00:00.123456789Z", "2030-01-20T12:00:00Z", "2030-01-15T12:00:00.123456Z"),
+    ] {
+        let given = |text: &str| (!text.is_empty()).then(|| at(text));
+        let request = ScheduleFollowUpRequest {
+            due_at: given(due_at),
+            event_ends_at: given(event_ends_at),
+            time_zone: zone.to_owned(),
+            ..request(&fixtures::conversation_id())
+        };
+        let made = scheduled(&service, request.clone()).await;
+        assert_eq!(made.due_at, Some(at(expected)), "{zone} {due_at}{event_ends_at}");
+        assert!(schedule(&service, request).await.replayed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_say_when_and_how_often() {
+    let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
+    let common = harness::settings(url.clone(), &keys);
+    let service = Conversation::changed(common, url, keys, |settings| {
+        settings.scheduling = SchedulingSettings {
+            sending_hours: "10:30-11:00".parse().expect("hours"),
+            after_event: chrono::TimeDelta::hours(2),
+            attempts_max: 3,
+            ..settings.scheduling.clone()
+        };
+    });
+    let service = service.await.ready().await;
+    let after = ScheduleFollowUpRequest {
+        due_at: None,
+        event_ends_at: Some(at("2030-01-15T08:00:00Z")),
+        ..request(&fixtures::conversation_id())
+    };
+    let made = scheduled(&service, after).await;
+    assert_eq!((made.due_at, made.max_attempts), (Some(at("2030-01-15T10:30:00Z")), 3));
+}
+
+/// A cancellation by what the follow-up is about.
+pub(super) fn cancel_by_key(request: &ScheduleFollowUpRequest) -> CancelFollowUpRequest {
+    CancelFollowUpRequest { idempotency_key: Uuid::now_v7().to_string(), key: Some(key(request)), ..Default::default() }
+}

@@ -1,0 +1,71 @@
+use teppan_shared::contract::conversation::v1::{
+    CancelFollowUpRequest, CancelFollowUpResponse, FollowUpStatus, ScheduleFollowUpRequest,
+};
+use teppan_tests::{fixtures, harness::Conversation};
+
+use super::scheduling::{again, cancel_by_key, claim, request, schedule, scheduled, written};
+
+async fn cancel(service: &Conversation, request: &CancelFollowUpRequest) -> CancelFollowUpResponse {
+    service.follow_ups.clone().cancel_follow_up(request.clone()).await.expect("answered").into_inner()
+}
+
+fn status(response: &CancelFollowUpResponse) -> FollowUpStatus {
+    response.follow_up.as_ref().map_or(FollowUpStatus::Unspecified, |follow_up| follow_up.status())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_up_is_cancelled_by_its_id_once_and_that_stays_so() {
+    let service = Conversation::start().await.ready().await;
+    let made = scheduled(&service, request(&fixtures::conversation_id())).await;
+    let by_id = CancelFollowUpRequest { follow_up_id: made.follow_up_id.clone(), ..Default::default() };
+    let done = cancel(&service, &by_id).await;
+    assert_eq!((status(&done), done.cancelled), (FollowUpStatus::Cancelled, true));
+    let follow_up = done.follow_up.clone().expect("the follow-up");
+    assert!(follow_up.finished_at.is_some() && follow_up.next_attempt_at.is_none());
+    let before = written(&service).await;
+    assert_eq!(cancel(&service, &by_id).await, done);
+    assert_eq!(written(&service).await, before);
+    // A call with a key of its own is no repetition: it finds it cancelled.
+    let keyed = CancelFollowUpRequest { idempotency_key: "another".to_owned(), ..by_id };
+    let unchanged = cancel(&service, &keyed).await;
+    assert_eq!((unchanged.follow_up.as_ref(), unchanged.cancelled), (Some(&follow_up), false));
+    assert_eq!(cancel(&service, &keyed).await, unchanged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_call_never_cancels_what_was_scheduled_in_between() {
+    let service = Conversation::start().await.ready().await;
+    let original = request(&fixtures::conversation_id());
+    let (nothing, something) = (cancel_by_key(&original), cancel_by_key(&original));
+    let none = cancel(&service, &nothing).await;
+    assert_eq!(none, CancelFollowUpResponse::default(), "there is none to cancel");
+
+    let made = scheduled(&service, original.clone()).await;
+    assert_eq!(cancel(&service, &nothing).await, none, "there was none");
+    let done = cancel(&service, &something).await;
+    assert_eq!((status(&done), done.cancelled), (FollowUpStatus::Cancelled, true));
+    assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&made.follow_up_id));
+
+    let anew = scheduled(&service, again(&original)).await;
+    assert_eq!(cancel(&service, &something).await, done);
+    let without = CancelFollowUpRequest { idempotency_key: String::new(), ..something };
+    let done = cancel(&service, &without).await;
+    assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&anew.follow_up_id));
+    assert_eq!(cancel(&service, &without).await, CancelFollowUpResponse::default(), "without a key there is no memory");
+    // The call that scheduled it does not schedule it again either.
+    let replay = schedule(&service, original).await;
+    assert_eq!((replay.replayed, replay.follow_up.expect("it").status()), (true, FollowUpStatus::Cancelled));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_on_a_cancelled_follow_up_is_lost() {
+    let service = Conversation::start().await.ready().await;
+    let original = ScheduleFollowUpRequest { content: "Hello".to_owned(), ..request(&fixtures::conversation_id()) };
+    let made = scheduled(&service, original.clone()).await;
+    claim(&service, &made.follow_up_id, 600).await;
+    let done = cancel(&service, &cancel_by_key(&original)).await;
+    assert_eq!((status(&done), done.cancelled), (FollowUpStatus::Cancelled, true));
+    assert_eq!(done.follow_up.expect("it").lease_expires_at, None);
+    let lost = "SELECT claim_token IS NULL AND claim_key IS NULL AND lease_expires_at IS NULL FROM follow_ups";
+    assert!(service.scalar::<bool>(lost).await);
+}
