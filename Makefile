@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test replay bench queries lint
+.PHONY: help setup demo run test replay bench growth queries lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.
 bench: setup ## Time the hot calls beside the bare statements
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
+
+growth: setup ## Time the background work beside small and large tables
+	cargo build --release --bin growth
+	@target/release/growth $(OPTIONS)
 
 queries: setup ## Check the SQL against the migrations and write sqlx's offline data
 	@deploy/local/queries.sh

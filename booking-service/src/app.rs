@@ -55,17 +55,12 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // The rules of telephone numbers take long to read, and must not make the first booking wait.
     tokio::task::spawn_blocking(Phone::read_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-<<<<<<< HEAD
-    let core = Core::new(open.database.clone(), &open.keys, Clock::default(), settings.event_stream);
-    let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);
-    Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
-=======
-    let outbox = Outbox::new(open.database.clone(), Clock, settings.outbox.clone());
+    let outbox = Outbox::new(open.database.clone(), Clock::default(), settings.outbox.clone());
     let relays = Relays::new(&outbox);
     let core = Arc::new(Core::new(
         open.database.clone(),
         &open.keys,
-        Clock,
+        Clock::default(),
         settings.event_stream,
         outbox.clone(),
         relays.inline(&settings.outbox),
@@ -111,7 +106,6 @@ impl Relays {
 fn work<R: Receiver>(service: &Service, outbox: &Outbox, relay: &Relay<R>) {
     let nudge = outbox.nudge_of(R::DESTINATION).clone();
     service.work(relay.clone(), nudge, outbox.settings().interval);
->>>>>>> relay
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

@@ -106,8 +106,8 @@ impl DeadLettersCommand {
 }
 
 fn core(open: &OpenDatabase, settings: &Settings) -> Core {
-    let outbox = Outbox::new(open.database.clone(), Clock, settings.outbox.clone());
-    Core::new(open.database.clone(), &open.keys, Clock, settings.event_stream, outbox, None)
+    let outbox = Outbox::new(open.database.clone(), Clock::default(), settings.outbox.clone());
+    Core::new(open.database.clone(), &open.keys, Clock::default(), settings.event_stream, outbox, None)
 }
 
 async fn list(core: &Core, filter: &DeadLetterFilter, output: Output, limit: usize) -> Result<(), CommandError> {
