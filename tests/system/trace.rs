@@ -3,6 +3,8 @@ use teppan_tests::{
     harness::{Booking, Conversation},
 };
 
+use super::follow_ups;
+
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn traced<T>(message: T) -> tonic::Request<T> {
@@ -34,4 +36,15 @@ async fn the_callers_trace_is_kept_with_the_message() {
     conversation.client.store_message(traced(message)).await.expect("stored");
     let kept: String = conversation.scalar("SELECT traceparent FROM messages").await;
     assert!(kept.contains(TRACE_ID), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callers_trace_is_kept_with_the_follow_up() {
+    let mut conversation = Conversation::start().await.ready().await;
+    let request = follow_ups::request(&fixtures::conversation_id());
+    conversation.follow_ups.schedule_follow_up(request.clone()).await.expect("scheduled");
+    let moving = follow_ups::moving(&request, "2030-02-01T12:00:00Z");
+    conversation.follow_ups.schedule_follow_up(traced(moving)).await.expect("moved");
+    let kept: String = conversation.scalar("SELECT traceparent FROM follow_ups").await;
+    assert!(kept.contains(TRACE_ID), "of the call that moved it: {kept}");
 }

@@ -123,7 +123,9 @@ async fn what_is_required_hangs_on_the_trigger() {
             event_ends_at,
             ..request(&fixtures::conversation_id())
         };
-        assert_eq!(fields(&refused(&service, without).await), ["due_at"]);
+        assert_eq!(fields(&refused(&service, without.clone()).await), ["due_at"]);
+        let wrong_too = ScheduleFollowUpRequest { event_ends_at: Some(at("9998-01-01T00:00:00Z")), ..without };
+        assert_eq!(fields(&refused(&service, wrong_too).await), ["due_at", "event_ends_at"]);
     }
     let custom =
         ScheduleFollowUpRequest { trigger: FollowUpTrigger::Custom.into(), ..request(&fixtures::conversation_id()) };
