@@ -28,7 +28,7 @@ pub const BATCH_MAX: u32 = 64;
 /// Deliveries of one relay at once.
 const CONCURRENCY: u32 = 16;
 /// What a batch may take besides its deliveries before its lease ends.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// How messages are delivered.
 #[derive(Debug, Clone)]

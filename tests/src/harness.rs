@@ -294,13 +294,18 @@ pub async fn execute(url: &SecretString, sql: impl sqlx::SqlSafeStr) {
 }
 
 /// Waits until a condition holds, and fails after ten seconds.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    within(Duration::from_secs(10), what, holds).await;
+}
+
+/// [`eventually`], with another bound.
+pub async fn within(bound: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "waited in vain: {what}");
+    assert!(tokio::time::timeout(bound, waiting).await.is_ok(), "waited in vain: {what}");
 }
 
 /// Traces are carried in tests too; the log shows errors.

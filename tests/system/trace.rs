@@ -8,7 +8,7 @@ use teppan_tests::{
     otlp::Receiver,
 };
 
-use crate::environment;
+use crate::{environment, follow_ups};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -63,4 +63,15 @@ async fn a_trace_leads_from_the_message_to_the_run_that_counts_it() {
     })
     .await;
     assert!(process.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callers_trace_is_kept_with_the_follow_up() {
+    let mut conversation = Conversation::start().await.ready().await;
+    let request = follow_ups::request(&fixtures::conversation_id());
+    conversation.follow_ups.schedule_follow_up(request.clone()).await.expect("scheduled");
+    let moving = follow_ups::moving(&request, "2030-02-01T12:00:00Z");
+    conversation.follow_ups.schedule_follow_up(traced(moving)).await.expect("moved");
+    let kept: String = conversation.scalar("SELECT traceparent FROM follow_ups").await;
+    assert!(kept.contains(TRACE_ID), "of the call that moved it: {kept}");
 }

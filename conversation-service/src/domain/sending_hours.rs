@@ -31,7 +31,8 @@ impl SendingHours {
         if self.minutes.contains(&minute) {
             return asked;
         }
-        let first_day = if minute < self.minutes.start { 0 } else { 1 };
+        // Before the hours it is this date's beginning, after them the next one's.
+        let first_day = u64::from(minute >= self.minutes.start);
         (first_day..first_day + DAYS_TRIED)
             .filter_map(|days| local.date_naive().checked_add_days(Days::new(days)))
             .find_map(|date| self.beginning(date, zone.tz(), asked))

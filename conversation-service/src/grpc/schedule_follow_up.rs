@@ -62,20 +62,19 @@ fn decode_due(
     trigger: Option<FollowUpTrigger>,
     violations: &mut Violations,
 ) -> Option<Due> {
+    // Without a trigger, which is told to be wrong, the end of an event may be enough.
+    let after_event = event_ends_at.is_some() && trigger.is_none_or(|trigger| trigger == FollowUpTrigger::PostEvent);
+    if due_at.is_none() && !after_event {
+        let must = "is required, unless the trigger is FOLLOW_UP_TRIGGER_POST_EVENT and event_ends_at is given";
+        violations.add("due_at", must);
+    }
     let due_at = due_at.map(|time| decode::time(time).and_then(Due::at));
     let event_ends_at = event_ends_at.map(|time| decode::time(time).and_then(Due::after_event));
     let due_at = violations.check_optional("due_at", due_at);
     let event_ends_at = violations.check_optional("event_ends_at", event_ends_at);
-    match (due_at?, event_ends_at?, trigger) {
-        (Some(due), _, _) => Some(due),
-        (None, Some(due), Some(FollowUpTrigger::PostEvent)) => Some(due),
-        // Whether it is needed cannot be told without the trigger, which is told to be wrong.
-        (None, Some(_), None) => None,
-        _ => {
-            let must = "is required, unless the trigger is FOLLOW_UP_TRIGGER_POST_EVENT and event_ends_at is given";
-            violations.add("due_at", must);
-            None
-        }
+    match (due_at?, event_ends_at?) {
+        (None, event_ends_at) => event_ends_at.filter(|_| after_event),
+        (due_at, _) => due_at,
     }
 }
 

@@ -1,5 +1,5 @@
 use teppan_shared::contract::conversation::v1::{
-    CancelFollowUpRequest, CancelFollowUpResponse, FollowUpStatus, ScheduleFollowUpRequest,
+    CancelFollowUpRequest, CancelFollowUpResponse, FollowUp, FollowUpStatus, ScheduleFollowUpRequest,
 };
 use teppan_tests::{fixtures, harness::Conversation};
 
@@ -10,7 +10,7 @@ async fn cancel(service: &Conversation, request: &CancelFollowUpRequest) -> Canc
 }
 
 fn status(response: &CancelFollowUpResponse) -> FollowUpStatus {
-    response.follow_up.as_ref().map_or(FollowUpStatus::Unspecified, |follow_up| follow_up.status())
+    response.follow_up.as_ref().map_or(FollowUpStatus::Unspecified, FollowUp::status)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
 use prost_types::{Struct, Timestamp};
+use sqlx::AssertSqlSafe;
 use teppan_shared::contract::conversation::v1::{
     CancelFollowUpRequest, Channel, FollowUpKey, FollowUpTrigger, ListFollowUpsRequest, ScheduleFollowUpRequest,
 };
@@ -123,7 +124,9 @@ async fn what_is_required_hangs_on_the_trigger() {
             event_ends_at,
             ..request(&fixtures::conversation_id())
         };
-        assert_eq!(fields(&refused(&service, without).await), ["due_at"]);
+        assert_eq!(fields(&refused(&service, without.clone()).await), ["due_at"]);
+        let wrong_too = ScheduleFollowUpRequest { event_ends_at: Some(at("9998-01-01T00:00:00Z")), ..without };
+        assert_eq!(fields(&refused(&service, wrong_too).await), ["due_at", "event_ends_at"]);
     }
     let custom =
         ScheduleFollowUpRequest { trigger: FollowUpTrigger::Custom.into(), ..request(&fixtures::conversation_id()) };
@@ -250,4 +253,33 @@ async fn a_text_that_does_not_open_is_told_without_its_reason() {
     let corrupted = (Code::Internal, "DATA_CORRUPTED".to_owned());
     assert_eq!(kind(&refused(&service, original).await), corrupted);
     assert_eq!(kind(&list_refused(&service, ListFollowUpsRequest::default()).await), corrupted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_write_fails_nothing_is_left() {
+    let service = Conversation::start().await.ready().await;
+    let original = request(&fixtures::conversation_id());
+    schedule(&service, original.clone()).await;
+    let before = written(&service).await;
+    let fail = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'made to fail'; END $$";
+    harness::execute(&service.url, fail).await;
+    for (write, table) in [("INSERT", "follow_ups"), ("UPDATE", "follow_ups"), ("INSERT", "idempotency_keys")] {
+        let create = format!("CREATE TRIGGER fail BEFORE {write} ON {table} FOR EACH ROW EXECUTE FUNCTION fail()");
+        harness::execute(&service.url, AssertSqlSafe(create)).await;
+        let mut failures = Vec::new();
+        if (write, table) != ("UPDATE", "follow_ups") {
+            failures.push(refused(&service, request(&fixtures::conversation_id())).await);
+        }
+        if (write, table) != ("INSERT", "follow_ups") {
+            failures.push(refused(&service, moving(&original, "2030-02-01T12:00:00Z")).await);
+            failures.push(cancel_refused(&service, cancel_by_key(&original)).await);
+        }
+        for failure in failures {
+            assert_eq!(kind(&failure), (Code::Internal, "INTERNAL".to_owned()), "{write} {table}");
+            assert!(!failure.message().contains("made to fail"), "internals stay inside");
+        }
+        assert_eq!(written(&service).await, before, "{write} {table}");
+        harness::execute(&service.url, AssertSqlSafe(format!("DROP TRIGGER fail ON {table}"))).await;
+    }
+    schedule(&service, moving(&original, "2030-02-01T12:00:00Z")).await;
 }
