@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use teppan_tests::{
     clients::BookingClients,
     fixtures,
-    harness::{self, eventually},
+    harness::{self, eventually, within},
     launch::Which,
 };
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ use crate::{
 };
 
 const CLIENTS: usize = 8;
+/// Longer than the lease of a relay.
+const LEASES_ARE_OVER: Duration = Duration::from_secs(40);
 const SEATS: i32 = 50_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,6 +90,9 @@ async fn start(replicas: usize, booking: &SecretString, conversation: &SecretStr
         let conversation = Replica::start(Which::Conversation, environment).await;
         let mut environment: HashMap<_, _> = environment::with_keys(booking).collect();
         environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
+        // What a killed relay had claimed comes back after 4 times this and 5 s more.
+        environment.insert("OUTBOX_DELIVERY_TIMEOUT_MS".to_owned(), "1000".to_owned());
+        environment.insert("OUTBOX_RELAYS".to_owned(), "2".to_owned());
         (Replica::start(Which::Booking, environment).await, conversation)
     });
     join_all(pairs).await
@@ -124,7 +129,7 @@ async fn every_statistic_is_that_of_its_messages(conversation: &SecretString) {
 }
 
 async fn every_booking_has_one_follow_up(booked: usize, booking: &SecretString, conversation: &SecretString) {
-    eventually("everything is delivered", async || {
+    within(LEASES_ARE_OVER, "everything is delivered", async || {
         harness::scalar::<i64>(booking, "SELECT count(*) FROM outbox_messages").await == 0
     })
     .await;
