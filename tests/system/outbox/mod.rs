@@ -1,0 +1,13 @@
+//! Delivery of the outbox.
+
+mod claims;
+mod dead_letters;
+mod inline;
+mod nats;
+mod nats_server;
+mod order;
+mod plan;
+mod receiver;
+mod retention;
+mod stage;
+mod trouble;
