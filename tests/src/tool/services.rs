@@ -56,18 +56,16 @@ impl Services {
     /// Starts both and waits until both are ready. When one is not, the other is stopped again.
     pub async fn start(booking: &Addresses, conversation: &Addresses, shown: Shown) -> Result<Self, StartError> {
         let started = Instant::now();
-        let (booking_environment, conversation_environment) = (booking.environment(), conversation.environment());
-        let (booking, conversation) = tokio::join!(
-            Process::start_showing(Which::Booking, &booking_environment, shown),
-            Process::start_showing(Which::Conversation, &conversation_environment, shown),
-        );
-        let (booking, conversation) = match (booking, conversation) {
-            (Ok(booking), Ok(conversation)) => (booking, conversation),
-            (Ok(started), Err(error)) | (Err(error), Ok(started)) => {
-                started.stop().await;
+        let conversation = Process::start_showing(Which::Conversation, &conversation.environment(), shown).await?;
+        // The one sends to the other, wherever that listens.
+        let mut environment = booking.environment();
+        environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
+        let booking = match Process::start_showing(Which::Booking, &environment, shown).await {
+            Ok(booking) => booking,
+            Err(error) => {
+                conversation.stop().await;
                 return Err(error.into());
             }
-            (Err(error), Err(_)) => return Err(error.into()),
         };
         let ready = tokio::try_join!(
             wait_until_serving(Which::Booking.binary(), booking.grpc),

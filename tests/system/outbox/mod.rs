@@ -3,6 +3,7 @@
 mod claims;
 mod dead_letters;
 mod inline;
+mod migration;
 mod nats;
 mod nats_server;
 mod order;
