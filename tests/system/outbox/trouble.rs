@@ -1,6 +1,9 @@
 //! Receivers that are away, refuse or hang.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use teppan_shared::contract::booking::v1::{GetOutboxStatusRequest, OutboxDestination};
 use teppan_tests::harness;
@@ -96,6 +99,14 @@ async fn a_hanging_message_delays_no_other_booking() {
     book(&replica, &venue, 10).await;
     harness::eventually("those that come later too", async || waiting(&service).await == 1).await;
     assert_eq!(dead(&service).await, 0);
+    // Nor does it hold up the stop, which gives it back: the next process need not wait for the lease.
+    let since = Instant::now();
+    replica.service.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    let left: String = service
+        .scalar("SELECT concat_ws(' ', attempts, last_error_reason, lease_expires_at) FROM outbox_messages")
+        .await;
+    assert_eq!(left, "0 DRAINING");
 }
 
 #[tokio::test(flavor = "multi_thread")]
