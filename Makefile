@@ -6,7 +6,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  DIALOGUES=path.jsonl and OPTIONS='...' go to the tools: make replay DIALOGUES=... OPTIONS='--concurrency 16'"
 
-setup: ## Bring what is missing: PostgreSQL's programs and grpcurl
+setup: ## Bring what is missing: PostgreSQL's programs, grpcurl and nats-server
 	@deploy/local/setup.sh
 
 demo: setup ## Run a whole journey through both services and show it

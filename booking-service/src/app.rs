@@ -105,7 +105,7 @@ impl Relays {
 
 fn work<R: Receiver>(service: &Service, outbox: &Outbox, relay: &Relay<R>) {
     let nudge = outbox.nudge_of(R::DESTINATION).clone();
-    service.work(relay.clone(), nudge, outbox.settings().interval);
+    service.work(relay.until(service.stopping()), nudge, outbox.settings().interval);
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

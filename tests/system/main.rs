@@ -14,6 +14,7 @@ mod journey;
 mod last_seat;
 mod lists;
 mod logs;
+mod outbox;
 mod processes;
 mod raw;
 mod reflection;

@@ -24,6 +24,13 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
             ("ENCRYPTION_KEYS", "1:hunter2"),
             ("HASH_KEY_FILE", "/nowhere/hunter2"),
             ("PHONE_REGION", "hunter2"),
+            ("CONVERSATION_SERVICE_URL", "ftp://hunter2"),
+            ("NATS_URL", "nats://hunter2@127.0.0.1:hunter2"),
+            ("NATS_STREAM", "hunter2."),
+            ("FOLLOW_UP_SCHEDULING", "hunter2"),
+            ("OUTBOX_RELAYS", "65"),
+            ("OUTBOX_ATTEMPTS_MAX", "0"),
+            ("IDEMPOTENCY_KEEP_HOURS", "71"),
         ],
         &[],
     );
@@ -36,6 +43,13 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
         "ENCRYPTION_KEYS",
         "HASH_KEY_FILE",
         "PHONE_REGION",
+        "CONVERSATION_SERVICE_URL",
+        "NATS_URL",
+        "NATS_STREAM",
+        "FOLLOW_UP_SCHEDULING",
+        "OUTBOX_RELAYS",
+        "OUTBOX_ATTEMPTS_MAX",
+        "IDEMPOTENCY_KEEP_HOURS",
     ] {
         assert!(said.contains(name), "{name} is missing from: {said}");
     }

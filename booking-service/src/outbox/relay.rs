@@ -14,6 +14,7 @@ use teppan_shared::{
     telemetry::{self, TRACE_TARGET},
     worker::{Batch, Job},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use super::{BATCH_MAX, CONCURRENCY, Outbox, metrics::Metrics, pace::Pace, record::Delivered};
@@ -23,6 +24,8 @@ use crate::domain::{BookingId, OutboxDestination, OutboxMessage, Undelivered};
 /// does not answer, and not so many messages that it stumbles over.
 const SILENT_MIN: usize = 8;
 const NO_ANSWER: &str = "DEADLINE_EXCEEDED";
+/// What deliveries that have begun may take to end when the service stops. After it they are given back.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Takes messages to one destination.
 pub trait Receiver: Send + Sync + 'static {
@@ -53,6 +56,7 @@ pub struct Relay<R> {
     metrics: Arc<Metrics>,
     /// While the destination is away one message at a time finds out whether it is back.
     is_away: Arc<AtomicBool>,
+    stopping: CancellationToken,
 }
 
 impl<R> Clone for Relay<R> {
@@ -63,6 +67,7 @@ impl<R> Clone for Relay<R> {
             pace: Arc::clone(&self.pace),
             metrics: Arc::clone(&self.metrics),
             is_away: Arc::clone(&self.is_away),
+            stopping: self.stopping.clone(),
         }
     }
 }
@@ -78,7 +83,14 @@ impl<R: Receiver> Relay<R> {
     pub fn new(outbox: Outbox, receiver: R) -> Self {
         let pace = Arc::new(Pace::new(outbox.settings().per_second_max, BATCH_MAX));
         let metrics = Arc::new(Metrics::new(R::DESTINATION));
-        Self { outbox, receiver: Arc::new(receiver), pace, metrics, is_away: Arc::default() }
+        let (is_away, stopping) = (Arc::default(), CancellationToken::new());
+        Self { outbox, receiver: Arc::new(receiver), pace, metrics, is_away, stopping }
+    }
+
+    /// This relay, ending its work when `stopping` is cancelled.
+    #[must_use]
+    pub fn until(&self, stopping: CancellationToken) -> Self {
+        Self { stopping, ..self.clone() }
     }
 
     /// Delivers what is due of one booking, now. Whatever goes wrong is left to the next run.
@@ -150,6 +162,9 @@ impl<R: Receiver> Relay<R> {
         if let Some(reason) = away.get() {
             return (message, Some(Err(Undelivered::Away(reason.clone()))));
         }
+        if self.stopping.is_cancelled() {
+            return (message, Some(Err(draining())));
+        }
         // Its last attempt ended with the process that made it; this one is not made at all.
         if message.attempts > self.outbox.settings().attempts_max {
             let reason =
@@ -160,13 +175,16 @@ impl<R: Receiver> Relay<R> {
         let span = span::<R>(&message);
         let delivery = AssertUnwindSafe(self.receiver.deliver(&message)).catch_unwind();
         let delivery = tokio::time::timeout(self.outbox.settings().delivery_timeout, delivery);
-        let result = match delivery.instrument(span.clone()).await {
-            Ok(Ok(result)) => Some(result),
-            Ok(Err(_)) => {
-                tracing::error!(event = %message.event_id, destination = %R::DESTINATION, "a delivery panicked");
-                Some(Err(Undelivered::Failed("PANICKED".to_owned())))
-            }
-            Err(_) => None,
+        let result = tokio::select! {
+            delivered = delivery.instrument(span.clone()) => match delivered {
+                Ok(Ok(result)) => Some(result),
+                Ok(Err(_)) => {
+                    tracing::error!(event = %message.event_id, destination = %R::DESTINATION, "a delivery panicked");
+                    Some(Err(Undelivered::Failed("PANICKED".to_owned())))
+                }
+                Err(_) => None,
+            },
+            () = self.stopped() => Some(Err(draining())),
         };
         conclude(&span, result.as_ref());
         self.metrics.attempted(result.as_ref(), self.outbox.clock.now() - message.created_at);
@@ -174,6 +192,11 @@ impl<R: Receiver> Relay<R> {
             away.get_or_init(|| reason.clone());
         }
         (message, result)
+    }
+
+    async fn stopped(&self) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(GRACE).await;
     }
 }
 
@@ -200,6 +223,11 @@ impl<R: Receiver> Job for Relay<R> {
             lag: waited.and_then(|waited| waited.to_std().ok()).unwrap_or_default(),
         })
     }
+}
+
+/// Whether it arrived or not, it is given back, and its attempt does not count.
+fn draining() -> Undelivered {
+    Undelivered::Away("DRAINING".to_owned())
 }
 
 /// The delivery in the trace of the call that led to it, however long ago that was.

@@ -56,12 +56,11 @@ impl Services {
     /// Starts both and waits until both are ready. When one is not, the other is stopped again.
     pub async fn start(booking: &Addresses, conversation: &Addresses, shown: Shown) -> Result<Self, StartError> {
         let started = Instant::now();
-        // First the one that the other sends to: only now its port is known.
         let conversation = Process::start_showing(Which::Conversation, &conversation.environment(), shown).await?;
-        let mut booking_environment = booking.environment();
-        let url = format!("http://{}", conversation.grpc);
-        booking_environment.insert("CONVERSATION_SERVICE_URL".to_owned(), url);
-        let booking = match Process::start_showing(Which::Booking, &booking_environment, shown).await {
+        // The one sends to the other, wherever that listens.
+        let mut environment = booking.environment();
+        environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
+        let booking = match Process::start_showing(Which::Booking, &environment, shown).await {
             Ok(booking) => booking,
             Err(error) => {
                 conversation.stop().await;

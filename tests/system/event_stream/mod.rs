@@ -1,5 +1,6 @@
 //! StreamBookingEvents.
 
+pub mod explain;
 mod following;
 mod order;
 mod plan;

@@ -3,7 +3,10 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::harness;
 
-use super::written;
+use super::{
+    explain::{buffers, plan},
+    written,
+};
 
 const ALL: &str = include_str!("../../../booking-service/queries/stream_events.sql");
 const OF_BOOKING: &str = include_str!("../../../booking-service/queries/stream_events_of_booking.sql");
@@ -46,18 +49,4 @@ async fn every_look_is_a_range_of_an_index() {
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
-}
-
-async fn plan(connection: &mut PgConnection, call: &str) -> String {
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
-    let lines = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
-    let lines: Vec<String> = lines.iter().map(|line| sqlx::Row::get(line, 0)).collect();
-    lines.join("\n")
-}
-
-/// Pages that the whole statement looked at: the topmost node counts them all.
-fn buffers(plan: &str) -> u64 {
-    let top = plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers");
-    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
-    hit.and_then(|hit| hit.parse().ok()).expect("a number")
 }

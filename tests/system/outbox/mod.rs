@@ -1,0 +1,14 @@
+//! Delivery of the outbox.
+
+mod claims;
+mod dead_letters;
+mod inline;
+mod migration;
+mod nats;
+mod nats_server;
+mod order;
+mod plan;
+mod receiver;
+mod retention;
+mod stage;
+mod trouble;

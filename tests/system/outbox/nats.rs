@@ -1,0 +1,140 @@
+//! Events on NATS JetStream.
+
+use std::collections::{HashMap, HashSet};
+
+use async_nats::jetstream::{self, consumer, stream};
+use futures::StreamExt as _;
+use secrecy::SecretString;
+use serde_json::Value;
+use teppan_shared::nats::NatsSettings;
+use teppan_tests::harness::{self, Booking};
+
+use super::{
+    nats_server::NatsServer,
+    stage::{self, all_delivered, append, book, quiet, replica, waiting},
+};
+
+const STREAM: &str = "TEPPAN_EVENTS";
+const EVENT_STREAM: &str = "event-stream";
+
+/// A service whose events are published.
+async fn publishing(of: &Booking, url: String) -> Booking {
+    let nowhere = ([127, 0, 0, 1], 1).into();
+    replica(of, nowhere, |settings| {
+        settings.nats = Some(NatsSettings { url: SecretString::from(url), stream: STREAM.to_owned() });
+    })
+    .await
+}
+
+/// What the stream holds: subject, message id and envelope of each.
+async fn published(url: &str) -> Vec<(String, String, Value)> {
+    let context = jetstream::new(async_nats::connect(url).await.expect("it answers"));
+    let mut stream = context.get_stream(STREAM).await.expect("the stream is there");
+    let count = usize::try_from(stream.info().await.expect("told").state.messages).expect("few");
+    let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
+    let consumer = stream.create_consumer(config).await.expect("a consumer");
+    let messages = consumer.messages().await.expect("messages").take(count);
+    let read = messages.map(|message| {
+        let message = message.expect("a message");
+        let headers = message.headers.clone().expect("headers");
+        assert_eq!(headers.get("Content-Type").expect("a type").as_str(), "application/cloudevents+json");
+        let id = headers.get("Nats-Msg-Id").expect("an id").to_string();
+        (message.subject.to_string(), id, serde_json::from_slice(&message.payload).expect("JSON"))
+    });
+    read.collect().await
+}
+
+/// Waits until the event stream has everything; conversation-service is away.
+async fn all_published(service: &Booking) {
+    harness::eventually("everything is published", async || {
+        service.scalar::<i64>("SELECT count(*) FROM outbox_messages WHERE destination = 'event-stream'").await == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_published_as_cloud_events() {
+    let (service, venue) = quiet().await;
+    let nats = NatsServer::start().await;
+    let replica = publishing(&service, nats.url()).await;
+    let made = book(&replica, &venue, 1).await.remove(0);
+    all_published(&service).await;
+    let (subject, id, event) = published(&nats.url()).await.remove(0);
+    assert_eq!(subject, "teppan.booking.created");
+    let ids = stage::events(&service, &made.booking_id).await;
+    assert_eq!((&id, event["id"].as_str()), (&ids[0], Some(ids[0].as_str())));
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(event["type"], "teppan.booking.created.v1");
+    assert_eq!(event["source"], "/teppan/booking-service");
+    assert_eq!(event["subject"], made.booking_id);
+    assert_eq!(event["datacontenttype"], "application/json");
+    assert_eq!(event["data"]["confirmation_code"], made.confirmation_code);
+    let kept: String = service.scalar("SELECT traceparent FROM booking_events").await;
+    assert_eq!(event["traceparent"], kept);
+    assert!(event["time"].as_str().expect("a time").ends_with('Z'), "{event}");
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nats_server_that_crashes_loses_and_doubles_nothing() {
+    const KINDS: [&str; 4] = ["rescheduled", "rescheduled", "rescheduled", "cancelled"];
+    let (service, venue) = quiet().await;
+    let nats = NatsServer::start().await;
+    let url = nats.url();
+    let (first, second) = (publishing(&service, url.clone()).await, publishing(&service, url.clone()).await);
+    let mut made = book(&first, &venue, 50).await;
+    for booking in &made {
+        for kind in KINDS {
+            append(&service, &booking.booking_id, kind, EVENT_STREAM).await;
+        }
+    }
+    // In the middle of it.
+    let left = nats.kill().await;
+    made.extend(book(&second, &venue, 50).await);
+    assert!(waiting(&service).await >= 50, "they wait");
+    let nats = NatsServer::again(left).await;
+    all_published(&service).await;
+
+    let mut by_booking: HashMap<String, Vec<String>> = HashMap::new();
+    let mut ids = HashSet::new();
+    for (_, id, event) in published(&nats.url()).await {
+        assert!(ids.insert(id.clone()), "{id} is there twice");
+        by_booking.entry(event["subject"].as_str().expect("a booking").to_owned()).or_default().push(id);
+    }
+    for booking in &made {
+        let events = stage::events(&service, &booking.booking_id).await;
+        assert_eq!(by_booking.get(&booking.booking_id), Some(&events), "in order, none lost");
+    }
+    assert_eq!(stage::dead(&service).await, 0);
+    first.service.stop().await;
+    second.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_published_again_is_there_once() {
+    let (service, venue) = quiet().await;
+    let nats = NatsServer::start().await;
+    let replica = publishing(&service, nats.url()).await;
+    book(&replica, &venue, 1).await;
+    all_published(&service).await;
+    // As when the relay dies between the publication and its record.
+    let again = "INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at)
+                 SELECT event_id, 'event-stream', booking_id, version, now() FROM booking_events";
+    harness::execute(&service.url, again).await;
+    all_published(&service).await;
+    assert_eq!(published(&nats.url()).await.len(), 1);
+
+    let context = jetstream::new(async_nats::connect(nats.url()).await.expect("it answers"));
+    let config = context.get_stream(STREAM).await.expect("the stream").cached_info().config.clone();
+    assert_eq!((config.subjects, config.storage), (vec!["teppan.>".to_owned()], stream::StorageType::File));
+    assert_eq!(config.duplicate_window.as_secs(), 3600);
+
+    // Somebody removes the stream: it is made anew.
+    context.delete_stream(STREAM).await.expect("removed");
+    book(&replica, &venue, 3).await;
+    all_published(&service).await;
+    assert_eq!(published(&nats.url()).await.len(), 3);
+    harness::execute(&service.url, "DELETE FROM outbox_messages WHERE destination = 'conversation-service'").await;
+    all_delivered(&service).await;
+    replica.service.stop().await;
+}

@@ -1,0 +1,165 @@
+//! A FollowUpService that records what it is told, and that can refuse, hang or be away.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+use teppan_shared::contract::conversation::v1::{
+    CancelFollowUpRequest, CancelFollowUpResponse, FollowUpTrigger, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
+    follow_up_service_server::{FollowUpService, FollowUpServiceServer},
+};
+use tokio::{net::TcpListener, sync::oneshot};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tonic::{Request, Response, Status, transport::Server};
+
+/// What it was told, in the order in which it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The event's id.
+    pub key: String,
+    pub conversation_id: String,
+    pub subject: String,
+    pub what: What,
+    pub traceparent: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Schedule { ends_at: DateTime<Utc>, time_zone: String, moves: bool },
+    Cancel,
+}
+
+/// How it answers what concerns a conversation.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Refuse(Status),
+    Hang,
+}
+
+#[derive(Clone, Default)]
+pub struct Receiver(Arc<Memory>);
+
+#[derive(Default)]
+struct Memory {
+    told: Mutex<Vec<Told>>,
+    answers: Mutex<HashMap<String, Answer>>,
+}
+
+/// A receiver that listens. Dropped, it is away.
+pub struct Listening {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: AbortOnDropHandle<()>,
+}
+
+impl Receiver {
+    /// Listens anywhere.
+    pub async fn listen(&self) -> Listening {
+        self.listen_on(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub async fn listen_on(&self, address: SocketAddr) -> Listening {
+        let listener = TcpListener::bind(address).await.expect("the address is free");
+        let address = listener.local_addr().expect("it listens");
+        let (stop, stopped) = oneshot::channel();
+        let service = FollowUpServiceServer::new(self.clone());
+        let serving = TaskTracker::new().spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            let stopped = async { drop(stopped.await) };
+            let served = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, stopped).await;
+            served.expect("it serves");
+        });
+        Listening { address, stop: Some(stop), serving: AbortOnDropHandle::new(serving) }
+    }
+
+    pub fn told(&self) -> Vec<Told> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those it was told about, by their conversations.
+    pub fn conversations(&self) -> Vec<String> {
+        self.told().into_iter().map(|told| told.conversation_id).collect()
+    }
+
+    /// From now on everything about this conversation is answered so.
+    pub fn answer(&self, conversation_id: &str, answer: Option<Answer>) {
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Some(answer) => answers.insert(conversation_id.to_owned(), answer),
+            None => answers.remove(conversation_id),
+        };
+    }
+
+    async fn take(&self, told: Told) -> Result<(), Status> {
+        let answer = {
+            let answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.get(&told.conversation_id).cloned()
+        };
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        match answer {
+            None => Ok(()),
+            Some(Answer::Refuse(status)) => Err(status),
+            Some(Answer::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+impl Listening {
+    /// Leaves, and tells where it was.
+    pub async fn leave(mut self) -> SocketAddr {
+        drop(self.stop.take());
+        let _ = (&mut self.serving).await;
+        self.address
+    }
+}
+
+#[tonic::async_trait]
+impl FollowUpService for Receiver {
+    async fn schedule_follow_up(
+        &self,
+        request: Request<ScheduleFollowUpRequest>,
+    ) -> Result<Response<ScheduleFollowUpResponse>, Status> {
+        let traceparent = traceparent(&request);
+        let request = request.into_inner();
+        assert_eq!(request.trigger(), FollowUpTrigger::PostEvent);
+        let ends_at = request.event_ends_at.expect("the end");
+        let ends_at = DateTime::from_timestamp(ends_at.seconds, 0).expect("a time");
+        self.take(Told {
+            key: request.idempotency_key,
+            conversation_id: request.conversation_id,
+            subject: request.subject,
+            what: What::Schedule { ends_at, time_zone: request.time_zone, moves: request.move_existing },
+            traceparent,
+        })
+        .await?;
+        Ok(Response::new(ScheduleFollowUpResponse::default()))
+    }
+
+    async fn cancel_follow_up(
+        &self,
+        request: Request<CancelFollowUpRequest>,
+    ) -> Result<Response<CancelFollowUpResponse>, Status> {
+        let traceparent = traceparent(&request);
+        let request = request.into_inner();
+        let key = request.key.expect("by its key");
+        assert_eq!(key.trigger(), FollowUpTrigger::PostEvent);
+        self.take(Told {
+            key: request.idempotency_key,
+            conversation_id: key.conversation_id,
+            subject: key.subject,
+            what: What::Cancel,
+            traceparent,
+        })
+        .await?;
+        Ok(Response::new(CancelFollowUpResponse::default()))
+    }
+}
+
+fn traceparent<T>(request: &Request<T>) -> String {
+    let value = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
+}

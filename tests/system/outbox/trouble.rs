@@ -1,0 +1,128 @@
+//! Receivers that are away, refuse or hang.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use teppan_shared::contract::booking::v1::{GetOutboxStatusRequest, OutboxDestination};
+use teppan_tests::harness;
+use tonic::Status;
+
+use super::{
+    receiver::{Answer, Receiver},
+    stage::{all_delivered, append, book, dead, quiet, replica, waiting},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_booked_while_the_receiver_was_away_all_arrives() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let address = receiver.listen().await.leave().await;
+    let replica = replica(&service, address, |settings| settings.attempts_max = 2).await;
+    let made = book(&replica, &venue, 1000).await;
+    assert_eq!(waiting(&service).await, 1000);
+    harness::eventually("it was tried", async || {
+        replica.scalar::<i64>("SELECT count(*) FROM outbox_messages WHERE last_error_reason = 'UNAVAILABLE'").await > 1
+    })
+    .await;
+    let attempts = "SELECT max(attempts) FROM outbox_messages WHERE lease_expires_at IS NULL";
+    assert_eq!(service.scalar::<i32>(attempts).await, 0, "no attempt is counted");
+
+    let _listening = receiver.listen_on(address).await;
+    all_delivered(&service).await;
+    let keys: HashSet<_> = receiver.told().into_iter().map(|told| told.key).collect();
+    assert_eq!((keys.len(), made.len(), dead(&service).await), (1000, 1000, 0));
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_becomes_a_dead_letter_and_delays_no_other_booking() {
+    let (mut service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 20).await;
+    let poison = &made[7];
+    append(&service, &poison.booking_id, "cancelled", "conversation-service").await;
+    receiver.answer(&poison.conversation_id, Some(Answer::Refuse(Status::invalid_argument("made to fail"))));
+    let replica = replica(&service, listening.address, |_| {}).await;
+    // Only what comes behind it in the same booking waits for it.
+    harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
+    assert_eq!(dead(&service).await, 1);
+    let told = receiver.conversations();
+    assert_eq!(told.iter().filter(|it| **it == poison.conversation_id).count(), 1, "not tried again");
+    assert!(made.iter().all(|booking| told.contains(&booking.conversation_id)));
+
+    let status = service.clients.outbox.get_outbox_status(GetOutboxStatusRequest {}).await.expect("told").into_inner();
+    assert_eq!(status.destinations.len(), 1, "{status:?}");
+    let status = &status.destinations[0];
+    assert_eq!(status.destination(), OutboxDestination::ConversationService);
+    assert_eq!((status.pending_count, status.leased_count, status.dead_letter_count), (1, 0, 1));
+    assert!(status.oldest_pending_at.is_some() && status.last_delivered_at.is_some(), "{status:?}");
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 2).await;
+    for booking in &made {
+        receiver.answer(&booking.conversation_id, Some(Answer::Refuse(Status::internal("made to fail"))));
+    }
+    let replica = replica(&service, listening.address, |settings| settings.attempts_max = 2).await;
+    harness::eventually("both were tried", async || receiver.told().len() >= 2).await;
+    receiver.answer(&made[0].conversation_id, None);
+    harness::eventually("one is delivered, one is dead", async || {
+        waiting(&service).await == 0 && dead(&service).await == 1
+    })
+    .await;
+    let left = service.scalar::<String>("SELECT attempts || ' ' || last_error_reason FROM outbox_messages").await;
+    assert_eq!(left, "2 INTERNAL");
+    let again: HashSet<_> = receiver.told().into_iter().map(|told| told.key).collect();
+    assert_eq!((receiver.told().len(), again.len()), (4, 2), "each under the same event id");
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_message_delays_no_other_booking() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 100).await;
+    receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
+    let timeout = Duration::from_mins(1);
+    let replica = replica(&service, listening.address, |settings| settings.delivery_timeout = timeout).await;
+    // Long before the time of the hanging one is up.
+    harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
+    book(&replica, &venue, 10).await;
+    harness::eventually("those that come later too", async || waiting(&service).await == 1).await;
+    assert_eq!(dead(&service).await, 0);
+    // Nor does it hold up the stop, which gives it back: the next process need not wait for the lease.
+    let since = Instant::now();
+    replica.service.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    let left: String = service
+        .scalar("SELECT concat_ws(' ', attempts, last_error_reason, lease_expires_at) FROM outbox_messages")
+        .await;
+    assert_eq!(left, "0 DRAINING");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_message_has_so_much_time_and_so_many_attempts() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 1).await;
+    receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
+    let replica = replica(&service, listening.address, |settings| {
+        settings.delivery_timeout = Duration::from_millis(100);
+        settings.attempts_max = 2;
+    })
+    .await;
+    harness::eventually("it is dead", async || dead(&service).await == 1).await;
+    let reason: String = service.scalar("SELECT last_error_reason FROM outbox_messages").await;
+    assert_eq!((reason.as_str(), receiver.told().len()), ("DEADLINE_EXCEEDED", 2));
+    replica.service.stop().await;
+}
