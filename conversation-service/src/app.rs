@@ -8,10 +8,17 @@ use teppan_shared::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
     },
     service::{Definition, OpenDatabase, Service, StartError},
+    worker::Nudge,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-use crate::{core::Core, grpc::Grpc, settings::Settings, store_message, workers::EmotionAggregation};
+use crate::{
+    core::Core,
+    grpc::Grpc,
+    settings::{DispatchSettings, Settings},
+    store_message,
+    workers::{EmotionAggregation, FollowUpClock, Reengagement},
+};
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
@@ -32,12 +39,22 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings.clock, settings.emotions.aggregation));
+    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings));
     let routes = routes(&Grpc::new(Arc::clone(&core)), settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
     let pending = core.emotions_pending.clone();
-    service.work(EmotionAggregation(core), pending, settings.emotions.interval);
+    service.work(EmotionAggregation(Arc::clone(&core)), pending, settings.emotions.interval);
+    start_dispatch(&service, core, &settings.dispatch);
     Ok(service)
+}
+
+/// The jobs that follow-ups depend on.
+fn start_dispatch(service: &Service, core: Arc<Core>, settings: &DispatchSettings) {
+    let due = core.follow_up_clock.clone();
+    service.work(FollowUpClock(Arc::clone(&core)), due, settings.clock_interval);
+    if let Some(after) = settings.reengagement_after {
+        service.work(Reengagement(core, after), Nudge::default(), settings.reengagement_interval);
+    }
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

@@ -8,7 +8,9 @@ use teppan_shared::{
     worker::Nudge,
 };
 
-use crate::settings::EmotionAggregation;
+use tokio::sync::Notify;
+
+use crate::settings::{DispatchSettings, EmotionAggregation, Settings};
 
 /// The service behind its gRPC face.
 pub struct Core {
@@ -21,17 +23,31 @@ pub struct Core {
     pub(crate) emotion_aggregation: EmotionAggregation,
     /// Wakes up the worker that counts them.
     pub(crate) emotions_pending: Nudge,
+    pub(crate) dispatch: DispatchSettings,
+    /// Tells whether two claims with one key are the same, and one follow-up's message from another.
+    pub(crate) dispatch_fingerprint: KeyedHash,
+    /// Wakes up the calls that wait for a follow-up to fall due.
+    pub(crate) follow_ups_ready: Notify,
+    /// Wakes up the clock: something may be due already.
+    pub(crate) follow_up_clock: Nudge,
+    /// Whether events are written to the outbox.
+    pub(crate) publishes: bool,
 }
 
 impl Core {
-    pub fn new(database: Database, keys: &Keys, clock: Clock, emotion_aggregation: EmotionAggregation) -> Self {
+    pub fn new(database: Database, keys: &Keys, settings: &Settings) -> Self {
         Self {
             database,
-            clock,
+            clock: settings.clock,
             ring: keys.ring(),
             fingerprint: KeyedHash::derive(&keys.hash, "teppan conversation messages.fingerprint"),
-            emotion_aggregation,
+            emotion_aggregation: settings.emotions.aggregation,
             emotions_pending: Nudge::default(),
+            dispatch: settings.dispatch.clone(),
+            dispatch_fingerprint: KeyedHash::derive(&keys.hash, "teppan follow_ups.fingerprint"),
+            follow_ups_ready: Notify::new(),
+            follow_up_clock: Nudge::default(),
+            publishes: false,
         }
     }
 }

@@ -2,9 +2,14 @@
 
 mod aggregate_emotions;
 pub mod app;
+mod claim_due_follow_ups;
+mod complete_follow_up;
 mod conversation_row;
 mod core;
+mod dispatch_row;
 pub mod domain;
+mod fail_follow_up;
+mod follow_up_clock;
 mod follow_up_row;
 mod get_conversation;
 mod get_emotion_history;
@@ -12,6 +17,8 @@ mod grpc;
 mod list_conversations;
 mod list_messages;
 mod message_row;
+mod reengage;
 pub mod settings;
 mod store_message;
+mod template_file;
 mod workers;

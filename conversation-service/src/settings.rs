@@ -1,5 +1,7 @@
 //! The settings of conversation-service.
 
+mod dispatch;
+
 use std::{str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
@@ -8,6 +10,10 @@ use teppan_shared::{
     clock::Clock,
     config::{CommonArgs, CommonSettings, Problems},
 };
+
+use self::dispatch::DispatchArgs;
+pub use self::dispatch::{DispatchSettings, FollowUpBackoff};
+pub use crate::template_file::TemplateFile;
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -35,6 +41,8 @@ pub struct ServiceArgs {
     #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
     clock_ahead_seconds: String,
     #[command(flatten)]
+    dispatch: DispatchArgs,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -44,6 +52,7 @@ pub struct Settings {
     pub common: CommonSettings,
     pub clock: Clock,
     pub emotions: EmotionSettings,
+    pub dispatch: DispatchSettings,
 }
 
 /// How emotions are counted.
@@ -89,8 +98,11 @@ impl Settings {
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);
-        match (common, clock, emotions) {
-            (Some(common), Some(clock), Some(emotions)) => problems.finish().map(|()| Self { common, clock, emotions }),
+        let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
+        match (common, clock, emotions, dispatch) {
+            (Some(common), Some(clock), Some(emotions), Some(dispatch)) => {
+                problems.finish().map(|()| Self { common, clock, emotions, dispatch })
+            }
             _ => Err(problems),
         }
     }

@@ -1,6 +1,7 @@
 //! What the service talks about, as types that cannot hold a wrong value. No I/O.
 
 mod channel;
+mod claim;
 mod content;
 mod conversation;
 mod emotion;
@@ -11,12 +12,14 @@ mod message;
 mod metadata;
 mod role;
 mod sent_at;
+mod templates;
 mod tokens;
 
 pub use teppan_shared::conversation_id::ConversationId;
 
 pub use self::{
     channel::Channel,
+    claim::{BatchSize, Claimant, ClaimKey, ClaimToken, LeaseTime, RetryPause, WaitTime},
     content::Content,
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
@@ -27,6 +30,7 @@ pub use self::{
     metadata::Metadata,
     role::Role,
     sent_at::SentAt,
+    templates::{Mood, Templates},
     tokens::TokenCount,
 };
 

@@ -1,14 +1,21 @@
 //! Wire to domain, where more than one request has it.
 
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
 use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes};
 
 use crate::{
-    domain::{Channel, ConversationStatus, FollowUpTrigger, Role},
+    domain::{Channel, ConversationStatus, FollowUpTrigger, Role, SentAt},
     list_messages::SequenceOrder,
 };
 
 /// Pages of every list.
 pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
+
+/// The years 1 to 9999, as protobuf's timestamps have them.
+const TIMESTAMP_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 const CHANNEL_MUST: &str = "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, \
                             CHANNEL_FACEBOOK or CHANNEL_INSTAGRAM";
@@ -85,5 +92,29 @@ pub fn order(raw: i32) -> Result<SequenceOrder, &'static str> {
         Ok(wire::SequenceOrder::Unspecified | wire::SequenceOrder::OldestFirst) => Ok(SequenceOrder::OldestFirst),
         Ok(wire::SequenceOrder::NewestFirst) => Ok(SequenceOrder::NewestFirst),
         Err(_) => Err("must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST"),
+    }
+}
+
+/// When a message was sent.
+pub fn sent_at(time: Timestamp, now: DateTime<Utc>) -> Result<SentAt, &'static str> {
+    let in_range = TIMESTAMP_SECONDS.contains(&time.seconds);
+    let nanos = u32::try_from(time.nanos).ok().filter(|nanos| in_range && *nanos < 1_000_000_000);
+    let time = nanos.and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos));
+    SentAt::parse(time.ok_or("must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999")?, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_outside_what_protobuf_allows_is_refused() {
+        let time = |seconds, nanos| sent_at(Timestamp { seconds, nanos }, Utc::now());
+        assert!(time(1_700_000_000, 999_999_999).is_ok());
+        assert!(time(-62_135_596_800, 0).is_ok());
+        for (seconds, nanos) in [(-62_135_596_801, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000), (i64::MAX, 0)]
+        {
+            assert!(time(seconds, nanos).is_err(), "{seconds} {nanos}");
+        }
     }
 }

@@ -108,7 +108,7 @@ fn follow_up_trigger(trigger: FollowUpTrigger) -> wire::FollowUpTrigger {
     }
 }
 
-fn follow_up_status(status: FollowUpStatus) -> wire::FollowUpStatus {
+pub fn follow_up_status(status: FollowUpStatus) -> wire::FollowUpStatus {
     match status {
         FollowUpStatus::Pending => wire::FollowUpStatus::Pending,
         FollowUpStatus::Claimed => wire::FollowUpStatus::Claimed,

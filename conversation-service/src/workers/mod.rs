@@ -1,5 +1,7 @@
 //! Jobs that run in the background, each under the one loop of `teppan_shared::worker`.
 
 mod emotion_aggregation;
+mod follow_up_clock;
+mod reengagement;
 
-pub use self::emotion_aggregation::EmotionAggregation;
+pub use self::{emotion_aggregation::EmotionAggregation, follow_up_clock::FollowUpClock, reengagement::Reengagement};
