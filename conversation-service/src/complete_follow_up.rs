@@ -3,9 +3,7 @@ use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
 use crate::{
     core::Core,
     dispatch_row::DispatchRow,
-    domain::{
-        Channel, ClaimToken, Content, FollowUp, FollowUpId, FollowUpStatus, Message, MessageId, Role, SentAt,
-    },
+    domain::{Channel, ClaimToken, Content, FollowUp, FollowUpId, FollowUpStatus, Message, MessageId, Role, SentAt},
     message_row::content_place,
 };
 

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{FollowUp, FollowUpStatus},
-    follow_up_row::FollowUpRow};
+    follow_up_row::FollowUpRow,
+};
 
 /// What happened, and the follow-up, if there is one, as it is now.
 pub struct DispatchRow {

@@ -46,8 +46,7 @@ impl Core {
     async fn expire_leases(&self) -> Result<i64, DatabaseError> {
         let (now, backoff) = (self.clock.now(), self.dispatch.backoff);
         let (first, max) = (backoff.first.as_secs_f64(), backoff.max.as_secs_f64());
-        let statement =
-            || sqlx::query_file_as!(Expired, "queries/expire_leases.sql", now, first, max, self.publishes);
+        let statement = || sqlx::query_file_as!(Expired, "queries/expire_leases.sql", now, first, max, self.publishes);
         Ok(self.database.fetch_one(statement).await?.expired)
     }
 

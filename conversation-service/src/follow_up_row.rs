@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-    Channel, Content, ConversationId, FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, MessageId,
-    Metadata, Subject, TimeZone, UserId,
+        Channel, Content, ConversationId, FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger,
+        MessageId, Metadata, Subject, TimeZone, UserId,
     },
     message_row,
 };

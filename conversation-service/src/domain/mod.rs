@@ -19,7 +19,7 @@ pub use teppan_shared::conversation_id::ConversationId;
 
 pub use self::{
     channel::Channel,
-    claim::{BatchSize, Claimant, ClaimKey, ClaimToken, LeaseTime, RetryPause, WaitTime},
+    claim::{BatchSize, ClaimKey, ClaimToken, Claimant, LeaseTime, RetryPause, WaitTime},
     content::Content,
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},

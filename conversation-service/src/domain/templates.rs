@@ -164,9 +164,13 @@ mod tests {
     #[test]
     fn the_mood_follows_the_recent_mean() {
         assert_eq!(Mood::of(None), Mood::Neutral);
-        for (mean, mood) in
-            [(0.0, Mood::Apologetic), (0.399, Mood::Apologetic), (0.4, Mood::Neutral), (0.699, Mood::Neutral), (0.7, Mood::Warm)]
-        {
+        for (mean, mood) in [
+            (0.0, Mood::Apologetic),
+            (0.399, Mood::Apologetic),
+            (0.4, Mood::Neutral),
+            (0.699, Mood::Neutral),
+            (0.7, Mood::Warm),
+        ] {
             assert_eq!(Mood::of(Some(mean)), mood, "{mean}");
         }
     }

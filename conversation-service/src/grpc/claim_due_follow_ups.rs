@@ -20,10 +20,7 @@ pub fn decode(request: wire::ClaimDueFollowUpsRequest) -> Result<(Claim, WaitTim
     decode_fields(request, &mut violations).ok_or_else(|| violations.into_status())
 }
 
-fn decode_fields(
-    request: wire::ClaimDueFollowUpsRequest,
-    violations: &mut Violations,
-) -> Option<(Claim, WaitTime)> {
+fn decode_fields(request: wire::ClaimDueFollowUpsRequest, violations: &mut Violations) -> Option<(Claim, WaitTime)> {
     let key = violations.check_optional("idempotency_key", given(request.idempotency_key).map(ClaimKey::parse));
     let claimant = violations.check("claimant", Claimant::parse(request.claimant));
     let batch = violations.check("batch_size", BatchSize::parse(request.batch_size));
