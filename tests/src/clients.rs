@@ -7,7 +7,9 @@ use teppan_shared::contract::{
         booking_service_client::BookingServiceClient, customer_service_client::CustomerServiceClient,
         schedule_service_client::ScheduleServiceClient,
     },
-    conversation::v1::conversation_service_client::ConversationServiceClient,
+    conversation::v1::{
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+    },
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -36,6 +38,11 @@ impl BookingClients {
 /// A client of conversation-service that connects when it is first used.
 pub fn conversations(address: SocketAddr) -> ConversationServiceClient<Channel> {
     ConversationServiceClient::new(channel(address))
+}
+
+/// A client of conversation-service's follow-ups that connects when it is first used.
+pub fn follow_ups(address: SocketAddr) -> FollowUpServiceClient<Channel> {
+    FollowUpServiceClient::new(channel(address))
 }
 
 /// A connection that is made when it is first used.

@@ -8,13 +8,15 @@ use std::{
 };
 
 use booking_service::settings::EventStreamSettings;
-use conversation_service::settings::EmotionSettings;
+use conversation_service::settings::{DispatchSettings, EmotionSettings};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::{
     clock::Clock,
     config::{CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerSettings, TelemetrySettings},
-    contract::conversation::v1::conversation_service_client::ConversationServiceClient,
+    contract::conversation::v1::{
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+    },
     embedded::{Durability, ThrowawayServer},
     keys::{Keys, KeysChoice},
     service::{Definition, Service},
@@ -189,12 +191,13 @@ impl Booking {
     }
 }
 
-/// A conversation-service, its database, and a client of it.
+/// A conversation-service, its database, and clients of it.
 pub struct Conversation {
     pub service: Service,
     pub url: SecretString,
     pub keys: Keys,
     pub client: ConversationServiceClient<Channel>,
+    pub follow_ups: FollowUpServiceClient<Channel>,
 }
 
 impl Conversation {
@@ -216,11 +219,18 @@ impl Conversation {
 
     /// A service with these settings, the ones for emotions among them.
     pub async fn counting(emotions: EmotionSettings, common: CommonSettings, url: SecretString, keys: Keys) -> Self {
+        let (clock, dispatch) = (Clock::default(), DispatchSettings::default());
+        let settings = conversation_service::settings::Settings { common, clock, emotions, dispatch };
+        Self::run(settings, url, keys).await
+    }
+
+    /// A service with all of these settings.
+    pub async fn run(settings: conversation_service::settings::Settings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
-        let settings = conversation_service::settings::Settings { common, clock: Clock::default(), emotions };
         let service = conversation_service::app::start(&settings, None).await.expect("the service starts");
         let client = clients::conversations(service.server.grpc_addr);
-        Self { service, url, keys, client }
+        let follow_ups = clients::follow_ups(service.server.grpc_addr);
+        Self { service, url, keys, client, follow_ups }
     }
 
     /// A service that is ready, over a database of its own that it reaches through a proxy.
