@@ -6,7 +6,7 @@
 //! each permit.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,16 @@ const ABANDONED: Duration = Duration::from_millis(500);
 /// The connections of one service. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
+
+/// The connections for as long as somebody else keeps them.
+pub(super) struct WeakConnections(Weak<Shared>);
+
+impl WeakConnections {
+    /// [`Connections::usage`], while there are any.
+    pub fn usage(&self) -> Option<(u32, u32, u32)> {
+        self.0.upgrade().map(|shared| Connections(shared).usage())
+    }
+}
 
 struct Shared {
     options: PgConnectOptions,
@@ -66,6 +76,10 @@ impl Connections {
 
     pub fn options(&self) -> &PgConnectOptions {
         &self.0.options
+    }
+
+    pub fn downgrade(&self) -> WeakConnections {
+        WeakConnections(Arc::downgrade(&self.0))
     }
 
     /// Connections there may be, and how many of them are used and idle now.

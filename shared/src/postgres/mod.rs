@@ -106,24 +106,29 @@ impl Database {
         self.fetch_optional(statement).await?.ok_or(DatabaseError::Failed(sqlx::Error::RowNotFound))
     }
 
-    /// Shows how many connections there are, under OpenTelemetry's names for them.
+    /// Shows how many connections there are, under OpenTelemetry's names for them. The meter outlives
+    /// every database, so it must not keep its connections open.
     pub fn observe(&self) {
         let meter = global::meter("teppan");
-        let connections = self.0.clone();
+        let connections = self.0.downgrade();
         meter
             .u64_observable_gauge("db.client.connection.count")
             .with_description("Open database connections, by whether they are used.")
             .with_callback(move |gauge| {
-                let (_, used, idle) = connections.usage();
+                let Some((_, used, idle)) = connections.usage() else { return };
                 gauge.observe(idle.into(), &[KeyValue::new("db.client.connection.state", "idle")]);
                 gauge.observe(used.into(), &[KeyValue::new("db.client.connection.state", "used")]);
             })
             .build();
-        let connections = self.0.clone();
+        let connections = self.0.downgrade();
         meter
             .u64_observable_gauge("db.client.connection.max")
             .with_description("Database connections there may be.")
-            .with_callback(move |gauge| gauge.observe(connections.usage().0.into(), &[]))
+            .with_callback(move |gauge| {
+                if let Some((max, _, _)) = connections.usage() {
+                    gauge.observe(max.into(), &[]);
+                }
+            })
             .build();
     }
 
