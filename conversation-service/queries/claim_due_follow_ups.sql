@@ -1,7 +1,8 @@
 -- ClaimDueFollowUps: what is due, handed out under a lease, in one statement that commits by itself.
 --
 -- $1 now, $2 end of the lease, $3 channels ('' for none), $4 how many, $5 claimant, $6 key or null,
--- $7 fingerprint of the request, $8 when what has to wait is looked at again.
+-- $7 fingerprint of the request, $8 when what has to wait is looked at again, $9 how many are looked at in
+-- each channel.
 --
 -- One row a claim, with the outcome `claimed`, the longest due first; or one row that says why there is
 -- none:
@@ -32,7 +33,7 @@ due AS MATERIALIZED (                  -- locked
         FROM follow_ups
         WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
         ORDER BY next_attempt_at
-        LIMIT $4
+        LIMIT $9
         FOR UPDATE SKIP LOCKED
     ) AS f
     WHERE NOT EXISTS (SELECT FROM held)

@@ -12,8 +12,10 @@ use crate::{
 };
 
 /// How often the statement is run for one look. Each run that ends with `again` has moved what it
-/// looked at out of the way, or others have.
-const RUNS_MAX: usize = 8;
+/// looked at out of the way, or others have; the next one looks at twice as many.
+const RUNS_MAX: u32 = 8;
+/// Most that a run looks at in a channel.
+const LOOK_MAX: i64 = 128;
 /// While a call waits, how often it looks without being told: what another replica made ready, and
 /// what comes back after a failed attempt.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -77,8 +79,9 @@ impl Core {
     }
 
     async fn look(&self, claim: &Claim) -> Result<Vec<Claimed>, ClaimError> {
-        for _ in 0..RUNS_MAX {
-            let rows = self.claim(claim).await?;
+        for run in 0..RUNS_MAX {
+            let look_at = (i64::from(claim.batch.get()) << run).min(LOOK_MAX);
+            let rows = self.claim(claim, look_at).await?;
             match rows.first().map(|row| row.outcome.as_str()) {
                 Some("claimed") => return Ok(rows.into_iter().filter_map(|row| self.hand_out(row)).collect()),
                 Some("reused") => return Err(ClaimError::KeyReused),
@@ -89,7 +92,7 @@ impl Core {
         Ok(Vec::new())
     }
 
-    async fn claim(&self, claim: &Claim) -> Result<Vec<DispatchRow>, DatabaseError> {
+    async fn claim(&self, claim: &Claim, look_at: i64) -> Result<Vec<DispatchRow>, DatabaseError> {
         let now = self.clock.now();
         let lease_expires_at = now + TimeDelta::seconds(claim.lease.seconds().into());
         let every = || Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
@@ -108,6 +111,7 @@ impl Core {
                 claim.key.as_ref().map(ClaimKey::as_str),
                 &fingerprint,
                 now + LOOK_AGAIN,
+                look_at,
             )
         };
         self.database.fetch_all(statement).await

@@ -137,6 +137,6 @@ impl Core {
             })
         };
         let message = message().ok_or(Corrupted::Column("complete_follow_up.message"))?;
-        Ok(Completed { message, follow_up, replayed })
+        Ok(Completed { follow_up, message, replayed })
     }
 }

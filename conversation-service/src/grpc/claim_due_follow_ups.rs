@@ -48,7 +48,7 @@ fn decode_channels(channels: &[i32], violations: &mut Violations) -> Option<Vec<
 pub fn wait_until(wait: WaitTime, bounds: Option<&Bounds>) -> Instant {
     let now = Instant::now();
     let wished = now + wait.get();
-    let ends_at = bounds.map_or(wished, |bounds| bounds.ends_at());
+    let ends_at = bounds.map_or(wished, Bounds::ends_at);
     let margin = ANSWER_MARGIN.min(ends_at.saturating_duration_since(now) / 4);
     wished.min(ends_at - margin)
 }

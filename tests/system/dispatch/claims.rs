@@ -117,7 +117,9 @@ async fn nothing_but_custom_ones_is_sent_while_a_person_leads_the_conversation()
     .await;
     // Some were ready before; together they fill every batch.
     let mut held_back: Vec<_> = (0..150).map(|_| due(&led)).collect();
-    held_back.iter_mut().for_each(|it| it.due_at -= chrono::TimeDelta::hours(1));
+    for follow_up in &mut held_back {
+        follow_up.due_at -= chrono::TimeDelta::hours(1);
+    }
     schedule(&service, &held_back).await;
     until(&service, "SELECT count(*) = 150 FROM follow_ups WHERE next_attempt_at > due_at").await;
     let ready = "UPDATE follow_ups SET ready_at = due_at, next_attempt_at = due_at, content_sealed = ''";
@@ -125,7 +127,7 @@ async fn nothing_but_custom_ones_is_sent_while_a_person_leads_the_conversation()
 
     schedule(&service, &[due(&free), custom(&led, "A person asked for this.")]).await;
     until(&service, "SELECT count(*) = 152 FROM follow_ups WHERE ready_at IS NOT NULL").await;
-    let small = ClaimDueFollowUpsRequest { batch_size: 50, ..at_once() };
+    let small = ClaimDueFollowUpsRequest { batch_size: 2, ..at_once() };
     let claimed = claim(&service.follow_ups, small).await;
     assert_eq!(claimed.len(), 2, "they stand behind the others, and are reached in one call");
 

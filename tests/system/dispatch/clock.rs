@@ -107,7 +107,7 @@ async fn a_move_between_the_two_steps_is_not_overwritten() {
             .bind(["WEB"])
             .bind(Utc::now())
             .bind(false)
-            .bind([uuid::Uuid::nil(); 0])
+            .bind(Vec::<uuid::Uuid>::new())
             .bind(Utc::now())
             .fetch_one(&mut connection)
             .await

@@ -6,6 +6,7 @@ mod fixture;
 mod plan;
 mod reengagement;
 mod sent;
+mod settings;
 mod waiting;
 
 use std::{

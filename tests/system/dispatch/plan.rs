@@ -14,8 +14,10 @@ fn statements() -> Vec<(&'static str, String, String)> {
     }
     let id = Uuid::nil();
     let channels = "'{WEB,SMS,EMAIL,VOICE,WHATSAPP,FACEBOOK,INSTAGRAM,\"\"}'";
-    let keyed =
-        format!("(now(), now() + interval '1 minute', {channels}, 10, 'a', 'key', '\\x{}', now())", "00".repeat(32));
+    let keyed = format!(
+        "(now(), now() + interval '1 minute', {channels}, 10, 'a', 'key', '\\x{}', now(), 10)",
+        "00".repeat(32)
+    );
     vec![
         ("claim", query!("claim_due_follow_ups"), keyed),
         ("due", query!("due_follow_ups"), "(now(), now())".to_owned()),

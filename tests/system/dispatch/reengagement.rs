@@ -44,7 +44,11 @@ async fn a_silence_over_all_conversations_leads_to_one_reengagement() {
     for _ in 0..3 {
         look(&service).await;
     }
-    assert_eq!(scheduled(&service).await, [newest.clone()], "in the newest, once, and not to who wrote elsewhere");
+    assert_eq!(
+        scheduled(&service).await,
+        std::slice::from_ref(&newest),
+        "in the newest, once, and not to who wrote elsewhere"
+    );
 
     // Sending it does not begin another silence.
     let claimed = claim_one(&other.follow_ups).await;
