@@ -1,5 +1,6 @@
--- Messages to be sent later. The text and the metadata are sealed; the follow-up's id names the row to
--- the seal. The conversation need not exist yet.
+-- Messages to be sent later. The text and the metadata are sealed. The metadata's seal is named by the
+-- follow-up; the text's by the message it becomes (messages.content_sealed, `message_id`), so that
+-- completing copies it as it is. The conversation need not exist yet.
 --
 -- A follow-up that is not finished is PENDING or CLAIMED. PENDING it first waits for `due_at`; then the
 -- follow-up clock chooses its text and makes it ready (`ready_at`), and from `next_attempt_at` on it can
@@ -56,9 +57,11 @@ ALTER TABLE follow_ups
 
 -- At most one that is not finished for a conversation, a trigger and a subject.
 CREATE UNIQUE INDEX follow_ups_unfinished_key ON follow_ups (conversation_id, trigger, subject) WHERE finished_at IS NULL;
--- What the follow-up clock looks for: what fell due, and what is overdue although it was ready.
-CREATE INDEX follow_ups_waiting ON follow_ups (due_at) WHERE status = 'PENDING' AND ready_at IS NULL;
-CREATE INDEX follow_ups_overdue ON follow_ups (due_at) WHERE status = 'PENDING' AND ready_at IS NOT NULL;
+-- What the follow-up clock looks for: what fell due, and what is overdue, ready or not. The first is by
+-- `next_attempt_at`: what has to wait longer, as for an escalated conversation, is pushed back there and
+-- does not stand in the way of the rest.
+CREATE INDEX follow_ups_waiting ON follow_ups (next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NULL;
+CREATE INDEX follow_ups_overdue ON follow_ups (due_at) WHERE status = 'PENDING';
 -- What can be claimed, and whose lease is over.
 CREATE INDEX follow_ups_claimable ON follow_ups (channel, next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NOT NULL;
 CREATE INDEX follow_ups_leased ON follow_ups (lease_expires_at) WHERE status = 'CLAIMED';

@@ -8,6 +8,14 @@ CREATE TABLE reengagement_checks (
 );
 CREATE INDEX reengagement_checks_due ON reengagement_checks (check_at);
 
+-- The latest `sent_at` of the customer's own messages: what the assistant says, a follow-up above all,
+-- does not end a silence. It changes with the row's counters and has no index either.
+ALTER TABLE conversations ADD COLUMN customer_wrote_at timestamptz;
+
 -- Users who were here before.
+UPDATE conversations AS c
+SET customer_wrote_at = wrote.at
+FROM (SELECT conversation_id, max(sent_at) AS at FROM messages WHERE role = 'USER' GROUP BY 1) AS wrote
+WHERE c.conversation_id = wrote.conversation_id;
 INSERT INTO reengagement_checks (user_id, check_at)
 SELECT DISTINCT user_id, now() FROM conversations WHERE user_id IS NOT NULL;

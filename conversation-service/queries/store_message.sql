@@ -12,9 +12,10 @@ WITH prior AS MATERIALIZED (       -- has this id been stored?
 ),
 conversation AS (                  -- made, or its row locked: whoever holds it has the next sequence to itself
     INSERT INTO conversations AS c (
-        conversation_id, user_id, channel, message_count, newest_scored_sequence, last_message_at, created_at,
-        updated_at)
-    SELECT $2::text, $3, $4, 1, CASE WHEN $9::double precision IS NULL THEN 0 ELSE 1 END, $5, $6, $6
+        conversation_id, user_id, channel, message_count, newest_scored_sequence, last_message_at,
+        customer_wrote_at, created_at, updated_at)
+    SELECT $2::text, $3::text, $4, 1, CASE WHEN $9::double precision IS NULL THEN 0 ELSE 1 END, $5::timestamptz,
+           CASE WHEN $7::text = 'USER' THEN $5::timestamptz END, $6, $6
     WHERE NOT EXISTS (SELECT FROM prior)
     ON CONFLICT (conversation_id) DO UPDATE
     SET message_count = c.message_count + 1,
@@ -25,6 +26,7 @@ conversation AS (                  -- made, or its row locked: whoever holds it 
         status = CASE WHEN c.status = 'CLOSED' THEN 'OPEN' ELSE c.status END,
         closed_at = NULL,
         last_message_at = GREATEST(c.last_message_at, EXCLUDED.last_message_at),
+        customer_wrote_at = GREATEST(c.customer_wrote_at, EXCLUDED.customer_wrote_at),
         updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
     RETURNING message_count
 ),
@@ -42,6 +44,15 @@ pending AS (                       -- a score or a label is to be counted (aggre
     SELECT $2, sequence, stored_at
     FROM message
     WHERE $9::double precision IS NOT NULL OR $10::text IS NOT NULL
+),
+named AS (                         -- the conversation names its user for the first time (schedule_reengagements.sql);
+                                   -- who was named before: looked up only for a message that names somebody
+    INSERT INTO reengagement_checks (user_id, check_at)
+    SELECT $3, $17
+    FROM conversation
+    WHERE $3::text IS NOT NULL
+      AND (message_count = 1 OR (SELECT user_id FROM conversations WHERE conversation_id = $2) IS NULL)
+    ON CONFLICT (user_id) DO NOTHING
 )
 SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", stored_at AS "stored_at!",
        fingerprint AS "fingerprint!"

@@ -15,9 +15,9 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use crate::{
     core::Core,
     grpc::Grpc,
-    settings::Settings,
+    settings::{DispatchSettings, Settings},
     store_message,
-    workers::{EmotionAggregation, Retention},
+    workers::{EmotionAggregation, FollowUpClock, Reengagement, Retention},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -45,8 +45,18 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let pending = core.emotions_pending.clone();
     service.work(EmotionAggregation(Arc::clone(&core)), pending, settings.emotions.interval);
     // What is old enough to go has time: nobody nudges it.
-    service.work(Retention(core), Nudge::default(), settings.scheduling.retention.interval);
+    service.work(Retention(Arc::clone(&core)), Nudge::default(), settings.scheduling.retention.interval);
+    start_dispatch(&service, core, &settings.dispatch);
     Ok(service)
+}
+
+/// The jobs that follow-ups depend on.
+fn start_dispatch(service: &Service, core: Arc<Core>, settings: &DispatchSettings) {
+    let due = core.follow_up_clock.clone();
+    service.work(FollowUpClock(Arc::clone(&core)), due, settings.clock_interval);
+    if let Some(after) = settings.reengagement_after {
+        service.work(Reengagement(core, after), Nudge::default(), settings.reengagement_interval);
+    }
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

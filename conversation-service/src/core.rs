@@ -8,7 +8,9 @@ use teppan_shared::{
     worker::Nudge,
 };
 
-use crate::settings::{EmotionAggregation, SchedulingSettings, Settings};
+use tokio::sync::Notify;
+
+use crate::settings::{DispatchSettings, EmotionAggregation, SchedulingSettings, Settings};
 
 /// The service behind its gRPC face.
 pub struct Core {
@@ -22,6 +24,13 @@ pub struct Core {
     /// Wakes up the worker that counts them.
     pub(crate) emotions_pending: Nudge,
     pub(crate) scheduling: SchedulingSettings,
+    pub(crate) dispatch: DispatchSettings,
+    /// Tells whether two claims with one key are the same, and one follow-up's message from another.
+    pub(crate) dispatch_fingerprint: KeyedHash,
+    /// Wakes up the calls that wait for a follow-up to fall due.
+    pub(crate) follow_ups_ready: Notify,
+    /// Wakes up the clock: something may be due already.
+    pub(crate) follow_up_clock: Nudge,
     /// Whether what happens is published: then the statement that makes it happen writes the event.
     pub(crate) publishes: bool,
 }
@@ -36,6 +45,10 @@ impl Core {
             emotion_aggregation: settings.emotions.aggregation,
             emotions_pending: Nudge::default(),
             scheduling: settings.scheduling.clone(),
+            dispatch: settings.dispatch.clone(),
+            dispatch_fingerprint: KeyedHash::derive(&keys.hash, "teppan follow_ups.fingerprint"),
+            follow_ups_ready: Notify::new(),
+            follow_up_clock: Nudge::default(),
             publishes: false,
         }
     }

@@ -7,9 +7,12 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use crate::domain::{
-    Channel, Content, ConversationId, FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, MessageId,
-    Metadata, Subject, TimeZone, UserId,
+use crate::{
+    domain::{
+        Channel, Content, ConversationId, FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger,
+        MessageId, Metadata, Subject, TimeZone, UserId,
+    },
+    message_row,
 };
 
 /// The columns of a follow-up, but for those of its claim.
@@ -36,9 +39,10 @@ pub struct FollowUpRow {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// Where the text of a follow-up is sealed.
-pub fn content_place(follow_up_id: &FollowUpId) -> Place<'_> {
-    Place { table: "follow_ups", column: "content_sealed", row: follow_up_id.0.as_bytes() }
+/// Where the text of a follow-up is sealed: where it will be when it is a message, so that completing
+/// copies it as it is.
+pub fn content_place(message_id: &MessageId) -> Place<'_> {
+    message_row::content_place(message_id)
 }
 
 /// Where the metadata of a follow-up is sealed.
@@ -52,7 +56,7 @@ impl FollowUpRow {
         let column = |name| move |_| Corrupted::Column(name);
         let follow_up_id = FollowUpId(self.follow_up_id);
         let content = match &self.content_sealed {
-            Some(sealed) => Some(ring.open_text(content_place(&follow_up_id), sealed)?),
+            Some(sealed) => Some(ring.open_text(content_place(&MessageId(self.message_id)), sealed)?),
             None => None,
         };
         let metadata = match &self.metadata_sealed {

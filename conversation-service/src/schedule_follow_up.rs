@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{Channel, Content, FollowUp, FollowUpId, Metadata, NewFollowUp, UserId},
+    domain::{Channel, Content, FollowUp, FollowUpId, MessageId, Metadata, NewFollowUp, UserId},
     follow_up_answer::FollowUpAnswer,
     follow_up_row::{content_place, metadata_place},
 };
@@ -62,13 +62,13 @@ impl Core {
     /// [`ScheduleFollowUpError`]; whatever it is, nothing was written.
     pub async fn schedule_follow_up(&self, new: &NewFollowUp) -> Result<Scheduled, ScheduleFollowUpError> {
         let fingerprint = self.fingerprint_of_follow_up(new);
-        let mut draft = self.follow_up_draft(new, FollowUpId::generate());
+        let mut draft = self.follow_up_draft(new, FollowUpId::generate(), MessageId(Uuid::now_v7()));
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_follow_up(new, &fingerprint, &draft).await {
                 Ok(answer) => answer,
                 // The next run finds what the faster call did.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => {
-                    draft = self.follow_up_draft(new, FollowUpId::generate());
+                    draft = self.follow_up_draft(new, FollowUpId::generate(), MessageId(Uuid::now_v7()));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -76,11 +76,16 @@ impl Core {
             if answer.is_of_another(&fingerprint) {
                 return Err(ScheduleFollowUpError::KeyReused);
             }
-            match (answer.answer.as_str(), answer.follow_up_id.map(FollowUpId)) {
-                ("done", _) => return self.scheduled(answer, false),
-                ("replayed", _) => return self.scheduled(answer, true),
-                ("claimed", Some(id)) => return Err(ScheduleFollowUpError::Claimed(id)),
-                ("reseal", Some(id)) => draft = self.follow_up_draft(new, id),
+            match (answer.answer.as_str(), answer.follow_up_id.map(FollowUpId), answer.message_id.map(MessageId)) {
+                ("done", ..) => {
+                    if draft.due_at <= draft.now {
+                        self.follow_up_clock.nudge();
+                    }
+                    return self.scheduled(answer, false);
+                }
+                ("replayed", ..) => return self.scheduled(answer, true),
+                ("claimed", Some(id), _) => return Err(ScheduleFollowUpError::Claimed(id)),
+                ("reseal", Some(id), Some(message_id)) => draft = self.follow_up_draft(new, id, message_id),
                 // Contended: a twin with this key may have moved it. Only another look can tell.
                 _ => {}
             }
@@ -99,17 +104,17 @@ impl Core {
         Ok(Scheduled { follow_up, outcome, replayed })
     }
 
-    /// Everything about the follow-up that is known before the statement runs. `id` is the one it gets
-    /// when it is made, or the one of the follow-up that takes over its text and metadata.
-    fn follow_up_draft(&self, new: &NewFollowUp, id: FollowUpId) -> Draft {
+    /// Everything about the follow-up that is known before the statement runs. The ids are those it gets
+    /// when it is made, or those of the follow-up that takes over its text and metadata.
+    fn follow_up_draft(&self, new: &NewFollowUp, id: FollowUpId, message_id: MessageId) -> Draft {
         let content = new.content.as_ref().map(|content| content.as_str().as_bytes());
         let metadata = new.metadata.as_ref().map(Metadata::as_bytes);
         Draft {
             follow_up_id: id,
-            content_sealed: content.map(|plain| self.ring.seal(content_place(&id), plain)),
+            content_sealed: content.map(|plain| self.ring.seal(content_place(&message_id), plain)),
             metadata_sealed: metadata.map(|plain| self.ring.seal(metadata_place(&id), plain)),
             due_at: new.due.time(self.scheduling.after_event, &self.scheduling.sending_hours, new.time_zone),
-            message_id: Uuid::now_v7(),
+            message_id: message_id.0,
             event_id: Uuid::now_v7(),
             traceparent: telemetry::current_traceparent(),
             now: self.clock.now(),

@@ -1,5 +1,6 @@
 //! The settings of conversation-service.
 
+mod dispatch;
 mod scheduling;
 
 use std::{str::FromStr, time::Duration};
@@ -11,7 +12,12 @@ use teppan_shared::{
     config::{CommonArgs, CommonSettings, Problems},
 };
 
-pub use self::scheduling::{RetentionSettings, SchedulingArgs, SchedulingSettings};
+use self::dispatch::DispatchArgs;
+pub use self::{
+    dispatch::{DispatchSettings, FollowUpBackoff},
+    scheduling::{RetentionSettings, SchedulingArgs, SchedulingSettings},
+};
+pub use crate::template_file::TemplateFile;
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -41,6 +47,8 @@ pub struct ServiceArgs {
     #[command(flatten)]
     scheduling: SchedulingArgs,
     #[command(flatten)]
+    dispatch: DispatchArgs,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -51,6 +59,7 @@ pub struct Settings {
     pub clock: Clock,
     pub emotions: EmotionSettings,
     pub scheduling: SchedulingSettings,
+    pub dispatch: DispatchSettings,
 }
 
 /// How emotions are counted.
@@ -97,9 +106,10 @@ impl Settings {
         let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);
         let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
-        match (common, clock, emotions, scheduling) {
-            (Some(common), Some(clock), Some(emotions), Some(scheduling)) => {
-                problems.finish().map(|()| Self { common, clock, emotions, scheduling })
+        let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
+        match (common, clock, emotions, scheduling, dispatch) {
+            (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch)) => {
+                problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch })
             }
             _ => Err(problems),
         }

@@ -137,6 +137,7 @@ impl Core {
                 new.output_tokens.map(TokenCount::get),
                 &draft.fingerprint,
                 draft.traceparent.as_deref(),
+                self.look_after_user_at(draft.stored_at),
             )
         };
         self.database.fetch_one(append).await

@@ -8,7 +8,7 @@ use std::{
 };
 
 use booking_service::settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings};
-use conversation_service::settings::{EmotionSettings, SchedulingSettings};
+use conversation_service::settings::{DispatchSettings, EmotionSettings, SchedulingSettings};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::{
@@ -204,7 +204,7 @@ impl Booking {
     }
 }
 
-/// A conversation-service, its database, and a client of it.
+/// A conversation-service, its database, and clients of it.
 pub struct Conversation {
     pub service: Service,
     pub url: SecretString,
@@ -242,14 +242,15 @@ impl Conversation {
         keys: Keys,
         change: impl FnOnce(&mut conversation_service::settings::Settings),
     ) -> Self {
-        telemetry().await;
         let mut settings = conversation_service::settings::Settings {
             common,
             clock: Clock::default(),
             emotions: EmotionSettings::default(),
             scheduling: SchedulingSettings::default(),
+            dispatch: DispatchSettings::default(),
         };
         change(&mut settings);
+        telemetry().await;
         let service = conversation_service::app::start(&settings, None).await.expect("the service starts");
         let client = clients::conversations(service.server.grpc_addr);
         let follow_ups = clients::follow_ups(service.server.grpc_addr);

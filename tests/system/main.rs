@@ -2,6 +2,7 @@
 
 mod conversation;
 mod create_booking;
+mod dispatch;
 mod emotions;
 mod environment;
 mod errors;

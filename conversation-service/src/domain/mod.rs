@@ -1,6 +1,7 @@
 //! What the service talks about, as types that cannot hold a wrong value. No I/O.
 
 mod channel;
+mod claim;
 mod content;
 mod conversation;
 mod emotion;
@@ -14,12 +15,14 @@ mod new_follow_up;
 mod role;
 mod sending_hours;
 mod sent_at;
+mod templates;
 mod tokens;
 
 pub use teppan_shared::conversation_id::ConversationId;
 
 pub use self::{
     channel::Channel,
+    claim::{BatchSize, ClaimKey, ClaimToken, Claimant, LeaseTime, RetryPause, WaitTime},
     content::Content,
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
@@ -33,6 +36,7 @@ pub use self::{
     role::Role,
     sending_hours::SendingHours,
     sent_at::SentAt,
+    templates::{Mood, Templates},
     tokens::TokenCount,
 };
 

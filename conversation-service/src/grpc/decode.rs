@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes};
 
 use crate::{
-    domain::{Channel, ConversationStatus, FollowUpStatus, FollowUpTrigger, Role},
+    domain::{Channel, ConversationStatus, FollowUpStatus, FollowUpTrigger, Role, SentAt},
     list_messages::SequenceOrder,
 };
 
@@ -114,6 +114,11 @@ pub fn order(raw: i32) -> Result<SequenceOrder, &'static str> {
         Ok(wire::SequenceOrder::NewestFirst) => Ok(SequenceOrder::NewestFirst),
         Err(_) => Err("must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST"),
     }
+}
+
+/// When a message was sent.
+pub fn sent_at(raw: Timestamp, now: DateTime<Utc>) -> Result<SentAt, &'static str> {
+    SentAt::parse(time(raw)?, now)
 }
 
 #[cfg(test)]

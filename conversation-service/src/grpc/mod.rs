@@ -1,9 +1,12 @@
 //! The gRPC face: decode, call, encode. Wire types stop here.
 
 mod cancel_follow_up;
+mod claim_due_follow_ups;
+mod complete_follow_up;
 mod conversation_service;
 mod decode;
 mod encode;
+mod fail_follow_up;
 mod follow_up_service;
 mod get_emotion_history;
 mod list_conversations;

@@ -1,12 +1,18 @@
 //! The one place where a use case's errors become what a client is told.
 
-use teppan_shared::{read_error::ReadError, status::Failure};
+use teppan_shared::{
+    read_error::ReadError,
+    status::{Failure, Violations},
+};
 use tonic::Status;
 
 use super::encode;
 use crate::{
     cancel_follow_up::CancelFollowUpError,
+    claim_due_follow_ups::ClaimError,
+    complete_follow_up::CompleteFollowUpError,
     domain::{ConversationId, FollowUpId, FollowUpStatus},
+    fail_follow_up::FailFollowUpError,
     list_conversations::ListConversationsError,
     list_follow_ups::ListFollowUpsError,
     schedule_follow_up::ScheduleFollowUpError,
@@ -39,6 +45,65 @@ pub fn list_conversations(error: &ListConversationsError) -> Status {
         ListConversationsError::Corrupted(error) => error.to_failure().into(),
         ListConversationsError::Database(error) => error.to_failure().into(),
     }
+}
+
+pub fn claim_due_follow_ups(error: &ClaimError) -> Status {
+    match error {
+        ClaimError::KeyReused => Failure::invalid_argument(
+            "IDEMPOTENCY_KEY_REUSED",
+            "This idempotency_key was used for another claim: use a new one for each claim, and the same request \
+             when you retry.",
+        )
+        .into(),
+        ClaimError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn complete_follow_up(error: &CompleteFollowUpError, follow_up_id: &FollowUpId) -> Status {
+    use CompleteFollowUpError as E;
+
+    match error {
+        E::NotFound => no_follow_up(follow_up_id).into(),
+        E::LeaseLost => lease_lost(follow_up_id).into(),
+        E::Finished(status) => follow_up_finished(*follow_up_id, *status).into(),
+        E::NoChannel => {
+            let mut violations = Violations::default();
+            violations.add("channel", "is required: neither the follow-up nor its conversation names a channel");
+            violations.into_status()
+        }
+        E::KeyReused => Failure::invalid_argument(
+            "IDEMPOTENCY_KEY_REUSED",
+            "This message_id is that of another message: use the message_id of the claim, or a new one.",
+        )
+        .into(),
+        E::Corrupted(error) => error.to_failure().into(),
+        E::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn fail_follow_up(error: &FailFollowUpError, follow_up_id: &FollowUpId) -> Status {
+    use FailFollowUpError as E;
+
+    match error {
+        E::NotFound => no_follow_up(follow_up_id).into(),
+        E::LeaseLost => lease_lost(follow_up_id).into(),
+        E::Finished(status) => follow_up_finished(*follow_up_id, *status).into(),
+        E::Corrupted(error) => error.to_failure().into(),
+        E::Database(error) => error.to_failure().into(),
+    }
+}
+
+fn no_follow_up(follow_up_id: &FollowUpId) -> Failure {
+    Failure::not_found("FOLLOW_UP_NOT_FOUND", "follow_up", follow_up_id)
+}
+
+fn lease_lost(follow_up_id: &FollowUpId) -> Failure {
+    Failure::precondition(
+        "LEASE_LOST",
+        format!("follow_ups/{follow_up_id}"),
+        "Somebody else has claimed this follow-up since, or it was moved: drop this claim, and claim again.",
+    )
+    .with("follow_up_id", follow_up_id)
 }
 
 pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::decode;
 use crate::domain::{
     Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, Metadata, NewMessage,
-    SentAt, TokenCount, UserId,
+    TokenCount, UserId,
 };
 
 /// Reads the request, or lists everything that is wrong with it.
@@ -30,8 +30,7 @@ fn decode_fields(
     let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
     let emotion = decode_emotion(request.emotion, violations);
     let metadata = violations.check_optional("metadata", request.metadata.as_ref().map(decode_metadata));
-    let sent_at =
-        violations.check_optional("sent_at", request.sent_at.map(|time| SentAt::parse(decode::time(time)?, now)));
+    let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
     let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
     let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
     Some(NewMessage {

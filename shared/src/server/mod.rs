@@ -19,8 +19,8 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-pub use self::readiness::Readiness;
 use self::request::{RequestLayer, Stop};
+pub use self::{readiness::Readiness, request::Bounds};
 use crate::{config::ServerSettings, contract, postgres::Database, tasks::Tasks};
 
 /// The health service that tells only whether the process works, whatever the database does.

@@ -42,6 +42,25 @@ pub struct Stop {
     pub cut: CancellationToken,
 }
 
+/// How long a call may go on: in the extensions of every request, for calls that wait for something.
+#[derive(Clone)]
+pub struct Bounds {
+    ends_at: tokio::time::Instant,
+    drain: CancellationToken,
+}
+
+impl Bounds {
+    /// When the call is answered for it, by its client's deadline or the cap.
+    pub fn ends_at(&self) -> tokio::time::Instant {
+        self.ends_at
+    }
+
+    /// Returns when the server takes no new calls any more: whoever waits stops waiting.
+    pub async fn draining(&self) {
+        self.drain.cancelled().await;
+    }
+}
+
 /// Wraps every call of a server; see the module.
 #[derive(Clone)]
 pub struct RequestLayer(Arc<Limits>);
@@ -111,7 +130,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let limits = Arc::clone(&self.limits);
         let method = limits.methods.get(request.uri().path());
         let span = tracing::info_span!(
@@ -131,6 +150,8 @@ where
         }
 
         let budget = client_deadline(request.headers()).map_or(limits.timeout, |d| d.min(limits.timeout));
+        let ends_at = tokio::time::Instant::now() + budget;
+        request.extensions_mut().insert(Bounds { ends_at, drain: limits.stop.drain.clone() });
         let answer = self.inner.call(request);
         let call = async move {
             let counted = Counted::start(&limits.metrics, method.label);

@@ -1,0 +1,46 @@
+-- Makes follow-ups ready to be claimed: $1 their ids, $2 their `updated_at` when they were read, $3 the
+-- texts that were chosen (null: as given), $4 their channels, $5 now, $6 whether events are published;
+-- $7 those that could not be read, to be looked at again at $8.
+--
+-- What was changed in between, by a move, a cancellation or another replica, is left alone: its
+-- `updated_at` is not the one that was read, or another has it locked. In the first case it is found
+-- again if it is still due.
+WITH locked AS MATERIALIZED (          -- in no order: nobody waits here
+    SELECT follow_up_id, updated_at, status = 'PENDING' AND ready_at IS NULL AS waits
+    FROM follow_ups
+    WHERE follow_up_id = ANY ($1::uuid[] || $7::uuid[])
+    FOR UPDATE SKIP LOCKED
+),
+chosen AS MATERIALIZED (
+    SELECT n.follow_up_id, n.content_sealed, n.channel
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::text[])
+         AS n (follow_up_id, seen_at, content_sealed, channel)
+    JOIN locked AS l ON l.follow_up_id = n.follow_up_id AND l.updated_at = n.seen_at AND l.waits
+),
+ready AS (
+    UPDATE follow_ups AS f
+    SET ready_at = $5,
+        content_sealed = COALESCE(c.content_sealed, f.content_sealed),
+        channel = c.channel,
+        updated_at = $5
+    FROM chosen AS c
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM chosen)) AND f.follow_up_id = c.follow_up_id
+    RETURNING f.*
+),
+unreadable AS (
+    UPDATE follow_ups
+    SET next_attempt_at = $8
+    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM locked WHERE follow_up_id = ANY ($7::uuid[]) AND waits))
+),
+event AS (
+    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    SELECT gen_random_uuid(), conversation_id, 'teppan.follow_up.due.v1', $5,
+           json_build_object(
+               'follow_up_id', follow_up_id, 'conversation_id', conversation_id,
+               'trigger', 'FOLLOW_UP_TRIGGER_' || trigger, 'subject', subject, 'occurred_at', $5::timestamptz,
+               'due_at', due_at),
+           traceparent, $5
+    FROM ready
+    WHERE $6::boolean
+)
+SELECT count(*) AS "ready!" FROM ready

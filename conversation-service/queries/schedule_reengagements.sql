@@ -1,0 +1,83 @@
+-- Looks after the users whose turn it is, and schedules a re-engagement for each who has been silent for
+-- $2 seconds, over all their conversations. $1 now, $3 when it is to be sent, $4 its time zone, $5 its most
+-- attempts, $6 when a user who has to wait is looked after again, $7 whether events are published.
+--
+-- Once for each silence, in any number of replicas: the user's row is locked, and names the silence that
+-- was served; it is changed in the statement that serves it. A silence begins with the customer's last
+-- message, so that the follow-up itself does not begin another.
+WITH due AS MATERIALIZED (
+    SELECT user_id, silent_since
+    FROM reengagement_checks
+    WHERE check_at <= $1
+    ORDER BY check_at
+    LIMIT 64
+    FOR UPDATE SKIP LOCKED
+),
+looked AS MATERIALIZED (               -- with the conversation they were last seen in
+    SELECT d.user_id, d.silent_since, newest.conversation_id, newest.status, newest.active_at,
+           -- a booking is ahead, or its follow-up
+           COALESCE((
+               SELECT true
+               FROM conversations AS c
+               CROSS JOIN LATERAL (
+                   SELECT
+                   FROM follow_ups
+                   WHERE conversation_id = c.conversation_id AND trigger = 'POST_EVENT' AND finished_at IS NULL
+                   LIMIT 1
+               ) AS f
+               WHERE c.user_id = d.user_id
+               LIMIT 1
+           ), false) AS awaited
+    FROM due AS d
+    LEFT JOIN LATERAL (
+        SELECT conversation_id, status, COALESCE(customer_wrote_at, created_at) AS active_at
+        FROM conversations
+        WHERE user_id = d.user_id
+        ORDER BY active_at DESC, conversation_id
+        LIMIT 1
+    ) AS newest ON true
+),
+judged AS MATERIALIZED (
+    SELECT *,
+           CASE WHEN active_at IS NULL THEN 'gone'            -- every conversation was deleted
+                WHEN active_at > $1::timestamptz - make_interval(secs => $2) THEN 'active'
+                WHEN silent_since = active_at THEN 'served'
+                WHEN awaited OR status = 'ESCALATED' THEN 'waits'
+                ELSE 'silent'
+           END AS verdict
+    FROM looked
+),
+scheduled AS (
+    INSERT INTO follow_ups (
+        follow_up_id, conversation_id, trigger, status, due_at, time_zone, user_id, max_attempts, next_attempt_at,
+        message_id, created_at, updated_at)
+    SELECT gen_random_uuid(), conversation_id, 'REENGAGEMENT', 'PENDING', $3, $4, user_id, $5, $3,
+           gen_random_uuid(), $1, $1
+    FROM judged
+    WHERE verdict = 'silent'
+    -- one that somebody else has scheduled serves as well
+    ON CONFLICT (conversation_id, trigger, subject) WHERE finished_at IS NULL DO NOTHING
+    RETURNING *
+),
+event AS (
+    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, next_attempt_at)
+    SELECT gen_random_uuid(), conversation_id, 'teppan.follow_up.scheduled.v1', $1,
+           json_build_object(
+               'follow_up_id', follow_up_id, 'conversation_id', conversation_id,
+               'trigger', 'FOLLOW_UP_TRIGGER_' || trigger, 'subject', subject, 'occurred_at', $1::timestamptz,
+               'due_at', due_at, 'moved', false),
+           $1
+    FROM scheduled
+    WHERE $7::boolean
+),
+checked AS (                           -- who writes from now on is silent for long at the earliest then
+    UPDATE reengagement_checks AS r
+    SET check_at = CASE j.verdict WHEN 'active' THEN j.active_at + make_interval(secs => $2)
+                                  WHEN 'waits' THEN $6
+                                  ELSE $1::timestamptz + make_interval(secs => $2) END,
+        silent_since = CASE j.verdict WHEN 'silent' THEN j.active_at ELSE r.silent_since END
+    FROM judged AS j
+    WHERE r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM scheduled) AS "scheduled!", (SELECT count(*) FROM checked) AS "looked!"

@@ -1,0 +1,145 @@
+use std::{error::Error, future::Future, time::Duration};
+
+use chrono::TimeDelta;
+use teppan_shared::postgres::DatabaseError;
+use tokio::time::Instant;
+
+use crate::{
+    core::Core,
+    dispatch_row::DispatchRow,
+    domain::{BatchSize, Channel, ClaimKey, ClaimToken, Claimant, FollowUp, LeaseTime},
+    follow_up_clock::LOOK_AGAIN,
+};
+
+/// How often the statement is run for one look. Each run that ends with `again` has moved what it
+/// looked at out of the way, or others have; the next one looks at twice as many.
+const RUNS_MAX: u32 = 8;
+/// Most that a run looks at in a channel.
+const LOOK_MAX: i64 = 128;
+/// While a call waits, how often it looks without being told: what another replica made ready, and
+/// what comes back after a failed attempt.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a sender asks for.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub claimant: Claimant,
+    pub key: Option<ClaimKey>,
+    pub batch: BatchSize,
+    pub lease: LeaseTime,
+    /// In a fixed order. Empty: any, also none.
+    pub channels: Vec<Channel>,
+}
+
+/// A follow-up that was handed out, its text and channel in it.
+pub struct Claimed {
+    pub follow_up: FollowUp,
+    pub token: ClaimToken,
+}
+
+/// Why nothing was claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    #[error("the key belongs to another request")]
+    KeyReused,
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl Core {
+    /// Hands out what is due, or waits for it until `until`, or until `stop` ends. A call that waits
+    /// holds no connection.
+    ///
+    /// # Errors
+    /// [`ClaimError`]. When the database gave no answer, something may have been claimed: the same
+    /// key tells, and without one it comes back when the lease is over.
+    pub async fn claim_due_follow_ups(
+        &self,
+        claim: &Claim,
+        until: Instant,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Vec<Claimed>, ClaimError> {
+        tokio::pin!(stop);
+        loop {
+            // Listened to before looking: what becomes ready in between wakes up.
+            let ready = self.follow_ups_ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            let claimed = self.look(claim).await?;
+            if !claimed.is_empty() || Instant::now() >= until {
+                return Ok(claimed);
+            }
+            tokio::select! {
+                () = ready => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
+                () = &mut stop => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    async fn look(&self, claim: &Claim) -> Result<Vec<Claimed>, ClaimError> {
+        for run in 0..RUNS_MAX {
+            let look_at = (i64::from(claim.batch.get()) << run).min(LOOK_MAX);
+            let rows = self.claim(claim, look_at).await?;
+            match rows.first().map(|row| row.outcome.as_str()) {
+                Some("claimed") => return Ok(rows.into_iter().filter_map(|row| self.hand_out(row)).collect()),
+                Some("reused") => return Err(ClaimError::KeyReused),
+                Some("again") => {}
+                _ => return Ok(Vec::new()),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn claim(&self, claim: &Claim, look_at: i64) -> Result<Vec<DispatchRow>, DatabaseError> {
+        let now = self.clock.now();
+        let lease_expires_at = now + TimeDelta::seconds(claim.lease.seconds().into());
+        let every = || Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
+        let only = || claim.channels.iter().map(|channel| channel.as_column()).collect();
+        let channels: Vec<&str> = if claim.channels.is_empty() { every() } else { only() };
+        let fingerprint = self.claim_fingerprint(claim);
+        let statement = || {
+            sqlx::query_file_as!(
+                DispatchRow,
+                "queries/claim_due_follow_ups.sql",
+                now,
+                lease_expires_at,
+                &channels as &[&str],
+                i64::from(claim.batch.get()),
+                claim.claimant.as_str(),
+                claim.key.as_ref().map(ClaimKey::as_str),
+                &fingerprint,
+                now + LOOK_AGAIN,
+                look_at,
+            )
+        };
+        self.database.fetch_all(statement).await
+    }
+
+    /// The request without its key, as a keyed hash. How long it waits is not what it asks for.
+    fn claim_fingerprint(&self, claim: &Claim) -> [u8; 32] {
+        let mut fields = vec![
+            b"ClaimDueFollowUps".to_vec(),
+            claim.claimant.as_str().into(),
+            claim.batch.get().to_be_bytes().into(),
+            claim.lease.seconds().to_be_bytes().into(),
+        ];
+        fields.extend(claim.channels.iter().map(|channel| channel.as_column().into()));
+        self.dispatch_fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    /// `None` when it cannot be read: that must not keep the others from their senders. It comes back
+    /// when its lease is over, until its attempts are used up.
+    fn hand_out(&self, row: DispatchRow) -> Option<Claimed> {
+        row.trace("claim follow-up");
+        let (id, claim) = (row.follow_up_id, row.claim_token?);
+        match row.open(&self.ring) {
+            Ok(follow_up) => Some(Claimed { token: ClaimToken { claim, message_id: follow_up.message_id }, follow_up }),
+            Err(error) => {
+                tracing::error!(follow_up_id = ?id, error = &error as &dyn Error, "a follow-up cannot be read");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use chrono::{DateTime, TimeDelta, Utc};
+use teppan_shared::{postgres::DatabaseError, worker::Batch};
+
+use crate::core::Core;
+
+/// When a user who has to wait, for a booking that is ahead or a person who leads the conversation,
+/// is looked after again.
+const WAITS: TimeDelta = TimeDelta::hours(6);
+/// What the statement takes at most in one run; it has it written out.
+const BATCH_MAX: i64 = 64;
+
+impl Core {
+    /// Schedules a re-engagement for each user whose silence has become long, in one bounded run.
+    /// Any number of replicas may do so at once.
+    ///
+    /// # Errors
+    /// When the database gave no answer. Nobody was passed over: the users are found again.
+    pub async fn schedule_reengagements(&self, after: TimeDelta) -> Result<Batch, DatabaseError> {
+        let now = self.clock.now();
+        let time_zone = self.dispatch.reengagement_time_zone;
+        let due_at = self.scheduling.sending_hours.at_or_after(now, time_zone);
+        let statement = || {
+            sqlx::query_file_as!(
+                Looked,
+                "queries/schedule_reengagements.sql",
+                now,
+                after.as_seconds_f64(),
+                due_at,
+                time_zone.name(),
+                self.scheduling.attempts_max,
+                now + WAITS,
+                self.publishes,
+            )
+        };
+        let run = self.database.fetch_one(statement).await?;
+        let done = u64::try_from(run.scheduled).unwrap_or(0);
+        Ok(Batch { done, more: run.looked == BATCH_MAX, ..Batch::default() })
+    }
+
+    /// When a user who is named for the first time is to be looked after.
+    pub(crate) fn look_after_user_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + self.dispatch.reengagement_after.unwrap_or_default()
+    }
+}
+
+/// The one row the statement answers.
+struct Looked {
+    scheduled: i64,
+    looked: i64,
+}

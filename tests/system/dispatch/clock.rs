@@ -1,0 +1,120 @@
+//! What time does to follow-ups.
+
+use chrono::{TimeDelta, Utc};
+use conversation_service::settings::{DispatchSettings, TemplateFile};
+use sqlx::AssertSqlSafe;
+use teppan_shared::contract::conversation::v1::Emotion;
+use teppan_tests::{fixtures, harness};
+
+use super::fixture::*;
+
+/// A file in which every text names its entry, with a value or without.
+const TEMPLATES: &str = "
+    [post_event]
+    warm = ['warm at {{venue}}', 'warm']
+    neutral = ['neutral at {{venue}}', 'neutral']
+    apologetic = ['apologetic at {{venue}}', 'apologetic']
+    [reengagement]
+    warm = ['x']
+    neutral = ['x']
+    apologetic = ['x']
+    [emotion_based]
+    warm = ['x']
+    neutral = ['x']
+    apologetic = ['x']";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wording_follows_the_recent_emotion_and_the_file_as_it_is_when_due() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("follow_ups.toml");
+    std::fs::write(&path, TEMPLATES).expect("written");
+    let templates = TemplateFile::open(path.clone()).expect("sound");
+    let mut service = start_with(DispatchSettings { templates, ..quick() }).await;
+
+    for (score, mood) in [(None, "neutral"), (Some(0.0), "apologetic"), (Some(0.4), "neutral"), (Some(0.7), "warm")] {
+        let chat = fixtures::conversation_id();
+        let emotion = score.map(|score| Emotion { score: Some(score), ..Default::default() });
+        let message = fixtures::message(&chat, "Hello");
+        service
+            .client
+            .store_message(teppan_shared::contract::conversation::v1::StoreMessageRequest { emotion, ..message })
+            .await
+            .expect("stored");
+        until(&service, "SELECT count(*) = 0 FROM emotion_pending").await;
+        for metadata in [vec![], vec![("venue", "Teppan Garden")]] {
+            let expected = if metadata.is_empty() { mood.to_owned() } else { format!("{mood} at Teppan Garden") };
+            schedule(&service, &[Scheduled { metadata, ..due(&chat) }]).await;
+            let claimed = claim_one(&service.follow_ups).await;
+            assert_eq!(claimed.follow_up.expect("the follow-up").content, expected);
+        }
+    }
+
+    let chat = fixtures::conversation_id();
+    for (text, expected) in [(TEMPLATES.replace("'neutral'", "'changed'"), "changed"), ("broken".to_owned(), "changed")]
+    {
+        std::fs::write(&path, text).expect("written");
+        schedule(&service, &[due(&chat)]).await;
+        assert_eq!(claim_one(&service.follow_ups).await.follow_up.expect("the follow-up").content, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_up_waits_for_its_time_and_takes_the_channel_of_its_conversation() {
+    let mut service = start().await;
+    let chat = fixtures::conversation_id();
+    service.client.store_message(fixtures::message(&chat, "Hello")).await.expect("stored");
+    let later = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&chat) };
+    schedule(&service, &[later, Scheduled { channel: "", ..due(&chat) }]).await;
+    let claimed = claim_one(&service.follow_ups).await;
+    assert_eq!(claimed.channel, i32::from(teppan_shared::contract::conversation::v1::Channel::Web));
+    assert_eq!(service.scalar::<i64>("SELECT count(*) FROM follow_ups WHERE ready_at IS NULL").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_sent_for_too_long_is_missed_ready_or_not() {
+    let service = start().await;
+    let chat = fixtures::conversation_id();
+    let old = || Scheduled { due_at: Utc::now() - TimeDelta::hours(73), ..due(&chat) };
+    let young = Scheduled { due_at: Utc::now() - TimeDelta::hours(71), ..due(&chat) };
+    let failed = Scheduled { due_at: Utc::now() - TimeDelta::hours(71), ..custom(&chat, "Hello") };
+    schedule(&service, &[old(), old(), young, failed]).await;
+    until(&service, "SELECT count(*) = 2 FROM follow_ups WHERE status = 'MISSED' AND finished_at IS NOT NULL").await;
+    until(&service, "SELECT count(*) = 2 FROM follow_ups WHERE ready_at IS NOT NULL AND status = 'PENDING'").await;
+    // One that was ready, and waits for its next attempt.
+    harness::execute(
+        &service.url,
+        "UPDATE follow_ups SET due_at = due_at - interval '2 hours', next_attempt_at = now() + interval '1 hour'
+         WHERE trigger = 'CUSTOM'",
+    )
+    .await;
+    until(&service, "SELECT status = 'MISSED' FROM follow_ups WHERE trigger = 'CUSTOM'").await;
+    assert_eq!(claim(&service.follow_ups, at_once()).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_between_the_two_steps_is_not_overwritten() {
+    const READY: &str = include_str!("../../../conversation-service/queries/ready_follow_ups.sql");
+    let service = start().await;
+    // The service itself does not touch it: it is not due.
+    let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };
+    schedule(&service, std::slice::from_ref(&new)).await;
+    let mut connection = harness::connect(&service.url).await;
+    let mut ready = async |seen_at| {
+        sqlx::query_scalar::<_, i64>(AssertSqlSafe(READY))
+            .bind([new.id])
+            .bind([seen_at])
+            .bind([Some(b"text".to_vec())])
+            .bind(["WEB"])
+            .bind(Utc::now())
+            .bind(false)
+            .bind(Vec::<uuid::Uuid>::new())
+            .bind(Utc::now())
+            .fetch_one(&mut connection)
+            .await
+            .expect("answered")
+    };
+    assert_eq!(ready(new.due_at - TimeDelta::microseconds(1)).await, 0, "it was changed since it was read");
+    let seen: chrono::DateTime<Utc> = service.scalar("SELECT updated_at FROM follow_ups").await;
+    assert_eq!(ready(seen).await, 1);
+    assert_eq!(ready(seen).await, 0, "a twin was faster");
+}

@@ -1,0 +1,195 @@
+//! Follow-ups as ScheduleFollowUp would leave them, and services that hand them out.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use conversation_service::settings::{DispatchSettings, FollowUpBackoff};
+use prost::Message as _;
+use prost_types::{Struct, Value, value::Kind};
+use secrecy::SecretString;
+use teppan_shared::{
+    config::CommonSettings,
+    contract::conversation::v1::{
+        ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest,
+        follow_up_service_client::FollowUpServiceClient,
+    },
+    keys::Keys,
+    sealing::Place,
+};
+use teppan_tests::harness::{self, Conversation};
+use tonic::{Status, transport::Channel};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+pub type Client = FollowUpServiceClient<Channel>;
+
+/// A follow-up to be put into the database.
+pub struct Scheduled {
+    pub id: Uuid,
+    pub message_id: Uuid,
+    pub chat: String,
+    pub trigger: &'static str,
+    pub subject: String,
+    pub due_at: DateTime<Utc>,
+    pub channel: &'static str,
+    pub user_id: Option<String>,
+    pub content: Option<String>,
+    pub metadata: Vec<(&'static str, &'static str)>,
+    pub max_attempts: i32,
+}
+
+/// One that has been due for a second, with no text of its own.
+pub fn due(chat: &str) -> Scheduled {
+    let id = Uuid::now_v7();
+    Scheduled {
+        id,
+        message_id: Uuid::new_v4(),
+        chat: chat.to_owned(),
+        trigger: "POST_EVENT",
+        subject: format!("booking:{id}"),
+        due_at: Utc::now() - TimeDelta::seconds(1),
+        channel: "WEB",
+        user_id: None,
+        content: None,
+        metadata: Vec::new(),
+        max_attempts: 5,
+    }
+}
+
+/// One with a text of its own.
+pub fn custom(chat: &str, content: &str) -> Scheduled {
+    Scheduled { trigger: "CUSTOM", content: Some(content.to_owned()), ..due(chat) }
+}
+
+/// Puts them into the database.
+pub async fn schedule(service: &Conversation, follow_ups: &[Scheduled]) {
+    let ring = service.keys.ring();
+    let mut connection = harness::connect(&service.url).await;
+    for new in follow_ups {
+        let content = Place { table: "messages", column: "content_sealed", row: new.message_id.as_bytes() };
+        let metadata = Place { table: "follow_ups", column: "metadata_sealed", row: new.id.as_bytes() };
+        let insert = "
+            INSERT INTO follow_ups (
+                follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_id,
+                content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, created_at, updated_at)
+            VALUES ($1, $2, $3, $4, 'PENDING', $5, 'UTC', $6, $7, $8, $9, $10, $5, $11, $5, $5)";
+        sqlx::query(insert)
+            .bind(new.id)
+            .bind(&new.chat)
+            .bind(new.trigger)
+            .bind(&new.subject)
+            .bind(new.due_at)
+            .bind(new.channel)
+            .bind(new.user_id.as_deref())
+            .bind(new.content.as_ref().map(|text| ring.seal(content, text.as_bytes())))
+            .bind((!new.metadata.is_empty()).then(|| ring.seal(metadata, &encoded(&new.metadata))))
+            .bind(new.max_attempts)
+            .bind(new.message_id)
+            .execute(&mut connection)
+            .await
+            .expect("inserted");
+    }
+}
+
+fn encoded(values: &[(&str, &str)]) -> Vec<u8> {
+    let value = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
+    let fields = values.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect();
+    Struct { fields }.encode_to_vec()
+}
+
+/// Everything looked for all the time, and no pause that a test would have to wait for.
+pub fn quick() -> DispatchSettings {
+    DispatchSettings {
+        clock_interval: Duration::from_millis(20),
+        backoff: FollowUpBackoff { first: Duration::from_millis(1), max: Duration::from_millis(5) },
+        reengagement_interval: Duration::from_millis(20),
+        ..DispatchSettings::default()
+    }
+}
+
+/// A service over a database of its own.
+pub async fn start() -> Conversation {
+    start_with(quick()).await
+}
+
+pub async fn start_with(dispatch: DispatchSettings) -> Conversation {
+    let url = harness::database(&conversation_service::app::DEFINITION).await;
+    over(url, Keys::random(), dispatch, |_| {}).await
+}
+
+/// Another replica.
+pub async fn replica(of: &Conversation) -> Conversation {
+    over(of.url.clone(), of.keys.clone(), quick(), |_| {}).await
+}
+
+pub async fn over(
+    url: SecretString,
+    keys: Keys,
+    dispatch: DispatchSettings,
+    change: impl FnOnce(&mut CommonSettings),
+) -> Conversation {
+    let mut common = harness::settings(url.clone(), &keys);
+    change(&mut common);
+    // At any hour of the day.
+    Conversation::changed(common, url, keys, |settings| {
+        settings.dispatch = dispatch;
+        settings.scheduling.sending_hours = "00:00-24:00".parse().expect("all day");
+    })
+    .await
+    .ready()
+    .await
+}
+
+/// A claim of up to 100 that waits up to ten seconds.
+pub fn waiting() -> ClaimDueFollowUpsRequest {
+    ClaimDueFollowUpsRequest { wait_seconds: 10, ..at_once() }
+}
+
+/// A claim of up to 100 that does not wait.
+pub fn at_once() -> ClaimDueFollowUpsRequest {
+    ClaimDueFollowUpsRequest { claimant: "a test".to_owned(), batch_size: 100, ..Default::default() }
+}
+
+pub async fn claim(client: &Client, request: ClaimDueFollowUpsRequest) -> Vec<ClaimedFollowUp> {
+    client.clone().claim_due_follow_ups(request).await.expect("claimed").into_inner().follow_ups
+}
+
+/// The one that falls due next.
+pub async fn claim_one(client: &Client) -> ClaimedFollowUp {
+    let mut claimed = claim(client, waiting()).await;
+    assert_eq!(claimed.len(), 1);
+    claimed.remove(0)
+}
+
+pub fn id_of(claimed: &ClaimedFollowUp) -> String {
+    claimed.follow_up.as_ref().expect("the follow-up").follow_up_id.clone()
+}
+
+pub fn completion(claimed: &ClaimedFollowUp) -> CompleteFollowUpRequest {
+    CompleteFollowUpRequest {
+        follow_up_id: id_of(claimed),
+        claim_token: claimed.claim_token.clone(),
+        ..Default::default()
+    }
+}
+
+pub fn failure(claimed: &ClaimedFollowUp) -> FailFollowUpRequest {
+    FailFollowUpRequest {
+        follow_up_id: id_of(claimed),
+        claim_token: claimed.claim_token.clone(),
+        reason: "CHANNEL_UNREACHABLE".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// The reason of an error, and its `status` when it has one.
+pub fn reason<T>(answer: Result<T, Status>) -> (String, String) {
+    let Err(status) = answer else { panic!("it was accepted") };
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    (info.reason, info.metadata.get("status").cloned().unwrap_or_default())
+}
+
+/// Waits until a condition over the follow-ups holds.
+pub async fn until(service: &Conversation, condition: &'static str) {
+    harness::eventually(condition, async || service.scalar::<bool>(condition).await).await;
+}

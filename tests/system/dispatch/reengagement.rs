@@ -1,0 +1,131 @@
+//! Writing to customers who have been silent.
+
+use conversation_service::settings::DispatchSettings;
+use sqlx::AssertSqlSafe;
+use teppan_shared::contract::conversation::v1::StoreMessageRequest;
+use teppan_tests::{
+    fixtures,
+    harness::{self, Conversation},
+};
+
+use super::fixture::*;
+
+/// A user's conversation, last written in so many days ago.
+async fn silent_for(service: &Conversation, user: &str, days: u32) -> String {
+    let chat = fixtures::conversation_id();
+    let message = StoreMessageRequest { user_id: user.to_owned(), ..fixtures::message(&chat, "Hello") };
+    service.client.clone().store_message(message).await.expect("stored");
+    let ago = format!(
+        "UPDATE conversations SET customer_wrote_at = now() - interval '{days} days' WHERE conversation_id = '{chat}'"
+    );
+    harness::execute(&service.url, AssertSqlSafe(ago)).await;
+    chat
+}
+
+/// Every user's turn comes now, and the rounds are over.
+async fn look(service: &Conversation) {
+    harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now()").await;
+    until(service, "SELECT count(*) = 0 FROM reengagement_checks WHERE check_at <= now()").await;
+}
+
+async fn scheduled(service: &Conversation) -> Vec<String> {
+    let query = "SELECT conversation_id FROM follow_ups WHERE trigger = 'REENGAGEMENT' ORDER BY created_at";
+    sqlx::query_scalar(query).fetch_all(&mut harness::connect(&service.url).await).await.expect("answered")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_over_all_conversations_leads_to_one_reengagement() {
+    let service = start().await;
+    let other = replica(&service).await;
+    let (mina, newest) = ("mina", silent_for(&service, "mina", 31).await);
+    silent_for(&service, mina, 40).await;
+    silent_for(&service, "kenji", 31).await;
+    silent_for(&service, "kenji", 29).await;
+    for _ in 0..3 {
+        look(&service).await;
+    }
+    assert_eq!(
+        scheduled(&service).await,
+        std::slice::from_ref(&newest),
+        "in the newest, once, and not to who wrote elsewhere"
+    );
+
+    // Sending it does not begin another silence.
+    let claimed = claim_one(&other.follow_ups).await;
+    service.follow_ups.clone().complete_follow_up(completion(&claimed)).await.expect("completed");
+    look(&service).await;
+    assert_eq!(scheduled(&service).await.len(), 1);
+
+    // Writing does.
+    service.client.clone().store_message(fixtures::message(&newest, "Hello again")).await.expect("stored");
+    look(&service).await;
+    assert_eq!(scheduled(&service).await.len(), 1);
+    harness::execute(
+        &service.url,
+        "UPDATE conversations SET customer_wrote_at = customer_wrote_at - interval '30 days'",
+    )
+    .await;
+    look(&service).await;
+    assert_eq!(scheduled(&service).await.iter().filter(|chat| **chat == newest).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_booking_ahead_or_talks_to_a_person_is_left_alone() {
+    let service = start().await;
+    let booked = silent_for(&service, "mina", 50).await;
+    silent_for(&service, "mina", 40).await;
+    let later = Scheduled { due_at: chrono::Utc::now() + chrono::TimeDelta::days(9), ..due(&booked) };
+    schedule(&service, &[later]).await;
+    let led = silent_for(&service, "kenji", 40).await;
+    let escalate = format!("UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{led}'");
+    harness::execute(&service.url, AssertSqlSafe(escalate)).await;
+    look(&service).await;
+    assert!(scheduled(&service).await.is_empty());
+
+    harness::execute(
+        &service.url,
+        "UPDATE conversations SET status = 'OPEN';
+         UPDATE follow_ups SET status = 'CANCELLED', finished_at = now(), next_attempt_at = NULL",
+    )
+    .await;
+    look(&service).await;
+    assert_eq!(scheduled(&service).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_looked_after_from_when_they_are_first_named() {
+    let mut service = start_with(DispatchSettings { reengagement_after: None, ..quick() }).await;
+    let chat = fixtures::conversation_id();
+    let users = "SELECT count(*) FROM reengagement_checks";
+    service.client.store_message(fixtures::message(&chat, "Hello")).await.expect("stored");
+    assert_eq!(service.scalar::<i64>(users).await, 0);
+    let named = |user: &str| StoreMessageRequest { user_id: user.to_owned(), ..fixtures::message(&chat, "Hello") };
+    service.client.store_message(named("mina")).await.expect("stored");
+    assert_eq!(service.scalar::<i64>(users).await, 1);
+    service.client.store_message(named("kenji")).await.expect("stored");
+    assert_eq!(service.scalar::<i64>(users).await, 1, "the conversation stays Mina's");
+
+    silent_for(&service, "mina", 400).await;
+    harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now() - interval '1 day'").await;
+    assert!(scheduled(&service).await.is_empty(), "it is switched off");
+    let late = "SELECT bool_and(check_at < now()) FROM reengagement_checks";
+    assert!(service.scalar::<bool>(late).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_write_to_many_users_once_each() {
+    let service = start().await;
+    let other = replica(&service).await;
+    silent_for(&service, "first", 31).await;
+    let many = "
+        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
+                                   created_at, updated_at)
+        SELECT 'chat-' || n, 'user-' || n / 2, 'WEB', 1, now(), now() - interval '31 days', now(), now()
+        FROM generate_series(0, 999) AS n;
+        INSERT INTO reengagement_checks SELECT 'user-' || n, now() FROM generate_series(0, 499) AS n";
+    harness::execute(&service.url, many).await;
+    look(&other).await;
+    look(&service).await;
+    let once = "SELECT count(*) = 501 AND count(DISTINCT user_id) = 501 FROM follow_ups WHERE trigger = 'REENGAGEMENT'";
+    assert!(service.scalar::<bool>(once).await);
+}
