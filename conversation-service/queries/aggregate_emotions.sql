@@ -1,5 +1,5 @@
 -- One run of the aggregation: the oldest 256 pending messages, or those of conversation $1, are counted
--- into the statistics of their conversations. $2 is the time.
+-- into the statistics of their conversations. $2 is the time, $3 whether events are published.
 --
 -- Always one row. `more` when there is reason to run again at once: as many were taken as may be, or some
 -- of them are left, because their conversation has more messages than one run reads or because another
@@ -151,7 +151,18 @@ suggestions AS (                       -- every fall among the new scores, also 
     JOIN fresh AS f ON f.conversation_id = w.conversation_id AND f.sequence = w.position
     WHERE w.mean < 0.3::double precision
       AND (w.mean_before IS NULL OR w.mean_before >= 0.3::double precision)
-    RETURNING 1
+    RETURNING *
+),
+events AS (                            -- only where they are published
+    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    SELECT event_id, conversation_id, 'teppan.conversation.escalation_suggested.v1', occurred_at,
+           json_build_object(
+               'conversation_id', conversation_id, 'occurred_at', occurred_at, 'through_sequence', sequence,
+               'recent_mean_score', recent_mean, 'recent_score_count', recent_count),
+           traceparent, $2
+    FROM suggestions
+    WHERE $3::boolean
+    ORDER BY conversation_id, sequence
 ),
 done AS (                              -- counted by this run, or by an earlier one that saw it before its turn
     DELETE FROM emotion_pending AS p

@@ -47,7 +47,12 @@ impl Core {
 
     async fn run_aggregation(&self, only: Option<&ConversationId>) -> Result<Run, DatabaseError> {
         let (only, now) = (only.map(ConversationId::as_str), self.clock.now());
-        self.database.fetch_one(|| sqlx::query_file_as!(Run, "queries/aggregate_emotions.sql", only, now)).await
+        let aggregate = || sqlx::query_file_as!(Run, "queries/aggregate_emotions.sql", only, now, self.publishes);
+        let run = self.database.fetch_one(aggregate).await?;
+        if run.suggestions > 0 {
+            self.events_pending.nudge();
+        }
+        Ok(run)
     }
 }
 

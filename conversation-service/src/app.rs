@@ -1,12 +1,13 @@
 //! The wiring of conversation-service.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
     contract::conversation::v1::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
     },
+    nats::Publisher,
     service::{Definition, OpenDatabase, Service, StartError},
     worker::Nudge,
 };
@@ -15,9 +16,10 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use crate::{
     core::Core,
     grpc::Grpc,
+    publish_events::Publication,
     settings::{DispatchSettings, Settings},
     store_message,
-    workers::{EmotionAggregation, FollowUpClock, Reengagement, Retention},
+    workers::{EmotionAggregation, EventPublication, FollowUpClock, Reengagement, Retention},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -33,6 +35,9 @@ pub const DEFINITION: Definition = Definition {
     services: &["teppan.conversation.v1.ConversationService", "teppan.conversation.v1.FollowUpService"],
 };
 
+/// How often events are looked for that nobody nudged for.
+const PUBLICATION_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Starts the service.
 ///
 /// # Errors
@@ -46,6 +51,10 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(EmotionAggregation(Arc::clone(&core)), pending, settings.emotions.interval);
     // What is old enough to go has time: nobody nudges it.
     service.work(Retention(Arc::clone(&core)), Nudge::default(), settings.scheduling.retention.interval);
+    if let Some(nats) = &settings.nats {
+        let publication = Publication::new(Arc::clone(&core), Publisher::new(nats.clone()));
+        service.work(EventPublication(publication), core.events_pending.clone(), PUBLICATION_INTERVAL);
+    }
     start_dispatch(&service, core, &settings.dispatch);
     Ok(service)
 }

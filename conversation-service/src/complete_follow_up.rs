@@ -117,6 +117,7 @@ impl Core {
 
     fn completed(&self, row: DispatchRow) -> Result<Completed, CompleteFollowUpError> {
         row.trace("complete follow-up");
+        self.events_pending.nudge();
         let replayed = row.outcome == "replayed";
         let (sequence, sent_at, stored_at) = (row.sequence, row.sent_at, row.stored_at);
         let follow_up = row.open(&self.ring)?;

@@ -33,6 +33,8 @@ pub struct Core {
     pub(crate) follow_up_clock: Nudge,
     /// Whether what happens is published: then the statement that makes it happen writes the event.
     pub(crate) publishes: bool,
+    /// Wakes up the worker that publishes them.
+    pub(crate) events_pending: Nudge,
 }
 
 impl Core {
@@ -49,7 +51,8 @@ impl Core {
             dispatch_fingerprint: KeyedHash::derive(&keys.hash, "teppan follow_ups.fingerprint"),
             follow_ups_ready: Notify::new(),
             follow_up_clock: Nudge::default(),
-            publishes: false,
+            publishes: settings.nats.is_some(),
+            events_pending: Nudge::default(),
         }
     }
 }

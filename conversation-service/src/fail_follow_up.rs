@@ -61,6 +61,7 @@ impl Core {
         match row.outcome.as_str() {
             "failed" | "unchanged" => {
                 row.trace("fail follow-up");
+                self.events_pending.nudge();
                 Ok(row.open(&self.ring)?)
             }
             "finished" => Err(FailFollowUpError::Finished(row.finished_status()?)),

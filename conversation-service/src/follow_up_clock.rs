@@ -28,6 +28,9 @@ impl Core {
         let missed = self.miss_follow_ups().await?;
         let expired = self.expire_leases().await?;
         let due = self.ready_follow_ups().await?;
+        if missed + expired + due.ready > 0 {
+            self.events_pending.nudge();
+        }
         Ok(Batch {
             done: u64::try_from(missed + expired + due.ready).unwrap_or(0),
             failed: u64::try_from(due.unreadable).unwrap_or(0),

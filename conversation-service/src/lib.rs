@@ -20,6 +20,7 @@ mod list_conversations;
 mod list_follow_ups;
 mod list_messages;
 mod message_row;
+mod publish_events;
 mod purge;
 mod reengage;
 mod schedule_follow_up;

@@ -33,6 +33,9 @@ impl Core {
             )
         };
         let run = self.database.fetch_one(statement).await?;
+        if run.scheduled > 0 {
+            self.events_pending.nudge();
+        }
         let done = u64::try_from(run.scheduled).unwrap_or(0);
         Ok(Batch { done, more: run.looked == BATCH_MAX, ..Batch::default() })
     }

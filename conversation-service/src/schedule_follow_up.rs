@@ -78,6 +78,7 @@ impl Core {
             }
             match (answer.answer.as_str(), answer.follow_up_id.map(FollowUpId), answer.message_id.map(MessageId)) {
                 ("done", ..) => {
+                    self.events_pending.nudge();
                     if draft.due_at <= draft.now {
                         self.follow_up_clock.nudge();
                     }

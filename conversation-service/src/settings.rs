@@ -10,6 +10,7 @@ use clap::Args;
 use teppan_shared::{
     clock::Clock,
     config::{CommonArgs, CommonSettings, Problems},
+    nats::{NatsArgs, NatsSettings},
 };
 
 use self::dispatch::DispatchArgs;
@@ -49,6 +50,8 @@ pub struct ServiceArgs {
     #[command(flatten)]
     dispatch: DispatchArgs,
     #[command(flatten)]
+    nats: NatsArgs,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -60,6 +63,8 @@ pub struct Settings {
     pub emotions: EmotionSettings,
     pub scheduling: SchedulingSettings,
     pub dispatch: DispatchSettings,
+    /// Where events are published; without it they are not.
+    pub nats: Option<NatsSettings>,
 }
 
 /// How emotions are counted.
@@ -107,9 +112,10 @@ impl Settings {
         let emotions = parse_emotions(args, &mut problems);
         let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
         let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
-        match (common, clock, emotions, scheduling, dispatch) {
-            (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch)) => {
-                problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch })
+        let nats = args.nats.parse(&mut problems);
+        match (common, clock, emotions, scheduling, dispatch, nats) {
+            (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch), Some(nats)) => {
+                problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch, nats })
             }
             _ => Err(problems),
         }

@@ -1,6 +1,6 @@
 //! Events on NATS JetStream, as CloudEvents.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use async_nats::{
     Client, ConnectOptions, ServerAddr,
@@ -13,11 +13,12 @@ use async_nats::{
     },
 };
 use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::telemetry;
+use crate::{config::Problems, telemetry};
 
 /// What the stream takes in.
 const SUBJECTS: &str = "teppan.>";
@@ -38,6 +39,40 @@ pub struct NatsSettings {
     pub url: SecretString,
     /// The stream, which is made when it is not there.
     pub stream: String,
+}
+
+/// The settings of NATS as they are given.
+#[derive(Args)]
+pub struct NatsArgs {
+    /// NATS servers with JetStream, as nats://user:password@host:port with commas in between. With it
+    /// every event is published there, from then on
+    #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL", global = true)]
+    nats_url: Option<String>,
+    /// File that holds NATS_URL
+    #[arg(long, env = "NATS_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    nats_url_file: Option<PathBuf>,
+    /// Stream on NATS that takes the events in; it is made when it is not there
+    #[arg(long, env = "NATS_STREAM", hide_env_values = true, default_value = "TEPPAN_EVENTS", global = true)]
+    nats_stream: String,
+}
+
+impl NatsArgs {
+    /// `None` when something was wrong, which `problems` then names; `Some(None)` when there is no NATS.
+    pub fn parse(&self, problems: &mut Problems) -> Option<Option<NatsSettings>> {
+        let url = problems.secret("NATS_URL", self.nats_url.as_deref(), self.nats_url_file.as_deref());
+        let stream = self.nats_stream.trim().to_owned();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        let named = (1..=100).contains(&stream.len()) && stream.bytes().all(allowed);
+        if !named {
+            problems.add("NATS_STREAM", "must be 1 to 100 ASCII letters, digits, underscores and hyphens");
+        }
+        let Some(url) = url else { return named.then_some(None) };
+        if !is_nats_url(&url) {
+            problems.add("NATS_URL", "must be nats://user:password@host:port, or several with commas in between");
+            return None;
+        }
+        named.then_some(Some(NatsSettings { url, stream }))
+    }
 }
 
 /// An event in its envelope.
@@ -135,7 +170,7 @@ async fn lost(client: &Client) {
 }
 
 /// Whether a URL, or several with commas between them, can be one of a NATS server.
-pub fn is_nats_url(url: &SecretString) -> bool {
+fn is_nats_url(url: &SecretString) -> bool {
     let names_server = |server: &str| server.parse::<ServerAddr>().is_ok_and(|server| !server.host().is_empty());
     url.expose_secret().split(',').map(str::trim).all(names_server)
 }

@@ -248,6 +248,7 @@ impl Conversation {
             emotions: EmotionSettings::default(),
             scheduling: SchedulingSettings::default(),
             dispatch: DispatchSettings::default(),
+            nats: None,
         };
         change(&mut settings);
         telemetry().await;

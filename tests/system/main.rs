@@ -17,6 +17,7 @@ mod lists;
 mod logs;
 mod outbox;
 mod processes;
+mod publication;
 mod raw;
 mod reflection;
 mod round_trips;

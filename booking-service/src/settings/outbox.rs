@@ -1,10 +1,7 @@
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
-use teppan_shared::{
-    config::Problems,
-    nats::{NatsSettings, is_nats_url},
-};
+use teppan_shared::{config::Problems, nats::NatsArgs};
 
 use crate::outbox::{FollowUpScheduling, OutboxSettings};
 
@@ -24,16 +21,8 @@ pub(super) struct OutboxArgs {
         global = true
     )]
     conversation_service_url: String,
-    /// NATS servers with JetStream, as nats://user:password@host:port with commas in between. With it
-    /// every event is published there, from then on
-    #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL", global = true)]
-    nats_url: Option<String>,
-    /// File that holds NATS_URL
-    #[arg(long, env = "NATS_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
-    nats_url_file: Option<PathBuf>,
-    /// Stream on NATS that takes the events in; it is made when it is not there
-    #[arg(long, env = "NATS_STREAM", hide_env_values = true, default_value = "TEPPAN_EVENTS", global = true)]
-    nats_stream: String,
+    #[command(flatten)]
+    nats: NatsArgs,
     /// Relays of this process for each destination; with 0 it leaves delivery to other processes
     #[arg(long, env = "OUTBOX_RELAYS", hide_env_values = true, default_value = "2", global = true)]
     outbox_relays: String,
@@ -69,7 +58,7 @@ impl OutboxArgs {
             }
         };
         let url = self.conversation_service_url(problems);
-        let nats = self.nats(problems);
+        let nats = self.nats.parse(problems);
         let relays = problems.number("OUTBOX_RELAYS", &self.outbox_relays, "relays", 0, 64);
         let interval = problems.millis("OUTBOX_INTERVAL_MS", &self.outbox_interval_ms, 10, 60_000);
         let timeout = problems.millis("OUTBOX_DELIVERY_TIMEOUT_MS", &self.outbox_delivery_timeout_ms, 10, 60_000);
@@ -95,23 +84,6 @@ impl OutboxArgs {
             problems.add("CONVERSATION_SERVICE_URL", "must be a URL such as http://127.0.0.1:50052");
         }
         url
-    }
-
-    /// `Some(None)` when none is given.
-    fn nats(&self, problems: &mut Problems) -> Option<Option<NatsSettings>> {
-        let url = problems.secret("NATS_URL", self.nats_url.as_deref(), self.nats_url_file.as_deref());
-        let stream = self.nats_stream.trim().to_owned();
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        let named = (1..=100).contains(&stream.len()) && stream.bytes().all(allowed);
-        if !named {
-            problems.add("NATS_STREAM", "must be 1 to 100 ASCII letters, digits, underscores and hyphens");
-        }
-        let Some(url) = url else { return named.then_some(None) };
-        if !is_nats_url(&url) {
-            problems.add("NATS_URL", "must be nats://user:password@host:port, or several with commas in between");
-            return None;
-        }
-        named.then_some(Some(NatsSettings { url, stream }))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Jobs that run in the background, each under the one loop of `teppan_shared::worker`.
 
 mod emotion_aggregation;
+mod event_publication;
 mod follow_up_clock;
 mod reengagement;
 mod retention;
 
 pub use self::{
-    emotion_aggregation::EmotionAggregation, follow_up_clock::FollowUpClock, reengagement::Reengagement,
-    retention::Retention,
+    emotion_aggregation::EmotionAggregation, event_publication::EventPublication, follow_up_clock::FollowUpClock,
+    reengagement::Reengagement, retention::Retention,
 };

@@ -2,7 +2,7 @@
 
 mod claims;
 mod clock;
-mod fixture;
+pub mod fixture;
 mod plan;
 mod reengagement;
 mod sent;

@@ -105,7 +105,7 @@ async fn statistics_equal_a_fresh_computation_with_32_writers_two_replicas_and_m
     let others = (0..3).map(|_| async {
         let mut connection = harness::connect(&first.url).await;
         for _ in 0..60 {
-            let run = sqlx::query(AGGREGATE).bind(None::<String>).bind(chrono::Utc::now());
+            let run = sqlx::query(AGGREGATE).bind(None::<String>).bind(chrono::Utc::now()).bind(false);
             run.execute(&mut connection).await.expect("a run never fails");
         }
     });
@@ -180,7 +180,7 @@ async fn no_step_of_a_run_reads_a_whole_table() {
     let prepare =
         format!("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE run AS {AGGREGATE}");
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("prepared");
-    let explained = sqlx::raw_sql("EXPLAIN EXECUTE run (NULL, now())").fetch_all(&mut connection).await;
+    let explained = sqlx::raw_sql("EXPLAIN EXECUTE run (NULL, now(), false)").fetch_all(&mut connection).await;
     let plan: Vec<String> =
         explained.expect("explained").iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect();
     let plan = plan.join("\n");

@@ -14,7 +14,7 @@ use super::{
     stage::{self, all_delivered, append, book, quiet, replica, waiting},
 };
 
-const STREAM: &str = "TEPPAN_EVENTS";
+pub const STREAM: &str = "TEPPAN_EVENTS";
 const EVENT_STREAM: &str = "event-stream";
 
 /// A service whose events are published.
@@ -27,7 +27,7 @@ async fn publishing(of: &Booking, url: String) -> Booking {
 }
 
 /// What the stream holds: subject, message id and envelope of each.
-async fn published(url: &str) -> Vec<(String, String, Value)> {
+pub async fn published(url: &str) -> Vec<(String, String, Value)> {
     let context = jetstream::new(async_nats::connect(url).await.expect("it answers"));
     let mut stream = context.get_stream(STREAM).await.expect("the stream is there");
     let count = usize::try_from(stream.info().await.expect("told").state.messages).expect("few");

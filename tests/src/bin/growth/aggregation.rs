@@ -45,7 +45,7 @@ const STORE: &str = "
 pub async fn run(database: &mut Sized) -> Result<Duration, GrowthError> {
     let count = i32::try_from(database.count).unwrap_or(i32::MAX);
     let stored = sqlx::query(STORE).bind(count).execute(&mut database.connection).await?;
-    let aggregate = sqlx::query(AGGREGATE).bind(None::<String>).bind(Utc::now());
+    let aggregate = sqlx::query(AGGREGATE).bind(None::<String>).bind(Utc::now()).bind(false);
     let (row, took) = timed(aggregate.fetch_one(&mut database.connection)).await?;
     let done: i64 = row.get("done!");
     assert_eq!(u64::try_from(done), Ok(stored.rows_affected()), "all of them were counted");
