@@ -1,6 +1,7 @@
 //! Both services in several replicas, killed at any moment under load: everything that was answered is
 //! there, and everything that follows from it happens, once and in order.
 
+mod away;
 mod load;
 mod replica;
 

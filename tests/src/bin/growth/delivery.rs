@@ -53,12 +53,6 @@ pub async fn run(database: &mut Sized) -> Result<Duration, GrowthError> {
     let (claimed, claiming) = timed(claim.fetch_all(&mut database.connection)).await?;
     assert_eq!(u64::try_from(claimed.len()), Ok(written), "all of them were claimed");
 
-    fn column<T>(rows: &[PgRow], name: &str) -> Vec<T>
-    where
-        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-    {
-        rows.iter().map(|row| row.get(name)).collect()
-    }
     let record = sqlx::query(RECORD)
         .bind(DESTINATION)
         .bind(now)
@@ -72,4 +66,11 @@ pub async fn run(database: &mut Sized) -> Result<Duration, GrowthError> {
     let delivered: i64 = row.get("delivered!");
     assert_eq!(u64::try_from(delivered), Ok(written), "all of them were recorded");
     Ok(claiming + recording)
+}
+
+fn column<T>(rows: &[PgRow], name: &str) -> Vec<T>
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    rows.iter().map(|row| row.get(name)).collect()
 }
