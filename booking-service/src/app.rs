@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
-    clock::Clock,
     contract::booking::v1::{
         booking_service_server::BookingServiceServer, customer_service_server::CustomerServiceServer,
         outbox_service_server::OutboxServiceServer, payment_service_server::PaymentServiceServer,
         schedule_service_server::ScheduleServiceServer,
     },
     service::{Definition, OpenDatabase, Service, StartError},
+    worker::Nudge,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
 
-use crate::{core::Core, create_booking, domain::Phone, grpc::Grpc, settings::Settings};
+use crate::{core::Core, create_booking, domain::Phone, grpc::Grpc, settings::Settings, workers::SlotLayout};
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
@@ -43,9 +43,12 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // The rules of telephone numbers take long to read, and must not make the first booking wait.
     tokio::task::spawn_blocking(Phone::read_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Core::new(open.database.clone(), &open.keys, Clock::default(), settings.event_stream);
-    let routes = routes(&Grpc::new(Arc::new(core), settings.phone_region), settings.common.server.max_message_bytes);
-    Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await
+    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings.clock, settings.event_stream));
+    let grpc = Grpc::new(Arc::clone(&core), settings.phone_region);
+    let routes = routes(&grpc, settings.common.server.max_message_bytes);
+    let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
+    service.work(SlotLayout(core), Nudge::default(), settings.slot_layout_interval);
+    Ok(service)
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

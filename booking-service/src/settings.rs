@@ -1,7 +1,13 @@
 //! The settings of booking-service.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use clap::Args;
-use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
+use teppan_shared::{
+    clock::Clock,
+    config::{CommonArgs, CommonSettings, Problems},
+};
 
 use crate::domain::PhoneRegion;
 pub use crate::stream_booking_events::EventStreamSettings;
@@ -27,6 +33,13 @@ pub struct ServiceArgs {
     /// Streams of events at once; more are answered OVERLOADED
     #[arg(long, env = "EVENT_STREAMS_MAX", hide_env_values = true, default_value = "100", global = true)]
     event_streams_max: String,
+    /// How often venues are looked for whose next day has begun, to lay out its slots
+    #[arg(long, env = "SLOT_LAYOUT_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
+    slot_layout_interval_ms: String,
+    /// How far the service's clock is ahead of the machine's, in seconds: what is due in so long is due
+    /// now. For demos and tests only
+    #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
+    clock_ahead_seconds: String,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -37,6 +50,9 @@ pub struct Settings {
     pub common: CommonSettings,
     pub phone_region: PhoneRegion,
     pub event_stream: EventStreamSettings,
+    pub clock: Clock,
+    /// How often the slot layout looks without being told.
+    pub slot_layout_interval: Duration,
 }
 
 impl Settings {
@@ -48,13 +64,21 @@ impl Settings {
             problems.parse("PHONE_REGION", &args.phone_region, "must be a country of ISO 3166 such as US or DE");
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let event_stream = parse_event_stream(args, &mut problems);
-        match (common, phone_region, event_stream) {
-            (Some(common), Some(phone_region), Some(event_stream)) => {
-                problems.finish().map(|()| Self { common, phone_region, event_stream })
+        let clock = parse_clock(args, &mut problems);
+        let interval = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
+        match (common, phone_region, event_stream, clock, interval) {
+            (Some(common), Some(phone_region), Some(event_stream), Some(clock), Some(slot_layout_interval)) => {
+                problems.finish().map(|()| Self { common, phone_region, event_stream, clock, slot_layout_interval })
             }
             _ => Err(problems),
         }
     }
+}
+
+fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {
+    const YEAR_SECONDS: u64 = 366 * 24 * 60 * 60;
+    let ahead = problems.number("CLOCK_AHEAD_SECONDS", &args.clock_ahead_seconds, "seconds", 0, YEAR_SECONDS)?;
+    Some(Clock::ahead(TimeDelta::seconds(ahead.cast_signed())))
 }
 
 /// The contract promises a sign of life every 30 seconds: the longest silence and rest take less together.

@@ -141,10 +141,26 @@ impl Booking {
 
     /// A service with these settings.
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
+        Self::changed(|_| {}, common, url, keys).await
+    }
+
+    /// A service with these settings, and others changed. Its clock is right and it lays out slots once,
+    /// at the start, unless it is told otherwise.
+    pub async fn changed(
+        change: impl FnOnce(&mut booking_service::settings::Settings),
+        common: CommonSettings,
+        url: SecretString,
+        keys: Keys,
+    ) -> Self {
         telemetry().await;
-        let phone_region = "US".parse().expect("a region");
-        let settings =
-            booking_service::settings::Settings { common, phone_region, event_stream: EventStreamSettings::default() };
+        let mut settings = booking_service::settings::Settings {
+            common,
+            phone_region: "US".parse().expect("a region"),
+            event_stream: EventStreamSettings::default(),
+            clock: Clock::default(),
+            slot_layout_interval: Duration::from_hours(1),
+        };
+        change(&mut settings);
         let service = booking_service::app::start(&settings, None).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);
         Self { service, url, keys, clients }

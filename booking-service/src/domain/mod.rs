@@ -4,6 +4,7 @@ mod booking;
 mod contact;
 mod event;
 mod ids;
+mod layout_range;
 mod refusal;
 mod schedule;
 mod slot;
@@ -14,10 +15,9 @@ pub use booking::{BookingStatus, ConfirmationCode, NewBooking, PartySize};
 pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use event::{BookingCreated, BookingEvent, EventData, UnreadableEvent};
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use layout_range::LayoutRange;
 pub use refusal::SlotRefusal;
-pub use schedule::{
-    PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule, layout_range,
-};
+pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotKey, parse_date, parse_start_time};
 pub use teppan_shared::conversation_id::ConversationId;
 pub use text::{IdempotencyKey, Source, SpecialRequests};

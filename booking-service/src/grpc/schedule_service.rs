@@ -8,7 +8,7 @@ use teppan_shared::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status};
+use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status, update_venue};
 use crate::domain::VenueId;
 
 #[tonic::async_trait]

@@ -10,7 +10,7 @@ use super::encode;
 use crate::{
     create_booking::{CreateBookingError, Refusal},
     create_venue::CreateVenueError,
-    domain::{NewBooking, VenueTimeZone},
+    domain::{NewBooking, SlotKey, VenueTimeZone},
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
 };
@@ -89,6 +89,10 @@ pub fn stream(error: &StreamError) -> Status {
     }
 }
 
+fn slot_name(slot: SlotKey) -> String {
+    format!("venues/{}/slots/{}T{}", slot.venue_id, encode::date(slot.date), encode::time(slot.start_time))
+}
+
 fn key_reused() -> Status {
     Failure::invalid_argument(
         "IDEMPOTENCY_KEY_REUSED",
@@ -99,12 +103,7 @@ fn key_reused() -> Status {
 }
 
 fn refused(refusal: Refusal, new: &NewBooking) -> Status {
-    let slot = format!(
-        "venues/{}/slots/{}T{}",
-        new.slot.venue_id,
-        encode::date(new.slot.date),
-        encode::time(new.slot.start_time)
-    );
+    let slot = slot_name(new.slot);
     let failure = |reason, message: &str| Failure::precondition(reason, &slot, message);
     match refusal {
         Refusal::VenueNotFound => return not_found(VENUE, &new.slot.venue_id.to_string()),
