@@ -18,4 +18,5 @@ pub mod settings;
 mod slot_columns;
 mod stream_booking_events;
 mod turns;
+mod update_slot;
 mod workers;

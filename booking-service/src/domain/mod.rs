@@ -18,7 +18,7 @@ pub use ids::{BookingId, CustomerId, EventId, VenueId};
 pub use layout_range::LayoutRange;
 pub use refusal::SlotRefusal;
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
-pub use slot::{SlotKey, parse_date, parse_start_time};
+pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use teppan_shared::conversation_id::ConversationId;
 pub use text::{IdempotencyKey, Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueName, VenueTimeZone};

@@ -5,6 +5,7 @@ mod create_booking;
 mod create_venue;
 mod customer_service;
 mod encode;
+mod etag;
 mod get_booking;
 mod list_availability;
 mod list_venues;
@@ -12,6 +13,7 @@ mod schedule_service;
 mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;
+mod update_slot;
 
 use std::sync::Arc;
 

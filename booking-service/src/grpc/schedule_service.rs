@@ -2,13 +2,13 @@ use teppan_shared::{
     contract::booking::v1::{
         CreateVenueRequest, CreateVenueResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
         ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetWeeklyScheduleRequest,
-        SetWeeklyScheduleResponse, schedule_service_server::ScheduleService,
+        SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, schedule_service_server::ScheduleService,
     },
     status::Violations,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status, update_venue};
+use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status, update_slot};
 use crate::domain::VenueId;
 
 #[tonic::async_trait]
@@ -58,6 +58,12 @@ impl ScheduleService for Grpc {
             .await
             .map_err(|error| status::set_schedule(&error, &request.venue_id))?;
         Ok(Response::new(set_weekly_schedule::encode(&done)))
+    }
+
+    async fn update_slot(&self, request: Request<UpdateSlotRequest>) -> Result<Response<UpdateSlotResponse>, Status> {
+        let (key, change) = update_slot::decode(&request.into_inner())?;
+        let slot = self.core.update_slot(key, change).await.map_err(|error| status::update_slot(&error, key))?;
+        Ok(Response::new(UpdateSlotResponse { slot: Some(encode::slot(&slot)) }))
     }
 
     async fn list_availability(

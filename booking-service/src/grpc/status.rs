@@ -13,6 +13,7 @@ use crate::{
     domain::{NewBooking, SlotKey, VenueTimeZone},
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
+    update_slot::UpdateSlotError,
 };
 
 /// A kind of thing that can be missing: its name, and the reason given when it is.
@@ -67,6 +68,25 @@ pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
         }
         SetScheduleError::Contended => Failure::overloaded().into(),
         SetScheduleError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn update_slot(error: &UpdateSlotError, key: SlotKey) -> Status {
+    match error {
+        UpdateSlotError::VenueNotFound => not_found(VENUE, &key.venue_id.to_string()),
+        UpdateSlotError::SlotNotFound => not_found(SLOT, &slot_name(key)),
+        UpdateSlotError::CapacityBelowReserved { capacity, reserved } => Failure::precondition(
+            "CAPACITY_BELOW_RESERVED",
+            slot_name(key),
+            "More seats are reserved than the slot would have: keep at least as many, or move bookings first. Closing \
+             the slot keeps new ones away.",
+        )
+        .with("capacity", capacity)
+        .with("reserved_seats", reserved)
+        .into(),
+        UpdateSlotError::Contended => Failure::overloaded().into(),
+        UpdateSlotError::Corrupted(error) => error.to_failure().into(),
+        UpdateSlotError::Database(error) => error.to_failure().into(),
     }
 }
 

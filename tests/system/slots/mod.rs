@@ -5,6 +5,9 @@ use teppan_tests::{clients::BookingClients, fixtures};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+mod layout;
+mod oversold;
+mod update_slot;
 mod zones;
 
 /// Code and reason of an error.
