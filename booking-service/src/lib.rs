@@ -19,4 +19,5 @@ mod slot_columns;
 mod stream_booking_events;
 mod turns;
 mod update_slot;
+mod update_venue;
 mod workers;

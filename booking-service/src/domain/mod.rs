@@ -21,4 +21,4 @@ pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots,
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use teppan_shared::conversation_id::ConversationId;
 pub use text::{IdempotencyKey, Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueName, VenueTimeZone};
+pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};

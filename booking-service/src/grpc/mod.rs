@@ -14,6 +14,7 @@ mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;
 mod update_slot;
+mod update_venue;
 
 use std::sync::Arc;
 

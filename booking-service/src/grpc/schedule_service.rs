@@ -2,13 +2,16 @@ use teppan_shared::{
     contract::booking::v1::{
         CreateVenueRequest, CreateVenueResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
         ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetWeeklyScheduleRequest,
-        SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, schedule_service_server::ScheduleService,
+        SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, UpdateVenueRequest, UpdateVenueResponse,
+        schedule_service_server::ScheduleService,
     },
     status::Violations,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status, update_slot};
+use super::{
+    Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status, update_slot, update_venue,
+};
 use crate::domain::VenueId;
 
 #[tonic::async_trait]
@@ -21,6 +24,19 @@ impl ScheduleService for Grpc {
         let created = self.core.create_venue(&new).await.map_err(|error| status::create_venue(&error))?;
         let venue = Some(encode::venue(created.venue));
         Ok(Response::new(CreateVenueResponse { venue, replayed: created.replayed }))
+    }
+
+    async fn update_venue(
+        &self,
+        request: Request<UpdateVenueRequest>,
+    ) -> Result<Response<UpdateVenueResponse>, Status> {
+        let update = update_venue::decode(request.into_inner())?;
+        let venue = self
+            .core
+            .update_venue(update.venue_id, &update.change, update.version)
+            .await
+            .map_err(|error| status::update_venue(&error, &update))?;
+        Ok(Response::new(UpdateVenueResponse { venue: Some(encode::venue(venue)) }))
     }
 
     async fn get_venue(&self, request: Request<GetVenueRequest>) -> Result<Response<GetVenueResponse>, Status> {

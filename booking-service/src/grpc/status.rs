@@ -4,9 +4,9 @@ use teppan_shared::{
     read_error::ReadError,
     status::{Failure, Violations},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::encode;
+use super::{encode, update_venue::Update};
 use crate::{
     create_booking::{CreateBookingError, Refusal},
     create_venue::CreateVenueError,
@@ -14,6 +14,7 @@ use crate::{
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
     update_slot::UpdateSlotError,
+    update_venue::UpdateVenueError,
 };
 
 /// A kind of thing that can be missing: its name, and the reason given when it is.
@@ -71,6 +72,37 @@ pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
     }
 }
 
+pub fn update_venue(error: &UpdateVenueError, update: &Update) -> Status {
+    let violation = |field: &str, description: &str| {
+        let mut violations = Violations::default();
+        violations.add(field, description);
+        violations.into_status()
+    };
+    let venue = format!("venues/{}", update.venue_id);
+    match error {
+        UpdateVenueError::NotFound => not_found(VENUE, &update.venue_id.to_string()),
+        UpdateVenueError::Stale => etag_mismatch("venue"),
+        UpdateVenueError::HasSlots => Failure::precondition(
+            "VENUE_HAS_SLOTS",
+            venue,
+            "The venue has slots, which stand in its time zone and have prices in its currency: create a new venue \
+             for another.",
+        )
+        .into(),
+        UpdateVenueError::PartyRange if update.change.max_party_size.is_some() => {
+            violation("venue.max_party_size", "must not be less than the venue's min_party_size")
+        }
+        UpdateVenueError::PartyRange => {
+            violation("venue.min_party_size", "must not be more than the venue's max_party_size")
+        }
+        UpdateVenueError::UnknownTimeZone => violation("venue.time_zone", VenueTimeZone::MUST),
+        UpdateVenueError::Contended => Failure::overloaded().into(),
+        UpdateVenueError::Corrupted(error) => error.to_failure().into(),
+        UpdateVenueError::Database(error) => error.to_failure().into(),
+        UpdateVenueError::Layout(error) => read(error, VENUE, &update.venue_id.to_string()),
+    }
+}
+
 pub fn update_slot(error: &UpdateSlotError, key: SlotKey) -> Status {
     match error {
         UpdateSlotError::VenueNotFound => not_found(VENUE, &key.venue_id.to_string()),
@@ -107,6 +139,11 @@ pub fn stream(error: &StreamError) -> Status {
         }
         StreamError::Read(error) => read(error, BOOKING, ""),
     }
+}
+
+fn etag_mismatch(kind: &str) -> Status {
+    let message = format!("The {kind} changed since this etag was read: read it again and decide again.");
+    Failure::new(Code::Aborted, "ETAG_MISMATCH", message).into()
 }
 
 fn slot_name(slot: SlotKey) -> String {

@@ -8,6 +8,7 @@ use tonic_types::StatusExt as _;
 mod layout;
 mod oversold;
 mod update_slot;
+mod update_venue;
 mod zones;
 
 /// Code and reason of an error.
