@@ -1,6 +1,7 @@
 //! booking-service: venues, their slots, and the bookings on them.
 
 pub mod app;
+mod batch_check_availability;
 mod booking_row;
 mod core;
 mod create_booking;

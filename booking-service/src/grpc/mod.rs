@@ -1,5 +1,6 @@
 //! The gRPC face: decode, call, encode. Wire types stop here.
 
+mod batch_check_availability;
 mod booking_service;
 mod create_booking;
 mod create_venue;

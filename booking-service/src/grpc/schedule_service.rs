@@ -1,16 +1,17 @@
 use teppan_shared::{
     contract::booking::v1::{
-        CreateVenueRequest, CreateVenueResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
-        ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetWeeklyScheduleRequest,
-        SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse, UpdateVenueRequest, UpdateVenueResponse,
-        schedule_service_server::ScheduleService,
+        BatchCheckAvailabilityRequest, BatchCheckAvailabilityResponse, CreateVenueRequest, CreateVenueResponse,
+        GetVenueRequest, GetVenueResponse, ListAvailabilityRequest, ListAvailabilityResponse, ListVenuesRequest,
+        ListVenuesResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse,
+        UpdateVenueRequest, UpdateVenueResponse, schedule_service_server::ScheduleService,
     },
     status::Violations,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status, update_slot, update_venue,
+    Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status,
+    update_slot, update_venue,
 };
 use crate::domain::VenueId;
 
@@ -94,5 +95,19 @@ impl ScheduleService for Grpc {
             .await
             .map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
         Ok(Response::new(list_availability::encode(&request, found)))
+    }
+
+    async fn batch_check_availability(
+        &self,
+        request: Request<BatchCheckAvailabilityRequest>,
+    ) -> Result<Response<BatchCheckAvailabilityResponse>, Status> {
+        let request = request.into_inner();
+        let queries = batch_check_availability::decode(&request)?;
+        let checks = self
+            .core
+            .batch_check_availability(&queries)
+            .await
+            .map_err(|error| status::read(&error, status::VENUE, ""))?;
+        Ok(Response::new(batch_check_availability::encode(request, checks)))
     }
 }

@@ -5,6 +5,7 @@ use teppan_tests::{clients::BookingClients, fixtures};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+mod check;
 mod layout;
 mod oversold;
 mod update_slot;
