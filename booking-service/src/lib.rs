@@ -13,6 +13,7 @@ mod get_venue;
 mod grpc;
 mod lay_out_slots;
 mod list_availability;
+mod list_bookings;
 mod list_venues;
 mod set_weekly_schedule;
 pub mod settings;

@@ -9,6 +9,7 @@ mod encode;
 mod etag;
 mod get_booking;
 mod list_availability;
+mod list_bookings;
 mod list_venues;
 mod schedule_service;
 mod set_weekly_schedule;

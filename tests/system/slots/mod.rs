@@ -5,9 +5,11 @@ use teppan_tests::{clients::BookingClients, fixtures};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+mod bookings;
 mod check;
 mod layout;
 mod oversold;
+mod plans;
 mod update_slot;
 mod update_venue;
 mod zones;
