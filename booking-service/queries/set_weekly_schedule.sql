@@ -22,22 +22,26 @@ schedule AS (
     WHERE w.version = $14
     RETURNING w.venue_id
 ),
-wanted AS MATERIALIZED (           -- the slots as the schedule has them, in the order in which all lock them
+wanted AS MATERIALIZED (           -- the slots as the schedule has them
     SELECT slot_date, start_time, starts_at, ends_at, capacity, price
     FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[])
          AS slot (slot_date, start_time, starts_at, ends_at, capacity, price)
-    ORDER BY slot_date, start_time
 ),
-known AS MATERIALIZED (            -- the slots as they were
-    SELECT slots.slot_date, slots.start_time, slots.open_pinned
-    FROM slots, schedule
-    WHERE slots.venue_id = schedule.venue_id AND slots.slot_date BETWEEN $6 AND $7
+-- The slots as they are, wanted or not, locked in the order in which all lock them: whoever holds two
+-- of them and this statement cannot wait for one another.
+known AS MATERIALIZED (
+    SELECT s.slot_date, s.start_time, s.state, s.open_pinned
+    FROM slots s, schedule
+    WHERE s.venue_id = schedule.venue_id AND s.slot_date >= $6
+    ORDER BY s.slot_date, s.start_time
+    FOR NO KEY UPDATE OF s
 ),
 -- No slot gets fewer seats than are reserved on it. One that the venue has closed stays closed.
 laid AS (
     INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
     FROM schedule, wanted w
+    WHERE (SELECT count(*) FROM known) >= 0    -- not before all are locked
     ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
     SET starts_at = EXCLUDED.starts_at,
         ends_at = EXCLUDED.ends_at,
@@ -55,8 +59,9 @@ laid AS (
 dropped AS (
     UPDATE slots s
     SET state = 'UNSCHEDULED'
-    FROM schedule
-    WHERE s.venue_id = schedule.venue_id AND s.slot_date >= $6 AND s.state = 'OPEN' AND NOT s.open_pinned
+    FROM schedule, known k
+    WHERE s.venue_id = schedule.venue_id AND s.slot_date = k.slot_date AND s.start_time = k.start_time
+      AND s.state = 'OPEN' AND NOT s.open_pinned
       AND NOT EXISTS (SELECT FROM wanted w WHERE w.slot_date = s.slot_date AND w.start_time = s.start_time)
     RETURNING s.slot_date, s.reserved
 ),
@@ -73,7 +78,7 @@ SELECT
     laid_out.kept + dropped_here.kept AS "kept_reserved!",
     (SELECT count(*) FROM wanted) - laid_out.created - laid_out.updated + (
         SELECT count(*) FROM known k
-        WHERE k.open_pinned
+        WHERE k.open_pinned AND k.state = 'OPEN' AND k.slot_date <= $7
           AND NOT EXISTS (SELECT FROM wanted w WHERE w.slot_date = k.slot_date AND w.start_time = k.start_time)
     ) AS "unchanged!"
 FROM schedule,

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use secrecy::SecretString;
 use teppan_shared::{
     clock::Clock,
-    contract::booking::v1::{GetVenueRequest, SchedulePeriod, UpdateSlotRequest},
+    contract::booking::v1::{GetVenueRequest, SchedulePeriod, UpdateSlotRequest, UpdateVenueRequest, Venue},
     keys::Keys,
 };
 use teppan_tests::{
@@ -135,4 +135,57 @@ async fn what_a_process_left_undone_is_done_by_another() {
     let _other = ahead(0, &booking.url, &booking.keys).await;
     eventually("all are laid out", async || laid_out_until(&booking.url, 90).await).await;
     assert!(booking.scalar::<i64>("SELECT count(*) FROM slots").await >= 25 * 91);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_and_whoever_holds_two_slots_do_not_wait_for_one_another() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let mut both = fixtures::every_evening(&venue.venue_id, 10);
+    both.periods[0].first_start = "12:00".to_owned();
+    both.periods[0].interval_minutes = 6 * 60;
+    booking.clients.schedule.set_weekly_schedule(both).await.expect("set");
+
+    // Somebody has the slot at noon, which the next schedule drops, and goes on to the one at 18:00, which
+    // it keeps: as a booking is moved from one to the other.
+    let lock = |time: &str| {
+        let sql = format!(
+            "SELECT FROM slots WHERE slot_date = current_date + 14 AND start_time = '{time}' FOR NO KEY UPDATE"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+    };
+    let mut mover = harness::connect(&booking.url).await;
+    sqlx::raw_sql("BEGIN").execute(&mut mover).await.expect("begun");
+    lock("12:00").execute(&mut mover).await.expect("locked");
+    let moving = async {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("the schedule waits", async || booking.scalar::<i64>(waiting).await == 1).await;
+        lock("18:00").execute(&mut mover).await.expect("locked");
+        sqlx::raw_sql("COMMIT").execute(&mut mover).await.expect("committed");
+    };
+    let mut clients = booking.clients.clone();
+    let set = clients.schedule.set_weekly_schedule(fixtures::every_evening(&venue.venue_id, 10));
+    let (set, ()) = tokio::join!(set, moving);
+    assert_eq!(set.expect("set").into_inner().slots_closed, 91);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_way_to_the_horizon_is_laid_out_in_parts() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue_with(&mut booking.clients, 4, |venue| {
+        venue.time_zone = "UTC".to_owned();
+        venue.horizon_days = Some(5);
+    });
+    let venue = venue.await.expect("a venue");
+    let mut dense = fixtures::every_evening(&venue.venue_id, 4);
+    dense.periods[0].first_start = "00:00".to_owned();
+    dense.periods[0].interval_minutes = 5;
+    booking.clients.schedule.set_weekly_schedule(dense).await.expect("set");
+    let mask = prost_types::FieldMask { paths: vec!["horizon_days".to_owned()] };
+    let farther = Venue { horizon_days: 60, ..venue };
+    let request = UpdateVenueRequest { venue: Some(farther), update_mask: Some(mask), etag: String::new() };
+    booking.clients.schedule.update_venue(request).await.expect("changed");
+    // 217 starts a day, from 00:00 to 18:00: more than two parts of 5,000.
+    assert_eq!(booking.scalar::<i64>("SELECT count(*) FROM slots").await, 61 * 217);
 }
