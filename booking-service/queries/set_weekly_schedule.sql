@@ -4,6 +4,8 @@
 -- has changed since (or the venue is gone), nothing was written, and it has to be run again.
 -- Only slots that differ are written: laying out the same schedule again writes none.
 -- What UpdateSlot has set on a slot is pinned there and stays.
+-- The planner cannot know how many slots there are: IN and NOT IN are hashed whatever it thinks, where
+-- joins would compare each with each.
 WITH venue AS MATERIALIZED (       -- locked: it stays as it was until the slots are written
     SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
 ),
@@ -62,7 +64,7 @@ dropped AS (
     FROM schedule, known k
     WHERE s.venue_id = schedule.venue_id AND s.slot_date = k.slot_date AND s.start_time = k.start_time
       AND s.state = 'OPEN' AND NOT s.open_pinned
-      AND NOT EXISTS (SELECT FROM wanted w WHERE w.slot_date = s.slot_date AND w.start_time = s.start_time)
+      AND (k.slot_date, k.start_time) NOT IN (SELECT slot_date, start_time FROM wanted)
     RETURNING s.slot_date, s.reserved
 ),
 noted AS (
@@ -79,16 +81,19 @@ SELECT
     (SELECT count(*) FROM wanted) - laid_out.created - laid_out.updated + (
         SELECT count(*) FROM known k
         WHERE k.open_pinned AND k.state = 'OPEN' AND k.slot_date <= $7
-          AND NOT EXISTS (SELECT FROM wanted w WHERE w.slot_date = k.slot_date AND w.start_time = k.start_time)
+          AND (k.slot_date, k.start_time) NOT IN (SELECT slot_date, start_time FROM wanted)
     ) AS "unchanged!"
 FROM schedule,
      LATERAL (
-         SELECT count(*) FILTER (WHERE k.slot_date IS NULL) AS created,
-                count(*) FILTER (WHERE k.slot_date IS NOT NULL AND l.state = 'OPEN') AS updated,
-                count(*) FILTER (WHERE l.capacity > w.capacity AND NOT l.capacity_pinned AND l.state = 'OPEN') AS kept
-         FROM laid l
-         JOIN wanted w ON w.slot_date = l.slot_date AND w.start_time = l.start_time
-         LEFT JOIN known k ON k.slot_date = l.slot_date AND k.start_time = l.start_time
+         SELECT count(*) FILTER (WHERE l.is_new) AS created,
+                count(*) FILTER (WHERE NOT l.is_new AND l.state = 'OPEN') AS updated,
+                count(*) FILTER (WHERE NOT l.is_as_wanted AND NOT l.capacity_pinned AND l.state = 'OPEN') AS kept
+         FROM (
+             SELECT laid.*,
+                    (slot_date, start_time) NOT IN (SELECT slot_date, start_time FROM known) AS is_new,
+                    (slot_date, start_time, capacity) IN (SELECT slot_date, start_time, capacity FROM wanted) AS is_as_wanted
+             FROM laid
+         ) AS l
      ) AS laid_out,
      LATERAL (
          SELECT count(*) AS closed, count(*) FILTER (WHERE reserved > 0) AS kept FROM dropped WHERE slot_date <= $7

@@ -7,6 +7,7 @@ use tonic_types::StatusExt as _;
 
 mod bookings;
 mod check;
+mod largest;
 mod layout;
 mod oversold;
 mod plans;
