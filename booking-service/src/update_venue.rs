@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{VenueChange, VenueId},
+    domain::{Currency, VenueChange, VenueId, VenueName, VenueTimeZone},
     get_venue::Venue,
 };
 
@@ -82,9 +82,9 @@ impl Core {
                     "queries/update_venue.sql",
                     venue_id.0,
                     version,
-                    change.name.as_ref().map(|name| name.as_str()),
-                    change.time_zone.map(|zone| zone.name()),
-                    change.currency.map(|currency| currency.code()),
+                    change.name.as_ref().map(VenueName::as_str),
+                    change.time_zone.map(VenueTimeZone::name),
+                    change.currency.map(Currency::code),
                     change.min_party_size,
                     change.max_party_size,
                     change.notice_minutes,

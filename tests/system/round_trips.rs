@@ -118,5 +118,7 @@ async fn what_a_single_statement_can_do_costs_one_round_trip() {
             counts.iter_mut().zip(tried).for_each(|(counts, tried)| counts.push(tried));
         }
     }
-    counts.iter().for_each(|counts| assert_one_each(counts));
+    for counts in counts {
+        assert_one_each(&counts);
+    }
 }

@@ -28,7 +28,7 @@ async fn seats_added_and_taken_away_while_32_clients_book_are_never_oversold() {
                 match clients.bookings.create_booking(fixtures::booking(&venue, 1)).await {
                     Ok(_) => sold += 1,
                     Err(refused) => {
-                        assert!(["SLOT_FULL", "SLOT_CLOSED"].contains(&kind(&refused).1.as_str()), "{refused:?}")
+                        assert!(["SLOT_FULL", "SLOT_CLOSED"].contains(&kind(&refused).1.as_str()), "{refused:?}");
                     }
                 }
             }

@@ -24,7 +24,7 @@ async fn check(zone: Tz) -> (usize, usize) {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
     let venue = fixtures::venue_with(clients, 4, |venue| {
-        venue.time_zone = zone.name().to_owned();
+        zone.name().clone_into(&mut venue.time_zone);
         venue.horizon_days = Some(380);
     });
     let venue_id = venue.await.expect("a venue").venue_id;
