@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
-    clock::Clock,
     contract::booking::v1::{
         booking_service_server::BookingServiceServer, customer_service_server::CustomerServiceServer,
         outbox_service_server::OutboxServiceServer, payment_service_server::PaymentServiceServer,
@@ -22,7 +21,7 @@ use crate::{
     grpc::Grpc,
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
-    workers::KeyRetention,
+    workers::{KeyRetention, SlotLayout},
 };
 
 /// How often old idempotency keys are looked for.
@@ -55,12 +54,12 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // The rules of telephone numbers take long to read, and must not make the first booking wait.
     tokio::task::spawn_blocking(Phone::read_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let outbox = Outbox::new(open.database.clone(), Clock::default(), settings.outbox.clone());
+    let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
     let relays = Relays::new(&outbox);
     let core = Arc::new(Core::new(
         open.database.clone(),
         &open.keys,
-        Clock::default(),
+        settings.clock,
         settings.event_stream,
         outbox.clone(),
         relays.inline(&settings.outbox),
@@ -69,6 +68,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
     relays.work(&service, &outbox);
+    service.work(SlotLayout(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(KeyRetention { core, keep: settings.idempotency_keep }, Nudge::default(), RETENTION_INTERVAL);
     Ok(service)
 }

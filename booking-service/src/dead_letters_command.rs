@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use teppan_shared::{
-    clock::Clock,
     postgres::DatabaseError,
     read_error::ReadError,
     service::{self, OpenDatabase},
@@ -106,8 +105,8 @@ impl DeadLettersCommand {
 }
 
 fn core(open: &OpenDatabase, settings: &Settings) -> Core {
-    let outbox = Outbox::new(open.database.clone(), Clock::default(), settings.outbox.clone());
-    Core::new(open.database.clone(), &open.keys, Clock::default(), settings.event_stream, outbox, None)
+    let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
+    Core::new(open.database.clone(), &open.keys, settings.clock, settings.event_stream, outbox, None)
 }
 
 async fn list(core: &Core, filter: &DeadLetterFilter, output: Output, limit: usize) -> Result<(), CommandError> {

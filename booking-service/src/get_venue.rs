@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use teppan_shared::read_error::{Corrupted, ReadError};
 use uuid::Uuid;
 
@@ -36,7 +37,7 @@ pub struct VenueWithSchedule {
 /// A schedule as it was last set.
 pub struct StoredSchedule {
     pub schedule: WeeklySchedule,
-    /// How often it was set.
+    /// How often it was set or laid out further.
     pub version: i64,
     pub updated_at: DateTime<Utc>,
 }
@@ -54,12 +55,7 @@ impl Core {
             .ok_or(ReadError::NotFound)?;
         let schedule = match (row.periods, row.exceptions, row.schedule_version, row.schedule_updated_at) {
             (Some(periods), Some(exceptions), Some(version), Some(updated_at)) => {
-                let schedule = WeeklySchedule {
-                    periods: serde_json::from_value(periods)
-                        .map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,
-                    exceptions: serde_json::from_value(exceptions)
-                        .map_err(|_| Corrupted::Column("weekly_schedules.exceptions"))?,
-                };
+                let schedule = read_schedule(periods, exceptions)?;
                 Some(StoredSchedule { schedule, version, updated_at })
             }
             _ => None,
@@ -84,4 +80,12 @@ impl Core {
         };
         Ok(VenueWithSchedule { venue, schedule })
     }
+}
+
+/// The schedule in these columns.
+pub fn read_schedule(periods: Value, exceptions: Value) -> Result<WeeklySchedule, Corrupted> {
+    Ok(WeeklySchedule {
+        periods: serde_json::from_value(periods).map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,
+        exceptions: serde_json::from_value(exceptions).map_err(|_| Corrupted::Column("weekly_schedules.exceptions"))?,
+    })
 }

@@ -1,6 +1,7 @@
 //! booking-service: venues, their slots, and the bookings on them.
 
 pub mod app;
+mod batch_check_availability;
 mod booking_row;
 mod core;
 mod create_booking;
@@ -12,13 +13,18 @@ mod get_booking;
 mod get_outbox_status;
 mod get_venue;
 mod grpc;
+mod lay_out_slots;
 mod list_availability;
+mod list_bookings;
 mod list_dead_letters;
 mod list_venues;
 mod outbox;
 mod set_weekly_schedule;
 pub mod settings;
 mod settle_dead_letters;
+mod slot_columns;
 mod stream_booking_events;
 mod turns;
+mod update_slot;
+mod update_venue;
 mod workers;

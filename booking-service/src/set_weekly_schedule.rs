@@ -6,12 +6,13 @@ use teppan_shared::{
 
 use crate::{
     core::Core,
-    domain::{PlannedSlot, TooManySlots, VenueId, VenueTimeZone, WeeklySchedule, layout_range},
+    domain::{LayoutRange, PlannedSlot, TooManySlots, VenueId, VenueTimeZone, WeeklySchedule},
     get_venue::VenueWithSchedule,
+    slot_columns::SlotColumns,
 };
 
-/// Each attempt after the first follows a commit of somebody else, who changed the venue or set its
-/// schedule. Of schedules set at once one comes through at each turn, so that this many do.
+/// Each attempt after the first follows a commit of somebody else, who changed the venue, set its
+/// schedule or laid it out further. Of schedules set at once one comes through at each turn, so that this many do.
 const ATTEMPTS_MAX: usize = 20;
 
 /// What laying out a schedule did, in slots from `first_date` to `last_date`.
@@ -47,9 +48,10 @@ pub enum SetScheduleError {
 }
 
 impl Core {
-    /// Replaces a venue's schedule and lays out its slots from today to the horizon. No booking is
-    /// touched: a slot that is no longer scheduled takes no new ones, and no slot gets fewer seats
-    /// than are reserved on it.
+    /// Replaces a venue's schedule and lays out its slots from today to the horizon; the days after
+    /// are laid out as they come within it, see `lay_out_slots.rs`. No booking is touched: a slot that
+    /// is no longer scheduled takes no new ones, and no slot gets fewer seats than are reserved on it.
+    /// What UpdateSlot has set stays.
     ///
     /// # Errors
     /// [`SetScheduleError`]; whatever it is, nothing was written.
@@ -65,9 +67,9 @@ impl Core {
             let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
             let zone = VenueTimeZone::parse(&venue.time_zone)
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
-            let dates = layout_range(zone, venue.horizon_days, self.clock.now());
-            let slots = schedule.lay_out(zone, dates.0, dates.1)?;
-            if let Some(done) = self.lay_out(venue_id, read, schedule, dates, &slots).await? {
+            let range = LayoutRange::of(zone, venue.horizon_days, self.clock.now());
+            let slots = schedule.lay_out(zone, range.first, range.last)?;
+            if let Some(done) = self.lay_out(venue_id, read, schedule, range, &slots).await? {
                 return Ok(done);
             }
         }
@@ -80,17 +82,12 @@ impl Core {
         venue_id: VenueId,
         read: VersionsRead,
         schedule: &WeeklySchedule,
-        (first_date, last_date): (NaiveDate, NaiveDate),
+        range: LayoutRange,
         slots: &[PlannedSlot],
     ) -> Result<Option<LaidOut>, DatabaseError> {
         let periods = serde_json::to_value(&schedule.periods).expect("periods are plain values");
         let exceptions = serde_json::to_value(&schedule.exceptions).expect("exceptions are plain values");
-        let dates: Vec<_> = slots.iter().map(|slot| slot.date).collect();
-        let start_times: Vec<_> = slots.iter().map(|slot| slot.start_time).collect();
-        let starts_at: Vec<_> = slots.iter().map(|slot| slot.starts_at).collect();
-        let ends_at: Vec<_> = slots.iter().map(|slot| slot.ends_at).collect();
-        let capacities: Vec<_> = slots.iter().map(|slot| slot.capacity).collect();
-        let prices: Vec<_> = slots.iter().map(|slot| slot.price_per_person_cents).collect();
+        let columns = SlotColumns::of(slots);
         let now = self.clock.now();
         let counts = self
             .database
@@ -102,15 +99,16 @@ impl Core {
                     periods,
                     exceptions,
                     now,
-                    first_date,
-                    last_date,
-                    &dates,
-                    &start_times,
-                    &starts_at,
-                    &ends_at,
-                    &capacities,
-                    &prices,
+                    range.first,
+                    range.last,
+                    &columns.dates,
+                    &columns.start_times,
+                    &columns.starts_at,
+                    &columns.ends_at,
+                    &columns.capacities,
+                    &columns.prices,
                     read.schedule,
+                    range.next_at,
                 )
             })
             .await?;
@@ -120,8 +118,8 @@ impl Core {
             closed: counts.closed,
             kept_reserved: counts.kept_reserved,
             unchanged: counts.unchanged,
-            first_date,
-            last_date,
+            first_date: range.first,
+            last_date: range.last,
         }))
     }
 }

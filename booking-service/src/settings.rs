@@ -4,8 +4,12 @@ mod outbox;
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::Args;
-use teppan_shared::config::{CommonArgs, CommonSettings, Problems};
+use teppan_shared::{
+    clock::Clock,
+    config::{CommonArgs, CommonSettings, Problems},
+};
 
 use self::outbox::OutboxArgs;
 use crate::domain::PhoneRegion;
@@ -38,6 +42,13 @@ pub struct ServiceArgs {
     /// How long idempotency keys are kept at least
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
+    /// How often venues are looked for whose next day has begun, to lay out its slots
+    #[arg(long, env = "SLOT_LAYOUT_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
+    slot_layout_interval_ms: String,
+    /// How far the service's clock is ahead of the machine's, in seconds: what is due in so long is due
+    /// now. For demos and tests only
+    #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
+    clock_ahead_seconds: String,
     #[command(flatten)]
     outbox: OutboxArgs,
     #[command(flatten)]
@@ -53,6 +64,9 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// How long idempotency keys are kept at least.
     pub idempotency_keep: Duration,
+    pub clock: Clock,
+    /// How often the slot layout looks without being told.
+    pub slot_layout_interval: Duration,
 }
 
 impl Settings {
@@ -66,13 +80,30 @@ impl Settings {
         let event_stream = parse_event_stream(args, &mut problems);
         let outbox = args.outbox.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
-        match (common, phone_region, event_stream, outbox, keep) {
-            (Some(common), Some(phone_region), Some(event_stream), Some(outbox), Some(idempotency_keep)) => {
-                problems.finish().map(|()| Self { common, phone_region, event_stream, outbox, idempotency_keep })
+        let clock = parse_clock(args, &mut problems);
+        let interval = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
+        match (common, phone_region, event_stream, outbox, keep, clock.zip(interval)) {
+            (
+                Some(common),
+                Some(phone_region),
+                Some(event_stream),
+                Some(outbox),
+                Some(idempotency_keep),
+                Some((clock, slot_layout_interval)),
+            ) => {
+                let settings =
+                    Self { common, phone_region, event_stream, outbox, idempotency_keep, clock, slot_layout_interval };
+                problems.finish().map(|()| settings)
             }
             _ => Err(problems),
         }
     }
+}
+
+fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {
+    const YEAR_SECONDS: u64 = 366 * 24 * 60 * 60;
+    let ahead = problems.number("CLOCK_AHEAD_SECONDS", &args.clock_ahead_seconds, "seconds", 0, YEAR_SECONDS)?;
+    Some(Clock::ahead(TimeDelta::seconds(ahead.cast_signed())))
 }
 
 /// The contract promises a sign of life every 30 seconds: the longest silence and rest take less together.

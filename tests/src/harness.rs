@@ -129,6 +129,8 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         event_stream: EventStreamSettings::default(),
         outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
         idempotency_keep: Duration::from_hours(72),
+        clock: Clock::default(),
+        slot_layout_interval: Duration::from_hours(1),
     }
 }
 
@@ -154,7 +156,20 @@ impl Booking {
 
     /// A service with these settings.
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
-        Self::configured(booking_settings(common), url, keys).await
+        Self::changed(|_| {}, common, url, keys).await
+    }
+
+    /// A service with these settings, and others changed. Its clock is right, it lays out slots once, at
+    /// the start, and delivers nothing, unless it is told otherwise.
+    pub async fn changed(
+        change: impl FnOnce(&mut BookingSettings),
+        common: CommonSettings,
+        url: SecretString,
+        keys: Keys,
+    ) -> Self {
+        let mut settings = booking_settings(common);
+        change(&mut settings);
+        Self::configured(settings, url, keys).await
     }
 
     /// A service with all of its settings.

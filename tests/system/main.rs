@@ -24,5 +24,6 @@ mod round_trips;
 mod schedule;
 mod settings;
 mod shutdown;
+mod slots;
 mod survival;
 mod trace;

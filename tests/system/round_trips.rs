@@ -1,6 +1,14 @@
 use futures::future::join_all;
-use teppan_shared::contract::conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest};
+use prost_types::FieldMask;
+use teppan_shared::contract::{
+    booking::v1::{
+        BatchCheckAvailabilityRequest, ListAvailabilityRequest, ListBookingsRequest, SlotQuery, UpdateSlotRequest,
+        UpdateVenueRequest, Venue,
+    },
+    conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest},
+};
 use teppan_tests::{
+    clients::BookingClients,
     fixtures,
     harness::{Booking, Conversation},
     proxy::Proxy,
@@ -90,5 +98,52 @@ async fn a_warm_call_about_follow_ups_costs_one_round_trip() {
     }
     for counts in [made, left, moved, cancelled, listed] {
         assert_one_each(&counts[1..]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_single_statement_can_do_costs_one_round_trip() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
+    let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
+    booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("booked");
+    let BookingClients { bookings, schedule, .. } = &mut booking.clients;
+    let venue_id = venue.venue_id.clone();
+    let slot = (venue_id.clone(), fixtures::date().to_string(), "18:00".to_owned());
+
+    // One connection is enough for calls one after another; the first of each kind prepares it.
+    let mut counts = [const { Vec::new() }; 5];
+    for n in 0..=TRIES {
+        let set = UpdateSlotRequest {
+            venue_id: slot.0.clone(),
+            date: slot.1.clone(),
+            start_time: slot.2.clone(),
+            capacity: Some(if n % 2 == 0 { 90 } else { 80 }),
+            ..Default::default()
+        };
+        let named = Venue { name: format!("Teppan {n}"), ..venue.clone() };
+        let mask = FieldMask { paths: vec!["name".to_owned()] };
+        let rename = UpdateVenueRequest { venue: Some(named), update_mask: Some(mask), ..Default::default() };
+        let query = SlotQuery {
+            venue_id: slot.0.clone(),
+            date: slot.1.clone(),
+            start_time: slot.2.clone(),
+            ..Default::default()
+        };
+        let check = BatchCheckAvailabilityRequest { queries: vec![query; 500] };
+        let list = ListAvailabilityRequest { venue_id: venue_id.clone(), ..Default::default() };
+        let find = ListBookingsRequest { venue_id: venue_id.clone(), ..Default::default() };
+        let tried = [
+            count(&proxy, schedule.update_slot(set)).await,
+            count(&proxy, schedule.update_venue(rename)).await,
+            count(&proxy, schedule.batch_check_availability(check)).await,
+            count(&proxy, schedule.list_availability(list)).await,
+            count(&proxy, bookings.list_bookings(find)).await,
+        ];
+        if n > 0 {
+            counts.iter_mut().zip(tried).for_each(|(counts, tried)| counts.push(tried));
+        }
+    }
+    for counts in counts {
+        assert_one_each(&counts);
     }
 }

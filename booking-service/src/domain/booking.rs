@@ -46,6 +46,18 @@ pub enum BookingStatus {
 }
 
 impl BookingStatus {
+    /// What the database keeps.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Confirmed => "CONFIRMED",
+            Self::Cancelled => "CANCELLED",
+            Self::Expired => "EXPIRED",
+            Self::Completed => "COMPLETED",
+            Self::NoShow => "NO_SHOW",
+        }
+    }
+
     /// Reads what the database keeps; `None` for what its constraint forbids.
     pub fn from_column(raw: &str) -> Option<Self> {
         Some(match raw {

@@ -5,6 +5,7 @@ mod contact;
 mod event;
 mod follow_up;
 mod ids;
+mod layout_range;
 mod outbox;
 mod refusal;
 mod schedule;
@@ -17,12 +18,11 @@ pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use event::{BookingCreated, BookingEvent, EVENT_SOURCE, EventData, UnreadableEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use layout_range::LayoutRange;
 pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use refusal::SlotRefusal;
-pub use schedule::{
-    PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule, layout_range,
-};
-pub use slot::{SlotKey, parse_date, parse_start_time};
+pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
+pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use teppan_shared::conversation_id::ConversationId;
 pub use text::{IdempotencyKey, Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueName, VenueTimeZone};
+pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};

@@ -12,6 +12,14 @@ pub struct SlotKey {
     pub start_time: NaiveTime,
 }
 
+/// What UpdateSlot sets; `None` stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotChange {
+    pub closed: Option<bool>,
+    pub capacity: Option<i32>,
+    pub price_per_person_cents: Option<i64>,
+}
+
 /// Reads a local date, such as `2026-12-05`.
 ///
 /// # Errors

@@ -70,3 +70,32 @@ pub struct NewVenue {
     pub late_refund_percent: i32,
     pub waitlist_hold_minutes: i32,
 }
+
+/// What UpdateVenue sets; `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct VenueChange {
+    pub name: Option<VenueName>,
+    pub time_zone: Option<VenueTimeZone>,
+    pub currency: Option<Currency>,
+    pub min_party_size: Option<i32>,
+    pub max_party_size: Option<i32>,
+    pub notice_minutes: Option<i32>,
+    pub horizon_days: Option<i32>,
+    pub hold_minutes: Option<i32>,
+    pub deposit_percent: Option<i32>,
+    pub full_refund_hours: Option<i32>,
+    pub late_refund_percent: Option<i32>,
+    pub waitlist_hold_minutes: Option<i32>,
+}
+
+/// What a venue's figures may be, as the contract has it.
+pub mod range {
+    use std::ops::RangeInclusive;
+
+    pub const PARTY_SIZE: RangeInclusive<i32> = 1..=50;
+    pub const NOTICE_MINUTES: RangeInclusive<i32> = 0..=43_200;
+    pub const HORIZON_DAYS: RangeInclusive<i32> = 1..=730;
+    pub const HOLD_MINUTES: RangeInclusive<i32> = 1..=43_200;
+    pub const PERCENT: RangeInclusive<i32> = 0..=100;
+    pub const REFUND_HOURS: RangeInclusive<i32> = 0..=8760;
+}

@@ -2,12 +2,13 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use teppan_shared::contract::booking::v1::{
-    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetBookingResponse, StreamBookingEventsRequest,
-    StreamBookingEventsResponse, booking_service_server::BookingService,
+    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetBookingResponse, ListBookingsRequest,
+    ListBookingsResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
+    booking_service_server::BookingService,
 };
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Grpc, create_booking, encode, get_booking, status, stream_booking_events};
+use super::{Grpc, create_booking, encode, get_booking, list_bookings, status, stream_booking_events};
 
 #[tonic::async_trait]
 impl BookingService for Grpc {
@@ -29,6 +30,21 @@ impl BookingService for Grpc {
             self.core.get_booking(&name).await.map_err(|error| status::read(&error, status::BOOKING, &asked_for))?;
         Ok(Response::new(GetBookingResponse { booking: Some(encode::booking(booking)) }))
     }
+
+    async fn list_bookings(
+        &self,
+        request: Request<ListBookingsRequest>,
+    ) -> Result<Response<ListBookingsResponse>, Status> {
+        let request = request.into_inner();
+        let (query, page_size) = list_bookings::decode(&request)?;
+        let found = self
+            .core
+            .list_bookings(&query, page_size)
+            .await
+            .map_err(|error| status::read(&error, status::BOOKING, ""))?;
+        Ok(Response::new(list_bookings::encode(&request, found)))
+    }
+
     async fn stream_booking_events(
         &self,
         request: Request<StreamBookingEventsRequest>,

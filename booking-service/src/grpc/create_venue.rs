@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violations};
 use tonic::Status;
 
-use crate::domain::{Currency, IdempotencyKey, NewVenue, VenueName, VenueTimeZone};
+use crate::domain::{Currency, IdempotencyKey, NewVenue, VenueName, VenueTimeZone, range};
 
 /// Reads the request, or lists everything that is wrong with it. The ranges and defaults are the
 /// contract's.
@@ -20,15 +20,15 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         }
         value
     };
-    let min_party_size = figure("min_party_size", request.min_party_size, 1, 1..=50);
-    let max_party_size = figure("max_party_size", request.max_party_size, 50, 1..=50);
-    let notice_minutes = figure("notice_minutes", request.notice_minutes, 240, 0..=43_200);
-    let horizon_days = figure("horizon_days", request.horizon_days, 90, 1..=730);
-    let hold_minutes = figure("hold_minutes", request.hold_minutes, 120, 1..=43_200);
-    let deposit_percent = figure("deposit_percent", request.deposit_percent, 25, 0..=100);
-    let full_refund_hours = figure("full_refund_hours", request.full_refund_hours, 24, 0..=8760);
-    let late_refund_percent = figure("late_refund_percent", request.late_refund_percent, 50, 0..=100);
-    let waitlist_hold_minutes = figure("waitlist_hold_minutes", request.waitlist_hold_minutes, 30, 1..=43_200);
+    let min_party_size = figure("min_party_size", request.min_party_size, 1, range::PARTY_SIZE);
+    let max_party_size = figure("max_party_size", request.max_party_size, 50, range::PARTY_SIZE);
+    let notice_minutes = figure("notice_minutes", request.notice_minutes, 240, range::NOTICE_MINUTES);
+    let horizon_days = figure("horizon_days", request.horizon_days, 90, range::HORIZON_DAYS);
+    let hold_minutes = figure("hold_minutes", request.hold_minutes, 120, range::HOLD_MINUTES);
+    let deposit_percent = figure("deposit_percent", request.deposit_percent, 25, range::PERCENT);
+    let full_refund_hours = figure("full_refund_hours", request.full_refund_hours, 24, range::REFUND_HOURS);
+    let late_refund_percent = figure("late_refund_percent", request.late_refund_percent, 50, range::PERCENT);
+    let waitlist_hold_minutes = figure("waitlist_hold_minutes", request.waitlist_hold_minutes, 30, range::HOLD_MINUTES);
     if max_party_size < min_party_size {
         violations.add("max_party_size", "must not be less than min_party_size");
     }

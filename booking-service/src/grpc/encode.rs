@@ -6,12 +6,14 @@ use teppan_shared::{
     wire::timestamp,
 };
 
+use super::etag;
 use crate::{
     booking_row::Booking,
     domain::{BookingStatus, ScheduleException, SchedulePeriod, SlotRefusal},
     find_customer::Customer,
     get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
+    update_slot::Slot,
 };
 
 pub fn booking(booking: Booking) -> wire::Booking {
@@ -31,7 +33,7 @@ pub fn booking(booking: Booking) -> wire::Booking {
         paid_cents: booking.paid_cents,
         currency: booking.currency,
         hold_expires_at: booking.hold_expires_at.map(timestamp),
-        etag: etag(booking.version),
+        etag: etag::of(booking.version),
         created_at: Some(timestamp(booking.created_at)),
         updated_at: Some(timestamp(booking.updated_at)),
         customer_id: booking.customer_id.to_string(),
@@ -82,7 +84,7 @@ pub fn venue(venue: Venue) -> wire::Venue {
         full_refund_hours: venue.full_refund_hours,
         late_refund_percent: venue.late_refund_percent,
         waitlist_hold_minutes: venue.waitlist_hold_minutes,
-        etag: etag(venue.version),
+        etag: etag::of(venue.version),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),
     }
@@ -140,7 +142,21 @@ pub fn slot_availability(slot: &SlotAvailability) -> wire::SlotAvailability {
     }
 }
 
-fn unavailable_reason(refusal: SlotRefusal) -> wire::UnavailableReason {
+pub fn slot(slot: &Slot) -> wire::Slot {
+    wire::Slot {
+        venue_id: slot.key.venue_id.to_string(),
+        date: date(slot.key.date),
+        start_time: time(slot.key.start_time),
+        starts_at: Some(timestamp(slot.starts_at)),
+        ends_at: Some(timestamp(slot.ends_at)),
+        capacity: slot.capacity,
+        reserved_seats: slot.reserved,
+        closed: slot.closed,
+        price_per_person_cents: slot.price_per_person_cents,
+    }
+}
+
+pub fn unavailable_reason(refusal: SlotRefusal) -> wire::UnavailableReason {
     match refusal {
         SlotRefusal::SlotNotFound => wire::UnavailableReason::SlotNotFound,
         SlotRefusal::SlotClosed => wire::UnavailableReason::SlotClosed,
@@ -166,11 +182,6 @@ pub fn customer(customer: Customer) -> wire::Customer {
         updated_at: Some(timestamp(customer.updated_at)),
         erased_at: customer.erased_at.map(timestamp),
     }
-}
-
-/// Opaque to clients; here it is the version.
-fn etag(version: i64) -> String {
-    format!("v{version}")
 }
 
 pub fn date(date: NaiveDate) -> String {

@@ -1,19 +1,24 @@
 //! The gRPC face: decode, call, encode. Wire types stop here.
 
+mod batch_check_availability;
 mod booking_service;
 mod create_booking;
 mod create_venue;
 mod customer_service;
 mod dead_letters;
 mod encode;
+mod etag;
 mod get_booking;
 mod list_availability;
+mod list_bookings;
 mod list_venues;
 mod outbox_service;
 mod schedule_service;
 mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;
+mod update_slot;
+mod update_venue;
 
 use std::sync::Arc;
 

@@ -1,14 +1,18 @@
 use teppan_shared::{
     contract::booking::v1::{
-        CreateVenueRequest, CreateVenueResponse, GetVenueRequest, GetVenueResponse, ListAvailabilityRequest,
-        ListAvailabilityResponse, ListVenuesRequest, ListVenuesResponse, SetWeeklyScheduleRequest,
-        SetWeeklyScheduleResponse, schedule_service_server::ScheduleService,
+        BatchCheckAvailabilityRequest, BatchCheckAvailabilityResponse, CreateVenueRequest, CreateVenueResponse,
+        GetVenueRequest, GetVenueResponse, ListAvailabilityRequest, ListAvailabilityResponse, ListVenuesRequest,
+        ListVenuesResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse,
+        UpdateVenueRequest, UpdateVenueResponse, schedule_service_server::ScheduleService,
     },
     status::Violations,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status};
+use super::{
+    Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status,
+    update_slot, update_venue,
+};
 use crate::domain::VenueId;
 
 #[tonic::async_trait]
@@ -21,6 +25,19 @@ impl ScheduleService for Grpc {
         let created = self.core.create_venue(&new).await.map_err(|error| status::create_venue(&error))?;
         let venue = Some(encode::venue(created.venue));
         Ok(Response::new(CreateVenueResponse { venue, replayed: created.replayed }))
+    }
+
+    async fn update_venue(
+        &self,
+        request: Request<UpdateVenueRequest>,
+    ) -> Result<Response<UpdateVenueResponse>, Status> {
+        let update = update_venue::decode(request.into_inner())?;
+        let venue = self
+            .core
+            .update_venue(update.venue_id, &update.change, update.version)
+            .await
+            .map_err(|error| status::update_venue(&error, &update))?;
+        Ok(Response::new(UpdateVenueResponse { venue: Some(encode::venue(venue)) }))
     }
 
     async fn get_venue(&self, request: Request<GetVenueRequest>) -> Result<Response<GetVenueResponse>, Status> {
@@ -60,6 +77,12 @@ impl ScheduleService for Grpc {
         Ok(Response::new(set_weekly_schedule::encode(&done)))
     }
 
+    async fn update_slot(&self, request: Request<UpdateSlotRequest>) -> Result<Response<UpdateSlotResponse>, Status> {
+        let (key, change) = update_slot::decode(&request.into_inner())?;
+        let slot = self.core.update_slot(key, change).await.map_err(|error| status::update_slot(&error, key))?;
+        Ok(Response::new(UpdateSlotResponse { slot: Some(encode::slot(&slot)) }))
+    }
+
     async fn list_availability(
         &self,
         request: Request<ListAvailabilityRequest>,
@@ -72,5 +95,19 @@ impl ScheduleService for Grpc {
             .await
             .map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
         Ok(Response::new(list_availability::encode(&request, found)))
+    }
+
+    async fn batch_check_availability(
+        &self,
+        request: Request<BatchCheckAvailabilityRequest>,
+    ) -> Result<Response<BatchCheckAvailabilityResponse>, Status> {
+        let request = request.into_inner();
+        let queries = batch_check_availability::decode(&request)?;
+        let checks = self
+            .core
+            .batch_check_availability(&queries)
+            .await
+            .map_err(|error| status::read(&error, status::VENUE, ""))?;
+        Ok(Response::new(batch_check_availability::encode(request, checks)))
     }
 }

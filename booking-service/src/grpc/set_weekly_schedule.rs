@@ -12,7 +12,8 @@ use crate::{
 
 const PERIODS_MAX: usize = 100;
 const EXCEPTIONS_MAX: usize = 1000;
-const CAPACITY_MAX: i32 = 100_000;
+/// Seats of a slot.
+pub const CAPACITY_MAX: i32 = 100_000;
 const PRICE_MAX_CENTS: i64 = 100_000_000;
 
 /// Reads the request, or lists everything that is wrong with it.
@@ -151,7 +152,7 @@ fn check_capacity(capacity: i32, path: String, violations: &mut Violations) {
     }
 }
 
-fn check_price(cents: i64, path: String, violations: &mut Violations) {
+pub fn check_price(cents: i64, path: impl Into<String>, violations: &mut Violations) {
     if !(0..=PRICE_MAX_CENTS).contains(&cents) {
         violations.add(path, format_args!("must be 0 to {PRICE_MAX_CENTS} minor units"));
     }

@@ -4,15 +4,17 @@ use teppan_shared::{
     read_error::ReadError,
     status::{Failure, Violations},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::encode;
+use super::{encode, update_venue::Update};
 use crate::{
     create_booking::{CreateBookingError, Refusal},
     create_venue::CreateVenueError,
-    domain::{NewBooking, VenueTimeZone},
+    domain::{NewBooking, SlotKey, VenueTimeZone},
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
+    update_slot::UpdateSlotError,
+    update_venue::UpdateVenueError,
 };
 
 /// A kind of thing that can be missing: its name, and the reason given when it is.
@@ -70,6 +72,56 @@ pub fn set_schedule(error: &SetScheduleError, venue_id: &str) -> Status {
     }
 }
 
+pub fn update_venue(error: &UpdateVenueError, update: &Update) -> Status {
+    let violation = |field: &str, description: &str| {
+        let mut violations = Violations::default();
+        violations.add(field, description);
+        violations.into_status()
+    };
+    let venue = format!("venues/{}", update.venue_id);
+    match error {
+        UpdateVenueError::NotFound => not_found(VENUE, &update.venue_id.to_string()),
+        UpdateVenueError::Stale => etag_mismatch("venue"),
+        UpdateVenueError::HasSlots => Failure::precondition(
+            "VENUE_HAS_SLOTS",
+            venue,
+            "The venue has slots, which stand in its time zone and have prices in its currency: create a new venue \
+             for another.",
+        )
+        .into(),
+        UpdateVenueError::PartyRange if update.change.max_party_size.is_some() => {
+            violation("venue.max_party_size", "must not be less than the venue's min_party_size")
+        }
+        UpdateVenueError::PartyRange => {
+            violation("venue.min_party_size", "must not be more than the venue's max_party_size")
+        }
+        UpdateVenueError::UnknownTimeZone => violation("venue.time_zone", VenueTimeZone::MUST),
+        UpdateVenueError::Contended => Failure::overloaded().into(),
+        UpdateVenueError::Corrupted(error) => error.to_failure().into(),
+        UpdateVenueError::Database(error) => error.to_failure().into(),
+        UpdateVenueError::Layout(error) => read(error, VENUE, &update.venue_id.to_string()),
+    }
+}
+
+pub fn update_slot(error: &UpdateSlotError, key: SlotKey) -> Status {
+    match error {
+        UpdateSlotError::VenueNotFound => not_found(VENUE, &key.venue_id.to_string()),
+        UpdateSlotError::SlotNotFound => not_found(SLOT, &slot_name(key)),
+        UpdateSlotError::CapacityBelowReserved { capacity, reserved } => Failure::precondition(
+            "CAPACITY_BELOW_RESERVED",
+            slot_name(key),
+            "More seats are reserved than the slot would have: keep at least as many, or move bookings first. Closing \
+             the slot keeps new ones away.",
+        )
+        .with("capacity", capacity)
+        .with("reserved_seats", reserved)
+        .into(),
+        UpdateSlotError::Contended => Failure::overloaded().into(),
+        UpdateSlotError::Corrupted(error) => error.to_failure().into(),
+        UpdateSlotError::Database(error) => error.to_failure().into(),
+    }
+}
+
 pub fn stream(error: &StreamError) -> Status {
     match error {
         StreamError::ForeignCursor => {
@@ -97,6 +149,15 @@ pub fn outbox(error: &ReadError) -> Status {
     }
 }
 
+fn etag_mismatch(kind: &str) -> Status {
+    let message = format!("The {kind} changed since this etag was read: read it again and decide again.");
+    Failure::new(Code::Aborted, "ETAG_MISMATCH", message).into()
+}
+
+fn slot_name(slot: SlotKey) -> String {
+    format!("venues/{}/slots/{}T{}", slot.venue_id, encode::date(slot.date), encode::time(slot.start_time))
+}
+
 fn key_reused() -> Status {
     Failure::invalid_argument(
         "IDEMPOTENCY_KEY_REUSED",
@@ -107,12 +168,7 @@ fn key_reused() -> Status {
 }
 
 fn refused(refusal: Refusal, new: &NewBooking) -> Status {
-    let slot = format!(
-        "venues/{}/slots/{}T{}",
-        new.slot.venue_id,
-        encode::date(new.slot.date),
-        encode::time(new.slot.start_time)
-    );
+    let slot = slot_name(new.slot);
     let failure = |reason, message: &str| Failure::precondition(reason, &slot, message);
     match refusal {
         Refusal::VenueNotFound => return not_found(VENUE, &new.slot.venue_id.to_string()),

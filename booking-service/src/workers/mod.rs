@@ -2,5 +2,6 @@
 //! which deliver the outbox, are in `outbox/`.
 
 mod key_retention;
+mod slot_layout;
 
-pub use self::key_retention::KeyRetention;
+pub use self::{key_retention::KeyRetention, slot_layout::SlotLayout};

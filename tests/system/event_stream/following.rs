@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use booking_service::settings::{EventStreamSettings, Settings};
+use booking_service::settings::Settings;
 use teppan_shared::contract::booking::v1::{StreamBookingEventsRequest, StreamStart};
 use teppan_tests::{
-    clients::BookingClients,
     fixtures,
     harness::{self, Booking},
 };
@@ -60,12 +59,10 @@ async fn a_stream_ends_with_draining_when_the_service_stops_and_goes_on_elsewher
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
     let (service, venue_id) = written::venue().await;
-    let settings = Settings {
-        event_stream: EventStreamSettings { heartbeat: Duration::from_millis(100), ..Default::default() },
-        ..harness::booking_settings(harness::settings(service.url.clone(), &service.keys))
-    };
-    let replica = booking_service::app::start(&settings, None).await.expect("the service starts");
-    let clients = BookingClients::new(replica.server.grpc_addr);
+    let common = harness::settings(service.url.clone(), &service.keys);
+    let change = |settings: &mut Settings| settings.event_stream.heartbeat = Duration::from_millis(100);
+    let replica = Booking::changed(change, common, service.url.clone(), service.keys.clone()).await;
+    let clients = replica.clients.clone();
     let cancelled = vec!["teppan.booking.cancelled.v1".to_owned()];
     let request = StreamBookingEventsRequest { types: cancelled, ..Default::default() };
     let mut reader = Reader::open(&clients, request).await.expect("a stream");
@@ -75,7 +72,7 @@ async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
         events(&clients, after(&reader.cursor)).await.is_empty()
     })
     .await;
-    replica.stop().await;
+    replica.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

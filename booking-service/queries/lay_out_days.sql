@@ -1,0 +1,40 @@
+-- Slot layout: the slots of days up to $4 that were not laid out yet.
+--
+-- They were computed from the venue as it was at version $2 and its schedule as it was at version $3.
+-- No row: one of them has changed since, nothing was written; who changed it has seen to its slots, or
+-- has made it due. No slot that takes bookings is touched, and none is waited for.
+WITH venue AS MATERIALIZED (       -- locked first, as in SetWeeklySchedule
+    SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
+),
+schedule AS (                      -- the gate; a SetWeeklySchedule that has read this version has to look again
+    UPDATE weekly_schedules w
+    SET version = w.version + 1, next_layout_at = $5
+    FROM venue
+    WHERE w.venue_id = venue.venue_id AND w.version = $3
+    RETURNING w.venue_id
+),
+-- A slot can be there only when the horizon was brought nearer and a schedule was set then: it is
+-- UNSCHEDULED since, unless the venue closed or opened it.
+laid AS (
+    INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
+    SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
+    FROM schedule,
+         unnest($6::date[], $7::time[], $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::bigint[])
+         AS w (slot_date, start_time, starts_at, ends_at, capacity, price)
+    ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
+    SET starts_at = EXCLUDED.starts_at,
+        ends_at = EXCLUDED.ends_at,
+        capacity = CASE WHEN s.capacity_pinned THEN s.capacity ELSE GREATEST(EXCLUDED.capacity, s.reserved) END,
+        price_per_person_cents = CASE WHEN s.price_pinned THEN s.price_per_person_cents ELSE EXCLUDED.price_per_person_cents END,
+        state = 'OPEN'
+    WHERE s.state = 'UNSCHEDULED'
+    RETURNING 1
+),
+noted AS (
+    UPDATE venues v
+    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM laid) THEN $4::date END
+    FROM schedule
+    WHERE v.venue_id = schedule.venue_id
+)
+SELECT (SELECT count(*) FROM laid) AS "laid!"
+FROM schedule

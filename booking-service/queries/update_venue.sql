@@ -1,0 +1,93 @@
+-- UpdateVenue: sets the fields that are not NULL.
+--
+-- No row: no such venue. Otherwise one, the venue as it stands; `outcome` is
+--   updated     it is as asked for, and was not before;
+--   unchanged   it was so already, whatever the etag;
+--   stale       nothing was written: it is at another version than $2;
+--   has_slots   nothing was written: its slots stand in its time zone and have prices in its currency;
+--   contended   nothing was written: it changed between snapshot and lock; run it again.
+-- `layout_due`: days within the horizon may be without slots; the layout has to look.
+WITH target AS MATERIALIZED (
+    SELECT
+        v.venue_id, v.version, v.laid_out_until,
+        COALESCE($3::text, v.name) AS name,
+        COALESCE($4::text, v.time_zone) AS time_zone,
+        COALESCE($5::text, v.currency) AS currency,
+        COALESCE($6::integer, v.min_party_size) AS min_party_size,
+        COALESCE($7::integer, v.max_party_size) AS max_party_size,
+        COALESCE($8::integer, v.notice_minutes) AS notice_minutes,
+        COALESCE($9::integer, v.horizon_days) AS horizon_days,
+        COALESCE($10::integer, v.hold_minutes) AS hold_minutes,
+        COALESCE($11::integer, v.deposit_percent) AS deposit_percent,
+        COALESCE($12::integer, v.full_refund_hours) AS full_refund_hours,
+        COALESCE($13::integer, v.late_refund_percent) AS late_refund_percent,
+        COALESCE($14::integer, v.waitlist_hold_minutes) AS waitlist_hold_minutes
+    FROM venues v
+    WHERE v.venue_id = $1
+),
+verdict AS MATERIALIZED (
+    SELECT
+        CASE WHEN (v.name, v.time_zone, v.currency, v.min_party_size, v.max_party_size, v.notice_minutes, v.horizon_days,
+                   v.hold_minutes, v.deposit_percent, v.full_refund_hours, v.late_refund_percent, v.waitlist_hold_minutes)
+                  = (t.name, t.time_zone, t.currency, t.min_party_size, t.max_party_size, t.notice_minutes, t.horizon_days,
+                     t.hold_minutes, t.deposit_percent, t.full_refund_hours, t.late_refund_percent, t.waitlist_hold_minutes)
+             THEN 'unchanged'
+             WHEN $2::bigint <> v.version THEN 'stale'
+             WHEN v.laid_out_until IS NOT NULL AND (v.time_zone, v.currency) <> (t.time_zone, t.currency) THEN 'has_slots'
+             ELSE 'update'
+        END AS verdict,
+        -- with another zone, too, other days are within it
+        (v.time_zone, v.horizon_days) <> (t.time_zone, t.horizon_days) AS moves_horizon
+    FROM target t
+    JOIN venues v ON v.venue_id = t.venue_id
+),
+updated AS (                       -- the gate: changes and slots that came since the snapshot are seen on the row itself
+    UPDATE venues v
+    SET name = t.name,
+        time_zone = t.time_zone,
+        currency = t.currency,
+        min_party_size = t.min_party_size,
+        max_party_size = t.max_party_size,
+        notice_minutes = t.notice_minutes,
+        horizon_days = t.horizon_days,
+        hold_minutes = t.hold_minutes,
+        deposit_percent = t.deposit_percent,
+        full_refund_hours = t.full_refund_hours,
+        late_refund_percent = t.late_refund_percent,
+        waitlist_hold_minutes = t.waitlist_hold_minutes,
+        version = v.version + 1,
+        updated_at = GREATEST(v.updated_at, $15::timestamptz)
+    FROM target t, verdict
+    WHERE v.venue_id = t.venue_id
+      AND verdict.verdict = 'update'
+      AND v.version = t.version
+      AND v.laid_out_until IS NOT DISTINCT FROM t.laid_out_until
+    RETURNING v.*
+),
+due AS (                           -- the record of the work; whoever dies now, the layout finds it
+    UPDATE weekly_schedules w
+    SET next_layout_at = $15
+    FROM updated, verdict
+    WHERE w.venue_id = updated.venue_id AND verdict.moves_horizon
+    RETURNING 1
+),
+venue AS (
+    SELECT updated.* FROM updated
+    UNION ALL
+    SELECT v.* FROM venues v WHERE v.venue_id = $1 AND NOT EXISTS (SELECT FROM updated)
+)
+SELECT
+    CASE WHEN verdict.verdict <> 'update' THEN verdict.verdict
+         WHEN EXISTS (SELECT FROM updated) THEN 'updated'
+         ELSE 'contended'
+    END AS "outcome!",
+    EXISTS (SELECT FROM due)
+        OR EXISTS (SELECT FROM weekly_schedules w WHERE w.venue_id = $1 AND w.next_layout_at <= $15) AS "layout_due!",
+    venue.venue_id AS "venue_id!", venue.name AS "name!", venue.time_zone AS "time_zone!", venue.currency AS "currency!",
+    venue.min_party_size AS "min_party_size!", venue.max_party_size AS "max_party_size!",
+    venue.notice_minutes AS "notice_minutes!", venue.horizon_days AS "horizon_days!",
+    venue.hold_minutes AS "hold_minutes!", venue.deposit_percent AS "deposit_percent!",
+    venue.full_refund_hours AS "full_refund_hours!", venue.late_refund_percent AS "late_refund_percent!",
+    venue.waitlist_hold_minutes AS "waitlist_hold_minutes!", venue.version AS "version!",
+    venue.created_at AS "created_at!", venue.updated_at AS "updated_at!"
+FROM verdict, venue

@@ -1,0 +1,77 @@
+//! Which days of a venue have slots, and when there is one more.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+
+use super::VenueTimeZone;
+
+/// The days a venue's schedule is laid out for at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayoutRange {
+    /// Today at the venue.
+    pub first: NaiveDate,
+    /// The venue's horizon.
+    pub last: NaiveDate,
+    /// When the range moves on: the beginning of tomorrow at the venue.
+    pub next_at: DateTime<Utc>,
+}
+
+impl LayoutRange {
+    pub fn of(zone: VenueTimeZone, horizon_days: i32, now: DateTime<Utc>) -> Self {
+        let first = now.with_timezone(&zone.tz()).date_naive();
+        let last = first + Days::new(horizon_days.unsigned_abs().into());
+        Self { first, last, next_at: beginning(zone, first + Days::new(1)) }
+    }
+
+    /// The first day that is not laid out yet; `None` when all are.
+    pub fn first_missing(&self, laid_out_until: Option<NaiveDate>) -> Option<NaiveDate> {
+        let missing = laid_out_until.map_or(self.first, |until| self.first.max(until + Days::new(1)));
+        (missing <= self.last).then_some(missing)
+    }
+}
+
+/// When a day begins. Not always at midnight: that may be an hour the clock leaves out, and islands
+/// that changed sides of the date line have left out a whole day.
+fn beginning(zone: VenueTimeZone, date: NaiveDate) -> DateTime<Utc> {
+    const QUARTERS_MAX: i32 = 2 * 24 * 4;
+    let midnight = date.and_time(NaiveTime::MIN);
+    (0..QUARTERS_MAX)
+        .map(|quarters| midnight + TimeDelta::minutes(15) * quarters)
+        .find_map(|local| zone.tz().from_local_datetime(&local).earliest())
+        .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next_at(zone: &str, now: &str) -> String {
+        let zone = VenueTimeZone::parse(zone).expect("a zone");
+        LayoutRange::of(zone, 90, now.parse().expect("a time")).next_at.to_rfc3339()
+    }
+
+    #[test]
+    fn a_day_begins_when_the_venues_clock_says_so() {
+        assert_eq!(next_at("Europe/Berlin", "2026-12-05T12:00:00Z"), "2026-12-05T23:00:00+00:00");
+        assert_eq!(next_at("America/New_York", "2026-07-05T02:00:00Z"), "2026-07-05T04:00:00+00:00");
+        assert_eq!(next_at("Australia/Lord_Howe", "2026-12-05T12:59:00Z"), "2026-12-05T13:00:00+00:00");
+        assert_eq!(next_at("Australia/Lord_Howe", "2026-12-05T13:00:00Z"), "2026-12-06T13:00:00+00:00");
+    }
+
+    #[test]
+    fn a_day_whose_midnight_is_left_out_begins_after_it() {
+        // In Santiago the clock goes from 24:00 to 01:00; in Apia 2011-12-30 was left out.
+        assert_eq!(next_at("America/Santiago", "2026-09-05T12:00:00Z"), "2026-09-06T04:00:00+00:00");
+        assert_eq!(next_at("Pacific/Apia", "2011-12-30T08:00:00Z"), "2011-12-30T10:00:00+00:00");
+    }
+
+    #[test]
+    fn the_days_behind_the_last_one_laid_out_are_missing() {
+        let zone = VenueTimeZone::parse("UTC").expect("a zone");
+        let range = LayoutRange::of(zone, 2, "2026-12-05T12:00:00Z".parse().expect("a time"));
+        let date = |raw: &str| raw.parse::<NaiveDate>().expect("a date");
+        assert_eq!(range.first_missing(None), Some(date("2026-12-05")));
+        assert_eq!(range.first_missing(Some(date("2026-11-01"))), Some(date("2026-12-05")));
+        assert_eq!(range.first_missing(Some(date("2026-12-06"))), Some(date("2026-12-07")));
+        assert_eq!(range.first_missing(Some(date("2026-12-07"))), None);
+    }
+}

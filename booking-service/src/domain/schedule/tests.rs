@@ -1,0 +1,166 @@
+use super::*;
+
+fn time(raw: &str) -> NaiveTime {
+    raw.parse().expect("a time")
+}
+
+fn date(raw: &str) -> NaiveDate {
+    raw.parse().expect("a date")
+}
+
+fn period(days: &[u8], first: &str, last: &str) -> SchedulePeriod {
+    SchedulePeriod {
+        days: days.iter().map(|day| Weekday(*day)).collect(),
+        first_start: time(first),
+        last_start: time(last),
+        interval_minutes: 30,
+        buffer_minutes: 0,
+        duration_minutes: 120,
+        capacity: 40,
+        price_per_person_cents: 3500,
+        valid_from: None,
+        valid_until: None,
+    }
+}
+
+fn schedule(periods: Vec<SchedulePeriod>) -> WeeklySchedule {
+    WeeklySchedule { periods, exceptions: BTreeMap::new() }
+}
+
+fn zone(name: &str) -> VenueTimeZone {
+    VenueTimeZone::parse(name).expect("a zone")
+}
+
+#[test]
+fn seventeen_half_hours_a_day_and_none_on_mondays() {
+    let week = schedule(vec![period(&[2, 3, 4, 5, 6, 7], "11:00", "19:00")]);
+    // 2026-12-07 is a Monday.
+    let slots = week.lay_out(zone("Asia/Tokyo"), date("2026-12-07"), date("2026-12-13")).expect("fits");
+    assert_eq!(slots.len(), 6 * 17);
+    assert!(slots.iter().all(|slot| slot.date != date("2026-12-07")));
+    assert_eq!(slots[0].starts_at.to_rfc3339(), "2026-12-08T02:00:00+00:00");
+    assert_eq!((slots[16].start_time, slots[16].ends_at - slots[16].starts_at), (time("19:00"), TimeDelta::hours(2)));
+}
+
+#[test]
+fn a_start_that_does_not_exist_gets_no_slot_and_one_that_exists_twice_gets_one() {
+    let night = schedule(vec![period(&[7], "01:00", "03:00")]);
+    for (name, forward, back) in [
+        ("Europe/Berlin", "2027-03-28", "2026-10-25"),
+        ("America/New_York", "2027-03-14", "2026-11-01"),
+        ("Australia/Sydney", "2026-10-04", "2027-04-04"),
+    ] {
+        let starts = |day: &str| {
+            night
+                .lay_out(zone(name), date(day), date(day))
+                .expect("fits")
+                .iter()
+                .map(|s| (s.start_time, s.starts_at))
+                .collect::<Vec<_>>()
+        };
+        let times = starts(forward).iter().map(|(time, _)| *time).collect::<Vec<_>>();
+        assert_eq!(times, [time("01:00"), time("01:30"), time("03:00")], "{name}");
+        let twice = starts(back);
+        assert_eq!(twice.len(), 5, "{name}");
+        let instants: BTreeSet<_> = twice.iter().map(|(_, at)| at).collect();
+        assert_eq!(instants.len(), 5, "{name}");
+    }
+}
+
+#[test]
+fn a_time_that_exists_twice_is_the_first_of_the_two() {
+    let at = instant(zone("Europe/Berlin"), date("2026-10-25"), time("02:30")).expect("exists");
+    assert_eq!(at.to_rfc3339(), "2026-10-25T00:30:00+00:00");
+}
+
+#[test]
+fn exceptions_close_a_date_or_change_its_seats_and_price() {
+    let mut week = schedule(vec![period(&[1, 2, 3, 4, 5, 6, 7], "18:00", "18:00")]);
+    week.exceptions.insert(date("2026-12-24"), ScheduleException::Closed);
+    week.exceptions.insert(
+        date("2026-12-31"),
+        ScheduleException::Special { capacity: Some(10), price_per_person_cents: Some(9900) },
+    );
+    let slots = week.lay_out(zone("Europe/Berlin"), date("2026-12-23"), date("2026-12-31")).expect("fits");
+    assert_eq!(slots.len(), 8);
+    assert!(slots.iter().all(|slot| slot.date != date("2026-12-24")));
+    let last = slots.last().expect("not empty");
+    assert_eq!((last.capacity, last.price_per_person_cents), (10, 9900));
+}
+
+#[test]
+fn periods_clash_only_where_both_give_the_same_start() {
+    let a = period(&[1, 2], "11:00", "13:00");
+    assert!(a.clashes_with(&period(&[2], "13:00", "14:00")));
+    assert!(!a.clashes_with(&period(&[3], "11:00", "13:00")), "other days");
+    assert!(!a.clashes_with(&period(&[1], "11:15", "12:45")), "other starts");
+    let summer = SchedulePeriod { valid_until: Some(date("2026-09-30")), ..a.clone() };
+    let winter = SchedulePeriod { valid_from: Some(date("2026-10-01")), ..a };
+    assert!(!summer.clashes_with(&winter) && !winter.clashes_with(&summer), "other seasons");
+}
+
+#[test]
+fn a_schedule_without_end_is_refused() {
+    let every_minute = SchedulePeriod { interval_minutes: 5, ..period(&[1, 2, 3, 4, 5, 6, 7], "00:00", "23:55") };
+    let (first, last) = (date("2026-01-01"), date("2027-12-31"));
+    assert_eq!(schedule(vec![every_minute]).lay_out(zone("UTC"), first, last), Err(TooManySlots));
+}
+
+#[test]
+fn on_an_island_whose_clock_moves_by_half_an_hour_only_the_half_hour_is_missing_or_double() {
+    let lord_howe = zone("Australia/Lord_Howe");
+    let night = schedule(vec![period(&[7], "01:00", "03:00")]);
+    let on = |day: &str| night.lay_out(lord_howe, date(day), date(day)).expect("fits");
+    let forward: Vec<_> = on("2026-10-04").iter().map(|slot| slot.start_time).collect();
+    assert_eq!(forward, [time("01:00"), time("01:30"), time("02:30"), time("03:00")]);
+    // 01:30 comes twice, half an hour apart: the slot is at the first, and the next is an hour later.
+    let back = on("2027-04-04");
+    assert_eq!(back.len(), 5);
+    assert_eq!(back[1].starts_at.to_rfc3339(), "2027-04-03T14:30:00+00:00");
+    assert_eq!(back[2].starts_at - back[1].starts_at, TimeDelta::hours(1));
+}
+
+#[test]
+fn a_slot_lasts_as_long_as_it_says_also_while_the_clock_is_changed() {
+    let night = schedule(vec![period(&[7], "00:30", "00:30")]);
+    for (name, day) in [
+        ("Europe/Berlin", "2027-03-28"),
+        ("Europe/Berlin", "2026-10-25"),
+        ("America/New_York", "2027-03-14"),
+        ("Australia/Lord_Howe", "2027-04-04"),
+    ] {
+        let slots = night.lay_out(zone(name), date(day), date(day)).expect("fits");
+        assert_eq!(slots[0].ends_at - slots[0].starts_at, TimeDelta::minutes(120), "{name} {day}");
+    }
+}
+
+#[test]
+fn buffers_and_seasons_shape_the_starts() {
+    let autumn = SchedulePeriod {
+        buffer_minutes: 15,
+        valid_from: Some(date("2026-09-02")),
+        valid_until: Some(date("2026-09-03")),
+        ..period(&[1, 2, 3, 4, 5, 6, 7], "18:00", "20:00")
+    };
+    let slots = schedule(vec![autumn]).lay_out(zone("UTC"), date("2026-09-01"), date("2026-09-04")).expect("fits");
+    let starts: Vec<_> = slots.iter().map(|slot| (slot.date, slot.start_time)).collect();
+    let each_day = ["18:00", "18:45", "19:30"].map(time);
+    let expected: Vec<_> =
+        ["2026-09-02", "2026-09-03"].iter().flat_map(|day| each_day.map(|start| (date(day), start))).collect();
+    assert_eq!(starts, expected);
+}
+
+#[test]
+fn days_are_laid_out_in_parts_that_join() {
+    let daily = schedule(vec![period(&[1, 2, 3, 4, 5, 6, 7], "18:00", "19:00")]);
+    let (first, last) = (date("2026-12-01"), date("2026-12-10"));
+    let whole = daily.lay_out(zone("UTC"), first, last).expect("fits");
+    let (mut parts, mut from) = (Vec::new(), first);
+    while from <= last {
+        let (some, until) = daily.lay_out_some(zone("UTC"), from, last, 7);
+        assert!(some.len() <= 9, "whole days, no more than needed");
+        parts.extend(some);
+        from = until + chrono::Days::new(1);
+    }
+    assert_eq!(parts, whole);
+}

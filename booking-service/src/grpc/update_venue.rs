@@ -1,0 +1,75 @@
+use std::ops::RangeInclusive;
+
+use teppan_shared::{
+    contract::booking::v1::{UpdateVenueRequest, Venue},
+    status::Violations,
+};
+use tonic::Status;
+
+use super::etag;
+use crate::domain::{Currency, VenueChange, VenueId, VenueName, VenueTimeZone, range};
+
+/// A venue to be changed.
+pub struct Update {
+    pub venue_id: VenueId,
+    pub change: VenueChange,
+    /// `None`: whatever it is at.
+    pub version: Option<i64>,
+}
+
+/// Reads the request, or lists everything that is wrong with it. Of the venue only the fields that the
+/// mask names are looked at.
+pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
+    let mut violations = Violations::default();
+    let venue = request.venue.unwrap_or_default();
+    let venue_id = violations.check("venue.venue_id", VenueId::parse(&venue.venue_id));
+    let paths = request.update_mask.unwrap_or_default().paths;
+    if paths.is_empty() {
+        violations.add("update_mask", "must name at least one field");
+    }
+    let mut change = VenueChange::default();
+    for (index, path) in paths.iter().enumerate() {
+        // A path that is named twice says the same twice.
+        if !paths[..index].contains(path) {
+            set(path, index, &venue, &mut change, &mut violations);
+        }
+    }
+    if let (Some(min), Some(max)) = (change.min_party_size, change.max_party_size)
+        && max < min
+    {
+        violations.add("venue.max_party_size", "must not be less than min_party_size");
+    }
+    let Some(venue_id) = venue_id else { return Err(violations.into_status()) };
+    violations.finish()?;
+    Ok(Update { venue_id, change, version: etag::expected_version(&request.etag) })
+}
+
+fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violations: &mut Violations) {
+    let field = format!("venue.{path}");
+    let mut figure = |value: i32, range: RangeInclusive<i32>| {
+        if !range.contains(&value) {
+            violations.add(&field, format_args!("must be {} to {}", range.start(), range.end()));
+        }
+        Some(value)
+    };
+    match path {
+        "name" => change.name = violations.check(&field, VenueName::parse(venue.name.clone())),
+        "time_zone" => change.time_zone = violations.check(&field, VenueTimeZone::parse(&venue.time_zone)),
+        "currency" => change.currency = violations.check(&field, Currency::parse(&venue.currency)),
+        "min_party_size" => change.min_party_size = figure(venue.min_party_size, range::PARTY_SIZE),
+        "max_party_size" => change.max_party_size = figure(venue.max_party_size, range::PARTY_SIZE),
+        "notice_minutes" => change.notice_minutes = figure(venue.notice_minutes, range::NOTICE_MINUTES),
+        "horizon_days" => change.horizon_days = figure(venue.horizon_days, range::HORIZON_DAYS),
+        "hold_minutes" => change.hold_minutes = figure(venue.hold_minutes, range::HOLD_MINUTES),
+        "deposit_percent" => change.deposit_percent = figure(venue.deposit_percent, range::PERCENT),
+        "full_refund_hours" => change.full_refund_hours = figure(venue.full_refund_hours, range::REFUND_HOURS),
+        "late_refund_percent" => change.late_refund_percent = figure(venue.late_refund_percent, range::PERCENT),
+        "waitlist_hold_minutes" => {
+            change.waitlist_hold_minutes = figure(venue.waitlist_hold_minutes, range::HOLD_MINUTES);
+        }
+        _ => violations.add(
+            format!("update_mask.paths[{index}]"),
+            "must be a field that can be changed, such as name or horizon_days",
+        ),
+    }
+}

@@ -1,0 +1,191 @@
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use futures::future::join_all;
+use secrecy::SecretString;
+use teppan_shared::{
+    clock::Clock,
+    contract::booking::v1::{GetVenueRequest, SchedulePeriod, UpdateSlotRequest, UpdateVenueRequest, Venue},
+    keys::Keys,
+};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Booking, eventually},
+};
+
+use super::update;
+
+/// A replica whose clock is days ahead, and which looks often for days to lay out.
+async fn ahead(days: i64, url: &SecretString, keys: &Keys) -> Booking {
+    let change = |settings: &mut booking_service::settings::Settings| {
+        settings.clock = Clock::ahead(TimeDelta::days(days));
+        settings.slot_layout_interval = Duration::from_millis(20);
+    };
+    Booking::changed(change, harness::settings(url.clone(), keys), url.clone(), keys.clone()).await.ready().await
+}
+
+async fn laid_out_until(url: &SecretString, days: i64) -> bool {
+    let until: chrono::NaiveDate = harness::scalar(url, "SELECT min(laid_out_until) FROM venues").await;
+    // In UTC the date is that of the venue, or is so a moment later.
+    until >= Utc::now().date_naive() + TimeDelta::days(days)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_days_that_come_within_the_horizon_get_their_slots_and_no_other_slot_is_touched() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue_with(&mut booking.clients, 10, |venue| venue.time_zone = "UTC".to_owned())
+        .await
+        .expect("a venue");
+    booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 3)).await.expect("booked");
+    let fewer = UpdateSlotRequest { capacity: Some(5), ..update(&venue.venue_id) };
+    booking.clients.schedule.update_slot(fewer).await.expect("set");
+    let laid = "SELECT string_agg(xmin || s::text, ' ' ORDER BY slot_date, start_time) FROM slots s
+                WHERE slot_date <= (now() AT TIME ZONE 'UTC')::date + 90";
+    let before: String = booking.scalar(laid).await;
+
+    let _later = ahead(5, &booking.url, &booking.keys).await;
+    eventually("five days more are laid out", async || laid_out_until(&booking.url, 95).await).await;
+    let new: String = booking
+        .scalar(
+            "SELECT count(*) || ' ' || min(capacity) || ' ' || max(state) FROM slots WHERE capacity_pinned = false
+                 AND slot_date > (now() AT TIME ZONE 'UTC')::date + 90",
+        )
+        .await;
+    assert_eq!(new, "5 10 OPEN");
+    assert_eq!(booking.scalar::<String>(laid).await, before);
+    // Until the next day begins nothing is due.
+    let due = "SELECT count(*) FROM weekly_schedules WHERE next_layout_at <= now() + interval '5 days'";
+    assert_eq!(booking.scalar::<i64>(due).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_lay_out_while_schedules_are_set_and_seats_are_booked() {
+    let booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
+    // To each of them days are missing after every SetWeeklySchedule, whose clock is behind theirs.
+    let replicas = join_all([3, 4, 5].map(|days| ahead(days, &booking.url, &booking.keys))).await;
+    let set = (0..8).map(|n| {
+        let mut clients = booking.clients.clone();
+        let mut schedule = fixtures::every_evening(&venue.venue_id, 50 + n);
+        let hour = format!("{}:00", 10 + n);
+        let own = SchedulePeriod { first_start: hour.clone(), last_start: hour, ..schedule.periods[0].clone() };
+        schedule.periods.insert(0, own);
+        async move {
+            tokio::time::sleep(Duration::from_millis(30) * n.unsigned_abs()).await;
+            clients.schedule.set_weekly_schedule(schedule).await.map(|_| ())
+        }
+    });
+    let book = (0..40).map(|_| {
+        let mut clients = booking.clients.clone();
+        let request = fixtures::booking(&venue.venue_id, 1);
+        async move { clients.bookings.create_booking(request).await.map(|_| ()) }
+    });
+    let (set, booked) = tokio::join!(join_all(set), join_all(book));
+    for answer in set.into_iter().chain(booked) {
+        answer.expect("neither fails the other");
+    }
+    eventually("all days are laid out", async || laid_out_until(&booking.url, 95).await).await;
+    drop(replicas);
+
+    // The slots are those of the schedule that is kept, on every day once, near and far.
+    let get = GetVenueRequest { venue_id: venue.venue_id };
+    let kept = booking.clients.clone().schedule.get_venue(get).await.expect("read").into_inner().schedule;
+    let kept = kept.expect("a schedule").periods;
+    let starts: Vec<_> = kept.iter().map(|period| period.first_start.as_str()).collect();
+    let open = "SELECT string_agg(DISTINCT left(start_time::text, 5), ' ') FROM slots WHERE state = 'OPEN'";
+    assert_eq!(booking.scalar::<String>(open).await, starts.join(" "));
+    let capacities = "SELECT array_agg(DISTINCT capacity) FROM slots WHERE state = 'OPEN'";
+    assert_eq!(booking.scalar::<Vec<i32>>(capacities).await, [kept[0].capacity]);
+    let gaps = "SELECT count(*) = 2 * (max(slot_date) - min(slot_date) + 1) FROM slots WHERE state = 'OPEN'";
+    assert!(booking.scalar::<bool>(gaps).await, "every day has both");
+    assert_eq!(booking.scalar::<i32>("SELECT max(reserved) FROM slots").await, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_venue_that_cannot_be_laid_out_does_not_keep_the_others_from_it() {
+    let mut booking = Booking::start().await.ready().await;
+    for _ in 0..3 {
+        fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    }
+    harness::execute(
+        &booking.url,
+        "UPDATE weekly_schedules SET periods = '[{}]', next_layout_at = 'epoch'
+         WHERE venue_id = (SELECT venue_id FROM venues ORDER BY created_at LIMIT 1)",
+    )
+    .await;
+    let _later = ahead(5, &booking.url, &booking.keys).await;
+    let others = "SELECT count(*) FROM venues WHERE laid_out_until >= current_date + 94";
+    eventually("the others are laid out", async || booking.scalar::<i64>(others).await == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_left_undone_is_done_by_another() {
+    let mut booking = Booking::start().await.ready().await;
+    // More than one run takes, all taken by a process that is gone, as long ago as a claim lasts.
+    for _ in 0..25 {
+        fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
+    }
+    harness::execute(
+        &booking.url,
+        "DELETE FROM slots WHERE slot_date > current_date + 40;
+         UPDATE venues SET laid_out_until = current_date + 40;
+         UPDATE weekly_schedules SET next_layout_at = now() - interval '1 second'",
+    )
+    .await;
+    let _other = ahead(0, &booking.url, &booking.keys).await;
+    eventually("all are laid out", async || laid_out_until(&booking.url, 90).await).await;
+    assert!(booking.scalar::<i64>("SELECT count(*) FROM slots").await >= 25 * 91);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_and_whoever_holds_two_slots_do_not_wait_for_one_another() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let mut both = fixtures::every_evening(&venue.venue_id, 10);
+    both.periods[0].first_start = "12:00".to_owned();
+    both.periods[0].interval_minutes = 6 * 60;
+    booking.clients.schedule.set_weekly_schedule(both).await.expect("set");
+
+    // Somebody has the slot at noon, which the next schedule drops, and goes on to the one at 18:00, which
+    // it keeps: as a booking is moved from one to the other.
+    let lock = |time: &str| {
+        let sql = format!(
+            "SELECT FROM slots WHERE slot_date = current_date + 14 AND start_time = '{time}' FOR NO KEY UPDATE"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+    };
+    let mut mover = harness::connect(&booking.url).await;
+    sqlx::raw_sql("BEGIN").execute(&mut mover).await.expect("begun");
+    lock("12:00").execute(&mut mover).await.expect("locked");
+    let moving = async {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("the schedule waits", async || booking.scalar::<i64>(waiting).await == 1).await;
+        lock("18:00").execute(&mut mover).await.expect("locked");
+        sqlx::raw_sql("COMMIT").execute(&mut mover).await.expect("committed");
+    };
+    let mut clients = booking.clients.clone();
+    let set = clients.schedule.set_weekly_schedule(fixtures::every_evening(&venue.venue_id, 10));
+    let (set, ()) = tokio::join!(set, moving);
+    assert_eq!(set.expect("set").into_inner().slots_closed, 91);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_way_to_the_horizon_is_laid_out_in_parts() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue_with(&mut booking.clients, 4, |venue| {
+        venue.time_zone = "UTC".to_owned();
+        venue.horizon_days = Some(5);
+    });
+    let venue = venue.await.expect("a venue");
+    let mut dense = fixtures::every_evening(&venue.venue_id, 4);
+    dense.periods[0].first_start = "00:00".to_owned();
+    dense.periods[0].interval_minutes = 5;
+    booking.clients.schedule.set_weekly_schedule(dense).await.expect("set");
+    let mask = prost_types::FieldMask { paths: vec!["horizon_days".to_owned()] };
+    let farther = Venue { horizon_days: 60, ..venue };
+    let request = UpdateVenueRequest { venue: Some(farther), update_mask: Some(mask), etag: String::new() };
+    booking.clients.schedule.update_venue(request).await.expect("changed");
+    // 217 starts a day, from 00:00 to 18:00: more than two parts of 5,000.
+    assert_eq!(booking.scalar::<i64>("SELECT count(*) FROM slots").await, 61 * 217);
+}

@@ -1,0 +1,51 @@
+//! Slots: how they are laid out, changed, checked, and what is booked on them.
+
+use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, SlotAvailability, UpdateSlotRequest};
+use teppan_tests::{clients::BookingClients, fixtures};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+mod bookings;
+mod check;
+mod largest;
+mod layout;
+mod oversold;
+mod plans;
+mod update_slot;
+mod update_venue;
+mod zones;
+
+/// Code and reason of an error.
+fn kind(status: &Status) -> (Code, String) {
+    (status.code(), status.get_details_error_info().expect("an ErrorInfo").reason)
+}
+
+/// The fields that a request was refused for.
+fn fields(status: &Status) -> Vec<String> {
+    let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+/// An update, of nothing yet, of the slot in a fortnight.
+fn update(venue_id: &str) -> UpdateSlotRequest {
+    UpdateSlotRequest {
+        venue_id: venue_id.to_owned(),
+        date: fixtures::date().to_string(),
+        start_time: "18:00".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// The slots that a request lists, on all pages.
+async fn listed(clients: &mut BookingClients, mut request: ListAvailabilityRequest) -> Vec<SlotAvailability> {
+    request.page_size = 2000;
+    let mut slots = Vec::new();
+    loop {
+        let page = clients.schedule.list_availability(request.clone()).await.expect("listed").into_inner();
+        slots.extend(page.slots);
+        if page.next_page_token.is_empty() {
+            return slots;
+        }
+        request.page_token = page.next_page_token;
+    }
+}

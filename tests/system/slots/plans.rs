@@ -1,0 +1,123 @@
+//! Lists and checks cost what they show, however many bookings and slots there are.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Booking},
+};
+
+use super::bookings::copy_bookings;
+
+const EARLIEST: &str = include_str!("../../../booking-service/queries/list_bookings_earliest_first.sql");
+const LATEST: &str = include_str!("../../../booking-service/queries/list_bookings_latest_first.sql");
+const CHECK: &str = include_str!("../../../booking-service/queries/batch_check_availability.sql");
+const AVAILABILITY: &str = include_str!("../../../booking-service/queries/list_availability.sql");
+const CLAIM: &str = include_str!("../../../booking-service/queries/claim_layouts.sql");
+const RANGE: &str = "'1970-01-01', '00:00', '00000000-0000-0000-0000-000000000000', \
+                     '9999-12-31', '23:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
+
+/// A database with one booking, and a connection set up as the service's are.
+async fn started() -> (Booking, String, PgConnection) {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10_000).await.expect("a venue").venue_id;
+    booking.clients.bookings.create_booking(fixtures::booking(&venue, 2)).await.expect("booked");
+    let mut connection = harness::connect(&booking.url).await;
+    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    (booking, venue, connection)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_bookings_is_a_range_of_an_index() {
+    let (booking, venue, mut connection) = started().await;
+    let types = "text, uuid, uuid, text[], date, time, uuid, date, time, uuid, bigint, bigint";
+    run(&mut connection, format!("PREPARE earliest ({types}) AS {EARLIEST}")).await;
+    run(&mut connection, format!("PREPARE latest ({types}) AS {LATEST}")).await;
+    // A connection plans once, perhaps while there is next to nothing: the plan has to do for more.
+    for statement in ["earliest", "latest"] {
+        plan(&mut connection, &format!("{statement} (NULL, NULL, NULL, NULL, {RANGE}, 5000, 51)")).await;
+    }
+    copy_bookings(&booking.url, 100_000).await;
+    let customer = "'00000000-0000-4000-8000-000000000005'";
+    for (filters, index) in [
+        ("NULL, NULL, NULL, NULL".to_owned(), "bookings_slot"),
+        (format!("NULL, NULL, '{venue}', NULL"), "bookings_venue_slot"),
+        (format!("NULL, {customer}, NULL, NULL"), "bookings_customer_slot"),
+        (format!("NULL, {customer}, '{venue}', '{{CANCELLED}}'"), "bookings_customer_slot"),
+        ("'chat-8', NULL, NULL, NULL".to_owned(), "bookings_conversation_slot"),
+        (format!("'chat-8', {customer}, '{venue}', NULL"), "bookings_conversation_slot"),
+    ] {
+        for statement in ["earliest", "latest"] {
+            let plan = plan(&mut connection, &format!("{statement} ({filters}, {RANGE}, 5000, 51)")).await;
+            let ran: Vec<_> = lines(&plan, "Index Scan").filter(|line| !line.contains("never executed")).collect();
+            assert!(ran.iter().any(|line| line.contains(&format!("{index} "))), "{filters}\n{plan}");
+            let others =
+                ran.iter().filter(|line| line.contains(" on bookings ") && !line.contains(&format!("{index} ")));
+            assert_eq!(others.count(), 0, "{filters}\n{plan}");
+            assert!(!plan.contains("->  Sort") && !plan.contains("Seq Scan"), "{filters}\n{plan}");
+            assert!(buffers(&plan) < 600, "{filters}\n{plan}");
+        }
+    }
+    // What is rare ends a page after so many rows; what there is none of does so, too.
+    for statement in ["earliest", "latest"] {
+        let plan =
+            plan(&mut connection, &format!("{statement} (NULL, NULL, NULL, '{{EXPIRED}}', {RANGE}, 5000, 51)")).await;
+        assert!(plan.contains("rows=5000") && !plan.contains("rows=5001"), "{plan}");
+        assert!(buffers(&plan) < 30_000, "{plan}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checking_slots_probes_two_primary_keys_and_never_reads_bookings() {
+    let (_booking, venue, mut connection) = started().await;
+    // A hundred other venues, so that looking through the slots would show.
+    run(
+        &mut connection,
+        "INSERT INTO venues SELECT (jsonb_populate_record(v, jsonb_build_object('venue_id', gen_random_uuid()))).*
+         FROM venues v, generate_series(1, 100);
+         INSERT INTO slots SELECT v.venue_id, s.slot_date, s.start_time, s.starts_at, s.ends_at, s.capacity, 0, 0, 'OPEN'
+         FROM slots s, venues v WHERE s.venue_id <> v.venue_id",
+    )
+    .await;
+    run(&mut connection, format!("PREPARE checked (uuid[], date[], time[], integer[], timestamptz) AS {CHECK}")).await;
+    let call = format!(
+        "checked (array_fill('{venue}'::uuid, '{{500}}'), array_fill(current_date + 9, '{{500}}'),
+                  array_fill('18:00'::time, '{{500}}'), array_fill(2, '{{500}}'), now())"
+    );
+    let checked = plan(&mut connection, &call).await;
+    assert!(checked.contains("Index Scan using slots_pkey") && !checked.contains("bookings"), "{checked}");
+    assert!(!checked.contains("Seq Scan") && !checked.contains("Hash") && !checked.contains("Merge"), "{checked}");
+    assert!(buffers(&checked) < 500 * 8, "{checked}");
+
+    let types = "uuid, date, date, date, time, integer, boolean, bigint, timestamptz";
+    run(&mut connection, format!("PREPARE listed ({types}) AS {AVAILABILITY}")).await;
+    let call = format!("listed ('{venue}', NULL, NULL, '1970-01-01', '00:00', 2, false, 11, now())");
+    let listed = plan(&mut connection, &call).await;
+    assert!(listed.contains("slots_pkey") && !listed.contains("bookings") && !listed.contains("Seq Scan"), "{listed}");
+    assert!(buffers(&listed) < 40, "{listed}");
+
+    run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz, bigint) AS {CLAIM}")).await;
+    let claimed = plan(&mut connection, "claimed (now(), now(), 20)").await;
+    assert!(claimed.contains("using weekly_schedules_due") && !claimed.contains("Seq Scan"), "{claimed}");
+}
+
+async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
+}
+
+async fn plan(connection: &mut PgConnection, call: &str) -> String {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
+    let rows: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, 0)).collect();
+    rows.join("\n")
+}
+
+fn lines<'a>(plan: &'a str, part: &'a str) -> impl Iterator<Item = &'a str> {
+    plan.lines().filter(move |line| line.contains(part))
+}
+
+/// Pages that the whole statement looked at: the topmost node counts them all.
+fn buffers(plan: &str) -> u64 {
+    let top = lines(plan, "Buffers: shared").next().expect("buffers");
+    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
+    hit.and_then(|hit| hit.parse().ok()).expect("a number")
+}

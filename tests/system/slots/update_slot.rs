@@ -1,0 +1,115 @@
+use chrono::Days;
+use teppan_shared::contract::booking::v1::{SchedulePeriod, Slot, UpdateSlotRequest};
+use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use super::{fields, kind, update};
+
+async fn set(clients: &mut BookingClients, request: UpdateSlotRequest) -> Result<Slot, Status> {
+    Ok(clients.schedule.update_slot(request).await?.into_inner().slot.expect("the slot"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_venue_sets_on_a_slot_outlives_the_next_schedule() {
+    let mut booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients;
+    let venue = fixtures::venue(clients, 10).await.expect("a venue").venue_id;
+    let seats = UpdateSlotRequest { capacity: Some(7), ..update(&venue) };
+    let slot = set(clients, seats).await.expect("set");
+    assert_eq!((slot.capacity, slot.price_per_person_cents, slot.closed), (7, 3500, false));
+    assert_eq!((slot.date, slot.start_time.as_str()), (fixtures::date().to_string(), "18:00"));
+
+    // The seats stay as they were set; the price, which was not set, follows.
+    let mut schedule = fixtures::every_evening(&venue, 20);
+    schedule.periods[0].price_per_person_cents = 1000;
+    let done = clients.schedule.set_weekly_schedule(schedule.clone()).await.expect("set").into_inner();
+    assert_eq!((done.slots_updated, done.slots_unchanged, done.slots_kept_reserved), (91, 0, 0));
+    let slot = set(clients, UpdateSlotRequest { closed: Some(true), ..update(&venue) }).await.expect("closed");
+    assert_eq!((slot.capacity, slot.price_per_person_cents, slot.closed), (7, 1000, true));
+
+    // Closed it stays, too, while what is not set goes on to follow.
+    schedule.periods[0].price_per_person_cents = 2000;
+    let done = clients.schedule.set_weekly_schedule(schedule).await.expect("set").into_inner();
+    assert_eq!((done.slots_updated, done.slots_unchanged), (90, 1));
+    let refused = clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect_err("closed");
+    assert_eq!(kind(&refused), (Code::FailedPrecondition, "SLOT_CLOSED".to_owned()));
+    let slot = set(clients, UpdateSlotRequest { closed: Some(false), ..update(&venue) }).await.expect("reopened");
+    assert_eq!((slot.capacity, slot.price_per_person_cents, slot.closed), (7, 2000, false));
+
+    // Opened by the venue, it is open though the schedule has it no more.
+    let mut other = fixtures::every_evening(&venue, 20);
+    other.periods[0] =
+        SchedulePeriod { first_start: "12:00".to_owned(), last_start: "12:00".to_owned(), ..other.periods[0].clone() };
+    let done = clients.schedule.set_weekly_schedule(other).await.expect("set").into_inner();
+    assert_eq!((done.slots_created, done.slots_closed, done.slots_unchanged), (91, 90, 1));
+    clients.bookings.create_booking(fixtures::booking(&venue, 7)).await.expect("booked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_never_gets_fewer_seats_than_are_reserved() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue").venue_id;
+    booking.clients.bookings.create_booking(fixtures::booking(&venue, 6)).await.expect("booked");
+
+    let fewer = UpdateSlotRequest { capacity: Some(5), price_per_person_cents: Some(1), ..update(&venue) };
+    let refused = set(&mut booking.clients, fewer).await.expect_err("refused");
+    assert_eq!(kind(&refused), (Code::FailedPrecondition, "CAPACITY_BELOW_RESERVED".to_owned()));
+    let metadata = refused.get_details_error_info().expect("an ErrorInfo").metadata;
+    assert_eq!((metadata["capacity"].as_str(), metadata["reserved_seats"].as_str()), ("5", "6"));
+    assert!(refused.get_details_precondition_failure().is_some());
+    let left: String =
+        booking.scalar("SELECT capacity || ' ' || price_per_person_cents FROM slots WHERE reserved > 0").await;
+    assert_eq!(left, "10 3500", "nothing was written");
+
+    let just = UpdateSlotRequest { capacity: Some(6), ..update(&venue) };
+    let slot = set(&mut booking.clients, just).await.expect("set");
+    assert_eq!((slot.capacity, slot.reserved_seats), (6, 6));
+    let full = booking.clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect_err("full");
+    assert_eq!(kind(&full), (Code::FailedPrecondition, "SLOT_FULL".to_owned()));
+    let more = UpdateSlotRequest { capacity: Some(7), ..update(&venue) };
+    set(&mut booking.clients, more).await.expect("set");
+    booking.clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect("the new seat is sold");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_update_again_writes_nothing() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue").venue_id;
+    let request =
+        UpdateSlotRequest { closed: Some(true), capacity: Some(0), price_per_person_cents: Some(0), ..update(&venue) };
+    let first = set(&mut booking.clients, request.clone()).await.expect("set");
+    let row = "SELECT xmin::text FROM slots WHERE capacity = 0";
+    let written: String = booking.scalar(row).await;
+    assert_eq!(set(&mut booking.clients, request).await.expect("set"), first);
+    assert_eq!(booking.scalar::<String>(row).await, written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_wrong_with_an_update_is_told_at_once_and_what_is_missing_is_named() {
+    let mut booking = Booking::start().await.ready().await;
+    let wrong = UpdateSlotRequest {
+        venue_id: "x".to_owned(),
+        date: "tomorrow".to_owned(),
+        start_time: "6pm".to_owned(),
+        closed: None,
+        capacity: Some(100_001),
+        price_per_person_cents: Some(-1),
+    };
+    let refused = set(&mut booking.clients, wrong).await.expect_err("refused");
+    assert_eq!(fields(&refused), ["venue_id", "date", "start_time", "capacity", "price_per_person_cents"]);
+    let nothing = set(&mut booking.clients, update(&Uuid::now_v7().to_string())).await.expect_err("refused");
+    assert_eq!(fields(&nothing), ["closed"]);
+
+    let close = |venue: &str| UpdateSlotRequest { closed: Some(true), ..update(venue) };
+    let missing = set(&mut booking.clients, close(&Uuid::now_v7().to_string())).await.expect_err("no venue");
+    assert_eq!(kind(&missing), (Code::NotFound, "VENUE_NOT_FOUND".to_owned()));
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue").venue_id;
+    let elsewhere = UpdateSlotRequest { start_time: "18:30".to_owned(), ..close(&venue) };
+    let missing = set(&mut booking.clients, elsewhere).await.expect_err("no slot");
+    assert_eq!(kind(&missing), (Code::NotFound, "SLOT_NOT_FOUND".to_owned()));
+    let late = (fixtures::date() + Days::new(400)).to_string();
+    let missing = set(&mut booking.clients, UpdateSlotRequest { date: late, ..close(&venue) }).await;
+    assert_eq!(kind(&missing.expect_err("no slot")), (Code::NotFound, "SLOT_NOT_FOUND".to_owned()));
+}
