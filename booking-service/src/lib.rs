@@ -2,6 +2,10 @@
 
 pub mod app;
 mod booking_row;
+mod cancel_booking;
+mod change_booking;
+mod complete_booking;
+mod confirm_booking;
 mod core;
 mod create_booking;
 mod create_venue;
@@ -15,7 +19,9 @@ mod grpc;
 mod list_availability;
 mod list_dead_letters;
 mod list_venues;
+mod mark_no_show;
 mod outbox;
+mod reschedule_booking;
 mod set_weekly_schedule;
 pub mod settings;
 mod settle_dead_letters;

@@ -8,7 +8,7 @@ use teppan_shared::{
 
 use crate::{
     booking_row::Booking,
-    domain::{BookingStatus, ScheduleException, SchedulePeriod, SlotRefusal},
+    domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     find_customer::Customer,
     get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
@@ -40,12 +40,30 @@ pub fn booking(booking: Booking) -> wire::Booking {
         source: booking.source,
         price_per_person_cents: booking.price_per_person_cents,
         version: booking.version,
+        refunded_cents: booking.refunded_cents,
+        refund_due_cents: booking.refund_due_cents,
         confirmed_at: booking.confirmed_at.map(timestamp),
+        cancelled_at: booking.cancelled_at.map(timestamp),
+        cancelled_by: booking.cancelled_by.map_or(wire::CancellationInitiator::Unspecified, initiator).into(),
         ..Default::default()
     }
 }
 
-fn status(status: BookingStatus) -> wire::BookingStatus {
+fn initiator(initiator: CancellationInitiator) -> wire::CancellationInitiator {
+    match initiator {
+        CancellationInitiator::Customer => wire::CancellationInitiator::Customer,
+        CancellationInitiator::Venue => wire::CancellationInitiator::Venue,
+    }
+}
+
+pub fn event_initiator(initiator: CancellationInitiator) -> events::CancellationInitiator {
+    match initiator {
+        CancellationInitiator::Customer => events::CancellationInitiator::Customer,
+        CancellationInitiator::Venue => events::CancellationInitiator::Venue,
+    }
+}
+
+pub fn status(status: BookingStatus) -> wire::BookingStatus {
     match status {
         BookingStatus::Pending => wire::BookingStatus::Pending,
         BookingStatus::Confirmed => wire::BookingStatus::Confirmed,
@@ -170,7 +188,7 @@ pub fn customer(customer: Customer) -> wire::Customer {
 
 /// Opaque to clients; here it is the version.
 fn etag(version: i64) -> String {
-    format!("v{version}")
+    Etag::of(version).to_string()
 }
 
 pub fn date(date: NaiveDate) -> String {
