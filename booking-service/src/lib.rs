@@ -11,6 +11,7 @@ mod create_booking;
 mod create_venue;
 pub mod dead_letters_command;
 pub mod domain;
+mod expire_holds;
 mod find_customer;
 mod get_booking;
 mod get_outbox_status;

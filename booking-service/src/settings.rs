@@ -38,6 +38,9 @@ pub struct ServiceArgs {
     /// How long idempotency keys are kept at least
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
+    /// How often bookings are looked for whose hold has run out, to free their seats
+    #[arg(long, env = "HOLD_EXPIRY_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
+    hold_expiry_interval_ms: String,
     #[command(flatten)]
     outbox: OutboxArgs,
     #[command(flatten)]
@@ -53,6 +56,8 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// How long idempotency keys are kept at least.
     pub idempotency_keep: Duration,
+    /// How often bookings are looked for whose hold has run out.
+    pub hold_expiry_interval: Duration,
 }
 
 impl Settings {
@@ -66,12 +71,27 @@ impl Settings {
         let event_stream = parse_event_stream(args, &mut problems);
         let outbox = args.outbox.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
-        match (common, phone_region, event_stream, outbox, keep) {
-            (Some(common), Some(phone_region), Some(event_stream), Some(outbox), Some(idempotency_keep)) => {
-                problems.finish().map(|()| Self { common, phone_region, event_stream, outbox, idempotency_keep })
-            }
-            _ => Err(problems),
-        }
+        let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
+        let parsed = (common, phone_region, event_stream, outbox, keep, expiry);
+        let (
+            Some(common),
+            Some(phone_region),
+            Some(event_stream),
+            Some(outbox),
+            Some(idempotency_keep),
+            Some(hold_expiry_interval),
+        ) = parsed
+        else {
+            return Err(problems);
+        };
+        problems.finish().map(|()| Self {
+            common,
+            phone_region,
+            event_stream,
+            outbox,
+            idempotency_keep,
+            hold_expiry_interval,
+        })
     }
 }
 

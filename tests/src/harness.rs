@@ -118,7 +118,8 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
     }
 }
 
-/// Settings of a booking-service in a test: it delivers nothing, so that only calls are seen.
+/// Settings of a booking-service in a test: it delivers nothing and expires nothing after the
+/// start, so that only calls are seen.
 pub fn booking_settings(common: CommonSettings) -> BookingSettings {
     BookingSettings {
         common,
@@ -126,6 +127,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         event_stream: EventStreamSettings::default(),
         outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
         idempotency_keep: Duration::from_hours(72),
+        hold_expiry_interval: Duration::from_hours(1),
     }
 }
 

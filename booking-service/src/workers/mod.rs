@@ -1,6 +1,7 @@
 //! Jobs that run in the background, each under the one loop of `teppan_shared::worker`. The relays,
 //! which deliver the outbox, are in `outbox/`.
 
+mod hold_expiry;
 mod key_retention;
 
-pub use self::key_retention::KeyRetention;
+pub use self::{hold_expiry::HoldExpiry, key_retention::KeyRetention};
