@@ -4,7 +4,9 @@
 -- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
 -- CONTENDED to be run again.
 -- The booking is locked first and everything is decided on the locked row, so that no call decides on
--- what another is just changing. Booking, then slots by key, is the order in which all lock them.
+-- what another is just changing. The steps below name rows by their keys alone: any other condition would
+-- be tried on the version in the snapshot, and the row left out. Booking, then slots by key, is the order
+-- in which all lock them.
 WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is there
     SELECT * FROM bookings WHERE booking_id = $1 FOR NO KEY UPDATE
 ),

@@ -4,7 +4,9 @@
 -- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
 -- CONTENDED to be run again.
 -- The booking is locked first and everything is decided on the locked row, so that no call decides on
--- what another is just changing. Booking, then slots by key, is the order in which all lock them.
+-- what another is just changing. The steps below name rows by their keys alone: any other condition would
+-- be tried on the version in the snapshot, and the row left out. Booking, then slots by key, is the order
+-- in which all lock them.
 --
 -- A refusal of the slot comes with the `figure` that explains it.
 WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is there
@@ -49,7 +51,8 @@ offer AS MATERIALIZED (            -- the new slot as if the booking's own seats
 ),
 gate AS MATERIALIZED (
     SELECT a.*, v.time_zone, price.*, (slot).starts_at AS new_starts_at, (slot).ends_at AS new_ends_at,
-        CASE WHEN a.hold_expires_at IS NOT NULL THEN LEAST(a.hold_expires_at, (slot).starts_at) END AS new_hold_expires_at,
+        CASE WHEN a.hold_expires_at IS NOT NULL THEN LEAST(a.hold_expires_at, (slot).starts_at)
+        END AS new_hold_expires_at,
         (slot).capacity - (slot).reserved AS open_seats,
         v.notice_minutes, v.horizon_days, v.min_party_size, v.max_party_size,
         (price.total * v.deposit_percent + 50) / 100 AS deposit,

@@ -21,7 +21,7 @@ use super::{Change, House, SLOTS_THAT_MISCOUNT, act, refusal};
 const CONFIRM: &str = include_str!("../../../booking-service/queries/confirm_booking.sql");
 const RESCHEDULE: &str = include_str!("../../../booking-service/queries/reschedule_booking.sql");
 const CLIENTS: usize = 32;
-const CALLS_EACH: usize = 25;
+const CALLS_EACH: usize = 15;
 const TIMES: [&str; 3] = ["18:00", "18:30", "19:00"];
 
 /// A service of the house that looks for holds all the time.
