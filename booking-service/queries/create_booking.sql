@@ -11,7 +11,7 @@
 -- then nothing was written, and running again replays.
 --
 -- The steps are ordered by what they read from one another and by nothing else. Locks are taken on
--- the slot first, then on the customer, as everywhere.
+-- the slot first, then on the customer, as everywhere; nobody waits for the booking before it is there.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
@@ -138,9 +138,13 @@ SELECT
     reply.total_cents AS "total_cents?",
     reply.deposit_due_cents AS "deposit_due_cents?",
     reply.paid_cents AS "paid_cents?",
+    reply.refunded_cents AS "refunded_cents?",
+    reply.refund_due_cents AS "refund_due_cents?",
     reply.currency AS "currency?",
     reply.hold_expires_at AS "hold_expires_at?",
     reply.confirmed_at AS "confirmed_at?",
+    reply.cancelled_at AS "cancelled_at?",
+    reply.cancelled_by AS "cancelled_by?",
     reply.conversation_id AS "conversation_id?",
     reply.special_requests_sealed AS "special_requests_sealed?",
     reply.source AS "source?",

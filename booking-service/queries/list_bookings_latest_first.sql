@@ -47,6 +47,8 @@ SELECT
     j.starts_at AS "starts_at!", j.ends_at AS "ends_at!", j.customer_id AS "customer_id!",
     j.party_size AS "party_size!", j.price_per_person_cents AS "price_per_person_cents!",
     j.total_cents AS "total_cents!", j.deposit_due_cents AS "deposit_due_cents!", j.paid_cents AS "paid_cents!",
+    j.refunded_cents AS "refunded_cents!", j.refund_due_cents AS "refund_due_cents!", j.cancelled_at AS "cancelled_at?",
+    j.cancelled_by AS "cancelled_by?",
     j.currency AS "currency!", j.hold_expires_at AS "hold_expires_at?", j.confirmed_at AS "confirmed_at?",
     j.conversation_id AS "conversation_id!", j.special_requests_sealed AS "special_requests_sealed?",
     j.source AS "source!", j.version AS "version!", j.created_at AS "created_at!", j.updated_at AS "updated_at!"

@@ -21,7 +21,7 @@ use crate::{
     grpc::Grpc,
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
-    workers::{KeyRetention, SlotLayout},
+    workers::{HoldExpiry, KeyRetention, SlotLayout},
 };
 
 /// How often old idempotency keys are looked for.
@@ -69,6 +69,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
     relays.work(&service, &outbox);
     service.work(SlotLayout(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
+    service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
     service.work(KeyRetention { core, keep: settings.idempotency_keep }, Nudge::default(), RETENTION_INTERVAL);
     Ok(service)
 }

@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use crate::domain::{BookingId, BookingStatus, CustomerId, VenueId};
+use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, VenueId};
 
 /// The columns of a booking, and its venue's time zone.
 pub struct BookingRow {
@@ -26,9 +26,13 @@ pub struct BookingRow {
     pub total_cents: i64,
     pub deposit_due_cents: i64,
     pub paid_cents: i64,
+    pub refunded_cents: i64,
+    pub refund_due_cents: i64,
     pub currency: String,
     pub hold_expires_at: Option<DateTime<Utc>>,
     pub confirmed_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub cancelled_by: Option<String>,
     pub conversation_id: String,
     pub special_requests_sealed: Option<Vec<u8>>,
     pub source: String,
@@ -54,9 +58,13 @@ pub struct Booking {
     pub total_cents: i64,
     pub deposit_due_cents: i64,
     pub paid_cents: i64,
+    pub refunded_cents: i64,
+    pub refund_due_cents: i64,
     pub currency: String,
     pub hold_expires_at: Option<DateTime<Utc>>,
     pub confirmed_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub cancelled_by: Option<CancellationInitiator>,
     pub conversation_id: String,
     pub special_requests: Option<String>,
     pub source: String,
@@ -78,6 +86,12 @@ impl BookingRow {
             Some(sealed) => Some(ring.open_text(special_requests_place(&id), sealed)?),
             None => None,
         };
+        let cancelled_by = match &self.cancelled_by {
+            Some(raw) => {
+                Some(CancellationInitiator::from_column(raw).ok_or(Corrupted::Column("bookings.cancelled_by"))?)
+            }
+            None => None,
+        };
         Ok(Booking {
             id,
             confirmation_code: self.confirmation_code,
@@ -94,9 +108,13 @@ impl BookingRow {
             total_cents: self.total_cents,
             deposit_due_cents: self.deposit_due_cents,
             paid_cents: self.paid_cents,
+            refunded_cents: self.refunded_cents,
+            refund_due_cents: self.refund_due_cents,
             currency: self.currency,
             hold_expires_at: self.hold_expires_at,
             confirmed_at: self.confirmed_at,
+            cancelled_at: self.cancelled_at,
+            cancelled_by,
             conversation_id: self.conversation_id,
             special_requests,
             source: self.source,

@@ -8,8 +8,8 @@ use crate::{
     booking_row::{Booking, special_requests_place},
     core::Core,
     domain::{
-        BookingId, BookingStatus, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, OutboxDestination,
-        Phone, Source, SpecialRequests,
+        BookingId, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, OutboxDestination, Phone,
+        Refusal, Source, SpecialRequests,
     },
 };
 
@@ -39,20 +39,6 @@ pub enum CreateBookingError {
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
-}
-
-/// What forbids a booking, with the figures that explain it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    VenueNotFound,
-    SlotNotFound,
-    SlotClosed,
-    SlotFull { open_seats: i32 },
-    InsufficientNotice { notice_minutes: i32 },
-    TooFarAhead { horizon_days: i32 },
-    PartyTooSmall { min_party_size: i32 },
-    PartyTooLarge { max_party_size: i32 },
-    PriceChanged { total_cents: i64 },
 }
 
 impl Core {
@@ -148,7 +134,7 @@ impl Core {
     }
 
     /// Who hears of a booking: conversation-service of those that belong to a conversation.
-    fn destinations(&self, has_conversation: bool) -> Vec<String> {
+    pub(crate) fn destinations(&self, has_conversation: bool) -> Vec<String> {
         let hears = |destination: &OutboxDestination| match destination {
             OutboxDestination::ConversationService => has_conversation,
             OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
@@ -156,12 +142,13 @@ impl Core {
         OutboxDestination::ALL.iter().filter(|it| hears(it)).map(ToString::to_string).collect()
     }
 
-    /// Sees to it that what the booking left to be told is told soon, or at once where that is wanted.
-    async fn deliver(&self, booking: &Booking) {
+    /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted.
+    pub(crate) async fn deliver(&self, booking: &Booking) {
         if self.outbox.is_in_use(OutboxDestination::EventStream) {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
-        if booking.conversation_id.is_empty() || booking.status != BookingStatus::Confirmed {
+        // What never was firm leaves nothing for conversation-service.
+        if booking.conversation_id.is_empty() || booking.confirmed_at.is_none() {
             return;
         }
         match &self.inline {

@@ -60,8 +60,10 @@ impl Core {
     async fn listed_rows(&self, query: &BookingsQuery, page_size: u16) -> Result<Vec<ListedRow>, DatabaseError> {
         let conversation_id = query.conversation_id.as_ref().map(ConversationId::as_str);
         let (customer_id, venue_id) = (query.customer_id.map(|id| id.0), query.venue_id.map(|id| id.0));
-        let statuses: Option<Vec<String>> =
-            query.statuses.as_ref().map(|statuses| statuses.iter().map(|status| status.column().to_owned()).collect());
+        let statuses: Option<Vec<String>> = query
+            .statuses
+            .as_ref()
+            .map(|statuses| statuses.iter().map(|status| status.as_column().to_owned()).collect());
         let statuses = statuses.as_deref();
         let (after, before, limit) = (query.after, query.before, i64::from(page_size) + 1);
         match query.order {
@@ -130,9 +132,13 @@ struct ListedRow {
     total_cents: i64,
     deposit_due_cents: i64,
     paid_cents: i64,
+    refunded_cents: i64,
+    refund_due_cents: i64,
     currency: String,
     hold_expires_at: Option<DateTime<Utc>>,
     confirmed_at: Option<DateTime<Utc>>,
+    cancelled_at: Option<DateTime<Utc>>,
+    cancelled_by: Option<String>,
     conversation_id: String,
     special_requests_sealed: Option<Vec<u8>>,
     source: String,
@@ -163,9 +169,13 @@ impl ListedRow {
             total_cents: self.total_cents,
             deposit_due_cents: self.deposit_due_cents,
             paid_cents: self.paid_cents,
+            refunded_cents: self.refunded_cents,
+            refund_due_cents: self.refund_due_cents,
             currency: self.currency,
             hold_expires_at: self.hold_expires_at,
             confirmed_at: self.confirmed_at,
+            cancelled_at: self.cancelled_at,
+            cancelled_by: self.cancelled_by,
             conversation_id: self.conversation_id,
             special_requests_sealed: self.special_requests_sealed,
             source: self.source,

@@ -49,6 +49,9 @@ pub struct ServiceArgs {
     /// now. For demos and tests only
     #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
     clock_ahead_seconds: String,
+    /// How often bookings are looked for whose hold has run out, to free their seats
+    #[arg(long, env = "HOLD_EXPIRY_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
+    hold_expiry_interval_ms: String,
     #[command(flatten)]
     outbox: OutboxArgs,
     #[command(flatten)]
@@ -67,6 +70,8 @@ pub struct Settings {
     pub clock: Clock,
     /// How often the slot layout looks without being told.
     pub slot_layout_interval: Duration,
+    /// How often bookings are looked for whose hold has run out.
+    pub hold_expiry_interval: Duration,
 }
 
 impl Settings {
@@ -81,22 +86,32 @@ impl Settings {
         let outbox = args.outbox.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
         let clock = parse_clock(args, &mut problems);
-        let interval = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
-        match (common, phone_region, event_stream, outbox, keep, clock.zip(interval)) {
-            (
-                Some(common),
-                Some(phone_region),
-                Some(event_stream),
-                Some(outbox),
-                Some(idempotency_keep),
-                Some((clock, slot_layout_interval)),
-            ) => {
-                let settings =
-                    Self { common, phone_region, event_stream, outbox, idempotency_keep, clock, slot_layout_interval };
-                problems.finish().map(|()| settings)
-            }
-            _ => Err(problems),
-        }
+        let layout = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
+        let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
+        let parsed = (common, phone_region, event_stream, outbox, keep, clock, layout, expiry);
+        let (
+            Some(common),
+            Some(phone_region),
+            Some(event_stream),
+            Some(outbox),
+            Some(idempotency_keep),
+            Some(clock),
+            Some(slot_layout_interval),
+            Some(hold_expiry_interval),
+        ) = parsed
+        else {
+            return Err(problems);
+        };
+        problems.finish().map(|()| Self {
+            common,
+            phone_region,
+            event_stream,
+            outbox,
+            idempotency_keep,
+            clock,
+            slot_layout_interval,
+            hold_expiry_interval,
+        })
     }
 }
 

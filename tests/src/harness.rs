@@ -127,7 +127,8 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
     }
 }
 
-/// Settings of a booking-service in a test: it delivers nothing, so that only calls are seen.
+/// Settings of a booking-service in a test: it delivers nothing and expires nothing after the
+/// start, so that only calls are seen.
 pub fn booking_settings(common: CommonSettings) -> BookingSettings {
     BookingSettings {
         common,
@@ -137,6 +138,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         idempotency_keep: Duration::from_hours(72),
         clock: Clock::default(),
         slot_layout_interval: Duration::from_hours(1),
+        hold_expiry_interval: Duration::from_hours(1),
     }
 }
 

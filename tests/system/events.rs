@@ -104,7 +104,7 @@ async fn the_first_event_has_every_field_the_contract_names_with_the_bookings_ow
 }
 
 /// The fields of a message of `teppan.events.v1`.
-fn fields_of(message: &str) -> BTreeSet<String> {
+pub fn fields_of(message: &str) -> BTreeSet<String> {
     let files = prost_types::FileDescriptorSet::decode(contract::DESCRIPTORS).expect("the contract's descriptors");
     let events = files.file.iter().filter(|file| file.package() == "teppan.events.v1");
     let found = events.flat_map(|file| &file.message_type).find(|described| described.name() == message);

@@ -14,7 +14,10 @@ use teppan_tests::{
     proxy::Proxy,
 };
 
-use super::{emotions, follow_ups};
+use super::{
+    changes::{Change, House},
+    emotions, follow_ups,
+};
 
 const TRIES: usize = 12;
 /// Readiness asks too, twice a second: so many counts may hold one of its questions.
@@ -53,6 +56,38 @@ async fn a_warm_create_booking_costs_one_round_trip() {
     }
     assert_one_each(&made);
     assert_one_each(&replayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_change_of_a_booking_costs_one_round_trip() {
+    let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
+    let house = House::of(booking, 500, 25).await;
+    let calls =
+        [Change::Confirm, Change::Move("18:30"), Change::Resize(2), Change::Complete, Change::NoShow, Change::Cancel];
+    let mut counts = vec![Vec::new(); calls.len()];
+    for _ in 0..=TRIES {
+        let (kept, missed) = (house.book(1).await, house.book(1).await);
+        house.act(Change::Confirm, &missed.booking_id).await.expect("confirmed");
+        house.begin(&missed.booking_id).await;
+        let cancelled = house.book(1).await;
+        for (call, counts) in calls.into_iter().zip(&mut counts) {
+            let id = match call {
+                Change::NoShow => &missed.booking_id,
+                Change::Cancel => &cancelled.booking_id,
+                _ => &kept.booking_id,
+            };
+            if call == Change::Complete {
+                house.begin(id).await;
+            }
+            counts.push(count(&proxy, house.act(call, id)).await);
+        }
+    }
+    for (call, counts) in calls.iter().zip(counts) {
+        println!("{call:?}: {counts:?}");
+        // The statement is prepared when it is first used.
+        assert!(counts[0] <= 3, "{call:?}: {counts:?}");
+        assert_one_each(&counts[1..]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,10 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use teppan_shared::read_error::Corrupted::{self, Column};
 use uuid::Uuid;
 
-use super::Refusal;
-use crate::{booking_row::BookingRow, domain::SlotRefusal};
+use crate::{
+    booking_row::BookingRow,
+    domain::{Refusal, SlotRefusal},
+};
 
 /// What the statement did; the statement's own comment says what each means.
 pub enum Outcome {
@@ -41,9 +43,13 @@ pub struct Answer {
     pub total_cents: Option<i64>,
     pub deposit_due_cents: Option<i64>,
     pub paid_cents: Option<i64>,
+    pub refunded_cents: Option<i64>,
+    pub refund_due_cents: Option<i64>,
     pub currency: Option<String>,
     pub hold_expires_at: Option<DateTime<Utc>>,
     pub confirmed_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub cancelled_by: Option<String>,
     pub conversation_id: Option<String>,
     pub special_requests_sealed: Option<Vec<u8>>,
     pub source: Option<String>,
@@ -121,9 +127,13 @@ impl Answer {
             total_cents: self.total_cents?,
             deposit_due_cents: self.deposit_due_cents?,
             paid_cents: self.paid_cents?,
+            refunded_cents: self.refunded_cents?,
+            refund_due_cents: self.refund_due_cents?,
             currency: self.currency?,
             hold_expires_at: self.hold_expires_at,
             confirmed_at: self.confirmed_at,
+            cancelled_at: self.cancelled_at,
+            cancelled_by: self.cancelled_by,
             conversation_id: self.conversation_id?,
             special_requests_sealed: self.special_requests_sealed,
             source: self.source?,

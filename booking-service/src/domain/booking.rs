@@ -34,44 +34,6 @@ pub struct NewBooking {
     pub source: Option<Source>,
 }
 
-/// The state of a booking. PENDING and CONFIRMED bookings take seats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BookingStatus {
-    Pending,
-    Confirmed,
-    Cancelled,
-    Expired,
-    Completed,
-    NoShow,
-}
-
-impl BookingStatus {
-    /// What the database keeps.
-    pub fn column(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Confirmed => "CONFIRMED",
-            Self::Cancelled => "CANCELLED",
-            Self::Expired => "EXPIRED",
-            Self::Completed => "COMPLETED",
-            Self::NoShow => "NO_SHOW",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Some(match raw {
-            "PENDING" => Self::Pending,
-            "CONFIRMED" => Self::Confirmed,
-            "CANCELLED" => Self::Cancelled,
-            "EXPIRED" => Self::Expired,
-            "COMPLETED" => Self::Completed,
-            "NO_SHOW" => Self::NoShow,
-            _ => return None,
-        })
-    }
-}
-
 /// The digits of Crockford's base 32: none look alike.
 const CODE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
-use super::{BookingId, BookingStatus, EventId};
+use super::{BookingId, BookingStatus, CancellationInitiator, EventId};
 
 /// The `source` of every event, as CloudEvents names it.
 pub const EVENT_SOURCE: &str = "/teppan/booking-service";
@@ -35,6 +35,12 @@ pub struct BookingEvent {
 #[derive(Debug, Clone)]
 pub enum EventData {
     BookingCreated(BookingCreated),
+    BookingConfirmed(BookingConfirmed),
+    BookingRescheduled(BookingRescheduled),
+    BookingCancelled(BookingCancelled),
+    BookingExpired(BookingExpired),
+    BookingCompleted(BookingCompleted),
+    BookingNoShow(BookingNoShow),
 }
 
 /// The contents of an event cannot be read.
@@ -52,6 +58,12 @@ impl EventData {
     pub fn read(kind: &str, json: &str) -> Result<Self, UnreadableEvent> {
         match kind {
             "teppan.booking.created.v1" => Ok(Self::BookingCreated(serde_json::from_str(json)?)),
+            "teppan.booking.confirmed.v1" => Ok(Self::BookingConfirmed(serde_json::from_str(json)?)),
+            "teppan.booking.rescheduled.v1" => Ok(Self::BookingRescheduled(serde_json::from_str(json)?)),
+            "teppan.booking.cancelled.v1" => Ok(Self::BookingCancelled(serde_json::from_str(json)?)),
+            "teppan.booking.expired.v1" => Ok(Self::BookingExpired(serde_json::from_str(json)?)),
+            "teppan.booking.completed.v1" => Ok(Self::BookingCompleted(serde_json::from_str(json)?)),
+            "teppan.booking.no_show.v1" => Ok(Self::BookingNoShow(serde_json::from_str(json)?)),
             _ => Err(UnreadableEvent::UnknownType),
         }
     }
@@ -85,11 +97,149 @@ pub struct BookingCreated {
     pub waitlist_entry_id: Option<String>,
 }
 
+/// A booking became firm.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingConfirmed {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub time_zone: String,
+    pub party_size: i32,
+    #[serde(deserialize_with = "cause")]
+    pub cause: ConfirmationCause,
+    pub seats_retaken: bool,
+}
+
+/// How a booking became firm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfirmationCause {
+    DepositPaid,
+    Requested,
+}
+
+/// A booking moved, or changed its party size. Date and start time are those of the new slot.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingRescheduled {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub previous_date: String,
+    pub previous_start_time: String,
+    pub previous_party_size: i32,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub time_zone: String,
+    pub party_size: i32,
+    pub price_per_person_cents: i64,
+    pub total_cents: i64,
+    pub deposit_due_cents: i64,
+    pub refund_due_cents: i64,
+    pub currency: String,
+    pub hold_expires_at: Option<DateTime<Utc>>,
+}
+
+/// A booking was cancelled and its seats are free.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingCancelled {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub party_size: i32,
+    #[serde(deserialize_with = "initiator")]
+    pub cancelled_by: CancellationInitiator,
+    pub paid_cents: i64,
+    pub refund_due_cents: i64,
+    pub currency: String,
+}
+
+/// A hold ran out and its seats are free.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingExpired {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub party_size: i32,
+    pub hold_expired_at: DateTime<Utc>,
+    pub paid_cents: i64,
+    pub refund_due_cents: i64,
+    pub currency: String,
+}
+
+/// A booking took place.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingCompleted {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub party_size: i32,
+}
+
+/// The customer did not come.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingNoShow {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub party_size: i32,
+}
+
 /// A status as the contract names it, such as `BOOKING_STATUS_PENDING`.
 pub(super) fn status<'de, D: Deserializer<'de>>(json: D) -> Result<BookingStatus, D::Error> {
     let name = String::deserialize(json)?;
     let status = name.strip_prefix("BOOKING_STATUS_").and_then(BookingStatus::from_column);
     status.ok_or_else(|| D::Error::custom("no status of a booking"))
+}
+
+fn cause<'de, D: Deserializer<'de>>(json: D) -> Result<ConfirmationCause, D::Error> {
+    match String::deserialize(json)?.as_str() {
+        "CONFIRMATION_CAUSE_DEPOSIT_PAID" => Ok(ConfirmationCause::DepositPaid),
+        "CONFIRMATION_CAUSE_REQUESTED" => Ok(ConfirmationCause::Requested),
+        _ => Err(D::Error::custom("no cause of a confirmation")),
+    }
+}
+
+fn initiator<'de, D: Deserializer<'de>>(json: D) -> Result<CancellationInitiator, D::Error> {
+    let name = String::deserialize(json)?;
+    let initiator = name.strip_prefix("CANCELLATION_INITIATOR_").and_then(CancellationInitiator::from_column);
+    initiator.ok_or_else(|| D::Error::custom("nobody who cancels a booking"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What the service talks about, as types that cannot hold a wrong value. No I/O.
 
 mod booking;
+mod booking_status;
 mod contact;
+mod etag;
 mod event;
 mod follow_up;
 mod ids;
@@ -13,14 +15,19 @@ mod slot;
 mod text;
 mod venue;
 
-pub use booking::{BookingStatus, ConfirmationCode, NewBooking, PartySize};
+pub use booking::{ConfirmationCode, NewBooking, PartySize};
+pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
 pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
-pub use event::{BookingCreated, BookingEvent, EVENT_SOURCE, EventData, UnreadableEvent};
+pub use etag::Etag;
+pub use event::{
+    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
+    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent,
+};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
 pub use layout_range::LayoutRange;
 pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
-pub use refusal::SlotRefusal;
+pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use teppan_shared::conversation_id::ConversationId;

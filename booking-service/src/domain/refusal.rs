@@ -1,3 +1,17 @@
+/// What forbids a booking of a slot, with the figure that explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    VenueNotFound,
+    SlotNotFound,
+    SlotClosed,
+    SlotFull { open_seats: i32 },
+    InsufficientNotice { notice_minutes: i32 },
+    TooFarAhead { horizon_days: i32 },
+    PartyTooSmall { min_party_size: i32 },
+    PartyTooLarge { max_party_size: i32 },
+    PriceChanged { total_cents: i64 },
+}
+
 /// Why a party cannot book a slot, as the database's function `slot_refusal` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotRefusal {

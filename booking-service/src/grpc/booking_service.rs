@@ -2,13 +2,18 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use teppan_shared::contract::booking::v1::{
-    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetBookingResponse, ListBookingsRequest,
-    ListBookingsResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
+    CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest, CompleteBookingResponse,
+    ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest, CreateBookingResponse, GetBookingRequest,
+    GetBookingResponse, ListBookingsRequest, ListBookingsResponse, MarkNoShowRequest, MarkNoShowResponse,
+    RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
     booking_service_server::BookingService,
 };
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
-use super::{Grpc, create_booking, encode, get_booking, list_bookings, status, stream_booking_events};
+use super::{
+    Grpc, cancel_booking, change_booking, create_booking, encode, get_booking, list_bookings, reschedule_booking,
+    status, stream_booking_events,
+};
 
 #[tonic::async_trait]
 impl BookingService for Grpc {
@@ -43,6 +48,55 @@ impl BookingService for Grpc {
             .await
             .map_err(|error| status::read(&error, status::BOOKING, ""))?;
         Ok(Response::new(list_bookings::encode(&request, found)))
+    }
+
+    async fn confirm_booking(
+        &self,
+        request: Request<ConfirmBookingRequest>,
+    ) -> Result<Response<ConfirmBookingResponse>, Status> {
+        let request = request.into_inner();
+        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let booking =
+            self.core.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::booking(booking)) }))
+    }
+
+    async fn cancel_booking(
+        &self,
+        request: Request<CancelBookingRequest>,
+    ) -> Result<Response<CancelBookingResponse>, Status> {
+        let (target, cancelled_by) = cancel_booking::decode(request.into_inner())?;
+        let cancelled = self.core.cancel_booking(&target, cancelled_by).await;
+        let booking = cancelled.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(CancelBookingResponse { booking: Some(encode::booking(booking)) }))
+    }
+
+    async fn reschedule_booking(
+        &self,
+        request: Request<RescheduleBookingRequest>,
+    ) -> Result<Response<RescheduleBookingResponse>, Status> {
+        let wish = reschedule_booking::decode(request.into_inner())?;
+        let moved = self.core.reschedule_booking(&wish).await;
+        let booking = moved.map_err(|error| status::change_booking(&error, &wish.target))?;
+        Ok(Response::new(RescheduleBookingResponse { booking: Some(encode::booking(booking)) }))
+    }
+
+    async fn complete_booking(
+        &self,
+        request: Request<CompleteBookingRequest>,
+    ) -> Result<Response<CompleteBookingResponse>, Status> {
+        let request = request.into_inner();
+        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let booking =
+            self.core.complete_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(CompleteBookingResponse { booking: Some(encode::booking(booking)) }))
+    }
+
+    async fn mark_no_show(&self, request: Request<MarkNoShowRequest>) -> Result<Response<MarkNoShowResponse>, Status> {
+        let request = request.into_inner();
+        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let booking = self.core.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        Ok(Response::new(MarkNoShowResponse { booking: Some(encode::booking(booking)) }))
     }
 
     async fn stream_booking_events(

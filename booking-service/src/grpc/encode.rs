@@ -6,10 +6,9 @@ use teppan_shared::{
     wire::timestamp,
 };
 
-use super::etag;
 use crate::{
     booking_row::Booking,
-    domain::{BookingStatus, ScheduleException, SchedulePeriod, SlotRefusal},
+    domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     find_customer::Customer,
     get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
@@ -33,7 +32,7 @@ pub fn booking(booking: Booking) -> wire::Booking {
         paid_cents: booking.paid_cents,
         currency: booking.currency,
         hold_expires_at: booking.hold_expires_at.map(timestamp),
-        etag: etag::of(booking.version),
+        etag: Etag::of(booking.version).to_string(),
         created_at: Some(timestamp(booking.created_at)),
         updated_at: Some(timestamp(booking.updated_at)),
         customer_id: booking.customer_id.to_string(),
@@ -42,12 +41,30 @@ pub fn booking(booking: Booking) -> wire::Booking {
         source: booking.source,
         price_per_person_cents: booking.price_per_person_cents,
         version: booking.version,
+        refunded_cents: booking.refunded_cents,
+        refund_due_cents: booking.refund_due_cents,
         confirmed_at: booking.confirmed_at.map(timestamp),
+        cancelled_at: booking.cancelled_at.map(timestamp),
+        cancelled_by: booking.cancelled_by.map_or(wire::CancellationInitiator::Unspecified, initiator).into(),
         ..Default::default()
     }
 }
 
-fn status(status: BookingStatus) -> wire::BookingStatus {
+fn initiator(initiator: CancellationInitiator) -> wire::CancellationInitiator {
+    match initiator {
+        CancellationInitiator::Customer => wire::CancellationInitiator::Customer,
+        CancellationInitiator::Venue => wire::CancellationInitiator::Venue,
+    }
+}
+
+pub fn event_initiator(initiator: CancellationInitiator) -> events::CancellationInitiator {
+    match initiator {
+        CancellationInitiator::Customer => events::CancellationInitiator::Customer,
+        CancellationInitiator::Venue => events::CancellationInitiator::Venue,
+    }
+}
+
+pub fn status(status: BookingStatus) -> wire::BookingStatus {
     match status {
         BookingStatus::Pending => wire::BookingStatus::Pending,
         BookingStatus::Confirmed => wire::BookingStatus::Confirmed,
@@ -84,7 +101,7 @@ pub fn venue(venue: Venue) -> wire::Venue {
         full_refund_hours: venue.full_refund_hours,
         late_refund_percent: venue.late_refund_percent,
         waitlist_hold_minutes: venue.waitlist_hold_minutes,
-        etag: etag::of(venue.version),
+        etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),
     }

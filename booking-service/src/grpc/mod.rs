@@ -2,17 +2,20 @@
 
 mod batch_check_availability;
 mod booking_service;
+mod cancel_booking;
+mod change_booking;
 mod create_booking;
 mod create_venue;
 mod customer_service;
 mod dead_letters;
 mod encode;
-mod etag;
+mod encode_event;
 mod get_booking;
 mod list_availability;
 mod list_bookings;
 mod list_venues;
 mod outbox_service;
+mod reschedule_booking;
 mod schedule_service;
 mod set_weekly_schedule;
 mod status;

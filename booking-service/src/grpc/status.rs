@@ -8,9 +8,10 @@ use tonic::{Code, Status};
 
 use super::{encode, update_venue::Update};
 use crate::{
-    create_booking::{CreateBookingError, Refusal},
+    change_booking::{BookingTarget, ChangeBookingError},
+    create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{NewBooking, SlotKey, VenueTimeZone},
+    domain::{BookingChange, BookingStatus, ChangeRefusal, NewBooking, Refusal, SlotKey, VenueTimeZone},
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
     update_slot::UpdateSlotError,
@@ -39,10 +40,68 @@ pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
 pub fn create_booking(error: &CreateBookingError, new: &NewBooking) -> Status {
     match error {
         CreateBookingError::KeyReused => key_reused(),
-        CreateBookingError::Refused(refusal) => refused(*refusal, new),
+        CreateBookingError::Refused(refusal) => refused(*refusal, &new.slot),
         CreateBookingError::Contended => Failure::overloaded().into(),
         CreateBookingError::Corrupted(error) => error.to_failure().into(),
         CreateBookingError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Status {
+    let booking_id = target.booking_id.to_string();
+    match error {
+        ChangeBookingError::NotFound => not_found(BOOKING, &booking_id),
+        ChangeBookingError::StaleEtag => etag_mismatch("booking"),
+        ChangeBookingError::Refused { change, status, refusal } => match refusal {
+            ChangeRefusal::NotAllowed => {
+                let (reason, message) = not_allowed(*change);
+                change_refused(reason, message, &booking_id, *status)
+            }
+            ChangeRefusal::HoldExpired => {
+                let message = "The hold has run out, and the seats with it: make a new booking.";
+                change_refused("HOLD_EXPIRED", message, &booking_id, *status)
+            }
+            ChangeRefusal::NotStarted => {
+                let message = "The booking has not begun: call again from its start on, or cancel it.";
+                change_refused("BOOKING_NOT_STARTED", message, &booking_id, *status)
+            }
+            ChangeRefusal::Slot(slot, refusal) => refused(*refusal, slot),
+        },
+        ChangeBookingError::Contended => Failure::overloaded().into(),
+        ChangeBookingError::Corrupted(error) => error.to_failure().into(),
+        ChangeBookingError::Database(error) => error.to_failure().into(),
+    }
+}
+
+fn change_refused(reason: &'static str, message: &str, booking_id: &str, status: BookingStatus) -> Status {
+    Failure::precondition(reason, format!("bookings/{booking_id}"), message)
+        .with("status", encode::status(status).as_str_name())
+        .into()
+}
+
+/// The reason of a change that the booking's state forbids, and what to do about it.
+fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
+    match change {
+        BookingChange::Confirm => {
+            ("BOOKING_NOT_CONFIRMABLE", "Only a pending booking can be confirmed: read it again; its status says more.")
+        }
+        BookingChange::Cancel => (
+            "BOOKING_NOT_CANCELLABLE",
+            "Only a pending or confirmed booking that has not begun can be cancelled: read it again.",
+        ),
+        BookingChange::Reschedule => (
+            "BOOKING_NOT_RESCHEDULABLE",
+            "Only a pending or confirmed booking can be rescheduled: make a new booking instead.",
+        ),
+        BookingChange::Complete => (
+            "BOOKING_NOT_COMPLETABLE",
+            "Only a confirmed booking can be completed: read it again; its status says more.",
+        ),
+        BookingChange::MarkNoShow => {
+            ("NO_SHOW_NOT_ALLOWED", "Only a confirmed booking can be marked so: read it again; its status says more.")
+        }
+        // Not a call: the service does it by itself.
+        BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a pending booking can expire."),
     }
 }
 
@@ -167,11 +226,11 @@ fn key_reused() -> Status {
     .into()
 }
 
-fn refused(refusal: Refusal, new: &NewBooking) -> Status {
-    let slot = slot_name(new.slot);
+fn refused(refusal: Refusal, key: &SlotKey) -> Status {
+    let slot = slot_name(*key);
     let failure = |reason, message: &str| Failure::precondition(reason, &slot, message);
     match refusal {
-        Refusal::VenueNotFound => return not_found(VENUE, &new.slot.venue_id.to_string()),
+        Refusal::VenueNotFound => return not_found(VENUE, &key.venue_id.to_string()),
         Refusal::SlotNotFound => return not_found(SLOT, &slot),
         Refusal::SlotClosed => {
             failure("SLOT_CLOSED", "The slot is closed: choose another; ListAvailability shows them.")

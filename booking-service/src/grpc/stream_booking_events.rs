@@ -1,13 +1,13 @@
 use teppan_shared::{
-    contract::{booking::v1 as wire, events::v1 as events},
+    contract::booking::v1 as wire,
     status::Violations,
     wire::{given, timestamp},
 };
 use tonic::Status;
 
-use super::encode;
+use super::encode_event;
 use crate::{
-    domain::{BookingCreated, BookingEvent, BookingId, EVENT_SOURCE, EventData, VenueId},
+    domain::{BookingEvent, BookingId, EVENT_SOURCE, VenueId},
     stream_booking_events::{Begin, Cursor, EventFilter, Step, StreamRequest},
 };
 
@@ -73,37 +73,6 @@ fn event(event: BookingEvent) -> wire::BookingEvent {
         booking_version: event.version,
         previous_hash: event.previous_hash,
         hash: event.hash,
-        data: event.data.map(data),
-    }
-}
-
-fn data(data: EventData) -> wire::booking_event::Data {
-    match data {
-        EventData::BookingCreated(created) => wire::booking_event::Data::BookingCreated(booking_created(created)),
-    }
-}
-
-fn booking_created(created: BookingCreated) -> events::BookingCreated {
-    events::BookingCreated {
-        booking_id: created.booking_id.to_string(),
-        venue_id: created.venue_id.to_string(),
-        date: created.date,
-        start_time: created.start_time,
-        booking_version: created.booking_version,
-        status: encode::event_status(created.status).into(),
-        occurred_at: Some(timestamp(created.occurred_at)),
-        customer_id: created.customer_id.to_string(),
-        conversation_id: created.conversation_id,
-        confirmation_code: created.confirmation_code,
-        starts_at: Some(timestamp(created.starts_at)),
-        ends_at: Some(timestamp(created.ends_at)),
-        time_zone: created.time_zone,
-        party_size: created.party_size,
-        price_per_person_cents: created.price_per_person_cents,
-        total_cents: created.total_cents,
-        deposit_due_cents: created.deposit_due_cents,
-        currency: created.currency,
-        hold_expires_at: created.hold_expires_at.map(timestamp),
-        waitlist_entry_id: created.waitlist_entry_id.unwrap_or_default(),
+        data: event.data.map(encode_event::data),
     }
 }

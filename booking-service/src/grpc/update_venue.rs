@@ -3,11 +3,11 @@ use std::ops::RangeInclusive;
 use teppan_shared::{
     contract::booking::v1::{UpdateVenueRequest, Venue},
     status::Violations,
+    wire::given,
 };
 use tonic::Status;
 
-use super::etag;
-use crate::domain::{Currency, VenueChange, VenueId, VenueName, VenueTimeZone, range};
+use crate::domain::{Currency, Etag, VenueChange, VenueId, VenueName, VenueTimeZone, range};
 
 /// A venue to be changed.
 pub struct Update {
@@ -41,7 +41,7 @@ pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
     }
     let Some(venue_id) = venue_id else { return Err(violations.into_status()) };
     violations.finish()?;
-    Ok(Update { venue_id, change, version: etag::expected_version(&request.etag) })
+    Ok(Update { venue_id, change, version: given(request.etag).map(|etag| Etag::parse(&etag).version()) })
 }
 
 fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violations: &mut Violations) {

@@ -1,0 +1,97 @@
+-- MarkNoShow: the customer of a booking did not come.
+--
+-- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and
+-- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
+-- CONTENDED to be run again.
+-- The booking is locked first and everything is decided on the locked row, so that no call decides on
+-- what another is just changing. The steps below name rows by their keys alone: any other condition would
+-- be tried on the version in the snapshot, and the row left out. Booking, then slots by key, is the order
+-- in which all lock them.
+WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is there
+    SELECT * FROM bookings WHERE booking_id = $1 FOR NO KEY UPDATE
+),
+gate AS MATERIALIZED (
+    SELECT t.*, v.time_zone,
+        CASE WHEN t.status = 'NO_SHOW' THEN 'UNCHANGED'
+             WHEN t.version <> $2::bigint THEN 'ETAG_MISMATCH'
+             WHEN t.status <> ALL ($3::text[]) THEN 'WRONG_STATUS'
+             WHEN t.starts_at > $7::timestamptz THEN 'NOT_STARTED'
+             ELSE 'CHANGED'
+        END AS outcome
+    FROM target t
+    JOIN venues v ON v.venue_id = t.venue_id
+),
+freed AS (                         -- the seats, once: nobody else can take the booking out of its status now
+    UPDATE slots s
+    SET reserved = s.reserved - gate.party_size
+    FROM gate
+    WHERE gate.outcome = 'CHANGED'
+      AND s.venue_id = gate.venue_id AND s.slot_date = gate.slot_date AND s.start_time = gate.start_time
+    RETURNING s.venue_id
+),
+event AS (                         -- the next link of the booking's chain
+    INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
+    SELECT $4::uuid, gate.booking_id, gate.version + 1, 'teppan.booking.no_show.v1', $7,
+           json_build_object(
+               'booking_id', gate.booking_id, 'venue_id', gate.venue_id, 'date', gate.slot_date,
+               'start_time', left(gate.start_time::text, 5), 'booking_version', gate.version + 1,
+               'status', 'BOOKING_STATUS_NO_SHOW', 'occurred_at', $7,
+               'conversation_id', gate.conversation_id, 'party_size', gate.party_size),
+           $5::text, gate.event_hash
+    FROM gate, freed
+    RETURNING event_id, booking_id, version, hash
+),
+booking AS (
+    UPDATE bookings b
+    SET status = 'NO_SHOW',
+        version = event.version, event_hash = event.hash, updated_at = $7
+    FROM event
+    WHERE b.booking_id = event.booking_id
+    RETURNING b.*
+),
+messages AS (                      -- nobody is asked how it was who was not there
+    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    SELECT event.event_id, destination, event.booking_id, event.version, $5, $7, $7
+    FROM event, gate, unnest($6::text[]) AS destination
+    WHERE destination <> 'conversation-service' OR gate.conversation_id <> ''
+),
+stands AS (                        -- the booking as it is now
+    SELECT * FROM booking
+    UNION ALL
+    SELECT * FROM target WHERE NOT EXISTS (SELECT FROM booking)
+)
+SELECT
+    -- the slot came into being after the snapshot: the next run sees it
+    CASE WHEN gate.outcome = 'CHANGED' AND NOT EXISTS (SELECT FROM booking) THEN 'CONTENDED'
+         ELSE gate.outcome
+    END AS "outcome!",
+    NULL::bigint AS "figure?",
+    stands.booking_id AS "booking_id!",
+    stands.confirmation_code AS "confirmation_code!",
+    stands.status AS "status!",
+    stands.venue_id AS "venue_id!",
+    stands.slot_date AS "slot_date!",
+    stands.start_time AS "start_time!",
+    gate.time_zone AS "time_zone!",
+    stands.starts_at AS "starts_at!",
+    stands.ends_at AS "ends_at!",
+    stands.customer_id AS "customer_id!",
+    stands.party_size AS "party_size!",
+    stands.price_per_person_cents AS "price_per_person_cents!",
+    stands.total_cents AS "total_cents!",
+    stands.deposit_due_cents AS "deposit_due_cents!",
+    stands.paid_cents AS "paid_cents!",
+    stands.refunded_cents AS "refunded_cents!",
+    stands.refund_due_cents AS "refund_due_cents!",
+    stands.currency AS "currency!",
+    stands.hold_expires_at AS "hold_expires_at?",
+    stands.confirmed_at AS "confirmed_at?",
+    stands.cancelled_at AS "cancelled_at?",
+    stands.cancelled_by AS "cancelled_by?",
+    stands.conversation_id AS "conversation_id!",
+    stands.special_requests_sealed AS "special_requests_sealed?",
+    stands.source AS "source!",
+    stands.version AS "version!",
+    stands.created_at AS "created_at!",
+    stands.updated_at AS "updated_at!"
+FROM gate, stands

@@ -1,0 +1,133 @@
+//! The life of a booking: its states, and what may be done in each.
+
+use super::SlotKey;
+
+/// The state of a booking. PENDING and CONFIRMED bookings take seats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BookingStatus {
+    Pending,
+    Confirmed,
+    Cancelled,
+    Expired,
+    Completed,
+    NoShow,
+}
+
+/// What can be done to a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BookingChange {
+    Confirm,
+    Cancel,
+    Reschedule,
+    Complete,
+    MarkNoShow,
+    /// Only the service itself does it, when a hold has run out.
+    Expire,
+}
+
+impl BookingStatus {
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Confirmed, Self::Cancelled, Self::Expired, Self::Completed, Self::NoShow];
+
+    /// The state that a change leads to from this one; `None` where it is not allowed. The statements are
+    /// given the states from which each change is allowed, so that this is the one place that says it.
+    pub fn after(self, change: BookingChange) -> Option<Self> {
+        use BookingChange as Change;
+        match (self, change) {
+            (Self::Pending, Change::Confirm) => Some(Self::Confirmed),
+            (Self::Pending, Change::Expire) => Some(Self::Expired),
+            (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
+            (Self::Pending | Self::Confirmed, Change::Reschedule) => Some(self),
+            (Self::Confirmed, Change::Complete) => Some(Self::Completed),
+            (Self::Confirmed, Change::MarkNoShow) => Some(Self::NoShow),
+            _ => None,
+        }
+    }
+
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Confirmed => "CONFIRMED",
+            Self::Cancelled => "CANCELLED",
+            Self::Expired => "EXPIRED",
+            Self::Completed => "COMPLETED",
+            Self::NoShow => "NO_SHOW",
+        }
+    }
+
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_column() == raw)
+    }
+}
+
+impl BookingChange {
+    /// The states from which this is allowed.
+    pub fn allowed_from(self) -> Vec<BookingStatus> {
+        BookingStatus::ALL.into_iter().filter(|status| status.after(self).is_some()).collect()
+    }
+
+    /// Why this is not allowed in a state from which it leads nowhere. A hold that has run out is told as
+    /// such, whether or not its seats are free yet.
+    pub fn refused_in(self, status: BookingStatus) -> ChangeRefusal {
+        match (self, status) {
+            (Self::Confirm | Self::Reschedule, BookingStatus::Expired) => ChangeRefusal::HoldExpired,
+            _ => ChangeRefusal::NotAllowed,
+        }
+    }
+}
+
+/// Who wants a booking cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancellationInitiator {
+    Customer,
+    Venue,
+}
+
+impl CancellationInitiator {
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Customer => "CUSTOMER",
+            Self::Venue => "VENUE",
+        }
+    }
+
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        [Self::Customer, Self::Venue].into_iter().find(|initiator| initiator.as_column() == raw)
+    }
+}
+
+/// Why a booking cannot be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeRefusal {
+    /// Not in this state, or no longer at this time.
+    NotAllowed,
+    HoldExpired,
+    NotStarted,
+    /// The slot it is to move to does not take it.
+    Slot(SlotKey, super::Refusal),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_reads_back() {
+        for status in BookingStatus::ALL {
+            assert_eq!(BookingStatus::from_column(status.as_column()), Some(status));
+        }
+        assert_eq!(BookingStatus::from_column("LOST"), None);
+    }
+
+    #[test]
+    fn nothing_is_done_to_a_booking_that_has_ended() {
+        use BookingChange as Change;
+        let changes =
+            [Change::Confirm, Change::Cancel, Change::Reschedule, Change::Complete, Change::MarkNoShow, Change::Expire];
+        for ended in BookingStatus::ALL.into_iter().skip(2) {
+            assert!(changes.iter().all(|change| ended.after(*change).is_none()), "{ended:?}");
+        }
+    }
+}

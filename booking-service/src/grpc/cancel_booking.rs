@@ -1,0 +1,25 @@
+use teppan_shared::{
+    contract::booking::v1::{self as wire, CancelBookingRequest},
+    status::Violations,
+};
+use tonic::Status;
+
+use super::change_booking;
+use crate::{change_booking::BookingTarget, domain::CancellationInitiator};
+
+/// Reads the request, or lists everything that is wrong with it.
+pub fn decode(request: CancelBookingRequest) -> Result<(BookingTarget, CancellationInitiator), Status> {
+    let mut violations = Violations::default();
+    let cancelled_by = match wire::CancellationInitiator::try_from(request.cancelled_by) {
+        Ok(wire::CancellationInitiator::Unspecified | wire::CancellationInitiator::Customer) => {
+            Some(CancellationInitiator::Customer)
+        }
+        Ok(wire::CancellationInitiator::Venue) => Some(CancellationInitiator::Venue),
+        Err(_) => {
+            violations.add("cancelled_by", "must be a CancellationInitiator");
+            None
+        }
+    };
+    let target = change_booking::target(&request.booking_id, request.etag, &mut violations);
+    target.zip(cancelled_by).ok_or_else(|| violations.into_status())
+}

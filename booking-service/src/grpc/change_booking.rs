@@ -1,0 +1,22 @@
+//! What the requests that change a booking have in common. ConfirmBooking, CompleteBooking and MarkNoShow
+//! have nothing else.
+
+use teppan_shared::{status::Violations, wire::given};
+use tonic::Status;
+
+use crate::{
+    change_booking::BookingTarget,
+    domain::{BookingId, Etag},
+};
+
+/// Reads a request that names a booking and nothing else, or lists what is wrong with it.
+pub fn decode(booking_id: &str, etag: String) -> Result<BookingTarget, Status> {
+    let mut violations = Violations::default();
+    target(booking_id, etag, &mut violations).ok_or_else(|| violations.into_status())
+}
+
+/// Reads which booking is to change, and as what it was last read.
+pub fn target(booking_id: &str, etag: String, violations: &mut Violations) -> Option<BookingTarget> {
+    let booking_id = violations.check("booking_id", BookingId::parse(booking_id))?;
+    Some(BookingTarget { booking_id, etag: given(etag).map(|etag| Etag::parse(&etag)) })
+}

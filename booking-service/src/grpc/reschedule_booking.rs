@@ -1,0 +1,26 @@
+use teppan_shared::{contract::booking::v1::RescheduleBookingRequest, status::Violations, wire::given};
+use tonic::Status;
+
+use super::change_booking;
+use crate::{
+    domain::{PartySize, parse_date, parse_start_time},
+    reschedule_booking::Reschedule,
+};
+
+/// Reads the request, or lists everything that is wrong with it.
+pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
+    let mut violations = Violations::default();
+    let target = change_booking::target(&request.booking_id, request.etag, &mut violations);
+    let date = violations.check_optional("date", given(request.date).map(|date| parse_date(&date)));
+    let start_time =
+        violations.check_optional("start_time", given(request.start_time).map(|time| parse_start_time(&time)));
+    let party_size = violations.check_optional("party_size", request.party_size.map(PartySize::parse));
+    if request.expected_total_cents.is_some_and(|cents| cents < 0) {
+        violations.add("expected_total_cents", "must not be negative");
+    }
+    let (Some(target), Some(date), Some(start_time), Some(party_size)) = (target, date, start_time, party_size) else {
+        return Err(violations.into_status());
+    };
+    violations.finish()?;
+    Ok(Reschedule { target, date, start_time, party_size, expected_total_cents: request.expected_total_cents })
+}

@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+use sqlx::{AssertSqlSafe, Row as _};
+use teppan_shared::contract::booking::v1::{BookingStatus, GetBookingRequest};
+use teppan_tests::harness::{self, Booking, eventually};
+use uuid::Uuid;
+
+use super::{Change, House, refusal};
+
+const EXPIRE: &str = include_str!("../../../booking-service/queries/expire_holds.sql");
+
+/// A service over the house's database that looks for holds so often.
+async fn replica(house: &House, interval: Duration) -> Booking {
+    let common = harness::settings(house.service.url.clone(), &house.service.keys);
+    let mut settings = harness::booking_settings(common);
+    settings.hold_expiry_interval = interval;
+    Booking::configured(settings, house.service.url.clone(), house.service.keys.clone()).await.ready().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_has_run_out_is_refused_at_once_and_its_seats_are_free_soon() {
+    let house = House::open(10).await;
+    let made = house.book(4).await;
+    house.sql("UPDATE bookings SET paid_cents = 1000").await;
+    house.run_out(&made.booking_id).await;
+    // Nobody has looked yet.
+    let refused = house.act(Change::Confirm, &made.booking_id).await.expect_err("too late");
+    let expected = ("HOLD_EXPIRED".to_owned(), "BOOKING_STATUS_PENDING".to_owned());
+    assert_eq!(refusal(&refused, "status"), expected);
+    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 4);
+
+    let _replica = replica(&house, Duration::from_millis(10)).await;
+    let status = "SELECT status = 'EXPIRED' FROM bookings";
+    eventually("the hold expires", async || house.service.scalar::<bool>(status).await).await;
+    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 0);
+    let get = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
+    let expired = house.service.clients.clone().bookings.get_booking(get).await.expect("read").into_inner().booking;
+    let expired = expired.expect("the booking");
+    assert_eq!((expired.status(), expired.version, expired.refund_due_cents), (BookingStatus::Expired, 2, 1000));
+    assert!(expired.hold_expires_at.is_none() && expired.confirmed_at.is_none());
+    let refused = house.act(Change::Confirm, &made.booking_id).await.expect_err("too late");
+    let expected = ("HOLD_EXPIRED".to_owned(), "BOOKING_STATUS_EXPIRED".to_owned());
+    assert_eq!(refusal(&refused, "status"), expected);
+    house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_confirming_and_expiring_exactly_one_wins_on_any_number_of_replicas() {
+    let house = House::open(500).await;
+    let mut bookings = Vec::new();
+    for _ in 0..150 {
+        bookings.push(house.book(2).await.booking_id);
+    }
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(replica(&house, Duration::from_millis(10)).await);
+    }
+    house.sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '600 milliseconds'").await;
+    let calls = bookings.iter().enumerate().map(|(n, id)| {
+        let clients = &replicas[n % 3].clients;
+        async move {
+            tokio::time::sleep(Duration::from_millis(n as u64 * 4)).await;
+            super::act(clients, Change::Confirm, id, "").await
+        }
+    });
+    let answers = join_all(calls).await;
+    let confirmed = answers.iter().filter(|answer| answer.is_ok()).count();
+    for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert_eq!(refusal(refused, "").0, "HOLD_EXPIRED");
+    }
+    let waiting = "SELECT count(*) FROM bookings WHERE status = 'PENDING'";
+    eventually("all are decided", async || house.service.scalar::<i64>(waiting).await == 0).await;
+
+    assert!((1..150).contains(&confirmed), "a race: {confirmed} were confirmed");
+    let firm = "SELECT count(*) FROM bookings WHERE status = 'CONFIRMED' AND version = 2";
+    assert_eq!(house.service.scalar::<i64>(firm).await, i64::try_from(confirmed).expect("few"));
+    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM bookings WHERE version <> 2").await, 0);
+    house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_looks_only_at_what_is_due_however_many_wait() {
+    let house = House::open(60_000).await;
+    house.book(1).await;
+    // Many that wait, as many that waited once, and some that are due.
+    house
+        .sql(
+            "INSERT INTO bookings
+             SELECT (jsonb_populate_record(b, jsonb_build_object(
+                 'booking_id', gen_random_uuid(), 'confirmation_code', gen_random_uuid(),
+                 'status', CASE WHEN n % 2 = 0 THEN 'PENDING' ELSE 'CONFIRMED' END,
+                 'confirmed_at', CASE WHEN n % 2 = 1 THEN now() END,
+                 'hold_expires_at', CASE WHEN n % 2 = 0 THEN now() + (n - 400) * interval '1 second' END))).*
+             FROM bookings b, generate_series(1, 40000) AS n;
+             INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, previous_hash)
+             SELECT gen_random_uuid(), booking_id, 1, 'x', now(), '{}', '' FROM bookings
+             ON CONFLICT (booking_id, version) DO NOTHING;
+             UPDATE slots SET reserved = 20001 WHERE reserved = 1",
+        )
+        .await;
+    let mut connection = harness::connect(&house.service.url).await;
+    let prepare = format!(
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
+         PREPARE expire (timestamptz, uuid[], text[]) AS {EXPIRE}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("prepared");
+    let ids: Vec<_> = (0..64).map(|_| Uuid::now_v7().to_string()).collect();
+    let explain = format!(
+        "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE expire (now(), '{{{}}}', '{{event-stream}}')",
+        ids.join(",")
+    );
+    let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await.expect("a plan");
+    let plan = plan.iter().map(|line| line.get::<String, _>(0)).collect::<Vec<_>>().join("\n");
+    assert!(plan.contains("Index Scan using bookings_hold on bookings"), "{plan}");
+    assert!(!plan.contains("Seq Scan") && !plan.contains("Rows Removed by Filter"), "{plan}");
+    let due = plan.lines().find(|line| line.contains("Index Scan using bookings_hold")).expect("the scan");
+    assert!(due.contains("rows=64"), "it stops at the bound: {due}");
+    let expired = "SELECT count(*) FROM bookings WHERE status = 'EXPIRED'";
+    assert_eq!(house.service.scalar::<i64>(expired).await, 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_write_of_an_expiry_fails_nothing_is_left() {
+    let house = House::open(10).await;
+    let made = house.book(4).await;
+    house.run_out(&made.booking_id).await;
+    let before = house.service.written().await;
+    let run = format!("PREPARE expire (timestamptz, uuid[], text[]) AS {EXPIRE}");
+    let mut connection = harness::connect(&house.service.url).await;
+    sqlx::raw_sql(AssertSqlSafe(run)).execute(&mut connection).await.expect("prepared");
+    house.sql("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'made to fail'; END $$").await;
+    let expire = "EXECUTE expire (now(), ARRAY[gen_random_uuid()], '{event-stream}')";
+    for write in ["UPDATE slots", "INSERT booking_events", "UPDATE bookings", "INSERT outbox_messages"] {
+        let (verb, table) = write.split_once(' ').expect("two words");
+        house.sql(format!("CREATE TRIGGER fail BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION fail()")).await;
+        sqlx::raw_sql(expire).execute(&mut connection).await.expect_err(write);
+        assert_eq!(house.service.written().await, before, "{write}");
+        house.sql(format!("DROP TRIGGER fail ON {table}")).await;
+    }
+    sqlx::raw_sql(expire).execute(&mut connection).await.expect("all is well again");
+    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM outbox_messages").await, 1);
+    house.assert_sound().await;
+}

@@ -1,0 +1,183 @@
+//! What can be done to a booking once it is there.
+
+mod expiry;
+mod failures;
+mod refunds;
+mod rescheduling;
+mod states;
+mod storm;
+mod told;
+
+use sqlx::AssertSqlSafe;
+use teppan_shared::contract::booking::v1::{
+    Booking as Made, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest, MarkNoShowRequest,
+    RescheduleBookingRequest, SchedulePeriod, SetWeeklyScheduleRequest,
+};
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures,
+    harness::{self, Booking},
+};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+/// What must hold whatever happened: each slot counts the seats of its live bookings.
+pub const SLOTS_THAT_MISCOUNT: &str = "
+    SELECT count(*) FROM slots s WHERE reserved <> (
+        SELECT COALESCE(sum(party_size), 0) FROM bookings b
+        WHERE (b.venue_id, b.slot_date, b.start_time) = (s.venue_id, s.slot_date, s.start_time)
+          AND b.status IN ('PENDING', 'CONFIRMED'))";
+
+/// And every booking holds the end of an unbroken chain of its events.
+pub const BROKEN_CHAINS: &str = "
+    SELECT count(*) FROM (
+        SELECT b.version, b.event_hash, count(*) AS events, max(e.version) AS newest,
+               bool_and(e.previous_hash = COALESCE(e.before, '')) AS linked,
+               (array_agg(e.hash ORDER BY e.version DESC))[1] AS last_hash,
+               (array_agg(e.data->>'status' ORDER BY e.version DESC))[1] AS last_status, b.status
+        FROM bookings b
+        JOIN (SELECT *, lag(hash) OVER (PARTITION BY booking_id ORDER BY version) AS before FROM booking_events) AS e
+             USING (booking_id)
+        GROUP BY b.booking_id
+    ) AS chain
+    WHERE events <> version OR newest <> version OR NOT linked OR last_hash <> event_hash
+       OR last_status <> 'BOOKING_STATUS_' || status";
+
+/// A service, and a venue with slots at 18:00, 18:30 and 19:00 every day.
+pub struct House {
+    pub service: Booking,
+    pub venue_id: String,
+}
+
+impl House {
+    /// Its bookings wait for a deposit.
+    pub async fn open(seats: i32) -> Self {
+        Self::of(Booking::start().await.ready().await, seats, 25).await
+    }
+
+    /// Its bookings are firm at once.
+    pub async fn firm(seats: i32) -> Self {
+        Self::of(Booking::start().await.ready().await, seats, 0).await
+    }
+
+    pub async fn of(mut service: Booking, seats: i32, deposit_percent: i32) -> Self {
+        let clients = &mut service.clients;
+        let venue = fixtures::venue_with(clients, seats, |venue| venue.deposit_percent = Some(deposit_percent)).await;
+        let venue_id = venue.expect("a venue").venue_id;
+        let SetWeeklyScheduleRequest { periods, .. } = fixtures::every_evening(&venue_id, seats);
+        let periods = periods.into_iter().map(|period| SchedulePeriod {
+            last_start: "19:00".to_owned(),
+            interval_minutes: 30,
+            ..period
+        });
+        let schedule =
+            SetWeeklyScheduleRequest { venue_id: venue_id.clone(), periods: periods.collect(), ..Default::default() };
+        clients.schedule.set_weekly_schedule(schedule).await.expect("slots");
+        Self { service, venue_id }
+    }
+
+    /// A booking of the slot at 18:00.
+    pub async fn book(&self, party_size: i32) -> Made {
+        let request = fixtures::booking(&self.venue_id, party_size);
+        let made = self.service.clients.clone().bookings.create_booking(request).await.expect("booked");
+        made.into_inner().booking.expect("the booking")
+    }
+
+    pub async fn act(&self, change: Change, booking_id: &str) -> Result<Made, Status> {
+        act(&self.service.clients, change, booking_id, "").await
+    }
+
+    /// Runs SQL past the service.
+    pub async fn sql(&self, sql: impl Into<String>) {
+        harness::execute(&self.service.url, AssertSqlSafe(sql.into())).await;
+    }
+
+    /// Brings a booking into a state, past the service.
+    pub async fn put(&self, booking_id: &str, status: &str) {
+        self.sql(format!(
+            "UPDATE bookings
+             SET status = '{status}',
+                 hold_expires_at = CASE WHEN '{status}' = 'PENDING' THEN now() + interval '1 hour' END,
+                 confirmed_at = CASE WHEN '{status}' IN ('CONFIRMED', 'COMPLETED', 'NO_SHOW') THEN now() END,
+                 cancelled_at = CASE WHEN '{status}' = 'CANCELLED' THEN now() END,
+                 cancelled_by = CASE WHEN '{status}' = 'CANCELLED' THEN 'VENUE' END
+             WHERE booking_id = '{booking_id}';
+             UPDATE slots s SET reserved = (
+                 SELECT COALESCE(sum(party_size), 0) FROM bookings b
+                 WHERE (b.venue_id, b.slot_date, b.start_time) = (s.venue_id, s.slot_date, s.start_time)
+                   AND b.status IN ('PENDING', 'CONFIRMED'))
+             WHERE venue_id = '{}' AND slot_date = '{}'",
+            self.venue_id,
+            fixtures::date()
+        ))
+        .await;
+    }
+
+    /// The booking has begun an hour ago.
+    pub async fn begin(&self, booking_id: &str) {
+        self.sql(format!(
+            "UPDATE bookings SET starts_at = now() - interval '1 hour', ends_at = now() WHERE booking_id = '{booking_id}'"
+        ))
+        .await;
+    }
+
+    /// The hold of a booking that waits ran out a moment ago.
+    pub async fn run_out(&self, booking_id: &str) {
+        self.sql(format!(
+            "UPDATE bookings SET hold_expires_at = now() - interval '1 millisecond'
+             WHERE booking_id = '{booking_id}' AND status = 'PENDING'"
+        ))
+        .await;
+    }
+
+    pub async fn assert_sound(&self) {
+        assert_eq!(self.service.scalar::<i64>(SLOTS_THAT_MISCOUNT).await, 0, "slots that miscount");
+        assert_eq!(self.service.scalar::<i64>(BROKEN_CHAINS).await, 0, "broken chains");
+    }
+}
+
+/// A call that changes a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Confirm,
+    Cancel,
+    Move(&'static str),
+    Resize(i32),
+    Complete,
+    NoShow,
+}
+
+pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, etag: &str) -> Result<Made, Status> {
+    let mut bookings = clients.bookings.clone();
+    let (booking_id, etag) = (booking_id.to_owned(), etag.to_owned());
+    let booking = match change {
+        Change::Confirm => {
+            bookings.confirm_booking(ConfirmBookingRequest { booking_id, etag }).await?.into_inner().booking
+        }
+        Change::Cancel => {
+            let request = CancelBookingRequest { booking_id, etag, ..Default::default() };
+            bookings.cancel_booking(request).await?.into_inner().booking
+        }
+        Change::Move(time) => {
+            let start_time = time.to_owned();
+            let request = RescheduleBookingRequest { booking_id, etag, start_time, ..Default::default() };
+            bookings.reschedule_booking(request).await?.into_inner().booking
+        }
+        Change::Resize(party_size) => {
+            let party_size = Some(party_size);
+            let request = RescheduleBookingRequest { booking_id, etag, party_size, ..Default::default() };
+            bookings.reschedule_booking(request).await?.into_inner().booking
+        }
+        Change::Complete => {
+            bookings.complete_booking(CompleteBookingRequest { booking_id, etag }).await?.into_inner().booking
+        }
+        Change::NoShow => bookings.mark_no_show(MarkNoShowRequest { booking_id, etag }).await?.into_inner().booking,
+    };
+    Ok(booking.expect("the booking"))
+}
+
+/// The reason of a refusal, and what its metadata say under a name.
+pub fn refusal(status: &Status, name: &str) -> (String, String) {
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    (info.reason, info.metadata.get(name).cloned().unwrap_or_default())
+}

@@ -1,0 +1,134 @@
+use teppan_shared::contract::booking::v1::{Booking as Made, RescheduleBookingRequest};
+use teppan_tests::fixtures;
+use tonic::{Code, Status};
+
+use super::{Change, House, refusal};
+
+async fn reschedule(house: &House, request: RescheduleBookingRequest) -> Result<Made, Status> {
+    let moved = house.service.clients.clone().bookings.reschedule_booking(request).await?;
+    Ok(moved.into_inner().booking.expect("the booking"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_moves_with_its_seats_its_price_and_its_hold() {
+    let house = House::open(10).await;
+    let made = house.book(4).await;
+    house.sql("UPDATE slots SET price_per_person_cents = 4001 WHERE start_time = '19:00'").await;
+    let moved = house.act(Change::Move("19:00"), &made.booking_id).await.expect("moved");
+    assert_eq!((moved.date.as_str(), moved.start_time.as_str(), moved.party_size), (&*made.date, "19:00", 4));
+    assert_eq!((moved.price_per_person_cents, moved.total_cents, moved.deposit_due_cents), (4001, 16004, 4001));
+    assert_eq!(moved.hold_expires_at, made.hold_expires_at);
+    assert!(moved.starts_at.expect("a start").seconds == made.starts_at.expect("a start").seconds + 3600);
+
+    let tomorrow = fixtures::date().succ_opt().expect("a date").to_string();
+    let request = RescheduleBookingRequest {
+        booking_id: made.booking_id.clone(),
+        date: tomorrow.clone(),
+        start_time: "18:30".to_owned(),
+        party_size: Some(2),
+        expected_total_cents: Some(7000),
+        ..Default::default()
+    };
+    let moved = reschedule(&house, request.clone()).await.expect("moved");
+    assert_eq!((moved.date, moved.start_time, moved.party_size), (tomorrow, "18:30".to_owned(), 2));
+    assert_eq!((moved.total_cents, moved.deposit_due_cents, moved.version), (7000, 1750, 3));
+    assert_eq!(reschedule(&house, request).await.expect("it stands").version, 3);
+    assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 2);
+    house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seats_a_booking_has_count_for_it_in_its_own_slot() {
+    let house = House::firm(10).await;
+    let (made, _other) = (house.book(4).await, house.book(3).await);
+    let grown = house.act(Change::Resize(7), &made.booking_id).await.expect("three more seats are open");
+    assert_eq!((grown.party_size, grown.total_cents), (7, 24_500));
+    let before = house.service.written().await;
+    let refused = house.act(Change::Resize(8), &made.booking_id).await.expect_err("full");
+    assert_eq!(refusal(&refused, "open_seats"), ("SLOT_FULL".to_owned(), "7".to_owned()));
+    assert_eq!(house.service.written().await, before);
+    let shrunk = house.act(Change::Resize(1), &made.booking_id).await.expect("fewer");
+    assert_eq!(shrunk.total_cents, 3500);
+    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 4);
+    house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_new_slot_is_refused_as_for_a_new_booking() {
+    let house = House::firm(10).await;
+    let made = house.book(4).await;
+    house
+        .sql(
+            "UPDATE venues SET min_party_size = 2, max_party_size = 8;
+             UPDATE slots SET reserved = 7 WHERE start_time = '18:30';
+             UPDATE slots SET state = 'CLOSED' WHERE start_time = '19:00'",
+        )
+        .await;
+    let before = house.service.written().await;
+    let wish = || RescheduleBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
+    let at = |time: &str| RescheduleBookingRequest { start_time: time.to_owned(), ..wish() };
+    let on = |date: String| RescheduleBookingRequest { date, ..wish() };
+    let parties = |party_size| RescheduleBookingRequest { party_size: Some(party_size), ..wish() };
+    let today = chrono::Utc::now().date_naive();
+    for (request, code, reason, name, figure) in [
+        (at("18:30"), Code::FailedPrecondition, "SLOT_FULL", "open_seats", "3"),
+        (at("19:00"), Code::FailedPrecondition, "SLOT_CLOSED", "", ""),
+        (at("20:00"), Code::NotFound, "SLOT_NOT_FOUND", "", ""),
+        (
+            on((today + chrono::Days::new(200)).to_string()),
+            Code::FailedPrecondition,
+            "TOO_FAR_AHEAD",
+            "horizon_days",
+            "90",
+        ),
+        (parties(1), Code::FailedPrecondition, "PARTY_TOO_SMALL", "min_party_size", "2"),
+        (parties(9), Code::FailedPrecondition, "PARTY_TOO_LARGE", "max_party_size", "8"),
+        (
+            RescheduleBookingRequest { expected_total_cents: Some(1), ..parties(5) },
+            Code::FailedPrecondition,
+            "PRICE_CHANGED",
+            "total_cents",
+            "17500",
+        ),
+        // Nothing would move, but the price is not the one that was told.
+        (
+            RescheduleBookingRequest { expected_total_cents: Some(1), ..wish() },
+            Code::FailedPrecondition,
+            "PRICE_CHANGED",
+            "total_cents",
+            "14000",
+        ),
+    ] {
+        let refused = reschedule(&house, request).await.expect_err(reason);
+        assert_eq!(refused.code(), code, "{reason}");
+        assert_eq!(refusal(&refused, name), (reason.to_owned(), figure.to_owned()));
+        assert_eq!(house.service.written().await, before, "{reason}");
+    }
+    house.sql("UPDATE slots SET starts_at = now() + interval '1 hour' WHERE start_time = '18:30'").await;
+    let refused = reschedule(&house, at("18:30")).await.expect_err("too soon");
+    assert_eq!(refusal(&refused, "notice_minutes"), ("INSUFFICIENT_NOTICE".to_owned(), "240".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_beyond_the_new_price_is_owed() {
+    let house = House::firm(10).await;
+    let made = house.book(4).await;
+    house.sql("UPDATE bookings SET paid_cents = 14000").await;
+    let smaller = house.act(Change::Resize(3), &made.booking_id).await.expect("resized");
+    assert_eq!((smaller.total_cents, smaller.paid_cents, smaller.refund_due_cents), (10_500, 14_000, 3500));
+    let larger = house.act(Change::Resize(5), &made.booking_id).await.expect("resized");
+    assert_eq!((larger.total_cents, larger.refund_due_cents), (17_500, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_never_outlives_the_start() {
+    let house = House::open(10).await;
+    let made = house.book(4).await;
+    house.sql("UPDATE bookings SET hold_expires_at = starts_at").await;
+    house.sql("UPDATE slots SET starts_at = starts_at - interval '1 day' WHERE start_time = '18:30'").await;
+    let moved = house.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
+    assert_eq!(moved.hold_expires_at, moved.starts_at);
+    house.run_out(&made.booking_id).await;
+    let refused = house.act(Change::Move("19:00"), &made.booking_id).await.expect_err("too late");
+    assert_eq!(refusal(&refused, "status"), ("HOLD_EXPIRED".to_owned(), "BOOKING_STATUS_PENDING".to_owned()));
+}
