@@ -178,11 +178,11 @@ SELECT (SELECT count(*) FROM done) AS "done!",
            OR (SELECT count(*) FROM taken) = 256 AS "more!",
        (SELECT count(*) FROM suggestions) AS "suggestions!",
        (SELECT min(since) FROM done) AS "oldest?",
-       -- the traces that led here, one for each conversation
+       -- the recorded traces that led here: as many as a span has links
        ARRAY(
            SELECT f.traceparent
            FROM statistics AS s
-           JOIN fresh AS f ON f.conversation_id = s.conversation_id AND f.sequence = s.aggregated_through
-           WHERE f.traceparent IS NOT NULL
-           LIMIT 32
+           JOIN fresh AS f ON f.conversation_id = s.conversation_id
+           WHERE right(f.traceparent, 2) IN ('01', '03')
+           LIMIT 128
        ) AS "traceparents!"

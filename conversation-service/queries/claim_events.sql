@@ -1,9 +1,13 @@
--- Claims up to 64 events that are to be published, in the order in which they were written, until $2. $1 is
--- the time.
+-- Claims up to 64 events that are to be published, those that have waited longest, until $2. $1 is the time.
+--
+-- A row for each event claimed, in the order in which they were written, and one without an event when there
+-- is none. `more` when there may be others that are due.
 --
 -- A claim moves an event to the end of its lease: when nobody tells what became of it, it comes back by
--- itself. The events of one conversation are published in order: one before which another still waits that
--- is not in this batch, because somebody else has it, is put off for a second.
+-- itself. `attempts` counts the claims: what became of an event is accepted only from the last who claimed it
+-- (settle_events.sql). The events of one conversation are published in order: one before which another
+-- still waits that is not in this batch, because somebody else has it or NATS refused it, is put off for a
+-- second.
 WITH due AS MATERIALIZED (
     SELECT message_id, conversation_id
     FROM outbox_messages
@@ -31,13 +35,15 @@ claimed AS (
     RETURNING m.*, j.is_blocked
 )
 SELECT
-    message_id AS "message_id!",
-    event_id AS "event_id!",
-    conversation_id AS "conversation_id!",
-    type AS "kind!",
-    occurred_at AS "occurred_at!",
-    data::text AS "data!",
-    traceparent AS "traceparent?"
-FROM claimed
-WHERE NOT is_blocked
-ORDER BY message_id
+    (SELECT count(*) FROM due) = 64 AS "more!",
+    c.message_id AS "message_id?",
+    c.event_id AS "event_id?",
+    c.conversation_id AS "conversation_id?",
+    c.type AS "kind?",
+    c.occurred_at AS "occurred_at?",
+    c.data::text AS "data?",
+    c.traceparent AS "traceparent?",
+    c.attempts AS "claim?"
+FROM (SELECT) AS always
+LEFT JOIN claimed AS c ON NOT c.is_blocked
+ORDER BY c.message_id

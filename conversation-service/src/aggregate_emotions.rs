@@ -69,8 +69,7 @@ impl Run {
     /// A span that leads from the calls that stored the messages to the run that counted them.
     /// Without a recorded trace there is nothing to lead from, and no span.
     fn trace(&self) {
-        let recorded: Vec<_> = self.traceparents.iter().filter(|it| telemetry::is_recorded(it)).collect();
-        if recorded.is_empty() {
+        if self.traceparents.is_empty() {
             return;
         }
         let span = tracing::info_span!(
@@ -80,7 +79,7 @@ impl Run {
             messages = self.done,
             suggestions = self.suggestions,
         );
-        for traceparent in recorded {
+        for traceparent in &self.traceparents {
             telemetry::link(&span, traceparent);
         }
     }

@@ -52,7 +52,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // What is old enough to go has time: nobody nudges it.
     service.work(Retention(Arc::clone(&core)), Nudge::default(), settings.scheduling.retention.interval);
     if let Some(nats) = &settings.nats {
-        let publication = Publication::new(Arc::clone(&core), Publisher::new(nats.clone()));
+        let publication = Publication::new(Arc::clone(&core), Publisher::new(nats.clone()), service.stopping());
         service.work(EventPublication(publication), core.events_pending.clone(), PUBLICATION_INTERVAL);
     }
     start_dispatch(&service, core, &settings.dispatch);

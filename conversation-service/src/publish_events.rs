@@ -1,12 +1,19 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
+use futures::{StreamExt as _, stream};
 use teppan_shared::{
     nats::{CloudEvent, PublishError, Publisher},
     postgres::DatabaseError,
+    read_error::Corrupted,
     telemetry::{self, TRACE_TARGET},
     worker::Batch,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -14,19 +21,23 @@ use crate::core::Core;
 
 /// CloudEvents `source`.
 const SOURCE: &str = "/teppan/conversation-service";
-/// What the statement claims at most; it has it written out.
-const BATCH_MAX: usize = 64;
+/// Conversations whose events are published at once.
+const CONCURRENCY: usize = 16;
 /// Longest time one event may take.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longer than the slowest batch takes: after a first event that times out no other is tried.
+/// After this no further event of a batch is begun.
+const BATCH_TIME: Duration = Duration::from_secs(10);
+/// Longer than that, an event and what recording takes.
 const LEASE: Duration = Duration::from_secs(30);
-/// When an event that NATS refuses for itself is tried again.
+/// When an event that NATS refuses for itself is tried again. The later ones of its conversation wait.
 const REFUSED_RETRY: Duration = Duration::from_hours(1);
 
 /// Publishes the events of this service to NATS.
 pub struct Publication {
     core: Arc<Core>,
     publisher: Publisher,
+    /// Cancelled when the service stops: what has not begun is given back.
+    stopping: CancellationToken,
 }
 
 /// Why a run ended early. What it had claimed is given back, or comes back at the end of the lease.
@@ -36,54 +47,74 @@ pub enum PublicationError {
     Away(#[from] PublishError),
     #[error("NATS did not answer in time")]
     Silent,
+    #[error("the outbox cannot be read: {0}")]
+    Corrupted(#[from] Corrupted),
     #[error("the outbox gave no answer: {0}")]
     Database(#[from] DatabaseError),
 }
 
 impl Publication {
-    pub fn new(core: Arc<Core>, publisher: Publisher) -> Self {
-        Self { core, publisher }
+    pub fn new(core: Arc<Core>, publisher: Publisher, stopping: CancellationToken) -> Self {
+        Self { core, publisher, stopping }
     }
 
-    /// Publishes the events that have waited longest, one after the other in their order. Any number of
-    /// replicas may do so at once.
+    /// Publishes the events that have waited longest: those of one conversation in their order, those of
+    /// several at once. Any number of replicas may do so at the same time.
     ///
     /// # Errors
     /// [`PublicationError`]. Nothing is lost: an event leaves the outbox after the broker has stored it.
     pub async fn publish_events(&self) -> Result<Batch, PublicationError> {
+        // Before anything is claimed, and with a limit of its own: a first connection takes longer than an event.
+        self.publisher.connect().await?;
         let now = self.core.clock.now();
-        let claim = || sqlx::query_file_as!(Event, "queries/claim_events.sql", now, now + LEASE);
-        let events = self.core.database.fetch_all(claim).await?;
-        let mut outcome = Outcome::default();
-        for event in &events {
-            if outcome.stopped.is_some() {
-                outcome.returned.push(event.message_id);
-                continue;
-            }
-            match self.publish(event).await {
-                Ok(()) => outcome.published.push(event.message_id),
-                Err(PublicationError::Away(PublishError::TooLarge)) => {
-                    tracing::error!(event = %event.event_id, "an event is larger than NATS takes");
-                    self.settle(&[], &[event.message_id], REFUSED_RETRY).await?;
-                    outcome.refused += 1;
-                }
-                Err(error) => {
-                    outcome.returned.push(event.message_id);
-                    outcome.stopped = Some(error);
-                }
-            }
+        let claim = || sqlx::query_file_as!(Row, "queries/claim_events.sql", now, now + LEASE);
+        let rows = self.core.database.fetch_all(claim).await?;
+        let more = rows.iter().any(|row| row.more);
+        let events = rows.into_iter().filter(|row| row.message_id.is_some()).map(Row::event);
+        let events: Vec<Event> = events.collect::<Option<_>>().ok_or(Corrupted::Column("outbox_messages"))?;
+        let oldest = events.iter().map(|event| event.occurred_at).min();
+
+        let mut conversations: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in events {
+            conversations.entry(event.conversation_id.clone()).or_default().push(event);
         }
-        self.settle(&outcome.published, &outcome.returned, Duration::ZERO).await?;
-        if let Some(error) = outcome.stopped {
+        let begun = Instant::now();
+        let outcomes = stream::iter(conversations.into_values()).map(|events| self.publish_in_order(events, begun));
+        let outcomes: Vec<Outcome> = outcomes.buffer_unordered(CONCURRENCY).concat().await;
+        let published = self.settle(&outcomes).await?;
+        let refused = outcomes.iter().filter(|outcome| matches!(outcome.result, Published::Refused)).count();
+        if let Some(error) = outcomes.into_iter().find_map(|outcome| outcome.error) {
             return Err(error);
         }
-        let oldest = events.iter().map(|event| event.occurred_at).min();
         Ok(Batch {
-            done: u64::try_from(outcome.published.len()).unwrap_or(0),
-            failed: outcome.refused,
-            more: events.len() == BATCH_MAX,
+            done: u64::try_from(published).unwrap_or(0),
+            failed: u64::try_from(refused).unwrap_or(0),
+            more,
             lag: oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default(),
         })
+    }
+
+    /// The events of one conversation, one after the other. After one that is not published the rest is
+    /// given back.
+    async fn publish_in_order(&self, events: Vec<Event>, begun: Instant) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(events.len());
+        for event in events {
+            let goes_on = outcomes.last().is_none_or(|last| matches!(last.result, Published::Done));
+            let may_begin = goes_on && begun.elapsed() < BATCH_TIME && !self.stopping.is_cancelled();
+            let (result, error) = match may_begin.then_some(self.publish(&event)) {
+                None => (Published::Returned, None),
+                Some(publishing) => match publishing.await {
+                    Ok(()) => (Published::Done, None),
+                    Err(PublicationError::Away(PublishError::TooLarge)) => {
+                        tracing::error!(event = %event.event_id, "an event is larger than NATS takes");
+                        (Published::Refused, None)
+                    }
+                    Err(error) => (Published::Returned, Some(error)),
+                },
+            };
+            outcomes.push(Outcome { message_id: event.message_id, claim: event.claim, result, error });
+        }
+        outcomes
     }
 
     async fn publish(&self, event: &Event) -> Result<(), PublicationError> {
@@ -115,26 +146,48 @@ impl Publication {
         }
     }
 
-    async fn settle(&self, published: &[i64], returned: &[i64], after: Duration) -> Result<(), DatabaseError> {
-        if published.is_empty() && returned.is_empty() {
-            return Ok(());
+    /// Records what became of a batch, and tells how many were published.
+    async fn settle(&self, outcomes: &[Outcome]) -> Result<i64, DatabaseError> {
+        if outcomes.is_empty() {
+            return Ok(0);
         }
-        let due = self.core.clock.now() + after;
-        let settle = || sqlx::query_file_as!(Settled, "queries/settle_events.sql", published, returned, due);
+        let now = self.core.clock.now();
+        let ids: Vec<_> = outcomes.iter().map(|outcome| outcome.message_id).collect();
+        let claims: Vec<_> = outcomes.iter().map(|outcome| outcome.claim).collect();
+        let due: Vec<_> = outcomes.iter().map(|outcome| outcome.result.due_again(now)).collect();
+        let due: &[Option<DateTime<Utc>>] = &due;
+        let settle = || sqlx::query_file_as!(Settled, "queries/settle_events.sql", &ids, &claims, due as _);
         let settled = self.core.database.fetch_one(settle).await?;
         tracing::debug!(settled.published, settled.returned, "events were published");
-        Ok(())
+        Ok(settled.published)
     }
 }
 
-/// What became of a batch.
-#[derive(Default)]
+/// What became of an event.
 struct Outcome {
-    published: Vec<i64>,
-    returned: Vec<i64>,
-    refused: u64,
-    /// Why the rest was not tried.
-    stopped: Option<PublicationError>,
+    message_id: i64,
+    claim: i32,
+    result: Published,
+    /// Why NATS takes nothing now.
+    error: Option<PublicationError>,
+}
+
+enum Published {
+    Done,
+    /// It was not tried, or NATS takes nothing now.
+    Returned,
+    /// NATS does not take this one.
+    Refused,
+}
+
+impl Published {
+    fn due_again(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Done => None,
+            Self::Returned => Some(now),
+            Self::Refused => Some(now + REFUSED_RETRY),
+        }
+    }
 }
 
 struct Event {
@@ -145,6 +198,36 @@ struct Event {
     occurred_at: DateTime<Utc>,
     data: String,
     traceparent: Option<String>,
+    claim: i32,
+}
+
+/// A row of the claim.
+struct Row {
+    more: bool,
+    message_id: Option<i64>,
+    event_id: Option<Uuid>,
+    conversation_id: Option<String>,
+    kind: Option<String>,
+    occurred_at: Option<DateTime<Utc>>,
+    data: Option<String>,
+    traceparent: Option<String>,
+    claim: Option<i32>,
+}
+
+impl Row {
+    /// `None` for what the statement cannot answer.
+    fn event(self) -> Option<Event> {
+        Some(Event {
+            message_id: self.message_id?,
+            event_id: self.event_id?,
+            conversation_id: self.conversation_id?,
+            kind: self.kind?,
+            occurred_at: self.occurred_at?,
+            data: self.data?,
+            traceparent: self.traceparent,
+            claim: self.claim?,
+        })
+    }
 }
 
 struct Settled {

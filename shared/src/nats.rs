@@ -24,7 +24,8 @@ use crate::{config::Problems, telemetry};
 const SUBJECTS: &str = "teppan.>";
 /// An event that is published again within this time is recognised by its id and not kept twice.
 const DUPLICATE_WINDOW: Duration = Duration::from_hours(1);
-/// How long a stream of our own making keeps an event. The tables of the service keep it for good.
+/// How long a stream of our own making keeps an event: long enough for any reader to come back. What
+/// happened to bookings can be read for good with StreamBookingEvents.
 const MAX_AGE: Duration = Duration::from_hours(24 * 30);
 /// Who waits for an answer has a shorter limit of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -111,6 +112,15 @@ pub struct Publisher {
 impl Publisher {
     pub fn new(settings: NatsSettings) -> Self {
         Self { settings, connected: Mutex::default() }
+    }
+
+    /// Connects, if there is no connection yet, and makes sure that the stream is there. Publishing does so
+    /// too; who gives an event less time than a first connection may take does it before.
+    ///
+    /// # Errors
+    /// [`PublishError::Away`].
+    pub async fn connect(&self) -> Result<(), PublishError> {
+        self.connected().await.map(|_| ())
     }
 
     /// Publishes an event and waits until the stream has stored it. Publishing it again within an hour

@@ -2,6 +2,7 @@
 //! there, and everything that follows from it happens, once and in order.
 
 mod away;
+mod follower;
 mod load;
 mod replica;
 
@@ -13,6 +14,7 @@ use std::{
 use futures::future::join_all;
 use rand::Rng as _;
 use secrecy::SecretString;
+use teppan_shared::contract::booking::v1::BookingEvent;
 use teppan_tests::{
     clients::BookingClients,
     fixtures,
@@ -21,7 +23,7 @@ use teppan_tests::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::replica::Replica;
+use self::{follower::Follower, replica::Replica};
 use crate::{
     environment,
     event_stream::readers::{events, from_the_oldest},
@@ -73,8 +75,18 @@ async fn survives(replicas: usize, kills: usize) {
         }
         stop.cancel();
     };
-    let (booked, ()) = tokio::join!(load, killing);
+    // Somebody follows all the while, from the last cursor whenever the stream breaks.
+    let reader = Follower::default();
+    let (booked, ()) = tokio::select! {
+        done = async { tokio::join!(load, killing) } => done,
+        () = reader.follow(&addresses) => unreachable!("it follows until it is dropped"),
+    };
     let booked: usize = booked.into_iter().sum();
+    tokio::select! {
+        () = within(LEASES_ARE_OVER, "every event is followed", async || reader.count() >= booked) => {}
+        () = reader.follow(&addresses) => unreachable!("it follows until it is dropped"),
+    }
+    each_once_and_in_order(&reader.events(), booked);
 
     every_statistic_is_that_of_its_messages(&conversation_url).await;
     every_booking_has_one_follow_up(booked, &booking_url, &conversation_url).await;
@@ -113,20 +125,36 @@ async fn every_statistic_is_that_of_its_messages(conversation: &SecretString) {
          ), computed AS (
              SELECT conversation_id, count(*) AS score_count, sum(score) AS score_sum, min(emotion_score) AS score_min,
                     max(emotion_score) AS score_max, max(sequence) AS through,
-                    array_agg(score ORDER BY sequence) FILTER (WHERE newness <= 10) AS recent
+                    array_agg(score ORDER BY sequence) FILTER (WHERE newness <= 10) AS recent,
+                    (avg(score) FILTER (WHERE newness <= 10))::double precision AS recent_mean,
+                    CASE WHEN count(*) >= 4 THEN
+                        ((sum(score) FILTER (WHERE newness <= 2) - sum(score) FILTER (WHERE newness IN (3, 4))) / 2)::double precision
+                    END AS trend
              FROM scored GROUP BY conversation_id
          )
          SELECT count(*)
          FROM computed AS c
          FULL JOIN emotion_statistics AS s USING (conversation_id)
-         WHERE (c.score_count, c.score_sum, c.score_min, c.score_max, c.through, c.recent)
+         WHERE (c.score_count, c.score_sum, c.score_min, c.score_max, c.through, c.recent, c.recent_mean, c.trend)
              IS DISTINCT FROM
-             (s.score_count, s.score_sum, s.score_min, s.score_max, s.aggregated_through, s.recent_scores)",
+             (s.score_count, s.score_sum, s.score_min, s.score_max, s.aggregated_through, s.recent_scores, s.recent_mean,
+              s.trend_delta)",
     )
     .await;
     assert_eq!(different, 0, "conversations whose statistics are not those of their messages");
     let gaps = "SELECT count(*) FROM (SELECT max(sequence) - count(*) AS gap FROM messages GROUP BY conversation_id) AS g WHERE gap <> 0";
     assert_eq!(harness::scalar::<i64>(conversation, gaps).await, 0, "sequences are dense");
+}
+
+fn each_once_and_in_order(events: &[BookingEvent], count: usize) {
+    let ids: BTreeSet<_> = events.iter().map(|event| &event.id).collect();
+    assert_eq!((ids.len(), events.len()), (count, count), "each once");
+    let mut versions = HashMap::<&str, i64>::new();
+    for event in events {
+        let version = versions.entry(&event.subject).or_default();
+        assert_eq!(event.booking_version, *version + 1, "in order");
+        *version += 1;
+    }
 }
 
 async fn every_booking_has_one_follow_up(booked: usize, booking: &SecretString, conversation: &SecretString) {
@@ -147,14 +175,7 @@ async fn texts(url: &SecretString, query: &'static str) -> Vec<String> {
 
 async fn every_event_is_streamed_once_and_in_order(booked: usize, clients: &BookingClients, url: &SecretString) {
     let streamed = events(clients, from_the_oldest()).await;
-    let ids: BTreeSet<_> = streamed.iter().map(|event| &event.id).collect();
-    assert_eq!((ids.len(), streamed.len()), (booked, booked), "each once");
-    let mut versions = HashMap::<&str, i64>::new();
-    for event in &streamed {
-        let version = versions.entry(&event.subject).or_default();
-        assert_eq!(event.booking_version, *version + 1, "in order");
-        *version += 1;
-    }
+    each_once_and_in_order(&streamed, booked);
     let written = harness::scalar::<i64>(url, "SELECT count(*) FROM booking_events").await;
     assert_eq!(usize::try_from(written), Ok(booked));
 }

@@ -5,7 +5,6 @@ mod aggregation;
 mod delivery;
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -23,7 +22,8 @@ use teppan_tests::tool::{Align, INTERRUPTED, Interrupt, Table};
 /// databases with few and with many messages stored and events delivered.
 ///
 /// The two sizes take turns, on one PostgreSQL whose commits wait for the disk, with the session settings
-/// of the services. Figures are medians of all rounds.
+/// of the services. Figures are medians of all rounds. Exit code 0 when neither takes more than 1.2 times as
+/// long in the large one, 1 otherwise.
 #[derive(Parser)]
 #[command(name = "growth", version)]
 struct Cli {
@@ -41,6 +41,9 @@ struct Cli {
     teppan_home: PathBuf,
 }
 
+/// How much longer the large may take.
+const RATIO_MAX: f64 = 1.2;
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 enum GrowthError {
@@ -56,7 +59,7 @@ enum GrowthError {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli).await {
-        Ok(Some(())) => ExitCode::SUCCESS,
+        Ok(Some(code)) => code,
         Ok(None) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("growth: {error}");
@@ -66,7 +69,7 @@ async fn main() -> ExitCode {
 }
 
 /// Measures both; `None` when it was told to stop.
-async fn run(cli: &Cli) -> Result<Option<()>, GrowthError> {
+async fn run(cli: &Cli) -> Result<Option<ExitCode>, GrowthError> {
     let interrupt = Interrupt::listen();
     let Some(server) = interrupt.unless_told(start(&cli.teppan_home)).await else { return Ok(None) };
     let server = server?;
@@ -80,7 +83,7 @@ async fn start(home: &Path) -> Result<ThrowawayServer, GrowthError> {
     Ok(ThrowawayServer::start(home, Durability::Durable).await?)
 }
 
-async fn measure(cli: &Cli, server: &ThrowawayServer) -> Result<(), GrowthError> {
+async fn measure(cli: &Cli, server: &ThrowawayServer) -> Result<ExitCode, GrowthError> {
     let conversation = &conversation_service::app::DEFINITION;
     let mut small = database(server, conversation, cli.small, aggregation::FILL).await?;
     let mut large = database(server, conversation, cli.large, aggregation::FILL).await?;
@@ -94,14 +97,17 @@ async fn measure(cli: &Cli, server: &ThrowawayServer) -> Result<(), GrowthError>
     println!("Small: {} messages stored and events delivered; large: {}.", cli.small, cli.large);
     let right = ["small, ms", "large, ms", "ratio"].map(|heading| (heading, Align::Right));
     let mut table = Table::new([("median of a batch", Align::Left)].into_iter().chain(right));
+    let mut grows = false;
     for (what, (small, large)) in [("256 messages counted", aggregation), ("64 events claimed and recorded", delivery)]
     {
         let ms = |span: Duration| span.as_secs_f64() * 1000.0;
         let ratio = ms(large) / ms(small);
+        grows |= ratio > RATIO_MAX;
         table.row([what.to_owned(), format!("{:.2}", ms(small)), format!("{:.2}", ms(large)), format!("{ratio:.2}")]);
     }
     println!("{table}");
-    Ok(())
+    println!("The large may take {RATIO_MAX} times as long as the small.");
+    Ok(if grows { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// A database of a service with so much in it, and its statistics as they are in earnest.
@@ -151,12 +157,12 @@ async fn rounds(
     }
     let (mut smalls, mut larges) = (Vec::new(), Vec::new());
     for round in 1..=cli.rounds {
-        eprint!("\rRound {round} of {}", cli.rounds);
-        let _ = std::io::stderr().flush();
+        if round % 10 == 0 {
+            eprintln!("Round {round} of {}", cli.rounds);
+        }
         smalls.push(run(small).await?);
         larges.push(run(large).await?);
     }
-    eprintln!();
     Ok((median(smalls), median(larges)))
 }
 
