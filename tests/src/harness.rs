@@ -1,110 +1,32 @@
 //! Real services on port 0 over a real PostgreSQL, each test with a database of its own.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+mod databases;
+
+use std::{net::SocketAddr, time::Duration};
 
 use booking_service::settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings};
 use conversation_service::settings::{DispatchSettings, EmotionSettings, SchedulingSettings};
-use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{Connection as _, PgConnection};
+use secrecy::SecretString;
 use teppan_shared::{
     clock::Clock,
     config::{CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerSettings, TelemetrySettings},
     contract::conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
-    embedded::{Durability, ThrowawayServer},
     keys::{Keys, KeysChoice},
-    service::{Definition, Service},
+    service::Service,
     telemetry::Telemetry,
 };
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
 
+pub use self::databases::{connect, database, database_address, execute, home, postgres, proxied, scalar, through};
 use crate::{
     clients::{self, BookingClients},
     proxy::Proxy,
 };
 
-/// The server of this test process: started by the first test that needs it, and gone with the
-/// process.
-static POSTGRES: OnceCell<ThrowawayServer> = OnceCell::const_new();
-static TEMPLATES: [OnceCell<()>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
-static DATABASES: AtomicU32 = AtomicU32::new(0);
 static TELEMETRY: OnceCell<Telemetry> = OnceCell::const_new();
-
-/// The project's home, where set-up puts PostgreSQL's programs when the machine has none.
-pub fn home() -> PathBuf {
-    let home = std::env::var_os("TEPPAN_HOME").map_or_else(|| PathBuf::from(".teppan"), PathBuf::from);
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(home)
-}
-
-/// This process's PostgreSQL.
-pub async fn postgres() -> &'static ThrowawayServer {
-    POSTGRES
-        .get_or_init(async || {
-            ThrowawayServer::start(&home(), Durability::Volatile).await.unwrap_or_else(|error| panic!("{error}"))
-        })
-        .await
-}
-
-/// A new database with the service's tables, as a URL.
-pub async fn database(definition: &Definition) -> SecretString {
-    let server = postgres().await;
-    let (index, migrator) = match definition.name {
-        "booking-service" => (0, definition.migrator),
-        _ => (1, definition.migrator),
-    };
-    let template = format!("{}_template", definition.database);
-    TEMPLATES[index]
-        .get_or_init(async || {
-            server.ensure_database(&template).await.expect("the template can be made");
-            let mut connection = connect(&server.url(&template)).await;
-            migrator.run_direct(None, &mut connection, false).await.expect("the migrations apply");
-            connection.close().await.expect("the template is left alone");
-        })
-        .await;
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let mut connection = connect(&server.url("postgres")).await;
-    for sql in [
-        format!("CREATE DATABASE {name} TEMPLATE {template}"),
-        // The metrics of a service outlive it, and its idle connections with them: after a hundred tests
-        // the server would have none left.
-        format!("ALTER DATABASE {name} SET idle_session_timeout = '20s'"),
-    ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.expect("a database can be made");
-    }
-    server.url(&name)
-}
-
-/// A connection past the service, to look at what it wrote.
-pub async fn connect(url: &SecretString) -> PgConnection {
-    PgConnection::connect(url.expose_secret()).await.expect("the database answers")
-}
-
-/// A new database, and a proxy that leads to it.
-pub async fn proxied(definition: &Definition) -> (Proxy, SecretString) {
-    let url = database(definition).await;
-    let proxy = Proxy::start(database_address(&url)).await.expect("a proxy");
-    let url = through(&url, proxy.address);
-    (proxy, url)
-}
-
-/// The same database, reached through another address.
-pub fn through(url: &SecretString, address: SocketAddr) -> SecretString {
-    let port = format!("127.0.0.1:{}", database_address(url).port());
-    SecretString::from(url.expose_secret().replace(&port, &address.to_string()))
-}
-
-/// Where a database's server listens.
-pub fn database_address(url: &SecretString) -> SocketAddr {
-    let after = url.expose_secret().split('@').nth(1).and_then(|rest| rest.split('/').next());
-    after.and_then(|address| address.parse().ok()).expect("the harness's URLs name an address")
-}
 
 /// Settings of a service in a test: port 0, no pause at the stop, and so much time that a busy
 /// machine fails no call (an unoptimised build takes long to log in to the database).
@@ -303,19 +225,6 @@ impl Conversation {
     {
         scalar(&self.url, query).await
     }
-}
-
-/// The only value of a query.
-pub async fn scalar<T>(url: &SecretString, query: &'static str) -> T
-where
-    T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
-{
-    sqlx::query_scalar(query).fetch_one(&mut connect(url).await).await.expect("the query answers")
-}
-
-/// Runs SQL past the service.
-pub async fn execute(url: &SecretString, sql: impl sqlx::SqlSafeStr) {
-    sqlx::raw_sql(sql).execute(&mut connect(url).await).await.expect("the SQL runs");
 }
 
 /// Waits until a condition holds, and fails after ten seconds.

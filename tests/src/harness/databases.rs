@@ -1,0 +1,99 @@
+//! A database of its own for each test, on one server for all of them.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{Connection as _, PgConnection};
+use teppan_shared::{
+    embedded::{Durability, ThrowawayServer},
+    service::Definition,
+};
+use tokio::sync::OnceCell;
+
+use crate::proxy::Proxy;
+
+/// The server of this test process: started by the first test that needs it, and gone with the
+/// process.
+static POSTGRES: OnceCell<ThrowawayServer> = OnceCell::const_new();
+static TEMPLATES: [OnceCell<()>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// The project's home, where set-up puts PostgreSQL's programs when the machine has none.
+pub fn home() -> PathBuf {
+    let home = std::env::var_os("TEPPAN_HOME").map_or_else(|| PathBuf::from(".teppan"), PathBuf::from);
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(home)
+}
+
+/// This process's PostgreSQL.
+pub async fn postgres() -> &'static ThrowawayServer {
+    POSTGRES
+        .get_or_init(async || {
+            ThrowawayServer::start(&home(), Durability::Volatile).await.unwrap_or_else(|error| panic!("{error}"))
+        })
+        .await
+}
+
+/// A new database with the service's tables, as a URL.
+pub async fn database(definition: &Definition) -> SecretString {
+    let server = postgres().await;
+    let (index, migrator) = match definition.name {
+        "booking-service" => (0, definition.migrator),
+        _ => (1, definition.migrator),
+    };
+    let template = format!("{}_template", definition.database);
+    TEMPLATES[index]
+        .get_or_init(async || {
+            server.ensure_database(&template).await.expect("the template can be made");
+            let mut connection = connect(&server.url(&template)).await;
+            migrator.run_direct(None, &mut connection, false).await.expect("the migrations apply");
+            connection.close().await.expect("the template is left alone");
+        })
+        .await;
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut connection = connect(&server.url("postgres")).await;
+    let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.expect("a database can be made");
+    server.url(&name)
+}
+
+/// A connection past the service, to look at what it wrote.
+pub async fn connect(url: &SecretString) -> PgConnection {
+    PgConnection::connect(url.expose_secret()).await.expect("the database answers")
+}
+
+/// A new database, and a proxy that leads to it.
+pub async fn proxied(definition: &Definition) -> (Proxy, SecretString) {
+    let url = database(definition).await;
+    let proxy = Proxy::start(database_address(&url)).await.expect("a proxy");
+    let url = through(&url, proxy.address);
+    (proxy, url)
+}
+
+/// The same database, reached through another address.
+pub fn through(url: &SecretString, address: SocketAddr) -> SecretString {
+    let port = format!("127.0.0.1:{}", database_address(url).port());
+    SecretString::from(url.expose_secret().replace(&port, &address.to_string()))
+}
+
+/// Where a database's server listens.
+pub fn database_address(url: &SecretString) -> SocketAddr {
+    let after = url.expose_secret().split('@').nth(1).and_then(|rest| rest.split('/').next());
+    after.and_then(|address| address.parse().ok()).expect("the harness's URLs name an address")
+}
+
+/// The only value of a query.
+pub async fn scalar<T>(url: &SecretString, query: &'static str) -> T
+where
+    T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+{
+    sqlx::query_scalar(query).fetch_one(&mut connect(url).await).await.expect("the query answers")
+}
+
+/// Runs SQL past the service.
+pub async fn execute(url: &SecretString, sql: impl sqlx::SqlSafeStr) {
+    sqlx::raw_sql(sql).execute(&mut connect(url).await).await.expect("the SQL runs");
+}
