@@ -192,7 +192,12 @@ impl Conversation {
             clock: Clock::default(),
             emotions: EmotionSettings::default(),
             scheduling: SchedulingSettings::default(),
-            dispatch: DispatchSettings::default(),
+            // Time passes only where a test is about it: statements are counted.
+            dispatch: DispatchSettings {
+                clock_interval: Duration::from_hours(1),
+                reengagement_interval: Duration::from_hours(1),
+                ..DispatchSettings::default()
+            },
             nats: None,
         };
         change(&mut settings);
