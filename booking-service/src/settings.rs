@@ -38,6 +38,9 @@ pub struct ServiceArgs {
     /// How long idempotency keys are kept at least
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
+    /// How often keys that have been kept for long enough are removed
+    #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
+    retention_interval_ms: String,
     #[command(flatten)]
     outbox: OutboxArgs,
     #[command(flatten)]
@@ -53,6 +56,8 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// How long idempotency keys are kept at least.
     pub idempotency_keep: Duration,
+    /// How often older ones are removed.
+    pub retention_interval: Duration,
 }
 
 impl Settings {
@@ -66,10 +71,23 @@ impl Settings {
         let event_stream = parse_event_stream(args, &mut problems);
         let outbox = args.outbox.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
-        match (common, phone_region, event_stream, outbox, keep) {
-            (Some(common), Some(phone_region), Some(event_stream), Some(outbox), Some(idempotency_keep)) => {
-                problems.finish().map(|()| Self { common, phone_region, event_stream, outbox, idempotency_keep })
-            }
+        let interval = problems.millis("RETENTION_INTERVAL_MS", &args.retention_interval_ms, 10, 86_400_000);
+        match (common, phone_region, event_stream, outbox, keep, interval) {
+            (
+                Some(common),
+                Some(phone_region),
+                Some(event_stream),
+                Some(outbox),
+                Some(idempotency_keep),
+                Some(retention_interval),
+            ) => problems.finish().map(|()| Self {
+                common,
+                phone_region,
+                event_stream,
+                outbox,
+                idempotency_keep,
+                retention_interval,
+            }),
             _ => Err(problems),
         }
     }

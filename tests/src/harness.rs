@@ -129,6 +129,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         event_stream: EventStreamSettings::default(),
         outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
         idempotency_keep: Duration::from_hours(72),
+        retention_interval: Duration::from_mins(1),
     }
 }
 
