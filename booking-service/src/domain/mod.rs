@@ -17,7 +17,7 @@ pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use event::{BookingCreated, BookingEvent, EVENT_SOURCE, EventData, UnreadableEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
-pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
+pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use refusal::SlotRefusal;
 pub use schedule::{
     PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule, layout_range,
