@@ -1,17 +1,17 @@
--- Removes up to 64 keys from before $1, the oldest first: so few that the planner goes by the index and does not
--- sort all old ones, however little it knows of the table.
-WITH old AS MATERIALIZED (
-    SELECT ctid AS place
-    FROM idempotency_keys
-    WHERE created_at < $1
-    ORDER BY created_at
-    LIMIT 64
-    FOR UPDATE SKIP LOCKED
-),
-removed AS (
-    DELETE FROM idempotency_keys k
-    USING old
-    WHERE k.ctid = old.place
-    RETURNING 1
+-- Removes idempotency keys from before $1, the oldest first, a bounded number.
+--
+-- Always one row. `more` when as many were removed as may be. Replicas that run at once pass over each
+-- other's rows and never wait. A locked row stays where it is until the end of the statement, so it is found
+-- by its place, whatever the planner thinks of the table.
+WITH old AS (
+    DELETE FROM idempotency_keys
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
+    RETURNING $1::timestamptz - created_at AS overdue
 )
-SELECT count(*) AS "removed!" FROM removed
+SELECT
+    count(*) AS "removed!",
+    count(*) = 1000 AS "more!",
+    -- for how long the oldest of them could have been removed
+    COALESCE(EXTRACT(epoch FROM max(overdue)), 0)::double precision AS "overdue_seconds!"
+FROM old

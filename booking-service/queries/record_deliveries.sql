@@ -4,6 +4,7 @@
 --   DELIVERED  the message is removed, and the next of its booking is due;
 --   FAILED     it is tried again, the attempt counts;
 --   AWAY       it is tried again, the attempt does not count: the destination takes nothing from anybody;
+--   LATER      it is tried again, the attempt does not count: it could not be taken yet;
 --   DEAD       it becomes a dead letter.
 --
 -- What was claimed anew in the meantime is left alone (`held`), however late this comes and however often
@@ -34,7 +35,7 @@ removed AS (
 ),
 kept AS (
     UPDATE outbox_messages m
-    SET attempts = m.attempts - CASE WHEN h.outcome = 'AWAY' THEN 1 ELSE 0 END,
+    SET attempts = m.attempts - CASE WHEN h.outcome IN ('AWAY', 'LATER') THEN 1 ELSE 0 END,
         next_attempt_at = h.next_attempt_at,
         lease_expires_at = NULL,
         last_error_reason = h.reason,

@@ -1,6 +1,6 @@
 //! The wiring of booking-service.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
@@ -23,9 +23,6 @@ use crate::{
     settings::Settings,
     workers::{HoldExpiry, KeyRetention, SlotLayout},
 };
-
-/// How often old idempotency keys are looked for.
-const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
@@ -70,7 +67,8 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     relays.work(&service, &outbox);
     service.work(SlotLayout(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
-    service.work(KeyRetention { core, keep: settings.idempotency_keep }, Nudge::default(), RETENTION_INTERVAL);
+    let retention = KeyRetention { core, keep: settings.idempotency_keep };
+    service.work(retention, Nudge::default(), settings.retention_interval);
     Ok(service)
 }
 

@@ -2,6 +2,8 @@
 
 mod answer;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::{
     Postgres,
@@ -9,6 +11,7 @@ use sqlx::{
     query::Map,
 };
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
+use tokio::time::Instant;
 
 pub use self::answer::ChangeAnswer;
 use self::answer::Outcome;
@@ -18,6 +21,8 @@ use crate::{
     domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag, EventId},
 };
 
+/// What an inline delivery is told to have left; it takes half of it.
+const DELIVERY_TIME: Duration = Duration::from_secs(2);
 /// How often a statement is run. Each run after the first follows something that came in between, as
 /// [`came_in_between`] says, or a move of the booking to a slot newer than the snapshot.
 pub const ATTEMPTS_MAX: usize = 8;
@@ -97,7 +102,7 @@ impl Core {
                 Outcome::Changed(row) => {
                     self.live.nudge();
                     let booking = row.open(&self.ring)?;
-                    self.deliver(&booking).await;
+                    self.deliver(&booking, Instant::now() + DELIVERY_TIME).await;
                     return Ok(booking);
                 }
                 Outcome::Unchanged(row) => return Ok(row.open(&self.ring)?),

@@ -2,6 +2,7 @@ mod answer;
 
 use chrono::{DateTime, Utc};
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, sealing::Place, telemetry};
+use tokio::time::Instant;
 
 use self::answer::{Answer, Outcome};
 use crate::{
@@ -49,7 +50,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CreateBookingError`]; whatever it is, nothing was written.
-    pub async fn create_booking(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
+    pub async fn create_booking(&self, new: &NewBooking, reply_by: Instant) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
         let _turn = self.turns.take(new.slot).await;
         for _ in 0..ATTEMPTS_MAX {
@@ -67,7 +68,7 @@ impl Core {
                 Outcome::Created(row) => {
                     self.live.nudge();
                     let booking = row.open(&self.ring)?;
-                    self.deliver(&booking).await;
+                    self.deliver(&booking, reply_by).await;
                     return Ok(Created { booking, replayed: false });
                 }
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
@@ -143,7 +144,7 @@ impl Core {
     }
 
     /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted.
-    pub(crate) async fn deliver(&self, booking: &Booking) {
+    pub(crate) async fn deliver(&self, booking: &Booking, reply_by: Instant) {
         if self.outbox.is_in_use(OutboxDestination::EventStream) {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
@@ -152,7 +153,7 @@ impl Core {
             return;
         }
         match &self.inline {
-            Some(relay) => relay.deliver_of(booking.id).await,
+            Some(relay) => relay.deliver_of(booking.id, reply_by).await,
             None => self.outbox.nudge(OutboxDestination::ConversationService),
         }
     }

@@ -7,10 +7,12 @@
 mod claim;
 mod conversation_service;
 mod event_stream;
+mod health;
 mod metrics;
 mod pace;
 mod record;
 mod relay;
+mod run;
 
 use std::{sync::Arc, time::Duration};
 
@@ -121,8 +123,9 @@ impl Outbox {
         }
     }
 
-    /// Longer than the slowest batch takes: each of its deliveries at its limit.
+    /// Longer than the slowest batch takes: each of its deliveries at its limit, and before them those that
+    /// were running when it was claimed.
     fn lease(&self) -> Duration {
-        self.settings.delivery_timeout * BATCH_MAX.div_ceil(CONCURRENCY) + LEASE_MARGIN
+        self.settings.delivery_timeout * (BATCH_MAX.div_ceil(CONCURRENCY) + 1) + LEASE_MARGIN
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use futures::FutureExt as _;
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Gauge, Histogram},
+    metrics::{Counter, Histogram},
 };
 use rand::Rng as _;
 use tokio::sync::Notify;
@@ -38,6 +38,11 @@ pub trait Job: Send + Sync + 'static {
     /// Claims a bounded batch of work, does it, and records it. What it leaves undone, by an error,
     /// a panic or the end of the process, must be found again by a later run.
     fn run_once(&self) -> impl Future<Output = Result<Batch, Self::Error>> + Send;
+
+    /// How long the oldest item had waited that a failed run had before it, where the error knows.
+    fn lag_of(_error: &Self::Error) -> Option<Duration> {
+        None
+    }
 }
 
 /// What one run did.
@@ -61,6 +66,11 @@ impl Nudge {
     pub fn nudge(&self) {
         self.0.notify_one();
     }
+
+    /// Returns at the next nudge, or at once when there was one that nobody took.
+    pub async fn nudged(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// Runs a job until `stopping` is cancelled; a run that has begun is finished first.
@@ -81,17 +91,17 @@ pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: Can
                 }
                 tokio::select! {
                     () = stopping.cancelled() => {}
-                    () = nudge.0.notified() => tokio::time::sleep(J::GATHER).await,
+                    () = nudge.nudged() => tokio::time::sleep(J::GATHER).await,
                     () = tokio::time::sleep(jittered(interval)) => {}
                 }
                 continue;
             }
             Ok(Err(error)) => {
-                metrics.failed("error", started.elapsed());
+                metrics.failed("error", started.elapsed(), J::lag_of(&error));
                 tracing::warn!(worker = J::NAME, %error, "a run failed and will be repeated");
             }
             Err(_) => {
-                metrics.failed("panic", started.elapsed());
+                metrics.failed("panic", started.elapsed(), None);
                 tracing::error!(worker = J::NAME, "a run panicked and will be repeated");
             }
         }
@@ -127,7 +137,7 @@ struct Metrics {
     runs: Counter<u64>,
     items: Counter<u64>,
     duration_seconds: Histogram<f64>,
-    lag_seconds: Gauge<f64>,
+    lag_seconds: Histogram<f64>,
 }
 
 impl Metrics {
@@ -143,9 +153,10 @@ impl Metrics {
                 .with_description("How long runs take.")
                 .build(),
             lag_seconds: meter
-                .f64_gauge("teppan.worker.lag")
+                .f64_histogram("teppan.worker.lag")
                 .with_unit("s")
-                .with_description("How long the oldest item of the last batch had waited.")
+                .with_description("How long the oldest item of a run had waited, of runs that had any.")
+                .with_boundaries(vec![0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0])
                 .build(),
         }
     }
@@ -157,10 +168,16 @@ impl Metrics {
         self.items.add(batch.done, &with("done"));
         self.items.add(batch.failed, &with("failed"));
         self.duration_seconds.record(took.as_secs_f64(), std::slice::from_ref(&worker));
-        self.lag_seconds.record(batch.lag.as_secs_f64(), &[worker]);
+        // A run that had nothing to do says nothing about what waits.
+        if batch.done + batch.failed > 0 {
+            self.lag_seconds.record(batch.lag.as_secs_f64(), &[worker]);
+        }
     }
 
-    fn failed(&self, outcome: &'static str, took: Duration) {
+    fn failed(&self, outcome: &'static str, took: Duration, lag: Option<Duration>) {
+        if let Some(lag) = lag {
+            self.lag_seconds.record(lag.as_secs_f64(), std::slice::from_ref(&self.worker));
+        }
         self.runs.add(1, &[self.worker.clone(), KeyValue::new("outcome", outcome)]);
         self.duration_seconds.record(took.as_secs_f64(), std::slice::from_ref(&self.worker));
     }

@@ -61,6 +61,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         clock: Clock::default(),
         slot_layout_interval: Duration::from_hours(1),
         hold_expiry_interval: Duration::from_hours(1),
+        retention_interval: Duration::from_mins(1),
     }
 }
 

@@ -26,7 +26,7 @@ pub use event::{
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
 pub use layout_range::LayoutRange;
-pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
+pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};

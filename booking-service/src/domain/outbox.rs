@@ -10,6 +10,9 @@ use super::{BookingId, EventId};
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(5);
 
+/// The reason when there was no answer in time.
+pub const NO_ANSWER: &str = "DEADLINE_EXCEEDED";
+
 /// Where outbox messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutboxDestination {
@@ -63,7 +66,7 @@ pub struct OutboxMessage {
     pub data: String,
 }
 
-/// Why a message was not delivered, each with a reason in UPPER_SNAKE_CASE.
+/// Why a message was not delivered, with a reason in UPPER_SNAKE_CASE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
     /// It may be taken the next time.
@@ -72,6 +75,19 @@ pub enum Undelivered {
     Refused(String),
     /// Nothing is taken, from anybody: that is not the message's fault.
     Away(String),
+    /// It will be taken, but not before so long: that is nobody's fault.
+    Later(String, Duration),
+    /// There was no answer in time: the fault of the message only when others were answered meanwhile.
+    Silent,
+}
+
+impl Undelivered {
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Failed(reason) | Self::Refused(reason) | Self::Away(reason) | Self::Later(reason, _) => reason,
+            Self::Silent => NO_ANSWER,
+        }
+    }
 }
 
 /// The pause after so many attempts, to be jittered: doubling, up to a bound.

@@ -1,13 +1,17 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use teppan_shared::contract::booking::v1::{
-    CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest, CompleteBookingResponse,
-    ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest, CreateBookingResponse, GetBookingRequest,
-    GetBookingResponse, ListBookingsRequest, ListBookingsResponse, MarkNoShowRequest, MarkNoShowResponse,
-    RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
-    booking_service_server::BookingService,
+use teppan_shared::{
+    contract::booking::v1::{
+        CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest, CompleteBookingResponse,
+        ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest, CreateBookingResponse, GetBookingRequest,
+        GetBookingResponse, ListBookingsRequest, ListBookingsResponse, MarkNoShowRequest, MarkNoShowResponse,
+        RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
+        booking_service_server::BookingService,
+    },
+    server::Bounds,
 };
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
@@ -21,8 +25,10 @@ impl BookingService for Grpc {
         &self,
         request: Request<CreateBookingRequest>,
     ) -> Result<Response<CreateBookingResponse>, Status> {
+        let reply_by = request.extensions().get::<Bounds>().map_or_else(Instant::now, Bounds::ends_at);
         let new = create_booking::decode(request.into_inner(), self.phone_region)?;
-        let created = self.core.create_booking(&new).await.map_err(|error| status::create_booking(&error, &new))?;
+        let created = self.core.create_booking(&new, reply_by).await;
+        let created = created.map_err(|error| status::create_booking(&error, &new))?;
         let booking = Some(encode::booking(created.booking));
         Ok(Response::new(CreateBookingResponse { booking, replayed: created.replayed }))
     }

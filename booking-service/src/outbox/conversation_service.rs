@@ -24,6 +24,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The relay's own limit comes first; the server stops working on what nobody waits for.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
+/// A follow-up that is being sent cannot be moved until it is sent, or its lease ends.
+const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
+
 /// Schedules, moves and cancels the follow-ups of bookings.
 pub struct ConversationService {
     follow_ups: FollowUpServiceClient<Channel>,
@@ -120,6 +123,8 @@ fn undelivered(status: &Status) -> Undelivered {
         | Code::Unimplemented
         | Code::Unauthenticated
         | Code::PermissionDenied => Undelivered::Away(reason),
+        Code::DeadlineExceeded => Undelivered::Silent,
+        Code::FailedPrecondition if reason == "FOLLOW_UP_CLAIMED" => Undelivered::Later(reason, CLAIMED_PAUSE),
         Code::InvalidArgument => Undelivered::Refused(reason),
         _ => Undelivered::Failed(reason),
     }
@@ -140,7 +145,8 @@ mod tests {
         let refused = Failure::invalid_argument("INVALID_FIELDS", "");
         assert_eq!(undelivered(&refused.into()), Undelivered::Refused("INVALID_FIELDS".to_owned()));
         let claimed = Failure::precondition("FOLLOW_UP_CLAIMED", "", "");
-        assert_eq!(undelivered(&claimed.into()), Undelivered::Failed("FOLLOW_UP_CLAIMED".to_owned()));
+        assert_eq!(undelivered(&claimed.into()), Undelivered::Later("FOLLOW_UP_CLAIMED".to_owned(), CLAIMED_PAUSE));
+        assert_eq!(undelivered(&Failure::deadline_exceeded().into()), Undelivered::Silent);
         assert_eq!(undelivered(&Status::internal("")), Undelivered::Failed("INTERNAL".to_owned()));
     }
 }

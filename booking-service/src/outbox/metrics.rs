@@ -4,7 +4,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use crate::domain::{OutboxDestination, Undelivered};
+use crate::domain::{NO_ANSWER, OutboxDestination, Undelivered};
 
 /// What is counted about the deliveries to one destination.
 pub struct Metrics {
@@ -33,14 +33,16 @@ impl Metrics {
         }
     }
 
-    /// `None` when the destination did not answer in time; `lag` is the message's age.
-    pub fn attempted(&self, result: Option<&Result<(), Undelivered>>, lag: TimeDelta) {
+    /// `lag` is the message's age.
+    pub fn attempted(&self, result: &Result<(), Undelivered>, lag: TimeDelta) {
         let outcome = match result {
-            Some(Ok(())) => "delivered",
-            Some(Err(Undelivered::Failed(_))) => "failed",
-            Some(Err(Undelivered::Refused(_))) => "refused",
-            Some(Err(Undelivered::Away(_))) => "away",
-            None => "timeout",
+            Ok(()) => "delivered",
+            Err(undelivered) if undelivered.reason() == NO_ANSWER => "timeout",
+            Err(Undelivered::Failed(_)) => "failed",
+            Err(Undelivered::Refused(_)) => "refused",
+            Err(Undelivered::Away(_)) => "away",
+            Err(Undelivered::Later(..)) => "later",
+            Err(Undelivered::Silent) => "timeout",
         };
         self.deliveries.add(1, &[self.destination.clone(), KeyValue::new("outcome", outcome)]);
         if outcome == "delivered" {

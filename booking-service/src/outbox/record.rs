@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, worker::jittered};
 
 use super::Outbox;
-use crate::domain::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
+use crate::domain::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
 
 /// What became of a message.
 pub type Delivered = (OutboxMessage, Result<(), Undelivered>);
@@ -72,6 +72,8 @@ fn verdict(
     match result {
         Ok(()) => verdict("DELIVERED", ""),
         Err(Undelivered::Away(reason)) => verdict("AWAY", reason),
+        Err(Undelivered::Silent) => verdict("AWAY", NO_ANSWER),
+        Err(Undelivered::Later(reason, pause)) => Verdict { next_attempt_at: now + *pause, ..verdict("LATER", reason) },
         Err(Undelivered::Refused(reason)) => verdict("DEAD", reason),
         Err(Undelivered::Failed(reason)) if message.attempts >= attempts_max => verdict("DEAD", reason),
         Err(Undelivered::Failed(reason)) => {

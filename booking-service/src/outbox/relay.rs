@@ -1,31 +1,33 @@
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{
+    FutureExt as _, Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::ReadError,
     telemetry::{self, TRACE_TARGET},
-    worker::{Batch, Job},
+    worker::{Batch, Job, jittered},
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
-use super::{BATCH_MAX, CONCURRENCY, Outbox, metrics::Metrics, pace::Pace, record::Delivered};
-use crate::domain::{BookingId, OutboxDestination, OutboxMessage, Undelivered};
+use super::{
+    BATCH_MAX, CONCURRENCY, Outbox,
+    health::Health,
+    metrics::Metrics,
+    pace::Pace,
+    record::Delivered,
+    run::{Ended, Run},
+};
+use crate::domain::{BookingId, NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered};
 
-/// When so many deliveries in a batch end without an answer and none with one, it is the destination that
-/// does not answer, and not so many messages that it stumbles over.
-const SILENT_MIN: usize = 8;
-const NO_ANSWER: &str = "DEADLINE_EXCEEDED";
 /// What deliveries that have begun may take to end when the service stops. After it they are given back.
 const GRACE: Duration = Duration::from_secs(1);
+/// What a delivery may take that a reply waits for.
+const INLINE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes messages to one destination.
 pub trait Receiver: Send + Sync + 'static {
@@ -40,8 +42,9 @@ pub trait Receiver: Send + Sync + 'static {
 /// Why a run ended early. What it had claimed comes back, at the latest when the lease ends.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
+    /// With the age of the oldest message that was tried.
     #[error("{destination} takes nothing now: {reason}")]
-    Away { destination: OutboxDestination, reason: String },
+    Away { destination: OutboxDestination, reason: String, lag: Duration },
     #[error("the outbox cannot be read: {0}")]
     Read(#[from] ReadError),
     #[error("what was delivered cannot be recorded: {0}")]
@@ -54,8 +57,7 @@ pub struct Relay<R> {
     receiver: Arc<R>,
     pace: Arc<Pace>,
     metrics: Arc<Metrics>,
-    /// While the destination is away one message at a time finds out whether it is back.
-    is_away: Arc<AtomicBool>,
+    health: Arc<Health>,
     stopping: CancellationToken,
 }
 
@@ -66,25 +68,27 @@ impl<R> Clone for Relay<R> {
             receiver: Arc::clone(&self.receiver),
             pace: Arc::clone(&self.pace),
             metrics: Arc::clone(&self.metrics),
-            is_away: Arc::clone(&self.is_away),
+            health: Arc::clone(&self.health),
             stopping: self.stopping.clone(),
         }
     }
 }
 
-/// What became of a batch.
+/// What became of the messages of a run.
 #[derive(Default)]
-struct Run {
+struct Tally {
     delivered: i64,
     undelivered: i64,
+    /// How long the oldest had waited.
+    lag: Duration,
 }
 
 impl<R: Receiver> Relay<R> {
     pub fn new(outbox: Outbox, receiver: R) -> Self {
         let pace = Arc::new(Pace::new(outbox.settings().per_second_max, BATCH_MAX));
         let metrics = Arc::new(Metrics::new(R::DESTINATION));
-        let (is_away, stopping) = (Arc::default(), CancellationToken::new());
-        Self { outbox, receiver: Arc::new(receiver), pace, metrics, is_away, stopping }
+        let (health, stopping) = (Arc::default(), CancellationToken::new());
+        Self { outbox, receiver: Arc::new(receiver), pace, metrics, health, stopping }
     }
 
     /// This relay, ending its work when `stopping` is cancelled.
@@ -93,135 +97,215 @@ impl<R: Receiver> Relay<R> {
         Self { stopping, ..self.clone() }
     }
 
-    /// Delivers what is due of one booking, now. Whatever goes wrong is left to the next run.
-    pub async fn deliver_of(&self, booking_id: BookingId) {
-        let delivered = async {
-            let claimed = self.outbox.claim(R::DESTINATION, BATCH_MAX, Some(booking_id)).await?;
-            self.deliver_all(claimed.messages).await
-        };
-        if let Err(error) = delivered.await {
-            tracing::warn!(%booking_id, %error, "a message was not delivered at once");
+    /// Delivers what is due of one booking, now, unless the destination was silent a moment ago. It leaves half
+    /// of the time until `reply_by` to the reply; what is not delivered by then is left to the next run.
+    pub async fn deliver_of(&self, booking_id: BookingId, reply_by: Instant) {
+        if !self.health.is_doubtful() {
+            let left = reply_by.saturating_duration_since(Instant::now());
+            let timeout = self.outbox.settings().delivery_timeout.min(INLINE_TIMEOUT).min(left / 2);
+            let delivered = async {
+                let claimed = self.outbox.claim(R::DESTINATION, BATCH_MAX, Some(booking_id)).await?;
+                let run = Run::inline(timeout, claimed.messages.len());
+                let tally = self.deliver_all(stream::iter(claimed.messages), &run).await?;
+                Ok::<_, RelayError>(tally.undelivered == 0)
+            };
+            match delivered.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%booking_id, %error, "a message was not delivered at once"),
+            }
         }
+        self.outbox.nudge(R::DESTINATION);
     }
 
     /// Delivers messages, several at a time, and records each as soon as its result is there.
-    async fn deliver_all(&self, messages: Vec<OutboxMessage>) -> Result<Run, RelayError> {
-        let (mut run, mut answers, mut silent) = (Run::default(), 0, Vec::new());
-        let away = OnceLock::new();
-        let attempts = stream::iter(messages).map(|message| self.attempt(message, &away));
-        let mut attempted = attempts.buffer_unordered(CONCURRENCY as usize).ready_chunks(BATCH_MAX as usize);
+    async fn deliver_all(
+        &self,
+        messages: impl Stream<Item = OutboxMessage> + Send,
+        run: &Run,
+    ) -> Result<Tally, DatabaseError> {
+        let mut tally = Tally::default();
+        let attempts = messages.map(|message| self.attempt(message, run));
+        let attempted = attempts.buffer_unordered(CONCURRENCY as usize).ready_chunks(BATCH_MAX as usize);
+        let mut attempted = std::pin::pin!(attempted);
         while let Some(chunk) = attempted.next().await {
-            let mut told = Vec::with_capacity(chunk.len());
-            for (message, result) in chunk {
-                match result {
-                    Some(result) => told.push((message, result)),
-                    None => silent.push(message),
-                }
-            }
-            answers += told.iter().filter(|(_, result)| !matches!(result, Err(Undelivered::Away(_)))).count();
-            self.record(&told, &mut run).await?;
+            self.record(&chunk, &mut tally).await?;
         }
-        if silent.len() >= SILENT_MIN && answers == 0 {
-            away.get_or_init(|| NO_ANSWER.to_owned());
-        }
-        let fault = if away.get().is_some() { Undelivered::Away } else { Undelivered::Failed };
-        let silent: Vec<_> = silent.into_iter().map(|message| (message, Err(fault(NO_ANSWER.to_owned())))).collect();
-        self.record(&silent, &mut run).await?;
-        if answers > 0 {
-            self.is_away.store(false, Ordering::Relaxed);
-        }
-        match away.get() {
-            Some(reason) => {
-                self.is_away.store(true, Ordering::Relaxed);
-                Err(RelayError::Away { destination: R::DESTINATION, reason: reason.clone() })
-            }
-            None => Ok(run),
-        }
+        Ok(tally)
     }
 
-    async fn record(&self, told: &[Delivered], run: &mut Run) -> Result<(), DatabaseError> {
-        if told.is_empty() {
-            return Ok(());
-        }
+    async fn record(&self, told: &[Delivered], tally: &mut Tally) -> Result<(), DatabaseError> {
         let recorded = self.outbox.record(R::DESTINATION, told).await?;
-        run.delivered += recorded.delivered;
-        run.undelivered += recorded.put_back + recorded.dead;
+        tally.delivered += recorded.delivered;
+        tally.undelivered += recorded.put_back + recorded.dead;
+        let oldest = told.iter().map(|(message, _)| message.created_at).min();
+        let lag = oldest.and_then(|oldest| (self.outbox.clock.now() - oldest).to_std().ok());
+        tally.lag = tally.lag.max(lag.unwrap_or_default());
         if recorded.dead > 0 {
             tracing::error!(destination = %R::DESTINATION, messages = recorded.dead, "messages became dead letters");
         }
         Ok(())
     }
 
-    /// One delivery: its result, or `None` when there was no answer in time.
-    async fn attempt(
-        &self,
-        message: OutboxMessage,
-        away: &OnceLock<String>,
-    ) -> (OutboxMessage, Option<Result<(), Undelivered>>) {
-        // The batch found out that the destination is away: what has not begun is not tried.
-        if let Some(reason) = away.get() {
-            return (message, Some(Err(Undelivered::Away(reason.clone()))));
+    async fn attempt(&self, message: OutboxMessage, run: &Run) -> Delivered {
+        let result = match self.not_tried(&message, run) {
+            Some(undelivered) => Err(undelivered),
+            None => self.try_once(&message, run).await,
+        };
+        if let Err(Undelivered::Away(reason)) = &result {
+            run.end(Ended::Away(reason.clone()));
+        }
+        run.concluded();
+        (message, result)
+    }
+
+    /// Why a message that was claimed is not even tried.
+    fn not_tried(&self, message: &OutboxMessage, run: &Run) -> Option<Undelivered> {
+        // The run found out that the destination is away.
+        if let Some(Ended::Away(reason)) = run.ended() {
+            return Some(Undelivered::Away(reason.clone()));
         }
         if self.stopping.is_cancelled() {
-            return (message, Some(Err(draining())));
+            return Some(draining());
         }
-        // Its last attempt ended with the process that made it; this one is not made at all.
+        // Its last attempt ended with the process that made it.
         if message.attempts > self.outbox.settings().attempts_max {
-            let reason =
-                if message.last_error_reason.is_empty() { "LEASE_EXPIRED" } else { &message.last_error_reason };
-            let refused = Undelivered::Refused(reason.to_owned());
-            return (message, Some(Err(refused)));
+            let last = &message.last_error_reason;
+            return Some(Undelivered::Refused(if last.is_empty() { "LEASE_EXPIRED" } else { last }.to_owned()));
         }
-        let span = span::<R>(&message);
-        let delivery = AssertUnwindSafe(self.receiver.deliver(&message)).catch_unwind();
-        let delivery = tokio::time::timeout(self.outbox.settings().delivery_timeout, delivery);
+        None
+    }
+
+    /// One delivery.
+    async fn try_once(&self, message: &OutboxMessage, run: &Run) -> Result<(), Undelivered> {
+        let span = span::<R>(message);
+        let answers_before = self.health.answers();
+        let delivery = AssertUnwindSafe(self.receiver.deliver(message)).catch_unwind();
+        let delivery = tokio::time::timeout(run.timeout, delivery).instrument(span.clone());
         let result = tokio::select! {
-            delivered = delivery.instrument(span.clone()) => match delivered {
-                Ok(Ok(result)) => Some(result),
+            delivered = delivery => match delivered {
+                Ok(Ok(result)) => self.judged(result, answers_before, run),
                 Ok(Err(_)) => {
                     tracing::error!(event = %message.event_id, destination = %R::DESTINATION, "a delivery panicked");
-                    Some(Err(Undelivered::Failed("PANICKED".to_owned())))
+                    Err(Undelivered::Failed("PANICKED".to_owned()))
                 }
-                Err(_) => None,
+                Err(_) => self.judged(Err(Undelivered::Silent), answers_before, run),
             },
-            () = self.stopped() => Some(Err(draining())),
+            () = self.stopped() => Err(draining()),
         };
-        conclude(&span, result.as_ref());
-        self.metrics.attempted(result.as_ref(), self.outbox.clock.now() - message.created_at);
-        if let Some(Err(Undelivered::Away(reason))) = &result {
-            away.get_or_init(|| reason.clone());
+        conclude(&span, &result);
+        self.metrics.attempted(&result, self.outbox.clock.now() - message.created_at);
+        result
+    }
+
+    /// Learns from a result whether the destination is there, and blames a silence on whom it concerns: on the
+    /// message when the destination answered others while this one waited, else on the destination.
+    fn judged(&self, result: Result<(), Undelivered>, answers_before: u64, run: &Run) -> Result<(), Undelivered> {
+        match result {
+            // So short a time says little; the relay, which waits longer, finds out.
+            Err(Undelivered::Silent) if run.is_inline => {
+                self.health.doubtful();
+                Err(Undelivered::Later(NO_ANSWER.to_owned(), Duration::ZERO))
+            }
+            Err(Undelivered::Silent) if self.health.answers() != answers_before => {
+                Err(Undelivered::Failed(NO_ANSWER.to_owned()))
+            }
+            Err(Undelivered::Silent) => {
+                self.health.away();
+                Err(Undelivered::Away(NO_ANSWER.to_owned()))
+            }
+            Err(Undelivered::Away(reason)) => {
+                self.health.away();
+                Err(Undelivered::Away(reason))
+            }
+            answered => {
+                self.health.answered();
+                answered
+            }
         }
-        (message, result)
     }
 
     async fn stopped(&self) {
         self.stopping.cancelled().await;
         tokio::time::sleep(GRACE).await;
     }
+
+    /// The messages of a run, claimed whenever there is room for them and some may be due, so that those that
+    /// hang delay no others.
+    fn claims<'a>(&'a self, run: &'a Run) -> BoxStream<'a, OutboxMessage> {
+        let claims = stream::unfold((), move |()| async move { Some((self.next_claim(run).await?, ())) });
+        claims.flat_map(stream::iter).boxed()
+    }
+
+    /// `None` when nothing is left, or when the run is to end.
+    async fn next_claim(&self, run: &Run) -> Option<Vec<OutboxMessage>> {
+        loop {
+            if self.stopping.is_cancelled() || run.is_over() {
+                return None;
+            }
+            if run.is_idle() || (run.may_find_more() && !self.health.is_away()) {
+                break;
+            }
+            self.rest(run).await;
+        }
+        let room = if self.health.is_away() { 1 } else { self.pace.batch() };
+        self.pace.take(room).await;
+        let claimed = self.outbox.claim(R::DESTINATION, room, None).await;
+        let used = claimed.as_ref().map_or(0, |claimed| claimed.messages.len());
+        self.pace.give_back(room.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)));
+        match claimed {
+            Ok(claimed) => {
+                run.claimed(claimed.messages.len(), claimed.more);
+                Some(claimed.messages)
+            }
+            Err(error) => {
+                run.end(Ended::Unread(error));
+                None
+            }
+        }
+    }
+
+    /// Waits, beside the deliveries that go on, until another claim may find something.
+    async fn rest(&self, run: &Run) {
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            () = run.idle() => {}
+            () = self.outbox.nudge_of(R::DESTINATION).nudged() => {
+                tokio::time::sleep(Self::GATHER).await;
+                run.expect_more();
+            }
+            () = tokio::time::sleep(jittered(self.outbox.settings().interval)) => run.expect_more(),
+        }
+    }
 }
 
 impl<R: Receiver> Job for Relay<R> {
     type Error = RelayError;
     const NAME: &'static str = R::WORKER;
-    // Under load a run every few milliseconds instead of one for each message.
+    // Under load a claim every few milliseconds instead of one for each message.
     const GATHER: Duration = Duration::from_millis(10);
 
     async fn run_once(&self) -> Result<Batch, RelayError> {
-        let room = if self.is_away.load(Ordering::Relaxed) { 1 } else { self.pace.batch() };
-        self.pace.take(room).await;
-        let claimed = self.outbox.claim(R::DESTINATION, room, None).await;
-        let used = claimed.as_ref().map_or(0, |claimed| claimed.messages.len());
-        self.pace.give_back(room.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)));
-        let claimed = claimed?;
-        let oldest = claimed.messages.iter().map(|message| message.created_at).min();
-        let waited = oldest.map(|oldest| self.outbox.clock.now() - oldest);
-        let run = self.deliver_all(claimed.messages).await?;
-        Ok(Batch {
-            done: u64::try_from(run.delivered).unwrap_or(0),
-            failed: u64::try_from(run.undelivered).unwrap_or(0),
-            more: claimed.more,
-            lag: waited.and_then(|waited| waited.to_std().ok()).unwrap_or_default(),
-        })
+        let run = Run::new(self.outbox.settings().delivery_timeout);
+        let tally = self.deliver_all(self.claims(&run), &run).await?;
+        let more = run.may_find_more();
+        match run.into_ended() {
+            Some(Ended::Away(reason)) => Err(RelayError::Away { destination: R::DESTINATION, reason, lag: tally.lag }),
+            Some(Ended::Unread(error)) => Err(RelayError::Read(error)),
+            None => Ok(Batch {
+                done: u64::try_from(tally.delivered).unwrap_or(0),
+                failed: u64::try_from(tally.undelivered).unwrap_or(0),
+                more,
+                lag: tally.lag,
+            }),
+        }
+    }
+
+    fn lag_of(error: &RelayError) -> Option<Duration> {
+        match error {
+            RelayError::Away { lag, .. } => Some(*lag),
+            RelayError::Read(_) | RelayError::Record(_) => None,
+        }
     }
 }
 
@@ -250,12 +334,9 @@ fn span<R: Receiver>(message: &OutboxMessage) -> Span {
     span
 }
 
-fn conclude(span: &Span, result: Option<&Result<(), Undelivered>>) {
-    let reason = match result {
-        Some(Ok(())) => return,
-        Some(Err(Undelivered::Failed(reason) | Undelivered::Refused(reason) | Undelivered::Away(reason))) => reason,
-        None => NO_ANSWER,
-    };
-    span.record("otel.status_code", "ERROR");
-    span.record("error.type", reason);
+fn conclude(span: &Span, result: &Result<(), Undelivered>) {
+    if let Err(undelivered) = result {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", undelivered.reason());
+    }
 }

@@ -7,9 +7,6 @@ use teppan_shared::{
 
 use crate::core::Core;
 
-/// Keys that one run removes at most; the statement has the same number.
-const BATCH_MAX: i64 = 64;
-
 /// Removes idempotency keys that are older than they need to be kept.
 pub struct KeyRetention {
     pub core: Arc<Core>,
@@ -23,7 +20,12 @@ impl Job for KeyRetention {
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let before = self.core.clock.now() - self.keep;
         let purge = || sqlx::query_file!("queries/purge_idempotency_keys.sql", before);
-        let removed = self.core.database.fetch_one(purge).await?.removed;
-        Ok(Batch { done: u64::try_from(removed).unwrap_or(0), more: removed == BATCH_MAX, ..Batch::default() })
+        let run = self.core.database.fetch_one(purge).await?;
+        Ok(Batch {
+            done: u64::try_from(run.removed).unwrap_or(0),
+            failed: 0,
+            more: run.more,
+            lag: Duration::try_from_secs_f64(run.overdue_seconds).unwrap_or(Duration::ZERO),
+        })
     }
 }

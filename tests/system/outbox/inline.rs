@@ -1,12 +1,13 @@
 //! FOLLOW_UP_SCHEDULING=inline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use booking_service::settings::FollowUpScheduling;
 use teppan_tests::fixtures;
+use tonic::Request;
 
 use super::{
-    receiver::Receiver,
+    receiver::{Answer, Receiver},
     stage::{quiet, replica, waiting},
 };
 
@@ -43,5 +44,37 @@ async fn inline_a_receiver_that_is_away_fails_no_booking_and_the_relay_delivers_
     let _listening = receiver.listen_on(address).await;
     super::stage::all_delivered(&service).await;
     assert_eq!(receiver.told().len(), 1);
+    inline.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not_at_all() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let mut inline = replica(&service, listening.address, |settings| {
+        settings.follow_ups = FollowUpScheduling::Inline;
+        settings.delivery_timeout = Duration::from_secs(30);
+        settings.relays = 0;
+    })
+    .await;
+    let mut book = async |told: usize| {
+        let booking = fixtures::booking(&venue, 1);
+        receiver.answer(&booking.conversation_id, Some(Answer::Hang));
+        let mut request = Request::new(booking);
+        // The one who asks has less time than a delivery may take.
+        request.set_timeout(Duration::from_secs(1));
+        let since = Instant::now();
+        inline.clients.bookings.create_booking(request).await.expect("booked in time");
+        assert_eq!(receiver.told().len(), told);
+        since.elapsed()
+    };
+    assert!(book(1).await >= Duration::from_millis(300), "it was waited for");
+    for _ in 0..3 {
+        assert!(book(1).await < Duration::from_millis(300), "it was not waited for");
+    }
+    // They are left to the relays of other processes, with all their attempts.
+    let left = "SELECT count(*) FROM outbox_messages WHERE attempts = 0 AND lease_expires_at IS NULL";
+    assert_eq!(service.scalar::<i64>(left).await, 4);
     inline.service.stop().await;
 }

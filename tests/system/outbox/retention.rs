@@ -1,5 +1,7 @@
 //! Idempotency keys are kept as long as they have to be.
 
+use std::time::Duration;
+
 use teppan_tests::{fixtures, harness};
 
 use super::stage::quiet;
@@ -16,8 +18,12 @@ async fn old_idempotency_keys_are_removed_and_young_ones_are_not() {
         INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
         SELECT 'CreateBooking', 'young-' || n, sha256(''), gen_random_uuid(), now() - interval '71 hours 59 minutes'
         FROM generate_series(1, 1000) AS n";
+    let mut settings = harness::booking_settings(harness::settings(service.url.clone(), &service.keys));
+    settings.retention_interval = Duration::from_millis(50);
+    let started = harness::Booking::configured(settings, service.url.clone(), service.keys.clone()).await;
+    let mut started = started.ready().await;
+    // They become old while it runs.
     harness::execute(&service.url, old).await;
-    let mut started = harness::Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
     let left = "SELECT count(*) FROM idempotency_keys WHERE key LIKE 'old-%'";
     harness::eventually("the old keys are gone", async || started.scalar::<i64>(left).await == 0).await;
     let young = "SELECT count(*) FROM idempotency_keys WHERE key LIKE 'young-%'";

@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use teppan_shared::contract::booking::v1::{GetOutboxStatusRequest, OutboxDestination};
+use teppan_shared::{
+    contract::booking::v1::{Booking, GetOutboxStatusRequest, OutboxDestination},
+    status::Failure,
+};
 use teppan_tests::harness;
 use tonic::Status;
 
 use super::{
     receiver::{Answer, Receiver},
-    stage::{all_delivered, append, book, dead, quiet, replica, waiting},
+    stage::{self, all_delivered, append, book, dead, quiet, replica, waiting},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +96,11 @@ async fn a_hanging_message_delays_no_other_booking() {
     let made = book(&service, &venue, 100).await;
     receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
     let timeout = Duration::from_mins(1);
-    let replica = replica(&service, listening.address, |settings| settings.delivery_timeout = timeout).await;
+    let replica = replica(&service, listening.address, |settings| {
+        settings.delivery_timeout = timeout;
+        settings.relays = 1;
+    })
+    .await;
     // Long before the time of the hanging one is up.
     harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
     book(&replica, &venue, 10).await;
@@ -110,19 +117,79 @@ async fn a_hanging_message_delays_no_other_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hanging_message_has_so_much_time_and_so_many_attempts() {
+async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let made = book(&service, &venue, 1).await;
     receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = Duration::from_millis(100);
+        settings.delivery_timeout = Duration::from_millis(500);
         settings.attempts_max = 2;
     })
     .await;
-    harness::eventually("it is dead", async || dead(&service).await == 1).await;
-    let reason: String = service.scalar("SELECT last_error_reason FROM outbox_messages").await;
-    assert_eq!((reason.as_str(), receiver.told().len()), ("DEADLINE_EXCEEDED", 2));
+    harness::within(Duration::from_secs(30), "it is dead", async || {
+        book(&replica, &venue, 1).await;
+        dead(&service).await == 1
+    })
+    .await;
+    let letter =
+        "SELECT concat_ws(' ', event_id, attempts, last_error_reason) FROM outbox_messages WHERE dead_at IS NOT NULL";
+    let event = stage::events(&service, &made[0].booking_id).await.remove(0);
+    assert_eq!(service.scalar::<String>(letter).await, format!("{event} 2 DEADLINE_EXCEEDED"));
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_few_messages_of_a_night_outlive_a_receiver_that_is_silent() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 3).await;
+    // One way to be silent is to say so.
+    let says_so = Answer::Refuse(Status::deadline_exceeded("made to fail"));
+    for (booking, answer) in made.iter().zip([Answer::Hang, says_so, Answer::Hang]) {
+        receiver.answer(&booking.conversation_id, Some(answer));
+    }
+    let replica = replica(&service, listening.address, |settings| {
+        settings.delivery_timeout = Duration::from_millis(50);
+        settings.attempts_max = 1;
+    })
+    .await;
+    let tries =
+        |booking: &Booking| receiver.conversations().iter().filter(|it| **it == booking.conversation_id).count();
+    harness::within(Duration::from_secs(30), "each was tried again and again", async || {
+        made.iter().all(|booking| tries(booking) >= 3)
+    })
+    .await;
+    assert_eq!((dead(&service).await, waiting(&service).await), (0, 3));
+    for booking in &made {
+        receiver.answer(&booking.conversation_id, None);
+    }
+    harness::within(Duration::from_secs(30), "all arrive", async || waiting(&service).await == 0).await;
+    assert_eq!(dead(&service).await, 0);
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_up_that_is_being_sent_is_waited_for() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 10).await;
+    let claimed = Status::from(Failure::precondition("FOLLOW_UP_CLAIMED", "follow_up", "made to fail"));
+    receiver.answer(&made[0].conversation_id, Some(Answer::Refuse(claimed)));
+    let replica = replica(&service, listening.address, |settings| settings.attempts_max = 1).await;
+    harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
+    let left = "SELECT concat_ws(' ', attempts, last_error_reason, next_attempt_at > now() + interval '50 seconds')
+                FROM outbox_messages";
+    harness::eventually("it is waited for, and no attempt is counted", async || {
+        service.scalar::<String>(left).await == "0 FOLLOW_UP_CLAIMED t"
+    })
+    .await;
+    receiver.answer(&made[0].conversation_id, None);
+    harness::execute(&service.url, "UPDATE outbox_messages SET next_attempt_at = now()").await;
+    all_delivered(&service).await;
+    assert_eq!((receiver.told().len(), dead(&service).await), (11, 0));
     replica.service.stop().await;
 }

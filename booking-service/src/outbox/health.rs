@@ -1,0 +1,58 @@
+//! What the deliveries to a destination tell about it.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// So long after a silence nobody who waits for a reply is made to wait for the destination.
+const INLINE_REST: Duration = Duration::from_secs(30);
+
+/// Shared by all who deliver to one destination.
+#[derive(Default)]
+pub struct Health {
+    answers: AtomicU64,
+    is_away: AtomicBool,
+    silent_at: Mutex<Option<Instant>>,
+}
+
+impl Health {
+    /// How often it answered. When this has not changed while a message waited, nobody was answered.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::SeqCst)
+    }
+
+    /// While it is, one message at a time finds out whether it is back.
+    pub fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::SeqCst)
+    }
+
+    /// Whether it was silent a moment ago and has not answered since.
+    pub fn is_doubtful(&self) -> bool {
+        self.silent_at().is_some_and(|since| since.elapsed() < INLINE_REST)
+    }
+
+    pub fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::SeqCst);
+        self.is_away.store(false, Ordering::SeqCst);
+        *self.silent_at() = None;
+    }
+
+    pub fn away(&self) {
+        self.is_away.store(true, Ordering::SeqCst);
+        self.doubtful();
+    }
+
+    pub fn doubtful(&self) {
+        *self.silent_at() = Some(Instant::now());
+    }
+
+    fn silent_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
