@@ -2,7 +2,11 @@
 --
 -- $1 now, $2 end of the lease, $3 channels ('' for none), $4 how many, $5 claimant, $6 key or null,
 -- $7 fingerprint of the request, $8 when what has to wait is looked at again, $9 how many are looked at in
--- each channel.
+-- each channel, $10 the time zones in which it is not sending hours now, and $11 when they begin there.
+--
+-- The hours are looked at here and where a follow-up is made ready, which is its only way out: whatever
+-- sets `next_attempt_at`, a failure, a lease that is over or a sender that was away, it is the earliest time
+-- only, and what is outside its hours when its turn comes is moved to their beginning.
 --
 -- One row a claim, with the outcome `claimed`, the longest due first; or one row that says why there is
 -- none:
@@ -29,7 +33,7 @@ due AS MATERIALIZED (                  -- locked
     SELECT f.*
     FROM unnest($3::text[]) AS c (channel)
     CROSS JOIN LATERAL (
-        SELECT follow_up_id, conversation_id, trigger, next_attempt_at
+        SELECT follow_up_id, conversation_id, trigger, time_zone, next_attempt_at
         FROM follow_ups
         WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
         ORDER BY next_attempt_at
@@ -41,22 +45,27 @@ due AS MATERIALIZED (                  -- locked
 ),
 checked AS MATERIALIZED (              -- while a person leads the conversation nothing is sent of itself
     SELECT d.follow_up_id, d.next_attempt_at, c.channel,
-           d.trigger <> 'CUSTOM' AND COALESCE(c.status = 'ESCALATED', false) AS waits
+           GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
+               AS waits_until
     FROM due AS d
+    LEFT JOIN unnest($10::text[], $11::timestamptz[]) AS closed (time_zone, opens_at)
+           ON closed.time_zone = d.time_zone
     LEFT JOIN LATERAL (
         SELECT channel, status FROM conversations WHERE conversation_id = d.conversation_id LIMIT 1
     ) AS c ON true
 ),
 postponed AS (                         -- out of the way of what can be sent
-    UPDATE follow_ups
-    SET next_attempt_at = $8
-    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE waits))
+    UPDATE follow_ups AS f
+    SET next_attempt_at = c.waits_until
+    FROM checked AS c
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE waits_until IS NOT NULL))
+      AND f.follow_up_id = c.follow_up_id
     RETURNING 1
 ),
 chosen AS MATERIALIZED (
     SELECT follow_up_id, channel
     FROM checked
-    WHERE NOT waits
+    WHERE waits_until IS NULL
     ORDER BY next_attempt_at
     LIMIT $4
 ),

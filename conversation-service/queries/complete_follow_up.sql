@@ -8,7 +8,8 @@
 -- One row, with the follow-up if there is one. `outcome` is
 --   completed   the message was appended as `sequence`;
 --   replayed    it had been; without a `sequence` it is too new for this run's snapshot, or deleted;
---   finished    the follow-up ended otherwise; see `status`;
+--   finished    the follow-up ended otherwise; see `status`. That nobody reported in time, MISSED or FAILED
+--               by its last lease, is no end for whoever claimed it last: what was sent was sent;
 --   lost        somebody else has claimed it, or it was moved to another time;
 --   no_channel  neither the call nor the claim names a channel;
 --   resealed    the text of the claim is sealed for another message than $3: open it, and run again with $4;
@@ -24,13 +25,16 @@ WITH target AS MATERIALIZED (      -- locked, and as whoever had it before has l
 checked AS MATERIALIZED (
     SELECT conversation_id, user_id, content_sealed, COALESCE($5, NULLIF(channel, '')) AS channel,
            CASE WHEN status = 'COMPLETED' AND message_id = $3 THEN 'replayed'
-                WHEN finished_at IS NOT NULL THEN 'finished'
+                WHEN finished_at IS NOT NULL AND NOT (claim_token IS NOT DISTINCT FROM $2 AND unreported) THEN 'finished'
                 WHEN claim_token IS DISTINCT FROM $2 OR ready_at IS NULL THEN 'lost'
                 WHEN COALESCE($5, NULLIF(channel, '')) IS NULL THEN 'no_channel'
                 WHEN $4::bytea IS NULL AND message_id <> $3 THEN 'resealed'
                 ELSE 'completed'
            END AS outcome
-    FROM target
+    FROM (
+        SELECT *, status = 'MISSED' OR (status = 'FAILED' AND last_failure_reason = 'LEASE_EXPIRED') AS unreported
+        FROM target
+    ) AS t
 ),
 conversation AS (                  -- made, or its row locked: whoever holds it has the next sequence to itself
     INSERT INTO conversations AS c (

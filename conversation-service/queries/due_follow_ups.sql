@@ -1,11 +1,14 @@
 -- What fell due and has no text yet, the longest due first, with what its wording depends on. $1 now,
--- $2 when what has to wait is looked at again.
+-- $2 when what has to wait is looked at again, $3 the time zones in which it is not sending hours now, and
+-- $4 when they begin there.
+--
+-- `outcome` is `due`, `waits`, or `cancelled`: a re-engagement whose user has written or booked since.
 --
 -- Nothing is held afterwards: ready_follow_ups.sql finds out what has changed in between. The limit is
 -- written out because the plan hangs on it.
 WITH due AS MATERIALIZED (             -- locked for the step below; other replicas pass over these rows
-    SELECT follow_up_id, conversation_id, trigger, channel, content_sealed, metadata_sealed, message_id,
-           next_attempt_at, updated_at
+    SELECT follow_up_id, conversation_id, trigger, channel, user_id, time_zone, content_sealed, metadata_sealed,
+           message_id, next_attempt_at, created_at, updated_at
     FROM follow_ups
     WHERE status = 'PENDING' AND ready_at IS NULL AND next_attempt_at <= $1
     ORDER BY next_attempt_at
@@ -14,19 +17,51 @@ WITH due AS MATERIALIZED (             -- locked for the step below; other repli
 ),
 looked AS MATERIALIZED (               -- with their conversations, one by one
     SELECT d.*, c.channel AS conversation_channel, s.recent_mean,
-           d.trigger <> 'CUSTOM' AND COALESCE(c.status = 'ESCALATED', false) AS waits
+           -- while a person leads the conversation, and until the hours begin
+           GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $2::timestamptz END, closed.opens_at)
+               AS waits_until,
+           d.trigger = 'REENGAGEMENT' AND (COALESCE(c.customer_wrote_at > d.created_at, false) OR back.again) AS obsolete
     FROM due AS d
+    LEFT JOIN unnest($3::text[], $4::timestamptz[]) AS closed (time_zone, opens_at) ON closed.time_zone = d.time_zone
     LEFT JOIN LATERAL (
-        SELECT channel, status FROM conversations WHERE conversation_id = d.conversation_id LIMIT 1
+        SELECT channel, status, user_id, customer_wrote_at
+        FROM conversations
+        WHERE conversation_id = d.conversation_id
+        LIMIT 1
     ) AS c ON true
     LEFT JOIN LATERAL (
         SELECT recent_mean FROM emotion_statistics WHERE conversation_id = d.conversation_id LIMIT 1
     ) AS s ON true
+    CROSS JOIN LATERAL (               -- as many of the user's conversations as schedule_reengagements.sql looks at
+        SELECT EXISTS (
+            SELECT
+            FROM (
+                SELECT conversation_id, customer_wrote_at
+                FROM conversations
+                WHERE user_id = COALESCE(c.user_id, d.user_id) AND d.trigger = 'REENGAGEMENT'
+                ORDER BY created_at DESC
+                LIMIT 100
+            ) AS o
+            WHERE o.customer_wrote_at > d.created_at
+               OR EXISTS (
+                   SELECT
+                   FROM follow_ups AS f
+                   WHERE f.conversation_id = o.conversation_id AND f.trigger = 'POST_EVENT' AND f.finished_at IS NULL
+               )
+        ) AS again
+    ) AS back
 ),
-postponed AS (                         -- a person leads the conversation: out of the way of the rest
+cancelled AS (
     UPDATE follow_ups
-    SET next_attempt_at = $2
-    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM looked WHERE waits))
+    SET status = 'CANCELLED', next_attempt_at = NULL, finished_at = $1, updated_at = $1
+    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM looked WHERE obsolete))
+),
+postponed AS (                         -- out of the way of the rest
+    UPDATE follow_ups AS f
+    SET next_attempt_at = l.waits_until
+    FROM looked AS l
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM looked WHERE NOT obsolete AND waits_until IS NOT NULL))
+      AND f.follow_up_id = l.follow_up_id
 )
 SELECT
     follow_up_id AS "follow_up_id!",
@@ -38,5 +73,5 @@ SELECT
     recent_mean AS "recent_mean?",
     next_attempt_at AS "due_at!",
     updated_at AS "updated_at!",
-    waits AS "waits!"
+    CASE WHEN obsolete THEN 'cancelled' WHEN waits_until IS NOT NULL THEN 'waits' ELSE 'due' END AS "outcome!"
 FROM looked

@@ -5,6 +5,9 @@
 -- Once for each silence, in any number of replicas: the user's row is locked, and names the silence that
 -- was served; it is changed in the statement that serves it. A silence begins with the customer's last
 -- message, so that the follow-up itself does not begin another.
+--
+-- Of a user the newest 100 conversations are looked at: an id with more is shared, by a kiosk or a test, and
+-- must not make this statement as long as its list.
 WITH due AS MATERIALIZED (
     SELECT user_id, silent_since
     FROM reengagement_checks
@@ -18,21 +21,25 @@ looked AS MATERIALIZED (               -- with the conversation they were last s
            -- a booking is ahead, or its follow-up
            COALESCE((
                SELECT true
-               FROM conversations AS c
+               FROM unnest(newest.conversation_ids) AS c (conversation_id)
                CROSS JOIN LATERAL (
                    SELECT
                    FROM follow_ups
                    WHERE conversation_id = c.conversation_id AND trigger = 'POST_EVENT' AND finished_at IS NULL
                    LIMIT 1
                ) AS f
-               WHERE c.user_id = d.user_id
                LIMIT 1
            ), false) AS awaited
     FROM due AS d
     LEFT JOIN LATERAL (
-        SELECT conversation_id, status, COALESCE(customer_wrote_at, created_at) AS active_at
-        FROM conversations
-        WHERE user_id = d.user_id
+        SELECT conversation_id, status, active_at, array_agg(conversation_id) OVER () AS conversation_ids
+        FROM (
+            SELECT conversation_id, status, COALESCE(customer_wrote_at, created_at) AS active_at
+            FROM conversations
+            WHERE user_id = d.user_id
+            ORDER BY created_at DESC
+            LIMIT 100
+        ) AS c
         ORDER BY active_at DESC, conversation_id
         LIMIT 1
     ) AS newest ON true
@@ -77,7 +84,10 @@ checked AS (                           -- who writes from now on is silent for l
                                   ELSE $1::timestamptz + make_interval(secs => $2) END,
         silent_since = CASE j.verdict WHEN 'silent' THEN j.active_at ELSE r.silent_since END
     FROM judged AS j
-    WHERE r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
-    RETURNING 1
+    WHERE j.verdict <> 'gone' AND r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
+),
+forgotten AS (                         -- a conversation that first names the user makes the row anew
+    DELETE FROM reengagement_checks
+    WHERE user_id = ANY (ARRAY(SELECT user_id FROM judged WHERE verdict = 'gone'))
 )
-SELECT (SELECT count(*) FROM scheduled) AS "scheduled!", (SELECT count(*) FROM checked) AS "looked!"
+SELECT (SELECT count(*) FROM scheduled) AS "scheduled!", (SELECT count(*) FROM due) AS "looked!"

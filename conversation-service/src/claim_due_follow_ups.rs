@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     core::Core,
     dispatch_row::DispatchRow,
-    domain::{BatchSize, Channel, ClaimKey, ClaimToken, Claimant, FollowUp, LeaseTime},
+    domain::{BatchSize, Channel, ClaimToken, Claimant, ClosedZones, FollowUp, IdempotencyKey, LeaseTime},
     follow_up_clock::LOOK_AGAIN,
 };
 
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub claimant: Claimant,
-    pub key: Option<ClaimKey>,
+    pub key: Option<IdempotencyKey>,
     pub batch: BatchSize,
     pub lease: LeaseTime,
     /// In a fixed order. Empty: any, also none.
@@ -79,9 +79,10 @@ impl Core {
     }
 
     async fn look(&self, claim: &Claim) -> Result<Vec<Claimed>, ClaimError> {
+        let closed = self.scheduling.sending_hours.closed_zones(self.clock.now());
         for run in 0..RUNS_MAX {
             let look_at = (i64::from(claim.batch.get()) << run).min(LOOK_MAX);
-            let rows = self.claim(claim, look_at).await?;
+            let rows = self.claim(claim, look_at, &closed).await?;
             match rows.first().map(|row| row.outcome.as_str()) {
                 Some("claimed") => return Ok(rows.into_iter().filter_map(|row| self.hand_out(row)).collect()),
                 Some("reused") => return Err(ClaimError::KeyReused),
@@ -92,7 +93,12 @@ impl Core {
         Ok(Vec::new())
     }
 
-    async fn claim(&self, claim: &Claim, look_at: i64) -> Result<Vec<DispatchRow>, DatabaseError> {
+    async fn claim(
+        &self,
+        claim: &Claim,
+        look_at: i64,
+        closed: &ClosedZones,
+    ) -> Result<Vec<DispatchRow>, DatabaseError> {
         let now = self.clock.now();
         let lease_expires_at = now + TimeDelta::seconds(claim.lease.seconds().into());
         let every = || Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
@@ -108,10 +114,12 @@ impl Core {
                 &channels as &[&str],
                 i64::from(claim.batch.get()),
                 claim.claimant.as_str(),
-                claim.key.as_ref().map(ClaimKey::as_str),
+                claim.key.as_ref().map(IdempotencyKey::as_str),
                 &fingerprint,
                 now + LOOK_AGAIN,
                 look_at,
+                &closed.names as &[&str],
+                &closed.open_at,
             )
         };
         self.database.fetch_all(statement).await
@@ -132,7 +140,7 @@ impl Core {
     /// `None` when it cannot be read: that must not keep the others from their senders. It comes back
     /// when its lease is over, until its attempts are used up.
     fn hand_out(&self, row: DispatchRow) -> Option<Claimed> {
-        row.trace("claim follow-up");
+        row.link_to_scheduling();
         let (id, claim) = (row.follow_up_id, row.claim_token?);
         match row.open(&self.ring) {
             Ok(follow_up) => Some(Claimed { token: ClaimToken { claim, message_id: follow_up.message_id }, follow_up }),

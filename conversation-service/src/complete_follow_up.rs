@@ -116,7 +116,7 @@ impl Core {
     }
 
     fn completed(&self, row: DispatchRow) -> Result<Completed, CompleteFollowUpError> {
-        row.trace("complete follow-up");
+        row.link_to_scheduling();
         self.events_pending.nudge();
         let replayed = row.outcome == "replayed";
         let (sequence, sent_at, stored_at) = (row.sequence, row.sent_at, row.stored_at);

@@ -2,11 +2,7 @@
 //! fail_follow_up.sql.
 
 use chrono::{DateTime, Utc};
-use teppan_shared::{
-    read_error::Corrupted,
-    sealing::KeyRing,
-    telemetry::{self, TRACE_TARGET},
-};
+use teppan_shared::{read_error::Corrupted, sealing::KeyRing, telemetry};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -85,18 +81,11 @@ impl DispatchRow {
         })
     }
 
-    /// A span for what is done with the follow-up in this call, linked to the call that scheduled it,
-    /// days ago: a trace of its own, because no trace is kept open for so long.
-    pub fn trace(&self, name: &'static str) {
-        let Some(traceparent) = &self.traceparent else { return };
-        let span = tracing::info_span!(
-            target: TRACE_TARGET,
-            "follow-up",
-            otel.name = name,
-            follow_up_id = self.follow_up_id.map(tracing::field::display),
-            attempts = self.attempts,
-        );
-        telemetry::link(&span, traceparent);
-        telemetry::link(&Span::current(), traceparent);
+    /// Links the span of this call to the call that scheduled the follow-up, days ago: this one is a
+    /// trace of its own, because no trace is kept open for so long.
+    pub fn link_to_scheduling(&self) {
+        if let Some(traceparent) = &self.traceparent {
+            telemetry::link(&Span::current(), traceparent);
+        }
     }
 }

@@ -60,7 +60,7 @@ impl Core {
         let row = self.database.fetch_one(statement).await?;
         match row.outcome.as_str() {
             "failed" | "unchanged" => {
-                row.trace("fail follow-up");
+                row.link_to_scheduling();
                 self.events_pending.nudge();
                 Ok(row.open(&self.ring)?)
             }

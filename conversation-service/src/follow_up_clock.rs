@@ -57,13 +57,23 @@ impl Core {
     async fn ready_follow_ups(&self) -> Result<DueBatch, DatabaseError> {
         let now = self.clock.now();
         let templates = self.dispatch.templates.templates();
-        let statement = || sqlx::query_file_as!(Due, "queries/due_follow_ups.sql", now, now + LOOK_AGAIN);
+        let closed = self.scheduling.sending_hours.closed_zones(now);
+        let statement = || {
+            sqlx::query_file_as!(
+                Due,
+                "queries/due_follow_ups.sql",
+                now,
+                now + LOOK_AGAIN,
+                &closed.names as &[&str],
+                &closed.open_at
+            )
+        };
         let rows = self.database.fetch_all(statement).await?;
         let looked_at = i64::try_from(rows.len()).unwrap_or(BATCH_MAX);
-        let oldest = rows.iter().filter(|row| !row.waits).map(|row| row.due_at).min();
+        let oldest = rows.iter().filter(|row| row.is_due()).map(|row| row.due_at).min();
 
         let mut chosen = Chosen::default();
-        for row in rows.into_iter().filter(|row| !row.waits) {
+        for row in rows.into_iter().filter(Due::is_due) {
             match self.choose_content(&row, &templates) {
                 Ok(content_sealed) => chosen.add(row, content_sealed),
                 Err(error) => {
@@ -151,8 +161,14 @@ struct Due {
     recent_mean: Option<f64>,
     due_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    /// Its conversation is escalated.
-    waits: bool,
+    /// The statement's own comment says what its outcomes mean.
+    outcome: String,
+}
+
+impl Due {
+    fn is_due(&self) -> bool {
+        self.outcome == "due"
+    }
 }
 
 /// What the second statement is told, a column each.

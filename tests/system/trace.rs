@@ -111,6 +111,7 @@ async fn one_trace_leads_from_the_booking_through_the_relay_to_the_follow_up_and
     let mut later = of_conversation.clone();
     later.insert("CLOCK_AHEAD_SECONDS".to_owned(), WEEKS_SECONDS.to_string());
     // Its clock may stand at night, or so late that the follow-up was missed.
+    later.insert("FOLLOW_UP_SENDING_HOURS".to_owned(), "00:00-24:00".to_owned());
     later.insert("FOLLOW_UP_MISSED_AFTER_HOURS".to_owned(), "8784".to_owned());
     let later = Process::start(Which::Conversation, &later).await.expect("it starts");
     let mut follow_ups = clients::follow_ups(later.grpc);

@@ -4,37 +4,25 @@ use uuid::Uuid;
 
 use super::MessageId;
 
+const CLAIMANT_BYTES_MAX: usize = 100;
+
 /// Who claims follow-ups, for operators to read: 1 to 100 printable ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant(String);
 
 impl Claimant {
     pub fn parse(raw: String) -> Result<Self, &'static str> {
-        printable(raw, 100).map(Self).ok_or("must be 1 to 100 printable ASCII characters, such as orchestrator-7")
+        let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if printable && (1..=CLAIMANT_BYTES_MAX).contains(&raw.len()) {
+            Ok(Self(raw))
+        } else {
+            Err("must be 1 to 100 printable ASCII characters, such as orchestrator-7")
+        }
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// The idempotency key of a claim: 1 to 255 printable ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimKey(String);
-
-impl ClaimKey {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        printable(raw, 255).map(Self).ok_or("must be at most 255 printable ASCII characters")
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-fn printable(raw: String, length_max: usize) -> Option<String> {
-    let fits = (1..=length_max).contains(&raw.len());
-    (fits && raw.bytes().all(|byte| (b' '..=b'~').contains(&byte))).then_some(raw)
 }
 
 /// Most follow-ups of one claim: 1 to 100, 10 by default.

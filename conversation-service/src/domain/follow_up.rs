@@ -157,6 +157,12 @@ impl TimeZone {
     }
 }
 
+impl From<Tz> for TimeZone {
+    fn from(zone: Tz) -> Self {
+        Self(zone)
+    }
+}
+
 /// A follow-up as it is stored, its text opened.
 #[derive(Debug, Clone)]
 pub struct FollowUp {

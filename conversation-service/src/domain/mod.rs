@@ -22,7 +22,7 @@ pub use teppan_shared::conversation_id::ConversationId;
 
 pub use self::{
     channel::Channel,
-    claim::{BatchSize, ClaimKey, ClaimToken, Claimant, LeaseTime, RetryPause, WaitTime},
+    claim::{BatchSize, ClaimToken, Claimant, LeaseTime, RetryPause, WaitTime},
     content::Content,
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
@@ -34,7 +34,7 @@ pub use self::{
     metadata::Metadata,
     new_follow_up::{Due, FollowUpKey, NewFollowUp},
     role::Role,
-    sending_hours::SendingHours,
+    sending_hours::{ClosedZones, SendingHours},
     sent_at::SentAt,
     templates::{Mood, Templates},
     tokens::TokenCount,

@@ -39,6 +39,19 @@ impl SendingHours {
             .unwrap_or(asked)
     }
 
+    /// The zones in which it is not sending hours, each with the time at which they begin.
+    pub fn closed_zones(&self, now: DateTime<Utc>) -> ClosedZones {
+        let mut closed = ClosedZones::default();
+        for zone in chrono_tz::TZ_VARIANTS {
+            let opens_at = self.at_or_after(now, TimeZone::from(zone));
+            if opens_at > now {
+                closed.names.push(zone.name());
+                closed.open_at.push(opens_at);
+            }
+        }
+        closed
+    }
+
     /// The first minute of a date's sending hours that exists and is not before `asked`.
     fn beginning(&self, date: NaiveDate, zone: Tz, asked: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.minutes.clone().find_map(|minute| {
@@ -54,6 +67,13 @@ impl SendingHours {
             .find(|at| *at >= asked)
         })
     }
+}
+
+/// Where nothing may be sent at a moment, a column each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClosedZones {
+    pub names: Vec<&'static str>,
+    pub open_at: Vec<DateTime<Utc>>,
 }
 
 impl Default for SendingHours {
@@ -167,6 +187,20 @@ mod tests {
         ] {
             assert_eq!(moved(hours, zone, asked), expected, "{zone} {hours} {asked}");
         }
+    }
+
+    #[test]
+    fn a_zone_is_closed_outside_its_own_hours_until_they_begin() {
+        let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
+        let closed = SendingHours::default().closed_zones(now);
+        let opens = |name: &str| {
+            closed.names.iter().position(|closed| *closed == name).map(|index| closed.open_at[index].to_rfc3339())
+        };
+        assert_eq!(opens("Asia/Tokyo"), None, "noon");
+        assert_eq!(opens("Europe/Berlin").as_deref(), Some("2026-12-05T08:00:00+00:00"));
+        assert_eq!(opens("America/New_York").as_deref(), Some("2026-12-05T14:00:00+00:00"));
+        let always: SendingHours = "00:00-24:00".parse().expect("hours");
+        assert_eq!(always.closed_zones(now), ClosedZones::default());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::{decode, encode};
 use crate::{
     claim_due_follow_ups::{Claim, Claimed},
-    domain::{BatchSize, Channel, ClaimKey, Claimant, LeaseTime, WaitTime},
+    domain::{BatchSize, Channel, Claimant, IdempotencyKey, LeaseTime, WaitTime},
 };
 
 /// A call that waits answers so long before its time is up, so that a look that has just begun, and
@@ -21,7 +21,7 @@ pub fn decode(request: wire::ClaimDueFollowUpsRequest) -> Result<(Claim, WaitTim
 }
 
 fn decode_fields(request: wire::ClaimDueFollowUpsRequest, violations: &mut Violations) -> Option<(Claim, WaitTime)> {
-    let key = violations.check_optional("idempotency_key", given(request.idempotency_key).map(ClaimKey::parse));
+    let key = violations.check_optional("idempotency_key", given(request.idempotency_key).map(IdempotencyKey::parse));
     let claimant = violations.check("claimant", Claimant::parse(request.claimant));
     let batch = violations.check("batch_size", BatchSize::parse(request.batch_size));
     let lease = violations.check("lease_seconds", LeaseTime::parse(request.lease_seconds));

@@ -100,7 +100,7 @@ fn no_follow_up(follow_up_id: &FollowUpId) -> Failure {
 fn lease_lost(follow_up_id: &FollowUpId) -> Failure {
     Failure::precondition(
         "LEASE_LOST",
-        format!("follow_ups/{follow_up_id}"),
+        subject(follow_up_id),
         "Somebody else has claimed this follow-up since, or it was moved: drop this claim, and claim again.",
     )
     .with("follow_up_id", follow_up_id)
@@ -111,7 +111,7 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
         ScheduleFollowUpError::KeyReused => key_reused().into(),
         ScheduleFollowUpError::Claimed(id) => Failure::precondition(
             "FOLLOW_UP_CLAIMED",
-            format!("teppan/follow_up/{id}"),
+            subject(id),
             "The follow-up is being sent and cannot be moved now: send the same call again later, when it is sent \
              or its lease is over, or cancel it first.",
         )
@@ -154,8 +154,13 @@ fn key_reused() -> Failure {
 fn follow_up_finished(id: FollowUpId, status: FollowUpStatus) -> Failure {
     Failure::precondition(
         "FOLLOW_UP_FINISHED",
-        format!("teppan/follow_up/{id}"),
+        subject(&id),
         "The follow-up is finished, as the metadata says: there is nothing left to do about it.",
     )
     .with("status", encode::follow_up_status(status).as_str_name())
+}
+
+/// What a violated precondition is about.
+fn subject(follow_up_id: &FollowUpId) -> String {
+    format!("teppan/follow_up/{follow_up_id}")
 }

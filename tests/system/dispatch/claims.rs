@@ -99,8 +99,12 @@ async fn what_a_sender_that_died_had_claimed_comes_back_until_its_attempts_are_u
 
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now()").await;
     until(&service, "SELECT status = 'FAILED' AND finished_at IS NOT NULL FROM follow_ups").await;
-    let late = service.follow_ups.clone().complete_follow_up(completion(&second)).await;
-    assert_eq!(reason(late), ("FOLLOW_UP_FINISHED".to_owned(), "FOLLOW_UP_STATUS_FAILED".to_owned()));
+    let other = service.follow_ups.clone().complete_follow_up(completion(&first)).await;
+    assert_eq!(reason(other), ("FOLLOW_UP_FINISHED".to_owned(), "FOLLOW_UP_STATUS_FAILED".to_owned()));
+    let late = service.follow_ups.clone().complete_follow_up(completion(&second)).await.expect("it was sent");
+    let late = late.into_inner();
+    assert_eq!(late.follow_up.expect("the follow-up").status(), FollowUpStatus::Completed);
+    assert!(!late.replayed && late.message.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

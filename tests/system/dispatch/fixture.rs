@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
 use conversation_service::settings::{DispatchSettings, FollowUpBackoff};
 use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind};
@@ -31,6 +31,7 @@ pub struct Scheduled {
     pub trigger: &'static str,
     pub subject: String,
     pub due_at: DateTime<Utc>,
+    pub time_zone: String,
     pub channel: &'static str,
     pub user_id: Option<String>,
     pub content: Option<String>,
@@ -48,6 +49,7 @@ pub fn due(chat: &str) -> Scheduled {
         trigger: "POST_EVENT",
         subject: format!("booking:{id}"),
         due_at: Utc::now() - TimeDelta::seconds(1),
+        time_zone: "UTC".to_owned(),
         channel: "WEB",
         user_id: None,
         content: None,
@@ -72,7 +74,7 @@ pub async fn schedule(service: &Conversation, follow_ups: &[Scheduled]) {
             INSERT INTO follow_ups (
                 follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_id,
                 content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, 'PENDING', $5, 'UTC', $6, $7, $8, $9, $10, $5, $11, $5, $5)";
+            VALUES ($1, $2, $3, $4, 'PENDING', $5, $12, $6, $7, $8, $9, $10, $5, $11, $5, $5)";
         sqlx::query(insert)
             .bind(new.id)
             .bind(&new.chat)
@@ -85,6 +87,7 @@ pub async fn schedule(service: &Conversation, follow_ups: &[Scheduled]) {
             .bind((!new.metadata.is_empty()).then(|| ring.seal(metadata, &encoded(&new.metadata))))
             .bind(new.max_attempts)
             .bind(new.message_id)
+            .bind(&new.time_zone)
             .execute(&mut connection)
             .await
             .expect("inserted");
@@ -130,14 +133,37 @@ pub async fn over(
 ) -> Conversation {
     let mut common = harness::settings(url.clone(), &keys);
     change(&mut common);
-    // At any hour of the day.
+    within("00:00-24:00", common, url, keys, dispatch).await
+}
+
+/// A service that sends between nine and nine.
+pub async fn start_by_day() -> Conversation {
+    let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
+    within("09:00-21:00", harness::settings(url.clone(), &keys), url, keys, quick()).await
+}
+
+async fn within(
+    hours: &str,
+    common: CommonSettings,
+    url: SecretString,
+    keys: Keys,
+    dispatch: DispatchSettings,
+) -> Conversation {
     Conversation::changed(common, url, keys, |settings| {
         settings.dispatch = dispatch;
-        settings.scheduling.sending_hours = "00:00-24:00".parse().expect("all day");
+        settings.scheduling.sending_hours = hours.parse().expect("hours");
     })
     .await
     .ready()
     .await
+}
+
+/// A time zone in which it is about this hour of the day now.
+pub fn zone_at(hour: i32) -> String {
+    let utc = i32::try_from(Utc::now().hour()).expect("an hour");
+    let ahead = (hour - utc + 12).rem_euclid(24) - 12;
+    // Written the other way round: Etc/GMT-2 is two hours ahead.
+    format!("Etc/GMT{:+}", -ahead)
 }
 
 /// A claim of up to 100 that waits up to ten seconds.

@@ -3,6 +3,7 @@
 mod claims;
 mod clock;
 pub mod fixture;
+mod hours;
 mod plan;
 mod reengagement;
 mod sent;

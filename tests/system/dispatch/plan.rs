@@ -15,12 +15,12 @@ fn statements() -> Vec<(&'static str, String, String)> {
     let id = Uuid::nil();
     let channels = "'{WEB,SMS,EMAIL,VOICE,WHATSAPP,FACEBOOK,INSTAGRAM,\"\"}'";
     let keyed = format!(
-        "(now(), now() + interval '1 minute', {channels}, 10, 'a', 'key', '\\x{}', now(), 10)",
+        "(now(), now() + interval '1 minute', {channels}, 10, 'a', 'key', '\\x{}', now(), 10, '{{Asia/Tokyo}}', ARRAY[now()])",
         "00".repeat(32)
     );
     vec![
         ("claim", query!("claim_due_follow_ups"), keyed),
-        ("due", query!("due_follow_ups"), "(now(), now())".to_owned()),
+        ("due", query!("due_follow_ups"), "(now(), now(), '{Asia/Tokyo}', ARRAY[now()])".to_owned()),
         ("miss", query!("miss_follow_ups"), "(now(), now() - interval '72 hours', true)".to_owned()),
         ("expire", query!("expire_leases"), "(now(), 60, 3600, true)".to_owned()),
         (

@@ -107,9 +107,86 @@ async fn a_user_is_looked_after_from_when_they_are_first_named() {
 
     silent_for(&service, "mina", 400).await;
     harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now() - interval '1 day'").await;
+    // The clock, which looks as often, does so several times meanwhile.
+    for _ in 0..5 {
+        schedule(&service, &[due(&chat)]).await;
+        until(&service, "SELECT bool_and(ready_at IS NOT NULL) FROM follow_ups").await;
+    }
     assert!(scheduled(&service).await.is_empty(), "it is switched off");
     let late = "SELECT bool_and(check_at < now()) FROM reengagement_checks";
     assert!(service.scalar::<bool>(late).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_or_books_before_it_goes_out_is_not_missed() {
+    let service = start().await;
+    let mut chats = Vec::new();
+    for user in ["writes", "books", "silent"] {
+        let chat = silent_for(&service, user, 31).await;
+        silent_for(&service, user, 40).await;
+        let later = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+        let reengagement = Scheduled {
+            trigger: "REENGAGEMENT",
+            subject: String::new(),
+            user_id: Some(user.to_owned()),
+            due_at: later,
+            ..due(&chat)
+        };
+        schedule(&service, &[reengagement]).await;
+        chats.push(chat);
+    }
+    harness::execute(&service.url, "UPDATE follow_ups SET created_at = now() - interval '1 hour'").await;
+    // Both in another conversation than the one that it would be sent into.
+    let elsewhere = "UPDATE conversations SET customer_wrote_at = now()
+                     WHERE user_id = 'writes' AND customer_wrote_at < now() - interval '35 days'";
+    harness::execute(&service.url, elsewhere).await;
+    let query = "SELECT conversation_id FROM conversations
+                 WHERE user_id = 'books' AND customer_wrote_at < now() - interval '35 days'";
+    let booked = Scheduled {
+        due_at: chrono::Utc::now() + chrono::TimeDelta::days(9),
+        ..due(&service.scalar::<String>(query).await)
+    };
+    schedule(&service, &[booked]).await;
+    harness::execute(&service.url, "UPDATE follow_ups SET next_attempt_at = now() WHERE trigger = 'REENGAGEMENT'")
+        .await;
+    until(&service, "SELECT count(*) = 2 FROM follow_ups WHERE status = 'CANCELLED' AND finished_at IS NOT NULL").await;
+    let claimed = claim_one(&service.follow_ups).await;
+    assert_eq!(claimed.follow_up.expect("the follow-up").conversation_id, chats[2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_conversations_is_forgotten_and_one_with_very_many_costs_no_more() {
+    let service = start().await;
+    let rows = "
+        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
+                                   created_at, updated_at)
+        SELECT 'chat-' || n, 'kiosk', 'WEB', 1, now(), now() - interval '31 days', now() - make_interval(mins => n), now()
+        FROM generate_series(1, 20000) AS n;
+        ANALYZE conversations;
+        INSERT INTO reengagement_checks VALUES ('gone', now()), ('kiosk', now())";
+    harness::execute(&service.url, rows).await;
+    until(&service, "SELECT count(*) = 0 FROM reengagement_checks WHERE check_at <= now()").await;
+    assert_eq!(service.scalar::<String>("SELECT string_agg(user_id, ' ') FROM reengagement_checks").await, "kiosk");
+    assert_eq!(scheduled(&service).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_who_were_here_before_have_their_turns_spread_over_a_month() {
+    let url = harness::database(&conversation_service::app::DEFINITION).await;
+    let before = "
+        DROP TABLE reengagement_checks;
+        DROP INDEX conversations_newest_by_user;
+        ALTER TABLE conversations DROP COLUMN customer_wrote_at;
+        DELETE FROM _sqlx_migrations WHERE version >= 10;
+        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, created_at, updated_at)
+        SELECT 'chat-' || n, 'user-' || n / 2, 'WEB', 1, now(), now(), now() FROM generate_series(0, 5999) AS n";
+    harness::execute(&url, before).await;
+    let mut connection = harness::connect(&url).await;
+    conversation_service::app::DEFINITION.migrator.run_direct(None, &mut connection, false).await.expect("it applies");
+    let spread = "SELECT count(*) = 30 AND min(users) > 50 AND sum(users) = 3000
+                  FROM (SELECT count(*) AS users FROM reengagement_checks
+                        GROUP BY floor(extract(epoch FROM check_at - now()) / 86400)) AS days";
+    assert!(harness::scalar::<bool>(&url, spread).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

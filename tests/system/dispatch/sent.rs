@@ -96,6 +96,39 @@ async fn a_late_completion_counts_until_somebody_else_has_claimed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_it_was_missed_is_completed_by_whoever_claimed_it_last() {
+    let mut service = start().await;
+    schedule(&service, &[due(&fixtures::conversation_id())]).await;
+    let claimed = claim_one(&service.follow_ups).await;
+    harness::execute(
+        &service.url,
+        "UPDATE follow_ups SET lease_expires_at = now(), due_at = due_at - interval '80 hours'",
+    )
+    .await;
+    until(&service, "SELECT status = 'MISSED' FROM follow_ups").await;
+    assert_eq!(reason(service.follow_ups.fail_follow_up(failure(&claimed)).await), finished("MISSED"));
+    let other = CompleteFollowUpRequest { claim_token: "0".repeat(64), ..completion(&claimed) };
+    assert_eq!(reason(service.follow_ups.complete_follow_up(other).await), finished("MISSED"));
+    for replayed in [false, true] {
+        let answer =
+            service.follow_ups.complete_follow_up(completion(&claimed)).await.expect("it was sent").into_inner();
+        assert_eq!(answer.replayed, replayed);
+        assert_eq!(answer.follow_up.expect("the follow-up").status(), FollowUpStatus::Completed);
+    }
+    assert_eq!(service.scalar::<i64>("SELECT count(*) FROM messages").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_was_reported_is_final() {
+    let mut service = start().await;
+    schedule(&service, &[due(&fixtures::conversation_id())]).await;
+    let claimed = claim_one(&service.follow_ups).await;
+    let never = FailFollowUpRequest { permanent: true, ..failure(&claimed) };
+    service.follow_ups.fail_follow_up(never).await.expect("failed");
+    assert_eq!(reason(service.follow_ups.complete_follow_up(completion(&claimed)).await), finished("FAILED"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_one_comes_back_and_fails_for_good_in_the_end() {
     let mut service = start().await;
     schedule(&service, &[Scheduled { max_attempts: 3, ..due(&fixtures::conversation_id()) }]).await;
