@@ -46,7 +46,7 @@ impl Core {
     /// Takes seats for a party and records everything that follows from it, in one round trip.
     ///
     /// A second call with the same key and request returns the first one's booking, also while the
-    /// first is still running.
+    /// first is still running. What is done inline besides leaves time for the reply, due at `reply_by`.
     ///
     /// # Errors
     /// [`CreateBookingError`]; whatever it is, nothing was written.
