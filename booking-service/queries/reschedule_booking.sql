@@ -27,6 +27,8 @@ allowed AS MATERIALIZED (          -- what the booking alone forbids
              WHEN w.version <> $2::bigint THEN 'ETAG_MISMATCH'
              WHEN w.status <> ALL ($3) THEN 'WRONG_STATUS'
              WHEN w.hold_expires_at <= $7::timestamptz THEN 'HOLD_EXPIRED'
+             -- otherwise who did not come could move the booking, and then cancel it for nothing
+             WHEN w.starts_at <= $7 THEN 'STARTED'
         END AS outcome
     FROM wish w
 ),

@@ -52,7 +52,7 @@ async fn every_change_is_allowed_from_the_states_of_the_state_machine_and_no_oth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_is_not_cancelled_once_it_has_begun_nor_completed_before() {
+async fn a_booking_is_neither_cancelled_nor_moved_once_it_has_begun_nor_completed_before() {
     let house = House::firm(10).await;
     let made = house.book(2).await;
     for call in [Change::Complete, Change::NoShow] {
@@ -61,9 +61,12 @@ async fn a_booking_is_not_cancelled_once_it_has_begun_nor_completed_before() {
         assert_eq!(refusal(&early, "status"), expected, "{call:?}");
     }
     house.begin(&made.booking_id).await;
-    let late = house.act(Change::Cancel, &made.booking_id).await.expect_err("too late");
-    let expected = ("BOOKING_NOT_CANCELLABLE".to_owned(), "BOOKING_STATUS_CONFIRMED".to_owned());
-    assert_eq!(refusal(&late, "status"), expected);
+    for (call, reason) in
+        [(Change::Cancel, "BOOKING_NOT_CANCELLABLE"), (Change::Move("18:30"), "BOOKING_NOT_RESCHEDULABLE")]
+    {
+        let late = house.act(call, &made.booking_id).await.expect_err("too late");
+        assert_eq!(refusal(&late, "status"), (reason.to_owned(), "BOOKING_STATUS_CONFIRMED".to_owned()));
+    }
     house.act(Change::Complete, &made.booking_id).await.expect("it took place");
     house.assert_sound().await;
 }

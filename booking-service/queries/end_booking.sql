@@ -1,4 +1,4 @@
--- MarkNoShow: the customer of a booking did not come.
+-- CompleteBooking and MarkNoShow: the time of a booking is over, and it becomes $8, told as $9.
 --
 -- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and
 -- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
@@ -12,7 +12,7 @@ WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is
 ),
 gate AS MATERIALIZED (
     SELECT t.*, v.time_zone,
-        CASE WHEN t.status = 'NO_SHOW' THEN 'UNCHANGED'
+        CASE WHEN t.status = $8::text THEN 'UNCHANGED'
              WHEN t.version <> $2::bigint THEN 'ETAG_MISMATCH'
              WHEN t.status <> ALL ($3::text[]) THEN 'WRONG_STATUS'
              WHEN t.starts_at > $7::timestamptz THEN 'NOT_STARTED'
@@ -31,11 +31,11 @@ freed AS (                         -- the seats, once: nobody else can take the 
 ),
 event AS (                         -- the next link of the booking's chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
-    SELECT $4::uuid, gate.booking_id, gate.version + 1, 'teppan.booking.no_show.v1', $7,
+    SELECT $4::uuid, gate.booking_id, gate.version + 1, $9::text, $7,
            json_build_object(
                'booking_id', gate.booking_id, 'venue_id', gate.venue_id, 'date', gate.slot_date,
                'start_time', left(gate.start_time::text, 5), 'booking_version', gate.version + 1,
-               'status', 'BOOKING_STATUS_NO_SHOW', 'occurred_at', $7,
+               'status', 'BOOKING_STATUS_' || $8, 'occurred_at', $7,
                'conversation_id', gate.conversation_id, 'party_size', gate.party_size),
            $5::text, gate.event_hash
     FROM gate, freed
@@ -43,17 +43,17 @@ event AS (                         -- the next link of the booking's chain
 ),
 booking AS (
     UPDATE bookings b
-    SET status = 'NO_SHOW',
+    SET status = $8,
         version = event.version, event_hash = event.hash, updated_at = $7
     FROM event
     WHERE b.booking_id = event.booking_id
     RETURNING b.*
 ),
-messages AS (                      -- nobody is asked how it was who was not there
+messages AS (                      -- $10: conversation-service is among those that are to hear of it
     INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
     SELECT event.event_id, destination, event.booking_id, event.version, $5, $7, $7
     FROM event, gate, unnest($6::text[]) AS destination
-    WHERE destination <> 'conversation-service' OR gate.conversation_id <> ''
+    WHERE destination <> 'conversation-service' OR $10::boolean AND gate.conversation_id <> ''
 ),
 stands AS (                        -- the booking as it is now
     SELECT * FROM booking
