@@ -13,6 +13,7 @@ mod pace;
 mod record;
 mod relay;
 mod run;
+mod span;
 
 use std::{sync::Arc, time::Duration};
 

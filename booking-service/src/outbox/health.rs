@@ -10,6 +10,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::domain::{NO_ANSWER, Undelivered};
+
 /// So long after a silence nobody who waits for a reply is made to wait for the destination.
 const INLINE_REST: Duration = Duration::from_secs(30);
 
@@ -37,18 +39,50 @@ impl Health {
         self.silent_at().is_some_and(|since| since.elapsed() < INLINE_REST)
     }
 
-    pub fn answered(&self) {
+    /// Learns from a result whether the destination is there, and blames a silence on whom it concerns: on the
+    /// message when the destination answered others while this one waited, else on the destination.
+    pub fn judge(
+        &self,
+        result: Result<(), Undelivered>,
+        answers_before: u64,
+        is_inline: bool,
+    ) -> Result<(), Undelivered> {
+        match result {
+            // So short a time says little; the relay, which waits longer, finds out.
+            Err(Undelivered::Silent) if is_inline => {
+                self.doubtful();
+                Err(Undelivered::Later(NO_ANSWER.to_owned(), Duration::ZERO))
+            }
+            Err(Undelivered::Silent) if self.answers() != answers_before => {
+                Err(Undelivered::Failed(NO_ANSWER.to_owned()))
+            }
+            Err(Undelivered::Silent) => {
+                self.away();
+                Err(Undelivered::Away(NO_ANSWER.to_owned()))
+            }
+            Err(Undelivered::Away(reason)) => {
+                self.away();
+                Err(Undelivered::Away(reason))
+            }
+            answered => {
+                self.answered();
+                answered
+            }
+        }
+    }
+
+    fn answered(&self) {
         self.answers.fetch_add(1, Ordering::SeqCst);
         self.is_away.store(false, Ordering::SeqCst);
         *self.silent_at() = None;
     }
 
-    pub fn away(&self) {
+    fn away(&self) {
         self.is_away.store(true, Ordering::SeqCst);
         self.doubtful();
     }
 
-    pub fn doubtful(&self) {
+    fn doubtful(&self) {
         *self.silent_at() = Some(Instant::now());
     }
 

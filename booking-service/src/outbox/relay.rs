@@ -7,12 +7,11 @@ use futures::{
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::ReadError,
-    telemetry::{self, TRACE_TARGET},
     worker::{Batch, Job, jittered},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span, field};
+use tracing::Instrument as _;
 
 use super::{
     BATCH_MAX, CONCURRENCY, Outbox,
@@ -21,8 +20,9 @@ use super::{
     pace::Pace,
     record::Delivered,
     run::{Ended, Run},
+    span,
 };
-use crate::domain::{BookingId, NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered};
+use crate::domain::{BookingId, OutboxDestination, OutboxMessage, Undelivered};
 
 /// What deliveries that have begun may take to end when the service stops. After it they are given back.
 const GRACE: Duration = Duration::from_secs(1);
@@ -178,51 +178,24 @@ impl<R: Receiver> Relay<R> {
 
     /// One delivery.
     async fn try_once(&self, message: &OutboxMessage, run: &Run) -> Result<(), Undelivered> {
-        let span = span::<R>(message);
+        let span = span::span(message, R::DESTINATION);
         let answers_before = self.health.answers();
         let delivery = AssertUnwindSafe(self.receiver.deliver(message)).catch_unwind();
         let delivery = tokio::time::timeout(run.timeout, delivery).instrument(span.clone());
         let result = tokio::select! {
             delivered = delivery => match delivered {
-                Ok(Ok(result)) => self.judged(result, answers_before, run),
+                Ok(Ok(result)) => self.health.judge(result, answers_before, run.is_inline),
                 Ok(Err(_)) => {
                     tracing::error!(event = %message.event_id, destination = %R::DESTINATION, "a delivery panicked");
                     Err(Undelivered::Failed("PANICKED".to_owned()))
                 }
-                Err(_) => self.judged(Err(Undelivered::Silent), answers_before, run),
+                Err(_) => self.health.judge(Err(Undelivered::Silent), answers_before, run.is_inline),
             },
             () = self.stopped() => Err(draining()),
         };
-        conclude(&span, &result);
+        span::conclude(&span, &result);
         self.metrics.attempted(&result, self.outbox.clock.now() - message.created_at);
         result
-    }
-
-    /// Learns from a result whether the destination is there, and blames a silence on whom it concerns: on the
-    /// message when the destination answered others while this one waited, else on the destination.
-    fn judged(&self, result: Result<(), Undelivered>, answers_before: u64, run: &Run) -> Result<(), Undelivered> {
-        match result {
-            // So short a time says little; the relay, which waits longer, finds out.
-            Err(Undelivered::Silent) if run.is_inline => {
-                self.health.doubtful();
-                Err(Undelivered::Later(NO_ANSWER.to_owned(), Duration::ZERO))
-            }
-            Err(Undelivered::Silent) if self.health.answers() != answers_before => {
-                Err(Undelivered::Failed(NO_ANSWER.to_owned()))
-            }
-            Err(Undelivered::Silent) => {
-                self.health.away();
-                Err(Undelivered::Away(NO_ANSWER.to_owned()))
-            }
-            Err(Undelivered::Away(reason)) => {
-                self.health.away();
-                Err(Undelivered::Away(reason))
-            }
-            answered => {
-                self.health.answered();
-                answered
-            }
-        }
     }
 
     async fn stopped(&self) {
@@ -290,9 +263,12 @@ impl<R: Receiver> Job for Relay<R> {
         let tally = self.deliver_all(self.claims(&run), &run).await?;
         let more = run.may_find_more();
         match run.into_ended() {
-            Some(Ended::Away(reason)) => Err(RelayError::Away { destination: R::DESTINATION, reason, lag: tally.lag }),
+            // What is given back because the service stops tells nothing of the destination.
+            Some(Ended::Away(reason)) if !self.stopping.is_cancelled() => {
+                Err(RelayError::Away { destination: R::DESTINATION, reason, lag: tally.lag })
+            }
             Some(Ended::Unread(error)) => Err(RelayError::Read(error)),
-            None => Ok(Batch {
+            Some(Ended::Away(_)) | None => Ok(Batch {
                 done: u64::try_from(tally.delivered).unwrap_or(0),
                 failed: u64::try_from(tally.undelivered).unwrap_or(0),
                 more,
@@ -312,31 +288,4 @@ impl<R: Receiver> Job for Relay<R> {
 /// Whether it arrived or not, it is given back, and its attempt does not count.
 fn draining() -> Undelivered {
     Undelivered::Away("DRAINING".to_owned())
-}
-
-/// The delivery in the trace of the call that led to it, however long ago that was.
-fn span<R: Receiver>(message: &OutboxMessage) -> Span {
-    let span = tracing::info_span!(
-        target: TRACE_TARGET,
-        parent: None,
-        "deliver",
-        otel.name = format!("deliver to {}", R::DESTINATION),
-        otel.kind = "producer",
-        otel.status_code = field::Empty,
-        error.type = field::Empty,
-        event.id = %message.event_id,
-        event.type = message.event_type,
-        attempt = message.attempts,
-    );
-    if let Some(traceparent) = &message.traceparent {
-        telemetry::continue_from(&span, traceparent);
-    }
-    span
-}
-
-fn conclude(span: &Span, result: &Result<(), Undelivered>) {
-    if let Err(undelivered) = result {
-        span.record("otel.status_code", "ERROR");
-        span.record("error.type", undelivered.reason());
-    }
 }
