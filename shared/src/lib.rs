@@ -7,6 +7,7 @@ pub mod contract;
 pub mod conversation_id;
 pub mod embedded;
 pub mod fingerprint;
+pub mod idempotency_key;
 pub mod keys;
 pub mod nats;
 pub mod page;

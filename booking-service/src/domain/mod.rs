@@ -30,6 +30,6 @@ pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
-pub use teppan_shared::conversation_id::ConversationId;
-pub use text::{IdempotencyKey, Source, SpecialRequests};
+pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
+pub use text::{Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};

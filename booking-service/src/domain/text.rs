@@ -1,24 +1,5 @@
 //! Texts with limits.
 
-/// Names one intended call: 1 to 255 printable ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if printable && (1..=255).contains(&raw.len()) {
-            Ok(Self(raw))
-        } else {
-            Err("must be 1 to 255 printable ASCII characters")
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// What a customer wishes: 1 to 500 characters. Personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpecialRequests(String);
@@ -55,16 +36,6 @@ pub(super) fn bounded(raw: String, most: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_printable_and_bounded() {
-        for good in ["a", " ", "web-7f3a91/booking-1", &"k".repeat(255)] {
-            assert!(IdempotencyKey::parse(good.to_owned()).is_ok(), "{good:?}");
-        }
-        for bad in ["", "tab\t", "ä", "nul\0", &"k".repeat(256)] {
-            assert!(IdempotencyKey::parse(bad.to_owned()).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn wishes_are_counted_in_characters() {

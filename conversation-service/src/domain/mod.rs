@@ -7,7 +7,6 @@ mod conversation;
 mod emotion;
 mod emotion_statistics;
 mod follow_up;
-mod idempotency_key;
 mod ids;
 mod message;
 mod metadata;
@@ -18,7 +17,7 @@ mod sent_at;
 mod templates;
 mod tokens;
 
-pub use teppan_shared::conversation_id::ConversationId;
+pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
 
 pub use self::{
     channel::Channel,
@@ -28,7 +27,6 @@ pub use self::{
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
     emotion_statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
     follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject, TimeZone},
-    idempotency_key::IdempotencyKey,
     ids::{MessageId, UserId},
     message::{Message, NewMessage},
     metadata::Metadata,

@@ -1,3 +1,5 @@
+//! What names a call that may be made more than once.
+
 const BYTES_MAX: usize = 255;
 
 /// Names one intended call: 1 to 255 printable ASCII characters.
@@ -5,6 +7,8 @@ const BYTES_MAX: usize = 255;
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
+    /// # Errors
+    /// What a key must be.
     pub fn parse(raw: String) -> Result<Self, &'static str> {
         let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         if printable && (1..=BYTES_MAX).contains(&raw.len()) {
@@ -25,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_key_is_printable_and_bounded() {
-        for good in ["a", " ", "event/0193a1f2", &"k".repeat(255)] {
+        for good in ["a", " ", "web-7f3a91/booking-1", &"k".repeat(255)] {
             assert!(IdempotencyKey::parse(good.to_owned()).is_ok(), "{good:?}");
         }
         for bad in ["", "tab\t", "ä", "nul\0", &"k".repeat(256)] {
