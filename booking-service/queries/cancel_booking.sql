@@ -22,8 +22,10 @@ gate AS MATERIALIZED (
     JOIN venues v ON v.venue_id = t.venue_id
     -- What is owed already, because more was paid than the booking costs, stays owed whole. Of the
     -- rest: all of it on the venue's wish or in time, else a part; half a cent and more is rounded up.
+    -- A hold that has run out owes all, as it will once it is expired.
     CROSS JOIN LATERAL (
         SELECT CASE WHEN $8::text = 'VENUE' OR $7 <= t.starts_at - make_interval(hours => v.full_refund_hours)
+                         OR t.hold_expires_at <= $7
                     THEN t.paid_cents
                     ELSE t.refund_due_cents
                          + ((t.paid_cents - t.refund_due_cents) * v.late_refund_percent + 50) / 100

@@ -1,29 +1,31 @@
 -- Hold expiry: bookings whose hold has run out become EXPIRED, and their seats are free.
 --
--- One row: how many, and when the first of them was due. The longest due first, 64 at most, each under
+-- One row: how many, when the first of them was due, and how many were left because their slot counts
+-- fewer seats than they hold. The longest due first, 64 at most, each under
 -- an event id of $2. Bookings that somebody else changes just now are left to the next run, so that any
 -- number of replicas share the work and nobody is waited for while nothing is held. Of what is locked
 -- here the bookings come first and the slots by key after them, as everywhere.
 WITH due AS MATERIALIZED (
     SELECT *
     FROM bookings
-    WHERE status = 'PENDING' AND hold_expires_at <= $1::timestamptz
+    WHERE hold_expires_at <= $1::timestamptz    -- by `booking_hold` they are PENDING
     ORDER BY hold_expires_at
     LIMIT 64
     FOR NO KEY UPDATE SKIP LOCKED
 ),
 places AS MATERIALIZED (           -- locked in the order in which all lock them
-    SELECT s.venue_id, s.slot_date, s.start_time
+    SELECT s.venue_id, s.slot_date, s.start_time, s.reserved
     FROM (SELECT DISTINCT venue_id, slot_date, start_time FROM due) AS key
     JOIN slots s USING (venue_id, slot_date, start_time)
     ORDER BY s.venue_id, s.slot_date, s.start_time
     FOR NO KEY UPDATE OF s
 ),
-seats AS MATERIALIZED (
+seats AS MATERIALIZED (            -- a slot that has been miscounted must not keep the others from it
     SELECT places.venue_id, places.slot_date, places.start_time, sum(due.party_size)::integer AS held
     FROM due
     JOIN places USING (venue_id, slot_date, start_time)
     GROUP BY places.venue_id, places.slot_date, places.start_time
+    HAVING sum(due.party_size) <= min(places.reserved)
 ),
 freed AS (
     UPDATE slots s
@@ -66,4 +68,6 @@ messages AS (                      -- it never was firm: there is nothing for co
 )
 SELECT
     (SELECT count(*) FROM booking) AS "expired!",
+    (SELECT count(*) FROM due JOIN places USING (venue_id, slot_date, start_time))
+        - (SELECT count(*) FROM booking) AS "miscounted!",
     (SELECT min(hold_expires_at) FROM expiring) AS "first_due?"

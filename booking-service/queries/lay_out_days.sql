@@ -2,7 +2,7 @@
 --
 -- They were computed from the venue as it was at version $2 and its schedule as it was at version $3.
 -- No row: one of them has changed since, nothing was written; who changed it has seen to its slots, or
--- has made it due. No slot that takes bookings is touched, and none is waited for.
+-- has made it due.
 WITH venue AS MATERIALIZED (       -- locked first, as in SetWeeklySchedule
     SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
 ),
@@ -13,8 +13,8 @@ schedule AS (                      -- the gate; a SetWeeklySchedule that has rea
     WHERE w.venue_id = venue.venue_id AND w.version = $3
     RETURNING w.venue_id
 ),
--- A slot can be there only when the horizon was brought nearer and a schedule was set then: it is
--- UNSCHEDULED since, unless the venue closed or opened it.
+-- A slot can be there only when the horizon was brought nearer for a while: UNSCHEDULED, when a schedule
+-- was set then, unless the venue had closed or opened it. It becomes what SetWeeklySchedule makes of it.
 laid AS (
     INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
@@ -26,8 +26,11 @@ laid AS (
         ends_at = EXCLUDED.ends_at,
         capacity = CASE WHEN s.capacity_pinned THEN s.capacity ELSE GREATEST(EXCLUDED.capacity, s.reserved) END,
         price_per_person_cents = CASE WHEN s.price_pinned THEN s.price_per_person_cents ELSE EXCLUDED.price_per_person_cents END,
-        state = 'OPEN'
+        state = CASE s.state WHEN 'UNSCHEDULED' THEN 'OPEN' ELSE s.state END
     WHERE s.state = 'UNSCHEDULED'
+       OR (s.starts_at, s.ends_at) IS DISTINCT FROM (EXCLUDED.starts_at, EXCLUDED.ends_at)
+       OR NOT s.capacity_pinned AND s.capacity <> GREATEST(EXCLUDED.capacity, s.reserved)
+       OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING 1
 ),
 noted AS (

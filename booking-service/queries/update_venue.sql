@@ -6,7 +6,8 @@
 --   stale       nothing was written: it is at another version than $2;
 --   has_slots   nothing was written: its slots stand in its time zone and have prices in its currency;
 --   contended   nothing was written: it changed between snapshot and lock; run it again.
--- `layout_due`: days within the horizon may be without slots; the layout has to look.
+-- `layout_due`: days within the horizon may be without slots; the layout has to look, and begins with
+-- the schedule as it is here.
 WITH target AS MATERIALIZED (
     SELECT
         v.venue_id, v.version, v.laid_out_until,
@@ -89,5 +90,9 @@ SELECT
     venue.hold_minutes AS "hold_minutes!", venue.deposit_percent AS "deposit_percent!",
     venue.full_refund_hours AS "full_refund_hours!", venue.late_refund_percent AS "late_refund_percent!",
     venue.waitlist_hold_minutes AS "waitlist_hold_minutes!", venue.version AS "version!",
-    venue.created_at AS "created_at!", venue.updated_at AS "updated_at!"
-FROM verdict, venue
+    venue.created_at AS "created_at!", venue.updated_at AS "updated_at!",
+    venue.laid_out_until AS "laid_out_until?", w.periods AS "periods?", w.exceptions AS "exceptions?",
+    w.version AS "schedule_version?"
+FROM verdict
+CROSS JOIN venue
+LEFT JOIN weekly_schedules w ON w.venue_id = venue.venue_id

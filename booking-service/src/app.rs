@@ -65,7 +65,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
     relays.work(&service, &outbox);
-    service.work(SlotLayout(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
+    service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
     let retention = KeyRetention { core, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);

@@ -5,6 +5,7 @@ use teppan_shared::{
     keys::Keys,
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
+    worker::Nudge,
 };
 
 use crate::{
@@ -25,6 +26,8 @@ pub struct Core {
     pub(crate) turns: Turns,
     /// Readers that follow what happens to bookings.
     pub(crate) live: LiveStreams,
+    /// Wakes whoever lays out slots.
+    pub(crate) layout: Nudge,
     /// What is still to be told to others.
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
@@ -48,6 +51,7 @@ impl Core {
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
             turns: Turns::default(),
             live: LiveStreams::new(event_stream),
+            layout: Nudge::default(),
             outbox,
             inline,
         }

@@ -16,6 +16,8 @@ pub const BATCH_MAX: usize = 64;
 /// What one run did.
 pub struct ExpiredHolds {
     pub expired: usize,
+    /// Left, because their slot counts fewer seats than they hold.
+    pub miscounted: usize,
     /// When the first of them had run out.
     pub first_due: Option<DateTime<Utc>>,
 }
@@ -41,6 +43,10 @@ impl Core {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);
         }
-        Ok(ExpiredHolds { expired, first_due: row.first_due })
+        let miscounted = usize::try_from(row.miscounted).unwrap_or(0);
+        if miscounted > 0 {
+            tracing::error!(bookings = miscounted, "slots count fewer seats than their bookings hold; holds are left");
+        }
+        Ok(ExpiredHolds { expired, miscounted, first_due: row.first_due })
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{LayoutRange, VenueId, VenueTimeZone},
+    domain::{LayoutRange, VenueTimeZone},
     get_venue::read_schedule,
     slot_columns::SlotColumns,
 };
@@ -21,21 +21,18 @@ const VENUES_MAX: i64 = 20;
 const SLOTS_AT_ONCE: usize = 5_000;
 /// How long a run may take before another process takes its venues.
 const CLAIM: TimeDelta = TimeDelta::minutes(1);
-/// Each attempt follows a part that was laid out, or a commit of somebody else. What is left then is
-/// the worker's.
-const ATTEMPTS_MAX: usize = 200;
 
 /// A venue whose days are to be laid out, as it was read.
-struct LayoutRow {
-    venue_id: Uuid,
-    venue_version: i64,
-    time_zone: String,
-    horizon_days: i32,
-    laid_out_until: Option<NaiveDate>,
-    periods: serde_json::Value,
-    exceptions: serde_json::Value,
-    schedule_version: i64,
-    due_since: DateTime<Utc>,
+pub struct LayoutRow {
+    pub venue_id: Uuid,
+    pub venue_version: i64,
+    pub time_zone: String,
+    pub horizon_days: i32,
+    pub laid_out_until: Option<NaiveDate>,
+    pub periods: serde_json::Value,
+    pub exceptions: serde_json::Value,
+    pub schedule_version: i64,
+    pub due_since: DateTime<Utc>,
 }
 
 /// How a part of a layout ended.
@@ -51,7 +48,7 @@ enum Part {
 
 impl Core {
     /// Lays out the days of a bounded number of venues that have come within their horizon, exactly
-    /// as SetWeeklySchedule would have. Slots that are there are left as they are.
+    /// as SetWeeklySchedule would have.
     ///
     /// Any number of processes may do it at once: each takes venues that no other has, and what one
     /// leaves undone is due again a minute later. It takes turns with SetWeeklySchedule by the version
@@ -79,18 +76,10 @@ impl Core {
         Ok(batch)
     }
 
-    /// [`Core::lay_out_due_slots`] for one venue, up to its horizon.
-    pub(crate) async fn lay_out_missing_slots(&self, venue_id: VenueId) -> Result<(), ReadError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let row = self
-                .database
-                .fetch_optional(|| sqlx::query_file_as!(LayoutRow, "queries/read_layout.sql", venue_id.0))
-                .await?;
-            // Without a schedule there is nothing to lay out.
-            let Some(row) = row else { return Ok(()) };
-            if self.lay_out_some_days(&row).await? == Part::Last {
-                return Ok(());
-            }
+    /// Lays out days of one venue. What is left, or came in between, is due, and the worker's.
+    pub(crate) async fn lay_out_missing_slots(&self, venue: &LayoutRow) -> Result<(), ReadError> {
+        if self.lay_out_some_days(venue).await? != Part::Last {
+            self.layout.nudge();
         }
         Ok(())
     }

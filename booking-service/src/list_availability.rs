@@ -9,6 +9,9 @@ use crate::{
     domain::{PartySize, SlotRefusal, VenueId},
 };
 
+/// How far apart the dates of one request may be.
+pub const RANGE_DAYS_MAX: i32 = 366;
+
 /// Where a page of slots starts: behind the slot of this date and time.
 pub type SlotCursor = (NaiveDate, NaiveTime);
 
@@ -91,6 +94,7 @@ impl Core {
                     query.bookable_only,
                     limit,
                     now,
+                    RANGE_DAYS_MAX,
                 )
             })
             .await

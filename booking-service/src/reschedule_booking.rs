@@ -4,7 +4,7 @@ use crate::{
     booking_row::Booking,
     change_booking::{BookingTarget, ChangeAnswer, ChangeBookingError},
     core::Core,
-    domain::{BookingChange, ChangeRefusal, PartySize, SlotKey},
+    domain::{BookingChange, ChangeRefusal, EventId, PartySize, SlotKey},
 };
 
 /// What a booking is to become; what is not given stays.
@@ -26,6 +26,7 @@ impl Core {
     /// [`ChangeBookingError`]; whatever it is, nothing was written.
     pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<Booking, ChangeBookingError> {
         let draft = self.draft_of(BookingChange::Reschedule);
+        let confirmed = EventId::generate();
         let changed = self.change(&draft, || {
             sqlx::query_file_as!(
                 ChangeAnswer,
@@ -41,6 +42,7 @@ impl Core {
                 wish.start_time,
                 wish.party_size.map(PartySize::get),
                 wish.expected_total_cents,
+                confirmed.0,
             )
         });
         changed.await.map_err(|error| wish.about_the_new_slot(error))

@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
@@ -9,6 +9,7 @@ use crate::{
     core::Core,
     domain::{Currency, VenueChange, VenueId, VenueName, VenueTimeZone},
     get_venue::Venue,
+    lay_out_slots::LayoutRow,
 };
 
 /// Each attempt after the first follows a commit of somebody else, who changed the venue.
@@ -40,9 +41,9 @@ pub enum UpdateVenueError {
 }
 
 impl Core {
-    /// Changes a venue, in one round trip unless its horizon moves. Then the days that are now within
-    /// it are laid out, too; those that are no longer within it keep their slots, which cannot be
-    /// booked while they are beyond it.
+    /// Changes a venue, in one round trip unless its horizon moves. Then a second lays out the days that
+    /// are now within it, or the first of them where they have many slots, and the worker the others.
+    /// Days that are no longer within it keep their slots, which cannot be booked while they are beyond it.
     ///
     /// A venue that is as asked for is left as it is, whatever its version.
     ///
@@ -55,9 +56,9 @@ impl Core {
         version: Option<i64>,
     ) -> Result<Venue, UpdateVenueError> {
         for _ in 0..ATTEMPTS_MAX {
-            if let Some((venue, layout_due)) = self.change_venue(venue_id, change, version).await? {
-                if layout_due {
-                    self.lay_out_missing_slots(venue_id).await.map_err(UpdateVenueError::Layout)?;
+            if let Some((venue, layout)) = self.change_venue(venue_id, change, version).await? {
+                if let Some(layout) = layout {
+                    self.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
                 }
                 return Ok(venue);
             }
@@ -65,14 +66,14 @@ impl Core {
         Err(UpdateVenueError::Contended)
     }
 
-    /// The venue, and whether days of it may be without slots; `None` when somebody else changed it
-    /// meanwhile.
+    /// The venue, and what its layout needs when days of it may be without slots; `None` when somebody
+    /// else changed it meanwhile.
     async fn change_venue(
         &self,
         venue_id: VenueId,
         change: &VenueChange,
         version: Option<i64>,
-    ) -> Result<Option<(Venue, bool)>, UpdateVenueError> {
+    ) -> Result<Option<(Venue, Option<LayoutRow>)>, UpdateVenueError> {
         let now = self.clock.now();
         let row = self
             .database
@@ -141,10 +142,29 @@ struct VenueRow {
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    laid_out_until: Option<NaiveDate>,
+    periods: Option<serde_json::Value>,
+    exceptions: Option<serde_json::Value>,
+    schedule_version: Option<i64>,
 }
 
 impl VenueRow {
-    fn venue(self) -> (Venue, bool) {
+    fn venue(self) -> (Venue, Option<LayoutRow>) {
+        let schedule = (self.periods, self.exceptions, self.schedule_version);
+        let layout = match schedule {
+            (Some(periods), Some(exceptions), Some(schedule_version)) if self.layout_due => Some(LayoutRow {
+                venue_id: self.venue_id,
+                venue_version: self.version,
+                time_zone: self.time_zone.clone(),
+                horizon_days: self.horizon_days,
+                laid_out_until: self.laid_out_until,
+                periods,
+                exceptions,
+                schedule_version,
+                due_since: self.updated_at,
+            }),
+            _ => None,
+        };
         let venue = Venue {
             venue_id: self.venue_id,
             name: self.name,
@@ -163,6 +183,6 @@ impl VenueRow {
             created_at: self.created_at,
             updated_at: self.updated_at,
         };
-        (venue, self.layout_due)
+        (venue, layout)
     }
 }

@@ -182,3 +182,24 @@ async fn what_a_single_statement_can_do_costs_one_round_trip() {
         assert_one_each(&counts);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_a_whole_venue_costs_two_round_trips_at_most() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
+    let mut counts = Vec::new();
+    for n in 0..=TRIES {
+        let mut venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+        let set =
+            count(&proxy, booking.clients.schedule.set_weekly_schedule(fixtures::every_evening(&venue.venue_id, 8)));
+        let set = set.await;
+        venue.horizon_days = 100;
+        let mask = FieldMask { paths: vec!["horizon_days".to_owned()] };
+        let farther = UpdateVenueRequest { venue: Some(venue), update_mask: Some(mask), ..Default::default() };
+        let moved = count(&proxy, booking.clients.schedule.update_venue(farther)).await;
+        if n > 0 {
+            counts.extend([set, moved]);
+        }
+    }
+    println!("SetWeeklySchedule and UpdateVenue with another horizon, in turn: {counts:?}");
+    assert!(counts.iter().all(|count| (1..=2).contains(count)), "{counts:?}");
+}

@@ -93,17 +93,13 @@ impl SchedulePeriod {
 
     /// Whether both give a slot at the same start on a date that both apply on.
     pub fn clashes_with(&self, other: &Self) -> bool {
-        let starts_before_other_ends = |a: &Self, b: &Self| match (a.valid_from, b.valid_until) {
-            (Some(from), Some(until)) => from <= until,
-            _ => true,
-        };
-        !self.days.is_disjoint(&other.days)
-            && starts_before_other_ends(self, other)
-            && starts_before_other_ends(other, self)
-            && {
-                let starts: BTreeSet<_> = self.starts().collect();
-                other.starts().any(|start| starts.contains(&start))
-            }
+        let from = self.valid_from.max(other.valid_from).unwrap_or(NaiveDate::MIN);
+        // Every weekday is in a week: longer validities need not be looked through.
+        let mut week = from.iter_days().take(7);
+        week.any(|date| self.applies_on(date) && other.applies_on(date)) && {
+            let starts: BTreeSet<_> = self.starts().collect();
+            other.starts().any(|start| starts.contains(&start))
+        }
     }
 }
 

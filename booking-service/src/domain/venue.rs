@@ -26,6 +26,10 @@ impl VenueTimeZone {
     pub const MUST: &str = "must be an IANA time zone such as Europe/Berlin";
 
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        // To PostgreSQL these are abbreviations, without summer time; here they would have it.
+        if ["CET", "EET", "MET", "WET"].contains(&raw) {
+            return Err(Self::MUST);
+        }
         raw.parse().map(Self).map_err(|_| Self::MUST)
     }
 
@@ -98,4 +102,19 @@ pub mod range {
     pub const HOLD_MINUTES: RangeInclusive<i32> = 1..=43_200;
     pub const PERCENT: RangeInclusive<i32> = 0..=100;
     pub const REFUND_HOURS: RangeInclusive<i32> = 0..=8760;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_postgresql_takes_for_an_abbreviation_is_refused() {
+        for good in ["Europe/Berlin", "UTC", "Etc/GMT+5"] {
+            assert!(VenueTimeZone::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["CET", "EET", "MET", "WET", "europe/berlin", "+01:00", ""] {
+            assert!(VenueTimeZone::parse(bad).is_err(), "{bad}");
+        }
+    }
 }

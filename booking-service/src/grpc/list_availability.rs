@@ -9,12 +9,10 @@ use tonic::Status;
 use super::encode;
 use crate::{
     domain::{PartySize, VenueId, parse_date},
-    list_availability::{Availability, AvailabilityQuery, SlotCursor},
+    list_availability::{Availability, AvailabilityQuery, RANGE_DAYS_MAX, SlotCursor},
 };
 
 const SIZES: PageSizes = PageSizes { default: 500, max: 2000 };
-/// How far apart the dates of one request may be.
-const RANGE_DAYS_MAX: i64 = 366;
 
 /// A page of slots that is asked for.
 pub struct Page {
@@ -53,7 +51,7 @@ pub fn decode(request: &ListAvailabilityRequest) -> Result<Page, Status> {
 fn check_range(from: NaiveDate, to: NaiveDate, violations: &mut Violations) {
     if to < from {
         violations.add("to_date", "must not be before from_date");
-    } else if to - from > TimeDelta::days(RANGE_DAYS_MAX) {
+    } else if to - from > TimeDelta::days(RANGE_DAYS_MAX.into()) {
         violations.add("to_date", format_args!("must be at most {RANGE_DAYS_MAX} days after from_date"));
     }
 }

@@ -91,7 +91,7 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         ),
         BookingChange::Reschedule => (
             "BOOKING_NOT_RESCHEDULABLE",
-            "Only a pending or confirmed booking can be rescheduled: make a new booking instead.",
+            "Only a pending or confirmed booking that has not begun can be rescheduled: make a new booking instead.",
         ),
         BookingChange::Complete => (
             "BOOKING_NOT_COMPLETABLE",

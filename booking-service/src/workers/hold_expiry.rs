@@ -19,6 +19,7 @@ impl Job for HoldExpiry {
         let run = self.0.expire_holds(now).await?;
         let lag = run.first_due.and_then(|due| (now - due).to_std().ok()).unwrap_or_default();
         let done = u64::try_from(run.expired).unwrap_or(0);
-        Ok(Batch { done, more: run.expired == BATCH_MAX, lag, ..Batch::default() })
+        let failed = u64::try_from(run.miscounted).unwrap_or(0);
+        Ok(Batch { done, failed, more: run.expired == BATCH_MAX, lag })
     }
 }

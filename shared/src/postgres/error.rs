@@ -28,6 +28,8 @@ impl DatabaseError {
                 Failure::database_unavailable()
             }
             Self::TimedOut(_) => Failure::deadline_exceeded(),
+            // Chosen by PostgreSQL to end a deadlock, or to keep transactions in a row: nothing was written.
+            Self::Failed(_) if self.has_code("40P01") || self.has_code("40001") => Failure::overloaded(),
             Self::Failed(cause) => {
                 tracing::error!(error = %cause, "a statement failed");
                 Failure::internal()

@@ -46,6 +46,30 @@ async fn a_hold_that_has_run_out_is_refused_at_once_and_its_seats_are_free_soon(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_miscounted_keeps_no_other_hold_from_expiring() {
+    let house = House::open(200).await;
+    // All of them due before the other.
+    for _ in 0..3 {
+        let poison = house.book(2).await;
+        house
+            .sql(format!("UPDATE bookings SET hold_expires_at = 'epoch' WHERE booking_id = '{}'", poison.booking_id))
+            .await;
+    }
+    house.sql("UPDATE slots SET reserved = 1 WHERE reserved = 6").await;
+    let made = house.book(2).await;
+    house.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
+    house.run_out(&made.booking_id).await;
+    let _replica = replica(&house, Duration::from_millis(10)).await;
+    let expired = "SELECT count(*) = 1 FROM bookings WHERE status = 'EXPIRED'";
+    eventually("the other expires", async || house.service.scalar::<bool>(expired).await).await;
+    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM bookings WHERE status = 'PENDING'").await, 3);
+    house.sql("UPDATE slots SET reserved = 6 WHERE start_time = '18:00' AND reserved > 0").await;
+    let all = "SELECT count(*) = 4 FROM bookings WHERE status = 'EXPIRED'";
+    eventually("the others expire once it is mended", async || house.service.scalar::<bool>(all).await).await;
+    house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_confirming_and_expiring_exactly_one_wins_on_any_number_of_replicas() {
     let house = House::open(500).await;
     let mut bookings = Vec::new();

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Row as _};
 use teppan_tests::harness;
 use uuid::Uuid;
 
-use super::House;
+use super::{Change, House};
 
 const CANCEL: &str = include_str!("../../../booking-service/queries/cancel_booking.sql");
 
@@ -68,4 +68,16 @@ async fn what_is_given_back_depends_on_when_and_on_whose_wish() {
         assert_eq!(told, due, "{what}: the event says the same");
         transaction.rollback().await.expect("undone");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_has_run_out_owes_the_same_whether_it_is_cancelled_or_expires() {
+    let house = House::open(10).await;
+    let made = house.book(2).await;
+    house.sql("UPDATE venues SET late_refund_percent = 50, full_refund_hours = 8760").await;
+    house.sql("UPDATE bookings SET paid_cents = 1000").await;
+    house.run_out(&made.booking_id).await;
+    let cancelled = house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    assert_eq!(cancelled.refund_due_cents, 1000);
+    house.assert_sound().await;
 }

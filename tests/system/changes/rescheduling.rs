@@ -1,4 +1,4 @@
-use teppan_shared::contract::booking::v1::{Booking as Made, RescheduleBookingRequest};
+use teppan_shared::contract::booking::v1::{Booking as Made, BookingStatus, RescheduleBookingRequest};
 use teppan_tests::fixtures;
 use tonic::{Code, Status};
 
@@ -118,6 +118,33 @@ async fn what_was_paid_beyond_the_new_price_is_owed() {
     assert_eq!((smaller.total_cents, smaller.paid_cents, smaller.refund_due_cents), (10_500, 14_000, 3500));
     let larger = house.act(Change::Resize(5), &made.booking_id).await.expect("resized");
     assert_eq!((larger.total_cents, larger.refund_due_cents), (17_500, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_that_has_paid_what_its_new_deposit_comes_to_becomes_firm() {
+    let house = House::open(10).await;
+    let made = house.book(4).await;
+    house.sql("UPDATE bookings SET paid_cents = 2000, conversation_id = 'chat'").await;
+    let smaller = house.act(Change::Resize(3), &made.booking_id).await.expect("resized");
+    assert_eq!((smaller.status(), smaller.deposit_due_cents, smaller.version), (BookingStatus::Pending, 2625, 2));
+    let firm = house.act(Change::Resize(2), &made.booking_id).await.expect("resized");
+    assert_eq!((firm.status(), firm.deposit_due_cents, firm.version), (BookingStatus::Confirmed, 1750, 4));
+    assert!(firm.hold_expires_at.is_none() && firm.confirmed_at.is_some());
+    let told = "SELECT string_agg(version || ' ' || type, ', ' ORDER BY stream_position, version) FROM booking_events
+                WHERE version > 2";
+    let expected = "3 teppan.booking.rescheduled.v1, 4 teppan.booking.confirmed.v1";
+    assert_eq!(house.service.scalar::<String>(told).await, expected);
+    let heard = "SELECT string_agg(version::text, ',' ORDER BY version) FROM outbox_messages
+                 WHERE destination = 'conversation-service'";
+    assert_eq!(house.service.scalar::<String>(heard).await, "4");
+    house.assert_sound().await;
+
+    // Without a deposit from now on, nothing is left to wait for either.
+    let other = house.book(1).await;
+    house.sql("UPDATE venues SET deposit_percent = 0").await;
+    let free = house.act(Change::Resize(2), &other.booking_id).await.expect("resized");
+    assert_eq!((free.status(), free.deposit_due_cents), (BookingStatus::Confirmed, 0));
+    house.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

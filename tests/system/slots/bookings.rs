@@ -24,7 +24,7 @@ pub async fn copy_bookings(url: &SecretString, count: u32) {
              booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
              party_size, price_per_person_cents, total_cents, deposit_due_cents, currency, hold_expires_at,
              confirmed_at, cancelled_at, cancelled_by, conversation_id, source, version, event_hash, created_at, updated_at)
-         SELECT gen_random_uuid(), 'copy-' || n,
+         SELECT gen_random_uuid(), 'copy-' || gen_random_uuid(),
                 CASE n % 3 WHEN 0 THEN 'CONFIRMED' WHEN 1 THEN 'CANCELLED' ELSE 'COMPLETED' END,
                 b.venue_id, current_date + n % 90, b.start_time, b.starts_at, b.ends_at,
                 ('00000000-0000-4000-8000-' || lpad((n % 997)::text, 12, '0'))::uuid,
@@ -35,6 +35,21 @@ pub async fn copy_bookings(url: &SecretString, count: u32) {
          WHERE b.confirmation_code NOT LIKE 'copy-%'"
     );
     harness::execute(url, AssertSqlSafe(sql)).await;
+}
+
+/// [`copy_bookings`] for very many: the indexes of lists are made anew when the rows are there.
+pub async fn copy_very_many_bookings(url: &SecretString, count: u32) {
+    let mut connection = harness::connect(url).await;
+    let indexes = "SELECT indexname, indexdef FROM pg_indexes
+                   WHERE tablename = 'bookings' AND indexname NOT IN (SELECT conname FROM pg_constraint)";
+    let indexes: Vec<(String, String)> = sqlx::query_as(indexes).fetch_all(&mut connection).await.expect("the indexes");
+    for (name, _) in &indexes {
+        harness::execute(url, AssertSqlSafe(format!("DROP INDEX {name}"))).await;
+    }
+    copy_bookings(url, count).await;
+    for (_, definition) in indexes {
+        harness::execute(url, AssertSqlSafe(definition)).await;
+    }
 }
 
 /// Every page of a list.

@@ -97,6 +97,12 @@ fn periods_clash_only_where_both_give_the_same_start() {
     let summer = SchedulePeriod { valid_until: Some(date("2026-09-30")), ..a.clone() };
     let winter = SchedulePeriod { valid_from: Some(date("2026-10-01")), ..a };
     assert!(!summer.clashes_with(&winter) && !winter.clashes_with(&summer), "other seasons");
+    // From a Tuesday to a Friday there is no Monday.
+    let mondays = period(&[1], "11:00", "13:00");
+    let early = SchedulePeriod { valid_until: Some(date("2026-05-01")), ..mondays.clone() };
+    let late = |from| SchedulePeriod { valid_from: Some(date(from)), ..mondays.clone() };
+    assert!(!early.clashes_with(&late("2026-04-28")) && !late("2026-04-28").clashes_with(&early), "between their days");
+    assert!(early.clashes_with(&late("2026-04-27")), "on one day");
 }
 
 #[test]
