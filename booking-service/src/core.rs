@@ -10,6 +10,7 @@ use teppan_shared::{
 use crate::{
     outbox::{ConversationService, Outbox, Relay},
     stream_booking_events::{EventStreamSettings, LiveStreams},
+    stripe_metrics::StripeMetrics,
     turns::Turns,
 };
 
@@ -29,6 +30,7 @@ pub struct Core {
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
     pub(crate) inline: Option<Relay<ConversationService>>,
+    pub(crate) stripe_metrics: StripeMetrics,
 }
 
 impl Core {
@@ -50,6 +52,7 @@ impl Core {
             live: LiveStreams::new(event_stream),
             outbox,
             inline,
+            stripe_metrics: StripeMetrics::default(),
         }
     }
 }
