@@ -152,6 +152,13 @@ charge AS (                        -- what is known of the charge now
     FROM gate
     WHERE p.payment_id = gate.charge AND gate.verdict = 'CHANGED'
 ),
+named AS (                         -- a session does not name the charge, its intent does
+    UPDATE payments p
+    SET charge_id = $11, updated_at = $13
+    FROM gate
+    WHERE p.payment_id = gate.charge AND gate.verdict = 'UNCHANGED' AND $5 = 'SUCCEEDED'
+      AND p.charge_id IS NULL AND $11 IS NOT NULL
+),
 disputed_refunds AS (
     UPDATE payments r
     SET status = 'DISPUTED', updated_at = $13

@@ -2,7 +2,7 @@
 --
 -- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and
 -- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
--- CONTENDED to be run again.
+-- CONTENDED to be run again. A booking that waits for a deposit becomes firm when the new one is paid already.
 -- The booking is locked first and everything is decided on the locked row, so that no call decides on
 -- what another is just changing. The steps below name rows by their keys alone: any other condition would
 -- be tried on the version in the snapshot, and the row left out. Booking, then slots by key, is the order
@@ -57,6 +57,7 @@ gate AS MATERIALIZED (
         v.notice_minutes, v.horizon_days, v.min_party_size, v.max_party_size,
         (price.total * v.deposit_percent + 50) / 100 AS deposit,
         GREATEST(a.paid_cents - price.total, 0) AS refund_due,
+        a.status = ANY ($12::text[]) AND a.paid_cents >= (price.total * v.deposit_percent + 50) / 100 AS confirms,
         COALESCE(
             a.outcome,
             CASE WHEN NOT offer.old_is_seen THEN 'CONTENDED' END,
@@ -103,22 +104,45 @@ event AS (                         -- the next link of the booking's chain
     WHERE gate.verdict = 'CHANGED' AND EXISTS (SELECT FROM moved)
     RETURNING event_id, booking_id, version, hash
 ),
+confirmed AS (                     -- the link after it, when what was paid is all of the new deposit
+    INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
+    SELECT $13::uuid, gate.booking_id, event.version + 1, 'teppan.booking.confirmed.v1', $7,
+           json_build_object(
+               'booking_id', gate.booking_id, 'venue_id', gate.venue_id, 'date', gate.new_date,
+               'start_time', left(gate.new_time::text, 5), 'booking_version', event.version + 1,
+               'status', 'BOOKING_STATUS_CONFIRMED', 'occurred_at', $7,
+               'conversation_id', gate.conversation_id, 'starts_at', gate.new_starts_at, 'ends_at', gate.new_ends_at,
+               'time_zone', gate.time_zone, 'party_size', gate.new_party_size,
+               'cause', 'CONFIRMATION_CAUSE_DEPOSIT_PAID', 'seats_retaken', false),
+           $5, event.hash
+    FROM gate, event
+    WHERE gate.confirms
+    RETURNING event_id, booking_id, version, hash
+),
+links AS (
+    SELECT *, false AS makes_firm FROM event
+    UNION ALL
+    SELECT *, true FROM confirmed
+),
 booking AS (
     UPDATE bookings b
     SET slot_date = gate.new_date, start_time = gate.new_time, starts_at = gate.new_starts_at,
         ends_at = gate.new_ends_at, party_size = gate.new_party_size, price_per_person_cents = gate.per_person,
         total_cents = gate.total, deposit_due_cents = gate.deposit, refund_due_cents = gate.refund_due,
-        hold_expires_at = gate.new_hold_expires_at,
-        version = event.version, event_hash = event.hash, updated_at = $7
-    FROM event, gate
-    WHERE b.booking_id = event.booking_id
+        status = CASE WHEN gate.confirms THEN 'CONFIRMED' ELSE gate.status END,
+        confirmed_at = CASE WHEN gate.confirms THEN $7 ELSE gate.confirmed_at END,
+        hold_expires_at = CASE WHEN gate.confirms THEN NULL ELSE gate.new_hold_expires_at END,
+        version = newest.version, event_hash = newest.hash, updated_at = $7
+    FROM gate, (SELECT * FROM links ORDER BY version DESC LIMIT 1) AS newest
+    WHERE b.booking_id = newest.booking_id
     RETURNING b.*
 ),
 messages AS (                      -- what is firm is asked about later or earlier now
     INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
-    SELECT event.event_id, destination, event.booking_id, event.version, $5, $7, $7
-    FROM event, gate, unnest($6::text[]) AS destination
-    WHERE destination <> 'conversation-service' OR gate.conversation_id <> '' AND gate.confirmed_at IS NOT NULL
+    SELECT links.event_id, destination, links.booking_id, links.version, $5, $7, $7
+    FROM links, gate, unnest($6::text[]) AS destination
+    WHERE destination <> 'conversation-service'
+       OR gate.conversation_id <> '' AND (gate.confirmed_at IS NOT NULL OR links.makes_firm)
 ),
 stands AS (                        -- the booking as it is now
     SELECT * FROM booking

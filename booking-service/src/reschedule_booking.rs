@@ -26,6 +26,8 @@ impl Core {
     /// [`ChangeBookingError`]; whatever it is, nothing was written.
     pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<Booking, ChangeBookingError> {
         let draft = self.draft_of(BookingChange::Reschedule);
+        // What was paid may be all of the new deposit.
+        let firm = self.draft_of(BookingChange::PayDeposit);
         let changed = self.change(&draft, || {
             sqlx::query_file_as!(
                 ChangeAnswer,
@@ -41,6 +43,8 @@ impl Core {
                 wish.start_time,
                 wish.party_size.map(PartySize::get),
                 wish.expected_total_cents,
+                &firm.allowed_from,
+                firm.event_id.0,
             )
         });
         changed.await.map_err(|error| wish.about_the_new_slot(error))

@@ -128,7 +128,11 @@ impl Object {
         let received = self.amount_received.filter(|cents| *cents > 0);
         let captured = self.amount_captured.filter(|cents| *cents > 0);
         let (payment_intent, charge_id, amount_cents) = match kind.split_once('.').map_or("", |(object, _)| object) {
-            "payment_intent" => (Some(self.id), self.latest_charge, received.or(self.amount)),
+            "payment_intent" => {
+                // A charge that failed is not the one that may be given back.
+                let charge = self.latest_charge.filter(|_| effect == PaymentEffect::Succeeded);
+                (Some(self.id), charge, received.or(self.amount))
+            }
             "checkout" => (self.payment_intent, None, self.amount_total),
             _ if effect == PaymentEffect::Disputed => (self.payment_intent, self.charge, None),
             _ => (self.payment_intent, Some(self.id), captured.or(self.amount)),

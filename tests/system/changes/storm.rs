@@ -157,7 +157,9 @@ async fn begin_change(house: &House, statement: &'static str, booking_id: &str, 
             .bind(None::<NaiveDate>)
             .bind(time.parse::<NaiveTime>().expect("a time"))
             .bind(None::<i32>)
-            .bind(None::<i64>),
+            .bind(None::<i64>)
+            .bind(vec!["PENDING"])
+            .bind(Uuid::now_v7()),
     };
     let row = query.fetch_one(&mut connection).await.expect("changed");
     assert_eq!(row.get::<String, _>("outcome!"), "CHANGED");
