@@ -15,7 +15,8 @@ use crate::{
 
 /// Events that one run takes at most; the statement has the same number.
 pub const BATCH_MAX: usize = 32;
-/// Longer than a batch takes: each of its statements is bounded.
+/// Much longer than a batch takes. Should one take longer still, somebody else applies its rest too, which
+/// changes nothing.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// The first pause before another attempt, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);

@@ -41,6 +41,7 @@ impl Core {
         };
         let stored = self.database.fetch_one(store).await?.stored;
         if stored && event.news == StripeNews::Unreadable {
+            self.stripe_metrics.settled(state, reason);
             tracing::error!(event = event.id, kind = event.kind, "an event of Stripe's lacks what its type promises");
         }
         Ok(stored)

@@ -8,6 +8,7 @@ mod recording;
 mod signature;
 mod storm;
 mod survival;
+mod told;
 mod trouble;
 
 use std::{ops::Deref, time::Duration};
