@@ -77,16 +77,16 @@ impl Intent {
     }
 
     pub fn succeeded(&self) -> Value {
-        event("payment_intent.succeeded", self.intent("succeeded", self.amount_cents, json!(self.charge_id)))
+        event("payment_intent.succeeded", self.intent("succeeded", self.amount_cents, Some(&self.charge_id)))
     }
 
     pub fn failed(&self) -> Value {
-        let charge = json!(format!("{}_failed", self.charge_id));
-        event("payment_intent.payment_failed", self.intent("requires_payment_method", 0, charge))
+        let charge = format!("{}_failed", self.charge_id);
+        event("payment_intent.payment_failed", self.intent("requires_payment_method", 0, Some(&charge)))
     }
 
     pub fn canceled(&self) -> Value {
-        event("payment_intent.canceled", self.intent("canceled", 0, Value::Null))
+        event("payment_intent.canceled", self.intent("canceled", 0, None))
     }
 
     /// A paid session of Checkout.
@@ -128,7 +128,7 @@ impl Intent {
         )
     }
 
-    fn intent(&self, status: &str, received: i64, charge: Value) -> Value {
+    fn intent(&self, status: &str, received: i64, charge: Option<&str>) -> Value {
         json!({
             "id": self.id, "object": "payment_intent", "amount": self.amount_cents, "amount_received": received,
             "currency": self.currency, "latest_charge": charge, "status": status,

@@ -121,7 +121,7 @@ impl Till {
     /// Everything that Stripe told is applied or set aside.
     pub async fn settled(&self) {
         let waiting = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING'";
-        harness::within(Duration::from_secs(60), "Stripe's events are settled", async || {
+        harness::within(Duration::from_mins(1), "Stripe's events are settled", async || {
             let looked = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *self.looks.lock().await).await;
             looked.expect("a look") == 0
         })

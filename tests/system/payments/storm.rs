@@ -105,8 +105,7 @@ async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once(
     join_all((0..16).map(client)).await;
     // What was told before the charge, or is more than there is, waits; the rest is applied.
     let rest = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING' AND reason = ''";
-    harness::within(Duration::from_secs(60), "all is tried", async || till.service.scalar::<i64>(rest).await == 0)
-        .await;
+    harness::within(Duration::from_mins(1), "all is tried", async || till.service.scalar::<i64>(rest).await == 0).await;
     till.assert_counted().await;
     let bad = "SELECT count(*) FROM stripe_events
                WHERE state = 'SET_ASIDE' OR state = 'WAITING' AND reason NOT IN ('CHARGE_UNKNOWN', 'REFUND_EXCEEDS_PAID', 'BOOKING_NOT_FOUND')";
