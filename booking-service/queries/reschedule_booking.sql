@@ -9,7 +9,7 @@
 -- in which all lock them.
 --
 -- A refusal of the slot comes with the `figure` that explains it. A booking that waited for its deposit
--- and has paid as much as it now comes to becomes firm with it, by a second event ($12).
+-- and has paid as much as it now comes to becomes firm with it, by a second event ($13).
 WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is there
     SELECT * FROM bookings WHERE booking_id = $1 FOR NO KEY UPDATE
 ),
@@ -61,7 +61,7 @@ gate AS MATERIALIZED (
         (price.total * v.deposit_percent + 50) / 100 AS deposit,
         GREATEST(a.paid_cents - price.total, 0) AS refund_due,
         -- an offer that asks for no deposit waits for an answer, not for money
-        a.status = 'PENDING' AND a.deposit_due_cents > a.paid_cents
+        a.status = ANY ($12::text[]) AND a.deposit_due_cents > a.paid_cents
             AND (price.total * v.deposit_percent + 50) / 100 <= a.paid_cents AS confirms,
         COALESCE(
             a.outcome,
@@ -111,7 +111,7 @@ event AS (                         -- the next link of the booking's chain
 ),
 confirmed AS (                     -- the link after it, when the deposit is complete
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
-    SELECT $12::uuid, gate.booking_id, event.version + 1, 'teppan.booking.confirmed.v1', $7,
+    SELECT $13::uuid, gate.booking_id, event.version + 1, 'teppan.booking.confirmed.v1', $7,
            json_build_object(
                'booking_id', gate.booking_id, 'venue_id', gate.venue_id, 'date', gate.new_date,
                'start_time', left(gate.new_time::text, 5), 'booking_version', event.version + 1,

@@ -21,7 +21,8 @@ use crate::{
     grpc::Grpc,
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
-    workers::{HoldExpiry, KeyRetention, SlotLayout},
+    webhooks::StripeWebhook,
+    workers::{HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -63,10 +64,22 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     ));
     let grpc = Grpc::new(Arc::clone(&core), settings.phone_region);
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
-    let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
+    let webhook = StripeWebhook {
+        core: Arc::clone(&core),
+        secrets: settings.stripe.secrets.clone(),
+        nudge: Nudge::default(),
+        timeout: settings.common.server.request_timeout,
+    };
+    let told_by_stripe = webhook.nudge.clone();
+    let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
     relays.work(&service, &outbox);
     service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
+    let stripe = &settings.stripe;
+    let events = StripeEvents { core: Arc::clone(&core), attempts_max: stripe.attempts_max };
+    service.work(events, told_by_stripe, stripe.interval);
+    let retention = StripeRetention { core: Arc::clone(&core), keep: stripe.keep };
+    service.work(retention, Nudge::default(), settings.retention_interval);
     let retention = KeyRetention { core, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
     Ok(service)

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What an inline delivery is told to have left; it takes half of it.
-const DELIVERY_TIME: Duration = Duration::from_secs(2);
+pub const DELIVERY_TIME: Duration = Duration::from_secs(2);
 /// How often a statement is run. Each run after the first follows something that came in between, as
 /// [`came_in_between`] says, or a move of the booking to a slot newer than the snapshot.
 pub const ATTEMPTS_MAX: usize = 8;

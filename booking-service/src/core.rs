@@ -11,6 +11,7 @@ use teppan_shared::{
 use crate::{
     outbox::{ConversationService, Outbox, Relay},
     stream_booking_events::{EventStreamSettings, LiveStreams},
+    stripe_metrics::StripeMetrics,
     turns::Turns,
 };
 
@@ -32,6 +33,7 @@ pub struct Core {
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
     pub(crate) inline: Option<Relay<ConversationService>>,
+    pub(crate) stripe_metrics: StripeMetrics,
 }
 
 impl Core {
@@ -54,6 +56,7 @@ impl Core {
             layout: Nudge::default(),
             outbox,
             inline,
+            stripe_metrics: StripeMetrics::default(),
         }
     }
 }

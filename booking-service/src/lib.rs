@@ -1,6 +1,7 @@
 //! booking-service: venues, their slots, and the bookings on them.
 
 pub mod app;
+mod apply_stripe_events;
 mod batch_check_availability;
 mod booking_row;
 mod cancel_booking;
@@ -22,15 +23,22 @@ mod lay_out_slots;
 mod list_availability;
 mod list_bookings;
 mod list_dead_letters;
+mod list_payments;
 mod list_venues;
+mod move_money;
 mod outbox;
+mod payment_row;
+mod record_payment;
 mod reschedule_booking;
 mod set_weekly_schedule;
 pub mod settings;
 mod settle_dead_letters;
 mod slot_columns;
+mod store_stripe_event;
 mod stream_booking_events;
+mod stripe_metrics;
 mod turns;
 mod update_slot;
 mod update_venue;
+mod webhooks;
 mod workers;

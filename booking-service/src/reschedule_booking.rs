@@ -4,7 +4,7 @@ use crate::{
     booking_row::Booking,
     change_booking::{BookingTarget, ChangeAnswer, ChangeBookingError},
     core::Core,
-    domain::{BookingChange, ChangeRefusal, EventId, PartySize, SlotKey},
+    domain::{BookingChange, ChangeRefusal, PartySize, SlotKey},
 };
 
 /// What a booking is to become; what is not given stays.
@@ -26,7 +26,8 @@ impl Core {
     /// [`ChangeBookingError`]; whatever it is, nothing was written.
     pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<Booking, ChangeBookingError> {
         let draft = self.draft_of(BookingChange::Reschedule);
-        let confirmed = EventId::generate();
+        // What was paid may be all of the new deposit.
+        let firm = self.draft_of(BookingChange::PayDeposit);
         let changed = self.change(&draft, || {
             sqlx::query_file_as!(
                 ChangeAnswer,
@@ -42,7 +43,8 @@ impl Core {
                 wish.start_time,
                 wish.party_size.map(PartySize::get),
                 wish.expected_total_cents,
-                confirmed.0,
+                &firm.allowed_from,
+                firm.event_id.0,
             )
         });
         changed.await.map_err(|error| wish.about_the_new_slot(error))

@@ -1,6 +1,7 @@
 //! The settings of booking-service.
 
 mod outbox;
+mod stripe;
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use teppan_shared::{
     config::{CommonArgs, CommonSettings, Problems},
 };
 
-use self::outbox::OutboxArgs;
+pub use self::stripe::{STRIPE_ATTEMPTS_MAX, StripeSettings};
+use self::{outbox::OutboxArgs, stripe::StripeArgs};
 use crate::domain::PhoneRegion;
 pub use crate::{
     outbox::{FollowUpScheduling, OutboxSettings},
@@ -24,7 +26,7 @@ pub struct ServiceArgs {
     /// Address of the gRPC server
     #[arg(long, env = "LISTEN_ADDR", hide_env_values = true, default_value = "127.0.0.1:50051", global = true)]
     listen_addr: String,
-    /// Address of the HTTP server: /metrics, /livez, /readyz
+    /// Address of the HTTP server: /metrics, /livez, /readyz, /webhooks/stripe
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9051", global = true)]
     http_addr: String,
     /// Country in which telephone numbers without a country code are meant, as ISO 3166 names it
@@ -58,6 +60,8 @@ pub struct ServiceArgs {
     #[command(flatten)]
     outbox: OutboxArgs,
     #[command(flatten)]
+    stripe: StripeArgs,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -68,6 +72,7 @@ pub struct Settings {
     pub phone_region: PhoneRegion,
     pub event_stream: EventStreamSettings,
     pub outbox: OutboxSettings,
+    pub stripe: StripeSettings,
     /// How long idempotency keys are kept at least.
     pub idempotency_keep: Duration,
     pub clock: Clock,
@@ -89,17 +94,19 @@ impl Settings {
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let event_stream = parse_event_stream(args, &mut problems);
         let outbox = args.outbox.parse(&mut problems);
+        let stripe = args.stripe.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
         let clock = parse_clock(args, &mut problems);
         let layout = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
         let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
         let retention = problems.millis("RETENTION_INTERVAL_MS", &args.retention_interval_ms, 10, 86_400_000);
-        let parsed = (common, phone_region, event_stream, outbox, keep, clock, layout, expiry, retention);
+        let parsed = (common, phone_region, event_stream, outbox, stripe, keep, clock, layout, expiry, retention);
         let (
             Some(common),
             Some(phone_region),
             Some(event_stream),
             Some(outbox),
+            Some(stripe),
             Some(idempotency_keep),
             Some(clock),
             Some(slot_layout_interval),
@@ -114,6 +121,7 @@ impl Settings {
             phone_region,
             event_stream,
             outbox,
+            stripe,
             idempotency_keep,
             clock,
             slot_layout_interval,

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use teppan_shared::contract::{
     booking::v1::{
         booking_service_client::BookingServiceClient, customer_service_client::CustomerServiceClient,
-        outbox_service_client::OutboxServiceClient, schedule_service_client::ScheduleServiceClient,
+        outbox_service_client::OutboxServiceClient, payment_service_client::PaymentServiceClient,
+        schedule_service_client::ScheduleServiceClient,
     },
     conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
@@ -22,6 +23,7 @@ pub struct BookingClients {
     pub schedule: ScheduleServiceClient<Channel>,
     pub customers: CustomerServiceClient<Channel>,
     pub outbox: OutboxServiceClient<Channel>,
+    pub payments: PaymentServiceClient<Channel>,
 }
 
 impl BookingClients {
@@ -32,7 +34,8 @@ impl BookingClients {
             bookings: BookingServiceClient::new(channel.clone()),
             schedule: ScheduleServiceClient::new(channel.clone()),
             customers: CustomerServiceClient::new(channel.clone()),
-            outbox: OutboxServiceClient::new(channel),
+            outbox: OutboxServiceClient::new(channel.clone()),
+            payments: PaymentServiceClient::new(channel),
         }
     }
 }

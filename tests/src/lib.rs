@@ -6,4 +6,5 @@ pub mod harness;
 pub mod launch;
 pub mod otlp;
 pub mod proxy;
+pub mod stripe;
 pub mod tool;

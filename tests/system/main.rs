@@ -17,6 +17,7 @@ mod last_seat;
 mod lists;
 mod logs;
 mod outbox;
+mod payments;
 mod processes;
 mod publication;
 mod raw;

@@ -1,22 +1,27 @@
+use booking_service::domain::StripeSecrets;
 use futures::future::join_all;
 use prost_types::FieldMask;
-use teppan_shared::contract::{
-    booking::v1::{
-        BatchCheckAvailabilityRequest, ListAvailabilityRequest, ListBookingsRequest, SlotQuery, UpdateSlotRequest,
-        UpdateVenueRequest, Venue,
+use teppan_shared::{
+    contract::{
+        booking::v1::{
+            BatchCheckAvailabilityRequest, ListAvailabilityRequest, ListBookingsRequest, SlotQuery, UpdateSlotRequest,
+            UpdateVenueRequest, Venue,
+        },
+        conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest},
     },
-    conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest},
+    keys::Keys,
 };
 use teppan_tests::{
     clients::BookingClients,
     fixtures,
-    harness::{Booking, Conversation},
+    harness::{self, Booking, Conversation},
     proxy::Proxy,
+    stripe,
 };
 
 use super::{
     changes::{Change, House},
-    emotions, follow_ups,
+    emotions, follow_ups, payments,
 };
 
 const TRIES: usize = 12;
@@ -202,4 +207,33 @@ async fn what_concerns_a_whole_venue_costs_two_round_trips_at_most() {
     }
     println!("SetWeeklySchedule and UpdateVenue with another horizon, in turn: {counts:?}");
     assert!(counts.iter().all(|count| (1..=2).contains(count)), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recording_a_payment_costs_one_round_trip_and_so_does_keeping_an_event_of_stripes() {
+    let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
+    let keys = Keys::random();
+    let mut common = harness::settings(url.clone(), &keys);
+    common.database_limits.max_connections = 1;
+    let mut settings = harness::booking_settings(common);
+    settings.stripe.secrets = StripeSecrets::parse(&payments::SECRET.into()).expect("a secret");
+    let house = House::of(Booking::configured(settings, url, keys).await.ready().await, 500, 25).await;
+    let mut client = house.service.clients.payments.clone();
+    let (mut recorded, mut kept) = (Vec::new(), Vec::new());
+    for _ in 0..=TRIES {
+        let made = house.book(1).await;
+        recorded.push(count(&proxy, client.record_payment(payments::cash(&made.booking_id, 5))).await);
+        // One that concerns nobody: what is applied afterwards is not part of the answer.
+        let event = stripe::event("customer.created", serde_json::json!({}));
+        let http = house.service.service.server.http_addr;
+        let keep = async {
+            assert_eq!(stripe::send(http, &event, payments::SECRET).await.0, 200);
+            Ok(())
+        };
+        kept.push(count(&proxy, keep).await);
+    }
+    for counts in [recorded, kept] {
+        assert!(counts[0] <= 3, "{counts:?}");
+        assert_one_each(&counts[1..]);
+    }
 }

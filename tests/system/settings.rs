@@ -31,6 +31,8 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
             ("OUTBOX_RELAYS", "65"),
             ("OUTBOX_ATTEMPTS_MAX", "0"),
             ("IDEMPOTENCY_KEEP_HOURS", "71"),
+            ("STRIPE_WEBHOOK_SECRETS", "hunter2,hunter2,hunter2"),
+            ("STRIPE_EVENTS_KEEP_DAYS", "3"),
         ],
         &[],
     );
@@ -50,6 +52,8 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
         "OUTBOX_RELAYS",
         "OUTBOX_ATTEMPTS_MAX",
         "IDEMPOTENCY_KEEP_HOURS",
+        "STRIPE_WEBHOOK_SECRETS",
+        "STRIPE_EVENTS_KEEP_DAYS",
     ] {
         assert!(said.contains(name), "{name} is missing from: {said}");
     }

@@ -23,6 +23,10 @@ pub enum BookingChange {
     MarkNoShow,
     /// Only the service itself does it, when a hold has run out.
     Expire,
+    /// A payment completes the deposit while the booking has its seats.
+    PayDeposit,
+    /// A payment completes the deposit after the hold ran out: the seats are taken again, if they are there.
+    RetakeSeats,
 }
 
 impl BookingStatus {
@@ -34,13 +38,23 @@ impl BookingStatus {
     pub fn after(self, change: BookingChange) -> Option<Self> {
         use BookingChange as Change;
         match (self, change) {
-            (Self::Pending, Change::Confirm) => Some(Self::Confirmed),
+            (Self::Pending, Change::Confirm | Change::PayDeposit) | (Self::Expired, Change::RetakeSeats) => {
+                Some(Self::Confirmed)
+            }
             (Self::Pending, Change::Expire) => Some(Self::Expired),
             (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
             (Self::Pending | Self::Confirmed, Change::Reschedule) => Some(self),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
             (Self::Confirmed, Change::MarkNoShow) => Some(Self::NoShow),
             _ => None,
+        }
+    }
+
+    /// Whether what is paid now serves the booking. Otherwise it has to be given back.
+    pub fn takes_payments(self) -> bool {
+        match self {
+            Self::Pending | Self::Confirmed | Self::Completed | Self::NoShow => true,
+            Self::Cancelled | Self::Expired => false,
         }
     }
 
@@ -124,10 +138,23 @@ mod tests {
     #[test]
     fn nothing_is_done_to_a_booking_that_has_ended() {
         use BookingChange as Change;
-        let changes =
-            [Change::Confirm, Change::Cancel, Change::Reschedule, Change::Complete, Change::MarkNoShow, Change::Expire];
+        let changes = [
+            Change::Confirm,
+            Change::Cancel,
+            Change::Reschedule,
+            Change::Complete,
+            Change::MarkNoShow,
+            Change::Expire,
+            Change::PayDeposit,
+        ];
         for ended in BookingStatus::ALL.into_iter().skip(2) {
             assert!(changes.iter().all(|change| ended.after(*change).is_none()), "{ended:?}");
         }
+    }
+
+    #[test]
+    fn only_a_hold_that_ran_out_is_taken_up_again() {
+        assert_eq!(BookingChange::RetakeSeats.allowed_from(), [BookingStatus::Expired]);
+        assert_eq!(BookingChange::PayDeposit.allowed_from(), [BookingStatus::Pending]);
     }
 }

@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
-use super::{BookingId, BookingStatus, CancellationInitiator, EventId};
+use super::{
+    BookingId, BookingStatus, CancellationInitiator, EventId, PaymentFailed, PaymentRecorded, PaymentRefunded,
+    RefundRequired,
+};
 
 /// The `source` of every event, as CloudEvents names it.
 pub const EVENT_SOURCE: &str = "/teppan/booking-service";
@@ -41,6 +44,10 @@ pub enum EventData {
     BookingExpired(BookingExpired),
     BookingCompleted(BookingCompleted),
     BookingNoShow(BookingNoShow),
+    PaymentRecorded(PaymentRecorded),
+    PaymentFailed(PaymentFailed),
+    PaymentRefunded(PaymentRefunded),
+    RefundRequired(RefundRequired),
 }
 
 /// The contents of an event cannot be read.
@@ -64,6 +71,10 @@ impl EventData {
             "teppan.booking.expired.v1" => Ok(Self::BookingExpired(serde_json::from_str(json)?)),
             "teppan.booking.completed.v1" => Ok(Self::BookingCompleted(serde_json::from_str(json)?)),
             "teppan.booking.no_show.v1" => Ok(Self::BookingNoShow(serde_json::from_str(json)?)),
+            "teppan.payment.recorded.v1" => Ok(Self::PaymentRecorded(serde_json::from_str(json)?)),
+            "teppan.payment.failed.v1" => Ok(Self::PaymentFailed(serde_json::from_str(json)?)),
+            "teppan.payment.refunded.v1" => Ok(Self::PaymentRefunded(serde_json::from_str(json)?)),
+            "teppan.payment.refund_required.v1" => Ok(Self::RefundRequired(serde_json::from_str(json)?)),
             _ => Err(UnreadableEvent::UnknownType),
         }
     }

@@ -49,3 +49,7 @@ id!(
     /// Something that happened to a booking.
     EventId
 );
+id!(
+    /// A movement of money.
+    PaymentId
+);

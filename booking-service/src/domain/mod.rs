@@ -9,9 +9,13 @@ mod follow_up;
 mod ids;
 mod layout_range;
 mod outbox;
+mod payment;
+mod payment_event;
 mod refusal;
 mod schedule;
 mod slot;
+mod stripe_event;
+mod stripe_signature;
 mod text;
 mod venue;
 
@@ -24,12 +28,21 @@ pub use event::{
     BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent,
 };
 pub use follow_up::FollowUpStep;
-pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId};
 pub use layout_range::LayoutRange;
 pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
+pub use payment::{
+    AmountCents, ExternalReference, NewPayment, PaymentEffect, PaymentKind, PaymentMethod, PaymentStatus,
+    parse_moved_at,
+};
+pub use payment_event::{
+    PaymentFailed, PaymentFailureReason, PaymentRecorded, PaymentRefunded, RefundReason, RefundRequired,
+};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
+pub use stripe_event::{NoStripeEvent, StripeEvent, StripeNews, StripePayment};
+pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
 pub use text::{Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};

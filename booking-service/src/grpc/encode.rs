@@ -8,10 +8,14 @@ use teppan_shared::{
 
 use crate::{
     booking_row::Booking,
-    domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
+    domain::{
+        BookingStatus, CancellationInitiator, Etag, PaymentKind, PaymentMethod, PaymentStatus, ScheduleException,
+        SchedulePeriod, SlotRefusal,
+    },
     find_customer::Customer,
     get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
+    payment_row::Payment,
     update_slot::Slot,
 };
 
@@ -83,6 +87,40 @@ pub fn event_status(status: BookingStatus) -> events::BookingStatus {
         BookingStatus::Expired => events::BookingStatus::Expired,
         BookingStatus::Completed => events::BookingStatus::Completed,
         BookingStatus::NoShow => events::BookingStatus::NoShow,
+    }
+}
+
+pub fn payment(payment: Payment) -> wire::Payment {
+    wire::Payment {
+        payment_id: payment.id.to_string(),
+        booking_id: payment.booking_id.to_string(),
+        kind: match payment.kind {
+            PaymentKind::Charge => wire::PaymentKind::Charge,
+            PaymentKind::Refund => wire::PaymentKind::Refund,
+        }
+        .into(),
+        method: match payment.method {
+            PaymentMethod::Stripe => wire::PaymentMethod::Stripe,
+            PaymentMethod::Cash => wire::PaymentMethod::Cash,
+            PaymentMethod::CardTerminal => wire::PaymentMethod::CardTerminal,
+            PaymentMethod::BankTransfer => wire::PaymentMethod::BankTransfer,
+            PaymentMethod::Voucher => wire::PaymentMethod::Voucher,
+            PaymentMethod::Other => wire::PaymentMethod::Other,
+        }
+        .into(),
+        status: match payment.status {
+            PaymentStatus::Succeeded => wire::PaymentStatus::Succeeded,
+            PaymentStatus::Failed => wire::PaymentStatus::Failed,
+            PaymentStatus::Cancelled => wire::PaymentStatus::Cancelled,
+            PaymentStatus::Disputed => wire::PaymentStatus::Disputed,
+        }
+        .into(),
+        amount_cents: payment.amount_cents,
+        currency: payment.currency,
+        external_reference: payment.external_reference,
+        occurred_at: Some(timestamp(payment.occurred_at)),
+        created_at: Some(timestamp(payment.created_at)),
+        updated_at: Some(timestamp(payment.updated_at)),
     }
 }
 

@@ -5,7 +5,10 @@ use teppan_shared::{
     wire::timestamp,
 };
 
-use super::encode::{event_initiator, event_status};
+use super::{
+    encode::{event_initiator, event_status},
+    encode_payment_event as payment,
+};
 use crate::domain::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingExpired, BookingNoShow,
     BookingRescheduled, ConfirmationCause, EventData,
@@ -20,6 +23,10 @@ pub fn data(data: EventData) -> Data {
         EventData::BookingExpired(event) => Data::BookingExpired(expired(event)),
         EventData::BookingCompleted(event) => Data::BookingCompleted(completed(event)),
         EventData::BookingNoShow(event) => Data::BookingNoShow(no_show(event)),
+        EventData::PaymentRecorded(event) => Data::PaymentRecorded(payment::recorded(event)),
+        EventData::PaymentFailed(event) => Data::PaymentFailed(payment::failed(event)),
+        EventData::PaymentRefunded(event) => Data::PaymentRefunded(payment::refunded(event)),
+        EventData::RefundRequired(event) => Data::RefundRequired(payment::refund_required(event)),
     }
 }
 

@@ -10,11 +10,15 @@ mod customer_service;
 mod dead_letters;
 mod encode;
 mod encode_event;
+mod encode_payment_event;
 mod get_booking;
 mod list_availability;
 mod list_bookings;
+mod list_payments;
 mod list_venues;
 mod outbox_service;
+mod payment_service;
+mod record_payment;
 mod reschedule_booking;
 mod schedule_service;
 mod set_weekly_schedule;
@@ -24,8 +28,6 @@ mod update_slot;
 mod update_venue;
 
 use std::sync::Arc;
-
-use teppan_shared::contract::booking::v1::payment_service_server::PaymentService;
 
 use crate::{core::Core, domain::PhoneRegion};
 
@@ -41,6 +43,3 @@ impl Grpc {
         Self { core, phone_region }
     }
 }
-
-#[tonic::async_trait]
-impl PaymentService for Grpc {}

@@ -11,7 +11,8 @@ use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{BookingChange, BookingStatus, ChangeRefusal, NewBooking, Refusal, SlotKey, VenueTimeZone},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, Refusal, SlotKey, VenueTimeZone},
+    move_money::MoveMoneyError,
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
     update_slot::UpdateSlotError,
@@ -23,6 +24,7 @@ pub type Kind = (&'static str, &'static str);
 pub const BOOKING: Kind = ("booking", "BOOKING_NOT_FOUND");
 pub const CUSTOMER: Kind = ("customer", "CUSTOMER_NOT_FOUND");
 pub const VENUE: Kind = ("venue", "VENUE_NOT_FOUND");
+pub const PAYMENT: Kind = ("payment", "PAYMENT_NOT_FOUND");
 const SLOT: Kind = ("slot", "SLOT_NOT_FOUND");
 
 pub fn not_found((kind, reason): Kind, name: &str) -> Status {
@@ -100,8 +102,35 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         BookingChange::MarkNoShow => {
             ("NO_SHOW_NOT_ALLOWED", "Only a confirmed booking can be marked so: read it again; its status says more.")
         }
-        // Not a call: the service does it by itself.
+        // No calls: the service does these by itself, where they are allowed.
+        BookingChange::PayDeposit | BookingChange::RetakeSeats => {
+            ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit can be confirmed by it.")
+        }
         BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a pending booking can expire."),
+    }
+}
+
+pub fn record_payment(error: &MoveMoneyError, booking_id: BookingId) -> Status {
+    let failure = |reason, message: &str| Failure::precondition(reason, format!("bookings/{booking_id}"), message);
+    match error {
+        MoveMoneyError::BookingNotFound => not_found(BOOKING, &booking_id.to_string()),
+        MoveMoneyError::KeyReused => key_reused(),
+        MoveMoneyError::StaleEtag => etag_mismatch("booking"),
+        MoveMoneyError::CurrencyMismatch { currency } => {
+            failure("CURRENCY_MISMATCH", "The booking is paid in another currency: record the amount in that one.")
+                .with("currency", currency)
+                .into()
+        }
+        MoveMoneyError::RefundExceedsPaid { paid_cents } => {
+            failure("REFUND_EXCEEDS_PAID", "No more can be given back than was received: read the booking again.")
+                .with("paid_cents", paid_cents)
+                .into()
+        }
+        // Only what Stripe tells names a charge.
+        MoveMoneyError::ChargeUnknown => Failure::internal().into(),
+        MoveMoneyError::Contended => Failure::overloaded().into(),
+        MoveMoneyError::Corrupted(error) => error.to_failure().into(),
+        MoveMoneyError::Database(error) => error.to_failure().into(),
     }
 }
 

@@ -4,5 +4,10 @@
 mod hold_expiry;
 mod key_retention;
 mod slot_layout;
+mod stripe_events;
+mod stripe_retention;
 
-pub use self::{hold_expiry::HoldExpiry, key_retention::KeyRetention, slot_layout::SlotLayout};
+pub use self::{
+    hold_expiry::HoldExpiry, key_retention::KeyRetention, slot_layout::SlotLayout, stripe_events::StripeEvents,
+    stripe_retention::StripeRetention,
+};

@@ -158,6 +158,7 @@ async fn begin_change(house: &House, statement: &'static str, booking_id: &str, 
             .bind(time.parse::<NaiveTime>().expect("a time"))
             .bind(None::<i32>)
             .bind(None::<i64>)
+            .bind(vec!["PENDING"])
             .bind(Uuid::now_v7()),
     };
     let row = query.fetch_one(&mut connection).await.expect("changed");

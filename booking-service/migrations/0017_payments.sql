@@ -1,0 +1,37 @@
+-- Movements of money, one row each. What a booking has paid is the sum of its succeeded charges minus
+-- that of its succeeded refunds; whoever changes a row here changes `bookings.paid_cents` in the same
+-- statement, under the booking's lock.
+CREATE TABLE payments (
+    payment_id          uuid        PRIMARY KEY,
+    booking_id          uuid        NOT NULL REFERENCES bookings,
+    kind                text        NOT NULL CONSTRAINT payment_kind CHECK (kind IN ('CHARGE', 'REFUND')),
+    method              text        NOT NULL CONSTRAINT payment_method
+                                    CHECK (method IN ('STRIPE', 'CASH', 'CARD_TERMINAL', 'BANK_TRANSFER', 'VOUCHER', 'OTHER')),
+    status              text        NOT NULL CONSTRAINT payment_status
+                                    CHECK (status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'DISPUTED')),
+    amount_cents        bigint      NOT NULL CONSTRAINT payment_amount CHECK (amount_cents > 0),
+    currency            text        NOT NULL,
+    -- Of Stripe's: the payment intent, or the charge where there is no intent.
+    external_reference  text        NOT NULL DEFAULT '' CONSTRAINT payment_reference_length
+                                    CHECK (char_length(external_reference) <= 255),
+    -- Of Stripe's charges: the charge, as soon as it is known.
+    charge_id           text        CONSTRAINT payment_charge_length CHECK (char_length(charge_id) <= 255),
+    -- Of Stripe's charges: what Stripe has given back of it so far. It only grows, and the refunds that name
+    -- the charge add up to it.
+    refunded_cents      bigint      NOT NULL DEFAULT 0 CONSTRAINT payment_refunded CHECK (refunded_cents BETWEEN 0 AND amount_cents),
+    -- Of Stripe's refunds: the charge that was given back.
+    refund_of           uuid        REFERENCES payments,
+    occurred_at         timestamptz NOT NULL,
+    created_at          timestamptz NOT NULL,
+    updated_at          timestamptz NOT NULL,
+    CONSTRAINT payment_refund_of CHECK (refund_of IS NULL OR kind = 'REFUND')
+) WITH (fillfactor = 90);
+
+-- One row for each payment intent, whatever is told of it, how often and in which order.
+CREATE UNIQUE INDEX payments_stripe_intent ON payments (external_reference) WHERE method = 'STRIPE' AND kind = 'CHARGE';
+CREATE UNIQUE INDEX payments_stripe_charge ON payments (charge_id) WHERE charge_id IS NOT NULL;
+CREATE INDEX payments_refund_of ON payments (refund_of) WHERE refund_of IS NOT NULL;
+
+-- ListPayments: in the order of recording, all of them or those of one booking.
+CREATE INDEX payments_created ON payments (created_at, payment_id);
+CREATE INDEX payments_booking_created ON payments (booking_id, created_at, payment_id);

@@ -1,0 +1,7 @@
+-- Records what became of event $1 under claim $2: $3 is DONE, SET_ASIDE, or WAITING for another attempt at $5.
+-- Whoever lost the claim changes nothing.
+UPDATE stripe_events
+SET state = $3::text, reason = $4, next_attempt_at = COALESCE($5, next_attempt_at),
+    settled_at = CASE WHEN $3 <> 'WAITING' THEN $6::timestamptz END
+WHERE event_id = $1 AND attempts = $2 AND state = 'WAITING'
+RETURNING event_id

@@ -1,0 +1,203 @@
+use std::{error::Error as _, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, jittered},
+};
+use uuid::Uuid;
+
+use crate::{
+    core::Core,
+    domain::{PaymentEffect, PaymentMethod, StripePayment},
+    move_money::{MoveMoneyError, Movement},
+};
+
+/// Events that one run takes at most; the statement has the same number.
+pub const BATCH_MAX: usize = 32;
+/// Much longer than a batch takes. Should one take longer still, somebody else applies its rest too, which
+/// changes nothing.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// The first pause before another attempt, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_hours(1);
+
+/// What became of one attempt to apply an event.
+enum Attempt {
+    Applied,
+    /// What it is about may still be told by another event, or the fault may pass.
+    Waits(&'static str),
+    /// No later attempt would end otherwise.
+    Refused(&'static str),
+}
+
+/// An event that was claimed.
+struct ClaimedEvent {
+    event_id: String,
+    kind: String,
+    created_at: DateTime<Utc>,
+    effect: String,
+    booking_id: Option<Uuid>,
+    payment_intent: Option<String>,
+    charge_id: Option<String>,
+    amount_cents: Option<i64>,
+    refunded_cents: Option<i64>,
+    currency: Option<String>,
+    attempts: i32,
+    due_at: DateTime<Utc>,
+}
+
+impl Core {
+    /// Applies the events of Stripe's that are due, a bounded number of them. Each is settled by itself, so
+    /// that none stands in the way of another; one that is applied twice changes nothing the second time.
+    ///
+    /// # Errors
+    /// When the database is away. What was claimed comes back after its lease.
+    pub async fn apply_stripe_events(&self, attempts_max: i32) -> Result<Batch, DatabaseError> {
+        let now = self.clock.now();
+        let claim = || sqlx::query_file_as!(ClaimedEvent, "queries/claim_stripe_events.sql", now, now + LEASE);
+        let mut events = self.database.fetch_all(claim).await?;
+        events.sort_by(|a, b| (a.due_at, &a.event_id).cmp(&(b.due_at, &b.event_id)));
+        let lag = events.first().and_then(|first| (now - first.due_at).to_std().ok()).unwrap_or_default();
+        let mut batch = Batch { more: events.len() == BATCH_MAX, lag, ..Batch::default() };
+        for event in events {
+            // Whoever claimed it the last time did not live to tell.
+            let attempt = if event.attempts > attempts_max {
+                Attempt::Refused("ATTEMPTS_EXHAUSTED")
+            } else {
+                self.apply_stripe_event(&event).await?
+            };
+            match &attempt {
+                Attempt::Applied => batch.done += 1,
+                Attempt::Waits(_) | Attempt::Refused(_) => batch.failed += 1,
+            }
+            self.settle_stripe_event(&event, attempt, attempts_max).await?;
+        }
+        Ok(batch)
+    }
+
+    async fn apply_stripe_event(&self, event: &ClaimedEvent) -> Result<Attempt, DatabaseError> {
+        // A newer replica may have stored it, and will know.
+        let Some(payment) = event.payment() else { return Ok(Attempt::Waits("EFFECT_UNKNOWN")) };
+        let applied = async {
+            if payment.effect == PaymentEffect::Refunded {
+                // What is given back was received, also when that is told later.
+                self.move_money(&movement(&payment, PaymentEffect::Succeeded, payment.amount_cents, event)).await?;
+                let refund = movement(&payment, PaymentEffect::Refunded, payment.refunded_cents, event);
+                return self.move_money(&refund).await;
+            }
+            self.move_money(&movement(&payment, payment.effect, payment.amount_cents, event)).await
+        };
+        match applied.await {
+            Ok(_) => Ok(Attempt::Applied),
+            Err(MoveMoneyError::BookingNotFound) => Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
+            Err(MoveMoneyError::ChargeUnknown) => Ok(Attempt::Waits("CHARGE_UNKNOWN")),
+            Err(MoveMoneyError::RefundExceedsPaid { .. }) => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
+            Err(MoveMoneyError::Contended) => Ok(Attempt::Waits("CONTENDED")),
+            Err(MoveMoneyError::CurrencyMismatch { .. }) => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
+            Err(MoveMoneyError::Database(error @ (DatabaseError::Unavailable(_) | DatabaseError::Overloaded))) => {
+                Err(error)
+            }
+            // A fault of ours, or of this event: it must not keep the others waiting.
+            Err(
+                error @ (MoveMoneyError::Database(_)
+                | MoveMoneyError::Corrupted(_)
+                | MoveMoneyError::KeyReused
+                | MoveMoneyError::StaleEtag),
+            ) => {
+                tracing::error!(event = event.event_id, %error, cause = error.source(), "an event of Stripe's failed");
+                Ok(Attempt::Waits("FAILED"))
+            }
+        }
+    }
+
+    async fn settle_stripe_event(
+        &self,
+        event: &ClaimedEvent,
+        attempt: Attempt,
+        attempts_max: i32,
+    ) -> Result<(), DatabaseError> {
+        let now = self.clock.now();
+        let (state, reason, next) = match attempt {
+            Attempt::Applied => ("DONE", "", None),
+            Attempt::Waits(reason) if event.attempts < attempts_max => {
+                ("WAITING", reason, Some(now + jittered(pause_after(event.attempts))))
+            }
+            Attempt::Waits(reason) | Attempt::Refused(reason) => ("SET_ASIDE", reason, None),
+        };
+        self.stripe_metrics.settled(state, reason);
+        if state == "SET_ASIDE" {
+            tracing::error!(
+                event = event.event_id,
+                kind = event.kind,
+                reason,
+                "an event of Stripe's was set aside: look into it, then let Stripe send it again"
+            );
+        }
+        let settle = || {
+            sqlx::query_file!(
+                "queries/settle_stripe_event.sql",
+                event.event_id,
+                event.attempts,
+                state,
+                reason,
+                next,
+                now
+            )
+        };
+        self.database.fetch_optional(settle).await.map(|_| ())
+    }
+}
+
+impl ClaimedEvent {
+    fn payment(&self) -> Option<StripePayment> {
+        Some(StripePayment {
+            effect: PaymentEffect::from_column(&self.effect)?,
+            booking_id: self.booking_id,
+            payment_intent: self.payment_intent.clone(),
+            charge_id: self.charge_id.clone(),
+            amount_cents: self.amount_cents,
+            refunded_cents: self.refunded_cents,
+            currency: self.currency.clone(),
+        })
+    }
+}
+
+fn movement<'a>(
+    payment: &'a StripePayment,
+    effect: PaymentEffect,
+    amount_cents: Option<i64>,
+    event: &ClaimedEvent,
+) -> Movement<'a> {
+    Movement {
+        key: None,
+        booking_id: payment.booking_id,
+        version: None,
+        effect,
+        method: PaymentMethod::Stripe,
+        amount_cents,
+        currency: payment.currency.as_deref(),
+        external_reference: payment.reference(),
+        charge_id: payment.charge_id.as_deref(),
+        occurred_at: event.created_at,
+    }
+}
+
+/// The pause after so many attempts, to be jittered: doubling, up to a bound.
+fn pause_after(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(16);
+    PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour_and_the_default_attempts_outlast_stripes_own() {
+        let seconds = |attempts| pause_after(attempts).as_secs();
+        assert_eq!([0, 1, 2, 3, 12, 13, i32::MAX].map(seconds), [1, 1, 2, 4, 2048, 3600, 3600]);
+        let shortest: u64 = (1..crate::settings::STRIPE_ATTEMPTS_MAX).map(|attempts| seconds(attempts) / 2).sum();
+        assert!(shortest > 72 * 60 * 60, "{shortest}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Movements of money.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{BookingId, Currency, Etag, IdempotencyKey};
+
+/// Which way money moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentKind {
+    /// From the customer.
+    Charge,
+    /// Back to the customer.
+    Refund,
+}
+
+/// By which means money moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentMethod {
+    /// Recorded by Stripe's webhooks only.
+    Stripe,
+    Cash,
+    CardTerminal,
+    BankTransfer,
+    Voucher,
+    Other,
+}
+
+/// The state of a payment. Only what succeeded counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentStatus {
+    Succeeded,
+    Failed,
+    Cancelled,
+    Disputed,
+}
+
+/// What happened to a payment, as `queries/move_money.sql` is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentEffect {
+    /// Money came in.
+    Succeeded,
+    /// An attempt failed.
+    Failed,
+    /// Cancelled before money moved.
+    Cancelled,
+    /// The payer takes a charge back by way of the bank.
+    Disputed,
+    /// Money was given back.
+    Refunded,
+}
+
+impl PaymentKind {
+    const ALL: [Self; 2] = [Self::Charge, Self::Refund];
+
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Charge => "CHARGE",
+            Self::Refund => "REFUND",
+        }
+    }
+
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_column() == raw)
+    }
+}
+
+impl PaymentMethod {
+    const ALL: [Self; 6] =
+        [Self::Stripe, Self::Cash, Self::CardTerminal, Self::BankTransfer, Self::Voucher, Self::Other];
+
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Stripe => "STRIPE",
+            Self::Cash => "CASH",
+            Self::CardTerminal => "CARD_TERMINAL",
+            Self::BankTransfer => "BANK_TRANSFER",
+            Self::Voucher => "VOUCHER",
+            Self::Other => "OTHER",
+        }
+    }
+
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_column() == raw)
+    }
+}
+
+impl PaymentStatus {
+    const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed];
+
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+            Self::Disputed => "DISPUTED",
+        }
+    }
+
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_column() == raw)
+    }
+}
+
+impl PaymentEffect {
+    const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed, Self::Refunded];
+
+    pub fn as_column(self) -> &'static str {
+        match self {
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+            Self::Disputed => "DISPUTED",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+
+    /// Reads what the database keeps; `None` for what its constraint forbids.
+    pub fn from_column(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_column() == raw)
+    }
+}
+
+/// An amount in minor units, 1 to 100,000,000,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AmountCents(i64);
+
+impl AmountCents {
+    const MAX: i64 = 100_000_000_000;
+
+    pub fn parse(raw: i64) -> Result<Self, &'static str> {
+        if (1..=Self::MAX).contains(&raw) { Ok(Self(raw)) } else { Err("must be 1 to 100,000,000,000 minor units") }
+    }
+
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// The name of a movement in the system that moved the money: 1 to 255 printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalReference(String);
+
+impl ExternalReference {
+    pub fn parse(raw: String) -> Result<Self, &'static str> {
+        let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if printable && (1..=255).contains(&raw.len()) {
+            Ok(Self(raw))
+        } else {
+            Err("must be at most 255 printable ASCII characters")
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// When money moved: no later than a clock that is a little ahead may say.
+pub fn parse_moved_at(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, &'static str> {
+    const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+    let epoch = DateTime::UNIX_EPOCH;
+    if (epoch..=now + AHEAD_MAX).contains(&at) { Ok(at) } else { Err("must be a time not more than 5 minutes ahead") }
+}
+
+/// A request to record money that moved by other means than Stripe.
+#[derive(Debug, Clone)]
+pub struct NewPayment {
+    pub key: IdempotencyKey,
+    pub booking_id: BookingId,
+    pub etag: Option<Etag>,
+    pub kind: PaymentKind,
+    pub method: PaymentMethod,
+    pub amount: AmountCents,
+    pub currency: Currency,
+    pub external_reference: Option<ExternalReference>,
+    /// Now, when not given.
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_keeps_reads_back() {
+        assert!(PaymentKind::ALL.iter().all(|it| PaymentKind::from_column(it.as_column()) == Some(*it)));
+        assert!(PaymentMethod::ALL.iter().all(|it| PaymentMethod::from_column(it.as_column()) == Some(*it)));
+        assert!(PaymentStatus::ALL.iter().all(|it| PaymentStatus::from_column(it.as_column()) == Some(*it)));
+        assert!(PaymentEffect::ALL.iter().all(|it| PaymentEffect::from_column(it.as_column()) == Some(*it)));
+        assert_eq!(PaymentStatus::from_column("LOST"), None);
+    }
+
+    #[test]
+    fn an_amount_is_above_nothing_and_bounded() {
+        for (raw, is_one) in [(0, false), (-1, false), (1, true), (100_000_000_000, true), (100_000_000_001, false)] {
+            assert_eq!(AmountCents::parse(raw).is_ok(), is_one, "{raw}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+use teppan_shared::contract::booking::v1::{
+    ListPaymentsRequest, ListPaymentsResponse, RecordPaymentRequest, RecordPaymentResponse,
+    payment_service_server::PaymentService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Grpc, encode, list_payments, record_payment, status};
+
+#[tonic::async_trait]
+impl PaymentService for Grpc {
+    async fn record_payment(
+        &self,
+        request: Request<RecordPaymentRequest>,
+    ) -> Result<Response<RecordPaymentResponse>, Status> {
+        let new = record_payment::decode(request.into_inner(), self.core.clock.now())?;
+        let recorded = self.core.record_payment(&new).await;
+        let recorded = recorded.map_err(|error| status::record_payment(&error, new.booking_id))?;
+        Ok(Response::new(RecordPaymentResponse {
+            payment: Some(encode::payment(recorded.payment)),
+            booking: Some(encode::booking(recorded.booking)),
+            replayed: recorded.replayed,
+        }))
+    }
+
+    async fn list_payments(
+        &self,
+        request: Request<ListPaymentsRequest>,
+    ) -> Result<Response<ListPaymentsResponse>, Status> {
+        let request = request.into_inner();
+        let (query, page_size) = list_payments::decode(&request)?;
+        let found = self.core.list_payments(&query, page_size).await;
+        let found = found.map_err(|error| status::read(&error, status::PAYMENT, ""))?;
+        Ok(Response::new(list_payments::encode(&request, found)))
+    }
+}

@@ -1,0 +1,184 @@
+//! What RecordPayment and Stripe's events have in common: a movement of money, and what follows from it.
+
+mod answer;
+
+use chrono::{DateTime, Utc};
+use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::answer::MoveAnswer;
+pub use self::answer::Moved;
+use crate::{
+    booking_row::Booking,
+    change_booking::{DELIVERY_TIME, came_in_between},
+    core::Core,
+    domain::{BookingChange, BookingStatus, EventId, PaymentEffect, PaymentId, PaymentMethod},
+    payment_row::Payment,
+};
+
+/// How often the statement is run. Each run after the first follows a commit of somebody else on the same
+/// booking, slot, key or payment intent.
+const ATTEMPTS_MAX: usize = 16;
+
+/// A movement of money as it was told.
+pub struct Movement<'a> {
+    /// The idempotency key and the fingerprint of the request, of a call.
+    pub key: Option<(&'a str, [u8; 32])>,
+    /// Not needed where Stripe has told of the payment before.
+    pub booking_id: Option<Uuid>,
+    /// The booking's version as last read.
+    pub version: Option<i64>,
+    pub effect: PaymentEffect,
+    pub method: PaymentMethod,
+    /// Of a refund through Stripe: what was given back in all.
+    pub amount_cents: Option<i64>,
+    /// Not compared when not told.
+    pub currency: Option<&'a str>,
+    pub external_reference: &'a str,
+    pub charge_id: Option<&'a str>,
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveMoneyError {
+    #[error("there is no such booking")]
+    BookingNotFound,
+    /// A refund or a dispute may be told before the charge.
+    #[error("nothing is known of the charge")]
+    ChargeUnknown,
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the booking is no longer what the caller read")]
+    StaleEtag,
+    #[error("the booking is paid in another currency")]
+    CurrencyMismatch { currency: String },
+    #[error("more would be given back than was received")]
+    RefundExceedsPaid { paid_cents: i64 },
+    #[error("something came between every attempt")]
+    Contended,
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+/// What the movement came to. The payment is there when this call, or an earlier one with its key, made it.
+pub struct MovedMoney {
+    pub payment: Option<Payment>,
+    pub booking: Booking,
+    pub replayed: bool,
+}
+
+impl Core {
+    /// Records a movement of money: the payment, what is paid and owed, a booking that becomes firm, the
+    /// events and messages, in one round trip.
+    ///
+    /// # Errors
+    /// [`MoveMoneyError`]; whatever it is, nothing was written.
+    pub(crate) async fn move_money(&self, movement: &Movement<'_>) -> Result<MovedMoney, MoveMoneyError> {
+        let draft = self.draft_of_movement();
+        for attempt in 1..=ATTEMPTS_MAX {
+            let answer = match self.run_move_money(movement, &draft).await {
+                Ok(answer) => answer.ok_or(MoveMoneyError::BookingNotFound)?,
+                Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            match answer.outcome()? {
+                Moved::Changed(payment, row) => {
+                    self.live.nudge();
+                    let booking = row.open(&self.ring)?;
+                    self.deliver(&booking, Instant::now() + DELIVERY_TIME).await;
+                    return Ok(MovedMoney { payment, booking, replayed: false });
+                }
+                Moved::Unchanged(row) => {
+                    return Ok(MovedMoney { payment: None, booking: row.open(&self.ring)?, replayed: false });
+                }
+                Moved::Replayed { fingerprint, payment, row } => {
+                    if movement.key.is_none_or(|(_, own)| own.as_slice() != fingerprint) {
+                        return Err(MoveMoneyError::KeyReused);
+                    }
+                    let booking = row.open(&self.ring)?;
+                    return Ok(MovedMoney { payment: Some(payment), booking, replayed: true });
+                }
+                Moved::ChargeUnknown => return Err(MoveMoneyError::ChargeUnknown),
+                Moved::StaleEtag => return Err(MoveMoneyError::StaleEtag),
+                Moved::CurrencyMismatch { currency } => return Err(MoveMoneyError::CurrencyMismatch { currency }),
+                Moved::RefundExceedsPaid { paid_cents } => {
+                    return Err(MoveMoneyError::RefundExceedsPaid { paid_cents });
+                }
+                Moved::Contended => {}
+            }
+        }
+        Err(MoveMoneyError::Contended)
+    }
+
+    fn draft_of_movement(&self) -> Draft {
+        let columns = |statuses: Vec<BookingStatus>| statuses.iter().map(|it| it.as_column().to_owned()).collect();
+        let takes_none = BookingStatus::ALL.into_iter().filter(|status| !status.takes_payments()).collect();
+        Draft {
+            payment_id: PaymentId::generate(),
+            // Recorded, confirmed, to be given back.
+            event_ids: [(); 3].map(|()| EventId::generate().0).to_vec(),
+            traceparent: telemetry::current_traceparent(),
+            destinations: self.destinations(true),
+            confirms_from: columns(BookingChange::PayDeposit.allowed_from()),
+            retakes_from: columns(BookingChange::RetakeSeats.allowed_from()),
+            owed_in: columns(takes_none),
+            now: self.clock.now(),
+        }
+    }
+
+    async fn run_move_money(&self, it: &Movement<'_>, draft: &Draft) -> Result<Option<MoveAnswer>, DatabaseError> {
+        let (key, fingerprint) = it.key.map(|(key, fingerprint)| (key, fingerprint.to_vec())).unzip();
+        let fingerprint = fingerprint.as_deref();
+        self.database
+            .fetch_optional(|| {
+                sqlx::query_file_as!(
+                    MoveAnswer,
+                    "queries/move_money.sql",
+                    key,
+                    fingerprint,
+                    it.booking_id,
+                    it.version,
+                    it.effect.as_column(),
+                    draft.payment_id.0,
+                    it.method.as_column(),
+                    it.amount_cents,
+                    it.currency,
+                    it.external_reference,
+                    it.charge_id,
+                    it.occurred_at,
+                    draft.now,
+                    &draft.event_ids,
+                    draft.traceparent.as_deref(),
+                    &draft.destinations,
+                    &draft.confirms_from,
+                    &draft.retakes_from,
+                    &draft.owed_in,
+                )
+            })
+            .await
+    }
+}
+
+/// What is known of a movement before its statement runs.
+struct Draft {
+    payment_id: PaymentId,
+    event_ids: Vec<Uuid>,
+    traceparent: Option<String>,
+    destinations: Vec<String>,
+    confirms_from: Vec<String>,
+    retakes_from: Vec<String>,
+    owed_in: Vec<String>,
+    now: DateTime<Utc>,
+}
+
+/// Whether another was faster: a new run sees what it did.
+fn is_overtaken(error: &DatabaseError) -> bool {
+    came_in_between(error)
+        || ["idempotency_keys_pkey", "payments_stripe_intent", "payments_stripe_charge"]
+            .iter()
+            .any(|constraint| error.violates(constraint))
+}

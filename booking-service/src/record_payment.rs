@@ -1,0 +1,64 @@
+use teppan_shared::{fingerprint::optional, read_error::Corrupted};
+
+use crate::{
+    booking_row::Booking,
+    core::Core,
+    domain::{Etag, ExternalReference, NewPayment, PaymentEffect, PaymentKind},
+    move_money::{MoveMoneyError, Movement},
+    payment_row::Payment,
+};
+
+/// A payment, its booking as it stands, and whether an earlier call with the same key had recorded it.
+pub struct RecordedPayment {
+    pub payment: Payment,
+    pub booking: Booking,
+    pub replayed: bool,
+}
+
+impl Core {
+    /// Records money that moved by other means than Stripe, and what follows from it, in one round trip.
+    ///
+    /// A second call with the same key and request returns the first one's payment, also while the first
+    /// is still running.
+    ///
+    /// # Errors
+    /// [`MoveMoneyError`]; whatever it is, nothing was written.
+    pub async fn record_payment(&self, new: &NewPayment) -> Result<RecordedPayment, MoveMoneyError> {
+        let moved = self
+            .move_money(&Movement {
+                key: Some((new.key.as_str(), self.payment_fingerprint(new))),
+                booking_id: Some(new.booking_id.0),
+                version: new.etag.map(Etag::version),
+                effect: match new.kind {
+                    PaymentKind::Charge => PaymentEffect::Succeeded,
+                    PaymentKind::Refund => PaymentEffect::Refunded,
+                },
+                method: new.method,
+                amount_cents: Some(new.amount.get()),
+                currency: Some(new.currency.code()),
+                external_reference: new.external_reference.as_ref().map_or("", ExternalReference::as_str),
+                charge_id: None,
+                occurred_at: new.occurred_at.unwrap_or_else(|| self.clock.now()),
+            })
+            .await?;
+        let payment = moved.payment.ok_or(Corrupted::Column("move_money.payment_id"))?;
+        Ok(RecordedPayment { payment, booking: moved.booking, replayed: moved.replayed })
+    }
+
+    /// The request without its key, as a keyed hash. The etag is part of it: with another it is another
+    /// request.
+    fn payment_fingerprint(&self, new: &NewPayment) -> [u8; 32] {
+        let fields = [
+            b"RecordPayment".to_vec(),
+            new.booking_id.0.as_bytes().to_vec(),
+            optional(new.etag.map(|etag| etag.to_string())),
+            new.kind.as_column().as_bytes().to_vec(),
+            new.method.as_column().as_bytes().to_vec(),
+            new.amount.get().to_be_bytes().to_vec(),
+            new.currency.code().as_bytes().to_vec(),
+            optional(new.external_reference.as_ref().map(ExternalReference::as_str)),
+            optional(new.occurred_at.map(|at| at.timestamp_micros().to_be_bytes())),
+        ];
+        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+}

@@ -1,0 +1,77 @@
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use teppan_shared::config::Problems;
+
+use crate::domain::StripeSecrets;
+
+/// How often an event is tried by default: for longer than Stripe itself sends events again, so that what it
+/// waits for had every chance to come.
+pub const STRIPE_ATTEMPTS_MAX: i32 = 160;
+
+/// How payments through Stripe are heard of.
+#[derive(Debug, Clone)]
+pub struct StripeSettings {
+    /// Without any the webhook takes nothing.
+    pub secrets: StripeSecrets,
+    /// How often events that are due are looked for without being told of any.
+    pub interval: Duration,
+    /// Attempts before an event is set aside.
+    pub attempts_max: i32,
+    /// How long events are kept at least.
+    pub keep: Duration,
+}
+
+/// Settings of Stripe as they are given.
+#[derive(Args)]
+pub(super) struct StripeArgs {
+    /// Signing secret of the webhook at /webhooks/stripe on HTTP_ADDR; while it is rotated the new and the
+    /// old one, separated by a comma. Without it the webhook takes nothing
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRETS", hide_env_values = true, value_name = "SECRETS", global = true)]
+    stripe_webhook_secrets: Option<String>,
+    /// File that holds STRIPE_WEBHOOK_SECRETS
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRETS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    stripe_webhook_secrets_file: Option<PathBuf>,
+    /// How often events of Stripe's are looked for that became due, or that other processes left
+    #[arg(long, env = "STRIPE_EVENTS_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
+    stripe_events_interval_ms: String,
+    /// Attempts to apply an event of Stripe's before it is set aside; the default takes more than three days
+    #[arg(long, env = "STRIPE_EVENTS_ATTEMPTS_MAX", hide_env_values = true, default_value = "160", global = true)]
+    stripe_events_attempts_max: String,
+    /// How long events of Stripe's are kept at least
+    #[arg(long, env = "STRIPE_EVENTS_KEEP_DAYS", hide_env_values = true, default_value = "90", global = true)]
+    stripe_events_keep_days: String,
+}
+
+impl StripeArgs {
+    /// `None` when something was wrong, which `problems` then names.
+    pub(super) fn parse(&self, problems: &mut Problems) -> Option<StripeSettings> {
+        let (value, file) = (self.stripe_webhook_secrets.as_deref(), self.stripe_webhook_secrets_file.as_deref());
+        let secrets = match problems.secret("STRIPE_WEBHOOK_SECRETS", value, file) {
+            None => Some(StripeSecrets::default()),
+            Some(raw) => StripeSecrets::parse(&raw).map_err(|must| problems.add("STRIPE_WEBHOOK_SECRETS", must)).ok(),
+        };
+        let interval = problems.millis("STRIPE_EVENTS_INTERVAL_MS", &self.stripe_events_interval_ms, 10, 60_000);
+        let attempts = &self.stripe_events_attempts_max;
+        let attempts = problems.number("STRIPE_EVENTS_ATTEMPTS_MAX", attempts, "attempts", 1, 10_000);
+        // Stripe sends an event again for three days.
+        let keep = problems.number("STRIPE_EVENTS_KEEP_DAYS", &self.stripe_events_keep_days, "days", 4, 3650);
+        Some(StripeSettings {
+            secrets: secrets?,
+            interval: interval?,
+            attempts_max: i32::try_from(attempts?).ok()?,
+            keep: Duration::from_hours(keep? * 24),
+        })
+    }
+}
+
+impl Default for StripeSettings {
+    fn default() -> Self {
+        Self {
+            secrets: StripeSecrets::default(),
+            interval: Duration::from_secs(1),
+            attempts_max: STRIPE_ATTEMPTS_MAX,
+            keep: Duration::from_hours(90 * 24),
+        }
+    }
+}

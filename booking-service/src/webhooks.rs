@@ -1,0 +1,5 @@
+//! What others call over HTTP.
+
+mod stripe;
+
+pub use self::stripe::StripeWebhook;

@@ -1,0 +1,147 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::json;
+use teppan_shared::{clock::Clock, worker::Nudge};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    core::Core,
+    domain::{StripeEvent, StripeSecrets, StripeSignature},
+};
+
+/// Stripe's events take some kilobytes.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Anybody may send a body before it is known who signed it: so many are read at once.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Takes Stripe's events: checks the signature, keeps the event, and only then says so.
+pub struct StripeWebhook {
+    pub core: Arc<Core>,
+    pub secrets: StripeSecrets,
+    /// Wakes up who applies the events.
+    pub nudge: Nudge,
+    pub timeout: Duration,
+}
+
+/// How a request ends.
+enum Answer {
+    Stored,
+    Duplicate,
+    Unconfigured,
+    Overloaded,
+    TooSlow,
+    TooLarge,
+    BadSignature,
+    NoEvent,
+    NotStored,
+}
+
+impl StripeWebhook {
+    /// `POST /webhooks/stripe`; another method is answered 405.
+    pub fn routes(self) -> Router {
+        let turns = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+        Router::new().route("/webhooks/stripe", post(receive)).with_state(Arc::new((self, turns)))
+    }
+
+    async fn receive(&self, request: Request) -> Answer {
+        if self.secrets.is_empty() {
+            return Answer::Unconfigured;
+        }
+        let (parts, body) = request.into_parts();
+        let signature = parts.headers.get("stripe-signature").and_then(|header| header.to_str().ok());
+        let Some(Ok(signature)) = signature.map(StripeSignature::parse) else { return Answer::BadSignature };
+        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|bytes: usize| bytes > BODY_BYTES_MAX) {
+            return Answer::TooLarge;
+        }
+        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else { return Answer::TooLarge };
+        // Stripe signs by its own clock: a service whose clock is ahead for a demo hears from it too.
+        let now = Clock::default().now();
+        if let Err(error) = signature.verify(&body, &self.secrets, now) {
+            tracing::warn!(%error, "a request to the Stripe webhook was not signed by Stripe");
+            return Answer::BadSignature;
+        }
+        let Ok(event) = StripeEvent::parse(&body) else { return Answer::NoEvent };
+        match self.core.store_stripe_event(&event).await {
+            Ok(true) => {
+                self.nudge.nudge();
+                Answer::Stored
+            }
+            Ok(false) => Answer::Duplicate,
+            Err(error) => {
+                // Logs the cause; what a gRPC client would be told is not for Stripe.
+                let _ = error.to_failure();
+                Answer::NotStored
+            }
+        }
+    }
+}
+
+async fn receive(State(state): State<Arc<(StripeWebhook, Arc<Semaphore>)>>, request: Request<Body>) -> Response {
+    let (webhook, turns) = &*state;
+    let answer = match turns.try_acquire() {
+        Ok(_turn) => timeout(webhook.timeout, webhook.receive(request)).await.unwrap_or(Answer::TooSlow),
+        Err(_) => Answer::Overloaded,
+    };
+    webhook.core.stripe_metrics.answered(answer.name());
+    answer.into_response()
+}
+
+impl Answer {
+    /// For the metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Unconfigured => "unconfigured",
+            Self::Overloaded => "overloaded",
+            Self::TooSlow => "timeout",
+            Self::TooLarge => "too_large",
+            Self::BadSignature => "bad_signature",
+            Self::NoEvent => "no_event",
+            Self::NotStored => "not_stored",
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        use StatusCode as Code;
+        let (code, reason, message) = match self {
+            Self::Stored | Self::Duplicate => {
+                return (Code::OK, json_type(), json!({"received": true}).to_string()).into_response();
+            }
+            Self::Unconfigured => (
+                Code::SERVICE_UNAVAILABLE,
+                "WEBHOOK_NOT_CONFIGURED",
+                "Set STRIPE_WEBHOOK_SECRETS to the signing secret of this endpoint, as Stripe shows it.",
+            ),
+            Self::Overloaded => (Code::SERVICE_UNAVAILABLE, "OVERLOADED", "Send the event again later."),
+            Self::TooSlow => (Code::SERVICE_UNAVAILABLE, "DEADLINE_EXCEEDED", "Send the event again later."),
+            Self::TooLarge => {
+                (Code::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Send the whole event, of at most 1 MiB, in one body.")
+            }
+            Self::BadSignature => (
+                Code::BAD_REQUEST,
+                "BAD_SIGNATURE",
+                "Sign the raw body with the endpoint's secret, less than 5 minutes ago, and send Stripe-Signature.",
+            ),
+            Self::NoEvent => (Code::BAD_REQUEST, "NO_EVENT", "Send one event object of Stripe's as JSON."),
+            Self::NotStored => (Code::SERVICE_UNAVAILABLE, "NOT_STORED", "Send the event again later."),
+        };
+        let body = json!({"error": {"reason": reason, "message": message}}).to_string();
+        (code, json_type(), body).into_response()
+    }
+}
+
+fn json_type() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CONTENT_TYPE, "application/json")]
+}

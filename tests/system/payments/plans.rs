@@ -1,0 +1,99 @@
+//! What payments cost does not grow with how many there are.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use teppan_tests::harness;
+use uuid::Uuid;
+
+use super::{Till, deposit};
+
+const MOVE: &str = include_str!("../../../booking-service/queries/move_money.sql");
+const LIST: &str = include_str!("../../../booking-service/queries/list_payments.sql");
+const CLAIM: &str = include_str!("../../../booking-service/queries/claim_stripe_events.sql");
+const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_events.sql");
+const SETTLE: &str = include_str!("../../../booking-service/queries/settle_stripe_event.sql");
+
+async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
+}
+
+async fn plan(connection: &mut PgConnection, call: &str) -> String {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
+    rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
+}
+
+fn buffers(plan: &str) -> u64 {
+    let top = plan.lines().find(|line| line.contains("Buffers: shared")).expect("buffers");
+    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
+    hit.and_then(|hit| hit.parse().ok()).expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_about_money_goes_by_an_index() {
+    let till = Till::open(10_000).await;
+    let made = till.four().await;
+    till.told(&deposit(&made).succeeded()).await;
+    let mut connection = harness::connect(&till.service.url).await;
+    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    let types = "text, bytea, uuid, bigint, text, uuid, text, bigint, text, text, text, timestamptz, timestamptz, uuid[], \
+                 text, text[], text[], text[], text[]";
+    run(&mut connection, format!("PREPARE moved ({types}) AS {MOVE}")).await;
+    run(&mut connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}"))
+        .await;
+    run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
+    run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
+    run(&mut connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}"))
+        .await;
+    // A connection plans once, perhaps while there is next to nothing.
+    plan(&mut connection, "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)").await;
+    plan(&mut connection, "claimed (now(), now())").await;
+    run(
+        &mut connection,
+        "INSERT INTO payments (payment_id, booking_id, kind, method, status, amount_cents, currency,
+                               external_reference, occurred_at, created_at, updated_at)
+         SELECT gen_random_uuid(), booking_id, 'CHARGE', 'STRIPE', 'FAILED', 1, 'EUR', 'pi_' || n, now(),
+                now() + n * interval '1 ms', now()
+         FROM bookings, generate_series(1, 60000) AS n;
+         INSERT INTO stripe_events (event_id, type, created_at, received_at, effect, state, next_attempt_at, settled_at)
+         SELECT 'evt_' || n, 'x', now(), now(), 'FAILED', CASE WHEN n % 2 = 0 THEN 'WAITING' ELSE 'DONE' END,
+                now() + n * interval '1 second', CASE WHEN n % 2 = 1 THEN now() - n * interval '1 hour' END
+         FROM generate_series(1, 60000) AS n",
+    )
+    .await;
+    let first = "'epoch', '00000000-0000-0000-0000-000000000000', 5000, 51";
+    for (filter, index) in
+        [("NULL".to_owned(), "payments_created"), (format!("'{}'", made.booking_id), "payments_booking_created")]
+    {
+        let listed = plan(&mut connection, &format!("listed ({filter}, NULL, NULL, {first})")).await;
+        assert!(listed.contains(&format!("Index Scan using {index} ")), "{listed}");
+        assert!(!listed.contains("->  Sort") && !listed.contains("Seq Scan") && buffers(&listed) < 300, "{listed}");
+    }
+    let rare = plan(&mut connection, &format!("listed (NULL, 'REFUND', NULL, {first})")).await;
+    assert!(rare.contains("rows=5000") && !rare.contains("rows=5001"), "{rare}");
+
+    let claimed = plan(&mut connection, "claimed (now() + interval '1 hour', now() + interval '2 hours')").await;
+    assert!(claimed.contains("using stripe_events_due") && claimed.contains("rows=32"), "{claimed}");
+    assert!(!claimed.contains("Seq Scan") && buffers(&claimed) < 1000, "{claimed}");
+    let purged = plan(&mut connection, "purged (now() - interval '90 days')").await;
+    assert!(purged.contains("using stripe_events_settled") && !purged.contains("Seq Scan"), "{purged}");
+    let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
+    assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
+
+    for (effect, intent) in [("SUCCEEDED", "pi_77"), ("REFUNDED", "pi_77"), ("DISPUTED", "pi_unknown")] {
+        let ids = [(); 3].map(|()| Uuid::now_v7().to_string()).join(",");
+        let call = format!(
+            "moved (NULL, NULL, NULL, NULL, '{effect}', '{}', 'STRIPE', 1, NULL, '{intent}', 'ch_77', now(), now(),
+                    '{{{ids}}}', NULL, '{{}}', '{{PENDING}}', '{{EXPIRED}}', '{{CANCELLED,EXPIRED}}')",
+            Uuid::now_v7()
+        );
+        let moved = plan(&mut connection, &call).await;
+        assert!(!moved.contains("Seq Scan") && buffers(&moved) < 600, "{effect}: {moved}");
+        for index in ["payments_stripe_intent", "payments_stripe_charge", "bookings_pkey"] {
+            assert!(moved.contains(index), "{effect}: {index}: {moved}");
+        }
+    }
+    let ends = "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM payments WHERE payment_id IN (
+                    SELECT payment_id FROM payments WHERE charge_id = 'ch_77'
+                    UNION ALL SELECT r.payment_id FROM payments r WHERE r.refund_of IS NOT NULL)";
+    assert_eq!(till.service.scalar::<String>(ends).await, "CHARGE DISPUTED, REFUND DISPUTED");
+}

@@ -1,0 +1,119 @@
+use chrono::{TimeDelta, Utc};
+use teppan_shared::keys::Keys;
+use teppan_tests::{
+    harness::{self, Booking},
+    stripe::{self, Intent, exchange, post, signature, signed},
+};
+use uuid::Uuid;
+
+use super::{SECRET, Till};
+use booking_service::domain::StripeSecrets;
+use secrecy::SecretString;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_stripe_signed_a_moment_ago_is_taken() {
+    let till = Till::open(10).await;
+    let http = till.service.service.server.http_addr;
+    let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
+    let (body, now) = (event.to_string(), Utc::now());
+    let right = signature(&body, SECRET, now);
+    let (t, wrong) = (now.timestamp(), "0".repeat(64));
+    let refused = [
+        None,
+        Some(String::new()),
+        Some("nonsense".to_owned()),
+        Some(format!("t={t}")),
+        Some(format!("v1={right}")),
+        Some(format!("t={t},v0={right}")),
+        Some(format!("t={t},v1={wrong}")),
+        Some(format!("t={},v1={right}", t - 1)),
+        Some(format!("t={t},v1={}", &right[..62])),
+        Some(signed(&body, "whsec_of_another", now)),
+        Some(signed(&body, SECRET, now - TimeDelta::seconds(310))),
+        Some(signed(&body, SECRET, now + TimeDelta::seconds(310))),
+    ];
+    for header in refused {
+        let (code, said) = post(http, header.as_deref(), &body).await;
+        assert_eq!(code, 400, "{header:?}: {said}");
+        assert!(said.contains("BAD_SIGNATURE"), "{said}");
+    }
+    let (code, _) = post(http, Some(&signed(&body, SECRET, now)), &body.replace("3500", "35")).await;
+    assert_eq!(code, 400, "a body that was tampered with");
+    assert_eq!(till.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 0);
+
+    let good = format!("t={t},v0=legacy,v1={wrong},v1={right}");
+    assert_eq!(post(http, Some(&good), &body).await.0, 200, "one of several is right");
+    let late = Intent::of(&Uuid::nil().to_string(), 1).succeeded().to_string();
+    let almost = signed(&late, SECRET, now - TimeDelta::seconds(290));
+    assert_eq!(post(http, Some(&almost), &late).await.0, 200, "a little late");
+    assert_eq!(till.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_secret_is_rotated_both_are_right_and_without_one_nothing_is_taken() {
+    let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
+    let with = async |secrets: Option<&str>| {
+        let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+        if let Some(secrets) = secrets {
+            settings.stripe.secrets = StripeSecrets::parse(&SecretString::from(secrets)).expect("secrets");
+        }
+        Booking::configured(settings, url.clone(), keys.clone()).await.ready().await
+    };
+    let rotating = with(Some("whsec_new,whsec_old")).await;
+    let http = rotating.service.server.http_addr;
+    for (secret, expected) in [("whsec_new", 200), ("whsec_old", 200), ("whsec_new,whsec_old", 400)] {
+        let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
+        assert_eq!(stripe::send(http, &event, secret).await.0, expected, "{secret}");
+    }
+    let without = with(None).await;
+    let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
+    let (code, said) = stripe::send(without.service.server.http_addr, &event, "").await;
+    assert_eq!(code, 503);
+    assert!(said.contains("STRIPE_WEBHOOK_SECRETS"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_is_refused_and_what_is_not_understood_is_kept_and_ignored() {
+    let till = Till::open(10).await;
+    let http = till.service.service.server.http_addr;
+    for body in ["", "{}", "[1]", "\u{0}", "{\"id\":\"evt_1\",\"type\":\"x\"}"] {
+        let (code, said) = post(http, Some(&signed(body, SECRET, Utc::now())), body).await;
+        assert_eq!(code, 400, "{body:?}: {said}");
+        assert!(said.contains("NO_EVENT"), "{said}");
+    }
+    let large = "x".repeat(1024 * 1024 + 1);
+    let (code, said) = post(http, Some(&signed(&large, SECRET, Utc::now())), &large).await;
+    assert_eq!(code, 413, "{said}");
+    // Without a length told before.
+    let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    let head = "POST /webhooks/stripe HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n";
+    let request = format!("{head}Stripe-Signature: {}\r\n\r\n{chunk}", signed(&large, SECRET, Utc::now()));
+    assert_eq!(exchange(http, request.as_bytes()).await.0, 413);
+    let get = "GET /webhooks/stripe HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    assert_eq!(exchange(http, get.as_bytes()).await.0, 405);
+    assert_eq!(till.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 0);
+
+    let strange = stripe::event("issuing_card.created", serde_json::json!({"amount": "much", "id": 7}));
+    till.tell(&strange).await;
+    let id = strange["id"].as_str().expect("an id");
+    assert_eq!(till.state_of(id).await, ("DONE".to_owned(), 0, "IGNORED".to_owned()));
+    let personal = "SELECT count(*) FROM stripe_events e WHERE e::text ILIKE '%mina%' OR e::text LIKE '%@%'";
+    till.tell(&Intent::of(&Uuid::nil().to_string(), 1).session_completed()).await;
+    assert_eq!(till.service.scalar::<i64>(personal).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_stripe_is_told_to_come_again() {
+    let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
+    let keys = Keys::random();
+    let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+    settings.stripe.secrets = StripeSecrets::parse(&SecretString::from(SECRET)).expect("a secret");
+    let service = Booking::configured(settings, url, keys).await.ready().await;
+    let http = service.service.server.http_addr;
+    let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
+    proxy.refuse().await.expect("the port is kept");
+    let (code, said) = stripe::send(http, &event, SECRET).await;
+    assert_eq!(code, 503, "{said}");
+    proxy.mend();
+    harness::eventually("the event is taken", async || stripe::send(http, &event, SECRET).await.0 == 200).await;
+}

@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+use rand::Rng as _;
+use teppan_shared::contract::booking::v1::BookingStatus;
+use teppan_tests::{
+    harness::{self, Booking},
+    stripe::{self, Intent},
+};
+use tonic::Code;
+
+use super::{SECRET, Till, cash, cash_back, deposit};
+use crate::changes::{Change, act};
+
+/// A replica that looks for holds all the time.
+async fn expiring(till: &Till) -> Booking {
+    let mut settings = harness::booking_settings(harness::settings(till.service.url.clone(), &till.service.keys));
+    settings.hold_expiry_interval = Duration::from_millis(10);
+    settings.stripe.interval = Duration::from_millis(20);
+    settings.stripe.secrets = booking_service::domain::StripeSecrets::parse(&SECRET.into()).expect("a secret");
+    Booking::configured(settings, till.service.url.clone(), till.service.keys.clone()).await.ready().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_paying_and_expiring_each_booking_comes_to_one_end_and_every_seat_is_counted() {
+    let till = Till::open(400).await;
+    let mut bookings = Vec::new();
+    for _ in 0..80 {
+        bookings.push(till.four().await);
+    }
+    let replicas = [expiring(&till).await, expiring(&till).await];
+    till.sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '800 milliseconds'").await;
+    join_all(bookings.iter().enumerate().map(|(n, made)| {
+        let http = replicas[n % 2].service.server.http_addr;
+        async move {
+            tokio::time::sleep(Duration::from_millis(n as u64 * 10)).await;
+            assert_eq!(stripe::send(http, &deposit(made).succeeded(), SECRET).await.0, 200);
+        }
+    }))
+    .await;
+    till.settled().await;
+    for made in &bookings {
+        // There is room for all of them: who paid has seats, held or taken again.
+        let firm = till.read(&made.booking_id).await;
+        assert_eq!((firm.status(), super::sums(&firm)), (BookingStatus::Confirmed, (3500, 0, 0)));
+    }
+    let retaken = "SELECT count(*) FROM booking_events WHERE (data->>'seats_retaken')::boolean";
+    let retaken = till.service.scalar::<i64>(retaken).await;
+    assert!((1..80).contains(&retaken), "a race: {retaken} were taken again");
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once() {
+    let till = Till::open(24).await;
+    let replicas = [expiring(&till).await, expiring(&till).await];
+    let mut bookings = Vec::new();
+    for _ in 0..6 {
+        bookings.push(till.four().await);
+    }
+    let intents: Vec<_> = bookings
+        .iter()
+        .flat_map(|made| [1500, 2000, 3500, 14_000].map(|cents| Intent::of(&made.booking_id, cents)))
+        .collect();
+    let client = async |n: usize| {
+        let (clients, http) = (&replicas[n % 2].clients, replicas[n % 2].service.server.http_addr);
+        for _ in 0..12 {
+            let (kind, intent, cents) = {
+                let mut rng = rand::rng();
+                (rng.random_range(0..14), rng.random_range(0..intents.len()), rng.random_range(1..3000))
+            };
+            let intent = &intents[intent];
+            let event = match kind {
+                0..4 => Some(intent.succeeded()),
+                4 => Some(intent.session_completed()),
+                5 => Some(intent.failed()),
+                6 => Some(intent.refunded(cents.min(intent.amount_cents))),
+                7 => Some(intent.disputed()),
+                _ => None,
+            };
+            if let Some(event) = event {
+                assert_eq!(stripe::send(http, &event, SECRET).await.0, 200);
+                continue;
+            }
+            let id = &intent.booking_id;
+            let mut payments = clients.payments.clone();
+            let answer = match kind {
+                8 => payments.record_payment(cash(id, cents)).await.map(|_| ()),
+                9 => payments.record_payment(cash_back(id, cents)).await.map(|_| ()),
+                10 => act(clients, Change::Cancel, id, "").await.map(|_| ()),
+                11 => {
+                    act(clients, Change::Move(if cents % 2 == 0 { "18:30" } else { "18:00" }), id, "").await.map(|_| ())
+                }
+                12 => act(clients, Change::Resize(4), id, "").await.map(|_| ()),
+                _ => {
+                    till.run_out(id).await;
+                    Ok(())
+                }
+            };
+            if let Err(refused) = answer {
+                assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+            }
+        }
+    };
+    join_all((0..16).map(client)).await;
+    // What was told before the charge, or is more than there is, waits; the rest is applied.
+    let rest = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING' AND reason = ''";
+    harness::within(Duration::from_mins(1), "all is tried", async || till.service.scalar::<i64>(rest).await == 0).await;
+    till.assert_counted().await;
+    let bad = "SELECT count(*) FROM stripe_events
+               WHERE state = 'SET_ASIDE' OR state = 'WAITING' AND reason NOT IN ('CHARGE_UNKNOWN', 'REFUND_EXCEEDS_PAID', 'BOOKING_NOT_FOUND')";
+    assert_eq!(till.service.scalar::<i64>(bad).await, 0);
+    let last = "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id, version)
+                WHERE COALESCE((e.data->>'paid_cents')::bigint, paid_cents) <> paid_cents
+                   OR COALESCE((e.data->>'refund_due_cents')::bigint, refund_due_cents) <> refund_due_cents";
+    assert_eq!(till.service.scalar::<i64>(last).await, 0, "the last event tells the figures as they stand");
+    let Till { house, .. } = till;
+    let url = house.service.url.clone();
+    let [first, second] = replicas;
+    futures::join!(house.service.service.stop(), first.service.stop(), second.service.stop());
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(harness::scalar::<i64>(&url, deadlocks).await, 0);
+}

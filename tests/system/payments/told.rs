@@ -1,0 +1,76 @@
+use std::collections::BTreeSet;
+
+use sqlx::types::Json;
+use teppan_shared::contract::{
+    booking::v1::{StreamBookingEventsRequest, booking_event::Data},
+    events::v1::{ConfirmationCause, PaymentFailureReason, PaymentMethod, RefundReason},
+};
+use teppan_tests::harness;
+
+use super::{Till, deposit};
+use crate::{changes::Change, events::fields_of};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_about_money_have_the_fields_the_contract_names_and_reach_the_stream() {
+    let till = Till::open(10).await;
+    let made = till.four().await;
+    let (paid, late) = (deposit(&made), deposit(&made));
+    till.told(&paid.succeeded()).await;
+    till.told(&paid.refunded(500)).await;
+    till.told(&paid.disputed()).await;
+    till.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    till.told(&late.succeeded()).await;
+    for (kind, name) in [
+        ("recorded", "PaymentRecorded"),
+        ("refunded", "PaymentRefunded"),
+        ("failed", "PaymentFailed"),
+        ("refund_required", "RefundRequired"),
+    ] {
+        let query = format!("SELECT data FROM booking_events WHERE type = 'teppan.payment.{kind}.v1' LIMIT 1");
+        let data: Json<serde_json::Map<String, serde_json::Value>> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut harness::connect(&till.service.url).await)
+            .await
+            .expect(name);
+        assert_eq!(data.keys().cloned().collect::<BTreeSet<_>>(), fields_of(name), "{name}");
+    }
+
+    let request = StreamBookingEventsRequest::default();
+    let stream = till.service.clients.clone().bookings.stream_booking_events(request).await.expect("a stream");
+    let mut stream = stream.into_inner();
+    let mut told = Vec::new();
+    while let Some(step) = stream.message().await.expect("a step") {
+        let Some(event) = step.event else { continue };
+        match event.data.expect("readable") {
+            Data::PaymentRecorded(data) => {
+                assert_eq!((data.method(), data.amount_cents), (PaymentMethod::Stripe, 3500));
+                told.push(("recorded", data.booking_version, data.paid_cents));
+            }
+            Data::BookingConfirmed(data) => {
+                assert_eq!((data.cause(), data.seats_retaken), (ConfirmationCause::DepositPaid, false));
+                told.push(("confirmed", data.booking_version, 0));
+            }
+            Data::PaymentRefunded(data) => {
+                assert_eq!((data.amount_cents, data.refunded_cents, data.refund_due_cents), (500, 500, 0));
+                told.push(("refunded", data.booking_version, data.paid_cents));
+            }
+            Data::PaymentFailed(data) => {
+                assert_eq!((data.reason(), data.amount_cents), (PaymentFailureReason::Disputed, 3000));
+                told.push(("failed", data.booking_version, data.paid_cents));
+            }
+            Data::RefundRequired(data) => {
+                assert_eq!((data.reason(), data.amount_cents), (RefundReason::BookingCancelled, 3500));
+                told.push(("refund required", data.booking_version, data.refund_due_cents));
+            }
+            _ => {}
+        }
+    }
+    let expected = [
+        ("recorded", 2, 3500),
+        ("confirmed", 3, 0),
+        ("refunded", 4, 3000),
+        ("failed", 5, 0),
+        ("recorded", 7, 3500),
+        ("refund required", 8, 3500),
+    ];
+    assert_eq!(told, expected);
+}

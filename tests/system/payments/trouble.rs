@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use serde_json::json;
+use teppan_shared::keys::Keys;
+use teppan_tests::{
+    harness::{self, Booking, eventually},
+    stripe::{self, Intent},
+};
+use uuid::Uuid;
+
+use super::{SECRET, Till, cash_back, deposit, sums};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_applied_waits_without_standing_in_the_way_of_others() {
+    let till = Till::open(10).await;
+    let made = till.four().await;
+    let early = deposit(&made);
+    let mut nameless = early.refunded(500);
+    nameless["data"]["object"]["metadata"] = json!(null);
+    till.told(&nameless).await;
+    till.told(&early.disputed()).await;
+    till.told(&Intent::of(&Uuid::now_v7().to_string(), 3500).succeeded()).await;
+    let waiting = "SELECT string_agg(DISTINCT reason, ' ') FROM stripe_events WHERE state = 'WAITING'";
+    assert_eq!(till.service.scalar::<String>(waiting).await, "BOOKING_NOT_FOUND");
+    till.told(&early.succeeded()).await;
+    let waiting = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING'";
+    eventually("both are applied", async || till.service.scalar::<i64>(waiting).await == 1).await;
+    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 0, 0));
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_can_be_applied_is_set_aside_with_its_reason_and_tried_again_when_it_is_sent_again() {
+    let till = Till::open(10).await;
+    let made = till.four().await;
+    let foreign = Intent { currency: "usd".to_owned(), ..deposit(&made) }.succeeded();
+    till.told(&foreign).await;
+    let id = foreign["id"].as_str().expect("an id");
+    assert_eq!(till.state_of(id).await, ("SET_ASIDE".to_owned(), 1, "CURRENCY_MISMATCH".to_owned()));
+    let unreadable = stripe::event("payment_intent.succeeded", json!({"id": "pi_1"}));
+    till.told(&unreadable).await;
+    let id = unreadable["id"].as_str().expect("an id");
+    assert_eq!(till.state_of(id).await, ("SET_ASIDE".to_owned(), 0, "UNREADABLE".to_owned()));
+    // The venue has been put right meanwhile, and somebody lets Stripe send it again.
+    till.sql("UPDATE bookings SET currency = 'USD'").await;
+    till.told(&foreign).await;
+    eventually("it is applied", async || sums(&till.read(&made.booking_id).await) == (3500, 0, 0)).await;
+    till.told(&foreign).await;
+    assert_eq!(sums(&till.read(&made.booking_id).await), (3500, 0, 0));
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_was_received_is_never_taken_away() {
+    let till = Till::open(10).await;
+    let made = till.four().await;
+    let paid = deposit(&made);
+    till.told(&paid.succeeded()).await;
+    till.record(cash_back(&made.booking_id, 3000)).await.expect("given back in cash");
+    let dispute = paid.disputed();
+    till.told(&dispute).await;
+    let (state, _, reason) = till.state_of(dispute["id"].as_str().expect("an id")).await;
+    assert_eq!((state.as_str(), reason.as_str()), ("WAITING", "REFUND_EXCEEDS_PAID"));
+    assert_eq!(sums(&till.read(&made.booking_id).await), (500, 3000, 0));
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_its_attempts_an_event_is_set_aside_and_after_its_time_it_is_removed() {
+    let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
+    let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+    settings.stripe.secrets = booking_service::domain::StripeSecrets::parse(&SECRET.into()).expect("a secret");
+    settings.stripe.interval = Duration::from_millis(20);
+    settings.stripe.attempts_max = 2;
+    settings.retention_interval = Duration::from_millis(50);
+    let service = Booking::configured(settings, url, keys).await.ready().await;
+    let event = Intent::of(&Uuid::now_v7().to_string(), 3500).succeeded();
+    assert_eq!(stripe::send(service.service.server.http_addr, &event, SECRET).await.0, 200);
+    let ended = "SELECT state || attempts || reason FROM stripe_events";
+    eventually("it is set aside", async || service.scalar::<String>(ended).await == "SET_ASIDE2BOOKING_NOT_FOUND")
+        .await;
+    let old = "UPDATE stripe_events SET settled_at = now() - interval '91 days'";
+    harness::execute(&service.url, old).await;
+    eventually("it is gone", async || service.scalar::<i64>("SELECT count(*) FROM stripe_events").await == 0).await;
+}
