@@ -21,7 +21,7 @@ use crate::{
     grpc::Grpc,
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
-    workers::{HoldExpiry, KeyRetention, SlotLayout},
+    workers::{HoldExpiry, KeyRetention, SlotLayout, WaitlistClosing, WaitlistOffers},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -67,6 +67,9 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     relays.work(&service, &outbox);
     service.work(SlotLayout(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
+    let waitlist = core.waitlist.nudge().clone();
+    service.work(WaitlistOffers(Arc::clone(&core)), waitlist, settings.waitlist_interval);
+    service.work(WaitlistClosing(Arc::clone(&core)), Nudge::default(), settings.waitlist_interval);
     let retention = KeyRetention { core, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
     Ok(service)

@@ -11,6 +11,7 @@ use crate::{
     outbox::{ConversationService, Outbox, Relay},
     stream_booking_events::{EventStreamSettings, LiveStreams},
     turns::Turns,
+    waitlist_watch::WaitlistWatch,
 };
 
 /// The service behind its gRPC and HTTP faces.
@@ -25,6 +26,8 @@ pub struct Core {
     pub(crate) turns: Turns,
     /// Readers that follow what happens to bookings.
     pub(crate) live: LiveStreams,
+    /// Who offers seats that came free.
+    pub(crate) waitlist: WaitlistWatch,
     /// What is still to be told to others.
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
@@ -48,6 +51,7 @@ impl Core {
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
             turns: Turns::default(),
             live: LiveStreams::new(event_stream),
+            waitlist: WaitlistWatch::default(),
             outbox,
             inline,
         }

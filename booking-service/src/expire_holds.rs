@@ -39,6 +39,7 @@ impl Core {
         let expired = usize::try_from(row.expired).unwrap_or(0);
         if expired > 0 {
             self.live.nudge();
+            self.waitlist.seats_came_free();
             self.outbox.nudge(OutboxDestination::EventStream);
         }
         Ok(ExpiredHolds { expired, first_due: row.first_due })

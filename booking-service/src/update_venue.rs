@@ -56,6 +56,7 @@ impl Core {
     ) -> Result<Venue, UpdateVenueError> {
         for _ in 0..ATTEMPTS_MAX {
             if let Some((venue, layout_due)) = self.change_venue(venue_id, change, version).await? {
+                self.waitlist.seats_came_free();
                 if layout_due {
                     self.lay_out_missing_slots(venue_id).await.map_err(UpdateVenueError::Layout)?;
                 }

@@ -49,3 +49,7 @@ id!(
     /// Something that happened to a booking.
     EventId
 );
+id!(
+    /// Somebody's place in the queue for a slot.
+    WaitlistEntryId
+);

@@ -14,6 +14,7 @@ mod schedule;
 mod slot;
 mod text;
 mod venue;
+mod waitlist;
 
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
@@ -21,10 +22,10 @@ pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use etag::Etag;
 pub use event::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
-    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent,
+    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent, WaitlistOffered,
 };
 pub use follow_up::FollowUpStep;
-pub use ids::{BookingId, CustomerId, EventId, VenueId};
+pub use ids::{BookingId, CustomerId, EventId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
 pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use refusal::{Refusal, SlotRefusal};
@@ -33,3 +34,4 @@ pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use teppan_shared::conversation_id::ConversationId;
 pub use text::{IdempotencyKey, Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};
+pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

@@ -4,5 +4,10 @@
 mod hold_expiry;
 mod key_retention;
 mod slot_layout;
+mod waitlist_closing;
+mod waitlist_offers;
 
-pub use self::{hold_expiry::HoldExpiry, key_retention::KeyRetention, slot_layout::SlotLayout};
+pub use self::{
+    hold_expiry::HoldExpiry, key_retention::KeyRetention, slot_layout::SlotLayout, waitlist_closing::WaitlistClosing,
+    waitlist_offers::WaitlistOffers,
+};
