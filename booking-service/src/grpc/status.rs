@@ -1,5 +1,7 @@
 //! The one place where a use case's errors become what a client is told.
 
+mod waitlist;
+
 use teppan_shared::{
     read_error::ReadError,
     status::{Failure, Violations},
@@ -11,24 +13,20 @@ use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{
-        BookingChange, BookingStatus, ChangeRefusal, JoinRefusal, NewBooking, NewWaitlistEntry, Refusal, SlotKey,
-        VenueTimeZone, WaitlistEntryId,
-    },
-    join_waitlist::JoinWaitlistError,
-    leave_waitlist::LeaveWaitlistError,
+    domain::{BookingChange, BookingStatus, ChangeRefusal, NewBooking, Refusal, SlotKey, VenueTimeZone},
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
     update_slot::UpdateSlotError,
     update_venue::UpdateVenueError,
 };
 
+pub use self::waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist};
+
 /// A kind of thing that can be missing: its name, and the reason given when it is.
 pub type Kind = (&'static str, &'static str);
 pub const BOOKING: Kind = ("booking", "BOOKING_NOT_FOUND");
 pub const CUSTOMER: Kind = ("customer", "CUSTOMER_NOT_FOUND");
 pub const VENUE: Kind = ("venue", "VENUE_NOT_FOUND");
-pub const WAITLIST_ENTRY: Kind = ("waitlist entry", "WAITLIST_ENTRY_NOT_FOUND");
 const SLOT: Kind = ("slot", "SLOT_NOT_FOUND");
 
 pub fn not_found((kind, reason): Kind, name: &str) -> Status {
@@ -108,47 +106,6 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         }
         // Not a call: the service does it by itself.
         BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a pending booking can expire."),
-    }
-}
-
-pub fn join_waitlist(error: &JoinWaitlistError, new: &NewWaitlistEntry) -> Status {
-    match error {
-        JoinWaitlistError::KeyReused => key_reused(),
-        JoinWaitlistError::Refused(JoinRefusal::Slot(refusal)) => refused(*refusal, &new.slot),
-        JoinWaitlistError::Refused(JoinRefusal::SlotAvailable { open_seats }) => Failure::precondition(
-            "SLOT_AVAILABLE",
-            slot_name(new.slot),
-            "There is nothing to wait for: the seats can be booked now, with CreateBooking.",
-        )
-        .with("open_seats", open_seats)
-        .into(),
-        JoinWaitlistError::Refused(JoinRefusal::AlreadyWaiting { waitlist_entry_id, status }) => Failure::precondition(
-            "ALREADY_WAITING",
-            entry_name(*waitlist_entry_id),
-            "The customer waits for this slot, or has an offer of it: keep that entry, or leave it first.",
-        )
-        .with("waitlist_entry_id", waitlist_entry_id)
-        .with("status", encode::waitlist_entry_status(*status).as_str_name())
-        .into(),
-        JoinWaitlistError::Contended => Failure::overloaded().into(),
-        JoinWaitlistError::Corrupted(error) => error.to_failure().into(),
-        JoinWaitlistError::Database(error) => error.to_failure().into(),
-    }
-}
-
-pub fn leave_waitlist(error: &LeaveWaitlistError, id: WaitlistEntryId) -> Status {
-    match error {
-        LeaveWaitlistError::NotFound => not_found(WAITLIST_ENTRY, &id.to_string()),
-        LeaveWaitlistError::Closed(status) => Failure::precondition(
-            "WAITLIST_ENTRY_CLOSED",
-            entry_name(id),
-            "The customer no longer waits: an offer that was taken is given up with CancelBooking.",
-        )
-        .with("status", encode::waitlist_entry_status(*status).as_str_name())
-        .into(),
-        LeaveWaitlistError::Contended => Failure::overloaded().into(),
-        LeaveWaitlistError::Corrupted(error) => error.to_failure().into(),
-        LeaveWaitlistError::Database(error) => error.to_failure().into(),
     }
 }
 
@@ -258,10 +215,6 @@ pub fn outbox(error: &ReadError) -> Status {
 fn etag_mismatch(kind: &str) -> Status {
     let message = format!("The {kind} changed since this etag was read: read it again and decide again.");
     Failure::new(Code::Aborted, "ETAG_MISMATCH", message).into()
-}
-
-fn entry_name(id: WaitlistEntryId) -> String {
-    format!("waitlistEntries/{id}")
 }
 
 fn slot_name(slot: SlotKey) -> String {
