@@ -8,7 +8,8 @@
 -- under it is moved to that booking without being opened, and does not stay here when the wait is over.
 CREATE TABLE waitlist_entries (
     waitlist_entry_id        uuid        PRIMARY KEY,
-    place                    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT waitlist_entries_place_key UNIQUE,
+    place                    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT waitlist_entries_place_key UNIQUE
+                                         CONSTRAINT waitlist_entry_place CHECK (place > 0),
     status                   text        NOT NULL CONSTRAINT waitlist_entry_status
                                          CHECK (status IN ('WAITING', 'OFFERED', 'ACCEPTED', 'LAPSED', 'LEFT', 'CLOSED')),
     venue_id                 uuid        NOT NULL,
@@ -40,9 +41,12 @@ CREATE TABLE waitlist_entries (
 CREATE UNIQUE INDEX waitlist_entries_wait_once ON waitlist_entries (customer_id, venue_id, slot_date, start_time)
     WHERE status IN ('WAITING', 'OFFERED');
 -- The queue of a slot in order, and the first of each party size in it: who is next is found by as many
--- looks as there are open seats, however many wait.
-CREATE INDEX waitlist_entries_queue ON waitlist_entries (venue_id, slot_date, start_time, place) WHERE status = 'WAITING';
-CREATE INDEX waitlist_entries_next ON waitlist_entries (venue_id, slot_date, start_time, party_size, place) WHERE status = 'WAITING';
+-- looks as there are open seats, however many wait. Both would do for either question on an empty table, and
+-- only one on a large one: each asks for its own by a condition that is always true.
+CREATE INDEX waitlist_entries_queue ON waitlist_entries (venue_id, slot_date, start_time, place)
+    WHERE status = 'WAITING' AND place > 0;
+CREATE INDEX waitlist_entries_next ON waitlist_entries (venue_id, slot_date, start_time, party_size, place)
+    WHERE status = 'WAITING' AND party_size > 0;
 -- Those whose slot can no longer be booked.
 CREATE INDEX waitlist_entries_closing ON waitlist_entries (bookable_until) WHERE status = 'WAITING';
 -- ListWaitlist: in order of joining, whatever narrows it.
@@ -51,7 +55,8 @@ CREATE INDEX waitlist_entries_day ON waitlist_entries (venue_id, slot_date, plac
 CREATE INDEX waitlist_entries_customer ON waitlist_entries (customer_id, place);
 CREATE INDEX waitlist_entries_conversation ON waitlist_entries (conversation_id, place) WHERE conversation_id <> '';
 
--- Place in the queue, 1 is next. Counted to 10,000 at most. Volatile, so that it looks in a snapshot of its
+-- Place in the queue, 1 is next, 1,000 is that or behind it: the slot's lock is held meanwhile, so that there
+-- is a bound to what is counted. Volatile, so that it looks in a snapshot of its
 -- own: who has just joined is told of those who joined while the slot's lock was waited for.
 CREATE FUNCTION waitlist_position(venue_id uuid, slot_date date, start_time time, place bigint) RETURNS integer
 LANGUAGE sql VOLATILE
@@ -60,8 +65,9 @@ RETURN (
     FROM (
         SELECT
         FROM waitlist_entries w
-        WHERE w.venue_id = $1 AND w.slot_date = $2 AND w.start_time = $3 AND w.status = 'WAITING' AND w.place < $4
-        LIMIT 10000
+        WHERE w.venue_id = $1 AND w.slot_date = $2 AND w.start_time = $3 AND w.status = 'WAITING'
+          AND w.place > 0 AND w.place < $4
+        LIMIT 999
     ) AS ahead
 );
 

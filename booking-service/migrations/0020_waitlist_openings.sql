@@ -30,7 +30,7 @@ BEGIN
         SELECT
         FROM waitlist_entries w
         WHERE w.venue_id = NEW.venue_id AND w.slot_date = NEW.slot_date AND w.start_time = NEW.start_time
-          AND w.status = 'WAITING');
+          AND w.status = 'WAITING' AND w.place > 0);
     RETURN NULL;
 END
 $$;
@@ -49,12 +49,12 @@ BEGIN
     INSERT INTO waitlist_openings (venue_id, slot_date, start_time, noted_at)
     SELECT DISTINCT w.venue_id, w.slot_date, w.start_time, clock_timestamp()
     FROM waitlist_entries w
-    WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING';
+    WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING' AND w.place > 0;
     IF NEW.notice_minutes <> OLD.notice_minutes THEN
         UPDATE waitlist_entries w
         SET bookable_until = s.starts_at - make_interval(mins => NEW.notice_minutes)
         FROM slots s
-        WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING'
+        WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING' AND w.place > 0
           AND s.venue_id = w.venue_id AND s.slot_date = w.slot_date AND s.start_time = w.start_time;
     END IF;
     RETURN NULL;

@@ -30,9 +30,9 @@ offer AS MATERIALIZED (            -- the slot and its venue's policy, and what 
     CROSS JOIN LATERAL (SELECT slot_refusal(v, s, $4::date, $6::integer, $17::timestamptz) AS refusal) AS slot
     LEFT JOIN LATERAL (
         SELECT w.waitlist_entry_id, w.status
-        FROM customers c
-        JOIN waitlist_entries w ON w.customer_id = c.customer_id
-        WHERE c.email_hash = $8
+        FROM waitlist_entries w
+        -- no join, which might go through the whole queue to find the customer
+        WHERE w.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $8)
           AND w.venue_id = $3 AND w.slot_date = $4 AND w.start_time = $5 AND w.status IN ('WAITING', 'OFFERED')
     ) AS waits ON true
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)

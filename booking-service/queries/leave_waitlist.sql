@@ -9,11 +9,18 @@
 WITH entry AS MATERIALIZED (
     SELECT * FROM waitlist_entries WHERE waitlist_entry_id = $1
 ),
+waiting AS MATERIALIZED (          -- locked, and read as it is once the lock is there
+    SELECT w.waitlist_entry_id, w.status
+    FROM entry
+    JOIN waitlist_entries w ON w.waitlist_entry_id = entry.waitlist_entry_id
+    WHERE entry.status = 'WAITING'
+    FOR NO KEY UPDATE OF w
+),
 left_queue AS (                    -- without an offer only the entry ends
     UPDATE waitlist_entries w
     SET status = 'LEFT', special_requests_sealed = NULL, updated_at = $5::timestamptz
-    FROM entry
-    WHERE w.waitlist_entry_id = entry.waitlist_entry_id AND entry.status = 'WAITING' AND w.status = 'WAITING'
+    FROM waiting
+    WHERE w.waitlist_entry_id = waiting.waitlist_entry_id AND waiting.status = 'WAITING'
     RETURNING w.waitlist_entry_id
 ),
 target AS MATERIALIZED (           -- locked, and read as it is once the lock is there

@@ -46,7 +46,7 @@ page AS MATERIALIZED (
     SELECT j.* FROM judged j WHERE j.wanted OR j.looked = $8 ORDER BY j.place LIMIT $9::bigint
 ),
 -- How many wait between one entry of the page and the one before it in the same queue: each stretch of a
--- queue is counted once, and the sum of them is how many are ahead. 10,000 at most are counted in one.
+-- queue is counted once, and the sum of them is how many are ahead. 999 at most are counted in one.
 ahead AS (
     SELECT page.*, COALESCE(stretch.entries, 0) AS entries
     FROM (
@@ -62,8 +62,9 @@ ahead AS (
             FROM waitlist_entries w
             WHERE page.status = 'WAITING'
               AND w.venue_id = page.venue_id AND w.slot_date = page.slot_date AND w.start_time = page.start_time
-              AND w.status = 'WAITING' AND w.place >= COALESCE(page.place_before, 0) AND w.place < page.place
-            LIMIT 10000
+              AND w.status = 'WAITING' AND w.place > 0
+              AND w.place >= COALESCE(page.place_before, 0) AND w.place < page.place
+            LIMIT 999
         ) AS between_them
     ) AS stretch ON true
 )
@@ -76,8 +77,8 @@ SELECT
     (SELECT v.time_zone FROM venues v WHERE v.venue_id = a.venue_id) AS "time_zone!",
     a.party_size AS "party_size!",
     CASE WHEN a.status = 'WAITING'
-         THEN 1 + sum(a.entries) OVER (
-             PARTITION BY a.status = 'WAITING', a.venue_id, a.slot_date, a.start_time ORDER BY a.place)
+         THEN LEAST(1000, 1 + sum(a.entries) OVER (
+             PARTITION BY a.status = 'WAITING', a.venue_id, a.slot_date, a.start_time ORDER BY a.place))
          ELSE 0
     END::integer AS "position!",
     a.customer_id AS "customer_id!", a.conversation_id AS "conversation_id!",

@@ -43,7 +43,8 @@ next AS MATERIALIZED (             -- the first of each size that fits, and of t
         SELECT *
         FROM waitlist_entries e
         WHERE e.venue_id = (p.slot).venue_id AND e.slot_date = (p.slot).slot_date
-          AND e.start_time = (p.slot).start_time AND e.party_size = size AND e.status = 'WAITING'
+          AND e.start_time = (p.slot).start_time AND e.party_size = size AND e.party_size > 0
+          AND e.status = 'WAITING'
         ORDER BY e.place
         LIMIT 1
     ) AS w
@@ -54,11 +55,18 @@ next AS MATERIALIZED (             -- the first of each size that fits, and of t
 customer AS MATERIALIZED (         -- stays until the booking names it
     SELECT c.customer_id FROM next JOIN customers c ON c.customer_id = next.customer_id FOR KEY SHARE OF c
 ),
+held AS MATERIALIZED (             -- locked, and read as it is once the lock is there
+    SELECT w.waitlist_entry_id, w.status
+    FROM next
+    JOIN customer ON customer.customer_id = next.customer_id
+    JOIN waitlist_entries w ON w.waitlist_entry_id = next.waitlist_entry_id
+    FOR NO KEY UPDATE OF w
+),
 entry AS (                         -- the gate: still waiting
     UPDATE waitlist_entries w
     SET status = 'OFFERED', offered_at = $1, special_requests_sealed = NULL, updated_at = $1
-    FROM next, customer
-    WHERE w.waitlist_entry_id = next.waitlist_entry_id AND w.status = 'WAITING'
+    FROM held
+    WHERE w.waitlist_entry_id = held.waitlist_entry_id AND held.status = 'WAITING'
     RETURNING w.waitlist_entry_id
 ),
 taken AS (
