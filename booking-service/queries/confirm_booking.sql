@@ -83,6 +83,7 @@ SELECT
     stands.conversation_id AS "conversation_id!",
     stands.special_requests_sealed AS "special_requests_sealed?",
     stands.source AS "source!",
+    stands.waitlist_entry_id AS "waitlist_entry_id?",
     stands.version AS "version!",
     stands.created_at AS "created_at!",
     stands.updated_at AS "updated_at!"

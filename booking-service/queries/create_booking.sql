@@ -148,6 +148,7 @@ SELECT
     reply.conversation_id AS "conversation_id?",
     reply.special_requests_sealed AS "special_requests_sealed?",
     reply.source AS "source?",
+    reply.waitlist_entry_id AS "waitlist_entry_id?",
     reply.version AS "version?",
     reply.created_at AS "created_at?",
     reply.updated_at AS "updated_at?"

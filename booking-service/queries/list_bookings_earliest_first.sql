@@ -55,7 +55,8 @@ SELECT
     j.cancelled_by AS "cancelled_by?",
     j.currency AS "currency!", j.hold_expires_at AS "hold_expires_at?", j.confirmed_at AS "confirmed_at?",
     j.conversation_id AS "conversation_id!", j.special_requests_sealed AS "special_requests_sealed?",
-    j.source AS "source!", j.version AS "version!", j.created_at AS "created_at!", j.updated_at AS "updated_at!"
+    j.source AS "source!", j.waitlist_entry_id AS "waitlist_entry_id?", j.version AS "version!",
+    j.created_at AS "created_at!", j.updated_at AS "updated_at!"
 FROM judged j
 WHERE j.wanted OR j.place = $11
 ORDER BY j.slot_date, j.start_time, j.booking_id

@@ -22,7 +22,7 @@ use crate::{
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
     webhooks::StripeWebhook,
-    workers::{HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention},
+    workers::{HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, WaitlistClosing, WaitlistOffers},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -75,6 +75,9 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     relays.work(&service, &outbox);
     service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
+    let waitlist = core.waitlist.nudge().clone();
+    service.work(WaitlistOffers(Arc::clone(&core)), waitlist, settings.waitlist_interval);
+    service.work(WaitlistClosing(Arc::clone(&core)), Nudge::default(), settings.waitlist_interval);
     let stripe = &settings.stripe;
     let events = StripeEvents { core: Arc::clone(&core), attempts_max: stripe.attempts_max };
     service.work(events, told_by_stripe, stripe.interval);

@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, VenueId};
+use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, VenueId, WaitlistEntryId};
 
 /// The columns of a booking, and its venue's time zone.
 pub struct BookingRow {
@@ -36,6 +36,7 @@ pub struct BookingRow {
     pub conversation_id: String,
     pub special_requests_sealed: Option<Vec<u8>>,
     pub source: String,
+    pub waitlist_entry_id: Option<Uuid>,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -68,6 +69,8 @@ pub struct Booking {
     pub conversation_id: String,
     pub special_requests: Option<String>,
     pub source: String,
+    /// The entry whose offer this is.
+    pub waitlist_entry_id: Option<WaitlistEntryId>,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -118,6 +121,7 @@ impl BookingRow {
             conversation_id: self.conversation_id,
             special_requests,
             source: self.source,
+            waitlist_entry_id: self.waitlist_entry_id.map(WaitlistEntryId),
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

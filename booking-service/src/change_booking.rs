@@ -102,6 +102,9 @@ impl Core {
             match answer.outcome(draft.change)? {
                 Outcome::Changed(row) => {
                     self.live.nudge();
+                    if matches!(draft.change, BookingChange::Cancel | BookingChange::Reschedule) {
+                        self.waitlist.seats_came_free();
+                    }
                     let booking = row.open(&self.ring)?;
                     self.deliver(&booking, Instant::now() + DELIVERY_TIME).await;
                     return Ok(booking);

@@ -13,6 +13,7 @@ use crate::{
     stream_booking_events::{EventStreamSettings, LiveStreams},
     stripe_metrics::StripeMetrics,
     turns::Turns,
+    waitlist_watch::WaitlistWatch,
 };
 
 /// The service behind its gRPC and HTTP faces.
@@ -29,6 +30,8 @@ pub struct Core {
     pub(crate) live: LiveStreams,
     /// Wakes whoever lays out slots.
     pub(crate) layout: Nudge,
+    /// Who offers seats that came free.
+    pub(crate) waitlist: WaitlistWatch,
     /// What is still to be told to others.
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
@@ -54,6 +57,7 @@ impl Core {
             turns: Turns::default(),
             live: LiveStreams::new(event_stream),
             layout: Nudge::default(),
+            waitlist: WaitlistWatch::default(),
             outbox,
             inline,
             stripe_metrics: StripeMetrics::default(),

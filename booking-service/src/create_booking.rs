@@ -1,7 +1,7 @@
 mod answer;
 
 use chrono::{DateTime, Utc};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, sealing::Place, telemetry};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
 use tokio::time::Instant;
 
 use self::answer::{Answer, Outcome};
@@ -9,9 +9,10 @@ use crate::{
     booking_row::{Booking, special_requests_place},
     core::Core,
     domain::{
-        BookingId, ConfirmationCode, ConversationId, CustomerId, EventId, NewBooking, OutboxDestination, Phone,
-        Refusal, Source, SpecialRequests,
+        BookingId, ConfirmationCode, ConversationId, EventId, NewBooking, OutboxDestination, Phone, Refusal, Source,
+        SpecialRequests,
     },
+    sealed_contact::SealedContact,
 };
 
 /// The statement, to be prepared when a connection opens.
@@ -89,18 +90,9 @@ impl Core {
     /// Everything about the booking that is known before the statement runs.
     fn draft(&self, new: &NewBooking) -> Draft {
         let booking_id = BookingId::generate();
-        let email_hash = self.email_hash.hash([new.contact.email.as_str().as_bytes()]);
-        // The row of a known customer has an id we do not know yet; its hash we do.
-        let seal = |column, plain: &str| {
-            self.ring.seal(Place { table: "customers", column, row: &email_hash }, plain.as_bytes())
-        };
         Draft {
             fingerprint: self.fingerprint_of(new),
-            customer_id: CustomerId::generate(),
-            name_sealed: seal("name_sealed", new.contact.name.as_str()),
-            email_sealed: seal("email_sealed", new.contact.email.as_str()),
-            phone_sealed: new.contact.phone.as_ref().map(|phone| seal("phone_sealed", phone.as_str())),
-            email_hash,
+            contact: self.seal_contact(&new.contact),
             confirmation_code: ConfirmationCode::generate(),
             event_id: EventId::generate(),
             special_requests_sealed: new
@@ -171,11 +163,11 @@ impl Core {
                     new.slot.start_time,
                     new.party_size.get(),
                     new.expected_total_cents,
-                    draft.customer_id.0,
-                    &draft.email_hash,
-                    draft.name_sealed,
-                    draft.email_sealed,
-                    draft.phone_sealed.as_deref(),
+                    draft.contact.customer_id.0,
+                    &draft.contact.email_hash,
+                    draft.contact.name_sealed,
+                    draft.contact.email_sealed,
+                    draft.contact.phone_sealed.as_deref(),
                     draft.booking_id.0,
                     draft.confirmation_code.as_str(),
                     new.conversation_id.as_ref().map_or("", ConversationId::as_str),
@@ -194,11 +186,7 @@ impl Core {
 /// A booking before it is written: ids, ciphertexts and hashes.
 struct Draft {
     fingerprint: [u8; 32],
-    customer_id: CustomerId,
-    email_hash: [u8; 32],
-    name_sealed: Vec<u8>,
-    email_sealed: Vec<u8>,
-    phone_sealed: Option<Vec<u8>>,
+    contact: SealedContact,
     booking_id: BookingId,
     confirmation_code: ConfirmationCode,
     event_id: EventId,

@@ -41,6 +41,7 @@ impl Core {
         let expired = usize::try_from(row.expired).unwrap_or(0);
         if expired > 0 {
             self.live.nudge();
+            self.waitlist.seats_came_free();
             self.outbox.nudge(OutboxDestination::EventStream);
         }
         let miscounted = usize::try_from(row.miscounted).unwrap_or(0);

@@ -54,6 +54,10 @@ pub struct ServiceArgs {
     /// How often bookings are looked for whose hold has run out, to free their seats
     #[arg(long, env = "HOLD_EXPIRY_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     hold_expiry_interval_ms: String,
+    /// How often seats that came free are looked for, to offer them to the waitlist, and entries that can no
+    /// longer be offered anything
+    #[arg(long, env = "WAITLIST_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
+    waitlist_interval_ms: String,
     /// How often keys that have been kept for long enough are removed
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
@@ -80,6 +84,8 @@ pub struct Settings {
     pub slot_layout_interval: Duration,
     /// How often bookings are looked for whose hold has run out.
     pub hold_expiry_interval: Duration,
+    /// How often seats are looked for that can be offered to the waitlist.
+    pub waitlist_interval: Duration,
     /// How often older ones are removed.
     pub retention_interval: Duration,
 }
@@ -99,8 +105,10 @@ impl Settings {
         let clock = parse_clock(args, &mut problems);
         let layout = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
         let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
+        let waitlist = problems.millis("WAITLIST_INTERVAL_MS", &args.waitlist_interval_ms, 10, 60_000);
         let retention = problems.millis("RETENTION_INTERVAL_MS", &args.retention_interval_ms, 10, 86_400_000);
-        let parsed = (common, phone_region, event_stream, outbox, stripe, keep, clock, layout, expiry, retention);
+        let parsed =
+            (common, phone_region, event_stream, outbox, stripe, keep, clock, layout, expiry, waitlist, retention);
         let (
             Some(common),
             Some(phone_region),
@@ -111,6 +119,7 @@ impl Settings {
             Some(clock),
             Some(slot_layout_interval),
             Some(hold_expiry_interval),
+            Some(waitlist_interval),
             Some(retention_interval),
         ) = parsed
         else {
@@ -126,6 +135,7 @@ impl Settings {
             clock,
             slot_layout_interval,
             hold_expiry_interval,
+            waitlist_interval,
             retention_interval,
         })
     }

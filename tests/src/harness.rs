@@ -62,6 +62,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         clock: Clock::default(),
         slot_layout_interval: Duration::from_hours(1),
         hold_expiry_interval: Duration::from_hours(1),
+        waitlist_interval: Duration::from_hours(1),
         retention_interval: Duration::from_mins(1),
     }
 }
@@ -146,6 +147,8 @@ impl Booking {
                 UNION ALL SELECT xmin || e::text FROM booking_events e
                 UNION ALL SELECT xmin || o::text FROM outbox_messages o
                 UNION ALL SELECT xmin || k::text FROM idempotency_keys k
+                UNION ALL SELECT xmin || w::text FROM waitlist_entries w
+                UNION ALL SELECT xmin || n::text FROM waitlist_openings n
             ) AS rows (row)";
         self.scalar(rows).await
     }

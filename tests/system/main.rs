@@ -29,3 +29,4 @@ mod shutdown;
 mod slots;
 mod survival;
 mod trace;
+mod waitlist;

@@ -4,8 +4,8 @@ use prost_types::FieldMask;
 use teppan_shared::{
     contract::{
         booking::v1::{
-            BatchCheckAvailabilityRequest, ListAvailabilityRequest, ListBookingsRequest, SlotQuery, UpdateSlotRequest,
-            UpdateVenueRequest, Venue,
+            BatchCheckAvailabilityRequest, JoinWaitlistRequest, ListAvailabilityRequest, ListBookingsRequest,
+            ListWaitlistRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue, WaitlistEntryStatus,
         },
         conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest},
     },
@@ -20,8 +20,8 @@ use teppan_tests::{
 };
 
 use super::{
-    changes::{Change, House},
-    emotions, follow_ups, payments,
+    changes::{Change, House, act},
+    emotions, follow_ups, payments, waitlist,
 };
 
 const TRIES: usize = 12;
@@ -91,6 +91,49 @@ async fn a_warm_change_of_a_booking_costs_one_round_trip() {
         println!("{call:?}: {counts:?}");
         // The statement is prepared when it is first used.
         assert!(counts[0] <= 3, "{call:?}: {counts:?}");
+        assert_one_each(&counts[1..]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_call_about_the_waitlist_costs_one_round_trip() {
+    let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
+    let house = House::of(booking, i32::try_from(TRIES).expect("few") + 1, 25).await;
+    let clients = &house.service.clients;
+    // Offers are made past the proxy, before anybody joins through it: nobody is told of seats then.
+    let past = waitlist::replica(&house).await;
+    let (mut made, mut offers) = (Vec::new(), Vec::new());
+    for _ in 0..=TRIES {
+        made.push(house.book(1).await.booking_id);
+    }
+    for booking_id in made {
+        let request = waitlist::request(&house.venue_id, 1);
+        let entry = waitlist::join_by(&past.clients, request).await.expect("joined");
+        act(&past.clients, Change::Cancel, &booking_id, "").await.expect("cancelled");
+        offers.push(waitlist::becomes(&house, &entry, WaitlistEntryStatus::Offered).await);
+    }
+    waitlist::settled(&house).await;
+    past.service.stop().await;
+
+    let (mut given_up, mut joined, mut replayed, mut left, mut listed) = (vec![], vec![], vec![], vec![], vec![]);
+    for offer in offers {
+        given_up.push(count(&proxy, waitlist::leave(clients, &offer)).await);
+    }
+    house.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
+    for _ in 0..=TRIES {
+        let request = JoinWaitlistRequest { start_time: "18:30".to_owned(), ..waitlist::request(&house.venue_id, 1) };
+        let entry = waitlist::join_by(clients, request.clone());
+        joined.push(count(&proxy, entry).await);
+        let entry = waitlist::join_by(clients, request.clone()).await.expect("replayed");
+        replayed.push(count(&proxy, waitlist::join_by(clients, request)).await);
+        let list = ListWaitlistRequest { venue_id: house.venue_id.clone(), ..Default::default() };
+        listed.push(count(&proxy, clients.bookings.clone().list_waitlist(list)).await);
+        left.push(count(&proxy, waitlist::leave(clients, &entry)).await);
+    }
+    for (call, counts) in
+        [("give up", given_up), ("join", joined), ("replay", replayed), ("list", listed), ("leave", left)]
+    {
+        println!("{call}: {counts:?}");
         assert_one_each(&counts[1..]);
     }
 }

@@ -52,6 +52,7 @@ pub struct ChangeAnswer {
     pub conversation_id: String,
     pub special_requests_sealed: Option<Vec<u8>>,
     pub source: String,
+    pub waitlist_entry_id: Option<Uuid>,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -89,15 +90,7 @@ impl ChangeAnswer {
         if refusal == "PRICE_CHANGED" {
             return Ok(Refusal::PriceChanged { total_cents: cents()? });
         }
-        Ok(match SlotRefusal::from_column(refusal).ok_or(Column("reschedule_booking.outcome"))? {
-            SlotRefusal::SlotNotFound => Refusal::SlotNotFound,
-            SlotRefusal::SlotClosed => Refusal::SlotClosed,
-            SlotRefusal::SlotFull => Refusal::SlotFull { open_seats: figure()? },
-            SlotRefusal::InsufficientNotice => Refusal::InsufficientNotice { notice_minutes: figure()? },
-            SlotRefusal::TooFarAhead => Refusal::TooFarAhead { horizon_days: figure()? },
-            SlotRefusal::PartyTooSmall => Refusal::PartyTooSmall { min_party_size: figure()? },
-            SlotRefusal::PartyTooLarge => Refusal::PartyTooLarge { max_party_size: figure()? },
-        })
+        SlotRefusal::from_column(refusal).ok_or(Column("reschedule_booking.outcome"))?.explained(figure)
     }
 
     fn booking(self) -> BookingRow {
@@ -127,6 +120,7 @@ impl ChangeAnswer {
             conversation_id: self.conversation_id,
             special_requests_sealed: self.special_requests_sealed,
             source: self.source,
+            waitlist_entry_id: self.waitlist_entry_id,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -48,6 +48,7 @@ pub enum EventData {
     PaymentFailed(PaymentFailed),
     PaymentRefunded(PaymentRefunded),
     RefundRequired(RefundRequired),
+    WaitlistOffered(WaitlistOffered),
 }
 
 /// The contents of an event cannot be read.
@@ -75,6 +76,7 @@ impl EventData {
             "teppan.payment.failed.v1" => Ok(Self::PaymentFailed(serde_json::from_str(json)?)),
             "teppan.payment.refunded.v1" => Ok(Self::PaymentRefunded(serde_json::from_str(json)?)),
             "teppan.payment.refund_required.v1" => Ok(Self::RefundRequired(serde_json::from_str(json)?)),
+            "teppan.waitlist.offered.v1" => Ok(Self::WaitlistOffered(serde_json::from_str(json)?)),
             _ => Err(UnreadableEvent::UnknownType),
         }
     }
@@ -230,6 +232,26 @@ pub struct BookingNoShow {
     pub occurred_at: DateTime<Utc>,
     pub conversation_id: String,
     pub party_size: i32,
+}
+
+/// Seats that came free are held for a customer who waited. Follows [`BookingCreated`] of that booking.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WaitlistOffered {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub waitlist_entry_id: Uuid,
+    pub customer_id: Uuid,
+    pub conversation_id: String,
+    pub party_size: i32,
+    pub offer_expires_at: DateTime<Utc>,
+    pub deposit_due_cents: i64,
+    pub currency: String,
 }
 
 /// A status as the contract names it, such as `BOOKING_STATUS_PENDING`.

@@ -53,3 +53,7 @@ id!(
     /// A movement of money.
     PaymentId
 );
+id!(
+    /// Somebody's place in the queue for a slot.
+    WaitlistEntryId
+);

@@ -18,6 +18,7 @@ mod stripe_event;
 mod stripe_signature;
 mod text;
 mod venue;
+mod waitlist;
 
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
@@ -25,10 +26,10 @@ pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use etag::Etag;
 pub use event::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
-    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent,
+    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent, WaitlistOffered,
 };
 pub use follow_up::FollowUpStep;
-pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId};
+pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
 pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use payment::{
@@ -46,3 +47,4 @@ pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
 pub use text::{Source, SpecialRequests};
 pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};
+pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

@@ -38,4 +38,17 @@ impl SlotRefusal {
             _ => return None,
         })
     }
+
+    /// The refusal with the figure that explains it; not each has one.
+    pub fn explained<E>(self, figure: impl FnOnce() -> Result<i32, E>) -> Result<Refusal, E> {
+        Ok(match self {
+            Self::SlotNotFound => Refusal::SlotNotFound,
+            Self::SlotClosed => Refusal::SlotClosed,
+            Self::SlotFull => Refusal::SlotFull { open_seats: figure()? },
+            Self::InsufficientNotice => Refusal::InsufficientNotice { notice_minutes: figure()? },
+            Self::TooFarAhead => Refusal::TooFarAhead { horizon_days: figure()? },
+            Self::PartyTooSmall => Refusal::PartyTooSmall { min_party_size: figure()? },
+            Self::PartyTooLarge => Refusal::PartyTooLarge { max_party_size: figure()? },
+        })
+    }
 }

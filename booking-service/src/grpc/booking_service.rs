@@ -5,9 +5,10 @@ use teppan_shared::{
     contract::booking::v1::{
         CancelBookingRequest, CancelBookingResponse, CompleteBookingRequest, CompleteBookingResponse,
         ConfirmBookingRequest, ConfirmBookingResponse, CreateBookingRequest, CreateBookingResponse, GetBookingRequest,
-        GetBookingResponse, ListBookingsRequest, ListBookingsResponse, MarkNoShowRequest, MarkNoShowResponse,
-        RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest, StreamBookingEventsResponse,
-        booking_service_server::BookingService,
+        GetBookingResponse, JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, LeaveWaitlistResponse,
+        ListBookingsRequest, ListBookingsResponse, ListWaitlistRequest, ListWaitlistResponse, MarkNoShowRequest,
+        MarkNoShowResponse, RescheduleBookingRequest, RescheduleBookingResponse, StreamBookingEventsRequest,
+        StreamBookingEventsResponse, booking_service_server::BookingService,
     },
     server::Bounds,
 };
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
-    Grpc, cancel_booking, change_booking, create_booking, encode, get_booking, list_bookings, reschedule_booking,
-    status, stream_booking_events,
+    Grpc, cancel_booking, change_booking, create_booking, encode, get_booking, join_waitlist, leave_waitlist,
+    list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
 };
 
 #[tonic::async_trait]
@@ -103,6 +104,36 @@ impl BookingService for Grpc {
         let target = change_booking::decode(&request.booking_id, request.etag)?;
         let booking = self.core.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(MarkNoShowResponse { booking: Some(encode::booking(booking)) }))
+    }
+
+    async fn join_waitlist(
+        &self,
+        request: Request<JoinWaitlistRequest>,
+    ) -> Result<Response<JoinWaitlistResponse>, Status> {
+        let new = join_waitlist::decode(request.into_inner(), self.phone_region)?;
+        let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
+        let entry = Some(encode::waitlist_entry(joined.entry));
+        Ok(Response::new(JoinWaitlistResponse { entry, replayed: joined.replayed }))
+    }
+
+    async fn leave_waitlist(
+        &self,
+        request: Request<LeaveWaitlistRequest>,
+    ) -> Result<Response<LeaveWaitlistResponse>, Status> {
+        let id = leave_waitlist::decode(&request.into_inner())?;
+        let entry = self.core.leave_waitlist(id).await.map_err(|error| status::leave_waitlist(&error, id))?;
+        Ok(Response::new(LeaveWaitlistResponse { entry: Some(encode::waitlist_entry(entry)) }))
+    }
+
+    async fn list_waitlist(
+        &self,
+        request: Request<ListWaitlistRequest>,
+    ) -> Result<Response<ListWaitlistResponse>, Status> {
+        let request = request.into_inner();
+        let (query, page_size) = list_waitlist::decode(&request)?;
+        let found = self.core.list_waitlist(&query, page_size).await;
+        let found = found.map_err(|error| status::read(&error, status::WAITLIST_ENTRY, ""))?;
+        Ok(Response::new(list_waitlist::encode(&request, found)))
     }
 
     async fn stream_booking_events(

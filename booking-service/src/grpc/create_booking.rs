@@ -52,7 +52,11 @@ pub fn decode(request: wire::CreateBookingRequest, region: PhoneRegion) -> Resul
     })
 }
 
-fn decode_contact(contact: Option<wire::Contact>, region: PhoneRegion, violations: &mut Violations) -> Option<Contact> {
+pub(super) fn decode_contact(
+    contact: Option<wire::Contact>,
+    region: PhoneRegion,
+    violations: &mut Violations,
+) -> Option<Contact> {
     let contact = contact.unwrap_or_default();
     let name = violations.check("contact.name", Name::parse(&contact.name));
     let email = violations.check("contact.email", Email::parse(&contact.email));

@@ -9,14 +9,15 @@ use teppan_shared::{
 use crate::{
     booking_row::Booking,
     domain::{
-        BookingStatus, CancellationInitiator, Etag, PaymentKind, PaymentMethod, PaymentStatus, ScheduleException,
-        SchedulePeriod, SlotRefusal,
+        BookingId, BookingStatus, CancellationInitiator, Etag, PaymentKind, PaymentMethod, PaymentStatus,
+        ScheduleException, SchedulePeriod, SlotRefusal, WaitlistEntryStatus,
     },
     find_customer::Customer,
     get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
     payment_row::Payment,
     update_slot::Slot,
+    waitlist_entry_row::WaitlistEntry,
 };
 
 pub fn booking(booking: Booking) -> wire::Booking {
@@ -50,7 +51,7 @@ pub fn booking(booking: Booking) -> wire::Booking {
         confirmed_at: booking.confirmed_at.map(timestamp),
         cancelled_at: booking.cancelled_at.map(timestamp),
         cancelled_by: booking.cancelled_by.map_or(wire::CancellationInitiator::Unspecified, initiator).into(),
-        ..Default::default()
+        waitlist_entry_id: booking.waitlist_entry_id.map_or_else(String::new, |id| id.to_string()),
     }
 }
 
@@ -236,6 +237,37 @@ pub fn customer(customer: Customer) -> wire::Customer {
         created_at: Some(timestamp(customer.created_at)),
         updated_at: Some(timestamp(customer.updated_at)),
         erased_at: customer.erased_at.map(timestamp),
+    }
+}
+
+pub fn waitlist_entry(entry: WaitlistEntry) -> wire::WaitlistEntry {
+    wire::WaitlistEntry {
+        waitlist_entry_id: entry.id.to_string(),
+        status: waitlist_entry_status(entry.status).into(),
+        venue_id: entry.slot.venue_id.to_string(),
+        date: date(entry.slot.date),
+        start_time: time(entry.slot.start_time),
+        starts_at: Some(timestamp(entry.starts_at)),
+        time_zone: entry.time_zone,
+        party_size: entry.party_size,
+        position: entry.position,
+        customer_id: entry.customer_id.to_string(),
+        conversation_id: entry.conversation_id,
+        booking_id: entry.booking_id.as_ref().map_or_else(String::new, BookingId::to_string),
+        offer_expires_at: entry.offer_expires_at.map(timestamp),
+        created_at: Some(timestamp(entry.created_at)),
+        updated_at: Some(timestamp(entry.updated_at)),
+    }
+}
+
+pub fn waitlist_entry_status(status: WaitlistEntryStatus) -> wire::WaitlistEntryStatus {
+    match status {
+        WaitlistEntryStatus::Waiting => wire::WaitlistEntryStatus::Waiting,
+        WaitlistEntryStatus::Offered => wire::WaitlistEntryStatus::Offered,
+        WaitlistEntryStatus::Accepted => wire::WaitlistEntryStatus::Accepted,
+        WaitlistEntryStatus::Lapsed => wire::WaitlistEntryStatus::Lapsed,
+        WaitlistEntryStatus::Left => wire::WaitlistEntryStatus::Left,
+        WaitlistEntryStatus::Closed => wire::WaitlistEntryStatus::Closed,
     }
 }
 

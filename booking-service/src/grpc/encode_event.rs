@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingExpired, BookingNoShow,
-    BookingRescheduled, ConfirmationCause, EventData,
+    BookingRescheduled, ConfirmationCause, EventData, WaitlistOffered,
 };
 
 pub fn data(data: EventData) -> Data {
@@ -27,6 +27,7 @@ pub fn data(data: EventData) -> Data {
         EventData::PaymentFailed(event) => Data::PaymentFailed(payment::failed(event)),
         EventData::PaymentRefunded(event) => Data::PaymentRefunded(payment::refunded(event)),
         EventData::RefundRequired(event) => Data::RefundRequired(payment::refund_required(event)),
+        EventData::WaitlistOffered(event) => Data::WaitlistOffered(offered(event)),
     }
 }
 
@@ -168,5 +169,24 @@ fn no_show(event: BookingNoShow) -> events::BookingNoShow {
         occurred_at: Some(timestamp(event.occurred_at)),
         conversation_id: event.conversation_id,
         party_size: event.party_size,
+    }
+}
+
+fn offered(event: WaitlistOffered) -> events::WaitlistOffered {
+    events::WaitlistOffered {
+        booking_id: event.booking_id.to_string(),
+        venue_id: event.venue_id.to_string(),
+        date: event.date,
+        start_time: event.start_time,
+        booking_version: event.booking_version,
+        status: event_status(event.status).into(),
+        occurred_at: Some(timestamp(event.occurred_at)),
+        waitlist_entry_id: event.waitlist_entry_id.to_string(),
+        customer_id: event.customer_id.to_string(),
+        conversation_id: event.conversation_id,
+        party_size: event.party_size,
+        offer_expires_at: Some(timestamp(event.offer_expires_at)),
+        deposit_due_cents: event.deposit_due_cents,
+        currency: event.currency,
     }
 }

@@ -1,5 +1,7 @@
 //! The one place where a use case's errors become what a client is told.
 
+mod waitlist;
+
 use teppan_shared::{
     read_error::ReadError,
     status::{Failure, Violations},
@@ -18,6 +20,8 @@ use crate::{
     update_slot::UpdateSlotError,
     update_venue::UpdateVenueError,
 };
+
+pub use self::waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist};
 
 /// A kind of thing that can be missing: its name, and the reason given when it is.
 pub type Kind = (&'static str, &'static str);

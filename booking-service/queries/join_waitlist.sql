@@ -1,0 +1,124 @@
+-- JoinWaitlist: a customer's place in the queue for a slot, in one statement that commits by itself.
+--
+-- Always one row. `outcome` is
+--   joined     the entry below was made;
+--   replayed   this key made the entry below earlier; compare `fingerprint`;
+--   refused    nothing was written, `refusal` says why, with the `figure` that explains it. It was decided in
+--              the snapshot in which the key was absent too, so no twin of this call can be the reason;
+--   contended  nothing was written: seats came free, or something else changed, between snapshot and lock.
+--              Perhaps a twin with this key has joined, so only running the statement again can tell.
+-- A twin, or another call for the same customer, that commits first while this one runs makes a step fail
+-- on idempotency_keys_pkey or waitlist_entries_wait_once: then nothing was written, and running again tells.
+--
+-- The slot is locked before it is decided that the seats are not there, see note_waitlist_opening. Slot,
+-- customer, entries is the order in which all lock them.
+WITH prior AS MATERIALIZED (       -- has this key been used?
+    SELECT fingerprint, resource_id
+    FROM idempotency_keys
+    WHERE method = 'JoinWaitlist' AND key = $1
+),
+offer AS MATERIALIZED (            -- the slot and its venue's policy, and what forbids to wait for it
+    SELECT
+        v AS venue, slot.refusal AS slot_refusal, s.capacity - s.reserved AS open_seats,
+        waits.waitlist_entry_id AS waiting_entry_id, waits.status AS waiting_status,
+        CASE WHEN slot.refusal <> 'SLOT_FULL' THEN slot.refusal
+             WHEN waits.waitlist_entry_id IS NOT NULL THEN 'ALREADY_WAITING'
+             WHEN slot.refusal IS NULL THEN 'SLOT_AVAILABLE'
+        END AS refusal
+    FROM venues v
+    LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
+    CROSS JOIN LATERAL (SELECT slot_refusal(v, s, $4::date, $6::integer, $17::timestamptz) AS refusal) AS slot
+    LEFT JOIN LATERAL (
+        SELECT w.waitlist_entry_id, w.status
+        FROM waitlist_entries w
+        -- no join, which might go through the whole queue to find the customer
+        WHERE w.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $8)
+          AND w.venue_id = $3 AND w.slot_date = $4 AND w.start_time = $5 AND w.status IN ('WAITING', 'OFFERED')
+    ) AS waits ON true
+    WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)
+),
+place AS MATERIALIZED (            -- locked, and read as it is once the lock is there
+    SELECT s AS slot, o.venue
+    FROM offer o
+    JOIN slots s ON s.venue_id = $3 AND s.slot_date = $4 AND s.start_time = $5
+    WHERE o.refusal IS NULL
+    FOR NO KEY UPDATE OF s
+),
+queue AS MATERIALIZED (            -- the gate: the seats are not there now either
+    SELECT (slot).starts_at - make_interval(mins => (venue).notice_minutes) AS bookable_until
+    FROM place
+    WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL'
+),
+customer AS (                      -- found by hash or made; the newest contact is kept
+    INSERT INTO customers AS c (customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
+    SELECT $7::uuid, $8, $9, $10, $11, $17, $17
+    FROM queue
+    ON CONFLICT (email_hash) DO UPDATE
+    SET name_sealed = EXCLUDED.name_sealed,
+        email_sealed = EXCLUDED.email_sealed,
+        phone_sealed = COALESCE(EXCLUDED.phone_sealed, c.phone_sealed),
+        updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
+    RETURNING customer_id
+),
+entry AS (                         -- with the id of the booking that an offer will be
+    INSERT INTO waitlist_entries (
+        waitlist_entry_id, status, venue_id, slot_date, start_time, customer_id, party_size, conversation_id,
+        special_requests_sealed, source, traceparent, booking_id, bookable_until, created_at, updated_at)
+    SELECT $12::uuid, 'WAITING', $3, $4, $5, customer_id, $6, $14, $15, $16, $18, $13::uuid, bookable_until, $17, $17
+    FROM queue, customer
+    RETURNING waitlist_entries.*
+),
+claim AS (                         -- no ON CONFLICT: losing to a twin must undo every step above
+    INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
+    SELECT 'JoinWaitlist', $1, $2, waitlist_entry_id, $17
+    FROM entry
+),
+reply AS (
+    SELECT 'joined' AS outcome, entry.*, NULL::bytea AS fingerprint FROM entry
+    UNION ALL
+    SELECT 'replayed', w.*, prior.fingerprint
+    FROM prior
+    JOIN waitlist_entries w ON w.waitlist_entry_id = prior.resource_id
+)
+SELECT
+    CASE WHEN reply.outcome IS NOT NULL THEN reply.outcome
+         WHEN offer.venue IS NULL OR offer.refusal IS NOT NULL THEN 'refused'
+         ELSE 'contended'
+    END AS "outcome!",
+    -- why not, and what explains it
+    CASE WHEN reply.outcome IS NULL AND offer.venue IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS "refusal?",
+    CASE offer.refusal
+        WHEN 'SLOT_AVAILABLE' THEN offer.open_seats
+        WHEN 'INSUFFICIENT_NOTICE' THEN (offer.venue).notice_minutes
+        WHEN 'TOO_FAR_AHEAD' THEN (offer.venue).horizon_days
+        WHEN 'PARTY_TOO_SMALL' THEN (offer.venue).min_party_size
+        WHEN 'PARTY_TOO_LARGE' THEN (offer.venue).max_party_size
+    END AS "figure?",
+    offer.waiting_entry_id AS "waiting_entry_id?",
+    offer.waiting_status AS "waiting_status?",
+    -- the entry
+    reply.fingerprint AS "fingerprint?",
+    reply.waitlist_entry_id AS "waitlist_entry_id?",
+    reply.status AS "status?",
+    reply.venue_id AS "venue_id?",
+    reply.slot_date AS "slot_date?",
+    reply.start_time AS "start_time?",
+    (SELECT s.starts_at FROM slots s
+     WHERE s.venue_id = reply.venue_id AND s.slot_date = reply.slot_date AND s.start_time = reply.start_time) AS "starts_at?",
+    (SELECT v.time_zone FROM venues v WHERE v.venue_id = reply.venue_id) AS "time_zone?",
+    reply.party_size AS "party_size?",
+    CASE WHEN reply.status = 'WAITING'
+         THEN waitlist_position(reply.venue_id, reply.slot_date, reply.start_time, reply.place)
+         ELSE 0
+    END AS "position?",
+    reply.customer_id AS "customer_id?",
+    reply.conversation_id AS "conversation_id?",
+    CASE WHEN reply.offered_at IS NOT NULL THEN reply.booking_id END AS "booking_id?",
+    CASE WHEN reply.status = 'OFFERED'
+         THEN (SELECT b.hold_expires_at FROM bookings b WHERE b.booking_id = reply.booking_id)
+    END AS "offer_expires_at?",
+    reply.created_at AS "created_at?",
+    reply.updated_at AS "updated_at?"
+FROM (SELECT) AS always
+LEFT JOIN offer ON true
+LEFT JOIN reply ON true

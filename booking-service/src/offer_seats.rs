@@ -1,0 +1,77 @@
+use chrono::{DateTime, Utc};
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+};
+
+use crate::{
+    change_booking::{ATTEMPTS_MAX, came_in_between},
+    core::Core,
+    domain::{ConfirmationCode, EventId, OutboxDestination},
+};
+
+/// What one run did.
+pub struct Offer {
+    pub outcome: OfferOutcome,
+    /// Since when the seats are free.
+    pub noted_at: Option<DateTime<Utc>>,
+}
+
+/// The statement's own comment says what each means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferOutcome {
+    Offered,
+    Settled,
+    Contended,
+    Idle,
+}
+
+impl Core {
+    /// Offers the seats that came free in one slot to the first who waits for them and fits, or finds that
+    /// nobody does.
+    ///
+    /// # Errors
+    /// [`ReadError`], though never that something is not found; nothing was written then.
+    pub async fn offer_seats(&self) -> Result<Offer, ReadError> {
+        let (created, offered) = (EventId::generate(), EventId::generate());
+        let destinations = self.destinations(false);
+        let mut code = ConfirmationCode::generate();
+        let mut attempt = 1;
+        let row = loop {
+            let offer = || {
+                sqlx::query_file!(
+                    "queries/offer_seats.sql",
+                    self.clock.now(),
+                    created.0,
+                    offered.0,
+                    code.as_str(),
+                    &destinations,
+                )
+            };
+            match self.database.fetch_one(offer).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_worth_another(&error) => {
+                    code = ConfirmationCode::generate();
+                    attempt += 1;
+                }
+                answer => break answer?,
+            }
+        };
+        let outcome = match row.outcome.as_str() {
+            "offered" => OfferOutcome::Offered,
+            "settled" => OfferOutcome::Settled,
+            "contended" => OfferOutcome::Contended,
+            "idle" => OfferOutcome::Idle,
+            _ => return Err(Corrupted::Column("offer_seats.outcome").into()),
+        };
+        self.waitlist.looked(row.anyone_waits);
+        if outcome == OfferOutcome::Offered {
+            self.live.nudge();
+            self.outbox.nudge(OutboxDestination::EventStream);
+        }
+        Ok(Offer { outcome, noted_at: row.noted_at })
+    }
+}
+
+fn is_worth_another(error: &DatabaseError) -> bool {
+    came_in_between(error) || error.violates("bookings_confirmation_code_key")
+}

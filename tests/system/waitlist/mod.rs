@@ -1,0 +1,126 @@
+//! The queue for a slot that is full, and what comes of waiting in it.
+
+mod freed;
+mod joining;
+mod leaving;
+mod lists;
+mod offers;
+mod plans;
+mod races;
+mod storm;
+mod time;
+mod told;
+
+use std::time::Duration;
+
+use booking_service::settings::Settings;
+use teppan_shared::contract::booking::v1::{
+    JoinWaitlistRequest, LeaveWaitlistRequest, ListWaitlistRequest, WaitlistEntry, WaitlistEntryStatus,
+};
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures,
+    harness::{self, Booking, eventually},
+};
+use tonic::Status;
+
+use super::changes::House;
+
+/// Who waits although the seats are there; what must be nobody as soon as the workers have come to rest.
+const FORGOTTEN: &str = "
+    SELECT count(*) FROM waitlist_entries w JOIN slots s USING (venue_id, slot_date, start_time)
+    WHERE w.status = 'WAITING' AND s.state = 'OPEN' AND s.reserved + w.party_size <= s.capacity";
+
+/// Entries that are not what their bookings say; what must be none at any time.
+const ENTRIES_THAT_DISAGREE: &str = "
+    SELECT count(*) FROM waitlist_entries w
+    LEFT JOIN bookings b ON b.waitlist_entry_id = w.waitlist_entry_id
+    WHERE b.booking_id <> w.booking_id OR w.status <> ALL (CASE
+        WHEN b.booking_id IS NULL THEN '{WAITING,LEFT,CLOSED}'::text[]
+        WHEN b.status = 'PENDING' THEN '{OFFERED}'
+        WHEN b.status = 'EXPIRED' THEN '{LAPSED}'
+        WHEN b.status = 'CANCELLED' THEN '{LEFT,ACCEPTED}'
+        ELSE '{ACCEPTED}' END)";
+
+/// A service that offers seats and expires holds all the time, over a database of its own.
+async fn busy() -> Booking {
+    replica_of(harness::database(&booking_service::app::DEFINITION).await, teppan_shared::keys::Keys::random(), |_| {})
+        .await
+}
+
+/// Another such service over the house's database.
+pub async fn replica(house: &House) -> Booking {
+    replica_of(house.service.url.clone(), house.service.keys.clone(), |_| {}).await
+}
+
+async fn replica_of(
+    url: secrecy::SecretString,
+    keys: teppan_shared::keys::Keys,
+    change: impl FnOnce(&mut Settings),
+) -> Booking {
+    let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+    settings.hold_expiry_interval = Duration::from_millis(10);
+    settings.waitlist_interval = Duration::from_millis(10);
+    change(&mut settings);
+    Booking::configured(settings, url, keys).await.ready().await
+}
+
+/// A place in the queue for the slot at 18:00, for a customer who is new.
+pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
+    let booking = fixtures::booking(venue_id, party_size);
+    JoinWaitlistRequest {
+        idempotency_key: booking.idempotency_key,
+        venue_id: booking.venue_id,
+        date: booking.date,
+        start_time: booking.start_time,
+        party_size,
+        contact: booking.contact,
+        conversation_id: booking.conversation_id,
+        special_requests: booking.special_requests,
+        source: booking.source,
+    }
+}
+
+async fn join(house: &House, party_size: i32) -> WaitlistEntry {
+    join_by(&house.service.clients, request(&house.venue_id, party_size)).await.expect("joined")
+}
+
+pub async fn join_by(clients: &BookingClients, request: JoinWaitlistRequest) -> Result<WaitlistEntry, Status> {
+    let joined = clients.bookings.clone().join_waitlist(request).await?.into_inner();
+    Ok(joined.entry.expect("the entry"))
+}
+
+pub async fn leave(clients: &BookingClients, entry: &WaitlistEntry) -> Result<WaitlistEntry, Status> {
+    let request = LeaveWaitlistRequest { waitlist_entry_id: entry.waitlist_entry_id.clone() };
+    Ok(clients.bookings.clone().leave_waitlist(request).await?.into_inner().entry.expect("the entry"))
+}
+
+/// The entry as it is now.
+async fn now(house: &House, entry: &WaitlistEntry) -> WaitlistEntry {
+    let request = ListWaitlistRequest { customer_id: entry.customer_id.clone(), ..Default::default() };
+    let listed = house.service.clients.clone().bookings.list_waitlist(request).await.expect("listed").into_inner();
+    let found = listed.entries.into_iter().find(|it| it.waitlist_entry_id == entry.waitlist_entry_id);
+    found.expect("the entry is listed")
+}
+
+/// The entry when it has come to a state.
+pub async fn becomes(house: &House, entry: &WaitlistEntry, status: WaitlistEntryStatus) -> WaitlistEntry {
+    let what = format!("{} becomes {status:?}", entry.waitlist_entry_id);
+    eventually(&what, async || now(house, entry).await.status() == status).await;
+    now(house, entry).await
+}
+
+/// Nothing is left to be offered.
+pub async fn settled(house: &House) {
+    let notes = "SELECT count(*) FROM waitlist_openings";
+    eventually("all openings are seen to", async || house.service.scalar::<i64>(notes).await == 0).await;
+}
+
+async fn assert_sound(house: &House) {
+    house.assert_sound().await;
+    assert_eq!(house.service.scalar::<i64>(ENTRIES_THAT_DISAGREE).await, 0, "entries that disagree");
+}
+
+async fn deadlocks(url: &secrecy::SecretString) -> i64 {
+    harness::scalar(url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
+}

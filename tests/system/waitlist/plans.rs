@@ -1,0 +1,129 @@
+//! Joining, leaving, offering and listing cost what they do, however many wait.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use teppan_tests::harness;
+
+use super::join;
+use crate::changes::House;
+
+const JOIN: &str = include_str!("../../../booking-service/queries/join_waitlist.sql");
+const LEAVE: &str = include_str!("../../../booking-service/queries/leave_waitlist.sql");
+const LIST: &str = include_str!("../../../booking-service/queries/list_waitlist.sql");
+const OFFER: &str = include_str!("../../../booking-service/queries/offer_seats.sql");
+const CLOSE: &str = include_str!("../../../booking-service/queries/close_waitlist_entries.sql");
+
+/// As many as 40,000 who wait, half of them for the slot at 18:00 in parties of 5 and 6, and 40,000 who waited.
+const CROWD: &str = "
+    INSERT INTO customers (customer_id, email_hash, name_sealed, email_sealed, created_at, updated_at)
+    SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', '', now(), now()
+    FROM generate_series(1, 20000) AS n;
+    INSERT INTO waitlist_entries (waitlist_entry_id, status, venue_id, slot_date, start_time, customer_id, party_size,
+        conversation_id, booking_id, bookable_until, offered_at, created_at, updated_at)
+    SELECT gen_random_uuid(), s.status, e.venue_id, e.slot_date, time, c.customer_id, 5 + (random())::int,
+        'chat-' || row_number() OVER () % 1000, gen_random_uuid(), now() + interval '1 day',
+        CASE WHEN s.status = 'LAPSED' THEN now() END, now(), now()
+    FROM (SELECT * FROM waitlist_entries ORDER BY place LIMIT 1) AS e, customers c, unnest('{18:00,18:30}'::time[]) AS time, unnest('{WAITING,LAPSED}'::text[]) AS s (status)
+    WHERE c.customer_id::text LIKE '00000000-%'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_reads_the_whole_queue() {
+    let house = House::open(2).await;
+    house.book(2).await;
+    let entry = join(&house, 1).await;
+    let mut connection = harness::connect(&house.service.url).await;
+    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    // A connection plans once, perhaps while there is next to nothing: the plan has to do for more.
+    for (name, types, statement) in [
+        (
+            "join_it",
+            "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text",
+            JOIN,
+        ),
+        ("leave", "uuid, uuid, text, text[], timestamptz", LEAVE),
+        ("list", "text, uuid, uuid, date, time, text[], bigint, bigint, bigint", LIST),
+        ("offer", "timestamptz, uuid, uuid, text, text[]", OFFER),
+        ("close", "timestamptz", CLOSE),
+    ] {
+        run(&mut connection, format!("PREPARE {name} ({types}) AS {statement}")).await;
+    }
+    let slot = format!("'{}', '{}', '18:00'", house.venue_id, entry.date);
+    let (venue, date) = (&house.venue_id, &entry.date);
+    let joined = |key: &str, email: &str| {
+        format!(
+            "join_it ('{key}', sha256(''), {slot}, 1, gen_random_uuid(), {email}, '', '', '', gen_random_uuid(),
+                 gen_random_uuid(), '', NULL, '', now(), NULL)"
+        )
+    };
+    plan(&mut connection, &joined("first", "sha256('first')")).await;
+    plan(&mut connection, "list (NULL, NULL, NULL, NULL, NULL, NULL, 0, 5000, 51)").await;
+    plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'x', '{}')").await;
+    run(&mut connection, CROWD).await;
+
+    let waits = plan(&mut connection, &joined("again", "sha256('7')")).await;
+    assert!(waits.contains("using waitlist_entries_wait_once") && buffers(&waits) < 60, "{waits}");
+    let new = plan(&mut connection, &joined("new", "sha256('new')")).await;
+    // Its place is counted, up to a bound: what is ahead of it is read from the index alone, page by page.
+    assert!(!new.contains("Seq Scan") && buffers(&new) < 400, "{new}");
+    let left = plan(
+        &mut connection,
+        &format!("leave ('{}', gen_random_uuid(), NULL, '{{}}', now())", entry.waitlist_entry_id),
+    )
+    .await;
+    assert!(!left.contains("Seq Scan") && buffers(&left) < 100, "{left}");
+
+    for (filters, index) in [
+        ("NULL, NULL, NULL, NULL, NULL, NULL".to_owned(), "waitlist_entries_place_key"),
+        (format!("NULL, NULL, '{venue}', NULL, NULL, NULL"), "waitlist_entries_venue"),
+        (format!("NULL, NULL, '{venue}', '{date}', '18:00', '{{WAITING}}'"), "waitlist_entries_day"),
+        (
+            "NULL, '00000000-0000-4000-8000-000000000007', NULL, NULL, NULL, NULL".to_owned(),
+            "waitlist_entries_customer",
+        ),
+        (format!("'chat-7', NULL, '{venue}', NULL, NULL, NULL"), "waitlist_entries_conversation"),
+    ] {
+        let listed = plan(&mut connection, &format!("list ({filters}, 0, 5000, 51)")).await;
+        let ran: Vec<_> =
+            listed.lines().filter(|line| line.contains("Index") && !line.contains("never executed")).collect();
+        assert!(ran.iter().any(|line| line.contains(&format!("{index} "))), "{filters}\n{listed}");
+        assert!(!listed.contains("Seq Scan") && listed.contains("using waitlist_entries_queue"), "{filters}\n{listed}");
+        println!("{index}: {} pages", buffers(&listed));
+        assert!(buffers(&listed) < 600, "{filters}\n{listed}");
+    }
+    // What there is none of ends a page after so many rows.
+    let rare = plan(&mut connection, "list (NULL, NULL, NULL, NULL, NULL, '{ACCEPTED}', 0, 5000, 51)").await;
+    assert!(rare.contains("rows=5000") && !rare.contains("rows=5001"), "{rare}");
+    assert!(buffers(&rare) < 6000, "{rare}");
+
+    // Two seats, and 20,000 who do not fit in front of one who does.
+    run(&mut connection, "UPDATE slots SET capacity = 4 WHERE reserved = 2").await;
+    let offered = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'y', '{}')").await;
+    assert!(offered.contains("using waitlist_entries_next") && !offered.contains("Seq Scan"), "{offered}");
+    assert!(buffers(&offered) < 250, "{offered}");
+    let made: i64 = house.service.scalar("SELECT count(*) FROM bookings WHERE waitlist_entry_id IS NOT NULL").await;
+    assert_eq!(made, 1);
+    run(&mut connection, "DELETE FROM waitlist_openings").await;
+    let idle = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'z', '{}')").await;
+    assert!(buffers(&idle) < 20, "looking for nothing costs next to nothing: {idle}");
+
+    let closed = plan(&mut connection, "close (now() + interval '2 days')").await;
+    assert!(closed.contains("using waitlist_entries_closing") && !closed.contains("Seq Scan"), "{closed}");
+    let due = closed.lines().find(|line| line.contains("using waitlist_entries_closing")).expect("the scan");
+    assert!(due.contains("rows=64"), "it stops at the bound: {due}");
+}
+
+async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
+}
+
+async fn plan(connection: &mut PgConnection, call: &str) -> String {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
+    rows.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n")
+}
+
+/// Pages that the whole statement looked at: the topmost node counts them all.
+fn buffers(plan: &str) -> u64 {
+    let top = plan.lines().find(|line| line.contains("Buffers: shared")).expect("buffers");
+    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
+    hit.and_then(|hit| hit.parse().ok()).expect("a number")
+}

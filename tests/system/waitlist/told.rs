@@ -1,0 +1,59 @@
+//! What others hear of an offer.
+
+use std::collections::BTreeSet;
+
+use sqlx::types::Json;
+use teppan_shared::contract::booking::v1::{StreamBookingEventsRequest, WaitlistEntryStatus, booking_event::Data};
+
+use super::{assert_sound, becomes, busy, join};
+use crate::{
+    changes::{Change, House},
+    events::fields_of,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_is_told_as_the_second_event_of_its_booking_and_to_the_stream() {
+    let house = House::of(busy().await, 2, 25).await;
+    let made = house.book(2).await;
+    let entry = join(&house, 2).await;
+    house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    let offered = becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
+    for (kind, message) in [("booking.created", "BookingCreated"), ("waitlist.offered", "WaitlistOffered")] {
+        let query = format!(
+            "SELECT data FROM booking_events WHERE booking_id = '{}' AND type = 'teppan.{kind}.v1'",
+            offered.booking_id
+        );
+        let data: Json<serde_json::Map<String, serde_json::Value>> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut teppan_tests::harness::connect(&house.service.url).await)
+            .await
+            .expect(kind);
+        assert_eq!(data.keys().cloned().collect::<BTreeSet<_>>(), fields_of(message));
+    }
+
+    let request = StreamBookingEventsRequest { booking_id: offered.booking_id.clone(), ..Default::default() };
+    let stream = house.service.clients.clone().bookings.stream_booking_events(request).await.expect("a stream");
+    let mut stream = stream.into_inner();
+    let mut events = Vec::new();
+    while let Some(step) = stream.message().await.expect("a step") {
+        events.extend(step.event);
+    }
+    assert_eq!(events.iter().map(|event| event.booking_version).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(events[1].previous_hash, events[0].hash);
+    assert_eq!(events[1].r#type, "teppan.waitlist.offered.v1");
+    match [&events[0].data, &events[1].data] {
+        [Some(Data::BookingCreated(created)), Some(Data::WaitlistOffered(event))] => {
+            assert_eq!(created.waitlist_entry_id, entry.waitlist_entry_id);
+            assert_eq!((&event.waitlist_entry_id, &event.customer_id), (&entry.waitlist_entry_id, &entry.customer_id));
+            assert_eq!(event.conversation_id, entry.conversation_id);
+            assert_eq!(event.offer_expires_at, offered.offer_expires_at);
+            assert_eq!((event.booking_version, event.party_size, event.deposit_due_cents), (2, 2, 1750));
+        }
+        other => panic!("{other:?}"),
+    }
+    // It is not firm: there is nothing to ask about yet. Confirmed, there is.
+    let told = "SELECT count(*) FROM outbox_messages";
+    assert_eq!(house.service.scalar::<i64>(told).await, 0);
+    house.act(Change::Confirm, &offered.booking_id).await.expect("taken");
+    assert_eq!(house.service.scalar::<i64>(told).await, 1);
+    assert_sound(&house).await;
+}
