@@ -5,10 +5,12 @@ mod booking_status;
 mod contact;
 mod etag;
 mod event;
+mod event_chain;
 mod follow_up;
 mod ids;
 mod layout_range;
 mod outbox;
+mod projection;
 mod refusal;
 mod schedule;
 mod slot;
@@ -23,10 +25,12 @@ pub use event::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
     BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent,
 };
+pub use event_chain::{EventFault, EventFaultKind, StoredEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, VenueId};
 pub use layout_range::LayoutRange;
 pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
+pub use projection::{BookingColumns, Derived, derive};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
