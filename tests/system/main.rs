@@ -28,3 +28,4 @@ mod shutdown;
 mod slots;
 mod survival;
 mod trace;
+mod verify;
