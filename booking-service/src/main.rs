@@ -6,6 +6,7 @@ use booking_service::{
     app,
     dead_letters_command::DeadLettersCommand,
     settings::{ServiceArgs, Settings},
+    verify_events_command::VerifyEventsCommand,
 };
 use clap::{Parser, Subcommand};
 use teppan_shared::{
@@ -33,6 +34,15 @@ enum BookingCommand {
     /// List, retry or discard what could not be delivered
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Hold every booking against its events, and repair rows that differ
+    ///
+    /// Derives every booking from its events once more and holds it against its row: the chain of hashes, each
+    /// column, and the seats that slots count. It only reads, in short statements, and runs beside the service.
+    ///
+    /// Each finding is a line on stdout, with ids and names of columns and no personal data; the summary is on
+    /// stderr. Exit code 0: nothing is wrong; 1: there are findings; 2: wrong usage or settings; 3: it could not
+    /// be done; 130: it was interrupted.
+    VerifyEvents(VerifyEventsCommand),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +57,7 @@ fn main() -> ExitCode {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             BookingCommand::DeadLetters(command) => command.run(&settings).await,
+            BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }
     })
 }

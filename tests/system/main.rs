@@ -29,4 +29,5 @@ mod shutdown;
 mod slots;
 mod survival;
 mod trace;
+mod verify;
 mod waitlist;

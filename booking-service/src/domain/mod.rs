@@ -5,12 +5,14 @@ mod booking_status;
 mod contact;
 mod etag;
 mod event;
+mod event_chain;
 mod follow_up;
 mod ids;
 mod layout_range;
 mod outbox;
 mod payment;
 mod payment_event;
+mod projection;
 mod refusal;
 mod schedule;
 mod slot;
@@ -28,6 +30,7 @@ pub use event::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
     BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent, WaitlistOffered,
 };
+pub use event_chain::{EventFault, EventFaultKind, StoredEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
@@ -39,6 +42,7 @@ pub use payment::{
 pub use payment_event::{
     PaymentFailed, PaymentFailureReason, PaymentRecorded, PaymentRefunded, RefundReason, RefundRequired,
 };
+pub use projection::{BookingColumns, Derived, derive};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};

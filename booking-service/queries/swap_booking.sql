@@ -1,0 +1,20 @@
+-- repair-projection: the row of one booking becomes what its events make of it.
+--
+-- The booking is locked first and everything is decided on the locked row, as in every change of one. Whoever
+-- changed it since the events were read has given it another hash, and then nothing is written. Its seats are
+-- not touched here: the slot is counted afterwards.
+WITH target AS MATERIALIZED (
+    SELECT booking_id, event_hash FROM bookings WHERE booking_id = $1 FOR NO KEY UPDATE
+)
+UPDATE bookings b
+SET confirmation_code = r.confirmation_code, status = r.status, venue_id = r.venue_id, slot_date = r.slot_date,
+    start_time = r.start_time, starts_at = r.starts_at, ends_at = r.ends_at, customer_id = r.customer_id,
+    party_size = r.party_size, price_per_person_cents = r.price_per_person_cents, total_cents = r.total_cents,
+    deposit_due_cents = r.deposit_due_cents, paid_cents = r.paid_cents, refunded_cents = r.refunded_cents,
+    refund_due_cents = r.refund_due_cents, currency = r.currency, hold_expires_at = r.hold_expires_at,
+    confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
+    conversation_id = r.conversation_id, waitlist_entry_id = r.waitlist_entry_id, version = r.version, created_at = r.created_at, updated_at = r.updated_at
+FROM target t
+JOIN bookings_rebuilt r ON r.booking_id = t.booking_id
+WHERE b.booking_id = t.booking_id AND r.event_hash = t.event_hash
+RETURNING b.booking_id

@@ -1,0 +1,54 @@
+-- verify-events: a page of bookings by id, each with its events in the order of their versions.
+--
+-- One row an event; one row without an event for a booking that has none. A change writes the booking's row
+-- and its event in one transaction, and all of this is read in one snapshot: whatever changes meanwhile is
+-- seen wholly or not at all, so that a booking is never found to differ because it was changing.
+-- Of the bookings that are not wanted only the row is read: the page ends after $3 of either.
+WITH page AS MATERIALIZED (
+    SELECT * FROM bookings WHERE booking_id BETWEEN $1 AND $2 ORDER BY booking_id LIMIT $3
+)
+SELECT
+    $4::uuid IS NULL OR b.venue_id = $4 AS "is_wanted!",
+    b.booking_id AS "booking_id!",
+    b.confirmation_code AS "confirmation_code!",
+    b.status AS "status!",
+    b.venue_id AS "venue_id!",
+    b.slot_date AS "slot_date!",
+    b.start_time AS "start_time!",
+    b.starts_at AS "starts_at!",
+    b.ends_at AS "ends_at!",
+    b.customer_id AS "customer_id!",
+    b.party_size AS "party_size!",
+    b.price_per_person_cents AS "price_per_person_cents!",
+    b.total_cents AS "total_cents!",
+    b.deposit_due_cents AS "deposit_due_cents!",
+    b.paid_cents AS "paid_cents!",
+    b.refunded_cents AS "refunded_cents!",
+    b.refund_due_cents AS "refund_due_cents!",
+    b.currency AS "currency!",
+    b.hold_expires_at AS "hold_expires_at?",
+    b.confirmed_at AS "confirmed_at?",
+    b.cancelled_at AS "cancelled_at?",
+    b.cancelled_by AS "cancelled_by?",
+    b.conversation_id AS "conversation_id!",
+    b.waitlist_entry_id AS "waitlist_entry_id?",
+    b.version AS "version!",
+    b.event_hash AS "event_hash!",
+    b.created_at AS "created_at!",
+    b.updated_at AS "updated_at!",
+    e.event_id AS "event_id?",
+    e.version AS "event_version?",
+    e.type AS "event_type?",
+    e.occurred_at AS "event_occurred_at?",
+    e.data AS "event_data?",
+    e.previous_hash AS "event_previous_hash?",
+    e.hash AS "event_own_hash?"
+FROM page b
+-- OFFSET keeps the planner from reading the events in any other way than booking by booking
+LEFT JOIN LATERAL (
+    SELECT event_id, version, type, occurred_at, data::text AS data, previous_hash, hash
+    FROM booking_events
+    WHERE booking_id = b.booking_id AND ($4::uuid IS NULL OR b.venue_id = $4)
+    OFFSET 0
+) AS e ON true
+ORDER BY b.booking_id, e.version
