@@ -201,6 +201,7 @@ pub fn cell(Spread { median, min, max }: Spread, digits: usize) -> String {
 }
 
 pub fn row(title: &str, cells: &[Option<String>], last: Option<&str>) -> String {
-    let cells: String = cells.iter().map(|cell| format!("{:<24}  ", cell.as_deref().unwrap_or("–"))).collect();
-    format!("  {title:<14}  {cells}{}", last.unwrap_or_default()).trim_end().to_owned()
+    let cells: Vec<String> = cells.iter().map(|cell| format!("{:<24}", cell.as_deref().unwrap_or("–"))).collect();
+    let cells = cells.join("  ");
+    format!("  {title:<14}  {cells}  {}", last.unwrap_or_default()).trim_end().to_owned()
 }

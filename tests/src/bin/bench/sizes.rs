@@ -79,22 +79,22 @@ pub async fn run(plan: &Plan<'_>, home: &Path, interrupt: &Interrupt) -> Result<
     measured.transpose()
 }
 
-async fn make_all(sizes: &[u32], server: &ThrowawayServer, made: &mut Vec<Database>) -> Result<(), BenchError> {
+async fn make_all(sizes: &[u32], postgres: &ThrowawayServer, made: &mut Vec<Database>) -> Result<(), BenchError> {
     for &bookings in sizes {
-        made.push(Database::make(server, bookings).await?);
+        made.push(Database::make(postgres, bookings).await?);
     }
     Ok(())
 }
 
 async fn measure(
     plan: &Plan<'_>,
-    server: &ThrowawayServer,
+    postgres: &ThrowawayServer,
     databases: &[Database],
 ) -> Result<Vec<SizedReport>, BenchError> {
     println!("{}", report::heading(plan.sizes));
     let mut reports = Vec::new();
     for (number, &call) in plan.calls.iter().enumerate() {
-        let Some(report) = rounds_of(call, number * plan.rounds, plan, server, databases).await? else { continue };
+        let Some(report) = rounds_of(call, number * plan.rounds, plan, postgres, databases).await? else { continue };
         println!("{report}");
         reports.push(report);
     }
@@ -106,7 +106,7 @@ async fn rounds_of(
     call: SizedCall,
     first_run: usize,
     plan: &Plan<'_>,
-    server: &ThrowawayServer,
+    postgres: &ThrowawayServer,
     databases: &[Database],
 ) -> Result<Option<SizedReport>, BenchError> {
     let mut measured: Vec<(Vec<Measured>, Vec<Measured>)> = databases.iter().map(|_| Default::default()).collect();
@@ -119,8 +119,8 @@ async fn rounds_of(
             turns.reverse();
         }
         for (database, (bare, grpc)) in turns {
-            bare.push(measure_once(call, Side::Pgbench, run, plan, server, database).await?);
-            grpc.push(measure_once(call, Side::Grpc, run, plan, server, database).await?);
+            bare.push(measure_once(call, Side::Pgbench, run, plan, postgres, database).await?);
+            grpc.push(measure_once(call, Side::Grpc, run, plan, postgres, database).await?);
         }
     }
     let sizes = plan.sizes.iter().copied().zip(measured);
@@ -133,11 +133,11 @@ async fn measure_once(
     side: Side,
     run: Run,
     plan: &Plan<'_>,
-    server: &ThrowawayServer,
+    postgres: &ThrowawayServer,
     database: &Database,
 ) -> Result<Measured, BenchError> {
     let served = &database.served;
-    let before = Cpu::now(served, server);
+    let before = Cpu::now(served, postgres);
     let sample = match side {
         Side::Pgbench => {
             let script = script(call, run, database);
@@ -145,7 +145,7 @@ async fn measure_once(
         }
         Side::Grpc => through_grpc(call, plan, database).await?,
     };
-    let cpu = before.zip(Cpu::now(served, server)).map(|(before, after)| before.until(&after, sample.calls));
+    let cpu = before.zip(Cpu::now(served, postgres)).map(|(before, after)| before.until(&after, sample.calls));
     if call == SizedCall::CreateAndCancel {
         let written = seed::tidy(served, &database.contents).await?;
         if u64::try_from(written) != Ok(sample.calls) {

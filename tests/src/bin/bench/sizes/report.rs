@@ -45,8 +45,11 @@ struct Growth {
     met: bool,
 }
 
+/// What is taken out of the figures.
+type Figure = fn(&Figures) -> f64;
+
 /// The columns: what each is called, and its digits.
-const COLUMNS: [(&str, usize, fn(&Figures) -> f64); 4] = [
+const COLUMNS: [(&str, usize, Figure); 4] = [
     ("p50 ms", 3, |figures| figures.p50_ms),
     ("p95 ms", 3, |figures| figures.p95_ms),
     ("p99 ms", 2, |figures| figures.p99_ms),
@@ -90,7 +93,7 @@ impl Growth {
 }
 
 /// Round by round, so that what came over a round of both does not count.
-fn ratio(of: &[Measured], to: &[Measured], figure: fn(&Figures) -> f64) -> Option<Spread> {
+fn ratio(of: &[Measured], to: &[Measured], figure: Figure) -> Option<Spread> {
     Spread::of(of.iter().zip(to).map(|(of, to)| figure(&of.figures) / figure(&to.figures)))
 }
 

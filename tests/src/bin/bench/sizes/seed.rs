@@ -38,7 +38,8 @@ pub async fn fill(served: &Served, contents: &Contents) -> Result<(), BenchError
         .execute(&mut one)
         .await?;
     sqlx::query(CUSTOMERS).bind(contents.customers()).execute(&mut one).await?;
-    let (even, odd): (Vec<_>, Vec<_>) = batches(contents.bookings).partition(|(first, _)| first / BATCH % 2 == 0);
+    let (even, odd): (Vec<_>, Vec<_>) =
+        batches(contents.bookings).partition(|(first, _)| (first / BATCH).is_multiple_of(2));
     tokio::try_join!(bookings(&mut one, even, contents), bookings(&mut other, odd, contents))?;
     sqlx::query(SEATS).execute(&mut one).await?;
     sqlx::query(SLOT_QUERIES_TABLE).execute(&mut one).await?;
