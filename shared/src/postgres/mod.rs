@@ -184,8 +184,8 @@ impl Probe {
 /// The library enters and leaves the current span for each row, several times: of a call that reads a
 /// thousand, that was a third of the time. What it would log besides are the server's notices, and our
 /// statements raise none.
-async fn rows<'q, T, F>(
-    statement: Map<'q, Postgres, F, PgArguments>,
+async fn rows<T, F>(
+    statement: Map<'_, Postgres, F, PgArguments>,
     connection: &mut PgConnection,
 ) -> Result<Vec<T>, DatabaseError>
 where

@@ -91,7 +91,10 @@ async fn measure(
     postgres: &ThrowawayServer,
     databases: &[Database],
 ) -> Result<Vec<SizedReport>, BenchError> {
-    println!("{}", report::heading(plan.sizes));
+    if cfg!(debug_assertions) {
+        println!("THIS BUILD IS NOT OPTIMISED: its figures mean nothing (use `make bench`).");
+    }
+    println!("{}", report::heading(plan));
     let mut reports = Vec::new();
     for (number, &call) in plan.calls.iter().enumerate() {
         let Some(report) = rounds_of(call, number * plan.rounds, plan, postgres, databases).await? else { continue };

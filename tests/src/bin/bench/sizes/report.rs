@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::grouped;
+use super::{Plan, grouped};
 use crate::{
     case::Measured,
     report::{cell, cpu, row},
@@ -134,13 +134,17 @@ fn verdict(met: bool) -> &'static str {
 }
 
 /// What stands above the calls.
-pub fn heading(sizes: &[u32]) -> String {
-    let sizes: Vec<String> = sizes.iter().map(|size| grouped(*size)).collect();
+pub fn heading(plan: &Plan<'_>) -> String {
+    let sizes: Vec<String> = plan.sizes.iter().map(|size| grouped(*size)).collect();
     let titles = COLUMNS.map(|(title, ..)| Some(title.to_owned()));
     format!(
-        "Databases with {} bookings, taking turns. pgbench is answered in text and decodes nothing, gRPC's figures \
-         have binary answers, encoding, and decoding at the client in them.\n{}",
+        "Databases with {} bookings, taking turns; commits are durable. Rounds: {}; {} s each after {} s of warm-up.\n\
+         pgbench is answered in text and decodes nothing, gRPC's figures have binary answers, encoding, and decoding at \
+         the client in them.\n{}",
         sizes.join(" and "),
+        plan.rounds,
+        plan.timing.counted.as_secs(),
+        plan.timing.warm_up.as_secs(),
         row("", &titles, Some("CPU µs a call: service, PostgreSQL, client"))
     )
 }
