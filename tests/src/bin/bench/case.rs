@@ -200,11 +200,11 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    pub fn now(served: &Served, server: &ThrowawayServer) -> Option<Self> {
+    pub fn now(served: &Served, postgres: &ThrowawayServer) -> Option<Self> {
         let me = std::process::id();
         Some(Self {
             service: machine::cpu_of(served.process.id()?)?,
-            postgres: machine::cpu_of_children(server.pid()?)?,
+            postgres: machine::cpu_of_children(postgres.pid()?)?,
             client: machine::cpu_of(me)? + machine::cpu_of_ended_children(me)?,
         })
     }

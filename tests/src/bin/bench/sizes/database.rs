@@ -42,10 +42,10 @@ pub struct Contents {
 
 impl Database {
     /// A new database, which the service migrates, and fills.
-    pub async fn make(server: &ThrowawayServer, bookings: u32) -> Result<Self, BenchError> {
+    pub async fn make(postgres: &ThrowawayServer, bookings: u32) -> Result<Self, BenchError> {
         eprintln!("Making a database with {} bookings…", super::grouped(bookings));
         let started = Instant::now();
-        let served = Served::start(Which::Booking, server, &format!("booking_service_{bookings}")).await?;
+        let served = Served::start(Which::Booking, postgres, &format!("booking_service_{bookings}")).await?;
         let now = Utc::now();
         let venues = i32::try_from(bookings.div_ceil(BOOKINGS_A_VENUE)).unwrap_or(i32::MAX);
         let contents = Contents { bookings, venues, first_date: now.date_naive() + Days::new(1), filled_at: now };
