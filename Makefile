@@ -25,7 +25,7 @@ replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.
 	cargo build --release --bin booking-service --bin conversation-service --bin replay
 	@target/release/replay $(DIALOGUES) $(OPTIONS)
 
-bench: setup ## Time the hot calls beside the bare statements
+bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
 

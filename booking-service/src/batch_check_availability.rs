@@ -75,7 +75,7 @@ struct CheckRow {
 }
 
 impl CheckRow {
-    fn check(self, query: &SlotQuery) -> Result<SlotCheck, Corrupted> {
+    fn check(mut self, query: &SlotQuery) -> Result<SlotCheck, Corrupted> {
         if !self.venue_found {
             return Ok(SlotCheck::NoVenue);
         }
@@ -84,7 +84,7 @@ impl CheckRow {
             Some(raw) => Some(SlotRefusal::from_column(raw).ok_or(unreadable)?),
             None => None,
         };
-        let currency = self.currency.clone().unwrap_or_default();
+        let currency = self.currency.take().unwrap_or_default();
         match (self.slot(query, refusal), refusal) {
             (Some((slot, total_cents, deposit_due_cents)), _) => {
                 Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_due_cents })

@@ -159,9 +159,9 @@ impl Violations {
         self.0.push(FieldViolation::new(field.into(), description.to_string()));
     }
 
-    /// The value of a field, or `None` with the violation noted.
-    pub fn check<T>(&mut self, field: &str, parsed: Result<T, impl Display>) -> Option<T> {
-        parsed.map_err(|error| self.add(field, error)).ok()
+    /// The value of a field, or `None` with the violation noted. The field's path is written out only then.
+    pub fn check<T>(&mut self, field: impl Display, parsed: Result<T, impl Display>) -> Option<T> {
+        parsed.map_err(|error| self.add(field.to_string(), error)).ok()
     }
 
     /// The value of a field that may be absent: `Some(None)` when it is, `None` when it is wrong.

@@ -29,7 +29,7 @@ pub fn parse_date(raw: &str) -> Result<NaiveDate, &'static str> {
     if !has_form(raw, "0000-00-00") {
         return Err(must);
     }
-    NaiveDate::parse_from_str(raw, "%Y-%m-%d").map_err(|_| must)
+    NaiveDate::from_ymd_opt(number(&raw[..4]).cast_signed(), number(&raw[5..7]), number(&raw[8..])).ok_or(must)
 }
 
 /// Reads a local time to the minute, such as `18:00`.
@@ -41,11 +41,15 @@ pub fn parse_start_time(raw: &str) -> Result<NaiveTime, &'static str> {
     if !has_form(raw, "00:00") {
         return Err(must);
     }
-    NaiveTime::parse_from_str(raw, "%H:%M").map_err(|_| must)
+    NaiveTime::from_hms_opt(number(&raw[..2]), number(&raw[3..]), 0).ok_or(must)
 }
 
-/// Whether the text has a digit where the form has a 0, and elsewhere the form's own character. What
-/// parses dates and times also takes white space and signs.
+/// What a few digits mean.
+fn number(digits: &str) -> u32 {
+    digits.bytes().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+}
+
+/// Whether the text has a digit where the form has a 0, and elsewhere the form's own character.
 fn has_form(raw: &str, form: &str) -> bool {
     let fits = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
     raw.len() == form.len() && raw.bytes().zip(form.bytes()).all(fits)

@@ -26,22 +26,21 @@ pub fn decode(request: &BatchCheckAvailabilityRequest) -> Result<Vec<domain::Slo
         .iter()
         .take(QUERIES_MAX)
         .enumerate()
-        .filter_map(|(index, query)| decode_query(query, &format!("queries[{index}]"), &mut violations))
+        .filter_map(|(index, query)| decode_query(query, index, &mut violations))
         .collect();
     violations.finish()?;
     Ok(queries)
 }
 
-fn decode_query(query: &SlotQuery, path: &str, violations: &mut Violations) -> Option<domain::SlotQuery> {
-    let at = |field: &str| format!("{path}.{field}");
-    let venue_id = violations.check(&at("venue_id"), VenueId::parse(&query.venue_id));
-    let date = violations.check(&at("date"), parse_date(&query.date));
-    let start_time = violations.check(&at("start_time"), parse_start_time(&query.start_time));
+fn decode_query(query: &SlotQuery, index: usize, violations: &mut Violations) -> Option<domain::SlotQuery> {
+    let venue_id = violations.check(format_args!("queries[{index}].venue_id"), VenueId::parse(&query.venue_id));
+    let date = violations.check(format_args!("queries[{index}].date"), parse_date(&query.date));
+    let start_time = violations.check(format_args!("queries[{index}].start_time"), parse_start_time(&query.start_time));
     let party_size = match query.party_size {
         0 => 1,
         size => size,
     };
-    let party_size = violations.check(&at("party_size"), PartySize::parse(party_size));
+    let party_size = violations.check(format_args!("queries[{index}].party_size"), PartySize::parse(party_size));
     let slot = SlotKey { venue_id: venue_id?, date: date?, start_time: start_time? };
     Some(domain::SlotQuery { slot, party_size: party_size? })
 }

@@ -57,7 +57,7 @@ pub fn decode_selection(selection: Option<wire::DeadLetterSelection>) -> Result<
     }
     let mut ids = Vec::with_capacity(raw.len().min(IDS_MAX));
     for (index, id) in raw.iter().enumerate().take(IDS_MAX) {
-        ids.extend(violations.check(&format!("{IDS}[{index}]"), Uuid::try_parse(id).map_err(|_| "must be a UUID")));
+        ids.extend(violations.check(format_args!("{IDS}[{index}]"), Uuid::try_parse(id).map_err(|_| "must be a UUID")));
     }
     let filter = decode_filter("selection.", destination, event_type, booking_id, &mut violations);
     violations.finish()?;

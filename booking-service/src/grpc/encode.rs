@@ -1,5 +1,7 @@
 //! Domain to wire.
 
+use std::fmt::Write as _;
+
 use chrono::{NaiveDate, NaiveTime};
 use teppan_shared::{
     contract::{booking::v1 as wire, events::v1 as events},
@@ -271,10 +273,36 @@ pub fn waitlist_entry_status(status: WaitlistEntryStatus) -> wire::WaitlistEntry
     }
 }
 
+/// A local date: `2026-12-05`. A page of slots has thousands of dates and times: they are not written by a
+/// format that is read anew each time.
 pub fn date(date: NaiveDate) -> String {
-    date.format("%Y-%m-%d").to_string()
+    let mut text = String::with_capacity(LONGEST);
+    // Writing to a text does not fail.
+    let _ = write!(text, "{date}");
+    text
 }
 
+/// A local time, to the minute: `18:00`.
 pub fn time(time: NaiveTime) -> String {
-    time.format("%H:%M").to_string()
+    let mut text = String::with_capacity(LONGEST);
+    let _ = write!(text, "{time}");
+    text.truncate("00:00".len());
+    text
+}
+
+/// A date, or a time to the second.
+const LONGEST: usize = "0000-00-00".len();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_times_are_written_as_they_are_read() {
+        let day = NaiveDate::from_ymd_opt(2026, 12, 5).unwrap_or_default();
+        assert_eq!(date(day), "2026-12-05");
+        assert_eq!(date(NaiveDate::from_ymd_opt(1, 2, 3).unwrap_or_default()), "0001-02-03");
+        assert_eq!(time(NaiveTime::MIN), "00:00");
+        assert_eq!(time(NaiveTime::from_hms_opt(18, 5, 59).unwrap_or_default()), "18:05");
+    }
 }

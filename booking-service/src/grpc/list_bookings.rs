@@ -78,7 +78,7 @@ fn after_all_of(date: Option<NaiveDate>) -> BookingPlace {
 fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<BookingStatus>> {
     let mut statuses = Vec::new();
     for (index, status) in raw.iter().enumerate() {
-        let status = violations.check(&format!("statuses[{index}]"), decode_status(*status));
+        let status = violations.check(format_args!("statuses[{index}]"), decode_status(*status));
         statuses.extend(status.filter(|status| !statuses.contains(status)));
     }
     (!raw.is_empty()).then_some(statuses)

@@ -53,8 +53,8 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
 fn decode_period(period: &wire::SchedulePeriod, path: &str, violations: &mut Violations) -> Option<SchedulePeriod> {
     let at = |field: &str| format!("{path}.{field}");
     let days = decode_days(&period.days, &at("days"), violations);
-    let first_start = violations.check(&at("first_start"), parse_start_time(&period.first_start));
-    let last_start = violations.check(&at("last_start"), parse_start_time(&period.last_start));
+    let first_start = violations.check(at("first_start"), parse_start_time(&period.first_start));
+    let last_start = violations.check(at("last_start"), parse_start_time(&period.last_start));
     if let (Some(first), Some(last)) = (first_start, last_start)
         && last < first
     {
@@ -98,7 +98,7 @@ fn decode_days(days: &[i32], path: &str, violations: &mut Violations) -> Option<
     let parsed: Option<BTreeSet<_>> = days
         .iter()
         .enumerate()
-        .map(|(index, day)| violations.check(&format!("{path}[{index}]"), Weekday::parse(*day)))
+        .map(|(index, day)| violations.check(format_args!("{path}[{index}]"), Weekday::parse(*day)))
         .collect();
     let parsed = parsed?;
     if parsed.is_empty() || parsed.len() != days.len() {
@@ -119,7 +119,7 @@ fn decode_exceptions(
     let mut parsed = BTreeMap::new();
     for (index, exception) in exceptions.iter().take(EXCEPTIONS_MAX).enumerate() {
         let at = |field: &str| format!("exceptions[{index}].{field}");
-        let date = violations.check(&at("date"), parse_date(&exception.date));
+        let date = violations.check(at("date"), parse_date(&exception.date));
         if let Some(capacity) = exception.capacity {
             check_capacity(capacity, at("capacity"), violations);
         }

@@ -38,7 +38,7 @@ fn decode_channels(channels: &[i32], violations: &mut Violations) -> Option<Vec<
         violations.add("channels", "must name each channel once");
         return None;
     }
-    let read = |(index, raw): (usize, &i32)| violations.check(&format!("channels[{index}]"), decode::channel(*raw));
+    let read = |(index, raw): (usize, &i32)| violations.check(format_args!("channels[{index}]"), decode::channel(*raw));
     let asked: Vec<_> = channels.iter().enumerate().map(read).collect();
     let asked: Vec<_> = asked.into_iter().collect::<Option<_>>()?;
     Some(Channel::ALL.into_iter().filter(|channel| asked.contains(channel)).collect())

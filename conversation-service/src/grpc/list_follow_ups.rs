@@ -91,7 +91,7 @@ fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<Follo
     let named: Vec<_> = raw
         .iter()
         .enumerate()
-        .map(|(index, raw)| violations.check(&format!("statuses[{index}]"), decode::follow_up_status_filter(*raw)))
+        .map(|(index, raw)| violations.check(format_args!("statuses[{index}]"), decode::follow_up_status_filter(*raw)))
         .collect();
     let named: Vec<_> = named.into_iter().collect::<Option<_>>()?;
     let any = named.is_empty() || named.contains(&None);

@@ -66,7 +66,7 @@ fn decode_detected(detected: Vec<String>, violations: &mut Violations) -> Option
     let labels: Vec<_> = detected
         .into_iter()
         .enumerate()
-        .map(|(index, label)| violations.check(&format!("emotion.detected[{index}]"), EmotionLabel::parse(label)))
+        .map(|(index, label)| violations.check(format_args!("emotion.detected[{index}]"), EmotionLabel::parse(label)))
         .collect();
     let labels = labels.into_iter().collect::<Option<_>>()?;
     violations.check("emotion.detected", DetectedEmotions::parse(labels))

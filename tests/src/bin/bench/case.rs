@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Connection as _;
+use teppan_shared::embedded::ThrowawayServer;
 
 use crate::{
     create_booking,
@@ -125,12 +126,13 @@ impl Case {
         let served = self.served(with.stage);
         served.settle().await?;
         let written = self.written(side, with.stage).await?;
-        let cpu = Cpu::now(served, with.stage);
+        let cpu = Cpu::now(served, &with.stage.server);
         let sample = match side {
             Side::Pgbench => self.through_pgbench(run, with).await?,
             Side::Grpc => self.through_grpc(run, with).await?,
         };
-        let cpu = cpu.zip(Cpu::now(served, with.stage)).map(|(before, after)| before.until(&after, sample.calls));
+        let cpu =
+            cpu.zip(Cpu::now(served, &with.stage.server)).map(|(before, after)| before.until(&after, sample.calls));
         let written = self.written(side, with.stage).await? - written;
         if u64::try_from(written) != Ok(sample.calls) {
             return Err(BenchError::Unequal { what: self.name(), calls: sample.calls, written });
@@ -191,23 +193,23 @@ pub struct With<'a> {
 }
 
 /// Processor time up to now.
-struct Cpu {
+pub struct Cpu {
     service: Duration,
     postgres: Duration,
     client: Duration,
 }
 
 impl Cpu {
-    fn now(served: &Served, stage: &Stage) -> Option<Self> {
+    pub fn now(served: &Served, postgres: &ThrowawayServer) -> Option<Self> {
         let me = std::process::id();
         Some(Self {
             service: machine::cpu_of(served.process.id()?)?,
-            postgres: machine::cpu_of_children(stage.server.pid()?)?,
+            postgres: machine::cpu_of_children(postgres.pid()?)?,
             client: machine::cpu_of(me)? + machine::cpu_of_ended_children(me)?,
         })
     }
 
-    fn until(&self, after: &Self, calls: u64) -> CpuPerCall {
+    pub fn until(&self, after: &Self, calls: u64) -> CpuPerCall {
         let per_call =
             |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() * 1e6 / to_f64(calls.max(1));
         CpuPerCall {

@@ -1,5 +1,6 @@
 //! CreateBooking, both ways.
 
+use chrono::NaiveDate;
 use rand::Rng as _;
 use teppan_shared::{
     contract::booking::v1::{CreateBookingRequest, booking_service_client::BookingServiceClient},
@@ -13,12 +14,12 @@ use crate::{
     case::{self, Rows, Run},
     error::BenchError,
     pgbench::Script,
-    stage::{DAYS, MINUTES_A_SLOT, SLOTS_A_DAY, Side, Stage, start_of},
+    stage::{DAYS, MINUTES_A_SLOT, SLOTS_A_DAY, Side, Stage, date_of, start_of},
 };
 
-const STATEMENT: &str = include_str!("../../../../booking-service/queries/create_booking.sql");
-const PRICE_CENTS: i64 = 3500;
-const SLOTS: usize = DAYS * SLOTS_A_DAY;
+pub const STATEMENT: &str = include_str!("../../../../booking-service/queries/create_booking.sql");
+pub const PRICE_CENTS: i64 = 3500;
+pub const SLOTS: usize = DAYS * SLOTS_A_DAY;
 
 /// The seats that a side has taken. `$1` is its venue.
 pub const WRITTEN: &str = "SELECT COALESCE(sum(reserved), 0)::bigint FROM slots WHERE venue_id = $1::uuid";
@@ -27,7 +28,7 @@ pub const WRITTEN: &str = "SELECT COALESCE(sum(reserved), 0)::bigint FROM slots 
 #[derive(Clone)]
 pub struct Target {
     venue_id: String,
-    first_date: chrono::NaiveDate,
+    first_date: NaiveDate,
     rows: Rows,
     run: Run,
 }
@@ -47,15 +48,7 @@ impl Target {
             Rows::Many => rand::rng().random_range(0..SLOTS),
             Rows::One => self.hot_slot(),
         };
-        let (day, slot_of_day) = (slot / SLOTS_A_DAY, slot % SLOTS_A_DAY);
-        let date = self.first_date + chrono::Days::new(u64::try_from(day).unwrap_or_default());
-        CreateBookingRequest {
-            date: date.to_string(),
-            start_time: start_of(slot_of_day),
-            expected_total_cents: Some(PRICE_CENTS),
-            source: "web-chat".to_owned(),
-            ..fixtures::booking(&self.venue_id, 1)
-        }
+        request(&self.venue_id, self.first_date, slot)
     }
 
     /// One call: a new booking by a new customer.
@@ -67,65 +60,81 @@ impl Target {
     /// The same as a script: values as long as those the service sends, ids new in each call and
     /// rising like its own, hashes and codes scattered like its own.
     pub fn script(&self) -> Script {
-        let mut script = Script::new(
-            STATEMENT,
-            &[
-                "lpad(to_hex(:id::bigint), 32, '0')::uuid::text",
-                ":fingerprint::bytea",
-                ":venue::uuid",
-                ":first_date::date + :day::integer",
-                ":first_start::time + make_interval(mins => :minute::integer)",
-                ":party_size::integer",
-                ":total_cents::bigint",
-                "lpad(to_hex(:id::bigint), 32, '0')::uuid",
-                "sha256(int8send(:id::bigint))",
-                ":name_sealed::bytea",
-                ":email_sealed::bytea",
-                ":phone_sealed::bytea",
-                "lpad(to_hex(:id::bigint), 32, '0')::uuid",
-                "lpad(to_hex(:code::bigint), 10, '0')",
-                "'chat-' || lpad(to_hex(:id::bigint), 32, '0')",
-                "lpad(to_hex(:id::bigint), 32, '0')::uuid",
-                ":traceparent::text",
-                ":special_requests_sealed::bytea",
-                ":source::text",
-                ":destinations::text[]",
-                "now()",
-            ],
-        );
-        script.prelude = format!(
-            "{}\\set code permute(:id, 1099511627776, 1)\n\\set slot {}\n\\set day :slot / {SLOTS_A_DAY}\n\
-             \\set minute :slot % {SLOTS_A_DAY} * {MINUTES_A_SLOT}\n",
-            case::new_id(),
-            match self.rows {
-                Rows::Many => format!("random(0, {})", SLOTS - 1),
-                Rows::One => self.hot_slot().to_string(),
-            },
-        );
-        script.variables = self.variables();
+        let mut script = Script::new(STATEMENT, &PARAMETERS);
+        script.prelude = prelude(&match self.rows {
+            Rows::Many => format!("random(0, {})", SLOTS - 1),
+            Rows::One => self.hot_slot().to_string(),
+        });
+        script.variables = variables(self.request(), self.run, self.first_date);
+        script.variables.push(("venue", self.venue_id.clone()));
+        script.variables.push(("destinations", "{event-stream,conversation-service}".to_owned()));
         script
     }
+}
 
-    fn variables(&self) -> Vec<(&'static str, String)> {
-        let CreateBookingRequest { contact, special_requests, source, party_size, .. } = self.request();
-        let contact = contact.unwrap_or_default();
-        vec![
-            ("n", self.run.first_id()),
-            ("fingerprint", hex(&[0x5a; 32])),
-            ("venue", self.venue_id.clone()),
-            ("first_date", self.first_date.to_string()),
-            ("first_start", start_of(0)),
-            ("party_size", party_size.to_string()),
-            ("total_cents", PRICE_CENTS.to_string()),
-            ("name_sealed", sealed(&contact.name)),
-            ("email_sealed", sealed(&contact.email)),
-            ("phone_sealed", sealed(&contact.phone)),
-            ("traceparent", TRACEPARENT.to_owned()),
-            ("special_requests_sealed", sealed(&special_requests)),
-            ("source", source),
-            ("destinations", "{event-stream,conversation-service}".to_owned()),
-        ]
+/// One seat of the slot with this number, counted from the first of the first day.
+pub fn request(venue_id: &str, first_date: NaiveDate, slot: usize) -> CreateBookingRequest {
+    CreateBookingRequest {
+        date: date_of(first_date, slot).to_string(),
+        start_time: start_of(slot % SLOTS_A_DAY),
+        expected_total_cents: Some(PRICE_CENTS),
+        source: "web-chat".to_owned(),
+        ..fixtures::booking(venue_id, 1)
     }
+}
+
+/// What stands for each parameter of the statement.
+pub const PARAMETERS: [&str; 21] = [
+    "lpad(to_hex(:id::bigint), 32, '0')::uuid::text",
+    ":fingerprint::bytea",
+    ":venue::uuid",
+    ":first_date::date + :day::integer",
+    ":first_start::time + make_interval(mins => :minute::integer)",
+    ":party_size::integer",
+    ":total_cents::bigint",
+    "lpad(to_hex(:id::bigint), 32, '0')::uuid",
+    "sha256(int8send(:id::bigint))",
+    ":name_sealed::bytea",
+    ":email_sealed::bytea",
+    ":phone_sealed::bytea",
+    "lpad(to_hex(:id::bigint), 32, '0')::uuid",
+    "lpad(to_hex(:code::bigint), 10, '0')",
+    "'chat-' || lpad(to_hex(:id::bigint), 32, '0')",
+    "lpad(to_hex(:id::bigint), 32, '0')::uuid",
+    ":traceparent::text",
+    ":special_requests_sealed::bytea",
+    ":source::text",
+    ":destinations::text[]",
+    "now()",
+];
+
+/// Sets what is new in each call; the slot's number is this expression of pgbench.
+pub fn prelude(slot: &str) -> String {
+    format!(
+        "{}\\set code permute(:id, 1099511627776, 1)\n\\set slot {slot}\n\\set day :slot / {SLOTS_A_DAY}\n\
+         \\set minute :slot % {SLOTS_A_DAY} * {MINUTES_A_SLOT}\n",
+        case::new_id(),
+    )
+}
+
+/// Everything else that the parameters name, but the venue and who hears of the booking.
+pub fn variables(request: CreateBookingRequest, run: Run, first_date: NaiveDate) -> Vec<(&'static str, String)> {
+    let CreateBookingRequest { contact, special_requests, source, party_size, .. } = request;
+    let contact = contact.unwrap_or_default();
+    vec![
+        ("n", run.first_id()),
+        ("fingerprint", hex(&[0x5a; 32])),
+        ("first_date", first_date.to_string()),
+        ("first_start", start_of(0)),
+        ("party_size", party_size.to_string()),
+        ("total_cents", (PRICE_CENTS * i64::from(party_size)).to_string()),
+        ("name_sealed", sealed(&contact.name)),
+        ("email_sealed", sealed(&contact.email)),
+        ("phone_sealed", sealed(&contact.phone)),
+        ("traceparent", TRACEPARENT.to_owned()),
+        ("special_requests_sealed", sealed(&special_requests)),
+        ("source", source),
+    ]
 }
 
 /// Of the length every `traceparent` has.

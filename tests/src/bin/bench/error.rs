@@ -35,6 +35,8 @@ pub enum BenchError {
     PgbenchLog(String),
     #[error("{what}: {calls} calls succeeded, but {written} were written")]
     Unequal { what: String, calls: u64, written: i64 },
+    #[error("a call should have answered {expected}, but answered {found}")]
+    Incomplete { expected: usize, found: usize },
     #[error("no case is called like {0}")]
     NoCase(String),
     #[error("cannot use {}: {source}", path.display())]
@@ -42,6 +44,11 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// Whether a reply has as many as it should.
+    pub fn unless_all(expected: usize, found: usize) -> Result<(), Self> {
+        if found == expected { Ok(()) } else { Err(Self::Incomplete { expected, found }) }
+    }
+
     /// For `map_err` on what was done with this file or folder.
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -20,12 +20,18 @@ pub fn cpu_of(pid: u32) -> Option<Duration> {
 
 /// Processor time of the children of a process: those that run, and those it has seen end.
 pub fn cpu_of_children(pid: u32) -> Option<Duration> {
-    let ended = cpu_of_ended_children(pid)?;
-    let running = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        stat(&name).filter(|process| process.parent == pid)
-    });
-    Some(running.fold(ended, |sum, process| sum + process.own))
+    loop {
+        let ended = cpu_of_ended_children(pid)?;
+        let running = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            stat(&name).filter(|process| process.parent == pid)
+        });
+        let sum = running.fold(ended, |sum, process| sum + process.own);
+        // One that ended in between would be in neither.
+        if cpu_of_ended_children(pid)? == ended {
+            return Some(sum);
+        }
+    }
 }
 
 /// Processor time of the children that a process has seen end.

@@ -8,6 +8,7 @@ mod machine;
 mod pgbench;
 mod report;
 mod sample;
+mod sizes;
 mod stage;
 mod store_message;
 
@@ -26,8 +27,9 @@ use crate::{
     error::BenchError,
     load::Clients,
     pgbench::Pgbench,
-    report::{CaseReport, EmptyCall, Environment, Report, ServiceFigures},
+    report::{CaseReport, EmptyCall, Environment, HotReport, Report, ServiceFigures},
     sample::{Spread, Timing},
+    sizes::{Plan, SizedCall, SizedReport},
     stage::{Served, Side, Stage},
 };
 
@@ -37,6 +39,10 @@ use crate::{
 /// the disk, and which is gone afterwards. The two sides take turns, on the same tables, with as many
 /// clients and the same session settings; each has slots and conversations of its own. That all
 /// calls were written is checked after each measurement.
+///
+/// Then ListAvailability, BatchCheckAvailability, ListBookings, and CreateBooking with the CancelBooking of
+/// what it made, in databases with few and with many bookings that take turns. Filling one with 1,000,000
+/// takes one to three minutes and 4 GB of disk; they are gone afterwards.
 ///
 /// Settings of the services, such as DATABASE_MAX_CONNECTIONS, are taken from the environment.
 #[derive(Parser)]
@@ -54,7 +60,10 @@ struct Cli {
     /// Only the cases whose name contains this, such as `CreateBooking, 1 client`
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
-    /// One round of one second: to see that everything works
+    /// Bookings in the databases of the calls that could grow with them
+    #[arg(long, value_name = "COUNT,COUNT", value_delimiter = ',', default_value = "10000,1000000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    sizes: Vec<u32>,
+    /// One round of one second, and small databases: to see that everything works
     #[arg(long)]
     quick: bool,
     /// HTTP/2 connections of the load generator, at most
@@ -71,6 +80,19 @@ struct Cli {
     teppan_home: PathBuf,
 }
 
+impl Cli {
+    fn rounds(&self) -> usize {
+        if self.quick { 1 } else { self.rounds.into() }
+    }
+
+    fn timing(&self) -> Timing {
+        let seconds = if self.quick { 1 } else { self.seconds };
+        Timing { warm_up: Duration::from_secs(self.warm_up_seconds), counted: Duration::from_secs(seconds) }
+    }
+}
+
+/// Bookings where it only matters that everything works.
+const QUICK_SIZES: [u32; 2] = [200, 400];
 /// How often the time to SERVING is taken.
 const STARTS: usize = 5;
 /// Clients of the empty call.
@@ -91,36 +113,69 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Sets the stage, measures, and clears it again; `None` when it was told to stop.
+/// Everything that was chosen; `None` when it was told to stop.
 async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
-    let cases = chosen(cli.only.as_deref())?;
+    let (cases, calls) = chosen(cli.only.as_deref())?;
     let pgbench = Pgbench::find(&cli.teppan_home)?;
-    eprintln!("Starting PostgreSQL and both services…");
     let interrupt = Interrupt::listen();
+    let mut report = Report { hot: None, sizes: Vec::new() };
+    if !cases.is_empty() {
+        report.hot = run_hot(cli, &cases, &pgbench, &interrupt).await?;
+        if report.hot.is_none() {
+            return Ok(None);
+        }
+    }
+    if !calls.is_empty() {
+        let Some(sizes) = run_sizes(cli, calls, &pgbench, &interrupt).await? else { return Ok(None) };
+        report.sizes = sizes;
+    }
+    if let Some(path) = &cli.json {
+        write_json(&report, path)?;
+    }
+    Ok(Some(report))
+}
+
+fn chosen(only: Option<&str>) -> Result<(Vec<Case>, Vec<SizedCall>), BenchError> {
+    let pattern = only.unwrap_or_default();
+    let cases: Vec<Case> = case::all().into_iter().filter(|case| case.name().contains(pattern)).collect();
+    let calls: Vec<SizedCall> = SizedCall::ALL.into_iter().filter(|call| call.name().contains(pattern)).collect();
+    if cases.is_empty() && calls.is_empty() { Err(BenchError::NoCase(pattern.to_owned())) } else { Ok((cases, calls)) }
+}
+
+/// Sets the stage of the hot calls, measures, and clears it again.
+async fn run_hot(
+    cli: &Cli,
+    cases: &[Case],
+    pgbench: &Pgbench,
+    interrupt: &Interrupt,
+) -> Result<Option<HotReport>, BenchError> {
+    eprintln!("Starting PostgreSQL and both services…");
     let Some(stage) = interrupt.unless_told(Stage::set(&cli.teppan_home)).await else { return Ok(None) };
     let stage = stage?;
-    let measured = interrupt.unless_told(measure(cli, &cases, &pgbench, &stage)).await;
+    let measured = interrupt.unless_told(measure(cli, cases, pgbench, &stage)).await;
     stage.clear().await;
-    let report = measured.transpose()?;
-    if let (Some(report), Some(path)) = (&report, &cli.json) {
-        write_json(report, path)?;
-    }
-    Ok(report)
+    measured.transpose()
 }
 
-fn chosen(only: Option<&str>) -> Result<Vec<Case>, BenchError> {
-    let Some(pattern) = only else { return Ok(case::all()) };
-    let cases: Vec<Case> = case::all().into_iter().filter(|case| case.name().contains(pattern)).collect();
-    if cases.is_empty() { Err(BenchError::NoCase(pattern.to_owned())) } else { Ok(cases) }
+async fn run_sizes(
+    cli: &Cli,
+    calls: Vec<SizedCall>,
+    pgbench: &Pgbench,
+    interrupt: &Interrupt,
+) -> Result<Option<Vec<SizedReport>>, BenchError> {
+    let mut sizes = if cli.quick { QUICK_SIZES.to_vec() } else { cli.sizes.clone() };
+    sizes.sort_unstable();
+    sizes.dedup();
+    let plan = Plan { calls, sizes: &sizes, rounds: cli.rounds(), timing: cli.timing(), pgbench };
+    sizes::run(&plan, &cli.teppan_home, interrupt).await
 }
 
-/// Everything that is measured, printed as it comes.
-async fn measure(cli: &Cli, cases: &[Case], pgbench: &Pgbench, stage: &Stage) -> Result<Report, BenchError> {
-    let (rounds, seconds) = if cli.quick { (1, 1) } else { (cli.rounds.into(), cli.seconds) };
-    let timing = Timing { warm_up: Duration::from_secs(cli.warm_up_seconds), counted: Duration::from_secs(seconds) };
-    let with = With { stage, pgbench, timing, connections: cli.http2_connections.into() };
+/// Everything about the hot calls, printed as it comes.
+async fn measure(cli: &Cli, cases: &[Case], pgbench: &Pgbench, stage: &Stage) -> Result<HotReport, BenchError> {
+    let rounds = cli.rounds();
+    let with = With { stage, pgbench, timing: cli.timing(), connections: cli.http2_connections.into() };
 
-    let environment = environment(&with, rounds).await?;
+    let environment = environment(cli, pgbench, &stage.booking).await?;
     println!("{environment}");
     println!("An empty call (health) through gRPC, once:");
     let empty_calls = empty_calls(&with).await?;
@@ -133,7 +188,7 @@ async fn measure(cli: &Cli, cases: &[Case], pgbench: &Pgbench, stage: &Stage) ->
     }
     println!("Services:");
     let services = vec![service_figures(&stage.booking).await?, service_figures(&stage.conversation).await?];
-    Ok(Report { environment, services, empty_calls, cases: reports })
+    Ok(HotReport { environment, services, empty_calls, cases: reports })
 }
 
 /// All rounds of a case, the sides taking turns.
@@ -153,8 +208,8 @@ async fn rounds_of(
     Ok(CaseReport::new(case, bare, grpc))
 }
 
-async fn environment(with: &With<'_>, rounds: usize) -> Result<Environment, BenchError> {
-    let mut connection = with.stage.booking.connect().await?;
+async fn environment(cli: &Cli, pgbench: &Pgbench, served: &Served) -> Result<Environment, BenchError> {
+    let mut connection = served.connect().await?;
     let mut setting = async |name: &str| -> Result<String, BenchError> {
         Ok(sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(&mut connection).await?)
     };
@@ -163,16 +218,16 @@ async fn environment(with: &With<'_>, rounds: usize) -> Result<Environment, Benc
     let version = setting("server_version").await?;
     Ok(Environment {
         postgres: format!("PostgreSQL {version}"),
-        pgbench: with.pgbench.version().await?,
+        pgbench: pgbench.version().await?,
         durable: fsync == "on" && synchronous_commit == "on",
         fsync,
         synchronous_commit,
         optimised: !cfg!(debug_assertions),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
-        rounds,
-        seconds: with.timing.counted.as_secs(),
-        warm_up_seconds: with.timing.warm_up.as_secs(),
-        http2_connections: with.connections,
+        rounds: cli.rounds(),
+        seconds: cli.timing().counted.as_secs(),
+        warm_up_seconds: cli.warm_up_seconds,
+        http2_connections: cli.http2_connections.into(),
         max_connections: std::env::var("DATABASE_MAX_CONNECTIONS")
             .unwrap_or_else(|_| "the default number of".to_owned()),
     })

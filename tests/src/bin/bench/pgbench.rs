@@ -26,12 +26,12 @@ const THREADS_MAX: usize = 2;
 /// Where pgbench is.
 pub struct Pgbench(PathBuf);
 
-/// A statement as pgbench runs it, and the values it fills in.
+/// Statements as pgbench runs them, one after the other, and the values it fills in.
 pub struct Script {
-    /// Commands of pgbench that set variables before each run of the statement.
+    /// Commands of pgbench that set variables before each run of the statements.
     pub prelude: String,
-    /// The statement with its parameters replaced.
-    statement: String,
+    /// The statements with their parameters replaced.
+    statements: Vec<String>,
     /// Variables that stay as they are.
     pub variables: Vec<(&'static str, String)>,
 }
@@ -41,14 +41,20 @@ impl Script {
     ///
     /// Comments go, because pgbench would replace a colon and a word in them too.
     pub fn new(statement: &str, parameters: &[&str]) -> Self {
+        let script = Self { prelude: String::new(), statements: Vec::new(), variables: Vec::new() };
+        script.then(statement, parameters)
+    }
+
+    /// Runs this statement after those before, timed together with them.
+    pub fn then(mut self, statement: &str, parameters: &[&str]) -> Self {
         let lines = statement.lines().map(|line| line.split("--").next().unwrap_or_default().trim_end());
         let bare: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-        let statement = replace_parameters(&bare.join("\n"), parameters);
-        Self { prelude: String::new(), statement, variables: Vec::new() }
+        self.statements.push(replace_parameters(&bare.join("\n"), parameters));
+        self
     }
 
     fn text(&self) -> String {
-        format!("{}{};\n", self.prelude, self.statement)
+        self.statements.iter().fold(self.prelude.clone(), |text, statement| format!("{text}{statement};\n"))
     }
 }
 
@@ -194,6 +200,8 @@ mod tests {
     fn parameters_are_replaced_and_comments_dropped() {
         let script = Script::new("SELECT $1::text, $12 -- not :this $1\n-- nor this\nFROM t", &["a"; 12]);
         assert_eq!(script.text(), "SELECT (a)::text, (a)\nFROM t;\n");
+        let script = script.then("SELECT $1", &["b"]);
+        assert_eq!(script.text(), "SELECT (a)::text, (a)\nFROM t;\nSELECT (b);\n");
     }
 
     #[test]

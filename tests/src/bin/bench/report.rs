@@ -7,11 +7,20 @@ use serde::Serialize;
 use crate::{
     case::{Case, CpuPerCall, Measured, Target},
     sample::{Figures, Spread},
+    sizes::SizedReport,
 };
 
 /// The whole run.
 #[derive(Serialize)]
 pub struct Report {
+    #[serde(flatten)]
+    pub hot: Option<HotReport>,
+    pub sizes: Vec<SizedReport>,
+}
+
+/// The hot calls.
+#[derive(Serialize)]
+pub struct HotReport {
     pub environment: Environment,
     pub services: Vec<ServiceFigures>,
     pub empty_calls: Vec<EmptyCall>,
@@ -86,7 +95,8 @@ impl CaseReport {
 
 impl Report {
     pub fn all_met(&self) -> bool {
-        self.cases.iter().all(|case| case.met != Some(false))
+        let hot = self.hot.iter().flat_map(|hot| &hot.cases);
+        hot.map(|case| case.met != Some(false)).chain(self.sizes.iter().map(SizedReport::all_met)).all(|met| met)
     }
 }
 
@@ -138,7 +148,7 @@ impl fmt::Display for ServiceFigures {
 
 impl fmt::Display for EmptyCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { p50_ms, p99_ms, per_second } = self.figures;
+        let Figures { p50_ms, p99_ms, per_second, .. } = self.figures;
         let clients = self.clients;
         writeln!(f, "  clients: {clients:>2}, p50 {p50_ms:.3} ms, p99 {p99_ms:.3} ms, {per_second:.0} calls/s")
     }
@@ -178,7 +188,7 @@ fn write_side(f: &mut fmt::Formatter<'_>, side: &str, rounds: &[Measured]) -> fm
     writeln!(f, "{}", row(side, &cells, cpu(rounds).as_deref()))
 }
 
-fn cpu(rounds: &[Measured]) -> Option<String> {
+pub fn cpu(rounds: &[Measured]) -> Option<String> {
     let median = |of: fn(&CpuPerCall) -> f64| Spread::of(rounds.iter().filter_map(|round| round.cpu.as_ref().map(of)));
     let service = median(|cpu| cpu.service_us)?.median;
     let postgres = median(|cpu| cpu.postgres_us)?.median;
@@ -186,11 +196,12 @@ fn cpu(rounds: &[Measured]) -> Option<String> {
     Some(format!("{service:>7.0} {postgres:>6.0} {client:>6.0}"))
 }
 
-fn cell(Spread { median, min, max }: Spread, digits: usize) -> String {
+pub fn cell(Spread { median, min, max }: Spread, digits: usize) -> String {
     format!("{median:.digits$} [{min:.digits$} – {max:.digits$}]")
 }
 
-fn row(title: &str, cells: &[Option<String>; 3], last: Option<&str>) -> String {
-    let [a, b, c] = cells.each_ref().map(|cell| cell.as_deref().unwrap_or("–"));
-    format!("  {title:<14}  {a:<24}  {b:<24}  {c:<24}  {}", last.unwrap_or_default()).trim_end().to_owned()
+pub fn row(title: &str, cells: &[Option<String>], last: Option<&str>) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| format!("{:<24}", cell.as_deref().unwrap_or("–"))).collect();
+    let cells = cells.join("  ");
+    format!("  {title:<14}  {cells}  {}", last.unwrap_or_default()).trim_end().to_owned()
 }

@@ -46,6 +46,7 @@ impl Sample {
     pub fn figures(&self) -> Figures {
         Figures {
             p50_ms: self.quantile_ms(0.5),
+            p95_ms: self.quantile_ms(0.95),
             p99_ms: self.quantile_ms(0.99),
             per_second: to_f64(self.latencies_us.len()) / self.counted.as_secs_f64(),
         }
@@ -60,6 +61,7 @@ impl Sample {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Figures {
     pub p50_ms: f64,
+    pub p95_ms: f64,
     pub p99_ms: f64,
     pub per_second: f64,
 }

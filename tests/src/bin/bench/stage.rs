@@ -68,8 +68,8 @@ pub struct Stage {
 impl Stage {
     pub async fn set(home: &Path) -> Result<Self, BenchError> {
         let server = ThrowawayServer::start(home, Durability::Durable).await?;
-        let booking = Served::start(Which::Booking, &server).await?;
-        let conversation = Served::start(Which::Conversation, &server).await?;
+        let booking = Served::start(Which::Booking, &server, "booking_service").await?;
+        let conversation = Served::start(Which::Conversation, &server, "conversation_service").await?;
         let mut clients = BookingClients::new(booking.process.grpc);
         let first_date = fixtures::date();
         let pgbench_venue = venue(&mut clients, first_date).await?;
@@ -98,10 +98,10 @@ impl Stage {
 }
 
 impl Served {
-    async fn start(which: Which, server: &ThrowawayServer) -> Result<Self, BenchError> {
-        let database = which.binary().replace('-', "_");
-        server.ensure_database(&database).await?;
-        let url = server.url(&database);
+    /// Starts a service on a new database of this name.
+    pub async fn start(which: Which, server: &ThrowawayServer, database: &str) -> Result<Self, BenchError> {
+        server.ensure_database(database).await?;
+        let url = server.url(database);
         let environment = HashMap::from([
             ("DATABASE_URL".to_owned(), url.expose_secret().to_owned()),
             ("ENCRYPTION_KEYS".to_owned(), format!("1:{}", random_key())),
@@ -149,6 +149,11 @@ fn random_key() -> String {
 pub fn start_of(slot_of_day: usize) -> String {
     let minute = FIRST_MINUTE + slot_of_day * MINUTES_A_SLOT;
     format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// The day of the slot with this number, counted from the first of the first day.
+pub fn date_of(first_date: NaiveDate, slot: usize) -> NaiveDate {
+    first_date + chrono::Days::new(u64::try_from(slot / SLOTS_A_DAY).unwrap_or_default())
 }
 
 async fn venue(clients: &mut BookingClients, first_date: NaiveDate) -> Result<String, BenchError> {

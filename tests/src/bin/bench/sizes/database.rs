@@ -1,0 +1,84 @@
+//! A booking-service with so many bookings in its database.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use rand::Rng as _;
+use teppan_shared::embedded::ThrowawayServer;
+use teppan_tests::launch::Which;
+use uuid::Uuid;
+
+use super::seed;
+use crate::{
+    error::BenchError,
+    stage::{DAYS, Served},
+};
+
+/// Venues grow with the bookings: ten thousand in 90 days is a busy one.
+const BOOKINGS_A_VENUE: u32 = 10_000;
+const BOOKINGS_A_CUSTOMER: u32 = 4;
+
+/// What BatchCheckAvailability is asked, at most.
+pub const SLOTS_A_QUERY: usize = 500;
+/// How many different questions there are.
+pub const SLOT_QUERIES: i32 = 200;
+
+/// The service and its database.
+pub struct Database {
+    pub served: Served,
+    pub contents: Contents,
+}
+
+/// What the tables hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents {
+    pub bookings: u32,
+    pub venues: i32,
+    /// The first of the 90 days of every venue's slots, all of which can be booked.
+    pub first_date: NaiveDate,
+    /// What is made later was made by a measurement.
+    pub filled_at: DateTime<Utc>,
+}
+
+impl Database {
+    /// A new database, which the service migrates, and fills.
+    pub async fn make(postgres: &ThrowawayServer, bookings: u32) -> Result<Self, BenchError> {
+        eprintln!("Making a database with {} bookings…", super::grouped(bookings));
+        let started = Instant::now();
+        let served = Served::start(Which::Booking, postgres, &format!("booking_service_{bookings}")).await?;
+        let now = Utc::now();
+        let venues = i32::try_from(bookings.div_ceil(BOOKINGS_A_VENUE)).unwrap_or(i32::MAX);
+        let contents = Contents { bookings, venues, first_date: now.date_naive() + Days::new(1), filled_at: now };
+        seed::fill(&served, &contents).await?;
+        eprintln!("  done in {:.0} s", started.elapsed().as_secs_f64());
+        Ok(Self { served, contents })
+    }
+}
+
+impl Contents {
+    pub fn customers(&self) -> i64 {
+        self.bookings.div_ceil(BOOKINGS_A_CUSTOMER).into()
+    }
+
+    pub fn last_date(&self) -> NaiveDate {
+        self.first_date + Days::new(u64::try_from(DAYS - 1).unwrap_or_default())
+    }
+
+    /// One of the venues, which are numbered from 1.
+    pub fn random_venue(&self) -> String {
+        let number: i32 = rand::rng().random_range(1..=self.venues);
+        Uuid::from_u128(number.unsigned_abs().into()).to_string()
+    }
+
+    /// Sets pgbench's variable `venue`, which [`VENUE`] makes an id of.
+    pub fn draw_venue(&self) -> String {
+        format!("\\set venue random(1, {})\n", self.venues)
+    }
+}
+
+/// The id of the venue of this number.
+pub const VENUE: &str = "lpad(to_hex(:venue::bigint), 32, '0')::uuid";
+/// No value, in a way that the planner does not see through: the service's parameters can be anything.
+pub const NONE: &str = "nullif(:none::text, '-')";
+/// What pgbench's variable `none` is.
+pub const NO_VALUE: &str = "-";
