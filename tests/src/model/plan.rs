@@ -1,0 +1,251 @@
+//! From operations to calls: looks up in the model what an operation names.
+
+use std::sync::Arc;
+
+use chrono::Days;
+use prost_types::FieldMask;
+use teppan_shared::contract::booking::v1::{
+    BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
+    CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
+    ListAvailabilityRequest, ListBookingsRequest, MarkNoShowRequest, RescheduleBookingRequest, ScheduleException,
+    SetWeeklyScheduleRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+};
+
+use super::{
+    calls::Call,
+    operations::{Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pick, Place, Policy, Wish},
+    schedules::{STARTS, schedule},
+    state::{Booking, Model, Venue, date, time},
+};
+
+/// A UUID that nothing has.
+const NOBODY: &str = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
+
+/// What was asked for so far, to be asked for again.
+#[derive(Debug, Default)]
+pub struct Planner {
+    asked: Vec<CreateBookingRequest>,
+}
+
+impl Planner {
+    /// The call that an operation is; `alone` when no other is made at the same time.
+    pub fn plan(&mut self, model: &Model, operation: &Operation, alone: bool) -> Call {
+        match operation {
+            Operation::Create(create) => Call::CreateBooking(self.create(model, create)),
+            Operation::Change(change) => plan_change(model, change),
+            &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
+                let (venue_id, date, start_time) = named(model, place);
+                let price_per_person_cents = price_cents;
+                let request = UpdateSlotRequest { venue_id, date, start_time, closed, capacity, price_per_person_cents };
+                Call::UpdateSlot(request)
+            }
+            &Operation::UpdateVenue { venue, policy, etag } => Call::UpdateVenue(update_venue(model, venue, policy, etag)),
+            &Operation::SetSchedule { venue: n, variant, exception } => {
+                let venue = venue(model, n);
+                let exceptions = exception.map(|exception| different(model, venue, exception)).into_iter().collect();
+                let venue_id = venue.told.venue_id.clone();
+                Call::SetWeeklySchedule(SetWeeklyScheduleRequest { venue_id, periods: schedule(variant), exceptions })
+            }
+            &Operation::GetBooking { booking, by_code } => match (pick(model, booking), by_code) {
+                (Some(booking), true) => Call::GetBooking(GetBookingRequest {
+                    confirmation_code: booking.told.confirmation_code.to_lowercase(),
+                    ..Default::default()
+                }),
+                (booking, _) => Call::GetBooking(GetBookingRequest { booking_id: id(booking), ..Default::default() }),
+            },
+            &Operation::ListBookings { venue, filter, page_size, latest_first } => {
+                // The pages of a list are read one after the other: alone they are of one moment.
+                let page_size = if alone { page_size } else { 1000 };
+                let order = if latest_first { BookingOrder::LatestFirst } else { BookingOrder::EarliestFirst };
+                Call::ListBookings(list(model, venue, filter, page_size, order))
+            }
+            &Operation::ListAvailability { venue: n, from, party_size, bookable_only } => {
+                let venue = venue(model, n);
+                let venue_id = venue.told.venue_id.clone();
+                let from_date = from.map_or_else(String::new, |day| day_of(model, venue, day));
+                let request = ListAvailabilityRequest { venue_id, from_date, party_size, bookable_only, ..Default::default() };
+                Call::ListAvailability(request)
+            }
+            Operation::Check { queries } => {
+                let queries = queries.iter().map(|&(place, party_size)| {
+                    let (venue_id, date, start_time) = named(model, place);
+                    SlotQuery { venue_id, date, start_time, party_size }
+                });
+                Call::BatchCheckAvailability(BatchCheckAvailabilityRequest { queries: queries.collect() })
+            }
+        }
+    }
+
+    fn create(&mut self, model: &Model, create: &Create) -> CreateBookingRequest {
+        let earlier = |back: u8| self.asked.iter().rev().nth(usize::from(back) % self.asked.len().max(1)).cloned();
+        let (venue_id, day, start_time) = named(model, create.place);
+        let mut request = CreateBookingRequest {
+            idempotency_key: format!("booking-{}", self.asked.len()),
+            venue_id,
+            date: day,
+            start_time,
+            party_size: create.party_size,
+            contact: Some(Contact { name: "Mina Sato".to_owned(), email: email(create.guest), phone: String::new() }),
+            conversation_id: if create.conversation { format!("chat-{}", create.guest) } else { String::new() },
+            special_requests: format!("A table for {}.", create.party_size),
+            expected_total_cents: None,
+            source: "model".to_owned(),
+        };
+        request.expected_total_cents = told(model, &request.venue_id, (&request.date, &request.start_time), create.party_size, create.expected);
+        match create.key {
+            Key::New => {}
+            Key::Again { back } => request = earlier(back).unwrap_or(request),
+            Key::Reused { back } => {
+                request.idempotency_key = earlier(back).map_or(request.idempotency_key, |asked| asked.idempotency_key);
+            }
+        }
+        match create.fault {
+            None => {}
+            Some(Fault::NoKey) => request.idempotency_key.clear(),
+            Some(Fault::NoVenue) => request.venue_id.clear(),
+            Some(Fault::NoParty) => request.party_size = 0,
+            Some(Fault::NoEmail) => request.contact.get_or_insert_default().email.clear(),
+            Some(Fault::NegativePrice) => request.expected_total_cents = Some(-1),
+            Some(Fault::PartyOf(party_size)) => request.party_size = party_size,
+        }
+        if create.fault.is_none() {
+            self.asked.push(request.clone());
+        }
+        request
+    }
+}
+
+fn plan_change(model: &Model, change: &Change) -> Call {
+    let booking = pick(model, change.booking);
+    let booking_id = id(booking);
+    let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
+    match &change.wish {
+        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag }),
+        &Wish::Cancel { by_venue } => {
+            let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };
+            Call::CancelBooking(CancelBookingRequest { booking_id, etag, cancelled_by: by.into() })
+        }
+        &Wish::Reschedule { day, start, party_size, expected } => {
+            let venue = booking.and_then(|booking| model.venue(&booking.told.venue_id)).map(|n| &model.venues[n]);
+            let date = day.zip(venue).map_or_else(String::new, |(day, venue)| day_of(model, venue, day));
+            let start_time = start.map_or_else(String::new, |start| STARTS[usize::from(start)].to_owned());
+            let expected_total_cents = booking.and_then(|booking| {
+                let date = if date.is_empty() { &booking.told.date } else { &date };
+                let start = if start_time.is_empty() { &booking.told.start_time } else { &start_time };
+                let party_size = party_size.unwrap_or(booking.told.party_size);
+                told(model, &booking.told.venue_id, (date, start), party_size, expected)
+            });
+            let request =
+                RescheduleBookingRequest { booking_id, etag, date, start_time, party_size, expected_total_cents };
+            Call::RescheduleBooking(request)
+        }
+        Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag }),
+        Wish::NoShow => Call::MarkNoShow(MarkNoShowRequest { booking_id, etag }),
+    }
+}
+
+fn update_venue(model: &Model, n: u8, policy: Policy, wanted: Etag) -> UpdateVenueRequest {
+    let venue = venue(model, n);
+    let etag = etag(model, &venue.told.venue_id, i64::try_from(venue.changes).unwrap_or_default(), wanted);
+    let mut changed = WireVenue { venue_id: venue.told.venue_id.clone(), ..Default::default() };
+    let paths: &[&str] = match policy {
+        Policy::Notice(minutes) => {
+            changed.notice_minutes = minutes;
+            &["notice_minutes"]
+        }
+        Policy::Hold(minutes) => {
+            changed.hold_minutes = minutes;
+            &["hold_minutes"]
+        }
+        Policy::Deposit(percent) => {
+            changed.deposit_percent = percent;
+            &["deposit_percent"]
+        }
+        Policy::Refunds { full_hours, late_percent } => {
+            (changed.full_refund_hours, changed.late_refund_percent) = (full_hours, late_percent);
+            &["full_refund_hours", "late_refund_percent"]
+        }
+        Policy::Parties { min, max } => {
+            (changed.min_party_size, changed.max_party_size) = (min, max);
+            &["min_party_size", "max_party_size"]
+        }
+    };
+    let mask = FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() };
+    UpdateVenueRequest { venue: Some(changed), update_mask: Some(mask), etag }
+}
+
+fn different(model: &Model, venue: &Venue, exception: Exception) -> ScheduleException {
+    let date = day_of(model, venue, exception.day);
+    match exception.what {
+        Different::Closed => ScheduleException { date, closed: true, ..Default::default() },
+        Different::Capacity(capacity) => ScheduleException { date, capacity: Some(capacity), ..Default::default() },
+        Different::Price(cents) => {
+            ScheduleException { date, price_per_person_cents: Some(cents), ..Default::default() }
+        }
+    }
+}
+
+fn list(model: &Model, n: Option<u8>, filter: Filter, page_size: i32, order: BookingOrder) -> ListBookingsRequest {
+    let venue_id = n.map_or_else(String::new, |n| venue(model, n).told.venue_id.clone());
+    let mut request = ListBookingsRequest { venue_id, page_size, order: order.into(), ..Default::default() };
+    match filter {
+        Filter::All => {}
+        Filter::Day(day) => {
+            let day = day_of(model, venue(model, n.unwrap_or_default()), day);
+            (request.from_date, request.to_date) = (day.clone(), day);
+        }
+        Filter::Guest(guest) => {
+            request.customer_id = model.customers.get(&email(guest)).cloned().unwrap_or_else(|| NOBODY.to_owned());
+        }
+        Filter::Live => request.statuses = vec![BookingStatus::Pending.into(), BookingStatus::Confirmed.into()],
+        Filter::Pending => request.statuses = vec![BookingStatus::Pending.into()],
+    }
+    request
+}
+
+fn venue(model: &Model, n: u8) -> &Venue {
+    &model.venues[usize::from(n) % model.venues.len()]
+}
+
+fn day_of(model: &Model, venue: &Venue, day: u8) -> String {
+    (venue.today(model.now) + Days::new(day.into())).to_string()
+}
+
+fn named(model: &Model, place: Place) -> (String, String, String) {
+    let venue = venue(model, place.venue);
+    (venue.told.venue_id.clone(), day_of(model, venue, place.day), STARTS[usize::from(place.start)].to_owned())
+}
+
+fn email(guest: u8) -> String {
+    format!("guest.{guest}@example.org")
+}
+
+fn pick(model: &Model, pick: Pick) -> Option<&Booking> {
+    let all: Vec<&Arc<Booking>> = model.bookings.iter().rev().filter(|booking| booking.live() || !pick.live).collect();
+    all.get(usize::from(pick.back) % all.len().max(1)).map(|booking| &***booking)
+}
+
+fn id(booking: Option<&Booking>) -> String {
+    booking.map_or_else(|| NOBODY.to_owned(), |booking| booking.told.booking_id.clone())
+}
+
+fn etag(model: &Model, id: &str, version: i64, wanted: Etag) -> String {
+    let version = match wanted {
+        Etag::None => return String::new(),
+        Etag::Current => version,
+        Etag::Stale => version - 1,
+    };
+    model.etags.of(id, version).unwrap_or("of another").to_owned()
+}
+
+/// The price of a slot for a party, as the customer was told.
+fn told(model: &Model, venue_id: &str, (day, start): (&str, &str), party_size: i32, expected: Expected) -> Option<i64> {
+    let venue = model.venue(venue_id).map(|n| &model.venues[n])?;
+    let price = venue.slots.get(&(date(day), time(start))).map_or(0, |slot| slot.price_cents);
+    let total = price * i64::from(party_size);
+    match expected {
+        Expected::Any => None,
+        Expected::Current => Some(total),
+        Expected::Other => Some(total + 1),
+    }
+}
