@@ -27,7 +27,8 @@ impl Model {
             if used.request != *request {
                 return Err(Refused::new(tonic::Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED"));
             }
-            return Ok(Reply::Created(CreateBookingResponse { booking: Some(used.made.clone()), replayed: true }));
+            let booking = self.booking(&used.booking_id).map(|n| self.bookings[n].told.clone());
+            return Ok(Reply::Created(CreateBookingResponse { booking, replayed: true }));
         }
         let slot = (date(&request.date), time(&request.start_time));
         let wish = Wish { venue_id: &request.venue_id, slot, party_size: request.party_size, but: None };
@@ -40,7 +41,7 @@ impl Model {
         }
         let email = request.contact.as_ref().map(|contact| contact.email.clone()).unwrap_or_default();
         Arc::make_mut(&mut self.customers).insert(email, made.customer_id.clone());
-        let used = Used { request: request.clone(), made: made.clone() };
+        let used = Used { request: request.clone(), booking_id: made.booking_id.clone() };
         Arc::make_mut(&mut self.keys).insert(request.idempotency_key.clone(), used);
         let history = vec![("teppan.booking.created.v1", self.now)];
         self.bookings.push(Arc::new(Booking { told: made.clone(), history }));

@@ -15,11 +15,14 @@ use super::{
     calls::Call,
     operations::{Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pick, Place, Policy, Wish},
     schedules::{STARTS, schedule},
-    state::{Booking, Model, Venue, date, time},
+    state::{Booking, Model, Venue, date, moment, time},
 };
 
 /// A UUID that nothing has.
 const NOBODY: &str = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
+
+/// Whether a booking is rescheduled after its start, too: what the service then answers is about to change.
+const RESCHEDULE_AFTER_START: bool = false;
 
 /// What was asked for so far, to be asked for again.
 #[derive(Debug, Default)]
@@ -119,7 +122,11 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     let booking = pick(model, change.booking);
     let booking_id = id(booking);
     let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
+    let begun = booking.is_some_and(|booking| booking.told.starts_at.as_ref().is_some_and(|at| moment(at) <= model.now));
     match &change.wish {
+        Wish::Reschedule { .. } if begun && !RESCHEDULE_AFTER_START => {
+            Call::CompleteBooking(CompleteBookingRequest { booking_id, etag })
+        }
         Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag }),
         &Wish::Cancel { by_venue } => {
             let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };

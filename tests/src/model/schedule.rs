@@ -103,7 +103,7 @@ impl Model {
         for (key, reserved) in keys.into_iter().zip(reserved).filter(|((day, _), _)| *day <= last) {
             let planned = venue.planned(key);
             let slot = venue.slots.get_mut(&key).expect("it was listed");
-            let before = slot.clone();
+            let (before, planned_here) = (slot.clone(), planned.is_some());
             let wants = slot.follow(planned, reserved);
             let kept = wants < reserved;
             match (before.opening.open(), slot.opening.open()) {
@@ -115,7 +115,9 @@ impl Model {
                     done.slots_updated += 1;
                     done.slots_kept_reserved += i32::from(kept);
                 }
-                _ => done.slots_unchanged += 1,
+                (_, open) if open || planned_here => done.slots_unchanged += 1,
+                // Closed, and the schedule has it not: nothing is to be told of it.
+                _ => {}
             }
         }
         done.slots_created = venue.lay_out_missing(now);
@@ -127,7 +129,7 @@ impl Slot {
     /// Does what the schedule says, but for what the venue has set. Tells the seats the schedule wanted.
     fn follow(&mut self, planned: Option<Figures>, reserved: i32) -> i32 {
         if let Opening::ByTheSchedule { open } = &mut self.opening {
-            *open = planned.as_ref().is_some_and(|planned| !planned.closed);
+            *open = planned.is_some();
         }
         let Some(planned) = planned else { return self.capacity };
         self.ends_at = self.starts_at + TimeDelta::minutes(planned.duration_minutes.into());
@@ -165,7 +167,7 @@ impl Venue {
                     ends_at: starts_at + TimeDelta::minutes(planned.duration_minutes.into()),
                     capacity: planned.capacity,
                     price_cents: planned.price_cents,
-                    opening: Opening::ByTheSchedule { open: !planned.closed },
+                    opening: Opening::ByTheSchedule { open: true },
                     capacity_set: false,
                     price_set: false,
                 });
@@ -189,7 +191,7 @@ impl Venue {
         let schedule = self.schedule.as_ref()?;
         let period = schedule.periods.iter().find(|period| on(period, day) && starts_of(period).contains(&start))?;
         let exception = schedule.exceptions.iter().find(|exception| date(&exception.date) == day);
-        Some(Figures::of(period, exception))
+        Figures::of(period, exception)
     }
 }
 

@@ -8,19 +8,21 @@ pub struct Figures {
     pub duration_minutes: i32,
     pub capacity: i32,
     pub price_cents: i64,
-    pub closed: bool,
 }
 
 impl Figures {
-    pub fn of(period: &SchedulePeriod, exception: Option<&ScheduleException>) -> Self {
+    /// Nothing where an exception closes the day.
+    pub fn of(period: &SchedulePeriod, exception: Option<&ScheduleException>) -> Option<Self> {
+        if exception.is_some_and(|exception| exception.closed) {
+            return None;
+        }
         let capacity = exception.and_then(|exception| exception.capacity);
         let price = exception.and_then(|exception| exception.price_per_person_cents);
-        Self {
+        Some(Self {
             duration_minutes: if period.duration_minutes == 0 { 120 } else { period.duration_minutes },
             capacity: capacity.unwrap_or(period.capacity),
             price_cents: price.unwrap_or(period.price_per_person_cents),
-            closed: exception.is_some_and(|exception| exception.closed),
-        }
+        })
     }
 }
 

@@ -32,8 +32,7 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub struct Used {
     pub request: CreateBookingRequest,
-    /// As the booking was made.
-    pub made: wire::Booking,
+    pub booking_id: String,
 }
 
 #[derive(Debug, Clone)]
