@@ -70,7 +70,11 @@ impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { drive, case, shrunk } = self;
         let Drive { seed, operations, .. } = drive;
-        writeln!(f, "Model and service disagree in case {case} of seed {seed}; after {} attempts to make it", shrunk.attempts)?;
+        writeln!(
+            f,
+            "Model and service disagree in case {case} of seed {seed}; after {} attempts to make it",
+            shrunk.attempts
+        )?;
         writeln!(f, "small it has these steps (from beginning {}):", shrunk.case.beginning)?;
         for (n, step) in (1..).zip(&shrunk.case.steps) {
             writeln!(f, "  {n}. {step:?}")?;

@@ -57,9 +57,13 @@ pub struct Create {
 pub enum Key {
     New,
     /// The call before, or one that was made earlier, once more.
-    Again { back: u8 },
+    Again {
+        back: u8,
+    },
     /// Its key, with another request.
-    Reused { back: u8 },
+    Reused {
+        back: u8,
+    },
 }
 
 /// The price that the customer was told.

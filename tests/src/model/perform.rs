@@ -53,16 +53,12 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
         Call::UpdateVenue(request) => {
             Reply::Venue(schedule.update_venue(request).await?.into_inner().venue.unwrap_or_default())
         }
-        Call::SetWeeklySchedule(request) => {
-            Reply::LaidOut(schedule.set_weekly_schedule(request).await?.into_inner())
-        }
+        Call::SetWeeklySchedule(request) => Reply::LaidOut(schedule.set_weekly_schedule(request).await?.into_inner()),
         Call::GetVenue(request) => {
             let response: GetVenueResponse = schedule.get_venue(request).await?.into_inner();
             Reply::VenueAndSchedule(Box::new(response))
         }
-        Call::ListAvailability(request) => {
-            Reply::Availability(schedule.list_availability(request).await?.into_inner())
-        }
+        Call::ListAvailability(request) => Reply::Availability(schedule.list_availability(request).await?.into_inner()),
         Call::BatchCheckAvailability(request) => {
             Reply::Checks(schedule.batch_check_availability(request).await?.into_inner().checks)
         }

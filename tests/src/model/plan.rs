@@ -13,7 +13,9 @@ use teppan_shared::contract::booking::v1::{
 
 use super::{
     calls::Call,
-    operations::{Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pick, Place, Policy, Wish},
+    operations::{
+        Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pick, Place, Policy, Wish,
+    },
     schedules::{STARTS, schedule},
     state::{Booking, Model, Venue, date, moment, time},
 };
@@ -39,10 +41,13 @@ impl Planner {
             &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
                 let (venue_id, date, start_time) = named(model, place);
                 let price_per_person_cents = price_cents;
-                let request = UpdateSlotRequest { venue_id, date, start_time, closed, capacity, price_per_person_cents };
+                let request =
+                    UpdateSlotRequest { venue_id, date, start_time, closed, capacity, price_per_person_cents };
                 Call::UpdateSlot(request)
             }
-            &Operation::UpdateVenue { venue, policy, etag } => Call::UpdateVenue(update_venue(model, venue, policy, etag)),
+            &Operation::UpdateVenue { venue, policy, etag } => {
+                Call::UpdateVenue(update_venue(model, venue, policy, etag))
+            }
             &Operation::SetSchedule { venue: n, variant, exception } => {
                 let venue = venue(model, n);
                 let exceptions = exception.map(|exception| different(model, venue, exception)).into_iter().collect();
@@ -66,7 +71,8 @@ impl Planner {
                 let venue = venue(model, n);
                 let venue_id = venue.told.venue_id.clone();
                 let from_date = from.map_or_else(String::new, |day| day_of(model, venue, day));
-                let request = ListAvailabilityRequest { venue_id, from_date, party_size, bookable_only, ..Default::default() };
+                let request =
+                    ListAvailabilityRequest { venue_id, from_date, party_size, bookable_only, ..Default::default() };
                 Call::ListAvailability(request)
             }
             Operation::Check { queries } => {
@@ -94,7 +100,8 @@ impl Planner {
             expected_total_cents: None,
             source: "model".to_owned(),
         };
-        request.expected_total_cents = told(model, &request.venue_id, (&request.date, &request.start_time), create.party_size, create.expected);
+        request.expected_total_cents =
+            told(model, &request.venue_id, (&request.date, &request.start_time), create.party_size, create.expected);
         match create.key {
             Key::New => {}
             Key::Again { back } => request = earlier(back).unwrap_or(request),
@@ -122,7 +129,8 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     let booking = pick(model, change.booking);
     let booking_id = id(booking);
     let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
-    let begun = booking.is_some_and(|booking| booking.told.starts_at.as_ref().is_some_and(|at| moment(at) <= model.now));
+    let begun =
+        booking.is_some_and(|booking| booking.told.starts_at.as_ref().is_some_and(|at| moment(at) <= model.now));
     match &change.wish {
         Wish::Reschedule { .. } if begun && !RESCHEDULE_AFTER_START => {
             Call::CompleteBooking(CompleteBookingRequest { booking_id, etag })

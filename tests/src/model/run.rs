@@ -97,9 +97,7 @@ impl Run {
         let mut after = Vec::new();
         for id in expired {
             let call = get(id);
-            let decided = |answer: &super::calls::Answer| {
-                matches!(answer, Ok(Reply::Booking(booking)) if booking.status() != BookingStatus::Pending)
-            };
+            let decided = |answer: &super::calls::Answer| matches!(answer, Ok(Reply::Booking(booking)) if booking.status() != BookingStatus::Pending);
             let seen = self.stage.until(&call, decided).await;
             after.push((call, seen));
         }
@@ -129,13 +127,10 @@ impl Run {
         all.flat_map(|seen| seen.etags).try_for_each(|seen| etags.note(seen))
     }
 
+    /// Reads at once: between steps nothing changes.
     async fn read(&mut self, calls: Vec<Call>) -> Vec<(Call, Seen)> {
-        let mut after = Vec::with_capacity(calls.len());
-        for call in calls {
-            let seen = self.stage.make(&call).await;
-            after.push((call, seen));
-        }
-        after
+        let seen = self.stage.at_once(&calls).await;
+        calls.into_iter().zip(seen).collect()
     }
 
     /// At the end everything is compared that can be read.
@@ -145,7 +140,8 @@ impl Run {
             calls.push(Call::GetVenue(GetVenueRequest { venue_id: venue.told.venue_id.clone() }));
             let first = venue.slots.keys().next().map_or_else(String::new, |(day, _)| day.to_string());
             let all = ListAvailabilityRequest { from_date: first, page_size: 2000, ..Default::default() };
-            calls.push(Call::ListAvailability(ListAvailabilityRequest { venue_id: venue.told.venue_id.clone(), ..all }));
+            calls
+                .push(Call::ListAvailability(ListAvailabilityRequest { venue_id: venue.told.venue_id.clone(), ..all }));
         }
         for order in [BookingOrder::EarliestFirst, BookingOrder::LatestFirst] {
             let list = ListBookingsRequest { page_size: 7, order: order.into(), ..Default::default() };
@@ -206,7 +202,10 @@ impl Touched {
                     touched.venues.insert(request.venue_id.clone());
                     touched.days.insert((request.venue_id.clone(), String::new()));
                 }
-                Call::GetBooking(_) | Call::ListBookings(_) | Call::GetVenue(_) | Call::ListAvailability(_)
+                Call::GetBooking(_)
+                | Call::ListBookings(_)
+                | Call::GetVenue(_)
+                | Call::ListAvailability(_)
                 | Call::BatchCheckAvailability(_) => {}
             }
             for seen in &seen.etags {

@@ -162,15 +162,18 @@ impl Venue {
                     continue;
                 }
                 made += 1;
-                self.slots.insert(key, Slot {
-                    starts_at,
-                    ends_at: starts_at + TimeDelta::minutes(planned.duration_minutes.into()),
-                    capacity: planned.capacity,
-                    price_cents: planned.price_cents,
-                    opening: Opening::ByTheSchedule { open: true },
-                    capacity_set: false,
-                    price_set: false,
-                });
+                self.slots.insert(
+                    key,
+                    Slot {
+                        starts_at,
+                        ends_at: starts_at + TimeDelta::minutes(planned.duration_minutes.into()),
+                        capacity: planned.capacity,
+                        price_cents: planned.price_cents,
+                        opening: Opening::ByTheSchedule { open: true },
+                        capacity_set: false,
+                        price_set: false,
+                    },
+                );
             }
             day = day + Days::new(1);
         }

@@ -46,7 +46,10 @@ pub fn schedule(variant: u8) -> Vec<SchedulePeriod> {
     match variant {
         0 => vec![period(&all, "18:00", "20:00", 120, 120, 8, 3333)],
         1 => vec![period(&all, "18:00", "20:00", 120, 90, 5, 4001)],
-        2 => vec![period(&but_mondays, "12:00", "12:00", 30, 60, 10, 1), period(&all, "18:00", "19:00", 30, 120, 6, 3333)],
+        2 => vec![
+            period(&but_mondays, "12:00", "12:00", 30, 60, 10, 1),
+            period(&all, "18:00", "19:00", 30, 120, 6, 3333),
+        ],
         3 => vec![period(&all, "02:30", "02:30", 30, 60, 4, 999), period(&all, "20:00", "20:00", 30, 150, 8, 5000)],
         _ => Vec::new(),
     }

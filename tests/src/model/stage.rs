@@ -24,9 +24,10 @@ use crate::{
 
 /// When cases begin: before clocks are set forward, before they are set back, and in between. No start of a
 /// slot and no end of a hold falls on such seconds.
-const BEGINNINGS: [&str; 3] = ["2027-06-11T06:00:17.123456Z", "2027-03-27T09:00:17.123456Z", "2027-10-30T09:00:17.123456Z"];
+const BEGINNINGS: [&str; 3] =
+    ["2027-06-11T06:00:17.123456Z", "2027-03-27T09:00:17.123456Z", "2027-10-30T09:00:17.123456Z"];
 /// How often the workers look.
-const WORKER_INTERVAL: Duration = Duration::from_millis(25);
+const WORKER_INTERVAL: Duration = Duration::from_millis(100);
 
 pub struct Stage {
     replicas: [Booking; 2],

@@ -96,10 +96,6 @@ impl Booking {
         matches!(self.told.status(), BookingStatus::Pending | BookingStatus::Confirmed)
     }
 
-    pub fn slot(&self) -> SlotTime {
-        (date(&self.told.date), time(&self.told.start_time))
-    }
-
     /// What every change does besides.
     pub fn changed(&mut self, event: &'static str, now: DateTime<Utc>) {
         self.told.version += 1;
@@ -128,7 +124,9 @@ impl Model {
             Call::ConfirmBooking(request) => self.confirm(&request.booking_id, &request.etag),
             Call::CancelBooking(request) => self.cancel(request),
             Call::RescheduleBooking(request) => self.reschedule(request),
-            Call::CompleteBooking(request) => self.conclude(&request.booking_id, &request.etag, BookingStatus::Completed),
+            Call::CompleteBooking(request) => {
+                self.conclude(&request.booking_id, &request.etag, BookingStatus::Completed)
+            }
             Call::MarkNoShow(request) => self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow),
             Call::GetBooking(request) => self.get_booking(request),
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
@@ -173,9 +171,10 @@ impl Model {
 
     /// Seats that live bookings take of a slot, but for one booking.
     pub fn reserved(&self, venue_id: &str, slot: SlotTime, but: Option<usize>) -> i32 {
-        let of_slot = |booking: &&Arc<Booking>| booking.live() && booking.told.venue_id == venue_id && booking.slot() == slot;
+        let (date, start) = (slot.0.to_string(), slot.1.format("%H:%M").to_string());
+        let here = |told: &wire::Booking| told.venue_id == venue_id && told.date == date && told.start_time == start;
         let others = self.bookings.iter().enumerate().filter(|(n, _)| Some(*n) != but).map(|(_, booking)| booking);
-        others.filter(of_slot).map(|booking| booking.told.party_size).sum()
+        others.filter(|booking| booking.live() && here(&booking.told)).map(|booking| booking.told.party_size).sum()
     }
 }
 

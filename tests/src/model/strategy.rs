@@ -73,9 +73,8 @@ fn create() -> impl Strategy<Value = Create> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let reschedule = (option::of(0_u8..5), option::of(0_u8..5), option::of(1_i32..=7), expected()).prop_map(
-        |(day, start, party_size, expected)| Wish::Reschedule { day, start, party_size, expected },
-    );
+    let reschedule = (option::of(0_u8..5), option::of(0_u8..5), option::of(1_i32..=7), expected())
+        .prop_map(|(day, start, party_size, expected)| Wish::Reschedule { day, start, party_size, expected });
     let wish = prop_oneof![
         4 => Just(Wish::Confirm),
         3 => any::<bool>().prop_map(|by_venue| Wish::Cancel { by_venue }),
@@ -106,8 +105,18 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn update_slot() -> impl Strategy<Value = Operation> {
-    (place(), option::weighted(0.4, prop::bool::weighted(0.3)), option::weighted(0.5, 0_i32..12), option::weighted(0.4, cents()))
-        .prop_map(|(place, closed, capacity, price_cents)| Operation::UpdateSlot { place, closed, capacity, price_cents })
+    (
+        place(),
+        option::weighted(0.4, prop::bool::weighted(0.3)),
+        option::weighted(0.5, 0_i32..12),
+        option::weighted(0.4, cents()),
+    )
+        .prop_map(|(place, closed, capacity, price_cents)| Operation::UpdateSlot {
+            place,
+            closed,
+            capacity,
+            price_cents,
+        })
 }
 
 fn cents() -> impl Strategy<Value = i64> {
