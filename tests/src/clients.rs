@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use teppan_shared::contract::{
     booking::v1::{
         booking_service_client::BookingServiceClient, customer_service_client::CustomerServiceClient,
-        outbox_service_client::OutboxServiceClient, schedule_service_client::ScheduleServiceClient,
+        outbox_service_client::OutboxServiceClient, payment_service_client::PaymentServiceClient,
+        schedule_service_client::ScheduleServiceClient,
     },
     conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
@@ -21,6 +22,7 @@ pub struct BookingClients {
     pub bookings: BookingServiceClient<Channel>,
     pub schedule: ScheduleServiceClient<Channel>,
     pub customers: CustomerServiceClient<Channel>,
+    pub payments: PaymentServiceClient<Channel>,
     pub outbox: OutboxServiceClient<Channel>,
 }
 
@@ -32,6 +34,7 @@ impl BookingClients {
             bookings: BookingServiceClient::new(channel.clone()),
             schedule: ScheduleServiceClient::new(channel.clone()),
             customers: CustomerServiceClient::new(channel.clone()),
+            payments: PaymentServiceClient::new(channel.clone()),
             outbox: OutboxServiceClient::new(channel),
         }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, Booking, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest,
     CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetVenueRequest, GetVenueResponse,
-    ListAvailabilityRequest, ListAvailabilityResponse, ListBookingsRequest, MarkNoShowRequest,
-    RescheduleBookingRequest, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateSlotRequest,
-    UpdateVenueRequest, Venue,
+    ListAvailabilityRequest, ListAvailabilityResponse, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest,
+    Payment, RecordPaymentRequest, RecordPaymentResponse, RescheduleBookingRequest, SetWeeklyScheduleRequest,
+    SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateSlotRequest, UpdateVenueRequest, Venue,
 };
 use tonic::Code;
 
@@ -22,6 +22,8 @@ pub enum Call {
     MarkNoShow(MarkNoShowRequest),
     GetBooking(GetBookingRequest),
     ListBookings(ListBookingsRequest),
+    RecordPayment(RecordPaymentRequest),
+    ListPayments(ListPaymentsRequest),
     UpdateSlot(UpdateSlotRequest),
     UpdateVenue(UpdateVenueRequest),
     SetWeeklySchedule(SetWeeklyScheduleRequest),
@@ -41,6 +43,8 @@ impl Call {
             Self::MarkNoShow(_) => "MarkNoShow",
             Self::GetBooking(_) => "GetBooking",
             Self::ListBookings(_) => "ListBookings",
+            Self::RecordPayment(_) => "RecordPayment",
+            Self::ListPayments(_) => "ListPayments",
             Self::UpdateSlot(_) => "UpdateSlot",
             Self::UpdateVenue(_) => "UpdateVenue",
             Self::SetWeeklySchedule(_) => "SetWeeklySchedule",
@@ -58,6 +62,8 @@ pub enum Reply {
     Booking(Booking),
     /// All pages in one.
     Bookings(Vec<Booking>),
+    Paid(RecordPaymentResponse),
+    Payments(Vec<Payment>),
     Slot(Slot),
     Venue(Venue),
     VenueAndSchedule(Box<GetVenueResponse>),
@@ -94,9 +100,30 @@ impl Refused {
         Self { fields, ..Self::new(Code::InvalidArgument, "INVALID_FIELDS") }
     }
 
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.metadata.insert(name.to_owned(), value.to_string());
+    pub fn with(mut self, name: &str, value: impl Into<Figure>) -> Self {
+        self.metadata.insert(name.to_owned(), value.into().0);
         self
+    }
+}
+
+/// A value in metadata: a number or a name.
+pub struct Figure(String);
+
+impl From<i32> for Figure {
+    fn from(number: i32) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<i64> for Figure {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<&str> for Figure {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
     }
 }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, stream};
 use super::{
     run::{Case, run},
     shrink::{Shrunk, shrink},
-    strategy::OPERATIONS_OF_A_CASE,
+    strategy::{Features, OPERATIONS_OF_A_CASE},
     tally::Tally,
 };
 
@@ -22,6 +22,7 @@ pub struct Drive {
     pub at_once: usize,
     /// How long a case that disagrees is shrunk.
     pub shrink_for: Duration,
+    pub features: Features,
 }
 
 /// A case in which model and service disagreed, and the smallest like it that was found.
@@ -40,7 +41,7 @@ impl Drive {
     pub async fn go(self, mut progress: impl FnMut(&Tally)) -> Result<Tally, Box<Disagreement>> {
         let count = self.operations.div_ceil(OPERATIONS_OF_A_CASE).max(1) as u64;
         let cases = self.case.map_or(0..count, |case| case..case + 1);
-        let runs = cases.map(|case| async move { (case, run(&Case::of(self.seed, case, self.size(case))).await) });
+        let runs = cases.map(|case| async move { (case, run(&Case::of(self, case)).await) });
         let mut runs = stream::iter(runs).buffer_unordered(self.at_once);
         let mut tally = Tally::default();
         let failed = loop {
@@ -55,12 +56,12 @@ impl Drive {
         };
         drop(runs);
         let (case, failure) = failed;
-        let shrunk = shrink(self.seed, case, self.size(case), failure, self.shrink_for).await;
+        let shrunk = shrink(self, case, failure).await;
         Err(Box::new(Disagreement { drive: self, case, shrunk }))
     }
 
     /// The last case has what is left.
-    fn size(self, case: u64) -> usize {
+    pub(super) fn size(self, case: u64) -> usize {
         let before = usize::try_from(case).unwrap_or(usize::MAX).saturating_mul(OPERATIONS_OF_A_CASE);
         self.operations.saturating_sub(before).clamp(1, OPERATIONS_OF_A_CASE)
     }

@@ -77,6 +77,10 @@ fn apply(booking: &mut Told, event: &BookingEvent) {
             booking.status = confirmed.status;
             booking.confirmed_at = confirmed.occurred_at;
             booking.hold_expires_at = None;
+            // Its seats are to be had again: what was paid is of use, and no longer owed.
+            if confirmed.seats_retaken {
+                booking.refund_due_cents = 0;
+            }
         }
         Some(Data::BookingRescheduled(moved)) => {
             (booking.date, booking.start_time) = (moved.date, moved.start_time);
@@ -105,6 +109,14 @@ fn apply(booking: &mut Told, event: &BookingEvent) {
         }
         Some(Data::BookingCompleted(completed)) => booking.status = completed.status,
         Some(Data::BookingNoShow(missed)) => booking.status = missed.status,
+        Some(Data::PaymentRecorded(recorded)) => booking.paid_cents = recorded.paid_cents,
+        Some(Data::PaymentFailed(failed)) => booking.paid_cents = failed.paid_cents,
+        Some(Data::PaymentRefunded(refunded)) => {
+            booking.paid_cents = refunded.paid_cents;
+            booking.refunded_cents = refunded.refunded_cents;
+            booking.refund_due_cents = refunded.refund_due_cents;
+        }
+        Some(Data::RefundRequired(required)) => booking.refund_due_cents = required.refund_due_cents,
         _ => {}
     }
 }

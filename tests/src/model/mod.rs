@@ -11,8 +11,10 @@ mod calls;
 mod drive;
 mod etags;
 mod events;
+mod names;
 mod operations;
 mod orders;
+mod payments;
 mod perform;
 mod plan;
 mod reads;
@@ -28,6 +30,6 @@ mod tally;
 
 pub use self::{
     drive::{Disagreement, Drive},
-    strategy::OPERATIONS_OF_A_CASE,
+    strategy::{Features, OPERATIONS_OF_A_CASE},
     tally::Tally,
 };

@@ -24,6 +24,8 @@ impl Step {
 pub enum Operation {
     Create(Create),
     Change(Change),
+    Pay(Pay),
+    ListPayments { booking: Option<Pick> },
     UpdateSlot { place: Place, closed: Option<bool>, capacity: Option<i32>, price_cents: Option<i64> },
     UpdateVenue { venue: u8, policy: Policy, etag: Etag },
     SetSchedule { venue: u8, variant: u8, exception: Option<Exception> },
@@ -72,6 +74,28 @@ pub enum Expected {
     Any,
     Current,
     Other,
+}
+
+/// Money that moves.
+#[derive(Debug, Clone)]
+pub struct Pay {
+    pub key: Key,
+    pub booking: Pick,
+    pub amount: Amount,
+    pub back: bool,
+    pub etag: Etag,
+    /// In another currency than the booking's.
+    pub foreign: bool,
+}
+
+/// How much, where it matters what is missing or owed.
+#[derive(Debug, Clone, Copy)]
+pub enum Amount {
+    /// What is missing of the deposit, or, of a refund, what is owed.
+    Due,
+    /// What is missing of the whole price, or, of a refund, all that was paid.
+    All,
+    Cents(i64),
 }
 
 /// What is wrong with a request.

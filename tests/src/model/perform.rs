@@ -28,6 +28,7 @@ pub async fn perform(mut clients: BookingClients, call: &Call) -> Seen {
     match &mut seen.answer {
         Ok(Reply::Created(response)) => response.booking.iter_mut().for_each(|booking| seen.etags.push(cut(booking))),
         Ok(Reply::Booking(booking)) => seen.etags.push(cut(booking)),
+        Ok(Reply::Paid(response)) => response.booking.iter_mut().for_each(|booking| seen.etags.push(cut(booking))),
         Ok(Reply::Bookings(bookings)) => seen.etags.extend(bookings.iter_mut().map(cut)),
         Ok(Reply::Venue(venue)) => seen.venue_etag = Some(cut_venue(venue)),
         Ok(Reply::VenueAndSchedule(response)) => seen.venue_etag = response.venue.as_mut().map(cut_venue),
@@ -37,7 +38,7 @@ pub async fn perform(mut clients: BookingClients, call: &Call) -> Seen {
 }
 
 async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status> {
-    let BookingClients { bookings, schedule, .. } = clients;
+    let BookingClients { bookings, payments, schedule, .. } = clients;
     Ok(match call {
         Call::CreateBooking(request) => Reply::Created(bookings.create_booking(request).await?.into_inner()),
         Call::ConfirmBooking(request) => booking(bookings.confirm_booking(request).await?.into_inner().booking),
@@ -47,6 +48,8 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
         Call::MarkNoShow(request) => booking(bookings.mark_no_show(request).await?.into_inner().booking),
         Call::GetBooking(request) => booking(bookings.get_booking(request).await?.into_inner().booking),
         Call::ListBookings(request) => Reply::Bookings(pages(clients, request).await?),
+        Call::RecordPayment(request) => Reply::Paid(payments.record_payment(request).await?.into_inner()),
+        Call::ListPayments(request) => Reply::Payments(payments.list_payments(request).await?.into_inner().payments),
         Call::UpdateSlot(request) => {
             Reply::Slot(schedule.update_slot(request).await?.into_inner().slot.unwrap_or_default())
         }

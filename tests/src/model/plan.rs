@@ -1,27 +1,23 @@
 //! From operations to calls: looks up in the model what an operation names.
 
-use std::sync::Arc;
-
-use chrono::Days;
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
     CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
-    ListAvailabilityRequest, ListBookingsRequest, MarkNoShowRequest, RescheduleBookingRequest, ScheduleException,
-    SetWeeklyScheduleRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest, PaymentKind, PaymentMethod,
+    RecordPaymentRequest, RescheduleBookingRequest, ScheduleException, SetWeeklyScheduleRequest, SlotQuery,
+    UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
 };
 
 use super::{
     calls::Call,
+    names::{NOBODY, day_of, email, etag, id, named, pick, told, venue},
     operations::{
-        Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pick, Place, Policy, Wish,
+        Amount, Change, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy, Wish,
     },
     schedules::{STARTS, schedule},
-    state::{Booking, Model, Venue, date, moment, time},
+    state::{Model, Venue, moment},
 };
-
-/// A UUID that nothing has.
-const NOBODY: &str = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
 
 /// Whether a booking is rescheduled after its start, too: what the service then answers is about to change.
 const RESCHEDULE_AFTER_START: bool = false;
@@ -30,6 +26,7 @@ const RESCHEDULE_AFTER_START: bool = false;
 #[derive(Debug, Default)]
 pub struct Planner {
     asked: Vec<CreateBookingRequest>,
+    paid: Vec<RecordPaymentRequest>,
 }
 
 impl Planner {
@@ -37,6 +34,11 @@ impl Planner {
     pub fn plan(&mut self, model: &Model, operation: &Operation, alone: bool) -> Call {
         match operation {
             Operation::Create(create) => Call::CreateBooking(self.create(model, create)),
+            Operation::Pay(pay) => Call::RecordPayment(self.pay(model, pay)),
+            &Operation::ListPayments { booking } => {
+                let booking_id = booking.map_or_else(String::new, |booking| id(pick(model, booking)));
+                Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
+            }
             Operation::Change(change) => plan_change(model, change),
             &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
                 let (venue_id, date, start_time) = named(model, place);
@@ -83,6 +85,44 @@ impl Planner {
                 Call::BatchCheckAvailability(BatchCheckAvailabilityRequest { queries: queries.collect() })
             }
         }
+    }
+
+    fn pay(&mut self, model: &Model, pay: &Pay) -> RecordPaymentRequest {
+        let earlier = |back: u8| self.paid.iter().rev().nth(usize::from(back) % self.paid.len().max(1)).cloned();
+        let booking = pick(model, pay.booking);
+        let told = booking.map(|booking| booking.told.clone()).unwrap_or_default();
+        let amount_cents = match (pay.amount, pay.back) {
+            (Amount::Due, false) => told.deposit_due_cents - told.paid_cents,
+            (Amount::All, false) => told.total_cents - told.paid_cents,
+            (Amount::Due, true) => told.refund_due_cents,
+            (Amount::All, true) => told.paid_cents,
+            (Amount::Cents(cents), _) => cents,
+        };
+        let kind = if pay.back { PaymentKind::Refund } else { PaymentKind::Charge };
+        let currency = if pay.foreign { "CHF" } else { "EUR" };
+        let mut request = RecordPaymentRequest {
+            idempotency_key: format!("payment-{}", self.paid.len()),
+            booking_id: id(booking),
+            kind: kind.into(),
+            method: PaymentMethod::Cash.into(),
+            // What is not to be moved at all is told by a cent.
+            amount_cents: amount_cents.max(1),
+            currency: currency.to_owned(),
+            external_reference: format!("receipt {}", self.paid.len()),
+            occurred_at: None,
+            etag: booking.map_or_else(String::new, |booking| {
+                etag(model, &booking.told.booking_id, booking.told.version, pay.etag)
+            }),
+        };
+        match pay.key {
+            Key::New => {}
+            Key::Again { back } => request = earlier(back).unwrap_or(request),
+            Key::Reused { back } => {
+                request.idempotency_key = earlier(back).map_or(request.idempotency_key, |paid| paid.idempotency_key);
+            }
+        }
+        self.paid.push(request.clone());
+        request
     }
 
     fn create(&mut self, model: &Model, create: &Create) -> CreateBookingRequest {
@@ -216,51 +256,4 @@ fn list(model: &Model, n: Option<u8>, filter: Filter, page_size: i32, order: Boo
         Filter::Pending => request.statuses = vec![BookingStatus::Pending.into()],
     }
     request
-}
-
-fn venue(model: &Model, n: u8) -> &Venue {
-    &model.venues[usize::from(n) % model.venues.len()]
-}
-
-fn day_of(model: &Model, venue: &Venue, day: u8) -> String {
-    (venue.today(model.now) + Days::new(day.into())).to_string()
-}
-
-fn named(model: &Model, place: Place) -> (String, String, String) {
-    let venue = venue(model, place.venue);
-    (venue.told.venue_id.clone(), day_of(model, venue, place.day), STARTS[usize::from(place.start)].to_owned())
-}
-
-fn email(guest: u8) -> String {
-    format!("guest.{guest}@example.org")
-}
-
-fn pick(model: &Model, pick: Pick) -> Option<&Booking> {
-    let all: Vec<&Arc<Booking>> = model.bookings.iter().rev().filter(|booking| booking.live() || !pick.live).collect();
-    all.get(usize::from(pick.back) % all.len().max(1)).map(|booking| &***booking)
-}
-
-fn id(booking: Option<&Booking>) -> String {
-    booking.map_or_else(|| NOBODY.to_owned(), |booking| booking.told.booking_id.clone())
-}
-
-fn etag(model: &Model, id: &str, version: i64, wanted: Etag) -> String {
-    let version = match wanted {
-        Etag::None => return String::new(),
-        Etag::Current => version,
-        Etag::Stale => version - 1,
-    };
-    model.etags.of(id, version).unwrap_or("of another").to_owned()
-}
-
-/// The price of a slot for a party, as the customer was told.
-fn told(model: &Model, venue_id: &str, (day, start): (&str, &str), party_size: i32, expected: Expected) -> Option<i64> {
-    let venue = model.venue(venue_id).map(|n| &model.venues[n])?;
-    let price = venue.slots.get(&(date(day), time(start))).map_or(0, |slot| slot.price_cents);
-    let total = price * i64::from(party_size);
-    match expected {
-        Expected::Any => None,
-        Expected::Current => Some(total),
-        Expected::Other => Some(total + 1),
-    }
 }

@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use chrono::TimeDelta;
 use teppan_shared::contract::booking::v1::{
     BookingOrder, BookingStatus, GetBookingRequest, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest,
+    ListPaymentsRequest,
 };
 
 use super::{
-    calls::{Call, Reply},
+    calls::{Answer, Call, Refused, Reply},
     events,
     operations::{Operation, Step},
     orders::{Observed, explain},
@@ -97,14 +98,15 @@ impl Run {
         let mut after = Vec::new();
         for id in expired {
             let call = get(id);
-            let decided = |answer: &super::calls::Answer| matches!(answer, Ok(Reply::Booking(booking)) if booking.status() != BookingStatus::Pending);
+            let decided = |answer: &Answer| matches!(answer, Ok(Reply::Booking(booking)) if booking.status() != BookingStatus::Pending);
             let seen = self.stage.until(&call, decided).await;
             after.push((call, seen));
         }
         for venue in self.model.venues.clone() {
             let call = availability(&venue.told.venue_id, "");
-            let expected = self.model.take(&call, &Err(super::calls::Refused::not_found("")));
-            let seen = self.stage.until(&call, |answer| *answer == expected).await;
+            let expected = self.model.take(&call, &Err(Refused::not_found("")));
+            // The day that came within the horizon has its slots; what else is there is compared below.
+            let seen = self.stage.until(&call, |answer| slots(answer) == slots(&expected)).await;
             after.push((call, seen));
         }
         self.agree(&[], Vec::new(), after)
@@ -171,6 +173,8 @@ struct Touched {
     bookings: BTreeSet<String>,
     days: BTreeSet<(String, String)>,
     venues: BTreeSet<String>,
+    /// Bookings whose payments can have become more.
+    paid: BTreeSet<String>,
 }
 
 impl Touched {
@@ -192,6 +196,10 @@ impl Touched {
                 }
                 Call::CompleteBooking(request) => touched.booking(&request.booking_id),
                 Call::MarkNoShow(request) => touched.booking(&request.booking_id),
+                Call::RecordPayment(request) => {
+                    touched.booking(&request.booking_id);
+                    touched.paid.insert(request.booking_id.clone());
+                }
                 Call::UpdateSlot(request) => {
                     touched.days.insert((request.venue_id.clone(), request.date.clone()));
                 }
@@ -203,6 +211,7 @@ impl Touched {
                     touched.days.insert((request.venue_id.clone(), String::new()));
                 }
                 Call::GetBooking(_)
+                | Call::ListPayments(_)
                 | Call::ListBookings(_)
                 | Call::GetVenue(_)
                 | Call::ListAvailability(_)
@@ -227,12 +236,21 @@ impl Touched {
         let known = |id: &str| model.venue(id).is_some();
         let days = self.days.iter().filter(|(venue, _)| known(venue)).map(|(venue, day)| availability(venue, day));
         let venues = self.venues.iter().map(|id| Call::GetVenue(GetVenueRequest { venue_id: id.clone() }));
-        bookings.chain(days).chain(venues).collect()
+        let paid = self.paid.into_iter().map(payments);
+        bookings.chain(days).chain(venues).chain(paid).collect()
     }
+}
+
+fn slots(answer: &Answer) -> usize {
+    if let Ok(Reply::Availability(listed)) = answer { listed.slots.len() } else { 0 }
 }
 
 fn get(booking_id: String) -> Call {
     Call::GetBooking(GetBookingRequest { booking_id, ..Default::default() })
+}
+
+fn payments(booking_id: String) -> Call {
+    Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
 }
 
 /// The slots of a day, or of all days to come.

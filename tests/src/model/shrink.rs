@@ -2,7 +2,7 @@
 //! calls, then smaller numbers in those that are left. Each attempt is a database of its own, so that their
 //! number and the time are bounded.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proptest::{
     strategy::{Strategy as _, ValueTree},
@@ -11,6 +11,7 @@ use proptest::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    drive::Drive,
     operations::Step,
     run::{Case, Failure, run},
     strategy::steps,
@@ -26,16 +27,18 @@ struct Trees {
 
 impl Trees {
     fn case(&self) -> Case {
-        Case { beginning: self.beginning, steps: self.trees.iter().map(|tree| tree.current()).collect() }
+        Case { beginning: self.beginning, steps: self.trees.iter().map(ValueTree::current).collect() }
     }
 }
 
 /// Makes up the steps of a case: the same for the same seed, case and number of operations.
-fn trees(seed: u64, case: u64, operations: usize) -> Trees {
+fn trees(drive: Drive, case: u64) -> Trees {
+    let Drive { seed, features, .. } = drive;
+    let operations = drive.size(case);
     let bytes: [u8; 32] = Sha256::digest([seed.to_be_bytes(), case.to_be_bytes()].concat()).into();
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = steps().boxed();
+    let strategy = steps(features).boxed();
     let (mut trees, mut count) = (Vec::new(), 0);
     while count < operations {
         let tree = strategy.new_tree(&mut runner).expect("nothing is rejected");
@@ -47,8 +50,8 @@ fn trees(seed: u64, case: u64, operations: usize) -> Trees {
 
 impl Case {
     /// One case of a seed.
-    pub fn of(seed: u64, case: u64, operations: usize) -> Self {
-        trees(seed, case, operations).case()
+    pub fn of(drive: Drive, case: u64) -> Self {
+        trees(drive, case).case()
     }
 }
 
@@ -61,11 +64,11 @@ pub struct Shrunk {
 }
 
 /// Shrinks a case of a seed that disagreed.
-pub async fn shrink(seed: u64, case: u64, operations: usize, failure: Failure, bound: Duration) -> Shrunk {
-    let mut trees = trees(seed, case, operations);
+pub async fn shrink(drive: Drive, case: u64, failure: Failure) -> Shrunk {
+    let mut trees = trees(drive, case);
     // What came after the disagreement has no part in it.
     trees.trees.truncate(failure.steps.max(1));
-    let mut shrinker = Shrinker { trees, failure, attempts: 0, until: Instant::now() + bound };
+    let mut shrinker = Shrinker { trees, failure, attempts: 0, until: Instant::now() + drive.shrink_for };
     shrinker.fewer().await;
     shrinker.plainer().await;
     let case = shrinker.trees.case();

@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use prost_types::Timestamp;
 use teppan_shared::{
-    contract::booking::v1::{self as wire, BookingStatus, CreateBookingRequest},
+    contract::booking::v1::{self as wire, BookingStatus, CreateBookingRequest, RecordPaymentRequest},
     wire::timestamp,
 };
 
@@ -27,6 +27,10 @@ pub struct Model {
     /// Customers by e-mail, with the ids that the service gave them.
     pub customers: Arc<BTreeMap<String, String>>,
     pub etags: Arc<Etags>,
+    /// In the order in which they were recorded.
+    pub payments: Arc<Vec<wire::Payment>>,
+    /// What each idempotency key of RecordPayment was used for, and what it recorded.
+    pub payment_keys: Arc<BTreeMap<String, (RecordPaymentRequest, wire::Payment)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +117,8 @@ impl Model {
             keys: Arc::default(),
             customers: Arc::default(),
             etags: Arc::default(),
+            payments: Arc::default(),
+            payment_keys: Arc::default(),
         }
     }
 
@@ -130,6 +136,8 @@ impl Model {
             Call::MarkNoShow(request) => self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow),
             Call::GetBooking(request) => self.get_booking(request),
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
+            Call::RecordPayment(request) => self.record_payment(request, seen),
+            Call::ListPayments(request) => Ok(self.list_payments(request)),
             Call::UpdateSlot(request) => self.update_slot(request),
             Call::UpdateVenue(request) => self.update_venue(request),
             Call::SetWeeklySchedule(request) => self.set_weekly_schedule(request),

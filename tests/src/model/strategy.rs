@@ -3,53 +3,85 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::operations::{
-    Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pick, Place, Policy, Step,
-    Wish,
+    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pay, Pick, Place,
+    Policy, Step, Wish,
 };
 
 /// Operations that one case has about: each case is a database of its own.
 pub const OPERATIONS_OF_A_CASE: usize = 400;
 
+/// Which calls the service has. What is not there yet is left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Features {
+    /// RecordPayment and ListPayments.
+    pub payments: bool,
+}
+
 /// One step: mostly calls at once, sometimes one alone, sometimes time.
-pub fn steps() -> impl Strategy<Value = Step> {
+pub fn steps(features: Features) -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => operation().prop_map(|operation| Step::Calls(vec![operation])),
-        6 => vec(operation(), 2..=5).prop_map(Step::Calls),
+        4 => operation(features).prop_map(|operation| Step::Calls(vec![operation])),
+        6 => vec(operation(features), 1..=5).prop_map(Step::Calls),
         // Together, and about one slot or booking: where the races are.
-        3 => crowd().prop_map(Step::Calls),
+        3 => crowd(features).prop_map(Step::Calls),
         1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
         1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
     ]
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![
+fn operation(features: Features) -> impl Strategy<Value = Operation> {
+    let calls = prop_oneof![
         24 => create().prop_map(Operation::Create),
         30 => change().prop_map(Operation::Change),
         4 => update_slot(),
         2 => update_venue(),
         1 => set_schedule(),
         4 => read(),
-    ]
+    ];
+    if features.payments { prop_oneof![66 => calls, 14 => payment()].boxed() } else { calls.boxed() }
 }
 
 /// Calls that all want the same.
-fn crowd() -> impl Strategy<Value = Vec<Operation>> {
-    let creates = (place(), vec(create(), 2..=5)).prop_map(|(place, creates)| {
+fn crowd(features: Features) -> impl Strategy<Value = Vec<Operation>> {
+    let creates = (place(), vec(create(), 1..=5)).prop_map(|(place, creates)| {
         creates.into_iter().map(|create| Operation::Create(Create { place, ..create })).collect()
     });
-    let changes = (pick(), vec(change(), 2..=5)).prop_map(|(booking, changes)| {
+    let changes = (pick(), vec(change(), 1..=5)).prop_map(|(booking, changes)| {
         changes.into_iter().map(|change| Operation::Change(Change { booking, ..change })).collect()
     });
-    prop_oneof![creates, changes]
+    let paid = (pick(), vec(change(), 0..=2), vec(pay(), 1..=3)).prop_map(|(booking, changes, payments)| {
+        let changes = changes.into_iter().map(|change| Operation::Change(Change { booking, ..change }));
+        changes.chain(payments.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
+    });
+    if features.payments { prop_oneof![creates, changes, paid].boxed() } else { prop_oneof![creates, changes].boxed() }
 }
 
-fn create() -> impl Strategy<Value = Create> {
-    let key = prop_oneof![
+fn payment() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        6 => pay().prop_map(Operation::Pay),
+        1 => option::of(pick()).prop_map(|booking| Operation::ListPayments { booking }),
+    ]
+}
+
+fn pay() -> impl Strategy<Value = Pay> {
+    let amount = prop_oneof![
+        4 => Just(Amount::Due),
+        2 => Just(Amount::All),
+        2 => (0_i64..3000).prop_map(Amount::Cents),
+    ];
+    (key(), pick(), amount, prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
+        .prop_map(|(key, booking, amount, back, etag, foreign)| Pay { key, booking, amount, back, etag, foreign })
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![
         10 => Just(Key::New),
         2 => (0_u8..6).prop_map(|back| Key::Again { back }),
         1 => (0_u8..6).prop_map(|back| Key::Reused { back }),
-    ];
+    ]
+}
+
+fn create() -> impl Strategy<Value = Create> {
     let fault = prop_oneof![
         Just(Fault::NoKey),
         Just(Fault::NoVenue),
@@ -59,7 +91,7 @@ fn create() -> impl Strategy<Value = Create> {
         (51_i32..60).prop_map(Fault::PartyOf),
     ];
     let fault = option::weighted(0.03, fault);
-    (key, place(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), fault).prop_map(
+    (key(), place(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), fault).prop_map(
         |(key, place, party_size, guest, conversation, expected, fault)| Create {
             key,
             place,

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use teppan_tests::{
-    model::Drive,
+    model::{Drive, Features},
     tool::{INTERRUPTED, Interrupt},
 };
 
@@ -32,6 +32,9 @@ struct Cli {
     /// How long a case that disagrees is made small, in seconds
     #[arg(long, default_value_t = 300)]
     shrink_seconds: u64,
+    /// With payments
+    #[arg(long)]
+    payments: bool,
 }
 
 #[tokio::main]
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
         case: cli.case,
         at_once: cli.at_once.into(),
         shrink_for: Duration::from_secs(cli.shrink_seconds),
+        features: Features { payments: cli.payments },
     };
     println!("seed {}", drive.seed);
     let bar = ProgressBar::new(cli.operations.into());
@@ -50,7 +54,7 @@ async fn main() -> ExitCode {
         bar.set_style(style);
     }
     let interrupt = Interrupt::listen();
-    let outcome = interrupt.unless_told(drive.go(|done| bar.set_position(done.operations as u64))).await;
+    let outcome = interrupt.unless_told(Box::pin(drive.go(|done| bar.set_position(done.operations as u64)))).await;
     bar.finish_and_clear();
     match outcome {
         None => ExitCode::from(INTERRUPTED),
