@@ -81,6 +81,7 @@ impl fmt::Display for Disagreement {
             writeln!(f, "  {n}. {step:?}")?;
         }
         writeln!(f, "{}", shrunk.failure)?;
-        write!(f, "Replay: make model SEED={seed} OPERATIONS={operations} OPTIONS='--case {case}'")
+        let payments = if drive.features.payments { " --payments" } else { "" };
+        write!(f, "Replay: make model SEED={seed} OPERATIONS={operations} OPTIONS='--case {case}{payments}'")
     }
 }
