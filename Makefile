@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test replay bench growth queries lint
+.PHONY: help setup demo run test model replay bench growth queries lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ run: setup ## Start both services and keep them up
 test: setup ## Run every test
 	cargo build --workspace --bins
 	cargo test --workspace
+
+model: setup ## Hold booking-service against its model: OPERATIONS=100000 SEED=42
+	cargo build --bin model
+	@target/debug/model --operations $(or $(OPERATIONS),10000) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
 replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
 	cargo build --release --bin booking-service --bin conversation-service --bin replay

@@ -22,8 +22,8 @@ pub struct BookingClients {
     pub bookings: BookingServiceClient<Channel>,
     pub schedule: ScheduleServiceClient<Channel>,
     pub customers: CustomerServiceClient<Channel>,
-    pub outbox: OutboxServiceClient<Channel>,
     pub payments: PaymentServiceClient<Channel>,
+    pub outbox: OutboxServiceClient<Channel>,
 }
 
 impl BookingClients {
@@ -34,8 +34,8 @@ impl BookingClients {
             bookings: BookingServiceClient::new(channel.clone()),
             schedule: ScheduleServiceClient::new(channel.clone()),
             customers: CustomerServiceClient::new(channel.clone()),
-            outbox: OutboxServiceClient::new(channel.clone()),
-            payments: PaymentServiceClient::new(channel),
+            payments: PaymentServiceClient::new(channel.clone()),
+            outbox: OutboxServiceClient::new(channel),
         }
     }
 }

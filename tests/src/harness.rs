@@ -20,7 +20,9 @@ use teppan_shared::{
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
 
-pub use self::databases::{connect, database, database_address, execute, home, postgres, proxied, scalar, through};
+pub use self::databases::{
+    connect, database, database_address, drop_database, execute, home, postgres, proxied, scalar, through,
+};
 use crate::{
     clients::{self, BookingClients},
     proxy::Proxy,

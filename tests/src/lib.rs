@@ -4,6 +4,7 @@ pub mod clients;
 pub mod fixtures;
 pub mod harness;
 pub mod launch;
+pub mod model;
 pub mod otlp;
 pub mod proxy;
 pub mod stripe;

@@ -16,6 +16,7 @@ mod journey;
 mod last_seat;
 mod lists;
 mod logs;
+mod model;
 mod outbox;
 mod payments;
 mod processes;

@@ -60,6 +60,14 @@ pub async fn database(definition: &Definition) -> SecretString {
     server.url(&name)
 }
 
+/// Removes a database of [`database`], where more are made than a disk should hold.
+pub async fn drop_database(url: &SecretString) {
+    let name = url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
+    let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+    let mut connection = connect(&postgres().await.url("postgres")).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await.expect("a database can be removed");
+}
+
 /// A connection past the service, to look at what it wrote.
 pub async fn connect(url: &SecretString) -> PgConnection {
     PgConnection::connect(url.expose_secret()).await.expect("the database answers")

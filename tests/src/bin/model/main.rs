@@ -1,0 +1,71 @@
+//! Holds booking-service against a model of it, for as many operations as are wanted.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use teppan_tests::{
+    model::{Drive, Features},
+    tool::{INTERRUPTED, Interrupt},
+};
+
+/// Makes random calls to booking-service, one by one and several at once, lets time pass, and compares every
+/// answer and everything that can be read with a model of the contract.
+///
+/// Each case of 400 operations has two replicas and a database of its own. The first case that disagrees is
+/// made small and told. Exit code 0 when all agree, 1 when one does not, 130 when interrupted.
+#[derive(Parser)]
+#[command(name = "model", version)]
+struct Cli {
+    /// Operations in all
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    operations: u32,
+    /// Where the operations come from: the same seed makes the same ones. Default: another each time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only this case of the seed
+    #[arg(long)]
+    case: Option<u64>,
+    /// Cases at once
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    at_once: u8,
+    /// How long a case that disagrees is made small, in seconds
+    #[arg(long, default_value_t = 300)]
+    shrink_seconds: u64,
+    /// With payments
+    #[arg(long)]
+    payments: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let drive = Drive {
+        seed: cli.seed.unwrap_or_else(rand::random),
+        operations: cli.operations as usize,
+        case: cli.case,
+        at_once: cli.at_once.into(),
+        shrink_for: Duration::from_secs(cli.shrink_seconds),
+        features: Features { payments: cli.payments },
+    };
+    println!("seed {}", drive.seed);
+    let bar = ProgressBar::new(cli.operations.into());
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} operations, {elapsed}, {eta} to go") {
+        bar.set_style(style);
+    }
+    let interrupt = Interrupt::listen();
+    let outcome = interrupt.unless_told(Box::pin(drive.go(|done| bar.set_position(done.operations as u64)))).await;
+    bar.finish_and_clear();
+    match outcome {
+        None => ExitCode::from(INTERRUPTED),
+        Some(Ok(tally)) => {
+            print!("{tally}");
+            println!("Model and service agree.");
+            ExitCode::SUCCESS
+        }
+        Some(Err(disagreement)) => {
+            println!("{disagreement}");
+            ExitCode::FAILURE
+        }
+    }
+}

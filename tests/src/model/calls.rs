@@ -1,0 +1,130 @@
+//! Calls and what is answered, as the contract words them.
+
+use std::collections::BTreeMap;
+
+use teppan_shared::contract::booking::v1::{
+    BatchCheckAvailabilityRequest, Booking, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest,
+    CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetVenueRequest, GetVenueResponse,
+    ListAvailabilityRequest, ListAvailabilityResponse, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest,
+    Payment, RecordPaymentRequest, RecordPaymentResponse, RescheduleBookingRequest, SetWeeklyScheduleRequest,
+    SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateSlotRequest, UpdateVenueRequest, Venue,
+};
+use tonic::Code;
+
+/// One call, with every value that goes over the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    CreateBooking(CreateBookingRequest),
+    ConfirmBooking(ConfirmBookingRequest),
+    CancelBooking(CancelBookingRequest),
+    RescheduleBooking(RescheduleBookingRequest),
+    CompleteBooking(CompleteBookingRequest),
+    MarkNoShow(MarkNoShowRequest),
+    GetBooking(GetBookingRequest),
+    ListBookings(ListBookingsRequest),
+    RecordPayment(RecordPaymentRequest),
+    ListPayments(ListPaymentsRequest),
+    UpdateSlot(UpdateSlotRequest),
+    UpdateVenue(UpdateVenueRequest),
+    SetWeeklySchedule(SetWeeklyScheduleRequest),
+    GetVenue(GetVenueRequest),
+    ListAvailability(ListAvailabilityRequest),
+    BatchCheckAvailability(BatchCheckAvailabilityRequest),
+}
+
+impl Call {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateBooking(_) => "CreateBooking",
+            Self::ConfirmBooking(_) => "ConfirmBooking",
+            Self::CancelBooking(_) => "CancelBooking",
+            Self::RescheduleBooking(_) => "RescheduleBooking",
+            Self::CompleteBooking(_) => "CompleteBooking",
+            Self::MarkNoShow(_) => "MarkNoShow",
+            Self::GetBooking(_) => "GetBooking",
+            Self::ListBookings(_) => "ListBookings",
+            Self::RecordPayment(_) => "RecordPayment",
+            Self::ListPayments(_) => "ListPayments",
+            Self::UpdateSlot(_) => "UpdateSlot",
+            Self::UpdateVenue(_) => "UpdateVenue",
+            Self::SetWeeklySchedule(_) => "SetWeeklySchedule",
+            Self::GetVenue(_) => "GetVenue",
+            Self::ListAvailability(_) => "ListAvailability",
+            Self::BatchCheckAvailability(_) => "BatchCheckAvailability",
+        }
+    }
+}
+
+/// What a call that was not refused answers. Etags are opaque and are looked at apart: here they are empty.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Created(CreateBookingResponse),
+    Booking(Booking),
+    /// All pages in one.
+    Bookings(Vec<Booking>),
+    Paid(RecordPaymentResponse),
+    Payments(Vec<Payment>),
+    Slot(Slot),
+    Venue(Venue),
+    VenueAndSchedule(Box<GetVenueResponse>),
+    LaidOut(SetWeeklyScheduleResponse),
+    Availability(ListAvailabilityResponse),
+    Checks(Vec<SlotCheck>),
+}
+
+/// A refusal: code, reason, and the metadata that the contract names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    pub code: Code,
+    pub reason: String,
+    pub metadata: BTreeMap<String, String>,
+    /// The fields of INVALID_FIELDS.
+    pub fields: Vec<String>,
+}
+
+impl Refused {
+    pub fn new(code: Code, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned(), metadata: BTreeMap::new(), fields: Vec::new() }
+    }
+
+    pub fn precondition(reason: &str) -> Self {
+        Self::new(Code::FailedPrecondition, reason)
+    }
+
+    pub fn not_found(reason: &str) -> Self {
+        Self::new(Code::NotFound, reason)
+    }
+
+    pub fn invalid(fields: &[&str]) -> Self {
+        let fields = fields.iter().map(|&field| field.to_owned()).collect();
+        Self { fields, ..Self::new(Code::InvalidArgument, "INVALID_FIELDS") }
+    }
+
+    pub fn with(mut self, name: &str, value: impl Into<Figure>) -> Self {
+        self.metadata.insert(name.to_owned(), value.into().0);
+        self
+    }
+}
+
+/// A value in metadata: a number or a name.
+pub struct Figure(String);
+
+impl From<i32> for Figure {
+    fn from(number: i32) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<i64> for Figure {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<&str> for Figure {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+pub type Answer = Result<Reply, Refused>;

@@ -1,0 +1,87 @@
+//! Runs case after case of a seed, and shrinks the first that disagrees.
+
+use std::{fmt, time::Duration};
+
+use futures::{StreamExt as _, stream};
+
+use super::{
+    run::{Case, run},
+    shrink::{Shrunk, shrink},
+    strategy::{Features, OPERATIONS_OF_A_CASE},
+    tally::Tally,
+};
+
+/// What to run. The same seed and number of operations make the same calls.
+#[derive(Debug, Clone, Copy)]
+pub struct Drive {
+    pub seed: u64,
+    pub operations: usize,
+    /// Only this case of the seed.
+    pub case: Option<u64>,
+    /// Cases at once, each with replicas and a database of its own.
+    pub at_once: usize,
+    /// How long a case that disagrees is shrunk.
+    pub shrink_for: Duration,
+    pub features: Features,
+}
+
+/// A case in which model and service disagreed, and the smallest like it that was found.
+#[derive(Debug)]
+pub struct Disagreement {
+    pub drive: Drive,
+    pub case: u64,
+    pub shrunk: Shrunk,
+}
+
+impl Drive {
+    /// Runs all cases up to the first that disagrees; tells after each what was done so far.
+    ///
+    /// # Errors
+    /// The disagreement.
+    pub async fn go(self, mut progress: impl FnMut(&Tally)) -> Result<Tally, Box<Disagreement>> {
+        let count = self.operations.div_ceil(OPERATIONS_OF_A_CASE).max(1) as u64;
+        let cases = self.case.map_or(0..count, |case| case..case + 1);
+        let runs = cases.map(|case| async move { (case, run(&Case::of(self, case)).await) });
+        let mut runs = stream::iter(runs).buffer_unordered(self.at_once);
+        let mut tally = Tally::default();
+        let failed = loop {
+            match runs.next().await {
+                None => return Ok(tally),
+                Some((_, Ok(done))) => {
+                    tally.add(done);
+                    progress(&tally);
+                }
+                Some((case, Err(failure))) => break (case, failure),
+            }
+        };
+        drop(runs);
+        let (case, failure) = failed;
+        let shrunk = shrink(self, case, failure).await;
+        Err(Box::new(Disagreement { drive: self, case, shrunk }))
+    }
+
+    /// The last case has what is left.
+    pub(super) fn size(self, case: u64) -> usize {
+        let before = usize::try_from(case).unwrap_or(usize::MAX).saturating_mul(OPERATIONS_OF_A_CASE);
+        self.operations.saturating_sub(before).clamp(1, OPERATIONS_OF_A_CASE)
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { drive, case, shrunk } = self;
+        let Drive { seed, operations, .. } = drive;
+        writeln!(
+            f,
+            "Model and service disagree in case {case} of seed {seed}; after {} attempts to make it",
+            shrunk.attempts
+        )?;
+        writeln!(f, "small it has these steps (from beginning {}):", shrunk.case.beginning)?;
+        for (n, step) in (1..).zip(&shrunk.case.steps) {
+            writeln!(f, "  {n}. {step:?}")?;
+        }
+        writeln!(f, "{}", shrunk.failure)?;
+        let payments = if drive.features.payments { " --payments" } else { "" };
+        write!(f, "Replay: make model SEED={seed} OPERATIONS={operations} OPTIONS='--case {case}{payments}'")
+    }
+}

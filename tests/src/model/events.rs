@@ -1,0 +1,151 @@
+//! Derives bookings from nothing but their events, and checks the chains.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt as _;
+use teppan_shared::contract::{
+    booking::v1::{Booking as Told, BookingEvent, StreamBookingEventsRequest, booking_event::Data},
+    events::v1 as events,
+};
+
+use super::state::{Booking, Model, moment};
+use crate::clients::BookingClients;
+
+/// Compares every booking with what its events say.
+///
+/// # Errors
+/// The first disagreement.
+pub async fn compare(model: &Model, mut clients: BookingClients) -> Result<(), String> {
+    let request = StreamBookingEventsRequest::default();
+    let stream = clients.bookings.stream_booking_events(request).await.map_err(|status| status.to_string())?;
+    let steps: Vec<_> = stream.into_inner().try_collect().await.map_err(|status| status.to_string())?;
+    let mut events: BTreeMap<String, Vec<BookingEvent>> = BTreeMap::new();
+    for event in steps.into_iter().filter_map(|step| step.event) {
+        events.entry(event.subject.clone()).or_default().push(event);
+    }
+    for booking in &model.bookings {
+        let id = &booking.told.booking_id;
+        let events = events.remove(id).unwrap_or_default();
+        chain(&events).and_then(|()| history(booking, &events)).map_err(|what| format!("Events of {id}: {what}"))?;
+        let mut derived = Told::default();
+        for event in &events {
+            apply(&mut derived, event);
+        }
+        // What no event carries: the etag is apart, wishes and source are sealed or the client's own.
+        let told = Told { special_requests: String::new(), source: String::new(), ..booking.told.clone() };
+        if derived != told {
+            return Err(format!("The events of {id} give\n{derived:#?}\nand not\n{told:#?}"));
+        }
+    }
+    if events.is_empty() { Ok(()) } else { Err(format!("There are events of no booking: {:?}", events.keys())) }
+}
+
+/// Versions are dense, and each event names the hash of the one before.
+fn chain(events: &[BookingEvent]) -> Result<(), String> {
+    let mut before: &[u8] = &[];
+    for (version, event) in (1..).zip(events) {
+        if event.booking_version != version {
+            return Err(format!("version {} stands in place {version}", event.booking_version));
+        }
+        if event.previous_hash != before {
+            return Err(format!("version {version} does not name the hash of the one before"));
+        }
+        if event.hash.len() != 32 {
+            return Err(format!("version {version} has a hash of {} bytes", event.hash.len()));
+        }
+        before = &event.hash;
+    }
+    Ok(())
+}
+
+/// What happened, and when.
+fn history(booking: &Booking, events: &[BookingEvent]) -> Result<(), String> {
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| (event.r#type.as_str(), event.time.as_ref().map(moment).unwrap_or_default()))
+        .collect();
+    if seen == booking.history { Ok(()) } else { Err(format!("{seen:?} and not {:?}", booking.history)) }
+}
+
+/// One event more. What it says besides itself, such as its version, must be what the booking shows then.
+fn apply(booking: &mut Told, event: &BookingEvent) {
+    booking.version = event.booking_version;
+    booking.updated_at = event.time;
+    match event.data.clone() {
+        Some(Data::BookingCreated(created)) => *booking = of_creation(created),
+        Some(Data::BookingConfirmed(confirmed)) => {
+            booking.status = confirmed.status;
+            booking.confirmed_at = confirmed.occurred_at;
+            booking.hold_expires_at = None;
+            // Its seats are to be had again: what was paid is of use, and no longer owed.
+            if confirmed.seats_retaken {
+                booking.refund_due_cents = 0;
+            }
+        }
+        Some(Data::BookingRescheduled(moved)) => {
+            (booking.date, booking.start_time) = (moved.date, moved.start_time);
+            (booking.starts_at, booking.ends_at) = (moved.starts_at, moved.ends_at);
+            booking.status = moved.status;
+            booking.party_size = moved.party_size;
+            booking.price_per_person_cents = moved.price_per_person_cents;
+            booking.total_cents = moved.total_cents;
+            booking.deposit_due_cents = moved.deposit_due_cents;
+            booking.refund_due_cents = moved.refund_due_cents;
+            booking.hold_expires_at = moved.hold_expires_at;
+        }
+        Some(Data::BookingCancelled(cancelled)) => {
+            booking.status = cancelled.status;
+            booking.cancelled_at = cancelled.occurred_at;
+            booking.cancelled_by = cancelled.cancelled_by;
+            booking.paid_cents = cancelled.paid_cents;
+            booking.refund_due_cents = cancelled.refund_due_cents;
+            booking.hold_expires_at = None;
+        }
+        Some(Data::BookingExpired(expired)) => {
+            booking.status = expired.status;
+            booking.paid_cents = expired.paid_cents;
+            booking.refund_due_cents = expired.refund_due_cents;
+            booking.hold_expires_at = None;
+        }
+        Some(Data::BookingCompleted(completed)) => booking.status = completed.status,
+        Some(Data::BookingNoShow(missed)) => booking.status = missed.status,
+        Some(Data::PaymentRecorded(recorded)) => booking.paid_cents = recorded.paid_cents,
+        Some(Data::PaymentFailed(failed)) => booking.paid_cents = failed.paid_cents,
+        Some(Data::PaymentRefunded(refunded)) => {
+            booking.paid_cents = refunded.paid_cents;
+            booking.refunded_cents = refunded.refunded_cents;
+            booking.refund_due_cents = refunded.refund_due_cents;
+        }
+        Some(Data::RefundRequired(required)) => booking.refund_due_cents = required.refund_due_cents,
+        _ => {}
+    }
+}
+
+fn of_creation(created: events::BookingCreated) -> Told {
+    let firm = created.status() == events::BookingStatus::Confirmed;
+    Told {
+        booking_id: created.booking_id,
+        confirmation_code: created.confirmation_code,
+        status: created.status,
+        venue_id: created.venue_id,
+        date: created.date,
+        start_time: created.start_time,
+        starts_at: created.starts_at,
+        ends_at: created.ends_at,
+        time_zone: created.time_zone,
+        party_size: created.party_size,
+        total_cents: created.total_cents,
+        deposit_due_cents: created.deposit_due_cents,
+        currency: created.currency,
+        hold_expires_at: created.hold_expires_at,
+        created_at: created.occurred_at,
+        updated_at: created.occurred_at,
+        customer_id: created.customer_id,
+        conversation_id: created.conversation_id,
+        price_per_person_cents: created.price_per_person_cents,
+        version: created.booking_version,
+        confirmed_at: created.occurred_at.filter(|_| firm),
+        waitlist_entry_id: created.waitlist_entry_id,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,67 @@
+//! What operations name, in what there is.
+
+use std::sync::Arc;
+
+use chrono::Days;
+
+use super::{
+    operations::{Etag, Expected, Pick, Place},
+    schedules::STARTS,
+    state::{Booking, Model, Venue, date, time},
+};
+
+/// A UUID that nothing has.
+pub(super) const NOBODY: &str = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
+
+pub(super) fn venue(model: &Model, n: u8) -> &Venue {
+    &model.venues[usize::from(n) % model.venues.len()]
+}
+
+pub(super) fn day_of(model: &Model, venue: &Venue, day: u8) -> String {
+    (venue.today(model.now) + Days::new(day.into())).to_string()
+}
+
+pub(super) fn named(model: &Model, place: Place) -> (String, String, String) {
+    let venue = venue(model, place.venue);
+    (venue.told.venue_id.clone(), day_of(model, venue, place.day), STARTS[usize::from(place.start)].to_owned())
+}
+
+pub(super) fn email(guest: u8) -> String {
+    format!("guest.{guest}@example.org")
+}
+
+pub(super) fn pick(model: &Model, pick: Pick) -> Option<&Booking> {
+    let all: Vec<&Arc<Booking>> = model.bookings.iter().rev().filter(|booking| booking.live() || !pick.live).collect();
+    all.get(usize::from(pick.back) % all.len().max(1)).map(|booking| &***booking)
+}
+
+pub(super) fn id(booking: Option<&Booking>) -> String {
+    booking.map_or_else(|| NOBODY.to_owned(), |booking| booking.told.booking_id.clone())
+}
+
+pub(super) fn etag(model: &Model, id: &str, version: i64, wanted: Etag) -> String {
+    let version = match wanted {
+        Etag::None => return String::new(),
+        Etag::Current => version,
+        Etag::Stale => version - 1,
+    };
+    model.etags.of(id, version).unwrap_or("of another").to_owned()
+}
+
+/// The price of a slot for a party, as the customer was told.
+pub(super) fn told(
+    model: &Model,
+    venue_id: &str,
+    (day, start): (&str, &str),
+    party_size: i32,
+    expected: Expected,
+) -> Option<i64> {
+    let venue = model.venue(venue_id).map(|n| &model.venues[n])?;
+    let price = venue.slots.get(&(date(day), time(start))).map_or(0, |slot| slot.price_cents);
+    let total = price * i64::from(party_size);
+    match expected {
+        Expected::Any => None,
+        Expected::Current => Some(total),
+        Expected::Other => Some(total + 1),
+    }
+}

@@ -1,0 +1,107 @@
+//! Whether what was seen can have been: calls that were made at once must have an order in which the model
+//! gives every answer, and all that was read afterwards.
+
+use std::fmt::Write as _;
+
+use super::{
+    calls::{Answer, Call},
+    state::Model,
+};
+
+/// A call and what was answered.
+pub type Observed = (Call, Answer);
+
+/// The model after the calls, in an order that explains everything.
+///
+/// # Errors
+/// The disagreement, as text: with the order that explains most.
+pub fn explain(model: &Model, at_once: &[Observed], after: &[Observed]) -> Result<Model, String> {
+    let mut search = Search { at_once, after, order: Vec::new(), best: None };
+    search.go(model).ok_or_else(|| search.told())
+}
+
+struct Search<'a> {
+    at_once: &'a [Observed],
+    after: &'a [Observed],
+    order: Vec<usize>,
+    /// How many answers the best order explains, the order, and what it does not explain.
+    best: Option<(usize, Vec<usize>, String)>,
+}
+
+impl Search<'_> {
+    fn go(&mut self, model: &Model) -> Option<Model> {
+        if self.order.len() == self.at_once.len() {
+            return self.reads(model);
+        }
+        for n in 0..self.at_once.len() {
+            if self.order.contains(&n) {
+                continue;
+            }
+            let mut model = model.clone();
+            let (call, seen) = &self.at_once[n];
+            let expected = model.take(call, seen);
+            self.order.push(n);
+            if expected == *seen {
+                if let Some(explained) = self.go(&model) {
+                    return Some(explained);
+                }
+            } else {
+                self.failed(call, &expected, seen, 0);
+            }
+            self.order.pop();
+        }
+        None
+    }
+
+    fn reads(&mut self, model: &Model) -> Option<Model> {
+        let mut model = model.clone();
+        for (n, (call, seen)) in self.after.iter().enumerate() {
+            let expected = model.take(call, seen);
+            if expected != *seen {
+                self.failed(call, &expected, seen, n + 1);
+                return None;
+            }
+        }
+        Some(model)
+    }
+
+    fn failed(&mut self, call: &Call, expected: &Answer, seen: &Answer, reads: usize) {
+        let explained = self.order.len() + reads;
+        if self.best.as_ref().is_none_or(|(best, ..)| *best < explained) {
+            let when = if reads > 0 { "Read afterwards" } else { "Call" };
+            let text = format!("{when}: {call:#?}\n{}", difference(expected, seen));
+            self.best = Some((explained, self.order.clone(), text));
+        }
+    }
+
+    fn told(&self) -> String {
+        let mut text = String::new();
+        if self.at_once.len() > 1 {
+            let _ = writeln!(text, "No order of these calls explains what was seen:");
+            for (n, (call, seen)) in self.at_once.iter().enumerate() {
+                let _ = writeln!(text, "  {n}: {call:?}\n     -> {}", short(seen));
+            }
+        }
+        if let Some((_, order, what)) = &self.best {
+            let _ = writeln!(text, "In the order {order:?}:\n{what}");
+        }
+        text
+    }
+}
+
+fn short(answer: &Answer) -> String {
+    let text = format!("{answer:?}");
+    if text.len() > 1500 { format!("{} …", text.chars().take(1500).collect::<String>()) } else { text }
+}
+
+/// The lines in which two answers differ.
+fn difference(expected: &Answer, seen: &Answer) -> String {
+    let (expected, seen) = (format!("{expected:#?}"), format!("{seen:#?}"));
+    let (ours, theirs): (Vec<_>, Vec<_>) = (expected.lines().collect(), seen.lines().collect());
+    if ours.len() != theirs.len() {
+        return format!("The model answers:\n{expected}\nThe service answers:\n{seen}");
+    }
+    let differing = ours.iter().zip(&theirs).filter(|(one, other)| one != other);
+    let lines = differing.map(|(one, other)| format!("  model   {}\n  service {}", one.trim(), other.trim()));
+    lines.collect::<Vec<_>>().join("\n")
+}

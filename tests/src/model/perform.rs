@@ -1,0 +1,106 @@
+//! Makes calls to the real service.
+
+use teppan_shared::contract::booking::v1::{Booking, GetVenueResponse, ListBookingsRequest, Venue};
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use super::{
+    calls::{Answer, Call, Refused, Reply},
+    etags::SeenEtag,
+};
+use crate::clients::BookingClients;
+
+/// The metadata of refusals that the contract names.
+const METADATA: [&str; 6] = ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents"];
+
+/// An answer, and the etags of bookings that were in it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub answer: Answer,
+    pub etags: Vec<SeenEtag>,
+    /// Of a venue the wire does not tell the version.
+    pub venue_etag: Option<String>,
+}
+
+pub async fn perform(mut clients: BookingClients, call: &Call) -> Seen {
+    let reply = reply(&mut clients, call.clone()).await;
+    let mut seen = Seen { answer: reply.map_err(|status| refused(&status)), etags: Vec::new(), venue_etag: None };
+    match &mut seen.answer {
+        Ok(Reply::Created(response)) => response.booking.iter_mut().for_each(|booking| seen.etags.push(cut(booking))),
+        Ok(Reply::Booking(booking)) => seen.etags.push(cut(booking)),
+        Ok(Reply::Paid(response)) => response.booking.iter_mut().for_each(|booking| seen.etags.push(cut(booking))),
+        Ok(Reply::Bookings(bookings)) => seen.etags.extend(bookings.iter_mut().map(cut)),
+        Ok(Reply::Venue(venue)) => seen.venue_etag = Some(cut_venue(venue)),
+        Ok(Reply::VenueAndSchedule(response)) => seen.venue_etag = response.venue.as_mut().map(cut_venue),
+        _ => {}
+    }
+    seen
+}
+
+async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status> {
+    let BookingClients { bookings, payments, schedule, .. } = clients;
+    Ok(match call {
+        Call::CreateBooking(request) => Reply::Created(bookings.create_booking(request).await?.into_inner()),
+        Call::ConfirmBooking(request) => booking(bookings.confirm_booking(request).await?.into_inner().booking),
+        Call::CancelBooking(request) => booking(bookings.cancel_booking(request).await?.into_inner().booking),
+        Call::RescheduleBooking(request) => booking(bookings.reschedule_booking(request).await?.into_inner().booking),
+        Call::CompleteBooking(request) => booking(bookings.complete_booking(request).await?.into_inner().booking),
+        Call::MarkNoShow(request) => booking(bookings.mark_no_show(request).await?.into_inner().booking),
+        Call::GetBooking(request) => booking(bookings.get_booking(request).await?.into_inner().booking),
+        Call::ListBookings(request) => Reply::Bookings(pages(clients, request).await?),
+        Call::RecordPayment(request) => Reply::Paid(payments.record_payment(request).await?.into_inner()),
+        Call::ListPayments(request) => Reply::Payments(payments.list_payments(request).await?.into_inner().payments),
+        Call::UpdateSlot(request) => {
+            Reply::Slot(schedule.update_slot(request).await?.into_inner().slot.unwrap_or_default())
+        }
+        Call::UpdateVenue(request) => {
+            Reply::Venue(schedule.update_venue(request).await?.into_inner().venue.unwrap_or_default())
+        }
+        Call::SetWeeklySchedule(request) => Reply::LaidOut(schedule.set_weekly_schedule(request).await?.into_inner()),
+        Call::GetVenue(request) => {
+            let response: GetVenueResponse = schedule.get_venue(request).await?.into_inner();
+            Reply::VenueAndSchedule(Box::new(response))
+        }
+        Call::ListAvailability(request) => Reply::Availability(schedule.list_availability(request).await?.into_inner()),
+        Call::BatchCheckAvailability(request) => {
+            Reply::Checks(schedule.batch_check_availability(request).await?.into_inner().checks)
+        }
+    })
+}
+
+fn booking(booking: Option<Booking>) -> Reply {
+    Reply::Booking(booking.unwrap_or_default())
+}
+
+async fn pages(clients: &mut BookingClients, mut request: ListBookingsRequest) -> Result<Vec<Booking>, Status> {
+    let mut all = Vec::new();
+    loop {
+        let page = clients.bookings.list_bookings(request.clone()).await?.into_inner();
+        all.extend(page.bookings);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn refused(status: &Status) -> Refused {
+    let (reason, metadata) = match status.get_details_error_info() {
+        Some(info) => (info.reason, info.metadata),
+        // Not one of ours: what it says is all that tells.
+        None => (status.message().to_owned(), std::collections::HashMap::new()),
+    };
+    let metadata = metadata.into_iter().filter(|(name, _)| METADATA.contains(&name.as_str())).collect();
+    let violations = status.get_details_bad_request().map(|details| details.field_violations);
+    let fields = violations.into_iter().flatten().map(|violation| violation.field).collect();
+    Refused { code: status.code(), reason, metadata, fields }
+}
+
+fn cut(booking: &mut Booking) -> SeenEtag {
+    let etag = std::mem::take(&mut booking.etag);
+    SeenEtag { id: booking.booking_id.clone(), version: booking.version, etag }
+}
+
+fn cut_venue(venue: &mut Venue) -> String {
+    std::mem::take(&mut venue.etag)
+}

@@ -1,0 +1,259 @@
+//! From operations to calls: looks up in the model what an operation names.
+
+use prost_types::FieldMask;
+use teppan_shared::contract::booking::v1::{
+    BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
+    CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
+    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest, PaymentKind, PaymentMethod,
+    RecordPaymentRequest, RescheduleBookingRequest, ScheduleException, SetWeeklyScheduleRequest, SlotQuery,
+    UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+};
+
+use super::{
+    calls::Call,
+    names::{NOBODY, day_of, email, etag, id, named, pick, told, venue},
+    operations::{
+        Amount, Change, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy, Wish,
+    },
+    schedules::{STARTS, schedule},
+    state::{Model, Venue, moment},
+};
+
+/// Whether a booking is rescheduled after its start, too: what the service then answers is about to change.
+const RESCHEDULE_AFTER_START: bool = true;
+
+/// What was asked for so far, to be asked for again.
+#[derive(Debug, Default)]
+pub struct Planner {
+    asked: Vec<CreateBookingRequest>,
+    paid: Vec<RecordPaymentRequest>,
+}
+
+impl Planner {
+    /// The call that an operation is; `alone` when no other is made at the same time.
+    pub fn plan(&mut self, model: &Model, operation: &Operation, alone: bool) -> Call {
+        match operation {
+            Operation::Create(create) => Call::CreateBooking(self.create(model, create)),
+            Operation::Pay(pay) => Call::RecordPayment(self.pay(model, pay)),
+            &Operation::ListPayments { booking } => {
+                let booking_id = booking.map_or_else(String::new, |booking| id(pick(model, booking)));
+                Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
+            }
+            Operation::Change(change) => plan_change(model, change),
+            &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
+                let (venue_id, date, start_time) = named(model, place);
+                let price_per_person_cents = price_cents;
+                let request =
+                    UpdateSlotRequest { venue_id, date, start_time, closed, capacity, price_per_person_cents };
+                Call::UpdateSlot(request)
+            }
+            &Operation::UpdateVenue { venue, policy, etag } => {
+                Call::UpdateVenue(update_venue(model, venue, policy, etag))
+            }
+            &Operation::SetSchedule { venue: n, variant, exception } => {
+                let venue = venue(model, n);
+                let exceptions = exception.map(|exception| different(model, venue, exception)).into_iter().collect();
+                let venue_id = venue.told.venue_id.clone();
+                Call::SetWeeklySchedule(SetWeeklyScheduleRequest { venue_id, periods: schedule(variant), exceptions })
+            }
+            &Operation::GetBooking { booking, by_code } => match (pick(model, booking), by_code) {
+                (Some(booking), true) => Call::GetBooking(GetBookingRequest {
+                    confirmation_code: booking.told.confirmation_code.to_lowercase(),
+                    ..Default::default()
+                }),
+                (booking, _) => Call::GetBooking(GetBookingRequest { booking_id: id(booking), ..Default::default() }),
+            },
+            &Operation::ListBookings { venue, filter, page_size, latest_first } => {
+                // The pages of a list are read one after the other: alone they are of one moment.
+                let page_size = if alone { page_size } else { 1000 };
+                let order = if latest_first { BookingOrder::LatestFirst } else { BookingOrder::EarliestFirst };
+                Call::ListBookings(list(model, venue, filter, page_size, order))
+            }
+            &Operation::ListAvailability { venue: n, from, party_size, bookable_only } => {
+                let venue = venue(model, n);
+                let venue_id = venue.told.venue_id.clone();
+                let from_date = from.map_or_else(String::new, |day| day_of(model, venue, day));
+                let request =
+                    ListAvailabilityRequest { venue_id, from_date, party_size, bookable_only, ..Default::default() };
+                Call::ListAvailability(request)
+            }
+            Operation::Check { queries } => {
+                let queries = queries.iter().map(|&(place, party_size)| {
+                    let (venue_id, date, start_time) = named(model, place);
+                    SlotQuery { venue_id, date, start_time, party_size }
+                });
+                Call::BatchCheckAvailability(BatchCheckAvailabilityRequest { queries: queries.collect() })
+            }
+        }
+    }
+
+    fn pay(&mut self, model: &Model, pay: &Pay) -> RecordPaymentRequest {
+        let earlier = |back: u8| self.paid.iter().rev().nth(usize::from(back) % self.paid.len().max(1)).cloned();
+        let booking = pick(model, pay.booking);
+        let told = booking.map(|booking| booking.told.clone()).unwrap_or_default();
+        let amount_cents = match (pay.amount, pay.back) {
+            (Amount::Due, false) => told.deposit_due_cents - told.paid_cents,
+            (Amount::All, false) => told.total_cents - told.paid_cents,
+            (Amount::Due, true) => told.refund_due_cents,
+            (Amount::All, true) => told.paid_cents,
+            (Amount::Cents(cents), _) => cents,
+        };
+        let kind = if pay.back { PaymentKind::Refund } else { PaymentKind::Charge };
+        let currency = if pay.foreign { "CHF" } else { "EUR" };
+        let mut request = RecordPaymentRequest {
+            idempotency_key: format!("payment-{}", self.paid.len()),
+            booking_id: id(booking),
+            kind: kind.into(),
+            method: PaymentMethod::Cash.into(),
+            // What is not to be moved at all is told by a cent.
+            amount_cents: amount_cents.max(1),
+            currency: currency.to_owned(),
+            external_reference: format!("receipt {}", self.paid.len()),
+            occurred_at: None,
+            etag: booking.map_or_else(String::new, |booking| {
+                etag(model, &booking.told.booking_id, booking.told.version, pay.etag)
+            }),
+        };
+        match pay.key {
+            Key::New => {}
+            Key::Again { back } => request = earlier(back).unwrap_or(request),
+            Key::Reused { back } => {
+                request.idempotency_key = earlier(back).map_or(request.idempotency_key, |paid| paid.idempotency_key);
+            }
+        }
+        self.paid.push(request.clone());
+        request
+    }
+
+    fn create(&mut self, model: &Model, create: &Create) -> CreateBookingRequest {
+        let earlier = |back: u8| self.asked.iter().rev().nth(usize::from(back) % self.asked.len().max(1)).cloned();
+        let (venue_id, day, start_time) = named(model, create.place);
+        let mut request = CreateBookingRequest {
+            idempotency_key: format!("booking-{}", self.asked.len()),
+            venue_id,
+            date: day,
+            start_time,
+            party_size: create.party_size,
+            contact: Some(Contact { name: "Mina Sato".to_owned(), email: email(create.guest), phone: String::new() }),
+            conversation_id: if create.conversation { format!("chat-{}", create.guest) } else { String::new() },
+            special_requests: format!("A table for {}.", create.party_size),
+            expected_total_cents: None,
+            source: "model".to_owned(),
+        };
+        request.expected_total_cents =
+            told(model, &request.venue_id, (&request.date, &request.start_time), create.party_size, create.expected);
+        match create.key {
+            Key::New => {}
+            Key::Again { back } => request = earlier(back).unwrap_or(request),
+            Key::Reused { back } => {
+                request.idempotency_key = earlier(back).map_or(request.idempotency_key, |asked| asked.idempotency_key);
+            }
+        }
+        match create.fault {
+            None => {}
+            Some(Fault::NoKey) => request.idempotency_key.clear(),
+            Some(Fault::NoVenue) => request.venue_id.clear(),
+            Some(Fault::NoParty) => request.party_size = 0,
+            Some(Fault::NoEmail) => request.contact.get_or_insert_default().email.clear(),
+            Some(Fault::NegativePrice) => request.expected_total_cents = Some(-1),
+            Some(Fault::PartyOf(party_size)) => request.party_size = party_size,
+        }
+        if create.fault.is_none() {
+            self.asked.push(request.clone());
+        }
+        request
+    }
+}
+
+fn plan_change(model: &Model, change: &Change) -> Call {
+    let booking = pick(model, change.booking);
+    let booking_id = id(booking);
+    let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
+    let begun =
+        booking.is_some_and(|booking| booking.told.starts_at.as_ref().is_some_and(|at| moment(at) <= model.now));
+    match &change.wish {
+        Wish::Reschedule { .. } if begun && !RESCHEDULE_AFTER_START => {
+            Call::CompleteBooking(CompleteBookingRequest { booking_id, etag })
+        }
+        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag }),
+        &Wish::Cancel { by_venue } => {
+            let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };
+            Call::CancelBooking(CancelBookingRequest { booking_id, etag, cancelled_by: by.into() })
+        }
+        &Wish::Reschedule { day, start, party_size, expected } => {
+            let venue = booking.and_then(|booking| model.venue(&booking.told.venue_id)).map(|n| &model.venues[n]);
+            let date = day.zip(venue).map_or_else(String::new, |(day, venue)| day_of(model, venue, day));
+            let start_time = start.map_or_else(String::new, |start| STARTS[usize::from(start)].to_owned());
+            let expected_total_cents = booking.and_then(|booking| {
+                let date = if date.is_empty() { &booking.told.date } else { &date };
+                let start = if start_time.is_empty() { &booking.told.start_time } else { &start_time };
+                let party_size = party_size.unwrap_or(booking.told.party_size);
+                told(model, &booking.told.venue_id, (date, start), party_size, expected)
+            });
+            let request =
+                RescheduleBookingRequest { booking_id, etag, date, start_time, party_size, expected_total_cents };
+            Call::RescheduleBooking(request)
+        }
+        Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag }),
+        Wish::NoShow => Call::MarkNoShow(MarkNoShowRequest { booking_id, etag }),
+    }
+}
+
+fn update_venue(model: &Model, n: u8, policy: Policy, wanted: Etag) -> UpdateVenueRequest {
+    let venue = venue(model, n);
+    let etag = etag(model, &venue.told.venue_id, i64::try_from(venue.changes).unwrap_or_default(), wanted);
+    let mut changed = WireVenue { venue_id: venue.told.venue_id.clone(), ..Default::default() };
+    let paths: &[&str] = match policy {
+        Policy::Notice(minutes) => {
+            changed.notice_minutes = minutes;
+            &["notice_minutes"]
+        }
+        Policy::Hold(minutes) => {
+            changed.hold_minutes = minutes;
+            &["hold_minutes"]
+        }
+        Policy::Deposit(percent) => {
+            changed.deposit_percent = percent;
+            &["deposit_percent"]
+        }
+        Policy::Refunds { full_hours, late_percent } => {
+            (changed.full_refund_hours, changed.late_refund_percent) = (full_hours, late_percent);
+            &["full_refund_hours", "late_refund_percent"]
+        }
+        Policy::Parties { min, max } => {
+            (changed.min_party_size, changed.max_party_size) = (min, max);
+            &["min_party_size", "max_party_size"]
+        }
+    };
+    let mask = FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() };
+    UpdateVenueRequest { venue: Some(changed), update_mask: Some(mask), etag }
+}
+
+fn different(model: &Model, venue: &Venue, exception: Exception) -> ScheduleException {
+    let date = day_of(model, venue, exception.day);
+    match exception.what {
+        Different::Closed => ScheduleException { date, closed: true, ..Default::default() },
+        Different::Capacity(capacity) => ScheduleException { date, capacity: Some(capacity), ..Default::default() },
+        Different::Price(cents) => {
+            ScheduleException { date, price_per_person_cents: Some(cents), ..Default::default() }
+        }
+    }
+}
+
+fn list(model: &Model, n: Option<u8>, filter: Filter, page_size: i32, order: BookingOrder) -> ListBookingsRequest {
+    let venue_id = n.map_or_else(String::new, |n| venue(model, n).told.venue_id.clone());
+    let mut request = ListBookingsRequest { venue_id, page_size, order: order.into(), ..Default::default() };
+    match filter {
+        Filter::All => {}
+        Filter::Day(day) => {
+            let day = day_of(model, venue(model, n.unwrap_or_default()), day);
+            (request.from_date, request.to_date) = (day.clone(), day);
+        }
+        Filter::Guest(guest) => {
+            request.customer_id = model.customers.get(&email(guest)).cloned().unwrap_or_else(|| NOBODY.to_owned());
+        }
+        Filter::Live => request.statuses = vec![BookingStatus::Pending.into(), BookingStatus::Confirmed.into()],
+        Filter::Pending => request.statuses = vec![BookingStatus::Pending.into()],
+    }
+    request
+}

@@ -1,0 +1,225 @@
+//! The calls that change venues and their slots.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use teppan_shared::{
+    contract::booking::v1::{
+        self as wire, SchedulePeriod, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest,
+        UpdateVenueRequest,
+    },
+    wire::timestamp,
+};
+
+use super::{
+    calls::{Answer, Refused, Reply},
+    rules,
+    schedules::Figures,
+    state::{Model, Opening, Schedule, Slot, SlotTime, Venue, date, time},
+};
+
+impl Model {
+    pub(super) fn update_slot(&mut self, request: &UpdateSlotRequest) -> Answer {
+        if request.closed.is_none() && request.capacity.is_none() && request.price_per_person_cents.is_none() {
+            return Err(Refused::invalid(&["closed"]));
+        }
+        let n = self.venue(&request.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
+        let key = (date(&request.date), time(&request.start_time));
+        let reserved = self.reserved(&request.venue_id, key, None);
+        let venue = Arc::make_mut(&mut self.venues[n]);
+        let slot = venue.slots.get_mut(&key).ok_or_else(|| Refused::not_found("SLOT_NOT_FOUND"))?;
+        if let Some(capacity) = request.capacity.filter(|&capacity| capacity < reserved) {
+            let refused = Refused::precondition("CAPACITY_BELOW_RESERVED");
+            return Err(refused.with("capacity", capacity).with("reserved_seats", reserved));
+        }
+        if let Some(closed) = request.closed {
+            slot.opening = Opening::ByTheVenue { open: !closed };
+        }
+        if let Some(capacity) = request.capacity {
+            (slot.capacity, slot.capacity_set) = (capacity, true);
+        }
+        if let Some(cents) = request.price_per_person_cents {
+            (slot.price_cents, slot.price_set) = (cents, true);
+        }
+        Ok(Reply::Slot(wire::Slot {
+            venue_id: request.venue_id.clone(),
+            date: request.date.clone(),
+            start_time: request.start_time.clone(),
+            starts_at: Some(timestamp(slot.starts_at)),
+            ends_at: Some(timestamp(slot.ends_at)),
+            capacity: slot.capacity,
+            reserved_seats: reserved,
+            closed: !slot.opening.open(),
+            price_per_person_cents: slot.price_cents,
+        }))
+    }
+
+    pub(super) fn update_venue(&mut self, request: &UpdateVenueRequest) -> Answer {
+        let wanted = request.venue.clone().unwrap_or_default();
+        let n = self.venue(&wanted.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
+        let venue = &self.venues[n];
+        let mut told = venue.told.clone();
+        for path in request.update_mask.iter().flat_map(|mask| &mask.paths) {
+            match path.as_str() {
+                "notice_minutes" => told.notice_minutes = wanted.notice_minutes,
+                "hold_minutes" => told.hold_minutes = wanted.hold_minutes,
+                "deposit_percent" => told.deposit_percent = wanted.deposit_percent,
+                "full_refund_hours" => told.full_refund_hours = wanted.full_refund_hours,
+                "late_refund_percent" => told.late_refund_percent = wanted.late_refund_percent,
+                "min_party_size" => told.min_party_size = wanted.min_party_size,
+                "max_party_size" => told.max_party_size = wanted.max_party_size,
+                _ => return Err(Refused::invalid(&["update_mask"])),
+            }
+        }
+        if told == venue.told {
+            return Ok(Reply::Venue(told));
+        }
+        let current = i64::try_from(venue.changes).ok();
+        if !request.etag.is_empty() && self.etags.version(&told.venue_id, &request.etag) != current {
+            return Err(rules::stale());
+        }
+        told.updated_at = Some(timestamp(self.now));
+        let venue = Arc::make_mut(&mut self.venues[n]);
+        venue.told = told.clone();
+        venue.changes += 1;
+        Ok(Reply::Venue(told))
+    }
+
+    pub(super) fn set_weekly_schedule(&mut self, request: &SetWeeklyScheduleRequest) -> Answer {
+        let n = self.venue(&request.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
+        let now = self.now;
+        let (today, last) = (self.venues[n].today(now), self.venues[n].last_day(now));
+        let keys: Vec<_> = self.venues[n].slots.range((today, NaiveTime::MIN)..).map(|(key, _)| *key).collect();
+        let reserved: Vec<_> = keys.iter().map(|key| self.reserved(&request.venue_id, *key, None)).collect();
+        let venue = Arc::make_mut(&mut self.venues[n]);
+        let (periods, exceptions) = (request.periods.clone(), request.exceptions.clone());
+        venue.schedule = Some(Schedule { periods, exceptions, updated_at: now });
+        let mut done = SetWeeklyScheduleResponse {
+            first_date: today.to_string(),
+            last_date: last.to_string(),
+            ..Default::default()
+        };
+        for (key, reserved) in keys.into_iter().zip(reserved).filter(|((day, _), _)| *day <= last) {
+            let planned = venue.planned(key);
+            let slot = venue.slots.get_mut(&key).expect("it was listed");
+            let (before, planned_here) = (slot.clone(), planned.is_some());
+            let wants = slot.follow(planned, reserved);
+            let kept = wants < reserved;
+            match (before.opening.open(), slot.opening.open()) {
+                (true, false) => {
+                    done.slots_closed += 1;
+                    done.slots_kept_reserved += i32::from(reserved > 0);
+                }
+                (_, true) if before.told() != slot.told() => {
+                    done.slots_updated += 1;
+                    done.slots_kept_reserved += i32::from(kept);
+                }
+                (_, open) if open || planned_here => done.slots_unchanged += 1,
+                // Closed, and the schedule has it not: nothing is to be told of it.
+                _ => {}
+            }
+        }
+        done.slots_created = venue.lay_out_missing(now);
+        Ok(Reply::LaidOut(done))
+    }
+}
+
+impl Slot {
+    /// Does what the schedule says, but for what the venue has set. Tells the seats the schedule wanted.
+    fn follow(&mut self, planned: Option<Figures>, reserved: i32) -> i32 {
+        if let Opening::ByTheSchedule { open } = &mut self.opening {
+            *open = planned.is_some();
+        }
+        let Some(planned) = planned else { return self.capacity };
+        self.ends_at = self.starts_at + TimeDelta::minutes(planned.duration_minutes.into());
+        if !self.price_set {
+            self.price_cents = planned.price_cents;
+        }
+        if self.capacity_set {
+            return self.capacity;
+        }
+        self.capacity = planned.capacity.max(reserved);
+        planned.capacity
+    }
+
+    fn told(&self) -> (DateTime<Utc>, i32, i64, bool) {
+        (self.ends_at, self.capacity, self.price_cents, self.opening.open())
+    }
+}
+
+impl Venue {
+    /// Lays out the slots of the schedule from today to the horizon that are not there; tells how many.
+    pub(super) fn lay_out_missing(&mut self, now: DateTime<Utc>) -> i32 {
+        let (mut day, last) = (self.today(now), self.last_day(now));
+        let mut made = 0;
+        while day <= last {
+            for start in self.starts() {
+                let key = (day, start);
+                let Some(planned) = self.planned(key) else { continue };
+                let Some(starts_at) = instant(self.zone, day, start) else { continue };
+                if self.slots.contains_key(&key) {
+                    continue;
+                }
+                made += 1;
+                self.slots.insert(
+                    key,
+                    Slot {
+                        starts_at,
+                        ends_at: starts_at + TimeDelta::minutes(planned.duration_minutes.into()),
+                        capacity: planned.capacity,
+                        price_cents: planned.price_cents,
+                        opening: Opening::ByTheSchedule { open: true },
+                        capacity_set: false,
+                        price_set: false,
+                    },
+                );
+            }
+            day = day + Days::new(1);
+        }
+        made
+    }
+
+    /// Every start that some period has on some day.
+    fn starts(&self) -> Vec<NaiveTime> {
+        let periods = self.schedule.iter().flat_map(|schedule| &schedule.periods);
+        let mut starts: Vec<_> = periods.flat_map(starts_of).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
+    }
+
+    /// What the schedule says of a slot, if it has it.
+    fn planned(&self, (day, start): SlotTime) -> Option<Figures> {
+        let schedule = self.schedule.as_ref()?;
+        let period = schedule.periods.iter().find(|period| on(period, day) && starts_of(period).contains(&start))?;
+        let exception = schedule.exceptions.iter().find(|exception| date(&exception.date) == day);
+        Figures::of(period, exception)
+    }
+}
+
+fn starts_of(period: &SchedulePeriod) -> Vec<NaiveTime> {
+    let interval = if period.interval_minutes == 0 { 30 } else { period.interval_minutes };
+    let step = TimeDelta::minutes((interval + period.buffer_minutes).into());
+    let (mut start, last) = (time(&period.first_start), time(&period.last_start));
+    let mut starts = Vec::new();
+    loop {
+        starts.push(start);
+        let (next, days) = start.overflowing_add_signed(step);
+        if days > 0 || next > last {
+            return starts;
+        }
+        start = next;
+    }
+}
+
+fn on(period: &SchedulePeriod, day: NaiveDate) -> bool {
+    use chrono::Datelike as _;
+    let weekday = i32::try_from(day.weekday().number_from_monday()).unwrap_or_default();
+    period.days.contains(&weekday)
+}
+
+/// The first instant that a clock in the zone shows this, if it ever does.
+fn instant(zone: Tz, day: NaiveDate, start: NaiveTime) -> Option<DateTime<Utc>> {
+    zone.from_local_datetime(&day.and_time(start)).earliest().map(|at| at.to_utc())
+}

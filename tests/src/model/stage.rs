@@ -1,0 +1,131 @@
+//! Two replicas over a database of their own, under a clock that stands still until a step moves it.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use teppan_shared::{
+    clock::{Clock, SteeredTime},
+    contract::booking::v1::{CreateVenueRequest, SetWeeklyScheduleRequest},
+    keys::Keys,
+};
+
+use super::{
+    calls::{Answer, Call},
+    etags::SeenEtag,
+    perform::{Seen, perform},
+    schedules::schedule,
+    state::{Model, Venue},
+};
+use crate::{
+    clients::BookingClients,
+    harness::{self, Booking},
+};
+
+/// When cases begin: before clocks are set forward, before they are set back, and in between. No start of a
+/// slot and no end of a hold falls on such seconds.
+const BEGINNINGS: [&str; 3] =
+    ["2027-06-11T06:00:17.123456Z", "2027-03-27T09:00:17.123456Z", "2027-10-30T09:00:17.123456Z"];
+/// How often the workers look.
+const WORKER_INTERVAL: Duration = Duration::from_millis(100);
+
+pub struct Stage {
+    replicas: [Booking; 2],
+    pub time: &'static SteeredTime,
+    calls: usize,
+}
+
+impl Stage {
+    /// A stage with two venues, and the model of it.
+    ///
+    /// # Errors
+    /// What was not as it should be.
+    pub async fn set(beginning: u8) -> Result<(Self, Model), String> {
+        let now: DateTime<Utc> = BEGINNINGS[usize::from(beginning) % BEGINNINGS.len()].parse().unwrap_or_default();
+        let time = SteeredTime::at(now);
+        let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
+        let replica = async || {
+            let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+            settings.clock = Clock::steered(time);
+            settings.hold_expiry_interval = WORKER_INTERVAL;
+            settings.slot_layout_interval = WORKER_INTERVAL;
+            // However much time passes, no key is forgotten.
+            settings.idempotency_keep = Duration::from_hours(24 * 3650);
+            Booking::configured(settings, url.clone(), keys.clone()).await.ready().await
+        };
+        let stage = Self { replicas: [replica().await, replica().await], time, calls: 0 };
+        let mut model = Model::at(now);
+        for (n, zone) in ["Europe/Berlin", "America/New_York"].into_iter().enumerate() {
+            stage.open_venue(&mut model, n, zone).await?;
+        }
+        Ok((stage, model))
+    }
+
+    async fn open_venue(&self, model: &mut Model, n: usize, zone: &str) -> Result<(), String> {
+        let request = CreateVenueRequest {
+            idempotency_key: format!("venue-{n}"),
+            name: format!("Teppan {n}"),
+            time_zone: zone.to_owned(),
+            max_party_size: Some(6),
+            notice_minutes: Some(60),
+            horizon_days: Some(2),
+            hold_minutes: Some(90),
+            deposit_percent: Some(if n == 0 { 25 } else { 0 }),
+            ..Default::default()
+        };
+        let mut clients = self.replicas[0].clients.clone();
+        let made = clients.schedule.create_venue(request).await.map_err(|status| status.to_string())?;
+        let mut told = made.into_inner().venue.unwrap_or_default();
+        let (id, etag) = (told.venue_id.clone(), std::mem::take(&mut told.etag));
+        Arc::make_mut(&mut model.etags).note(SeenEtag { id: id.clone(), version: 0, etag })?;
+        let zone: Tz = zone.parse().map_err(|_| "no such zone")?;
+        let venue = Venue { told, changes: 0, zone, schedule: None, slots: std::collections::BTreeMap::default() };
+        model.venues.push(Arc::new(venue));
+        let set = SetWeeklyScheduleRequest { venue_id: id, periods: schedule(0), exceptions: Vec::new() };
+        let set = Call::SetWeeklySchedule(set);
+        let seen = perform(clients, &set).await.answer;
+        let expected = model.take(&set, &seen);
+        if expected == seen { Ok(()) } else { Err(format!("{expected:?}\n{seen:?}")) }
+    }
+
+    /// Clients of the replicas in turn.
+    fn clients(&mut self) -> BookingClients {
+        self.calls += 1;
+        self.replicas[self.calls % 2].clients.clone()
+    }
+
+    /// Makes calls at once, by as many clients.
+    pub async fn at_once(&mut self, calls: &[Call]) -> Vec<Seen> {
+        let made: Vec<_> = calls.iter().map(|call| perform(self.clients(), call)).collect();
+        futures::future::join_all(made).await
+    }
+
+    pub async fn make(&mut self, call: &Call) -> Seen {
+        perform(self.clients(), call).await
+    }
+
+    /// Makes a call again and again until its answer is as wanted; the last answer when it never is.
+    pub async fn until(&mut self, call: &Call, wanted: impl Fn(&Answer) -> bool) -> Seen {
+        let mut seen = self.make(call).await;
+        for _ in 0..1000 {
+            if wanted(&seen.answer) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            seen = self.make(call).await;
+        }
+        seen
+    }
+
+    pub fn any_clients(&self) -> BookingClients {
+        self.replicas[0].clients.clone()
+    }
+
+    /// Stops the replicas and removes their database.
+    pub async fn strike(self) {
+        let [first, second] = self.replicas;
+        let url = first.url.clone();
+        futures::future::join(first.service.stop(), second.service.stop()).await;
+        harness::drop_database(&url).await;
+    }
+}

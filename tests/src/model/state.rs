@@ -1,0 +1,209 @@
+//! What there is, as the contract sees it. The number of seats taken is kept nowhere: it is that of the
+//! bookings.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use prost_types::Timestamp;
+use teppan_shared::{
+    contract::booking::v1::{self as wire, BookingStatus, CreateBookingRequest, RecordPaymentRequest},
+    wire::timestamp,
+};
+
+use super::{
+    calls::{Answer, Call},
+    etags::Etags,
+};
+
+/// Everything that calls can change. Cheap to clone, so that many orders of calls can be tried.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub now: DateTime<Utc>,
+    pub venues: Vec<Arc<Venue>>,
+    pub bookings: Vec<Arc<Booking>>,
+    /// What each idempotency key of CreateBooking was used for.
+    pub keys: Arc<BTreeMap<String, Used>>,
+    /// Customers by e-mail, with the ids that the service gave them.
+    pub customers: Arc<BTreeMap<String, String>>,
+    pub etags: Arc<Etags>,
+    /// In the order in which they were recorded.
+    pub payments: Arc<Vec<wire::Payment>>,
+    /// What each idempotency key of RecordPayment was used for, and what it recorded.
+    pub payment_keys: Arc<BTreeMap<String, (RecordPaymentRequest, wire::Payment)>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Used {
+    pub request: CreateBookingRequest,
+    pub booking_id: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Venue {
+    /// With an empty etag.
+    pub told: wire::Venue,
+    /// How often it was changed: what its etag stands for.
+    pub changes: usize,
+    pub zone: Tz,
+    pub schedule: Option<Schedule>,
+    pub slots: BTreeMap<SlotTime, Slot>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub periods: Vec<wire::SchedulePeriod>,
+    pub exceptions: Vec<wire::ScheduleException>,
+    pub updated_at: DateTime<Utc>,
+}
+
+pub type SlotTime = (NaiveDate, NaiveTime);
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub capacity: i32,
+    pub price_cents: i64,
+    pub opening: Opening,
+    /// What UpdateSlot has set stays as it was set.
+    pub capacity_set: bool,
+    pub price_set: bool,
+}
+
+/// Whether a slot is open, and on whose word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    ByTheSchedule { open: bool },
+    ByTheVenue { open: bool },
+}
+
+impl Opening {
+    pub fn open(self) -> bool {
+        match self {
+            Self::ByTheSchedule { open } | Self::ByTheVenue { open } => open,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Booking {
+    /// With an empty etag.
+    pub told: wire::Booking,
+    /// Type and time of each of its events.
+    pub history: Vec<(&'static str, DateTime<Utc>)>,
+}
+
+impl Booking {
+    /// Whether it takes seats.
+    pub fn live(&self) -> bool {
+        matches!(self.told.status(), BookingStatus::Pending | BookingStatus::Confirmed)
+    }
+
+    /// What every change does besides.
+    pub fn changed(&mut self, event: &'static str, now: DateTime<Utc>) {
+        self.told.version += 1;
+        self.told.updated_at = Some(timestamp(now));
+        self.history.push((event, now));
+    }
+}
+
+impl Model {
+    pub fn at(now: DateTime<Utc>) -> Self {
+        Self {
+            now,
+            venues: Vec::new(),
+            bookings: Vec::new(),
+            keys: Arc::default(),
+            customers: Arc::default(),
+            etags: Arc::default(),
+            payments: Arc::default(),
+            payment_keys: Arc::default(),
+        }
+    }
+
+    /// Makes a call and answers it. The names that only the service can give, ids and codes of what is new, are
+    /// taken from what it answered.
+    pub fn take(&mut self, call: &Call, seen: &Answer) -> Answer {
+        match call {
+            Call::CreateBooking(request) => self.create_booking(request, seen),
+            Call::ConfirmBooking(request) => self.confirm(&request.booking_id, &request.etag),
+            Call::CancelBooking(request) => self.cancel(request),
+            Call::RescheduleBooking(request) => self.reschedule(request),
+            Call::CompleteBooking(request) => {
+                self.conclude(&request.booking_id, &request.etag, BookingStatus::Completed)
+            }
+            Call::MarkNoShow(request) => self.conclude(&request.booking_id, &request.etag, BookingStatus::NoShow),
+            Call::GetBooking(request) => self.get_booking(request),
+            Call::ListBookings(request) => Ok(self.list_bookings(request)),
+            Call::RecordPayment(request) => self.record_payment(request, seen),
+            Call::ListPayments(request) => Ok(self.list_payments(request)),
+            Call::UpdateSlot(request) => self.update_slot(request),
+            Call::UpdateVenue(request) => self.update_venue(request),
+            Call::SetWeeklySchedule(request) => self.set_weekly_schedule(request),
+            Call::GetVenue(request) => self.get_venue(request),
+            Call::ListAvailability(request) => self.list_availability(request),
+            Call::BatchCheckAvailability(request) => Ok(self.check(request)),
+        }
+    }
+
+    /// Time passes: holds run out, and days come within the horizons. Returns the bookings that expired.
+    pub fn pass(&mut self, span: TimeDelta) -> Vec<String> {
+        self.now += span;
+        let now = self.now;
+        let mut expired = Vec::new();
+        for booking in &mut self.bookings {
+            let ends = booking.told.hold_expires_at.as_ref().map(moment);
+            if booking.told.status() == BookingStatus::Pending && ends.is_some_and(|ends| ends <= now) {
+                let booking = Arc::make_mut(booking);
+                booking.told.set_status(BookingStatus::Expired);
+                booking.told.hold_expires_at = None;
+                booking.told.refund_due_cents = booking.told.paid_cents;
+                booking.changed("teppan.booking.expired.v1", now);
+                expired.push(booking.told.booking_id.clone());
+            }
+        }
+        for venue in &mut self.venues {
+            Arc::make_mut(venue).lay_out_missing(now);
+        }
+        expired
+    }
+
+    pub fn venue(&self, venue_id: &str) -> Option<usize> {
+        self.venues.iter().position(|venue| venue.told.venue_id == venue_id)
+    }
+
+    pub fn booking(&self, booking_id: &str) -> Option<usize> {
+        self.bookings.iter().position(|booking| booking.told.booking_id == booking_id)
+    }
+
+    /// Seats that live bookings take of a slot, but for one booking.
+    pub fn reserved(&self, venue_id: &str, slot: SlotTime, but: Option<usize>) -> i32 {
+        let (date, start) = (slot.0.to_string(), slot.1.format("%H:%M").to_string());
+        let here = |told: &wire::Booking| told.venue_id == venue_id && told.date == date && told.start_time == start;
+        let others = self.bookings.iter().enumerate().filter(|(n, _)| Some(*n) != but).map(|(_, booking)| booking);
+        others.filter(|booking| booking.live() && here(&booking.told)).map(|booking| booking.told.party_size).sum()
+    }
+}
+
+impl Venue {
+    pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {
+        now.with_timezone(&self.zone).date_naive()
+    }
+
+    pub fn last_day(&self, now: DateTime<Utc>) -> NaiveDate {
+        self.today(now) + TimeDelta::days(self.told.horizon_days.into())
+    }
+}
+
+pub fn moment(stamp: &Timestamp) -> DateTime<Utc> {
+    DateTime::from_timestamp(stamp.seconds, u32::try_from(stamp.nanos).unwrap_or(0)).unwrap_or_default()
+}
+
+pub fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap_or_default()
+}
+
+pub fn time(text: &str) -> NaiveTime {
+    NaiveTime::parse_from_str(text, "%H:%M").unwrap_or_default()
+}

@@ -1,0 +1,198 @@
+//! Makes up steps. Small numbers come first everywhere: towards them a disagreement shrinks.
+
+use proptest::{collection::vec, option, prelude::*};
+
+use super::operations::{
+    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pay, Pick, Place,
+    Policy, Step, Wish,
+};
+
+/// Operations that one case has about: each case is a database of its own.
+pub const OPERATIONS_OF_A_CASE: usize = 400;
+
+/// Which calls the service has. What is not there yet is left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Features {
+    /// RecordPayment and ListPayments.
+    pub payments: bool,
+}
+
+/// One step: mostly calls at once, sometimes one alone, sometimes time.
+pub fn steps(features: Features) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => operation(features).prop_map(|operation| Step::Calls(vec![operation])),
+        6 => vec(operation(features), 1..=5).prop_map(Step::Calls),
+        // Together, and about one slot or booking: where the races are.
+        3 => crowd(features).prop_map(Step::Calls),
+        1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
+        1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
+    ]
+}
+
+fn operation(features: Features) -> impl Strategy<Value = Operation> {
+    let calls = prop_oneof![
+        24 => create().prop_map(Operation::Create),
+        30 => change().prop_map(Operation::Change),
+        4 => update_slot(),
+        2 => update_venue(),
+        1 => set_schedule(),
+        4 => read(),
+    ];
+    if features.payments { prop_oneof![66 => calls, 14 => payment()].boxed() } else { calls.boxed() }
+}
+
+/// Calls that all want the same.
+fn crowd(features: Features) -> impl Strategy<Value = Vec<Operation>> {
+    let creates = (place(), vec(create(), 1..=5)).prop_map(|(place, creates)| {
+        creates.into_iter().map(|create| Operation::Create(Create { place, ..create })).collect()
+    });
+    let changes = (pick(), vec(change(), 1..=5)).prop_map(|(booking, changes)| {
+        changes.into_iter().map(|change| Operation::Change(Change { booking, ..change })).collect()
+    });
+    let paid = (pick(), vec(change(), 0..=2), vec(pay(), 1..=3)).prop_map(|(booking, changes, payments)| {
+        let changes = changes.into_iter().map(|change| Operation::Change(Change { booking, ..change }));
+        changes.chain(payments.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
+    });
+    if features.payments { prop_oneof![creates, changes, paid].boxed() } else { prop_oneof![creates, changes].boxed() }
+}
+
+fn payment() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        6 => pay().prop_map(Operation::Pay),
+        1 => option::of(pick()).prop_map(|booking| Operation::ListPayments { booking }),
+    ]
+}
+
+fn pay() -> impl Strategy<Value = Pay> {
+    let amount = prop_oneof![
+        4 => Just(Amount::Due),
+        2 => Just(Amount::All),
+        2 => (0_i64..3000).prop_map(Amount::Cents),
+    ];
+    (key(), pick(), amount, prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
+        .prop_map(|(key, booking, amount, back, etag, foreign)| Pay { key, booking, amount, back, etag, foreign })
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        10 => Just(Key::New),
+        2 => (0_u8..6).prop_map(|back| Key::Again { back }),
+        1 => (0_u8..6).prop_map(|back| Key::Reused { back }),
+    ]
+}
+
+fn create() -> impl Strategy<Value = Create> {
+    let fault = prop_oneof![
+        Just(Fault::NoKey),
+        Just(Fault::NoVenue),
+        Just(Fault::NoParty),
+        Just(Fault::NoEmail),
+        Just(Fault::NegativePrice),
+        (51_i32..60).prop_map(Fault::PartyOf),
+    ];
+    let fault = option::weighted(0.03, fault);
+    (key(), place(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), fault).prop_map(
+        |(key, place, party_size, guest, conversation, expected, fault)| Create {
+            key,
+            place,
+            party_size,
+            guest,
+            conversation,
+            expected,
+            fault,
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let reschedule = (option::of(0_u8..5), option::of(0_u8..5), option::of(1_i32..=7), expected())
+        .prop_map(|(day, start, party_size, expected)| Wish::Reschedule { day, start, party_size, expected });
+    let wish = prop_oneof![
+        4 => Just(Wish::Confirm),
+        3 => any::<bool>().prop_map(|by_venue| Wish::Cancel { by_venue }),
+        8 => reschedule,
+        1 => Just(Wish::Complete),
+        1 => Just(Wish::NoShow),
+    ];
+    (pick(), etag(), wish).prop_map(|(booking, etag, wish)| Change { booking, etag, wish })
+}
+
+fn etag() -> impl Strategy<Value = Etag> {
+    prop_oneof![6 => Just(Etag::None), 3 => Just(Etag::Current), 1 => Just(Etag::Stale)]
+}
+
+fn expected() -> impl Strategy<Value = Expected> {
+    prop_oneof![8 => Just(Expected::Any), 3 => Just(Expected::Current), 1 => Just(Expected::Other)]
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    (prop_oneof![0_u8..4, 0_u8..30], prop::bool::weighted(0.8)).prop_map(|(back, live)| Pick { back, live })
+}
+
+/// Mostly a slot that is there, soon.
+fn place() -> impl Strategy<Value = Place> {
+    let day = prop_oneof![6 => 0_u8..3, 1 => 0_u8..6];
+    let start = prop_oneof![6 => 0_u8..2, 1 => 0_u8..5];
+    (0_u8..2, day, start).prop_map(|(venue, day, start)| Place { venue, day, start })
+}
+
+fn update_slot() -> impl Strategy<Value = Operation> {
+    (
+        place(),
+        option::weighted(0.4, prop::bool::weighted(0.3)),
+        option::weighted(0.5, 0_i32..12),
+        option::weighted(0.4, cents()),
+    )
+        .prop_map(|(place, closed, capacity, price_cents)| Operation::UpdateSlot {
+            place,
+            closed,
+            capacity,
+            price_cents,
+        })
+}
+
+fn cents() -> impl Strategy<Value = i64> {
+    prop_oneof![0_i64..4, 1000_i64..6000]
+}
+
+fn update_venue() -> impl Strategy<Value = Operation> {
+    let policy = prop_oneof![
+        (0_i32..300).prop_map(Policy::Notice),
+        (1_i32..300).prop_map(Policy::Hold),
+        prop_oneof![Just(0), Just(25), Just(33), Just(100)].prop_map(Policy::Deposit),
+        (0_i32..48, 0_i32..=100).prop_map(|(full_hours, late_percent)| Policy::Refunds { full_hours, late_percent }),
+        (1_i32..3, 3_i32..9).prop_map(|(min, max)| Policy::Parties { min, max }),
+    ];
+    (0_u8..2, policy, etag()).prop_map(|(venue, policy, etag)| Operation::UpdateVenue { venue, policy, etag })
+}
+
+fn set_schedule() -> impl Strategy<Value = Operation> {
+    let different = prop_oneof![
+        Just(Different::Closed),
+        (1_i32..10).prop_map(Different::Capacity),
+        cents().prop_map(Different::Price),
+    ];
+    let exception = (0_u8..4, different).prop_map(|(day, what)| Exception { day, what });
+    (0_u8..2, prop_oneof![9 => 0_u8..4, 1 => Just(4_u8)], option::weighted(0.3, exception))
+        .prop_map(|(venue, variant, exception)| Operation::SetSchedule { venue, variant, exception })
+}
+
+fn read() -> impl Strategy<Value = Operation> {
+    let filter = prop_oneof![
+        Just(Filter::All),
+        (0_u8..4).prop_map(Filter::Day),
+        (0_u8..4).prop_map(Filter::Guest),
+        Just(Filter::Live),
+        Just(Filter::Pending),
+    ];
+    prop_oneof![
+        (pick(), any::<bool>()).prop_map(|(booking, by_code)| Operation::GetBooking { booking, by_code }),
+        (option::of(0_u8..2), filter, 1_i32..8, any::<bool>()).prop_map(|(venue, filter, page_size, latest_first)| {
+            Operation::ListBookings { venue, filter, page_size, latest_first }
+        }),
+        (0_u8..2, option::of(0_u8..5), 0_i32..8, any::<bool>()).prop_map(|(venue, from, party_size, bookable_only)| {
+            Operation::ListAvailability { venue, from, party_size, bookable_only }
+        }),
+        vec((place(), 0_i32..8), 1..6).prop_map(|queries| Operation::Check { queries }),
+    ]
+}

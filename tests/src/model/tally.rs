@@ -1,0 +1,53 @@
+//! How often what was called, and how it ended.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::calls::{Answer, Call, Reply};
+
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    counts: BTreeMap<(&'static str, String), u64>,
+    pub operations: usize,
+    /// Steps of several calls at once.
+    pub groups: usize,
+}
+
+impl Tally {
+    pub fn count(&mut self, call: &Call, answer: &Answer) {
+        let outcome = match answer {
+            Ok(Reply::Created(response)) if response.replayed => "replayed".to_owned(),
+            Ok(_) => "ok".to_owned(),
+            Err(refused) => refused.reason.clone(),
+        };
+        *self.counts.entry((call.name(), outcome)).or_default() += 1;
+        self.operations += 1;
+    }
+
+    pub fn passed(&mut self, expired: usize) {
+        *self.counts.entry(("time passes", "ok".to_owned())).or_default() += 1;
+        *self.counts.entry(("time passes", "holds expired".to_owned())).or_default() += expired as u64;
+        self.operations += 1;
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.operations += other.operations;
+        self.groups += other.groups;
+        for (key, count) in other.counts {
+            *self.counts.entry(key).or_default() += count;
+        }
+    }
+
+    /// How often a call ended so.
+    pub fn of(&self, call: &str, outcome: &str) -> u64 {
+        self.counts.iter().filter(|((name, ended), _)| *name == call && ended == outcome).map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((call, outcome), count) in &self.counts {
+            writeln!(f, "{call:<24} {outcome:<26} {count:>8}")?;
+        }
+        writeln!(f, "{} operations, {} steps of several calls at once", self.operations, self.groups)
+    }
+}

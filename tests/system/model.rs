@@ -1,0 +1,42 @@
+//! Random calls by many clients at once, held against a model: see `tests/src/model`.
+
+use std::time::Duration;
+
+use teppan_tests::model::{Drive, Features};
+
+const OPERATIONS: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_says() {
+    let drive = Drive {
+        seed: rand::random(),
+        operations: OPERATIONS,
+        case: None,
+        at_once: 3,
+        shrink_for: Duration::from_mins(3),
+        features: Features::default(),
+    };
+    println!("seed {}", drive.seed);
+    let tally = Box::pin(drive.go(|_| {})).await.unwrap_or_else(|disagreement| panic!("{disagreement}"));
+
+    println!("{tally}");
+    assert!(tally.operations >= OPERATIONS);
+    // It was about something: much was done, and much was refused for reasons of many kinds.
+    for (call, outcome) in [
+        ("CreateBooking", "ok"),
+        ("CreateBooking", "replayed"),
+        ("CreateBooking", "SLOT_FULL"),
+        ("CreateBooking", "IDEMPOTENCY_KEY_REUSED"),
+        ("ConfirmBooking", "ok"),
+        ("CancelBooking", "ok"),
+        ("RescheduleBooking", "ok"),
+        ("RescheduleBooking", "SLOT_FULL"),
+        ("RescheduleBooking", "ETAG_MISMATCH"),
+        ("CompleteBooking", "BOOKING_NOT_STARTED"),
+        ("UpdateSlot", "ok"),
+        ("SetWeeklySchedule", "ok"),
+        ("time passes", "holds expired"),
+    ] {
+        assert!(tally.of(call, outcome) > 0, "never: {call} {outcome}\n{tally}");
+    }
+}
