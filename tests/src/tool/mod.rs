@@ -9,7 +9,7 @@ mod trace;
 pub use self::{
     interrupt::{INTERRUPTED, Interrupt},
     screen::{Screen, describe_status, millis},
-    services::{Addresses, Services, StartError, wait_until_serving},
+    services::{Given, Services, StartError, wait_until_serving},
     table::{Align, Table},
     trace::Trace,
 };

@@ -15,20 +15,22 @@ use crate::{
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where a service is to listen; without addresses on free ports.
+/// What a service is given: where it is to listen, without addresses on free ports, and other settings.
 #[derive(Debug, Clone, Default)]
-pub struct Addresses {
+pub struct Given {
     pub grpc: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
+    pub settings: HashMap<String, String>,
 }
 
-impl Addresses {
+impl Given {
     fn environment(&self) -> HashMap<String, String> {
         let settings = [("LISTEN_ADDR", self.grpc), ("HTTP_ADDR", self.http)];
         let given = settings.into_iter().filter_map(|(name, address)| Some((name.to_owned(), address?.to_string())));
         // No load balancer has to notice first, unless somebody wants to see that pause.
         let pause = std::env::var("SHUTDOWN_PAUSE_MS").unwrap_or_else(|_| "0".to_owned());
-        given.chain([("SHUTDOWN_PAUSE_MS".to_owned(), pause)]).collect()
+        let settings = self.settings.clone().into_iter();
+        given.chain([("SHUTDOWN_PAUSE_MS".to_owned(), pause)]).chain(settings).collect()
     }
 }
 
@@ -54,7 +56,7 @@ pub struct Services {
 
 impl Services {
     /// Starts both and waits until both are ready. When one is not, the other is stopped again.
-    pub async fn start(booking: &Addresses, conversation: &Addresses, shown: Shown) -> Result<Self, StartError> {
+    pub async fn start(booking: &Given, conversation: &Given, shown: Shown) -> Result<Self, StartError> {
         let started = Instant::now();
         let conversation = Process::start_showing(Which::Conversation, &conversation.environment(), shown).await?;
         // The one sends to the other, wherever that listens.

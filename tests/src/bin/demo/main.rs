@@ -8,7 +8,7 @@ use std::{
 use clap::Parser;
 use teppan_tests::{
     launch::Shown,
-    tool::{Addresses, INTERRUPTED, Interrupt, Screen, Services, StartError, millis},
+    tool::{Given, INTERRUPTED, Interrupt, Screen, Services, StartError, millis},
 };
 
 use crate::{
@@ -38,8 +38,10 @@ async fn main() -> ExitCode {
     let mut journal = Journal::new(Screen::detect());
     journal.title("Teppan: a chat becomes a booking");
     say(journal.screen.dim("Starting both services and their PostgreSQL ..."));
+    let secrets = ("STRIPE_WEBHOOK_SECRETS".to_owned(), acts::STRIPE_SECRET.to_owned());
+    let booking = Given { settings: [secrets].into(), ..Default::default() };
     // Not interrupted half-way: what was started must be stopped in order.
-    let services = match Services::start(&Addresses::default(), &Addresses::default(), Shown::Errors).await {
+    let services = match Services::start(&booking, &Given::default(), Shown::Errors).await {
         Ok(services) => services,
         Err(error) => return cannot_start(&error),
     };

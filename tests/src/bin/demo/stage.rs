@@ -1,5 +1,7 @@
 //! What every act has at hand.
 
+use std::net::SocketAddr;
+
 use chrono::{Datelike as _, Days, NaiveDate, Utc, Weekday};
 use teppan_shared::contract::{
     booking::v1::{booking_service_client::BookingServiceClient, schedule_service_client::ScheduleServiceClient},
@@ -28,6 +30,8 @@ pub struct Clients {
 pub struct Stage {
     pub journal: Journal,
     pub clients: Clients,
+    /// Where booking-service takes what Stripe tells.
+    pub webhook: SocketAddr,
     /// Part of every key and id, so that a run on old data does not replay an earlier one.
     pub run: String,
 }
@@ -39,7 +43,7 @@ impl Stage {
         let follow_ups = FollowUpServiceClient::new(clients::channel(services.conversation.grpc));
         let clients = Clients { bookings, schedule, conversations, follow_ups };
         let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
-        Self { journal, clients, run }
+        Self { journal, clients, webhook: services.booking.http, run }
     }
 
     /// An idempotency key of this run.

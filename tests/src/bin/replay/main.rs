@@ -13,7 +13,7 @@ use chrono::Utc;
 use clap::Parser;
 use teppan_tests::{
     launch::{Shown, Which},
-    tool::{Addresses, INTERRUPTED, Interrupt, Screen, Services, wait_until_serving},
+    tool::{Given, INTERRUPTED, Interrupt, Screen, Services, wait_until_serving},
 };
 
 use crate::{
@@ -145,7 +145,7 @@ async fn connect(cli: &Cli) -> Result<((SocketAddr, SocketAddr), Option<Services
     }
     println!("Starting both services and their PostgreSQL ...");
     // Not interrupted half-way: what was started must be stopped in order.
-    let services = Services::start(&Addresses::default(), &Addresses::default(), Shown::Errors).await;
+    let services = Services::start(&Given::default(), &Given::default(), Shown::Errors).await;
     let services = services.map_err(describe)?;
     let addresses = (services.booking.grpc, services.conversation.grpc);
     println!("Started booking-service on {} and conversation-service on {}.", addresses.0, addresses.1);

@@ -8,7 +8,7 @@ use std::{
 use clap::Parser;
 use teppan_tests::{
     launch::Shown,
-    tool::{Addresses, Interrupt, Screen, Services, millis},
+    tool::{Given, Interrupt, Screen, Services, millis},
 };
 
 mod try_lines;
@@ -60,8 +60,13 @@ async fn main() -> ExitCode {
     let interrupt = Interrupt::listen();
     let screen = Screen::detect();
     println!("{}", screen.dim("Starting both services and their PostgreSQL ..."));
-    let booking = Addresses { grpc: Some(cli.booking_listen_addr), http: Some(cli.booking_http_addr) };
-    let conversation = Addresses { grpc: Some(cli.conversation_listen_addr), http: Some(cli.conversation_http_addr) };
+    let booking =
+        Given { grpc: Some(cli.booking_listen_addr), http: Some(cli.booking_http_addr), ..Default::default() };
+    let conversation = Given {
+        grpc: Some(cli.conversation_listen_addr),
+        http: Some(cli.conversation_http_addr),
+        ..Default::default()
+    };
     let mut services = match Services::start(&booking, &conversation, Shown::WarningsAndErrors).await {
         Ok(services) => services,
         Err(error) => {

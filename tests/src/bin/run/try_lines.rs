@@ -15,7 +15,9 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         |address: SocketAddr, method: &str, json: &str| format!("{program} -plaintext -d {json} {address} {method}");
     let schedule =
         |method: &str, json: &str| call(booking, &format!("teppan.booking.v1.ScheduleService/{method}"), json);
-    let book = |json: &str| call(booking, "teppan.booking.v1.BookingService/CreateBooking", json);
+    let bookings =
+        |method: &str, json: &str| call(booking, &format!("teppan.booking.v1.BookingService/{method}"), json);
+    let book = |json: &str| bookings("CreateBooking", json);
     let talk = |method: &str, json: &str| {
         call(conversation, &format!("teppan.conversation.v1.ConversationService/{method}"), json)
     };
@@ -38,7 +40,7 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         run = run,
         date = date,
     );
-    vec![
+    let mut lines = vec![
         ("What booking-service serves", format!("{program} -plaintext {booking} list")),
         ("Whether it is ready", format!("{program} -plaintext {booking} grpc.health.v1.Health/Check")),
         (
@@ -66,11 +68,24 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
             ),
         ),
         ("A booking", book(&valid)),
-        ("The same again: the same booking, replayed", book(&valid)),
+        (
+            "The same again: the same booking, replayed, its id kept in BOOKING",
+            format!(
+                r#"BOOKING=$({} | sed -n 's/.*"bookingId": "\(.*\)".*/\1/p'); echo "booking $BOOKING""#,
+                book(&valid)
+            ),
+        ),
         (
             "An invalid one: every violation at once, and grpcurl ends with an error code",
             book(r#"'{"venue_id": "'"$VENUE"'", "date": "tomorrow", "start_time": "6 pm", "party_size": 99}'"#),
         ),
+    ];
+    lines.extend(life_of_a_booking(
+        &bookings,
+        &|json| call(booking, "teppan.booking.v1.PaymentService/RecordPayment", json),
+        run,
+    ));
+    lines.extend([
         (
             "A message of the conversation",
             talk(
@@ -87,6 +102,34 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
             ),
         ),
         ("Read back", talk("ListMessages", &format!(r#"'{{"conversation_id": "try-{run}"}}'"#))),
+    ]);
+    lines
+}
+
+/// What becomes of the booking in BOOKING.
+fn life_of_a_booking(
+    bookings: &impl Fn(&str, &str) -> String,
+    pay: &impl Fn(&str) -> String,
+    run: &str,
+) -> [(&'static str, String); 4] {
+    let of_it = |fields: &str| format!(r#"'{{"booking_id": "'"$BOOKING"'"{fields}}}'"#);
+    [
+        (
+            "Its deposit, paid in cash: the booking is confirmed",
+            pay(&of_it(&format!(
+                concat!(
+                    r#", "idempotency_key": "try-{run}-deposit", "method": "PAYMENT_METHOD_CASH", "#,
+                    r#""amount_cents": 3500, "currency": "EUR""#,
+                ),
+                run = run,
+            ))),
+        ),
+        (
+            "Moved by an hour, for five",
+            bookings("RescheduleBooking", &of_it(r#", "start_time": "19:00", "party_size": 5"#)),
+        ),
+        ("Given up: refundDueCents is owed back", bookings("CancelBooking", &of_it(""))),
+        ("Everything that happened to it", bookings("StreamBookingEvents", &of_it(""))),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! A small venue has too few seats left, says so, and shows what is open.
 
 use teppan_shared::contract::booking::v1::{
-    Contact, CreateBookingRequest, ListAvailabilityRequest, SchedulePeriod, Venue, Weekday,
+    Booking, Contact, CreateBookingRequest, ListAvailabilityRequest, SchedulePeriod, Venue, Weekday,
 };
 use teppan_tests::tool::millis;
 use tonic_types::StatusExt as _;
@@ -15,7 +15,15 @@ use crate::{
 
 const REFUSED: &str = "CreateBooking, sold out";
 
-pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
+/// A slot with too few seats left.
+pub struct SoldOut {
+    /// Who has most of the seats.
+    pub taken: Booking,
+    /// Who would like some.
+    pub refused: CreateBookingRequest,
+}
+
+pub async fn play(stage: &mut Stage) -> Result<SoldOut, Failed> {
     stage.journal.open_act("Sold out", "A slot is sold out");
     let key = stage.key("small-venue");
     let venue = venue::create(stage, key, "Teppan Counter", None).await?;
@@ -31,9 +39,11 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
         ..Default::default()
     };
     venue::set_schedule(stage, &venue, period).await?;
-    three_take_seats(stage, &venue).await?;
-    two_more_are_refused(stage, &venue).await?;
-    show_what_is_open(stage, &venue).await
+    let taken = three_take_seats(stage, &venue).await?;
+    let refused = request(stage, &venue, "piet", 2);
+    two_more_are_refused(stage, refused.clone()).await?;
+    show_what_is_open(stage, &venue).await?;
+    Ok(SoldOut { taken, refused })
 }
 
 fn request(stage: &Stage, venue: &Venue, guest: &str, party_size: i32) -> CreateBookingRequest {
@@ -53,16 +63,16 @@ fn request(stage: &Stage, venue: &Venue, guest: &str, party_size: i32) -> Create
     }
 }
 
-async fn three_take_seats(stage: &mut Stage, venue: &Venue) -> Result<(), Failed> {
+async fn three_take_seats(stage: &mut Stage, venue: &Venue) -> Result<Booking, Failed> {
     let request = request(stage, venue, "lena", 3);
     let answer = stage.clients.bookings.create_booking(request);
     let (answer, took) = stage.journal.call("CreateBooking", answer).await?;
-    show::booking(stage.journal.screen, &answer.booking.unwrap_or_default(), took);
-    Ok(())
+    let booking = answer.booking.unwrap_or_default();
+    show::booking(stage.journal.screen, &booking, took);
+    Ok(booking)
 }
 
-async fn two_more_are_refused(stage: &mut Stage, venue: &Venue) -> Result<(), Failed> {
-    let request = request(stage, venue, "piet", 2);
+async fn two_more_are_refused(stage: &mut Stage, request: CreateBookingRequest) -> Result<(), Failed> {
     let answer = stage.clients.bookings.create_booking(request);
     let (answer, took) = stage.journal.time(REFUSED, answer).await;
     let Err(status) = answer else {
