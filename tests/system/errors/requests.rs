@@ -1,5 +1,5 @@
 use teppan_shared::contract::booking::v1::{
-    CreateBookingRequest, GetBookingRequest, GetVenueRequest, JoinWaitlistRequest,
+    CreateBookingRequest, EraseCustomerRequest, GetBookingRequest, GetVenueRequest,
 };
 use teppan_tests::{
     fixtures,
@@ -155,8 +155,8 @@ async fn bytes_that_are_no_such_message_are_invalid() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_built_says_so() {
     let mut booking = Booking::start().await.ready().await;
-    let request = JoinWaitlistRequest::default();
-    let status = booking.clients.bookings.join_waitlist(request).await.expect_err("not built");
+    let request = EraseCustomerRequest::default();
+    let status = booking.clients.customers.erase_customer(request).await.expect_err("not built");
     assert_eq!(kind(&status), (Code::Unimplemented, "METHOD_NOT_IMPLEMENTED".to_owned()));
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::changes::House;
+use crate::{changes::House, verify};
 
 pub const SECRET: &str = "whsec_of_the_tests";
 
@@ -154,6 +154,7 @@ impl Till {
     pub async fn assert_counted(&self) {
         assert_eq!(self.service.scalar::<i64>(BOOKINGS_THAT_MISCOUNT).await, 0, "bookings that miscount");
         self.assert_sound().await;
+        verify::assert_derivable(&self.service.url).await;
     }
 }
 

@@ -24,7 +24,7 @@ use teppan_tests::{
 };
 use tonic::Status;
 
-use super::changes::House;
+use super::{changes::House, verify};
 
 /// Who waits although the seats are there; what must be nobody as soon as the workers have come to rest.
 const FORGOTTEN: &str = "
@@ -118,6 +118,7 @@ pub async fn settled(house: &House) {
 
 async fn assert_sound(house: &House) {
     house.assert_sound().await;
+    verify::assert_derivable(&house.service.url).await;
     assert_eq!(house.service.scalar::<i64>(ENTRIES_THAT_DISAGREE).await, 0, "entries that disagree");
 }
 

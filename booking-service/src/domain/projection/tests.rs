@@ -201,3 +201,14 @@ fn rows_are_written_as_postgresql_reads_them() {
     );
     assert!(row["event_hash"].as_str().is_some_and(|hash| hash.starts_with("\\x") && hash.len() == 66));
 }
+
+#[test]
+fn every_column_that_events_determine_is_repaired() {
+    let statement = include_str!("../../../queries/swap_booking.sql");
+    let columns = serde_json::to_value(Chain::new().sound()).expect("JSON");
+    for column in columns.as_object().expect("an object").keys() {
+        // These say which booking it is, and whether its events still end where they did.
+        let names_it = ["booking_id", "event_hash"].contains(&column.as_str());
+        assert!(names_it || statement.contains(&format!("{column} = r.{column}")), "{column}");
+    }
+}
