@@ -67,7 +67,7 @@ impl Target {
         });
         script.variables = variables(self.request(), self.run, self.first_date);
         script.variables.push(("venue", self.venue_id.clone()));
-        script.variables.push(("destinations", "{event-stream,conversation-service}".to_owned()));
+        script.variables.push(("destinations", "{conversation-service}".to_owned()));
         script
     }
 }

@@ -39,6 +39,7 @@ pub fn script(contents: &Contents) -> Script {
             ":bookable_only::boolean",
             ":limit::bigint",
             "now()",
+            ":days_max::integer",
         ],
     );
     script.prelude = contents.draw_venue();
@@ -50,6 +51,7 @@ pub fn script(contents: &Contents) -> Script {
         ("party_size", PARTY_SIZE.to_string()),
         ("bookable_only", "false".to_owned()),
         ("limit", (PAGE_SIZE + 1).to_string()),
+        ("days_max", "366".to_owned()),
     ];
     script
 }
