@@ -18,7 +18,8 @@ CREATE TABLE stripe_events (
     refunded_cents   bigint,
     currency         text,
     state            text        NOT NULL CONSTRAINT stripe_event_state CHECK (state IN ('WAITING', 'DONE', 'SET_ASIDE')),
-    -- Why it still waits or is set aside, or IGNORED; empty otherwise.
+    -- Why it still waits or is set aside; IGNORED when it tells nothing of a payment, UNRELATED when it is
+    -- about somebody else's; empty when it was applied.
     reason           text        NOT NULL DEFAULT '',
     attempts         integer     NOT NULL DEFAULT 0 CONSTRAINT stripe_event_attempts CHECK (attempts >= 0),
     next_attempt_at  timestamptz NOT NULL,
@@ -29,6 +30,6 @@ CREATE TABLE stripe_events (
 
 -- What is due, the longest due first.
 CREATE INDEX stripe_events_due ON stripe_events (next_attempt_at, event_id) WHERE state = 'WAITING';
--- What an operator has to look at, and what is old enough to go.
+-- What an operator has to look at, however old; and what is old enough to go.
 CREATE INDEX stripe_events_set_aside ON stripe_events (settled_at, event_id) WHERE state = 'SET_ASIDE';
-CREATE INDEX stripe_events_settled ON stripe_events (settled_at) WHERE settled_at IS NOT NULL;
+CREATE INDEX stripe_events_done ON stripe_events (settled_at) WHERE state = 'DONE';

@@ -15,6 +15,8 @@
 -- higher one changes it. What was given back of it is a sum that only grows. So it does not matter in which
 -- order, or how often, Stripe tells them.
 --
+-- $20 is what is known to have been given back of a charge that succeeded, when that is told first.
+--
 -- The booking is locked first and everything is decided on the locked row; then the charge, then the slot.
 -- Rows to lock are named by their keys alone: any other condition would be tried on the version in the
 -- snapshot, and the row left out.
@@ -56,7 +58,8 @@ move AS MATERIALIZED (             -- what the movement does to what is paid
                                          WHEN 'DISPUTED' THEN -known.refunded_cents
                                          ELSE 0
                            END AS new_refunded,
-        counted.taken > 0 AND t.paid_cents + counted.taken >= t.deposit_due_cents AS completes,
+        -- a charge of which everything is known to have been given back makes nothing firm
+        counted.taken > COALESCE($20::bigint, 0) AND t.paid_cents + counted.taken >= t.deposit_due_cents AS completes,
         CASE WHEN t.version <> $4::bigint THEN 'ETAG_MISMATCH'
              WHEN t.currency <> $9::text THEN 'CURRENCY_MISMATCH'
              WHEN $7 = 'STRIPE' AND $5 IN ('REFUNDED', 'DISPUTED') AND COALESCE(rank.known, 0) < 3 THEN 'UNKNOWN'
@@ -108,8 +111,9 @@ gate AS MATERIALIZED (
     JOIN venues v ON v.venue_id = m.venue_id
     CROSS JOIN seen
     LEFT JOIN place ON true
-    CROSS JOIN LATERAL (           -- who still has seats keeps them, also when the hold has run out
-        SELECT m.completes AND (m.status = ANY ($17::text[]) OR COALESCE(place.has_room, false)) AS confirms,
+    CROSS JOIN LATERAL (           -- who still has seats keeps them, also when the hold has run out, until it begins
+        SELECT m.completes AND (m.status = ANY ($17::text[]) AND m.starts_at > $13
+                                OR COALESCE(place.has_room, false)) AS confirms,
                m.completes AND COALESCE(place.has_room, false) AS retakes
     ) AS firm
     CROSS JOIN LATERAL (           -- what has to be given back of this payment

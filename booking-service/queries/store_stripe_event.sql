@@ -1,5 +1,7 @@
--- Keeps an event of Stripe's, once: what its id names already changes nothing, but for one that was set
--- aside. Stripe sends that again only when somebody asked for it, and so it is tried again.
+-- Keeps an event of Stripe's, once: one that is known changes nothing. But what was set aside, or came to nothing,
+-- is read and tried anew: somebody may have let Stripe send it again after putting right what was wrong, and a
+-- newer version may understand what an older one did not. Stripe also repeats events on its own; that does no
+-- harm, as what is applied twice changes nothing. What is not understood (any longer) replaces nothing.
 WITH stored AS (
     INSERT INTO stripe_events AS known (
         event_id, type, created_at, received_at, effect, booking_id, payment_intent, charge_id, amount_cents,
@@ -7,8 +9,14 @@ WITH stored AS (
     SELECT $1, $2, $3, $4::timestamptz, $5, $6, $7, $8, $9, $10, $11, $12::text, $13, $4,
            CASE WHEN $12 <> 'WAITING' THEN $4 END
     ON CONFLICT (event_id) DO UPDATE
-    SET state = 'WAITING', reason = '', attempts = 0, next_attempt_at = EXCLUDED.next_attempt_at, settled_at = NULL
-    WHERE known.state = 'SET_ASIDE' AND known.effect IS NOT NULL
+    SET type = EXCLUDED.type, created_at = EXCLUDED.created_at, received_at = EXCLUDED.received_at,
+        effect = EXCLUDED.effect, booking_id = EXCLUDED.booking_id, payment_intent = EXCLUDED.payment_intent,
+        charge_id = EXCLUDED.charge_id, amount_cents = EXCLUDED.amount_cents,
+        refunded_cents = EXCLUDED.refunded_cents, currency = EXCLUDED.currency, state = EXCLUDED.state,
+        reason = EXCLUDED.reason, attempts = 0, next_attempt_at = EXCLUDED.next_attempt_at,
+        settled_at = EXCLUDED.settled_at
+    WHERE EXCLUDED.effect IS NOT NULL
+      AND (known.state = 'SET_ASIDE' OR known.state = 'DONE' AND known.reason IN ('IGNORED', 'UNRELATED'))
     RETURNING event_id
 )
 SELECT EXISTS (SELECT FROM stored) AS "stored!"

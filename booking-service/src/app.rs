@@ -22,7 +22,10 @@ use crate::{
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
     webhooks::StripeWebhook,
-    workers::{HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, WaitlistClosing, WaitlistOffers},
+    workers::{
+        HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, StripeSetAside, WaitlistClosing,
+        WaitlistOffers,
+    },
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -83,6 +86,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(events, told_by_stripe, stripe.interval);
     let retention = StripeRetention { core: Arc::clone(&core), keep: stripe.keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
+    service.work(StripeSetAside(Arc::clone(&core)), Nudge::default(), settings.retention_interval);
     let retention = KeyRetention { core, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
     Ok(service)

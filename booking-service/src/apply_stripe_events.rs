@@ -15,9 +15,9 @@ use crate::{
 
 /// Events that one run takes at most; the statement has the same number.
 pub const BATCH_MAX: usize = 32;
-/// Much longer than a batch takes. Should one take longer still, somebody else applies its rest too, which
-/// changes nothing.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// Longer than a batch takes, also when each of its events waits for a follow-up as long as it may. Should one
+/// take longer still, somebody else applies its rest too, which changes nothing.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
 /// The first pause before another attempt, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_hours(1);
@@ -27,6 +27,9 @@ enum Attempt {
     Applied,
     /// What it is about may still be told by another event, or the fault may pass.
     Waits(&'static str),
+    /// It names no booking, and is about nothing that is known: the account has other business too, unless
+    /// what tells it apart is still to come.
+    Nameless,
     /// No later attempt would end otherwise.
     Refused(&'static str),
 }
@@ -69,7 +72,7 @@ impl Core {
             };
             match &attempt {
                 Attempt::Applied => batch.done += 1,
-                Attempt::Waits(_) | Attempt::Refused(_) => batch.failed += 1,
+                Attempt::Waits(_) | Attempt::Nameless | Attempt::Refused(_) => batch.failed += 1,
             }
             self.settle_stripe_event(&event, attempt, attempts_max).await?;
         }
@@ -90,6 +93,7 @@ impl Core {
         };
         match applied.await {
             Ok(_) => Ok(Attempt::Applied),
+            Err(MoveMoneyError::BookingNotFound) if event.booking_id.is_none() => Ok(Attempt::Nameless),
             Err(MoveMoneyError::BookingNotFound) => Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
             Err(MoveMoneyError::ChargeUnknown) => Ok(Attempt::Waits("CHARGE_UNKNOWN")),
             Err(MoveMoneyError::RefundExceedsPaid { .. }) => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
@@ -118,11 +122,12 @@ impl Core {
         attempts_max: i32,
     ) -> Result<(), DatabaseError> {
         let now = self.clock.now();
+        let (is_last, again) = (event.attempts >= attempts_max, Some(now + jittered(pause_after(event.attempts))));
         let (state, reason, next) = match attempt {
             Attempt::Applied => ("DONE", "", None),
-            Attempt::Waits(reason) if event.attempts < attempts_max => {
-                ("WAITING", reason, Some(now + jittered(pause_after(event.attempts))))
-            }
+            Attempt::Waits(reason) if !is_last => ("WAITING", reason, again),
+            Attempt::Nameless if !is_last => ("WAITING", "BOOKING_NOT_NAMED", again),
+            Attempt::Nameless => ("DONE", "UNRELATED", None),
             Attempt::Waits(reason) | Attempt::Refused(reason) => ("SET_ASIDE", reason, None),
         };
         self.stripe_metrics.settled(state, reason);
@@ -133,6 +138,8 @@ impl Core {
                 reason,
                 "an event of Stripe's was set aside: look into it, then let Stripe send it again"
             );
+        } else if reason == "UNRELATED" {
+            tracing::info!(event = event.event_id, kind = event.kind, "an event of Stripe's is about no booking");
         }
         let settle = || {
             sqlx::query_file!(
@@ -179,6 +186,8 @@ fn movement<'a>(
         currency: payment.currency.as_deref(),
         external_reference: payment.reference(),
         charge_id: payment.charge_id.as_deref(),
+        // Of a refund: everything given back with it. It is applied by itself afterwards.
+        given_back_cents: payment.refunded_cents.filter(|_| effect == PaymentEffect::Succeeded),
         occurred_at: event.created_at,
     }
 }

@@ -9,6 +9,7 @@ mod change_booking;
 mod close_waitlist_entries;
 mod confirm_booking;
 mod core;
+mod count_set_aside_stripe_events;
 mod create_booking;
 mod create_venue;
 pub mod dead_letters_command;

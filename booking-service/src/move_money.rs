@@ -33,6 +33,8 @@ pub struct Movement<'a> {
     pub method: PaymentMethod,
     /// Of a refund through Stripe: what was given back in all.
     pub amount_cents: Option<i64>,
+    /// Of a charge that succeeded, where it is known: what was given back of it since.
+    pub given_back_cents: Option<i64>,
     /// Not compared when not told.
     pub currency: Option<&'a str>,
     pub external_reference: &'a str,
@@ -157,6 +159,7 @@ impl Core {
                     &draft.confirms_from,
                     &draft.retakes_from,
                     &draft.owed_in,
+                    it.given_back_cents,
                 )
             })
             .await

@@ -38,6 +38,7 @@ impl Core {
                 currency: Some(new.currency.code()),
                 external_reference: new.external_reference.as_ref().map_or("", ExternalReference::as_str),
                 charge_id: None,
+                given_back_cents: None,
                 occurred_at: new.occurred_at.unwrap_or_else(|| self.clock.now()),
             })
             .await?;

@@ -6,8 +6,8 @@ use crate::{
 };
 
 impl Core {
-    /// Keeps an event of Stripe's, in one round trip, and tells whether it is a new one. It is applied in the
-    /// background; that Stripe sends it again changes nothing.
+    /// Keeps an event of Stripe's, in one round trip, and tells whether there is something to do: it is new, or
+    /// came to nothing before. It is applied in the background; that Stripe sends it again changes nothing.
     ///
     /// # Errors
     /// When the database gives no answer; then it is not known whether it was kept.

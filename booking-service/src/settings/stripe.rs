@@ -38,7 +38,7 @@ pub(super) struct StripeArgs {
     /// Attempts to apply an event of Stripe's before it is set aside; the default takes more than three days
     #[arg(long, env = "STRIPE_EVENTS_ATTEMPTS_MAX", hide_env_values = true, default_value = "160", global = true)]
     stripe_events_attempts_max: String,
-    /// How long events of Stripe's are kept at least
+    /// How long events of Stripe's that are done are kept at least; those set aside stay
     #[arg(long, env = "STRIPE_EVENTS_KEEP_DAYS", hide_env_values = true, default_value = "90", global = true)]
     stripe_events_keep_days: String,
 }

@@ -2,12 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
+use futures::TryStreamExt as _;
 use serde_json::json;
 use teppan_shared::{clock::Clock, worker::Nudge};
 use tokio::{sync::Semaphore, time::timeout};
@@ -19,7 +20,10 @@ use crate::{
 
 /// Stripe's events take some kilobytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Anybody may send a body before it is known who signed it: so many are read at once.
+/// Anybody may send a body, and it is known who signed it only when it is there. So it has little time, which is
+/// much for Stripe, and nobody's turn is taken meanwhile: who sends slowly is in nobody's way.
+const BODY_TIME: Duration = Duration::from_secs(2);
+/// Events that are verified and kept at once.
 const IN_FLIGHT_MAX: usize = 64;
 
 /// Takes Stripe's events: checks the signature, keeps the event, and only then says so.
@@ -38,7 +42,9 @@ enum Answer {
     Unconfigured,
     Overloaded,
     TooSlow,
+    BodyTooSlow,
     TooLarge,
+    Incomplete,
     BadSignature,
     NoEvent,
     NotStored,
@@ -51,26 +57,38 @@ impl StripeWebhook {
         Router::new().route("/webhooks/stripe", post(receive)).with_state(Arc::new((self, turns)))
     }
 
-    async fn receive(&self, request: Request) -> Answer {
+    async fn receive(&self, request: Request, turns: &Semaphore) -> Answer {
         if self.secrets.is_empty() {
             return Answer::Unconfigured;
         }
         let (parts, body) = request.into_parts();
         let signature = parts.headers.get("stripe-signature").and_then(|header| header.to_str().ok());
         let Some(Ok(signature)) = signature.map(StripeSignature::parse) else { return Answer::BadSignature };
+        // Stripe signs by its own clock: a service whose clock is ahead for a demo hears from it too.
+        let clock = Clock::default();
+        if signature.verify_time(clock.now()).is_err() {
+            return Answer::BadSignature;
+        }
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|bytes: usize| bytes > BODY_BYTES_MAX) {
             return Answer::TooLarge;
         }
-        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else { return Answer::TooLarge };
-        // Stripe signs by its own clock: a service whose clock is ahead for a demo hears from it too.
-        let now = Clock::default().now();
-        if let Err(error) = signature.verify(&body, &self.secrets, now) {
+        let body = match timeout(BODY_TIME, read(body)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(answer)) => return answer,
+            Err(_) => return Answer::BodyTooSlow,
+        };
+        let Ok(_turn) = turns.try_acquire() else { return Answer::Overloaded };
+        if let Err(error) = signature.verify(&body, &self.secrets, clock.now()) {
             tracing::warn!(%error, "a request to the Stripe webhook was not signed by Stripe");
             return Answer::BadSignature;
         }
         let Ok(event) = StripeEvent::parse(&body) else { return Answer::NoEvent };
-        match self.core.store_stripe_event(&event).await {
+        timeout(self.timeout, self.store(&event)).await.unwrap_or(Answer::TooSlow)
+    }
+
+    async fn store(&self, event: &StripeEvent) -> Answer {
+        match self.core.store_stripe_event(event).await {
             Ok(true) => {
                 self.nudge.nudge();
                 Answer::Stored
@@ -87,12 +105,22 @@ impl StripeWebhook {
 
 async fn receive(State(state): State<Arc<(StripeWebhook, Arc<Semaphore>)>>, request: Request<Body>) -> Response {
     let (webhook, turns) = &*state;
-    let answer = match turns.try_acquire() {
-        Ok(_turn) => timeout(webhook.timeout, webhook.receive(request)).await.unwrap_or(Answer::TooSlow),
-        Err(_) => Answer::Overloaded,
-    };
+    let answer = webhook.receive(request, turns).await;
     webhook.core.stripe_metrics.answered(answer.name());
     answer.into_response()
+}
+
+/// The whole body, unless it is too large or breaks off.
+async fn read(body: Body) -> Result<Vec<u8>, Answer> {
+    let mut chunks = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(chunk) = chunks.try_next().await.map_err(|_| Answer::Incomplete)? {
+        if whole.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(Answer::TooLarge);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
 }
 
 impl Answer {
@@ -104,7 +132,9 @@ impl Answer {
             Self::Unconfigured => "unconfigured",
             Self::Overloaded => "overloaded",
             Self::TooSlow => "timeout",
+            Self::BodyTooSlow => "body_timeout",
             Self::TooLarge => "too_large",
+            Self::Incomplete => "incomplete",
             Self::BadSignature => "bad_signature",
             Self::NoEvent => "no_event",
             Self::NotStored => "not_stored",
@@ -126,6 +156,8 @@ impl IntoResponse for Answer {
             ),
             Self::Overloaded => (Code::SERVICE_UNAVAILABLE, "OVERLOADED", "Send the event again later."),
             Self::TooSlow => (Code::SERVICE_UNAVAILABLE, "DEADLINE_EXCEEDED", "Send the event again later."),
+            Self::BodyTooSlow => (Code::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "Send the whole event within 2 seconds."),
+            Self::Incomplete => (Code::BAD_REQUEST, "BODY_INCOMPLETE", "Send the whole event in one body."),
             Self::TooLarge => {
                 (Code::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Send the whole event, of at most 1 MiB, in one body.")
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use teppan_shared::{
     contract::booking::v1::{
         self as wire, BookingStatus, ListPaymentsRequest, PaymentKind, PaymentMethod, PaymentStatus,
@@ -93,9 +94,10 @@ impl Model {
         booking.told.paid_cents += cents;
         booking.changed("teppan.payment.recorded.v1", now);
         let told = &mut booking.told;
+        let begun = has_begun(told, now);
         let complete = told.paid_cents >= told.deposit_due_cents;
         let confirms = match told.status() {
-            BookingStatus::Pending => complete,
+            BookingStatus::Pending => complete && !begun,
             BookingStatus::Expired => complete && seats_to_be_had,
             _ => false,
         };
@@ -124,8 +126,7 @@ impl Model {
         let wish = Wish { venue_id: &told.venue_id, slot, party_size: told.party_size, but: Some(n) };
         let venue = self.venue(&told.venue_id).map(|n| &self.venues[n]);
         let open = venue.and_then(|venue| venue.slots.get(&slot)).is_some_and(|slot| slot.opening.open());
-        let begun = told.starts_at.as_ref().is_some_and(|start| moment(start) <= self.now);
-        open && !begun && self.open_seats(wish) >= told.party_size
+        open && !has_begun(told, self.now) && self.open_seats(wish) >= told.party_size
     }
 
     /// All that match, in the order in which they were recorded.
@@ -137,6 +138,10 @@ impl Model {
         };
         Reply::Payments(self.payments.iter().filter(matches).cloned().collect())
     }
+}
+
+fn has_begun(told: &wire::Booking, now: DateTime<Utc>) -> bool {
+    told.starts_at.as_ref().is_some_and(|start| moment(start) <= now)
 }
 
 /// What is wrong with a request, of the faults that the strategy makes.

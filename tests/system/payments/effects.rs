@@ -67,6 +67,43 @@ async fn a_deposit_that_comes_late_keeps_or_takes_again_the_seats_that_are_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_is_known_to_have_gone_back_makes_nothing_firm() {
+    let till = Till::open(8).await;
+    let (expired, pending) = (till.four().await, till.four().await);
+    till.expire(&expired.booking_id).await;
+    for (made, status) in [(expired, BookingStatus::Expired), (pending, BookingStatus::Pending)] {
+        let paid = deposit(&made);
+        till.told(&paid.refunded(3500)).await;
+        till.told(&paid.succeeded()).await;
+        let stands = till.read(&made.booking_id).await;
+        assert_eq!((stands.status(), sums(&stands)), (status, (0, 3500, 0)));
+        // Another one does.
+        till.told(&deposit(&made).succeeded()).await;
+        let firm = till.read(&made.booking_id).await;
+        assert_eq!((firm.status(), sums(&firm)), (BookingStatus::Confirmed, (3500, 3500, 0)));
+    }
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_comes_after_the_start_is_owed_back_when_the_hold_is_looked_at() {
+    let till = Till::open(8).await;
+    let (late, cash_late) = (till.four().await, till.four().await);
+    // Both have begun, and nobody has looked for holds that ran out yet.
+    till.sql("UPDATE bookings SET starts_at = starts_at - interval '24000 hours'").await;
+    till.told(&deposit(&late).succeeded()).await;
+    till.record(cash(&cash_late.booking_id, 3500)).await.expect("recorded");
+    till.sql("UPDATE bookings SET starts_at = starts_at + interval '24000 hours'").await;
+    for made in [late, cash_late] {
+        let waits = till.read(&made.booking_id).await;
+        assert_eq!((waits.status(), sums(&waits)), (BookingStatus::Pending, (3500, 0, 0)));
+        till.expire(&made.booking_id).await;
+        assert_eq!(sums(&till.read(&made.booking_id).await), (3500, 0, 3500));
+    }
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deposit_that_comes_too_late_is_recorded_and_owed_back() {
     let till = Till::open(4).await;
     let gone = till.four().await;

@@ -73,6 +73,16 @@ async fn whatever_the_order_a_payment_comes_to_the_same_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_order_the_sums_of_a_payment_that_went_back_are_the_same() {
+    let till = Till::open(1000).await;
+    let story = |it: &Intent| vec![it.succeeded(), it.session_completed(), it.refunded(1000), it.refunded(3500)];
+    // Only whether the booking had become firm before everything went back depends on what came first.
+    let sums = "paid 0 refunded 3500 due 0 CHARGE SUCCEEDED 3500, REFUND SUCCEEDED 3500";
+    assert_eq!(ends(&till, story).await, [format!("CONFIRMED {sums}"), format!("PENDING {sums}")]);
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_order_a_disputed_payment_comes_to_the_same_end() {
     let till = Till::open(1000).await;
     let story = |it: &Intent| vec![it.failed(), it.canceled(), it.succeeded(), it.refunded(1000), it.disputed()];

@@ -10,6 +10,7 @@ const MOVE: &str = include_str!("../../../booking-service/queries/move_money.sql
 const LIST: &str = include_str!("../../../booking-service/queries/list_payments.sql");
 const CLAIM: &str = include_str!("../../../booking-service/queries/claim_stripe_events.sql");
 const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_events.sql");
+const SET_ASIDE: &str = include_str!("../../../booking-service/queries/count_set_aside_stripe_events.sql");
 const SETTLE: &str = include_str!("../../../booking-service/queries/settle_stripe_event.sql");
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
@@ -36,17 +37,20 @@ async fn every_statement_about_money_goes_by_an_index() {
     let mut connection = harness::connect(&till.service.url).await;
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
     let types = "text, bytea, uuid, bigint, text, uuid, text, bigint, text, text, text, timestamptz, timestamptz, uuid[], \
-                 text, text[], text[], text[], text[]";
+                 text, text[], text[], text[], text[], bigint";
     run(&mut connection, format!("PREPARE moved ({types}) AS {MOVE}")).await;
     run(&mut connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}"))
         .await;
     run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
+    run(&mut connection, format!("PREPARE set_aside AS {SET_ASIDE}")).await;
     run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
     run(&mut connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}"))
         .await;
     // A connection plans once, perhaps while there is next to nothing.
     plan(&mut connection, "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)").await;
     plan(&mut connection, "claimed (now(), now())").await;
+    plan(&mut connection, "set_aside").await;
+    plan(&mut connection, "purged (now())").await;
     run(
         &mut connection,
         "INSERT INTO payments (payment_id, booking_id, kind, method, status, amount_cents, currency,
@@ -55,7 +59,7 @@ async fn every_statement_about_money_goes_by_an_index() {
                 now() + n * interval '1 ms', now()
          FROM bookings, generate_series(1, 60000) AS n;
          INSERT INTO stripe_events (event_id, type, created_at, received_at, effect, state, next_attempt_at, settled_at)
-         SELECT 'evt_' || n, 'x', now(), now(), 'FAILED', CASE WHEN n % 2 = 0 THEN 'WAITING' ELSE 'DONE' END,
+         SELECT 'evt_' || n, 'x', now(), now(), 'FAILED', CASE n % 4 WHEN 1 THEN 'DONE' WHEN 3 THEN 'SET_ASIDE' ELSE 'WAITING' END,
                 now() + n * interval '1 second', CASE WHEN n % 2 = 1 THEN now() - n * interval '1 hour' END
          FROM generate_series(1, 60000) AS n",
     )
@@ -75,7 +79,10 @@ async fn every_statement_about_money_goes_by_an_index() {
     assert!(claimed.contains("using stripe_events_due") && claimed.contains("rows=32"), "{claimed}");
     assert!(!claimed.contains("Seq Scan") && buffers(&claimed) < 1000, "{claimed}");
     let purged = plan(&mut connection, "purged (now() - interval '90 days')").await;
-    assert!(purged.contains("using stripe_events_settled") && !purged.contains("Seq Scan"), "{purged}");
+    assert!(purged.contains("using stripe_events_done") && !purged.contains("Seq Scan"), "{purged}");
+    let set_aside = plan(&mut connection, "set_aside").await;
+    assert!(set_aside.contains("using stripe_events_set_aside") && !set_aside.contains("->  Sort"), "{set_aside}");
+    assert!(set_aside.contains("rows=10000") && !set_aside.contains("rows=15000"), "{set_aside}");
     let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
     assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
 
@@ -83,7 +90,7 @@ async fn every_statement_about_money_goes_by_an_index() {
         let ids = [(); 3].map(|()| Uuid::now_v7().to_string()).join(",");
         let call = format!(
             "moved (NULL, NULL, NULL, NULL, '{effect}', '{}', 'STRIPE', 1, NULL, '{intent}', 'ch_77', now(), now(),
-                    '{{{ids}}}', NULL, '{{}}', '{{PENDING}}', '{{EXPIRED}}', '{{CANCELLED,EXPIRED}}')",
+                    '{{{ids}}}', NULL, '{{}}', '{{PENDING}}', '{{EXPIRED}}', '{{CANCELLED,EXPIRED}}', NULL)",
             Uuid::now_v7()
         );
         let moved = plan(&mut connection, &call).await;

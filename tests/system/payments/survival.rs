@@ -47,7 +47,7 @@ async fn an_event_that_was_taken_outlives_the_process_that_took_it() {
     // To a replica whose clock is ahead the lease has run out.
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
     settings.stripe.interval = std::time::Duration::from_millis(20);
-    settings.clock = teppan_shared::clock::Clock::ahead(chrono::TimeDelta::minutes(2));
+    settings.clock = teppan_shared::clock::Clock::ahead(chrono::TimeDelta::minutes(5));
     let _replica = harness::Booking::configured(settings, url.clone(), keys).await.ready().await;
     eventually("it is applied", async || harness::scalar::<String>(&url, status).await == "CONFIRMED").await;
     eventually("and settled", async || {
