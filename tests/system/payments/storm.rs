@@ -30,6 +30,12 @@ async fn of_paying_and_expiring_each_booking_comes_to_one_end_and_every_seat_is_
     }
     let replicas = [expiring(&till).await, expiring(&till).await];
     till.sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '800 milliseconds'").await;
+    // Some keep their holds, however slow the machine.
+    till.sql(
+        "UPDATE bookings SET hold_expires_at = now() + interval '10 minutes' \
+              WHERE get_byte(uuid_send(booking_id), 15) < 32 AND status = 'PENDING'",
+    )
+    .await;
     join_all(bookings.iter().enumerate().map(|(n, made)| {
         let http = replicas[n % 2].service.server.http_addr;
         async move {
@@ -108,7 +114,7 @@ async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once(
     harness::within(Duration::from_mins(1), "all is tried", async || till.service.scalar::<i64>(rest).await == 0).await;
     till.assert_counted().await;
     let bad = "SELECT count(*) FROM stripe_events
-               WHERE state = 'SET_ASIDE' OR state = 'WAITING' AND reason NOT IN ('CHARGE_UNKNOWN', 'REFUND_EXCEEDS_PAID', 'BOOKING_NOT_FOUND')";
+               WHERE state = 'SET_ASIDE' OR state = 'WAITING' AND reason NOT IN ('CHARGE_UNKNOWN', 'REFUND_EXCEEDS_PAID', 'BOOKING_NOT_NAMED')";
     assert_eq!(till.service.scalar::<i64>(bad).await, 0);
     let last = "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id, version)
                 WHERE COALESCE((e.data->>'paid_cents')::bigint, paid_cents) <> paid_cents
