@@ -71,12 +71,11 @@ impl Core {
                 updated_at: booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
                 ..entry
             })),
-            Err(ChangeBookingError::StaleEtag) => Ok(None),
             // The hold ran out at the latest at the start; the worker has not come to it yet.
             Err(ChangeBookingError::Refused { status: BookingStatus::Pending, .. }) => {
                 Err(LeaveWaitlistError::Closed(WaitlistEntryStatus::Lapsed))
             }
-            Err(ChangeBookingError::Refused { .. }) => Ok(None),
+            Err(ChangeBookingError::StaleEtag | ChangeBookingError::Refused { .. }) => Ok(None),
             Err(ChangeBookingError::NotFound) => Err(Column("waitlist_entries.booking_id").into()),
             Err(ChangeBookingError::Contended) => Err(LeaveWaitlistError::Contended),
             Err(ChangeBookingError::Corrupted(error)) => Err(error.into()),
