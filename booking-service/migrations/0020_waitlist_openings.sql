@@ -1,18 +1,24 @@
 -- Slots of which seats came free while somebody waits for them: work for whoever offers them.
 --
--- A note is only ever added and removed. Nobody waits for another at this table: who frees seats adds a note
--- of its own, and who offers them takes notes that nobody has locked. A note is removed by a statement whose
--- snapshot shows it and which found nobody to offer the seats to; whatever that statement could not see was
--- freed by somebody whose note it could not see either, and did not remove.
+-- Who frees seats only ever adds a note of its own and waits for nobody at this table; who offers them takes
+-- notes that nobody has locked. A note is removed by a statement whose snapshot shows it and which found
+-- nobody to offer the seats to; whatever that statement could not see was freed by somebody whose note it
+-- could not see either, and did not remove.
+--
+-- A note waits for `next_attempt_at` where its slot is beyond the venue's horizon, or where an attempt has
+-- failed, so that one slot keeps no other from being offered. New ones are due at once, by whatever clock.
 CREATE TABLE waitlist_openings (
-    opening_id  bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-    venue_id    uuid        NOT NULL,
-    slot_date   date        NOT NULL,
-    start_time  time        NOT NULL,
-    noted_at    timestamptz NOT NULL
+    opening_id       bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    venue_id         uuid        NOT NULL,
+    slot_date        date        NOT NULL,
+    start_time       time        NOT NULL,
+    -- Since when the seats can be offered.
+    noted_at         timestamptz NOT NULL,
+    next_attempt_at  timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_insert_threshold = -1);
 
 CREATE INDEX waitlist_openings_slot ON waitlist_openings (venue_id, slot_date, start_time, opening_id);
+CREATE INDEX waitlist_openings_due ON waitlist_openings (next_attempt_at, opening_id);
 
 -- Whatever frees seats changes the slot's row: a cancellation, a hold that runs out, a booking that moves or
 -- gets smaller, seats that are added, a slot that is opened, a new schedule. So it is noted here, and nothing
@@ -43,20 +49,23 @@ CREATE TRIGGER slots_opening AFTER UPDATE OF reserved, capacity, state ON slots
     EXECUTE FUNCTION note_waitlist_opening();
 
 -- A venue that takes other parties, or takes them at other times, may take somebody now whom it did not when
--- the seats came free; and those who wait may do so for a shorter or a longer time.
-CREATE FUNCTION reconsider_waitlist() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+-- the seats came free; and those who wait may do so for a shorter time. How many they are nobody knows, so
+-- UpdateVenue only notes that they are to be gone through, in the order of slot and place: `after_...` is how
+-- far that has come.
+CREATE TABLE waitlist_reviews (
+    review_id   bigint  PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    venue_id    uuid    NOT NULL,
+    after_date  date    NOT NULL DEFAULT '-infinity',
+    after_time  time    NOT NULL DEFAULT '00:00',
+    after_place bigint  NOT NULL DEFAULT 0
+);
+
+CREATE FUNCTION note_waitlist_review() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    INSERT INTO waitlist_openings (venue_id, slot_date, start_time, noted_at)
-    SELECT DISTINCT w.venue_id, w.slot_date, w.start_time, clock_timestamp()
-    FROM waitlist_entries w
-    WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING' AND w.place > 0;
-    IF NEW.notice_minutes <> OLD.notice_minutes THEN
-        UPDATE waitlist_entries w
-        SET bookable_until = s.starts_at - make_interval(mins => NEW.notice_minutes)
-        FROM slots s
-        WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING' AND w.place > 0
-          AND s.venue_id = w.venue_id AND s.slot_date = w.slot_date AND s.start_time = w.start_time;
-    END IF;
+    INSERT INTO waitlist_reviews (venue_id)
+    SELECT NEW.venue_id
+    WHERE EXISTS (
+        SELECT FROM waitlist_entries w WHERE w.venue_id = NEW.venue_id AND w.status = 'WAITING' AND w.place > 0);
     RETURN NULL;
 END
 $$;
@@ -65,4 +74,4 @@ CREATE TRIGGER venues_waitlist AFTER UPDATE OF min_party_size, max_party_size, n
     FOR EACH ROW WHEN (
         (NEW.min_party_size, NEW.max_party_size, NEW.notice_minutes, NEW.horizon_days)
         <> (OLD.min_party_size, OLD.max_party_size, OLD.notice_minutes, OLD.horizon_days))
-    EXECUTE FUNCTION reconsider_waitlist();
+    EXECUTE FUNCTION note_waitlist_review();

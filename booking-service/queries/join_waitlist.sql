@@ -50,7 +50,8 @@ queue AS MATERIALIZED (            -- the gate: the seats are not there now eith
     WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL'
 ),
 customer AS (                      -- found by hash or made; the newest contact is kept
-    INSERT INTO customers AS c (customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
+    INSERT INTO customers AS c (
+        customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
     SELECT $7::uuid, $8, $9, $10, $11, $17, $17
     FROM queue
     ON CONFLICT (email_hash) DO UPDATE
@@ -104,7 +105,8 @@ SELECT
     reply.slot_date AS "slot_date?",
     reply.start_time AS "start_time?",
     (SELECT s.starts_at FROM slots s
-     WHERE s.venue_id = reply.venue_id AND s.slot_date = reply.slot_date AND s.start_time = reply.start_time) AS "starts_at?",
+     WHERE s.venue_id = reply.venue_id AND s.slot_date = reply.slot_date AND s.start_time = reply.start_time
+    ) AS "starts_at?",
     (SELECT v.time_zone FROM venues v WHERE v.venue_id = reply.venue_id) AS "time_zone?",
     reply.party_size AS "party_size?",
     CASE WHEN reply.status = 'WAITING'

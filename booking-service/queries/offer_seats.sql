@@ -2,11 +2,13 @@
 --
 -- Always one row. `outcome` is
 --   offered    the first of those whose party fits, and whom the venue takes, has a booking that waits;
---   settled    nobody fits: the notes of this slot are removed;
+--   settled    nobody fits: the notes of this slot are removed; but for one that waits for its day where
+--              somebody waits for a slot beyond the venue's horizon, which ends by time alone;
 --   contended  nothing was written: who was next left, or was offered the seats, between snapshot and lock;
---   idle       there is no note that nobody else has.
+--   idle       there is no note that is due and that nobody else has.
 -- One offer a run: the notes stay until a run finds nobody. A run that dies leaves them, and any other
--- goes on. `noted_at`: since when the seats are free; `anyone_waits`: for any slot at all.
+-- goes on. `noted_at`: since when the seats can be offered; `anyone_waits`: for any slot at all; `review_due`:
+-- review_waitlist.sql has something to do.
 --
 -- Notes are taken, never waited for; then slot, customer and entry are locked, in the order in which all
 -- lock them; the booking is new. The snapshot shows the notes, and so everything that was freed before they
@@ -14,7 +16,8 @@
 WITH oldest AS MATERIALIZED (
     SELECT venue_id, slot_date, start_time, noted_at
     FROM waitlist_openings
-    ORDER BY opening_id
+    WHERE next_attempt_at <= $1::timestamptz
+    ORDER BY next_attempt_at, opening_id
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ),
@@ -27,9 +30,11 @@ notes AS MATERIALIZED (            -- all of this slot, so that no other run com
     FOR UPDATE OF o SKIP LOCKED
 ),
 place AS MATERIALIZED (
-    SELECT s AS slot, s.capacity - s.reserved AS open_seats
+    SELECT s AS slot, s.capacity - s.reserved AS open_seats,
+           (s.slot_date - v.horizon_days)::timestamp AT TIME ZONE v.time_zone AS within_horizon_at
     FROM oldest
     JOIN slots s USING (venue_id, slot_date, start_time)
+    JOIN venues v USING (venue_id)
     WHERE (SELECT count(*) FROM notes) > 0
     FOR NO KEY UPDATE OF s
 ),
@@ -48,7 +53,7 @@ next AS MATERIALIZED (             -- the first of each size that fits, and of t
         ORDER BY e.place
         LIMIT 1
     ) AS w
-    WHERE slot_refusal(v, p.slot, (p.slot).slot_date, size, $1::timestamptz) IS NULL
+    WHERE slot_refusal(v, p.slot, (p.slot).slot_date, size, $1) IS NULL
     ORDER BY w.place
     LIMIT 1
 ),
@@ -130,17 +135,32 @@ messages AS (                      -- it is not firm: conversation-service has n
          unnest($5::text[]) AS destination
     WHERE destination <> 'conversation-service'
 ),
+parked AS (                        -- the newest note stays, until the slot's day comes within the horizon
+    UPDATE waitlist_openings o
+    SET noted_at = p.within_horizon_at, next_attempt_at = p.within_horizon_at
+    FROM place p
+    WHERE o.opening_id = (SELECT max(opening_id) FROM notes)
+      AND p.within_horizon_at > $1 AND NOT EXISTS (SELECT FROM next)
+      AND EXISTS (
+          SELECT
+          FROM waitlist_entries w
+          WHERE w.venue_id = (p.slot).venue_id AND w.slot_date = (p.slot).slot_date
+            AND w.start_time = (p.slot).start_time AND w.status = 'WAITING' AND w.place > 0)
+    RETURNING o.opening_id
+),
 settled AS (
     DELETE FROM waitlist_openings o
     USING notes
     WHERE o.opening_id = notes.opening_id AND (SELECT count(*) FROM place) > 0 AND NOT EXISTS (SELECT FROM next)
+      AND NOT EXISTS (SELECT FROM parked WHERE parked.opening_id = notes.opening_id)
     RETURNING o.opening_id
 )
 SELECT
     CASE WHEN EXISTS (SELECT FROM booking) THEN 'offered'
-         WHEN EXISTS (SELECT FROM settled) THEN 'settled'
+         WHEN EXISTS (SELECT FROM settled) OR EXISTS (SELECT FROM parked) THEN 'settled'
          WHEN EXISTS (SELECT FROM oldest) THEN 'contended'
          ELSE 'idle'
     END AS "outcome!",
     (SELECT noted_at FROM oldest) AS "noted_at?",
-    EXISTS (SELECT FROM waitlist_entries WHERE status = 'WAITING' AND bookable_until > '-infinity') AS "anyone_waits!"
+    EXISTS (SELECT FROM waitlist_entries WHERE status = 'WAITING' AND bookable_until > '-infinity') AS "anyone_waits!",
+    EXISTS (SELECT FROM waitlist_reviews WHERE review_id > 0) AS "review_due!"

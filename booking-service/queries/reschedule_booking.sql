@@ -60,9 +60,10 @@ gate AS MATERIALIZED (
         v.notice_minutes, v.horizon_days, v.min_party_size, v.max_party_size,
         (price.total * v.deposit_percent + 50) / 100 AS deposit,
         GREATEST(a.paid_cents - price.total, 0) AS refund_due,
-        -- an offer that asks for no deposit waits for an answer, not for money
+        -- an offer waits for an answer: only who pays, or confirms, takes it
         a.status = ANY ($12::text[]) AND a.deposit_due_cents > a.paid_cents
-            AND (price.total * v.deposit_percent + 50) / 100 <= a.paid_cents AS confirms,
+            AND (price.total * v.deposit_percent + 50) / 100 <= a.paid_cents
+            AND (a.waitlist_entry_id IS NULL OR a.paid_cents > 0) AS confirms,
         COALESCE(
             a.outcome,
             CASE WHEN NOT offer.old_is_seen THEN 'CONTENDED' END,

@@ -13,7 +13,8 @@ SET confirmation_code = r.confirmation_code, status = r.status, venue_id = r.ven
     deposit_due_cents = r.deposit_due_cents, paid_cents = r.paid_cents, refunded_cents = r.refunded_cents,
     refund_due_cents = r.refund_due_cents, currency = r.currency, hold_expires_at = r.hold_expires_at,
     confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
-    conversation_id = r.conversation_id, waitlist_entry_id = r.waitlist_entry_id, version = r.version, created_at = r.created_at, updated_at = r.updated_at
+    conversation_id = r.conversation_id, waitlist_entry_id = r.waitlist_entry_id, version = r.version,
+    created_at = r.created_at, updated_at = r.updated_at
 FROM target t
 JOIN bookings_rebuilt r ON r.booking_id = t.booking_id
 WHERE b.booking_id = t.booking_id AND r.event_hash = t.event_hash

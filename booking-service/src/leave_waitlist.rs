@@ -2,14 +2,13 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::Corrupted::{self, Column},
-    telemetry,
 };
 use uuid::Uuid;
 
 use crate::{
-    change_booking::{ATTEMPTS_MAX, came_in_between},
+    change_booking::{ATTEMPTS_MAX, BookingTarget, ChangeBookingError},
     core::Core,
-    domain::{EventId, OutboxDestination, WaitlistEntryId, WaitlistEntryStatus},
+    domain::{BookingStatus, CancellationInitiator, Etag, WaitlistEntryId, WaitlistEntryStatus},
     waitlist_entry_row::{WaitlistEntry, WaitlistEntryRow},
 };
 
@@ -29,40 +28,25 @@ pub enum LeaveWaitlistError {
 }
 
 impl Core {
-    /// Takes a customer out of the queue, in one round trip. A standing offer is given up: its booking is
-    /// cancelled and its seats pass on.
+    /// Takes a customer out of the queue, in one round trip. A standing offer is given up, in a second one: its
+    /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on.
     ///
     /// # Errors
-    /// [`LeaveWaitlistError`]; whatever it is, nothing was written.
+    /// [`LeaveWaitlistError`]; whatever it is, nothing was written, with the exception of [`ChangeBookingError`].
     pub async fn leave_waitlist(&self, id: WaitlistEntryId) -> Result<WaitlistEntry, LeaveWaitlistError> {
-        let (event_id, traceparent) = (EventId::generate(), telemetry::current_traceparent());
-        let (destinations, now) = (self.destinations(false), self.clock.now());
-        let leave = || {
-            sqlx::query_file_as!(
-                Answer,
-                "queries/leave_waitlist.sql",
-                id.0,
-                event_id.0,
-                traceparent.as_deref(),
-                &destinations,
-                now,
-            )
-        };
-        for attempt in 1..=ATTEMPTS_MAX {
-            let answer = match self.database.fetch_optional(leave).await {
-                Ok(answer) => answer.ok_or(LeaveWaitlistError::NotFound)?,
-                Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let gave_up_offer = answer.gave_up_offer;
+        let now = self.clock.now();
+        let leave = || sqlx::query_file_as!(Answer, "queries/leave_waitlist.sql", id.0, now);
+        // Each attempt after the first follows somebody else, who offered seats or changed what was offered.
+        for _ in 0..ATTEMPTS_MAX {
+            let answer = self.database.fetch_optional(leave).await?.ok_or(LeaveWaitlistError::NotFound)?;
+            let version = answer.booking_version;
             match answer.outcome.as_str() {
-                "LEFT" => {
-                    if gave_up_offer {
-                        self.live.nudge();
-                        self.outbox.nudge(OutboxDestination::EventStream);
-                        self.waitlist.seats_came_free();
+                "LEFT" => return Ok(answer.entry().read()?),
+                "OFFERED" => {
+                    let version = version.ok_or(Column("leave_waitlist.booking_version"))?;
+                    if let Some(entry) = self.give_up_offer(answer.entry().read()?, version).await? {
+                        return Ok(entry);
                     }
-                    return Ok(answer.entry().read()?);
                 }
                 "CLOSED" => return Err(LeaveWaitlistError::Closed(answer.entry().read()?.status)),
                 "CONTENDED" => {}
@@ -71,12 +55,39 @@ impl Core {
         }
         Err(LeaveWaitlistError::Contended)
     }
+
+    /// The entry when its offer is given up; `None` when its booking is no longer what was read. It is cancelled
+    /// at that version alone: what was taken meanwhile is not given up with it.
+    async fn give_up_offer(
+        &self,
+        entry: WaitlistEntry,
+        version: i64,
+    ) -> Result<Option<WaitlistEntry>, LeaveWaitlistError> {
+        let booking_id = entry.booking_id.ok_or(Column("waitlist_entries.booking_id"))?;
+        let target = BookingTarget { booking_id, etag: Some(Etag::of(version)) };
+        match self.cancel_booking(&target, CancellationInitiator::Customer).await {
+            Ok(booking) => Ok(Some(WaitlistEntry {
+                status: WaitlistEntryStatus::Left,
+                updated_at: booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
+                ..entry
+            })),
+            // The hold ran out at the latest at the start; the worker has not come to it yet.
+            Err(ChangeBookingError::Refused { status: BookingStatus::Pending, .. }) => {
+                Err(LeaveWaitlistError::Closed(WaitlistEntryStatus::Lapsed))
+            }
+            Err(ChangeBookingError::StaleEtag | ChangeBookingError::Refused { .. }) => Ok(None),
+            Err(ChangeBookingError::NotFound) => Err(Column("waitlist_entries.booking_id").into()),
+            Err(ChangeBookingError::Contended) => Err(LeaveWaitlistError::Contended),
+            Err(ChangeBookingError::Corrupted(error)) => Err(error.into()),
+            Err(ChangeBookingError::Database(error)) => Err(error.into()),
+        }
+    }
 }
 
 /// The one row of the statement, which says what it means.
 struct Answer {
     outcome: String,
-    gave_up_offer: bool,
+    booking_version: Option<i64>,
     waitlist_entry_id: Uuid,
     status: String,
     venue_id: Uuid,

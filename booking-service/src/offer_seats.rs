@@ -13,8 +13,10 @@ use crate::{
 /// What one run did.
 pub struct Offer {
     pub outcome: OfferOutcome,
-    /// Since when the seats are free.
+    /// Since when the seats can be offered.
     pub noted_at: Option<DateTime<Utc>>,
+    /// Somebody waits at a venue whose policy has changed.
+    pub review_due: bool,
 }
 
 /// The statement's own comment says what each means.
@@ -68,7 +70,7 @@ impl Core {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);
         }
-        Ok(Offer { outcome, noted_at: row.noted_at })
+        Ok(Offer { outcome, noted_at: row.noted_at, review_due: row.review_due })
     }
 }
 

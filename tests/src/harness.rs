@@ -151,6 +151,7 @@ impl Booking {
                 UNION ALL SELECT xmin || k::text FROM idempotency_keys k
                 UNION ALL SELECT xmin || w::text FROM waitlist_entries w
                 UNION ALL SELECT xmin || n::text FROM waitlist_openings n
+                UNION ALL SELECT xmin || r::text FROM waitlist_reviews r
             ) AS rows (row)";
         self.scalar(rows).await
     }

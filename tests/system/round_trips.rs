@@ -96,7 +96,7 @@ async fn a_warm_change_of_a_booking_costs_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_warm_call_about_the_waitlist_costs_one_round_trip() {
+async fn a_warm_call_about_the_waitlist_costs_one_round_trip_and_giving_up_an_offer_two() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
     let house = House::of(booking, i32::try_from(TRIES).expect("few") + 1, 25).await;
     let clients = &house.service.clients;
@@ -130,9 +130,10 @@ async fn a_warm_call_about_the_waitlist_costs_one_round_trip() {
         listed.push(count(&proxy, clients.bookings.clone().list_waitlist(list)).await);
         left.push(count(&proxy, waitlist::leave(clients, &entry)).await);
     }
-    for (call, counts) in
-        [("give up", given_up), ("join", joined), ("replay", replayed), ("list", listed), ("leave", left)]
-    {
+    println!("give up: {given_up:?}");
+    // The place in the queue, and the booking.
+    assert_one_each(&given_up[1..].iter().map(|count| count - 1).collect::<Vec<_>>());
+    for (call, counts) in [("join", joined), ("replay", replayed), ("list", listed), ("leave", left)] {
         println!("{call}: {counts:?}");
         assert_one_each(&counts[1..]);
     }

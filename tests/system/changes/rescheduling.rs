@@ -1,8 +1,11 @@
-use teppan_shared::contract::booking::v1::{Booking as Made, BookingStatus, RescheduleBookingRequest};
+use teppan_shared::contract::booking::v1::{
+    Booking as Made, BookingStatus, RescheduleBookingRequest, WaitlistEntryStatus,
+};
 use teppan_tests::fixtures;
 use tonic::{Code, Status};
 
 use super::{Change, House, refusal};
+use crate::{payments, waitlist};
 
 async fn reschedule(house: &House, request: RescheduleBookingRequest) -> Result<Made, Status> {
     let moved = house.service.clients.clone().bookings.reschedule_booking(request).await?;
@@ -145,6 +148,34 @@ async fn a_booking_that_has_paid_what_its_new_deposit_comes_to_becomes_firm() {
     let free = house.act(Change::Resize(2), &other.booking_id).await.expect("resized");
     assert_eq!((free.status(), free.deposit_due_cents), (BookingStatus::Confirmed, 0));
     house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_of_the_waitlist_that_is_moved_becomes_firm_only_when_something_was_paid() {
+    for paid in [0, 500] {
+        let house = House::open(2).await;
+        let clients = &house.service.clients;
+        let made = house.book(2).await;
+        let entry = waitlist::join_by(clients, waitlist::request(&house.venue_id, 2)).await.expect("joined");
+        house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+        let entry = waitlist::becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
+        if paid > 0 {
+            let payment = payments::cash(&entry.booking_id, paid);
+            clients.payments.clone().record_payment(payment).await.expect("recorded");
+        }
+        house.sql("UPDATE venues SET deposit_percent = 0").await;
+        let moved = house.act(Change::Move("18:30"), &entry.booking_id).await.expect("moved");
+        assert_eq!(moved.deposit_due_cents, 0);
+        if paid == 0 {
+            assert_eq!((moved.status(), moved.hold_expires_at), (BookingStatus::Pending, entry.offer_expires_at));
+            let taken = house.act(Change::Confirm, &entry.booking_id).await.expect("taken");
+            assert_eq!(taken.status(), BookingStatus::Confirmed);
+        } else {
+            assert_eq!((moved.status(), moved.hold_expires_at), (BookingStatus::Confirmed, None));
+        }
+        waitlist::becomes(&house, &entry, WaitlistEntryStatus::Accepted).await;
+        house.assert_sound().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

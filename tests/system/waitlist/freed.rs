@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
-    SchedulePeriod, SetWeeklyScheduleRequest, UpdateSlotRequest, UpdateVenueRequest, Venue, WaitlistEntryStatus,
+    CreateBookingRequest, JoinWaitlistRequest, SchedulePeriod, SetWeeklyScheduleRequest, UpdateSlotRequest,
+    UpdateVenueRequest, Venue, WaitlistEntryStatus,
 };
-use teppan_tests::fixtures;
+use teppan_tests::{fixtures, harness::eventually};
 
-use super::{FORGOTTEN, assert_sound, becomes, busy, join, now, settled};
+use super::{FORGOTTEN, assert_sound, becomes, busy, join, join_by, now, request, settled};
 use crate::changes::{Change, House};
 
 #[derive(Debug, Clone, Copy)]
@@ -111,4 +112,33 @@ async fn what_frees_no_seats_or_nobody_waits_for_leaves_no_work() {
     let notes = "SELECT NOT is_called FROM waitlist_openings_opening_id_seq";
     assert!(house.service.scalar::<bool>(notes).await, "no note was ever made");
     assert_eq!(now(&house, &entry).await.status(), WaitlistEntryStatus::Waiting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_cannot_be_offered_keeps_no_other_from_it() {
+    let house = House::of(busy().await, 2, 25).await;
+    let made = house.book(2).await;
+    let entry = join(&house, 2).await;
+    let half_past = "18:30".to_owned();
+    let other = CreateBookingRequest { start_time: half_past.clone(), ..fixtures::booking(&house.venue_id, 2) };
+    let other = house.service.clients.clone().bookings.create_booking(other).await.expect("booked").into_inner();
+    let waits = JoinWaitlistRequest { start_time: half_past, ..request(&house.venue_id, 2) };
+    let waits = join_by(&house.service.clients, waits).await.expect("joined");
+    house
+        .sql(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'made to fail'; END $$;
+             CREATE TRIGGER fails BEFORE UPDATE ON waitlist_entries
+             FOR EACH ROW WHEN (NEW.start_time = '18:00') EXECUTE FUNCTION fail()",
+        )
+        .await;
+    house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    let put_off = "SELECT count(*) FROM waitlist_openings WHERE next_attempt_at > '-infinity'";
+    eventually("it is put off", async || house.service.scalar::<i64>(put_off).await == 1).await;
+    house.act(Change::Cancel, &other.booking.expect("the booking").booking_id).await.expect("cancelled");
+    becomes(&house, &waits, WaitlistEntryStatus::Offered).await;
+    assert_eq!(now(&house, &entry).await.status(), WaitlistEntryStatus::Waiting);
+    house.sql("DROP TRIGGER fails ON waitlist_entries").await;
+    becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
+    settled(&house).await;
+    assert_sound(&house).await;
 }

@@ -5,7 +5,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use super::{assert_sound, join, join_by, leave, now, request};
+use super::{assert_sound, join, join_by, leave, now, replica, request};
 use crate::changes::{Change, House, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +81,25 @@ async fn twins_of_a_call_make_one_entry_and_one_customer_waits_once() {
     let again = join_by(&house.service.clients, again).await.expect("joined again");
     assert_eq!(again.customer_id, waiting.customer_id);
     assert_ne!(again.waitlist_entry_id, waiting.waitlist_entry_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twins_of_a_call_to_two_replicas_make_one_entry() {
+    let house = House::open(2).await;
+    house.book(2).await;
+    let other = replica(&house).await;
+    for round in 0..5 {
+        let request = request(&house.venue_id, 1);
+        let twins = (0..8).map(|n| {
+            let clients = if n % 2 == 0 { &house.service.clients } else { &other.clients };
+            join_by(clients, request.clone())
+        });
+        let entries = join_all(twins).await.into_iter().collect::<Result<Vec<_>, _>>().expect("joined");
+        assert!(entries.iter().all(|entry| *entry == entries[0]), "round {round}");
+        assert_eq!(entries[0].position, round + 1);
+    }
+    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM waitlist_entries").await, 5);
+    assert_sound(&house).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

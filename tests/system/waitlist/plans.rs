@@ -10,6 +10,8 @@ const JOIN: &str = include_str!("../../../booking-service/queries/join_waitlist.
 const LEAVE: &str = include_str!("../../../booking-service/queries/leave_waitlist.sql");
 const LIST: &str = include_str!("../../../booking-service/queries/list_waitlist.sql");
 const OFFER: &str = include_str!("../../../booking-service/queries/offer_seats.sql");
+const POSTPONE: &str = include_str!("../../../booking-service/queries/postpone_opening.sql");
+const REVIEW: &str = include_str!("../../../booking-service/queries/review_waitlist.sql");
 const CLOSE: &str = include_str!("../../../booking-service/queries/close_waitlist_entries.sql");
 
 /// As many as 40,000 who wait, half of them for the slot at 18:00 in parties of 5 and 6, and 40,000 who waited.
@@ -39,13 +41,15 @@ async fn no_statement_reads_the_whole_queue() {
             "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text",
             JOIN,
         ),
-        ("leave", "uuid, uuid, text, text[], timestamptz", LEAVE),
+        ("leave", "uuid, timestamptz", LEAVE),
         ("list", "text, uuid, uuid, date, time, text[], bigint, bigint, bigint", LIST),
         ("offer", "timestamptz, uuid, uuid, text, text[]", OFFER),
+        ("postpone", "timestamptz, timestamptz", POSTPONE),
         ("close", "timestamptz", CLOSE),
     ] {
         run(&mut connection, format!("PREPARE {name} ({types}) AS {statement}")).await;
     }
+    run(&mut connection, format!("PREPARE review AS {REVIEW}")).await;
     let slot = format!("'{}', '{}', '18:00'", house.venue_id, entry.date);
     let (venue, date) = (&house.venue_id, &entry.date);
     let joined = |key: &str, email: &str| {
@@ -57,6 +61,8 @@ async fn no_statement_reads_the_whole_queue() {
     plan(&mut connection, &joined("first", "sha256('first')")).await;
     plan(&mut connection, "list (NULL, NULL, NULL, NULL, NULL, NULL, 0, 5000, 51)").await;
     plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'x', '{}')").await;
+    plan(&mut connection, "postpone (now(), now())").await;
+    plan(&mut connection, "review").await;
     run(&mut connection, CROWD).await;
 
     let waits = plan(&mut connection, &joined("again", "sha256('7')")).await;
@@ -64,11 +70,7 @@ async fn no_statement_reads_the_whole_queue() {
     let new = plan(&mut connection, &joined("new", "sha256('new')")).await;
     // Its place is counted, up to a bound: what is ahead of it is read from the index alone, page by page.
     assert!(!new.contains("Seq Scan") && buffers(&new) < 400, "{new}");
-    let left = plan(
-        &mut connection,
-        &format!("leave ('{}', gen_random_uuid(), NULL, '{{}}', now())", entry.waitlist_entry_id),
-    )
-    .await;
+    let left = plan(&mut connection, &format!("leave ('{}', now())", entry.waitlist_entry_id)).await;
     assert!(!left.contains("Seq Scan") && buffers(&left) < 100, "{left}");
 
     for (filters, index) in [
@@ -104,6 +106,27 @@ async fn no_statement_reads_the_whole_queue() {
     run(&mut connection, "DELETE FROM waitlist_openings").await;
     let idle = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'z', '{}')").await;
     assert!(buffers(&idle) < 20, "looking for nothing costs next to nothing: {idle}");
+
+    // As many slots as there may be whose offers fail, or that wait for their day.
+    let many = "INSERT INTO waitlist_openings (venue_id, slot_date, start_time, noted_at, next_attempt_at)
+        SELECT venue_id, current_date + n, '18:00', now(), now() + interval '1 day'
+        FROM venues, generate_series(1, 20000) AS n";
+    run(&mut connection, many).await;
+    let idle = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'w', '{}')").await;
+    assert!(idle.contains("using waitlist_openings_due") && buffers(&idle) < 20, "{idle}");
+    let postponed = plan(&mut connection, "postpone (now() + interval '2 days', now())").await;
+    assert!(postponed.contains("using waitlist_openings_due"), "{postponed}");
+    assert!(!postponed.contains("Seq Scan") && buffers(&postponed) < 100, "{postponed}");
+
+    // A venue's change leaves one row, however many wait; they are gone through a batch at a time.
+    run(&mut connection, "UPDATE venues SET notice_minutes = 43200").await;
+    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM waitlist_reviews").await, 1);
+    plan(&mut connection, "review").await;
+    let reviewed = plan(&mut connection, "review").await;
+    assert!(reviewed.contains("using waitlist_entries_queue") && !reviewed.contains("Seq Scan"), "{reviewed}");
+    let batch = reviewed.lines().find(|line| line.contains("using waitlist_entries_queue")).expect("the scan");
+    assert!(batch.contains("rows=500"), "it stops at the bound: {batch}");
+    println!("review: {} pages", buffers(&reviewed));
 
     let closed = plan(&mut connection, "close (now() + interval '2 days')").await;
     assert!(closed.contains("using waitlist_entries_closing") && !closed.contains("Seq Scan"), "{closed}");
