@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teppan_tests::model::{Drive, Features};
+use teppan_tests::model::Drive;
 
 const OPERATIONS: usize = 10_000;
 
@@ -14,7 +14,6 @@ async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_say
         case: None,
         at_once: 3,
         shrink_for: Duration::from_mins(3),
-        features: Features::default(),
     };
     println!("seed {}", drive.seed);
     let tally = Box::pin(drive.go(|_| {})).await.unwrap_or_else(|disagreement| panic!("{disagreement}"));

@@ -120,12 +120,16 @@ impl Model {
             BookingStatus::Expired => return Err(rules::not_in(&told, "HOLD_EXPIRED")),
             _ => return Err(rules::not_in(&told, "BOOKING_NOT_CONFIRMABLE")),
         }
+        Ok(self.make_firm(n))
+    }
+
+    pub(super) fn make_firm(&mut self, n: usize) -> Reply {
         let now = self.now;
-        Ok(self.change(n, "teppan.booking.confirmed.v1", |booking| {
+        self.change(n, "teppan.booking.confirmed.v1", |booking| {
             booking.set_status(BookingStatus::Confirmed);
             booking.hold_expires_at = None;
             booking.confirmed_at = Some(timestamp(now));
-        }))
+        })
     }
 
     pub(super) fn cancel(&mut self, request: &CancelBookingRequest) -> Answer {
@@ -191,7 +195,12 @@ impl Model {
         }
         moved.hold_expires_at = told.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
         moved.refund_due_cents = (moved.paid_cents - moved.total_cents).max(0);
-        Ok(self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved))
+        // A deposit that was due and is paid by now confirms, as the payment would have.
+        let confirms = told.status() == BookingStatus::Pending
+            && told.paid_cents < told.deposit_due_cents
+            && moved.paid_cents >= moved.deposit_due_cents;
+        let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
+        Ok(if confirms { self.make_firm(n) } else { reply })
     }
 
     /// COMPLETED or NO_SHOW, from the start on.

@@ -30,6 +30,6 @@ mod tally;
 
 pub use self::{
     drive::{Disagreement, Drive},
-    strategy::{Features, OPERATIONS_OF_A_CASE},
+    strategy::OPERATIONS_OF_A_CASE,
     tally::Tally,
 };

@@ -135,7 +135,10 @@ impl Model {
                 && (request.kind == 0 || payment.kind == request.kind)
                 && (request.statuses.is_empty() || request.statuses.contains(&payment.status))
         };
-        Reply::Payments(self.payments.iter().filter(matches).cloned().collect())
+        let mut payments: Vec<_> = self.payments.iter().filter(matches).cloned().collect();
+        // Ids are made as calls begin: of calls at once they tell the order of the list, not that of the chain.
+        payments.sort_by(|one, other| one.payment_id.cmp(&other.payment_id));
+        Reply::Payments(payments)
     }
 }
 

@@ -16,11 +16,8 @@ use super::{
         Amount, Change, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy, Wish,
     },
     schedules::{STARTS, schedule},
-    state::{Model, Venue, moment},
+    state::{Model, Venue},
 };
-
-/// Whether a booking is rescheduled after its start, too: what the service then answers is about to change.
-const RESCHEDULE_AFTER_START: bool = true;
 
 /// What was asked for so far, to be asked for again.
 #[derive(Debug, Default)]
@@ -169,12 +166,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     let booking = pick(model, change.booking);
     let booking_id = id(booking);
     let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
-    let begun =
-        booking.is_some_and(|booking| booking.told.starts_at.as_ref().is_some_and(|at| moment(at) <= model.now));
     match &change.wish {
-        Wish::Reschedule { .. } if begun && !RESCHEDULE_AFTER_START => {
-            Call::CompleteBooking(CompleteBookingRequest { booking_id, etag })
-        }
         Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag }),
         &Wish::Cancel { by_venue } => {
             let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };

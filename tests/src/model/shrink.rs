@@ -33,12 +33,11 @@ impl Trees {
 
 /// Makes up the steps of a case: the same for the same seed, case and number of operations.
 fn trees(drive: Drive, case: u64) -> Trees {
-    let Drive { seed, features, .. } = drive;
     let operations = drive.size(case);
-    let bytes: [u8; 32] = Sha256::digest([seed.to_be_bytes(), case.to_be_bytes()].concat()).into();
+    let bytes: [u8; 32] = Sha256::digest([drive.seed.to_be_bytes(), case.to_be_bytes()].concat()).into();
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = steps(features).boxed();
+    let strategy = steps().boxed();
     let (mut trees, mut count) = (Vec::new(), 0);
     while count < operations {
         let tree = strategy.new_tree(&mut runner).expect("nothing is rejected");

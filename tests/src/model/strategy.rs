@@ -10,39 +10,32 @@ use super::operations::{
 /// Operations that one case has about: each case is a database of its own.
 pub const OPERATIONS_OF_A_CASE: usize = 400;
 
-/// Which calls the service has. What is not there yet is left out.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Features {
-    /// RecordPayment and ListPayments.
-    pub payments: bool,
-}
-
 /// One step: mostly calls at once, sometimes one alone, sometimes time.
-pub fn steps(features: Features) -> impl Strategy<Value = Step> {
+pub fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => operation(features).prop_map(|operation| Step::Calls(vec![operation])),
-        6 => vec(operation(features), 1..=5).prop_map(Step::Calls),
+        4 => operation().prop_map(|operation| Step::Calls(vec![operation])),
+        6 => vec(operation(), 1..=5).prop_map(Step::Calls),
         // Together, and about one slot or booking: where the races are.
-        3 => crowd(features).prop_map(Step::Calls),
+        3 => crowd().prop_map(Step::Calls),
         1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
         1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
     ]
 }
 
-fn operation(features: Features) -> impl Strategy<Value = Operation> {
-    let calls = prop_oneof![
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
         24 => create().prop_map(Operation::Create),
         30 => change().prop_map(Operation::Change),
         4 => update_slot(),
         2 => update_venue(),
         1 => set_schedule(),
         4 => read(),
-    ];
-    if features.payments { prop_oneof![66 => calls, 14 => payment()].boxed() } else { calls.boxed() }
+        14 => payment(),
+    ]
 }
 
 /// Calls that all want the same.
-fn crowd(features: Features) -> impl Strategy<Value = Vec<Operation>> {
+fn crowd() -> impl Strategy<Value = Vec<Operation>> {
     let creates = (place(), vec(create(), 1..=5)).prop_map(|(place, creates)| {
         creates.into_iter().map(|create| Operation::Create(Create { place, ..create })).collect()
     });
@@ -53,7 +46,7 @@ fn crowd(features: Features) -> impl Strategy<Value = Vec<Operation>> {
         let changes = changes.into_iter().map(|change| Operation::Change(Change { booking, ..change }));
         changes.chain(payments.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
     });
-    if features.payments { prop_oneof![creates, changes, paid].boxed() } else { prop_oneof![creates, changes].boxed() }
+    prop_oneof![creates, changes, paid]
 }
 
 fn payment() -> impl Strategy<Value = Operation> {

@@ -16,6 +16,7 @@ impl Tally {
     pub fn count(&mut self, call: &Call, answer: &Answer) {
         let outcome = match answer {
             Ok(Reply::Created(response)) if response.replayed => "replayed".to_owned(),
+            Ok(Reply::Paid(response)) if response.replayed => "replayed".to_owned(),
             Ok(_) => "ok".to_owned(),
             Err(refused) => refused.reason.clone(),
         };
