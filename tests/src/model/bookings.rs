@@ -72,7 +72,7 @@ impl Model {
         if made.deposit_due_cents > 0 {
             made.set_status(BookingStatus::Pending);
             let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
-            made.hold_expires_at = Some(timestamp(hold_until(&venue.told, self.now, starts_at)));
+            made.hold_expires_at = Some(timestamp(hold_until(venue.told.hold_minutes, self.now, starts_at)));
         } else {
             made.set_status(BookingStatus::Confirmed);
             made.confirmed_at = Some(timestamp(self.now));
@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// Puts a booking into a slot at the slot's price and the venue's deposit of now. Tells the start.
-    fn priced(&self, booking: &mut wire::Booking, wish: Wish) -> DateTime<Utc> {
+    pub(super) fn priced(&self, booking: &mut wire::Booking, wish: Wish) -> DateTime<Utc> {
         let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
         let slot = &venue.slots[&wish.slot];
         booking.date = wish.slot.0.to_string();
@@ -227,7 +227,8 @@ impl Model {
         let booking = Arc::make_mut(&mut self.bookings[n]);
         change(&mut booking.told);
         booking.changed(event, now);
-        Reply::Booking(booking.told.clone())
+        self.follow(n);
+        Reply::Booking(self.bookings[n].told.clone())
     }
 }
 

@@ -18,6 +18,7 @@ mod payments;
 mod perform;
 mod plan;
 mod reads;
+mod rest;
 mod rules;
 mod run;
 mod schedule;
@@ -27,6 +28,9 @@ mod stage;
 mod state;
 mod strategy;
 mod tally;
+mod touched;
+mod waitlist;
+mod waits;
 
 pub use self::{
     drive::{Disagreement, Drive},

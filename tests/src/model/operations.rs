@@ -26,6 +26,9 @@ pub enum Operation {
     Change(Change),
     Pay(Pay),
     ListPayments { booking: Option<Pick> },
+    Join(Join),
+    Leave { entry: Pick },
+    ListWaitlist { venue: Option<u8>, waiting: bool, page_size: i32 },
     UpdateSlot { place: Place, closed: Option<bool>, capacity: Option<i32>, price_cents: Option<i64> },
     UpdateVenue { venue: u8, policy: Policy, etag: Etag },
     SetSchedule { venue: u8, variant: u8, exception: Option<Exception> },
@@ -52,6 +55,16 @@ pub struct Create {
     pub conversation: bool,
     pub expected: Expected,
     pub fault: Option<Fault>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Join {
+    pub key: Key,
+    pub place: Place,
+    /// Not there, but where this one of the slots is that are full.
+    pub full: Option<u8>,
+    pub party_size: i32,
+    pub guest: u8,
 }
 
 /// Which idempotency key, and whose request.

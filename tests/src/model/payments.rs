@@ -46,6 +46,7 @@ impl Model {
         } else {
             self.charge(n, request.amount_cents);
         }
+        self.follow(n);
         let payment = self.payment(request, seen);
         Arc::make_mut(&mut self.payments).push(payment.clone());
         Arc::make_mut(&mut self.payment_keys)

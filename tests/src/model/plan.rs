@@ -4,9 +4,10 @@ use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
     CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
-    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest, PaymentKind, PaymentMethod,
-    RecordPaymentRequest, RescheduleBookingRequest, ScheduleException, SetWeeklyScheduleRequest, SlotQuery,
-    UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest,
+    PaymentKind, PaymentMethod, RecordPaymentRequest, RescheduleBookingRequest, ScheduleException,
+    SetWeeklyScheduleRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+    WaitlistEntryStatus,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     },
     schedules::{STARTS, schedule},
     state::{Model, Venue},
+    waits::{self, Waits},
 };
 
 /// What was asked for so far, to be asked for again.
@@ -24,6 +26,7 @@ use super::{
 pub struct Planner {
     asked: Vec<CreateBookingRequest>,
     paid: Vec<RecordPaymentRequest>,
+    waits: Waits,
 }
 
 impl Planner {
@@ -35,6 +38,14 @@ impl Planner {
             &Operation::ListPayments { booking } => {
                 let booking_id = booking.map_or_else(String::new, |booking| id(pick(model, booking)));
                 Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
+            }
+            Operation::Join(join) => Call::JoinWaitlist(self.waits.join(model, join)),
+            &Operation::Leave { entry } => Call::LeaveWaitlist(waits::leave(model, entry)),
+            &Operation::ListWaitlist { venue: n, waiting, page_size } => {
+                let venue_id = n.map_or_else(String::new, |n| venue(model, n).told.venue_id.clone());
+                let statuses = if waiting { vec![WaitlistEntryStatus::Waiting.into()] } else { Vec::new() };
+                let page_size = if alone { page_size } else { 1000 };
+                Call::ListWaitlist(ListWaitlistRequest { venue_id, statuses, page_size, ..Default::default() })
             }
             Operation::Change(change) => plan_change(model, change),
             &Operation::UpdateSlot { place, closed, capacity, price_cents } => {

@@ -49,6 +49,7 @@ impl Stage {
             settings.clock = Clock::steered(time);
             settings.hold_expiry_interval = WORKER_INTERVAL;
             settings.slot_layout_interval = WORKER_INTERVAL;
+            settings.waitlist_interval = WORKER_INTERVAL;
             // However much time passes, no key is forgotten.
             settings.idempotency_keep = Duration::from_hours(24 * 3650);
             Booking::configured(settings, url.clone(), keys.clone()).await.ready().await

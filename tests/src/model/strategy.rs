@@ -3,8 +3,8 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::operations::{
-    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pay, Pick, Place,
-    Policy, Step, Wish,
+    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
+    Place, Policy, Step, Wish,
 };
 
 /// Operations that one case has about: each case is a database of its own.
@@ -31,6 +31,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => set_schedule(),
         4 => read(),
         14 => payment(),
+        12 => waiting(),
     ]
 }
 
@@ -54,6 +55,21 @@ fn payment() -> impl Strategy<Value = Operation> {
         6 => pay().prop_map(Operation::Pay),
         1 => option::of(pick()).prop_map(|booking| Operation::ListPayments { booking }),
     ]
+}
+
+fn waiting() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        8 => join().prop_map(Operation::Join),
+        2 => pick().prop_map(|entry| Operation::Leave { entry }),
+        1 => (option::of(0_u8..2), any::<bool>(), 1_i32..8).prop_map(|(venue, waiting, page_size)| {
+            Operation::ListWaitlist { venue, waiting, page_size }
+        }),
+    ]
+}
+
+fn join() -> impl Strategy<Value = Join> {
+    (key(), place(), option::weighted(0.8, 0_u8..6), 1_i32..=6, 0_u8..4)
+        .prop_map(|(key, place, full, party_size, guest)| Join { key, place, full, party_size, guest })
 }
 
 fn pay() -> impl Strategy<Value = Pay> {
