@@ -12,6 +12,8 @@ use teppan_shared::contract::booking::v1::{
 };
 use tonic::Code;
 
+use super::stripe::Event;
+
 /// One call, with every value that goes over the wire.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
@@ -25,6 +27,8 @@ pub enum Call {
     ListBookings(ListBookingsRequest),
     RecordPayment(RecordPaymentRequest),
     ListPayments(ListPaymentsRequest),
+    /// An event that is posted to the webhook.
+    Stripe(Event),
     JoinWaitlist(JoinWaitlistRequest),
     LeaveWaitlist(LeaveWaitlistRequest),
     ListWaitlist(ListWaitlistRequest),
@@ -49,6 +53,7 @@ impl Call {
             Self::ListBookings(_) => "ListBookings",
             Self::RecordPayment(_) => "RecordPayment",
             Self::ListPayments(_) => "ListPayments",
+            Self::Stripe(_) => "Stripe",
             Self::JoinWaitlist(_) => "JoinWaitlist",
             Self::LeaveWaitlist(_) => "LeaveWaitlist",
             Self::ListWaitlist(_) => "ListWaitlist",
@@ -71,6 +76,8 @@ pub enum Reply {
     Bookings(Vec<Booking>),
     Paid(RecordPaymentResponse),
     Payments(Vec<Payment>),
+    /// By the webhook, to be applied soon.
+    Taken,
     Joined(JoinWaitlistResponse),
     Waits(WaitlistEntry),
     Waitlist(Vec<WaitlistEntry>),

@@ -6,6 +6,7 @@
 //! [`state::Model`] whether there is an order of the calls that gives every answer and all that can be read
 //! afterwards. [`shrink`] makes the steps of a disagreement few and plain.
 
+mod audit;
 mod bookings;
 mod calls;
 mod drive;
@@ -26,7 +27,9 @@ mod schedules;
 mod shrink;
 mod stage;
 mod state;
+mod stories;
 mod strategy;
+mod stripe;
 mod tally;
 mod touched;
 mod waitlist;

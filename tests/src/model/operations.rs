@@ -8,6 +8,33 @@ pub enum Step {
     Calls(Vec<Operation>),
     /// Time passes, and the workers do what is due.
     Pass { minutes: i64 },
+    /// Stripe posts events about one payment, at once and perhaps again.
+    Stripe(Story),
+}
+
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub booking: Pick,
+    pub amount: Amount,
+    /// Of an earlier payment, not of a new one.
+    pub again: Option<u8>,
+    pub tells: Vec<Tells>,
+    /// How often each event is posted.
+    pub times: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Tells {
+    Succeeded,
+    Session,
+    Failed,
+    Cancelled,
+    Refunded {
+        percent: u8,
+    },
+    Disputed,
+    /// The first event of this payment that was told.
+    Before,
 }
 
 impl Step {
@@ -16,6 +43,7 @@ impl Step {
         match self {
             Self::Calls(operations) => operations.len(),
             Self::Pass { .. } => 1,
+            Self::Stripe(story) => story.tells.len(),
         }
     }
 }

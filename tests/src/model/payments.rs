@@ -15,6 +15,7 @@ use super::{
     calls::{Answer, Refused, Reply},
     rules::{self, Wish},
     state::{Model, date, moment, time},
+    stripe::canonical,
 };
 
 impl Model {
@@ -76,7 +77,7 @@ impl Model {
         }
     }
 
-    fn refund(&mut self, n: usize, cents: i64) {
+    pub(super) fn refund(&mut self, n: usize, cents: i64) {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
         booking.told.paid_cents -= cents;
@@ -87,7 +88,7 @@ impl Model {
 
     /// A charge confirms where it completes the deposit and the seats are held or to be had; what it cannot be
     /// used for is owed back.
-    fn charge(&mut self, n: usize, cents: i64) {
+    pub(super) fn charge(&mut self, n: usize, cents: i64) {
         let now = self.now;
         let seats_to_be_had = self.seats_to_be_had(n);
         let booking = Arc::make_mut(&mut self.bookings[n]);
@@ -138,7 +139,7 @@ impl Model {
         };
         let mut payments: Vec<_> = self.payments.iter().filter(matches).cloned().collect();
         // Ids are made as calls begin: of calls at once they tell the order of the list, not that of the chain.
-        payments.sort_by(|one, other| one.payment_id.cmp(&other.payment_id));
+        canonical(&mut payments);
         Reply::Payments(payments)
     }
 }

@@ -18,6 +18,7 @@ use super::{
     },
     schedules::{STARTS, schedule},
     state::{Model, Venue},
+    stories::Stories,
     waits::{self, Waits},
 };
 
@@ -27,6 +28,7 @@ pub struct Planner {
     asked: Vec<CreateBookingRequest>,
     paid: Vec<RecordPaymentRequest>,
     waits: Waits,
+    pub stories: Stories,
 }
 
 impl Planner {

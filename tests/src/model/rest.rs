@@ -12,7 +12,7 @@ use super::{
     perform::Seen,
     run::Run,
     touched::get,
-    waitlist::Named,
+    waitlist::{Entry, Named},
 };
 
 /// A party that every venue takes: of a slot that refuses it the time is over.
@@ -27,7 +27,10 @@ impl Run {
         if self.model.waitlist.is_empty() && !joined {
             return Ok(Vec::new());
         }
-        self.come_to_rest().await?;
+        let waits = |entry: &Arc<Entry>| entry.told.status() == WaitlistEntryStatus::Waiting;
+        if joined || self.model.waitlist.iter().any(waits) {
+            self.come_to_rest().await?;
+        }
         let all = Call::ListWaitlist(ListWaitlistRequest { page_size: 1000, ..Default::default() });
         let seen = self.stage.make(&all).await;
         let entries = listed(&seen);

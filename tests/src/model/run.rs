@@ -1,6 +1,6 @@
 //! Takes the steps of a case, and compares after each.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use teppan_shared::contract::booking::v1::{
@@ -8,9 +8,10 @@ use teppan_shared::contract::booking::v1::{
 };
 
 use super::{
+    audit::audit,
     calls::{Answer, Call, Refused, Reply},
     events,
-    operations::{Operation, Step},
+    operations::{Operation, Step, Story},
     orders::{Observed, explain},
     perform::Seen,
     plan::Planner,
@@ -21,12 +22,18 @@ use super::{
     waitlist::Move,
 };
 
+/// How often it is looked whether what Stripe told is applied.
+const LOOKS_MAX: u32 = 300;
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Everything that a case does: the same case makes the same calls.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// At which of a few moments it begins.
     pub beginning: u8,
     pub steps: Vec<Step>,
+    /// Whether the service's own audit looks at what it leaves.
+    pub audited: bool,
 }
 
 /// Model and service disagree.
@@ -68,11 +75,14 @@ impl Run {
         for (n, step) in case.steps.iter().enumerate() {
             let taken = match step {
                 Step::Calls(operations) => self.calls(operations).await,
+                Step::Stripe(story) => self.stripe(story).await,
                 Step::Pass { minutes } => self.pass(*minutes).await,
             };
             taken.map_err(|what| Failure { steps: n + 1, what })?;
         }
-        self.everything().await.map_err(|what| Failure { steps: case.steps.len(), what })
+        let end = |what| Failure { steps: case.steps.len(), what };
+        self.everything().await.map_err(end)?;
+        if case.audited { audit(self.stage.url()).await.map_err(end) } else { Ok(()) }
     }
 
     async fn calls(&mut self, operations: &[Operation]) -> Result<(), String> {
@@ -89,6 +99,31 @@ impl Run {
         }
         self.tally.groups += usize::from(!alone);
         self.agree(&made, seen, after)
+    }
+
+    /// Stripe tells what happened; soon all is as if it had been told in some order, each once.
+    async fn stripe(&mut self, story: &Story) -> Result<(), String> {
+        let events = self.planner.stories.plan(&self.model, story);
+        let answers = self.stage.post(&events, story.times).await;
+        let calls: Vec<_> = events.into_iter().map(Call::Stripe).collect();
+        let made: Vec<Observed> = calls.iter().cloned().zip(answers).collect();
+        for (call, answer) in &made {
+            self.tally.count(call, answer);
+        }
+        let again = made.len() * usize::from(story.times - 1);
+        (0..again).for_each(|_| self.tally.happened("Stripe", "told again"));
+        let mut looks = 0;
+        loop {
+            let mut after = self.offers(&[]).await?;
+            let touched = Touched::by(&self.model, &calls, after.iter().map(|(_, seen)| seen));
+            after.extend(self.read(touched.reads(&self.model)).await);
+            let agreed = self.agree(&made, Vec::new(), after);
+            looks += 1;
+            if agreed.is_ok() || looks == LOOKS_MAX {
+                return agreed;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// Time passes, and the workers do what is due: the model has it done at once.

@@ -14,6 +14,7 @@ use teppan_shared::{
 use super::{
     calls::{Answer, Call},
     etags::Etags,
+    stripe,
     waitlist::{Entry, Named},
 };
 
@@ -32,6 +33,8 @@ pub struct Model {
     pub payments: Arc<Vec<wire::Payment>>,
     /// What each idempotency key of RecordPayment was used for, and what it recorded.
     pub payment_keys: Arc<BTreeMap<String, (RecordPaymentRequest, wire::Payment)>>,
+    /// What Stripe told of its payments, by payment intent.
+    pub intents: Arc<BTreeMap<String, stripe::Intent>>,
     /// In the order of joining.
     pub waitlist: Vec<Arc<Entry>>,
     /// The bookings that offers became, as far as they were seen, by entry.
@@ -124,6 +127,7 @@ impl Model {
             etags: Arc::default(),
             payments: Arc::default(),
             payment_keys: Arc::default(),
+            intents: Arc::default(),
             waitlist: Vec::new(),
             named: Arc::default(),
         }
@@ -145,6 +149,7 @@ impl Model {
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
             Call::RecordPayment(request) => self.record_payment(request, seen),
             Call::ListPayments(request) => Ok(self.list_payments(request)),
+            Call::Stripe(event) => self.stripe(event),
             Call::JoinWaitlist(request) => self.join_waitlist(request, seen),
             Call::LeaveWaitlist(request) => self.leave_waitlist(request),
             Call::ListWaitlist(request) => Ok(self.list_waitlist(request)),

@@ -4,7 +4,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::operations::{
     Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
-    Place, Policy, Step, Wish,
+    Place, Policy, Step, Story, Tells, Wish,
 };
 
 /// Operations that one case has about: each case is a database of its own.
@@ -17,6 +17,7 @@ pub fn steps() -> impl Strategy<Value = Step> {
         6 => vec(operation(), 1..=5).prop_map(Step::Calls),
         // Together, and about one slot or booking: where the races are.
         3 => crowd().prop_map(Step::Calls),
+        1 => story().prop_map(Step::Stripe),
         1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
         1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
     ]
@@ -72,13 +73,30 @@ fn join() -> impl Strategy<Value = Join> {
         .prop_map(|(key, place, full, party_size, guest)| Join { key, place, full, party_size, guest })
 }
 
-fn pay() -> impl Strategy<Value = Pay> {
-    let amount = prop_oneof![
+fn story() -> impl Strategy<Value = Story> {
+    let tells = prop_oneof![
+        5 => Just(Tells::Succeeded),
+        2 => Just(Tells::Session),
+        1 => Just(Tells::Failed),
+        1 => Just(Tells::Cancelled),
+        3 => (0_u8..=100).prop_map(|percent| Tells::Refunded { percent }),
+        2 => Just(Tells::Disputed),
+        2 => Just(Tells::Before),
+    ];
+    (pick(), amount(), option::of(0_u8..4), vec(tells, 1..=4), 1_u8..=3)
+        .prop_map(|(booking, amount, again, tells, times)| Story { booking, amount, again, tells, times })
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![
         4 => Just(Amount::Due),
         2 => Just(Amount::All),
         2 => (0_i64..3000).prop_map(Amount::Cents),
-    ];
-    (key(), pick(), amount, prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
+    ]
+}
+
+fn pay() -> impl Strategy<Value = Pay> {
+    (key(), pick(), amount(), prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
         .prop_map(|(key, booking, amount, back, etag, foreign)| Pay { key, booking, amount, back, etag, foreign })
 }
 

@@ -45,6 +45,10 @@ impl Touched {
                     touched.booking(&request.booking_id);
                     touched.paid.insert(request.booking_id.clone());
                 }
+                Call::Stripe(event) => {
+                    touched.booking(&event.booking_id);
+                    touched.paid.insert(event.booking_id.clone());
+                }
                 Call::JoinWaitlist(request) => {
                     touched.days.insert((request.venue_id.clone(), request.date.clone()));
                 }
