@@ -26,7 +26,7 @@ pub fn decode(request: &wire::ListPaymentsRequest) -> Result<(PaymentsQuery, u16
     let kind = violations.check("kind", decode_kind(request.kind));
     let mut statuses = Vec::new();
     for (index, raw) in request.statuses.iter().enumerate() {
-        let status = violations.check(&format!("statuses[{index}]"), decode_status(*raw));
+        let status = violations.check(format!("statuses[{index}]"), decode_status(*raw));
         statuses.extend(status.filter(|status| !statuses.contains(status)));
     }
     let parsed = (size, cursor, booking_id, kind);

@@ -63,7 +63,7 @@ pub fn encode(request: &wire::ListWaitlistRequest, found: WaitlistPage) -> wire:
 fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<WaitlistEntryStatus>> {
     let mut statuses = Vec::new();
     for (index, status) in raw.iter().enumerate() {
-        let status = violations.check(&format!("statuses[{index}]"), decode_status(*status));
+        let status = violations.check(format!("statuses[{index}]"), decode_status(*status));
         statuses.extend(status.filter(|status| !statuses.contains(status)));
     }
     (!raw.is_empty()).then_some(statuses)
