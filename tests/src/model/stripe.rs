@@ -9,10 +9,7 @@ use teppan_shared::{
     wire::timestamp,
 };
 
-use super::{
-    calls::{Answer, Reply},
-    state::Model,
-};
+use super::{calls::Reply, state::Model};
 
 /// One event of Stripe's, and what it says.
 #[derive(Clone, PartialEq)]
@@ -59,7 +56,7 @@ pub struct Intent {
 }
 
 impl Model {
-    pub(super) fn stripe(&mut self, event: &Event) -> Answer {
+    pub(super) fn stripe(&mut self, event: &Event) -> Reply {
         match event.says {
             Says::Failed => self.reach(event, Stage::Failed),
             Says::Cancelled => self.reach(event, Stage::Cancelled),
@@ -73,7 +70,7 @@ impl Model {
         if let Some(n) = self.booking(&event.booking_id) {
             self.follow(n);
         }
-        Ok(Reply::Taken)
+        Reply::Taken
     }
 
     fn reach(&mut self, event: &Event, stage: Stage) {

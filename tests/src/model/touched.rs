@@ -55,7 +55,9 @@ impl Touched {
                 Call::LeaveWaitlist(request) => {
                     let of = |booking: &&Arc<Booking>| booking.told.waitlist_entry_id == request.waitlist_entry_id;
                     let booking = model.bookings.iter().find(of).filter(|_| !request.waitlist_entry_id.is_empty());
-                    booking.iter().for_each(|booking| touched.booking(&booking.told.booking_id));
+                    if let Some(booking) = booking {
+                        touched.booking(&booking.told.booking_id);
+                    }
                 }
                 Call::UpdateSlot(request) => {
                     touched.days.insert((request.venue_id.clone(), request.date.clone()));

@@ -58,7 +58,7 @@ async fn a_queue_is_listed_in_the_order_of_joining_with_places_that_run_on_over_
     let ended = vec![WaitlistEntryStatus::Left.into(), WaitlistEntryStatus::Offered.into()];
     let (entries, _) = listed(clients, ListWaitlistRequest { statuses: ended, ..all.clone() }).await;
     assert_eq!(
-        entries.iter().map(|it| it.status()).collect::<Vec<_>>(),
+        entries.iter().map(teppan_shared::contract::booking::v1::WaitlistEntry::status).collect::<Vec<_>>(),
         [WaitlistEntryStatus::Offered, WaitlistEntryStatus::Left]
     );
 
