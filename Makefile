@@ -22,7 +22,7 @@ test: setup ## Run every test
 	cargo test --workspace
 
 model: setup ## Hold booking-service against its model: OPERATIONS=100000 SEED=42
-	cargo build --bin model
+	cargo build --bin booking-service --bin model
 	@target/debug/model --operations $(or $(OPERATIONS),10000) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
 replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teppan_tests::model::{Drive, Features};
+use teppan_tests::model::Drive;
 
 const OPERATIONS: usize = 10_000;
 
@@ -14,7 +14,6 @@ async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_say
         case: None,
         at_once: 3,
         shrink_for: Duration::from_mins(3),
-        features: Features::default(),
     };
     println!("seed {}", drive.seed);
     let tally = Box::pin(drive.go(|_| {})).await.unwrap_or_else(|disagreement| panic!("{disagreement}"));
@@ -28,14 +27,32 @@ async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_say
         ("CreateBooking", "SLOT_FULL"),
         ("CreateBooking", "IDEMPOTENCY_KEY_REUSED"),
         ("ConfirmBooking", "ok"),
-        ("CancelBooking", "ok"),
         ("RescheduleBooking", "ok"),
         ("RescheduleBooking", "SLOT_FULL"),
         ("RescheduleBooking", "ETAG_MISMATCH"),
         ("CompleteBooking", "BOOKING_NOT_STARTED"),
         ("UpdateSlot", "ok"),
         ("SetWeeklySchedule", "ok"),
-        ("time passes", "holds expired"),
+        ("CancelBooking", "ok"),
+        ("RecordPayment", "ok"),
+        ("RecordPayment", "replayed"),
+        ("RecordPayment", "REFUND_EXCEEDS_PAID"),
+        ("JoinWaitlist", "ok"),
+        ("JoinWaitlist", "ALREADY_WAITING"),
+        ("LeaveWaitlist", "ok"),
+        ("Stripe", "ok"),
+        ("Stripe", "told again"),
+        ("event", "booking.expired"),
+        ("event", "payment.recorded"),
+        ("event", "payment.refunded"),
+        ("event", "payment.failed"),
+        ("event", "payment.refund_required"),
+        ("event", "waitlist.offered"),
+        ("booking", "seats retaken"),
+        ("waitlist entry", "ACCEPTED"),
+        ("waitlist entry", "LAPSED"),
+        ("waitlist entry", "LEFT"),
+        ("waitlist entry", "CLOSED"),
     ] {
         assert!(tally.of(call, outcome) > 0, "never: {call} {outcome}\n{tally}");
     }

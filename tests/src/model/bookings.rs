@@ -72,7 +72,7 @@ impl Model {
         if made.deposit_due_cents > 0 {
             made.set_status(BookingStatus::Pending);
             let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
-            made.hold_expires_at = Some(timestamp(hold_until(&venue.told, self.now, starts_at)));
+            made.hold_expires_at = Some(timestamp(hold_until(venue.told.hold_minutes, self.now, starts_at)));
         } else {
             made.set_status(BookingStatus::Confirmed);
             made.confirmed_at = Some(timestamp(self.now));
@@ -81,7 +81,7 @@ impl Model {
     }
 
     /// Puts a booking into a slot at the slot's price and the venue's deposit of now. Tells the start.
-    fn priced(&self, booking: &mut wire::Booking, wish: Wish) -> DateTime<Utc> {
+    pub(super) fn priced(&self, booking: &mut wire::Booking, wish: Wish) -> DateTime<Utc> {
         let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
         let slot = &venue.slots[&wish.slot];
         booking.date = wish.slot.0.to_string();
@@ -120,12 +120,16 @@ impl Model {
             BookingStatus::Expired => return Err(rules::not_in(&told, "HOLD_EXPIRED")),
             _ => return Err(rules::not_in(&told, "BOOKING_NOT_CONFIRMABLE")),
         }
+        Ok(self.make_firm(n))
+    }
+
+    pub(super) fn make_firm(&mut self, n: usize) -> Reply {
         let now = self.now;
-        Ok(self.change(n, "teppan.booking.confirmed.v1", |booking| {
+        self.change(n, "teppan.booking.confirmed.v1", |booking| {
             booking.set_status(BookingStatus::Confirmed);
             booking.hold_expires_at = None;
             booking.confirmed_at = Some(timestamp(now));
-        }))
+        })
     }
 
     pub(super) fn cancel(&mut self, request: &CancelBookingRequest) -> Answer {
@@ -191,7 +195,12 @@ impl Model {
         }
         moved.hold_expires_at = told.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
         moved.refund_due_cents = (moved.paid_cents - moved.total_cents).max(0);
-        Ok(self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved))
+        // A deposit that was due and is paid by now confirms, as the payment would have.
+        let confirms = told.status() == BookingStatus::Pending
+            && told.paid_cents < told.deposit_due_cents
+            && moved.paid_cents >= moved.deposit_due_cents;
+        let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
+        Ok(if confirms { self.make_firm(n) } else { reply })
     }
 
     /// COMPLETED or NO_SHOW, from the start on.
@@ -218,7 +227,8 @@ impl Model {
         let booking = Arc::make_mut(&mut self.bookings[n]);
         change(&mut booking.told);
         booking.changed(event, now);
-        Reply::Booking(booking.told.clone())
+        self.follow(n);
+        Reply::Booking(self.bookings[n].told.clone())
     }
 }
 

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, Booking, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest,
     CreateBookingRequest, CreateBookingResponse, GetBookingRequest, GetVenueRequest, GetVenueResponse,
-    ListAvailabilityRequest, ListAvailabilityResponse, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest,
-    Payment, RecordPaymentRequest, RecordPaymentResponse, RescheduleBookingRequest, SetWeeklyScheduleRequest,
-    SetWeeklyScheduleResponse, Slot, SlotCheck, UpdateSlotRequest, UpdateVenueRequest, Venue,
+    JoinWaitlistRequest, JoinWaitlistResponse, LeaveWaitlistRequest, ListAvailabilityRequest, ListAvailabilityResponse,
+    ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest, Payment, RecordPaymentRequest,
+    RecordPaymentResponse, RescheduleBookingRequest, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, Slot,
+    SlotCheck, UpdateSlotRequest, UpdateVenueRequest, Venue, WaitlistEntry,
 };
 use tonic::Code;
+
+use super::stripe::Event;
 
 /// One call, with every value that goes over the wire.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +27,11 @@ pub enum Call {
     ListBookings(ListBookingsRequest),
     RecordPayment(RecordPaymentRequest),
     ListPayments(ListPaymentsRequest),
+    /// An event that is posted to the webhook.
+    Stripe(Event),
+    JoinWaitlist(JoinWaitlistRequest),
+    LeaveWaitlist(LeaveWaitlistRequest),
+    ListWaitlist(ListWaitlistRequest),
     UpdateSlot(UpdateSlotRequest),
     UpdateVenue(UpdateVenueRequest),
     SetWeeklySchedule(SetWeeklyScheduleRequest),
@@ -45,6 +53,10 @@ impl Call {
             Self::ListBookings(_) => "ListBookings",
             Self::RecordPayment(_) => "RecordPayment",
             Self::ListPayments(_) => "ListPayments",
+            Self::Stripe(_) => "Stripe",
+            Self::JoinWaitlist(_) => "JoinWaitlist",
+            Self::LeaveWaitlist(_) => "LeaveWaitlist",
+            Self::ListWaitlist(_) => "ListWaitlist",
             Self::UpdateSlot(_) => "UpdateSlot",
             Self::UpdateVenue(_) => "UpdateVenue",
             Self::SetWeeklySchedule(_) => "SetWeeklySchedule",
@@ -64,6 +76,11 @@ pub enum Reply {
     Bookings(Vec<Booking>),
     Paid(RecordPaymentResponse),
     Payments(Vec<Payment>),
+    /// By the webhook, to be applied soon.
+    Taken,
+    Joined(JoinWaitlistResponse),
+    Waits(WaitlistEntry),
+    Waitlist(Vec<WaitlistEntry>),
     Slot(Slot),
     Venue(Venue),
     VenueAndSchedule(Box<GetVenueResponse>),

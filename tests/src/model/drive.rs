@@ -7,7 +7,7 @@ use futures::{StreamExt as _, stream};
 use super::{
     run::{Case, run},
     shrink::{Shrunk, shrink},
-    strategy::{Features, OPERATIONS_OF_A_CASE},
+    strategy::OPERATIONS_OF_A_CASE,
     tally::Tally,
 };
 
@@ -22,7 +22,6 @@ pub struct Drive {
     pub at_once: usize,
     /// How long a case that disagrees is shrunk.
     pub shrink_for: Duration,
-    pub features: Features,
 }
 
 /// A case in which model and service disagreed, and the smallest like it that was found.
@@ -81,7 +80,6 @@ impl fmt::Display for Disagreement {
             writeln!(f, "  {n}. {step:?}")?;
         }
         writeln!(f, "{}", shrunk.failure)?;
-        let payments = if drive.features.payments { " --payments" } else { "" };
-        write!(f, "Replay: make model SEED={seed} OPERATIONS={operations} OPTIONS='--case {case}{payments}'")
+        write!(f, "Replay: make model SEED={seed} OPERATIONS={operations} OPTIONS='--case {case}'")
     }
 }

@@ -27,9 +27,9 @@ pub async fn compare(model: &Model, mut clients: BookingClients) -> Result<(), S
         let id = &booking.told.booking_id;
         let events = events.remove(id).unwrap_or_default();
         chain(&events).and_then(|()| history(booking, &events)).map_err(|what| format!("Events of {id}: {what}"))?;
-        let mut derived = Told::default();
+        let (mut derived, mut received) = (Told::default(), BTreeMap::new());
         for event in &events {
-            apply(&mut derived, event);
+            apply(&mut derived, event, &mut received);
         }
         // What no event carries: the etag is apart, wishes and source are sealed or the client's own.
         let told = Told { special_requests: String::new(), source: String::new(), ..booking.told.clone() };
@@ -68,7 +68,7 @@ fn history(booking: &Booking, events: &[BookingEvent]) -> Result<(), String> {
 }
 
 /// One event more. What it says besides itself, such as its version, must be what the booking shows then.
-fn apply(booking: &mut Told, event: &BookingEvent) {
+fn apply(booking: &mut Told, event: &BookingEvent, received: &mut BTreeMap<String, i64>) {
     booking.version = event.booking_version;
     booking.updated_at = event.time;
     match event.data.clone() {
@@ -109,8 +109,20 @@ fn apply(booking: &mut Told, event: &BookingEvent) {
         }
         Some(Data::BookingCompleted(completed)) => booking.status = completed.status,
         Some(Data::BookingNoShow(missed)) => booking.status = missed.status,
-        Some(Data::PaymentRecorded(recorded)) => booking.paid_cents = recorded.paid_cents,
-        Some(Data::PaymentFailed(failed)) => booking.paid_cents = failed.paid_cents,
+        Some(Data::PaymentRecorded(recorded)) => {
+            booking.paid_cents = recorded.paid_cents;
+            received.insert(recorded.payment_id, recorded.amount_cents);
+        }
+        Some(Data::PaymentFailed(failed)) => {
+            // Of a dispute: what the bank takes is no longer owed, and what was given back does not count.
+            let taken = booking.paid_cents - failed.paid_cents;
+            booking.paid_cents = failed.paid_cents;
+            booking.refund_due_cents = (booking.refund_due_cents - taken).max(0);
+            if failed.reason() == events::PaymentFailureReason::Disputed {
+                let whole = received.get(&failed.payment_id).copied().unwrap_or_default();
+                booking.refunded_cents -= whole - failed.amount_cents;
+            }
+        }
         Some(Data::PaymentRefunded(refunded)) => {
             booking.paid_cents = refunded.paid_cents;
             booking.refunded_cents = refunded.refunded_cents;

@@ -6,6 +6,7 @@
 //! [`state::Model`] whether there is an order of the calls that gives every answer and all that can be read
 //! afterwards. [`shrink`] makes the steps of a disagreement few and plain.
 
+mod audit;
 mod bookings;
 mod calls;
 mod drive;
@@ -18,6 +19,7 @@ mod payments;
 mod perform;
 mod plan;
 mod reads;
+mod rest;
 mod rules;
 mod run;
 mod schedule;
@@ -25,11 +27,16 @@ mod schedules;
 mod shrink;
 mod stage;
 mod state;
+mod stories;
 mod strategy;
+mod stripe;
 mod tally;
+mod touched;
+mod waitlist;
+mod waits;
 
 pub use self::{
     drive::{Disagreement, Drive},
-    strategy::{Features, OPERATIONS_OF_A_CASE},
+    strategy::OPERATIONS_OF_A_CASE,
     tally::Tally,
 };

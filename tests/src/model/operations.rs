@@ -8,6 +8,33 @@ pub enum Step {
     Calls(Vec<Operation>),
     /// Time passes, and the workers do what is due.
     Pass { minutes: i64 },
+    /// Stripe posts events about one payment, at once and perhaps again.
+    Stripe(Story),
+}
+
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub booking: Pick,
+    pub amount: Amount,
+    /// Of an earlier payment, not of a new one.
+    pub again: Option<u8>,
+    pub tells: Vec<Tells>,
+    /// How often each event is posted.
+    pub times: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Tells {
+    Succeeded,
+    Session,
+    Failed,
+    Cancelled,
+    Refunded {
+        percent: u8,
+    },
+    Disputed,
+    /// The first event of this payment that was told.
+    Before,
 }
 
 impl Step {
@@ -16,6 +43,7 @@ impl Step {
         match self {
             Self::Calls(operations) => operations.len(),
             Self::Pass { .. } => 1,
+            Self::Stripe(story) => story.tells.len(),
         }
     }
 }
@@ -26,6 +54,9 @@ pub enum Operation {
     Change(Change),
     Pay(Pay),
     ListPayments { booking: Option<Pick> },
+    Join(Join),
+    Leave { entry: Pick },
+    ListWaitlist { venue: Option<u8>, waiting: bool, page_size: i32 },
     UpdateSlot { place: Place, closed: Option<bool>, capacity: Option<i32>, price_cents: Option<i64> },
     UpdateVenue { venue: u8, policy: Policy, etag: Etag },
     SetSchedule { venue: u8, variant: u8, exception: Option<Exception> },
@@ -52,6 +83,16 @@ pub struct Create {
     pub conversation: bool,
     pub expected: Expected,
     pub fault: Option<Fault>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Join {
+    pub key: Key,
+    pub place: Place,
+    /// Not there, but where this one of the slots is that are full.
+    pub full: Option<u8>,
+    pub party_size: i32,
+    pub guest: u8,
 }
 
 /// Which idempotency key, and whose request.

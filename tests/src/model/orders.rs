@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::{
     calls::{Answer, Call},
     state::Model,
+    waitlist::Move,
 };
 
 /// A call and what was answered.
@@ -16,7 +17,7 @@ pub type Observed = (Call, Answer);
 /// # Errors
 /// The disagreement, as text: with the order that explains most.
 pub fn explain(model: &Model, at_once: &[Observed], after: &[Observed]) -> Result<Model, String> {
-    let mut search = Search { at_once, after, order: Vec::new(), best: None };
+    let mut search = Search { at_once, after, order: Vec::new(), best: None, tried: 0 };
     search.go(model).ok_or_else(|| search.told())
 }
 
@@ -26,11 +27,20 @@ struct Search<'a> {
     order: Vec<usize>,
     /// How many answers the best order explains, the order, and what it does not explain.
     best: Option<(usize, Vec<usize>, String)>,
+    tried: usize,
 }
+
+/// So many orders are tried, of calls and of what workers do between them.
+const TRIED_MAX: usize = 20_000;
 
 impl Search<'_> {
     fn go(&mut self, model: &Model) -> Option<Model> {
-        if self.order.len() == self.at_once.len() {
+        self.tried += 1;
+        if self.tried > TRIED_MAX {
+            return None;
+        }
+        let moves = model.moves();
+        if self.order.len() == self.at_once.len() && moves.is_empty() {
             return self.reads(model);
         }
         for n in 0..self.at_once.len() {
@@ -49,6 +59,20 @@ impl Search<'_> {
                 self.failed(call, &expected, seen, 0);
             }
             self.order.pop();
+        }
+        // Or a worker was faster. All have come to rest before anything is read.
+        moves.into_iter().find_map(|made| {
+            let mut model = model.clone();
+            if model.do_move(made) { self.go(&model) } else { self.unseen(&model, made) }
+        })
+    }
+
+    fn unseen(&mut self, model: &Model, made: Move) -> Option<Model> {
+        if self.best.is_none()
+            && let Move::Offer { entry } = made
+        {
+            let what = format!("This was not offered what is free: {:#?}", model.waitlist[entry].told);
+            self.best = Some((0, self.order.clone(), what));
         }
         None
     }

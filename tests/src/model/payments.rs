@@ -16,6 +16,7 @@ use super::{
     calls::{Answer, Refused, Reply},
     rules::{self, Wish},
     state::{Model, date, moment, time},
+    stripe::canonical,
 };
 
 impl Model {
@@ -47,6 +48,7 @@ impl Model {
         } else {
             self.charge(n, request.amount_cents);
         }
+        self.follow(n);
         let payment = self.payment(request, seen);
         Arc::make_mut(&mut self.payments).push(payment.clone());
         Arc::make_mut(&mut self.payment_keys)
@@ -76,7 +78,7 @@ impl Model {
         }
     }
 
-    fn refund(&mut self, n: usize, cents: i64) {
+    pub(super) fn refund(&mut self, n: usize, cents: i64) {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
         booking.told.paid_cents -= cents;
@@ -87,7 +89,7 @@ impl Model {
 
     /// A charge confirms where it completes the deposit and the seats are held or to be had; what it cannot be
     /// used for is owed back.
-    fn charge(&mut self, n: usize, cents: i64) {
+    pub(super) fn charge(&mut self, n: usize, cents: i64) {
         let now = self.now;
         let seats_to_be_had = self.seats_to_be_had(n);
         let booking = Arc::make_mut(&mut self.bookings[n]);
@@ -136,7 +138,10 @@ impl Model {
                 && (request.kind == 0 || payment.kind == request.kind)
                 && (request.statuses.is_empty() || request.statuses.contains(&payment.status))
         };
-        Reply::Payments(self.payments.iter().filter(matches).cloned().collect())
+        let mut payments: Vec<_> = self.payments.iter().filter(matches).cloned().collect();
+        // Ids are made as calls begin: of calls at once they tell the order of the list, not that of the chain.
+        canonical(&mut payments);
+        Reply::Payments(payments)
     }
 }
 

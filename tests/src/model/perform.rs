@@ -7,6 +7,7 @@ use tonic_types::StatusExt as _;
 use super::{
     calls::{Answer, Call, Refused, Reply},
     etags::SeenEtag,
+    stripe::canonical,
 };
 use crate::clients::BookingClients;
 
@@ -49,7 +50,27 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
         Call::GetBooking(request) => booking(bookings.get_booking(request).await?.into_inner().booking),
         Call::ListBookings(request) => Reply::Bookings(pages(clients, request).await?),
         Call::RecordPayment(request) => Reply::Paid(payments.record_payment(request).await?.into_inner()),
-        Call::ListPayments(request) => Reply::Payments(payments.list_payments(request).await?.into_inner().payments),
+        Call::ListPayments(request) => {
+            let mut payments = payments.list_payments(request).await?.into_inner().payments;
+            canonical(&mut payments);
+            Reply::Payments(payments)
+        }
+        Call::Stripe(event) => return Err(Status::unimplemented(format!("{event:?} goes to the webhook"))),
+        Call::JoinWaitlist(request) => Reply::Joined(bookings.join_waitlist(request).await?.into_inner()),
+        Call::LeaveWaitlist(request) => {
+            Reply::Waits(bookings.leave_waitlist(request).await?.into_inner().entry.unwrap_or_default())
+        }
+        Call::ListWaitlist(mut request) => {
+            let mut all = Vec::new();
+            loop {
+                let page = bookings.list_waitlist(request.clone()).await?.into_inner();
+                all.extend(page.entries);
+                if page.next_page_token.is_empty() {
+                    return Ok(Reply::Waitlist(all));
+                }
+                request.page_token = page.next_page_token;
+            }
+        }
         Call::UpdateSlot(request) => {
             Reply::Slot(schedule.update_slot(request).await?.into_inner().slot.unwrap_or_default())
         }

@@ -4,9 +4,10 @@ use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, BookingOrder, BookingStatus, CancelBookingRequest, CancellationInitiator,
     CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
-    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, MarkNoShowRequest, PaymentKind, PaymentMethod,
-    RecordPaymentRequest, RescheduleBookingRequest, ScheduleException, SetWeeklyScheduleRequest, SlotQuery,
-    UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+    ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest,
+    PaymentKind, PaymentMethod, RecordPaymentRequest, RescheduleBookingRequest, ScheduleException,
+    SetWeeklyScheduleRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
+    WaitlistEntryStatus,
 };
 
 use super::{
@@ -16,17 +17,18 @@ use super::{
         Amount, Change, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy, Wish,
     },
     schedules::{STARTS, schedule},
-    state::{Model, Venue, moment},
+    state::{Model, Venue},
+    stories::Stories,
+    waits::{self, Waits},
 };
-
-/// Whether a booking is rescheduled after its start, too: what the service then answers is about to change.
-const RESCHEDULE_AFTER_START: bool = true;
 
 /// What was asked for so far, to be asked for again.
 #[derive(Debug, Default)]
 pub struct Planner {
     asked: Vec<CreateBookingRequest>,
     paid: Vec<RecordPaymentRequest>,
+    waits: Waits,
+    pub stories: Stories,
 }
 
 impl Planner {
@@ -38,6 +40,14 @@ impl Planner {
             &Operation::ListPayments { booking } => {
                 let booking_id = booking.map_or_else(String::new, |booking| id(pick(model, booking)));
                 Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
+            }
+            Operation::Join(join) => Call::JoinWaitlist(self.waits.join(model, join)),
+            &Operation::Leave { entry } => Call::LeaveWaitlist(waits::leave(model, entry)),
+            &Operation::ListWaitlist { venue: n, waiting, page_size } => {
+                let venue_id = n.map_or_else(String::new, |n| venue(model, n).told.venue_id.clone());
+                let statuses = if waiting { vec![WaitlistEntryStatus::Waiting.into()] } else { Vec::new() };
+                let page_size = if alone { page_size } else { 1000 };
+                Call::ListWaitlist(ListWaitlistRequest { venue_id, statuses, page_size, ..Default::default() })
             }
             Operation::Change(change) => plan_change(model, change),
             &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
@@ -169,12 +179,7 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     let booking = pick(model, change.booking);
     let booking_id = id(booking);
     let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
-    let begun =
-        booking.is_some_and(|booking| booking.told.starts_at.as_ref().is_some_and(|at| moment(at) <= model.now));
     match &change.wish {
-        Wish::Reschedule { .. } if begun && !RESCHEDULE_AFTER_START => {
-            Call::CompleteBooking(CompleteBookingRequest { booking_id, etag })
-        }
         Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag }),
         &Wish::Cancel { by_venue } => {
             let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };

@@ -15,8 +15,8 @@ pub fn percent(cents: i64, percent: i32) -> i64 {
 }
 
 /// Until when a booking that is made now holds its seats: no longer than to its start.
-pub fn hold_until(venue: &wire::Venue, now: DateTime<Utc>, starts_at: DateTime<Utc>) -> DateTime<Utc> {
-    (now + TimeDelta::minutes(venue.hold_minutes.into())).min(starts_at)
+pub fn hold_until(minutes: i32, now: DateTime<Utc>, starts_at: DateTime<Utc>) -> DateTime<Utc> {
+    (now + TimeDelta::minutes(minutes.into())).min(starts_at)
 }
 
 /// What a cancellation owes: what was owed before, and of what else was paid all or a share.

@@ -1,24 +1,30 @@
 //! Takes the steps of a case, and compares after each.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use teppan_shared::contract::booking::v1::{
-    BookingOrder, BookingStatus, GetBookingRequest, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest,
-    ListPaymentsRequest,
+    BookingOrder, BookingStatus, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest,
 };
 
 use super::{
+    audit::audit,
     calls::{Answer, Call, Refused, Reply},
     events,
-    operations::{Operation, Step},
+    operations::{Operation, Step, Story},
     orders::{Observed, explain},
     perform::Seen,
     plan::Planner,
     stage::Stage,
     state::Model,
     tally::Tally,
+    touched::{Touched, availability, get},
+    waitlist::Move,
 };
+
+/// How often it is looked whether what Stripe told is applied.
+const LOOKS_MAX: u32 = 300;
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Everything that a case does: the same case makes the same calls.
 #[derive(Debug, Clone)]
@@ -26,6 +32,8 @@ pub struct Case {
     /// At which of a few moments it begins.
     pub beginning: u8,
     pub steps: Vec<Step>,
+    /// Whether the service's own audit looks at what it leaves.
+    pub audited: bool,
 }
 
 /// Model and service disagree.
@@ -55,9 +63,9 @@ pub async fn run(case: &Case) -> Result<Tally, Failure> {
     outcome.map(|()| run.tally)
 }
 
-struct Run {
-    stage: Stage,
-    model: Model,
+pub(super) struct Run {
+    pub(super) stage: Stage,
+    pub(super) model: Model,
     planner: Planner,
     tally: Tally,
 }
@@ -67,11 +75,14 @@ impl Run {
         for (n, step) in case.steps.iter().enumerate() {
             let taken = match step {
                 Step::Calls(operations) => self.calls(operations).await,
+                Step::Stripe(story) => self.stripe(story).await,
                 Step::Pass { minutes } => self.pass(*minutes).await,
             };
             taken.map_err(|what| Failure { steps: n + 1, what })?;
         }
-        self.everything().await.map_err(|what| Failure { steps: case.steps.len(), what })
+        let end = |what| Failure { steps: case.steps.len(), what };
+        self.everything().await.map_err(end)?;
+        if case.audited { audit(self.stage.url()).await.map_err(end) } else { Ok(()) }
     }
 
     async fn calls(&mut self, operations: &[Operation]) -> Result<(), String> {
@@ -79,8 +90,9 @@ impl Run {
         let planned = operations.iter().map(|operation| self.planner.plan(&self.model, operation, alone));
         let calls: Vec<_> = planned.collect();
         let seen = self.stage.at_once(&calls).await;
-        let touched = Touched::by(&self.model, &calls, &seen);
-        let after = self.read(touched.reads(&self.model)).await;
+        let mut after = self.offers(&seen).await?;
+        let touched = Touched::by(&self.model, &calls, seen.iter().chain(after.iter().map(|(_, seen)| seen)));
+        after.extend(self.read(touched.reads(&self.model)).await);
         let made: Vec<Observed> = calls.iter().cloned().zip(seen.iter().map(|seen| seen.answer.clone())).collect();
         for (call, answer) in &made {
             self.tally.count(call, answer);
@@ -89,19 +101,46 @@ impl Run {
         self.agree(&made, seen, after)
     }
 
+    /// Stripe tells what happened; soon all is as if it had been told in some order, each once.
+    async fn stripe(&mut self, story: &Story) -> Result<(), String> {
+        let events = self.planner.stories.plan(&self.model, story);
+        let answers = self.stage.post(&events, story.times).await;
+        let calls: Vec<_> = events.into_iter().map(Call::Stripe).collect();
+        let made: Vec<Observed> = calls.iter().cloned().zip(answers).collect();
+        for (call, answer) in &made {
+            self.tally.count(call, answer);
+        }
+        let again = made.len() * usize::from(story.times - 1);
+        (0..again).for_each(|_| self.tally.happened("Stripe", "told again"));
+        let mut looks = 0;
+        loop {
+            let mut after = self.offers(&[]).await?;
+            let touched = Touched::by(&self.model, &calls, after.iter().map(|(_, seen)| seen));
+            after.extend(self.read(touched.reads(&self.model)).await);
+            let agreed = self.agree(&made, Vec::new(), after);
+            looks += 1;
+            if agreed.is_ok() || looks == LOOKS_MAX {
+                return agreed;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
     /// Time passes, and the workers do what is due: the model has it done at once.
     async fn pass(&mut self, minutes: i64) -> Result<(), String> {
         // A little more than whole minutes: no hold runs out just now.
-        let expired = self.model.pass(TimeDelta::minutes(minutes) + TimeDelta::milliseconds(1));
+        self.model.pass(TimeDelta::minutes(minutes) + TimeDelta::milliseconds(1));
         self.stage.time.set(self.model.now);
-        self.tally.passed(expired.len());
+        self.tally.passed();
         let mut after = Vec::new();
-        for id in expired {
-            let call = get(id);
+        for made in self.model.moves() {
+            let Move::Expire { booking } = made else { continue };
+            let call = get(self.model.bookings[booking].told.booking_id.clone());
             let decided = |answer: &Answer| matches!(answer, Ok(Reply::Booking(booking)) if booking.status() != BookingStatus::Pending);
             let seen = self.stage.until(&call, decided).await;
             after.push((call, seen));
         }
+        after.extend(self.offers(&[]).await?);
         for venue in self.model.venues.clone() {
             let call = availability(&venue.told.venue_id, "");
             let expected = self.model.take(&call, &Err(Refused::not_found("")));
@@ -152,7 +191,26 @@ impl Run {
         let after = self.read(calls).await;
         self.agree(&[], Vec::new(), after)?;
         self.names()?;
+        self.outcomes();
         events::compare(&self.model, self.stage.any_clients()).await
+    }
+
+    /// How what began ended, for the summary.
+    fn outcomes(&mut self) {
+        for booking in &self.model.bookings {
+            let kinds: Vec<_> = booking.history.iter().map(|(kind, _)| *kind).collect();
+            for kind in &kinds {
+                self.tally.happened("event", kind.trim_start_matches("teppan.").trim_end_matches(".v1"));
+            }
+            let expired = kinds.iter().position(|kind| *kind == "teppan.booking.expired.v1");
+            if expired.is_some_and(|n| kinds[n..].contains(&"teppan.booking.confirmed.v1")) {
+                self.tally.happened("booking", "seats retaken");
+            }
+        }
+        for entry in &self.model.waitlist {
+            let status = entry.told.status().as_str_name().trim_start_matches("WAITLIST_ENTRY_STATUS_");
+            self.tally.happened("waitlist entry", status);
+        }
     }
 
     /// What the service gave names to has them alone.
@@ -167,94 +225,6 @@ impl Run {
     }
 }
 
-/// What calls can have changed, or must not have.
-#[derive(Default)]
-struct Touched {
-    bookings: BTreeSet<String>,
-    days: BTreeSet<(String, String)>,
-    venues: BTreeSet<String>,
-    /// Bookings whose payments can have become more.
-    paid: BTreeSet<String>,
-}
-
-impl Touched {
-    fn by(model: &Model, calls: &[Call], seen: &[Seen]) -> Self {
-        let mut touched = Self::default();
-        for (call, seen) in calls.iter().zip(seen) {
-            match call {
-                Call::CreateBooking(request) => {
-                    touched.days.insert((request.venue_id.clone(), request.date.clone()));
-                }
-                Call::ConfirmBooking(request) => touched.booking(&request.booking_id),
-                Call::CancelBooking(request) => touched.booking(&request.booking_id),
-                Call::RescheduleBooking(request) => {
-                    touched.booking(&request.booking_id);
-                    let booking = model.booking(&request.booking_id).map(|n| &model.bookings[n].told);
-                    if let Some(booking) = booking.filter(|_| !request.date.is_empty()) {
-                        touched.days.insert((booking.venue_id.clone(), request.date.clone()));
-                    }
-                }
-                Call::CompleteBooking(request) => touched.booking(&request.booking_id),
-                Call::MarkNoShow(request) => touched.booking(&request.booking_id),
-                Call::RecordPayment(request) => {
-                    touched.booking(&request.booking_id);
-                    touched.paid.insert(request.booking_id.clone());
-                }
-                Call::UpdateSlot(request) => {
-                    touched.days.insert((request.venue_id.clone(), request.date.clone()));
-                }
-                Call::UpdateVenue(request) => {
-                    touched.venues.extend(request.venue.iter().map(|venue| venue.venue_id.clone()));
-                }
-                Call::SetWeeklySchedule(request) => {
-                    touched.venues.insert(request.venue_id.clone());
-                    touched.days.insert((request.venue_id.clone(), String::new()));
-                }
-                Call::GetBooking(_)
-                | Call::ListPayments(_)
-                | Call::ListBookings(_)
-                | Call::GetVenue(_)
-                | Call::ListAvailability(_)
-                | Call::BatchCheckAvailability(_) => {}
-            }
-            for seen in &seen.etags {
-                touched.booking(&seen.id);
-            }
-        }
-        let named = model.bookings.iter().filter(|booking| touched.bookings.contains(&booking.told.booking_id));
-        let days: Vec<_> = named.map(|booking| (booking.told.venue_id.clone(), booking.told.date.clone())).collect();
-        touched.days.extend(days);
-        touched
-    }
-
-    fn booking(&mut self, id: &str) {
-        self.bookings.insert(id.to_owned());
-    }
-
-    fn reads(self, model: &Model) -> Vec<Call> {
-        let bookings = self.bookings.into_iter().map(get);
-        let known = |id: &str| model.venue(id).is_some();
-        let days = self.days.iter().filter(|(venue, _)| known(venue)).map(|(venue, day)| availability(venue, day));
-        let venues = self.venues.iter().map(|id| Call::GetVenue(GetVenueRequest { venue_id: id.clone() }));
-        let paid = self.paid.into_iter().map(payments);
-        bookings.chain(days).chain(venues).chain(paid).collect()
-    }
-}
-
 fn slots(answer: &Answer) -> usize {
     if let Ok(Reply::Availability(listed)) = answer { listed.slots.len() } else { 0 }
-}
-
-fn get(booking_id: String) -> Call {
-    Call::GetBooking(GetBookingRequest { booking_id, ..Default::default() })
-}
-
-fn payments(booking_id: String) -> Call {
-    Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
-}
-
-/// The slots of a day, or of all days to come.
-fn availability(venue_id: &str, day: &str) -> Call {
-    let (venue_id, from_date, to_date) = (venue_id.to_owned(), day.to_owned(), day.to_owned());
-    Call::ListAvailability(ListAvailabilityRequest { venue_id, from_date, to_date, ..Default::default() })
 }

@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use booking_service::domain::StripeSecrets;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use futures::future::join_all;
+use secrecy::SecretString;
 use teppan_shared::{
     clock::{Clock, SteeredTime},
     contract::booking::v1::{CreateVenueRequest, SetWeeklyScheduleRequest},
@@ -11,15 +14,17 @@ use teppan_shared::{
 };
 
 use super::{
-    calls::{Answer, Call},
+    calls::{Answer, Call, Refused, Reply},
     etags::SeenEtag,
     perform::{Seen, perform},
     schedules::schedule,
     state::{Model, Venue},
+    stripe::Event,
 };
 use crate::{
     clients::BookingClients,
     harness::{self, Booking},
+    stripe,
 };
 
 /// When cases begin: before clocks are set forward, before they are set back, and in between. No start of a
@@ -27,6 +32,7 @@ use crate::{
 const BEGINNINGS: [&str; 3] =
     ["2027-06-11T06:00:17.123456Z", "2027-03-27T09:00:17.123456Z", "2027-10-30T09:00:17.123456Z"];
 /// How often the workers look.
+const STRIPE_SECRET: &str = "whsec_of_the_model";
 const WORKER_INTERVAL: Duration = Duration::from_millis(100);
 
 pub struct Stage {
@@ -49,6 +55,9 @@ impl Stage {
             settings.clock = Clock::steered(time);
             settings.hold_expiry_interval = WORKER_INTERVAL;
             settings.slot_layout_interval = WORKER_INTERVAL;
+            settings.waitlist_interval = WORKER_INTERVAL;
+            settings.stripe.secrets = StripeSecrets::parse(&SecretString::from(STRIPE_SECRET)).unwrap_or_default();
+            settings.stripe.interval = WORKER_INTERVAL;
             // However much time passes, no key is forgotten.
             settings.idempotency_keep = Duration::from_hours(24 * 3650);
             Booking::configured(settings, url.clone(), keys.clone()).await.ready().await
@@ -97,7 +106,25 @@ impl Stage {
     /// Makes calls at once, by as many clients.
     pub async fn at_once(&mut self, calls: &[Call]) -> Vec<Seen> {
         let made: Vec<_> = calls.iter().map(|call| perform(self.clients(), call)).collect();
-        futures::future::join_all(made).await
+        join_all(made).await
+    }
+
+    /// Posts events of Stripe's at once, so many times each. Tells what the first that was refused was told.
+    pub async fn post(&mut self, events: &[Event], times: u8) -> Vec<Answer> {
+        // Signatures are as old as they are, whatever the service's clock shows.
+        let now = Utc::now();
+        let posts = events.iter().map(|event| {
+            let body = event.value.to_string();
+            let signature = stripe::signed(&body, STRIPE_SECRET, now);
+            let addresses: Vec<_> =
+                (0..times).map(|n| self.replicas[usize::from(n) % 2].service.server.http_addr).collect();
+            async move {
+                let posts = addresses.into_iter().map(|http| stripe::post(http, Some(&signature), &body));
+                let refused = join_all(posts).await.into_iter().find(|(code, _)| *code != 200);
+                refused.map_or(Ok(Reply::Taken), |(code, said)| Err(Refused::not_found(&format!("{code}: {said}"))))
+            }
+        });
+        join_all(posts).await
     }
 
     pub async fn make(&mut self, call: &Call) -> Seen {
@@ -115,6 +142,10 @@ impl Stage {
             seen = self.make(call).await;
         }
         seen
+    }
+
+    pub fn url(&self) -> &SecretString {
+        &self.replicas[0].url
     }
 
     pub fn any_clients(&self) -> BookingClients {

@@ -14,6 +14,8 @@ use teppan_shared::{
 use super::{
     calls::{Answer, Call},
     etags::Etags,
+    stripe,
+    waitlist::{Entry, Named},
 };
 
 /// Everything that calls can change. Cheap to clone, so that many orders of calls can be tried.
@@ -31,6 +33,12 @@ pub struct Model {
     pub payments: Arc<Vec<wire::Payment>>,
     /// What each idempotency key of RecordPayment was used for, and what it recorded.
     pub payment_keys: Arc<BTreeMap<String, (RecordPaymentRequest, wire::Payment)>>,
+    /// What Stripe told of its payments, by payment intent.
+    pub intents: Arc<BTreeMap<String, stripe::Intent>>,
+    /// In the order of joining.
+    pub waitlist: Vec<Arc<Entry>>,
+    /// The bookings that offers became, as far as they were seen, by entry.
+    pub named: Arc<BTreeMap<String, Named>>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +127,9 @@ impl Model {
             etags: Arc::default(),
             payments: Arc::default(),
             payment_keys: Arc::default(),
+            intents: Arc::default(),
+            waitlist: Vec::new(),
+            named: Arc::default(),
         }
     }
 
@@ -138,6 +149,10 @@ impl Model {
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
             Call::RecordPayment(request) => self.record_payment(request, seen),
             Call::ListPayments(request) => Ok(self.list_payments(request)),
+            Call::Stripe(event) => Ok(self.stripe(event)),
+            Call::JoinWaitlist(request) => self.join_waitlist(request, seen),
+            Call::LeaveWaitlist(request) => self.leave_waitlist(request),
+            Call::ListWaitlist(request) => Ok(self.list_waitlist(request)),
             Call::UpdateSlot(request) => self.update_slot(request),
             Call::UpdateVenue(request) => self.update_venue(request),
             Call::SetWeeklySchedule(request) => self.set_weekly_schedule(request),
@@ -147,26 +162,23 @@ impl Model {
         }
     }
 
-    /// Time passes: holds run out, and days come within the horizons. Returns the bookings that expired.
-    pub fn pass(&mut self, span: TimeDelta) -> Vec<String> {
+    /// Time passes, and days come within the horizons. What holds and queues come to is for the workers.
+    pub fn pass(&mut self, span: TimeDelta) {
         self.now += span;
         let now = self.now;
-        let mut expired = Vec::new();
-        for booking in &mut self.bookings {
-            let ends = booking.told.hold_expires_at.as_ref().map(moment);
-            if booking.told.status() == BookingStatus::Pending && ends.is_some_and(|ends| ends <= now) {
-                let booking = Arc::make_mut(booking);
-                booking.told.set_status(BookingStatus::Expired);
-                booking.told.hold_expires_at = None;
-                booking.told.refund_due_cents = booking.told.paid_cents;
-                booking.changed("teppan.booking.expired.v1", now);
-                expired.push(booking.told.booking_id.clone());
-            }
-        }
         for venue in &mut self.venues {
             Arc::make_mut(venue).lay_out_missing(now);
         }
-        expired
+    }
+
+    pub(super) fn expire(&mut self, n: usize) {
+        let now = self.now;
+        let booking = Arc::make_mut(&mut self.bookings[n]);
+        booking.told.set_status(BookingStatus::Expired);
+        booking.told.hold_expires_at = None;
+        booking.told.refund_due_cents = booking.told.paid_cents;
+        booking.changed("teppan.booking.expired.v1", now);
+        self.follow(n);
     }
 
     pub fn venue(&self, venue_id: &str) -> Option<usize> {

@@ -3,46 +3,41 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::operations::{
-    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Key, Operation, Pay, Pick, Place,
-    Policy, Step, Wish,
+    Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
+    Place, Policy, Step, Story, Tells, Wish,
 };
 
 /// Operations that one case has about: each case is a database of its own.
 pub const OPERATIONS_OF_A_CASE: usize = 400;
 
-/// Which calls the service has. What is not there yet is left out.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Features {
-    /// RecordPayment and ListPayments.
-    pub payments: bool,
-}
-
 /// One step: mostly calls at once, sometimes one alone, sometimes time.
-pub fn steps(features: Features) -> impl Strategy<Value = Step> {
+pub fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => operation(features).prop_map(|operation| Step::Calls(vec![operation])),
-        6 => vec(operation(features), 1..=5).prop_map(Step::Calls),
+        4 => operation().prop_map(|operation| Step::Calls(vec![operation])),
+        6 => vec(operation(), 1..=5).prop_map(Step::Calls),
         // Together, and about one slot or booking: where the races are.
-        3 => crowd(features).prop_map(Step::Calls),
+        3 => crowd().prop_map(Step::Calls),
+        1 => story().prop_map(Step::Stripe),
         1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
         1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
     ]
 }
 
-fn operation(features: Features) -> impl Strategy<Value = Operation> {
-    let calls = prop_oneof![
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
         24 => create().prop_map(Operation::Create),
         30 => change().prop_map(Operation::Change),
         4 => update_slot(),
         2 => update_venue(),
         1 => set_schedule(),
         4 => read(),
-    ];
-    if features.payments { prop_oneof![66 => calls, 14 => payment()].boxed() } else { calls.boxed() }
+        14 => payment(),
+        12 => waiting(),
+    ]
 }
 
 /// Calls that all want the same.
-fn crowd(features: Features) -> impl Strategy<Value = Vec<Operation>> {
+fn crowd() -> impl Strategy<Value = Vec<Operation>> {
     let creates = (place(), vec(create(), 1..=5)).prop_map(|(place, creates)| {
         creates.into_iter().map(|create| Operation::Create(Create { place, ..create })).collect()
     });
@@ -53,7 +48,7 @@ fn crowd(features: Features) -> impl Strategy<Value = Vec<Operation>> {
         let changes = changes.into_iter().map(|change| Operation::Change(Change { booking, ..change }));
         changes.chain(payments.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
     });
-    if features.payments { prop_oneof![creates, changes, paid].boxed() } else { prop_oneof![creates, changes].boxed() }
+    prop_oneof![creates, changes, paid]
 }
 
 fn payment() -> impl Strategy<Value = Operation> {
@@ -63,13 +58,45 @@ fn payment() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn pay() -> impl Strategy<Value = Pay> {
-    let amount = prop_oneof![
+fn waiting() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        8 => join().prop_map(Operation::Join),
+        2 => pick().prop_map(|entry| Operation::Leave { entry }),
+        1 => (option::of(0_u8..2), any::<bool>(), 1_i32..8).prop_map(|(venue, waiting, page_size)| {
+            Operation::ListWaitlist { venue, waiting, page_size }
+        }),
+    ]
+}
+
+fn join() -> impl Strategy<Value = Join> {
+    (key(), place(), option::weighted(0.8, 0_u8..6), 1_i32..=6, 0_u8..4)
+        .prop_map(|(key, place, full, party_size, guest)| Join { key, place, full, party_size, guest })
+}
+
+fn story() -> impl Strategy<Value = Story> {
+    let tells = prop_oneof![
+        5 => Just(Tells::Succeeded),
+        2 => Just(Tells::Session),
+        1 => Just(Tells::Failed),
+        1 => Just(Tells::Cancelled),
+        3 => (0_u8..=100).prop_map(|percent| Tells::Refunded { percent }),
+        2 => Just(Tells::Disputed),
+        2 => Just(Tells::Before),
+    ];
+    (pick(), amount(), option::of(0_u8..4), vec(tells, 1..=4), 1_u8..=3)
+        .prop_map(|(booking, amount, again, tells, times)| Story { booking, amount, again, tells, times })
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![
         4 => Just(Amount::Due),
         2 => Just(Amount::All),
         2 => (0_i64..3000).prop_map(Amount::Cents),
-    ];
-    (key(), pick(), amount, prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
+    ]
+}
+
+fn pay() -> impl Strategy<Value = Pay> {
+    (key(), pick(), amount(), prop::bool::weighted(0.3), etag(), prop::bool::weighted(0.03))
         .prop_map(|(key, booking, amount, back, etag, foreign)| Pay { key, booking, amount, back, etag, foreign })
 }
 

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use teppan_tests::{
-    model::{Drive, Features},
+    model::Drive,
     tool::{INTERRUPTED, Interrupt},
 };
 
@@ -32,9 +32,6 @@ struct Cli {
     /// How long a case that disagrees is made small, in seconds
     #[arg(long, default_value_t = 300)]
     shrink_seconds: u64,
-    /// With payments
-    #[arg(long)]
-    payments: bool,
 }
 
 #[tokio::main]
@@ -46,7 +43,6 @@ async fn main() -> ExitCode {
         case: cli.case,
         at_once: cli.at_once.into(),
         shrink_for: Duration::from_secs(cli.shrink_seconds),
-        features: Features { payments: cli.payments },
     };
     println!("seed {}", drive.seed);
     let bar = ProgressBar::new(cli.operations.into());
