@@ -182,7 +182,7 @@ impl Probe {
 /// Runs a statement once.
 ///
 /// The library enters and leaves the current span for each row, several times: of a call that reads a
-/// thousand, that was a third of the time. What it would log besides are the server's notices, and our
+/// thousand, that was a good part of the time. What it would log besides are the server's notices, and our
 /// statements raise none.
 async fn rows<T, F>(
     statement: Map<'_, Postgres, F, PgArguments>,
