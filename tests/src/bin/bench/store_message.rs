@@ -93,6 +93,8 @@ impl Target {
                 "NULL::integer",
                 ":fingerprint::bytea",
                 ":traceparent::text",
+                // when a guest who goes quiet is looked after; as long as the service's default has it
+                "now() + interval '24 hours'",
             ],
         );
         script.prelude = format!(
