@@ -1,10 +1,11 @@
 use chrono::{DateTime, Utc};
+use itertools::izip;
 use teppan_shared::read_error::{Corrupted, ReadError};
 
 use crate::{
     core::Core,
     domain::{PartySize, SlotKey, SlotRefusal},
-    list_availability::SlotAvailability,
+    list_availability::{SlotAvailability, read_refusal},
 };
 
 /// A slot, and the party that would take it.
@@ -42,11 +43,11 @@ impl Core {
         let start_times: Vec<_> = queries.iter().map(|query| query.slot.start_time).collect();
         let party_sizes: Vec<_> = queries.iter().map(|query| query.party_size.get()).collect();
         let now = self.clock.now();
-        let rows = self
+        let checks = self
             .database
-            .fetch_all(|| {
+            .fetch_one(|| {
                 sqlx::query_file_as!(
-                    CheckRow,
+                    Checks,
                     "queries/batch_check_availability.sql",
                     &venue_ids,
                     &dates,
@@ -56,56 +57,61 @@ impl Core {
                 )
             })
             .await?;
-        queries.iter().zip(rows).map(|(query, row)| Ok(row.check(query)?)).collect()
+        Ok(checks.of(queries)?)
     }
 }
 
-/// A row of the statement, which says what it means.
-struct CheckRow {
-    venue_found: bool,
-    currency: Option<String>,
-    starts_at: Option<DateTime<Utc>>,
-    ends_at: Option<DateTime<Utc>>,
-    capacity: Option<i32>,
-    reserved: Option<i32>,
-    price_per_person_cents: Option<i64>,
-    total_cents: Option<i64>,
-    deposit_due_cents: Option<i64>,
-    refusal: Option<String>,
+/// The row of the statement, which says what it means.
+struct Checks {
+    venue_found: Vec<bool>,
+    currencies: Vec<Option<String>>,
+    starts_at: Vec<Option<DateTime<Utc>>>,
+    ends_at: Vec<Option<DateTime<Utc>>>,
+    capacities: Vec<Option<i32>>,
+    reserved: Vec<Option<i32>>,
+    prices_per_person_cents: Vec<Option<i64>>,
+    totals_cents: Vec<Option<i64>>,
+    deposits_due_cents: Vec<Option<i64>>,
+    refusals: Vec<Option<String>>,
 }
 
-impl CheckRow {
-    fn check(mut self, query: &SlotQuery) -> Result<SlotCheck, Corrupted> {
-        if !self.venue_found {
-            return Ok(SlotCheck::NoVenue);
-        }
-        let unreadable = Corrupted::Column("batch_check_availability.refusal");
-        let refusal = match &self.refusal {
-            Some(raw) => Some(SlotRefusal::from_column(raw).ok_or(unreadable)?),
-            None => None,
-        };
-        let currency = self.currency.take().unwrap_or_default();
-        match (self.slot(query, refusal), refusal) {
-            (Some((slot, total_cents, deposit_due_cents)), _) => {
-                Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_due_cents })
-            }
-            (None, Some(refusal)) => Ok(SlotCheck::NoSlot { currency, refusal }),
-            (None, None) => Err(Corrupted::Column("batch_check_availability.refusal")),
-        }
+impl Checks {
+    /// The answers, one for each query.
+    fn of(self, queries: &[SlotQuery]) -> Result<Vec<SlotCheck>, Corrupted> {
+        let slots = izip!(self.starts_at, self.ends_at, self.capacities, self.reserved, self.prices_per_person_cents);
+        let prices = izip!(self.totals_cents, self.deposits_due_cents);
+        izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals)
+            .map(|(query, venue_found, currency, slot, prices, refusal)| {
+                if !venue_found {
+                    return Ok(SlotCheck::NoVenue);
+                }
+                let currency = currency.unwrap_or_default();
+                let refusal = read_refusal(refusal.as_deref())?;
+                match (slot_of(query, slot, refusal), prices, refusal) {
+                    (Some(slot), (Some(total_cents), Some(deposit_due_cents)), _) => {
+                        Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_due_cents })
+                    }
+                    (_, _, Some(refusal)) => Ok(SlotCheck::NoSlot { currency, refusal }),
+                    (_, _, None) => Err(Corrupted::Column("slot_refusal")),
+                }
+            })
+            .collect()
     }
+}
 
-    /// The slot, the price of the party and its deposit.
-    fn slot(self, query: &SlotQuery, refusal: Option<SlotRefusal>) -> Option<(SlotAvailability, i64, i64)> {
-        let slot = SlotAvailability {
-            date: query.slot.date,
-            start_time: query.slot.start_time,
-            starts_at: self.starts_at?,
-            ends_at: self.ends_at?,
-            capacity: self.capacity?,
-            reserved: self.reserved?,
-            price_per_person_cents: self.price_per_person_cents?,
-            refusal,
-        };
-        Some((slot, self.total_cents?, self.deposit_due_cents?))
-    }
+/// Start, end, seats, seats taken and price of a slot, where there is one.
+type SlotColumns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<i32>, Option<i32>, Option<i64>);
+
+fn slot_of(query: &SlotQuery, columns: SlotColumns, refusal: Option<SlotRefusal>) -> Option<SlotAvailability> {
+    let (starts_at, ends_at, capacity, reserved, price_per_person_cents) = columns;
+    Some(SlotAvailability {
+        date: query.slot.date,
+        start_time: query.slot.start_time,
+        starts_at: starts_at?,
+        ends_at: ends_at?,
+        capacity: capacity?,
+        reserved: reserved?,
+        price_per_person_cents: price_per_person_cents?,
+        refusal,
+    })
 }

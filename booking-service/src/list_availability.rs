@@ -1,4 +1,5 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use itertools::izip;
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
@@ -58,32 +59,30 @@ impl Core {
         after: Option<SlotCursor>,
         page_size: u16,
     ) -> Result<Availability, ReadError> {
-        let mut rows = self.slot_rows(query, after, page_size).await?;
-        let more = rows.len() > page_size.into();
-        rows.truncate(page_size.into());
-        // Without slots there is one row, which says that the venue is there.
-        let first = rows.first().ok_or(ReadError::NotFound)?;
-        let (time_zone, currency) = (first.time_zone.clone(), first.currency.clone());
-        let slots = rows.into_iter().filter_map(|row| row.slot().transpose()).collect::<Result<Vec<_>, _>>()?;
+        let page = self.slot_page(query, after, page_size).await?.ok_or(ReadError::NotFound)?;
+        let (time_zone, currency) = (page.time_zone.clone(), page.currency.clone());
+        let mut slots = page.slots()?;
+        let more = slots.len() > page_size.into();
+        slots.truncate(page_size.into());
         let next = slots.last().filter(|_| more).map(|last| (last.date, last.start_time));
         Ok(Availability { time_zone, currency, slots, next })
     }
 
     /// The page, and the slot after it if there is one.
-    async fn slot_rows(
+    async fn slot_page(
         &self,
         query: &AvailabilityQuery,
         after: Option<SlotCursor>,
         page_size: u16,
-    ) -> Result<Vec<SlotRow>, DatabaseError> {
+    ) -> Result<Option<SlotPage>, DatabaseError> {
         // No slot is earlier: they are laid out from today on.
         let (after_date, after_time) = after.unwrap_or((NaiveDate::default(), NaiveTime::MIN));
         let limit = i64::from(page_size) + 1;
         let now = self.clock.now();
         self.database
-            .fetch_all(|| {
+            .fetch_optional(|| {
                 sqlx::query_file_as!(
-                    SlotRow,
+                    SlotPage,
                     "queries/list_availability.sql",
                     query.venue_id.0,
                     query.from_date,
@@ -101,39 +100,50 @@ impl Core {
     }
 }
 
-/// A row of the statement, which says what it means.
-struct SlotRow {
+/// The row of the statement, which says what it means.
+struct SlotPage {
     time_zone: String,
     currency: String,
-    slot_date: Option<NaiveDate>,
-    start_time: Option<NaiveTime>,
-    starts_at: Option<DateTime<Utc>>,
-    ends_at: Option<DateTime<Utc>>,
-    capacity: Option<i32>,
-    reserved: Option<i32>,
-    price_per_person_cents: Option<i64>,
-    refusal: Option<String>,
+    slot_dates: Vec<NaiveDate>,
+    start_times: Vec<NaiveTime>,
+    starts_at: Vec<DateTime<Utc>>,
+    ends_at: Vec<DateTime<Utc>>,
+    capacities: Vec<i32>,
+    reserved: Vec<i32>,
+    prices_per_person_cents: Vec<i64>,
+    refusals: Vec<Option<String>>,
 }
 
-impl SlotRow {
-    /// The slot in the row; `None` in the row of a page without any.
-    fn slot(self) -> Result<Option<SlotAvailability>, Corrupted> {
-        let refusal = match self.refusal {
-            Some(raw) => Some(SlotRefusal::from_column(&raw).ok_or(Corrupted::Column("list_availability.refusal"))?),
-            None => None,
-        };
-        let slot = || {
-            Some(SlotAvailability {
-                date: self.slot_date?,
-                start_time: self.start_time?,
-                starts_at: self.starts_at?,
-                ends_at: self.ends_at?,
-                capacity: self.capacity?,
-                reserved: self.reserved?,
-                price_per_person_cents: self.price_per_person_cents?,
+impl SlotPage {
+    fn slots(self) -> Result<Vec<SlotAvailability>, Corrupted> {
+        izip!(
+            self.slot_dates,
+            self.start_times,
+            self.starts_at,
+            self.ends_at,
+            self.capacities,
+            self.reserved,
+            self.prices_per_person_cents,
+            self.refusals,
+        )
+        .map(|(date, start_time, starts_at, ends_at, capacity, reserved, price_per_person_cents, refusal)| {
+            let refusal = read_refusal(refusal.as_deref())?;
+            Ok(SlotAvailability {
+                date,
+                start_time,
+                starts_at,
+                ends_at,
+                capacity,
+                reserved,
+                price_per_person_cents,
                 refusal,
             })
-        };
-        Ok(slot())
+        })
+        .collect()
     }
+}
+
+/// What `slot_refusal` said of a slot.
+pub fn read_refusal(raw: Option<&str>) -> Result<Option<SlotRefusal>, Corrupted> {
+    raw.map(|raw| SlotRefusal::from_column(raw).ok_or(Corrupted::Column("slot_refusal"))).transpose()
 }

@@ -1,5 +1,6 @@
 //! The system tests: real servers over a real PostgreSQL, driven through gRPC.
 
+mod benchmarks;
 mod changes;
 mod conversation;
 mod create_booking;

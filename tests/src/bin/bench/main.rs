@@ -48,11 +48,11 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Cli {
-    /// How often both sides are measured
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// How often both sides are measured: the more often they take turns, the less a busy machine matters
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// Seconds that one measurement counts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=10))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10))]
     seconds: u64,
     /// Seconds before that in which calls are made but not counted
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=10))]

@@ -8,7 +8,7 @@ use teppan_shared::contract::booking::v1::{
 };
 use tonic::transport::Channel;
 
-use super::database::{Contents, SLOT_QUERIES, SLOTS_A_QUERY};
+use super::database::{Contents, SLOT_QUERIES, SLOTS_A_QUERY, random_venue};
 use crate::{
     create_booking::SLOTS,
     error::BenchError,
@@ -27,7 +27,7 @@ fn request(contents: &Contents) -> BatchCheckAvailabilityRequest {
     let query = |_| {
         let slot = rand::rng().random_range(0..SLOTS);
         SlotQuery {
-            venue_id: contents.random_venue(),
+            venue_id: random_venue(),
             date: date_of(contents.first_date, slot).to_string(),
             start_time: start_of(slot % SLOTS_A_DAY),
             party_size: rand::rng().random_range(1..=6),

@@ -6,7 +6,7 @@ use teppan_shared::contract::booking::v1::{
 };
 use tonic::transport::Channel;
 
-use super::database::{Contents, NO_VALUE, NONE, VENUE};
+use super::database::{Contents, NO_VALUE, NONE, VENUE, draw_venue, random_venue};
 use crate::{
     case::Run,
     create_booking::{self, PARAMETERS, SLOTS},
@@ -22,7 +22,7 @@ const VENUE_AT: usize = 2;
 pub async fn call(contents: Contents, channel: Channel) -> Result<(), BenchError> {
     let mut client = BookingServiceClient::new(channel);
     let slot = rand::rng().random_range(0..SLOTS);
-    let create = create_booking::request(&contents.random_venue(), contents.first_date, slot);
+    let create = create_booking::request(&random_venue(), contents.first_date, slot);
     let created = client.create_booking(create).await?.into_inner();
     if created.replayed {
         return Err(BenchError::Replayed);
@@ -50,8 +50,8 @@ pub fn script(contents: &Contents, run: Run) -> Script {
         ":cancelled_by::text",
     ];
     let mut script = Script::new(create_booking::STATEMENT, &create).then(CANCEL, &cancel);
-    script.prelude = contents.draw_venue() + &create_booking::prelude(&format!("random(0, {})", SLOTS - 1));
-    let request = create_booking::request(&contents.random_venue(), contents.first_date, 0);
+    script.prelude = draw_venue() + &create_booking::prelude(&format!("random(0, {})", SLOTS - 1));
+    let request = create_booking::request(&random_venue(), contents.first_date, 0);
     script.variables = create_booking::variables(request, run, contents.first_date);
     script.variables.extend([
         ("none", NO_VALUE.to_owned()),

@@ -14,8 +14,9 @@ use crate::{
     stage::{DAYS, Served},
 };
 
-/// Venues grow with the bookings: ten thousand in 90 days is a busy one.
-const BOOKINGS_A_VENUE: u32 = 10_000;
+/// As many in every database, so that nothing but the bookings differs: at 10,000 a venue has a booking in
+/// every third slot, at 1,000,000 some thirty in each.
+pub const VENUE_COUNT: i32 = 20;
 const BOOKINGS_A_CUSTOMER: u32 = 4;
 
 /// What BatchCheckAvailability is asked, at most.
@@ -33,7 +34,6 @@ pub struct Database {
 #[derive(Debug, Clone, Copy)]
 pub struct Contents {
     pub bookings: u32,
-    pub venues: i32,
     /// The first of the 90 days of every venue's slots, all of which can be booked.
     pub first_date: NaiveDate,
     /// What is made later was made by a measurement.
@@ -47,8 +47,7 @@ impl Database {
         let started = Instant::now();
         let served = Served::start(Which::Booking, postgres, &format!("booking_service_{bookings}")).await?;
         let now = Utc::now();
-        let venues = i32::try_from(bookings.div_ceil(BOOKINGS_A_VENUE)).unwrap_or(i32::MAX);
-        let contents = Contents { bookings, venues, first_date: now.date_naive() + Days::new(1), filled_at: now };
+        let contents = Contents { bookings, first_date: now.date_naive() + Days::new(1), filled_at: now };
         seed::fill(&served, &contents).await?;
         eprintln!("  done in {:.0} s", started.elapsed().as_secs_f64());
         Ok(Self { served, contents })
@@ -63,17 +62,17 @@ impl Contents {
     pub fn last_date(&self) -> NaiveDate {
         self.first_date + Days::new(u64::try_from(DAYS - 1).unwrap_or_default())
     }
+}
 
-    /// One of the venues, which are numbered from 1.
-    pub fn random_venue(&self) -> String {
-        let number: i32 = rand::rng().random_range(1..=self.venues);
-        Uuid::from_u128(number.unsigned_abs().into()).to_string()
-    }
+/// One of the venues, which are numbered from 1.
+pub fn random_venue() -> String {
+    let number: i32 = rand::rng().random_range(1..=VENUE_COUNT);
+    Uuid::from_u128(number.unsigned_abs().into()).to_string()
+}
 
-    /// Sets pgbench's variable `venue`, which [`VENUE`] makes an id of.
-    pub fn draw_venue(&self) -> String {
-        format!("\\set venue random(1, {})\n", self.venues)
-    }
+/// Sets pgbench's variable `venue`, which [`VENUE`] makes an id of.
+pub fn draw_venue() -> String {
+    format!("\\set venue random(1, {VENUE_COUNT})\n")
 }
 
 /// The id of the venue of this number.

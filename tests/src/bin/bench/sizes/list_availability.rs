@@ -3,7 +3,7 @@
 use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, schedule_service_client::ScheduleServiceClient};
 use tonic::transport::Channel;
 
-use super::database::{Contents, VENUE};
+use super::database::{Contents, VENUE, draw_venue, random_venue};
 use crate::{create_booking::SLOTS, error::BenchError, pgbench::Script};
 
 const STATEMENT: &str = include_str!("../../../../../booking-service/queries/list_availability.sql");
@@ -14,7 +14,7 @@ const PARTY_SIZE: i32 = 2;
 /// One call: the slots of any venue.
 pub async fn call(contents: Contents, channel: Channel) -> Result<(), BenchError> {
     let request = ListAvailabilityRequest {
-        venue_id: contents.random_venue(),
+        venue_id: random_venue(),
         from_date: contents.first_date.to_string(),
         to_date: contents.last_date().to_string(),
         party_size: PARTY_SIZE,
@@ -42,7 +42,7 @@ pub fn script(contents: &Contents) -> Script {
             ":days_max::integer",
         ],
     );
-    script.prelude = contents.draw_venue();
+    script.prelude = draw_venue();
     script.variables = vec![
         ("from", contents.first_date.to_string()),
         ("to", contents.last_date().to_string()),

@@ -4,7 +4,7 @@ use rand::Rng as _;
 use teppan_shared::contract::booking::v1::{ListBookingsRequest, booking_service_client::BookingServiceClient};
 use tonic::transport::Channel;
 
-use super::database::{Contents, NO_VALUE, NONE, VENUE};
+use super::database::{Contents, NO_VALUE, NONE, VENUE, draw_venue, random_venue};
 use crate::{
     error::BenchError,
     pgbench::Script,
@@ -23,7 +23,7 @@ pub async fn call(contents: Contents, channel: Channel) -> Result<(), BenchError
     let day = rand::rng().random_range(0..FIRST_DAYS);
     let request = ListBookingsRequest {
         page_size: PAGE_SIZE,
-        venue_id: contents.random_venue(),
+        venue_id: random_venue(),
         from_date: date_of(contents.first_date, day * SLOTS_A_DAY).to_string(),
         ..Default::default()
     };
@@ -55,7 +55,7 @@ pub fn script(contents: &Contents) -> Script {
             ":limit::bigint",
         ],
     );
-    script.prelude = format!("{}\\set day random(0, {})\n", contents.draw_venue(), FIRST_DAYS - 1);
+    script.prelude = format!("{}\\set day random(0, {})\n", draw_venue(), FIRST_DAYS - 1);
     script.variables = vec![
         ("none", NO_VALUE.to_owned()),
         ("first_date", contents.first_date.to_string()),

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::database::{Contents, SLOT_QUERIES, SLOTS_A_QUERY};
+use super::database::{Contents, SLOT_QUERIES, SLOTS_A_QUERY, VENUE_COUNT};
 use crate::{
     create_booking::PRICE_CENTS,
     error::BenchError,
@@ -21,7 +21,7 @@ const TIDY: &str = include_str!("seed/tidy.sql");
 /// Bookings of one statement: what it holds of them stays in memory.
 const BATCH: u32 = 25_000;
 /// More than the random slots come to.
-const SEATS_A_SLOT: i32 = 200;
+const SEATS_A_SLOT: i32 = 400;
 
 /// Fills an empty database, on two connections that wait for no disk, and then leaves it as it is after a
 /// quiet night: cleaned up, with statistics, everything written out.
@@ -29,7 +29,7 @@ pub async fn fill(served: &Served, contents: &Contents) -> Result<(), BenchError
     let mut one = writer(served).await?;
     let mut other = writer(served).await?;
     sqlx::query(VENUES)
-        .bind(contents.venues)
+        .bind(VENUE_COUNT)
         .bind(to_i32(DAYS))
         .bind(contents.first_date)
         .bind(to_i32(SLOTS_A_DAY))
@@ -46,7 +46,7 @@ pub async fn fill(served: &Served, contents: &Contents) -> Result<(), BenchError
     sqlx::query(FILL_SLOT_QUERIES)
         .bind(SLOT_QUERIES)
         .bind(to_i32(SLOTS_A_QUERY))
-        .bind(contents.venues)
+        .bind(VENUE_COUNT)
         .bind(contents.first_date)
         .bind(to_i32(DAYS))
         .bind(to_i32(SLOTS_A_DAY))
@@ -87,7 +87,7 @@ async fn bookings(
         sqlx::query(BOOKINGS)
             .bind(i64::from(first))
             .bind(i64::from(last))
-            .bind(contents.venues)
+            .bind(VENUE_COUNT)
             .bind(contents.customers())
             .bind(contents.first_date)
             .bind(to_i32(DAYS))
