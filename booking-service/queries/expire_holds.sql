@@ -1,10 +1,10 @@
 -- Hold expiry: bookings whose hold has run out become EXPIRED, and their seats are free.
 --
--- One row: how many, when the first of them was due, and how many were left because their slot counts
--- fewer seats than they hold. The longest due first, 64 at most, each under
--- an event id of $2. Bookings that somebody else changes just now are left to the next run, so that any
--- number of replicas share the work and nobody is waited for while nothing is held. Of what is locked
--- here the bookings come first and the slots by key after them, as everywhere.
+-- One row: how many, when the first of them was due, and of how many slots it came out that they had counted
+-- fewer seats than these bookings held. The longest due first, 64 at most, each under an event id of $2.
+-- Bookings that somebody else changes just now are left to the next run, so that any number of replicas share
+-- the work and nobody is waited for while nothing is held. Of what is locked here the bookings come first and
+-- the slots by key after them, as everywhere.
 WITH due AS MATERIALIZED (
     SELECT *
     FROM bookings
@@ -13,23 +13,27 @@ WITH due AS MATERIALIZED (
     LIMIT 64
     FOR NO KEY UPDATE SKIP LOCKED
 ),
-places AS MATERIALIZED (           -- locked in the order in which all lock them
-    SELECT s.venue_id, s.slot_date, s.start_time, s.reserved
-    FROM (SELECT DISTINCT venue_id, slot_date, start_time FROM due) AS key
-    JOIN slots s USING (venue_id, slot_date, start_time)
-    ORDER BY s.venue_id, s.slot_date, s.start_time
-    FOR NO KEY UPDATE OF s
+places AS MATERIALIZED (           -- locked one by one, in the order in which all lock them
+    SELECT s.*
+    FROM (
+        SELECT DISTINCT venue_id, slot_date, start_time FROM due ORDER BY venue_id, slot_date, start_time
+    ) AS key
+    CROSS JOIN LATERAL (
+        SELECT venue_id, slot_date, start_time, reserved
+        FROM slots
+        WHERE venue_id = key.venue_id AND slot_date = key.slot_date AND start_time = key.start_time
+        FOR NO KEY UPDATE
+    ) AS s
 ),
-seats AS MATERIALIZED (            -- a slot that has been miscounted must not keep the others from it
-    SELECT places.venue_id, places.slot_date, places.start_time, sum(due.party_size)::integer AS held
+seats AS MATERIALIZED (
+    SELECT places.venue_id, places.slot_date, places.start_time, places.reserved, sum(due.party_size)::integer AS held
     FROM due
     JOIN places USING (venue_id, slot_date, start_time)
-    GROUP BY places.venue_id, places.slot_date, places.start_time
-    HAVING sum(due.party_size) <= min(places.reserved)
+    GROUP BY places.venue_id, places.slot_date, places.start_time, places.reserved
 ),
-freed AS (
+freed AS (                         -- a slot that has been miscounted keeps no hold, here or elsewhere, from expiring
     UPDATE slots s
-    SET reserved = s.reserved - seats.held
+    SET reserved = GREATEST(s.reserved - seats.held, 0)
     FROM seats
     WHERE s.venue_id = seats.venue_id AND s.slot_date = seats.slot_date AND s.start_time = seats.start_time
     RETURNING s.venue_id, s.slot_date, s.start_time
@@ -68,6 +72,5 @@ messages AS (                      -- it never was firm: there is nothing for co
 )
 SELECT
     (SELECT count(*) FROM booking) AS "expired!",
-    (SELECT count(*) FROM due JOIN places USING (venue_id, slot_date, start_time))
-        - (SELECT count(*) FROM booking) AS "miscounted!",
+    (SELECT count(*) FILTER (WHERE held > reserved) FROM seats) AS "miscounted!",
     (SELECT min(hold_expires_at) FROM expiring) AS "first_due?"

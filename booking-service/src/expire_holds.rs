@@ -16,8 +16,6 @@ pub const BATCH_MAX: usize = 64;
 /// What one run did.
 pub struct ExpiredHolds {
     pub expired: usize,
-    /// Left, because their slot counts fewer seats than they hold.
-    pub miscounted: usize,
     /// When the first of them had run out.
     pub first_due: Option<DateTime<Utc>>,
 }
@@ -44,10 +42,12 @@ impl Core {
             self.waitlist.seats_came_free();
             self.outbox.nudge(OutboxDestination::EventStream);
         }
-        let miscounted = usize::try_from(row.miscounted).unwrap_or(0);
-        if miscounted > 0 {
-            tracing::error!(bookings = miscounted, "slots count fewer seats than their bookings hold; holds are left");
+        if row.miscounted > 0 {
+            tracing::error!(
+                slots = row.miscounted,
+                "slots counted fewer seats than the bookings that expired held: run verify-events"
+            );
         }
-        Ok(ExpiredHolds { expired, miscounted, first_due: row.first_due })
+        Ok(ExpiredHolds { expired, first_due: row.first_due })
     }
 }
