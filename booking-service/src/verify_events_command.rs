@@ -52,8 +52,8 @@ pub struct VerifyEventsCommand {
     #[arg(long)]
     repair_projection: bool,
     /// Put the rebuilt rows in force where they differ, then correct the seats of slots, and verify again. What
-    /// has a broken chain, or changes meanwhile, is left as it is and told. The exit code is that of the second
-    /// look
+    /// has a broken chain, or changes meanwhile, is left as it is and told, and so are the slots where --booking
+    /// or --venue looks at less than everything. The exit code is that of the second look
     #[arg(long, requires = "repair_projection")]
     swap: bool,
 }

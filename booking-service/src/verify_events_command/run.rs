@@ -175,7 +175,10 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let slots = if self.scope.booking_id.is_some() { Some(0) } else { self.repair_slots().await? };
+        // Which bookings a slot has, only a run knows that has read the events of all bookings: the row of one
+        // of them may have been altered to name another venue.
+        let all = self.scope.booking_id.is_none() && self.scope.venue_id.is_none();
+        let slots = if all { self.repair_slots().await? } else { Some(0) };
         let Some(slots) = slots else { return Ok(Outcome::Interrupted) };
         eprintln!("Repaired: {repaired} rows of bookings, {slots} slots.");
         Ok(Outcome::Found)

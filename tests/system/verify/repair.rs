@@ -1,3 +1,5 @@
+use teppan_tests::fixtures;
+
 use super::{full_house, verify};
 use crate::changes::{Change, House};
 
@@ -92,4 +94,19 @@ async fn a_booking_that_changes_before_the_swap_is_left_out() {
     let swapped = sqlx::query(SWAP).bind(id).fetch_all(&mut connection).await.expect("it runs");
     assert!(swapped.is_empty(), "the rebuilt row is older than the booking");
     assert_eq!(house.service.scalar::<i64>("SELECT version FROM bookings").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_over_one_venue_frees_no_seats_of_a_booking_whose_row_names_another() {
+    let mut house = House::firm(20).await;
+    let made = house.book(4).await;
+    let other = fixtures::venue(&mut house.service.clients, 20).await.expect("a venue").venue_id;
+    house.sql(format!("UPDATE bookings SET venue_id = '{other}' WHERE booking_id = '{}'", made.booking_id)).await;
+    let said = verify(&house.service.url, &["--venue", &house.venue_id, "--repair-projection", "--swap"]).await;
+    assert_eq!((said.code, said.reasons()), (Some(1), vec!["SLOT_MISCOUNTS"]), "{}", said.summary);
+    assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 4, "they are sold");
+    let said = verify(&house.service.url, &["--repair-projection", "--swap"]).await;
+    assert_eq!((said.code, said.reasons()), (Some(0), vec!["ROW_DIFFERS"]), "{}", said.summary);
+    verify(&house.service.url, &[]).await.assert_sound();
+    house.assert_sound().await;
 }
