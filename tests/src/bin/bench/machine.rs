@@ -2,6 +2,8 @@
 
 use std::{fs, time::Duration};
 
+use crate::sample::to_f64;
+
 /// A tick of `/proc/PID/stat`: Linux shows 100 a second to programs, whatever the kernel uses.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -39,6 +41,31 @@ pub fn cpu_of_ended_children(pid: u32) -> Option<Duration> {
     Some(stat(&pid.to_string())?.ended_children)
 }
 
+/// The machine's processor time since it started, and what its host gave to other machines meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct MachineTime {
+    all: u64,
+    stolen: u64,
+}
+
+impl MachineTime {
+    pub fn now() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// The share that was stolen since then, in percent.
+    pub fn stolen_percent_since(self, earlier: Self) -> f64 {
+        100.0 * to_f64(self.stolen - earlier.stolen) / to_f64((self.all - earlier.all).max(1))
+    }
+
+    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal, and what is in the first two too.
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|ticks| ticks.parse().ok()).collect();
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+}
+
 struct Stat {
     parent: u32,
     own: Duration,
@@ -62,6 +89,13 @@ fn parse_stat(text: &str) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_host_took_is_a_share_of_all_time() {
+        let at = |line| MachineTime::parse(line).expect("can be read");
+        let (earlier, later) = (at("cpu  10 0 10 70 0 0 0 10 5 0\ncpu0 1"), at("cpu  60 0 10 70 0 0 0 60 9 0\ncpu0 1"));
+        assert!((later.stolen_percent_since(earlier) - 50.0).abs() < 1e-9);
+    }
 
     #[test]
     fn processor_time_is_found_behind_any_name() {

@@ -26,6 +26,7 @@ use crate::{
     case::{Case, Run, With},
     error::BenchError,
     load::Clients,
+    machine::MachineTime,
     pgbench::Pgbench,
     report::{CaseReport, EmptyCall, Environment, HotReport, Report, ServiceFigures},
     sample::{Spread, Timing},
@@ -118,7 +119,8 @@ async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
     let (cases, calls) = chosen(cli.only.as_deref())?;
     let pgbench = Pgbench::find(&cli.teppan_home)?;
     let interrupt = Interrupt::listen();
-    let mut report = Report { hot: None, sizes: Vec::new() };
+    let begun = MachineTime::now();
+    let mut report = Report { hot: None, sizes: Vec::new(), stolen_percent: None };
     if !cases.is_empty() {
         report.hot = run_hot(cli, &cases, &pgbench, &interrupt).await?;
         if report.hot.is_none() {
@@ -128,6 +130,10 @@ async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
     if !calls.is_empty() {
         let Some(sizes) = run_sizes(cli, calls, &pgbench, &interrupt).await? else { return Ok(None) };
         report.sizes = sizes;
+    }
+    report.stolen_percent = MachineTime::now().zip(begun).map(|(now, begun)| now.stolen_percent_since(begun));
+    if let Some(percent) = report.stolen_percent {
+        println!("Of this machine's processor time its host gave {percent:.0} % to others during the run.");
     }
     if let Some(path) = &cli.json {
         write_json(&report, path)?;

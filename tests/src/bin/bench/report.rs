@@ -16,6 +16,9 @@ pub struct Report {
     #[serde(flatten)]
     pub hot: Option<HotReport>,
     pub sizes: Vec<SizedReport>,
+    /// Of the machine's processor time, what its host gave to others during the run. It makes everything slower,
+    /// and ratios less certain.
+    pub stolen_percent: Option<f64>,
 }
 
 /// The hot calls.

@@ -59,6 +59,11 @@ impl Contents {
         self.bookings.div_ceil(BOOKINGS_A_CUSTOMER).into()
     }
 
+    /// Several times what a slot comes to at random: a booking takes a seat of some slot to six.
+    pub fn seats_a_slot(&self) -> i32 {
+        i32::try_from(100 + self.bookings / 2_500).unwrap_or(i32::MAX)
+    }
+
     pub fn last_date(&self) -> NaiveDate {
         self.first_date + Days::new(u64::try_from(DAYS - 1).unwrap_or_default())
     }

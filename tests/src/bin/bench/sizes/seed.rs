@@ -20,8 +20,6 @@ const TIDY: &str = include_str!("seed/tidy.sql");
 
 /// Bookings of one statement: what it holds of them stays in memory.
 const BATCH: u32 = 25_000;
-/// More than the random slots come to.
-const SEATS_A_SLOT: i32 = 400;
 
 /// Fills an empty database, on two connections that wait for no disk, and then leaves it as it is after a
 /// quiet night: cleaned up, with statistics, everything written out.
@@ -33,7 +31,7 @@ pub async fn fill(served: &Served, contents: &Contents) -> Result<(), BenchError
         .bind(to_i32(DAYS))
         .bind(contents.first_date)
         .bind(to_i32(SLOTS_A_DAY))
-        .bind(SEATS_A_SLOT)
+        .bind(contents.seats_a_slot())
         .bind(PRICE_CENTS)
         .execute(&mut one)
         .await?;
