@@ -24,5 +24,6 @@ FROM (
          AS q (venue_id, slot_date, start_time, party_size, place)
     LEFT JOIN venues v ON v.venue_id = q.venue_id
     LEFT JOIN slots s ON s.venue_id = q.venue_id AND s.slot_date = q.slot_date AND s.start_time = q.start_time
+    -- The arrays keep this order: nothing may come between it and them.
     ORDER BY q.place
 ) AS checked

@@ -37,6 +37,7 @@ CROSS JOIN LATERAL (
           AND slots.slot_date BETWEEN range.first_date AND range.last_date
           AND (slots.slot_date, slots.start_time) > ($4::date, $5::time)
           AND NOT ($7 AND slot_refusal(v, slots, slots.slot_date, $6, $9) IS NOT NULL)
+        -- The arrays keep this order: nothing may come between it and them.
         ORDER BY slots.slot_date, slots.start_time
         LIMIT $8
     ) AS found

@@ -57,7 +57,7 @@ impl Core {
                 )
             })
             .await?;
-        Ok(checks.of(queries)?)
+        Ok(checks.answers_to(queries)?)
     }
 }
 
@@ -77,7 +77,7 @@ struct Checks {
 
 impl Checks {
     /// The answers, one for each query.
-    fn of(self, queries: &[SlotQuery]) -> Result<Vec<SlotCheck>, Corrupted> {
+    fn answers_to(self, queries: &[SlotQuery]) -> Result<Vec<SlotCheck>, Corrupted> {
         let slots = izip!(self.starts_at, self.ends_at, self.capacities, self.reserved, self.prices_per_person_cents);
         let prices = izip!(self.totals_cents, self.deposits_due_cents);
         izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals)

@@ -59,9 +59,9 @@ impl Core {
         after: Option<SlotCursor>,
         page_size: u16,
     ) -> Result<Availability, ReadError> {
-        let page = self.slot_page(query, after, page_size).await?.ok_or(ReadError::NotFound)?;
-        let (time_zone, currency) = (page.time_zone.clone(), page.currency.clone());
-        let mut slots = page.slots()?;
+        let row = self.availability_row(query, after, page_size).await?.ok_or(ReadError::NotFound)?;
+        let (time_zone, currency) = (row.time_zone.clone(), row.currency.clone());
+        let mut slots = row.slots()?;
         let more = slots.len() > page_size.into();
         slots.truncate(page_size.into());
         let next = slots.last().filter(|_| more).map(|last| (last.date, last.start_time));
@@ -69,12 +69,12 @@ impl Core {
     }
 
     /// The page, and the slot after it if there is one.
-    async fn slot_page(
+    async fn availability_row(
         &self,
         query: &AvailabilityQuery,
         after: Option<SlotCursor>,
         page_size: u16,
-    ) -> Result<Option<SlotPage>, DatabaseError> {
+    ) -> Result<Option<AvailabilityRow>, DatabaseError> {
         // No slot is earlier: they are laid out from today on.
         let (after_date, after_time) = after.unwrap_or((NaiveDate::default(), NaiveTime::MIN));
         let limit = i64::from(page_size) + 1;
@@ -82,7 +82,7 @@ impl Core {
         self.database
             .fetch_optional(|| {
                 sqlx::query_file_as!(
-                    SlotPage,
+                    AvailabilityRow,
                     "queries/list_availability.sql",
                     query.venue_id.0,
                     query.from_date,
@@ -101,7 +101,7 @@ impl Core {
 }
 
 /// The row of the statement, which says what it means.
-struct SlotPage {
+struct AvailabilityRow {
     time_zone: String,
     currency: String,
     slot_dates: Vec<NaiveDate>,
@@ -114,7 +114,7 @@ struct SlotPage {
     refusals: Vec<Option<String>>,
 }
 
-impl SlotPage {
+impl AvailabilityRow {
     fn slots(self) -> Result<Vec<SlotAvailability>, Corrupted> {
         izip!(
             self.slot_dates,

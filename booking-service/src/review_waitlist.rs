@@ -4,7 +4,8 @@ use crate::core::Core;
 
 impl Core {
     /// Goes through those who wait at a venue whose policy has changed, a bounded number of them: notes the
-    /// slots that may have seats for them now, and shortens their time where it has become shorter. Tells how many were gone through.
+    /// slots that may have seats for them now, and shortens their time where it has become shorter. Tells how
+    /// many were gone through.
     ///
     /// # Errors
     /// When the database gives no answer; nothing was written then.

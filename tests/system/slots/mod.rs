@@ -9,6 +9,7 @@ mod bookings;
 mod check;
 mod largest;
 mod layout;
+mod list;
 mod oversold;
 mod plans;
 mod update_slot;
