@@ -1,5 +1,6 @@
 -- Records what became of event $1 under claim $2: $3 is DONE, SET_ASIDE, or WAITING for another attempt at $5.
--- Whoever lost the claim changes nothing.
+-- Whoever lost the claim changes nothing; unless it was put back, so that its number was given again. What became
+-- of the event is as true then: to apply it twice changes nothing.
 UPDATE stripe_events
 SET state = $3::text, reason = $4, next_attempt_at = COALESCE($5, next_attempt_at),
     settled_at = CASE WHEN $3 <> 'WAITING' THEN $6::timestamptz END

@@ -15,9 +15,11 @@ use crate::{
 
 /// Events that one run takes at most; the statement has the same number.
 pub const BATCH_MAX: usize = 32;
-/// Longer than a batch takes, also when each of its events waits for a follow-up as long as it may. Should one
-/// take longer still, somebody else applies its rest too, which changes nothing.
-const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// Longer than a batch takes as a rule: a follow-up is waited for a second at most, and after one that nobody took
+/// the next are not waited for at all. Should a batch take longer still, because they are taken slowly or somebody
+/// keeps bookings locked, somebody else applies its rest too, which changes nothing. Not longer than this,
+/// because a deposit that was claimed by a process that died waits so long, and its booking's hold runs meanwhile.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// The first pause before another attempt, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_hours(1);
@@ -55,28 +57,54 @@ impl Core {
     /// that none stands in the way of another; one that is applied twice changes nothing the second time.
     ///
     /// # Errors
-    /// When the database is away. What was claimed comes back after its lease.
+    /// When the database is away. What was claimed is put back; where the database is still away then, the
+    /// claims stay, and what they hold is found again only after its lease.
     pub async fn apply_stripe_events(&self, attempts_max: i32) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
-        let claim = || sqlx::query_file_as!(ClaimedEvent, "queries/claim_stripe_events.sql", now, now + LEASE);
+        let leased_until = now + LEASE;
+        let claim = || sqlx::query_file_as!(ClaimedEvent, "queries/claim_stripe_events.sql", now, leased_until);
         let mut events = self.database.fetch_all(claim).await?;
         events.sort_by(|a, b| (a.due_at, &a.event_id).cmp(&(b.due_at, &b.event_id)));
         let lag = events.first().and_then(|first| (now - first.due_at).to_std().ok()).unwrap_or_default();
         let mut batch = Batch { more: events.len() == BATCH_MAX, lag, ..Batch::default() };
-        for event in events {
-            // Whoever claimed it the last time did not live to tell.
-            let attempt = if event.attempts > attempts_max {
-                Attempt::Refused("ATTEMPTS_EXHAUSTED")
-            } else {
-                self.apply_stripe_event(&event).await?
-            };
-            match &attempt {
-                Attempt::Applied => batch.done += 1,
-                Attempt::Waits(_) | Attempt::Nameless | Attempt::Refused(_) => batch.failed += 1,
+        let mut left = events.as_slice();
+        while let Some((event, others)) = left.split_first() {
+            match self.try_stripe_event(event, attempts_max).await {
+                Ok(true) => batch.done += 1,
+                Ok(false) => batch.failed += 1,
+                Err(error) => {
+                    // One that cannot be settled for another reason keeps its claim, and is in nobody's way.
+                    let unsettled = if is_away(&error) { left } else { others };
+                    self.put_back_stripe_events(unsettled, leased_until).await;
+                    return Err(error);
+                }
             }
-            self.settle_stripe_event(&event, attempt, attempts_max).await?;
+            left = others;
         }
         Ok(batch)
+    }
+
+    /// Whether the event was applied.
+    async fn try_stripe_event(&self, event: &ClaimedEvent, attempts_max: i32) -> Result<bool, DatabaseError> {
+        // Whoever claimed it the last time did not live to tell.
+        let attempt = if event.attempts > attempts_max {
+            Attempt::Refused("ATTEMPTS_EXHAUSTED")
+        } else {
+            self.apply_stripe_event(event).await?
+        };
+        let is_applied = matches!(attempt, Attempt::Applied);
+        self.settle_stripe_event(event, attempt, attempts_max).await?;
+        Ok(is_applied)
+    }
+
+    /// Best effort: the database may still be away.
+    async fn put_back_stripe_events(&self, events: &[ClaimedEvent], leased_until: DateTime<Utc>) {
+        let ids: Vec<_> = events.iter().map(|event| event.event_id.clone()).collect();
+        let now = self.clock.now();
+        let put_back = || sqlx::query_file!("queries/put_back_stripe_events.sql", &ids, now, leased_until);
+        if let Err(error) = self.database.fetch_all(put_back).await {
+            tracing::warn!(%error, events = ids.len(), "events of Stripe's wait for the end of their lease");
+        }
     }
 
     async fn apply_stripe_event(&self, event: &ClaimedEvent) -> Result<Attempt, DatabaseError> {
@@ -99,9 +127,7 @@ impl Core {
             Err(MoveMoneyError::RefundExceedsPaid { .. }) => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
             Err(MoveMoneyError::Contended) => Ok(Attempt::Waits("CONTENDED")),
             Err(MoveMoneyError::CurrencyMismatch { .. }) => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
-            Err(MoveMoneyError::Database(error @ (DatabaseError::Unavailable(_) | DatabaseError::Overloaded))) => {
-                Err(error)
-            }
+            Err(MoveMoneyError::Database(error)) if is_away(&error) => Err(error),
             // A fault of ours, or of this event: it must not keep the others waiting.
             Err(
                 error @ (MoveMoneyError::Database(_)
@@ -190,6 +216,11 @@ fn movement<'a>(
         given_back_cents: payment.refunded_cents.filter(|_| effect == PaymentEffect::Succeeded),
         occurred_at: event.created_at,
     }
+}
+
+/// Whether nothing can be applied for now, whatever the event.
+fn is_away(error: &DatabaseError) -> bool {
+    matches!(error, DatabaseError::Unavailable(_) | DatabaseError::Overloaded)
 }
 
 /// The pause after so many attempts, to be jittered: doubling, up to a bound.

@@ -105,9 +105,8 @@ impl Core {
                     if matches!(draft.change, BookingChange::Cancel | BookingChange::Reschedule) {
                         self.waitlist.seats_came_free();
                     }
-                    let booking = row.open(&self.ring)?;
-                    self.deliver(&booking, Instant::now() + DELIVERY_TIME).await;
-                    return Ok(booking);
+                    self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
+                    return Ok(row.open(&self.ring)?);
                 }
                 Outcome::Unchanged(row) => return Ok(row.open(&self.ring)?),
                 Outcome::StaleEtag => return Err(ChangeBookingError::StaleEtag),

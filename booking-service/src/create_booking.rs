@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    booking_row::{Booking, special_requests_place},
+    booking_row::{Booking, BookingRow, special_requests_place},
     core::Core,
     domain::{
         BookingId, ConfirmationCode, ConversationId, EventId, NewBooking, OutboxDestination, Phone, Refusal, Source,
@@ -68,9 +68,8 @@ impl Core {
             match answer.outcome()? {
                 Outcome::Created(row) => {
                     self.live.nudge();
-                    let booking = row.open(&self.ring)?;
-                    self.deliver(&booking, reply_by).await;
-                    return Ok(Created { booking, replayed: false });
+                    self.deliver(&row, reply_by).await;
+                    return Ok(Created { booking: row.open(&self.ring)?, replayed: false });
                 }
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
@@ -135,17 +134,18 @@ impl Core {
         OutboxDestination::ALL.iter().filter(|it| hears(it)).map(ToString::to_string).collect()
     }
 
-    /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted.
-    pub(crate) async fn deliver(&self, booking: &Booking, reply_by: Instant) {
+    /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted. It takes
+    /// the row: what is told does not depend on whether its wishes can be read.
+    pub(crate) async fn deliver(&self, row: &BookingRow, reply_by: Instant) {
         if self.outbox.is_in_use(OutboxDestination::EventStream) {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
         // What never was firm leaves nothing for conversation-service.
-        if booking.conversation_id.is_empty() || booking.confirmed_at.is_none() {
+        if row.conversation_id.is_empty() || row.confirmed_at.is_none() {
             return;
         }
         match &self.inline {
-            Some(relay) => relay.deliver_of(booking.id, reply_by).await,
+            Some(relay) => relay.deliver_of(BookingId(row.booking_id), reply_by).await,
             None => self.outbox.nudge(OutboxDestination::ConversationService),
         }
     }

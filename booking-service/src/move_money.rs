@@ -10,7 +10,7 @@ use uuid::Uuid;
 use self::answer::MoveAnswer;
 pub use self::answer::Moved;
 use crate::{
-    booking_row::Booking,
+    booking_row::BookingRow,
     change_booking::{DELIVERY_TIME, came_in_between},
     core::Core,
     domain::{BookingChange, BookingStatus, EventId, PaymentEffect, PaymentId, PaymentMethod},
@@ -42,7 +42,8 @@ pub struct Movement<'a> {
     pub occurred_at: DateTime<Utc>,
 }
 
-/// Why nothing was written.
+/// Why money was not moved. Whatever it is, nothing was written; but for `Corrupted`, which is also the answer
+/// when what was written cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveMoneyError {
     #[error("there is no such booking")]
@@ -67,9 +68,12 @@ pub enum MoveMoneyError {
 }
 
 /// What the movement came to. The payment is there when this call, or an earlier one with its key, made it.
+///
+/// The booking's wishes are still sealed. By now the money has moved, so whoever does not need them must not
+/// fail when they cannot be opened.
 pub struct MovedMoney {
     pub payment: Option<Payment>,
-    pub booking: Booking,
+    pub booking: BookingRow,
     pub replayed: bool,
 }
 
@@ -78,7 +82,7 @@ impl Core {
     /// events and messages, in one round trip.
     ///
     /// # Errors
-    /// [`MoveMoneyError`]; whatever it is, nothing was written.
+    /// [`MoveMoneyError`].
     pub(crate) async fn move_money(&self, movement: &Movement<'_>) -> Result<MovedMoney, MoveMoneyError> {
         let draft = self.draft_of_movement();
         for attempt in 1..=ATTEMPTS_MAX {
@@ -90,19 +94,15 @@ impl Core {
             match answer.outcome()? {
                 Moved::Changed(payment, row) => {
                     self.live.nudge();
-                    let booking = row.open(&self.ring)?;
-                    self.deliver(&booking, Instant::now() + DELIVERY_TIME).await;
-                    return Ok(MovedMoney { payment, booking, replayed: false });
+                    self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
+                    return Ok(MovedMoney { payment, booking: row, replayed: false });
                 }
-                Moved::Unchanged(row) => {
-                    return Ok(MovedMoney { payment: None, booking: row.open(&self.ring)?, replayed: false });
-                }
+                Moved::Unchanged(row) => return Ok(MovedMoney { payment: None, booking: row, replayed: false }),
                 Moved::Replayed { fingerprint, payment, row } => {
                     if movement.key.is_none_or(|(_, own)| own.as_slice() != fingerprint) {
                         return Err(MoveMoneyError::KeyReused);
                     }
-                    let booking = row.open(&self.ring)?;
-                    return Ok(MovedMoney { payment: Some(payment), booking, replayed: true });
+                    return Ok(MovedMoney { payment: Some(payment), booking: row, replayed: true });
                 }
                 Moved::ChargeUnknown => return Err(MoveMoneyError::ChargeUnknown),
                 Moved::StaleEtag => return Err(MoveMoneyError::StaleEtag),

@@ -22,7 +22,8 @@ impl Core {
     /// is still running.
     ///
     /// # Errors
-    /// [`MoveMoneyError`]; whatever it is, nothing was written.
+    /// [`MoveMoneyError`]. It is `Corrupted` too when the payment is recorded and the booking's wishes cannot be
+    /// read.
     pub async fn record_payment(&self, new: &NewPayment) -> Result<RecordedPayment, MoveMoneyError> {
         let moved = self
             .move_money(&Movement {
@@ -43,7 +44,7 @@ impl Core {
             })
             .await?;
         let payment = moved.payment.ok_or(Corrupted::Column("move_money.payment_id"))?;
-        Ok(RecordedPayment { payment, booking: moved.booking, replayed: moved.replayed })
+        Ok(RecordedPayment { payment, booking: moved.booking.open(&self.ring)?, replayed: moved.replayed })
     }
 
     /// The request without its key, as a keyed hash. The etag is part of it: with another it is another

@@ -72,6 +72,7 @@ struct Object {
     amount_received: Option<i64>,
     amount_total: Option<i64>,
     amount_captured: Option<i64>,
+    captured: Option<bool>,
     amount_refunded: Option<i64>,
     currency: Option<String>,
     payment_intent: Option<String>,
@@ -110,11 +111,14 @@ impl StripeNews {
         };
         let Ok(object) = serde_json::from_value::<Object>(object) else { return Self::Unreadable };
         let is = |field: &Option<String>, value: &str| field.as_deref() == Some(value);
-        // A session may be completed before it is paid; an inquiry of a bank has not taken anything yet.
+        // A session may be completed before it is paid; an inquiry of a bank has not taken anything yet; and an
+        // authorisation that is released is told as a refund of what was never taken.
         let is_unpaid = kind.starts_with("checkout.session.") && !is(&object.payment_status, "paid");
         let is_inquiry = kind == "charge.dispute.created"
             && object.status.as_deref().is_some_and(|status| status.starts_with("warning_"));
-        if is_unpaid || is_inquiry {
+        let is_release =
+            kind == "charge.refunded" && (object.captured == Some(false) || object.amount_captured == Some(0));
+        if is_unpaid || is_inquiry || is_release {
             return Self::Nothing;
         }
         object.payment(effect, kind)
@@ -216,7 +220,14 @@ mod tests {
         let unpaid = json!({"id": "cs_1", "payment_status": "unpaid", "payment_intent": "pi_1", "amount_total": 1});
         let free = json!({"id": "cs_1", "payment_status": "paid", "payment_intent": null, "amount_total": 0});
         let inquiry = json!({"id": "dp_1", "status": "warning_needs_response", "charge": "ch_1", "amount": 1});
+        let mut released = json!({"id": "ch_1", "amount": 5, "amount_refunded": 5, "currency": "eur"});
+        assert!(matches!(news("charge.refunded", &released), StripeNews::Payment(_)), "captured, as far as is told");
+        released["amount_captured"] = json!(0);
+        let mut uncaptured = released.clone();
+        (uncaptured["amount_captured"], uncaptured["captured"]) = (json!(null), json!(false));
         for (kind, object) in [
+            ("charge.refunded", &released),
+            ("charge.refunded", &uncaptured),
             ("customer.created", &json!({"amount": "much"})),
             ("checkout.session.completed", &unpaid),
             ("checkout.session.completed", &free),

@@ -6,7 +6,8 @@ use teppan_shared::config::Problems;
 use crate::domain::StripeSecrets;
 
 /// How often an event is tried by default: for longer than Stripe itself sends events again, so that what it
-/// waits for had every chance to come.
+/// waits for had every chance to come. An attempt during which the database went away does not count; but one
+/// that nobody could put back does, and has only its lease for a pause.
 pub const STRIPE_ATTEMPTS_MAX: i32 = 160;
 
 /// How payments through Stripe are heard of.
@@ -35,7 +36,8 @@ pub(super) struct StripeArgs {
     /// How often events of Stripe's are looked for that became due, or that other processes left
     #[arg(long, env = "STRIPE_EVENTS_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     stripe_events_interval_ms: String,
-    /// Attempts to apply an event of Stripe's before it is set aside; the default takes more than three days
+    /// Attempts to apply an event of Stripe's before it is set aside; the default takes more than three days,
+    /// or less when the process or the database is lost again and again during them
     #[arg(long, env = "STRIPE_EVENTS_ATTEMPTS_MAX", hide_env_values = true, default_value = "160", global = true)]
     stripe_events_attempts_max: String,
     /// How long events of Stripe's that are done are kept at least; those set aside stay

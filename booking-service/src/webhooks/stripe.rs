@@ -15,7 +15,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     core::Core,
-    domain::{StripeEvent, StripeSecrets, StripeSignature},
+    domain::{BadSignature, StripeEvent, StripeSecrets, StripeSignature},
 };
 
 /// Stripe's events take some kilobytes.
@@ -46,6 +46,9 @@ enum Answer {
     TooLarge,
     Incomplete,
     BadSignature,
+    /// Signed at another time than now, as it says itself: an old request, or our clock is wrong and everything
+    /// Stripe sends is refused.
+    OutOfTolerance,
     NoEvent,
     NotStored,
 }
@@ -66,8 +69,8 @@ impl StripeWebhook {
         let Some(Ok(signature)) = signature.map(StripeSignature::parse) else { return Answer::BadSignature };
         // Stripe signs by its own clock: a service whose clock is ahead for a demo hears from it too.
         let clock = Clock::default();
-        if signature.verify_time(clock.now()).is_err() {
-            return Answer::BadSignature;
+        if let Err(error) = signature.verify_time(clock.now()) {
+            return Answer::unbelieved(error);
         }
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|bytes: usize| bytes > BODY_BYTES_MAX) {
@@ -80,10 +83,13 @@ impl StripeWebhook {
         };
         let Ok(_turn) = turns.try_acquire() else { return Answer::Overloaded };
         if let Err(error) = signature.verify(&body, &self.secrets, clock.now()) {
-            tracing::warn!(%error, "a request to the Stripe webhook was not signed by Stripe");
-            return Answer::BadSignature;
+            return Answer::unbelieved(error);
         }
-        let Ok(event) = StripeEvent::parse(&body) else { return Answer::NoEvent };
+        let Ok(event) = StripeEvent::parse(&body) else {
+            // No stranger can fill the log with this.
+            tracing::error!(bytes = body.len(), "what Stripe signed cannot be read as an event: it is not kept");
+            return Answer::NoEvent;
+        };
         timeout(self.timeout, self.store(&event)).await.unwrap_or(Answer::TooSlow)
     }
 
@@ -124,6 +130,19 @@ async fn read(body: Body) -> Result<Vec<u8>, Answer> {
 }
 
 impl Answer {
+    fn unbelieved(error: BadSignature) -> Self {
+        match error {
+            BadSignature::OutOfTime => {
+                tracing::warn!(%error, "a request to the Stripe webhook was refused: our clock may be wrong");
+                Self::OutOfTolerance
+            }
+            BadSignature::Malformed | BadSignature::Wrong => {
+                tracing::warn!(%error, "a request to the Stripe webhook was not signed by Stripe");
+                Self::BadSignature
+            }
+        }
+    }
+
     /// For the metrics.
     fn name(&self) -> &'static str {
         match self {
@@ -136,6 +155,7 @@ impl Answer {
             Self::TooLarge => "too_large",
             Self::Incomplete => "incomplete",
             Self::BadSignature => "bad_signature",
+            Self::OutOfTolerance => "out_of_tolerance",
             Self::NoEvent => "no_event",
             Self::NotStored => "not_stored",
         }
@@ -161,7 +181,7 @@ impl IntoResponse for Answer {
             Self::TooLarge => {
                 (Code::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Send the whole event, of at most 1 MiB, in one body.")
             }
-            Self::BadSignature => (
+            Self::BadSignature | Self::OutOfTolerance => (
                 Code::BAD_REQUEST,
                 "BAD_SIGNATURE",
                 "Sign the raw body with the endpoint's secret, less than 5 minutes ago, and send Stripe-Signature.",

@@ -11,6 +11,7 @@ const LIST: &str = include_str!("../../../booking-service/queries/list_payments.
 const CLAIM: &str = include_str!("../../../booking-service/queries/claim_stripe_events.sql");
 const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_events.sql");
 const SET_ASIDE: &str = include_str!("../../../booking-service/queries/count_set_aside_stripe_events.sql");
+const PUT_BACK: &str = include_str!("../../../booking-service/queries/put_back_stripe_events.sql");
 const SETTLE: &str = include_str!("../../../booking-service/queries/settle_stripe_event.sql");
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
@@ -46,9 +47,11 @@ async fn every_statement_about_money_goes_by_an_index() {
     run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
     run(&mut connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}"))
         .await;
+    run(&mut connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
     // A connection plans once, perhaps while there is next to nothing.
     plan(&mut connection, "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)").await;
     plan(&mut connection, "claimed (now(), now())").await;
+    plan(&mut connection, "put_back ('{}', now(), now())").await;
     plan(&mut connection, "set_aside").await;
     plan(&mut connection, "purged (now())").await;
     run(
@@ -78,6 +81,15 @@ async fn every_statement_about_money_goes_by_an_index() {
     let claimed = plan(&mut connection, "claimed (now() + interval '1 hour', now() + interval '2 hours')").await;
     assert!(claimed.contains("using stripe_events_due") && claimed.contains("rows=32"), "{claimed}");
     assert!(!claimed.contains("Seq Scan") && buffers(&claimed) < 1000, "{claimed}");
+    run(
+        &mut connection,
+        "UPDATE stripe_events SET attempts = 1, next_attempt_at = '2200-01-01Z'
+         WHERE event_id IN (SELECT 'evt_' || 2 * n FROM generate_series(20001, 20032) AS n)",
+    )
+    .await;
+    let ids = (20_001..=20_032).map(|n| format!("evt_{}", 2 * n)).collect::<Vec<_>>().join(",");
+    let put_back = plan(&mut connection, &format!("put_back ('{{{ids}}}', now(), '2200-01-01Z')")).await;
+    assert!(put_back.contains("rows=32") && !put_back.contains("Seq Scan") && buffers(&put_back) < 1000, "{put_back}");
     let purged = plan(&mut connection, "purged (now() - interval '90 days')").await;
     assert!(purged.contains("using stripe_events_done") && !purged.contains("Seq Scan"), "{purged}");
     let set_aside = plan(&mut connection, "set_aside").await;

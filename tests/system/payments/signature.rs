@@ -1,12 +1,16 @@
+use std::collections::HashMap;
+
 use chrono::{TimeDelta, Utc};
 use teppan_shared::keys::Keys;
 use teppan_tests::{
     harness::{self, Booking},
+    launch::{Process, Which},
     stripe::{self, Intent, exchange, post, signature, signed},
 };
 use uuid::Uuid;
 
 use super::{SECRET, Till};
+use crate::environment;
 use booking_service::domain::StripeSecrets;
 use secrecy::SecretString;
 
@@ -116,4 +120,31 @@ async fn while_the_database_is_away_stripe_is_told_to_come_again() {
     assert_eq!(code, 503, "{said}");
     proxy.mend();
     harness::eventually("the event is taken", async || stripe::send(http, &event, SECRET).await.0 == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_and_an_event_that_cannot_be_read_are_told_apart_from_strangers_in_the_metrics() {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let mut process_env: HashMap<_, _> = environment::with_keys(&url).collect();
+    process_env.insert("STRIPE_WEBHOOK_SECRETS".to_owned(), SECRET.to_owned());
+    let process = Process::start(Which::Booking, &process_env).await.expect("it starts");
+    let now = Utc::now();
+    for header in [
+        signed("{}", SECRET, now - TimeDelta::seconds(310)),
+        signed("{}", SECRET, now + TimeDelta::seconds(400)),
+        signed("{}", "whsec_of_another", now),
+        signed("{}", SECRET, now),
+    ] {
+        assert_eq!(post(process.http, Some(&header), "{}").await.0, 400);
+    }
+    let request = "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let (_, metrics) = exchange(process.http, request.as_bytes()).await;
+    for (outcome, count) in [("out_of_tolerance", 2), ("bad_signature", 1), ("no_event", 1)] {
+        let is_it = |line: &str| {
+            line.starts_with("teppan_stripe_webhook_requests")
+                && line.contains(&format!("outcome=\"{outcome}\""))
+                && line.ends_with(&format!(" {count}"))
+        };
+        assert!(metrics.lines().any(is_it), "{outcome}: {metrics}");
+    }
 }

@@ -82,3 +82,32 @@ async fn two_replicas_apply_each_event_once() {
     }
     till.assert_counted().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_were_claimed_when_the_database_went_away_are_put_back_and_no_attempt_counts() {
+    let till = Till::open(20).await;
+    // As a server that is being shut down answers; how often is counted outside of what is rolled back.
+    till.sql(
+        "CREATE SEQUENCE refusals;
+         CREATE FUNCTION go_away() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN PERFORM nextval('refusals'); RAISE 'shut down' USING ERRCODE = '57P01'; END $$;
+         CREATE TRIGGER go_away BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION go_away()",
+    )
+    .await;
+    let mut bookings = Vec::new();
+    for _ in 0..3 {
+        let made = till.four().await;
+        till.tell(&deposit(&made).succeeded()).await;
+        bookings.push(made.booking_id);
+    }
+    // Each run tries twice, and ends with the first event.
+    let refusals = "SELECT last_value FROM refusals";
+    eventually("three runs find them", async || till.service.scalar::<i64>(refusals).await > 4).await;
+    till.sql("DROP TRIGGER go_away ON payments").await;
+    let done = "SELECT count(*) FROM stripe_events WHERE state = 'DONE' AND attempts = 1";
+    eventually("each is applied at its first attempt", async || till.service.scalar::<i64>(done).await == 3).await;
+    for booking_id in &bookings {
+        assert_eq!(till.read(booking_id).await.status(), BookingStatus::Confirmed);
+    }
+    till.assert_counted().await;
+}

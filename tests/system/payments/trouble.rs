@@ -1,14 +1,15 @@
 use std::time::Duration;
 
 use serde_json::json;
-use teppan_shared::keys::Keys;
+use teppan_shared::{contract::booking::v1::BookingStatus, keys::Keys};
 use teppan_tests::{
     harness::{self, Booking, eventually},
     stripe::{self, Intent},
 };
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use super::{SECRET, Till, cash_back, deposit, sums};
+use super::{SECRET, Till, cash, cash_back, deposit, sums};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_applied_waits_without_standing_in_the_way_of_others() {
@@ -116,4 +117,29 @@ async fn after_its_attempts_an_event_is_set_aside_for_good_or_found_unrelated_an
     harness::execute(&service.url, old).await;
     let left = "SELECT string_agg(reason, ' ') FROM stripe_events";
     eventually("what is done is gone", async || service.scalar::<String>(left).await == "BOOKING_NOT_FOUND").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_is_recorded_also_for_a_booking_whose_wishes_cannot_be_read() {
+    let till = Till::open(10).await;
+    let (made, other) = (till.four().await, till.four().await);
+    // Sealed for another place, so neither opens.
+    let swap = "UPDATE bookings b SET special_requests_sealed = o.special_requests_sealed
+                FROM bookings o WHERE o.booking_id <> b.booking_id";
+    till.sql(swap).await;
+    let refund = deposit(&made).refunded(500);
+    till.told(&refund).await;
+    let id = refund["id"].as_str().expect("an id");
+    assert_eq!(till.state_of(id).await, ("DONE".to_owned(), 1, String::new()));
+    // Of a call the answer holds the wishes; the money has moved all the same, and once.
+    let paid = cash(&other.booking_id, 3500);
+    for _ in 0..2 {
+        let status = till.record(paid.clone()).await.expect_err("the wishes cannot be read");
+        assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "DATA_CORRUPTED");
+    }
+    till.sql(swap).await;
+    let (made, other) = (till.read(&made.booking_id).await, till.read(&other.booking_id).await);
+    assert_eq!((sums(&made), sums(&other)), ((3000, 500, 0), (3500, 0, 0)));
+    assert_eq!((made.status(), other.status()), (BookingStatus::Confirmed, BookingStatus::Confirmed));
+    till.assert_counted().await;
 }
