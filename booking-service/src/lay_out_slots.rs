@@ -1,7 +1,6 @@
-use std::error::Error;
-
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use teppan_shared::{
+    error_chain::error_chain,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
     worker::Batch,
@@ -67,7 +66,7 @@ impl Core {
                 Ok(Part::More) => batch.more = true,
                 // One venue that cannot be laid out must not keep the others from it.
                 Err(error) => {
-                    let error = &error as &dyn Error;
+                    let error = error_chain(&error);
                     tracing::error!(venue_id = %row.venue_id, error, "the slots of a venue are not laid out");
                     batch.failed += 1;
                 }

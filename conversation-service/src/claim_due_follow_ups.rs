@@ -1,7 +1,7 @@
-use std::{error::Error, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use chrono::TimeDelta;
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{error_chain::error_chain, postgres::DatabaseError};
 use tokio::time::Instant;
 
 use crate::{
@@ -145,7 +145,7 @@ impl Core {
         match row.open(&self.ring) {
             Ok(follow_up) => Some(Claimed { token: ClaimToken { claim, message_id: follow_up.message_id }, follow_up }),
             Err(error) => {
-                tracing::error!(follow_up_id = ?id, error = &error as &dyn Error, "a follow-up cannot be read");
+                tracing::error!(follow_up_id = ?id, error = error_chain(&error), "a follow-up cannot be read");
                 None
             }
         }

@@ -1,9 +1,9 @@
 //! What time does to follow-ups: they fall due, are missed, and their leases expire.
 
-use std::{collections::BTreeMap, error::Error, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, worker::Batch};
+use teppan_shared::{error_chain::error_chain, postgres::DatabaseError, read_error::Corrupted, worker::Batch};
 use uuid::Uuid;
 
 use crate::{
@@ -77,7 +77,7 @@ impl Core {
             match self.choose_content(&row, &templates) {
                 Ok(content_sealed) => chosen.add(row, content_sealed),
                 Err(error) => {
-                    let error = &error as &dyn Error;
+                    let error = error_chain(&error);
                     tracing::error!(follow_up_id = %row.follow_up_id, error, "a follow-up cannot be worded");
                     chosen.unreadable.push(row.follow_up_id);
                 }

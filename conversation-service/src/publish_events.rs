@@ -47,9 +47,9 @@ pub enum PublicationError {
     Away(#[from] PublishError),
     #[error("NATS did not answer in time")]
     Silent,
-    #[error("the outbox cannot be read: {0}")]
+    #[error("the outbox cannot be read")]
     Corrupted(#[from] Corrupted),
-    #[error("the outbox gave no answer: {0}")]
+    #[error("the outbox gave no answer")]
     Database(#[from] DatabaseError),
 }
 

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, telemetry};
+use teppan_shared::{error_chain::error_chain, fingerprint::optional, postgres::DatabaseError, telemetry};
 
 use crate::{
     core::Core,
@@ -108,7 +108,7 @@ impl Core {
                 Ok(true) => return,
                 Ok(false) => {}
                 // The message is stored, and that is what the call is about.
-                Err(error) => tracing::warn!(%error, "an emotion is counted later"),
+                Err(error) => tracing::warn!(error = error_chain(&error), "an emotion is counted later"),
             }
         }
         self.emotions_pending.nudge();

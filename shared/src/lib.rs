@@ -6,6 +6,7 @@ pub mod config;
 pub mod contract;
 pub mod conversation_id;
 pub mod embedded;
+pub mod error_chain;
 pub mod fingerprint;
 pub mod idempotency_key;
 pub mod keys;

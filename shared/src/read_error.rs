@@ -1,8 +1,6 @@
 //! Why something stored could not be read.
 
-use std::error::Error;
-
-use crate::{postgres::DatabaseError, sealing::OpenError, status::Failure};
+use crate::{error_chain::error_chain, postgres::DatabaseError, sealing::OpenError, status::Failure};
 
 /// What is stored cannot be read back: altered, sealed under a lost key, or against a constraint.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +15,7 @@ pub enum Corrupted {
 impl Corrupted {
     /// What a client is told. What it is not told, the cause, is logged here, once.
     pub fn to_failure(&self) -> Failure {
-        tracing::error!(error = self as &dyn Error, "stored data cannot be read");
+        tracing::error!(error = error_chain(self), "stored data cannot be read");
         Failure::data_corrupted()
     }
 }

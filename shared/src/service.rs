@@ -9,6 +9,7 @@ use tonic::service::Routes;
 use crate::{
     config::{CommonSettings, DatabaseChoice, Problems},
     embedded::{EmbeddedError, SharedServer, prepare_home},
+    error_chain::error_chain,
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseSettings},
     server::{Parts, Server},
@@ -98,7 +99,7 @@ impl OpenDatabase {
 
 async fn stop_private(server: SharedServer) {
     if let Err(error) = server.stop().await {
-        tracing::warn!(%error, "the private PostgreSQL was not stopped");
+        tracing::warn!(error = error_chain(&error), "the private PostgreSQL was not stopped");
     }
 }
 

@@ -149,19 +149,37 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// Everything that is wrong with a request, so that it can be told at once.
+/// How many bytes of trailers a list of violations may take.
+///
+/// Clients accept 8 KiB of headers and more. With one violation beyond the bound, and what else a
+/// refusal has, the answer stays below that; a longer one would reach many as a broken stream.
+const VIOLATIONS_BYTES: usize = 6 * 1024;
+
+/// Everything that is wrong with a request, so that it can be told at once; of very many faults the
+/// first, and how many more there are.
 #[derive(Debug, Default)]
-pub struct Violations(Vec<FieldViolation>);
+pub struct Violations {
+    listed: Vec<FieldViolation>,
+    /// What those listed take in the trailers.
+    bytes: usize,
+    more: usize,
+}
 
 impl Violations {
-    /// Notes that the field at this proto path is wrong, and why.
-    pub fn add(&mut self, field: impl Into<String>, description: impl Display) {
-        self.0.push(FieldViolation::new(field.into(), description.to_string()));
+    /// Notes that the field at this proto path is wrong, and why. Neither is written out when the list is full.
+    pub fn add(&mut self, field: impl Display, description: impl Display) {
+        if self.bytes >= VIOLATIONS_BYTES {
+            self.more += 1;
+            return;
+        }
+        let violation = FieldViolation::new(field.to_string(), description.to_string());
+        self.bytes += trailer_bytes(&violation);
+        self.listed.push(violation);
     }
 
     /// The value of a field, or `None` with the violation noted. The field's path is written out only then.
     pub fn check<T>(&mut self, field: impl Display, parsed: Result<T, impl Display>) -> Option<T> {
-        parsed.map_err(|error| self.add(field.to_string(), error)).ok()
+        parsed.map_err(|error| self.add(field, error)).ok()
     }
 
     /// The value of a field that may be absent: `Some(None)` when it is, `None` when it is wrong.
@@ -171,17 +189,90 @@ impl Violations {
 
     /// `Ok` when nothing is wrong.
     pub fn finish(self) -> Result<(), Status> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.into_status()) }
+        if self.listed.is_empty() { Ok(()) } else { Err(self.into_status()) }
     }
 
-    /// The answer that lists every violation.
+    /// The answer that lists every violation, or the first and the number of the rest.
     pub fn into_status(self) -> Status {
-        let fields = self.0.iter().map(|v| v.field.as_str()).collect::<Vec<_>>().join(", ");
-        let mut failure = Failure::invalid_argument(
-            "INVALID_FIELDS",
-            format!("These fields are missing or wrong: {fields}. BadRequest says what each must be."),
-        );
-        failure.details.set_bad_request(self.0);
+        let fields = self.listed.iter().map(|v| v.field.as_str()).collect::<Vec<_>>().join(", ");
+        let message = match self.more {
+            0 => format!("These fields are missing or wrong: {fields}. BadRequest says what each must be."),
+            more => format!(
+                "These fields are missing or wrong: {fields}, and {more} more. BadRequest says what each of the first \
+                 {} must be.",
+                self.listed.len()
+            ),
+        };
+        let mut failure = Failure::invalid_argument("INVALID_FIELDS", message);
+        failure.details.set_bad_request(self.listed);
         failure.into()
+    }
+}
+
+/// What a violation takes in the trailers, or a little more: its field is in `grpc-message`, and in
+/// `grpc-status-details-bin` twice, there in base64, which makes four bytes of three.
+fn trailer_bytes(violation: &FieldViolation) -> usize {
+    // The separators in both messages, the space of one as %20, and the tags and lengths of the details.
+    const FRAME: usize = 20;
+    let (field, description) = (violation.field.len(), violation.description.len());
+    FRAME + field + (2 * field + description) * 4 / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    /// The sum that HTTP/2 compares with `SETTINGS_MAX_HEADER_LIST_SIZE`.
+    fn header_list_bytes(status: &Status) -> usize {
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers).expect("it can be sent");
+        trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+    }
+
+    fn refusal(faults: usize, description: &str) -> Status {
+        let mut violations = Violations::default();
+        for index in 0..faults {
+            violations.add(format_args!("exceptions[{index}].price_per_person_cents"), description);
+        }
+        violations.into_status()
+    }
+
+    #[test]
+    fn every_fault_is_listed_where_they_are_few() {
+        let status = refusal(10, "must be 0 to 100000000 minor units");
+        assert_eq!(status.get_details_bad_request().expect("a BadRequest").field_violations.len(), 10);
+        assert!(status.message().ends_with("[9].price_per_person_cents. BadRequest says what each must be."));
+    }
+
+    #[test]
+    fn of_very_many_faults_the_first_are_listed_and_the_rest_is_counted() {
+        for description in ["x", "must be 0 to 100000000 minor units", &"must be one of these names ".repeat(8)] {
+            let status = refusal(4000, description);
+            let listed = status.get_details_bad_request().expect("a BadRequest").field_violations.len();
+            assert!(listed >= 10, "{listed}");
+            let rest = format!(", and {} more. ", 4000 - listed);
+            assert!(status.message().contains(&rest), "{}", status.message());
+            // Room for what every answer has: content-type, date, the call's id.
+            let bytes = header_list_bytes(&status);
+            assert!((5 * 1024..8 * 1024 - 512).contains(&bytes), "{bytes} bytes, {listed} listed");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_bound_is_not_written_out() {
+        struct Unwritten;
+        impl Display for Unwritten {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("it is written out")
+            }
+        }
+        let mut violations = Violations::default();
+        while violations.bytes < VIOLATIONS_BYTES {
+            violations.add("queries", "must be 1 to 500");
+        }
+        assert_eq!(violations.check(Unwritten, Err::<(), _>(Unwritten)), None);
+        assert_eq!(violations.more, 1);
     }
 }

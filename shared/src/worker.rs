@@ -4,7 +4,7 @@
 //! that made work only wakes the loop up; the timer finds what a dead process left behind.
 
 use std::{
-    fmt,
+    error::Error,
     future::Future,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -20,6 +20,8 @@ use rand::Rng as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::error_chain::error_chain;
+
 /// The first pause after a failure, and the longest after many.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -27,7 +29,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A job that runs again and again. Any number of replicas run it at once.
 pub trait Job: Send + Sync + 'static {
     /// Why a run failed as a whole.
-    type Error: fmt::Display + Send;
+    type Error: Error + Send;
 
     /// For the log and the metrics, such as `emotion-aggregation`.
     const NAME: &'static str;
@@ -98,7 +100,7 @@ pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: Can
             }
             Ok(Err(error)) => {
                 metrics.failed("error", started.elapsed(), J::lag_of(&error));
-                tracing::warn!(worker = J::NAME, %error, "a run failed and will be repeated");
+                tracing::warn!(worker = J::NAME, error = error_chain(&error), "a run failed and will be repeated");
             }
             Err(_) => {
                 metrics.failed("panic", started.elapsed(), None);
@@ -187,6 +189,7 @@ impl Metrics {
 mod tests {
     use std::{
         collections::VecDeque,
+        io,
         sync::{
             Mutex,
             atomic::{AtomicUsize, Ordering},
@@ -195,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    type Step = fn() -> Result<Batch, &'static str>;
+    type Step = fn() -> io::Result<Batch>;
 
     /// Does what the script says, one entry a run, and stops the loop at its end.
     struct Scripted {
@@ -205,10 +208,10 @@ mod tests {
     }
 
     impl Job for Scripted {
-        type Error = &'static str;
+        type Error = io::Error;
         const NAME: &'static str = "scripted";
 
-        async fn run_once(&self) -> Result<Batch, &'static str> {
+        async fn run_once(&self) -> io::Result<Batch> {
             self.runs.fetch_add(1, Ordering::SeqCst);
             let step = self.script.lock().unwrap().pop_front();
             let Some(step) = step else {
@@ -228,8 +231,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_fails_or_panics_is_repeated() {
-        let script: Vec<Step> =
-            vec![|| Err("away"), || panic!("made to panic"), || Ok(Batch { more: true, ..Batch::default() })];
+        let more = || Ok(Batch { more: true, ..Batch::default() });
+        let script: Vec<Step> = vec![|| Err(io::Error::other("away")), || panic!("made to panic"), more];
         assert_eq!(runs_of(script, Nudge::default()).await, 4);
     }
 

@@ -1,5 +1,5 @@
 use teppan_shared::{
-    contract::booking::v1::{ListAvailabilityRequest, ListVenuesRequest},
+    contract::booking::v1::{ListAvailabilityRequest, ListBookingsRequest, ListVenuesRequest},
     page,
 };
 use teppan_tests::{fixtures, harness::Booking};
@@ -63,5 +63,18 @@ async fn a_page_token_that_nobody_was_given_is_refused() {
         assert_eq!(status.code(), Code::InvalidArgument, "{date}: {status:?}");
         let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
         assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["page_token"], "{date}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_asked_for_no_more_states_than_there_are() {
+    let mut booking = Booking::start().await.ready().await;
+    let request = |entries| ListBookingsRequest { statuses: vec![1; entries], ..Default::default() };
+    booking.clients.bookings.list_bookings(request(6)).await.expect("listed");
+    for entries in [7, 100_000] {
+        let status = booking.clients.bookings.list_bookings(request(entries)).await.expect_err("too many");
+        assert_eq!(status.code(), Code::InvalidArgument, "{entries}: {status:?}");
+        let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+        assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["statuses"], "{entries}");
     }
 }

@@ -22,6 +22,8 @@ async fn nothing_personal_is_logged_at_any_level_that_is_meant_for_operation() {
     for level in ["info", "debug"] {
         let log = log_of_a_day(level).await;
         assert!(log.contains(r#""level":"ERROR""#), "the failing statement is logged: {log}");
+        assert!(log.contains("the statement failed with SQLSTATE 23514: "), "with its cause: {log}");
+        assert!(log.contains("violates check constraint"), "with its cause: {log}");
         assert_eq!(log.contains(r#""level":"DEBUG""#), level == "debug", "{log}");
         for line in log.lines() {
             for secret in PERSONAL {

@@ -87,7 +87,7 @@ impl PaymentMethod {
 }
 
 impl PaymentStatus {
-    const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed];
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed];
 
     pub fn as_column(self) -> &'static str {
         match self {

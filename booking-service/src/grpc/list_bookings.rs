@@ -7,7 +7,7 @@ use teppan_shared::{
 use tonic::Status;
 use uuid::Uuid;
 
-use super::encode;
+use super::{decode_statuses::decode_statuses, encode};
 use crate::{
     domain::{BookingStatus, ConversationId, CustomerId, VenueId, parse_date},
     list_bookings::{BookingOrder, BookingPage, BookingPlace, BookingsQuery},
@@ -28,7 +28,7 @@ pub fn decode(request: &wire::ListBookingsRequest) -> Result<(BookingsQuery, u16
         violations.check_optional("customer_id", given(&request.customer_id).map(|raw| CustomerId::parse(&raw)));
     let conversation_id =
         violations.check_optional("conversation_id", given(&request.conversation_id).map(ConversationId::parse));
-    let statuses = decode_statuses(&request.statuses, &mut violations);
+    let statuses = decode_statuses(&request.statuses, BookingStatus::ALL.len(), decode_status, &mut violations);
     let order = violations.check("order", decode_order(request.order));
 
     let parsed = (size, cursor, venue_id, from_date, to_date, customer_id, conversation_id, order);
@@ -73,15 +73,6 @@ fn after_all_of(date: Option<NaiveDate>) -> BookingPlace {
     // Slots start at whole minutes.
     let end = NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default();
     (date.unwrap_or(last), end, Uuid::max())
-}
-
-fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<BookingStatus>> {
-    let mut statuses = Vec::new();
-    for (index, status) in raw.iter().enumerate() {
-        let status = violations.check(format_args!("statuses[{index}]"), decode_status(*status));
-        statuses.extend(status.filter(|status| !statuses.contains(status)));
-    }
-    (!raw.is_empty()).then_some(statuses)
 }
 
 fn decode_status(raw: i32) -> Result<BookingStatus, &'static str> {

@@ -8,7 +8,7 @@ use teppan_shared::{
 use tonic::Status;
 use uuid::Uuid;
 
-use super::encode;
+use super::{decode_statuses::decode_statuses, encode};
 use crate::{
     domain::{BookingId, PaymentKind, PaymentStatus},
     list_payments::{PaymentPage, PaymentPlace, PaymentsQuery},
@@ -24,15 +24,10 @@ pub fn decode(request: &wire::ListPaymentsRequest) -> Result<(PaymentsQuery, u16
     let booking_id =
         violations.check_optional("booking_id", given(request.booking_id.clone()).map(|raw| BookingId::parse(&raw)));
     let kind = violations.check("kind", decode_kind(request.kind));
-    let mut statuses = Vec::new();
-    for (index, raw) in request.statuses.iter().enumerate() {
-        let status = violations.check(format_args!("statuses[{index}]"), decode_status(*raw));
-        statuses.extend(status.filter(|status| !statuses.contains(status)));
-    }
+    let statuses = decode_statuses(&request.statuses, PaymentStatus::ALL.len(), decode_status, &mut violations);
     let parsed = (size, cursor, booking_id, kind);
     let (Some(size), Some(cursor), Some(booking_id), Some(kind)) = parsed else { return Err(violations.into_status()) };
     violations.finish()?;
-    let statuses = (!request.statuses.is_empty()).then_some(statuses);
     let after = cursor.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
     Ok((PaymentsQuery { booking_id, kind, statuses, after }, size))
 }

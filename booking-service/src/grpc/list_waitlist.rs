@@ -5,7 +5,7 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use super::encode;
+use super::{decode_statuses::decode_statuses, encode};
 use crate::{
     domain::{ConversationId, CustomerId, VenueId, WaitlistEntryStatus, parse_date, parse_start_time},
     list_waitlist::{WaitlistPage, WaitlistQuery},
@@ -33,7 +33,7 @@ pub fn decode(request: &wire::ListWaitlistRequest) -> Result<(WaitlistQuery, u16
         violations.check_optional("customer_id", given(&request.customer_id).map(|raw| CustomerId::parse(&raw)));
     let conversation_id =
         violations.check_optional("conversation_id", given(&request.conversation_id).map(ConversationId::parse));
-    let statuses = decode_statuses(&request.statuses, &mut violations);
+    let statuses = decode_statuses(&request.statuses, WaitlistEntryStatus::ALL.len(), decode_status, &mut violations);
 
     let parsed = (size, after, venue_id, date, start_time, customer_id, conversation_id);
     let (
@@ -58,15 +58,6 @@ pub fn encode(request: &wire::ListWaitlistRequest, found: WaitlistPage) -> wire:
         entries: found.entries.into_iter().map(encode::waitlist_entry).collect(),
         next_page_token: found.next.map_or_else(String::new, |place| page::encode_token(&filters(request), &place)),
     }
-}
-
-fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<WaitlistEntryStatus>> {
-    let mut statuses = Vec::new();
-    for (index, status) in raw.iter().enumerate() {
-        let status = violations.check(format_args!("statuses[{index}]"), decode_status(*status));
-        statuses.extend(status.filter(|status| !statuses.contains(status)));
-    }
-    (!raw.is_empty()).then_some(statuses)
 }
 
 fn decode_status(raw: i32) -> Result<WaitlistEntryStatus, &'static str> {

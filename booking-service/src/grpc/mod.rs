@@ -8,6 +8,7 @@ mod create_booking;
 mod create_venue;
 mod customer_service;
 mod dead_letters;
+mod decode_statuses;
 mod encode;
 mod encode_event;
 mod encode_payment_event;

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use chrono::{NaiveDate, NaiveTime};
 use teppan_shared::{contract::booking::v1 as wire, status::Violations};
@@ -146,13 +149,13 @@ fn decode_exceptions(
     parsed
 }
 
-fn check_capacity(capacity: i32, path: String, violations: &mut Violations) {
+fn check_capacity(capacity: i32, path: impl Display, violations: &mut Violations) {
     if !(1..=CAPACITY_MAX).contains(&capacity) {
         violations.add(path, format_args!("must be 1 to {CAPACITY_MAX} seats"));
     }
 }
 
-pub fn check_price(cents: i64, path: impl Into<String>, violations: &mut Violations) {
+pub fn check_price(cents: i64, path: impl Display, violations: &mut Violations) {
     if !(0..=PRICE_MAX_CENTS).contains(&cents) {
         violations.add(path, format_args!("must be 0 to {PRICE_MAX_CENTS} minor units"));
     }

@@ -9,6 +9,9 @@ use tonic::Status;
 
 use crate::domain::{Currency, Etag, VenueChange, VenueId, VenueName, VenueTimeZone, range};
 
+/// More than there are fields, so that some may be named twice.
+const PATHS_MAX: usize = 100;
+
 /// A venue to be changed.
 pub struct Update {
     pub venue_id: VenueId,
@@ -28,7 +31,10 @@ pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
         violations.add("update_mask", "must name at least one field");
     }
     let mut change = VenueChange::default();
-    for (index, path) in paths.iter().enumerate() {
+    if paths.len() > PATHS_MAX {
+        violations.add("update_mask", format_args!("must have at most {PATHS_MAX} paths"));
+    }
+    for (index, path) in paths.iter().take(PATHS_MAX).enumerate() {
         // A path that is named twice says the same twice.
         if !paths[..index].contains(path) {
             set(path, index, &venue, &mut change, &mut violations);

@@ -6,6 +6,7 @@ use teppan_shared::{
         CancelFollowUpRequest, FollowUpKey, FollowUpTrigger, ScheduleFollowUpRequest,
         follow_up_service_client::FollowUpServiceClient,
     },
+    error_chain::error_chain,
     status, telemetry,
     wire::timestamp,
 };
@@ -63,7 +64,7 @@ impl Receiver for ConversationService {
     async fn deliver(&self, message: &OutboxMessage) -> Result<(), Undelivered> {
         let step = FollowUpStep::after(&message.event_type, &message.data);
         let step = step.map_err(|error| {
-            tracing::error!(event = %message.event_id, %error, "an event cannot be read");
+            tracing::error!(event = %message.event_id, error = error_chain(&error), "an event cannot be read");
             Undelivered::Refused("EVENT_UNREADABLE".to_owned())
         })?;
         let mut client = self.follow_ups.clone();

@@ -5,6 +5,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use teppan_shared::{
+    error_chain::error_chain,
     postgres::DatabaseError,
     read_error::ReadError,
     worker::{Batch, Job, jittered},
@@ -45,9 +46,9 @@ pub enum RelayError {
     /// With the age of the oldest message that was tried.
     #[error("{destination} takes nothing now: {reason}")]
     Away { destination: OutboxDestination, reason: String, lag: Duration },
-    #[error("the outbox cannot be read: {0}")]
+    #[error("the outbox cannot be read")]
     Read(#[from] ReadError),
-    #[error("what was delivered cannot be recorded: {0}")]
+    #[error("what was delivered cannot be recorded")]
     Record(#[from] DatabaseError),
 }
 
@@ -112,7 +113,10 @@ impl<R: Receiver> Relay<R> {
             match delivered.await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%booking_id, %error, "a message was not delivered at once"),
+                Err(error) => {
+                    let error = error_chain(&error);
+                    tracing::warn!(%booking_id, error, "a message was not delivered at once");
+                }
             }
         }
         self.outbox.nudge(R::DESTINATION);

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use teppan_shared::{
+    error_chain::error_chain,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
 };
@@ -143,7 +144,9 @@ impl Row {
         // An event that cannot be read is told of all the same, without its contents: a reader that
         // never heard of it would miss it, and one that got an error instead would never get past it.
         let data = EventData::read(&kind, &self.data?);
-        let data = data.inspect_err(|error| tracing::error!(event = %id, kind, %error, "an event cannot be read"));
+        let data = data.inspect_err(|error| {
+            tracing::error!(event = %id, kind, error = error_chain(error), "an event cannot be read");
+        });
         Some(BookingEvent {
             id,
             kind,

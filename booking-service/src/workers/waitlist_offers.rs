@@ -1,6 +1,7 @@
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 
 use teppan_shared::{
+    error_chain::error_chain,
     read_error::ReadError,
     worker::{Batch, Job},
 };
@@ -50,7 +51,7 @@ impl WaitlistOffers {
             Err(error) => error,
         };
         let Some(slot) = self.0.postpone_opening().await? else { return Err(error) };
-        let error = &error as &dyn Error;
+        let error = error_chain(&error);
         tracing::error!(venue_id = %slot.venue_id, date = %slot.date, start_time = %slot.start_time, error,
             "the seats of a slot are not offered");
         Ok(None)
@@ -61,7 +62,7 @@ impl WaitlistOffers {
         match self.0.review_waitlist().await {
             Ok(reviewed) => reviewed > 0,
             Err(error) => {
-                let error = &error as &dyn Error;
+                let error = error_chain(&error);
                 tracing::error!(error, "those who wait at a venue whose policy has changed are not gone through");
                 batch.failed += 1;
                 false

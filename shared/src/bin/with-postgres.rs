@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgConnection};
 use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer};
+use teppan_shared::error_chain::error_chain;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -89,7 +90,7 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("with-postgres: {}", with_causes(&failure));
+            eprintln!("with-postgres: {}", error_chain(&failure));
             ExitCode::from(FAILED)
         }
     }
@@ -158,16 +159,6 @@ async fn wait(mut child: Child) -> Result<ExitStatus, std::io::Error> {
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| SIGNAL_BASE + signal));
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::from(FAILED), ExitCode::from)
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use crate::status::Failure;
+use crate::{error_chain::error_chain, status::Failure};
 
 /// Why a statement gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum DatabaseError {
     Unavailable(#[source] sqlx::Error),
     #[error("the statement ran into its time limit")]
     TimedOut(#[source] sqlx::Error),
-    #[error("the statement failed")]
+    #[error("the statement failed{}", sqlstate(.0))]
     Failed(#[source] sqlx::Error),
 }
 
@@ -23,15 +23,15 @@ impl DatabaseError {
     pub fn to_failure(&self) -> Failure {
         match self {
             Self::Overloaded => Failure::overloaded(),
-            Self::Unavailable(cause) => {
-                tracing::warn!(error = %cause, "the database is unavailable");
+            Self::Unavailable(_) => {
+                tracing::warn!(error = error_chain(self), "the database is unavailable");
                 Failure::database_unavailable()
             }
             Self::TimedOut(_) => Failure::deadline_exceeded(),
             // Chosen by PostgreSQL to end a deadlock, or to keep transactions in a row: nothing was written.
             Self::Failed(_) if self.has_code("40P01") || self.has_code("40001") => Failure::overloaded(),
-            Self::Failed(cause) => {
-                tracing::error!(error = %cause, "a statement failed");
+            Self::Failed(_) => {
+                tracing::error!(error = error_chain(self), "a statement failed");
                 Failure::internal()
             }
         }
@@ -53,6 +53,12 @@ impl From<sqlx::Error> for DatabaseError {
             _ => Self::Failed(error),
         }
     }
+}
+
+/// The SQLSTATE that PostgreSQL answered with. Its message, which names the constraint, lacks it.
+fn sqlstate(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.map_or_else(String::new, |code| format!(" with SQLSTATE {code}"))
 }
 
 /// Whether the database cannot be used for now, whatever the statement.

@@ -21,7 +21,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::request::{RequestLayer, Stop};
 pub use self::{readiness::Readiness, request::Bounds};
-use crate::{config::ServerSettings, contract, postgres::Database, tasks::Tasks};
+use crate::{config::ServerSettings, contract, error_chain::error_chain, postgres::Database, tasks::Tasks};
 
 /// The health service that tells only whether the process works, whatever the database does.
 const LIVENESS: &str = "liveness";
@@ -107,7 +107,7 @@ impl Server {
                     )
                     .await;
                 if let Err(error) = served {
-                    tracing::error!(%error, "the gRPC server failed");
+                    tracing::error!(error = error_chain(&error), "the gRPC server failed");
                 }
             }
         });

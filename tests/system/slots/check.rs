@@ -1,12 +1,13 @@
 use chrono::Days;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, SlotAvailability, SlotCheck, SlotQuery, UnavailableReason, UpdateSlotRequest,
+    schedule_service_client::ScheduleServiceClient,
 };
 use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
-use tonic::Status;
+use tonic::{Code, Status, transport::Endpoint};
 use uuid::Uuid;
 
-use super::{fields, update};
+use super::{fields, kind, update};
 
 fn query(venue_id: &str, party_size: i32) -> SlotQuery {
     SlotQuery {
@@ -114,4 +115,23 @@ async fn up_to_500_slots_are_checked_and_everything_wrong_is_told_at_once() {
         "queries[2].venue_id",
     ];
     assert_eq!(fields(&refused), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_hundreds_of_faults_the_first_are_told_and_the_rest_is_counted_to_any_client() {
+    let booking = Booking::start().await.ready().await;
+    // A client that takes no more headers than is usual for the strictest.
+    let endpoint = Endpoint::from_shared(format!("http://{}", booking.service.server.grpc_addr)).expect("a URL");
+    let channel = endpoint.http2_max_header_list_size(8 * 1024).connect().await.expect("connected");
+    let wrong =
+        SlotQuery { venue_id: "x".to_owned(), date: String::new(), start_time: "6pm".to_owned(), party_size: 51 };
+    let request = BatchCheckAvailabilityRequest { queries: vec![wrong; 500] };
+    let answer = ScheduleServiceClient::new(channel).batch_check_availability(request).await;
+    let refused = answer.expect_err("all is wrong");
+    assert_eq!(kind(&refused), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()));
+    let told = fields(&refused);
+    assert_eq!((told[0].as_str(), told[5].as_str()), ("queries[0].venue_id", "queries[1].date"));
+    assert!(told.len() >= 20, "{} are told", told.len());
+    let rest = format!(", and {} more. ", 4 * 500 - told.len());
+    assert!(refused.message().contains(&rest), "{}", refused.message());
 }
