@@ -1,7 +1,8 @@
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::{
+    error_chain::error_chain,
     postgres::DatabaseError,
     worker::{Batch, jittered},
 };
@@ -103,7 +104,8 @@ impl Core {
         let now = self.clock.now();
         let put_back = || sqlx::query_file!("queries/put_back_stripe_events.sql", &ids, now, leased_until);
         if let Err(error) = self.database.fetch_all(put_back).await {
-            tracing::warn!(%error, events = ids.len(), "events of Stripe's wait for the end of their lease");
+            let error = error_chain(&error);
+            tracing::warn!(error, events = ids.len(), "events of Stripe's wait for the end of their lease");
         }
     }
 
@@ -135,7 +137,8 @@ impl Core {
                 | MoveMoneyError::KeyReused
                 | MoveMoneyError::StaleEtag),
             ) => {
-                tracing::error!(event = event.event_id, %error, cause = error.source(), "an event of Stripe's failed");
+                let error = error_chain(&error);
+                tracing::error!(event = event.event_id, error, "an event of Stripe's failed");
                 Ok(Attempt::Waits("FAILED"))
             }
         }
