@@ -39,6 +39,7 @@ impl Core {
         let destinations = self.destinations(false);
         let mut code = ConfirmationCode::generate();
         let mut attempt = 1;
+        let look = self.waitlist.look();
         let row = loop {
             let offer = || {
                 sqlx::query_file!(
@@ -65,7 +66,7 @@ impl Core {
             "idle" => OfferOutcome::Idle,
             _ => return Err(Corrupted::Column("offer_seats.outcome").into()),
         };
-        self.waitlist.looked(row.anyone_waits);
+        self.waitlist.looked(look, row.anyone_waits);
         if outcome == OfferOutcome::Offered {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);
