@@ -1,6 +1,7 @@
 //! The assembly both services run in: gRPC, HTTP, health, reflection, readiness, and a stop that
 //! fails no request.
 
+mod buffered_stream;
 pub mod codec;
 mod complete_status;
 mod ending;
@@ -11,6 +12,7 @@ mod request;
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use futures::TryStreamExt as _;
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tonic::{
@@ -19,7 +21,10 @@ use tonic::{
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::request::{RequestLayer, Stop};
+use self::{
+    buffered_stream::BufferedStream,
+    request::{RequestLayer, Stop},
+};
 pub use self::{readiness::Readiness, request::Bounds};
 use crate::{config::ServerSettings, contract, error_chain::error_chain, postgres::Database, tasks::Tasks};
 
@@ -102,7 +107,7 @@ impl Server {
                 let served = grpc
                     .add_routes(routes)
                     .serve_with_incoming_shutdown(
-                        TcpIncoming::from(grpc_listener).with_nodelay(Some(true)),
+                        TcpIncoming::from(grpc_listener).with_nodelay(Some(true)).map_ok(BufferedStream::new),
                         drain.cancelled_owned(),
                     )
                     .await;
