@@ -14,7 +14,7 @@ impl Job for EmotionAggregation {
     type Error = DatabaseError;
     const NAME: &'static str = "emotion-aggregation";
     // Under load a run every few milliseconds instead of one for each message.
-    const GATHER: Duration = Duration::from_millis(10);
+    const GATHER: Duration = Duration::from_millis(25);
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         self.0.aggregate_emotions().await
