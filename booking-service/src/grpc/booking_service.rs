@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
-    Grpc, cancel_booking, change_booking, create_booking, encode, get_booking, join_waitlist, leave_waitlist,
-    list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
+    Grpc, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry, get_booking,
+    join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
 };
 
 #[tonic::async_trait]
@@ -112,7 +112,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<JoinWaitlistResponse>, Status> {
         let new = join_waitlist::decode(request.into_inner(), self.phone_region)?;
         let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
-        let entry = Some(encode::waitlist_entry(joined.entry));
+        let entry = Some(waitlist_entry(joined.entry));
         Ok(Response::new(JoinWaitlistResponse { entry, replayed: joined.replayed }))
     }
 
@@ -122,7 +122,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<LeaveWaitlistResponse>, Status> {
         let id = leave_waitlist::decode(&request.into_inner())?;
         let entry = self.core.leave_waitlist(id).await.map_err(|error| status::leave_waitlist(&error, id))?;
-        Ok(Response::new(LeaveWaitlistResponse { entry: Some(encode::waitlist_entry(entry)) }))
+        Ok(Response::new(LeaveWaitlistResponse { entry: Some(waitlist_entry(entry)) }))
     }
 
     async fn list_waitlist(
