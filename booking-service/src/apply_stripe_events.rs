@@ -75,7 +75,7 @@ impl Core {
                 Ok(false) => batch.failed += 1,
                 Err(error) => {
                     // One that cannot be settled for another reason keeps its claim, and is in nobody's way.
-                    let unsettled = if is_away(&error) { left } else { others };
+                    let unsettled = if error.is_away() { left } else { others };
                     self.put_back_stripe_events(unsettled, leased_until).await;
                     return Err(error);
                 }
@@ -129,7 +129,7 @@ impl Core {
             Err(MoveMoneyError::RefundExceedsPaid { .. }) => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
             Err(MoveMoneyError::Contended) => Ok(Attempt::Waits("CONTENDED")),
             Err(MoveMoneyError::CurrencyMismatch { .. }) => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
-            Err(MoveMoneyError::Database(error)) if is_away(&error) => Err(error),
+            Err(MoveMoneyError::Database(error)) if error.is_away() => Err(error),
             // A fault of ours, or of this event: it must not keep the others waiting.
             Err(
                 error @ (MoveMoneyError::Database(_)
@@ -219,11 +219,6 @@ fn movement<'a>(
         given_back_cents: payment.refunded_cents.filter(|_| effect == PaymentEffect::Succeeded),
         occurred_at: event.created_at,
     }
-}
-
-/// Whether nothing can be applied for now, whatever the event.
-fn is_away(error: &DatabaseError) -> bool {
-    matches!(error, DatabaseError::Unavailable(_) | DatabaseError::Overloaded)
 }
 
 /// The pause after so many attempts, to be jittered: doubling, up to a bound.

@@ -19,6 +19,11 @@ impl DatabaseError {
         matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
     }
 
+    /// Whether no statement can be run for now, whichever it is.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Overloaded)
+    }
+
     /// What a client is told. What it is not told, the cause, is logged here, once.
     pub fn to_failure(&self) -> Failure {
         match self {
