@@ -167,6 +167,13 @@ impl Core {
                 reason,
                 "an event of Stripe's was set aside: look into it, then let Stripe send it again"
             );
+        } else if reason == "BOOKING_NOT_FOUND" && event.attempts == 1 {
+            tracing::warn!(
+                event = event.event_id,
+                kind = event.kind,
+                booking = event.booking_id.map(tracing::field::display),
+                "an event of Stripe's names a booking that is not here: it is tried again, and then set aside"
+            );
         } else if reason == "UNRELATED" {
             tracing::info!(event = event.event_id, kind = event.kind, "an event of Stripe's is about no booking");
         }
