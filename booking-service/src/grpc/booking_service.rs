@@ -37,9 +37,7 @@ impl BookingService for Grpc {
     async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {
         let request = request.into_inner();
         let name = get_booking::decode(&request)?;
-        let asked_for = format!("{}{}", request.booking_id, request.confirmation_code);
-        let booking =
-            self.core.get_booking(&name).await.map_err(|error| status::read(&error, status::BOOKING, &asked_for))?;
+        let booking = self.core.get_booking(&name).await.map_err(|error| status::get_booking(&error, &request))?;
         Ok(Response::new(GetBookingResponse { booking: Some(encode::booking(booking)) }))
     }
 

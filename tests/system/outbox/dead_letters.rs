@@ -153,6 +153,11 @@ async fn a_selection_says_what_it_means_or_is_refused() {
         let refused = service.clients.outbox.clone().retry_dead_letters(RetryDeadLettersRequest { selection }).await;
         assert_eq!(refused.expect_err("refused").code(), Code::InvalidArgument);
     }
+    let nothing = RetryDeadLettersRequest { selection: Some(DeadLetterSelection::default()) };
+    let refused = service.clients.outbox.clone().retry_dead_letters(nothing).await.expect_err("refused");
+    for field in ["selection.dead_letter_ids", "selection.all"] {
+        assert!(refused.message().contains(field), "{field} is missing from: {}", refused.message());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
