@@ -1,9 +1,13 @@
-use std::process::Command;
+use std::{net::TcpListener, process::Command};
 
 use teppan_tests::launch;
 
 fn run(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(launch::binary("booking-service"))
+    run_of("booking-service", environment, arguments)
+}
+
+fn run_of(service: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(launch::binary(service))
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
@@ -75,4 +79,30 @@ fn help_lists_every_setting_with_its_default() {
         assert!(help.contains(expected), "{expected} is missing from the help");
     }
     assert!(!help.contains("hunter2"), "the help shows no values of the environment");
+}
+
+#[test]
+fn a_taken_address_is_told_with_its_setting() {
+    let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
+    let ring = format!("1:{key}");
+    let (key, ring) = (key.as_str(), ring.as_str());
+    let somebody = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let taken = somebody.local_addr().expect("it has an address").to_string();
+    for service in ["booking-service", "conversation-service"] {
+        for (setting, other) in [("LISTEN_ADDR", "HTTP_ADDR"), ("HTTP_ADDR", "LISTEN_ADDR")] {
+            let environment = [
+                ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+                ("ENCRYPTION_KEYS", ring),
+                ("HASH_KEY", key),
+                (setting, taken.as_str()),
+                (other, "127.0.0.1:0"),
+            ];
+            let (code, _, said) = run_of(service, &environment, &[]);
+            assert_eq!(code, Some(1), "{said}");
+            for told in [setting, &taken, "end what listens there", "another address"] {
+                assert!(said.contains(told), "{told} is missing from: {said}");
+            }
+            assert!(!said.contains(other), "{said}");
+        }
+    }
 }
