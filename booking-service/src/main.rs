@@ -52,6 +52,11 @@ fn main() -> ExitCode {
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
     let command = cli.command.unwrap_or(BookingCommand::Common(Command::default()));
+    if !matches!(command, BookingCommand::Common(_))
+        && let Err(problems) = settings.common.require_named_database()
+    {
+        return service::refuse(&app::DEFINITION, &problems);
+    }
     let start = async |registry| app::start(&settings, Some(registry)).await;
     cli::block_on(async {
         match command {

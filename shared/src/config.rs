@@ -224,6 +224,18 @@ pub struct CommonSettings {
 }
 
 impl CommonSettings {
+    /// For a command that looks at the data of a service: a new database of its own would tell it nothing.
+    ///
+    /// # Errors
+    /// No database is named.
+    pub fn require_named_database(&self) -> Result<(), Problems> {
+        let mut problems = Problems::default();
+        if let DatabaseChoice::Embedded(_) = self.database {
+            problems.add("DATABASE_URL", "is required for this command: the database of the service");
+        }
+        problems.finish()
+    }
+
     /// `None` when something was wrong, which `problems` then names.
     pub fn parse(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<Self> {
         let database =

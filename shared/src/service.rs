@@ -11,7 +11,7 @@ use crate::{
     embedded::{EmbeddedError, SharedServer, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
-    postgres::{Database, DatabaseSettings},
+    postgres::{Database, DatabaseError, DatabaseSettings},
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
@@ -52,6 +52,8 @@ pub enum StartError {
     Telemetry(#[from] TelemetryError),
     #[error("the migrations cannot be applied")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("the database lacks migrations of {0}: `{0} migrate` applies them, and so does the service when it starts")]
+    NotMigrated(&'static str),
 }
 
 /// The database of the settings, with the keys of what is in it: the one they name, or the private
@@ -245,8 +247,15 @@ pub async fn on_database<E: std::error::Error + 'static>(
     open.close().await;
     match worked {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if lacks_migrations(&error) => fail(definition, &StartError::NotMigrated(definition.name)),
         Err(error) => fail(definition, &error),
     }
+}
+
+/// Whether that is what is behind the error.
+fn lacks_migrations(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<DatabaseError>()).any(DatabaseError::lacks_migrations)
 }
 
 /// Says why, with every cause, and what the exit code is.

@@ -82,6 +82,18 @@ fn help_lists_every_setting_with_its_default() {
 }
 
 #[test]
+fn a_command_that_looks_at_data_starts_no_database_of_its_own() {
+    for arguments in [&["verify-events"][..], &["dead-letters", "list"]] {
+        let home = tempfile::tempdir().expect("a folder");
+        let inside = home.path().join("inside");
+        let (code, _, said) = run(&[("TEPPAN_HOME", inside.to_str().expect("UTF-8"))], arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("DATABASE_URL: is required"), "{said}");
+        assert!(!inside.exists(), "nothing is made");
+    }
+}
+
+#[test]
 fn a_taken_address_is_told_with_its_setting() {
     let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
     let ring = format!("1:{key}");
