@@ -167,6 +167,17 @@ impl Service {
         });
     }
 
+    /// Does something once, beside the service, unless the service stops first.
+    pub fn do_once(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.background.stopping();
+        self.background.spawn(name, async move {
+            tokio::select! {
+                () = work => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+    }
+
     /// Cancelled when what runs in the background is to end.
     pub fn stopping(&self) -> CancellationToken {
         self.background.stopping()
