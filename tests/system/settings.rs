@@ -84,6 +84,18 @@ fn help_lists_every_setting_with_its_default() {
 }
 
 #[test]
+fn what_a_command_has_of_its_own_comes_first_in_its_help() {
+    let first = |arguments: &[&str], own: &str| {
+        let (_, help, _) = run(&[], arguments);
+        let place = |option: &str| help.find(option).unwrap_or_else(|| panic!("{option} is missing from: {help}"));
+        assert!(place(&format!("\n      {own}")) < place("--listen-addr"), "{arguments:?}: {help}");
+    };
+    first(&["verify-events", "--help"], "--booking");
+    first(&["dead-letters", "list", "--help"], "--limit");
+    first(&["dead-letters", "retry", "--help"], "--all");
+}
+
+#[test]
 fn a_command_that_looks_at_data_starts_no_database_of_its_own() {
     for arguments in [&["verify-events"][..], &["dead-letters", "list"]] {
         let home = tempfile::tempdir().expect("a folder");
