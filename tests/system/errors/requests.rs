@@ -167,6 +167,7 @@ async fn what_is_not_built_says_so() {
     let request = EraseCustomerRequest::default();
     let status = booking.clients.customers.erase_customer(request).await.expect_err("not built");
     assert_eq!(kind(&status), (Code::Unimplemented, "METHOD_NOT_IMPLEMENTED".to_owned()));
+    assert!(status.message().contains("not built yet"), "{}", status.message());
 }
 
 #[tokio::test(flavor = "multi_thread")]
