@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model replay bench growth queries lint
+.PHONY: help setup demo run test model replay dialogues bench growth queries lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +25,13 @@ model: setup ## Hold booking-service against its model: OPERATIONS=100000 SEED=4
 	cargo build --bin booking-service --bin model
 	@target/debug/model --operations $(or $(OPERATIONS),10000) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
-replay: setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
+replay: dialogues setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
 	cargo build --release --bin booking-service --bin conversation-service --bin replay
 	@target/release/replay $(DIALOGUES) $(OPTIONS)
+
+# Before anything is set up and built.
+dialogues:
+	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
 
 bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench

@@ -1,12 +1,12 @@
 -- RetryDeadLetters ($1 true) and DiscardDeadLetters ($1 false), at $2: those with the ids $3, or, without
 -- ids, every one to destination $4, with events of type $5, of booking $6, as far as these are given. At
--- most 1,000; `remaining` says how many are left, counted up to 100,000.
+-- most 1,000; `remaining` says how many are left, counted up to 100,000, and `unknown` which ids were none.
 --
 -- What is retried is due at once, with all its attempts before it. What is discarded is removed, and the
 -- next message of its booking is due. What is no longer a dead letter is left as it is: of two that meet
 -- the second waits for the row and finds it changed.
 WITH by_id AS MATERIALIZED (
-    SELECT m.place
+    SELECT m.place, wanted.id
     FROM (SELECT DISTINCT id FROM unnest($3::uuid[]) AS id ORDER BY id) AS wanted
     CROSS JOIN LATERAL (
         SELECT ctid AS place
@@ -77,5 +77,6 @@ matching AS (
 )
 SELECT
     settled.count AS "settled!",
-    GREATEST((SELECT count FROM matching) - settled.count, 0) AS "remaining!"
+    GREATEST((SELECT count FROM matching) - settled.count, 0) AS "remaining!",
+    ARRAY(SELECT unnest($3::uuid[]) EXCEPT SELECT id FROM by_id) AS "unknown!"
 FROM (SELECT (SELECT count(*) FROM retried) + (SELECT count(*) FROM discarded) AS count) AS settled

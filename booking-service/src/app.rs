@@ -9,6 +9,7 @@ use teppan_shared::{
         outbox_service_server::OutboxServiceServer, payment_service_server::PaymentServiceServer,
         schedule_service_server::ScheduleServiceServer,
     },
+    nats,
     service::{Definition, OpenDatabase, Service, StartError},
     worker::Nudge,
 };
@@ -113,6 +114,9 @@ impl Relays {
     }
 
     fn work(&self, service: &Service, outbox: &Outbox) {
+        if let Some(nats) = outbox.settings().nats.clone().filter(|_| outbox.settings().relays > 0) {
+            service.do_once("first look at NATS", nats::warn_if_away(nats));
+        }
         for _ in 0..outbox.settings().relays {
             work(service, outbox, &self.to_conversation_service);
             if let Some(relay) = &self.to_event_stream {

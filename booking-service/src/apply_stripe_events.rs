@@ -75,7 +75,7 @@ impl Core {
                 Ok(false) => batch.failed += 1,
                 Err(error) => {
                     // One that cannot be settled for another reason keeps its claim, and is in nobody's way.
-                    let unsettled = if is_away(&error) { left } else { others };
+                    let unsettled = if error.is_away() { left } else { others };
                     self.put_back_stripe_events(unsettled, leased_until).await;
                     return Err(error);
                 }
@@ -129,7 +129,7 @@ impl Core {
             Err(MoveMoneyError::RefundExceedsPaid { .. }) => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
             Err(MoveMoneyError::Contended) => Ok(Attempt::Waits("CONTENDED")),
             Err(MoveMoneyError::CurrencyMismatch { .. }) => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
-            Err(MoveMoneyError::Database(error)) if is_away(&error) => Err(error),
+            Err(MoveMoneyError::Database(error)) if error.is_away() => Err(error),
             // A fault of ours, or of this event: it must not keep the others waiting.
             Err(
                 error @ (MoveMoneyError::Database(_)
@@ -166,6 +166,13 @@ impl Core {
                 kind = event.kind,
                 reason,
                 "an event of Stripe's was set aside: look into it, then let Stripe send it again"
+            );
+        } else if reason == "BOOKING_NOT_FOUND" && event.attempts == 1 {
+            tracing::warn!(
+                event = event.event_id,
+                kind = event.kind,
+                booking = event.booking_id.map(tracing::field::display),
+                "an event of Stripe's names a booking that is not here: it is tried again, and then set aside"
             );
         } else if reason == "UNRELATED" {
             tracing::info!(event = event.event_id, kind = event.kind, "an event of Stripe's is about no booking");
@@ -219,11 +226,6 @@ fn movement<'a>(
         given_back_cents: payment.refunded_cents.filter(|_| effect == PaymentEffect::Succeeded),
         occurred_at: event.created_at,
     }
-}
-
-/// Whether nothing can be applied for now, whatever the event.
-fn is_away(error: &DatabaseError) -> bool {
-    matches!(error, DatabaseError::Unavailable(_) | DatabaseError::Overloaded)
 }
 
 /// The pause after so many attempts, to be jittered: doubling, up to a bound.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::json;
 use teppan_shared::{
     postgres::DatabaseError,
@@ -67,12 +67,13 @@ pub struct FilterArgs {
 
 /// Those with the given ids, or all that match the filters.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
 pub struct SelectionArgs {
     /// Dead letters, by their ids
-    #[arg(value_name = "DEAD_LETTER_ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "DEAD_LETTER_ID", group = "which")]
     ids: Vec<Uuid>,
     /// Every one that matches the filters
-    #[arg(long)]
+    #[arg(long, group = "which")]
     all: bool,
     #[command(flatten)]
     filter: FilterArgs,
@@ -87,6 +88,8 @@ enum CommandError {
     Settle(#[from] DatabaseError),
     #[error("filters go with --all, not with ids")]
     FilteredIds,
+    #[error("these are no dead letters, or no longer: {}", list_of(.0))]
+    Unknown(Vec<Uuid>),
 }
 
 impl DeadLettersCommand {
@@ -167,10 +170,11 @@ async fn settle(core: &Core, settlement: Settlement, selection: SelectionArgs) -
             ids.chunks(PAGE_SIZE.into()).map(|ids| DeadLetterSelection::Ids(ids.to_vec())).collect()
         }
     };
-    let mut settled = 0;
+    let (mut settled, mut unknown) = (0, Vec::new());
     for selection in &selections {
         let mut done = core.settle_dead_letters(settlement, selection).await?;
         let mut left = done.remaining;
+        unknown.append(&mut done.unknown);
         settled += done.settled;
         while left > 0 && done.remaining > 0 {
             done = core.settle_dead_letters(settlement, selection).await?;
@@ -180,7 +184,11 @@ async fn settle(core: &Core, settlement: Settlement, selection: SelectionArgs) -
     }
     let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
     println!("{settled} dead letters were {what}.");
-    Ok(())
+    if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) }
+}
+
+fn list_of(ids: &[Uuid]) -> String {
+    ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl FilterArgs {

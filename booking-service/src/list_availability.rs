@@ -60,12 +60,11 @@ impl Core {
         page_size: u16,
     ) -> Result<Availability, ReadError> {
         let row = self.availability_row(query, after, page_size).await?.ok_or(ReadError::NotFound)?;
-        let (time_zone, currency) = (row.time_zone.clone(), row.currency.clone());
-        let mut slots = row.slots()?;
-        let more = slots.len() > page_size.into();
-        slots.truncate(page_size.into());
-        let next = slots.last().filter(|_| more).map(|last| (last.date, last.start_time));
-        Ok(Availability { time_zone, currency, slots, next })
+        let mut found = row.read()?;
+        let more = found.slots.len() > page_size.into();
+        found.slots.truncate(page_size.into());
+        found.next = found.slots.last().filter(|_| more).map(|last| (last.date, last.start_time));
+        Ok(found)
     }
 
     /// The page, and the slot after it if there is one.
@@ -115,8 +114,22 @@ struct AvailabilityRow {
 }
 
 impl AvailabilityRow {
-    fn slots(self) -> Result<Vec<SlotAvailability>, Corrupted> {
-        izip!(
+    /// All of its slots; whether there are more is not known here.
+    fn read(self) -> Result<Availability, Corrupted> {
+        let others = [
+            self.start_times.len(),
+            self.starts_at.len(),
+            self.ends_at.len(),
+            self.capacities.len(),
+            self.reserved.len(),
+            self.prices_per_person_cents.len(),
+            self.refusals.len(),
+        ];
+        // Read side by side, the shortest would cut the others off.
+        if others.iter().any(|length| *length != self.slot_dates.len()) {
+            return Err(Corrupted::Column("list_availability.slots"));
+        }
+        let slots = izip!(
             self.slot_dates,
             self.start_times,
             self.starts_at,
@@ -139,11 +152,44 @@ impl AvailabilityRow {
                 refusal,
             })
         })
-        .collect()
+        .collect::<Result<_, Corrupted>>()?;
+        Ok(Availability { time_zone: self.time_zone, currency: self.currency, slots, next: None })
     }
 }
 
 /// What `slot_refusal` said of a slot.
 pub fn read_refusal(raw: Option<&str>) -> Result<Option<SlotRefusal>, Corrupted> {
     raw.map(|raw| SlotRefusal::from_column(raw).ok_or(Corrupted::Column("slot_refusal"))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(slots: usize) -> AvailabilityRow {
+        AvailabilityRow {
+            time_zone: "Europe/Berlin".to_owned(),
+            currency: "EUR".to_owned(),
+            slot_dates: vec![NaiveDate::default(); slots],
+            start_times: vec![NaiveTime::MIN; slots],
+            starts_at: vec![DateTime::UNIX_EPOCH; slots],
+            ends_at: vec![DateTime::UNIX_EPOCH; slots],
+            capacities: vec![20; slots],
+            reserved: vec![4; slots],
+            prices_per_person_cents: vec![3500; slots],
+            refusals: vec![None; slots],
+        }
+    }
+
+    #[test]
+    fn columns_that_are_not_of_one_length_are_corrupted() {
+        assert_eq!(row(2).read().map(|found| found.slots.len()).ok(), Some(2));
+        let mut longer = row(2);
+        longer.refusals.push(None);
+        let mut shorter = row(2);
+        shorter.start_times.pop();
+        for uneven in [longer, shorter] {
+            assert!(matches!(uneven.read(), Err(Corrupted::Column("list_availability.slots"))));
+        }
+    }
 }

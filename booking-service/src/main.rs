@@ -23,7 +23,8 @@ use teppan_shared::{
 struct Cli {
     #[command(subcommand)]
     command: Option<BookingCommand>,
-    #[command(flatten)]
+    // What a command has of its own comes first in its help.
+    #[command(flatten, next_help_heading = "Settings")]
     args: ServiceArgs,
 }
 
@@ -52,6 +53,11 @@ fn main() -> ExitCode {
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
     let command = cli.command.unwrap_or(BookingCommand::Common(Command::default()));
+    if !matches!(command, BookingCommand::Common(_))
+        && let Err(problems) = settings.common.require_named_database()
+    {
+        return service::refuse(&app::DEFINITION, &problems);
+    }
     let start = async |registry| app::start(&settings, Some(registry)).await;
     cli::block_on(async {
         match command {

@@ -22,10 +22,12 @@ pub enum Settlement {
 }
 
 /// How many dead letters were settled, and how many of the selection are left for another call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settled {
     pub settled: i64,
     pub remaining: i64,
+    /// The ids of the selection that were none, or no longer.
+    pub unknown: Vec<Uuid>,
 }
 
 impl Core {

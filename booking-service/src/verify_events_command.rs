@@ -36,7 +36,6 @@ const INTERRUPTED: u8 = 130;
 
 /// What to look at, and what to do about it.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Audit")]
 pub struct VerifyEventsCommand {
     /// Only this booking; slots are then not looked at
     #[arg(long, value_name = "UUID")]

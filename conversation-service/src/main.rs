@@ -21,7 +21,8 @@ use teppan_shared::{
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
+    // What a command has of its own comes first in its help.
+    #[command(flatten, next_help_heading = "Settings")]
     args: ServiceArgs,
 }
 

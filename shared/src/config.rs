@@ -1,6 +1,8 @@
 //! Settings: read once at the start, from environment variables and flags, every bad one reported
 //! together, by name and never with its value.
 
+mod telemetry;
+
 use std::{
     fmt, fs,
     net::SocketAddr,
@@ -12,6 +14,7 @@ use std::{
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use self::telemetry::{LogFormat, TelemetrySettings};
 use crate::{keys::KeysChoice, postgres};
 
 /// Every setting that is wrong, so that they can be told at once.
@@ -157,35 +160,6 @@ pub struct CommonArgs {
     pub otel_exporter_otlp_endpoint: Option<String>,
 }
 
-/// How the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Auto,
-    Text,
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = ();
-
-    fn from_str(raw: &str) -> Result<Self, ()> {
-        match raw {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(()),
-        }
-    }
-}
-
-/// What the log and the traces need.
-#[derive(Debug, Clone)]
-pub struct TelemetrySettings {
-    pub log_format: LogFormat,
-    pub log_level: String,
-    pub otlp_endpoint: Option<String>,
-}
-
 /// What the servers need.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
@@ -224,6 +198,18 @@ pub struct CommonSettings {
 }
 
 impl CommonSettings {
+    /// For a command that looks at the data of a service: a new database of its own would tell it nothing.
+    ///
+    /// # Errors
+    /// No database is named.
+    pub fn require_named_database(&self) -> Result<(), Problems> {
+        let mut problems = Problems::default();
+        if let DatabaseChoice::Embedded(_) = self.database {
+            problems.add("DATABASE_URL", "is required for this command: the database of the service");
+        }
+        problems.finish()
+    }
+
     /// `None` when something was wrong, which `problems` then names.
     pub fn parse(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<Self> {
         let database =
@@ -238,7 +224,7 @@ impl CommonSettings {
             };
         let server = parse_server(args, listen_addr, http_addr, problems);
         let database_limits = parse_database_limits(args, problems);
-        let telemetry = parse_telemetry(args, problems);
+        let telemetry = TelemetrySettings::parse(args, problems);
         let keys = KeysChoice::parse(args, &database, problems);
         Some(Self { server: server?, database, database_limits: database_limits?, keys: keys?, telemetry: telemetry? })
     }
@@ -283,18 +269,4 @@ fn parse_database_limits(args: &CommonArgs, problems: &mut Problems) -> Option<D
     let max = problems.number("DATABASE_MAX_CONNECTIONS", &args.database_max_connections, "connections", 1, 1000);
     let acquire_timeout = problems.millis("DATABASE_ACQUIRE_TIMEOUT_MS", &args.database_acquire_timeout_ms, 1, 600_000);
     Some(DatabaseLimits { max_connections: u32::try_from(max?).ok()?, acquire_timeout: acquire_timeout? })
-}
-
-fn parse_telemetry(args: &CommonArgs, problems: &mut Problems) -> Option<TelemetrySettings> {
-    let log_format = problems.parse("LOG_FORMAT", &args.log_format, "must be auto, text or json");
-    let filter: Option<tracing_subscriber::EnvFilter> =
-        problems.parse("LOG_LEVEL", &args.log_level, "must be a level or a filter such as info,sqlx=debug");
-    let otlp_endpoint = args.otel_exporter_otlp_endpoint.clone().filter(|url| !url.trim().is_empty());
-    if let Some(url) = &otlp_endpoint
-        && url.parse::<http::Uri>().ok().and_then(|uri| uri.scheme().cloned()).is_none()
-    {
-        problems.add("OTEL_EXPORTER_OTLP_ENDPOINT", "must be a URL such as http://127.0.0.1:4317");
-    }
-    filter?;
-    Some(TelemetrySettings { log_format: log_format?, log_level: args.log_level.clone(), otlp_endpoint })
 }

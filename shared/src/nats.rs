@@ -30,6 +30,9 @@ const MAX_AGE: Duration = Duration::from_hours(24 * 30);
 /// Who waits for an answer has a shorter limit of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What the first look at NATS may take.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// How soon the loss of the connection is noticed by those who wait for an answer.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -172,6 +175,25 @@ impl Publisher {
     }
 }
 
+/// Says in the log, once, when nothing can be published. Publishing itself finds out with the first event only, which
+/// may come long after the start.
+pub async fn warn_if_away(settings: NatsSettings) {
+    let servers = names_of(&settings.url);
+    let publisher = Publisher::new(settings);
+    let error = match tokio::time::timeout(FIRST_LOOK, publisher.connect()).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(_) => away("no answer in time"),
+    };
+    tracing::warn!(servers, %error, "NATS cannot be used: events wait in the outbox until it can");
+}
+
+/// The servers of a URL, without their credentials.
+fn names_of(url: &SecretString) -> String {
+    let servers = url.expose_secret().split(',').filter_map(|server| server.trim().parse::<ServerAddr>().ok());
+    servers.map(|server| format!("{}:{}", server.host(), server.port())).collect::<Vec<_>>().join(", ")
+}
+
 /// Ends when the connection has: an answer that was on its way does not come any more.
 async fn lost(client: &Client) {
     while client.connection_state() == State::Connected {
@@ -251,5 +273,11 @@ mod tests {
         let is_nats_url = |url: &str| is_nats_url(&SecretString::from(url));
         assert!(is_nats_url("nats://user:secret@127.0.0.1:4222, tls://nats.example.org"));
         assert!(!is_nats_url("nats://127.0.0.1:hunter2") && !is_nats_url(""));
+    }
+
+    #[test]
+    fn servers_are_named_without_their_credentials() {
+        let url = SecretString::from("nats://user:hunter2@127.0.0.1:4223, nats://hunter2@nats.example.org");
+        assert_eq!(names_of(&url), "127.0.0.1:4223, nats.example.org:4222");
     }
 }

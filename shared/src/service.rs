@@ -11,7 +11,7 @@ use crate::{
     embedded::{EmbeddedError, SharedServer, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
-    postgres::{Database, DatabaseSettings},
+    postgres::{Database, DatabaseError, DatabaseSettings},
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
@@ -52,6 +52,8 @@ pub enum StartError {
     Telemetry(#[from] TelemetryError),
     #[error("the migrations cannot be applied")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("the database lacks migrations of {0}: `{0} migrate` applies them, and so does the service when it starts")]
+    NotMigrated(&'static str),
 }
 
 /// The database of the settings, with the keys of what is in it: the one they name, or the private
@@ -165,6 +167,17 @@ impl Service {
         });
     }
 
+    /// Does something once, beside the service, unless the service stops first.
+    pub fn do_once(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.background.stopping();
+        self.background.spawn(name, async move {
+            tokio::select! {
+                () = work => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+    }
+
     /// Cancelled when what runs in the background is to end.
     pub fn stopping(&self) -> CancellationToken {
         self.background.stopping()
@@ -245,8 +258,15 @@ pub async fn on_database<E: std::error::Error + 'static>(
     open.close().await;
     match worked {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if lacks_migrations(&error) => fail(definition, &StartError::NotMigrated(definition.name)),
         Err(error) => fail(definition, &error),
     }
+}
+
+/// Whether that is what is behind the error.
+fn lacks_migrations(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.filter_map(|cause| cause.downcast_ref::<DatabaseError>()).any(DatabaseError::lacks_migrations)
 }
 
 /// Says why, with every cause, and what the exit code is.

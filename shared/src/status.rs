@@ -42,6 +42,12 @@ impl Failure {
         if name.is_empty() { failure } else { failure.with("resource_name", name) }
     }
 
+    /// With another message, where there is more to say than its kind does.
+    #[must_use]
+    pub fn saying(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
     /// The request is sound, but the state of things forbids it. `subject` names what stands in
     /// the way, as a proto field path or a resource.
     pub fn precondition(reason: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {

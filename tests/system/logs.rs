@@ -1,5 +1,6 @@
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, process::Stdio, sync::Mutex, time::Duration};
 
+use secrecy::SecretString;
 use teppan_shared::contract::booking::v1::{Contact, CreateBookingRequest};
 use teppan_tests::{clients::BookingClients, fixtures, harness, launch};
 use tokio::{
@@ -37,10 +38,29 @@ async fn nothing_personal_is_logged_at_any_level_that_is_meant_for_operation() {
 /// and failed.
 async fn log_of_a_day(level: &str) -> String {
     let url = harness::database(&booking_service::app::DEFINITION).await;
+    log_of(&url, &[("LOG_LEVEL", level)], async |service| go_through(service.grpc, &url).await).await
+}
+
+/// A booking-service that runs, and what it has logged so far.
+pub struct Logged<'a> {
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+    log: &'a Mutex<String>,
+}
+
+impl Logged<'_> {
+    /// Waits until it has logged this.
+    pub async fn has(&self, text: &str) {
+        harness::eventually(text, async || self.log.lock().expect("nobody panicked").contains(text)).await;
+    }
+}
+
+/// The log, from its start to its end, of a booking-service with these settings with which something is done.
+pub async fn log_of(url: &SecretString, settings: &[(&str, &str)], done: impl AsyncFnOnce(&Logged<'_>)) -> String {
     let mut service = Command::new(launch::binary("booking-service"))
-        .envs(environment::with_keys(&url))
+        .envs(environment::with_keys(url))
         .env("LOG_FORMAT", "json")
-        .env("LOG_LEVEL", level)
+        .envs(settings.iter().copied())
         .env("SHUTDOWN_PAUSE_MS", "0")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -48,37 +68,40 @@ async fn log_of_a_day(level: &str) -> String {
         .spawn()
         .expect("the binary is built: cargo build --workspace --bins");
     let mut lines = BufReader::new(service.stderr.take().expect("stderr is piped")).lines();
-    let mut log = String::new();
-    let grpc = loop {
-        let line = lines.next_line().await.expect("a log").expect("it listens before it ends");
-        log.push_str(&line);
+    let log = Mutex::new(String::new());
+    let keep = |line: &str| {
+        let mut log = log.lock().expect("nobody panicked");
+        log.push_str(line);
         log.push('\n');
-        if let Some(address) = grpc_address(&line) {
-            break address;
+    };
+    let (grpc, http) = loop {
+        let line = lines.next_line().await.expect("a log").expect("it listens before it ends");
+        keep(&line);
+        if let (Some(grpc), Some(http)) = (address(&line, "grpc"), address(&line, "http")) {
+            break (grpc, http);
         }
     };
-    let day = async {
-        go_through(grpc, &url).await;
+    let doing = async {
+        done(&Logged { grpc, http, log: &log }).await;
         let id = service.id().expect("it runs").to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.expect("kill").success());
     };
     let reading = async {
         while let Ok(Some(line)) = lines.next_line().await {
-            log.push_str(&line);
-            log.push('\n');
+            keep(&line);
         }
     };
-    let done = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(day, reading) });
+    let done = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(doing, reading) });
     done.await.expect("the service ends when it is told");
     assert!(service.wait().await.expect("it ends").success());
-    log
+    log.into_inner().expect("nobody panicked")
 }
 
-fn grpc_address(line: &str) -> Option<SocketAddr> {
-    serde_json::from_str::<serde_json::Value>(line).ok()?.get("grpc")?.as_str()?.parse().ok()
+fn address(line: &str, of: &str) -> Option<SocketAddr> {
+    serde_json::from_str::<serde_json::Value>(line).ok()?.get(of)?.as_str()?.parse().ok()
 }
 
-async fn go_through(grpc: SocketAddr, url: &secrecy::SecretString) {
+async fn go_through(grpc: SocketAddr, url: &SecretString) {
     let mut clients = BookingClients::new(grpc);
     let mut venue = None;
     harness::eventually("the service is ready", async || {

@@ -10,8 +10,9 @@ use teppan_shared::contract::{
 use teppan_tests::{
     clients::{self, BookingClients},
     fixtures, harness,
-    launch::{Process, Which},
+    launch::{Process, Which, binary},
 };
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -142,4 +143,25 @@ async fn a_service_without_its_database_still_ends_well_when_it_is_told() {
     let process = Process::start(Which::Booking, &environment).await.expect("it starts");
     let stopped = tokio::time::timeout(Duration::from_secs(10), process.stop()).await;
     assert_eq!(stopped, Ok(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_never_migrated_is_told_as_such() {
+    let server = harness::postgres().await;
+    server.ensure_database("never_migrated").await.expect("a database");
+    let url = server.url("never_migrated");
+    let commands: [(&[&str], i32); 3] =
+        [(&["verify-events"], 3), (&["dead-letters", "list"], 1), (&["dead-letters", "retry", "--all"], 1)];
+    for (arguments, code) in commands {
+        let mut command = Command::new(binary("booking-service"));
+        let output = command
+            .args(arguments)
+            .envs(environment::with_keys(&url))
+            .output()
+            .await
+            .expect("the binary is built: cargo build --workspace --bins");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains("`booking-service migrate`") && !said.contains("reached"), "{said}");
+    }
 }

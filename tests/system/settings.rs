@@ -1,9 +1,13 @@
-use std::process::Command;
+use std::{net::TcpListener, process::Command};
 
 use teppan_tests::launch;
 
 fn run(environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(launch::binary("booking-service"))
+    run_of("booking-service", environment, arguments)
+}
+
+fn run_of(service: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(launch::binary(service))
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
@@ -33,6 +37,7 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
             ("IDEMPOTENCY_KEEP_HOURS", "71"),
             ("STRIPE_WEBHOOK_SECRETS", "hunter2,hunter2,hunter2"),
             ("STRIPE_EVENTS_KEEP_DAYS", "3"),
+            ("LOG_LEVEL", "hunter2"),
         ],
         &[],
     );
@@ -54,6 +59,7 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
         "IDEMPOTENCY_KEEP_HOURS",
         "STRIPE_WEBHOOK_SECRETS",
         "STRIPE_EVENTS_KEEP_DAYS",
+        "LOG_LEVEL",
     ] {
         assert!(said.contains(name), "{name} is missing from: {said}");
     }
@@ -75,4 +81,54 @@ fn help_lists_every_setting_with_its_default() {
         assert!(help.contains(expected), "{expected} is missing from the help");
     }
     assert!(!help.contains("hunter2"), "the help shows no values of the environment");
+}
+
+#[test]
+fn what_a_command_has_of_its_own_comes_first_in_its_help() {
+    let first = |arguments: &[&str], own: &str| {
+        let (_, help, _) = run(&[], arguments);
+        let place = |option: &str| help.find(option).unwrap_or_else(|| panic!("{option} is missing from: {help}"));
+        assert!(place(&format!("\n      {own}")) < place("--listen-addr"), "{arguments:?}: {help}");
+    };
+    first(&["verify-events", "--help"], "--booking");
+    first(&["dead-letters", "list", "--help"], "--limit");
+    first(&["dead-letters", "retry", "--help"], "--all");
+}
+
+#[test]
+fn a_command_that_looks_at_data_starts_no_database_of_its_own() {
+    for arguments in [&["verify-events"][..], &["dead-letters", "list"]] {
+        let home = tempfile::tempdir().expect("a folder");
+        let inside = home.path().join("inside");
+        let (code, _, said) = run(&[("TEPPAN_HOME", inside.to_str().expect("UTF-8"))], arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("DATABASE_URL: is required"), "{said}");
+        assert!(!inside.exists(), "nothing is made");
+    }
+}
+
+#[test]
+fn a_taken_address_is_told_with_its_setting() {
+    let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
+    let ring = format!("1:{key}");
+    let (key, ring) = (key.as_str(), ring.as_str());
+    let somebody = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let taken = somebody.local_addr().expect("it has an address").to_string();
+    for service in ["booking-service", "conversation-service"] {
+        for (setting, other) in [("LISTEN_ADDR", "HTTP_ADDR"), ("HTTP_ADDR", "LISTEN_ADDR")] {
+            let environment = [
+                ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+                ("ENCRYPTION_KEYS", ring),
+                ("HASH_KEY", key),
+                (setting, taken.as_str()),
+                (other, "127.0.0.1:0"),
+            ];
+            let (code, _, said) = run_of(service, &environment, &[]);
+            assert_eq!(code, Some(1), "{said}");
+            for told in [setting, &taken, "end what listens there", "another address"] {
+                assert!(said.contains(told), "{told} is missing from: {said}");
+            }
+            assert!(!said.contains(other), "{said}");
+        }
+    }
 }

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
-    Grpc, cancel_booking, change_booking, create_booking, encode, get_booking, join_waitlist, leave_waitlist,
-    list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
+    Grpc, cancel_booking, change_booking, create_booking, encode, encode_waitlist_entry::waitlist_entry, get_booking,
+    join_waitlist, leave_waitlist, list_bookings, list_waitlist, reschedule_booking, status, stream_booking_events,
 };
 
 #[tonic::async_trait]
@@ -37,9 +37,7 @@ impl BookingService for Grpc {
     async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {
         let request = request.into_inner();
         let name = get_booking::decode(&request)?;
-        let asked_for = format!("{}{}", request.booking_id, request.confirmation_code);
-        let booking =
-            self.core.get_booking(&name).await.map_err(|error| status::read(&error, status::BOOKING, &asked_for))?;
+        let booking = self.core.get_booking(&name).await.map_err(|error| status::get_booking(&error, &request))?;
         Ok(Response::new(GetBookingResponse { booking: Some(encode::booking(booking)) }))
     }
 
@@ -112,7 +110,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<JoinWaitlistResponse>, Status> {
         let new = join_waitlist::decode(request.into_inner(), self.phone_region)?;
         let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
-        let entry = Some(encode::waitlist_entry(joined.entry));
+        let entry = Some(waitlist_entry(joined.entry));
         Ok(Response::new(JoinWaitlistResponse { entry, replayed: joined.replayed }))
     }
 
@@ -122,7 +120,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<LeaveWaitlistResponse>, Status> {
         let id = leave_waitlist::decode(&request.into_inner())?;
         let entry = self.core.leave_waitlist(id).await.map_err(|error| status::leave_waitlist(&error, id))?;
-        Ok(Response::new(LeaveWaitlistResponse { entry: Some(encode::waitlist_entry(entry)) }))
+        Ok(Response::new(LeaveWaitlistResponse { entry: Some(waitlist_entry(entry)) }))
     }
 
     async fn list_waitlist(

@@ -47,7 +47,11 @@ pub fn decode_selection(selection: Option<wire::DeadLetterSelection>) -> Result<
         selection.unwrap_or_default();
     let is_filtered = destination != 0 || !event_type.is_empty() || !booking_id.is_empty();
     match (raw.is_empty(), all) {
-        (true, false) => violations.add("selection", "must name dead letters, or be all that match the filters"),
+        (true, false) => {
+            violations.add(IDS, "must name dead letters, unless selection.all is true");
+            let all = "must be true to take every dead letter that matches destination, event_type and booking_id";
+            violations.add("selection.all", all);
+        }
         (false, true) => violations.add(IDS, "must be empty when all is true"),
         (false, false) if is_filtered => violations.add(IDS, "must be empty when there are filters, with all"),
         _ => {}

@@ -10,16 +10,11 @@ use teppan_shared::{
 
 use crate::{
     booking_row::Booking,
-    domain::{
-        BookingId, BookingStatus, CancellationInitiator, Etag, PaymentKind, PaymentMethod, PaymentStatus,
-        ScheduleException, SchedulePeriod, SlotRefusal, WaitlistEntryStatus,
-    },
+    domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     find_customer::Customer,
     get_venue::{StoredSchedule, Venue},
     list_availability::SlotAvailability,
-    payment_row::Payment,
     update_slot::Slot,
-    waitlist_entry_row::WaitlistEntry,
 };
 
 pub fn booking(booking: Booking) -> wire::Booking {
@@ -90,40 +85,6 @@ pub fn event_status(status: BookingStatus) -> events::BookingStatus {
         BookingStatus::Expired => events::BookingStatus::Expired,
         BookingStatus::Completed => events::BookingStatus::Completed,
         BookingStatus::NoShow => events::BookingStatus::NoShow,
-    }
-}
-
-pub fn payment(payment: Payment) -> wire::Payment {
-    wire::Payment {
-        payment_id: payment.id.to_string(),
-        booking_id: payment.booking_id.to_string(),
-        kind: match payment.kind {
-            PaymentKind::Charge => wire::PaymentKind::Charge,
-            PaymentKind::Refund => wire::PaymentKind::Refund,
-        }
-        .into(),
-        method: match payment.method {
-            PaymentMethod::Stripe => wire::PaymentMethod::Stripe,
-            PaymentMethod::Cash => wire::PaymentMethod::Cash,
-            PaymentMethod::CardTerminal => wire::PaymentMethod::CardTerminal,
-            PaymentMethod::BankTransfer => wire::PaymentMethod::BankTransfer,
-            PaymentMethod::Voucher => wire::PaymentMethod::Voucher,
-            PaymentMethod::Other => wire::PaymentMethod::Other,
-        }
-        .into(),
-        status: match payment.status {
-            PaymentStatus::Succeeded => wire::PaymentStatus::Succeeded,
-            PaymentStatus::Failed => wire::PaymentStatus::Failed,
-            PaymentStatus::Cancelled => wire::PaymentStatus::Cancelled,
-            PaymentStatus::Disputed => wire::PaymentStatus::Disputed,
-        }
-        .into(),
-        amount_cents: payment.amount_cents,
-        currency: payment.currency,
-        external_reference: payment.external_reference,
-        occurred_at: Some(timestamp(payment.occurred_at)),
-        created_at: Some(timestamp(payment.created_at)),
-        updated_at: Some(timestamp(payment.updated_at)),
     }
 }
 
@@ -239,37 +200,6 @@ pub fn customer(customer: Customer) -> wire::Customer {
         created_at: Some(timestamp(customer.created_at)),
         updated_at: Some(timestamp(customer.updated_at)),
         erased_at: customer.erased_at.map(timestamp),
-    }
-}
-
-pub fn waitlist_entry(entry: WaitlistEntry) -> wire::WaitlistEntry {
-    wire::WaitlistEntry {
-        waitlist_entry_id: entry.id.to_string(),
-        status: waitlist_entry_status(entry.status).into(),
-        venue_id: entry.slot.venue_id.to_string(),
-        date: date(entry.slot.date),
-        start_time: time(entry.slot.start_time),
-        starts_at: Some(timestamp(entry.starts_at)),
-        time_zone: entry.time_zone,
-        party_size: entry.party_size,
-        position: entry.position,
-        customer_id: entry.customer_id.to_string(),
-        conversation_id: entry.conversation_id,
-        booking_id: entry.booking_id.as_ref().map_or_else(String::new, BookingId::to_string),
-        offer_expires_at: entry.offer_expires_at.map(timestamp),
-        created_at: Some(timestamp(entry.created_at)),
-        updated_at: Some(timestamp(entry.updated_at)),
-    }
-}
-
-pub fn waitlist_entry_status(status: WaitlistEntryStatus) -> wire::WaitlistEntryStatus {
-    match status {
-        WaitlistEntryStatus::Waiting => wire::WaitlistEntryStatus::Waiting,
-        WaitlistEntryStatus::Offered => wire::WaitlistEntryStatus::Offered,
-        WaitlistEntryStatus::Accepted => wire::WaitlistEntryStatus::Accepted,
-        WaitlistEntryStatus::Lapsed => wire::WaitlistEntryStatus::Lapsed,
-        WaitlistEntryStatus::Left => wire::WaitlistEntryStatus::Left,
-        WaitlistEntryStatus::Closed => wire::WaitlistEntryStatus::Closed,
     }
 }
 

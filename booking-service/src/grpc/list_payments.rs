@@ -8,7 +8,7 @@ use teppan_shared::{
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{decode_statuses::decode_statuses, encode};
+use super::{decode_statuses::decode_statuses, encode_payment::payment};
 use crate::{
     domain::{BookingId, PaymentKind, PaymentStatus},
     list_payments::{PaymentPage, PaymentPlace, PaymentsQuery},
@@ -34,7 +34,7 @@ pub fn decode(request: &wire::ListPaymentsRequest) -> Result<(PaymentsQuery, u16
 
 pub fn encode(request: &wire::ListPaymentsRequest, found: PaymentPage) -> wire::ListPaymentsResponse {
     wire::ListPaymentsResponse {
-        payments: found.payments.into_iter().map(encode::payment).collect(),
+        payments: found.payments.into_iter().map(payment).collect(),
         next_page_token: found.next.map_or_else(String::new, |place| {
             page::encode_token(&filters(request), &(place.0.timestamp_micros(), place.1))
         }),

@@ -5,7 +5,7 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use super::{decode_statuses::decode_statuses, encode};
+use super::{decode_statuses::decode_statuses, encode_waitlist_entry::waitlist_entry};
 use crate::{
     domain::{ConversationId, CustomerId, VenueId, WaitlistEntryStatus, parse_date, parse_start_time},
     list_waitlist::{WaitlistPage, WaitlistQuery},
@@ -55,7 +55,7 @@ pub fn decode(request: &wire::ListWaitlistRequest) -> Result<(WaitlistQuery, u16
 
 pub fn encode(request: &wire::ListWaitlistRequest, found: WaitlistPage) -> wire::ListWaitlistResponse {
     wire::ListWaitlistResponse {
-        entries: found.entries.into_iter().map(encode::waitlist_entry).collect(),
+        entries: found.entries.into_iter().map(waitlist_entry).collect(),
         next_page_token: found.next.map_or_else(String::new, |place| page::encode_token(&filters(request), &place)),
     }
 }

@@ -4,7 +4,7 @@ use teppan_shared::contract::booking::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, encode, list_payments, record_payment, status};
+use super::{Grpc, encode, encode_payment::payment, list_payments, record_payment, status};
 
 #[tonic::async_trait]
 impl PaymentService for Grpc {
@@ -16,7 +16,7 @@ impl PaymentService for Grpc {
         let recorded = self.core.record_payment(&new).await;
         let recorded = recorded.map_err(|error| status::record_payment(&error, new.booking_id))?;
         Ok(Response::new(RecordPaymentResponse {
-            payment: Some(encode::payment(recorded.payment)),
+            payment: Some(payment(recorded.payment)),
             booking: Some(encode::booking(recorded.booking)),
             replayed: recorded.replayed,
         }))

@@ -1,8 +1,10 @@
 //! The one place where a use case's errors become what a client is told.
 
+mod slot;
 mod waitlist;
 
 use teppan_shared::{
+    contract::booking::v1::GetBookingRequest,
     read_error::ReadError,
     status::{Failure, Violations},
 };
@@ -13,15 +15,18 @@ use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, Refusal, SlotKey, VenueTimeZone},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, VenueTimeZone},
     move_money::MoveMoneyError,
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
-    update_slot::UpdateSlotError,
     update_venue::UpdateVenueError,
 };
 
-pub use self::waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist};
+use self::slot::{refused, slot_name};
+pub use self::{
+    slot::update_slot,
+    waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist},
+};
 
 /// A kind of thing that can be missing: its name, and the reason given when it is.
 pub type Kind = (&'static str, &'static str);
@@ -29,10 +34,20 @@ pub const BOOKING: Kind = ("booking", "BOOKING_NOT_FOUND");
 pub const CUSTOMER: Kind = ("customer", "CUSTOMER_NOT_FOUND");
 pub const VENUE: Kind = ("venue", "VENUE_NOT_FOUND");
 pub const PAYMENT: Kind = ("payment", "PAYMENT_NOT_FOUND");
-const SLOT: Kind = ("slot", "SLOT_NOT_FOUND");
 
 pub fn not_found((kind, reason): Kind, name: &str) -> Status {
     Failure::not_found(reason, kind, name).into()
+}
+
+pub fn get_booking(error: &ReadError, request: &GetBookingRequest) -> Status {
+    let (name, message) = match (request.booking_id.as_str(), request.confirmation_code.as_str()) {
+        (id, "") => (id, "No such booking: check booking_id, or ask by confirmation_code instead."),
+        (_, code) => (code, "No such booking: check confirmation_code, or ask by booking_id instead."),
+    };
+    match error {
+        ReadError::NotFound => Failure::not_found(BOOKING.1, BOOKING.0, name).saying(message).into(),
+        _ => read(error, BOOKING, name),
+    }
 }
 
 pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
@@ -195,25 +210,6 @@ pub fn update_venue(error: &UpdateVenueError, update: &Update) -> Status {
     }
 }
 
-pub fn update_slot(error: &UpdateSlotError, key: SlotKey) -> Status {
-    match error {
-        UpdateSlotError::VenueNotFound => not_found(VENUE, &key.venue_id.to_string()),
-        UpdateSlotError::SlotNotFound => not_found(SLOT, &slot_name(key)),
-        UpdateSlotError::CapacityBelowReserved { capacity, reserved } => Failure::precondition(
-            "CAPACITY_BELOW_RESERVED",
-            slot_name(key),
-            "More seats are reserved than the slot would have: keep at least as many, or move bookings first. Closing \
-             the slot keeps new ones away.",
-        )
-        .with("capacity", capacity)
-        .with("reserved_seats", reserved)
-        .into(),
-        UpdateSlotError::Contended => Failure::overloaded().into(),
-        UpdateSlotError::Corrupted(error) => error.to_failure().into(),
-        UpdateSlotError::Database(error) => error.to_failure().into(),
-    }
-}
-
 pub fn stream(error: &StreamError) -> Status {
     match error {
         StreamError::ForeignCursor => {
@@ -246,53 +242,11 @@ fn etag_mismatch(kind: &str) -> Status {
     Failure::new(Code::Aborted, "ETAG_MISMATCH", message).into()
 }
 
-fn slot_name(slot: SlotKey) -> String {
-    format!("venues/{}/slots/{}T{}", slot.venue_id, encode::date(slot.date), encode::time(slot.start_time))
-}
-
 fn key_reused() -> Status {
     Failure::invalid_argument(
         "IDEMPOTENCY_KEY_REUSED",
         "This idempotency_key was used for another request: use a new one for a new request, and the same \
          request when you retry.",
     )
-    .into()
-}
-
-fn refused(refusal: Refusal, key: &SlotKey) -> Status {
-    let slot = slot_name(*key);
-    let failure = |reason, message: &str| Failure::precondition(reason, &slot, message);
-    match refusal {
-        Refusal::VenueNotFound => return not_found(VENUE, &key.venue_id.to_string()),
-        Refusal::SlotNotFound => return not_found(SLOT, &slot),
-        Refusal::SlotClosed => {
-            failure("SLOT_CLOSED", "The slot is closed: choose another; ListAvailability shows them.")
-        }
-        Refusal::SlotFull { open_seats } => {
-            failure("SLOT_FULL", "The slot has not enough open seats: choose another slot or a smaller party.")
-                .with("open_seats", open_seats)
-        }
-        Refusal::InsufficientNotice { notice_minutes } => {
-            failure("INSUFFICIENT_NOTICE", "The slot starts too soon for this venue: choose a later one.")
-                .with("notice_minutes", notice_minutes)
-        }
-        Refusal::TooFarAhead { horizon_days } => {
-            failure("TOO_FAR_AHEAD", "The venue does not take bookings that far ahead: choose an earlier date.")
-                .with("horizon_days", horizon_days)
-        }
-        Refusal::PartyTooSmall { min_party_size } => {
-            failure("PARTY_TOO_SMALL", "The venue does not take parties that small.")
-                .with("min_party_size", min_party_size)
-        }
-        Refusal::PartyTooLarge { max_party_size } => {
-            failure("PARTY_TOO_LARGE", "The venue does not take parties that large: split it, or ask the venue.")
-                .with("max_party_size", max_party_size)
-        }
-        Refusal::PriceChanged { total_cents } => failure(
-            "PRICE_CHANGED",
-            "The price is no longer the one expected: tell the customer the new one, then book with it.",
-        )
-        .with("total_cents", total_cents),
-    }
     .into()
 }

@@ -19,6 +19,21 @@ impl DatabaseError {
         matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
     }
 
+    /// Whether no statement can be run for now, whichever it is.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Overloaded)
+    }
+
+    /// Whether the database answered that it lacks what the statement needs: its migrations are not applied. A
+    /// connection cannot even be opened then, because the hot statements cannot be prepared on it.
+    pub fn lacks_migrations(&self) -> bool {
+        // Undefined table, column, function.
+        const UNDEFINED: [&str; 3] = ["42P01", "42703", "42883"];
+        let (Self::Failed(error) | Self::Unavailable(error)) = self else { return false };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| UNDEFINED.contains(&code.as_ref()))
+    }
+
     /// What a client is told. What it is not told, the cause, is logged here, once.
     pub fn to_failure(&self) -> Failure {
         match self {

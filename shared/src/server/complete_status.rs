@@ -32,7 +32,7 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         Code::Unimplemented => Failure::new(
             Code::Unimplemented,
             "METHOD_NOT_IMPLEMENTED",
-            "This server has no such method: reflection lists those it has.",
+            "There is no such call, or it is not built yet: the comments in the .proto files say which are not.",
         ),
         // Ours come with details. The library answers INTERNAL when a request's framing is broken or
         // its message is missing, which is the caller's fault.

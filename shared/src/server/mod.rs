@@ -73,8 +73,8 @@ impl Server {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn start(settings: ServerSettings, parts: Parts, background: Tasks) -> io::Result<Self> {
-        let grpc_listener = listen(settings.listen_addr).await?;
-        let http_listener = listen(settings.http_addr).await?;
+        let grpc_listener = listen("LISTEN_ADDR", settings.listen_addr).await?;
+        let http_listener = listen("HTTP_ADDR", settings.http_addr).await?;
         let (grpc_addr, http_addr) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
 
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -156,10 +156,14 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+async fn listen(setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let way_out = match error.kind() {
+            io::ErrorKind::AddrInUse => "end what listens there, or set another address",
+            _ => "set another address",
+        };
+        io::Error::new(error.kind(), format!("cannot listen on {address}, which is {setting}: {error}; {way_out}"))
+    })
 }
 
 fn grpc_server(

@@ -67,16 +67,25 @@ async fn what_is_not_there_is_named() {
     let read = GetBookingRequest { booking_id: id.clone(), ..Default::default() };
     let status = booking.clients.bookings.get_booking(read).await.expect_err("no such booking");
     assert_eq!(kind(&status), (Code::NotFound, "BOOKING_NOT_FOUND".to_owned()));
+    assert!(status.message().contains("confirmation_code"), "{}", status.message());
     let read = GetBookingRequest { confirmation_code: "ZZZZZZZZ".to_owned(), ..Default::default() };
     let status = booking.clients.bookings.get_booking(read).await.expect_err("no such booking");
     assert_eq!(kind(&status), (Code::NotFound, "BOOKING_NOT_FOUND".to_owned()));
+    assert!(status.message().contains("booking_id"), "{}", status.message());
+    assert_eq!(status.get_details_resource_info().expect("a ResourceInfo").resource_name, "ZZZZZZZZ");
+    let status = booking.clients.bookings.get_booking(GetBookingRequest::default()).await.expect_err("neither");
+    let violation = &status.get_details_bad_request().expect("a BadRequest").field_violations[0];
+    assert!(violation.description.contains("confirmation_code"), "{}", violation.description);
 
     let status = create(&mut booking.clients, fixtures::booking(&id, 2)).await;
     assert_eq!(kind(&status), (Code::NotFound, "VENUE_NOT_FOUND".to_owned()));
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     let request = CreateBookingRequest { start_time: "18:30".to_owned(), ..fixtures::booking(&venue.venue_id, 2) };
-    let status = create(&mut booking.clients, request).await;
+    let status = create(&mut booking.clients, request.clone()).await;
     assert_eq!(kind(&status), (Code::NotFound, "SLOT_NOT_FOUND".to_owned()));
+    for named in [venue.venue_id.as_str(), &request.date, "18:30", "ListAvailability"] {
+        assert!(status.message().contains(named), "{named} is missing from: {}", status.message());
+    }
 
     let find = teppan_shared::contract::booking::v1::FindCustomerRequest { email: "nobody@example.org".to_owned() };
     let status = booking.clients.customers.find_customer(find).await.expect_err("no such customer");
@@ -158,6 +167,7 @@ async fn what_is_not_built_says_so() {
     let request = EraseCustomerRequest::default();
     let status = booking.clients.customers.erase_customer(request).await.expect_err("not built");
     assert_eq!(kind(&status), (Code::Unimplemented, "METHOD_NOT_IMPLEMENTED".to_owned()));
+    assert!(status.message().contains("not built yet"), "{}", status.message());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! What operators do with dead letters.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use teppan_shared::contract::booking::v1::{
     DeadLetter, DeadLetterSelection, DiscardDeadLettersRequest, ListDeadLettersRequest, OutboxDestination,
@@ -153,6 +153,11 @@ async fn a_selection_says_what_it_means_or_is_refused() {
         let refused = service.clients.outbox.clone().retry_dead_letters(RetryDeadLettersRequest { selection }).await;
         assert_eq!(refused.expect_err("refused").code(), Code::InvalidArgument);
     }
+    let nothing = RetryDeadLettersRequest { selection: Some(DeadLetterSelection::default()) };
+    let refused = service.clients.outbox.clone().retry_dead_letters(nothing).await.expect_err("refused");
+    for field in ["selection.dead_letter_ids", "selection.all"] {
+        assert!(refused.message().contains(field), "{field} is missing from: {}", refused.message());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,12 +172,23 @@ async fn the_command_lists_retries_and_discards() {
     assert_eq!(shown["dead_letter_id"], dead_letters[0].dead_letter_id);
     assert_eq!(shown["last_error_reason"], "INVALID_ARGUMENT");
 
-    let said = command(&service, &["discard", &dead_letters[0].dead_letter_id]).await;
+    let known = &dead_letters[0].dead_letter_id;
+    let said = command(&service, &["discard", known]).await;
     assert!(said.contains("1 dead letters were discarded."), "{said}");
+    let unknown = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
+    let again = run(&service, &["retry", known, unknown, &dead_letters[1].dead_letter_id]).await;
+    let (said, complaint) = (String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&again.stderr));
+    assert_eq!(again.status.code(), Some(1), "{complaint}");
+    assert!(said.contains("1 dead letters were put back into delivery."), "{said}");
+    assert!(complaint.contains(known) && complaint.contains(unknown), "{complaint}");
+    assert!(!complaint.contains(&dead_letters[1].dead_letter_id), "{complaint}");
+    let unnamed = run(&service, &["retry"]).await;
+    let complaint = String::from_utf8_lossy(&unnamed.stderr);
+    assert!(unnamed.status.code() == Some(2) && complaint.contains("--all"), "{complaint}");
     let nowhere = command(&service, &["retry", "--all", "--destination", "event-stream"]).await;
     assert!(nowhere.starts_with("0 dead letters"), "{nowhere}");
     let said = command(&service, &["retry", "--all"]).await;
-    assert!(said.contains("2 dead letters were put back into delivery."), "{said}");
+    assert!(said.contains("1 dead letters were put back into delivery."), "{said}");
     assert_eq!((dead(&service).await, waiting(&service).await), (0, 2));
     let relay = replica(&service, listening.address, |_| {}).await;
     all_delivered(&service).await;
@@ -181,14 +197,18 @@ async fn the_command_lists_retries_and_discards() {
 
 /// What `booking-service dead-letters` says when it ends well.
 async fn command(service: &Booking, arguments: &[&str]) -> String {
-    let output = Command::new(launch::binary("booking-service"))
+    let output = run(service, arguments).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+async fn run(service: &Booking, arguments: &[&str]) -> Output {
+    Command::new(launch::binary("booking-service"))
         .arg("dead-letters")
         .args(arguments)
         .envs(environment::with_keys(&service.url))
         .stdin(Stdio::null())
         .output()
         .await
-        .expect("the binary is built: cargo build --workspace --bins");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
+        .expect("the binary is built: cargo build --workspace --bins")
 }

@@ -10,6 +10,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::{SECRET, Till, cash, cash_back, deposit, sums};
+use crate::logs::log_of;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_applied_waits_without_standing_in_the_way_of_others() {
@@ -142,4 +143,24 @@ async fn money_is_recorded_also_for_a_booking_whose_wishes_cannot_be_read() {
     assert_eq!((sums(&made), sums(&other)), ((3000, 500, 0), (3500, 0, 0)));
     assert_eq!((made.status(), other.status()), (BookingStatus::Confirmed, BookingStatus::Confirmed));
     till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_for_a_booking_that_is_not_there_is_warned_of_once() {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let nobody = Uuid::now_v7().to_string();
+    let event = Intent::of(&nobody, 3500).succeeded();
+    let settings = [("STRIPE_WEBHOOK_SECRETS", SECRET), ("STRIPE_EVENTS_INTERVAL_MS", "50")];
+    let log = log_of(&url, &settings, async |service| {
+        eventually("it is taken", async || stripe::send(service.http, &event, SECRET).await.0 == 200).await;
+        service.has("a booking that is not here").await;
+        let tried = "SELECT attempts::bigint FROM stripe_events";
+        eventually("it is tried again", async || harness::scalar::<i64>(&url, tried).await > 1).await;
+    })
+    .await;
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("a booking that is not here")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    for told in [event["id"].as_str().expect("an id"), "payment_intent.succeeded", &nobody, r#""level":"WARN""#] {
+        assert!(warnings[0].contains(told), "{told} is missing from: {}", warnings[0]);
+    }
 }

@@ -6,7 +6,7 @@ use tonic::Status;
 use super::{Kind, key_reused, not_found, refused, slot_name};
 use crate::{
     domain::{JoinRefusal, NewWaitlistEntry, WaitlistEntryId},
-    grpc::encode,
+    grpc::encode_waitlist_entry::waitlist_entry_status,
     join_waitlist::JoinWaitlistError,
     leave_waitlist::LeaveWaitlistError,
 };
@@ -30,7 +30,7 @@ pub fn join_waitlist(error: &JoinWaitlistError, new: &NewWaitlistEntry) -> Statu
             "The customer waits for this slot, or has an offer of it: keep that entry, or leave it first.",
         )
         .with("waitlist_entry_id", waitlist_entry_id)
-        .with("status", encode::waitlist_entry_status(*status).as_str_name())
+        .with("status", waitlist_entry_status(*status).as_str_name())
         .into(),
         JoinWaitlistError::Contended => Failure::overloaded().into(),
         JoinWaitlistError::Corrupted(error) => error.to_failure().into(),
@@ -46,7 +46,7 @@ pub fn leave_waitlist(error: &LeaveWaitlistError, id: WaitlistEntryId) -> Status
             entry_name(id),
             "The customer no longer waits: an offer that was taken is given up with CancelBooking.",
         )
-        .with("status", encode::waitlist_entry_status(*status).as_str_name())
+        .with("status", waitlist_entry_status(*status).as_str_name())
         .into(),
         LeaveWaitlistError::Contended => Failure::overloaded().into(),
         LeaveWaitlistError::Corrupted(error) => error.to_failure().into(),

@@ -11,6 +11,7 @@ use teppan_tests::{
     tool::{Given, Interrupt, Screen, Services, millis},
 };
 
+mod surroundings;
 mod try_lines;
 
 /// Starts both services, prints grpcurl lines to try, and keeps the services up until Ctrl-C.

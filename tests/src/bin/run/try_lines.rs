@@ -1,18 +1,16 @@
 //! The lines to try: grpcurl, by hand, from a first look to a refused request.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::net::SocketAddr;
 
 use chrono::{Datelike as _, Days, NaiveDate, Utc, Weekday};
 use uuid::Uuid;
 
+use crate::surroundings;
+
 /// Each line with what it shows. They build on one another, in one shell.
 pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str, String)> {
-    let program = grpcurl();
     let call =
-        |address: SocketAddr, method: &str, json: &str| format!("{program} -plaintext -d {json} {address} {method}");
+        |address: SocketAddr, method: &str, json: &str| format!("grpcurl -plaintext -d {json} {address} {method}");
     let schedule =
         |method: &str, json: &str| call(booking, &format!("teppan.booking.v1.ScheduleService/{method}"), json);
     let bookings =
@@ -40,13 +38,11 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         run = run,
         date = date,
     );
-    let mut lines = vec![
-        ("What booking-service serves", format!("{program} -plaintext {booking} list")),
-        ("Whether it is ready", format!("{program} -plaintext {booking} grpc.health.v1.Health/Check")),
-        (
-            "A venue, its id kept in VENUE",
-            format!(r#"VENUE=$({create_venue} | sed -n 's/.*"venueId": "\(.*\)".*/\1/p'); echo "venue $VENUE""#),
-        ),
+    let mut lines = Vec::from_iter(surroundings::path_line().map(|line| ("grpcurl, as set-up brought it", line)));
+    lines.extend([
+        ("What booking-service serves", format!("grpcurl -plaintext {booking} list")),
+        ("Whether it is ready", format!("grpcurl -plaintext {booking} grpc.health.v1.Health/Check")),
+        ("A venue, its id kept in VENUE", keep("VENUE", "venueId", &create_venue)),
         (
             "Its week: every half hour from 17:00 to 20:00, Tuesday to Saturday, 20 seats, 35.00 EUR a person",
             schedule(
@@ -69,22 +65,21 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         ),
         ("A booking", book(&valid)),
         (
-            "The same again: the same booking, replayed, its id kept in BOOKING",
-            format!(
-                r#"BOOKING=$({} | sed -n 's/.*"bookingId": "\(.*\)".*/\1/p'); echo "booking $BOOKING""#,
-                book(&valid)
-            ),
+            "The same again: the same booking, \"replayed\": true; its id kept in BOOKING",
+            keep("BOOKING", "bookingId", &book(&valid)),
         ),
         (
             "An invalid one: every violation at once, and grpcurl ends with an error code",
             book(r#"'{"venue_id": "'"$VENUE"'", "date": "tomorrow", "start_time": "6 pm", "party_size": 99}'"#),
         ),
-    ];
+    ]);
     lines.extend(life_of_a_booking(
         &bookings,
         &|json| call(booking, "teppan.booking.v1.PaymentService/RecordPayment", json),
+        &|json| call(conversation, "teppan.conversation.v1.FollowUpService/ListFollowUps", json),
         run,
     ));
+    lines.extend(a_full_slot(&bookings, run, date));
     lines.extend([
         (
             "A message of the conversation",
@@ -103,6 +98,8 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         ),
         ("Read back", talk("ListMessages", &format!(r#"'{{"conversation_id": "try-{run}"}}'"#))),
     ]);
+    lines.extend(surroundings::nats_line());
+    lines.extend(surroundings::database_lines());
     lines
 }
 
@@ -110,8 +107,9 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
 fn life_of_a_booking(
     bookings: &impl Fn(&str, &str) -> String,
     pay: &impl Fn(&str) -> String,
+    follow_ups: &impl Fn(&str) -> String,
     run: &str,
-) -> [(&'static str, String); 4] {
+) -> [(&'static str, String); 5] {
     let of_it = |fields: &str| format!(r#"'{{"booking_id": "'"$BOOKING"'"{fields}}}'"#);
     [
         (
@@ -128,29 +126,49 @@ fn life_of_a_booking(
             "Moved by an hour, for five",
             bookings("RescheduleBooking", &of_it(r#", "start_time": "19:00", "party_size": 5"#)),
         ),
-        ("Given up: refundDueCents is owed back", bookings("CancelBooking", &of_it(""))),
+        (
+            "What the guest is to be told, and when: the follow-ups of the booking's conversation",
+            follow_ups(&format!(r#"'{{"conversation_id": "try-{run}"}}'"#)),
+        ),
+        ("Given up: refundDueCents is owed back, and follow-ups are cancelled", bookings("CancelBooking", &of_it(""))),
         ("Everything that happened to it", bookings("StreamBookingEvents", &of_it(""))),
     ]
 }
 
-/// The grpcurl that set-up brought, else the one on the PATH, as a shell reads it.
-fn grpcurl() -> String {
-    let home = std::env::var_os("TEPPAN_HOME").map_or_else(|| PathBuf::from(".teppan"), PathBuf::from);
-    let brought = home.join("tools/bin/grpcurl");
-    if !brought.is_file() {
-        return "grpcurl".to_owned();
-    }
-    // The other terminal may be in another folder.
-    quoted(&std::path::absolute(&brought).unwrap_or(brought))
+/// A slot that is taken as a whole, and who waits for it.
+fn a_full_slot(bookings: &impl Fn(&str, &str) -> String, run: &str, date: NaiveDate) -> [(&'static str, String); 2] {
+    let party = |key: &str, party_size: i32, name: &str, email: &str| {
+        format!(
+            concat!(
+                r#"'{{"idempotency_key": "try-{run}-{key}", "venue_id": "'"$VENUE"'", "date": "{date}", "#,
+                r#""start_time": "20:00", "party_size": {party_size}, "#,
+                r#""contact": {{"name": "{name}", "email": "{email}"}}}}'"#,
+            ),
+            run = run,
+            key = key,
+            date = date,
+            party_size = party_size,
+            name = name,
+            email = email,
+        )
+    };
+    [
+        (
+            "All 20 seats of a later slot",
+            bookings("CreateBooking", &party("full", 20, "Jonas Weber", "jonas.weber@example.org")),
+        ),
+        (
+            "Who finds it full waits for it: seats that come free are offered as a booking, which ListWaitlist shows",
+            bookings("JoinWaitlist", &party("waitlist", 2, "Mina Sato", "mina.sato@example.org")),
+        ),
+    ]
 }
 
-/// A path that a shell takes as one word.
-fn quoted(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    if path.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c)) {
-        return path.into_owned();
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
+/// A call whose answer is shown, and the id in it kept in a variable.
+fn keep(variable: &str, field: &str, call: &str) -> String {
+    format!(
+        r#"ANSWER=$({call}); echo "$ANSWER"; {variable}=$(echo "$ANSWER" | sed -n 's/.*"{field}": "\(.*\)".*/\1/p')"#
+    )
 }
 
 /// A Tuesday, two to three weeks ahead.
@@ -168,11 +186,5 @@ mod tests {
         let ahead = (tuesday() - Utc::now().date_naive()).num_days();
         assert_eq!(tuesday().weekday(), Weekday::Tue);
         assert!((14..=21).contains(&ahead), "{ahead}");
-    }
-
-    #[test]
-    fn a_path_with_a_space_stays_one_word() {
-        assert_eq!(quoted(Path::new("/opt/grpcurl")), "/opt/grpcurl");
-        assert_eq!(quoted(Path::new("/my tools/it's")), r"'/my tools/it'\''s'");
     }
 }

@@ -1,0 +1,42 @@
+//! Payments to wire.
+
+use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
+
+use crate::{
+    domain::{PaymentKind, PaymentMethod, PaymentStatus},
+    payment_row::Payment,
+};
+
+pub fn payment(payment: Payment) -> wire::Payment {
+    wire::Payment {
+        payment_id: payment.id.to_string(),
+        booking_id: payment.booking_id.to_string(),
+        kind: match payment.kind {
+            PaymentKind::Charge => wire::PaymentKind::Charge,
+            PaymentKind::Refund => wire::PaymentKind::Refund,
+        }
+        .into(),
+        method: match payment.method {
+            PaymentMethod::Stripe => wire::PaymentMethod::Stripe,
+            PaymentMethod::Cash => wire::PaymentMethod::Cash,
+            PaymentMethod::CardTerminal => wire::PaymentMethod::CardTerminal,
+            PaymentMethod::BankTransfer => wire::PaymentMethod::BankTransfer,
+            PaymentMethod::Voucher => wire::PaymentMethod::Voucher,
+            PaymentMethod::Other => wire::PaymentMethod::Other,
+        }
+        .into(),
+        status: match payment.status {
+            PaymentStatus::Succeeded => wire::PaymentStatus::Succeeded,
+            PaymentStatus::Failed => wire::PaymentStatus::Failed,
+            PaymentStatus::Cancelled => wire::PaymentStatus::Cancelled,
+            PaymentStatus::Disputed => wire::PaymentStatus::Disputed,
+        }
+        .into(),
+        amount_cents: payment.amount_cents,
+        currency: payment.currency,
+        external_reference: payment.external_reference,
+        occurred_at: Some(timestamp(payment.occurred_at)),
+        created_at: Some(timestamp(payment.created_at)),
+        updated_at: Some(timestamp(payment.updated_at)),
+    }
+}

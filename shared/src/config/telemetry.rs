@@ -1,0 +1,88 @@
+//! What is logged, and where traces are sent.
+
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+use super::{CommonArgs, Problems};
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(raw: &str) -> Result<Self, ()> {
+        match raw {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A filter that the log takes.
+struct LogFilter;
+
+impl FromStr for LogFilter {
+    type Err = ();
+
+    /// The library takes a word that is no level as the name of a module, and then logs nothing but that: here it
+    /// is a level that was misspelt.
+    fn from_str(raw: &str) -> Result<Self, ()> {
+        let is_misspelt = |word: &str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
+        // Within the brackets of a span, commas are between its fields.
+        let is_misspelt = !raw.contains('[') && raw.split(',').map(str::trim).any(is_misspelt);
+        if raw.parse::<EnvFilter>().is_ok() && !is_misspelt { Ok(Self) } else { Err(()) }
+    }
+}
+
+/// What the log and the traces need.
+#[derive(Debug, Clone)]
+pub struct TelemetrySettings {
+    pub log_format: LogFormat,
+    pub log_level: String,
+    pub otlp_endpoint: Option<String>,
+}
+
+impl TelemetrySettings {
+    /// `None` when something was wrong, which `problems` then names.
+    pub(super) fn parse(args: &CommonArgs, problems: &mut Problems) -> Option<Self> {
+        let log_format = problems.parse("LOG_FORMAT", &args.log_format, "must be auto, text or json");
+        let filter: Option<LogFilter> = problems.parse(
+            "LOG_LEVEL",
+            &args.log_level,
+            "must be off, error, warn, info, debug, trace, or a filter such as info,sqlx=debug",
+        );
+        let otlp_endpoint = args.otel_exporter_otlp_endpoint.clone().filter(|url| !url.trim().is_empty());
+        if let Some(url) = &otlp_endpoint
+            && url.parse::<http::Uri>().ok().and_then(|uri| uri.scheme().cloned()).is_none()
+        {
+            problems.add("OTEL_EXPORTER_OTLP_ENDPOINT", "must be a URL such as http://127.0.0.1:4317");
+        }
+        filter?;
+        Some(Self { log_format: log_format?, log_level: args.log_level.clone(), otlp_endpoint })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_no_filter() {
+        for filter in ["info", "WARN", "off", "", "info,sqlx=debug", "warn,tonic=off", "info,[request]"] {
+            assert!(filter.parse::<LogFilter>().is_ok(), "{filter:?}");
+        }
+        for misspelt in ["inf", "warning", "info,sqlx", "sqlx=debgu", "info,debgu,sqlx=debug"] {
+            assert!(misspelt.parse::<LogFilter>().is_err(), "{misspelt:?}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The lines that depend on where the tools and the data are.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use teppan_tests::launch;
+
+/// Makes the grpcurl that set-up brought known to a shell, where it brought one.
+pub fn path_line() -> Option<String> {
+    let tools = home().join("tools/bin");
+    tools.join("grpcurl").is_file().then(|| format!(r#"export PATH={}:"$PATH""#, quoted(&tools)))
+}
+
+/// The events as NATS has them, where it is on. Its URL may hold a password, and is not shown.
+pub fn nats_line() -> Option<(&'static str, String)> {
+    let is_on = ["NATS_URL", "NATS_URL_FILE"].iter().any(|name| env::var_os(name).is_some_and(|set| !set.is_empty()));
+    is_on.then(|| {
+        (
+            "The events on NATS as they come: with the nats command, which set-up does not bring, and NATS_URL set there",
+            r#"nats --server "$NATS_URL" subscribe 'teppan.>'"#.to_owned(),
+        )
+    })
+}
+
+/// A look into booking-service's database on the private PostgreSQL, which runs, and its audit. The password
+/// stays in its file.
+pub fn database_lines() -> Vec<(&'static str, String)> {
+    let home = home();
+    let Some(port) = port(&home) else { return Vec::new() };
+    let password = quoted(&home.join("postgres/password"));
+    let url = format!(r#""postgres://teppan:$(cat {password})@127.0.0.1:{port}/teppan_booking?sslmode=disable""#);
+    let (encryption, hash) = (home.join("keys/encryption"), home.join("keys/hash"));
+    // Without these files somebody set keys of their own, also for that terminal.
+    let keys = if encryption.is_file() && hash.is_file() {
+        format!("ENCRYPTION_KEYS_FILE={} HASH_KEY_FILE={} ", quoted(&encryption), quoted(&hash))
+    } else {
+        String::new()
+    };
+    let program = quoted(&launch::binary("booking-service"));
+    vec![
+        (
+            "The database of booking-service, where there is psql; that of the other is teppan_conversation",
+            format!("psql {url} -c 'SELECT booking_id, status, version, updated_at FROM bookings'"),
+        ),
+        (
+            "The audit: every booking held against its events",
+            format!("DATABASE_URL={url} {keys}{program} verify-events"),
+        ),
+    ]
+}
+
+/// The folder of tools and data: absolute, because the other terminal may be in another folder.
+fn home() -> PathBuf {
+    let home = env::var_os("TEPPAN_HOME").map_or_else(|| PathBuf::from(".teppan"), PathBuf::from);
+    std::path::absolute(&home).unwrap_or(home)
+}
+
+/// The port of the private PostgreSQL, as it writes it down while it runs.
+fn port(home: &Path) -> Option<u16> {
+    let file = fs::read_to_string(home.join("postgres/data/postmaster.pid")).ok()?;
+    file.lines().nth(3)?.trim().parse().ok()
+}
+
+/// A path that a shell takes as one word.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    if path.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c)) {
+        return path.into_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_a_space_stays_one_word() {
+        assert_eq!(quoted(Path::new("/opt/grpcurl")), "/opt/grpcurl");
+        assert_eq!(quoted(Path::new("/my tools/it's")), r"'/my tools/it'\''s'");
+    }
+
+    #[test]
+    fn the_port_is_that_of_the_running_server() {
+        let home = tempfile::tempdir().expect("a folder");
+        assert_eq!(port(home.path()), None);
+        let data = home.path().join("postgres/data");
+        fs::create_dir_all(&data).expect("a folder");
+        fs::write(data.join("postmaster.pid"), "4711\n/data\n1764547200\n54321\n/tmp\n127.0.0.1\n").expect("written");
+        assert_eq!(port(home.path()), Some(54_321));
+    }
+}
