@@ -100,7 +100,7 @@ impl Cluster {
             .arg(folder)
             .arg("--pwfile")
             .arg(self.password_path())
-            .args(["--username", ROLE, "--auth", "scram-sha-256"])
+            .args(["--username", ROLE, "--auth", self.durability.auth()])
             .args(["--encoding", "UTF8", "--locale", locale])
             .args(["--lc-messages", "C"]);
         if self.durability == Durability::Volatile {

@@ -19,6 +19,17 @@ pub enum Durability {
     Volatile,
 }
 
+impl Durability {
+    /// How a login is checked. SCRAM hashes the password some thousand times, which an unoptimised client does
+    /// for longer than all that a test asks of its connection.
+    pub(super) fn auth(self) -> &'static str {
+        match self {
+            Self::Durable => "scram-sha-256",
+            Self::Volatile => "md5",
+        }
+    }
+}
+
 /// The text of the settings file, written anew at each start.
 ///
 /// Errors are logged without the statement and the row at fault: both may hold what a guest said
