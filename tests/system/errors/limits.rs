@@ -118,7 +118,8 @@ async fn calls_that_were_given_up_leave_the_bookings_pool_as_it_was() {
         for _ in 0..20 {
             booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("booked");
         }
-        assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+        // Calls that wait for a connection that never comes back do so for twenty seconds.
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     }
     let readiness = booking.service.server.readiness();
     let looked = proxy.round_trips() + 2; // nobody but readiness asks now
@@ -147,7 +148,8 @@ async fn messages_that_were_given_up_leave_the_pool_as_it_was() {
         for _ in 0..20 {
             conversation.client.store_message(fixtures::message(&chat, "Hello")).await.expect("stored");
         }
-        assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+        // Calls that wait for a connection that never comes back do so for twenty seconds.
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
         assert!(conversation.service.server.readiness().is_ready(), "the database never was away");
     }
 }
