@@ -46,7 +46,7 @@ impl Model {
             }
             self.refund(n, request.amount_cents);
         } else {
-            self.charge(n, request.amount_cents);
+            self.charge(n, request.amount_cents, true);
         }
         self.follow(n);
         let payment = self.payment(request, seen);
@@ -87,9 +87,9 @@ impl Model {
         booking.changed("teppan.payment.refunded.v1", now);
     }
 
-    /// A charge confirms where it completes the deposit and the seats are held or to be had; what it cannot be
-    /// used for is owed back.
-    pub(super) fn charge(&mut self, n: usize, cents: i64) {
+    /// A charge confirms where it completes the deposit and the seats are held or to be had, unless it is known to
+    /// have gone back whole; what it cannot be used for is owed back.
+    pub(super) fn charge(&mut self, n: usize, cents: i64, any_is_left: bool) {
         let now = self.now;
         let seats_to_be_had = self.seats_to_be_had(n);
         let booking = Arc::make_mut(&mut self.bookings[n]);
@@ -97,7 +97,7 @@ impl Model {
         booking.changed("teppan.payment.recorded.v1", now);
         let told = &mut booking.told;
         let begun = has_begun(told, now);
-        let complete = told.paid_cents >= told.deposit_due_cents;
+        let complete = any_is_left && told.paid_cents >= told.deposit_due_cents;
         let confirms = match told.status() {
             BookingStatus::Pending => complete && !begun,
             BookingStatus::Expired => complete && seats_to_be_had,

@@ -79,7 +79,8 @@ fn story() -> impl Strategy<Value = Story> {
         2 => Just(Tells::Session),
         1 => Just(Tells::Failed),
         1 => Just(Tells::Cancelled),
-        3 => (0_u8..=100).prop_map(|percent| Tells::Refunded { percent }),
+        2 => (0_u8..=100).prop_map(|percent| Tells::Refunded { percent }),
+        1 => Just(Tells::Refunded { percent: 100 }),
         2 => Just(Tells::Disputed),
         2 => Just(Tells::Before),
     ];

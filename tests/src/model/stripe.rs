@@ -58,14 +58,14 @@ pub struct Intent {
 impl Model {
     pub(super) fn stripe(&mut self, event: &Event) -> Reply {
         match event.says {
-            Says::Failed => self.reach(event, Stage::Failed),
-            Says::Cancelled => self.reach(event, Stage::Cancelled),
-            Says::Succeeded => self.reach(event, Stage::Succeeded),
+            Says::Failed => self.reach(event, Stage::Failed, 0),
+            Says::Cancelled => self.reach(event, Stage::Cancelled, 0),
+            Says::Succeeded => self.reach(event, Stage::Succeeded, 0),
             Says::Refunded { cents } => {
-                self.reach(event, Stage::Succeeded);
+                self.reach(event, Stage::Succeeded, cents);
                 self.give_back(event, cents);
             }
-            Says::Disputed => self.reach(event, Stage::Disputed),
+            Says::Disputed => self.reach(event, Stage::Disputed, 0),
         }
         if let Some(n) = self.booking(&event.booking_id) {
             self.follow(n);
@@ -73,7 +73,8 @@ impl Model {
         Reply::Taken
     }
 
-    fn reach(&mut self, event: &Event, stage: Stage) {
+    /// `given_back_cents` is what the event tells beside the charge.
+    fn reach(&mut self, event: &Event, stage: Stage, given_back_cents: i64) {
         let before = self.intents.get(&event.intent_id).copied();
         let Some(n) = self.booking(&event.booking_id) else { return };
         if before.is_some_and(|before| before.stage >= stage) {
@@ -89,7 +90,7 @@ impl Model {
         };
         self.show(event, status);
         match stage {
-            Stage::Succeeded => self.charge(n, event.amount_cents),
+            Stage::Succeeded => self.charge(n, event.amount_cents, given_back_cents < event.amount_cents),
             Stage::Failed | Stage::Cancelled => {
                 let now = self.now;
                 Arc::make_mut(&mut self.bookings[n]).changed("teppan.payment.failed.v1", now);

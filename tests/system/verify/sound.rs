@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::{join, join_all};
 use teppan_tests::fixtures;
@@ -33,37 +33,36 @@ async fn what_changes_while_it_is_verified_is_never_a_finding() {
     for _ in 0..20 {
         ids.push(house.book(1).await.booking_id);
     }
-    let over = AtomicBool::new(false);
+    let (over, made) = (AtomicBool::new(false), AtomicUsize::new(0));
     let verifying = async {
         let mut looks = 0;
-        while looks < 4 {
+        while looks < 4 || made.load(Ordering::Relaxed) < 30 {
             verify(&house.service.url, &[]).await.assert_sound();
             looks += 1;
         }
         over.store(true, Ordering::Relaxed);
     };
     let storm = join_all((0..6).map(|client| {
-        let (house, ids, over) = (&house, &ids, &over);
+        let (house, ids, over, made) = (&house, &ids, &over, &made);
         async move {
-            let (clients, mut changes) = (house.service.clients.clone(), 0_usize);
+            let (clients, mut round) = (house.service.clients.clone(), 0_usize);
             while !over.load(Ordering::Relaxed) {
-                let id = &ids[(client * 7 + changes * 3) % ids.len()];
-                let time = ["18:00", "18:30", "19:00"][(client + changes) % 3];
+                let id = &ids[(client * 7 + round * 3) % ids.len()];
+                let time = ["18:00", "18:30", "19:00"][(client + round) % 3];
                 // What is refused is refused: it is crowded.
                 let _ = act(&clients, Change::Move(time), id, "").await;
-                let size = i32::try_from(1 + (client + changes) % 4).expect("small");
+                let size = i32::try_from(1 + (client + round) % 4).expect("small");
                 let _ = act(&clients, Change::Resize(size), id, "").await;
-                let made = clients.bookings.clone().create_booking(fixtures::booking(&house.venue_id, 1)).await;
-                if let Some(made) = made.ok().and_then(|made| made.into_inner().booking) {
-                    let _ = act(&clients, Change::Cancel, &made.booking_id, "").await;
+                let created = clients.bookings.clone().create_booking(fixtures::booking(&house.venue_id, 1)).await;
+                if let Some(booking) = created.ok().and_then(|created| created.into_inner().booking) {
+                    let _ = act(&clients, Change::Cancel, &booking.booking_id, "").await;
                 }
-                changes += 1;
+                round += 1;
+                made.fetch_add(1, Ordering::Relaxed);
             }
-            changes
         }
     }));
-    let (changes, ()) = join(storm, verifying).await;
-    assert!(changes.into_iter().sum::<usize>() > 20, "much was changed");
+    join(storm, verifying).await;
     verify(&house.service.url, &[]).await.assert_sound();
 }
 
