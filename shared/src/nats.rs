@@ -30,8 +30,8 @@ const MAX_AGE: Duration = Duration::from_hours(24 * 30);
 /// Who waits for an answer has a shorter limit of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the first look at NATS may take.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// What the first look at NATS may take, also where some of its servers do not answer.
+const FIRST_LOOK: Duration = Duration::from_secs(15);
 
 /// How soon the loss of the connection is noticed by those who wait for an answer.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -185,7 +185,7 @@ pub async fn warn_if_away(settings: NatsSettings) {
         Ok(Err(error)) => error,
         Err(_) => away("no answer in time"),
     };
-    tracing::warn!(servers, %error, "NATS cannot be used: events wait in the outbox until it can");
+    tracing::warn!(servers, %error, "NATS cannot be used, and events wait until it can: check NATS_URL, and that JetStream is on");
 }
 
 /// The servers of a URL, without their credentials.

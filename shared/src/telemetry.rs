@@ -20,7 +20,10 @@ use opentelemetry_sdk::{
 use tracing::{Span, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogFormat, TelemetrySettings};
@@ -74,6 +77,10 @@ impl Telemetry {
         global::set_meter_provider(metrics.clone());
 
         let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+        // Below this level the client of NATS writes down the URLs of its servers, with their passwords.
+        let without_passwords =
+            Targets::new().with_default(LevelFilter::TRACE).with_target("async_nats", LevelFilter::INFO);
+        let filter = filter.and(without_passwords);
         let json = match settings.log_format {
             LogFormat::Json => true,
             LogFormat::Text => false,

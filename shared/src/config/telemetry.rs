@@ -35,11 +35,11 @@ impl FromStr for LogFilter {
     type Err = ();
 
     /// The library takes a word that is no level as the name of a module, and then logs nothing but that: here it
-    /// is a level that was misspelt.
+    /// is a level that was misspelt. So is one with a space beside it, to the library.
     fn from_str(raw: &str) -> Result<Self, ()> {
         let is_misspelt = |word: &str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
         // Within the brackets of a span, commas are between its fields.
-        let is_misspelt = !raw.contains('[') && raw.split(',').map(str::trim).any(is_misspelt);
+        let is_misspelt = !raw.contains('[') && raw.split(',').any(is_misspelt);
         if raw.parse::<EnvFilter>().is_ok() && !is_misspelt { Ok(Self) } else { Err(()) }
     }
 }
@@ -58,7 +58,7 @@ impl TelemetrySettings {
         let log_format = problems.parse("LOG_FORMAT", &args.log_format, "must be auto, text or json");
         let filter: Option<LogFilter> = problems.parse(
             "LOG_LEVEL",
-            &args.log_level,
+            args.log_level.trim(),
             "must be off, error, warn, info, debug, trace, or a filter such as info,sqlx=debug",
         );
         let otlp_endpoint = args.otel_exporter_otlp_endpoint.clone().filter(|url| !url.trim().is_empty());
@@ -68,7 +68,7 @@ impl TelemetrySettings {
             problems.add("OTEL_EXPORTER_OTLP_ENDPOINT", "must be a URL such as http://127.0.0.1:4317");
         }
         filter?;
-        Some(Self { log_format: log_format?, log_level: args.log_level.clone(), otlp_endpoint })
+        Some(Self { log_format: log_format?, log_level: args.log_level.trim().to_owned(), otlp_endpoint })
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         for filter in ["info", "WARN", "off", "", "info,sqlx=debug", "warn,tonic=off", "info,[request]"] {
             assert!(filter.parse::<LogFilter>().is_ok(), "{filter:?}");
         }
-        for misspelt in ["inf", "warning", "info,sqlx", "sqlx=debgu", "info,debgu,sqlx=debug"] {
+        for misspelt in ["inf", "warning", "info,sqlx", "sqlx=debgu", "info,debgu,sqlx=debug", "warn, info"] {
             assert!(misspelt.parse::<LogFilter>().is_err(), "{misspelt:?}");
         }
     }

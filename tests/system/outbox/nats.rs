@@ -143,13 +143,16 @@ async fn an_event_that_is_published_again_is_there_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_that_is_away_is_warned_of_once_at_the_start_without_its_credentials() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
-    let settings = [
-        ("NATS_URL", "nats://somebody:hunter2@127.0.0.1:1"),
-        ("CONVERSATION_SERVICE_URL", "http://127.0.0.1:1"),
-        ("OUTBOX_RELAYS", "1"),
-    ];
-    let log = log_of(&url, &settings, async |service| service.has("NATS cannot be used").await).await;
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains("NATS cannot be used")).collect();
-    assert!(warnings.len() == 1 && warnings[0].contains("127.0.0.1:1"), "{log}");
-    assert!(!log.contains("hunter2") && !log.contains("somebody"), "{log}");
+    for level in ["info", "debug", "trace"] {
+        let settings = [
+            ("NATS_URL", "nats://somebody:hunter2@127.0.0.1:1"),
+            ("CONVERSATION_SERVICE_URL", "http://127.0.0.1:1"),
+            ("OUTBOX_RELAYS", "1"),
+            ("LOG_LEVEL", level),
+        ];
+        let log = log_of(&url, &settings, async |service| service.has("NATS cannot be used").await).await;
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("NATS cannot be used")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains("127.0.0.1:1"), "{log}");
+        assert!(!log.contains("hunter2") && !log.contains("somebody"), "{level}: {log}");
+    }
 }
