@@ -52,8 +52,11 @@ pub enum StartError {
     Telemetry(#[from] TelemetryError),
     #[error("the migrations cannot be applied")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    #[error("the database lacks migrations of {0}: `{0} migrate` applies them, and so does the service when it starts")]
-    NotMigrated(&'static str),
+    #[error(
+        "the database seems to lack migrations of {service} ({answer}): `{service} migrate` applies them, and so does \
+         the service when it starts"
+    )]
+    NotMigrated { service: &'static str, answer: String },
 }
 
 /// The database of the settings, with the keys of what is in it: the one they name, or the private
@@ -258,15 +261,18 @@ pub async fn on_database<E: std::error::Error + 'static>(
     open.close().await;
     match worked {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if lacks_migrations(&error) => fail(definition, &StartError::NotMigrated(definition.name)),
-        Err(error) => fail(definition, &error),
+        Err(error) => match lacks_migrations(&error) {
+            Some(answer) => fail(definition, &StartError::NotMigrated { service: definition.name, answer }),
+            None => fail(definition, &error),
+        },
     }
 }
 
-/// Whether that is what is behind the error.
-fn lacks_migrations(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.filter_map(|cause| cause.downcast_ref::<DatabaseError>()).any(DatabaseError::lacks_migrations)
+/// What the database said, where that is what is behind the error.
+fn lacks_migrations(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.clone().filter_map(|cause| cause.downcast_ref()).find(|error: &&DatabaseError| error.lacks_migrations())?;
+    causes.by_ref().last().map(ToString::to_string)
 }
 
 /// Says why, with every cause, and what the exit code is.

@@ -154,12 +154,9 @@ async fn a_database_that_was_never_migrated_is_told_as_such() {
         [(&["verify-events"], 3), (&["dead-letters", "list"], 1), (&["dead-letters", "retry", "--all"], 1)];
     for (arguments, code) in commands {
         let mut command = Command::new(binary("booking-service"));
-        let output = command
-            .args(arguments)
-            .envs(environment::with_keys(&url))
-            .output()
-            .await
-            .expect("the binary is built: cargo build --workspace --bins");
+        command.args(arguments).envs(environment::with_keys(&url)).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await.expect("it ends");
+        let output = output.expect("the binary is built: cargo build --workspace --bins");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains("`booking-service migrate`") && !said.contains("reached"), "{said}");

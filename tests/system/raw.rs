@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use tonic::Status;
 
 /// The server's answer to these bytes as a message, from a client that has no timer of its own.
-pub async fn call(server: SocketAddr, method: &str, message: &[u8], deadline: Option<&str>) -> Status {
+pub async fn call(server: SocketAddr, method: &str, message: &[u8], header: Option<(&str, &str)>) -> Status {
     let stream = tokio::net::TcpStream::connect(server).await.expect("connected");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     let call = async {
         let mut request = http::Request::post(format!("http://{server}{method}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
-        if let Some(deadline) = deadline {
-            request = request.header("grpc-timeout", deadline);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let request = request.body(()).expect("a request");
         let (response, mut body) =

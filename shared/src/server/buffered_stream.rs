@@ -10,14 +10,15 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-/// One full HTTP/2 frame with its headers.
+/// A full HTTP/2 frame of 16 KiB, and what h2 has gathered before it.
 const CAPACITY: usize = 32 * 1024;
 
 /// A connection whose answers of up to 1 KiB leave in one piece.
 ///
 /// Where vectored writes are offered, h2 sends payloads of more than 256 bytes from where they are, and what comes
 /// after them, the status of a call, in a packet of its own. That packet costs both ends about as much as the
-/// answer. Without such writes the bound is 1 KiB, and what is larger is put together here.
+/// answer. Without such writes the bound is 1 KiB. Of what is larger, head and payload would then leave apart, and
+/// are put together here; its status still follows by itself.
 pub struct BufferedStream(BufWriter<TcpStream>);
 
 impl BufferedStream {
@@ -55,5 +56,30 @@ impl AsyncWrite for BufferedStream {
 
     fn is_write_vectored(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_leaves_with_the_flush_and_not_in_vectors() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (mut client, mut server) = (client.unwrap(), BufferedStream::new(accepted.unwrap().0));
+        assert!(!server.is_write_vectored());
+        server.write_all(b"head").await.unwrap();
+        server.write_all(b"payload").await.unwrap();
+        assert_eq!(client.try_read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        server.flush().await.unwrap();
+        let mut arrived = [0; 11];
+        client.read_exact(&mut arrived).await.unwrap();
+        assert_eq!(&arrived, b"headpayload");
     }
 }

@@ -6,6 +6,8 @@ use tonic::{Code, Status, body::Body};
 use crate::status::Failure;
 
 const DETAILS: &str = "grpc-status-details-bin";
+/// The compressions that a server takes: it tells them to whoever sent another.
+const ACCEPTED: &str = "grpc-accept-encoding";
 
 /// The response with its error made complete, and its code.
 ///
@@ -29,6 +31,12 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         ),
         // Health answers it for a service it does not know.
         Code::NotFound => Failure::not_found("SERVICE_NOT_FOUND", "service", ""),
+        // tonic names those it takes, which go along.
+        Code::Unimplemented if response.headers().contains_key(ACCEPTED) => Failure::new(
+            Code::Unimplemented,
+            "COMPRESSION_NOT_SUPPORTED",
+            "The message is compressed in a way that is not supported: send it with gzip, or as it is.",
+        ),
         Code::Unimplemented => Failure::new(
             Code::Unimplemented,
             "METHOD_NOT_IMPLEMENTED",
@@ -43,7 +51,11 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         code => Failure::new(code, reason(code), status.message()),
     });
     let code = completed.code();
-    (completed.into_http(), code)
+    let mut answer = completed.into_http();
+    if let Some(accepted) = response.headers().get(ACCEPTED) {
+        answer.headers_mut().insert(ACCEPTED, accepted.clone());
+    }
+    (answer, code)
 }
 
 fn reason(code: Code) -> &'static str {

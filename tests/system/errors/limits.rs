@@ -20,7 +20,7 @@ async fn a_passed_deadline_is_deadline_exceeded() {
     let message = fixtures::booking(&venue.venue_id, 2);
     let method = "/teppan.booking.v1.BookingService/CreateBooking";
     let server = booking.service.server.grpc_addr;
-    let status = raw::call(server, method, &message.encode_to_vec(), Some("300m")).await;
+    let status = raw::call(server, method, &message.encode_to_vec(), Some(("grpc-timeout", "300m"))).await;
     assert_eq!(kind(&status), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
 }
 

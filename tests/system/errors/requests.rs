@@ -171,6 +171,17 @@ async fn what_is_not_built_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compression_that_is_not_supported_is_told_apart() {
+    let booking = Booking::start().await.ready().await;
+    let method = "/teppan.booking.v1.BookingService/GetBooking";
+    let snappy = Some(("grpc-encoding", "snappy"));
+    let status = raw::call(booking.service.server.grpc_addr, method, b"", snappy).await;
+    assert_eq!(kind(&status), (Code::Unimplemented, "COMPRESSION_NOT_SUPPORTED".to_owned()));
+    let accepted = status.metadata().get("grpc-accept-encoding").expect("what is supported");
+    assert!(accepted.to_str().expect("a text").contains("gzip"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn data_that_cannot_be_opened_is_corrupted_and_nothing_more_is_told() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
