@@ -172,7 +172,8 @@ impl Core {
                 event = event.event_id,
                 kind = event.kind,
                 booking = event.booking_id.map(tracing::field::display),
-                "an event of Stripe's names a booking that is not here: it is tried again, and then set aside"
+                "an event of Stripe's names a booking that is not here, and is tried again: check booking_id in the \
+                 payment's metadata, and whether Stripe sends to the right environment"
             );
         } else if reason == "UNRELATED" {
             tracing::info!(event = event.event_id, kind = event.kind, "an event of Stripe's is about no booking");

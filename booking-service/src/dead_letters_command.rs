@@ -88,7 +88,7 @@ enum CommandError {
     Settle(#[from] DatabaseError),
     #[error("filters go with --all, not with ids")]
     FilteredIds,
-    #[error("these are no dead letters, or no longer: {}", list_of(.0))]
+    #[error("these are no dead letters, or no longer: {}; `dead-letters list` shows those there are", list_of(.0))]
     Unknown(Vec<Uuid>),
 }
 
@@ -166,7 +166,9 @@ async fn settle(core: &Core, settlement: Settlement, selection: SelectionArgs) -
     let selections = match selection {
         SelectionArgs { all: true, filter, .. } => vec![DeadLetterSelection::All(filter.into())],
         SelectionArgs { .. } if is_filtered => return Err(CommandError::FilteredIds),
-        SelectionArgs { ids, .. } => {
+        SelectionArgs { mut ids, .. } => {
+            ids.sort_unstable();
+            ids.dedup(); // one that is named twice would be unknown the second time
             ids.chunks(PAGE_SIZE.into()).map(|ids| DeadLetterSelection::Ids(ids.to_vec())).collect()
         }
     };

@@ -66,7 +66,11 @@ impl Core {
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(JoinWaitlistError::KeyReused);
                 }
-                Outcome::Replayed { row, .. } => return Ok(Joined { entry: row.read()?, replayed: true }),
+                Outcome::Replayed { row, .. } => {
+                    // Perhaps of a run of this call whose answer was lost.
+                    self.waitlist.somebody_waits();
+                    return Ok(Joined { entry: row.read()?, replayed: true });
+                }
                 Outcome::Refused(refusal) => return Err(JoinWaitlistError::Refused(refusal)),
                 Outcome::Contended => {}
             }

@@ -13,7 +13,7 @@ pub struct EmotionAggregation(pub Arc<Core>);
 impl Job for EmotionAggregation {
     type Error = DatabaseError;
     const NAME: &'static str = "emotion-aggregation";
-    // Under load a run every few milliseconds instead of one for each message.
+    // Under load some runs a second instead of one for each message, beside which storing would take longer.
     const GATHER: Duration = Duration::from_millis(25);
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {

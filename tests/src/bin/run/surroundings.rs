@@ -15,40 +15,47 @@ pub fn path_line() -> Option<String> {
 
 /// The events as NATS has them, where it is on. Its URL may hold a password, and is not shown.
 pub fn nats_line() -> Option<(&'static str, String)> {
-    let is_on = ["NATS_URL", "NATS_URL_FILE"].iter().any(|name| env::var_os(name).is_some_and(|set| !set.is_empty()));
-    is_on.then(|| {
+    is_set("NATS_URL").then(|| {
         (
             "The events on NATS as they come: with the nats command, which set-up does not bring, and NATS_URL set there",
-            r#"nats --server "$NATS_URL" subscribe 'teppan.>'"#.to_owned(),
+            "nats subscribe 'teppan.>'".to_owned(),
         )
     })
 }
 
-/// A look into booking-service's database on the private PostgreSQL, which runs, and its audit. The password
-/// stays in its file.
+/// A look into booking-service's database on the private PostgreSQL, which runs, and its audit. The password goes
+/// from its file into the environment, where no list of processes shows it.
 pub fn database_lines() -> Vec<(&'static str, String)> {
     let home = home();
     let Some(port) = port(&home) else { return Vec::new() };
     let password = quoted(&home.join("postgres/password"));
     let url = format!(r#""postgres://teppan:$(cat {password})@127.0.0.1:{port}/teppan_booking?sslmode=disable""#);
-    let (encryption, hash) = (home.join("keys/encryption"), home.join("keys/hash"));
-    // Without these files somebody set keys of their own, also for that terminal.
-    let keys = if encryption.is_file() && hash.is_file() {
-        format!("ENCRYPTION_KEYS_FILE={} HASH_KEY_FILE={} ", quoted(&encryption), quoted(&hash))
-    } else {
+    // Somebody may have set keys of their own, and does so for that terminal too.
+    let keys = if is_set("ENCRYPTION_KEYS") || is_set("HASH_KEY") {
         String::new()
+    } else {
+        let (encryption, hash) = (home.join("keys/encryption"), home.join("keys/hash"));
+        format!("ENCRYPTION_KEYS_FILE={} HASH_KEY_FILE={} ", quoted(&encryption), quoted(&hash))
     };
     let program = quoted(&launch::binary("booking-service"));
     vec![
         (
             "The database of booking-service, where there is psql; that of the other is teppan_conversation",
-            format!("psql {url} -c 'SELECT booking_id, status, version, updated_at FROM bookings'"),
+            format!(
+                "PGPASSWORD=\"$(cat {password})\" psql -h 127.0.0.1 -p {port} -U teppan teppan_booking \
+                 -c 'SELECT booking_id, status, version, updated_at FROM bookings'"
+            ),
         ),
         (
             "The audit: every booking held against its events",
             format!("DATABASE_URL={url} {keys}{program} verify-events"),
         ),
     ]
+}
+
+/// Whether the setting has a value, directly or in a file.
+fn is_set(name: &str) -> bool {
+    [name.to_owned(), format!("{name}_FILE")].iter().any(|name| env::var_os(name).is_some_and(|set| !set.is_empty()))
 }
 
 /// The folder of tools and data: absolute, because the other terminal may be in another folder.
