@@ -6,7 +6,7 @@ use teppan_tests::model::Drive;
 
 const OPERATIONS: usize = 10_000;
 /// A call that finds nothing to be about is left out.
-const SPARE: usize = 100;
+const SPARE: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_says() {

@@ -4,14 +4,13 @@
 /// One step of a test.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Calls that are made at once, by as many clients.
-    Calls(Vec<Operation>),
+    /// Calls that are made at once, by as many clients, and what Stripe tells at the same time.
+    AtOnce { calls: Vec<Operation>, story: Option<Story> },
     /// Time passes, and the workers do what is due.
     Pass { minutes: i64 },
-    /// Stripe posts events about one payment, at once and perhaps again.
-    Stripe(Story),
 }
 
+/// Events about one payment, posted at once and perhaps again.
 #[derive(Debug, Clone)]
 pub struct Story {
     pub booking: Pick,
@@ -41,9 +40,8 @@ impl Step {
     /// How many operations it counts as.
     pub fn operations(&self) -> usize {
         match self {
-            Self::Calls(operations) => operations.len(),
+            Self::AtOnce { calls, story } => calls.len() + story.as_ref().map_or(0, |story| story.tells.len()),
             Self::Pass { .. } => 1,
-            Self::Stripe(story) => story.tells.len(),
         }
     }
 }

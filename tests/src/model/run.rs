@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use teppan_shared::contract::booking::v1::{
-    BookingOrder, BookingStatus, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest,
+    BookingOrder, BookingStatus, GetVenueRequest, ListAvailabilityRequest, ListBookingsRequest, PaymentKind,
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     waitlist::Move,
 };
 
-/// How often it is looked whether what Stripe told is applied.
+/// How often to look whether what Stripe told is applied.
 const LOOKS_MAX: u32 = 300;
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -74,8 +74,7 @@ impl Run {
     async fn steps(&mut self, case: &Case) -> Result<(), Failure> {
         for (n, step) in case.steps.iter().enumerate() {
             let taken = match step {
-                Step::Calls(operations) => self.calls(operations).await,
-                Step::Stripe(story) => self.stripe(story).await,
+                Step::AtOnce { calls, story } => self.at_once(calls, story.as_ref()).await,
                 Step::Pass { minutes } => self.pass(*minutes).await,
             };
             taken.map_err(|what| Failure { steps: n + 1, what })?;
@@ -85,41 +84,34 @@ impl Run {
         if case.audited { audit(self.stage.url()).await.map_err(end) } else { Ok(()) }
     }
 
-    async fn calls(&mut self, operations: &[Operation]) -> Result<(), String> {
-        let alone = operations.len() == 1;
+    /// Calls, and what Stripe tells meanwhile: soon all is as if it had happened in some order, each once.
+    async fn at_once(&mut self, operations: &[Operation], story: Option<&Story>) -> Result<(), String> {
+        let events = story.map(|story| self.planner.stories.plan(&self.model, story)).unwrap_or_default();
+        let times = story.map_or(0, |story| story.times);
+        let alone = operations.len() + events.len() == 1;
         let planned = operations.iter().map(|operation| self.planner.plan(&self.model, operation, alone));
-        let calls: Vec<_> = planned.collect();
-        let seen = self.stage.at_once(&calls).await;
-        let mut after = self.offers(&seen).await?;
-        let touched = Touched::by(&self.model, &calls, seen.iter().chain(after.iter().map(|(_, seen)| seen)));
-        after.extend(self.read(touched.reads(&self.model)).await);
-        let made: Vec<Observed> = calls.iter().cloned().zip(seen.iter().map(|seen| seen.answer.clone())).collect();
+        let calls: Vec<_> = planned.filter(|call| events.is_empty() || !gives_back(call)).collect();
+        let (seen, taken) = self.stage.beside_stripe(&calls, &events, times).await;
+        self.tally.groups += usize::from(calls.len() + events.len() > 1);
+        self.tally.again(events.len() * usize::from(times.saturating_sub(1)));
+        let mut made: Vec<Observed> = calls.into_iter().zip(seen.iter().map(|seen| seen.answer.clone())).collect();
         for (call, answer) in &made {
             self.tally.count(call, answer);
         }
-        self.tally.groups += usize::from(!alone);
-        self.agree(&made, seen, after)
-    }
-
-    /// Stripe tells what happened; soon all is as if it had been told in some order, each once.
-    async fn stripe(&mut self, story: &Story) -> Result<(), String> {
-        let events = self.planner.stories.plan(&self.model, story);
-        let answers = self.stage.post(&events, story.times).await;
-        let calls: Vec<_> = events.into_iter().map(Call::Stripe).collect();
-        let made: Vec<Observed> = calls.iter().cloned().zip(answers).collect();
-        for (call, answer) in &made {
-            self.tally.count(call, answer);
+        for (event, taken) in events.iter().zip(taken) {
+            self.tally.count(&Call::Stripe(event.clone()), &taken);
+            made.extend(event.parts().into_iter().map(|part| (Call::Stripe(part), taken.clone())));
         }
-        let again = made.len() * usize::from(story.times - 1);
-        (0..again).for_each(|_| self.tally.happened("Stripe", "told again"));
         let mut looks = 0;
         loop {
-            let mut after = self.offers(&[]).await?;
-            let touched = Touched::by(&self.model, &calls, after.iter().map(|(_, seen)| seen));
+            let mut after = self.offers(&seen).await?;
+            let calls = made.iter().map(|(call, _)| call);
+            let touched = Touched::by(&self.model, calls, seen.iter().chain(after.iter().map(|(_, seen)| seen)));
             after.extend(self.read(touched.reads(&self.model)).await);
-            let agreed = self.agree(&made, Vec::new(), after);
+            let agreed = self.agree(&made, &seen, &after);
             looks += 1;
-            if agreed.is_ok() || looks == LOOKS_MAX {
+            // What Stripe tells is applied after it was taken.
+            if agreed.is_ok() || events.is_empty() || looks == LOOKS_MAX {
                 return agreed;
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -148,24 +140,26 @@ impl Run {
             let seen = self.stage.until(&call, |answer| slots(answer) == slots(&expected)).await;
             after.push((call, seen));
         }
-        self.agree(&[], Vec::new(), after)
+        self.agree(&[], &[], &after)
     }
 
     /// Finds the order that explains what was seen, and goes on from there.
-    fn agree(&mut self, made: &[Observed], seen: Vec<Seen>, after: Vec<(Call, Seen)>) -> Result<(), String> {
+    fn agree(&mut self, made: &[Observed], seen: &[Seen], after: &[(Call, Seen)]) -> Result<(), String> {
         let reads: Vec<Observed> = after.iter().map(|(call, seen)| (call.clone(), seen.answer.clone())).collect();
-        self.model = explain(&self.model, made, &reads)?;
-        let etags = Arc::make_mut(&mut self.model.etags);
-        for (call, seen) in &after {
+        let mut model = explain(&self.model, made, &reads)?;
+        let etags = Arc::make_mut(&mut model.etags);
+        for (call, seen) in after {
             if let (Call::GetVenue(request), Some(etag)) = (call, &seen.venue_etag) {
-                let venue = self.model.venues.iter().find(|venue| venue.told.venue_id == request.venue_id);
+                let venue = model.venues.iter().find(|venue| venue.told.venue_id == request.venue_id);
                 let version = venue.and_then(|venue| i64::try_from(venue.changes).ok()).unwrap_or_default();
                 let (id, etag) = (request.venue_id.clone(), etag.clone());
                 etags.note(super::etags::SeenEtag { id, version, etag })?;
             }
         }
-        let all = seen.into_iter().chain(after.into_iter().map(|(_, seen)| seen));
-        all.flat_map(|seen| seen.etags).try_for_each(|seen| etags.note(seen))
+        let all = seen.iter().chain(after.iter().map(|(_, seen)| seen));
+        all.flat_map(|seen| seen.etags.clone()).try_for_each(|seen| etags.note(seen))?;
+        self.model = model;
+        Ok(())
     }
 
     /// Reads at once: between steps nothing changes.
@@ -189,7 +183,7 @@ impl Run {
             calls.push(Call::ListBookings(list));
         }
         let after = self.read(calls).await;
-        self.agree(&[], Vec::new(), after)?;
+        self.agree(&[], &[], &after)?;
         self.names()?;
         self.outcomes();
         events::compare(&self.model, self.stage.any_clients()).await
@@ -223,6 +217,11 @@ impl Run {
         let expected = (self.model.bookings.len(), self.model.bookings.len(), self.model.customers.len());
         if counts == expected { Ok(()) } else { Err(format!("names are not unique: {counts:?} of {expected:?}")) }
     }
+}
+
+/// Whether it gives money back by hand. That could leave too little for what Stripe tells, which then waits for more.
+fn gives_back(call: &Call) -> bool {
+    matches!(call, Call::RecordPayment(request) if request.kind() == PaymentKind::Refund)
 }
 
 fn slots(answer: &Answer) -> usize {

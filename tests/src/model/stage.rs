@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use booking_service::domain::StripeSecrets;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use secrecy::SecretString;
 use teppan_shared::{
     clock::{Clock, SteeredTime},
@@ -105,12 +105,17 @@ impl Stage {
 
     /// Makes calls at once, by as many clients.
     pub async fn at_once(&mut self, calls: &[Call]) -> Vec<Seen> {
+        self.beside_stripe(calls, &[], 0).await.0
+    }
+
+    /// Makes calls at once while Stripe posts events. Tells what came of both.
+    pub async fn beside_stripe(&mut self, calls: &[Call], events: &[Event], times: u8) -> (Vec<Seen>, Vec<Answer>) {
         let made: Vec<_> = calls.iter().map(|call| perform(self.clients(), call)).collect();
-        join_all(made).await
+        join(join_all(made), self.post(events, times)).await
     }
 
     /// Posts events of Stripe's at once, so many times each. Tells what the first that was refused was told.
-    pub async fn post(&mut self, events: &[Event], times: u8) -> Vec<Answer> {
+    async fn post(&self, events: &[Event], times: u8) -> Vec<Answer> {
         // Signatures are as old as they are, whatever the service's clock shows.
         let now = Utc::now();
         let posts = events.iter().map(|event| {
@@ -156,7 +161,7 @@ impl Stage {
     pub async fn strike(self) {
         let [first, second] = self.replicas;
         let url = first.url.clone();
-        futures::future::join(first.service.stop(), second.service.stop()).await;
+        join(first.service.stop(), second.service.stop()).await;
         harness::drop_database(&url).await;
     }
 }

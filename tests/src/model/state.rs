@@ -149,7 +149,7 @@ impl Model {
             Call::ListBookings(request) => Ok(self.list_bookings(request)),
             Call::RecordPayment(request) => self.record_payment(request, seen),
             Call::ListPayments(request) => Ok(self.list_payments(request)),
-            Call::Stripe(event) => Ok(self.stripe(event)),
+            Call::Stripe(event) => self.stripe(event),
             Call::JoinWaitlist(request) => self.join_waitlist(request, seen),
             Call::LeaveWaitlist(request) => self.leave_waitlist(request),
             Call::ListWaitlist(request) => Ok(self.list_waitlist(request)),

@@ -66,13 +66,13 @@ fn event(model: &Model, told: &Told, tells: Tells) -> Event {
     let (mut value, says): (Value, Says) = match tells {
         Tells::Failed => (intent.failed(), Says::Failed),
         Tells::Cancelled => (intent.canceled(), Says::Cancelled),
-        Tells::Session => (intent.session_completed(), Says::Succeeded),
+        Tells::Session => (intent.session_completed(), Says::Succeeded { given_back_cents: 0 }),
         Tells::Refunded { percent } if there => {
             let cents = (intent.amount_cents * i64::from(percent) / 100).max(1);
             (intent.refunded(cents), Says::Refunded { cents })
         }
         Tells::Disputed if there && succeeded => (intent.disputed(), Says::Disputed),
-        _ => (intent.succeeded(), Says::Succeeded),
+        _ => (intent.succeeded(), Says::Succeeded { given_back_cents: 0 }),
     };
     value["created"] = told.created.into();
     let (booking_id, intent_id) = (intent.booking_id.clone(), intent.id.clone());

@@ -1,5 +1,7 @@
 //! Makes up steps. Small numbers come first everywhere: towards them a disagreement shrinks.
 
+use std::ops::RangeInclusive;
+
 use proptest::{collection::vec, option, prelude::*};
 
 use super::operations::{
@@ -13,14 +15,33 @@ pub const OPERATIONS_OF_A_CASE: usize = 400;
 /// One step: mostly calls at once, sometimes one alone, sometimes time.
 pub fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => operation().prop_map(|operation| Step::Calls(vec![operation])),
-        6 => vec(operation(), 1..=5).prop_map(Step::Calls),
+        4 => operation().prop_map(|operation| calls(vec![operation])),
+        6 => vec(operation(), 1..=5).prop_map(calls),
         // Together, and about one slot or booking: where the races are.
-        3 => crowd().prop_map(Step::Calls),
-        1 => story().prop_map(Step::Stripe),
+        3 => crowd().prop_map(calls),
+        1 => story(1..=3).prop_map(|story| Step::AtOnce { calls: Vec::new(), story: Some(story) }),
+        2 => beside_stripe(),
         1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
         1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
     ]
+}
+
+fn calls(calls: Vec<Operation>) -> Step {
+    Step::AtOnce { calls, story: None }
+}
+
+/// Calls while Stripe tells of a payment for one booking: any calls, or some about that booking.
+fn beside_stripe() -> impl Strategy<Value = Step> {
+    let any = (vec(operation(), 1..=3), story(1..=2));
+    let one = (pick(), vec(change(), 1..=2), vec(pay(), 0..=1), story(1..=2))
+        .prop_map(|(booking, changes, paid, story)| (about(booking, changes, paid), Story { booking, ..story }));
+    prop_oneof![any, one].prop_map(|(calls, story)| Step::AtOnce { calls, story: Some(story) })
+}
+
+/// Changes of one booking, and payments for it.
+fn about(booking: Pick, changes: Vec<Change>, paid: Vec<Pay>) -> Vec<Operation> {
+    let changes = changes.into_iter().map(|change| Operation::Change(Change { booking, ..change }));
+    changes.chain(paid.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -41,14 +62,10 @@ fn crowd() -> impl Strategy<Value = Vec<Operation>> {
     let creates = (place(), vec(create(), 1..=5)).prop_map(|(place, creates)| {
         creates.into_iter().map(|create| Operation::Create(Create { place, ..create })).collect()
     });
-    let changes = (pick(), vec(change(), 1..=5)).prop_map(|(booking, changes)| {
-        changes.into_iter().map(|change| Operation::Change(Change { booking, ..change })).collect()
-    });
-    let paid = (pick(), vec(change(), 0..=2), vec(pay(), 1..=3)).prop_map(|(booking, changes, payments)| {
-        let changes = changes.into_iter().map(|change| Operation::Change(Change { booking, ..change }));
-        changes.chain(payments.into_iter().map(|pay| Operation::Pay(Pay { booking, ..pay }))).collect()
-    });
-    prop_oneof![creates, changes, paid]
+    let changes = (pick(), vec(change(), 1..=5), vec(pay(), 0..=0));
+    let paid = (pick(), vec(change(), 0..=2), vec(pay(), 1..=3));
+    let one = prop_oneof![changes, paid].prop_map(|(booking, changes, paid)| about(booking, changes, paid));
+    prop_oneof![1 => creates, 2 => one]
 }
 
 fn payment() -> impl Strategy<Value = Operation> {
@@ -73,7 +90,7 @@ fn join() -> impl Strategy<Value = Join> {
         .prop_map(|(key, place, full, party_size, guest)| Join { key, place, full, party_size, guest })
 }
 
-fn story() -> impl Strategy<Value = Story> {
+fn story(told: RangeInclusive<usize>) -> impl Strategy<Value = Story> {
     let tells = prop_oneof![
         5 => Just(Tells::Succeeded),
         2 => Just(Tells::Session),
@@ -84,7 +101,7 @@ fn story() -> impl Strategy<Value = Story> {
         2 => Just(Tells::Disputed),
         2 => Just(Tells::Before),
     ];
-    (pick(), amount(), option::of(0_u8..4), vec(tells, 1..=4), 1_u8..=3)
+    (pick(), amount(), option::of(0_u8..4), vec(tells, told), 1_u8..=3)
         .prop_map(|(booking, amount, again, tells, times)| Story { booking, amount, again, tells, times })
 }
 

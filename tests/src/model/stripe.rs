@@ -9,7 +9,10 @@ use teppan_shared::{
     wire::timestamp,
 };
 
-use super::{calls::Reply, state::Model};
+use super::{
+    calls::{Answer, Refused, Reply},
+    state::Model,
+};
 
 /// One event of Stripe's, and what it says.
 #[derive(Clone, PartialEq)]
@@ -32,12 +35,29 @@ impl fmt::Debug for Event {
 pub enum Says {
     Failed,
     Cancelled,
-    Succeeded,
+    /// So much of it was given back, as far as is told with it.
+    Succeeded {
+        given_back_cents: i64,
+    },
     /// So much was given back in all.
     Refunded {
         cents: i64,
     },
     Disputed,
+}
+
+impl Event {
+    /// What it changes, one after the other: of what is given back, first that it was received. Others see what
+    /// is in between.
+    pub fn parts(&self) -> Vec<Self> {
+        match self.says {
+            Says::Refunded { cents } => {
+                let received = Self { says: Says::Succeeded { given_back_cents: cents }, ..self.clone() };
+                vec![received, self.clone()]
+            }
+            _ => vec![self.clone()],
+        }
+    }
 }
 
 /// How far a payment has come: only what comes later changes it.
@@ -56,21 +76,19 @@ pub struct Intent {
 }
 
 impl Model {
-    pub(super) fn stripe(&mut self, event: &Event) -> Reply {
+    /// Makes one part of an event true.
+    pub(super) fn stripe(&mut self, event: &Event) -> Answer {
         match event.says {
             Says::Failed => self.reach(event, Stage::Failed, 0),
             Says::Cancelled => self.reach(event, Stage::Cancelled, 0),
-            Says::Succeeded => self.reach(event, Stage::Succeeded, 0),
-            Says::Refunded { cents } => {
-                self.reach(event, Stage::Succeeded, cents);
-                self.give_back(event, cents);
-            }
+            Says::Succeeded { given_back_cents } => self.reach(event, Stage::Succeeded, given_back_cents),
+            Says::Refunded { cents } => self.give_back(event, cents)?,
             Says::Disputed => self.reach(event, Stage::Disputed, 0),
         }
         if let Some(n) = self.booking(&event.booking_id) {
             self.follow(n);
         }
-        Reply::Taken
+        Ok(Reply::Taken)
     }
 
     /// `given_back_cents` is what the event tells beside the charge.
@@ -120,12 +138,13 @@ impl Model {
         }
     }
 
-    fn give_back(&mut self, event: &Event, cents: i64) {
-        let Some(intent) = self.intents.get(&event.intent_id).copied() else { return };
-        let Some(n) = self.booking(&event.booking_id) else { return };
+    fn give_back(&mut self, event: &Event, cents: i64) -> Result<(), Refused> {
+        let received = self.intents.get(&event.intent_id).filter(|intent| intent.stage >= Stage::Succeeded);
+        let intent = *received.ok_or_else(|| Refused::not_found("what was not received cannot be given back"))?;
+        let Some(n) = self.booking(&event.booking_id) else { return Ok(()) };
         let more = cents - intent.refunded_cents;
         if more <= 0 {
-            return;
+            return Ok(());
         }
         Arc::make_mut(&mut self.intents).insert(event.intent_id.clone(), Intent { refunded_cents: cents, ..intent });
         if intent.stage == Stage::Disputed {
@@ -134,6 +153,7 @@ impl Model {
             self.add(event, PaymentKind::Refund, more, PaymentStatus::Succeeded);
             self.refund(n, more);
         }
+        Ok(())
     }
 
     fn add(&mut self, event: &Event, kind: PaymentKind, amount_cents: i64, status: PaymentStatus) {

@@ -30,6 +30,11 @@ impl Tally {
         self.operations += 1;
     }
 
+    /// So many events of Stripe's were posted once more.
+    pub fn again(&mut self, posts: usize) {
+        (0..posts).for_each(|_| self.happened("Stripe", "told again"));
+    }
+
     /// What came of it, at the end.
     pub fn happened(&mut self, what: &'static str, how: &str) {
         *self.counts.entry((what, how.to_owned())).or_default() += 1;

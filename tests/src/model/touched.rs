@@ -23,7 +23,7 @@ pub struct Touched {
 }
 
 impl Touched {
-    pub fn by<'a>(model: &Model, calls: &[Call], seen: impl Iterator<Item = &'a Seen>) -> Self {
+    pub fn by<'a>(model: &Model, calls: impl Iterator<Item = &'a Call>, seen: impl Iterator<Item = &'a Seen>) -> Self {
         let mut touched = Self::default();
         for call in calls {
             match call {
