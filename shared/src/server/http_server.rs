@@ -1,17 +1,31 @@
 //! The HTTP side: `/metrics`, `/livez`, `/readyz`, and what a service adds.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     Router,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
     routing::get,
+    serve::Listener,
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
 };
 use prometheus::{Encoder as _, TextEncoder};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Readiness;
+
+/// What a client may take to send the head of a request, or to ask again on a connection that it keeps.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Anybody may connect; so many are served at once.
+const CONNECTIONS_MAX: usize = 1024;
 
 /// The routes every service has.
 pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> Router {
@@ -40,8 +54,59 @@ async fn metrics(State(registry): State<prometheus::Registry>) -> impl IntoRespo
 }
 
 /// Serves until `drain` is cancelled and the running requests have ended.
-pub async fn serve(listener: TcpListener, routes: Router, drain: CancellationToken) {
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(drain.cancelled_owned()).await {
-        tracing::error!(%error, "the HTTP server failed");
+pub async fn serve(mut listener: TcpListener, routes: Router, head_time: Duration, drain: CancellationToken) {
+    // axum's own server waits for ever for what a client does not send.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head_time);
+    let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (graceful, mut connections) = (GracefulShutdown::new(), JoinSet::new());
+    let mut accept = async || {
+        // Who comes when there is no turn waits in the listener's queue. Nobody closes the semaphore.
+        let turn = turns.clone().acquire_owned().await.ok();
+        (Listener::accept(&mut listener).await.0, turn)
+    };
+    while let Some((stream, turn)) = drain.run_until_cancelled(accept()).await {
+        while connections.try_join_next().is_some() {}
+        let service = TowerToHyperService::new(routes.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            // How it ended is the client's affair.
+            let _ = connection.await;
+            drop(turn);
+        });
+    }
+    graceful.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_finish_the_head_of_its_request_is_let_go_and_others_are_served() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let drain = CancellationToken::new();
+        let routes = routes(Readiness::default(), None);
+        let serving = serve(listener, routes, Duration::from_millis(100), drain.clone());
+        let clients = async {
+            let mut slow = TcpStream::connect(address).await.expect("connected");
+            slow.write_all(b"GET /livez HTTP/1.1\r\nHost: ").await.expect("sent");
+            let mut other = TcpStream::connect(address).await.expect("connected");
+            other.write_all(b"GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n").await.expect("sent");
+            let mut answer = String::new();
+            other.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.ends_with("alive\n"), "{answer}");
+            // However it is told so.
+            let _ = slow.read_to_end(&mut Vec::new()).await;
+            drain.cancel();
+        };
+        let both = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(serving, clients) });
+        both.await.expect("the slow one is let go, and the server ends");
     }
 }

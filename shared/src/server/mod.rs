@@ -117,7 +117,10 @@ impl Server {
             }
         });
         let routes = http_server::routes(readiness.clone(), parts.registry).merge(parts.http);
-        serving.spawn("http server", http_server::serve(http_listener, routes, stop.drain.clone()));
+        serving.spawn(
+            "http server",
+            http_server::serve(http_listener, routes, http_server::HEAD_TIME, stop.drain.clone()),
+        );
 
         Ok(Self {
             grpc_addr,
