@@ -159,6 +159,21 @@ impl Core {
             Attempt::Nameless => ("DONE", "UNRELATED", None),
             Attempt::Waits(reason) | Attempt::Refused(reason) => ("SET_ASIDE", reason, None),
         };
+        let settle = || {
+            sqlx::query_file!(
+                "queries/settle_stripe_event.sql",
+                event.event_id,
+                event.attempts,
+                state,
+                reason,
+                next,
+                now
+            )
+        };
+        // Somebody else, who had claimed it since, told what became of it.
+        if self.database.fetch_optional(settle).await?.is_none() {
+            return Ok(());
+        }
         self.stripe_metrics.settled(state, reason);
         if state == "SET_ASIDE" {
             tracing::error!(
@@ -178,18 +193,7 @@ impl Core {
         } else if reason == "UNRELATED" {
             tracing::info!(event = event.event_id, kind = event.kind, "an event of Stripe's is about no booking");
         }
-        let settle = || {
-            sqlx::query_file!(
-                "queries/settle_stripe_event.sql",
-                event.event_id,
-                event.attempts,
-                state,
-                reason,
-                next,
-                now
-            )
-        };
-        self.database.fetch_optional(settle).await.map(|_| ())
+        Ok(())
     }
 }
 

@@ -78,6 +78,20 @@ struct Checks {
 impl Checks {
     /// The answers, one for each query.
     fn answers_to(self, queries: &[SlotQuery]) -> Result<Vec<SlotCheck>, Corrupted> {
+        let lengths = [
+            queries.len(),
+            self.venue_found.len(),
+            self.currencies.len(),
+            self.starts_at.len(),
+            self.ends_at.len(),
+            self.capacities.len(),
+            self.reserved.len(),
+            self.prices_per_person_cents.len(),
+            self.totals_cents.len(),
+            self.deposits_due_cents.len(),
+            self.refusals.len(),
+        ];
+        Corrupted::unless_even("batch_check_availability.queries", &lengths)?;
         let slots = izip!(self.starts_at, self.ends_at, self.capacities, self.reserved, self.prices_per_person_cents);
         let prices = izip!(self.totals_cents, self.deposits_due_cents);
         izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals)

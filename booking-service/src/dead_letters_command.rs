@@ -173,20 +173,35 @@ async fn settle(core: &Core, settlement: Settlement, selection: SelectionArgs) -
         }
     };
     let (mut settled, mut unknown) = (0, Vec::new());
-    for selection in &selections {
+    let done = settle_each(core, settlement, &selections, &mut settled, &mut unknown).await;
+    let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
+    // What was done before the rest failed stays done.
+    if done.is_ok() || settled > 0 {
+        println!("{settled} dead letters were {what}.");
+    }
+    done?;
+    if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) }
+}
+
+async fn settle_each(
+    core: &Core,
+    settlement: Settlement,
+    selections: &[DeadLetterSelection],
+    settled: &mut i64,
+    unknown: &mut Vec<Uuid>,
+) -> Result<(), DatabaseError> {
+    for selection in selections {
         let mut done = core.settle_dead_letters(settlement, selection).await?;
         let mut left = done.remaining;
         unknown.append(&mut done.unknown);
-        settled += done.settled;
+        *settled += done.settled;
         while left > 0 && done.remaining > 0 {
             done = core.settle_dead_letters(settlement, selection).await?;
             left -= done.settled.max(1);
-            settled += done.settled;
+            *settled += done.settled;
         }
     }
-    let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
-    println!("{settled} dead letters were {what}.");
-    if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) }
+    Ok(())
 }
 
 fn list_of(ids: &[Uuid]) -> String {

@@ -116,7 +116,8 @@ struct AvailabilityRow {
 impl AvailabilityRow {
     /// All of its slots; whether there are more is not known here.
     fn read(self) -> Result<Availability, Corrupted> {
-        let others = [
+        let lengths = [
+            self.slot_dates.len(),
             self.start_times.len(),
             self.starts_at.len(),
             self.ends_at.len(),
@@ -125,10 +126,7 @@ impl AvailabilityRow {
             self.prices_per_person_cents.len(),
             self.refusals.len(),
         ];
-        // Read side by side, the shortest would cut the others off.
-        if others.iter().any(|length| *length != self.slot_dates.len()) {
-            return Err(Corrupted::Column("list_availability.slots"));
-        }
+        Corrupted::unless_even("list_availability.slots", &lengths)?;
         let slots = izip!(
             self.slot_dates,
             self.start_times,

@@ -13,6 +13,14 @@ pub enum Corrupted {
 }
 
 impl Corrupted {
+    /// Columns that are read side by side are of one length: the shortest would cut the others off.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn unless_even(columns: &'static str, lengths: &[usize]) -> Result<(), Self> {
+        if lengths.windows(2).all(|pair| pair[0] == pair[1]) { Ok(()) } else { Err(Self::Column(columns)) }
+    }
+
     /// What a client is told. What it is not told, the cause, is logged here, once.
     pub fn to_failure(&self) -> Failure {
         tracing::error!(error = error_chain(self), "stored data cannot be read");
