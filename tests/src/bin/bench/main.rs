@@ -7,6 +7,7 @@ mod load;
 mod machine;
 mod pgbench;
 mod report;
+mod rounds;
 mod sample;
 mod sizes;
 mod stage;
@@ -29,6 +30,7 @@ use crate::{
     machine::MachineTime,
     pgbench::Pgbench,
     report::{CaseReport, EmptyCall, Environment, HotReport, Report, ServiceFigures},
+    rounds::Rounds,
     sample::{Spread, Timing},
     sizes::{Plan, SizedCall, SizedReport},
     stage::{Served, Side, Stage},
@@ -39,7 +41,8 @@ use crate::{
 /// Both services run as processes of their own on a PostgreSQL of their own, whose commits wait for
 /// the disk, and which is gone afterwards. The two sides take turns, on the same tables, with as many
 /// clients and the same session settings; each has slots and conversations of its own. That all
-/// calls were written is checked after each measurement.
+/// calls were written is checked after each measurement. A round during which the machine's host gave
+/// much of its time to others is made again, up to as often as there are rounds.
 ///
 /// Then ListAvailability, BatchCheckAvailability, ListBookings, and CreateBooking with the CancelBooking of
 /// what it made, in databases with few and with many bookings that take turns. Filling one with 1,000,000
@@ -188,7 +191,7 @@ async fn measure(cli: &Cli, cases: &[Case], pgbench: &Pgbench, stage: &Stage) ->
     println!("\n{}", report::heading());
     let mut reports = Vec::new();
     for (number, case) in cases.iter().enumerate() {
-        let Some(report) = rounds_of(case, number * rounds, rounds, &with).await? else { continue };
+        let Some(report) = rounds_of(case, number * rounds::most(rounds), rounds, &with).await? else { continue };
         println!("{report}");
         reports.push(report);
     }
@@ -204,14 +207,11 @@ async fn rounds_of(
     rounds: usize,
     with: &With<'_>,
 ) -> Result<Option<CaseReport>, BenchError> {
-    let (mut bare, mut grpc) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        eprintln!("{}: round {} of {rounds}", case.name(), round + 1);
-        let run = Run(first_run + round);
-        bare.push(case.measure(Side::Pgbench, run, with).await?);
-        grpc.push(case.measure(Side::Grpc, run, with).await?);
-    }
-    Ok(CaseReport::new(case, bare, grpc))
+    let round = async |number| {
+        let run = Run(first_run + number);
+        Ok((case.measure(Side::Pgbench, run, with).await?, case.measure(Side::Grpc, run, with).await?))
+    };
+    Ok(CaseReport::new(case, Rounds::make(&case.name(), rounds, round).await?))
 }
 
 async fn environment(cli: &Cli, pgbench: &Pgbench, served: &Served) -> Result<Environment, BenchError> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     case::{Case, CpuPerCall, Measured, Target},
+    rounds::{Disturbance, Rounds},
     sample::{Figures, Spread},
     sizes::SizedReport,
 };
@@ -76,11 +77,14 @@ pub struct CaseReport {
     pub per_second_ratio: Spread,
     pub target: Option<Target>,
     pub met: Option<bool>,
+    pub disturbance: Disturbance,
 }
 
 impl CaseReport {
     /// `None` when there was no round.
-    pub fn new(case: &Case, pgbench: Vec<Measured>, grpc: Vec<Measured>) -> Option<Self> {
+    pub fn new(case: &Case, rounds: Rounds<(Measured, Measured)>) -> Option<Self> {
+        let disturbance = rounds.disturbance;
+        let (pgbench, grpc): (Vec<_>, Vec<_>) = rounds.measured.into_iter().unzip();
         let ratio = |of: fn(&Figures) -> f64| {
             Spread::of(pgbench.iter().zip(&grpc).map(|(bare, grpc)| of(&grpc.figures) / of(&bare.figures)))
         };
@@ -92,7 +96,8 @@ impl CaseReport {
             Target::PerSecondAtLeast(least) => per_second_ratio.median >= least,
         });
         let target = case.target;
-        Some(Self { name: case.name(), pgbench, grpc, p50_ratio, p99_ratio, per_second_ratio, target, met })
+        let name = case.name();
+        Some(Self { name, pgbench, grpc, p50_ratio, p99_ratio, per_second_ratio, target, met, disturbance })
     }
 }
 
@@ -171,7 +176,7 @@ impl fmt::Display for CaseReport {
             };
             writeln!(f, "  target: {what} {limit:.2} times pgbench's: {}", if met { "met" } else { "MISSED" })?;
         }
-        Ok(())
+        write!(f, "{}", self.disturbance)
     }
 }
 

@@ -15,12 +15,14 @@ use teppan_shared::embedded::{Durability, ThrowawayServer};
 use teppan_tests::tool::Interrupt;
 
 use self::database::Database;
+use self::report::Round;
 pub use self::report::SizedReport;
 use crate::{
     case::{Cpu, Measured, Run},
     error::BenchError,
     load::{self, Clients},
     pgbench::{Pgbench, Script},
+    rounds::{self, Rounds},
     sample::{Sample, Timing},
     stage::Side,
 };
@@ -97,7 +99,9 @@ async fn measure(
     println!("{}", report::heading(plan));
     let mut reports = Vec::new();
     for (number, &call) in plan.calls.iter().enumerate() {
-        let Some(report) = rounds_of(call, number * plan.rounds, plan, postgres, databases).await? else { continue };
+        let Some(report) = rounds_of(call, number * rounds::most(plan.rounds), plan, postgres, databases).await? else {
+            continue;
+        };
         println!("{report}");
         reports.push(report);
     }
@@ -112,22 +116,25 @@ async fn rounds_of(
     postgres: &ThrowawayServer,
     databases: &[Database],
 ) -> Result<Option<SizedReport>, BenchError> {
-    let mut measured: Vec<(Vec<Measured>, Vec<Measured>)> = databases.iter().map(|_| Default::default()).collect();
-    for round in 0..plan.rounds {
-        eprintln!("{}: round {} of {}", call.name(), round + 1, plan.rounds);
-        let run = Run(first_run + round);
-        let mut turns: Vec<_> = databases.iter().zip(&mut measured).collect();
+    let round = async |number| {
+        let run = Run(first_run + number);
+        let side = async |side, database| measure_once(call, side, run, plan, postgres, database).await;
         // What drifts, such as the machine's clock rate, favours neither size.
-        if round % 2 == 1 {
-            turns.reverse();
+        let mut order: Vec<_> = databases.iter().collect();
+        if number % 2 == 1 {
+            order.reverse();
         }
-        for (database, (bare, grpc)) in turns {
-            bare.push(measure_once(call, Side::Pgbench, run, plan, postgres, database).await?);
-            grpc.push(measure_once(call, Side::Grpc, run, plan, postgres, database).await?);
+        let mut round = Round::new();
+        for database in order {
+            round.push((side(Side::Pgbench, database).await?, side(Side::Grpc, database).await?));
         }
-    }
-    let sizes = plan.sizes.iter().copied().zip(measured);
-    Ok(SizedReport::new(call.name(), sizes))
+        if number % 2 == 1 {
+            round.reverse();
+        }
+        Ok(round)
+    };
+    let rounds = Rounds::make(call.name(), plan.rounds, round).await?;
+    Ok(SizedReport::new(call.name(), plan.sizes, &rounds))
 }
 
 /// Measures one side at one size. What it wrote is counted, and taken away again.

@@ -8,6 +8,7 @@ use super::{Plan, grouped};
 use crate::{
     case::Measured,
     report::{cell, cpu, row},
+    rounds::{Disturbance, Rounds},
     sample::{Figures, Spread},
 };
 
@@ -22,7 +23,11 @@ pub struct SizedReport {
     name: &'static str,
     sizes: Vec<AtSize>,
     growth: Option<Growth>,
+    disturbance: Disturbance,
 }
+
+/// Both sides at each size, in one round.
+pub type Round = Vec<(Measured, Measured)>;
 
 /// All rounds of both sides at one size.
 #[derive(Serialize)]
@@ -58,11 +63,14 @@ const COLUMNS: [(&str, usize, Figure); 4] = [
 
 impl SizedReport {
     /// `None` when there was no round.
-    pub fn new(name: &'static str, sizes: impl Iterator<Item = (u32, (Vec<Measured>, Vec<Measured>))>) -> Option<Self> {
-        let sizes =
-            sizes.map(|(bookings, (bare, grpc))| AtSize::new(bookings, bare, grpc)).collect::<Option<Vec<_>>>()?;
+    pub fn new(name: &'static str, sizes: &[u32], rounds: &Rounds<Round>) -> Option<Self> {
+        let at = |(n, &bookings): (usize, &u32)| {
+            let (bare, grpc) = rounds.measured.iter().filter_map(|round| round.get(n).copied()).unzip();
+            AtSize::new(bookings, bare, grpc)
+        };
+        let sizes = sizes.iter().enumerate().map(at).collect::<Option<Vec<_>>>()?;
         let growth = Growth::between(sizes.first()?, sizes.last()?);
-        Some(Self { name, sizes, growth })
+        Some(Self { name, sizes, growth, disturbance: rounds.disturbance })
     }
 
     pub fn all_met(&self) -> bool {
@@ -112,7 +120,7 @@ impl fmt::Display for SizedReport {
             writeln!(f, "  p50, largest to smallest: gRPC {grpc}, pgbench {pgbench}")?;
             writeln!(f, "  target: gRPC's at most {GROWTH_MAX} times: {}", verdict(*met))?;
         }
-        Ok(())
+        write!(f, "{}", self.disturbance)
     }
 }
 
