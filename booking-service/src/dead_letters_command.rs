@@ -159,8 +159,13 @@ fn as_json(dead: &DeadLetter) -> String {
     .to_string()
 }
 
-/// Goes on until nothing is left of what there was at the beginning: a message that is refused again and
-/// again is retried once.
+/// What was done so far.
+#[derive(Default)]
+struct Progress {
+    settled: i64,
+    unknown: Vec<Uuid>,
+}
+
 async fn settle(core: &Core, settlement: Settlement, selection: SelectionArgs) -> Result<(), CommandError> {
     let is_filtered = selection.filter.is_given();
     let selections = match selection {
@@ -172,33 +177,41 @@ async fn settle(core: &Core, settlement: Settlement, selection: SelectionArgs) -
             ids.chunks(PAGE_SIZE.into()).map(|ids| DeadLetterSelection::Ids(ids.to_vec())).collect()
         }
     };
-    let (mut settled, mut unknown) = (0, Vec::new());
-    let done = settle_each(core, settlement, &selections, &mut settled, &mut unknown).await;
-    let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
+    let mut progress = Progress::default();
+    let done = settle_each(core, settlement, &selections, &mut progress).await;
+    let Progress { settled, unknown } = progress;
     // What was done before the rest failed stays done.
     if done.is_ok() || settled > 0 {
+        let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
         println!("{settled} dead letters were {what}.");
     }
-    done?;
-    if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) }
+    let unknown = if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) };
+    match (done, unknown) {
+        (Err(error), Err(unknown)) => {
+            eprintln!("{unknown}");
+            Err(error.into())
+        }
+        (done, unknown) => done.map_err(CommandError::from).and(unknown),
+    }
 }
 
+/// Goes on until nothing is left of what there was at the beginning: a message that is refused again and
+/// again is retried once.
 async fn settle_each(
     core: &Core,
     settlement: Settlement,
     selections: &[DeadLetterSelection],
-    settled: &mut i64,
-    unknown: &mut Vec<Uuid>,
+    progress: &mut Progress,
 ) -> Result<(), DatabaseError> {
     for selection in selections {
         let mut done = core.settle_dead_letters(settlement, selection).await?;
         let mut left = done.remaining;
-        unknown.append(&mut done.unknown);
-        *settled += done.settled;
+        progress.unknown.append(&mut done.unknown);
+        progress.settled += done.settled;
         while left > 0 && done.remaining > 0 {
             done = core.settle_dead_letters(settlement, selection).await?;
             left -= done.settled.max(1);
-            *settled += done.settled;
+            progress.settled += done.settled;
         }
     }
     Ok(())

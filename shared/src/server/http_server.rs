@@ -1,6 +1,6 @@
 //! The HTTP side: `/metrics`, `/livez`, `/readyz`, and what a service adds.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -17,15 +17,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use prometheus::{Encoder as _, TextEncoder};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Readiness;
 
-/// What a client may take to send the head of a request, or to ask again on a connection that it keeps.
-pub const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Anybody may connect; so many are served at once.
-const CONNECTIONS_MAX: usize = 1024;
+/// What a client may take to send the head of a request, or to ask again on a connection that it keeps. Proxies
+/// keep theirs for a minute as a rule, and should not send on one that is just being closed.
+pub const HEAD_TIME: Duration = Duration::from_secs(75);
 
 /// The routes every service has.
 pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> Router {
@@ -58,23 +57,18 @@ pub async fn serve(mut listener: TcpListener, routes: Router, head_time: Duratio
     // axum's own server waits for ever for what a client does not send.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_time);
-    let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (graceful, mut connections) = (GracefulShutdown::new(), JoinSet::new());
-    let mut accept = async || {
-        // Who comes when there is no turn waits in the listener's queue. Nobody closes the semaphore.
-        let turn = turns.clone().acquire_owned().await.ok();
-        (Listener::accept(&mut listener).await.0, turn)
-    };
-    while let Some((stream, turn)) = drain.run_until_cancelled(accept()).await {
+    while let Some((stream, _)) = drain.run_until_cancelled(Listener::accept(&mut listener)).await {
         while connections.try_join_next().is_some() {}
         let service = TowerToHyperService::new(routes.clone());
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         connections.spawn(async move {
             // How it ended is the client's affair.
             let _ = connection.await;
-            drop(turn);
         });
     }
+    // Who comes now goes elsewhere at once.
+    drop(listener);
     graceful.shutdown().await;
 }
 
