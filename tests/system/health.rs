@@ -57,9 +57,8 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
     let (proxy, booking) = Booking::behind_a_proxy(|_| {}).await;
     let server = &booking.service.server;
     let mut health = HealthClient::new(clients::channel(server.grpc_addr));
-    // What else this machine does can only make it slower: the quickest of a few tells what the service takes.
-    let mut quickest = [Duration::MAX; 2];
-    for _ in 0..5 {
+    let mut times = [const { Vec::new() }; 2];
+    for _ in 0..3 {
         // A stall is the worst case: nothing tells the service that the database is away.
         for (n, ready) in [false, true].into_iter().enumerate() {
             if ready {
@@ -70,17 +69,18 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
             let since = Instant::now();
             let expected = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
             harness::eventually("readiness", async || check(&mut health, "").await == expected).await;
-            quickest[n] = quickest[n].min(since.elapsed());
+            times[n].push(since.elapsed());
             assert_eq!(check(&mut health, "teppan.booking.v1.BookingService").await, expected);
             assert_eq!(check(&mut health, "liveness").await, ServingStatus::Serving);
             assert_eq!(get(server.http_addr, "/readyz").await.0, if ready { 200 } else { 503 });
             assert_eq!(get(server.http_addr, "/livez").await.0, 200);
         }
-        if quickest.iter().all(|time| *time < Duration::from_secs(2)) {
-            return;
-        }
     }
-    panic!("away and back were told after {quickest:?}");
+    // One may be the machine's.
+    for mut times in times {
+        times.sort();
+        assert!(times[1] < Duration::from_secs(2), "{times:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,9 @@ impl Search<'_> {
 
     fn told(&self) -> String {
         let mut text = String::new();
+        if self.tried > TRIED_MAX {
+            let _ = writeln!(text, "After {TRIED_MAX} orders no others were tried: there may be one.");
+        }
         if self.at_once.len() > 1 {
             let _ = writeln!(text, "No order of these calls explains what was seen:");
             for (n, (call, seen)) in self.at_once.iter().enumerate() {

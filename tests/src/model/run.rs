@@ -1,6 +1,6 @@
 //! Takes the steps of a case, and compares after each.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use chrono::TimeDelta;
 use teppan_shared::contract::booking::v1::{
@@ -21,10 +21,6 @@ use super::{
     touched::{Touched, availability, get},
     waitlist::Move,
 };
-
-/// How often to look whether what Stripe told is applied.
-const LOOKS_MAX: u32 = 300;
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Everything that a case does: the same case makes the same calls.
 #[derive(Debug, Clone)]
@@ -84,7 +80,8 @@ impl Run {
         if case.audited { audit(self.stage.url()).await.map_err(end) } else { Ok(()) }
     }
 
-    /// Calls, and what Stripe tells meanwhile: soon all is as if it had happened in some order, each once.
+    /// Calls, and what Stripe tells meanwhile: once that is applied all is as if it had happened in some order, each
+    /// once.
     async fn at_once(&mut self, operations: &[Operation], story: Option<&Story>) -> Result<(), String> {
         let events = story.map(|story| self.planner.stories.plan(&self.model, story)).unwrap_or_default();
         let times = story.map_or(0, |story| story.times);
@@ -94,6 +91,9 @@ impl Run {
         let (seen, taken) = self.stage.beside_stripe(&calls, &events, times).await;
         self.tally.groups += usize::from(calls.len() + events.len() > 1);
         self.tally.again(events.len() * usize::from(times.saturating_sub(1)));
+        if !calls.is_empty() && !events.is_empty() {
+            self.tally.happened("Stripe", "beside calls");
+        }
         let mut made: Vec<Observed> = calls.into_iter().zip(seen.iter().map(|seen| seen.answer.clone())).collect();
         for (call, answer) in &made {
             self.tally.count(call, answer);
@@ -102,20 +102,14 @@ impl Run {
             self.tally.count(&Call::Stripe(event.clone()), &taken);
             made.extend(event.parts().into_iter().map(|part| (Call::Stripe(part), taken.clone())));
         }
-        let mut looks = 0;
-        loop {
-            let mut after = self.offers(&seen).await?;
-            let calls = made.iter().map(|(call, _)| call);
-            let touched = Touched::by(&self.model, calls, seen.iter().chain(after.iter().map(|(_, seen)| seen)));
-            after.extend(self.read(touched.reads(&self.model)).await);
-            let agreed = self.agree(&made, &seen, &after);
-            looks += 1;
-            // What Stripe tells is applied after it was taken.
-            if agreed.is_ok() || events.is_empty() || looks == LOOKS_MAX {
-                return agreed;
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+        if !events.is_empty() {
+            self.stage.stripe_is_applied().await?;
         }
+        let mut after = self.offers(&seen).await?;
+        let calls = made.iter().map(|(call, _)| call);
+        let touched = Touched::by(&self.model, calls, seen.iter().chain(after.iter().map(|(_, seen)| seen)));
+        after.extend(self.read(touched.reads(&self.model)).await);
+        self.agree(&made, &seen, &after)
     }
 
     /// Time passes, and the workers do what is due: the model has it done at once.

@@ -132,6 +132,21 @@ impl Stage {
         join_all(posts).await
     }
 
+    /// Waits until everything that Stripe told is applied.
+    ///
+    /// # Errors
+    /// When something is not, for long.
+    pub async fn stripe_is_applied(&self) -> Result<(), String> {
+        let waiting = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING'";
+        for _ in 0..1000 {
+            if self.replicas[0].scalar::<i64>(waiting).await == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err("What Stripe told is not applied.".to_owned())
+    }
+
     pub async fn make(&mut self, call: &Call) -> Seen {
         perform(self.clients(), call).await
     }

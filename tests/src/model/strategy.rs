@@ -32,9 +32,11 @@ fn calls(calls: Vec<Operation>) -> Step {
 
 /// Calls while Stripe tells of a payment for one booking: any calls, or some about that booking.
 fn beside_stripe() -> impl Strategy<Value = Step> {
-    let any = (vec(operation(), 1..=3), story(1..=2));
-    let one = (pick(), vec(change(), 1..=2), vec(pay(), 0..=1), story(1..=2))
-        .prop_map(|(booking, changes, paid, story)| (about(booking, changes, paid), Story { booking, ..story }));
+    let any = (vec(operation(), 1..=2), story(1..=2));
+    let one =
+        (pick(), vec(change(), 1..=2), vec(pay(), 0..=1), story(1..=1)).prop_map(|(booking, changes, paid, story)| {
+            (about(booking, changes, paid), Story { booking, again: None, ..story })
+        });
     prop_oneof![any, one].prop_map(|(calls, story)| Step::AtOnce { calls, story: Some(story) })
 }
 

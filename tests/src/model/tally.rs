@@ -8,7 +8,7 @@ use super::calls::{Answer, Call, Reply};
 pub struct Tally {
     counts: BTreeMap<(&'static str, String), u64>,
     pub operations: usize,
-    /// Steps of several calls at once.
+    /// Steps of several calls, and events of Stripe's, at once.
     pub groups: usize,
 }
 

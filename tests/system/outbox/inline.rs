@@ -70,12 +70,13 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
         since.elapsed()
     };
     assert!(book(1).await >= Duration::from_millis(300), "it was waited for");
-    // Nobody was told. What else this machine does can only make it slower: the quickest tells.
-    let mut quickest = Duration::MAX;
+    // Nobody was told, nor waited for; one or two may be the machine's.
+    let mut times = Vec::new();
     for _ in 0..5 {
-        quickest = quickest.min(book(1).await);
+        times.push(book(1).await);
     }
-    assert!(quickest < Duration::from_millis(300), "it was waited for: {quickest:?}");
+    times.sort();
+    assert!(times[2] < Duration::from_millis(300), "it was waited for: {times:?}");
     // They are left to the relays of other processes, with all their attempts.
     let left = "SELECT count(*) FROM outbox_messages WHERE attempts = 0 AND lease_expires_at IS NULL";
     assert_eq!(service.scalar::<i64>(left).await, 6);

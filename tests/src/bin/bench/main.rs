@@ -30,7 +30,7 @@ use crate::{
     machine::MachineTime,
     pgbench::Pgbench,
     report::{CaseReport, EmptyCall, Environment, HotReport, Report, ServiceFigures},
-    rounds::Rounds,
+    rounds::{Round, Rounds},
     sample::{Spread, Timing},
     sizes::{Plan, SizedCall, SizedReport},
     stage::{Served, Side, Stage},
@@ -207,8 +207,8 @@ async fn rounds_of(
     rounds: usize,
     with: &With<'_>,
 ) -> Result<Option<CaseReport>, BenchError> {
-    let round = async |number| {
-        let run = Run(first_run + number);
+    let round = async |round: Round| {
+        let run = Run(first_run + round.number);
         Ok((case.measure(Side::Pgbench, run, with).await?, case.measure(Side::Grpc, run, with).await?))
     };
     Ok(CaseReport::new(case, Rounds::make(&case.name(), rounds, round).await?))

@@ -19,25 +19,34 @@ pub struct Rounds<T> {
 /// What became of rounds that the host disturbed.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Disturbance {
-    /// Left out, and made again.
+    /// Others were made in their place, or were disturbed less.
     pub left_out: usize,
     /// Counted: too many were disturbed.
     pub counted: usize,
 }
 
+/// One round.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    /// Of all that are made.
+    pub number: usize,
+    /// Of those that count, when nothing disturbs it: in even ones one order, in odd ones the other.
+    pub place: usize,
+}
+
 impl<T> Rounds<T> {
     /// Makes `count` rounds, and up to as many more in the place of those that were disturbed. Where these are not
-    /// enough, the least disturbed count. Each round is given its number.
+    /// enough, the least disturbed count. Each round is told which it is.
     pub async fn make(
         name: &str,
         count: usize,
-        mut round: impl AsyncFnMut(usize) -> Result<T, BenchError>,
+        mut round: impl AsyncFnMut(Round) -> Result<T, BenchError>,
     ) -> Result<Self, BenchError> {
         let (mut calm, mut disturbed) = (Vec::new(), Vec::new());
         for number in 0..most(count) {
             eprintln!("{name}: round {} of {count}{}", calm.len() + 1, again(disturbed.len()));
             let begun = MachineTime::now();
-            let measured = round(number).await?;
+            let measured = round(Round { number, place: calm.len() }).await?;
             let stolen = MachineTime::now().zip(begun).map_or(0.0, |(now, begun)| now.stolen_percent_since(begun));
             if stolen > STOLEN_PERCENT_MAX {
                 disturbed.push((stolen, measured));
@@ -76,7 +85,7 @@ impl fmt::Display for Disturbance {
             return Ok(());
         }
         write!(f, "  The machine's host gave more than {STOLEN_PERCENT_MAX} % of its time to others in ")?;
-        writeln!(f, "{} rounds: {left_out} were made again, {counted} are counted.", left_out + counted)
+        writeln!(f, "{} rounds: {left_out} are left out, {counted} are counted.", left_out + counted)
     }
 }
 

@@ -15,14 +15,14 @@ use teppan_shared::embedded::{Durability, ThrowawayServer};
 use teppan_tests::tool::Interrupt;
 
 use self::database::Database;
-use self::report::Round;
+use self::report::AtAllSizes;
 pub use self::report::SizedReport;
 use crate::{
     case::{Cpu, Measured, Run},
     error::BenchError,
     load::{self, Clients},
     pgbench::{Pgbench, Script},
-    rounds::{self, Rounds},
+    rounds::{self, Round, Rounds},
     sample::{Sample, Timing},
     stage::Side,
 };
@@ -116,22 +116,22 @@ async fn rounds_of(
     postgres: &ThrowawayServer,
     databases: &[Database],
 ) -> Result<Option<SizedReport>, BenchError> {
-    let round = async |number| {
-        let run = Run(first_run + number);
+    let round = async |round: Round| {
+        let run = Run(first_run + round.number);
         let side = async |side, database| measure_once(call, side, run, plan, postgres, database).await;
         // What drifts, such as the machine's clock rate, favours neither size.
         let mut order: Vec<_> = databases.iter().collect();
-        if number % 2 == 1 {
+        if round.place % 2 == 1 {
             order.reverse();
         }
-        let mut round = Round::new();
+        let mut measured = AtAllSizes::new();
         for database in order {
-            round.push((side(Side::Pgbench, database).await?, side(Side::Grpc, database).await?));
+            measured.push((side(Side::Pgbench, database).await?, side(Side::Grpc, database).await?));
         }
-        if number % 2 == 1 {
-            round.reverse();
+        if round.place % 2 == 1 {
+            measured.reverse();
         }
-        Ok(round)
+        Ok(measured)
     };
     let rounds = Rounds::make(call.name(), plan.rounds, round).await?;
     Ok(SizedReport::new(call.name(), plan.sizes, &rounds))

@@ -27,7 +27,7 @@ pub struct SizedReport {
 }
 
 /// Both sides at each size, in one round.
-pub type Round = Vec<(Measured, Measured)>;
+pub type AtAllSizes = Vec<(Measured, Measured)>;
 
 /// All rounds of both sides at one size.
 #[derive(Serialize)]
@@ -63,7 +63,7 @@ const COLUMNS: [(&str, usize, Figure); 4] = [
 
 impl SizedReport {
     /// `None` when there was no round.
-    pub fn new(name: &'static str, sizes: &[u32], rounds: &Rounds<Round>) -> Option<Self> {
+    pub fn new(name: &'static str, sizes: &[u32], rounds: &Rounds<AtAllSizes>) -> Option<Self> {
         let at = |(n, &bookings): (usize, &u32)| {
             let (bare, grpc) = rounds.measured.iter().filter_map(|round| round.get(n).copied()).unzip();
             AtSize::new(bookings, bare, grpc)
