@@ -9,16 +9,10 @@ use booking_service::{
     verify_events_command::VerifyEventsCommand,
 };
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
 use teppan_shared::{
     cli::{self, Command},
     service,
 };
-
-/// A call is many small values that live as long as it does: see
-/// `docs/decisions/0017-a-page-of-slots-is-one-row-of-columns.md`.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Venues, their slots, and the bookings on them, over gRPC.
 ///

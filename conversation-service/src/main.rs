@@ -7,16 +7,10 @@ use conversation_service::{
     app,
     settings::{ServiceArgs, Settings},
 };
-use mimalloc::MiMalloc;
 use teppan_shared::{
     cli::{self, Command},
     service,
 };
-
-/// A call is many small values that live as long as it does: see
-/// `docs/decisions/0017-a-page-of-slots-is-one-row-of-columns.md`.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Conversations, and every message said in them, over gRPC.
 ///
