@@ -35,9 +35,9 @@ impl Durability {
 /// Errors are logged without the statement and the row at fault: both may hold what a guest said
 /// or who they are.
 pub(super) fn text(port: u16, durability: Durability) -> String {
-    let flush = match durability {
-        Durability::Durable => "on",
-        Durability::Volatile => "off",
+    let (flush, wal) = match durability {
+        Durability::Durable => ("on", "1GB"),
+        Durability::Volatile => ("off", "256MB"),
     };
     format!(
         "# Written at each start; to change a setting for good use ALTER SYSTEM.\n\
@@ -52,7 +52,8 @@ pub(super) fn text(port: u16, durability: Durability) -> String {
          log_min_error_statement = panic\n\
          fsync = {flush}\n\
          synchronous_commit = {flush}\n\
-         full_page_writes = {flush}\n"
+         full_page_writes = {flush}\n\
+         max_wal_size = '{wal}'\n"
     )
 }
 

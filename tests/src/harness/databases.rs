@@ -1,9 +1,14 @@
 //! A database of its own for each test, on one server for all of them.
 
 use std::{
+    cell::RefCell,
+    mem,
     net::SocketAddr,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -21,6 +26,23 @@ use crate::proxy::Proxy;
 static POSTGRES: OnceCell<ThrowawayServer> = OnceCell::const_new();
 static TEMPLATES: [OnceCell<()>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
 static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// Databases of tests that have ended. The next test that needs one removes them: several hundred at once
+/// would take gigabytes.
+static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The databases of the test on this thread: each test has one of its own, and it ends with the test.
+    static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
+}
+
+struct Mine(Vec<String>);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.0);
+    }
+}
 
 /// The project's home, where set-up puts PostgreSQL's programs when the machine has none.
 pub fn home() -> PathBuf {
@@ -53,19 +75,27 @@ pub async fn database(definition: &Definition) -> SecretString {
             connection.close().await.expect("the template is left alone");
         })
         .await;
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let mut connection = connect(&server.url("postgres")).await;
+    let left = mem::take(&mut *LEFT.lock().unwrap_or_else(PoisonError::into_inner));
+    for name in left {
+        drop(&mut connection, &name).await;
+    }
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.expect("a database can be made");
+    MINE.with_borrow_mut(|mine| mine.0.push(name.clone()));
     server.url(&name)
 }
 
-/// Removes a database of [`database`], where more are made than a disk should hold.
+/// Removes a database of [`database`] before its test ends, where a test makes more than a disk should hold.
 pub async fn drop_database(url: &SecretString) {
     let name = url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
-    let drop = format!("DROP DATABASE {name} WITH (FORCE)");
-    let mut connection = connect(&postgres().await.url("postgres")).await;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await.expect("a database can be removed");
+    drop(&mut connect(&postgres().await.url("postgres")).await, name).await;
+}
+
+async fn drop(connection: &mut PgConnection, name: &str) {
+    let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(connection).await.expect("a database can be removed");
 }
 
 /// A connection past the service, to look at what it wrote.
