@@ -9,6 +9,7 @@ mod pgbench;
 mod report;
 mod rounds;
 mod sample;
+mod server;
 mod sizes;
 mod stage;
 mod store_message;

@@ -11,7 +11,7 @@ mod seed;
 
 use std::path::Path;
 
-use teppan_shared::embedded::{Durability, ThrowawayServer};
+use teppan_shared::embedded::ThrowawayServer;
 use teppan_tests::tool::Interrupt;
 
 use self::database::Database;
@@ -24,6 +24,7 @@ use crate::{
     pgbench::{Pgbench, Script},
     rounds::{self, Round, Rounds},
     sample::{Sample, Timing},
+    server,
     stage::Side,
 };
 
@@ -63,7 +64,7 @@ pub struct Plan<'a> {
 
 /// Makes the databases, measures, and removes them; `None` when it was told to stop.
 pub async fn run(plan: &Plan<'_>, home: &Path, interrupt: &Interrupt) -> Result<Option<Vec<SizedReport>>, BenchError> {
-    let Some(server) = interrupt.unless_told(ThrowawayServer::start(home, Durability::Durable)).await else {
+    let Some(server) = interrupt.unless_told(server::start(home)).await else {
         return Ok(None);
     };
     let server = server?;

@@ -12,10 +12,7 @@ use chrono::NaiveDate;
 use rand::distr::{Alphanumeric, SampleString as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
-use teppan_shared::{
-    contract::booking::v1::SchedulePeriod,
-    embedded::{Durability, ThrowawayServer},
-};
+use teppan_shared::{contract::booking::v1::SchedulePeriod, embedded::ThrowawayServer};
 use teppan_tests::{
     clients::{self, BookingClients},
     fixtures,
@@ -23,7 +20,7 @@ use teppan_tests::{
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{error::BenchError, machine};
+use crate::{error::BenchError, machine, server};
 
 /// Both venues have slots like a real one's: every half hour from 11:00 to 19:00, for 90 days.
 pub const DAYS: usize = 90;
@@ -67,7 +64,7 @@ pub struct Stage {
 
 impl Stage {
     pub async fn set(home: &Path) -> Result<Self, BenchError> {
-        let server = ThrowawayServer::start(home, Durability::Durable).await?;
+        let server = server::start(home).await?;
         let booking = Served::start(Which::Booking, &server, "booking_service").await?;
         let conversation = Served::start(Which::Conversation, &server, "conversation_service").await?;
         let mut clients = BookingClients::new(booking.process.grpc);
