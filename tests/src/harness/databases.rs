@@ -32,7 +32,7 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The databases of the test on this thread: each test has one of its own, and it ends with the test.
+    /// The databases of the test on this thread, which ends with the test: its own, or one of its runtime's.
     static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
 }
 
@@ -78,7 +78,7 @@ pub async fn database(definition: &Definition) -> SecretString {
     let mut connection = connect(&server.url("postgres")).await;
     let left = mem::take(&mut *LEFT.lock().unwrap_or_else(PoisonError::into_inner));
     for name in left {
-        drop(&mut connection, &name).await;
+        remove(&mut connection, &name).await;
     }
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
@@ -90,10 +90,10 @@ pub async fn database(definition: &Definition) -> SecretString {
 /// Removes a database of [`database`] before its test ends, where a test makes more than a disk should hold.
 pub async fn drop_database(url: &SecretString) {
     let name = url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
-    drop(&mut connect(&postgres().await.url("postgres")).await, name).await;
+    remove(&mut connect(&postgres().await.url("postgres")).await, name).await;
 }
 
-async fn drop(connection: &mut PgConnection, name: &str) {
+async fn remove(connection: &mut PgConnection, name: &str) {
     let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(connection).await.expect("a database can be removed");
 }

@@ -40,7 +40,7 @@ use crate::{
 /// Times the hot calls through gRPC beside the very same statements driven by pgbench.
 ///
 /// Both services run as processes of their own on a PostgreSQL of their own, whose commits wait for
-/// the disk, and which is gone afterwards. The two sides take turns, on the same tables, with as many
+/// the disk, whose shared buffers are 1 GB, and which is gone afterwards. The two sides take turns, on the same tables, with as many
 /// clients and the same session settings; each has slots and conversations of its own. That all
 /// calls were written is checked after each measurement. A round during which the machine's host gave
 /// much of its time to others is made again, up to as often as there are rounds.
