@@ -1,6 +1,18 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test model replay dialogues bench growth queries lint
+.PHONY: help setup demo run test test-postgres model replay dialogues bench growth queries lint
+
+# A `$` in a path means itself, also on make's command line.
+ifdef TEPPAN_HOME
+override TEPPAN_HOME := $(value TEPPAN_HOME)
+export TEPPAN_HOME
+endif
+ifdef DIALOGUES
+override DIALOGUES := $(value DIALOGUES)
+export DIALOGUES
+endif
+# What is meant for another PostgreSQL does not reach the private ones.
+unexport $(filter PG%,$(.VARIABLES))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

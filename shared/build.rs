@@ -1,6 +1,12 @@
-//! Compiles the contract with a protobuf compiler written in Rust, so that nobody needs protoc.
+//! Compiles the contract with a protobuf compiler written in Rust, so that nobody needs protoc; and
+//! the small library that lets `initdb` run as a user without a name.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use prost::Message as _;
 
@@ -26,5 +32,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         // An RPC that is not built answers UNIMPLEMENTED.
         .generate_default_stubs(true)
         .compile_fds(descriptors)?;
+    if env::var("CARGO_CFG_TARGET_OS")? == "linux" {
+        compile_user_name(&out.join("user_name.so"))?;
+    }
     Ok(())
+}
+
+/// See `src/embedded/user_name.c`.
+fn compile_user_name(library: &Path) -> Result<(), Box<dyn Error>> {
+    const SOURCE: &str = "src/embedded/user_name.c";
+    println!("cargo:rerun-if-changed={SOURCE}");
+    let mut compiler = cc::Build::new().pic(true).get_compiler().to_command();
+    let status = compiler.args(["-shared", "-o"]).arg(library).arg(SOURCE).status()?;
+    if status.success() { Ok(()) } else { Err(format!("{SOURCE} cannot be compiled: {status}").into()) }
 }

@@ -52,6 +52,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
+    if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
+        return code;
+    }
     let command = cli.command.unwrap_or(BookingCommand::Common(Command::default()));
     if !matches!(command, BookingCommand::Common(_))
         && let Err(problems) = settings.common.require_named_database()

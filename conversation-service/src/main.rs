@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems),
     };
+    if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
+        return code;
+    }
     let start = async |registry| app::start(&settings, Some(registry)).await;
     cli::block_on(cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start))
 }

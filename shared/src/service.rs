@@ -8,7 +8,7 @@ use tonic::service::Routes;
 
 use crate::{
     config::{CommonSettings, DatabaseChoice, Problems},
-    embedded::{EmbeddedError, SharedServer, prepare_home},
+    embedded::{self, EmbeddedError, SharedServer, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError},
@@ -151,6 +151,9 @@ impl Service {
                 return Err(error.into());
             }
         };
+        if let Some(server) = &database.private_server {
+            background.spawn("private PostgreSQL", server.supervisor().run(background.stopping()));
+        }
         tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
         Ok(Self { server, database, background })
     }
@@ -205,6 +208,15 @@ impl Service {
         self.stop().await;
         tracing::info!("stopped");
         code
+    }
+}
+
+/// Makes sure that no variable of PostgreSQL's in somebody's environment reaches the private server: the
+/// program may start anew. `Err` is the exit code when it cannot.
+pub fn shed_postgres_variables(definition: &Definition, settings: &CommonSettings) -> Result<(), ExitCode> {
+    match settings.database {
+        DatabaseChoice::Url(_) => Ok(()),
+        DatabaseChoice::Embedded(_) => embedded::shed_postgres_variables().map_err(|error| fail(definition, &error)),
     }
 }
 

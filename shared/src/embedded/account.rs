@@ -10,6 +10,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::environment::postgres_variables;
 use super::error::EmbeddedError;
 use super::programs::Programs;
 
@@ -44,9 +45,6 @@ impl Account {
     pub(super) fn choose(home: &Path, folder: &Path) -> Result<Self, EmbeddedError> {
         let me = my_uid()?;
         if me != 0 {
-            for path in [folder, &folder.join("data")] {
-                refuse_owned_by_another(path, me)?;
-            }
             return Ok(Self { other: None });
         }
         let (uid, gid) = [folder, home]
@@ -119,10 +117,8 @@ impl Account {
                 setpriv
             }
         };
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
+        for name in postgres_variables() {
+            command.env_remove(name);
         }
         // The working folder may be closed to the account. A process group of its own keeps
         // Ctrl-C from the terminal away: whoever started the server stops it, in order.
@@ -170,13 +166,4 @@ pub(super) fn my_uid() -> Result<u32, EmbeddedError> {
         .and_then(|file| file.metadata())
         .map(|file| file.uid())
         .map_err(EmbeddedError::io("make a file in", &std::env::temp_dir()))
-}
-
-fn refuse_owned_by_another(path: &Path, me: u32) -> Result<(), EmbeddedError> {
-    match fs::metadata(path) {
-        Ok(found) if found.uid() != me => {
-            Err(EmbeddedError::OtherOwner { path: path.to_owned(), owner: found.uid(), me })
-        }
-        _ => Ok(()),
-    }
 }

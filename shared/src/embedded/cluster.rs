@@ -6,15 +6,18 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::account::Account;
 use super::error::EmbeddedError;
+use super::initdb::Initdb;
 use super::login::{Login, ROLE};
 use super::password;
 use super::process::{Holder, PidFile, holder};
@@ -26,6 +29,10 @@ use super::settings::{self, Durability};
 /// left running may need a moment to notice and end. Neither lasts.
 const START_ATTEMPTS: u32 = 5;
 const START_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a start may take: after a crash the server first works its log off.
+const START_WAIT: Duration = Duration::from_mins(2);
+const READY_POLL: Duration = Duration::from_millis(10);
 
 /// What a server that is starting, stopping or recovering is given before it counts as stuck.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
@@ -50,7 +57,7 @@ impl Stop {
 }
 
 /// A data folder, the programs of its version, and as whom they run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Cluster {
     pub(super) programs: Programs,
     pub(super) account: Account,
@@ -80,8 +87,9 @@ impl Cluster {
         let partial = self.folder.join("data.partial");
         tracing::info!(folder = %data.display(), postgres = self.programs.major, "creating the database");
         // Upper and lower case of all the world's letters, where the system can.
-        if self.init(&partial, "C.UTF-8", hold).await.is_err() {
-            self.init(&partial, "C", hold).await?;
+        let initdb = Initdb::prepare(&self.programs, &self.account, &self.folder).await?;
+        if self.init(&initdb, &partial, "C.UTF-8", hold).await.is_err() {
+            self.init(&initdb, &partial, "C", hold).await?;
         }
         fs::rename(&partial, &data).map_err(EmbeddedError::io("rename", &partial))?;
         if self.durability == Durability::Durable {
@@ -90,11 +98,17 @@ impl Cluster {
         Ok(password)
     }
 
-    async fn init(&self, folder: &Path, locale: &str, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
+    async fn init(
+        &self,
+        prepared: &Initdb,
+        folder: &Path,
+        locale: &str,
+        hold: BorrowedFd<'_>,
+    ) -> Result<(), EmbeddedError> {
         if folder.exists() {
             tokio::fs::remove_dir_all(folder).await.map_err(EmbeddedError::io("remove", folder))?;
         }
-        let mut initdb = self.account.command(&self.programs.path("initdb"));
+        let mut initdb = prepared.command(&self.account);
         initdb
             .arg("--pgdata")
             .arg(folder)
@@ -118,10 +132,10 @@ impl Cluster {
 
     /// Starts the server and returns its port: the one asked for, else the one it had last when
     /// that is free, else any.
-    pub(super) async fn start(&self, fixed: Option<u16>, hold: BorrowedFd<'_>) -> Result<u16, EmbeddedError> {
+    pub(super) async fn start(&self, fixed: Option<u16>) -> Result<u16, EmbeddedError> {
         let mut port = fixed.map_or_else(|| settings::choose_port(&self.data()), Ok)?;
         for _ in 1..START_ATTEMPTS {
-            match self.start_on(port, hold).await {
+            match self.start_on(port).await {
                 Err(EmbeddedError::DidNotStart { .. }) if self.pid().is_none() => {
                     tokio::time::sleep(START_PAUSE).await;
                     port = fixed.map_or_else(settings::free_port, Ok)?;
@@ -129,11 +143,14 @@ impl Cluster {
                 done => return done.map(|()| port),
             }
         }
-        self.start_on(port, hold).await.map(|()| port)
+        self.start_on(port).await.map(|()| port)
     }
 
     /// One attempt, which ends when the server takes connections.
-    async fn start_on(&self, port: u16, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
+    ///
+    /// `pg_ctl` is not used for it: it starts the server through a shell, which expands what is
+    /// special to it in the path of the data.
+    async fn start_on(&self, port: u16) -> Result<(), EmbeddedError> {
         let data = self.data();
         self.account.give_tree(&data)?;
         let settings = data.join(settings::FILE);
@@ -142,15 +159,32 @@ impl Cluster {
         // The log of this start alone, so that an error can quote it.
         let _ = fs::rename(self.log(), self.folder.join("server.log.old"));
 
-        let mut pg_ctl = self.account.command(&self.programs.path("pg_ctl"));
-        pg_ctl.args(["start", "--wait", "--timeout=120", "--pgdata"]).arg(&data).arg("--log").arg(self.log());
-        match run(pg_ctl, "pg_ctl", hold).await {
-            Err(EmbeddedError::Program { output, .. }) => Err(EmbeddedError::DidNotStart {
-                tail: fs::read_to_string(self.log()).map_or(output, |log| last_lines(&log).to_owned()),
-                log: self.log(),
-            }),
-            done => done,
+        let log = self.log();
+        let opened = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
+        let output = opened.map_err(EmbeddedError::io("create", &log))?;
+        self.account.give(&log)?;
+        let errors = output.try_clone().map_err(EmbeddedError::io("open", &log))?;
+        let program = self.programs.path("postgres");
+        let mut postgres = self.account.command(&program);
+        postgres.arg("-D").arg(&data).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let mut server = postgres.spawn().map_err(EmbeddedError::io("run", &program))?;
+        self.wait_until_ready(&mut server).await
+    }
+
+    /// Waits for a server that was just started; it goes on by itself afterwards.
+    async fn wait_until_ready(&self, server: &mut Child) -> Result<(), EmbeddedError> {
+        let data = self.data();
+        let deadline = Instant::now() + START_WAIT;
+        while !PidFile::read(&data).is_some_and(|file| file.ready && Some(file.pid) == server.id()) {
+            let ended = server.try_wait().map_err(EmbeddedError::io("wait for the server on", &data))?;
+            if ended.is_some() || Instant::now() > deadline {
+                let log = fs::read(self.log()).unwrap_or_default();
+                let tail = last_lines(&String::from_utf8_lossy(&log)).to_owned();
+                return Err(EmbeddedError::DidNotStart { log: self.log(), tail });
+            }
+            tokio::time::sleep(READY_POLL).await;
         }
+        Ok(())
     }
 
     /// Stops the server if one runs; returns when it has ended.
@@ -209,6 +243,11 @@ impl Cluster {
         Ok(None)
     }
 
+    /// Held alone while the server of the folder is started or stopped.
+    pub(super) fn start_lock(&self) -> PathBuf {
+        start_lock(&self.folder)
+    }
+
     fn password_path(&self) -> PathBuf {
         self.folder.join("password")
     }
@@ -216,6 +255,11 @@ impl Cluster {
     fn log(&self) -> PathBuf {
         self.folder.join("server.log")
     }
+}
+
+/// See [`Cluster::start_lock`].
+pub(super) fn start_lock(folder: &Path) -> PathBuf {
+    folder.join("start.lock")
 }
 
 fn sync_folder(folder: &Path) -> Result<(), EmbeddedError> {

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use crate::shell::quoted;
+
 /// Why the embedded PostgreSQL could not do what was asked. Each message says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
@@ -25,10 +27,11 @@ pub enum EmbeddedError {
 
     #[error(
         "{} belongs to user id {owner}, and this process runs as {me}: another user, root perhaps, \
-         made it. Run as that user, or have it removed (its data are lost) or given to you, or set \
-         TEPPAN_HOME to another folder, or set DATABASE_URL", path.display()
+         made it. Run as that user; or stop what still uses it and have it given to you (sudo chown -R \
+         {me} {}), or removed, and its data with it; or set TEPPAN_HOME to another folder, or \
+         DATABASE_URL to a server of your own", path.display(), quoted(home)
     )]
-    OtherOwner { path: PathBuf, owner: u32, me: u32 },
+    OtherOwner { path: PathBuf, home: PathBuf, owner: u32, me: u32 },
 
     #[error(
         "PostgreSQL refuses to run as root, and the program `setpriv` (package util-linux) that \

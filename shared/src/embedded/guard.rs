@@ -13,14 +13,18 @@ use super::error::EmbeddedError;
 ///
 /// Nothing is ever written to that input: it ends when every process that has its other end open
 /// is gone. `$0` is a name for the list of processes; the rest of the arguments is the command
-/// that stops the server.
+/// that stops the server. A server that was only just starting may write into the folder while it
+/// is removed, and notices a little later.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 folder=$1
 shift
 read -r _
-"$@" </dev/null
-rm -rf -- "$folder"
+for _ in 1 2 3 4 5; do
+    "$@" </dev/null
+    rm -rf -- "$folder" && break
+    sleep 1
+done
 "#;
 
 /// A small shell that outlives this process, however it ends, `kill -9` included, and then stops

@@ -1,6 +1,7 @@
 //! The project's home folder (`.teppan`) and what is made in it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -11,17 +12,47 @@ use super::error::EmbeddedError;
 ///
 /// Made by root, it is given to whoever owns the folder around it: after a `sudo make demo` in
 /// an ordinary user's checkout, that user can still use what was made.
+///
+/// # Errors
+/// The folder cannot be made, or somebody else has made it, or what is in it.
 pub fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
     let is_new = !home.exists();
     fs::create_dir_all(home).map_err(EmbeddedError::io("create", home))?;
     let home = home.canonicalize().map_err(EmbeddedError::io("find", home))?;
 
-    if is_new && my_uid()? == 0 {
+    let me = my_uid()?;
+    if me != 0 {
+        refuse_what_is_not_ours(&home, me)?;
+    } else if is_new {
         let around = home.parent().unwrap_or(&home);
         let owner = fs::metadata(around).map_err(EmbeddedError::io("look at", around))?;
         chown(&home, Some(owner.uid()), Some(owner.gid())).map_err(EmbeddedError::io("give away", &home))?;
     }
     Ok(home)
+}
+
+/// The home may be anybody's, as long as things can be made in it; what is kept in it is private.
+fn refuse_what_is_not_ours(home: &Path, me: u32) -> Result<(), EmbeddedError> {
+    let refuse = |path: &Path, found: &fs::Metadata| EmbeddedError::OtherOwner {
+        path: path.to_owned(),
+        home: home.to_owned(),
+        owner: found.uid(),
+        me,
+    };
+    for inside in ["keys", "keys/encryption", "keys/hash", "postgres", "postgres/data"] {
+        let path = home.join(inside);
+        match fs::metadata(&path) {
+            Ok(found) if found.uid() != me => return Err(refuse(&path, &found)),
+            _ => {}
+        }
+    }
+    match (tempfile::tempfile_in(home), fs::metadata(home)) {
+        (Err(error), Ok(found)) if error.kind() == ErrorKind::PermissionDenied && found.uid() != me => {
+            Err(refuse(home, &found))
+        }
+        (Err(error), _) => Err(EmbeddedError::io("write to", home)(error)),
+        (Ok(_), _) => Ok(()),
+    }
 }
 
 /// Makes a folder that only the account may enter, where it is missing.

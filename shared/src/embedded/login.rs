@@ -1,5 +1,6 @@
 //! How to reach a running server.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ impl Login {
     /// pid file still names the port of the original's server.
     pub(super) async fn is_for(&self, data: &Path) -> bool {
         let folder = tokio::time::timeout(ANSWER_MAX, self.data_folder()).await;
-        matches!(folder, Ok(Ok(folder)) if Path::new(&folder) == data)
+        matches!(folder, Ok(Ok(folder)) if folder == data.as_os_str().as_bytes())
     }
 
     /// Creates a database unless it is there. Any number of processes may do so at once.
@@ -63,9 +64,11 @@ impl Login {
         Ok(())
     }
 
-    async fn data_folder(&self) -> Result<String, sqlx::Error> {
+    /// As the bytes it is for the system, which need not be text.
+    async fn data_folder(&self) -> Result<Vec<u8>, sqlx::Error> {
         let mut connection = self.connect().await?;
-        let folder = sqlx::query_scalar("SELECT current_setting('data_directory')").fetch_one(&mut connection).await?;
+        let folder = "SELECT textsend(current_setting('data_directory'))";
+        let folder = sqlx::query_scalar(folder).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(folder)
     }

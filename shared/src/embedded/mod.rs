@@ -13,13 +13,19 @@
 //!
 //! How it fits together: `home` says where things are, `account` as whom the programs run,
 //! `lock` whose turn it is; `cluster` makes, starts and stops one data folder, `process`
-//! tells a live server from what a dead one left behind, `login` is how to reach it.
+//! tells a live server from what a dead one left behind, `login` is how to reach it, and
+//! `supervisor` starts a server that died again.
+//!
+//! No path is ever part of a shell's text, and no variable of PostgreSQL's in somebody's
+//! environment reaches the programs or the connections.
 
 mod account;
 mod cluster;
+mod environment;
 mod error;
 mod guard;
 mod home;
+mod initdb;
 mod lock;
 mod login;
 mod password;
@@ -28,10 +34,13 @@ mod programs;
 mod run;
 mod settings;
 mod shared_server;
+mod supervisor;
 mod throwaway_server;
 
+pub use environment::shed_postgres_variables;
 pub use error::EmbeddedError;
 pub use home::prepare as prepare_home;
 pub use settings::Durability;
 pub use shared_server::SharedServer;
+pub use supervisor::Supervisor;
 pub use throwaway_server::ThrowawayServer;

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The two lines of a server's `postmaster.pid` that matter here.
+/// The lines of a server's `postmaster.pid` that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PidFile {
     pub(super) pid: u32,
     /// 0 as long as the server has not come so far as to write it down.
     pub(super) port: u16,
+    /// Whether the server takes connections.
+    pub(super) ready: bool,
 }
 
 impl PidFile {
@@ -19,7 +21,8 @@ impl PidFile {
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok()?;
         let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
-        Some(Self { pid, port: port.unwrap_or(0) })
+        let status = lines.nth(3).map(str::trim);
+        Some(Self { pid, port: port.unwrap_or(0), ready: status == Some("ready") })
     }
 }
 
@@ -42,8 +45,8 @@ pub(super) fn holder(pid: u32, data: &Path) -> Holder {
         return Holder::Gone;
     };
     // A server's working folder is its data folder. In a container without the right to trace,
-    // root cannot read that of another user's process; the command line it always can, and
-    // `pg_ctl` puts the data folder there.
+    // root cannot read that of another user's process; the command line it always can, and that
+    // names the data folder.
     let is_on_data = match fs::read_link(format!("/proc/{pid}/cwd")) {
         Ok(folder) => folder == data,
         Err(_) => command_line.contains(&*data.to_string_lossy()),
@@ -70,8 +73,19 @@ mod tests {
     fn a_pid_file_without_a_port_yet_is_read() {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join("postmaster.pid"), "4711\n/data\n17\n").unwrap();
-        let expected = PidFile { pid: 4711, port: 0 };
+        let expected = PidFile { pid: 4711, port: 0, ready: false };
         assert_eq!(PidFile::read(data.path()), Some(expected));
+    }
+
+    #[test]
+    fn a_server_says_in_its_pid_file_when_it_takes_connections() {
+        let data = tempfile::tempdir().unwrap();
+        for (status, ready) in [("starting", false), ("ready   ", true), ("stopping", false)] {
+            let text = format!("4711\n/data\n17\n5432\n\n127.0.0.1\n 1 2\n{status}\n");
+            fs::write(data.path().join("postmaster.pid"), text).unwrap();
+            let expected = PidFile { pid: 4711, port: 5432, ready };
+            assert_eq!(PidFile::read(data.path()), Some(expected), "{status}");
+        }
     }
 
     #[test]

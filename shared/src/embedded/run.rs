@@ -12,8 +12,8 @@ use super::error::EmbeddedError;
 ///
 /// The program gets a copy of `hold` (a lock, or the pipe a guard listens to) as its standard
 /// input, and so keeps it open until it is done. If this process is killed while `initdb` runs,
-/// whoever waits for the hold waits for `initdb` too, and never meets it halfway. A server started
-/// so does not get it: `pg_ctl` gives it an empty input.
+/// whoever waits for the hold waits for `initdb` too, and never meets it halfway. A server does
+/// not get it: it would keep it for as long as it runs.
 pub(super) async fn run(mut command: Command, name: &str, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
     let failed = |source| EmbeddedError::io("run", Path::new(name))(source);
     let hold = hold.try_clone_to_owned().map_err(failed)?;

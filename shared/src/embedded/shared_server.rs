@@ -11,24 +11,28 @@
 //! one that creates the data and one that finds them.
 //!
 //! A killed process loses its locks but cannot stop the server. The server then stays, is found
-//! by the next start, and is stopped by the last to leave. A process killed in the middle of a
-//! start or stop leaves `start.lock` with the program that was running (see [`run`]), so the next
-//! one waits for that program to end.
+//! by the next start, and is stopped by the last to leave. A process killed while `initdb` or
+//! `pg_ctl` runs leaves `start.lock` with that program (see [`run`]), so the next one waits for it
+//! to end; one that is killed while the server starts leaves that server to be found.
+//!
+//! A server that is killed is started again by whichever process notices first, under the same
+//! lock (see [`Supervisor`]).
 //!
 //! [`run`]: super::run::run
 
 use std::fs::{File, TryLockError};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use secrecy::SecretString;
 
 use super::account::Account;
-use super::cluster::{Cluster, Stop};
+use super::cluster::{Cluster, Stop, start_lock};
 use super::error::EmbeddedError;
 use super::login::Login;
 use super::programs::Programs;
 use super::settings::Durability;
+use super::supervisor::Supervisor;
 use super::{home, lock};
 
 /// This process's share in the durable PostgreSQL of a home folder.
@@ -80,6 +84,11 @@ impl SharedServer {
         self.login.ensure_database(name).await
     }
 
+    /// What starts the server again when it dies. It has to have ended before [`stop`](Self::stop).
+    pub fn supervisor(&self) -> Supervisor {
+        Supervisor { cluster: self.cluster.clone(), login: self.login.clone() }
+    }
+
     /// Gives up this process's share; the last one stops the server, in order, with everything
     /// written out. Close all connections before.
     ///
@@ -87,7 +96,7 @@ impl SharedServer {
     /// The server could not be stopped; it is still running, and the next start will find it.
     pub async fn stop(self) -> Result<(), EmbeddedError> {
         let folder = &self.cluster.folder;
-        let turn = lock::exclusive(&start_lock(folder), &self.cluster.account).await?;
+        let turn = lock::exclusive(&self.cluster.start_lock(), &self.cluster.account).await?;
 
         let users = folder.join("users.lock");
         self.users.unlock().map_err(EmbeddedError::io("unlock", &users))?;
@@ -112,12 +121,18 @@ async fn bring_up(cluster: &Cluster, turn: &File) -> Result<Login, EmbeddedError
         tracing::info!(port = login.port, "using the embedded PostgreSQL that runs already");
         return Ok(login);
     }
-    let port = cluster.start(None, turn.as_fd()).await?;
-    let data = cluster.data();
-    tracing::info!(port, data = %data.display(), "embedded PostgreSQL started");
-    Ok(Login { port, password })
-}
-
-fn start_lock(folder: &Path) -> PathBuf {
-    folder.join("start.lock")
+    match cluster.start(None).await {
+        Ok(port) => {
+            tracing::info!(port, data = %cluster.data().display(), "embedded PostgreSQL started");
+            Ok(Login { port, password })
+        }
+        // A process that was killed a moment ago had started one, which wrote its pid file only now.
+        Err(error @ EmbeddedError::DidNotStart { .. }) => {
+            let found = cluster.find_running(&password).await?;
+            found
+                .inspect(|login| tracing::info!(port = login.port, "found the embedded PostgreSQL starting"))
+                .ok_or(error)
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -50,7 +50,7 @@ impl ThrowawayServer {
         let guard = Guard::set(&cluster.folder, &cluster.stop_command(Stop::Immediate))?;
         home::make_private_folder(&cluster.folder, &cluster.account)?;
         let password = cluster.create(guard.hold()).await?;
-        let port = cluster.start(None, guard.hold()).await?;
+        let port = cluster.start(None).await?;
         tracing::info!(port, folder = %cluster.folder.display(), "throwaway PostgreSQL started");
         Ok(Self { cluster, login: Login { port, password }, guard })
     }
@@ -100,7 +100,7 @@ impl ThrowawayServer {
     /// The server did not start.
     pub async fn restart(&self) -> Result<(), EmbeddedError> {
         if self.cluster.find_running(&self.login.password).await?.is_none() {
-            self.cluster.start(Some(self.login.port), self.guard.hold()).await?;
+            self.cluster.start(Some(self.login.port)).await?;
         }
         Ok(())
     }

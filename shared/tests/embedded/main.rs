@@ -1,6 +1,8 @@
 //! The embedded PostgreSQL, with real servers and real processes.
 
+mod killed;
 mod other_process;
+mod surroundings;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +16,7 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
-use teppan_shared::embedded::{Durability, SharedServer, ThrowawayServer};
+use teppan_shared::embedded::{Durability, SharedServer, ThrowawayServer, shed_postgres_variables};
 
 /// What a server may take to go away after nobody uses it.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
@@ -215,9 +217,11 @@ async fn a_process_that_uses_a_server() {
     let Some(home) = std::env::var_os("EMBEDDED_TEST_HOME").map(PathBuf::from) else {
         return;
     };
+    shed_postgres_variables().unwrap();
     let wait_for_end_of_input = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     if std::env::var("EMBEDDED_TEST_KIND").unwrap() == SHARED {
         let server = SharedServer::start(&home).await.unwrap();
+        server.ensure_database("used").await.unwrap();
         println!("uses {}", server.url("postgres").expose_secret());
         wait_for_end_of_input().unwrap();
         server.stop().await.unwrap();

@@ -22,7 +22,12 @@ pub struct OtherProcess {
 impl OtherProcess {
     /// Runs `a_process_that_uses_a_server` and waits until it does.
     pub fn start(kind: &str, home: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("a test has a program"))
+        Self::by(Command::new(std::env::current_exe().expect("a test has a program")), kind, home)
+    }
+
+    /// The same by this command, which runs the test's own program.
+    pub fn by(mut command: Command, kind: &str, home: &Path) -> Self {
+        let mut child = command
             .args(["--exact", "a_process_that_uses_a_server", "--ignored", "--nocapture"])
             .env("EMBEDDED_TEST_KIND", kind)
             .env("EMBEDDED_TEST_HOME", home)

@@ -21,6 +21,7 @@ use std::{
 };
 
 use clap::Parser;
+use teppan_shared::embedded::shed_postgres_variables;
 use teppan_tests::tool::{INTERRUPTED, Interrupt};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -107,6 +108,10 @@ const EMPTY_CALL_CLIENTS: [usize; 3] = [1, 8, 32];
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = shed_postgres_variables() {
+        eprintln!("bench: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(&cli).await {
         Ok(Some(report)) if cli.strict && !report.all_met() => ExitCode::FAILURE,
         Ok(Some(_)) => ExitCode::SUCCESS,

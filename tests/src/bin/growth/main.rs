@@ -13,7 +13,7 @@ use std::{
 use clap::Parser;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use teppan_shared::{
-    embedded::{Durability, ThrowawayServer},
+    embedded::{Durability, ThrowawayServer, shed_postgres_variables},
     service::Definition,
 };
 use teppan_tests::tool::{Align, INTERRUPTED, Interrupt, Table};
@@ -58,6 +58,10 @@ enum GrowthError {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = shed_postgres_variables() {
+        eprintln!("growth: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(&cli).await {
         Ok(Some(code)) => code,
         Ok(None) => ExitCode::from(INTERRUPTED),

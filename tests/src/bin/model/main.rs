@@ -4,6 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use teppan_shared::embedded::shed_postgres_variables;
 use teppan_tests::{
     model::Drive,
     tool::{INTERRUPTED, Interrupt},
@@ -37,6 +38,10 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = shed_postgres_variables() {
+        eprintln!("model: {error}");
+        return ExitCode::FAILURE;
+    }
     let drive = Drive {
         seed: cli.seed.unwrap_or_else(rand::random),
         operations: cli.operations as usize,

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use teppan_shared::shell::quoted;
 use teppan_tests::launch;
 
 /// Makes the grpcurl that set-up brought known to a shell, where it brought one.
@@ -42,7 +43,7 @@ pub fn database_lines() -> Vec<(&'static str, String)> {
         (
             "The database of booking-service, where there is psql; that of the other is teppan_conversation",
             format!(
-                "PGPASSWORD=\"$(cat {password})\" psql -h 127.0.0.1 -p {port} -U teppan teppan_booking \
+                "PGPASSWORD=\"$(cat {password})\" psql 'postgres://teppan@127.0.0.1:{port}/teppan_booking?sslmode=disable' \
                  -c 'SELECT booking_id, status, version, updated_at FROM bookings'"
             ),
         ),
@@ -70,24 +71,9 @@ fn port(home: &Path) -> Option<u16> {
     file.lines().nth(3)?.trim().parse().ok()
 }
 
-/// A path that a shell takes as one word.
-fn quoted(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    if path.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c)) {
-        return path.into_owned();
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_with_a_space_stays_one_word() {
-        assert_eq!(quoted(Path::new("/opt/grpcurl")), "/opt/grpcurl");
-        assert_eq!(quoted(Path::new("/my tools/it's")), r"'/my tools/it'\''s'");
-    }
 
     #[test]
     fn the_port_is_that_of_the_running_server() {

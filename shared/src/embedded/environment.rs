@@ -1,0 +1,44 @@
+//! Keeping PostgreSQL's variables of somebody's environment away from a private server.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// How the names of all of them begin: `PGOPTIONS`, `PGHOST`, `PGSSLMODE`, ...
+const PREFIX: &[u8] = b"PG";
+
+/// Runs this program anew, in its place, without the variables that PostgreSQL's clients take as
+/// settings, when there are any. To be called first in `main` of a program that uses a private
+/// server.
+///
+/// The client library reads some of them for each connection, and offers no way to leave one out
+/// again: `PGOPTIONS='-c default_transaction_read_only=on'`, meant for another server, would
+/// reach this one. A process cannot safely change its own environment.
+///
+/// # Errors
+/// The program could not be run again.
+pub fn shed_postgres_variables() -> io::Result<()> {
+    let found = postgres_variables();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut again = Command::new(env::current_exe()?);
+    let mut arguments = env::args_os();
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    again.args(arguments);
+    for name in found {
+        again.env_remove(name);
+    }
+    // Returns only when it fails.
+    Err(again.exec())
+}
+
+/// The names of those that are set.
+pub(super) fn postgres_variables() -> Vec<OsString> {
+    env::vars_os().map(|(name, _)| name).filter(|name| name.as_bytes().starts_with(PREFIX)).collect()
+}

@@ -1,0 +1,69 @@
+//! Starting the shared server again when it died.
+
+use std::fs::File;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::Cluster;
+use super::error::EmbeddedError;
+use super::lock;
+use super::login::Login;
+use crate::error_chain::error_chain;
+
+/// How often the server is looked at. A look reads two small files.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The pause after a start that failed: this long, then twice as long each time, up to the most.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Watches the shared server for one process that uses it.
+///
+/// Each process of a home has one. They take turns by `start.lock`: the first starts the server,
+/// the others find it running. It comes back on its port, so that connections are simply made anew.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub(super) cluster: Cluster,
+    pub(super) login: Login,
+}
+
+impl Supervisor {
+    /// Watches until told to stop. A start that is under way then is finished first, so that
+    /// whoever leaves last finds a server that can be stopped.
+    pub async fn run(self, stopping: CancellationToken) {
+        let mut pause = PAUSE_FIRST;
+        let mut next_look = LOOK_EVERY;
+        while stopping.run_until_cancelled(tokio::time::sleep(next_look)).await.is_some() {
+            next_look = LOOK_EVERY;
+            if self.cluster.pid().is_some() {
+                continue;
+            }
+            let Some(turn) = stopping.run_until_cancelled(self.turn()).await else { return };
+            match self.bring_back(turn).await {
+                Ok(()) => pause = PAUSE_FIRST,
+                Err(error) => {
+                    let (error, retry_in_ms) = (error_chain(&error), pause.as_millis());
+                    tracing::error!(error, retry_in_ms, "the private PostgreSQL cannot be started again");
+                    next_look = pause;
+                    pause = PAUSE_MAX.min(pause * 2);
+                }
+            }
+        }
+    }
+
+    async fn turn(&self) -> Result<File, EmbeddedError> {
+        lock::exclusive(&self.cluster.start_lock(), &self.cluster.account).await
+    }
+
+    async fn bring_back(&self, turn: Result<File, EmbeddedError>) -> Result<(), EmbeddedError> {
+        let turn = turn?;
+        let port = self.login.port;
+        if self.cluster.find_running(&self.login.password).await?.is_none() {
+            tracing::warn!(port, "the private PostgreSQL is gone: starting it again");
+            self.cluster.start(Some(port)).await?;
+            tracing::info!(port, "the private PostgreSQL was started again");
+        }
+        drop(turn);
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! A shared server that is killed comes back for those who use it.
+
+use std::{fs, path::Path, time::Duration};
+
+use secrecy::ExposeSecret;
+use sqlx::{Connection, PgConnection};
+use teppan_shared::embedded::SharedServer;
+use tokio_util::sync::CancellationToken;
+
+use crate::{GONE_WITHIN, connect, kill, temporary_home};
+
+#[tokio::test]
+async fn a_killed_server_is_started_again_by_one_of_those_who_use_it() {
+    let home = temporary_home();
+    let first = SharedServer::start(home.path()).await.unwrap();
+    let second = SharedServer::start(home.path()).await.unwrap();
+    let url = first.url("postgres");
+    sqlx::raw_sql("CREATE TABLE t (n int)").execute(&mut connect(url.expose_secret()).await).await.unwrap();
+    let stopping = CancellationToken::new();
+    let killing = async {
+        for _ in 0..2 {
+            let killed = server_of(home.path()).unwrap();
+            kill(&killed);
+            until_it_answers(url.expose_secret()).await;
+            assert_ne!(server_of(home.path()).unwrap(), killed);
+            // Each start has a log of its own, which the next one puts aside.
+            for log in ["server.log", "server.log.old"] {
+                let log = fs::read_to_string(home.path().join("postgres").join(log)).unwrap();
+                assert_eq!(log.matches("ready to accept connections").count(), 1, "{log}");
+            }
+        }
+        stopping.cancel();
+    };
+    tokio::join!(first.supervisor().run(stopping.clone()), second.supervisor().run(stopping.clone()), killing);
+
+    sqlx::raw_sql("SELECT n FROM t").execute(&mut connect(url.expose_secret()).await).await.expect("the data are kept");
+    first.stop().await.unwrap();
+    second.stop().await.unwrap();
+    assert_eq!(server_of(home.path()), None, "the last one stopped it");
+}
+
+async fn until_it_answers(url: &str) {
+    let answers = async {
+        while PgConnection::connect(url).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(GONE_WITHIN, answers).await.expect("the server is back");
+}
+
+/// The process id of the server of a home, while there is one.
+fn server_of(home: &Path) -> Option<String> {
+    let file = fs::read_to_string(home.join("postgres/data/postmaster.pid")).ok()?;
+    file.lines().next().map(str::to_owned)
+}
