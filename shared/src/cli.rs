@@ -12,7 +12,7 @@ use crate::{
 /// What a binary is asked to do.
 #[derive(Debug, Clone, Copy, Default, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM or Ctrl-C (the default)
+    /// Serve until SIGTERM, Ctrl-C or SIGHUP (the default); a second one does not wait for running calls
     #[default]
     Serve,
     /// Apply the database migrations that are missing, and end

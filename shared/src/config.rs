@@ -142,7 +142,7 @@ pub struct CommonArgs {
     /// load balancers notice
     #[arg(long, env = "SHUTDOWN_PAUSE_MS", hide_env_values = true, default_value = "500", global = true)]
     pub shutdown_pause_ms: String,
-    /// After that pause: how long running calls may take to end
+    /// After that pause: how long running calls may take to end. A second signal ends both waits
     #[arg(long, env = "SHUTDOWN_DRAIN_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub shutdown_drain_ms: String,
     /// Listen beyond loopback although the connection is not encrypted and callers are not

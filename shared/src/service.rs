@@ -50,6 +50,8 @@ pub enum StartError {
     Listen(#[from] io::Error),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    #[error("{0} ended it before it was done")]
+    Interrupted(&'static str),
     #[error(transparent)]
     Migrate(#[from] MigrationError),
     #[error(
@@ -191,12 +193,19 @@ impl Service {
 
     /// Stops without failing a call; see [`Server::stop`].
     pub async fn stop(self) {
-        self.server.stop().await;
+        // On the heap: the tests' futures hold this one.
+        Box::pin(self.stop_hurried(&CancellationToken::new())).await;
+    }
+
+    /// [`Service::stop`], which cancelling `at_once` makes quick. The private PostgreSQL is stopped in order
+    /// all the same.
+    async fn stop_hurried(self, at_once: &CancellationToken) {
+        self.server.stop(at_once).await;
         self.database.close().await;
     }
 
     /// Runs until the process is told to stop. A migration that cannot be applied ends it too,
-    /// because waiting will not mend it.
+    /// because waiting will not mend it. A second signal cuts off what the first one waits for.
     async fn until_stopped(self, signals: &mut StopSignals) -> ExitCode {
         let code = tokio::select! {
             signal = signals.next() => {
@@ -205,7 +214,17 @@ impl Service {
             }
             () = self.server.readiness().broken() => ExitCode::FAILURE,
         };
-        self.stop().await;
+        let at_once = CancellationToken::new();
+        let stop = self.stop_hurried(&at_once);
+        tokio::pin!(stop);
+        tokio::select! {
+            () = &mut stop => {}
+            signal = signals.next() => {
+                tracing::warn!(signal, "stopping at once: running calls are cut off");
+                at_once.cancel();
+                stop.await;
+            }
+        }
         tracing::info!("stopped");
         code
     }
@@ -251,10 +270,18 @@ pub async fn serve(
 
 /// Applies the migrations that are missing, and tells the process's exit code.
 pub async fn migrate(definition: &Definition, settings: &CommonSettings) -> ExitCode {
+    // Received from before the private PostgreSQL is started, so that it is not left behind.
+    let mut signals = match StopSignals::receive() {
+        Ok(signals) => signals,
+        Err(error) => return fail(definition, &error),
+    };
     on_database(definition, settings, async |open| {
-        open.database.migrate(definition.migrator).await.map_err(StartError::from)?;
+        tokio::select! {
+            migrated = open.database.migrate(definition.migrator) => migrated?,
+            signal = signals.next() => return Err(StartError::Interrupted(signal)),
+        }
         println!("The database of {} is up to date.", definition.name);
-        Ok::<_, StartError>(())
+        Ok(())
     })
     .await
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -47,7 +47,8 @@ pub enum LaunchError {
     Silent { service: &'static str, said: String },
 }
 
-/// A running service process. It is killed when this is dropped; [`Process::stop`] stops it in order.
+/// A running service process. [`Process::stop`] stops it and waits; dropping this only tells it to stop, so
+/// that also a tool that ends in an unforeseen way leaves no PostgreSQL behind.
 pub struct Process {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
@@ -98,8 +99,7 @@ impl Process {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             // Ctrl-C in the terminal reaches only the tool, which then stops its services in order.
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         let mut child = command.spawn().map_err(|source| LaunchError::Spawn { path, source })?;
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines();
@@ -114,7 +114,8 @@ impl Process {
         let log = TaskTracker::new().spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Some(complaint) = complaint(&line, shown) {
-                    eprintln!("{service}: {complaint}");
+                    // Nobody may be left to read it.
+                    let _ = writeln!(io::stderr(), "{service}: {complaint}");
                 }
             }
         });
@@ -137,14 +138,36 @@ impl Process {
     }
 
     /// Sends SIGTERM and waits for the end. `true` when the service ended well.
-    pub async fn stop(mut self) -> bool {
-        if let Some(id) = self.child.id() {
-            let terminate = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
-            if !terminate.is_ok_and(|status| status.success()) {
-                return false;
+    pub async fn stop(self) -> bool {
+        self.stop_hurried(std::future::pending()).await
+    }
+
+    /// [`Process::stop`], with a second SIGTERM once `hurry` ends: the service then cuts off what it waits for.
+    pub async fn stop_hurried(mut self, hurry: impl Future<Output = ()>) -> bool {
+        self.terminate();
+        let status = tokio::select! {
+            status = self.child.wait() => status,
+            () = hurry => {
+                self.terminate();
+                self.child.wait().await
             }
+        };
+        status.is_ok_and(|status| status.success())
+    }
+
+    fn terminate(&self) {
+        if let Some(id) = self.child.id() {
+            // It may have ended just now.
+            let _ = std::process::Command::new("kill").arg("-TERM").arg(id.to_string()).status();
         }
-        self.child.wait().await.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.terminate();
+        }
     }
 }
 

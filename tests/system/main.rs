@@ -21,6 +21,7 @@ mod migrations;
 mod model;
 mod outbox;
 mod payments;
+mod private_postgres;
 mod processes;
 mod publication;
 mod raw;

@@ -63,7 +63,7 @@ fn was_not_sent(status: &Status) -> bool {
 }
 
 /// The id of a new venue with one booking, made as soon as the service is ready.
-async fn booked_as_soon_as_ready(clients: &mut BookingClients, seats: i32) -> String {
+pub async fn booked_as_soon_as_ready(clients: &mut BookingClients, seats: i32) -> String {
     let mut venue = None;
     harness::eventually("the service is ready", async || {
         venue = fixtures::venue(clients, seats).await.ok();
@@ -119,7 +119,7 @@ async fn without_a_database_the_services_share_one_of_their_own_and_find_it_agai
 }
 
 /// A home that the account of the database server can reach, with the programs of set-up.
-fn home_of_its_own() -> TempDir {
+pub fn home_of_its_own() -> TempDir {
     let home = tempfile::Builder::new().prefix("teppan-home-").tempdir().expect("a folder");
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("it can be opened");
     let tools = harness::home().join("tools");
@@ -130,13 +130,13 @@ fn home_of_its_own() -> TempDir {
 }
 
 /// The process id of the database server of a home, while there is one.
-fn server_of(home: &Path) -> Option<u32> {
+pub fn server_of(home: &Path) -> Option<u32> {
     let file = fs::read_to_string(home.join("postgres/data/postmaster.pid")).ok()?;
     file.lines().next()?.trim().parse().ok()
 }
 
 /// A process that ended may keep its entry until its parent looks: a zombie runs no more.
-fn is_running(process: u32) -> bool {
+pub fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
 }

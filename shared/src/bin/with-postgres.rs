@@ -12,10 +12,10 @@ use clap::Parser;
 use secrecy::ExposeSecret;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgConnection};
-use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer};
+use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer, shed_postgres_variables};
 use teppan_shared::error_chain::error_chain;
+use teppan_shared::tasks::StopSignals;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Exit codes as shells have them.
@@ -85,6 +85,10 @@ enum Failure {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = shed_postgres_variables() {
+        eprintln!("with-postgres: {}", error_chain(&error));
+        return ExitCode::from(FAILED);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(&arguments).await {
@@ -137,21 +141,18 @@ async fn migrate(url: &str, folder: &Path) -> Result<(), Failure> {
 /// Waits for the command, and leaves it to the command what a signal means.
 ///
 /// Ctrl-C reaches both processes, so it is only kept from ending this one. SIGTERM reaches this
-/// one alone and is passed on.
+/// one alone and is passed on; so is SIGHUP, which reaches both only from a closed terminal.
 async fn wait(mut child: Child) -> Result<ExitStatus, std::io::Error> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = StopSignals::receive()?;
     loop {
-        tokio::select! {
+        let signal = tokio::select! {
             status = child.wait() => return status,
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {
-                if let Some(pid) = child.id() {
-                    // The standard library can send SIGKILL only.
-                    let script = ["-c", "kill -TERM \"$0\"", &pid.to_string()];
-                    Command::new("sh").args(script).status().await?;
-                }
-            }
+            signal = signals.next() => signal,
+        };
+        if let (false, Some(pid)) = (signal == "SIGINT", child.id()) {
+            // The standard library can send SIGKILL only.
+            let script = ["-c", "kill -s \"${0#SIG}\" \"$1\"", signal, &pid.to_string()];
+            Command::new("sh").args(script).status().await?;
         }
     }
 }

@@ -15,6 +15,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use futures::TryStreamExt as _;
 use rand::Rng as _;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
     transport::server::{Server as Grpc, TcpIncoming},
@@ -26,7 +27,13 @@ use self::{
     request::{RequestLayer, Stop},
 };
 pub use self::{readiness::Readiness, request::Bounds};
-use crate::{config::ServerSettings, contract, error_chain::error_chain, postgres::Database, tasks::Tasks};
+use crate::{
+    config::ServerSettings,
+    contract,
+    error_chain::error_chain,
+    postgres::Database,
+    tasks::{LAST_WORDS, Tasks},
+};
 
 /// The health service that tells only whether the process works, whatever the database does.
 const LIVENESS: &str = "liveness";
@@ -35,8 +42,6 @@ const CONNECTION_AGE: Duration = Duration::from_mins(30);
 const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a call that is cut off may take to tell so.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What workers may take to end after the servers have.
 const TASKS_BOUND: Duration = Duration::from_secs(5);
 
@@ -141,21 +146,23 @@ impl Server {
     }
 
     /// Stops without failing a call: health says NOT_SERVING, a pause lets load balancers notice,
-    /// no new calls are taken and the running ones end, or are ended at the bound.
-    pub async fn stop(self) {
+    /// no new calls are taken and the running ones end, or are ended at the bound. Cancelling
+    /// `at_once` ends the pause and the waiting: running calls are cut off.
+    pub async fn stop(self, at_once: &CancellationToken) {
         self.readiness.drain();
         readiness::tell(&self.health, self.services, false).await;
-        tokio::time::sleep(self.settings.shutdown_pause).await;
+        at_once.run_until_cancelled(tokio::time::sleep(self.settings.shutdown_pause)).await;
         self.stop.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
         let drain_bound = self.settings.shutdown_drain;
-        let ended = self.serving.stop(drain_bound + LAST_WORDS);
+        let ended = self.serving.stop(drain_bound + LAST_WORDS, at_once);
         tokio::pin!(ended);
-        if tokio::time::timeout(drain_bound, &mut ended).await.is_err() {
+        let drained = at_once.run_until_cancelled(tokio::time::timeout(drain_bound, &mut ended)).await;
+        if !matches!(drained, Some(Ok(()))) {
             self.stop.cut.cancel();
             ended.await;
         }
-        self.background.stop(TASKS_BOUND).await;
+        self.background.stop(TASKS_BOUND, at_once).await;
     }
 }
 

@@ -8,7 +8,7 @@ mod trace;
 
 pub use self::{
     interrupt::{INTERRUPTED, Interrupt},
-    screen::{Screen, describe_status, millis},
+    screen::{Screen, describe_status, millis, say},
     services::{Given, Services, StartError, wait_until_serving},
     table::{Align, Table},
     trace::Trace,

@@ -1,7 +1,17 @@
-use std::{fmt::Display, io::IsTerminal as _, time::Duration};
+use std::{
+    fmt::Display,
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use tonic::Status;
 use tonic_types::StatusExt as _;
+
+/// Shows a line. Nobody may be left to see it, as when the terminal was closed: that ends no tool, which still
+/// has services to stop.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
 
 /// Standard output as a person reads it: coloured only where colours are shown and wanted.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,7 @@ use std::{
 
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
+use super::Interrupt;
 use crate::{
     clients,
     launch::{LaunchError, Process, Shown, Which},
@@ -45,8 +46,7 @@ pub enum StartError {
 
 /// Both services, started by this tool.
 ///
-/// Dropping them kills them and leaves the private PostgreSQL running: always end with
-/// [`Services::stop`].
+/// End with [`Services::stop`], which waits for them; dropping them only tells them to stop.
 pub struct Services {
     pub booking: Process,
     pub conversation: Process,
@@ -75,17 +75,18 @@ impl Services {
         );
         let services = Self { booking, conversation, started_in: started.elapsed() };
         if let Err(error) = ready {
-            services.stop().await;
+            services.booking.stop().await;
+            services.conversation.stop().await;
             return Err(error);
         }
         Ok(services)
     }
 
     /// Stops both in order: first the one that sends to the other. Each gets its whole time to end
-    /// its calls. `true` when both ended well.
-    pub async fn stop(self) -> bool {
-        let booking = self.booking.stop().await;
-        let conversation = self.conversation.stop().await;
+    /// its calls, unless the tool is told to stop once more. `true` when both ended well.
+    pub async fn stop(self, interrupt: &Interrupt) -> bool {
+        let booking = self.booking.stop_hurried(interrupt.told_again()).await;
+        let conversation = self.conversation.stop_hurried(interrupt.told_again()).await;
         booking && conversation
     }
 

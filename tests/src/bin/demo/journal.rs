@@ -1,17 +1,10 @@
 //! What is shown, and how long each step took.
 
-use std::{
-    fmt::Display,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+pub use teppan_tests::tool::say;
 use teppan_tests::tool::{Align, Screen, Table, describe_status, millis};
 use tonic::{Response, Status};
-
-/// Shows a line.
-pub fn say(text: impl Display) {
-    println!("{text}");
-}
 
 /// A step did not do what it should.
 #[derive(Debug, thiserror::Error)]

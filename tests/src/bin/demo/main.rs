@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
         say("\nInterrupted: stopping both services ...");
     }
     let started = std::time::Instant::now();
-    let stopped = services.stop().await;
+    let stopped = services.stop(&interrupt).await;
     journal.note("Stop", "both services", started.elapsed());
     conclude(&journal, played, stopped)
 }

@@ -126,7 +126,7 @@ async fn main() -> ExitCode {
         ExitCode::from(INTERRUPTED)
     });
     if let Some(services) = services
-        && !services.stop().await
+        && !services.stop(&interrupt).await
     {
         eprintln!("replay: a service did not stop in order");
         return ExitCode::FAILURE;

@@ -8,7 +8,7 @@ use std::{
 use clap::Parser;
 use teppan_tests::{
     launch::Shown,
-    tool::{Given, Interrupt, Screen, Services, millis},
+    tool::{Given, Interrupt, Screen, Services, millis, say},
 };
 
 mod surroundings;
@@ -17,8 +17,9 @@ mod try_lines;
 /// Starts both services, prints grpcurl lines to try, and keeps the services up until Ctrl-C.
 ///
 /// The data is kept in a private PostgreSQL under TEPPAN_HOME (.teppan here when it is unset) and
-/// found again at the next start. Warnings and errors of the services are shown. Exit code 0 after
-/// Ctrl-C or SIGTERM, 1 when a service does not start or ends by itself.
+/// found again at the next start. Warnings and errors of the services are shown. Ctrl-C, SIGTERM or
+/// closing the terminal stops both in order; once more, without waiting for running calls. Exit code
+/// 0 after that, 1 when a service does not start or ends by itself.
 #[derive(Parser)]
 #[command(name = "run", version)]
 struct Cli {
@@ -60,7 +61,7 @@ async fn main() -> ExitCode {
     }
     let interrupt = Interrupt::listen();
     let screen = Screen::detect();
-    println!("{}", screen.dim("Starting both services and their PostgreSQL ..."));
+    say(screen.dim("Starting both services and their PostgreSQL ..."));
     let booking =
         Given { grpc: Some(cli.booking_listen_addr), http: Some(cli.booking_http_addr), ..Default::default() };
     let conversation = Given {
@@ -79,8 +80,8 @@ async fn main() -> ExitCode {
         introduce(screen, &services);
     }
     let ended = interrupt.unless_told(services.either_ended()).await;
-    println!("\n{}", screen.dim("Stopping both services ..."));
-    let stopped = services.stop().await;
+    say(format!("\n{}", screen.dim("Stopping both services ...")));
+    let stopped = services.stop(&interrupt).await;
     conclude(ended, stopped)
 }
 
@@ -97,15 +98,15 @@ fn taken(addresses: &[(SocketAddr, &'static str)]) -> String {
 }
 
 fn introduce(screen: Screen, services: &Services) {
-    println!("\n{}", screen.bold(format!("Both services are ready, after {}.", millis(services.started_in))));
+    say(format!("\n{}", screen.bold(format!("Both services are ready, after {}.", millis(services.started_in)))));
     for (name, process) in [("booking-service", &services.booking), ("conversation-service", &services.conversation)] {
-        println!("  {name:<20}  gRPC {}, HTTP http://{}/metrics", screen.accent(process.grpc), process.http);
+        say(format!("  {name:<20}  gRPC {}, HTTP http://{}/metrics", screen.accent(process.grpc), process.http));
     }
-    println!("\n{}", screen.bold("Paste these into another terminal, in this order:"));
+    say(format!("\n{}", screen.bold("Paste these into another terminal, in this order:")));
     for (comment, line) in try_lines::lines(services.booking.grpc, services.conversation.grpc) {
-        println!("\n{}\n{line}", screen.dim(format!("# {comment}")));
+        say(format!("\n{}\n{line}", screen.dim(format!("# {comment}"))));
     }
-    println!("\n{}", screen.bold("Ctrl-C stops both. Their warnings and errors follow."));
+    say(format!("\n{}", screen.bold("Ctrl-C stops both; twice, at once. Their warnings and errors follow.")));
 }
 
 fn conclude(ended: Option<&'static str>, stopped: bool) -> ExitCode {
@@ -115,7 +116,7 @@ fn conclude(ended: Option<&'static str>, stopped: bool) -> ExitCode {
             ExitCode::FAILURE
         }
         None if stopped => {
-            println!("Stopped.");
+            say("Stopped.");
             ExitCode::SUCCESS
         }
         None => {
