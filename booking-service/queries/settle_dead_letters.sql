@@ -22,8 +22,9 @@ by_filter AS MATERIALIZED (
     FROM outbox_messages m
     WHERE $3::uuid[] IS NULL AND m.dead_at IS NOT NULL
       AND ($4::text IS NULL OR m.destination = $4)
-      AND ($5::text IS NULL OR EXISTS (
-          SELECT FROM booking_events e WHERE e.booking_id = m.booking_id AND e.version = m.version AND e.type = $5))
+      -- The one event is looked up. As an EXISTS, PostgreSQL 18 would first read every event of the type.
+      AND ($5::text IS NULL OR $5 = (
+          SELECT e.type FROM booking_events e WHERE e.booking_id = m.booking_id AND e.version = m.version))
       AND ($6::uuid IS NULL OR m.booking_id = $6)
     ORDER BY m.dead_at, m.dead_letter_id
     LIMIT 1000
@@ -68,8 +69,8 @@ matching AS (
         SELECT FROM outbox_messages m
         WHERE $3::uuid[] IS NULL AND m.dead_at IS NOT NULL
           AND ($4::text IS NULL OR m.destination = $4)
-          AND ($5::text IS NULL OR EXISTS (
-              SELECT FROM booking_events e WHERE e.booking_id = m.booking_id AND e.version = m.version AND e.type = $5))
+          AND ($5::text IS NULL OR $5 = (
+              SELECT e.type FROM booking_events e WHERE e.booking_id = m.booking_id AND e.version = m.version))
           AND ($6::uuid IS NULL OR m.booking_id = $6)
         ORDER BY m.dead_at, m.dead_letter_id
         LIMIT 101000
