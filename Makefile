@@ -15,7 +15,7 @@ endif
 unexport $(filter PG%,$(.VARIABLES))
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  DIALOGUES=path.jsonl and OPTIONS='...' go to the tools: make replay DIALOGUES=... OPTIONS='--concurrency 16'"
 
 setup: ## Bring what is missing: PostgreSQL's programs, grpcurl and nats-server
@@ -33,13 +33,16 @@ test: setup ## Run every test
 	cargo build --workspace --bins
 	cargo test --workspace
 
+test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEWEST=1
+	@deploy/local/postgres-versions.sh $(VERSIONS)
+
 model: setup ## Hold booking-service against its model: OPERATIONS=100000 SEED=42
 	cargo build --bin booking-service --bin model
 	@target/debug/model --operations $(or $(OPERATIONS),10000) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
 replay: dialogues setup ## Play a file of dialogues through both services: DIALOGUES=path.jsonl
 	cargo build --release --bin booking-service --bin conversation-service --bin replay
-	@target/release/replay $(DIALOGUES) $(OPTIONS)
+	@target/release/replay $${DIALOGUES:+"$$DIALOGUES"} $(OPTIONS)
 
 # Before anything is set up and built.
 dialogues:

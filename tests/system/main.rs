@@ -31,6 +31,7 @@ mod schedule;
 mod settings;
 mod shutdown;
 mod slots;
+mod statement_plans;
 mod survival;
 mod trace;
 mod verify;
