@@ -24,7 +24,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// How often it answered. When this has not changed while a message waited, nobody was answered.
+    /// How often it answered; what is decided on this side is no answer. When this has not changed while a message
+    /// waited, nobody was answered.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::SeqCst)
     }

@@ -37,7 +37,16 @@ pub trait Receiver: Send + Sync + 'static {
     const WORKER: &'static str;
 
     /// Delivers a message. It may be given the same one again, also when it had taken it.
-    fn deliver(&self, message: &OutboxMessage) -> impl Future<Output = Result<(), Undelivered>> + Send;
+    fn deliver(&self, message: &OutboxMessage) -> impl Future<Output = Delivery> + Send;
+}
+
+/// How a delivery ended, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The destination answered, or could not be reached.
+    Tried(Result<(), Undelivered>),
+    /// It was decided here, and nothing was sent: that tells nothing of the destination.
+    Decided(Result<(), Undelivered>),
 }
 
 /// Why a run ended early. What it had claimed comes back, at the latest when the lease ends.
@@ -188,7 +197,8 @@ impl<R: Receiver> Relay<R> {
         let delivery = tokio::time::timeout(run.timeout, delivery).instrument(span.clone());
         let result = tokio::select! {
             delivered = delivery => match delivered {
-                Ok(Ok(result)) => self.health.judge(result, answers_before, run.is_inline),
+                Ok(Ok(Delivery::Tried(result))) => self.health.judge(result, answers_before, run.is_inline),
+                Ok(Ok(Delivery::Decided(result))) => result,
                 Ok(Err(_)) => {
                     tracing::error!(event = %message.event_id, destination = %R::DESTINATION, "a delivery panicked");
                     Err(Undelivered::Failed("PANICKED".to_owned()))
