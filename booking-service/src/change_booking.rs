@@ -40,8 +40,8 @@ impl BookingTarget {
     }
 }
 
-/// Why a booking was not changed. Whatever it is, nothing was written; but for `Corrupted`, which is also
-/// the answer when the booking was changed and its wishes cannot be read.
+/// Why a booking was not changed. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`,
+/// which is also the answer when the booking was changed and its wishes cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeBookingError {
     #[error("there is no such booking")]

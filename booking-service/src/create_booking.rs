@@ -28,7 +28,8 @@ pub struct Created {
     pub replayed: bool,
 }
 
-/// Why there is no booking. Whatever it is, nothing was written.
+/// Why there is no booking. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
+/// is also the answer when the booking was made and cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateBookingError {
     #[error("the key was used for another request")]
@@ -50,7 +51,7 @@ impl Core {
     /// first is still running. What is done inline besides leaves time for the reply, due at `reply_by`.
     ///
     /// # Errors
-    /// [`CreateBookingError`]; whatever it is, nothing was written.
+    /// [`CreateBookingError`].
     pub async fn create_booking(&self, new: &NewBooking, reply_by: Instant) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
         let _turn = self.turns.take(new.slot).await;

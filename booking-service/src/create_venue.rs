@@ -15,7 +15,7 @@ pub struct CreatedVenue {
     pub replayed: bool,
 }
 
-/// Why there is no venue. Whatever it is, nothing was written.
+/// Why there is no venue. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateVenueError {
     #[error("the key was used for another request")]
@@ -32,7 +32,7 @@ impl Core {
     /// Makes a venue. A second call with the same key and request returns the first one's venue.
     ///
     /// # Errors
-    /// [`CreateVenueError`]; whatever it is, nothing was written.
+    /// [`CreateVenueError`].
     pub async fn create_venue(&self, new: &NewVenue) -> Result<CreatedVenue, CreateVenueError> {
         let fingerprint = self.venue_fingerprint(new);
         let id = VenueId::generate();

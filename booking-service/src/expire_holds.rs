@@ -24,7 +24,7 @@ impl Core {
     /// Frees the seats of bookings whose hold has run out, a bounded number of them.
     ///
     /// # Errors
-    /// When the database gives no answer; nothing was written then.
+    /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
     pub async fn expire_holds(&self, now: DateTime<Utc>) -> Result<ExpiredHolds, DatabaseError> {
         let event_ids: Vec<Uuid> = iter::repeat_with(|| EventId::generate().0).take(BATCH_MAX).collect();
         let destinations = self.destinations(false);

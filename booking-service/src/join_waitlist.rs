@@ -24,7 +24,7 @@ pub struct Joined {
     pub replayed: bool,
 }
 
-/// Why there is no entry. Whatever it is, nothing was written.
+/// Why there is no entry. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinWaitlistError {
     #[error("the key was used for another request")]
@@ -46,7 +46,7 @@ impl Core {
     /// while the first is still running.
     ///
     /// # Errors
-    /// [`JoinWaitlistError`]; whatever it is, nothing was written.
+    /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
         let draft = self.draft_entry(new);
         let _turn = self.turns.take(new.slot).await;

@@ -42,8 +42,8 @@ pub struct Movement<'a> {
     pub occurred_at: DateTime<Utc>,
 }
 
-/// Why money was not moved. Whatever it is, nothing was written; but for `Corrupted`, which is also the answer
-/// when what was written cannot be read.
+/// Why money was not moved. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
+/// is also the answer when what was written cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveMoneyError {
     #[error("there is no such booking")]

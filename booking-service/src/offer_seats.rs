@@ -33,7 +33,7 @@ impl Core {
     /// nobody does.
     ///
     /// # Errors
-    /// [`ReadError`], though never that something is not found; nothing was written then.
+    /// [`ReadError`], though never that something is not found. What was left undone is found again.
     pub async fn offer_seats(&self) -> Result<Offer, ReadError> {
         let (created, offered) = (EventId::generate(), EventId::generate());
         let destinations = self.destinations(false);

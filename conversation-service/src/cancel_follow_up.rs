@@ -26,7 +26,7 @@ pub struct Cancelled {
     pub cancelled: bool,
 }
 
-/// Why nothing is cancelled. Whatever it is, nothing was written.
+/// Why nothing is cancelled. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelFollowUpError {
     #[error("the key was used for another request")]
@@ -51,7 +51,7 @@ impl Core {
     /// cancelled it.
     ///
     /// # Errors
-    /// [`CancelFollowUpError`]; whatever it is, nothing was written.
+    /// [`CancelFollowUpError`].
     pub async fn cancel_follow_up(
         &self,
         key: Option<&IdempotencyKey>,

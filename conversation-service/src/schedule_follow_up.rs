@@ -33,7 +33,7 @@ pub enum ScheduleOutcome {
     Existing,
 }
 
-/// Why nothing is scheduled. Whatever it is, nothing was written.
+/// Why nothing is scheduled. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleFollowUpError {
     #[error("the key was used for another request")]
@@ -59,7 +59,7 @@ impl Core {
     /// first is still running.
     ///
     /// # Errors
-    /// [`ScheduleFollowUpError`]; whatever it is, nothing was written.
+    /// [`ScheduleFollowUpError`].
     pub async fn schedule_follow_up(&self, new: &NewFollowUp) -> Result<Scheduled, ScheduleFollowUpError> {
         let fingerprint = self.fingerprint_of_follow_up(new);
         let mut draft = self.follow_up_draft(new, FollowUpId::generate(), MessageId(Uuid::now_v7()));
