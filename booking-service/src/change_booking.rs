@@ -83,8 +83,8 @@ impl Core {
         }
     }
 
-    /// Runs the statement of a change, and tells the booking as it stands after it. A statement whose
-    /// outcome stood before changes nothing, so that it is safe to run twice.
+    /// Runs the statement of a change, and tells the booking as it stands after it. It is safe to run twice: a
+    /// statement changes nothing when its outcome stood before, or when its event is there.
     pub(crate) async fn change<'q, F>(
         &self,
         draft: &Draft,
@@ -130,5 +130,8 @@ impl Core {
 pub fn came_in_between(error: &DatabaseError) -> bool {
     const CHECK_VIOLATION: &str = "23514";
     const DEADLOCK_DETECTED: &str = "40P01";
-    error.has_code(CHECK_VIOLATION) || error.has_code(DEADLOCK_DETECTED)
+    error.has_code(CHECK_VIOLATION) || error.has_code(DEADLOCK_DETECTED) || error.violates("booking_events_pkey")
 }
+///
+/// Or an earlier run of the same statement came in between, whose answer was lost: its events have the ids of this
+/// one's.

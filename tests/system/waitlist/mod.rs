@@ -81,7 +81,7 @@ pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
     }
 }
 
-async fn join(house: &House, party_size: i32) -> WaitlistEntry {
+pub async fn join(house: &House, party_size: i32) -> WaitlistEntry {
     join_by(&house.service.clients, request(&house.venue_id, party_size)).await.expect("joined")
 }
 
@@ -96,7 +96,7 @@ pub async fn leave(clients: &BookingClients, entry: &WaitlistEntry) -> Result<Wa
 }
 
 /// The entry as it is now.
-async fn now(house: &House, entry: &WaitlistEntry) -> WaitlistEntry {
+pub async fn now(house: &House, entry: &WaitlistEntry) -> WaitlistEntry {
     let request = ListWaitlistRequest { customer_id: entry.customer_id.clone(), ..Default::default() };
     let listed = house.service.clients.clone().bookings.list_waitlist(request).await.expect("listed").into_inner();
     let found = listed.entries.into_iter().find(|it| it.waitlist_entry_id == entry.waitlist_entry_id);
