@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use teppan_shared::outbox::NO_ANSWER;
 use tokio::time::Instant;
 
-use crate::domain::{NO_ANSWER, Undelivered};
+use crate::domain::Undelivered;
 
 /// So long after a silence nobody who waits for a reply is made to wait for the destination.
 const INLINE_REST: Duration = Duration::from_secs(30);
