@@ -97,6 +97,12 @@ impl Core {
             let answer = match self.database.fetch_optional(&statement).await {
                 Ok(answer) => answer.ok_or(ChangeBookingError::NotFound)?,
                 Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => continue,
+                // Only an offer takes its entry along, and an offer is pending.
+                Err(error) if error.violates("waitlist_entries_wait_once") => {
+                    let refusal = ChangeRefusal::AlreadyOffered;
+                    let status = BookingStatus::Pending;
+                    return Err(ChangeBookingError::Refused { change: draft.change, status, refusal });
+                }
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome(draft.change)? {
@@ -127,11 +133,11 @@ impl Core {
 /// finds out that a row has a newer version, it makes the new row from the old one and checks it: stale
 /// seats minus this party may be below nothing. So a violated check may be that of a row that would never
 /// have been stored; one that stays is real.
+///
+/// Or an earlier run of the same statement came in between, whose answer was lost: its events have the ids of this
+/// one's.
 pub fn came_in_between(error: &DatabaseError) -> bool {
     const CHECK_VIOLATION: &str = "23514";
     const DEADLOCK_DETECTED: &str = "40P01";
     error.has_code(CHECK_VIOLATION) || error.has_code(DEADLOCK_DETECTED) || error.violates("booking_events_pkey")
 }
-///
-/// Or an earlier run of the same statement came in between, whose answer was lost: its events have the ids of this
-/// one's.

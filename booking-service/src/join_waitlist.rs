@@ -72,7 +72,6 @@ impl Core {
                 }
                 // Made by an earlier run of this call, whose answer was lost, it is this call's entry.
                 Outcome::Replayed { row, .. } => {
-                    // Perhaps of a run of this call whose answer was lost.
                     self.waitlist.somebody_waits();
                     let replayed = row.waitlist_entry_id != draft.entry_id.0;
                     return Ok(Joined { entry: row.read()?, replayed });

@@ -1,5 +1,6 @@
 //! The queue for a slot that is full, and what comes of waiting in it.
 
+mod booked;
 mod freed;
 mod joining;
 mod leaving;
@@ -40,7 +41,8 @@ const ENTRIES_THAT_DISAGREE: &str = "
         WHEN b.status = 'PENDING' THEN '{OFFERED}'
         WHEN b.status = 'EXPIRED' THEN '{LAPSED}'
         WHEN b.status = 'CANCELLED' THEN '{LEFT,ACCEPTED}'
-        ELSE '{ACCEPTED}' END)";
+        ELSE '{ACCEPTED}' END)
+       OR w.status = 'OFFERED' AND (w.venue_id, w.slot_date, w.start_time) <> (b.venue_id, b.slot_date, b.start_time)";
 
 /// A service that offers seats and expires holds all the time, over a database of its own.
 async fn busy() -> Booking {
