@@ -62,22 +62,59 @@ CREATE INDEX bookings_customer_slot ON bookings (customer_id, slot_date, start_t
 -- same rows, and only what begins or ends to wait for something pays for it.
 CREATE INDEX bookings_hold ON bookings (hold_expires_at) WHERE hold_expires_at IS NOT NULL;
 
+-- Whoever takes seats of a slot no longer waits for it: by a new booking, one that is moved there, or one whose
+-- seats are taken again. Like every trigger, it runs at a statement's end: entries are locked after bookings,
+-- slots and customers. It is volatile, so that it sees who joined while the slot's lock was waited for.
+CREATE FUNCTION leave_queue_of_booked_slot() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE waitlist_entries
+    SET status = 'LEFT', special_requests_sealed = NULL, updated_at = NEW.updated_at
+    WHERE customer_id = NEW.customer_id AND venue_id = NEW.venue_id
+      AND slot_date = NEW.slot_date AND start_time = NEW.start_time
+      -- who waits, in the words of waitlist_entries_wait_once: no index of the waiting alone fits
+      AND status IN ('WAITING', 'OFFERED') AND offered_at IS NULL;
+    RETURN NULL;
+END
+$$;
+
+-- An offer comes from the queue, and its customer is not in it any more.
+CREATE TRIGGER bookings_leave_queue AFTER INSERT ON bookings
+    FOR EACH ROW WHEN (NEW.waitlist_entry_id IS NULL)
+    EXECUTE FUNCTION leave_queue_of_booked_slot();
+
+CREATE TRIGGER bookings_leave_other_queue AFTER UPDATE OF status, slot_date, start_time ON bookings
+    FOR EACH ROW WHEN (
+        NEW.status IN ('PENDING', 'CONFIRMED')
+        AND (OLD.status NOT IN ('PENDING', 'CONFIRMED')
+             OR (NEW.slot_date, NEW.start_time) <> (OLD.slot_date, OLD.start_time)))
+    EXECUTE FUNCTION leave_queue_of_booked_slot();
+
 -- An entry goes with its booking, whoever changes that and for whatever reason: confirmed by a call or by a
--- payment, also by one that comes after the offer lapsed; expired; cancelled by either side. An offer that was
--- taken stays taken. Entries are locked after bookings, slots and customers: this runs at a statement's end.
+-- payment, also by one that comes after the offer lapsed; expired; cancelled by either side; moved to another
+-- slot while the offer stands. An offer that was taken stays taken.
+--
+-- Triggers run in the order of their names: before an entry comes to another slot, its customer has left the
+-- queue there (bookings_leave_other_queue). Another offer of that slot to the same customer stands in the way,
+-- by waitlist_entries_wait_once.
 CREATE FUNCTION follow_offered_booking() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE waitlist_entries
-    SET status = CASE NEW.status WHEN 'CONFIRMED' THEN 'ACCEPTED' WHEN 'EXPIRED' THEN 'LAPSED' ELSE 'LEFT' END,
+    SET status = CASE NEW.status WHEN 'CONFIRMED' THEN 'ACCEPTED' WHEN 'EXPIRED' THEN 'LAPSED'
+                                 WHEN 'CANCELLED' THEN 'LEFT' ELSE status
+                 END,
+        slot_date = NEW.slot_date,
+        start_time = NEW.start_time,
         updated_at = NEW.updated_at
     WHERE waitlist_entry_id = NEW.waitlist_entry_id AND status <> 'ACCEPTED';
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER bookings_offer AFTER UPDATE OF status ON bookings
+CREATE TRIGGER bookings_offer AFTER UPDATE OF status, slot_date, start_time ON bookings
     FOR EACH ROW WHEN (
-        NEW.waitlist_entry_id IS NOT NULL AND NEW.status <> OLD.status AND NEW.status IN ('CONFIRMED', 'EXPIRED', 'CANCELLED'))
+        NEW.waitlist_entry_id IS NOT NULL
+        AND (NEW.status <> OLD.status AND NEW.status IN ('CONFIRMED', 'EXPIRED', 'CANCELLED')
+             OR (NEW.slot_date, NEW.start_time) <> (OLD.slot_date, OLD.start_time)))
     EXECUTE FUNCTION follow_offered_booking();
 
 -- What a call with this key led to. The fingerprint is a keyed hash of the request: the request

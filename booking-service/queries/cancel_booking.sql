@@ -1,7 +1,8 @@
 -- CancelBooking: a booking is given up, its seats are free, and what is to be given back is settled.
 --
 -- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and
--- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
+-- `outcome`: CHANGED; DONE, an earlier run of this call, whose answer was lost, changed it: its event $4 is there;
+-- UNCHANGED, it had come to that before; else why not, and nothing was written,
 -- CONTENDED to be run again.
 -- The booking is locked first and everything is decided on the locked row, so that no call decides on
 -- what another is just changing. The steps below name rows by their keys alone: any other condition would
@@ -12,7 +13,8 @@ WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is
 ),
 gate AS MATERIALIZED (
     SELECT t.*, v.time_zone, refund.cents AS refund_cents,
-        CASE WHEN t.status = 'CANCELLED' THEN 'UNCHANGED'
+        CASE WHEN EXISTS (SELECT FROM booking_events e WHERE e.event_id = $4) THEN 'DONE'
+             WHEN t.status = 'CANCELLED' THEN 'UNCHANGED'
              WHEN t.version <> $2::bigint THEN 'ETAG_MISMATCH'
              WHEN t.status <> ALL ($3::text[]) THEN 'WRONG_STATUS'
              WHEN t.starts_at <= $7::timestamptz THEN 'STARTED'

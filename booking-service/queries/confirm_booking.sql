@@ -1,7 +1,8 @@
 -- ConfirmBooking: a booking that waits becomes firm.
 --
 -- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and
--- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written.
+-- `outcome`: CHANGED; DONE, an earlier run of this call, whose answer was lost, changed it: its event $4 is there;
+-- UNCHANGED, it had come to that before; else why not, and nothing was written.
 -- The booking is locked first and everything is decided on the locked row, so that no call decides on
 -- what another is just changing. The steps below name rows by their keys alone: any other condition would
 -- be tried on the version in the snapshot, and the row left out. Booking, then slots by key, is the order
@@ -11,7 +12,8 @@ WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is
 ),
 gate AS MATERIALIZED (
     SELECT t.*, v.time_zone,
-        CASE WHEN t.status = 'CONFIRMED' THEN 'UNCHANGED'
+        CASE WHEN EXISTS (SELECT FROM booking_events e WHERE e.event_id = $4) THEN 'DONE'
+             WHEN t.status = 'CONFIRMED' THEN 'UNCHANGED'
              WHEN t.version <> $2::bigint THEN 'ETAG_MISMATCH'
              WHEN t.status <> ALL ($3::text[]) THEN 'WRONG_STATUS'
              -- its seats count as taken until the worker frees them, but they are promised no longer

@@ -51,7 +51,7 @@ event AS (                         -- the next link of each booking's chain; no 
                'start_time', left(e.start_time::text, 5), 'booking_version', e.version + 1,
                'status', 'BOOKING_STATUS_EXPIRED', 'occurred_at', $1, 'conversation_id', e.conversation_id,
                'party_size', e.party_size, 'hold_expired_at', e.hold_expires_at, 'paid_cents', e.paid_cents,
-               'refund_due_cents', e.paid_cents, 'currency', e.currency),
+               'refund_due_cents', e.paid_cents, 'currency', e.currency, 'waitlist_entry_id', e.waitlist_entry_id),
            e.event_hash
     FROM expiring e
     RETURNING event_id, booking_id, version, hash

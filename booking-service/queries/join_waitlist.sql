@@ -19,11 +19,12 @@ WITH prior AS MATERIALIZED (       -- has this key been used?
 ),
 offer AS MATERIALIZED (            -- the slot and its venue's policy, and what forbids to wait for it
     SELECT
-        v AS venue, slot.refusal AS slot_refusal, s.capacity - s.reserved AS open_seats,
+        v AS venue, slot.refusal AS slot_refusal, s.capacity, s.capacity - s.reserved AS open_seats,
         waits.waitlist_entry_id AS waiting_entry_id, waits.status AS waiting_status,
         CASE WHEN slot.refusal <> 'SLOT_FULL' THEN slot.refusal
              WHEN waits.waitlist_entry_id IS NOT NULL THEN 'ALREADY_WAITING'
              WHEN slot.refusal IS NULL THEN 'SLOT_AVAILABLE'
+             WHEN $6 > s.capacity THEN 'PARTY_EXCEEDS_CAPACITY'
         END AS refusal
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
@@ -44,10 +45,10 @@ place AS MATERIALIZED (            -- locked, and read as it is once the lock is
     WHERE o.refusal IS NULL
     FOR NO KEY UPDATE OF s
 ),
-queue AS MATERIALIZED (            -- the gate: the seats are not there now either
+queue AS MATERIALIZED (            -- the gate: the seats are not there now either, and can come free
     SELECT (slot).starts_at - make_interval(mins => (venue).notice_minutes) AS bookable_until
     FROM place
-    WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL'
+    WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL' AND $6 <= (slot).capacity
 ),
 customer AS (                      -- found by hash or made; the newest contact is kept
     INSERT INTO customers AS c (
@@ -90,6 +91,7 @@ SELECT
     CASE WHEN reply.outcome IS NULL AND offer.venue IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS "refusal?",
     CASE offer.refusal
         WHEN 'SLOT_AVAILABLE' THEN offer.open_seats
+        WHEN 'PARTY_EXCEEDS_CAPACITY' THEN offer.capacity
         WHEN 'INSUFFICIENT_NOTICE' THEN (offer.venue).notice_minutes
         WHEN 'TOO_FAR_AHEAD' THEN (offer.venue).horizon_days
         WHEN 'PARTY_TOO_SMALL' THEN (offer.venue).min_party_size

@@ -1,7 +1,8 @@
 -- RescheduleBooking: the seats of one booking move from its slot to another, or change their number.
 --
 -- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and
--- `outcome`: CHANGED; UNCHANGED, it had come to that before; else why not, and nothing was written,
+-- `outcome`: CHANGED; DONE, an earlier run of this call, whose answer was lost, changed it: its event $4 is there;
+-- UNCHANGED, it had come to that before; else why not, and nothing was written,
 -- CONTENDED to be run again.
 -- The booking is locked first and everything is decided on the locked row, so that no call decides on
 -- what another is just changing. The steps below name rows by their keys alone: any other condition would
@@ -22,7 +23,8 @@ wish AS MATERIALIZED (             -- what is not asked for stays
 ),
 allowed AS MATERIALIZED (          -- what the booking alone forbids
     SELECT w.*, (w.new_date, w.new_time) = (w.slot_date, w.start_time) AS stays,
-        CASE WHEN w.status = ANY ($3::text[])
+        CASE WHEN EXISTS (SELECT FROM booking_events e WHERE e.event_id = $4) THEN 'DONE'
+             WHEN w.status = ANY ($3::text[])
                   AND (w.new_date, w.new_time, w.new_party_size) = (w.slot_date, w.start_time, w.party_size)
                   AND COALESCE($11::bigint, w.total_cents) = w.total_cents THEN 'UNCHANGED'
              WHEN w.version <> $2::bigint THEN 'ETAG_MISMATCH'

@@ -53,9 +53,8 @@ pub const DEFINITION: Definition = Definition {
 /// # Errors
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
-    // The rules of telephone numbers take long to read, and must not make the first booking wait.
-    tokio::task::spawn_blocking(Phone::read_rules);
-    let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
+    let (open, ()) = tokio::join!(OpenDatabase::open(&DEFINITION, &settings.common), read_phone_rules());
+    let open = open?;
     let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
     let relays = Relays::new(&outbox);
     let core = Arc::new(Core::new(
@@ -91,6 +90,15 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let retention = KeyRetention { core, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
     Ok(service)
+}
+
+/// The rules of telephone numbers take long to read, and must not make the first booking wait. They are read on a
+/// thread for work that blocks, beside the opening of the database.
+#[expect(clippy::disallowed_methods, reason = "it is awaited here")]
+async fn read_phone_rules() {
+    if let Err(error) = tokio::task::spawn_blocking(Phone::read_rules).await {
+        tracing::error!(%error, "the rules of telephone numbers cannot be read");
+    }
 }
 
 /// Who delivers the outbox, to each destination in use.

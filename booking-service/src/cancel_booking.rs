@@ -9,7 +9,7 @@ impl Core {
     /// Gives a booking up: frees its seats and settles what is to be given back, in one round trip.
     ///
     /// # Errors
-    /// [`ChangeBookingError`]; whatever it is, nothing was written.
+    /// [`ChangeBookingError`].
     pub async fn cancel_booking(
         &self,
         target: &BookingTarget,

@@ -40,8 +40,8 @@ impl BookingTarget {
     }
 }
 
-/// Why a booking was not changed. Whatever it is, nothing was written; but for `Corrupted`, which is also
-/// the answer when the booking was changed and its wishes cannot be read.
+/// Why a booking was not changed. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`,
+/// which is also the answer when the booking was changed and its wishes cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeBookingError {
     #[error("there is no such booking")]
@@ -83,8 +83,8 @@ impl Core {
         }
     }
 
-    /// Runs the statement of a change, and tells the booking as it stands after it. A statement whose
-    /// outcome stood before changes nothing, so that it is safe to run twice.
+    /// Runs the statement of a change, and tells the booking as it stands after it. It is safe to run twice: a
+    /// statement changes nothing when its outcome stood before, or when its event is there.
     pub(crate) async fn change<'q, F>(
         &self,
         draft: &Draft,
@@ -97,6 +97,12 @@ impl Core {
             let answer = match self.database.fetch_optional(&statement).await {
                 Ok(answer) => answer.ok_or(ChangeBookingError::NotFound)?,
                 Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => continue,
+                // Only an offer takes its entry along, and an offer is pending.
+                Err(error) if error.violates("waitlist_entries_wait_once") => {
+                    let refusal = ChangeRefusal::AlreadyOffered;
+                    let status = BookingStatus::Pending;
+                    return Err(ChangeBookingError::Refused { change: draft.change, status, refusal });
+                }
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome(draft.change)? {
@@ -127,8 +133,11 @@ impl Core {
 /// finds out that a row has a newer version, it makes the new row from the old one and checks it: stale
 /// seats minus this party may be below nothing. So a violated check may be that of a row that would never
 /// have been stored; one that stays is real.
+///
+/// Or an earlier run of the same statement came in between, whose answer was lost: its events have the ids of this
+/// one's.
 pub fn came_in_between(error: &DatabaseError) -> bool {
     const CHECK_VIOLATION: &str = "23514";
     const DEADLOCK_DETECTED: &str = "40P01";
-    error.has_code(CHECK_VIOLATION) || error.has_code(DEADLOCK_DETECTED)
+    error.has_code(CHECK_VIOLATION) || error.has_code(DEADLOCK_DETECTED) || error.violates("booking_events_pkey")
 }

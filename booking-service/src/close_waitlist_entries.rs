@@ -18,7 +18,7 @@ impl Core {
     /// Ends entries whose slot can no longer be booked, a bounded number of them.
     ///
     /// # Errors
-    /// When the database gives no answer; nothing was written then.
+    /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
     pub async fn close_waitlist_entries(&self, now: DateTime<Utc>) -> Result<ClosedEntries, DatabaseError> {
         let close = || sqlx::query_file_as!(ClosedEntries, "queries/close_waitlist_entries.sql", now);
         self.database.fetch_one(close).await

@@ -9,7 +9,7 @@ impl Core {
     /// Makes a booking that waits firm, in one round trip.
     ///
     /// # Errors
-    /// [`ChangeBookingError`]; whatever it is, nothing was written.
+    /// [`ChangeBookingError`].
     pub async fn confirm_booking(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
         let draft = self.draft_of(BookingChange::Confirm);
         self.change(&draft, || {

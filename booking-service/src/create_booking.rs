@@ -22,13 +22,17 @@ pub const STATEMENT: &str = include_str!("../queries/create_booking.sql");
 /// somebody else on the same slot or key, so that only a slot under constant change uses them up.
 const ATTEMPTS_MAX: usize = 8;
 
+/// What a run loses on: the key, to a concurrent duplicate; the ids, to an earlier run of the same call.
+const LOST_ON: [&str; 3] = ["idempotency_keys_pkey", "booking_events_pkey", "bookings_pkey"];
+
 /// A booking, and whether an earlier call with the same key had made it.
 pub struct Created {
     pub booking: Booking,
     pub replayed: bool,
 }
 
-/// Why there is no booking. Whatever it is, nothing was written.
+/// Why there is no booking. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
+/// is also the answer when the booking was made and cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateBookingError {
     #[error("the key was used for another request")]
@@ -50,15 +54,26 @@ impl Core {
     /// first is still running. What is done inline besides leaves time for the reply, due at `reply_by`.
     ///
     /// # Errors
-    /// [`CreateBookingError`]; whatever it is, nothing was written.
+    /// [`CreateBookingError`].
     pub async fn create_booking(&self, new: &NewBooking, reply_by: Instant) -> Result<Created, CreateBookingError> {
+        let (row, replayed) = self.take_seats(new).await?;
+        if !replayed {
+            self.live.nudge();
+            self.deliver(&row, reply_by).await;
+        }
+        Ok(Created { booking: row.open(&self.ring)?, replayed })
+    }
+
+    /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody
+    /// waits for a slot while its last booking is being delivered.
+    async fn take_seats(&self, new: &NewBooking) -> Result<(BookingRow, bool), CreateBookingError> {
         let mut draft = self.draft(new);
         let _turn = self.turns.take(new.slot).await;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_booking(new, &draft).await {
                 Ok(answer) => answer,
-                // A twin with this key was faster; the next run reads its booking.
-                Err(error) if error.violates("idempotency_keys_pkey") => continue,
+                // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.
+                Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
                 Err(error) if error.violates("bookings_confirmation_code_key") => {
                     draft.confirmation_code = ConfirmationCode::generate();
                     continue;
@@ -66,20 +81,18 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
-                Outcome::Created(row) => {
-                    self.live.nudge();
-                    self.deliver(&row, reply_by).await;
-                    return Ok(Created { booking: row.open(&self.ring)?, replayed: false });
-                }
+                Outcome::Created(row) => return Ok((row, false)),
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
                 }
+                // Made by an earlier run of this call, whose answer was lost, it is this call's booking.
                 Outcome::Replayed { row, .. } => {
-                    return Ok(Created { booking: row.open(&self.ring)?, replayed: true });
+                    let replayed = row.booking_id != draft.booking_id.0;
+                    return Ok((row, replayed));
                 }
                 Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
-                // The slot changed while the statement waited for it. A twin with this key may hold
-                // the very seats that are missing now: only another look at the key can tell.
+                // The slot changed while the statement waited for it. A concurrent duplicate may hold the very
+                // seats that are missing now: only another look at the key can tell.
                 Outcome::Contended => {}
             }
         }

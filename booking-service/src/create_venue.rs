@@ -15,7 +15,7 @@ pub struct CreatedVenue {
     pub replayed: bool,
 }
 
-/// Why there is no venue. Whatever it is, nothing was written.
+/// Why there is no venue. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateVenueError {
     #[error("the key was used for another request")]
@@ -32,16 +32,21 @@ impl Core {
     /// Makes a venue. A second call with the same key and request returns the first one's venue.
     ///
     /// # Errors
-    /// [`CreateVenueError`]; whatever it is, nothing was written.
+    /// [`CreateVenueError`].
     pub async fn create_venue(&self, new: &NewVenue) -> Result<CreatedVenue, CreateVenueError> {
         let fingerprint = self.venue_fingerprint(new);
         let id = VenueId::generate();
         for _ in 0..ATTEMPTS_MAX {
             match self.insert_venue(new, id, &fingerprint).await {
                 Ok((venue, None)) => return Ok(CreatedVenue { venue, replayed: false }),
-                Ok((venue, Some(first))) if first == fingerprint => return Ok(CreatedVenue { venue, replayed: true }),
+                // Made by an earlier run of this call, whose answer was lost, it is this call's venue.
+                Ok((venue, Some(first))) if first == fingerprint => {
+                    let replayed = venue.venue_id != id.0;
+                    return Ok(CreatedVenue { venue, replayed });
+                }
                 Ok(_) => return Err(CreateVenueError::KeyReused),
-                Err(error) if error.violates("idempotency_keys_pkey") => {}
+                // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its venue.
+                Err(error) if error.violates("idempotency_keys_pkey") || error.violates("venues_pkey") => {}
                 Err(error) if error.has_code("22023") => return Err(CreateVenueError::UnknownTimeZone),
                 Err(error) => return Err(CreateVenueError::Database(error)),
             }

@@ -11,7 +11,7 @@ impl Core {
     /// Notes that a booking has taken place, in one round trip.
     ///
     /// # Errors
-    /// [`ChangeBookingError`]; whatever it is, nothing was written.
+    /// [`ChangeBookingError`].
     pub async fn complete_booking(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
         self.end_booking(target, &COMPLETED).await
     }
@@ -19,7 +19,7 @@ impl Core {
     /// Notes that the customer of a booking did not come, in one round trip.
     ///
     /// # Errors
-    /// [`ChangeBookingError`]; whatever it is, nothing was written.
+    /// [`ChangeBookingError`].
     pub async fn mark_no_show(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
         self.end_booking(target, &NO_SHOW).await
     }

@@ -24,11 +24,14 @@ impl Core {
     /// Frees the seats of bookings whose hold has run out, a bounded number of them.
     ///
     /// # Errors
-    /// When the database gives no answer; nothing was written then.
+    /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
     pub async fn expire_holds(&self, now: DateTime<Utc>) -> Result<ExpiredHolds, DatabaseError> {
-        let event_ids: Vec<Uuid> = iter::repeat_with(|| EventId::generate().0).take(BATCH_MAX).collect();
         let destinations = self.destinations(false);
-        let expire = || sqlx::query_file!("queries/expire_holds.sql", now, &event_ids, &destinations);
+        // Each run has ids of its own: when the answer of one is lost, the next expires others.
+        let expire = || {
+            let event_ids: Vec<Uuid> = iter::repeat_with(|| EventId::generate().0).take(BATCH_MAX).collect();
+            sqlx::query_file!("queries/expire_holds.sql", now, &event_ids, &destinations)
+        };
         let mut attempt = 1;
         let row = loop {
             match self.database.fetch_one(expire).await {

@@ -18,13 +18,18 @@ use crate::{
 /// on the same slot, customer or key.
 const ATTEMPTS_MAX: usize = 8;
 
+/// What a run loses on: the key, to a concurrent duplicate; the customer's place, to another call for the same
+/// customer; the ids, to an earlier run of the same call.
+const LOST_ON: [&str; 4] =
+    ["idempotency_keys_pkey", "waitlist_entries_wait_once", "waitlist_entries_pkey", "waitlist_entries_booking_key"];
+
 /// An entry, and whether an earlier call with the same key had made it.
 pub struct Joined {
     pub entry: WaitlistEntry,
     pub replayed: bool,
 }
 
-/// Why there is no entry. Whatever it is, nothing was written.
+/// Why there is no entry. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinWaitlistError {
     #[error("the key was used for another request")]
@@ -46,16 +51,15 @@ impl Core {
     /// while the first is still running.
     ///
     /// # Errors
-    /// [`JoinWaitlistError`]; whatever it is, nothing was written.
+    /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
         let draft = self.draft_entry(new);
         let _turn = self.turns.take(new.slot).await;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_entry(new, &draft).await {
                 Ok(answer) => answer,
-                // A twin with this key, or another call for this customer, was faster; the next run tells.
-                Err(error) if error.violates("idempotency_keys_pkey") => continue,
-                Err(error) if error.violates("waitlist_entries_wait_once") => continue,
+                // The next run tells what was faster.
+                Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
@@ -66,10 +70,11 @@ impl Core {
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(JoinWaitlistError::KeyReused);
                 }
+                // Made by an earlier run of this call, whose answer was lost, it is this call's entry.
                 Outcome::Replayed { row, .. } => {
-                    // Perhaps of a run of this call whose answer was lost.
                     self.waitlist.somebody_waits();
-                    return Ok(Joined { entry: row.read()?, replayed: true });
+                    let replayed = row.waitlist_entry_id != draft.entry_id.0;
+                    return Ok(Joined { entry: row.read()?, replayed });
                 }
                 Outcome::Refused(refusal) => return Err(JoinWaitlistError::Refused(refusal)),
                 Outcome::Contended => {}

@@ -12,7 +12,7 @@ use crate::{
     waitlist_entry_row::{WaitlistEntry, WaitlistEntryRow},
 };
 
-/// Why a customer has not left the queue. Whatever it is, nothing was written.
+/// Why a customer has not left the queue. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveWaitlistError {
     #[error("there is no such entry")]
@@ -32,7 +32,7 @@ impl Core {
     /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on.
     ///
     /// # Errors
-    /// [`LeaveWaitlistError`]; whatever it is, nothing was written, with the exception of [`ChangeBookingError`].
+    /// [`LeaveWaitlistError`].
     pub async fn leave_waitlist(&self, id: WaitlistEntryId) -> Result<WaitlistEntry, LeaveWaitlistError> {
         let now = self.clock.now();
         let leave = || sqlx::query_file_as!(Answer, "queries/leave_waitlist.sql", id.0, now);

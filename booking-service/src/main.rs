@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
-    dead_letters_command::DeadLettersCommand,
+    dead_letters_command::{self, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
     verify_events_command::VerifyEventsCommand,
 };
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     cli::block_on(async {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
-            BookingCommand::DeadLetters(command) => command.run(&settings).await,
+            BookingCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }
     })

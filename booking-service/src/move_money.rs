@@ -42,8 +42,8 @@ pub struct Movement<'a> {
     pub occurred_at: DateTime<Utc>,
 }
 
-/// Why money was not moved. Whatever it is, nothing was written; but for `Corrupted`, which is also the answer
-/// when what was written cannot be read.
+/// Why money was not moved. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
+/// is also the answer when what was written cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveMoneyError {
     #[error("there is no such booking")]
@@ -102,7 +102,13 @@ impl Core {
                     if movement.key.is_none_or(|(_, own)| own.as_slice() != fingerprint) {
                         return Err(MoveMoneyError::KeyReused);
                     }
-                    return Ok(MovedMoney { payment: Some(payment), booking: row, replayed: true });
+                    // Recorded by an earlier run of this call, whose answer was lost, it is this call's payment.
+                    let replayed = payment.id != draft.payment_id;
+                    if !replayed {
+                        self.live.nudge();
+                        self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
+                    }
+                    return Ok(MovedMoney { payment: Some(payment), booking: row, replayed });
                 }
                 Moved::ChargeUnknown => return Err(MoveMoneyError::ChargeUnknown),
                 Moved::StaleEtag => return Err(MoveMoneyError::StaleEtag),
@@ -181,7 +187,7 @@ struct Draft {
 /// Whether another was faster: a new run sees what it did.
 fn is_overtaken(error: &DatabaseError) -> bool {
     came_in_between(error)
-        || ["idempotency_keys_pkey", "payments_stripe_intent", "payments_stripe_charge"]
+        || ["idempotency_keys_pkey", "payments_pkey", "payments_stripe_intent", "payments_stripe_charge"]
             .iter()
             .any(|constraint| error.violates(constraint))
 }

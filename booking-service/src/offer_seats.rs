@@ -33,29 +33,26 @@ impl Core {
     /// nobody does.
     ///
     /// # Errors
-    /// [`ReadError`], though never that something is not found; nothing was written then.
+    /// [`ReadError`], though never that something is not found. What was left undone is found again.
     pub async fn offer_seats(&self) -> Result<Offer, ReadError> {
-        let (created, offered) = (EventId::generate(), EventId::generate());
         let destinations = self.destinations(false);
-        let mut code = ConfirmationCode::generate();
+        // Each run has ids and a code of its own: when the answer of one is lost, the next makes another offer.
+        let offer = || {
+            let code = ConfirmationCode::generate();
+            sqlx::query_file!(
+                "queries/offer_seats.sql",
+                self.clock.now(),
+                EventId::generate().0,
+                EventId::generate().0,
+                code.as_str(),
+                &destinations,
+            )
+        };
         let mut attempt = 1;
         let look = self.waitlist.look();
         let row = loop {
-            let offer = || {
-                sqlx::query_file!(
-                    "queries/offer_seats.sql",
-                    self.clock.now(),
-                    created.0,
-                    offered.0,
-                    code.as_str(),
-                    &destinations,
-                )
-            };
             match self.database.fetch_one(offer).await {
-                Err(error) if attempt < ATTEMPTS_MAX && is_worth_another(&error) => {
-                    code = ConfirmationCode::generate();
-                    attempt += 1;
-                }
+                Err(error) if attempt < ATTEMPTS_MAX && is_worth_another(&error) => attempt += 1,
                 answer => break answer?,
             }
         };
@@ -67,7 +64,8 @@ impl Core {
             _ => return Err(Corrupted::Column("offer_seats.outcome").into()),
         };
         self.waitlist.looked(look, row.anyone_waits);
-        if outcome == OfferOutcome::Offered {
+        // The run that finds nobody follows an offer, perhaps one whose answer was lost.
+        if matches!(outcome, OfferOutcome::Offered | OfferOutcome::Settled) {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);
         }

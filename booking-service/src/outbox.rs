@@ -22,7 +22,7 @@ use teppan_shared::{clock::Clock, nats::NatsSettings, postgres::Database, worker
 pub use self::{
     conversation_service::ConversationService,
     event_stream::EventStream,
-    relay::{Receiver, Relay},
+    relay::{Delivery, Receiver, Relay},
 };
 use crate::domain::OutboxDestination;
 

@@ -13,7 +13,7 @@ impl Core {
     /// Puts off the slot whose offer has just failed, and tells which it was; `None` when nothing is due.
     ///
     /// # Errors
-    /// When the database gives no answer; nothing was written then.
+    /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
     pub async fn postpone_opening(&self) -> Result<Option<SlotKey>, DatabaseError> {
         let now = self.clock.now();
         let postpone = || sqlx::query_file!("queries/postpone_opening.sql", now, now + PAUSE);

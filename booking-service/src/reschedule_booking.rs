@@ -23,7 +23,7 @@ impl Core {
     /// time does it hold no seats, or those of both slots.
     ///
     /// # Errors
-    /// [`ChangeBookingError`]; whatever it is, nothing was written.
+    /// [`ChangeBookingError`].
     pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<Booking, ChangeBookingError> {
         let draft = self.draft_of(BookingChange::Reschedule);
         // What was paid may be all of the new deposit.

@@ -8,7 +8,7 @@ impl Core {
     /// many were gone through.
     ///
     /// # Errors
-    /// When the database gives no answer; nothing was written then.
+    /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
     pub async fn review_waitlist(&self) -> Result<i64, DatabaseError> {
         let review = || sqlx::query_file!("queries/review_waitlist.sql");
         Ok(self.database.fetch_one(review).await?.reviewed)

@@ -34,7 +34,7 @@ struct VersionsRead {
     schedule: i64,
 }
 
-/// Why the schedule was not set. Whatever it is, nothing was written.
+/// Why the schedule was not set. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum SetScheduleError {
     #[error("the venue cannot be read")]
@@ -54,7 +54,7 @@ impl Core {
     /// What UpdateSlot has set stays.
     ///
     /// # Errors
-    /// [`SetScheduleError`]; whatever it is, nothing was written.
+    /// [`SetScheduleError`].
     pub async fn set_weekly_schedule(
         &self,
         venue_id: VenueId,

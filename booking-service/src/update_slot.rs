@@ -21,7 +21,7 @@ pub struct Slot {
     pub price_per_person_cents: i64,
 }
 
-/// Why a slot was not changed. Whatever it is, nothing was written.
+/// Why a slot was not changed. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateSlotError {
     #[error("there is no such venue")]
@@ -47,7 +47,7 @@ impl Core {
     /// the schedule has it. Only another call of this changes what a call of this has set.
     ///
     /// # Errors
-    /// [`UpdateSlotError`]; whatever it is, nothing was written.
+    /// [`UpdateSlotError`].
     pub async fn update_slot(&self, key: SlotKey, change: SlotChange) -> Result<Slot, UpdateSlotError> {
         let _turn = self.turns.take(key).await;
         for _ in 0..ATTEMPTS_MAX {

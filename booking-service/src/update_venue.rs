@@ -15,7 +15,7 @@ use crate::{
 /// Each attempt after the first follows a commit of somebody else, who changed the venue.
 const ATTEMPTS_MAX: usize = 20;
 
-/// Why a venue was not changed. Whatever it is, nothing was written.
+/// Why a venue was not changed. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateVenueError {
     #[error("there is no such venue")]

@@ -3,7 +3,8 @@
 --
 -- Always one row. `answer` is
 --   done       `outcome` says what: CANCELLED; UNCHANGED, because it was cancelled before; NOTHING, because
---              there was none for conversation, trigger and subject;
+--              there was none for conversation, trigger and subject. Cancelled before is also what an earlier
+--              run of this call cancelled, whose answer was lost: it ended when this call was made;
 --   replayed   this key led to `outcome` earlier; compare `fingerprint`. All columns of the follow-up are
 --              null when there was nothing, or when it is gone;
 --   not_found  nothing was written: there is no follow-up $3;
@@ -18,6 +19,12 @@ WITH prior AS MATERIALIZED (       -- has this key been used? Without a key: no
     FROM idempotency_keys
     WHERE method = 'CancelFollowUp' AND key = $1
 ),
+own AS MATERIALIZED (              -- with a key `prior` tells, and by its id it is found anyway
+    SELECT *
+    FROM follow_ups
+    WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND status = 'CANCELLED' AND finished_at = $7::timestamptz
+      AND $1 IS NULL
+),
 found AS MATERIALIZED (
     SELECT *
     FROM follow_ups
@@ -25,9 +32,12 @@ found AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM prior)
     UNION ALL
     SELECT *
+    FROM own
+    UNION ALL
+    SELECT *
     FROM follow_ups
     WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND finished_at IS NULL
-      AND NOT EXISTS (SELECT FROM prior)
+      AND NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM own)
 ),
 cancelled AS (                     -- a claim is lost: its token completes nothing any more
     UPDATE follow_ups AS f

@@ -6,7 +6,8 @@
 -- after a user who is named for the first time.
 --
 -- One row, with the follow-up if there is one. `outcome` is
---   completed   the message was appended as `sequence`;
+--   completed   the message was appended as `sequence`, by this run or by an earlier one of the same call, whose
+--               answer was lost: it ended when this call was made;
 --   replayed    it had been; without a `sequence` it is too new for this run's snapshot, or deleted;
 --   finished    the follow-up ended otherwise; see `status`. That nobody reported in time, MISSED or FAILED
 --               by its last lease, is no end for whoever claimed it last: what was sent was sent;
@@ -24,6 +25,7 @@ WITH target AS MATERIALIZED (      -- locked, and as whoever had it before has l
 ),
 checked AS MATERIALIZED (
     SELECT conversation_id, user_id, content_sealed, COALESCE($5, NULLIF(channel, '')) AS channel,
+           finished_at = $7::timestamptz AS is_own,
            CASE WHEN status = 'COMPLETED' AND message_id = $3 THEN 'replayed'
                 WHEN finished_at IS NOT NULL AND NOT (claim_token IS NOT DISTINCT FROM $2 AND unreported) THEN 'finished'
                 WHEN claim_token IS DISTINCT FROM $2 OR ready_at IS NULL THEN 'lost'
@@ -108,7 +110,9 @@ stored AS (
     WHERE message_id = $3 AND EXISTS (SELECT FROM checked WHERE outcome = 'replayed')
 )
 SELECT
-    COALESCE((SELECT outcome FROM checked), 'missing') AS "outcome!",
+    COALESCE(
+        (SELECT CASE WHEN outcome = 'replayed' AND is_own THEN 'completed' ELSE outcome END FROM checked), 'missing'
+    ) AS "outcome!",
     r.follow_up_id AS "follow_up_id?",
     r.conversation_id AS "conversation_id?",
     r.trigger AS "trigger?",

@@ -1,7 +1,8 @@
 -- ScheduleFollowUp: a follow-up made, moved or left as it is, in one statement that commits by itself.
 --
 -- Always one row. `answer` is
---   done       what `outcome` says was done (CREATED, MOVED, EXISTING), to the follow-up below;
+--   done       what `outcome` says was done (CREATED, MOVED, EXISTING), to the follow-up below, by this run or
+--              by an earlier one of the same call, whose answer was lost: the key is as old as the call;
 --   replayed   this key did what `outcome` says earlier, to the follow-up below, of which all columns
 --              are null when it is gone; compare `fingerprint`;
 --   claimed    nothing was written: the one to be moved is being sent. It was so in the snapshot in
@@ -18,7 +19,7 @@
 -- later. Locks are taken on the follow-up first, as its row or as its place in the unique index, then on
 -- the key, as everywhere: nobody waits for a follow-up while holding a key.
 WITH prior AS MATERIALIZED (       -- has this key been used?
-    SELECT fingerprint, follow_up_id, outcome
+    SELECT fingerprint, follow_up_id, outcome, created_at = $19::timestamptz AS is_own
     FROM idempotency_keys
     WHERE method = 'ScheduleFollowUp' AND key = $1
 ),
@@ -84,7 +85,7 @@ claim AS (                         -- no ON CONFLICT: losing to a twin must undo
 reply AS (
     SELECT 'done' AS answer, NULL::bytea AS fingerprint, done.* FROM done
     UNION ALL
-    SELECT 'replayed', prior.fingerprint, prior.outcome, f.*
+    SELECT CASE WHEN prior.is_own THEN 'done' ELSE 'replayed' END, prior.fingerprint, prior.outcome, f.*
     FROM prior
     LEFT JOIN follow_ups AS f ON f.follow_up_id = prior.follow_up_id
     UNION ALL

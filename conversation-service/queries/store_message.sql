@@ -1,12 +1,13 @@
 -- StoreMessage: the message and its conversation, in one statement that commits by itself.
 --
 -- Always one row. `outcome` is
---   stored    the message was appended as `sequence`;
+--   stored    the message was appended as `sequence`, by this run or by an earlier one of the same call, whose
+--             answer was lost: no other call seals the content to the same bytes;
 --   replayed  this message_id was stored earlier, as `sequence`; compare `fingerprint`.
 -- A twin that commits first while this one runs makes the last step fail on messages_pkey: then
 -- nothing was written, the counter included, and running again replays.
 WITH prior AS MATERIALIZED (       -- has this id been stored?
-    SELECT sequence, sent_at, stored_at, fingerprint
+    SELECT sequence, sent_at, stored_at, fingerprint, content_sealed = $8 AS is_own
     FROM messages
     WHERE message_id = $1
 ),
@@ -58,5 +59,5 @@ SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", s
        fingerprint AS "fingerprint!"
 FROM message
 UNION ALL
-SELECT 'replayed', sequence, sent_at, stored_at, fingerprint
+SELECT CASE WHEN is_own THEN 'stored' ELSE 'replayed' END, sequence, sent_at, stored_at, fingerprint
 FROM prior

@@ -6,6 +6,7 @@ use sqlx::migrate::Migrator;
 use teppan_shared::{
     contract::conversation::v1::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
+        outbox_service_server::OutboxServiceServer,
     },
     nats::Publisher,
     service::{Definition, OpenDatabase, Service, StartError},
@@ -32,7 +33,11 @@ pub const DEFINITION: Definition = Definition {
     database: "teppan_conversation",
     migrator: &MIGRATOR,
     hot_statements: &[store_message::STATEMENT],
-    services: &["teppan.conversation.v1.ConversationService", "teppan.conversation.v1.FollowUpService"],
+    services: &[
+        "teppan.conversation.v1.ConversationService",
+        "teppan.conversation.v1.FollowUpService",
+        "teppan.conversation.v1.OutboxService",
+    ],
 };
 
 /// How often events are looked for that nobody nudged for.
@@ -76,5 +81,7 @@ fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
                 .max_decoding_message_size(max_message_bytes)
         };
     }
-    Routes::new(server!(ConversationServiceServer)).add_service(server!(FollowUpServiceServer))
+    Routes::new(server!(ConversationServiceServer))
+        .add_service(server!(FollowUpServiceServer))
+        .add_service(server!(OutboxServiceServer))
 }

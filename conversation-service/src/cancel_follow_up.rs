@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 
 use crate::{
@@ -26,7 +27,7 @@ pub struct Cancelled {
     pub cancelled: bool,
 }
 
-/// Why nothing is cancelled. Whatever it is, nothing was written.
+/// Why nothing is cancelled. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelFollowUpError {
     #[error("the key was used for another request")]
@@ -51,15 +52,16 @@ impl Core {
     /// cancelled it.
     ///
     /// # Errors
-    /// [`CancelFollowUpError`]; whatever it is, nothing was written.
+    /// [`CancelFollowUpError`].
     pub async fn cancel_follow_up(
         &self,
         key: Option<&IdempotencyKey>,
         which: &ToCancel,
     ) -> Result<Cancelled, CancelFollowUpError> {
         let fingerprint = self.fingerprint_of_cancel(which);
+        let now = self.clock.now();
         for _ in 0..ATTEMPTS_MAX {
-            let answer = match self.write_cancel(key, &fingerprint, which).await {
+            let answer = match self.write_cancel(key, &fingerprint, which, now).await {
                 Ok(answer) => answer,
                 // A twin with this key was faster; the next run finds what it did.
                 Err(error) if error.violates("idempotency_keys_pkey") => continue,
@@ -108,12 +110,12 @@ impl Core {
         idempotency_key: Option<&IdempotencyKey>,
         fingerprint: &[u8; 32],
         which: &ToCancel,
+        now: DateTime<Utc>,
     ) -> Result<FollowUpAnswer, DatabaseError> {
         let (id, key) = match which {
             ToCancel::ById(id) => (Some(id.0), None),
             ToCancel::ByKey(key) => (None, Some(key)),
         };
-        let now = self.clock.now();
         let write = || {
             sqlx::query_file_as!(
                 FollowUpAnswer,

@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
 
 use crate::{
@@ -60,10 +61,11 @@ impl Core {
         use CompleteFollowUpError as E;
 
         let message_id = sent.message_id.unwrap_or(sent.token.message_id);
+        let now = self.clock.now();
         let seal = |text: &str| self.ring.seal(content_place(&message_id), text.as_bytes());
         let mut content_sealed = sent.content.as_ref().map(|content| seal(content.as_str()));
         for _ in 0..RUNS_MAX {
-            let row = match self.append_follow_up(sent, message_id, content_sealed.as_deref()).await {
+            let row = match self.append_follow_up(sent, message_id, content_sealed.as_deref(), now).await {
                 // The id of this follow-up's own message would have been found.
                 Err(error) if error.violates("messages_pkey") => return Err(E::KeyReused),
                 answered => answered?,
@@ -90,8 +92,8 @@ impl Core {
         sent: &Completion,
         message_id: MessageId,
         content_sealed: Option<&[u8]>,
+        now: DateTime<Utc>,
     ) -> Result<DispatchRow, DatabaseError> {
-        let now = self.clock.now();
         let id = sent.follow_up_id.0;
         let fingerprint = self.dispatch_fingerprint.hash([b"CompleteFollowUp".as_slice(), id.as_bytes()]);
         let traceparent = telemetry::current_traceparent();

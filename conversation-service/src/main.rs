@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use conversation_service::{
     app,
+    dead_letters_command::{self, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
 };
 use teppan_shared::{
@@ -20,10 +21,19 @@ use teppan_shared::{
 #[command(name = app::DEFINITION.name, version)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ConversationCommand>,
     // What a command has of its own comes first in its help.
     #[command(flatten, next_help_heading = "Settings")]
     args: ServiceArgs,
+}
+
+#[derive(Subcommand)]
+enum ConversationCommand {
+    #[command(flatten)]
+    Common(Command),
+    /// List, retry or discard what could not be published
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +45,17 @@ fn main() -> ExitCode {
     if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
         return code;
     }
+    let command = cli.command.unwrap_or(ConversationCommand::Common(Command::default()));
+    if !matches!(command, ConversationCommand::Common(_))
+        && let Err(problems) = settings.common.require_named_database()
+    {
+        return service::refuse(&app::DEFINITION, &problems);
+    }
     let start = async |registry| app::start(&settings, Some(registry)).await;
-    cli::block_on(cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start))
+    cli::block_on(async {
+        match command {
+            ConversationCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
+            ConversationCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
+        }
+    })
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream};
 use teppan_shared::{
     nats::{CloudEvent, PublishError, Publisher},
+    outbox::{DeliveryMetrics, LEASE_EXPIRED, NO_ANSWER},
     postgres::DatabaseError,
     read_error::Corrupted,
     telemetry::{self, TRACE_TARGET},
@@ -29,13 +30,16 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 const BATCH_TIME: Duration = Duration::from_secs(10);
 /// Longer than that, an event and what recording takes.
 const LEASE: Duration = Duration::from_secs(30);
-/// When an event that NATS refuses for itself is tried again. The later ones of its conversation wait.
-const REFUSED_RETRY: Duration = Duration::from_hours(1);
+/// Attempts that end with the process that makes them, before an event becomes a dead letter.
+const ATTEMPTS_MAX: i32 = 12;
+/// The one destination of this service's outbox.
+pub const EVENT_STREAM: &str = "event-stream";
 
 /// Publishes the events of this service to NATS.
 pub struct Publication {
     core: Arc<Core>,
     publisher: Publisher,
+    metrics: DeliveryMetrics,
     /// Cancelled when the service stops: what has not begun is given back.
     stopping: CancellationToken,
 }
@@ -55,7 +59,7 @@ pub enum PublicationError {
 
 impl Publication {
     pub fn new(core: Arc<Core>, publisher: Publisher, stopping: CancellationToken) -> Self {
-        Self { core, publisher, stopping }
+        Self { core, publisher, metrics: DeliveryMetrics::new(EVENT_STREAM), stopping }
     }
 
     /// Publishes the events that have waited longest: those of one conversation in their order, those of
@@ -81,14 +85,13 @@ impl Publication {
         let begun = Instant::now();
         let outcomes = stream::iter(conversations.into_values()).map(|events| self.publish_in_order(events, begun));
         let outcomes: Vec<Outcome> = outcomes.buffer_unordered(CONCURRENCY).concat().await;
-        let published = self.settle(&outcomes).await?;
-        let refused = outcomes.iter().filter(|outcome| matches!(outcome.result, Published::Refused)).count();
+        let settled = self.settle(&outcomes).await?;
         if let Some(error) = outcomes.into_iter().find_map(|outcome| outcome.error) {
             return Err(error);
         }
         Ok(Batch {
-            done: u64::try_from(published).unwrap_or(0),
-            failed: u64::try_from(refused).unwrap_or(0),
+            done: u64::try_from(settled.published).unwrap_or(0),
+            failed: u64::try_from(settled.dead).unwrap_or(0),
             more,
             lag: oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default(),
         })
@@ -101,20 +104,28 @@ impl Publication {
         for event in events {
             let goes_on = outcomes.last().is_none_or(|last| matches!(last.result, Published::Done));
             let may_begin = goes_on && begun.elapsed() < BATCH_TIME && !self.stopping.is_cancelled();
-            let (result, error) = match may_begin.then_some(self.publish(&event)) {
-                None => (Published::Returned, None),
-                Some(publishing) => match publishing.await {
-                    Ok(()) => (Published::Done, None),
-                    Err(PublicationError::Away(PublishError::TooLarge)) => {
-                        tracing::error!(event = %event.event_id, "an event is larger than NATS takes");
-                        (Published::Refused, None)
-                    }
-                    Err(error) => (Published::Returned, Some(error)),
-                },
-            };
+            let (result, error) = if may_begin { self.attempt(&event).await } else { (Published::Returned(""), None) };
             outcomes.push(Outcome { message_id: event.message_id, claim: event.claim, result, error });
         }
         outcomes
+    }
+
+    /// What becomes of one event, and why NATS takes nothing now.
+    async fn attempt(&self, event: &Event) -> (Published, Option<PublicationError>) {
+        // Each of its attempts ended with the process that made it.
+        if event.attempts > ATTEMPTS_MAX {
+            return (Published::Dead(LEASE_EXPIRED), None);
+        }
+        let (outcome, result, error) = match self.publish(event).await {
+            Ok(()) => ("delivered", Published::Done, None),
+            Err(PublicationError::Away(PublishError::TooLarge)) => {
+                ("refused", Published::Dead("MESSAGE_TOO_LARGE"), None)
+            }
+            Err(error @ PublicationError::Silent) => ("timeout", Published::Returned(NO_ANSWER), Some(error)),
+            Err(error) => ("away", Published::Returned("UNAVAILABLE"), Some(error)),
+        };
+        self.metrics.attempted(outcome, self.core.clock.now() - event.occurred_at);
+        (result, error)
     }
 
     async fn publish(&self, event: &Event) -> Result<(), PublicationError> {
@@ -146,27 +157,32 @@ impl Publication {
         }
     }
 
-    /// Records what became of a batch, and tells how many were published.
-    async fn settle(&self, outcomes: &[Outcome]) -> Result<i64, DatabaseError> {
+    /// Records what became of a batch, and tells how many became what.
+    async fn settle(&self, outcomes: &[Outcome]) -> Result<Settled, DatabaseError> {
         if outcomes.is_empty() {
-            return Ok(0);
+            return Ok(Settled::default());
         }
         let now = self.core.clock.now();
         let ids: Vec<_> = outcomes.iter().map(|outcome| outcome.message_id).collect();
         let claims: Vec<_> = outcomes.iter().map(|outcome| outcome.claim).collect();
-        let due: Vec<_> = outcomes.iter().map(|outcome| outcome.result.due_again(now)).collect();
-        let due: &[Option<DateTime<Utc>>] = &due;
-        let settle = || sqlx::query_file_as!(Settled, "queries/settle_events.sql", &ids, &claims, due as _);
+        let results: Vec<_> = outcomes.iter().map(|outcome| outcome.result.as_str().to_owned()).collect();
+        let reasons: Vec<_> = outcomes.iter().map(|outcome| outcome.result.reason().to_owned()).collect();
+        let settle =
+            || sqlx::query_file_as!(Settled, "queries/settle_events.sql", now, &ids, &claims, &results, &reasons);
         let settled = self.core.database.fetch_one(settle).await?;
         tracing::debug!(settled.published, settled.returned, "events were published");
-        Ok(settled.published)
+        self.metrics.died(settled.dead);
+        if settled.dead > 0 {
+            tracing::error!(destination = EVENT_STREAM, messages = settled.dead, "messages became dead letters");
+        }
+        Ok(settled)
     }
 }
 
 /// What became of an event.
 struct Outcome {
     message_id: i64,
-    claim: i32,
+    claim: i64,
     result: Published,
     /// Why NATS takes nothing now.
     error: Option<PublicationError>,
@@ -174,18 +190,26 @@ struct Outcome {
 
 enum Published {
     Done,
-    /// It was not tried, or NATS takes nothing now.
-    Returned,
-    /// NATS does not take this one.
-    Refused,
+    /// It was not tried, or NATS takes nothing now, for this reason.
+    Returned(&'static str),
+    /// It is never published, for this reason.
+    Dead(&'static str),
 }
 
 impl Published {
-    fn due_again(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// As the statement names it.
+    fn as_str(&self) -> &'static str {
         match self {
-            Self::Done => None,
-            Self::Returned => Some(now),
-            Self::Refused => Some(now + REFUSED_RETRY),
+            Self::Done => "PUBLISHED",
+            Self::Returned(_) => "RETURNED",
+            Self::Dead(_) => "DEAD",
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Done => "",
+            Self::Returned(reason) | Self::Dead(reason) => reason,
         }
     }
 }
@@ -198,7 +222,8 @@ struct Event {
     occurred_at: DateTime<Utc>,
     data: String,
     traceparent: Option<String>,
-    claim: i32,
+    claim: i64,
+    attempts: i32,
 }
 
 /// A row of the claim.
@@ -211,7 +236,8 @@ struct Row {
     occurred_at: Option<DateTime<Utc>>,
     data: Option<String>,
     traceparent: Option<String>,
-    claim: Option<i32>,
+    claim: Option<i64>,
+    attempts: Option<i32>,
 }
 
 impl Row {
@@ -226,11 +252,14 @@ impl Row {
             data: self.data?,
             traceparent: self.traceparent,
             claim: self.claim?,
+            attempts: self.attempts?,
         })
     }
 }
 
+#[derive(Default)]
 struct Settled {
     published: i64,
     returned: i64,
+    dead: i64,
 }

@@ -14,8 +14,10 @@ use crate::{
 const ATTEMPTS_MAX: usize = 8;
 
 /// What a call loses on to a faster one: the same conversation, trigger and subject; the same idempotency
-/// key; and, when what was sealed for an existing follow-up met that one's end, the id of that one.
-const LOST_ON: [&str; 3] = ["follow_ups_unfinished_key", "idempotency_keys_pkey", "follow_ups_pkey"];
+/// key; when what was sealed for an existing follow-up met that one's end, the id of that one; and to an earlier
+/// run of the same call, the ids.
+const LOST_ON: [&str; 4] =
+    ["follow_ups_unfinished_key", "idempotency_keys_pkey", "follow_ups_pkey", "outbox_messages_event"];
 
 /// A follow-up, and what was done to it by this call or by the earlier one it repeats.
 pub struct Scheduled {
@@ -33,7 +35,7 @@ pub enum ScheduleOutcome {
     Existing,
 }
 
-/// Why nothing is scheduled. Whatever it is, nothing was written.
+/// Why nothing is scheduled. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleFollowUpError {
     #[error("the key was used for another request")]
@@ -59,16 +61,18 @@ impl Core {
     /// first is still running.
     ///
     /// # Errors
-    /// [`ScheduleFollowUpError`]; whatever it is, nothing was written.
+    /// [`ScheduleFollowUpError`].
     pub async fn schedule_follow_up(&self, new: &NewFollowUp) -> Result<Scheduled, ScheduleFollowUpError> {
         let fingerprint = self.fingerprint_of_follow_up(new);
-        let mut draft = self.follow_up_draft(new, FollowUpId::generate(), MessageId(Uuid::now_v7()));
+        // What is written is as old as the call, whichever of its runs writes it.
+        let now = self.clock.now();
+        let mut draft = self.follow_up_draft(new, now, FollowUpId::generate(), MessageId(Uuid::now_v7()));
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_follow_up(new, &fingerprint, &draft).await {
                 Ok(answer) => answer,
                 // The next run finds what the faster call did.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => {
-                    draft = self.follow_up_draft(new, FollowUpId::generate(), MessageId(Uuid::now_v7()));
+                    draft = self.follow_up_draft(new, now, FollowUpId::generate(), MessageId(Uuid::now_v7()));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -86,7 +90,7 @@ impl Core {
                 }
                 ("replayed", ..) => return self.scheduled(answer, true),
                 ("claimed", Some(id), _) => return Err(ScheduleFollowUpError::Claimed(id)),
-                ("reseal", Some(id), Some(message_id)) => draft = self.follow_up_draft(new, id, message_id),
+                ("reseal", Some(id), Some(message_id)) => draft = self.follow_up_draft(new, now, id, message_id),
                 // Contended: a twin with this key may have moved it. Only another look can tell.
                 _ => {}
             }
@@ -107,7 +111,7 @@ impl Core {
 
     /// Everything about the follow-up that is known before the statement runs. The ids are those it gets
     /// when it is made, or those of the follow-up that takes over its text and metadata.
-    fn follow_up_draft(&self, new: &NewFollowUp, id: FollowUpId, message_id: MessageId) -> Draft {
+    fn follow_up_draft(&self, new: &NewFollowUp, now: DateTime<Utc>, id: FollowUpId, message_id: MessageId) -> Draft {
         let content = new.content.as_ref().map(|content| content.as_str().as_bytes());
         let metadata = new.metadata.as_ref().map(Metadata::as_bytes);
         Draft {
@@ -118,7 +122,7 @@ impl Core {
             message_id: message_id.0,
             event_id: Uuid::now_v7(),
             traceparent: telemetry::current_traceparent(),
-            now: self.clock.now(),
+            now,
         }
     }
 

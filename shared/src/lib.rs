@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod idempotency_key;
 pub mod keys;
 pub mod nats;
+pub mod outbox;
 pub mod page;
 pub mod postgres;
 pub mod read_error;

@@ -10,6 +10,7 @@ use teppan_shared::contract::{
     },
     conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+        outbox_service_client::OutboxServiceClient as ConversationOutboxServiceClient,
     },
 };
 use tonic::transport::{Channel, Endpoint};
@@ -48,6 +49,11 @@ pub fn conversations(address: SocketAddr) -> ConversationServiceClient<Channel> 
 /// A client of conversation-service's follow-ups that connects when it is first used.
 pub fn follow_ups(address: SocketAddr) -> FollowUpServiceClient<Channel> {
     FollowUpServiceClient::new(channel(address))
+}
+
+/// A client of conversation-service's outbox that connects when it is first used.
+pub fn conversation_outbox(address: SocketAddr) -> ConversationOutboxServiceClient<Channel> {
+    ConversationOutboxServiceClient::new(channel(address))
 }
 
 /// A connection that is made when it is first used.

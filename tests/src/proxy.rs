@@ -1,11 +1,13 @@
-//! A TCP proxy between a service and its database: counts round trips, and takes the database away.
+//! A TCP proxy between a service and its database: counts round trips, takes the database away, and loses
+//! answers.
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -43,9 +45,16 @@ pub struct Proxy {
 struct Shared {
     target: SocketAddr,
     mode: watch::Sender<Mode>,
+    /// How often all connections were closed.
+    closed: watch::Sender<u64>,
     connections: watch::Sender<usize>,
     round_trips: AtomicU64,
     held_back: AtomicU64,
+    /// What the text of the statement contains whose next answer is lost.
+    to_lose: Mutex<Option<&'static str>>,
+    lost: AtomicU64,
+    /// What was run, each by the first line of its text.
+    ran: Mutex<Vec<String>>,
 }
 
 /// Whether clients can connect.
@@ -65,9 +74,13 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target,
             mode: watch::Sender::new(Mode::Pass),
+            closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
             round_trips: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
+            to_lose: Mutex::default(),
+            lost: AtomicU64::new(0),
+            ran: Mutex::default(),
         });
         let door = Mutex::new(Door::Open(accept(listener, Arc::clone(&shared))));
         Ok(Self { address, shared, door })
@@ -88,9 +101,30 @@ impl Proxy {
         self.shared.held_back.load(Ordering::SeqCst)
     }
 
+    /// The next time that a statement is run whose text contains `fragment`, the server takes it to its end and
+    /// the client never hears of it: its connection is closed instead.
+    pub fn lose_answer_to(&self, fragment: &'static str) {
+        *self.shared.to_lose() = Some(fragment);
+    }
+
+    /// Answers that were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::SeqCst)
+    }
+
+    /// How often a statement was run whose first line begins so.
+    pub fn ran(&self, beginning: &str) -> usize {
+        self.shared.ran().iter().filter(|line| line.starts_with(beginning)).count()
+    }
+
     /// Passes nothing on any more, but keeps the connections.
     pub fn stall(&self) {
         self.shared.mode.send_replace(Mode::Stall);
+    }
+
+    /// Closes every connection, and lets new ones in.
+    pub fn close_connections(&self) {
+        self.shared.closed.send_modify(|times| *times += 1);
     }
 
     /// Closes every connection, and every new one at once. Returns when the last is closed.
@@ -134,6 +168,22 @@ impl Proxy {
     }
 }
 
+impl Shared {
+    fn to_lose(&self) -> std::sync::MutexGuard<'_, Option<&'static str>> {
+        self.to_lose.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ran(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.ran.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a statement is run. Whether its answer is to be lost; one is for each that is asked for.
+    fn runs(&self, text: &str) -> bool {
+        self.ran().push(text.lines().next().unwrap_or_default().to_owned());
+        self.to_lose().take_if(|fragment| text.contains(*fragment)).is_some()
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.mode.send_replace(Mode::Cut);
@@ -166,11 +216,12 @@ impl Connection {
     }
 
     async fn run(self, client: TcpStream) {
-        let mut mode = self.0.mode.subscribe();
+        let (mut mode, mut closed) = (self.0.mode.subscribe(), self.0.closed.subscribe());
         // Dropping the loser closes both of its sides.
         tokio::select! {
             biased;
             _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+            _ = closed.changed() => {}
             _ = self.pass(client) => {}
         }
     }
@@ -183,13 +234,31 @@ impl Connection {
         let (from_server, to_server) = server.into_split();
         // A round trip begins when the client speaks after the server had the last word.
         let servers_word = AtomicU64::new(1);
-        let asked = || {
+        let loses = AtomicBool::new(false);
+        let mut statements = HashMap::new();
+        let asked = |bytes: &[u8]| {
             if servers_word.swap(0, Ordering::SeqCst) == 1 {
                 self.0.round_trips.fetch_add(1, Ordering::SeqCst);
             }
+            if let Some((name, text)) = prepared(bytes) {
+                statements.insert(name, text);
+            }
+            let text = executed(bytes).and_then(|name| statements.get(&name));
+            if text.is_some_and(|text| self.0.runs(text)) {
+                loses.store(true, Ordering::SeqCst);
+            }
+            Passing::On
         };
-        let answered = || {
+        let answered = |bytes: &[u8]| {
             servers_word.store(1, Ordering::SeqCst);
+            match (loses.load(Ordering::SeqCst), bytes.ends_with(READY_FOR_QUERY)) {
+                (false, _) => Passing::On,
+                (true, false) => Passing::Nothing,
+                (true, true) => {
+                    self.0.lost.fetch_add(1, Ordering::SeqCst);
+                    Passing::End
+                }
+            }
         };
         let uncounted = AtomicU64::new(0);
         let mode = || self.0.mode.subscribe();
@@ -209,7 +278,7 @@ impl Drop for Connection {
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    passing: impl Fn(),
+    mut passing: impl FnMut(&[u8]) -> Passing,
     mut mode: watch::Receiver<Mode>,
     held_back: &AtomicU64,
 ) -> io::Result<()> {
@@ -225,9 +294,41 @@ async fn pump(
                 return Ok(());
             }
         }
-        passing();
-        to.write_all(&buffer[..length]).await?;
+        match passing(&buffer[..length]) {
+            Passing::On => to.write_all(&buffer[..length]).await?,
+            Passing::Nothing => {}
+            Passing::End => return Ok(()),
+        }
     }
+}
+
+/// What becomes of bytes.
+enum Passing {
+    On,
+    Nothing,
+    /// Nor of any after them: the connection is closed.
+    End,
+}
+
+/// The last that a server says, when a statement has ended and is committed.
+const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";
+
+/// Name and text of the statement that is prepared, where that is what the client begins with.
+fn prepared(bytes: &[u8]) -> Option<(Vec<u8>, String)> {
+    let mut strings = strings(bytes, b'P')?;
+    let (name, text) = (strings.next()?, strings.next()?);
+    Some((name.to_vec(), String::from_utf8_lossy(text).into_owned()))
+}
+
+/// Name of the prepared statement that is run, where that is what the client begins with.
+fn executed(bytes: &[u8]) -> Option<Vec<u8>> {
+    strings(bytes, b'B')?.nth(1).map(<[u8]>::to_vec)
+}
+
+/// The strings at the beginning of a message of this kind.
+fn strings(bytes: &[u8], kind: u8) -> Option<impl Iterator<Item = &[u8]>> {
+    let (&first, rest) = bytes.split_first()?;
+    (first == kind).then(|| rest.get(4..).unwrap_or_default().split(|byte| *byte == 0))
 }
 
 /// Bytes that wait to be passed on.

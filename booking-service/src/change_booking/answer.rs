@@ -61,7 +61,7 @@ pub struct ChangeAnswer {
 impl ChangeAnswer {
     pub fn outcome(self, change: BookingChange) -> Result<Outcome, Corrupted> {
         match self.outcome.as_str() {
-            "CHANGED" => Ok(Outcome::Changed(self.booking())),
+            "CHANGED" | "DONE" => Ok(Outcome::Changed(self.booking())),
             "UNCHANGED" => Ok(Outcome::Unchanged(self.booking())),
             "ETAG_MISMATCH" => Ok(Outcome::StaleEtag),
             "CONTENDED" => Ok(Outcome::Contended),

@@ -119,6 +119,8 @@ pub enum ChangeRefusal {
     NotAllowed,
     HoldExpired,
     NotStarted,
+    /// It is an offer, and its customer has another one of the slot it is to move to.
+    AlreadyOffered,
     /// The slot it is to move to does not take it.
     Slot(SlotKey, super::Refusal),
 }

@@ -202,6 +202,8 @@ pub struct BookingExpired {
     pub paid_cents: i64,
     pub refund_due_cents: i64,
     pub currency: String,
+    /// Of an offer, which lapsed with it.
+    pub waitlist_entry_id: Option<String>,
 }
 
 /// A booking took place.

@@ -34,7 +34,7 @@ pub use event_chain::{EventFault, EventFaultKind, StoredEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
-pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
+pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use payment::{
     AmountCents, ExternalReference, NewPayment, PaymentEffect, PaymentKind, PaymentMethod, PaymentStatus,
     parse_moved_at,

@@ -4,14 +4,13 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 
+use teppan_shared::outbox::NO_ANSWER;
+
 use super::{BookingId, EventId};
 
 /// The first pause before a delivery is tried again, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(5);
-
-/// The reason when there was no answer in time.
-pub const NO_ANSWER: &str = "DEADLINE_EXCEEDED";
 
 /// Where outbox messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,6 +109,7 @@ fn happen(
             settle(&mut after, stated).filter(|()| after.cancelled_by.is_some())
         }
         "teppan.booking.expired.v1" => {
+            contradicts.extend(unless(stated.waitlist_entry_id == before.waitlist_entry_id, "waitlist_entry_id"));
             change(&mut after, BookingChange::Expire)?;
             settle(&mut after, stated)
         }

@@ -57,6 +57,10 @@ pub enum JoinRefusal {
     SlotAvailable {
         open_seats: i32,
     },
+    /// The slot has not so many seats, whoever gives theirs up.
+    PartyExceedsCapacity {
+        capacity: i32,
+    },
     AlreadyWaiting {
         waitlist_entry_id: WaitlistEntryId,
         status: WaitlistEntryStatus,

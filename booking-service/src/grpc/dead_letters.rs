@@ -1,23 +1,21 @@
-use chrono::Datelike as _;
 use teppan_shared::{
     contract::booking::v1 as wire,
-    page::{self, PageSizes, TokenError},
+    outbox::{
+        DeadLetter, DeadLetterCursor, DeadLetterPage, DeadLetterSelection, EVENT_TYPE_MUST, PAGE_SIZES, decode_ids,
+        decode_token, is_event_type,
+    },
+    page,
     status::Violations,
     wire::{given, timestamp},
 };
 use tonic::Status;
 use uuid::Uuid;
 
-use super::stream_booking_events::{TYPE_MUST, is_type};
 use crate::{
+    dead_letters::DeadLetterFilter,
     domain::{BookingId, OutboxDestination},
     get_outbox_status::DestinationStatus,
-    list_dead_letters::{DeadLetter, DeadLetterCursor, DeadLetterFilter, DeadLetterPage},
-    settle_dead_letters::DeadLetterSelection,
 };
-
-const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
-const IDS_MAX: usize = 1000;
 
 /// A page of dead letters that is asked for.
 pub struct Page {
@@ -29,40 +27,26 @@ pub struct Page {
 /// Reads the request, or lists everything that is wrong with it.
 pub fn decode_list(request: wire::ListDeadLettersRequest) -> Result<Page, Status> {
     let mut violations = Violations::default();
-    let size = violations.check("page_size", SIZES.parse(request.page_size));
+    let size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
     let destination = request.destination;
     let filter = decode_filter("", destination, request.event_type, request.booking_id, &mut violations);
-    let after =
-        filter.as_ref().and_then(|filter| violations.check("page_token", decode_token(filter, &request.page_token)));
+    let after = filter
+        .as_ref()
+        .and_then(|filter| violations.check("page_token", decode_token(&token_filters(filter), &request.page_token)));
     let (Some(size), Some(filter), Some(after)) = (size, filter, after) else { return Err(violations.into_status()) };
     violations.finish()?;
     Ok(Page { filter, after, size })
 }
 
 /// Reads which dead letters a call is about, or lists everything that is wrong with it.
-pub fn decode_selection(selection: Option<wire::DeadLetterSelection>) -> Result<DeadLetterSelection, Status> {
-    const IDS: &str = "selection.dead_letter_ids";
+pub fn decode_selection(
+    selection: Option<wire::DeadLetterSelection>,
+) -> Result<DeadLetterSelection<DeadLetterFilter>, Status> {
     let mut violations = Violations::default();
     let wire::DeadLetterSelection { dead_letter_ids: raw, all, destination, event_type, booking_id } =
         selection.unwrap_or_default();
     let is_filtered = destination != 0 || !event_type.is_empty() || !booking_id.is_empty();
-    match (raw.is_empty(), all) {
-        (true, false) => {
-            violations.add(IDS, "must name dead letters, unless selection.all is true");
-            let all = "must be true to take every dead letter that matches destination, event_type and booking_id";
-            violations.add("selection.all", all);
-        }
-        (false, true) => violations.add(IDS, "must be empty when all is true"),
-        (false, false) if is_filtered => violations.add(IDS, "must be empty when there are filters, with all"),
-        _ => {}
-    }
-    if raw.len() > IDS_MAX {
-        violations.add(IDS, format!("must be at most {IDS_MAX}"));
-    }
-    let mut ids = Vec::with_capacity(raw.len().min(IDS_MAX));
-    for (index, id) in raw.iter().enumerate().take(IDS_MAX) {
-        ids.extend(violations.check(format_args!("{IDS}[{index}]"), Uuid::try_parse(id).map_err(|_| "must be a UUID")));
-    }
+    let ids = decode_ids(&raw, all, is_filtered, "destination, event_type and booking_id", &mut violations);
     let filter = decode_filter("selection.", destination, event_type, booking_id, &mut violations);
     violations.finish()?;
     Ok(match filter {
@@ -87,7 +71,7 @@ fn decode_filter(
             None
         }
     };
-    let event_type = given(event_type).map(|kind| if is_type(&kind) { Ok(kind) } else { Err(TYPE_MUST) });
+    let event_type = given(event_type).map(|kind| if is_event_type(&kind) { Ok(kind) } else { Err(EVENT_TYPE_MUST) });
     let event_type = violations.check_optional(&format!("{path}event_type"), event_type);
     let booking_id = given(booking_id).map(|id| BookingId::parse(&id));
     let booking_id = violations.check_optional(&format!("{path}booking_id"), booking_id);
@@ -98,12 +82,6 @@ fn decode_filter(
 fn token_filters(filter: &DeadLetterFilter) -> (Option<&str>, Option<&str>, Option<Uuid>) {
     let destination = filter.destination.map(OutboxDestination::as_str);
     (destination, filter.event_type.as_deref(), filter.booking_id.map(|id| id.0))
-}
-
-fn decode_token(filter: &DeadLetterFilter, token: &str) -> Result<Option<DeadLetterCursor>, TokenError> {
-    let Some(cursor) = page::decode_token::<DeadLetterCursor>(&token_filters(filter), token)? else { return Ok(None) };
-    // A token that somebody made up must not reach the database with what it cannot read.
-    if (1970..10_000).contains(&cursor.0.year()) { Ok(Some(cursor)) } else { Err(TokenError::Unreadable) }
 }
 
 pub fn encode_list(page: &Page, found: DeadLetterPage) -> wire::ListDeadLettersResponse {
@@ -119,8 +97,8 @@ fn dead_letter(dead: DeadLetter) -> wire::DeadLetter {
         dead_letter_id: dead.id.to_string(),
         event_id: dead.event_id.to_string(),
         event_type: dead.event_type,
-        destination: destination(dead.destination).into(),
-        booking_id: dead.booking_id.to_string(),
+        destination: OutboxDestination::from_column(dead.destination).map_or(0, |it| destination(it).into()),
+        booking_id: dead.owner,
         attempts: dead.attempts,
         last_error_reason: dead.last_error_reason,
         created_at: Some(timestamp(dead.created_at)),

@@ -141,6 +141,7 @@ fn expired(event: BookingExpired) -> events::BookingExpired {
         paid_cents: event.paid_cents,
         refund_due_cents: event.refund_due_cents,
         currency: event.currency,
+        waitlist_entry_id: event.waitlist_entry_id.unwrap_or_default(),
     }
 }
 

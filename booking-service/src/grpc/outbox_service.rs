@@ -1,12 +1,14 @@
-use teppan_shared::contract::booking::v1::{
-    DiscardDeadLettersRequest, DiscardDeadLettersResponse, GetOutboxStatusRequest, GetOutboxStatusResponse,
-    ListDeadLettersRequest, ListDeadLettersResponse, RetryDeadLettersRequest, RetryDeadLettersResponse,
-    outbox_service_server::OutboxService,
+use teppan_shared::{
+    contract::booking::v1::{
+        DiscardDeadLettersRequest, DiscardDeadLettersResponse, GetOutboxStatusRequest, GetOutboxStatusResponse,
+        ListDeadLettersRequest, ListDeadLettersResponse, RetryDeadLettersRequest, RetryDeadLettersResponse,
+        outbox_service_server::OutboxService,
+    },
+    outbox::{DeadLetters as _, Settlement},
 };
 use tonic::{Request, Response, Status};
 
 use super::{Grpc, dead_letters, status};
-use crate::settle_dead_letters::Settlement;
 
 #[tonic::async_trait]
 impl OutboxService for Grpc {

@@ -86,6 +86,10 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
                 let message = "The booking has not begun: call again from its start on, or cancel it.";
                 change_refused("BOOKING_NOT_STARTED", message, &booking_id, *status)
             }
+            ChangeRefusal::AlreadyOffered => {
+                let message = "The customer has another offer of that slot: take it, or give it up first.";
+                change_refused("SLOT_ALREADY_OFFERED", message, &booking_id, *status)
+            }
             ChangeRefusal::Slot(slot, refusal) => refused(*refusal, slot),
         },
         ChangeBookingError::Contended => Failure::overloaded().into(),

@@ -1,5 +1,6 @@
 use teppan_shared::{
     contract::booking::v1 as wire,
+    outbox::{EVENT_TYPE_MUST, is_event_type},
     status::Violations,
     wire::{given, timestamp},
 };
@@ -12,10 +13,7 @@ use crate::{
 };
 
 const SPEC_VERSION: &str = "1.0";
-/// What a type of event must be.
-pub const TYPE_MUST: &str = "must be a type of event such as teppan.booking.created.v1";
 const TYPES_MAX: usize = 20;
-const TYPE_BYTES_MAX: usize = 100;
 
 /// Reads the request, or lists everything that is wrong with it.
 pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest, Status> {
@@ -34,8 +32,8 @@ pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest
         violations.add("types", format!("must be at most {TYPES_MAX}"));
     }
     for (index, kind) in request.types.iter().enumerate().take(TYPES_MAX) {
-        if !is_type(kind) {
-            violations.add(format!("types[{index}]"), TYPE_MUST);
+        if !is_event_type(kind) {
+            violations.add(format!("types[{index}]"), EVENT_TYPE_MUST);
         }
     }
     let (Some(after), Some(venue_id), Some(booking_id)) = (after, venue_id, booking_id) else {
@@ -50,11 +48,6 @@ pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest
 }
 
 /// Also one that this version does not know: a newer replica may write it.
-pub fn is_type(raw: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
-    (1..=TYPE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(known)
-}
-
 pub fn encode(step: Step) -> wire::StreamBookingEventsResponse {
     wire::StreamBookingEventsResponse { event: step.event.map(event), cursor: step.cursor.encode() }
 }

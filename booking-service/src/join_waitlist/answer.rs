@@ -62,6 +62,7 @@ impl Answer {
         match self.refusal.as_deref().unwrap_or_default() {
             "VENUE_NOT_FOUND" => Ok(JoinRefusal::Slot(Refusal::VenueNotFound)),
             "SLOT_AVAILABLE" => Ok(JoinRefusal::SlotAvailable { open_seats: figure()? }),
+            "PARTY_EXCEEDS_CAPACITY" => Ok(JoinRefusal::PartyExceedsCapacity { capacity: figure()? }),
             "ALREADY_WAITING" => Ok(JoinRefusal::AlreadyWaiting {
                 waitlist_entry_id: self
                     .waiting_entry_id

@@ -15,7 +15,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::Receiver;
+use super::{Delivery, Receiver};
 use crate::domain::{FollowUpStep, OutboxDestination, OutboxMessage, Undelivered};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,24 +61,23 @@ impl Receiver for ConversationService {
     const DESTINATION: OutboxDestination = OutboxDestination::ConversationService;
     const WORKER: &'static str = "relay-to-conversation-service";
 
-    async fn deliver(&self, message: &OutboxMessage) -> Result<(), Undelivered> {
-        let step = FollowUpStep::after(&message.event_type, &message.data);
-        let step = step.map_err(|error| {
-            tracing::error!(event = %message.event_id, error = error_chain(&error), "an event cannot be read");
-            Undelivered::Refused("EVENT_UNREADABLE".to_owned())
-        })?;
+    async fn deliver(&self, message: &OutboxMessage) -> Delivery {
         let mut client = self.follow_ups.clone();
-        let answer = match step {
-            None => return Ok(()),
-            Some(FollowUpStep::Schedule { conversation_id, ends_at, time_zone, move_existing }) => {
+        let answer = match FollowUpStep::after(&message.event_type, &message.data) {
+            Err(error) => {
+                tracing::error!(event = %message.event_id, error = error_chain(&error), "an event cannot be read");
+                return Delivery::Decided(Err(Undelivered::Refused("EVENT_UNREADABLE".to_owned())));
+            }
+            Ok(None) => return Delivery::Decided(Ok(())),
+            Ok(Some(FollowUpStep::Schedule { conversation_id, ends_at, time_zone, move_existing })) => {
                 let request = schedule(message, conversation_id, ends_at, time_zone, move_existing);
                 client.schedule_follow_up(self.request(request)).await.map(|_| ())
             }
-            Some(FollowUpStep::Cancel { conversation_id }) => {
+            Ok(Some(FollowUpStep::Cancel { conversation_id })) => {
                 client.cancel_follow_up(self.request(cancel(message, conversation_id))).await.map(|_| ())
             }
         };
-        answer.map_err(|status| undelivered(&status))
+        Delivery::Tried(answer.map_err(|status| undelivered(&status)))
     }
 }
 

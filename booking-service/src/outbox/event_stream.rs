@@ -1,6 +1,6 @@
 use teppan_shared::nats::{CloudEvent, NatsSettings, PublishError, Publisher};
 
-use super::Receiver;
+use super::{Delivery, Receiver};
 use crate::domain::{EVENT_SOURCE, OutboxDestination, OutboxMessage, Undelivered};
 
 /// Publishes events to NATS JetStream.
@@ -16,9 +16,10 @@ impl Receiver for EventStream {
     const DESTINATION: OutboxDestination = OutboxDestination::EventStream;
     const WORKER: &'static str = "relay-to-event-stream";
 
-    async fn deliver(&self, message: &OutboxMessage) -> Result<(), Undelivered> {
-        let data = serde_json::from_str(&message.data);
-        let data = data.map_err(|_| Undelivered::Refused("EVENT_UNREADABLE".to_owned()))?;
+    async fn deliver(&self, message: &OutboxMessage) -> Delivery {
+        let Ok(data) = serde_json::from_str(&message.data) else {
+            return Delivery::Decided(Err(Undelivered::Refused("EVENT_UNREADABLE".to_owned())));
+        };
         let event = CloudEvent {
             id: message.event_id.to_string(),
             source: EVENT_SOURCE,
@@ -28,12 +29,14 @@ impl Receiver for EventStream {
             traceparent: message.traceparent.as_deref(),
             data,
         };
-        self.0.publish(&event).await.map_err(|error| match error {
-            PublishError::TooLarge => Undelivered::Refused("MESSAGE_TOO_LARGE".to_owned()),
-            PublishError::Away(why) => {
+        match self.0.publish(&event).await {
+            Ok(()) => Delivery::Tried(Ok(())),
+            // Its size is held against what the server said when it was connected.
+            Err(PublishError::TooLarge) => Delivery::Decided(Err(Undelivered::Refused("MESSAGE_TOO_LARGE".to_owned()))),
+            Err(PublishError::Away(why)) => {
                 tracing::debug!(why, "an event was not published");
-                Undelivered::Away("UNAVAILABLE".to_owned())
+                Delivery::Tried(Err(Undelivered::Away("UNAVAILABLE".to_owned())))
             }
-        })
+        }
     }
 }

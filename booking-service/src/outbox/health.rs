@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use teppan_shared::outbox::NO_ANSWER;
 use tokio::time::Instant;
 
-use crate::domain::{NO_ANSWER, Undelivered};
+use crate::domain::Undelivered;
 
 /// So long after a silence nobody who waits for a reply is made to wait for the destination.
 const INLINE_REST: Duration = Duration::from_secs(30);
@@ -24,7 +25,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// How often it answered. When this has not changed while a message waited, nobody was answered.
+    /// How often it answered; what is decided on this side is no answer. When this has not changed while a message
+    /// waited, nobody was answered.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::SeqCst)
     }

@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{postgres::DatabaseError, worker::jittered};
+use teppan_shared::{outbox::NO_ANSWER, postgres::DatabaseError, worker::jittered};
 
 use super::Outbox;
-use crate::domain::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
+use crate::domain::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 
 /// What became of a message.
 pub type Delivered = (OutboxMessage, Result<(), Undelivered>);

@@ -6,6 +6,7 @@ use futures::{
 };
 use teppan_shared::{
     error_chain::error_chain,
+    outbox::{DeliveryMetrics, LEASE_EXPIRED},
     postgres::DatabaseError,
     read_error::ReadError,
     worker::{Batch, Job, jittered},
@@ -17,7 +18,7 @@ use tracing::Instrument as _;
 use super::{
     BATCH_MAX, CONCURRENCY, Outbox,
     health::Health,
-    metrics::Metrics,
+    metrics,
     pace::Pace,
     record::Delivered,
     run::{Ended, Run},
@@ -37,7 +38,16 @@ pub trait Receiver: Send + Sync + 'static {
     const WORKER: &'static str;
 
     /// Delivers a message. It may be given the same one again, also when it had taken it.
-    fn deliver(&self, message: &OutboxMessage) -> impl Future<Output = Result<(), Undelivered>> + Send;
+    fn deliver(&self, message: &OutboxMessage) -> impl Future<Output = Delivery> + Send;
+}
+
+/// How a delivery ended, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The destination answered, or could not be reached.
+    Tried(Result<(), Undelivered>),
+    /// It was decided here, and nothing was sent: that tells nothing of the destination.
+    Decided(Result<(), Undelivered>),
 }
 
 /// Why a run ended early. What it had claimed comes back, at the latest when the lease ends.
@@ -57,7 +67,7 @@ pub struct Relay<R> {
     outbox: Outbox,
     receiver: Arc<R>,
     pace: Arc<Pace>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<DeliveryMetrics>,
     health: Arc<Health>,
     stopping: CancellationToken,
 }
@@ -87,7 +97,7 @@ struct Tally {
 impl<R: Receiver> Relay<R> {
     pub fn new(outbox: Outbox, receiver: R) -> Self {
         let pace = Arc::new(Pace::new(outbox.settings().per_second_max, BATCH_MAX));
-        let metrics = Arc::new(Metrics::new(R::DESTINATION));
+        let metrics = Arc::new(DeliveryMetrics::new(R::DESTINATION.as_str()));
         let (health, stopping) = (Arc::default(), CancellationToken::new());
         Self { outbox, receiver: Arc::new(receiver), pace, metrics, health, stopping }
     }
@@ -145,6 +155,7 @@ impl<R: Receiver> Relay<R> {
         let oldest = told.iter().map(|(message, _)| message.created_at).min();
         let lag = oldest.and_then(|oldest| (self.outbox.clock.now() - oldest).to_std().ok());
         tally.lag = tally.lag.max(lag.unwrap_or_default());
+        self.metrics.died(recorded.dead);
         if recorded.dead > 0 {
             tracing::error!(destination = %R::DESTINATION, messages = recorded.dead, "messages became dead letters");
         }
@@ -175,7 +186,7 @@ impl<R: Receiver> Relay<R> {
         // Its last attempt ended with the process that made it.
         if message.attempts > self.outbox.settings().attempts_max {
             let last = &message.last_error_reason;
-            return Some(Undelivered::Refused(if last.is_empty() { "LEASE_EXPIRED" } else { last }.to_owned()));
+            return Some(Undelivered::Refused(if last.is_empty() { LEASE_EXPIRED } else { last }.to_owned()));
         }
         None
     }
@@ -188,7 +199,8 @@ impl<R: Receiver> Relay<R> {
         let delivery = tokio::time::timeout(run.timeout, delivery).instrument(span.clone());
         let result = tokio::select! {
             delivered = delivery => match delivered {
-                Ok(Ok(result)) => self.health.judge(result, answers_before, run.is_inline),
+                Ok(Ok(Delivery::Tried(result))) => self.health.judge(result, answers_before, run.is_inline),
+                Ok(Ok(Delivery::Decided(result))) => result,
                 Ok(Err(_)) => {
                     tracing::error!(event = %message.event_id, destination = %R::DESTINATION, "a delivery panicked");
                     Err(Undelivered::Failed("PANICKED".to_owned()))
@@ -198,7 +210,7 @@ impl<R: Receiver> Relay<R> {
             () = self.stopped() => Err(draining()),
         };
         span::conclude(&span, &result);
-        self.metrics.attempted(&result, self.outbox.clock.now() - message.created_at);
+        self.metrics.attempted(metrics::outcome(&result), self.outbox.clock.now() - message.created_at);
         result
     }
 

@@ -40,6 +40,14 @@ pub fn read(error: &ReadError, conversation_id: &ConversationId) -> Status {
     }
 }
 
+pub fn outbox(error: &ReadError) -> Status {
+    match error {
+        ReadError::NotFound => Failure::internal().into(),
+        ReadError::Corrupted(error) => error.to_failure().into(),
+        ReadError::Database(error) => error.to_failure().into(),
+    }
+}
+
 pub fn list_conversations(error: &ListConversationsError) -> Status {
     match error {
         ListConversationsError::Corrupted(error) => error.to_failure().into(),

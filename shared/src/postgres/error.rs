@@ -1,6 +1,11 @@
 use crate::{error_chain::error_chain, status::Failure};
 
 /// Why a statement gave no answer.
+///
+/// An error that PostgreSQL answers with means that nothing was written: every statement is a transaction of its own.
+/// [`Unavailable`](Self::Unavailable) leaves that open, because a connection can be lost between the commit and the
+/// answer; so does a call that is dropped, or whose deadline passes, before the answer is there. The same call, made
+/// again, tells: by its idempotency key, or by the state it asks for.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     #[error("no connection became free in time")]

@@ -45,6 +45,7 @@ impl Model {
         Arc::make_mut(&mut self.keys).insert(request.idempotency_key.clone(), used);
         let history = vec![("teppan.booking.created.v1", self.now)];
         self.bookings.push(Arc::new(Booking { told: made.clone(), history }));
+        self.leave_queue(self.bookings.len() - 1);
         Ok(Reply::Created(CreateBookingResponse { booking: Some(made), replayed: false }))
     }
 
@@ -199,7 +200,19 @@ impl Model {
         let confirms = told.status() == BookingStatus::Pending
             && told.paid_cents < told.deposit_due_cents
             && moved.paid_cents >= moved.deposit_due_cents;
+        let (moves, is_offer) =
+            (slot != (date(&told.date), time(&told.start_time)), !told.waitlist_entry_id.is_empty());
+        let stands = is_offer && told.status() == BookingStatus::Pending;
+        if moves && stands && !confirms && self.is_offered(&told, &moved) {
+            return Err(rules::not_in(&told, "SLOT_ALREADY_OFFERED"));
+        }
         let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
+        if moves {
+            self.leave_queue(n);
+        }
+        if moves && stands {
+            self.take_entry_along(n);
+        }
         Ok(if confirms { self.make_firm(n) } else { reply })
     }
 

@@ -103,6 +103,7 @@ impl Model {
             BookingStatus::Expired => complete && seats_to_be_had,
             _ => false,
         };
+        let retakes = confirms && told.status() == BookingStatus::Expired;
         if confirms {
             told.set_status(BookingStatus::Confirmed);
             told.hold_expires_at = None;
@@ -110,6 +111,10 @@ impl Model {
             told.refund_due_cents = 0;
             booking.changed("teppan.booking.confirmed.v1", now);
         }
+        if retakes {
+            self.leave_queue(n);
+        }
+        let booking = Arc::make_mut(&mut self.bookings[n]);
         let told = &mut booking.told;
         let owed = match told.status() {
             BookingStatus::Expired | BookingStatus::Cancelled => told.refund_due_cents + cents,

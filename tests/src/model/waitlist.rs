@@ -73,6 +73,10 @@ impl Model {
             return Err(Refused::precondition("SLOT_AVAILABLE").with("open_seats", self.open_seats(wish)));
         }
         let venue = &self.venues[self.venue(&request.venue_id).unwrap_or_default()];
+        let capacity = venue.slots[&slot].capacity;
+        if request.party_size > capacity {
+            return Err(Refused::precondition("PARTY_EXCEEDS_CAPACITY").with("capacity", capacity));
+        }
         let told = wire::WaitlistEntry {
             waitlist_entry_id: named.waitlist_entry_id,
             status: WaitlistEntryStatus::Waiting.into(),
@@ -166,6 +170,43 @@ impl Model {
         }
     }
 
+    /// Who has taken seats of a slot no longer waits for it.
+    pub(super) fn leave_queue(&mut self, n: usize) {
+        let told = self.bookings[n].told.clone();
+        let waits = |entry: &Arc<Entry>| {
+            entry.told.status() == WaitlistEntryStatus::Waiting
+                && entry.told.customer_id == told.customer_id
+                && is_of_slot(&entry.told, &told)
+        };
+        if let Some(entry) = self.waitlist.iter().position(waits) {
+            self.end(entry, WaitlistEntryStatus::Left);
+        }
+    }
+
+    /// Whether the customer of an offer has another one of this slot.
+    pub(super) fn is_offered(&self, offer: &wire::Booking, moved: &wire::Booking) -> bool {
+        self.waitlist.iter().any(|entry| {
+            entry.told.status() == WaitlistEntryStatus::Offered
+                && entry.told.waitlist_entry_id != offer.waitlist_entry_id
+                && entry.told.customer_id == offer.customer_id
+                && is_of_slot(&entry.told, moved)
+        })
+    }
+
+    /// An offer that is moved takes its entry along.
+    pub(super) fn take_entry_along(&mut self, n: usize) {
+        let told = self.bookings[n].told.clone();
+        let now = self.now;
+        let of = |entry: &Arc<Entry>| entry.told.waitlist_entry_id == told.waitlist_entry_id;
+        if let Some(entry) = self.waitlist.iter().position(of) {
+            let entry = &mut Arc::make_mut(&mut self.waitlist[entry]).told;
+            entry.date.clone_from(&told.date);
+            entry.start_time.clone_from(&told.start_time);
+            entry.starts_at = told.starts_at;
+            entry.updated_at = Some(timestamp(now));
+        }
+    }
+
     /// What the workers have to do: of each slot's queue the next offer, or its end.
     pub fn moves(&self) -> Vec<Move> {
         let due = |booking: &Booking| {
@@ -235,6 +276,11 @@ impl Model {
         let starts_at: DateTime<Utc> = entry.starts_at.as_ref().map(moment).unwrap_or_default();
         starts_at < self.now + TimeDelta::minutes(notice.into())
     }
+}
+
+/// Whether an entry is of a booking's slot.
+fn is_of_slot(entry: &wire::WaitlistEntry, booking: &wire::Booking) -> bool {
+    (&entry.venue_id, &entry.date, &entry.start_time) == (&booking.venue_id, &booking.date, &booking.start_time)
 }
 
 /// Whether an entry waits in the queue of another.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use booking_service::settings::FollowUpScheduling;
-use teppan_tests::fixtures;
+use teppan_tests::{fixtures, harness};
 use tonic::Request;
 
 use super::{
@@ -81,4 +81,44 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
     let left = "SELECT count(*) FROM outbox_messages WHERE attempts = 0 AND lease_expires_at IS NULL";
     assert_eq!(service.scalar::<i64>(left).await, 6);
     inline.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
+    let (service, venue) = quiet().await;
+    // A delivery is given up after a second, which a busy machine may need for the other booking: it has to be
+    // faster once.
+    for _ in 0..10 {
+        let receiver = Receiver::default();
+        let listening = receiver.listen().await;
+        let inline = replica(&service, listening.address, |settings| {
+            settings.follow_ups = FollowUpScheduling::Inline;
+            settings.delivery_timeout = Duration::from_secs(30);
+            settings.relays = 0;
+        })
+        .await;
+        let book = || {
+            let (mut clients, booking) = (inline.clients.clone(), fixtures::booking(&venue, 1));
+            let conversation_id = booking.conversation_id.clone();
+            let call = async move { clients.bookings.create_booking(booking).await.expect("booked") };
+            (conversation_id, call)
+        };
+        // As many as may work on a slot at once.
+        let ((first, one), (second, two), (_, third)) = (book(), book(), book());
+        receiver.answer(&first, Some(Answer::Hang));
+        receiver.answer(&second, Some(Answer::Hang));
+        let hanging = async {
+            tokio::select! { _ = one => {} _ = two => {} }
+        };
+        let other = async {
+            harness::eventually("both hang", async || receiver.told().len() == 2).await;
+            third.await
+        };
+        let was_faster = tokio::select! { () = hanging => false, _ = other => true };
+        inline.service.stop().await;
+        if was_faster {
+            return;
+        }
+    }
+    panic!("the slot was held while a booking was delivered");
 }

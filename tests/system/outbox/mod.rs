@@ -7,7 +7,7 @@ pub mod nats;
 pub mod nats_server;
 mod order;
 mod plan;
-mod receiver;
+pub mod receiver;
 mod retention;
 mod stage;
 mod trouble;

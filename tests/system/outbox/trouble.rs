@@ -142,6 +142,37 @@ async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_without_asking_the_receiver_is_no_answer_of_it() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let hanging = book(&service, &venue, 1).await.remove(0);
+    receiver.answer(&hanging.conversation_id, Some(Answer::Hang));
+    let others = book(&service, &venue, 20).await;
+    // Nothing follows from the end of a visit: there is nothing to send.
+    let made_first = format!("DELETE FROM outbox_messages WHERE booking_id <> '{}'", hanging.booking_id);
+    harness::execute(&service.url, sqlx::AssertSqlSafe(made_first)).await;
+    for booking in &others {
+        append(&service, &booking.booking_id, "completed", "conversation-service").await;
+    }
+    let replica = replica(&service, listening.address, |settings| {
+        settings.delivery_timeout = Duration::from_secs(1);
+        settings.attempts_max = 1;
+    })
+    .await;
+    harness::eventually("all but the hanging one are done with", async || waiting(&service).await == 1).await;
+    let left = "SELECT concat_ws(' ', attempts, last_error_reason) FROM outbox_messages WHERE lease_expires_at IS NULL";
+    harness::eventually("the receiver is blamed, not the message", async || {
+        let mut connection = harness::connect(&service.url).await;
+        let left: Option<String> = sqlx::query_scalar(left).fetch_optional(&mut connection).await.expect("read");
+        left.as_deref() == Some("0 DEADLINE_EXCEEDED")
+    })
+    .await;
+    assert_eq!(dead(&service).await, 0);
+    replica.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_few_messages_of_a_night_outlive_a_receiver_that_is_silent() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();

@@ -23,8 +23,9 @@ async fn listed(clients: &BookingClients, mut request: ListWaitlistRequest) -> (
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_is_listed_in_the_order_of_joining_with_places_that_run_on_over_the_pages() {
-    let house = House::of(busy().await, 2, 25).await;
+    let house = House::of(busy().await, 3, 25).await;
     let clients = &house.service.clients;
+    house.book(1).await;
     let made = house.book(2).await;
     let mut joined = Vec::new();
     for n in 0..9 {

@@ -1,5 +1,6 @@
 //! The queue for a slot that is full, and what comes of waiting in it.
 
+mod booked;
 mod freed;
 mod joining;
 mod leaving;
@@ -40,7 +41,8 @@ const ENTRIES_THAT_DISAGREE: &str = "
         WHEN b.status = 'PENDING' THEN '{OFFERED}'
         WHEN b.status = 'EXPIRED' THEN '{LAPSED}'
         WHEN b.status = 'CANCELLED' THEN '{LEFT,ACCEPTED}'
-        ELSE '{ACCEPTED}' END)";
+        ELSE '{ACCEPTED}' END)
+       OR w.status = 'OFFERED' AND (w.venue_id, w.slot_date, w.start_time) <> (b.venue_id, b.slot_date, b.start_time)";
 
 /// A service that offers seats and expires holds all the time, over a database of its own.
 async fn busy() -> Booking {
@@ -81,7 +83,7 @@ pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
     }
 }
 
-async fn join(house: &House, party_size: i32) -> WaitlistEntry {
+pub async fn join(house: &House, party_size: i32) -> WaitlistEntry {
     join_by(&house.service.clients, request(&house.venue_id, party_size)).await.expect("joined")
 }
 
@@ -96,7 +98,7 @@ pub async fn leave(clients: &BookingClients, entry: &WaitlistEntry) -> Result<Wa
 }
 
 /// The entry as it is now.
-async fn now(house: &House, entry: &WaitlistEntry) -> WaitlistEntry {
+pub async fn now(house: &House, entry: &WaitlistEntry) -> WaitlistEntry {
     let request = ListWaitlistRequest { customer_id: entry.customer_id.clone(), ..Default::default() };
     let listed = house.service.clients.clone().bookings.list_waitlist(request).await.expect("listed").into_inner();
     let found = listed.entries.into_iter().find(|it| it.waitlist_entry_id == entry.waitlist_entry_id);

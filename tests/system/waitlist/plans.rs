@@ -134,6 +134,25 @@ async fn no_statement_reads_the_whole_queue() {
     assert!(due.contains("rows=64"), "it stops at the bound: {due}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_does_not_read_the_queue_that_its_customer_leaves() {
+    let house = House::open(2).await;
+    house.book(2).await;
+    join(&house, 1).await;
+    let mut connection = harness::connect(&house.service.url).await;
+    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    let book = "INSERT INTO bookings SELECT (jsonb_populate_record(b, jsonb_build_object(
+                    'booking_id', gen_random_uuid(), 'confirmation_code', gen_random_uuid()))).*
+                FROM bookings b LIMIT 1";
+    // A connection plans once, perhaps while there is next to nothing.
+    run(&mut connection, book).await;
+    run(&mut connection, CROWD).await;
+    run(&mut connection, format!("BEGIN; {book}")).await;
+    let read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'waitlist_entries'";
+    let read: i64 = sqlx::query_scalar(read).fetch_one(&mut connection).await.expect("counted");
+    assert!(read < 10, "{read} entries were read");
+}
+
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use sqlx::types::Json;
-use teppan_shared::contract::booking::v1::{StreamBookingEventsRequest, WaitlistEntryStatus, booking_event::Data};
+use teppan_shared::contract::booking::v1::{
+    BookingEvent, StreamBookingEventsRequest, WaitlistEntryStatus, booking_event::Data,
+};
 
 use super::{assert_sound, becomes, busy, join};
 use crate::{
@@ -30,13 +32,7 @@ async fn an_offer_is_told_as_the_second_event_of_its_booking_and_to_the_stream()
         assert_eq!(data.keys().cloned().collect::<BTreeSet<_>>(), fields_of(message));
     }
 
-    let request = StreamBookingEventsRequest { booking_id: offered.booking_id.clone(), ..Default::default() };
-    let stream = house.service.clients.clone().bookings.stream_booking_events(request).await.expect("a stream");
-    let mut stream = stream.into_inner();
-    let mut events = Vec::new();
-    while let Some(step) = stream.message().await.expect("a step") {
-        events.extend(step.event);
-    }
+    let events = events_of(&house, &offered.booking_id).await;
     assert_eq!(events.iter().map(|event| event.booking_version).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(events[1].previous_hash, events[0].hash);
     assert_eq!(events[1].r#type, "teppan.waitlist.offered.v1");
@@ -56,4 +52,34 @@ async fn an_offer_is_told_as_the_second_event_of_its_booking_and_to_the_stream()
     house.act(Change::Confirm, &offered.booking_id).await.expect("taken");
     assert_eq!(house.service.scalar::<i64>(told).await, 1);
     assert_sound(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lapsed_offer_is_told_with_its_entry_and_other_holds_without_one() {
+    let house = House::of(busy().await, 2, 25).await;
+    let made = house.book(2).await;
+    let entry = join(&house, 2).await;
+    house.run_out(&made.booking_id).await;
+    let offered = becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
+    house.run_out(&offered.booking_id).await;
+    becomes(&house, &entry, WaitlistEntryStatus::Lapsed).await;
+    for (booking_id, entry_id) in [(&offered.booking_id, &entry.waitlist_entry_id), (&made.booking_id, &String::new())]
+    {
+        let events = events_of(&house, booking_id).await;
+        let Some(Data::BookingExpired(expired)) = &events.last().expect("events").data else { panic!("{events:?}") };
+        assert_eq!(&expired.waitlist_entry_id, entry_id);
+    }
+    assert_sound(&house).await;
+}
+
+/// What the stream tells of a booking.
+async fn events_of(house: &House, booking_id: &str) -> Vec<BookingEvent> {
+    let request = StreamBookingEventsRequest { booking_id: booking_id.to_owned(), ..Default::default() };
+    let stream = house.service.clients.clone().bookings.stream_booking_events(request).await.expect("a stream");
+    let mut stream = stream.into_inner();
+    let mut events = Vec::new();
+    while let Some(step) = stream.message().await.expect("a step") {
+        events.extend(step.event);
+    }
+    events
 }

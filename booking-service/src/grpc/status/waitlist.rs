@@ -24,6 +24,13 @@ pub fn join_waitlist(error: &JoinWaitlistError, new: &NewWaitlistEntry) -> Statu
         )
         .with("open_seats", open_seats)
         .into(),
+        JoinWaitlistError::Refused(JoinRefusal::PartyExceedsCapacity { capacity }) => Failure::precondition(
+            "PARTY_EXCEEDS_CAPACITY",
+            slot_name(new.slot),
+            "The slot has not so many seats, however many come free: ask for fewer guests or another slot.",
+        )
+        .with("capacity", capacity)
+        .into(),
         JoinWaitlistError::Refused(JoinRefusal::AlreadyWaiting { waitlist_entry_id, status }) => Failure::precondition(
             "ALREADY_WAITING",
             entry_name(*waitlist_entry_id),

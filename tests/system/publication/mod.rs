@@ -1,5 +1,7 @@
 //! What conversation-service tells the world on NATS.
 
+mod dead_letters;
+
 use std::time::Duration;
 
 use secrecy::SecretString;

@@ -1,0 +1,40 @@
+//! `conversation-service dead-letters`: what could not be published, for an operator at a terminal.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use teppan_shared::{outbox, service};
+
+use crate::{app::DEFINITION, core::Core, dead_letters::DeadLetterFilter, domain::ConversationId, settings::Settings};
+
+/// What to do with dead letters.
+pub type DeadLettersCommand = outbox::DeadLettersCommand<FilterArgs>;
+
+/// Only those that match every filter given.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Only with events of this type, such as teppan.follow_up.due.v1
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only of this conversation
+    #[arg(long, value_name = "ID", value_parser = parse_conversation)]
+    conversation: Option<ConversationId>,
+}
+
+/// Does it on the database of the settings, and tells the process's exit code.
+pub async fn run(command: DeadLettersCommand, settings: &Settings) -> ExitCode {
+    service::on_database(&DEFINITION, &settings.common, async |open| {
+        command.run(&Core::new(open.database.clone(), &open.keys, settings)).await
+    })
+    .await
+}
+
+fn parse_conversation(raw: &str) -> Result<ConversationId, &'static str> {
+    ConversationId::parse(raw.to_owned())
+}
+
+impl From<FilterArgs> for DeadLetterFilter {
+    fn from(args: FilterArgs) -> Self {
+        Self { event_type: args.event_type, conversation_id: args.conversation }
+    }
+}

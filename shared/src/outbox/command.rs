@@ -1,0 +1,197 @@
+//! `dead-letters`: what could not be delivered, for an operator at a terminal.
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{DeadLetter, DeadLetterSelection, DeadLetters, Settlement};
+use crate::{postgres::DatabaseError, read_error::ReadError};
+
+/// Dead letters that are read or settled in one statement.
+const PAGE_SIZE: u16 = 1000;
+
+/// What to do with dead letters. `F` are a service's filters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand<F: Args> {
+    /// List them in the order in which they were given up
+    List {
+        #[command(flatten)]
+        filter: F,
+        /// How they are shown: as a table, or as JSON, one a line
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+        /// Most of them to show
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Deliver them again, with all their attempts before them
+    Retry(SelectionArgs<F>),
+    /// Give them up for good: they are not delivered, and what waits behind them goes on
+    Discard(SelectionArgs<F>),
+}
+
+/// How a list is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+/// Those with the given ids, or all that match the filters.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub struct SelectionArgs<F: Args> {
+    /// Dead letters, by their ids
+    #[arg(value_name = "DEAD_LETTER_ID", group = "which")]
+    ids: Vec<Uuid>,
+    /// Every one that matches the filters
+    #[arg(long, group = "which")]
+    all: bool,
+    #[command(flatten)]
+    filter: F,
+}
+
+/// The command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("the dead letters cannot be read")]
+    Read(#[from] ReadError),
+    #[error("the dead letters cannot be changed")]
+    Settle(#[from] DatabaseError),
+    #[error("filters go with --all, not with ids")]
+    FilteredIds,
+    #[error("these are no dead letters, or no longer: {}; `dead-letters list` shows those there are", list_of(.0))]
+    Unknown(Vec<Uuid>),
+}
+
+impl<F: Args> DeadLettersCommand<F> {
+    /// Does it, and says on stdout what was done.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run<D: DeadLetters>(self, dead_letters: &D) -> Result<(), CommandError>
+    where
+        F: Into<D::Filter>,
+    {
+        match self {
+            Self::List { filter, output, limit } => list(dead_letters, &filter.into(), output, limit).await,
+            Self::Retry(selection) => settle(dead_letters, Settlement::Retry, selection).await,
+            Self::Discard(selection) => settle(dead_letters, Settlement::Discard, selection).await,
+        }
+    }
+}
+
+async fn list<D: DeadLetters>(all: &D, filter: &D::Filter, output: Output, limit: usize) -> Result<(), CommandError> {
+    let (mut after, mut left) = (None, limit);
+    let (owner, owner_field) = D::OWNER;
+    if output == Output::Table {
+        println!("{:36}  {:20}  {:30}  {owner:36}  ATTEMPTS  REASON", "DEAD LETTER", "DESTINATION", "EVENT TYPE");
+    }
+    while left > 0 {
+        let page_size = PAGE_SIZE.min(u16::try_from(left).unwrap_or(PAGE_SIZE));
+        let page = all.list_dead_letters(filter, after, page_size).await?;
+        left -= page.dead_letters.len();
+        for dead in &page.dead_letters {
+            println!("{}", if output == Output::Json { as_json(dead, owner_field) } else { as_row(dead) });
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+    if after.is_some() {
+        eprintln!("There are more: --limit shows more of them.");
+    }
+    Ok(())
+}
+
+fn as_row(dead: &DeadLetter) -> String {
+    format!(
+        "{:36}  {:20}  {:30}  {:36}  {:>8}  {}",
+        dead.id, dead.destination, dead.event_type, dead.owner, dead.attempts, dead.last_error_reason
+    )
+}
+
+/// The fields as the contract names them.
+fn as_json(dead: &DeadLetter, owner_field: &str) -> String {
+    json!({
+        "dead_letter_id": dead.id,
+        "event_id": dead.event_id,
+        "event_type": dead.event_type,
+        "destination": dead.destination,
+        owner_field: dead.owner,
+        "attempts": dead.attempts,
+        "last_error_reason": dead.last_error_reason,
+        "created_at": dead.created_at,
+        "dead_at": dead.dead_at,
+        "traceparent": dead.traceparent,
+    })
+    .to_string()
+}
+
+/// What was done so far.
+#[derive(Default)]
+struct Progress {
+    settled: i64,
+    unknown: Vec<Uuid>,
+}
+
+async fn settle<D: DeadLetters, F: Args + Into<D::Filter>>(
+    all: &D,
+    settlement: Settlement,
+    selection: SelectionArgs<F>,
+) -> Result<(), CommandError> {
+    let filter: D::Filter = selection.filter.into();
+    let mut ids = selection.ids;
+    let selections = if selection.all {
+        vec![DeadLetterSelection::All(filter)]
+    } else if filter != D::Filter::default() {
+        return Err(CommandError::FilteredIds);
+    } else {
+        ids.sort_unstable();
+        ids.dedup(); // one that is named twice would be unknown the second time
+        ids.chunks(PAGE_SIZE.into()).map(|ids| DeadLetterSelection::Ids(ids.to_vec())).collect()
+    };
+    let mut progress = Progress::default();
+    let done = settle_each(all, settlement, &selections, &mut progress).await;
+    let Progress { settled, unknown } = progress;
+    // What was done before the rest failed stays done.
+    if done.is_ok() || settled > 0 {
+        let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
+        println!("{settled} dead letters were {what}.");
+    }
+    let unknown = if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) };
+    match (done, unknown) {
+        (Err(error), Err(unknown)) => {
+            eprintln!("{unknown}");
+            Err(error.into())
+        }
+        (done, unknown) => done.map_err(CommandError::from).and(unknown),
+    }
+}
+
+/// Goes on until nothing is left of what there was at the beginning: a message that is refused again and
+/// again is retried once.
+async fn settle_each<D: DeadLetters>(
+    all: &D,
+    settlement: Settlement,
+    selections: &[DeadLetterSelection<D::Filter>],
+    progress: &mut Progress,
+) -> Result<(), DatabaseError> {
+    for selection in selections {
+        let mut done = all.settle_dead_letters(settlement, selection).await?;
+        let mut left = done.remaining;
+        progress.unknown.append(&mut done.unknown);
+        progress.settled += done.settled;
+        while left > 0 && done.remaining > 0 {
+            done = all.settle_dead_letters(settlement, selection).await?;
+            left -= done.settled.max(1);
+            progress.settled += done.settled;
+        }
+    }
+    Ok(())
+}
+
+fn list_of(ids: &[Uuid]) -> String {
+    ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
+}

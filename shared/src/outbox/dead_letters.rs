@@ -1,0 +1,97 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{postgres::DatabaseError, read_error::ReadError};
+
+/// A message that could not be delivered.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    pub id: Uuid,
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub destination: &'static str,
+    /// Whose event it is: a booking or a conversation. Its later messages wait behind this one.
+    pub owner: String,
+    pub attempts: i32,
+    /// In UPPER_SNAKE_CASE.
+    pub last_error_reason: String,
+    pub created_at: DateTime<Utc>,
+    pub dead_at: DateTime<Utc>,
+    pub traceparent: Option<String>,
+}
+
+/// Where a page starts: behind the dead letter given up then.
+pub type DeadLetterCursor = (DateTime<Utc>, Uuid);
+
+/// Dead letters, and where the next page starts if there is one.
+pub struct DeadLetterPage {
+    pub dead_letters: Vec<DeadLetter>,
+    pub next: Option<DeadLetterCursor>,
+}
+
+impl DeadLetterPage {
+    /// The page of what was read: one more than its size, if there are more.
+    pub fn of(mut read: Vec<DeadLetter>, page_size: u16) -> Self {
+        let more = read.len() > page_size.into();
+        read.truncate(page_size.into());
+        let next = read.last().filter(|_| more).map(|last| (last.dead_at, last.id));
+        Self { dead_letters: read, next }
+    }
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone)]
+pub enum DeadLetterSelection<F> {
+    /// Those with these ids, at most 1,000.
+    Ids(Vec<Uuid>),
+    /// Every one that matches.
+    All(F),
+}
+
+/// What is done with a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is delivered again, with all its attempts before it.
+    Retry,
+    /// It is given up, and later messages of its owner go on.
+    Discard,
+}
+
+/// How many dead letters were settled, and how many of the selection are left for another call.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub settled: i64,
+    pub remaining: i64,
+    /// The ids of the selection that were none, or no longer.
+    pub unknown: Vec<Uuid>,
+}
+
+/// The dead letters of a service.
+pub trait DeadLetters: Sync {
+    /// Only dead letters that match all of it; the default matches every one.
+    type Filter: Default + PartialEq + Sync;
+
+    /// What an owner is called in a table, and in the contract.
+    const OWNER: (&'static str, &'static str);
+
+    /// Lists dead letters in the order in which they were given up, from behind the cursor.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn list_dead_letters(
+        &self,
+        filter: &Self::Filter,
+        after: Option<DeadLetterCursor>,
+        page_size: u16,
+    ) -> impl Future<Output = Result<DeadLetterPage, ReadError>> + Send;
+
+    /// Settles at most 1,000 dead letters. What is no longer one is left as it is.
+    ///
+    /// # Errors
+    /// When the database gave no answer; what was selected may then be settled or not.
+    fn settle_dead_letters(
+        &self,
+        settlement: Settlement,
+        selection: &DeadLetterSelection<Self::Filter>,
+    ) -> impl Future<Output = Result<Settled, DatabaseError>> + Send;
+}

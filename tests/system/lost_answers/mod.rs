@@ -1,0 +1,18 @@
+//! Answers that are lost between the commit and the service: the statement is run again, and whoever called
+//! learns what would have been said the first time.
+
+mod bookings;
+mod conversations;
+mod workers;
+
+use teppan_tests::proxy::Proxy;
+
+/// Makes a call whose statement's first answer is lost.
+async fn losing<T>(proxy: &Proxy, statement: &'static str, call: impl Future<Output = Result<T, tonic::Status>>) -> T {
+    let (lost, ran) = (proxy.lost(), proxy.ran(statement));
+    proxy.lose_answer_to(statement);
+    let answer = call.await.unwrap_or_else(|status| panic!("{statement}: {status:?}"));
+    assert_eq!(proxy.lost() - lost, 1, "{statement}");
+    assert!(proxy.ran(statement) - ran >= 2, "{statement} is run again");
+    answer
+}
