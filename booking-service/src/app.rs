@@ -18,7 +18,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use crate::{
     core::Core,
     create_booking,
-    domain::Phone,
+    domain::GivenPhone,
     grpc::Grpc,
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
@@ -54,7 +54,7 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     // The rules of telephone numbers take long to read, and must not make the first booking wait.
-    tokio::task::spawn_blocking(Phone::read_rules);
+    tokio::task::spawn_blocking(GivenPhone::load_rules);
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
     let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
     let relays = Relays::new(&outbox);
@@ -62,11 +62,12 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         open.database.clone(),
         &open.keys,
         settings.clock,
+        settings.default_phone_region,
         settings.event_stream,
         outbox.clone(),
         relays.inline(&settings.outbox),
     ));
-    let grpc = Grpc::new(Arc::clone(&core), settings.phone_region);
+    let grpc = Grpc::new(Arc::clone(&core));
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let webhook = StripeWebhook {
         core: Arc::clone(&core),

@@ -109,7 +109,15 @@ impl DeadLettersCommand {
 
 fn core(open: &OpenDatabase, settings: &Settings) -> Core {
     let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
-    Core::new(open.database.clone(), &open.keys, settings.clock, settings.event_stream, outbox, None)
+    Core::new(
+        open.database.clone(),
+        &open.keys,
+        settings.clock,
+        settings.default_phone_region,
+        settings.event_stream,
+        outbox,
+        None,
+    )
 }
 
 async fn list(core: &Core, filter: &DeadLetterFilter, output: Output, limit: usize) -> Result<(), CommandError> {

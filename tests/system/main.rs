@@ -2,6 +2,7 @@
 
 mod benchmarks;
 mod changes;
+mod contacts;
 mod conversation;
 mod create_booking;
 mod dispatch;
@@ -31,6 +32,7 @@ mod settings;
 mod shutdown;
 mod slots;
 mod survival;
+mod texts;
 mod trace;
 mod verify;
 mod waitlist;

@@ -2,15 +2,15 @@
 
 use chrono_tz::Tz;
 
-use super::{IdempotencyKey, text::bounded};
+use super::{IdempotencyKey, PhoneRegion, text::line};
 
-/// A venue's name: 1 to 200 characters.
+/// A venue's name: 1 to 200 characters, in normal form C.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VenueName(String);
 
 impl VenueName {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        bounded(raw, 200).map(Self).ok_or("must be 1 to 200 characters, none of them NUL")
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        line(raw, 1..=200, "must be 1 to 200 characters").map(Self)
     }
 
     pub fn as_str(&self) -> &str {
@@ -79,6 +79,8 @@ pub struct NewVenue {
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
     pub waitlist_hold_minutes: i32,
+    /// `None`: that of its time zone.
+    pub phone_region: Option<PhoneRegion>,
 }
 
 /// What UpdateVenue sets; `None` stays as it is.
@@ -96,6 +98,7 @@ pub struct VenueChange {
     pub full_refund_hours: Option<i32>,
     pub late_refund_percent: Option<i32>,
     pub waitlist_hold_minutes: Option<i32>,
+    pub phone_region: Option<PhoneRegion>,
 }
 
 /// What a venue's figures may be, as the contract has it.
