@@ -9,16 +9,16 @@ use crate::domain::{GivenPhone, Phone, PhoneFault, PhoneRegion, VenueId};
 
 const VENUES_MAX: usize = 10_000;
 
-/// What saves a call with a national telephone number the round trip to look its venue up. It may be out
-/// of date: the statement names the region by which the number was read, and tells another one.
+/// Saves a call with a national telephone number the round trip of looking up its venue. An entry may be out
+/// of date: each statement compares the region by which the number was read with the venue's.
 #[derive(Default)]
 pub struct PhoneRegions(Mutex<HashMap<VenueId, PhoneRegion>>);
 
 /// A telephone number as far as it was read.
 pub struct ReadPhone {
     pub phone: Option<Phone>,
-    /// By which region: `None` when it depends on none; empty when it could not be read, which no venue's
-    /// region is equal to.
+    /// The region by which it was read. `None`: the number depends on no region. Empty: the number is still
+    /// unread; no venue's region is empty, so the statement answers the venue's.
     pub region: Option<String>,
 }
 

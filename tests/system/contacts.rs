@@ -172,7 +172,7 @@ async fn a_retry_replays_whatever_became_of_the_region() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_that_cannot_be_read_is_told_by_its_fault_and_without_its_digits() {
+async fn a_number_that_cannot_be_read_is_refused_with_its_fault_and_without_its_digits() {
     let booking = Booking::start().await.ready().await;
     let mut clients = booking.clients.clone();
     let venue = fixtures::venue(&mut clients, 50).await.expect("a venue");

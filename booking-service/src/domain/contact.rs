@@ -35,12 +35,12 @@ impl Email {
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
         const MUST: &str = "must be an e-mail address such as ada@example.org";
         const OCTETS: &str = "must be an e-mail address of at most 254 octets, 64 of them before the @";
-        // Longer than any address before it is put in order: its domain in full-width letters.
+        // No address is longer, even with its domain in full-width letters.
         if raw.len() > 1024 {
             return Err(OCTETS);
         }
         let (local, domain) = raw.trim().rsplit_once('@').ok_or(MUST)?;
-        // Lower case may come apart again.
+        // Lower-casing can decompose a character.
         let local = composed(&composed(local).to_lowercase()).into_owned();
         if local.chars().any(is_hidden) {
             return Err("must be an e-mail address without control characters and invisible ones");

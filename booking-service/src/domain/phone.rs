@@ -57,7 +57,7 @@ impl GivenPhone {
             return Err(PhoneFault::TooShort(None));
         }
         if text.contains(['+', '＋']) {
-            // Given a region, the library would strip its prefix for international calls after the +.
+            // With a region, the library would strip that region's international prefix after the +.
             read(text, None).map(Self::International)
         } else {
             Ok(Self::National(NationalPhone(text.to_owned())))
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_by_its_fault() {
+    fn a_number_that_cannot_be_read_has_a_fault_of_its_kind() {
         let us = PhoneRegion::parse("US").ok();
         let expected = [
             ("", PhoneFault::TooShort(None)),

@@ -41,8 +41,8 @@ impl Source {
 
 const HIDDEN: &str = "must have no control characters, and none that are invisible or change the direction of text";
 
-/// A line of text of so many characters, in normal form C, in which one text has one spelling (`é` is one
-/// character and not two). `must` is what is wrong with one of another length.
+/// A line of text in normal form C, in which one text has one spelling (`é` is one character and not two).
+/// `chars` is how many characters it may have, `must` the violation when it has more or fewer.
 pub(super) fn line(raw: &str, chars: RangeInclusive<usize>, must: &'static str) -> Result<String, &'static str> {
     let text = composed(raw);
     if has_hidden_characters(&text) {
@@ -59,8 +59,8 @@ pub(super) fn composed(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
-/// Whether some character cannot be seen, or changes how those around it are shown, where its script does not
-/// need it: control characters and line breaks, zero-width characters, text directions, noncharacters.
+/// Whether the text has characters that cannot be seen or that change how others are shown (control characters,
+/// line breaks, zero-width characters, text directions, noncharacters), except where spelling needs them.
 fn has_hidden_characters(text: &str) -> bool {
     let mut before = None;
     let mut rest = text.chars().peekable();
@@ -81,8 +81,8 @@ pub(super) fn is_hidden(c: char) -> bool {
         || NoncharacterCodePoint::for_char(c)
 }
 
-/// Whether spelling asks for the character between these two: a joiner in the scripts of India and in
-/// Persian, the variant of an ideograph, the parts of an emoji.
+/// Whether spelling needs the character between these two: a joiner in the scripts of India and in Persian,
+/// the variant of an ideograph, the parts of an emoji.
 fn is_needed(before: Option<char>, c: char, after: Option<char>) -> bool {
     const NON_JOINER: char = '\u{200c}';
     const JOINER: char = '\u{200d}';
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_not_part_of_a_line() {
+    fn a_line_has_no_hidden_characters() {
         let hidden = [
             '\0',
             '\t',
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_keeps_what_it_needs() {
+    fn hidden_characters_stay_where_spelling_needs_them() {
         // Persian, Sinhala, Malayalam, a variant of an ideograph, emoji.
         for text in [
             "علی\u{200c}رضا",
