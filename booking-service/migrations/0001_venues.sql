@@ -7,6 +7,8 @@ CREATE TABLE venues (
     time_zone              text        NOT NULL CONSTRAINT venue_time_zone_known
                                        CHECK (timestamptz 'epoch' AT TIME ZONE time_zone IS NOT NULL),
     currency               text        NOT NULL CONSTRAINT venue_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
+    -- The country whose telephone numbers are written here without +, by its code of ISO 3166.
+    phone_region           text        NOT NULL CONSTRAINT venue_phone_region_code CHECK (phone_region ~ '^[A-Z]{2}$'),
     min_party_size         integer     NOT NULL,
     max_party_size         integer     NOT NULL,
     notice_minutes         integer     NOT NULL CONSTRAINT venue_notice_range CHECK (notice_minutes BETWEEN 0 AND 43200),

@@ -5,6 +5,8 @@
 --   replayed   this key made the booking below earlier; compare `fingerprint`;
 --   refused    nothing was written, `refusal` says why. It was decided in the snapshot in which the
 --              key was absent too, so no twin of this call can be what stands in the way;
+--              PHONE_REGION, with the venue's `phone_region`, is for the caller alone: the national telephone
+--              number was read by another region, $22, or by none, and has to be read by this one;
 --   contended  nothing was written: the slot changed between snapshot and lock. Perhaps a twin with
 --              this key took the seats, so only running the statement again can tell.
 -- A twin that commits first while this one runs makes the last step fail on idempotency_keys_pkey:
@@ -20,8 +22,9 @@ WITH prior AS MATERIALIZED (       -- has this key been used?
 offer AS MATERIALIZED (            -- the slot and its venue's policy, and what forbids this booking
     SELECT
         v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.notice_minutes, v.horizon_days,
-        v.min_party_size, v.max_party_size, s.capacity - s.reserved AS open_seats, s.price_per_person_cents,
+        v.min_party_size, v.max_party_size, v.phone_region, s.capacity - s.reserved AS open_seats, s.price_per_person_cents,
         COALESCE(
+            CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
             slot_refusal(v, s, $4::date, $6, $21::timestamptz),
             CASE WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED' END
         ) AS refusal
@@ -121,6 +124,7 @@ SELECT
     offer.min_party_size AS "min_party_size?",
     offer.max_party_size AS "max_party_size?",
     offer.price_per_person_cents * $6 AS "offer_total_cents?",
+    offer.phone_region AS "phone_region?",
     -- the booking
     reply.fingerprint AS "fingerprint?",
     reply.booking_id AS "booking_id?",

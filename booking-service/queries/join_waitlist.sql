@@ -5,6 +5,8 @@
 --   replayed   this key made the entry below earlier; compare `fingerprint`;
 --   refused    nothing was written, `refusal` says why, with the `figure` that explains it. It was decided in
 --              the snapshot in which the key was absent too, so no twin of this call can be the reason;
+--              PHONE_REGION, with the venue's `phone_region`, is for the caller alone: the national telephone
+--              number was read by another region, $19, or by none, and has to be read by this one;
 --   contended  nothing was written: seats came free, or something else changed, between snapshot and lock.
 --              Perhaps a twin with this key has joined, so only running the statement again can tell.
 -- A twin, or another call for the same customer, that commits first while this one runs makes a step fail
@@ -21,7 +23,8 @@ offer AS MATERIALIZED (            -- the slot and its venue's policy, and what 
     SELECT
         v AS venue, slot.refusal AS slot_refusal, s.capacity, s.capacity - s.reserved AS open_seats,
         waits.waitlist_entry_id AS waiting_entry_id, waits.status AS waiting_status,
-        CASE WHEN slot.refusal <> 'SLOT_FULL' THEN slot.refusal
+        CASE WHEN v.phone_region <> $19::text THEN 'PHONE_REGION'
+             WHEN slot.refusal <> 'SLOT_FULL' THEN slot.refusal
              WHEN waits.waitlist_entry_id IS NOT NULL THEN 'ALREADY_WAITING'
              WHEN slot.refusal IS NULL THEN 'SLOT_AVAILABLE'
              WHEN $6 > s.capacity THEN 'PARTY_EXCEEDS_CAPACITY'
@@ -97,6 +100,7 @@ SELECT
         WHEN 'PARTY_TOO_SMALL' THEN (offer.venue).min_party_size
         WHEN 'PARTY_TOO_LARGE' THEN (offer.venue).max_party_size
     END AS "figure?",
+    (offer.venue).phone_region AS "phone_region?",
     offer.waiting_entry_id AS "waiting_entry_id?",
     offer.waiting_status AS "waiting_status?",
     -- the entry

@@ -18,7 +18,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use crate::{
     core::Core,
     create_booking,
-    domain::Phone,
+    domain::GivenPhone,
     grpc::Grpc,
     outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
     settings::Settings,
@@ -61,11 +61,12 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         open.database.clone(),
         &open.keys,
         settings.clock,
+        settings.default_phone_region,
         settings.event_stream,
         outbox.clone(),
         relays.inline(&settings.outbox),
     ));
-    let grpc = Grpc::new(Arc::clone(&core), settings.phone_region);
+    let grpc = Grpc::new(Arc::clone(&core));
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let webhook = StripeWebhook {
         core: Arc::clone(&core),
@@ -96,7 +97,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
 /// thread for work that blocks, beside the opening of the database.
 #[expect(clippy::disallowed_methods, reason = "it is awaited here")]
 async fn read_phone_rules() {
-    if let Err(error) = tokio::task::spawn_blocking(Phone::read_rules).await {
+    if let Err(error) = tokio::task::spawn_blocking(GivenPhone::load_rules).await {
         tracing::error!(%error, "the rules of telephone numbers cannot be read");
     }
 }

@@ -9,7 +9,9 @@ use teppan_shared::{
 };
 
 use crate::{
+    domain::PhoneRegion,
     outbox::{ConversationService, Outbox, Relay},
+    phone_regions::PhoneRegions,
     stream_booking_events::{EventStreamSettings, LiveStreams},
     stripe_metrics::StripeMetrics,
     turns::Turns,
@@ -26,6 +28,9 @@ pub struct Core {
     /// Tells whether two requests with one idempotency key are the same.
     pub(crate) fingerprint: KeyedHash,
     pub(crate) turns: Turns,
+    /// Of venues that name none, and whose time zone belongs to no country.
+    pub(crate) default_phone_region: PhoneRegion,
+    pub(crate) phone_regions: PhoneRegions,
     /// Readers that follow what happens to bookings.
     pub(crate) live: LiveStreams,
     /// Wakes whoever lays out slots.
@@ -44,6 +49,7 @@ impl Core {
         database: Database,
         keys: &Keys,
         clock: Clock,
+        default_phone_region: PhoneRegion,
         event_stream: EventStreamSettings,
         outbox: Outbox,
         inline: Option<Relay<ConversationService>>,
@@ -55,6 +61,8 @@ impl Core {
             email_hash: KeyedHash::derive(&keys.hash, "teppan booking customers.email_hash"),
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
             turns: Turns::default(),
+            default_phone_region,
+            phone_regions: PhoneRegions::default(),
             live: LiveStreams::new(event_stream),
             layout: Nudge::default(),
             waitlist: WaitlistWatch::default(),

@@ -9,8 +9,8 @@ use crate::{
     booking_row::{Booking, BookingRow, special_requests_place},
     core::Core,
     domain::{
-        BookingId, ConfirmationCode, ConversationId, EventId, NewBooking, OutboxDestination, Phone, Refusal, Source,
-        SpecialRequests,
+        BookingId, ConfirmationCode, ConversationId, EventId, GivenPhone, NewBooking, OutboxDestination, PhoneFault,
+        Refusal, Source, SpecialRequests,
     },
     sealed_contact::SealedContact,
 };
@@ -37,6 +37,8 @@ pub struct Created {
 pub enum CreateBookingError {
     #[error("the key was used for another request")]
     KeyReused,
+    #[error("the telephone number cannot be read by the venue's region")]
+    Phone(PhoneFault),
     #[error("the booking is refused")]
     Refused(Refusal),
     #[error("the slot changed under every attempt")]
@@ -48,7 +50,9 @@ pub enum CreateBookingError {
 }
 
 impl Core {
-    /// Takes seats for a party and records everything that follows from it, in one round trip.
+    /// Takes seats for a party and records everything that follows from it, in one round trip. A second one
+    /// is needed where the contact has a telephone number without + and this process has not seen the venue's
+    /// phone region yet.
     ///
     /// A second call with the same key and request returns the first one's booking, also while the
     /// first is still running. What is done inline besides leaves time for the reply, due at `reply_by`.
@@ -90,6 +94,10 @@ impl Core {
                     let replayed = row.booking_id != draft.booking_id.0;
                     return Ok((row, replayed));
                 }
+                Outcome::OtherPhoneRegion(region) => {
+                    let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+                    read.map_err(CreateBookingError::Phone)?;
+                }
                 Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
                 // The slot changed while the statement waited for it. A concurrent duplicate may hold the very
                 // seats that are missing now: only another look at the key can tell.
@@ -104,7 +112,7 @@ impl Core {
         let booking_id = BookingId::generate();
         Draft {
             fingerprint: self.fingerprint_of(new),
-            contact: self.seal_contact(&new.contact),
+            contact: self.seal_contact(&new.contact, new.slot.venue_id),
             confirmation_code: ConfirmationCode::generate(),
             event_id: EventId::generate(),
             special_requests_sealed: new
@@ -129,7 +137,7 @@ impl Core {
             new.party_size.get().to_be_bytes().to_vec(),
             new.contact.name.as_str().as_bytes().to_vec(),
             new.contact.email.as_str().as_bytes().to_vec(),
-            optional(new.contact.phone.as_ref().map(Phone::as_str)),
+            optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
             optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
             optional(expected_total),
@@ -190,6 +198,7 @@ impl Core {
                     new.source.as_ref().map_or("", Source::as_str),
                     &draft.destinations,
                     draft.now,
+                    draft.contact.phone_region.as_deref(),
                 )
             })
             .await

@@ -1,8 +1,8 @@
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError};
 
 use crate::{
     core::Core,
-    domain::{NewVenue, VenueId},
+    domain::{NewVenue, PhoneRegion, VenueId},
     get_venue::Venue,
 };
 
@@ -73,7 +73,15 @@ impl Core {
             new.time_zone.name().as_bytes(),
             new.currency.code().as_bytes(),
             figures.as_flattened(),
+            // As given: the setting that stands in for it may change before a call is made again.
+            &optional(new.phone_region.map(|region| region.to_string())),
         ])
+    }
+
+    /// The region that the venue is given: its own, that of its time zone, or the service's.
+    fn phone_region_of(&self, new: &NewVenue) -> PhoneRegion {
+        let of_zone = || PhoneRegion::of_zone(new.time_zone.name());
+        new.phone_region.or_else(of_zone).unwrap_or(self.default_phone_region)
     }
 
     /// The venue, and the fingerprint of the call that made it when that was an earlier one.
@@ -84,6 +92,7 @@ impl Core {
         fingerprint: &[u8],
     ) -> Result<(Venue, Option<Vec<u8>>), DatabaseError> {
         let now = self.clock.now();
+        let phone_region = self.phone_region_of(new).to_string();
         let row = self
             .database
             .fetch_one(|| {
@@ -105,6 +114,7 @@ impl Core {
                     new.late_refund_percent,
                     new.waitlist_hold_minutes,
                     now,
+                    phone_region,
                 )
             })
             .await?;
@@ -122,6 +132,7 @@ impl Core {
             full_refund_hours: row.full_refund_hours,
             late_refund_percent: row.late_refund_percent,
             waitlist_hold_minutes: row.waitlist_hold_minutes,
+            phone_region: row.phone_region,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

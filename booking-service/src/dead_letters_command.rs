@@ -42,7 +42,15 @@ pub async fn run(command: DeadLettersCommand, settings: &Settings) -> ExitCode {
 
 fn core(open: &OpenDatabase, settings: &Settings) -> Core {
     let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
-    Core::new(open.database.clone(), &open.keys, settings.clock, settings.event_stream, outbox, None)
+    Core::new(
+        open.database.clone(),
+        &open.keys,
+        settings.clock,
+        settings.default_phone_region,
+        settings.event_stream,
+        outbox,
+        None,
+    )
 }
 
 impl From<FilterArgs> for DeadLetterFilter {

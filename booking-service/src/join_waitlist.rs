@@ -8,7 +8,8 @@ use crate::{
     booking_row::special_requests_place,
     core::Core,
     domain::{
-        BookingId, ConversationId, JoinRefusal, NewWaitlistEntry, Phone, Source, SpecialRequests, WaitlistEntryId,
+        BookingId, ConversationId, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Source, SpecialRequests,
+        WaitlistEntryId,
     },
     sealed_contact::SealedContact,
     waitlist_entry_row::WaitlistEntry,
@@ -34,6 +35,8 @@ pub struct Joined {
 pub enum JoinWaitlistError {
     #[error("the key was used for another request")]
     KeyReused,
+    #[error("the telephone number cannot be read by the venue's region")]
+    Phone(PhoneFault),
     #[error("the customer cannot wait: {0:?}")]
     Refused(JoinRefusal),
     #[error("the slot changed under every attempt")]
@@ -45,7 +48,8 @@ pub enum JoinWaitlistError {
 }
 
 impl Core {
-    /// Puts a customer into the queue for a slot that has not enough open seats, in one round trip.
+    /// Puts a customer into the queue for a slot that has not enough open seats, in one round trip; in two where
+    /// CreateBooking needs two.
     ///
     /// A second call with the same key and request returns the first one's entry, as it stands by then, also
     /// while the first is still running.
@@ -53,7 +57,7 @@ impl Core {
     /// # Errors
     /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
-        let draft = self.draft_entry(new);
+        let mut draft = self.draft_entry(new);
         let _turn = self.turns.take(new.slot).await;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_entry(new, &draft).await {
@@ -76,6 +80,10 @@ impl Core {
                     let replayed = row.waitlist_entry_id != draft.entry_id.0;
                     return Ok(Joined { entry: row.read()?, replayed });
                 }
+                Outcome::OtherPhoneRegion(region) => {
+                    let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+                    read.map_err(JoinWaitlistError::Phone)?;
+                }
                 Outcome::Refused(refusal) => return Err(JoinWaitlistError::Refused(refusal)),
                 Outcome::Contended => {}
             }
@@ -91,7 +99,7 @@ impl Core {
             |text: &SpecialRequests| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes());
         Draft {
             fingerprint: self.fingerprint_of_entry(new),
-            contact: self.seal_contact(&new.contact),
+            contact: self.seal_contact(&new.contact, new.slot.venue_id),
             entry_id: WaitlistEntryId::generate(),
             special_requests_sealed: new.special_requests.as_ref().map(seal),
             booking_id,
@@ -110,7 +118,7 @@ impl Core {
             new.party_size.get().to_be_bytes().to_vec(),
             new.contact.name.as_str().as_bytes().to_vec(),
             new.contact.email.as_str().as_bytes().to_vec(),
-            optional(new.contact.phone.as_ref().map(Phone::as_str)),
+            optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
             optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
             optional(new.source.as_ref().map(Source::as_str)),
@@ -142,6 +150,7 @@ impl Core {
                     new.source.as_ref().map_or("", Source::as_str),
                     draft.now,
                     draft.traceparent.as_deref(),
+                    draft.contact.phone_region.as_deref(),
                 )
             })
             .await

@@ -34,6 +34,7 @@ mod move_money;
 mod offer_seats;
 mod outbox;
 mod payment_row;
+mod phone_regions;
 mod postpone_opening;
 mod record_payment;
 mod repair_projection;

@@ -29,9 +29,10 @@ pub struct ServiceArgs {
     /// Address of the HTTP server: /metrics, /livez, /readyz, /webhooks/stripe
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9051", global = true)]
     http_addr: String,
-    /// Country in which telephone numbers without a country code are meant, as ISO 3166 names it
-    #[arg(long, env = "PHONE_REGION", hide_env_values = true, default_value = "US", global = true)]
-    phone_region: String,
+    /// Country as whose numbers telephone numbers without + are read (ISO 3166), at new venues that name none
+    /// and whose time zone belongs to none
+    #[arg(long, env = "DEFAULT_PHONE_REGION", hide_env_values = true, default_value = "US", global = true)]
+    default_phone_region: String,
     /// How long a stream of events rests before it looks for events that other replicas made
     #[arg(long, env = "EVENT_STREAM_POLL_MS", hide_env_values = true, default_value = "250", global = true)]
     event_stream_poll_ms: String,
@@ -73,7 +74,7 @@ pub struct ServiceArgs {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub common: CommonSettings,
-    pub phone_region: PhoneRegion,
+    pub default_phone_region: PhoneRegion,
     pub event_stream: EventStreamSettings,
     pub outbox: OutboxSettings,
     pub stripe: StripeSettings,
@@ -95,8 +96,8 @@ impl Settings {
     /// Everything that is wrong with the settings.
     pub fn parse(args: &ServiceArgs) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let phone_region =
-            problems.parse("PHONE_REGION", &args.phone_region, "must be a country of ISO 3166 such as US or DE");
+        let default_phone_region =
+            problems.parse("DEFAULT_PHONE_REGION", &args.default_phone_region, PhoneRegion::MUST);
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let event_stream = parse_event_stream(args, &mut problems);
         let outbox = args.outbox.parse(&mut problems);
@@ -107,11 +108,22 @@ impl Settings {
         let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
         let waitlist = problems.millis("WAITLIST_INTERVAL_MS", &args.waitlist_interval_ms, 10, 60_000);
         let retention = problems.millis("RETENTION_INTERVAL_MS", &args.retention_interval_ms, 10, 86_400_000);
-        let parsed =
-            (common, phone_region, event_stream, outbox, stripe, keep, clock, layout, expiry, waitlist, retention);
+        let parsed = (
+            common,
+            default_phone_region,
+            event_stream,
+            outbox,
+            stripe,
+            keep,
+            clock,
+            layout,
+            expiry,
+            waitlist,
+            retention,
+        );
         let (
             Some(common),
-            Some(phone_region),
+            Some(default_phone_region),
             Some(event_stream),
             Some(outbox),
             Some(stripe),
@@ -127,7 +139,7 @@ impl Settings {
         };
         problems.finish().map(|()| Self {
             common,
-            phone_region,
+            default_phone_region,
             event_stream,
             outbox,
             stripe,

@@ -76,6 +76,7 @@ impl Core {
         version: Option<i64>,
     ) -> Result<Option<(Venue, Option<LayoutRow>)>, UpdateVenueError> {
         let now = self.clock.now();
+        let phone_region = change.phone_region.map(|region| region.to_string());
         let row = self
             .database
             .fetch_optional(|| {
@@ -97,6 +98,7 @@ impl Core {
                     change.late_refund_percent,
                     change.waitlist_hold_minutes,
                     now,
+                    phone_region.as_deref(),
                 )
             })
             .await
@@ -140,6 +142,7 @@ struct VenueRow {
     full_refund_hours: i32,
     late_refund_percent: i32,
     waitlist_hold_minutes: i32,
+    phone_region: String,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -180,6 +183,7 @@ impl VenueRow {
             full_refund_hours: self.full_refund_hours,
             late_refund_percent: self.late_refund_percent,
             waitlist_hold_minutes: self.waitlist_hold_minutes,
+            phone_region: self.phone_region,
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,

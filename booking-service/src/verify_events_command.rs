@@ -124,5 +124,13 @@ impl VerifyEventsCommand {
 
 fn core(open: &OpenDatabase, settings: &Settings) -> Core {
     let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
-    Core::new(open.database.clone(), &open.keys, settings.clock, settings.event_stream, outbox, None)
+    Core::new(
+        open.database.clone(),
+        &open.keys,
+        settings.clock,
+        settings.default_phone_region,
+        settings.event_stream,
+        outbox,
+        None,
+    )
 }

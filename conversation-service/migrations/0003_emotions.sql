@@ -11,7 +11,7 @@ CREATE TABLE emotion_pending (
 CREATE INDEX emotion_pending_since ON emotion_pending (since);
 
 -- What a conversation's scores and labels say, over every message up to `aggregated_through`. Sums are
--- kept in decimals, of the 15 digits that a double is sure to hold. They add up to the same in any
+-- kept in the decimals that clients wrote. They add up to the same in any
 -- order: adding new scores gives exactly what computing everything anew would. Every run rewrites the
 -- row: its next versions fit on the same page.
 CREATE TABLE emotion_statistics (

@@ -17,6 +17,10 @@
 --     run that waited there for a faster one finds it moved and writes nothing for that conversation,
 --     neither statistics nor suggestions, and its pending rows stay for the next run.
 --   * Only rows that this run has locked are removed, so that no run waits for another's queue.
+--
+-- Scores are added as the decimals that clients wrote: the text of a double is the shortest decimal that
+-- reads back as it, whereas a cast to numeric keeps 15 of its up to 17 digits, and the mean could then be
+-- below the lowest score. The decimals have the order of the doubles, so no mean leaves their range.
 WITH oldest AS MATERIALIZED (          -- taken: other runs pass over these rows
     SELECT ctid AS place, conversation_id, sequence
     FROM emotion_pending
@@ -51,7 +55,7 @@ before AS MATERIALIZED (               -- their conversations, with the statisti
     ) AS s ON true
 ),
 fresh AS MATERIALIZED (                -- the messages after the watermark, by index
-    SELECT b.conversation_id, m.sequence, m.emotion_score, m.emotion_score::numeric AS score, m.emotion_label,
+    SELECT b.conversation_id, m.sequence, m.emotion_score, m.emotion_score::text::numeric AS score, m.emotion_label,
            m.traceparent
     FROM before AS b
     CROSS JOIN LATERAL (

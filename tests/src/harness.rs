@@ -56,7 +56,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
 pub fn booking_settings(common: CommonSettings) -> BookingSettings {
     BookingSettings {
         common,
-        phone_region: "US".parse().expect("a region"),
+        default_phone_region: "US".parse().expect("a region"),
         event_stream: EventStreamSettings::default(),
         outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
         stripe: StripeSettings { interval: Duration::from_hours(1), ..StripeSettings::default() },

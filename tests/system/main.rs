@@ -2,6 +2,7 @@
 
 mod benchmarks;
 mod changes;
+mod contacts;
 mod conversation;
 mod create_booking;
 mod dispatch;
@@ -34,6 +35,7 @@ mod shutdown;
 mod slots;
 mod statement_plans;
 mod survival;
+mod texts;
 mod trace;
 mod verify;
 mod waitlist;

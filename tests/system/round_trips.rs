@@ -64,6 +64,29 @@ async fn a_warm_create_booking_costs_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_national_telephone_number_costs_a_second_round_trip_at_a_venue_not_seen_before_and_none_after() {
+    let (proxy, mut booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
+    let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
+    let with = |phone: &str| {
+        let mut request = fixtures::booking(&venue.venue_id, 1);
+        phone.clone_into(&mut request.contact.as_mut().expect("a contact").phone);
+        request
+    };
+    for _ in 0..2 {
+        booking.clients.bookings.create_booking(with("+4930123456")).await.expect("warm");
+    }
+    let first = count(&proxy, booking.clients.bookings.create_booking(with("030 123456"))).await;
+    assert!((2..=3).contains(&first), "{first}");
+    let (mut national, mut international) = (Vec::new(), Vec::new());
+    for _ in 0..TRIES {
+        national.push(count(&proxy, booking.clients.bookings.create_booking(with("030 123456"))).await);
+        international.push(count(&proxy, booking.clients.bookings.create_booking(with("+4930123456"))).await);
+    }
+    assert_one_each(&national);
+    assert_one_each(&international);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_warm_change_of_a_booking_costs_one_round_trip() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
     let house = House::of(booking, 500, 25).await;

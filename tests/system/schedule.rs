@@ -174,7 +174,7 @@ async fn everything_wrong_with_a_schedule_is_told_at_once() {
 async fn a_time_zone_the_database_does_not_know_cannot_get_in() {
     let booking = Booking::start().await.ready().await;
     let mut connection = harness::connect(&booking.url).await;
-    let insert = "INSERT INTO venues VALUES (gen_random_uuid(), 'x', 'Mars/Olympus', 'EUR', 1, 50, 240, 90, 120, 25, 24, 50, 30, 1, now(), now())";
+    let insert = "INSERT INTO venues VALUES (gen_random_uuid(), 'x', 'Mars/Olympus', 'EUR', 'US', 1, 50, 240, 90, 120, 25, 24, 50, 30, 1, now(), now())";
     let refused = sqlx::raw_sql(insert).execute(&mut connection).await.expect_err("refused");
     assert!(refused.to_string().contains("time zone"), "{refused}");
 }

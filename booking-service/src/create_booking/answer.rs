@@ -6,13 +6,18 @@ use uuid::Uuid;
 
 use crate::{
     booking_row::BookingRow,
-    domain::{Refusal, SlotRefusal},
+    domain::{PhoneRegion, Refusal, SlotRefusal},
 };
 
 /// What the statement did; the statement's own comment says what each means.
 pub enum Outcome {
     Created(BookingRow),
-    Replayed { fingerprint: Vec<u8>, row: BookingRow },
+    Replayed {
+        fingerprint: Vec<u8>,
+        row: BookingRow,
+    },
+    /// The national telephone number has to be read by this region.
+    OtherPhoneRegion(PhoneRegion),
     Refused(Refusal),
     Contended,
 }
@@ -27,6 +32,7 @@ pub struct Answer {
     pub min_party_size: Option<i32>,
     pub max_party_size: Option<i32>,
     pub offer_total_cents: Option<i64>,
+    pub phone_region: Option<String>,
     pub fingerprint: Option<Vec<u8>>,
     pub booking_id: Option<Uuid>,
     pub confirmation_code: Option<String>,
@@ -68,6 +74,10 @@ impl Answer {
                 fingerprint: fingerprint.ok_or(Column("create_booking.fingerprint"))?,
                 row: self.booking().ok_or(Column("create_booking.booking_id"))?,
             }),
+            "refused" if self.refusal.as_deref() == Some("PHONE_REGION") => {
+                let region = PhoneRegion::parse(self.phone_region.as_deref().unwrap_or_default());
+                Ok(Outcome::OtherPhoneRegion(region.map_err(|_| Column("venues.phone_region"))?))
+            }
             "refused" => Ok(Outcome::Refused(self.refusal()?)),
             "contended" => Ok(Outcome::Contended),
             _ => Err(Column("create_booking.outcome")),

@@ -49,11 +49,13 @@ impl ConfirmationCode {
         Self((0..8).map(|_| char::from(CODE_DIGITS[rng.random_range(0..CODE_DIGITS.len())])).collect())
     }
 
-    /// Reads a code as people write it: in either case, O for 0, I and L for 1.
+    /// Reads a code as people write it: in either case, with blanks and dashes, O for 0, I and L for 1.
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
         let code: String = raw
-            .trim()
             .chars()
+            .filter(|c| {
+                !c.is_whitespace() && !matches!(c, '-' | '_' | '.' | '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+            })
             .map(|c| match c.to_ascii_uppercase() {
                 'O' => '0',
                 'I' | 'L' => '1',
@@ -87,7 +89,11 @@ mod tests {
         let code = ConfirmationCode::generate();
         assert_eq!(ConfirmationCode::parse(&format!(" {} ", code.as_str().to_lowercase())), Ok(code));
         assert_eq!(ConfirmationCode::parse("oil0aaaa"), ConfirmationCode::parse("0110AAAA"));
-        for bad in ["", "K7MX2QP", "K7MX2QPDD", "K7MX2QPU", "K7MX-QPD", "ßßßß"] {
+        for written in ["k7mx-2qpd", "K7MX 2QPD", " K7 MX – 2Q PD\n", "k7mx\u{a0}2qpd", "K-7-M-X-2-Q-P-D", "K7MX_2QPD"]
+        {
+            assert_eq!(ConfirmationCode::parse(written), ConfirmationCode::parse("K7MX2QPD"), "{written:?}");
+        }
+        for bad in ["", "K7MX2QP", "K7MX2QPDD", "K7MX2QPU", "K7MX-QPD", "-", "K7MX/2QPD", "ßßßß"] {
             assert!(ConfirmationCode::parse(bad).is_err(), "{bad:?}");
         }
     }

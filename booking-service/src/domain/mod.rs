@@ -12,6 +12,8 @@ mod layout_range;
 mod outbox;
 mod payment;
 mod payment_event;
+mod phone;
+mod phone_region;
 mod projection;
 mod refusal;
 mod schedule;
@@ -24,7 +26,7 @@ mod waitlist;
 
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
-pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
+pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
 pub use event::{
     BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
@@ -42,6 +44,8 @@ pub use payment::{
 pub use payment_event::{
     PaymentFailed, PaymentFailureReason, PaymentRecorded, PaymentRefunded, RefundReason, RefundRequired,
 };
+pub use phone::{GivenPhone, Phone, PhoneFault};
+pub use phone_region::PhoneRegion;
 pub use projection::{BookingColumns, Derived, derive};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};

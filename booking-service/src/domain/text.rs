@@ -1,12 +1,23 @@
 //! Texts with limits.
 
+use std::{borrow::Cow, ops::RangeInclusive};
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::props::{
+    BinaryProperty as _, CanonicalCombiningClass, DefaultIgnorableCodePoint, EnumeratedProperty as _, GeneralCategory,
+    Ideographic, NoncharacterCodePoint, Script, VariationSelector,
+};
+
 /// What a customer wishes: 1 to 500 characters. Personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpecialRequests(String);
 
 impl SpecialRequests {
     pub fn parse(raw: String) -> Result<Self, &'static str> {
-        bounded(raw, 500).map(Self).ok_or("must be at most 500 characters, none of them NUL")
+        if raw.is_empty() || raw.chars().count() > 500 || raw.contains('\0') {
+            return Err("must be at most 500 characters, none of them NUL");
+        }
+        Ok(Self(raw))
     }
 
     pub fn as_str(&self) -> &str {
@@ -19,8 +30,8 @@ impl SpecialRequests {
 pub struct Source(String);
 
 impl Source {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        bounded(raw, 50).map(Self).ok_or("must be at most 50 characters, none of them NUL")
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        line(raw, 1..=50, "must be at most 50 characters").map(Self)
     }
 
     pub fn as_str(&self) -> &str {
@@ -28,9 +39,62 @@ impl Source {
     }
 }
 
-/// Text of 1 to `most` characters that PostgreSQL can keep: it has no NUL.
-pub(super) fn bounded(raw: String, most: usize) -> Option<String> {
-    (!raw.is_empty() && raw.chars().count() <= most && !raw.contains('\0')).then_some(raw)
+const HIDDEN: &str = "must have no control characters, and none that are invisible or change the direction of text";
+
+/// A line of text in normal form C, in which one text has one spelling (`é` is one character and not two).
+/// `chars` is how many characters it may have, `must` the violation when it has more or fewer.
+pub(super) fn line(raw: &str, chars: RangeInclusive<usize>, must: &'static str) -> Result<String, &'static str> {
+    let text = composed(raw);
+    if has_hidden_characters(&text) {
+        Err(HIDDEN)
+    } else if chars.contains(&text.chars().count()) {
+        Ok(text.into_owned())
+    } else {
+        Err(must)
+    }
+}
+
+/// The text in normal form C.
+pub(super) fn composed(text: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// Whether the text has characters that cannot be seen or that change how others are shown (control characters,
+/// line breaks, zero-width characters, text directions, noncharacters), except where spelling needs them.
+fn has_hidden_characters(text: &str) -> bool {
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if is_hidden(c) && !is_needed(before, c, rest.peek().copied()) {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Whether the character cannot be seen by itself.
+pub(super) fn is_hidden(c: char) -> bool {
+    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
+    matches!(GeneralCategory::for_char(c), Control | Format | LineSeparator | ParagraphSeparator)
+        || DefaultIgnorableCodePoint::for_char(c)
+        || NoncharacterCodePoint::for_char(c)
+}
+
+/// Whether spelling needs the character between these two: a joiner in the scripts of India and in Persian,
+/// the variant of an ideograph, the parts of an emoji.
+fn is_needed(before: Option<char>, c: char, after: Option<char>) -> bool {
+    const NON_JOINER: char = '\u{200c}';
+    const JOINER: char = '\u{200d}';
+    let Some(before) = before else { return false };
+    let arabic = |c| Script::for_char(c) == Script::Arabic && c.is_alphabetic();
+    let pictorial = |c| GeneralCategory::for_char(c) == GeneralCategory::OtherSymbol;
+    match c {
+        NON_JOINER | JOINER if CanonicalCombiningClass::for_char(before) == CanonicalCombiningClass::Virama => true,
+        NON_JOINER => arabic(before) && after.is_some_and(arabic),
+        JOINER => (pictorial(before) || VariationSelector::for_char(before)) && after.is_some_and(pictorial),
+        _ => VariationSelector::for_char(c) && (Ideographic::for_char(before) || pictorial(before)),
+    }
 }
 
 #[cfg(test)]
@@ -42,5 +106,71 @@ mod tests {
         assert!(SpecialRequests::parse("席".repeat(500)).is_ok());
         assert!(SpecialRequests::parse("席".repeat(501)).is_err());
         assert!(SpecialRequests::parse("a\0b".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_line_is_composed_and_counted_as_such() {
+        let must = "must be one character";
+        assert_eq!(line("e\u{301}", 1..=1, must).as_deref(), Ok("é"));
+        assert_eq!(line("éé", 1..=1, must), Err(must));
+        assert_eq!(line("", 1..=1, must), Err(must));
+    }
+
+    #[test]
+    fn a_line_has_no_hidden_characters() {
+        let hidden = [
+            '\0',
+            '\t',
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{ffa0}',
+            '\u{fdd0}',
+            '\u{ffff}',
+            '\u{e0041}',
+            '\u{e0100}',
+            '\u{10ffff}',
+        ];
+        for c in hidden {
+            for text in [format!("Mi{c}na"), format!("{c}Mina"), format!("Mina{c}"), c.to_string()] {
+                assert_eq!(line(&text, 1..=100, "another fault"), Err(HIDDEN), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn hidden_characters_stay_where_spelling_needs_them() {
+        // Persian, Sinhala, Malayalam, a variant of an ideograph, emoji.
+        for text in [
+            "علی\u{200c}رضا",
+            "ශ\u{dca}\u{200d}රී",
+            "മീര ന\u{d4d}\u{200d}",
+            "葛\u{e0100}城",
+            "👩\u{200d}🍳",
+            "☀\u{fe0f}",
+        ] {
+            assert_eq!(line(text, 1..=100, "another fault").as_deref(), Ok(text), "{text:?}");
+        }
     }
 }

@@ -2,15 +2,15 @@
 
 use chrono_tz::Tz;
 
-use super::{IdempotencyKey, text::bounded};
+use super::{IdempotencyKey, PhoneRegion, text::line};
 
-/// A venue's name: 1 to 200 characters.
+/// A venue's name: 1 to 200 characters, in normal form C.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VenueName(String);
 
 impl VenueName {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        bounded(raw, 200).map(Self).ok_or("must be 1 to 200 characters, none of them NUL")
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        line(raw, 1..=200, "must be 1 to 200 characters").map(Self)
     }
 
     pub fn as_str(&self) -> &str {
@@ -42,13 +42,19 @@ impl VenueTimeZone {
     }
 }
 
-/// An ISO 4217 currency code, such as `EUR`.
+/// A currency of ISO 4217 that people pay in, such as `EUR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
-        iso_currency::Currency::from_code(raw).map(Self).ok_or("must be an ISO 4217 code such as EUR")
+        let currency = iso_currency::Currency::from_code(raw).ok_or("must be an ISO 4217 code such as EUR")?;
+        // The bolívar has two codes; the library takes this one to be withdrawn.
+        if !currency.flags().is_empty() && currency != iso_currency::Currency::VES {
+            return Err("must be the ISO 4217 code of money that people pay in, such as EUR: no fund, metal, unit of \
+                        account or test code, and none that was withdrawn");
+        }
+        Ok(Self(currency))
     }
 
     pub fn code(self) -> &'static str {
@@ -73,6 +79,8 @@ pub struct NewVenue {
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
     pub waitlist_hold_minutes: i32,
+    /// `None`: that of its time zone.
+    pub phone_region: Option<PhoneRegion>,
 }
 
 /// What UpdateVenue sets; `None` stays as it is.
@@ -90,6 +98,7 @@ pub struct VenueChange {
     pub full_refund_hours: Option<i32>,
     pub late_refund_percent: Option<i32>,
     pub waitlist_hold_minutes: Option<i32>,
+    pub phone_region: Option<PhoneRegion>,
 }
 
 /// What a venue's figures may be, as the contract has it.
@@ -107,6 +116,19 @@ pub mod range {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_currency_is_money_that_people_pay_in() {
+        for good in ["EUR", "USD", "JPY", "KWD", "XAF", "XOF", "XPF", "XCD", "XCG", "VES", "VED", "CHF"] {
+            assert_eq!(Currency::parse(good).map(Currency::code), Ok(good));
+        }
+        let metals_and_units = ["XXX", "XTS", "XAU", "XAG", "XPT", "XPD", "XDR", "XBA", "XBB", "XSU", "XUA", "XAD"];
+        let funds_and_withdrawn = ["BOV", "CHE", "CHW", "CLF", "COU", "MXV", "USN", "UYI", "UYW", "HRK", "BGN", "CUC"];
+        let no_codes = ["", "eur", "EURO", "ABC", "€"];
+        for bad in metals_and_units.iter().chain(&funds_and_withdrawn).chain(&no_codes) {
+            assert!(Currency::parse(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_zone_that_postgresql_takes_for_an_abbreviation_is_refused() {

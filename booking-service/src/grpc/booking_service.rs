@@ -27,7 +27,7 @@ impl BookingService for Grpc {
         request: Request<CreateBookingRequest>,
     ) -> Result<Response<CreateBookingResponse>, Status> {
         let reply_by = request.extensions().get::<Bounds>().map_or_else(Instant::now, Bounds::ends_at);
-        let new = create_booking::decode(request.into_inner(), self.phone_region)?;
+        let new = create_booking::decode(request.into_inner())?;
         let created = self.core.create_booking(&new, reply_by).await;
         let created = created.map_err(|error| status::create_booking(&error, &new))?;
         let booking = Some(encode::booking(created.booking));
@@ -108,7 +108,7 @@ impl BookingService for Grpc {
         &self,
         request: Request<JoinWaitlistRequest>,
     ) -> Result<Response<JoinWaitlistResponse>, Status> {
-        let new = join_waitlist::decode(request.into_inner(), self.phone_region)?;
+        let new = join_waitlist::decode(request.into_inner())?;
         let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
         let entry = Some(waitlist_entry(joined.entry));
         Ok(Response::new(JoinWaitlistResponse { entry, replayed: joined.replayed }))

@@ -2,19 +2,19 @@ use teppan_shared::{contract::booking::v1 as wire, status::Violations, wire::giv
 use tonic::Status;
 
 use crate::domain::{
-    Contact, ConversationId, Email, IdempotencyKey, Name, NewBooking, PartySize, Phone, PhoneRegion, SlotKey, Source,
+    Contact, ConversationId, Email, GivenPhone, IdempotencyKey, Name, NewBooking, PartySize, SlotKey, Source,
     SpecialRequests, VenueId, parse_date, parse_start_time,
 };
 
 /// Reads the request, or lists everything that is wrong with it.
-pub fn decode(request: wire::CreateBookingRequest, region: PhoneRegion) -> Result<NewBooking, Status> {
+pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status> {
     let mut violations = Violations::default();
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));
     let venue_id = violations.check("venue_id", VenueId::parse(&request.venue_id));
     let date = violations.check("date", parse_date(&request.date));
     let start_time = violations.check("start_time", parse_start_time(&request.start_time));
     let party_size = violations.check("party_size", PartySize::parse(request.party_size));
-    let contact = decode_contact(request.contact, region, &mut violations);
+    let contact = decode_contact(request.contact, &mut violations);
     let conversation_id =
         violations.check_optional("conversation_id", given(request.conversation_id).map(ConversationId::parse));
     let special_requests =
@@ -22,7 +22,7 @@ pub fn decode(request: wire::CreateBookingRequest, region: PhoneRegion) -> Resul
     if request.expected_total_cents.is_some_and(|cents| cents < 0) {
         violations.add("expected_total_cents", "must not be negative");
     }
-    let source = violations.check_optional("source", given(request.source).map(Source::parse));
+    let source = violations.check_optional("source", given(request.source).map(|source| Source::parse(&source)));
 
     let parsed = (key, venue_id, date, start_time, party_size, contact, conversation_id, special_requests, source);
     let (
@@ -52,15 +52,11 @@ pub fn decode(request: wire::CreateBookingRequest, region: PhoneRegion) -> Resul
     })
 }
 
-pub(super) fn decode_contact(
-    contact: Option<wire::Contact>,
-    region: PhoneRegion,
-    violations: &mut Violations,
-) -> Option<Contact> {
+pub(super) fn decode_contact(contact: Option<wire::Contact>, violations: &mut Violations) -> Option<Contact> {
     let contact = contact.unwrap_or_default();
     let name = violations.check("contact.name", Name::parse(&contact.name));
     let email = violations.check("contact.email", Email::parse(&contact.email));
-    let phone =
-        violations.check_optional("contact.phone", given(contact.phone).map(|phone| Phone::parse(&phone, region)));
+    // What only the venue's region can tell of it is told by the use case.
+    let phone = violations.check_optional("contact.phone", given(contact.phone).map(|phone| GivenPhone::parse(&phone)));
     Some(Contact { name: name?, email: email?, phone: phone? })
 }

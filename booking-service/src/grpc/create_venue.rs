@@ -3,16 +3,18 @@ use std::ops::RangeInclusive;
 use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violations};
 use tonic::Status;
 
-use crate::domain::{Currency, IdempotencyKey, NewVenue, VenueName, VenueTimeZone, range};
+use crate::domain::{Currency, IdempotencyKey, NewVenue, PhoneRegion, VenueName, VenueTimeZone, range};
 
 /// Reads the request, or lists everything that is wrong with it. The ranges and defaults are the
 /// contract's.
 pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let mut violations = Violations::default();
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));
-    let name = violations.check("name", VenueName::parse(request.name));
+    let name = violations.check("name", VenueName::parse(&request.name));
     let time_zone = violations.check("time_zone", VenueTimeZone::parse(&request.time_zone));
     let currency = violations.check("currency", Currency::parse(request.currency.as_deref().unwrap_or("EUR")));
+    let phone_region =
+        violations.check_optional("phone_region", request.phone_region.map(|region| PhoneRegion::parse(&region)));
     let mut figure = |field, value: Option<i32>, default: i32, range: RangeInclusive<i32>| {
         let value = value.unwrap_or(default);
         if !range.contains(&value) {
@@ -33,7 +35,9 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         violations.add("max_party_size", "must not be less than min_party_size");
     }
 
-    let (Some(key), Some(name), Some(time_zone), Some(currency)) = (key, name, time_zone, currency) else {
+    let (Some(key), Some(name), Some(time_zone), Some(currency), Some(phone_region)) =
+        (key, name, time_zone, currency, phone_region)
+    else {
         return Err(violations.into_status());
     };
     violations.finish()?;
@@ -51,5 +55,6 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
         full_refund_hours,
         late_refund_percent,
         waitlist_hold_minutes,
+        phone_region,
     })
 }

@@ -103,6 +103,7 @@ pub fn venue(venue: Venue) -> wire::Venue {
         full_refund_hours: venue.full_refund_hours,
         late_refund_percent: venue.late_refund_percent,
         waitlist_hold_minutes: venue.waitlist_hold_minutes,
+        phone_region: venue.phone_region,
         etag: Etag::of(venue.version).to_string(),
         created_at: Some(timestamp(venue.created_at)),
         updated_at: Some(timestamp(venue.updated_at)),

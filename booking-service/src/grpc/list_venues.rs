@@ -3,17 +3,21 @@ use teppan_shared::{
     contract::booking::v1::{ListVenuesRequest, ListVenuesResponse},
     page::{self, PageSizes, TokenError},
     status::Violations,
+    wire::given,
 };
 use tonic::Status;
 
 use super::encode;
-use crate::list_venues::{VenueCursor, VenuePage};
+use crate::{
+    domain::VenueName,
+    list_venues::{VenueCursor, VenuePage},
+};
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
 /// A page of venues that is asked for.
 pub struct Page {
-    pub name: Option<String>,
+    pub name: Option<VenueName>,
     pub after: Option<VenueCursor>,
     pub size: u16,
 }
@@ -23,17 +27,14 @@ pub fn decode(request: ListVenuesRequest) -> Result<Page, Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
     let after = violations.check("page_token", decode_token(&request.name, &request.page_token));
-    if request.name.contains('\0') {
-        violations.add("name", "must not contain NUL");
-    }
-    let (Some(size), Some(after)) = (size, after) else { return Err(violations.into_status()) };
-    violations.finish()?;
-    let name = (!request.name.is_empty()).then_some(request.name);
+    // In the form in which names are kept.
+    let name = violations.check_optional("name", given(request.name).map(|name| VenueName::parse(&name)));
+    let (Some(size), Some(after), Some(name)) = (size, after, name) else { return Err(violations.into_status()) };
     Ok(Page { name, after, size })
 }
 
 pub fn encode(page: &Page, found: VenuePage) -> ListVenuesResponse {
-    let name = page.name.as_deref().unwrap_or("");
+    let name = page.name.as_ref().map_or("", VenueName::as_str);
     ListVenuesResponse {
         venues: found.venues.into_iter().map(encode::venue).collect(),
         next_page_token: found.next.map_or_else(String::new, |cursor| page::encode_token(&name, &cursor)),

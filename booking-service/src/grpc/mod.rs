@@ -35,17 +35,16 @@ mod update_venue;
 
 use std::sync::Arc;
 
-use crate::{core::Core, domain::PhoneRegion};
+use crate::core::Core;
 
 /// All of this service's gRPC services. Cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
     core: Arc<Core>,
-    phone_region: PhoneRegion,
 }
 
 impl Grpc {
-    pub fn new(core: Arc<Core>, phone_region: PhoneRegion) -> Self {
-        Self { core, phone_region }
+    pub fn new(core: Arc<Core>) -> Self {
+        Self { core }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Grpc, batch_check_availability, create_venue, encode, list_availability, list_venues, set_weekly_schedule, status,
     update_slot, update_venue,
 };
-use crate::domain::VenueId;
+use crate::domain::{VenueId, VenueName};
 
 #[tonic::async_trait]
 impl ScheduleService for Grpc {
@@ -57,7 +57,7 @@ impl ScheduleService for Grpc {
         let page = list_venues::decode(request.into_inner())?;
         let found = self
             .core
-            .list_venues(page.name.as_deref(), page.after, page.size)
+            .list_venues(page.name.as_ref().map(VenueName::as_str), page.after, page.size)
             .await
             .map_err(|error| error.to_failure())?;
         Ok(Response::new(list_venues::encode(&page, found)))

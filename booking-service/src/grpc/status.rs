@@ -15,7 +15,7 @@ use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, VenueTimeZone},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, VenueTimeZone},
     move_money::MoveMoneyError,
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
@@ -61,6 +61,7 @@ pub fn read(error: &ReadError, kind: Kind, name: &str) -> Status {
 pub fn create_booking(error: &CreateBookingError, new: &NewBooking) -> Status {
     match error {
         CreateBookingError::KeyReused => key_reused(),
+        CreateBookingError::Phone(fault) => phone(*fault),
         CreateBookingError::Refused(refusal) => refused(*refusal, &new.slot),
         CreateBookingError::Contended => Failure::overloaded().into(),
         CreateBookingError::Corrupted(error) => error.to_failure().into(),
@@ -239,6 +240,13 @@ pub fn outbox(error: &ReadError) -> Status {
         ReadError::Corrupted(error) => error.to_failure().into(),
         ReadError::Database(error) => error.to_failure().into(),
     }
+}
+
+/// A national telephone number, of which only the venue's region could tell that it is none.
+fn phone(fault: PhoneFault) -> Status {
+    let mut violations = Violations::default();
+    violations.add("contact.phone", fault);
+    violations.into_status()
 }
 
 fn etag_mismatch(kind: &str) -> Status {

@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use crate::domain::{Currency, Etag, VenueChange, VenueId, VenueName, VenueTimeZone, range};
+use crate::domain::{Currency, Etag, PhoneRegion, VenueChange, VenueId, VenueName, VenueTimeZone, range};
 
 /// More than there are fields, so that some may be named twice.
 const PATHS_MAX: usize = 100;
@@ -59,7 +59,7 @@ fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violat
         Some(value)
     };
     match path {
-        "name" => change.name = violations.check(&field, VenueName::parse(venue.name.clone())),
+        "name" => change.name = violations.check(&field, VenueName::parse(&venue.name)),
         "time_zone" => change.time_zone = violations.check(&field, VenueTimeZone::parse(&venue.time_zone)),
         "currency" => change.currency = violations.check(&field, Currency::parse(&venue.currency)),
         "min_party_size" => change.min_party_size = figure(venue.min_party_size, range::PARTY_SIZE),
@@ -73,6 +73,7 @@ fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violat
         "waitlist_hold_minutes" => {
             change.waitlist_hold_minutes = figure(venue.waitlist_hold_minutes, range::HOLD_MINUTES);
         }
+        "phone_region" => change.phone_region = violations.check(&field, PhoneRegion::parse(&venue.phone_region)),
         _ => violations.add(
             format!("update_mask.paths[{index}]"),
             "must be a field that can be changed, such as name or horizon_days",

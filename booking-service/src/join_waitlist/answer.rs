@@ -5,14 +5,19 @@ use teppan_shared::read_error::Corrupted::{self, Column};
 use uuid::Uuid;
 
 use crate::{
-    domain::{JoinRefusal, Refusal, SlotRefusal, WaitlistEntryId},
+    domain::{JoinRefusal, PhoneRegion, Refusal, SlotRefusal, WaitlistEntryId},
     waitlist_entry_row::{WaitlistEntryRow, read_status},
 };
 
 /// What the statement did; the statement's own comment says what each means.
 pub enum Outcome {
     Joined(WaitlistEntryRow),
-    Replayed { fingerprint: Vec<u8>, row: WaitlistEntryRow },
+    Replayed {
+        fingerprint: Vec<u8>,
+        row: WaitlistEntryRow,
+    },
+    /// The national telephone number has to be read by this region.
+    OtherPhoneRegion(PhoneRegion),
     Refused(JoinRefusal),
     Contended,
 }
@@ -22,6 +27,7 @@ pub struct Answer {
     pub outcome: String,
     pub refusal: Option<String>,
     pub figure: Option<i32>,
+    pub phone_region: Option<String>,
     pub waiting_entry_id: Option<Uuid>,
     pub waiting_status: Option<String>,
     pub fingerprint: Option<Vec<u8>>,
@@ -51,6 +57,10 @@ impl Answer {
                 fingerprint: fingerprint.ok_or(Column("join_waitlist.fingerprint"))?,
                 row: self.entry().ok_or(Column("join_waitlist.waitlist_entry_id"))?,
             }),
+            "refused" if self.refusal.as_deref() == Some("PHONE_REGION") => {
+                let region = PhoneRegion::parse(self.phone_region.as_deref().unwrap_or_default());
+                Ok(Outcome::OtherPhoneRegion(region.map_err(|_| Column("venues.phone_region"))?))
+            }
             "refused" => Ok(Outcome::Refused(self.refusal()?)),
             "contended" => Ok(Outcome::Contended),
             _ => Err(Column("join_waitlist.outcome")),

@@ -153,6 +153,52 @@ async fn the_bounds_are_decimal_as_clients_write_them() {
     assert_eq!(trend.trend(), teppan_shared::contract::conversation::v1::EmotionTrend::Improving);
 }
 
+/// The scores of a conversation, and what is said of them.
+async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionStatistics {
+    let chat = fixtures::conversation_id();
+    for score in scores {
+        let emotion = Emotion { score: Some(*score), ..Default::default() };
+        let message = StoreMessageRequest { emotion: Some(emotion), ..fixtures::message(&chat, "Hello") };
+        let stored = store(&mut service.client, message).await;
+        assert_eq!(stored.emotion.and_then(|it| it.score), Some(*score), "a score is stored as it was given");
+    }
+    everything_is_counted(&service.url).await;
+    let suggestions = suggested(&service.url, &chat).await.len();
+    let statistics = statistics(&service.client, &chat).await.expect("statistics");
+    assert_eq!(statistics.escalation_suggested, suggestions > 0, "{scores:?}: {statistics:?}");
+    statistics
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_scores_have_themselves_as_their_mean_however_many_digits_they_have() {
+    let mut service = Conversation::start().await.ready().await;
+    let below = f64::from_bits(0.3_f64.to_bits() - 1);
+    // As models answer them: in single precision, and as sums of binary fractions.
+    for score in [0.3, below, f64::from(0.3_f32), f64::from(0.7_f32), 0.1 + 0.2, 1.0 / 3.0, f64::MIN_POSITIVE, 1.0] {
+        let found = statistics_of(&mut service, &[score; 10]).await;
+        assert_eq!((found.recent_mean_score, found.mean_score), (Some(score), Some(score)));
+        assert_eq!(found.escalation_suggested, score < 0.3, "{score}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mean_lies_between_the_lowest_and_the_highest_score() {
+    let mut service = Conversation::start().await.ready().await;
+    for _ in 0..20 {
+        let centre: f64 = rand::rng().random();
+        // Of doubles next to one another, which differ in the seventeenth digit only, and of any.
+        let spread = if rand::rng().random_bool(0.5) { 3 } else { 1 << 50 };
+        let scores: Vec<f64> = (0..rand::rng().random_range(1..=12))
+            .map(|_| f64::from_bits(centre.to_bits() - rand::rng().random_range(0..spread)))
+            .collect();
+        let found = statistics_of(&mut service, &scores).await;
+        let (lowest, highest) = (found.minimum_score.expect("lowest"), found.maximum_score.expect("highest"));
+        for mean in [found.mean_score, found.recent_mean_score] {
+            assert!(mean.is_some_and(|mean| (lowest..=highest).contains(&mean)), "{scores:?}: {found:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_score_leaves_the_scores_alone() {
     let mut service = Conversation::start().await.ready().await;

@@ -26,7 +26,7 @@ async fn every_violation_is_told_at_once() {
         expected_total_cents: Some(-1),
         source: "x".repeat(51),
         contact: Some(teppan_shared::contract::booking::v1::Contact {
-            name: "x".to_owned(),
+            name: "\u{200b}".to_owned(),
             email: "nobody".to_owned(),
             phone: "12".to_owned(),
         }),

@@ -119,7 +119,7 @@ async fn every_statistic_is_that_of_its_messages(conversation: &SecretString) {
     let different = harness::scalar::<i64>(
         conversation,
         "WITH scored AS (
-             SELECT conversation_id, sequence, emotion_score, emotion_score::numeric AS score,
+             SELECT conversation_id, sequence, emotion_score, emotion_score::text::numeric AS score,
                     row_number() OVER (PARTITION BY conversation_id ORDER BY sequence DESC) AS newness
              FROM messages WHERE emotion_score IS NOT NULL
          ), computed AS (

@@ -38,7 +38,7 @@ async fn no_statement_reads_the_whole_queue() {
     for (name, types, statement) in [
         (
             "join_it",
-            "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text",
+            "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text, text",
             JOIN,
         ),
         ("leave", "uuid, timestamptz", LEAVE),
@@ -55,7 +55,7 @@ async fn no_statement_reads_the_whole_queue() {
     let joined = |key: &str, email: &str| {
         format!(
             "join_it ('{key}', sha256(''), {slot}, 1, gen_random_uuid(), {email}, '', '', '', gen_random_uuid(),
-                 gen_random_uuid(), '', NULL, '', now(), NULL)"
+                 gen_random_uuid(), '', NULL, '', now(), NULL, NULL)"
         )
     };
     plan(&mut connection, &joined("first", "sha256('first')")).await;

@@ -3,7 +3,7 @@
 use teppan_shared::status::Failure;
 use tonic::Status;
 
-use super::{Kind, key_reused, not_found, refused, slot_name};
+use super::{Kind, key_reused, not_found, phone, refused, slot_name};
 use crate::{
     domain::{JoinRefusal, NewWaitlistEntry, WaitlistEntryId},
     grpc::encode_waitlist_entry::waitlist_entry_status,
@@ -16,6 +16,7 @@ pub const WAITLIST_ENTRY: Kind = ("waitlist entry", "WAITLIST_ENTRY_NOT_FOUND");
 pub fn join_waitlist(error: &JoinWaitlistError, new: &NewWaitlistEntry) -> Status {
     match error {
         JoinWaitlistError::KeyReused => key_reused(),
+        JoinWaitlistError::Phone(fault) => phone(*fault),
         JoinWaitlistError::Refused(JoinRefusal::Slot(refusal)) => refused(*refusal, &new.slot),
         JoinWaitlistError::Refused(JoinRefusal::SlotAvailable { open_seats }) => Failure::precondition(
             "SLOT_AVAILABLE",

@@ -84,7 +84,7 @@ pub fn request(venue_id: &str, first_date: NaiveDate, slot: usize) -> CreateBook
 }
 
 /// What stands for each parameter of the statement.
-pub const PARAMETERS: [&str; 21] = [
+pub const PARAMETERS: [&str; 22] = [
     "lpad(to_hex(:id::bigint), 32, '0')::uuid::text",
     ":fingerprint::bytea",
     ":venue::uuid",
@@ -106,6 +106,7 @@ pub const PARAMETERS: [&str; 21] = [
     ":source::text",
     ":destinations::text[]",
     "now()",
+    "NULL::text",
 ];
 
 /// Sets what is new in each call; the slot's number is this expression of pgbench.

@@ -19,7 +19,11 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
         date: "next Saturday".to_owned(),
         start_time: "6 pm".to_owned(),
         party_size: 0,
-        contact: Some(Contact { name: "M".to_owned(), email: "mina at home".to_owned(), phone: "12".to_owned() }),
+        contact: Some(Contact {
+            name: "\u{200b}".to_owned(),
+            email: "mina at home".to_owned(),
+            phone: "12".to_owned(),
+        }),
         ..Default::default()
     };
     let answer = stage.clients.bookings.create_booking(request);

@@ -4,9 +4,9 @@ WITH venue AS (
     INSERT INTO venues (
         venue_id, name, time_zone, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
         hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes,
-        created_at, updated_at)
+        phone_region, created_at, updated_at)
     SELECT lpad(to_hex(n), 32, '0')::uuid, 'Venue ' || n, 'Europe/Berlin', 'EUR', 1, 20, 240, 120,
-           120, 25, 24, 50, 30, now(), now()
+           120, 25, 24, 50, 30, 'DE', now(), now()
     FROM generate_series(1, $1::integer) AS n
     RETURNING venue_id, time_zone
 )
