@@ -20,8 +20,6 @@ pub struct CreatedVenue {
 pub enum CreateVenueError {
     #[error("the key was used for another request")]
     KeyReused,
-    #[error("the database does not know the time zone")]
-    UnknownTimeZone,
     #[error("twins of this call keep winning and vanishing")]
     Contended,
     #[error("the database gave no answer")]
@@ -42,7 +40,6 @@ impl Core {
                 Ok((venue, Some(first))) if first == fingerprint => return Ok(CreatedVenue { venue, replayed: true }),
                 Ok(_) => return Err(CreateVenueError::KeyReused),
                 Err(error) if error.violates("idempotency_keys_pkey") => {}
-                Err(error) if error.has_code("22023") => return Err(CreateVenueError::UnknownTimeZone),
                 Err(error) => return Err(CreateVenueError::Database(error)),
             }
         }

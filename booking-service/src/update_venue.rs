@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{Currency, VenueChange, VenueId, VenueName, VenueTimeZone},
+    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName},
     get_venue::Venue,
     lay_out_slots::LayoutRow,
 };
@@ -26,8 +26,6 @@ pub enum UpdateVenueError {
     HasSlots,
     #[error("the largest party would be smaller than the smallest")]
     PartyRange,
-    #[error("the database does not know the time zone")]
-    UnknownTimeZone,
     #[error("the venue changed under every attempt")]
     Contended,
     #[error("the statement says what it never does")]
@@ -85,7 +83,7 @@ impl Core {
                     venue_id.0,
                     version,
                     change.name.as_ref().map(VenueName::as_str),
-                    change.time_zone.map(VenueTimeZone::name),
+                    change.time_zone.map(TimeZone::name),
                     change.currency.map(Currency::code),
                     change.min_party_size,
                     change.max_party_size,
@@ -114,13 +112,7 @@ impl Core {
 
 /// What only the database can tell, because it depends on the fields that stay.
 fn refused(error: DatabaseError) -> UpdateVenueError {
-    if error.violates("venue_party_range") {
-        UpdateVenueError::PartyRange
-    } else if error.has_code("22023") {
-        UpdateVenueError::UnknownTimeZone
-    } else {
-        UpdateVenueError::Database(error)
-    }
+    if error.violates("venue_party_range") { UpdateVenueError::PartyRange } else { UpdateVenueError::Database(error) }
 }
 
 /// The row of the statement, which says what it means.

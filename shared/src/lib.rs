@@ -20,5 +20,6 @@ pub mod service;
 pub mod status;
 pub mod tasks;
 pub mod telemetry;
+pub mod time_zone;
 pub mod wire;
 pub mod worker;

@@ -48,7 +48,7 @@ pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots,
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use stripe_event::{NoStripeEvent, StripeEvent, StripeNews, StripePayment};
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
-pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
+pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};
+pub use venue::{Currency, NewVenue, VenueChange, VenueName, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

@@ -7,7 +7,7 @@ use chrono::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::VenueTimeZone;
+use super::TimeZone;
 
 /// The most slots one schedule may lay out.
 pub const SLOTS_MAX: usize = 50_000;
@@ -109,12 +109,7 @@ impl WeeklySchedule {
     ///
     /// # Errors
     /// [`TooManySlots`].
-    pub fn lay_out(
-        &self,
-        zone: VenueTimeZone,
-        first: NaiveDate,
-        last: NaiveDate,
-    ) -> Result<Vec<PlannedSlot>, TooManySlots> {
+    pub fn lay_out(&self, zone: TimeZone, first: NaiveDate, last: NaiveDate) -> Result<Vec<PlannedSlot>, TooManySlots> {
         let mut slots = Vec::new();
         for date in first.iter_days().take_while(|date| *date <= last) {
             slots.extend(self.slots_on(zone, date));
@@ -129,7 +124,7 @@ impl WeeklySchedule {
     /// as many as `enough`. With them, the last of these days.
     pub fn lay_out_some(
         &self,
-        zone: VenueTimeZone,
+        zone: TimeZone,
         first: NaiveDate,
         last: NaiveDate,
         enough: usize,
@@ -145,7 +140,7 @@ impl WeeklySchedule {
     }
 
     /// The slots of one day, by start time.
-    fn slots_on(&self, zone: VenueTimeZone, date: NaiveDate) -> Vec<PlannedSlot> {
+    fn slots_on(&self, zone: TimeZone, date: NaiveDate) -> Vec<PlannedSlot> {
         let (capacity, price) = match self.exceptions.get(&date) {
             Some(ScheduleException::Closed) => return Vec::new(),
             Some(ScheduleException::Special { capacity, price_per_person_cents }) => {
@@ -174,8 +169,8 @@ impl WeeklySchedule {
 
 /// When a local time is. A time that exists twice, when the clock is set back, is the first of the
 /// two; one that does not exist, when it is set forward, is none.
-fn instant(zone: VenueTimeZone, date: NaiveDate, time: NaiveTime) -> Option<DateTime<Utc>> {
-    match zone.tz().from_local_datetime(&date.and_time(time)) {
+fn instant(zone: TimeZone, date: NaiveDate, time: NaiveTime) -> Option<DateTime<Utc>> {
+    match zone.from_local_datetime(&date.and_time(time)) {
         MappedLocalTime::Single(local) | MappedLocalTime::Ambiguous(local, _) => Some(local.to_utc()),
         MappedLocalTime::None => None,
     }

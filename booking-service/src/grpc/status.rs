@@ -15,7 +15,7 @@ use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, VenueTimeZone},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking},
     move_money::MoveMoneyError,
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
@@ -156,11 +156,6 @@ pub fn record_payment(error: &MoveMoneyError, booking_id: BookingId) -> Status {
 pub fn create_venue(error: &CreateVenueError) -> Status {
     match error {
         CreateVenueError::KeyReused => key_reused(),
-        CreateVenueError::UnknownTimeZone => {
-            let mut violations = Violations::default();
-            violations.add("time_zone", VenueTimeZone::MUST);
-            violations.into_status()
-        }
         CreateVenueError::Contended => Failure::overloaded().into(),
         CreateVenueError::Database(error) => error.to_failure().into(),
     }
@@ -202,7 +197,6 @@ pub fn update_venue(error: &UpdateVenueError, update: &Update) -> Status {
         UpdateVenueError::PartyRange => {
             violation("venue.min_party_size", "must not be more than the venue's max_party_size")
         }
-        UpdateVenueError::UnknownTimeZone => violation("venue.time_zone", VenueTimeZone::MUST),
         UpdateVenueError::Contended => Failure::overloaded().into(),
         UpdateVenueError::Corrupted(error) => error.to_failure().into(),
         UpdateVenueError::Database(error) => error.to_failure().into(),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
 use teppan_shared::{
     contract::booking::v1::{
         self as wire, SchedulePeriod, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest,
         UpdateVenueRequest,
     },
+    time_zone::TimeZone,
     wire::timestamp,
 };
 
@@ -220,6 +220,6 @@ fn on(period: &SchedulePeriod, day: NaiveDate) -> bool {
 }
 
 /// The first instant that a clock in the zone shows this, if it ever does.
-fn instant(zone: Tz, day: NaiveDate, start: NaiveTime) -> Option<DateTime<Utc>> {
+fn instant(zone: TimeZone, day: NaiveDate, start: NaiveTime) -> Option<DateTime<Utc>> {
     zone.from_local_datetime(&day.and_time(start)).earliest().map(|at| at.to_utc())
 }

@@ -27,8 +27,8 @@ fn schedule(periods: Vec<SchedulePeriod>) -> WeeklySchedule {
     WeeklySchedule { periods, exceptions: BTreeMap::new() }
 }
 
-fn zone(name: &str) -> VenueTimeZone {
-    VenueTimeZone::parse(name).expect("a zone")
+fn zone(name: &str) -> TimeZone {
+    TimeZone::parse(name).expect("a zone")
 }
 
 #[test]
