@@ -1,3 +1,5 @@
+-- What a venue is and when it can be booked: its policies, its weekly schedule, its slots.
+
 CREATE TABLE venues (
     venue_id               uuid        PRIMARY KEY,
     name                   text        NOT NULL CONSTRAINT venue_name_length CHECK (char_length(name) BETWEEN 1 AND 200),
@@ -17,9 +19,77 @@ CREATE TABLE venues (
     version                bigint      NOT NULL DEFAULT 1,
     created_at             timestamptz NOT NULL,
     updated_at             timestamptz NOT NULL,
+    -- How far the venue's slots are laid out, in local dates; NULL while it has none. It is on the venue's row
+    -- so that UpdateVenue, which may not move a venue with slots into another time zone, learns from the very
+    -- row it waited for that slots have come meanwhile.
+    laid_out_until         date,
     CONSTRAINT venue_party_range CHECK (min_party_size >= 1 AND max_party_size BETWEEN min_party_size AND 50)
 );
 
 -- ListVenues: by creation, all of them or those of one name.
 CREATE INDEX venues_created ON venues (created_at, venue_id);
 CREATE INDEX venues_name ON venues (name, created_at, venue_id);
+
+-- What a venue's slots are laid out from. It is read and written as a whole, so it is kept as one.
+CREATE TABLE weekly_schedules (
+    venue_id        uuid        PRIMARY KEY REFERENCES venues,
+    periods         jsonb       NOT NULL,
+    exceptions      jsonb       NOT NULL,
+    -- How often it was set or laid out further. A writer names the version it read, so that of two at once
+    -- one looks again.
+    version         bigint      NOT NULL CONSTRAINT weekly_schedule_version CHECK (version >= 1),
+    updated_at      timestamptz NOT NULL,
+    -- When days have to be laid out that are not yet: as soon as the next day begins at the venue. Also, a
+    -- little later than now, while a process is at it. The default is due at once.
+    next_layout_at  timestamptz NOT NULL DEFAULT 'epoch'
+);
+
+-- What is due, the oldest first.
+CREATE INDEX weekly_schedules_due ON weekly_schedules (next_layout_at, venue_id);
+
+-- A slot is (venue, local date, local time). `reserved` is the hot counter of the whole service:
+-- the row has room for its next version on the same page, and no index on what changes, so that a
+-- booking is a heap-only update.
+CREATE TABLE slots (
+    venue_id                uuid        NOT NULL REFERENCES venues,
+    slot_date               date        NOT NULL,
+    start_time              time        NOT NULL,
+    starts_at               timestamptz NOT NULL,
+    ends_at                 timestamptz NOT NULL,
+    capacity                integer     NOT NULL,
+    reserved                integer     NOT NULL DEFAULT 0,
+    price_per_person_cents  bigint      NOT NULL CONSTRAINT slot_price CHECK (price_per_person_cents BETWEEN 0 AND 100000000),
+    -- UNSCHEDULED: no longer in the weekly schedule. CLOSED: closed by the venue, whatever the schedule says.
+    state                   text        NOT NULL DEFAULT 'OPEN' CONSTRAINT slot_state CHECK (state IN ('OPEN', 'CLOSED', 'UNSCHEDULED')),
+    -- What UpdateSlot sets is pinned: it stays whatever schedules are set afterwards, each figure by itself.
+    -- That the venue closed a slot is its state, CLOSED; that it opened one needs a mark, because otherwise the
+    -- next schedule without that slot would close it again. The mark means nothing on a slot that is not open.
+    capacity_pinned         boolean     NOT NULL DEFAULT false,
+    price_pinned            boolean     NOT NULL DEFAULT false,
+    open_pinned             boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (venue_id, slot_date, start_time),
+    CONSTRAINT slot_not_oversold CHECK (reserved BETWEEN 0 AND capacity),
+    CONSTRAINT slot_order CHECK (ends_at > starts_at)
+) WITH (fillfactor = 50);
+
+-- Why a party cannot book a slot at a moment, or NULL when it can: the one place where a venue's
+-- policy stands. The order is the contract's; see `unavailable_reason`. PostgreSQL inlines it into
+-- the statements that use it.
+--
+-- The body is a string on purpose. PostgreSQL records what a body written as RETURN depends on, and then
+-- refuses to add columns with a default to the tables whose rows the function takes.
+CREATE FUNCTION slot_refusal(venue venues, slot slots, slot_date date, party_size integer, moment timestamptz) RETURNS text
+LANGUAGE sql STABLE AS $$
+SELECT CASE
+    -- Beyond the horizon none are laid out: that says more than that this one is missing.
+    WHEN (slot).venue_id IS NULL
+         AND slot_date > (moment AT TIME ZONE (venue).time_zone)::date + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
+    WHEN (slot).venue_id IS NULL THEN 'SLOT_NOT_FOUND'
+    WHEN party_size < (venue).min_party_size THEN 'PARTY_TOO_SMALL'
+    WHEN party_size > (venue).max_party_size THEN 'PARTY_TOO_LARGE'
+    WHEN slot_date > (moment AT TIME ZONE (venue).time_zone)::date + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
+    WHEN (slot).starts_at < moment + make_interval(mins => (venue).notice_minutes) THEN 'INSUFFICIENT_NOTICE'
+    WHEN (slot).state <> 'OPEN' THEN 'SLOT_CLOSED'
+    WHEN (slot).reserved + party_size > (slot).capacity THEN 'SLOT_FULL'
+END
+$$;

@@ -1,4 +1,4 @@
--- StreamBookingEvents: what comes after a cursor, in the order that migrations/0009_event_stream.sql
+-- StreamBookingEvents: what comes after a cursor, in the order that migrations/0005_events.sql
 -- argues for. Looks at $4 events at most, and tells of each whether it matches, so that a reader gets
 -- past those that do not. One row without an event when there is none.
 WITH scanned AS MATERIALIZED (

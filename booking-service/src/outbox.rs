@@ -1,6 +1,6 @@
 //! Delivery of what bookings leave to be told to others.
 //!
-//! The rows are the record, `migrations/0010_outbox_delivery.sql` says how they are read. A [`Relay`]
+//! The rows are the record, `migrations/0005_events.sql` says how they are read. A [`Relay`]
 //! claims messages, gives each to its [`Receiver`] and records what became of it. Any number of relays,
 //! in any number of processes, work on one destination.
 

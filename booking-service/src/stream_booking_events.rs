@@ -80,7 +80,7 @@ impl From<DatabaseError> for StreamError {
 
 impl Core {
     /// Streams events in the order of their commits, so that no event is ever missed; see
-    /// `migrations/0009_event_stream.sql`.
+    /// `migrations/0005_events.sql`.
     ///
     /// Nothing happens before the next step is asked for: a slow reader holds one page, and one that
     /// is gone nothing.

@@ -2,17 +2,32 @@
 -- has room for its next versions on the same page and no index on what changes then, so that storing
 -- a message is a heap-only update.
 CREATE TABLE conversations (
-    conversation_id  text        COLLATE "C" PRIMARY KEY
-                                 CONSTRAINT conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
-    user_id          text        CONSTRAINT conversation_user_length CHECK (length(user_id) BETWEEN 1 AND 100),
-    channel          text        NOT NULL CONSTRAINT conversation_channel
-                                 CHECK (channel IN ('WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
-    status           text        NOT NULL DEFAULT 'OPEN' CONSTRAINT conversation_status
-                                 CHECK (status IN ('OPEN', 'ESCALATED', 'CLOSED')),
-    message_count    bigint      NOT NULL CONSTRAINT conversation_not_empty CHECK (message_count >= 1),
-    last_message_at  timestamptz NOT NULL,
-    created_at       timestamptz NOT NULL,
-    updated_at       timestamptz NOT NULL,
-    closed_at        timestamptz,
+    conversation_id         text        COLLATE "C" PRIMARY KEY
+                                        CONSTRAINT conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
+    user_id                 text        CONSTRAINT conversation_user_length CHECK (length(user_id) BETWEEN 1 AND 100),
+    channel                 text        NOT NULL CONSTRAINT conversation_channel
+                                        CHECK (channel IN ('WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
+    status                  text        NOT NULL DEFAULT 'OPEN' CONSTRAINT conversation_status
+                                        CHECK (status IN ('OPEN', 'ESCALATED', 'CLOSED')),
+    message_count           bigint      NOT NULL CONSTRAINT conversation_not_empty CHECK (message_count >= 1),
+    -- How new the statistics of its emotions could be.
+    newest_scored_sequence  bigint      NOT NULL DEFAULT 0
+                                        CONSTRAINT conversation_newest_scored CHECK (newest_scored_sequence BETWEEN 0 AND message_count),
+    last_message_at         timestamptz NOT NULL,
+    -- The latest `sent_at` of the customer's own messages: what the assistant says, a follow-up above all,
+    -- does not end a silence.
+    customer_wrote_at       timestamptz,
+    created_at              timestamptz NOT NULL,
+    updated_at              timestamptz NOT NULL,
+    closed_at               timestamptz,
     CONSTRAINT conversation_closed CHECK ((status = 'CLOSED') = (closed_at IS NOT NULL))
 ) WITH (fillfactor = 50);
+
+-- Every list of conversations is read from one of these two, newest first: a list without a filter on
+-- channel or status merges their few values (see queries/list_conversations.sql).
+CREATE INDEX conversations_list ON conversations (channel, status, created_at, conversation_id);
+CREATE INDEX conversations_list_by_user ON conversations (user_id, channel, status, created_at, conversation_id)
+    WHERE user_id IS NOT NULL;
+-- The conversations of a user, newest first: so many of them are looked at, and no more. Neither column
+-- changes with a message.
+CREATE INDEX conversations_newest_by_user ON conversations (user_id, created_at) WHERE user_id IS NOT NULL;

@@ -26,3 +26,7 @@ CREATE TABLE messages (
 ALTER TABLE messages
     ALTER COLUMN content_sealed SET STORAGE EXTERNAL,
     ALTER COLUMN metadata_sealed SET STORAGE EXTERNAL;
+
+-- The emotions of a conversation in order, without the messages between them.
+CREATE INDEX messages_emotion ON messages (conversation_id, sequence)
+    WHERE emotion_score IS NOT NULL OR emotion_label IS NOT NULL OR emotion_detected <> '{}';

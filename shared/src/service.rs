@@ -11,7 +11,7 @@ use crate::{
     embedded::{EmbeddedError, SharedServer, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
-    postgres::{Database, DatabaseError, DatabaseSettings},
+    postgres::{Database, DatabaseError, DatabaseSettings, MigrationError},
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
@@ -50,8 +50,8 @@ pub enum StartError {
     Listen(#[from] io::Error),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    #[error("the migrations cannot be applied")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error(transparent)]
+    Migrate(#[from] MigrationError),
     #[error(
         "the database seems to lack migrations of {service} ({answer}): `{service} migrate` applies them, and so does \
          the service when it starts"

@@ -17,6 +17,7 @@ mod journey;
 mod last_seat;
 mod lists;
 mod logs;
+mod migrations;
 mod model;
 mod outbox;
 mod payments;

@@ -2,13 +2,14 @@
 
 mod connections;
 mod error;
+mod migrations;
 
 use std::{str::FromStr, time::Duration};
 
 use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions as _, Connection, Executor, PgConnection, Postgres,
+    ConnectOptions as _, Connection, PgConnection, Postgres,
     postgres::{PgArguments, PgConnectOptions, PgRow},
     query::Map,
 };
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use self::connections::Connections;
-pub use self::error::{DatabaseError, is_away};
+pub use self::{error::DatabaseError, migrations::MigrationError};
 
 /// What closing the connections may take.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
@@ -140,13 +141,11 @@ impl Database {
     }
 
     /// Applies the migrations that are missing. Replicas that start together take turns.
-    pub async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), sqlx::migrate::MigrateError> {
-        // A connection of its own, because a migration may take longer than a statement may.
-        let mut connection = PgConnection::connect_with(self.0.options()).await?;
-        connection.execute("SET statement_timeout = 0").await?;
-        migrator.run_direct(None, &mut connection, false).await?;
-        connection.close().await?;
-        Ok(())
+    ///
+    /// # Errors
+    /// [`MigrationError`].
+    pub async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), MigrationError> {
+        migrations::apply(self.0.options(), migrator).await
     }
 
     /// Closes every connection. One that the server does not answer on is given up at a bound.

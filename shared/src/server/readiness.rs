@@ -3,12 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::migrate::MigrateError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::postgres::{self, Database};
+use crate::{error_chain::error_chain, postgres::Database};
 
 /// Readiness follows the database within 2 s: a look each half second that may take one.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -122,26 +121,18 @@ async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::mi
     loop {
         match database.migrate(migrator).await {
             Ok(()) => return,
-            Err(error) if is_away(&error) => {
+            Err(error) if error.is_away() => {
                 if readiness.set(State::DatabaseAway) {
-                    tracing::warn!(%error, "the database cannot be used yet: waiting for it");
+                    tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
                 }
                 tokio::time::sleep(INTERVAL).await;
             }
             Err(error) => {
-                tracing::error!(%error, "a migration cannot be applied");
+                tracing::error!(error = error_chain(&error), "the service cannot start");
                 readiness.set(State::Broken);
                 std::future::pending::<()>().await;
             }
         }
-    }
-}
-
-/// Whether waiting may help: the database is away, or went away in the middle.
-fn is_away(error: &MigrateError) -> bool {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => postgres::is_away(error),
-        _ => false,
     }
 }
 

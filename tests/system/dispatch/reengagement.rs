@@ -171,25 +171,6 @@ async fn a_user_without_conversations_is_forgotten_and_one_with_very_many_costs_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_who_were_here_before_have_their_turns_spread_over_a_month() {
-    let url = harness::database(&conversation_service::app::DEFINITION).await;
-    let before = "
-        DROP TABLE reengagement_checks;
-        DROP INDEX conversations_newest_by_user;
-        ALTER TABLE conversations DROP COLUMN customer_wrote_at;
-        DELETE FROM _sqlx_migrations WHERE version >= 10;
-        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, created_at, updated_at)
-        SELECT 'chat-' || n, 'user-' || n / 2, 'WEB', 1, now(), now(), now() FROM generate_series(0, 5999) AS n";
-    harness::execute(&url, before).await;
-    let mut connection = harness::connect(&url).await;
-    conversation_service::app::DEFINITION.migrator.run_direct(None, &mut connection, false).await.expect("it applies");
-    let spread = "SELECT count(*) = 30 AND min(users) > 50 AND sum(users) = 3000
-                  FROM (SELECT count(*) AS users FROM reengagement_checks
-                        GROUP BY floor(extract(epoch FROM check_at - now()) / 86400)) AS days";
-    assert!(harness::scalar::<bool>(&url, spread).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_write_to_many_users_once_each() {
     let service = start().await;
     let other = replica(&service).await;

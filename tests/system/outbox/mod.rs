@@ -3,7 +3,6 @@
 mod claims;
 mod dead_letters;
 mod inline;
-mod migration;
 pub mod nats;
 pub mod nats_server;
 mod order;

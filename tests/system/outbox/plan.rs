@@ -22,8 +22,8 @@ const COPIES: &str = "
         SELECT gen_random_uuid(), copied.booking_id, 1, type, occurred_at, data, traceparent, previous_hash
         FROM copied, (SELECT * FROM booking_events LIMIT 1) AS original
         RETURNING event_id, booking_id)
-    INSERT INTO outbox_messages (event_id, destination, booking_id, created_at, next_attempt_at)
-    SELECT event_id, 'conversation-service', booking_id, now(), now() - interval '1 minute' * random() FROM events";
+    INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    SELECT event_id, 'conversation-service', booking_id, 1, now(), now() - interval '1 minute' * random() FROM events";
 
 const CLAIM: &str = "claim ('conversation-service', now(), now() + interval '1 minute', 64, NULL)";
 

@@ -73,3 +73,26 @@ CREATE INDEX follow_ups_finished ON follow_ups (finished_at) WHERE finished_at I
 CREATE INDEX follow_ups_list ON follow_ups (trigger, status, due_at, follow_up_id);
 CREATE INDEX follow_ups_list_by_conversation ON follow_ups (conversation_id, trigger, status, due_at, follow_up_id);
 CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, trigger, status, due_at, follow_up_id) WHERE subject <> '';
+
+-- What a call with this key led to. The fingerprint is a keyed hash of the request: the request itself
+-- is not kept. `follow_up_id` is null when there was nothing to cancel.
+CREATE TABLE idempotency_keys (
+    method        text        NOT NULL,
+    key           text        NOT NULL CONSTRAINT idempotency_key_form CHECK (key ~ '^[ -~]{1,255}$'),
+    fingerprint   bytea       NOT NULL CONSTRAINT idempotency_fingerprint_length CHECK (octet_length(fingerprint) = 32),
+    follow_up_id  uuid,
+    outcome       text        NOT NULL,
+    created_at    timestamptz NOT NULL,
+    PRIMARY KEY (method, key)
+);
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+
+-- When to look next whether a user has been silent for long, one row a user. It is made when a
+-- conversation first names the user; nothing else changes it but the look itself, so that storing a
+-- message costs nothing more. `silent_since` is the silence a re-engagement was last scheduled for.
+CREATE TABLE reengagement_checks (
+    user_id       text        PRIMARY KEY,
+    check_at      timestamptz NOT NULL,
+    silent_since  timestamptz
+);
+CREATE INDEX reengagement_checks_due ON reengagement_checks (check_at);

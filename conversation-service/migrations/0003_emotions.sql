@@ -1,3 +1,15 @@
+-- Work to do: messages whose score or label is not in the statistics yet, one row each, written by the
+-- statement that stores the message and removed by the one that counts it. Rows are only ever added
+-- and removed: who stores never waits for who counts, and a row is visible exactly when its message is.
+-- Who deletes a conversation locks its rows here first: a run holds them while it writes the rest.
+CREATE TABLE emotion_pending (
+    conversation_id  text        COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
+    sequence         bigint      NOT NULL CONSTRAINT emotion_pending_sequence CHECK (sequence >= 1),
+    since            timestamptz NOT NULL,
+    PRIMARY KEY (conversation_id, sequence)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX emotion_pending_since ON emotion_pending (since);
+
 -- What a conversation's scores and labels say, over every message up to `aggregated_through`. Sums are
 -- kept in decimals, of the 15 digits that a double is sure to hold. They add up to the same in any
 -- order: adding new scores gives exactly what computing everything anew would. Every run rewrites the
@@ -23,3 +35,16 @@ CREATE TABLE emotion_statistics (
         AND (score_count > 0) = (recent_mean IS NOT NULL) AND cardinality(recent_scores) = LEAST(score_count, 10)
         AND (score_count >= 4) = (trend_delta IS NOT NULL))
 ) WITH (fillfactor = 50);
+
+-- One row for each time the mean of a conversation's last ten scores fell below 0.3: the message with
+-- which it fell, and what the event of it says.
+CREATE TABLE escalation_suggestions (
+    conversation_id  text             COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
+    sequence         bigint           NOT NULL,
+    event_id         uuid             NOT NULL CONSTRAINT escalation_suggestions_event UNIQUE,
+    recent_mean      double precision NOT NULL CONSTRAINT escalation_suggestion_mean CHECK (recent_mean >= 0 AND recent_mean < 0.3),
+    recent_count     integer          NOT NULL CONSTRAINT escalation_suggestion_count CHECK (recent_count BETWEEN 1 AND 10),
+    occurred_at      timestamptz      NOT NULL,
+    traceparent      text,
+    PRIMARY KEY (conversation_id, sequence)
+);

@@ -1,0 +1,62 @@
+//! The schema as the migrations leave it, and databases that they cannot be applied to.
+
+use std::time::Duration;
+
+use teppan_tests::{harness, launch::binary};
+use tokio::process::Command;
+
+use crate::environment;
+
+/// Newer minor releases of PostgreSQL refuse to add a column with a default to a table whose row such a
+/// function takes, so that the next migration would fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_function_with_a_parsed_body_takes_a_row_of_a_table() {
+    let parsed = "SELECT coalesce(string_agg(DISTINCT p.proname, ' '), '')
+                  FROM pg_proc p
+                  CROSS JOIN LATERAL unnest(p.proargtypes) AS argument
+                  JOIN pg_type t ON t.oid = argument
+                  WHERE p.prosqlbody IS NOT NULL AND p.pronamespace = 'public'::regnamespace AND t.typrelid <> 0";
+    for definition in [&booking_service::app::DEFINITION, &conversation_service::app::DEFINITION] {
+        let url = harness::database(definition).await;
+        assert_eq!(harness::scalar::<String>(&url, parsed).await, "", "{}", definition.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_takes_another_column_with_a_default() {
+    let add = "DO $$
+        DECLARE t regclass;
+        BEGIN
+            FOR t IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+                EXECUTE format('ALTER TABLE %s ADD COLUMN added_later integer NOT NULL DEFAULT 0', t);
+            END LOOP;
+        END $$";
+    for definition in [&booking_service::app::DEFINITION, &conversation_service::app::DEFINITION] {
+        let url = harness::database(definition).await;
+        harness::execute(&url, add).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_other_migrations_is_refused_with_what_to_do_and_left_alone() {
+    for definition in [&booking_service::app::DEFINITION, &conversation_service::app::DEFINITION] {
+        let url = harness::database(definition).await;
+        harness::execute(&url, "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1").await;
+        for command in ["migrate", "serve"] {
+            let mut service = Command::new(binary(definition.name));
+            service.arg(command).envs(environment::with_keys(&url)).kill_on_drop(true);
+            service.envs([("LISTEN_ADDR", "127.0.0.1:0"), ("HTTP_ADDR", "127.0.0.1:0")]);
+            let output = tokio::time::timeout(Duration::from_mins(1), service.output()).await.expect("it ends");
+            let output = output.expect("the binary is built: cargo build --workspace --bins");
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+            for expected in ["before the first release", "DATABASE_URL", "remove the folder `postgres` in TEPPAN_HOME"]
+            {
+                assert!(said.contains(expected), "{command} does not say {expected}: {said}");
+            }
+        }
+        let kept = "SELECT count(*) FROM _sqlx_migrations WHERE checksum = '\\x00'";
+        assert_eq!(harness::scalar::<i64>(&url, kept).await, 1);
+    }
+}
