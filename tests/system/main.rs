@@ -31,6 +31,7 @@ mod settings;
 mod shutdown;
 mod slots;
 mod survival;
+mod time_zones;
 mod trace;
 mod verify;
 mod waitlist;
