@@ -7,7 +7,10 @@
 -- The planner cannot know how many slots there are: IN and NOT IN are hashed whatever it thinks, where
 -- joins would compare each with each.
 WITH venue AS MATERIALIZED (       -- locked: it stays as it was until the slots are written
-    SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
+    SELECT venue_id, time_zone_rules_newest <= $16 AS may_move
+    FROM venues
+    WHERE venue_id = $1 AND version = $2
+    FOR NO KEY UPDATE
 ),
 -- The gate. What is set or laid out meanwhile is waited for, but the slots that came of it are not in
 -- the snapshot, and would stay open here: at another version than the one read ($14, 0 for none)
@@ -45,13 +48,16 @@ laid AS (
     FROM schedule, wanted w
     WHERE (SELECT count(*) FROM known) >= 0    -- not before all are locked
     ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
-    SET starts_at = EXCLUDED.starts_at,
-        ends_at = EXCLUDED.ends_at,
+    -- by newer rules than these it stands where it is
+    SET starts_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END,
+        ends_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END
+                  + (EXCLUDED.ends_at - EXCLUDED.starts_at),
         capacity = CASE WHEN s.capacity_pinned THEN s.capacity ELSE GREATEST(EXCLUDED.capacity, s.reserved) END,
         price_per_person_cents = CASE WHEN s.price_pinned THEN s.price_per_person_cents ELSE EXCLUDED.price_per_person_cents END,
         state = CASE s.state WHEN 'UNSCHEDULED' THEN 'OPEN' ELSE s.state END
     WHERE s.state = 'UNSCHEDULED'
-       OR (s.starts_at, s.ends_at) IS DISTINCT FROM (EXCLUDED.starts_at, EXCLUDED.ends_at)
+       OR s.starts_at <> EXCLUDED.starts_at AND (SELECT may_move FROM venue)
+       OR s.ends_at - s.starts_at <> EXCLUDED.ends_at - EXCLUDED.starts_at
        OR NOT s.capacity_pinned AND s.capacity <> GREATEST(EXCLUDED.capacity, s.reserved)
        OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING s.slot_date, s.start_time, s.capacity, s.capacity_pinned, s.state
@@ -69,7 +75,9 @@ dropped AS (
 ),
 noted AS (
     UPDATE venues v
-    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM wanted) THEN $7::date END
+    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM wanted) THEN $7::date END,
+        time_zone_rules = LEAST(v.time_zone_rules, $16),
+        time_zone_rules_newest = GREATEST(v.time_zone_rules_newest, $16)
     FROM schedule
     WHERE v.venue_id = schedule.venue_id
 )

@@ -1,4 +1,4 @@
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{postgres::DatabaseError, time_zone::Rules};
 
 use crate::{
     core::Core,
@@ -76,6 +76,7 @@ impl Core {
         fingerprint: &[u8],
     ) -> Result<(Venue, Option<Vec<u8>>), DatabaseError> {
         let now = self.clock.now();
+        let clock = new.time_zone.clock_from(now);
         let row = self
             .database
             .fetch_one(|| {
@@ -97,6 +98,10 @@ impl Core {
                     new.late_refund_percent,
                     new.waitlist_hold_minutes,
                     now,
+                    clock.offset_seconds,
+                    clock.changes_at,
+                    clock.next_offset_seconds,
+                    Rules::in_force().version().as_str(),
                 )
             })
             .await?;

@@ -3,6 +3,7 @@ use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    time_zone::Rules,
     worker::Batch,
 };
 use uuid::Uuid;
@@ -118,6 +119,7 @@ impl Core {
                     &columns.ends_at,
                     &columns.capacities,
                     &columns.prices,
+                    Rules::in_force().version().as_str(),
                 )
             })
             .await?;

@@ -2,6 +2,7 @@ use chrono::NaiveDate;
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    time_zone::Rules,
 };
 
 use crate::{
@@ -110,6 +111,7 @@ impl Core {
                     &columns.prices,
                     read.schedule,
                     range.next_at,
+                    Rules::in_force().version().as_str(),
                 )
             })
             .await?;

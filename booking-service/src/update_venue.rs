@@ -2,6 +2,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    time_zone::Rules,
 };
 use uuid::Uuid;
 
@@ -74,6 +75,7 @@ impl Core {
         version: Option<i64>,
     ) -> Result<Option<(Venue, Option<LayoutRow>)>, UpdateVenueError> {
         let now = self.clock.now();
+        let clock = change.time_zone.map(|zone| zone.clock_from(now));
         let row = self
             .database
             .fetch_optional(|| {
@@ -95,6 +97,10 @@ impl Core {
                     change.late_refund_percent,
                     change.waitlist_hold_minutes,
                     now,
+                    clock.map(|clock| clock.offset_seconds),
+                    clock.and_then(|clock| clock.changes_at),
+                    clock.map(|clock| clock.next_offset_seconds),
+                    Rules::in_force().version().as_str(),
                 )
             })
             .await

@@ -15,6 +15,7 @@ use crate::{
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
+    time_zone::Rules,
     worker::{self, Job, Nudge},
 };
 
@@ -151,6 +152,9 @@ impl Service {
                 return Err(error.into());
             }
         };
+        let rules = Rules::in_force();
+        tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
+        rules.observe();
         tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
         Ok(Self { server, database, background })
     }

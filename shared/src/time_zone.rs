@@ -23,8 +23,8 @@ struct Zone {
     rules: tz::TimeZone,
 }
 
-/// What a zone's clock shows from a moment on, up to its second change after it: enough to tell local
-/// times without knowing the rules.
+/// What a zone's clock shows from a moment on, until it is changed for the second time: enough to tell local
+/// times meanwhile without knowing the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalClock {
     /// Seconds ahead of UTC.
@@ -33,8 +33,6 @@ pub struct LocalClock {
     pub changes_at: Option<DateTime<Utc>>,
     /// Seconds ahead of UTC from then on; the same as before where it is never changed.
     pub next_offset_seconds: i32,
-    /// When it is changed after that; `None` for never.
-    pub known_until: Option<DateTime<Utc>>,
 }
 
 impl TimeZone {
@@ -62,7 +60,7 @@ impl TimeZone {
         // A change of the name alone, or of what counts as summer time, is no change of the clock.
         let mut current = offset_seconds;
         let mut changes = self.0.rules.following(timestamp(moment)).filter_map(|change| {
-            let before = std::mem::replace(&mut current, change.offset().seconds());
+            let before = std::mem::replace(&mut current, seconds(change.offset()));
             let at = DateTime::from_timestamp(change.timestamp().as_second(), 0)?;
             (before != current).then_some((at, current))
         });
@@ -71,18 +69,22 @@ impl TimeZone {
             offset_seconds,
             changes_at: next.map(|(at, _)| at),
             next_offset_seconds: next.map_or(offset_seconds, |(_, offset)| offset),
-            known_until: changes.next().map(|(at, _)| at),
         }
     }
 
     fn offset_at(self, moment: DateTime<Utc>) -> i32 {
-        self.0.rules.to_offset(timestamp(moment)).seconds()
+        seconds(self.0.rules.to_offset(timestamp(moment)))
     }
 
     fn local(self, offset: tz::Offset) -> LocalOffset {
-        let fixed = FixedOffset::east_opt(offset.seconds()).expect("less than a day");
-        LocalOffset { zone: self, fixed }
+        LocalOffset { zone: self, fixed: FixedOffset::east_opt(seconds(offset)).expect("less than a day") }
     }
+}
+
+/// No clock is a day ahead: a broken file alone could say so.
+fn seconds(offset: tz::Offset) -> i32 {
+    const DAY: i32 = 24 * 60 * 60;
+    offset.seconds().clamp(1 - DAY, DAY - 1)
 }
 
 /// Times that are too far away for the rules have those of the last year they know.

@@ -1,8 +1,8 @@
 //! Which days of a venue have slots, and when there is one more.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
-use super::TimeZone;
+use super::{TimeZone, local_time::instant_or_next};
 
 /// The days a venue's schedule is laid out for at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl LayoutRange {
     pub fn of(zone: TimeZone, horizon_days: i32, now: DateTime<Utc>) -> Self {
         let first = now.with_timezone(&zone).date_naive();
         let last = first + Days::new(horizon_days.unsigned_abs().into());
-        Self { first, last, next_at: beginning(zone, first + Days::new(1)) }
+        Self { first, last, next_at: instant_or_next(zone, (first + Days::new(1)).and_time(NaiveTime::MIN)) }
     }
 
     /// The first day that is not laid out yet; `None` when all are.
@@ -27,17 +27,6 @@ impl LayoutRange {
         let missing = laid_out_until.map_or(self.first, |until| self.first.max(until + Days::new(1)));
         (missing <= self.last).then_some(missing)
     }
-}
-
-/// When a day begins. Not always at midnight: that may be an hour the clock leaves out, and islands
-/// that changed sides of the date line have left out a whole day.
-fn beginning(zone: TimeZone, date: NaiveDate) -> DateTime<Utc> {
-    const QUARTERS_MAX: i32 = 2 * 24 * 4;
-    let midnight = date.and_time(NaiveTime::MIN);
-    (0..QUARTERS_MAX)
-        .map(|quarters| midnight + TimeDelta::minutes(15) * quarters)
-        .find_map(|local| zone.from_local_datetime(&local).earliest())
-        .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
 }
 
 #[cfg(test)]

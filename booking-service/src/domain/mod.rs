@@ -9,6 +9,7 @@ mod event_chain;
 mod follow_up;
 mod ids;
 mod layout_range;
+mod local_time;
 mod outbox;
 mod payment;
 mod payment_event;
@@ -27,13 +28,15 @@ pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, Ch
 pub use contact::{Contact, Email, Name, Phone, PhoneRegion};
 pub use etag::Etag;
 pub use event::{
-    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
-    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent, WaitlistOffered,
+    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired,
+    BookingInstantCorrected, BookingNoShow, BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData,
+    UnreadableEvent, WaitlistOffered,
 };
 pub use event_chain::{EventFault, EventFaultKind, StoredEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
+pub use local_time::instant_or_next;
 pub use outbox::{NO_ANSWER, OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use payment::{
     AmountCents, ExternalReference, NewPayment, PaymentEffect, PaymentKind, PaymentMethod, PaymentStatus,

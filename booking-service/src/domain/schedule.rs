@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{
-    DateTime, Datelike as _, MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc,
-};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Timelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::TimeZone;
+use super::{TimeZone, local_time::instant};
 
 /// The most slots one schedule may lay out.
 pub const SLOTS_MAX: usize = 50_000;
@@ -151,7 +149,7 @@ impl WeeklySchedule {
         let mut slots = Vec::new();
         for period in self.periods.iter().filter(|period| period.applies_on(date)) {
             for start_time in period.starts() {
-                let Some(starts_at) = instant(zone, date, start_time) else { continue };
+                let Some(starts_at) = instant(zone, date.and_time(start_time)) else { continue };
                 slots.push(PlannedSlot {
                     date,
                     start_time,
@@ -164,15 +162,6 @@ impl WeeklySchedule {
         }
         slots.sort_by_key(|slot| slot.start_time);
         slots
-    }
-}
-
-/// When a local time is. A time that exists twice, when the clock is set back, is the first of the
-/// two; one that does not exist, when it is set forward, is none.
-fn instant(zone: TimeZone, date: NaiveDate, time: NaiveTime) -> Option<DateTime<Utc>> {
-    match zone.from_local_datetime(&date.and_time(time)) {
-        MappedLocalTime::Single(local) | MappedLocalTime::Ambiguous(local, _) => Some(local.to_utc()),
-        MappedLocalTime::None => None,
     }
 }
 

@@ -125,6 +125,9 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         BookingChange::PayDeposit | BookingChange::RetakeSeats => {
             ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit can be confirmed by it.")
         }
+        BookingChange::CorrectInstant => {
+            ("BOOKING_NOT_CORRECTABLE", "Only a booking that can still take place is corrected.")
+        }
         BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a pending booking can expire."),
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::tz;
+use opentelemetry::{KeyValue, global};
 
 use super::{TimeZone, Zone};
 
@@ -121,6 +122,20 @@ impl Rules {
 
     pub fn source(&self) -> &RulesSource {
         &self.source
+    }
+
+    /// Shows which rules these are, as a metric whose value says nothing.
+    pub fn observe(&self) {
+        let source = match self.source {
+            RulesSource::Bundled => "bundled",
+            RulesSource::Machine(_) => "machine",
+        };
+        let attributes = [KeyValue::new("version", self.version.to_string()), KeyValue::new("source", source)];
+        global::meter("teppan")
+            .u64_observable_gauge("teppan.time_zone_rules.info")
+            .with_description("The rules of time zones in force, by release and source.")
+            .with_callback(move |gauge| gauge.observe(1, &attributes))
+            .build();
     }
 
     /// Every zone, by name.
