@@ -27,10 +27,13 @@ schedule AS (
     WHERE w.version = $14
     RETURNING w.venue_id
 ),
-wanted AS MATERIALIZED (           -- the slots as the schedule has them
-    SELECT slot_date, start_time, starts_at, ends_at, capacity, price
-    FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[])
-         AS slot (slot_date, start_time, starts_at, ends_at, capacity, price)
+planned AS MATERIALIZED (          -- the slots as the schedule has them
+    SELECT *
+    FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[], $17::boolean[])
+         AS slot (slot_date, start_time, starts_at, ends_at, capacity, price, is_closed)
+),
+wanted AS MATERIALIZED (           -- and those of them that are open
+    SELECT slot_date, start_time, starts_at, ends_at, capacity, price FROM planned WHERE NOT is_closed
 ),
 -- The slots as they are, wanted or not, locked in the order in which all lock them: whoever holds two
 -- of them and this statement cannot wait for one another.
@@ -62,6 +65,13 @@ laid AS (
        OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING s.slot_date, s.start_time, s.capacity, s.capacity_pinned, s.state
 ),
+shut AS (                          -- on closed dates: what is there already is seen to by the next step
+    INSERT INTO slots (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents, state)
+    SELECT schedule.venue_id, p.slot_date, p.start_time, p.starts_at, p.ends_at, p.capacity, p.price, 'UNSCHEDULED'
+    FROM schedule, planned p
+    WHERE p.is_closed AND (SELECT count(*) FROM known) >= 0
+    ON CONFLICT (venue_id, slot_date, start_time) DO NOTHING
+),
 -- Bookings on them stay. Also beyond the horizon, where slots are left when it was brought nearer: they
 -- are those of an older schedule, and are laid out anew when the horizon comes back to them.
 dropped AS (
@@ -75,7 +85,7 @@ dropped AS (
 ),
 noted AS (
     UPDATE venues v
-    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM wanted) THEN $7::date END,
+    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM planned) THEN $7::date END,
         time_zone_rules = LEAST(v.time_zone_rules, $16),
         time_zone_rules_newest = GREATEST(v.time_zone_rules_newest, $16)
     FROM schedule

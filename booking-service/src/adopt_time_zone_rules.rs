@@ -23,8 +23,8 @@ const SLOTS_READ: i64 = 5_000;
 const SLOTS_MOVED: usize = 500;
 /// Bookings that one statement looks at; it has the same number.
 const BOOKINGS_MAX: usize = 200;
-/// Pages of bookings of one venue that a run goes through: what is left is the next run's.
-const PAGES_MAX: usize = 50;
+/// Bookings of one venue that a run corrects, and up to a page more: what is left is the next run's.
+const CORRECTED_MAX: i64 = 2_000;
 
 /// A venue that does not stand by the rules in force yet, or whose clock has to be told anew.
 struct DueVenue {
@@ -120,10 +120,9 @@ impl Core {
     async fn correct_slots(&self, venue: &DueVenue, zone: TimeZone) -> Result<i64, DatabaseError> {
         let now = self.clock.now();
         let first = first_date(zone, now);
-        let (mut date, mut time) = (first, NaiveTime::MIN);
+        // A page begins behind its cursor.
+        let (mut date, mut time) = (first - Days::new(1), NaiveTime::MIN);
         let mut moved = 0;
-        // The page begins behind its cursor: with the midnight of the day before there is nothing to miss.
-        date = date - Days::new(1);
         loop {
             let page = || sqlx::query_file!("queries/slots_ahead.sql", venue.venue_id, first, date, time, SLOTS_READ);
             let page = self.database.fetch_all(page).await?;
@@ -191,7 +190,7 @@ impl Core {
         let first = first_date(zone, draft.now);
         let mut after = (first - Days::new(1), NaiveTime::MIN, Uuid::nil());
         let mut corrected = 0;
-        for _ in 0..PAGES_MAX {
+        while corrected < CORRECTED_MAX {
             let event_ids: Vec<Uuid> = iter::repeat_with(|| EventId::generate().0).take(BOOKINGS_MAX).collect();
             let correct = || {
                 sqlx::query_file!(

@@ -120,6 +120,7 @@ impl Core {
                     &columns.capacities,
                     &columns.prices,
                     Rules::in_force().version().as_str(),
+                    &columns.closed,
                 )
             })
             .await?;

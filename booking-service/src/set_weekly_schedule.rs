@@ -112,6 +112,7 @@ impl Core {
                     read.schedule,
                     range.next_at,
                     Rules::in_force().version().as_str(),
+                    &columns.closed,
                 )
             })
             .await?;

@@ -77,7 +77,10 @@ impl Core {
                 page.events += u64::try_from(events.len()).unwrap_or(u64::MAX);
                 let row = rows[0].columns().ok_or(Corrupted::Column("bookings.status"))?;
                 let mut verified = verify(&row, &events);
-                verified.findings.extend(rows[0].begins_at_another_instant(&row, self.clock.now()));
+                // A row that was altered has a finding of its own: what counts is what the events say, if anything.
+                let booking = verified.derived.as_ref().map_or(&row, |(columns, _)| columns);
+                let finding = rows[0].begins_at_another_instant(booking, self.clock.now());
+                verified.findings.extend(finding);
                 page.bookings.push(verified);
             }
         }
@@ -167,20 +170,20 @@ struct Row {
 impl Row {
     /// Whether a booking that can still take place does not begin when its local time is, by the rules of time zones
     /// in force. Where a process with newer rules has corrected the venue, this one cannot tell.
-    fn begins_at_another_instant(&self, row: &BookingColumns, now: DateTime<Utc>) -> Option<Finding> {
+    fn begins_at_another_instant(&self, booking: &BookingColumns, now: DateTime<Utc>) -> Option<Finding> {
         let is_judged = self.time_zone_rules_newest.as_str() <= Rules::in_force().version().as_str();
-        if !is_judged || row.status.after(BookingChange::CorrectInstant).is_none() {
+        if !is_judged || booking.status.after(BookingChange::CorrectInstant).is_none() {
             return None;
         }
         let fields = match TimeZone::parse(&self.time_zone) {
             Err(_) => vec!["time_zone"],
             Ok(zone) => {
-                let by_rules = instant_or_next(zone, row.slot_date.and_time(row.start_time));
-                let is_ahead = by_rules.max(row.starts_at) > now;
-                if is_ahead && by_rules != row.starts_at { vec!["starts_at"] } else { return None }
+                let by_rules = instant_or_next(zone, booking.slot_date.and_time(booking.start_time));
+                let is_ahead = by_rules.max(booking.starts_at) > now;
+                if is_ahead && by_rules != booking.starts_at { vec!["starts_at"] } else { return None }
             }
         };
-        Some(Finding::of_booking(row.booking_id, FindingReason::WrongInstant, fields))
+        Some(Finding::of_booking(booking.booking_id, FindingReason::WrongInstant, fields))
     }
 
     fn event(&self) -> Option<StoredEvent> {
