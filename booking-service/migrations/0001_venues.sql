@@ -3,9 +3,20 @@
 CREATE TABLE venues (
     venue_id               uuid        PRIMARY KEY,
     name                   text        NOT NULL CONSTRAINT venue_name_length CHECK (char_length(name) BETWEEN 1 AND 200),
-    -- The conversion fails for a name this server does not know, so no statement meets one later.
-    time_zone              text        NOT NULL CONSTRAINT venue_time_zone_known
-                                       CHECK (timestamptz 'epoch' AT TIME ZONE time_zone IS NOT NULL),
+    -- An IANA name. What its clock shows only the services say, by the rules in force in them: PostgreSQL has
+    -- rules of its own, of another age, and is never asked.
+    time_zone              text        NOT NULL CONSTRAINT venue_time_zone_length CHECK (char_length(time_zone) BETWEEN 1 AND 100),
+    -- What that clock shows: seconds ahead of UTC until it is changed next, and from then on. Renewed as soon as
+    -- it was changed, long before it is changed again.
+    utc_offset_seconds       integer   NOT NULL,
+    clock_changes_at         timestamptz,
+    next_utc_offset_seconds  integer   NOT NULL,
+    -- The releases of the rules by which the slots ahead stand: the oldest and the newest that any of them was laid
+    -- out by. A process with rules that are as new as the newest goes through all that are behind its own.
+    time_zone_rules          text      COLLATE "C" NOT NULL CONSTRAINT venue_time_zone_rules
+                                       CHECK (time_zone_rules ~ '^[0-9]{4}[a-z]{1,2}$'),
+    time_zone_rules_newest   text      COLLATE "C" NOT NULL CONSTRAINT venue_time_zone_rules_newest
+                                       CHECK (time_zone_rules_newest >= time_zone_rules),
     currency               text        NOT NULL CONSTRAINT venue_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
     -- The country whose telephone numbers are written here without +, by its code of ISO 3166.
     phone_region           text        NOT NULL CONSTRAINT venue_phone_region_code CHECK (phone_region ~ '^[A-Z]{2}$'),
@@ -25,12 +36,40 @@ CREATE TABLE venues (
     -- so that UpdateVenue, which may not move a venue with slots into another time zone, learns from the very
     -- row it waited for that slots have come meanwhile.
     laid_out_until         date,
-    CONSTRAINT venue_party_range CHECK (min_party_size >= 1 AND max_party_size BETWEEN min_party_size AND 50)
+    CONSTRAINT venue_party_range CHECK (min_party_size >= 1 AND max_party_size BETWEEN min_party_size AND 50),
+    CONSTRAINT venue_clock_offsets CHECK (
+        utc_offset_seconds BETWEEN -86399 AND 86399 AND next_utc_offset_seconds BETWEEN -86399 AND 86399)
 );
 
 -- ListVenues: by creation, all of them or those of one name.
 CREATE INDEX venues_created ON venues (created_at, venue_id);
 CREATE INDEX venues_name ON venues (name, created_at, venue_id);
+-- Whose slots stand by older rules, and whose clock has to be renewed.
+CREATE INDEX venues_time_zone_rules ON venues (time_zone_rules, venue_id);
+CREATE INDEX venues_clock_changes ON venues (clock_changes_at, venue_id);
+
+-- The date at a venue at a moment, by the clock in its row.
+CREATE FUNCTION venue_date(venue venues, moment timestamptz) RETURNS date
+LANGUAGE sql STABLE AS $$
+SELECT (
+    moment AT TIME ZONE 'UTC' + make_interval(secs =>
+        CASE WHEN moment >= (venue).clock_changes_at THEN (venue).next_utc_offset_seconds
+             ELSE (venue).utc_offset_seconds
+        END)
+)::date
+$$;
+
+-- When a date begins at a venue, as far as the clock in its row tells: until that is changed for the second time.
+CREATE FUNCTION venue_midnight(venue venues, day date) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+SELECT CASE
+    WHEN day::timestamp AT TIME ZONE 'UTC' - make_interval(secs => (venue).utc_offset_seconds) >= (venue).clock_changes_at
+    -- The clock may leave out midnight itself.
+    THEN GREATEST(
+        day::timestamp AT TIME ZONE 'UTC' - make_interval(secs => (venue).next_utc_offset_seconds), (venue).clock_changes_at)
+    ELSE day::timestamp AT TIME ZONE 'UTC' - make_interval(secs => (venue).utc_offset_seconds)
+END
+$$;
 
 -- What a venue's slots are laid out from. It is read and written as a whole, so it is kept as one.
 CREATE TABLE weekly_schedules (
@@ -85,11 +124,11 @@ LANGUAGE sql STABLE AS $$
 SELECT CASE
     -- Beyond the horizon none are laid out: that says more than that this one is missing.
     WHEN (slot).venue_id IS NULL
-         AND slot_date > (moment AT TIME ZONE (venue).time_zone)::date + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
+         AND slot_date > venue_date(venue, moment) + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
     WHEN (slot).venue_id IS NULL THEN 'SLOT_NOT_FOUND'
     WHEN party_size < (venue).min_party_size THEN 'PARTY_TOO_SMALL'
     WHEN party_size > (venue).max_party_size THEN 'PARTY_TOO_LARGE'
-    WHEN slot_date > (moment AT TIME ZONE (venue).time_zone)::date + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
+    WHEN slot_date > venue_date(venue, moment) + (venue).horizon_days THEN 'TOO_FAR_AHEAD'
     WHEN (slot).starts_at < moment + make_interval(mins => (venue).notice_minutes) THEN 'INSUFFICIENT_NOTICE'
     WHEN (slot).state <> 'OPEN' THEN 'SLOT_CLOSED'
     WHEN (slot).reserved + party_size > (slot).capacity THEN 'SLOT_FULL'

@@ -4,7 +4,10 @@
 -- No row: one of them has changed since, nothing was written; who changed it has seen to its slots, or
 -- has made it due.
 WITH venue AS MATERIALIZED (       -- locked first, as in SetWeeklySchedule
-    SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
+    SELECT venue_id, time_zone_rules_newest <= $12 AS may_move
+    FROM venues
+    WHERE venue_id = $1 AND version = $2
+    FOR NO KEY UPDATE
 ),
 schedule AS (                      -- the gate; a SetWeeklySchedule that has read this version has to look again
     UPDATE weekly_schedules w
@@ -13,29 +16,45 @@ schedule AS (                      -- the gate; a SetWeeklySchedule that has rea
     WHERE w.venue_id = venue.venue_id AND w.version = $3
     RETURNING w.venue_id
 ),
+planned AS MATERIALIZED (
+    SELECT *
+    FROM unnest($6::date[], $7::time[], $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::bigint[], $13::boolean[])
+         AS w (slot_date, start_time, starts_at, ends_at, capacity, price, is_closed)
+),
 -- A slot can be there only when the horizon was brought nearer for a while: UNSCHEDULED, when a schedule
 -- was set then, unless the venue had closed or opened it. It becomes what SetWeeklySchedule makes of it.
 laid AS (
     INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
-    FROM schedule,
-         unnest($6::date[], $7::time[], $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::bigint[])
-         AS w (slot_date, start_time, starts_at, ends_at, capacity, price)
+    FROM schedule, planned w
+    WHERE NOT w.is_closed
     ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
-    SET starts_at = EXCLUDED.starts_at,
-        ends_at = EXCLUDED.ends_at,
+    -- by newer rules than these it stands where it is
+    SET starts_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END,
+        ends_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END
+                  + (EXCLUDED.ends_at - EXCLUDED.starts_at),
         capacity = CASE WHEN s.capacity_pinned THEN s.capacity ELSE GREATEST(EXCLUDED.capacity, s.reserved) END,
         price_per_person_cents = CASE WHEN s.price_pinned THEN s.price_per_person_cents ELSE EXCLUDED.price_per_person_cents END,
         state = CASE s.state WHEN 'UNSCHEDULED' THEN 'OPEN' ELSE s.state END
     WHERE s.state = 'UNSCHEDULED'
-       OR (s.starts_at, s.ends_at) IS DISTINCT FROM (EXCLUDED.starts_at, EXCLUDED.ends_at)
+       OR s.starts_at <> EXCLUDED.starts_at AND (SELECT may_move FROM venue)
+       OR s.ends_at - s.starts_at <> EXCLUDED.ends_at - EXCLUDED.starts_at
        OR NOT s.capacity_pinned AND s.capacity <> GREATEST(EXCLUDED.capacity, s.reserved)
        OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING 1
 ),
+shut AS (                          -- on closed dates; one that is there has been closed, or opened by the venue
+    INSERT INTO slots (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents, state)
+    SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price, 'UNSCHEDULED'
+    FROM schedule, planned w
+    WHERE w.is_closed
+    ON CONFLICT (venue_id, slot_date, start_time) DO NOTHING
+),
 noted AS (
     UPDATE venues v
-    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM laid) THEN $4::date END
+    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM planned) THEN $4::date END,
+        time_zone_rules = LEAST(v.time_zone_rules, $12),
+        time_zone_rules_newest = GREATEST(v.time_zone_rules_newest, $12)
     FROM schedule
     WHERE v.venue_id = schedule.venue_id
 )

@@ -12,7 +12,7 @@ SELECT
     page.prices_per_person_cents AS "prices_per_person_cents!", page.refusals AS "refusals!: Vec<Option<String>>"
 FROM venues v
 CROSS JOIN LATERAL (
-    SELECT ($9::timestamptz AT TIME ZONE v.time_zone)::date AS today
+    SELECT venue_date(v, $9::timestamptz) AS today
 ) AS clock
 CROSS JOIN LATERAL (
     SELECT CASE WHEN $7 THEN GREATEST($2::date, today) ELSE COALESCE($2, today) END AS first_date,

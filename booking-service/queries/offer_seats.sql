@@ -31,7 +31,10 @@ notes AS MATERIALIZED (            -- all of this slot, so that no other run com
 ),
 place AS MATERIALIZED (
     SELECT s AS slot, s.capacity - s.reserved AS open_seats,
-           (s.slot_date - v.horizon_days)::timestamp AT TIME ZONE v.time_zone AS within_horizon_at
+           -- Half a year ahead the clock may be an hour off: too early is looked at again.
+           CASE WHEN s.slot_date > venue_date(v, $1::timestamptz) + v.horizon_days
+                THEN GREATEST(venue_midnight(v, s.slot_date - v.horizon_days), $1 + interval '1 minute')
+           END AS within_horizon_at
     FROM oldest
     JOIN slots s USING (venue_id, slot_date, start_time)
     JOIN venues v USING (venue_id)
@@ -140,7 +143,7 @@ parked AS (                        -- the newest note stays, until the slot's da
     SET noted_at = p.within_horizon_at, next_attempt_at = p.within_horizon_at
     FROM place p
     WHERE o.opening_id = (SELECT max(opening_id) FROM notes)
-      AND p.within_horizon_at > $1 AND NOT EXISTS (SELECT FROM next)
+      AND p.within_horizon_at IS NOT NULL AND NOT EXISTS (SELECT FROM next)
       AND EXISTS (
           SELECT
           FROM waitlist_entries w

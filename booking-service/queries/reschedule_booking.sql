@@ -26,7 +26,14 @@ allowed AS MATERIALIZED (          -- what the booking alone forbids
         CASE WHEN EXISTS (SELECT FROM booking_events e WHERE e.event_id = $4) THEN 'DONE'
              WHEN w.status = ANY ($3::text[])
                   AND (w.new_date, w.new_time, w.new_party_size) = (w.slot_date, w.start_time, w.party_size)
-                  AND COALESCE($11::bigint, w.total_cents) = w.total_cents THEN 'UNCHANGED'
+                  AND COALESCE($11::bigint, w.total_cents) = w.total_cents
+                  -- by newer rules of its time zone the same local time may be another instant
+                  AND NOT EXISTS (
+                      SELECT
+                      FROM slots s
+                      WHERE s.venue_id = w.venue_id AND s.slot_date = w.slot_date AND s.start_time = w.start_time
+                        AND s.starts_at <> w.starts_at
+                  ) THEN 'UNCHANGED'
              WHEN w.version <> $2::bigint THEN 'ETAG_MISMATCH'
              WHEN w.status <> ALL ($3) THEN 'WRONG_STATUS'
              WHEN w.hold_expires_at <= $7::timestamptz THEN 'HOLD_EXPIRED'

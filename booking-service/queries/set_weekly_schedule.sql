@@ -7,7 +7,10 @@
 -- The planner cannot know how many slots there are: IN and NOT IN are hashed whatever it thinks, where
 -- joins would compare each with each.
 WITH venue AS MATERIALIZED (       -- locked: it stays as it was until the slots are written
-    SELECT venue_id FROM venues WHERE venue_id = $1 AND version = $2 FOR NO KEY UPDATE
+    SELECT venue_id, time_zone_rules_newest <= $16 AS may_move
+    FROM venues
+    WHERE venue_id = $1 AND version = $2
+    FOR NO KEY UPDATE
 ),
 -- The gate. What is set or laid out meanwhile is waited for, but the slots that came of it are not in
 -- the snapshot, and would stay open here: at another version than the one read ($14, 0 for none)
@@ -24,10 +27,13 @@ schedule AS (
     WHERE w.version = $14
     RETURNING w.venue_id
 ),
-wanted AS MATERIALIZED (           -- the slots as the schedule has them
-    SELECT slot_date, start_time, starts_at, ends_at, capacity, price
-    FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[])
-         AS slot (slot_date, start_time, starts_at, ends_at, capacity, price)
+planned AS MATERIALIZED (          -- the slots as the schedule has them
+    SELECT *
+    FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[], $17::boolean[])
+         AS slot (slot_date, start_time, starts_at, ends_at, capacity, price, is_closed)
+),
+wanted AS MATERIALIZED (           -- and those of them that are open
+    SELECT slot_date, start_time, starts_at, ends_at, capacity, price FROM planned WHERE NOT is_closed
 ),
 -- The slots as they are, wanted or not, locked in the order in which all lock them: whoever holds two
 -- of them and this statement cannot wait for one another.
@@ -45,16 +51,26 @@ laid AS (
     FROM schedule, wanted w
     WHERE (SELECT count(*) FROM known) >= 0    -- not before all are locked
     ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
-    SET starts_at = EXCLUDED.starts_at,
-        ends_at = EXCLUDED.ends_at,
+    -- by newer rules than these it stands where it is
+    SET starts_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END,
+        ends_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END
+                  + (EXCLUDED.ends_at - EXCLUDED.starts_at),
         capacity = CASE WHEN s.capacity_pinned THEN s.capacity ELSE GREATEST(EXCLUDED.capacity, s.reserved) END,
         price_per_person_cents = CASE WHEN s.price_pinned THEN s.price_per_person_cents ELSE EXCLUDED.price_per_person_cents END,
         state = CASE s.state WHEN 'UNSCHEDULED' THEN 'OPEN' ELSE s.state END
     WHERE s.state = 'UNSCHEDULED'
-       OR (s.starts_at, s.ends_at) IS DISTINCT FROM (EXCLUDED.starts_at, EXCLUDED.ends_at)
+       OR s.starts_at <> EXCLUDED.starts_at AND (SELECT may_move FROM venue)
+       OR s.ends_at - s.starts_at <> EXCLUDED.ends_at - EXCLUDED.starts_at
        OR NOT s.capacity_pinned AND s.capacity <> GREATEST(EXCLUDED.capacity, s.reserved)
        OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING s.slot_date, s.start_time, s.capacity, s.capacity_pinned, s.state
+),
+shut AS (                          -- on closed dates: what is there already is seen to by the next step
+    INSERT INTO slots (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents, state)
+    SELECT schedule.venue_id, p.slot_date, p.start_time, p.starts_at, p.ends_at, p.capacity, p.price, 'UNSCHEDULED'
+    FROM schedule, planned p
+    WHERE p.is_closed AND (SELECT count(*) FROM known) >= 0
+    ON CONFLICT (venue_id, slot_date, start_time) DO NOTHING
 ),
 -- Bookings on them stay. Also beyond the horizon, where slots are left when it was brought nearer: they
 -- are those of an older schedule, and are laid out anew when the horizon comes back to them.
@@ -69,7 +85,9 @@ dropped AS (
 ),
 noted AS (
     UPDATE venues v
-    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM wanted) THEN $7::date END
+    SET laid_out_until = CASE WHEN v.laid_out_until IS NOT NULL OR EXISTS (SELECT FROM planned) THEN $7::date END,
+        time_zone_rules = LEAST(v.time_zone_rules, $16),
+        time_zone_rules_newest = GREATEST(v.time_zone_rules_newest, $16)
     FROM schedule
     WHERE v.venue_id = schedule.venue_id
 )

@@ -49,6 +49,12 @@ updated AS (                       -- the gate: changes and slots that came sinc
     UPDATE venues v
     SET name = t.name,
         time_zone = t.time_zone,
+        -- a venue that changes its zone has no slots that could stand by other rules
+        utc_offset_seconds = CASE WHEN t.time_zone = v.time_zone THEN v.utc_offset_seconds ELSE $17 END,
+        clock_changes_at = CASE WHEN t.time_zone = v.time_zone THEN v.clock_changes_at ELSE $18 END,
+        next_utc_offset_seconds = CASE WHEN t.time_zone = v.time_zone THEN v.next_utc_offset_seconds ELSE $19 END,
+        time_zone_rules = CASE WHEN t.time_zone = v.time_zone THEN v.time_zone_rules ELSE $20 END,
+        time_zone_rules_newest = CASE WHEN t.time_zone = v.time_zone THEN v.time_zone_rules_newest ELSE $20 END,
         currency = t.currency,
         min_party_size = t.min_party_size,
         max_party_size = t.max_party_size,

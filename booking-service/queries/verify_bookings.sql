@@ -9,6 +9,8 @@ WITH page AS MATERIALIZED (
 )
 SELECT
     $4::uuid IS NULL OR b.venue_id = $4 AS "is_wanted!",
+    v.time_zone AS "time_zone!",
+    v.time_zone_rules_newest AS "time_zone_rules_newest!",
     b.booking_id AS "booking_id!",
     b.confirmation_code AS "confirmation_code!",
     b.status AS "status!",
@@ -44,6 +46,7 @@ SELECT
     e.previous_hash AS "event_previous_hash?",
     e.hash AS "event_own_hash?"
 FROM page b
+JOIN venues v ON v.venue_id = b.venue_id
 -- OFFSET keeps the planner from reading the events in any other way than booking by booking
 LEFT JOIN LATERAL (
     SELECT event_id, version, type, occurred_at, data::text AS data, previous_hash, hash

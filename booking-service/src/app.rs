@@ -24,8 +24,8 @@ use crate::{
     settings::Settings,
     webhooks::StripeWebhook,
     workers::{
-        HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, StripeSetAside, WaitlistClosing,
-        WaitlistOffers,
+        HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, StripeSetAside, TimeZoneRules,
+        WaitlistClosing, WaitlistOffers,
     },
 };
 
@@ -78,6 +78,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
     relays.work(&service, &outbox);
     service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
+    service.work(TimeZoneRules::new(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
     let waitlist = core.waitlist.nudge().clone();
     service.work(WaitlistOffers(Arc::clone(&core)), waitlist, settings.waitlist_interval);

@@ -1,4 +1,4 @@
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, time_zone::Rules};
 
 use crate::{
     core::Core,
@@ -20,8 +20,6 @@ pub struct CreatedVenue {
 pub enum CreateVenueError {
     #[error("the key was used for another request")]
     KeyReused,
-    #[error("the database does not know the time zone")]
-    UnknownTimeZone,
     #[error("twins of this call keep winning and vanishing")]
     Contended,
     #[error("the database gave no answer")]
@@ -47,7 +45,6 @@ impl Core {
                 Ok(_) => return Err(CreateVenueError::KeyReused),
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its venue.
                 Err(error) if error.violates("idempotency_keys_pkey") || error.violates("venues_pkey") => {}
-                Err(error) if error.has_code("22023") => return Err(CreateVenueError::UnknownTimeZone),
                 Err(error) => return Err(CreateVenueError::Database(error)),
             }
         }
@@ -93,6 +90,7 @@ impl Core {
     ) -> Result<(Venue, Option<Vec<u8>>), DatabaseError> {
         let now = self.clock.now();
         let phone_region = self.phone_region_of(new).to_string();
+        let clock = new.time_zone.clock_from(now);
         let row = self
             .database
             .fetch_one(|| {
@@ -115,6 +113,10 @@ impl Core {
                     new.waitlist_hold_minutes,
                     now,
                     phone_region,
+                    clock.offset_seconds,
+                    clock.changes_at,
+                    clock.next_offset_seconds,
+                    Rules::in_force().version().as_str(),
                 )
             })
             .await?;

@@ -3,13 +3,14 @@ use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    time_zone::Rules,
     worker::Batch,
 };
 use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{LayoutRange, VenueTimeZone},
+    domain::{LayoutRange, TimeZone},
     get_venue::read_schedule,
     slot_columns::SlotColumns,
 };
@@ -89,7 +90,7 @@ impl Core {
     }
 
     async fn lay_out_some_days(&self, row: &LayoutRow) -> Result<Part, ReadError> {
-        let zone = VenueTimeZone::parse(&row.time_zone).map_err(|_| Corrupted::Column("venues.time_zone"))?;
+        let zone = TimeZone::parse(&row.time_zone).map_err(|_| Corrupted::Column("venues.time_zone"))?;
         let schedule = read_schedule(row.periods.clone(), row.exceptions.clone())?;
         let now = self.clock.now();
         let range = LayoutRange::of(zone, row.horizon_days, now);
@@ -118,6 +119,8 @@ impl Core {
                     &columns.ends_at,
                     &columns.capacities,
                     &columns.prices,
+                    Rules::in_force().version().as_str(),
+                    &columns.closed,
                 )
             })
             .await?;

@@ -1,5 +1,6 @@
 //! booking-service: venues, their slots, and the bookings on them.
 
+mod adopt_time_zone_rules;
 pub mod app;
 mod apply_stripe_events;
 mod batch_check_availability;

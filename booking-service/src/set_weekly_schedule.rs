@@ -2,11 +2,12 @@ use chrono::NaiveDate;
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    time_zone::Rules,
 };
 
 use crate::{
     core::Core,
-    domain::{LayoutRange, PlannedSlot, TooManySlots, VenueId, VenueTimeZone, WeeklySchedule},
+    domain::{LayoutRange, PlannedSlot, TimeZone, TooManySlots, VenueId, WeeklySchedule},
     get_venue::VenueWithSchedule,
     slot_columns::SlotColumns,
 };
@@ -65,7 +66,7 @@ impl Core {
             // they still hold, and that no other schedule was set meanwhile.
             let VenueWithSchedule { venue, schedule: current } = self.get_venue(venue_id).await?;
             let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
-            let zone = VenueTimeZone::parse(&venue.time_zone)
+            let zone = TimeZone::parse(&venue.time_zone)
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
             let range = LayoutRange::of(zone, venue.horizon_days, self.clock.now());
             let slots = schedule.lay_out(zone, range.first, range.last)?;
@@ -110,6 +111,8 @@ impl Core {
                     &columns.prices,
                     read.schedule,
                     range.next_at,
+                    Rules::in_force().version().as_str(),
+                    &columns.closed,
                 )
             })
             .await?;

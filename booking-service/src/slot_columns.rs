@@ -12,6 +12,7 @@ pub struct SlotColumns {
     pub ends_at: Vec<DateTime<Utc>>,
     pub capacities: Vec<i32>,
     pub prices: Vec<i64>,
+    pub closed: Vec<bool>,
 }
 
 impl SlotColumns {
@@ -22,6 +23,7 @@ impl SlotColumns {
             starts_at: slots.iter().map(|slot| slot.starts_at).collect(),
             ends_at: slots.iter().map(|slot| slot.ends_at).collect(),
             capacities: slots.iter().map(|slot| slot.capacity).collect(),
+            closed: slots.iter().map(|slot| slot.is_closed).collect(),
             prices: slots.iter().map(|slot| slot.price_per_person_cents).collect(),
         }
     }

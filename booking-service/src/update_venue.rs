@@ -2,12 +2,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    time_zone::Rules,
 };
 use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{Currency, VenueChange, VenueId, VenueName, VenueTimeZone},
+    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName},
     get_venue::Venue,
     lay_out_slots::LayoutRow,
 };
@@ -26,8 +27,6 @@ pub enum UpdateVenueError {
     HasSlots,
     #[error("the largest party would be smaller than the smallest")]
     PartyRange,
-    #[error("the database does not know the time zone")]
-    UnknownTimeZone,
     #[error("the venue changed under every attempt")]
     Contended,
     #[error("the statement says what it never does")]
@@ -77,6 +76,7 @@ impl Core {
     ) -> Result<Option<(Venue, Option<LayoutRow>)>, UpdateVenueError> {
         let now = self.clock.now();
         let phone_region = change.phone_region.map(|region| region.to_string());
+        let clock = change.time_zone.map(|zone| zone.clock_from(now));
         let row = self
             .database
             .fetch_optional(|| {
@@ -86,7 +86,7 @@ impl Core {
                     venue_id.0,
                     version,
                     change.name.as_ref().map(VenueName::as_str),
-                    change.time_zone.map(VenueTimeZone::name),
+                    change.time_zone.map(TimeZone::name),
                     change.currency.map(Currency::code),
                     change.min_party_size,
                     change.max_party_size,
@@ -99,6 +99,10 @@ impl Core {
                     change.waitlist_hold_minutes,
                     now,
                     phone_region.as_deref(),
+                    clock.map(|clock| clock.offset_seconds),
+                    clock.and_then(|clock| clock.changes_at),
+                    clock.map(|clock| clock.next_offset_seconds),
+                    Rules::in_force().version().as_str(),
                 )
             })
             .await
@@ -116,13 +120,7 @@ impl Core {
 
 /// What only the database can tell, because it depends on the fields that stay.
 fn refused(error: DatabaseError) -> UpdateVenueError {
-    if error.violates("venue_party_range") {
-        UpdateVenueError::PartyRange
-    } else if error.has_code("22023") {
-        UpdateVenueError::UnknownTimeZone
-    } else {
-        UpdateVenueError::Database(error)
-    }
+    if error.violates("venue_party_range") { UpdateVenueError::PartyRange } else { UpdateVenueError::Database(error) }
 }
 
 /// The row of the statement, which says what it means.

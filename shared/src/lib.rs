@@ -22,5 +22,6 @@ pub mod shell;
 pub mod status;
 pub mod tasks;
 pub mod telemetry;
+pub mod time_zone;
 pub mod wire;
 pub mod worker;

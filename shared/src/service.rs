@@ -15,6 +15,7 @@ use crate::{
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
+    time_zone::Rules,
     worker::{self, Job, Nudge},
 };
 
@@ -156,6 +157,9 @@ impl Service {
         if let Some(server) = &database.private_server {
             background.spawn("private PostgreSQL", server.supervisor().run(background.stopping()));
         }
+        let rules = Rules::in_force();
+        tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
+        rules.observe();
         tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
         Ok(Self { server, database, background })
     }

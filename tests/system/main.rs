@@ -36,6 +36,7 @@ mod slots;
 mod statement_plans;
 mod survival;
 mod texts;
+mod time_zones;
 mod trace;
 mod verify;
 mod waitlist;

@@ -1,12 +1,9 @@
 use teppan_shared::contract::booking::v1::{
-    GetVenueRequest, ListAvailabilityRequest, ScheduleException, SchedulePeriod, SetWeeklyScheduleRequest,
-    SlotAvailability, UnavailableReason, Weekday,
+    BatchCheckAvailabilityRequest, CreateBookingRequest, CreateVenueRequest, CreateVenueResponse, GetVenueRequest,
+    JoinWaitlistRequest, ListAvailabilityRequest, ScheduleException, SchedulePeriod, SetWeeklyScheduleRequest,
+    SlotAvailability, SlotQuery, UnavailableReason, UpdateVenueRequest, Venue, Weekday,
 };
-use teppan_tests::{
-    clients::BookingClients,
-    fixtures,
-    harness::{self, Booking},
-};
+use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -171,10 +168,118 @@ async fn everything_wrong_with_a_schedule_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_zone_the_database_does_not_know_cannot_get_in() {
-    let booking = Booking::start().await.ready().await;
-    let mut connection = harness::connect(&booking.url).await;
-    let insert = "INSERT INTO venues VALUES (gen_random_uuid(), 'x', 'Mars/Olympus', 'EUR', 'US', 1, 50, 240, 90, 120, 25, 24, 50, 30, 1, now(), now())";
-    let refused = sqlx::raw_sql(insert).execute(&mut connection).await.expect_err("refused");
-    assert!(refused.to_string().contains("time zone"), "{refused}");
+async fn a_venue_may_be_in_any_zone_of_the_rules_in_force_and_in_no_other() {
+    let mut booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients;
+    // To PostgreSQL, whose rules do not matter, the first is an abbreviation without summer time.
+    for good in ["CET", "Europe/Berlin", "America/Vancouver", "Etc/GMT+5"] {
+        let venue = fixtures::venue_with(clients, 4, |venue| good.clone_into(&mut venue.time_zone)).await;
+        assert_eq!(venue.expect("a venue").time_zone, good);
+    }
+    for bad in ["Mars/Olympus", "europe/berlin", "+01:00", "CEST", ""] {
+        let refused = fixtures::venue_with(clients, 4, |venue| bad.clone_into(&mut venue.time_zone)).await;
+        let details = refused.expect_err(bad).get_details_bad_request().expect("a BadRequest");
+        assert_eq!(details.field_violations[0].field, "time_zone", "{bad}");
+    }
+}
+
+/// Why a party cannot book the evening of the fixtures, as each call says.
+async fn refusals(clients: &mut BookingClients, venue_id: &str) -> [String; 3] {
+    let reason = |status: tonic::Status| status.get_details_error_info().expect("an ErrorInfo").reason;
+    let booked = clients.bookings.create_booking(fixtures::booking(venue_id, 1)).await.expect_err("refused");
+    let CreateBookingRequest { date, start_time, contact, idempotency_key, .. } = fixtures::booking(venue_id, 1);
+    let wait = JoinWaitlistRequest {
+        idempotency_key,
+        venue_id: venue_id.to_owned(),
+        date: date.clone(),
+        start_time: start_time.clone(),
+        party_size: 1,
+        contact,
+        ..Default::default()
+    };
+    let waits = clients.bookings.join_waitlist(wait).await.expect_err("refused");
+    let query = SlotQuery { venue_id: venue_id.to_owned(), date, start_time, party_size: 1 };
+    let check = BatchCheckAvailabilityRequest { queries: vec![query] };
+    let checked = clients.schedule.batch_check_availability(check).await.expect("checked").into_inner();
+    let checked = checked.checks[0].availability.clone().expect("an answer");
+    let checked = checked.unavailable_reason().as_str_name().trim_start_matches("UNAVAILABLE_REASON_").to_owned();
+    [reason(booked), reason(waits), checked]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_date_is_closed_whenever_it_was_closed() {
+    let mut booking = Booking::start().await.ready().await;
+    let clients = &mut booking.clients;
+    let closing = |venue_id: &str| {
+        let exception = ScheduleException { date: fixtures::date().to_string(), closed: true, ..Default::default() };
+        SetWeeklyScheduleRequest { exceptions: vec![exception], ..fixtures::every_evening(venue_id, 10) }
+    };
+    // Closed after its slots were laid out.
+    let later = fixtures::venue(clients, 10).await.expect("a venue").venue_id;
+    clients.schedule.set_weekly_schedule(closing(&later)).await.expect("set");
+    // Closed by the first schedule there is.
+    let new = |name: &str| CreateVenueRequest {
+        idempotency_key: name.to_owned(),
+        name: name.to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        ..Default::default()
+    };
+    let venue_id = |made: CreateVenueResponse| made.venue.expect("a venue").venue_id;
+    let first = venue_id(clients.schedule.create_venue(new("first")).await.expect("made").into_inner());
+    let done = clients.schedule.set_weekly_schedule(closing(&first)).await.expect("set").into_inner();
+    assert_eq!(done.slots_created, 90, "those that are open");
+    // Closed before it came within the horizon.
+    let near = CreateVenueRequest { horizon_days: Some(1), ..new("near") };
+    let near = venue_id(clients.schedule.create_venue(near).await.expect("made").into_inner());
+    clients.schedule.set_weekly_schedule(closing(&near)).await.expect("set");
+    let farther = Venue { venue_id: near.clone(), horizon_days: 90, ..Default::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["horizon_days".to_owned()] });
+    let update = UpdateVenueRequest { venue: Some(farther), update_mask, ..Default::default() };
+    clients.schedule.update_venue(update).await.expect("updated");
+
+    let listed = |slots: Vec<SlotAvailability>| {
+        let ours = slots.into_iter().filter(|slot| slot.date == fixtures::date().to_string());
+        ours.map(|slot| (slot.start_time.clone(), slot.unavailable_reason())).collect::<Vec<_>>()
+    };
+    for venue_id in [later, first, near] {
+        assert_eq!(refusals(clients, &venue_id).await, ["SLOT_CLOSED"; 3]);
+        let of_the_date = listed(slots(clients, &venue_id, 100).await);
+        assert_eq!(of_the_date, [("18:00".to_owned(), UnavailableReason::SlotClosed)]);
+        // Open again, it is as any other.
+        let open = fixtures::every_evening(&venue_id, 10);
+        let done = clients.schedule.set_weekly_schedule(open).await.expect("set").into_inner();
+        assert_eq!((done.slots_created, done.slots_updated, done.slots_unchanged), (0, 1, 90));
+        clients.bookings.create_booking(fixtures::booking(&venue_id, 1)).await.expect("booked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_or_a_price_of_a_day_without_slots_are_refused() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
+    let mut schedule = fixtures::every_evening(&venue.venue_id, 10);
+    schedule.periods[0].days.retain(|day| *day != Weekday::Monday as i32);
+    let never = SchedulePeriod {
+        days: vec![Weekday::Monday.into()],
+        // From a Tuesday to a Friday.
+        valid_from: "2027-04-27".to_owned(),
+        valid_until: "2027-04-30".to_owned(),
+        first_start: "12:00".to_owned(),
+        last_start: "12:00".to_owned(),
+        ..schedule.periods[0].clone()
+    };
+    schedule.periods.push(never);
+    let on = |date: &str| ScheduleException { date: date.to_owned(), ..Default::default() };
+    schedule.exceptions = vec![
+        // A Monday, three times; and a Tuesday.
+        ScheduleException { capacity: Some(20), ..on("2027-05-03") },
+        ScheduleException { price_per_person_cents: Some(20), ..on("2027-05-10") },
+        ScheduleException { closed: true, ..on("2027-05-17") },
+        ScheduleException { capacity: Some(20), ..on("2027-05-04") },
+    ];
+    let status = booking.clients.schedule.set_weekly_schedule(schedule).await.expect_err("refused");
+    let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+    let mut paths: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["exceptions[0].date", "exceptions[1].date", "periods[1].days"]);
 }

@@ -27,6 +27,8 @@ pub enum BookingChange {
     PayDeposit,
     /// A payment completes the deposit after the hold ran out: the seats are taken again, if they are there.
     RetakeSeats,
+    /// Only the service itself does it: by newer rules of the time zone the booking's local time is another instant.
+    CorrectInstant,
 }
 
 impl BookingStatus {
@@ -43,7 +45,9 @@ impl BookingStatus {
             }
             (Self::Pending, Change::Expire) => Some(Self::Expired),
             (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
-            (Self::Pending | Self::Confirmed, Change::Reschedule) => Some(self),
+            (Self::Pending | Self::Confirmed, Change::Reschedule)
+            // An expired one may still take its seats again.
+            | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
             (Self::Confirmed, Change::MarkNoShow) => Some(Self::NoShow),
             _ => None,

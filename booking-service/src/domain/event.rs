@@ -40,6 +40,7 @@ pub enum EventData {
     BookingCreated(BookingCreated),
     BookingConfirmed(BookingConfirmed),
     BookingRescheduled(BookingRescheduled),
+    BookingInstantCorrected(BookingInstantCorrected),
     BookingCancelled(BookingCancelled),
     BookingExpired(BookingExpired),
     BookingCompleted(BookingCompleted),
@@ -68,6 +69,7 @@ impl EventData {
             "teppan.booking.created.v1" => Ok(Self::BookingCreated(serde_json::from_str(json)?)),
             "teppan.booking.confirmed.v1" => Ok(Self::BookingConfirmed(serde_json::from_str(json)?)),
             "teppan.booking.rescheduled.v1" => Ok(Self::BookingRescheduled(serde_json::from_str(json)?)),
+            "teppan.booking.instant_corrected.v1" => Ok(Self::BookingInstantCorrected(serde_json::from_str(json)?)),
             "teppan.booking.cancelled.v1" => Ok(Self::BookingCancelled(serde_json::from_str(json)?)),
             "teppan.booking.expired.v1" => Ok(Self::BookingExpired(serde_json::from_str(json)?)),
             "teppan.booking.completed.v1" => Ok(Self::BookingCompleted(serde_json::from_str(json)?)),
@@ -162,6 +164,28 @@ pub struct BookingRescheduled {
     pub deposit_due_cents: i64,
     pub refund_due_cents: i64,
     pub currency: String,
+    pub hold_expires_at: Option<DateTime<Utc>>,
+}
+
+/// The rules of the venue's time zone changed, and with them the instant that the booking's local time is. Date and
+/// start time stay.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BookingInstantCorrected {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub conversation_id: String,
+    pub previous_starts_at: DateTime<Utc>,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub time_zone: String,
+    /// The release of the rules that say so, such as `2026f`.
+    pub time_zone_rules: String,
     pub hold_expires_at: Option<DateTime<Utc>>,
 }
 

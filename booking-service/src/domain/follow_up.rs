@@ -38,7 +38,7 @@ impl FollowUpStep {
     pub fn after(kind: &str, json: &str) -> Result<Option<Self>, UnreadableEvent> {
         let (schedules, move_existing) = match kind {
             "teppan.booking.created.v1" | "teppan.booking.confirmed.v1" => (true, false),
-            "teppan.booking.rescheduled.v1" => (true, true),
+            "teppan.booking.rescheduled.v1" | "teppan.booking.instant_corrected.v1" => (true, true),
             "teppan.booking.cancelled.v1" | "teppan.booking.expired.v1" | "teppan.booking.no_show.v1" => (false, false),
             _ => return Ok(None),
         };
@@ -75,7 +75,9 @@ mod tests {
 
     #[test]
     fn a_booking_that_is_firm_is_asked_about_and_moves_with_its_slot() {
-        for (kind, moves) in [("created", false), ("confirmed", false), ("rescheduled", true)] {
+        for (kind, moves) in
+            [("created", false), ("confirmed", false), ("rescheduled", true), ("instant_corrected", true)]
+        {
             let step = FollowUpStep::Schedule {
                 conversation_id: "chat-7".to_owned(),
                 ends_at: "2026-12-05T20:00:00Z".parse().expect("a time"),
@@ -86,6 +88,7 @@ mod tests {
         }
         assert_eq!(after("created", &event("PENDING")), None);
         assert_eq!(after("rescheduled", &event("PENDING")), None);
+        assert_eq!(after("instant_corrected", &event("PENDING")), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Which days of a venue have slots, and when there is one more.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
-use super::VenueTimeZone;
+use super::{TimeZone, local_time::instant_or_next};
 
 /// The days a venue's schedule is laid out for at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +16,10 @@ pub struct LayoutRange {
 }
 
 impl LayoutRange {
-    pub fn of(zone: VenueTimeZone, horizon_days: i32, now: DateTime<Utc>) -> Self {
-        let first = now.with_timezone(&zone.tz()).date_naive();
+    pub fn of(zone: TimeZone, horizon_days: i32, now: DateTime<Utc>) -> Self {
+        let first = now.with_timezone(&zone).date_naive();
         let last = first + Days::new(horizon_days.unsigned_abs().into());
-        Self { first, last, next_at: beginning(zone, first + Days::new(1)) }
+        Self { first, last, next_at: instant_or_next(zone, (first + Days::new(1)).and_time(NaiveTime::MIN)) }
     }
 
     /// The first day that is not laid out yet; `None` when all are.
@@ -29,23 +29,12 @@ impl LayoutRange {
     }
 }
 
-/// When a day begins. Not always at midnight: that may be an hour the clock leaves out, and islands
-/// that changed sides of the date line have left out a whole day.
-fn beginning(zone: VenueTimeZone, date: NaiveDate) -> DateTime<Utc> {
-    const QUARTERS_MAX: i32 = 2 * 24 * 4;
-    let midnight = date.and_time(NaiveTime::MIN);
-    (0..QUARTERS_MAX)
-        .map(|quarters| midnight + TimeDelta::minutes(15) * quarters)
-        .find_map(|local| zone.tz().from_local_datetime(&local).earliest())
-        .map_or_else(|| midnight.and_utc(), |local| local.to_utc())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn next_at(zone: &str, now: &str) -> String {
-        let zone = VenueTimeZone::parse(zone).expect("a zone");
+        let zone = TimeZone::parse(zone).expect("a zone");
         LayoutRange::of(zone, 90, now.parse().expect("a time")).next_at.to_rfc3339()
     }
 
@@ -66,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_days_behind_the_last_one_laid_out_are_missing() {
-        let zone = VenueTimeZone::parse("UTC").expect("a zone");
+        let zone = TimeZone::parse("UTC").expect("a zone");
         let range = LayoutRange::of(zone, 2, "2026-12-05T12:00:00Z".parse().expect("a time"));
         let date = |raw: &str| raw.parse::<NaiveDate>().expect("a date");
         assert_eq!(range.first_missing(None), Some(date("2026-12-05")));

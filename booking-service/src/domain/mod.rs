@@ -9,6 +9,7 @@ mod event_chain;
 mod follow_up;
 mod ids;
 mod layout_range;
+mod local_time;
 mod outbox;
 mod payment;
 mod payment_event;
@@ -29,13 +30,15 @@ pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, Ch
 pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
 pub use event::{
-    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired, BookingNoShow,
-    BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData, UnreadableEvent, WaitlistOffered,
+    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired,
+    BookingInstantCorrected, BookingNoShow, BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData,
+    UnreadableEvent, WaitlistOffered,
 };
 pub use event_chain::{EventFault, EventFaultKind, StoredEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
+pub use local_time::instant_or_next;
 pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use payment::{
     AmountCents, ExternalReference, NewPayment, PaymentEffect, PaymentKind, PaymentMethod, PaymentStatus,
@@ -52,7 +55,7 @@ pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots,
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
 pub use stripe_event::{NoStripeEvent, StripeEvent, StripeNews, StripePayment};
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
-pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
+pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Source, SpecialRequests};
-pub use venue::{Currency, NewVenue, VenueChange, VenueName, VenueTimeZone, range};
+pub use venue::{Currency, NewVenue, VenueChange, VenueName, range};
 pub use waitlist::{JoinRefusal, NewWaitlistEntry, WaitlistEntryStatus};

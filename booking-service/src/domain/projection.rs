@@ -102,6 +102,11 @@ fn happen(
             change(&mut after, BookingChange::Reschedule)?;
             reschedule(&mut after, stated)
         }
+        "teppan.booking.instant_corrected.v1" => {
+            change(&mut after, BookingChange::CorrectInstant)?;
+            contradicts.extend(unless(stated.slot() == Some((before.slot_date, before.start_time)), "start_time"));
+            correct(&mut after, stated)
+        }
         "teppan.booking.cancelled.v1" => {
             change(&mut after, BookingChange::Cancel)?;
             after.cancelled_at = Some(event.occurred_at);
@@ -213,6 +218,13 @@ fn reschedule(booking: &mut BookingColumns, stated: &Stated) -> Option<()> {
     booking.deposit_due_cents = stated.deposit_due_cents?;
     booking.hold_expires_at = stated.hold_expires_at;
     settle(booking, stated)
+}
+
+fn correct(booking: &mut BookingColumns, stated: &Stated) -> Option<()> {
+    booking.starts_at = stated.starts_at?;
+    booking.ends_at = stated.ends_at?;
+    booking.hold_expires_at = stated.hold_expires_at;
+    Some(())
 }
 
 fn settle(booking: &mut BookingColumns, stated: &Stated) -> Option<()> {

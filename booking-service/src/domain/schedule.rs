@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{
-    DateTime, Datelike as _, MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc,
-};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, TimeDelta, Timelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::VenueTimeZone;
+use super::{TimeZone, local_time::instant};
 
 /// The most slots one schedule may lay out.
 pub const SLOTS_MAX: usize = 50_000;
@@ -73,9 +71,19 @@ pub struct PlannedSlot {
     pub ends_at: DateTime<Utc>,
     pub capacity: i32,
     pub price_per_person_cents: i64,
+    /// On a date that an exception closes. It is laid out all the same: whoever asks for it is told that it is closed,
+    /// whether the date was closed before or after its slots were laid out.
+    pub is_closed: bool,
 }
 
 impl SchedulePeriod {
+    /// Whether there is any date on which it gives slots.
+    pub fn ever_applies(&self) -> bool {
+        // Every weekday is in a week: longer validities need not be looked through.
+        let mut week = self.valid_from.unwrap_or(NaiveDate::MIN).iter_days().take(7);
+        week.any(|date| self.applies_on(date))
+    }
+
     /// The start times of a day.
     fn starts(&self) -> impl Iterator<Item = NaiveTime> {
         let minute = |time: NaiveTime| time.hour() * 60 + time.minute();
@@ -85,7 +93,8 @@ impl SchedulePeriod {
             .filter_map(|minute| NaiveTime::from_hms_opt(minute / 60, minute % 60, 0))
     }
 
-    fn applies_on(&self, date: NaiveDate) -> bool {
+    /// Whether it gives slots on a date, unless an exception closes that.
+    pub fn applies_on(&self, date: NaiveDate) -> bool {
         self.days.contains(&Weekday(date.weekday().number_from_monday().try_into().unwrap_or(0)))
             && self.valid_from.is_none_or(|from| from <= date)
             && self.valid_until.is_none_or(|until| date <= until)
@@ -109,12 +118,7 @@ impl WeeklySchedule {
     ///
     /// # Errors
     /// [`TooManySlots`].
-    pub fn lay_out(
-        &self,
-        zone: VenueTimeZone,
-        first: NaiveDate,
-        last: NaiveDate,
-    ) -> Result<Vec<PlannedSlot>, TooManySlots> {
+    pub fn lay_out(&self, zone: TimeZone, first: NaiveDate, last: NaiveDate) -> Result<Vec<PlannedSlot>, TooManySlots> {
         let mut slots = Vec::new();
         for date in first.iter_days().take_while(|date| *date <= last) {
             slots.extend(self.slots_on(zone, date));
@@ -129,7 +133,7 @@ impl WeeklySchedule {
     /// as many as `enough`. With them, the last of these days.
     pub fn lay_out_some(
         &self,
-        zone: VenueTimeZone,
+        zone: TimeZone,
         first: NaiveDate,
         last: NaiveDate,
         enough: usize,
@@ -145,18 +149,18 @@ impl WeeklySchedule {
     }
 
     /// The slots of one day, by start time.
-    fn slots_on(&self, zone: VenueTimeZone, date: NaiveDate) -> Vec<PlannedSlot> {
-        let (capacity, price) = match self.exceptions.get(&date) {
-            Some(ScheduleException::Closed) => return Vec::new(),
+    fn slots_on(&self, zone: TimeZone, date: NaiveDate) -> Vec<PlannedSlot> {
+        let exception = self.exceptions.get(&date);
+        let (capacity, price) = match exception {
             Some(ScheduleException::Special { capacity, price_per_person_cents }) => {
                 (*capacity, *price_per_person_cents)
             }
-            None => (None, None),
+            Some(ScheduleException::Closed) | None => (None, None),
         };
         let mut slots = Vec::new();
         for period in self.periods.iter().filter(|period| period.applies_on(date)) {
             for start_time in period.starts() {
-                let Some(starts_at) = instant(zone, date, start_time) else { continue };
+                let Some(starts_at) = instant(zone, date.and_time(start_time)) else { continue };
                 slots.push(PlannedSlot {
                     date,
                     start_time,
@@ -164,20 +168,12 @@ impl WeeklySchedule {
                     ends_at: starts_at + TimeDelta::minutes(period.duration_minutes.into()),
                     capacity: capacity.unwrap_or(period.capacity),
                     price_per_person_cents: price.unwrap_or(period.price_per_person_cents),
+                    is_closed: exception == Some(&ScheduleException::Closed),
                 });
             }
         }
         slots.sort_by_key(|slot| slot.start_time);
         slots
-    }
-}
-
-/// When a local time is. A time that exists twice, when the clock is set back, is the first of the
-/// two; one that does not exist, when it is set forward, is none.
-fn instant(zone: VenueTimeZone, date: NaiveDate, time: NaiveTime) -> Option<DateTime<Utc>> {
-    match zone.tz().from_local_datetime(&date.and_time(time)) {
-        MappedLocalTime::Single(local) | MappedLocalTime::Ambiguous(local, _) => Some(local.to_utc()),
-        MappedLocalTime::None => None,
     }
 }
 

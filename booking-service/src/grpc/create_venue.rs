@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use teppan_shared::{contract::booking::v1::CreateVenueRequest, status::Violations};
 use tonic::Status;
 
-use crate::domain::{Currency, IdempotencyKey, NewVenue, PhoneRegion, VenueName, VenueTimeZone, range};
+use crate::domain::{Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, VenueName, range};
 
 /// Reads the request, or lists everything that is wrong with it. The ranges and defaults are the
 /// contract's.
@@ -11,7 +11,7 @@ pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let mut violations = Violations::default();
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));
     let name = violations.check("name", VenueName::parse(&request.name));
-    let time_zone = violations.check("time_zone", VenueTimeZone::parse(&request.time_zone));
+    let time_zone = violations.check("time_zone", TimeZone::parse(&request.time_zone));
     let currency = violations.check("currency", Currency::parse(request.currency.as_deref().unwrap_or("EUR")));
     let phone_region =
         violations.check_optional("phone_region", request.phone_region.map(|region| PhoneRegion::parse(&region)));

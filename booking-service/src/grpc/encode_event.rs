@@ -10,8 +10,8 @@ use super::{
     encode_payment_event as payment,
 };
 use crate::domain::{
-    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingExpired, BookingNoShow,
-    BookingRescheduled, ConfirmationCause, EventData, WaitlistOffered,
+    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingExpired, BookingInstantCorrected,
+    BookingNoShow, BookingRescheduled, ConfirmationCause, EventData, WaitlistOffered,
 };
 
 pub fn data(data: EventData) -> Data {
@@ -19,6 +19,7 @@ pub fn data(data: EventData) -> Data {
         EventData::BookingCreated(event) => Data::BookingCreated(created(event)),
         EventData::BookingConfirmed(event) => Data::BookingConfirmed(confirmed(event)),
         EventData::BookingRescheduled(event) => Data::BookingRescheduled(rescheduled(event)),
+        EventData::BookingInstantCorrected(event) => Data::BookingInstantCorrected(instant_corrected(event)),
         EventData::BookingCancelled(event) => Data::BookingCancelled(cancelled(event)),
         EventData::BookingExpired(event) => Data::BookingExpired(expired(event)),
         EventData::BookingCompleted(event) => Data::BookingCompleted(completed(event)),
@@ -104,6 +105,25 @@ fn rescheduled(event: BookingRescheduled) -> events::BookingRescheduled {
         deposit_due_cents: event.deposit_due_cents,
         refund_due_cents: event.refund_due_cents,
         currency: event.currency,
+        hold_expires_at: event.hold_expires_at.map(timestamp),
+    }
+}
+
+fn instant_corrected(event: BookingInstantCorrected) -> events::BookingInstantCorrected {
+    events::BookingInstantCorrected {
+        booking_id: event.booking_id.to_string(),
+        venue_id: event.venue_id.to_string(),
+        date: event.date,
+        start_time: event.start_time,
+        booking_version: event.booking_version,
+        status: event_status(event.status).into(),
+        occurred_at: Some(timestamp(event.occurred_at)),
+        conversation_id: event.conversation_id,
+        previous_starts_at: Some(timestamp(event.previous_starts_at)),
+        starts_at: Some(timestamp(event.starts_at)),
+        ends_at: Some(timestamp(event.ends_at)),
+        time_zone: event.time_zone,
+        time_zone_rules: event.time_zone_rules,
         hold_expires_at: event.hold_expires_at.map(timestamp),
     }
 }

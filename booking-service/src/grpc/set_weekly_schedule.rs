@@ -39,6 +39,14 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
         })
         .collect();
     let exceptions = decode_exceptions(&request.exceptions, &mut violations);
+    for (index, _) in periods.iter().filter(|(_, period)| !period.ever_applies()) {
+        let path = format!("periods[{index}].days");
+        violations.add(path, "must name a day that there is between valid_from and valid_until");
+    }
+    // Of periods that could not be read nobody knows on which dates they have slots.
+    if periods.len() == request.periods.len() {
+        check_specials(&exceptions, &periods, &mut violations);
+    }
     for (place, (index, period)) in periods.iter().enumerate() {
         if let Some((other, _)) = periods[..place].iter().find(|(_, earlier)| earlier.clashes_with(period)) {
             violations.add(
@@ -48,6 +56,7 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
         }
     }
     let periods = periods.into_iter().map(|(_, period)| period).collect();
+    let exceptions = exceptions.into_iter().map(|(date, (_, exception))| (date, exception)).collect();
     let Some(venue_id) = venue_id else { return Err(violations.into_status()) };
     violations.finish()?;
     Ok((venue_id, WeeklySchedule { periods, exceptions }))
@@ -115,10 +124,26 @@ fn decode_bound(raw: &str, path: &str, violations: &mut Violations) -> Option<Op
     violations.check_optional(path, (!raw.is_empty()).then(|| parse_date(raw)))
 }
 
+/// Seats or a price of a date without slots would be understood to open it, and open nothing.
+fn check_specials(
+    exceptions: &BTreeMap<NaiveDate, (usize, ScheduleException)>,
+    periods: &[(usize, SchedulePeriod)],
+    violations: &mut Violations,
+) {
+    for (date, (index, exception)) in exceptions {
+        let is_special = matches!(exception, ScheduleException::Special { .. });
+        if is_special && !periods.iter().any(|(_, period)| period.applies_on(*date)) {
+            let path = format!("exceptions[{index}].date");
+            violations.add(path, "must be a date on which a period has slots: add a period for this date alone");
+        }
+    }
+}
+
+/// The exceptions, each with its place in the request.
 fn decode_exceptions(
     exceptions: &[wire::ScheduleException],
     violations: &mut Violations,
-) -> BTreeMap<NaiveDate, ScheduleException> {
+) -> BTreeMap<NaiveDate, (usize, ScheduleException)> {
     let mut parsed = BTreeMap::new();
     for (index, exception) in exceptions.iter().take(EXCEPTIONS_MAX).enumerate() {
         let at = |field: &str| format!("exceptions[{index}].{field}");
@@ -141,7 +166,7 @@ fn decode_exceptions(
             }
         };
         if let Some(date) = date
-            && parsed.insert(date, exception).is_some()
+            && parsed.insert(date, (index, exception)).is_some()
         {
             violations.add(at("date"), "has an exception already");
         }

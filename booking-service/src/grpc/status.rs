@@ -15,7 +15,7 @@ use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault, VenueTimeZone},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault},
     move_money::MoveMoneyError,
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
@@ -130,6 +130,9 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
         BookingChange::PayDeposit | BookingChange::RetakeSeats => {
             ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit can be confirmed by it.")
         }
+        BookingChange::CorrectInstant => {
+            ("BOOKING_NOT_CORRECTABLE", "Only a booking that can still take place is corrected.")
+        }
         BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a pending booking can expire."),
     }
 }
@@ -161,11 +164,6 @@ pub fn record_payment(error: &MoveMoneyError, booking_id: BookingId) -> Status {
 pub fn create_venue(error: &CreateVenueError) -> Status {
     match error {
         CreateVenueError::KeyReused => key_reused(),
-        CreateVenueError::UnknownTimeZone => {
-            let mut violations = Violations::default();
-            violations.add("time_zone", VenueTimeZone::MUST);
-            violations.into_status()
-        }
         CreateVenueError::Contended => Failure::overloaded().into(),
         CreateVenueError::Database(error) => error.to_failure().into(),
     }
@@ -207,7 +205,6 @@ pub fn update_venue(error: &UpdateVenueError, update: &Update) -> Status {
         UpdateVenueError::PartyRange => {
             violation("venue.min_party_size", "must not be more than the venue's max_party_size")
         }
-        UpdateVenueError::UnknownTimeZone => violation("venue.time_zone", VenueTimeZone::MUST),
         UpdateVenueError::Contended => Failure::overloaded().into(),
         UpdateVenueError::Corrupted(error) => error.to_failure().into(),
         UpdateVenueError::Database(error) => error.to_failure().into(),

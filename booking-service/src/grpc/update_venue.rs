@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use crate::domain::{Currency, Etag, PhoneRegion, VenueChange, VenueId, VenueName, VenueTimeZone, range};
+use crate::domain::{Currency, Etag, PhoneRegion, TimeZone, VenueChange, VenueId, VenueName, range};
 
 /// More than there are fields, so that some may be named twice.
 const PATHS_MAX: usize = 100;
@@ -60,7 +60,7 @@ fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violat
     };
     match path {
         "name" => change.name = violations.check(&field, VenueName::parse(&venue.name)),
-        "time_zone" => change.time_zone = violations.check(&field, VenueTimeZone::parse(&venue.time_zone)),
+        "time_zone" => change.time_zone = violations.check(&field, TimeZone::parse(&venue.time_zone)),
         "currency" => change.currency = violations.check(&field, Currency::parse(&venue.currency)),
         "min_party_size" => change.min_party_size = figure(venue.min_party_size, range::PARTY_SIZE),
         "max_party_size" => change.max_party_size = figure(venue.max_party_size, range::PARTY_SIZE),

@@ -7,11 +7,12 @@ mod slot_layout;
 mod stripe_events;
 mod stripe_retention;
 mod stripe_set_aside;
+mod time_zone_rules;
 mod waitlist_closing;
 mod waitlist_offers;
 
 pub use self::{
     hold_expiry::HoldExpiry, key_retention::KeyRetention, slot_layout::SlotLayout, stripe_events::StripeEvents,
-    stripe_retention::StripeRetention, stripe_set_aside::StripeSetAside, waitlist_closing::WaitlistClosing,
-    waitlist_offers::WaitlistOffers,
+    stripe_retention::StripeRetention, stripe_set_aside::StripeSetAside, time_zone_rules::TimeZoneRules,
+    waitlist_closing::WaitlistClosing, waitlist_offers::WaitlistOffers,
 };

@@ -1,10 +1,9 @@
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use uuid::Uuid;
 
-use super::{Channel, Content, ConversationId, MessageId, Metadata, NUL, UserId};
+use super::{Channel, Content, ConversationId, MessageId, Metadata, NUL, TimeZone, UserId};
 
 const SUBJECT_CHARS_MAX: usize = 200;
 const REASON_CHARS_MAX: usize = 100;
@@ -137,32 +136,6 @@ impl FailureReason {
     }
 }
 
-/// An IANA time zone, such as `Europe/Berlin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeZone(Tz);
-
-impl TimeZone {
-    pub const UTC: Self = Self(Tz::UTC);
-
-    pub fn parse(raw: &str) -> Result<Self, &'static str> {
-        Tz::from_str(raw).map(Self).map_err(|_| "must be an IANA time zone, such as Europe/Berlin")
-    }
-
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-
-    pub fn tz(self) -> Tz {
-        self.0
-    }
-}
-
-impl From<Tz> for TimeZone {
-    fn from(zone: Tz) -> Self {
-        Self(zone)
-    }
-}
-
 /// A follow-up as it is stored, its text opened.
 #[derive(Debug, Clone)]
 pub struct FollowUp {
@@ -202,14 +175,6 @@ mod tests {
         }
         for bad in ["", "a", "_A", "4A", "CHANNEL UNREACHABLE", &"X".repeat(101)] {
             assert!(FailureReason::parse(bad.to_owned()).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_time_zone_is_one_of_iana() {
-        assert_eq!(TimeZone::parse("Europe/Berlin").expect("a zone").name(), "Europe/Berlin");
-        for bad in ["", "Berlin", "+02:00"] {
-            assert!(TimeZone::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

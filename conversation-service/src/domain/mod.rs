@@ -17,7 +17,7 @@ mod sent_at;
 mod templates;
 mod tokens;
 
-pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey};
+pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 
 pub use self::{
     channel::Channel,
@@ -26,7 +26,7 @@ pub use self::{
     conversation::{Conversation, ConversationStatus},
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
     emotion_statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
-    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject, TimeZone},
+    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject},
     ids::{MessageId, UserId},
     message::{Message, NewMessage},
     metadata::Metadata,

@@ -82,7 +82,7 @@ mod tests {
     fn due(ends_at: &str, zone: &str) -> String {
         let due = Due::after_event(ends_at.parse().expect("a time")).expect("not too late");
         let zone = TimeZone::parse(zone).expect("a zone");
-        due.time(TimeDelta::hours(24), &SendingHours::default(), zone).with_timezone(&zone.tz()).to_rfc3339()
+        due.time(TimeDelta::hours(24), &SendingHours::default(), zone).with_timezone(&zone).to_rfc3339()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::{ops::Range, str::FromStr};
 
 use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc};
-use chrono_tz::Tz;
+use teppan_shared::time_zone::Rules;
 
 use super::TimeZone;
 
@@ -26,7 +26,7 @@ impl SendingHours {
     /// first minute after it that does; one that exists twice, because the clock is set back, is the
     /// first of the two, or the second when the first is already over.
     pub fn at_or_after(&self, asked: DateTime<Utc>, zone: TimeZone) -> DateTime<Utc> {
-        let local = asked.with_timezone(&zone.tz());
+        let local = asked.with_timezone(&zone);
         let minute = local.hour() * 60 + local.minute();
         if self.minutes.contains(&minute) {
             return asked;
@@ -35,15 +35,15 @@ impl SendingHours {
         let first_day = u64::from(minute >= self.minutes.start);
         (first_day..first_day + DAYS_TRIED)
             .filter_map(|days| local.date_naive().checked_add_days(Days::new(days)))
-            .find_map(|date| self.beginning(date, zone.tz(), asked))
+            .find_map(|date| self.beginning(date, zone, asked))
             .unwrap_or(asked)
     }
 
     /// The zones in which it is not sending hours, each with the time at which they begin.
     pub fn closed_zones(&self, now: DateTime<Utc>) -> ClosedZones {
         let mut closed = ClosedZones::default();
-        for zone in chrono_tz::TZ_VARIANTS {
-            let opens_at = self.at_or_after(now, TimeZone::from(zone));
+        for zone in Rules::in_force().zones() {
+            let opens_at = self.at_or_after(now, zone);
             if opens_at > now {
                 closed.names.push(zone.name());
                 closed.open_at.push(opens_at);
@@ -53,7 +53,7 @@ impl SendingHours {
     }
 
     /// The first minute of a date's sending hours that exists and is not before `asked`.
-    fn beginning(&self, date: NaiveDate, zone: Tz, asked: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn beginning(&self, date: NaiveDate, zone: TimeZone, asked: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.minutes.clone().find_map(|minute| {
             let local = date.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute.into());
             match zone.from_local_datetime(&local) {
@@ -212,7 +212,7 @@ mod tests {
             for step in 0..9000 {
                 let asked = start + TimeDelta::minutes(step * 37);
                 let at = hours.at_or_after(asked, zone);
-                let local = at.with_timezone(&zone.tz());
+                let local = at.with_timezone(&zone);
                 assert!(at >= asked && at - asked < TimeDelta::hours(14), "{zone:?} {asked}");
                 assert!((9..21).contains(&local.hour()), "{zone:?} {asked}");
             }

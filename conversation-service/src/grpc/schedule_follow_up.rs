@@ -29,7 +29,7 @@ fn decode_fields(request: ScheduleFollowUpRequest, violations: &mut Violations) 
     let trigger = violations.check("trigger", decode::follow_up_trigger(request.trigger));
     let subject = violations.check("subject", Subject::parse(request.subject));
     let due = decode_due(request.due_at, request.event_ends_at, trigger, violations);
-    let time_zone = given(request.time_zone).map_or(Ok(TimeZone::UTC), |name| TimeZone::parse(&name));
+    let time_zone = given(request.time_zone).map_or(Ok(TimeZone::utc()), |name| TimeZone::parse(&name));
     let time_zone = violations.check("time_zone", time_zone);
     let channel = violations.check("channel", decode::channel_filter(request.channel));
     let content = match given(request.content) {

@@ -67,7 +67,7 @@ impl Default for DispatchSettings {
             backoff: FollowUpBackoff { first: Duration::from_mins(1), max: Duration::from_hours(1) },
             templates: TemplateFile::built_in(),
             reengagement_after: Some(TimeDelta::days(30)),
-            reengagement_time_zone: TimeZone::UTC,
+            reengagement_time_zone: TimeZone::utc(),
             reengagement_interval: Duration::from_mins(1),
         }
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
 use teppan_shared::{
     contract::booking::v1::{
         self as wire, SchedulePeriod, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest,
         UpdateVenueRequest,
     },
+    time_zone::TimeZone,
     wire::timestamp,
 };
 
@@ -87,6 +87,12 @@ impl Model {
     }
 
     pub(super) fn set_weekly_schedule(&mut self, request: &SetWeeklyScheduleRequest) -> Answer {
+        let opens_nothing = |exception: &wire::ScheduleException| {
+            !exception.closed && !request.periods.iter().any(|period| on(period, date(&exception.date)))
+        };
+        if let Some(index) = request.exceptions.iter().position(opens_nothing) {
+            return Err(Refused::invalid(&[&format!("exceptions[{index}].date")]));
+        }
         let n = self.venue(&request.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
         let now = self.now;
         let (today, last) = (self.venues[n].today(now), self.venues[n].last_day(now));
@@ -156,12 +162,12 @@ impl Venue {
         while day <= last {
             for start in self.starts() {
                 let key = (day, start);
-                let Some(planned) = self.planned(key) else { continue };
+                let Some(planned) = self.named(key) else { continue };
                 let Some(starts_at) = instant(self.zone, day, start) else { continue };
                 if self.slots.contains_key(&key) {
                     continue;
                 }
-                made += 1;
+                made += i32::from(!planned.is_closed);
                 self.slots.insert(
                     key,
                     Slot {
@@ -169,7 +175,7 @@ impl Venue {
                         ends_at: starts_at + TimeDelta::minutes(planned.duration_minutes.into()),
                         capacity: planned.capacity,
                         price_cents: planned.price_cents,
-                        opening: Opening::ByTheSchedule { open: true },
+                        opening: Opening::ByTheSchedule { open: !planned.is_closed },
                         capacity_set: false,
                         price_set: false,
                     },
@@ -189,12 +195,17 @@ impl Venue {
         starts
     }
 
-    /// What the schedule says of a slot, if it has it.
-    fn planned(&self, (day, start): SlotTime) -> Option<Figures> {
+    /// What the schedule says of a slot, if it has it and the day is open.
+    fn planned(&self, key: SlotTime) -> Option<Figures> {
+        self.named(key).filter(|figures| !figures.is_closed)
+    }
+
+    /// What the schedule says of a slot, also where the day is closed.
+    fn named(&self, (day, start): SlotTime) -> Option<Figures> {
         let schedule = self.schedule.as_ref()?;
         let period = schedule.periods.iter().find(|period| on(period, day) && starts_of(period).contains(&start))?;
         let exception = schedule.exceptions.iter().find(|exception| date(&exception.date) == day);
-        Figures::of(period, exception)
+        Some(Figures::of(period, exception))
     }
 }
 
@@ -220,6 +231,6 @@ fn on(period: &SchedulePeriod, day: NaiveDate) -> bool {
 }
 
 /// The first instant that a clock in the zone shows this, if it ever does.
-fn instant(zone: Tz, day: NaiveDate, start: NaiveTime) -> Option<DateTime<Utc>> {
+fn instant(zone: TimeZone, day: NaiveDate, start: NaiveTime) -> Option<DateTime<Utc>> {
     zone.from_local_datetime(&day.and_time(start)).earliest().map(|at| at.to_utc())
 }

@@ -8,21 +8,20 @@ pub struct Figures {
     pub duration_minutes: i32,
     pub capacity: i32,
     pub price_cents: i64,
+    /// An exception closes the day.
+    pub is_closed: bool,
 }
 
 impl Figures {
-    /// Nothing where an exception closes the day.
-    pub fn of(period: &SchedulePeriod, exception: Option<&ScheduleException>) -> Option<Self> {
-        if exception.is_some_and(|exception| exception.closed) {
-            return None;
-        }
+    pub fn of(period: &SchedulePeriod, exception: Option<&ScheduleException>) -> Self {
         let capacity = exception.and_then(|exception| exception.capacity);
         let price = exception.and_then(|exception| exception.price_per_person_cents);
-        Some(Self {
+        Self {
             duration_minutes: if period.duration_minutes == 0 { 120 } else { period.duration_minutes },
             capacity: capacity.unwrap_or(period.capacity),
             price_cents: price.unwrap_or(period.price_per_person_cents),
-        })
+            is_closed: exception.is_some_and(|exception| exception.closed),
+        }
     }
 }
 

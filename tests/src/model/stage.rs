@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use booking_service::domain::StripeSecrets;
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use futures::future::{join, join_all};
 use secrecy::SecretString;
 use teppan_shared::{
     clock::{Clock, SteeredTime},
     contract::booking::v1::{CreateVenueRequest, SetWeeklyScheduleRequest},
     keys::Keys,
+    time_zone::TimeZone,
 };
 
 use super::{
@@ -87,7 +87,7 @@ impl Stage {
         let mut told = made.into_inner().venue.unwrap_or_default();
         let (id, etag) = (told.venue_id.clone(), std::mem::take(&mut told.etag));
         Arc::make_mut(&mut model.etags).note(SeenEtag { id: id.clone(), version: 0, etag })?;
-        let zone: Tz = zone.parse().map_err(|_| "no such zone")?;
+        let zone = TimeZone::parse(zone)?;
         let venue = Venue { told, changes: 0, zone, schedule: None, slots: std::collections::BTreeMap::default() };
         model.venues.push(Arc::new(venue));
         let set = SetWeeklyScheduleRequest { venue_id: id, periods: schedule(0), exceptions: Vec::new() };

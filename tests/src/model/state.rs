@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use prost_types::Timestamp;
 use teppan_shared::{
     contract::booking::v1::{self as wire, BookingStatus, CreateBookingRequest, RecordPaymentRequest},
+    time_zone::TimeZone,
     wire::timestamp,
 };
 
@@ -53,7 +53,7 @@ pub struct Venue {
     pub told: wire::Venue,
     /// How often it was changed: what its etag stands for.
     pub changes: usize,
-    pub zone: Tz,
+    pub zone: TimeZone,
     pub schedule: Option<Schedule>,
     pub slots: BTreeMap<SlotTime, Slot>,
 }

@@ -69,10 +69,20 @@ pub async fn assert_derivable(url: &SecretString) {
 }
 
 async fn run(url: &SecretString, arguments: &[&str]) -> (Option<i32>, String, String) {
+    run_with(url, arguments, []).await
+}
+
+/// Runs the command with these arguments and settings: its exit code, and what it wrote to both outputs.
+pub async fn run_with(
+    url: &SecretString,
+    arguments: &[&str],
+    settings: impl IntoIterator<Item = (String, String)>,
+) -> (Option<i32>, String, String) {
     let output = Command::new(launch::binary("booking-service"))
         .arg("verify-events")
         .args(arguments)
         .envs(environment::with_keys(url))
+        .envs(settings)
         .stdin(Stdio::null())
         .output()
         .await

@@ -23,6 +23,7 @@ pub(super) struct Stated {
     pub conversation_id: Option<String>,
     pub confirmation_code: Option<String>,
     pub starts_at: Option<DateTime<Utc>>,
+    pub previous_starts_at: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
     pub party_size: Option<i32>,
     pub price_per_person_cents: Option<i64>,
@@ -89,6 +90,7 @@ impl Stated {
         let checks = [
             ("previous_date", agrees(self.previous_date.as_ref(), &date)),
             ("previous_start_time", agrees(self.previous_start_time.as_ref(), &time)),
+            ("previous_starts_at", agrees(self.previous_starts_at.as_ref(), &before.starts_at)),
             ("previous_party_size", agrees(self.previous_party_size.as_ref(), &before.party_size)),
             ("hold_expired_at", held),
         ];

@@ -27,8 +27,8 @@ fn schedule(periods: Vec<SchedulePeriod>) -> WeeklySchedule {
     WeeklySchedule { periods, exceptions: BTreeMap::new() }
 }
 
-fn zone(name: &str) -> VenueTimeZone {
-    VenueTimeZone::parse(name).expect("a zone")
+fn zone(name: &str) -> TimeZone {
+    TimeZone::parse(name).expect("a zone")
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_start_that_does_not_exist_gets_no_slot_and_one_that_exists_twice_gets_one()
 
 #[test]
 fn a_time_that_exists_twice_is_the_first_of_the_two() {
-    let at = instant(zone("Europe/Berlin"), date("2026-10-25"), time("02:30")).expect("exists");
+    let at = instant(zone("Europe/Berlin"), date("2026-10-25").and_time(time("02:30"))).expect("exists");
     assert_eq!(at.to_rfc3339(), "2026-10-25T00:30:00+00:00");
 }
 
@@ -82,8 +82,8 @@ fn exceptions_close_a_date_or_change_its_seats_and_price() {
         ScheduleException::Special { capacity: Some(10), price_per_person_cents: Some(9900) },
     );
     let slots = week.lay_out(zone("Europe/Berlin"), date("2026-12-23"), date("2026-12-31")).expect("fits");
-    assert_eq!(slots.len(), 8);
-    assert!(slots.iter().all(|slot| slot.date != date("2026-12-24")));
+    assert_eq!(slots.len(), 9, "those of the closed date as well");
+    assert!(slots.iter().all(|slot| slot.is_closed == (slot.date == date("2026-12-24"))));
     let last = slots.last().expect("not empty");
     assert_eq!((last.capacity, last.price_per_person_cents), (10, 9900));
 }
@@ -103,6 +103,21 @@ fn periods_clash_only_where_both_give_the_same_start() {
     let late = |from| SchedulePeriod { valid_from: Some(date(from)), ..mondays.clone() };
     assert!(!early.clashes_with(&late("2026-04-28")) && !late("2026-04-28").clashes_with(&early), "between their days");
     assert!(early.clashes_with(&late("2026-04-27")), "on one day");
+}
+
+#[test]
+fn a_period_that_has_none_of_its_days_never_applies() {
+    // From a Tuesday to a Friday there is no Monday.
+    let between = |days: &[u8]| SchedulePeriod {
+        valid_from: Some(date("2026-04-28")),
+        valid_until: Some(date("2026-05-01")),
+        ..period(days, "18:00", "18:00")
+    };
+    assert!(
+        !between(&[1]).ever_applies()
+            && between(&[1, 5]).ever_applies()
+            && period(&[1], "18:00", "18:00").ever_applies()
+    );
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use chrono_tz::Tz;
 use prost_types::Timestamp;
-use teppan_shared::contract::booking::v1::{Booking, BookingStatus};
+use teppan_shared::{
+    contract::booking::v1::{Booking, BookingStatus},
+    time_zone::TimeZone,
+};
 use teppan_tests::tool::{Screen, millis};
 
 use crate::journal::say;
@@ -25,7 +27,7 @@ pub fn day(iso: &str) -> String {
 /// An instant on the clock of a time zone.
 pub fn clock(instant: Option<Timestamp>, time_zone: &str) -> String {
     let utc = instant.and_then(|at| DateTime::<Utc>::from_timestamp(at.seconds, 0)).unwrap_or_default();
-    let zone: Tz = time_zone.parse().unwrap_or(Tz::UTC);
+    let zone = TimeZone::parse(time_zone).unwrap_or_else(|_| TimeZone::utc());
     utc.with_timezone(&zone).format("%-d %B %H:%M %Z").to_string()
 }
 

@@ -17,9 +17,9 @@ const BATCH: i64 = 64;
 pub const FILL: &str = "
     INSERT INTO venues (venue_id, name, time_zone, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
         hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes, phone_region,
-        created_at, updated_at)
-    VALUES ('00000000-0000-0000-0000-000000000001', 'Growth', 'UTC', 'EUR', 1, 50, 240, 90, 120, 0, 24, 50, 30, 'US',
-        now(), now())
+        utc_offset_seconds, next_utc_offset_seconds, time_zone_rules, time_zone_rules_newest, created_at, updated_at)
+    VALUES ('00000000-0000-0000-0000-000000000001', 'Growth', 'UTC', 'EUR', 1, 50, 240, 90, 120, 0, 24, 50, 30, 'US', 0, 0,
+        '9999z', '9999z', now(), now())
     --;
     INSERT INTO slots (venue_id, slot_date, start_time, starts_at, ends_at, capacity, reserved, price_per_person_cents)
     VALUES ('00000000-0000-0000-0000-000000000001', '2030-01-01', '18:00', '2030-01-01T18:00Z', '2030-01-01T20:00Z',

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc};
-use chrono_tz::Tz;
+
+use teppan_shared::time_zone::TimeZone;
 
 use crate::{
     dialogues::{Dialogue, Reservation},
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// The zone of every venue made here.
-pub const ZONE: Tz = chrono_tz::America::Los_Angeles;
+pub const ZONE: &str = "America/Los_Angeles";
 pub const PRICE_PER_PERSON_CENTS: i64 = 3500;
 /// Beyond any notice: no slot of the plan starts before the day after tomorrow.
 const FIRST_DAYS_AHEAD: u64 = 2;
@@ -77,7 +78,7 @@ impl PlannedVenue {
 impl Plan {
     /// Plans the dialogues as of `now`. The same file gives the same plan all day.
     pub fn new(run: RunId, dialogues: Vec<Dialogue>, now: DateTime<Utc>) -> Self {
-        let calendar = Calendar::new(&dialogues, now.with_timezone(&ZONE).date_naive());
+        let calendar = Calendar::new(&dialogues, now.with_timezone(&zone()).date_naive());
         let mut plan = Self { run, dialogues: Vec::new(), bookings: Vec::new(), venues: Vec::new(), normalised: 0 };
         let mut indices = BTreeMap::new();
         for dialogue in dialogues {
@@ -141,12 +142,16 @@ impl Calendar {
         let start = time.map_or(USUAL_TIME, to_step);
         let distance = date.map_or(0, |date| (date - self.earliest).num_days()).rem_euclid(SPAN_WEEKS * 7);
         let mut moved = self.first + TimeDelta::days(distance);
-        if ZONE.from_local_datetime(&moved.and_time(start)).earliest().is_none() {
+        if zone().from_local_datetime(&moved.and_time(start)).earliest().is_none() {
             // The clock is set forward over this start on that day: a day later it exists.
             moved = moved + Days::new(1);
         }
         ((moved, start), date.is_some() && time == Some(start))
     }
+}
+
+fn zone() -> TimeZone {
+    TimeZone::parse(ZONE).expect("a zone")
 }
 
 fn parse_date(raw: &str) -> Option<NaiveDate> {

@@ -37,7 +37,7 @@ async fn make(caller: &Caller, clients: &Clients, key: String, venue: &PlannedVe
     let create = CreateVenueRequest {
         idempotency_key: key,
         name: venue.name.clone(),
-        time_zone: ZONE.name().to_owned(),
+        time_zone: ZONE.to_owned(),
         currency: Some("USD".to_owned()),
         // Confirmed at once: a follow-up is scheduled for each.
         deposit_percent: Some(0),

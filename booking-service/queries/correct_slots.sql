@@ -1,0 +1,37 @@
+-- Time zone rules: slots begin at the instants that their local times are by newer rules. Their length stays.
+--
+-- Where one has moved, the days from $6 on are due to be laid out anew: a time that the clock left out by the rules
+-- before may exist now. Those who wait at the venue are gone through, because they may wait for longer or shorter.
+WITH venue AS MATERIALIZED (       -- locked first, as by all who lay out slots; not where newer rules are in force
+    SELECT venue_id FROM venues WHERE venue_id = $1 AND time_zone = $2 AND time_zone_rules_newest <= $7 FOR NO KEY UPDATE
+),
+held AS MATERIALIZED (             -- locked by key, as everywhere
+    SELECT s.venue_id, s.slot_date, s.start_time, w.starts_at
+    FROM venue
+    CROSS JOIN unnest($3::date[], $4::time[], $5::timestamptz[]) AS w (slot_date, start_time, starts_at)
+    JOIN slots s ON s.venue_id = venue.venue_id AND s.slot_date = w.slot_date AND s.start_time = w.start_time
+    ORDER BY s.slot_date, s.start_time
+    FOR NO KEY UPDATE OF s
+),
+moved AS (
+    UPDATE slots s
+    SET starts_at = held.starts_at, ends_at = held.starts_at + (s.ends_at - s.starts_at)
+    FROM held
+    WHERE s.venue_id = held.venue_id AND s.slot_date = held.slot_date AND s.start_time = held.start_time
+    RETURNING s.venue_id
+),
+due AS (
+    UPDATE weekly_schedules w SET next_layout_at = $8::timestamptz FROM venue
+    WHERE w.venue_id = venue.venue_id AND EXISTS (SELECT FROM moved)
+),
+noted AS (
+    UPDATE venues v SET laid_out_until = LEAST(v.laid_out_until, $6::date - 1) FROM venue
+    WHERE v.venue_id = venue.venue_id AND EXISTS (SELECT FROM moved)
+),
+review AS (
+    INSERT INTO waitlist_reviews (venue_id)
+    SELECT venue_id FROM venue
+    WHERE EXISTS (SELECT FROM moved) AND EXISTS (
+        SELECT FROM waitlist_entries e WHERE e.venue_id = $1 AND e.status = 'WAITING' AND e.place > 0)
+)
+SELECT count(*) AS "moved!" FROM moved

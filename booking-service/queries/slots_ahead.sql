@@ -1,0 +1,6 @@
+-- Time zone rules: up to $5 slots of a venue from a date on, behind ($3, $4), with the instants at which they begin.
+SELECT slot_date, start_time, starts_at
+FROM slots
+WHERE venue_id = $1 AND slot_date >= $2 AND (slot_date, start_time) > ($3, $4)
+ORDER BY slot_date, start_time
+LIMIT $5

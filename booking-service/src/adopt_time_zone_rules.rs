@@ -1,0 +1,238 @@
+use std::iter;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use teppan_shared::{
+    error_chain::error_chain,
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    time_zone::Rules,
+    worker::Batch,
+};
+use uuid::Uuid;
+
+use crate::{
+    change_booking::{ATTEMPTS_MAX, came_in_between},
+    core::Core,
+    domain::{BookingChange, EventId, OutboxDestination, TimeZone, instant_or_next},
+};
+
+/// Venues that one run looks at.
+const VENUES_MAX: i64 = 20;
+/// Slots that one statement reads, and that one moves.
+const SLOTS_READ: i64 = 5_000;
+const SLOTS_MOVED: usize = 500;
+/// Bookings that one statement looks at; it has the same number.
+const BOOKINGS_MAX: usize = 200;
+/// Bookings of one venue that a run corrects, and up to a page more: what is left is the next run's.
+const CORRECTED_MAX: i64 = 2_000;
+
+/// A venue that does not stand by the rules in force yet, or whose clock has to be told anew.
+struct DueVenue {
+    venue_id: Uuid,
+    time_zone: String,
+    is_behind: bool,
+    schedule_version: Option<i64>,
+}
+
+/// How one venue ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Adoption {
+    Done,
+    /// There is more to do, or somebody else has laid out slots meanwhile.
+    More,
+}
+
+impl Core {
+    /// Makes a bounded number of venues stand by the rules of time zones in force: their clocks, their slots that
+    /// have not begun, and the bookings of these, each by an event. `after` is the last venue that the run before
+    /// looked at; this one leaves its own there, and `None` after the last of all.
+    ///
+    /// Local times stay as they were promised; what they are as instants changes. Any number of processes may do it
+    /// at once, and again after a crash: every step only writes what is not so yet, and a venue counts as done when
+    /// a look at everything has found nothing to do. A process with older rules changes nothing that newer ones
+    /// have set.
+    pub async fn adopt_time_zone_rules(&self, after: &mut Option<Uuid>) -> Result<Batch, DatabaseError> {
+        let rules = Rules::in_force().version().as_str();
+        let now = self.clock.now();
+        let behind = after.unwrap_or_default();
+        let due =
+            || sqlx::query_file_as!(DueVenue, "queries/venues_of_older_rules.sql", rules, now, behind, VENUES_MAX);
+        let due = self.database.fetch_all(due).await?;
+        let is_full = i64::try_from(due.len()) == Ok(VENUES_MAX);
+        *after = due.last().filter(|_| is_full).map(|venue| venue.venue_id);
+        let mut batch = Batch { more: is_full, ..Batch::default() };
+        for venue in due {
+            match self.adopt_rules_at(&venue).await {
+                Ok(Adoption::Done) => batch.done += 1,
+                Ok(Adoption::More) => batch.more = true,
+                // One venue that cannot be read must not keep the others from it.
+                Err(error) => {
+                    let (venue_id, error) = (venue.venue_id, error_chain(&error));
+                    tracing::error!(%venue_id, error, "a venue does not stand by the time zone rules in force");
+                    batch.failed += 1;
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn adopt_rules_at(&self, venue: &DueVenue) -> Result<Adoption, ReadError> {
+        let zone = TimeZone::parse(&venue.time_zone).map_err(|_| Corrupted::Column("venues.time_zone"))?;
+        let rules = Rules::in_force().version().as_str();
+        let clock = zone.clock_from(self.clock.now());
+        if !venue.is_behind {
+            let renew = || {
+                sqlx::query_file!(
+                    "queries/renew_clock.sql",
+                    venue.venue_id,
+                    zone.name(),
+                    clock.offset_seconds,
+                    clock.changes_at,
+                    clock.next_offset_seconds,
+                )
+            };
+            self.database.fetch_optional(renew).await?;
+            return Ok(Adoption::Done);
+        }
+        let slots = self.correct_slots(venue, zone).await?;
+        let Some(bookings) = self.correct_bookings(venue, zone).await? else { return Ok(Adoption::More) };
+        if slots + bookings > 0 {
+            let venue_id = venue.venue_id;
+            tracing::info!(%venue_id, time_zone = zone.name(), rules, slots, bookings, "moved by newer time zone rules");
+        }
+        let adopt = || {
+            sqlx::query_file!(
+                "queries/adopt_time_zone_rules.sql",
+                venue.venue_id,
+                zone.name(),
+                rules,
+                venue.schedule_version,
+                clock.offset_seconds,
+                clock.changes_at,
+                clock.next_offset_seconds,
+            )
+        };
+        let adopted = self.database.fetch_optional(adopt).await?;
+        Ok(if adopted.is_some() { Adoption::Done } else { Adoption::More })
+    }
+
+    /// Moves the slots of a venue that have not begun, by the rules before or by these. Returns how many.
+    async fn correct_slots(&self, venue: &DueVenue, zone: TimeZone) -> Result<i64, DatabaseError> {
+        let now = self.clock.now();
+        let first = first_date(zone, now);
+        // A page begins behind its cursor.
+        let (mut date, mut time) = (first - Days::new(1), NaiveTime::MIN);
+        let mut moved = 0;
+        loop {
+            let page = || sqlx::query_file!("queries/slots_ahead.sql", venue.venue_id, first, date, time, SLOTS_READ);
+            let page = self.database.fetch_all(page).await?;
+            let (mut dates, mut times, mut starts_at) = (Vec::new(), Vec::new(), Vec::new());
+            for slot in &page {
+                let by_these = instant_or_next(zone, slot.slot_date.and_time(slot.start_time));
+                if by_these != slot.starts_at && by_these.max(slot.starts_at) > now {
+                    dates.push(slot.slot_date);
+                    times.push(slot.start_time);
+                    starts_at.push(by_these);
+                }
+            }
+            let chunks = dates.chunks(SLOTS_MOVED).zip(times.chunks(SLOTS_MOVED)).zip(starts_at.chunks(SLOTS_MOVED));
+            for ((dates, times), starts_at) in chunks {
+                moved += self.move_slots(venue, zone, dates, times, starts_at).await?;
+            }
+            match page.last() {
+                Some(last) if i64::try_from(page.len()) == Ok(SLOTS_READ) => {
+                    (date, time) = (last.slot_date, last.start_time);
+                }
+                _ => break,
+            }
+        }
+        if moved > 0 {
+            self.layout.nudge();
+            self.waitlist.seats_came_free();
+        }
+        Ok(moved)
+    }
+
+    async fn move_slots(
+        &self,
+        venue: &DueVenue,
+        zone: TimeZone,
+        dates: &[NaiveDate],
+        times: &[NaiveTime],
+        starts_at: &[DateTime<Utc>],
+    ) -> Result<i64, DatabaseError> {
+        let now = self.clock.now();
+        let today = now.with_timezone(&zone).date_naive();
+        let rules = Rules::in_force().version().as_str();
+        let correct = || {
+            sqlx::query_file!(
+                "queries/correct_slots.sql",
+                venue.venue_id,
+                zone.name(),
+                dates,
+                times,
+                starts_at,
+                today,
+                rules,
+                now,
+            )
+        };
+        Ok(self.database.fetch_one(correct).await?.moved)
+    }
+
+    /// Moves the bookings of a venue to where their slots are. Returns how many; `None` when there are more.
+    ///
+    /// The slots were moved before: whoever took seats of one before that had the slot's lock and has committed, so
+    /// that the booking is seen here, and whoever takes them after it takes the new instant.
+    async fn correct_bookings(&self, venue: &DueVenue, zone: TimeZone) -> Result<Option<i64>, DatabaseError> {
+        let draft = self.draft_of(BookingChange::CorrectInstant);
+        let rules = Rules::in_force().version().as_str();
+        let first = first_date(zone, draft.now);
+        let mut after = (first - Days::new(1), NaiveTime::MIN, Uuid::nil());
+        let mut corrected = 0;
+        while corrected < CORRECTED_MAX {
+            let event_ids: Vec<Uuid> = iter::repeat_with(|| EventId::generate().0).take(BOOKINGS_MAX).collect();
+            let correct = || {
+                sqlx::query_file!(
+                    "queries/correct_bookings.sql",
+                    venue.venue_id,
+                    first,
+                    after.0,
+                    after.1,
+                    after.2,
+                    draft.now,
+                    &event_ids,
+                    &draft.allowed_from,
+                    rules,
+                    &draft.destinations,
+                )
+            };
+            let mut attempt = 1;
+            let page = loop {
+                match self.database.fetch_one(correct).await {
+                    Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => attempt += 1,
+                    answer => break answer?,
+                }
+            };
+            if page.corrected > 0 {
+                corrected += page.corrected;
+                self.live.nudge();
+                for destination in OutboxDestination::ALL {
+                    self.outbox.nudge(destination);
+                }
+            }
+            match (page.slot_date, page.start_time, page.booking_id) {
+                (Some(date), Some(time), Some(id)) if usize::try_from(page.looked_at) == Ok(BOOKINGS_MAX) => {
+                    after = (date, time, id);
+                }
+                _ => return Ok(Some(corrected)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// From where on slots are looked at: what begins later today by one of the rules may be of yesterday by the others.
+fn first_date(zone: TimeZone, now: DateTime<Utc>) -> NaiveDate {
+    now.with_timezone(&zone).date_naive() - Days::new(1)
+}
