@@ -1,7 +1,14 @@
-use std::{future::Future, time::Duration};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
-use teppan_shared::{error_chain::error_chain, postgres::DatabaseError};
+use teppan_shared::{
+    error_chain::error_chain,
+    postgres::DatabaseError,
+    server::{Bounds, TooManyWait},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -19,6 +26,8 @@ const LOOK_MAX: i64 = 128;
 /// While a call waits, how often it looks without being told: what another replica made ready, and
 /// what comes back after a failed attempt.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Many that wait look less often each, so that all of them together ask the database at most 50 times a second.
+const LOOK_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
 
 /// What a sender asks for.
 #[derive(Debug, Clone)]
@@ -42,13 +51,35 @@ pub struct Claimed {
 pub enum ClaimError {
     #[error("the key belongs to another request")]
     KeyReused,
+    #[error(transparent)]
+    TooManyWait(#[from] TooManyWait),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
+/// A call that is counted as waiting until this is dropped.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(waiting)
+    }
+
+    fn look_every(&self) -> Duration {
+        LOOK_EVERY.max(LOOK_EVERY_PER_WAITER * self.0.load(Relaxed))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Core {
-    /// Hands out what is due, or waits for it until `until`, or until `stop` ends. A call that waits
-    /// holds no connection.
+    /// Hands out what is due, or waits for it until `until`, or until the call's connection takes no more calls.
+    /// A call that waits holds no connection to the database, and does not count as work.
     ///
     /// # Errors
     /// [`ClaimError`]. When the database gave no answer, something may have been claimed: the same
@@ -57,9 +88,8 @@ impl Core {
         &self,
         claim: &Claim,
         until: Instant,
-        stop: impl Future<Output = ()>,
+        bounds: &Bounds,
     ) -> Result<Vec<Claimed>, ClaimError> {
-        tokio::pin!(stop);
         loop {
             // Listened to before looking: what becomes ready in between wakes up.
             let ready = self.follow_ups_ready.notified();
@@ -69,12 +99,15 @@ impl Core {
             if !claimed.is_empty() || Instant::now() >= until {
                 return Ok(claimed);
             }
+            let pause = bounds.pause()?;
+            let waiting = Waiting::begin(&self.claims_waiting);
             tokio::select! {
                 () = ready => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(waiting.look_every()) => {}
                 () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
-                () = &mut stop => return Ok(Vec::new()),
+                () = bounds.draining() => return Ok(Vec::new()),
             }
+            pause.resume().await;
         }
     }
 

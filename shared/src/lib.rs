@@ -13,6 +13,7 @@ pub mod keys;
 pub mod nats;
 pub mod page;
 pub mod postgres;
+pub mod rarely;
 pub mod read_error;
 pub mod sealing;
 pub mod server;
