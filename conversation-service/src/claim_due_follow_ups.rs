@@ -26,6 +26,8 @@ const LOOK_MAX: i64 = 128;
 /// While a call waits, how often it looks without being told: what another replica made ready, and
 /// what comes back after a failed attempt.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Of those that wait, how many look at once: a crowd that wakes up must not fill the database's queue.
+pub const LOOKS_AT_ONCE: usize = 4;
 /// Many that wait look less often each, so that all of them together ask the database at most 50 times a second.
 const LOOK_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
 
@@ -90,24 +92,41 @@ impl Core {
         until: Instant,
         bounds: &Bounds,
     ) -> Result<Vec<Claimed>, ClaimError> {
+        if until <= Instant::now() {
+            return self.look(claim).await;
+        }
+        let wait = bounds.wait()?;
+        let waiting = Waiting::begin(&self.claims_waiting);
+        let over = async {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = bounds.draining() => {}
+            }
+        };
+        tokio::pin!(over);
         loop {
             // Listened to before looking: what becomes ready in between wakes up.
             let ready = self.follow_ups_ready.notified();
             tokio::pin!(ready);
             ready.as_mut().enable();
-            let claimed = self.look(claim).await?;
-            if !claimed.is_empty() || Instant::now() >= until {
+            let turn = async {
+                let look = self.claim_looks.acquire().await;
+                wait.resume().await;
+                look
+            };
+            let claimed = tokio::select! {
+                _look = turn => self.look(claim).await?,
+                () = &mut over => return Ok(Vec::new()),
+            };
+            if !claimed.is_empty() {
                 return Ok(claimed);
             }
-            let pause = bounds.pause()?;
-            let waiting = Waiting::begin(&self.claims_waiting);
+            wait.pause();
             tokio::select! {
                 () = ready => {}
                 () = tokio::time::sleep(waiting.look_every()) => {}
-                () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
-                () = bounds.draining() => return Ok(Vec::new()),
+                () = &mut over => return Ok(Vec::new()),
             }
-            pause.resume().await;
         }
     }
 

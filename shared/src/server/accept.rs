@@ -27,8 +27,6 @@ use crate::rarely::Rarely;
 /// Pauses after a failed accept, which double.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// A connection without a call for so long may have to give way to a new one.
-const IDLE_MIN: Duration = Duration::from_secs(1);
 /// How long a new connection waits for one that gives way.
 const GIVING_WAY: Duration = Duration::from_millis(250);
 
@@ -146,9 +144,9 @@ impl Connections {
     /// `false` when every connection is in use.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
-        let idle = |connection: &Arc<Connection>| connection.idle_for().filter(|idle| *idle >= IDLE_MIN);
-        let idlest = open.values().filter(|it| !it.evicted.is_cancelled()).max_by_key(|it| idle(it));
-        let Some(idlest) = idlest.filter(|it| idle(it).is_some()) else { return false };
+        let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
+        let idle = idle.filter_map(|connection| Some((connection.gives_way_after()?, connection)));
+        let Some((_, idlest)) = idle.max_by_key(|(idle, _)| *idle) else { return false };
         idlest.evicted.cancel();
         true
     }

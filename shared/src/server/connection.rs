@@ -17,6 +17,10 @@ use super::pools::Holder;
 /// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
 const HTTP2_GREETING_BYTES: usize = 24 + 9;
 
+/// A connection without a call for so long may have to give way to a new one; one that has said nothing sooner.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+const SILENT_MIN: Duration = Duration::from_millis(100);
+
 /// A connection: in the extensions of every request that comes over it.
 #[derive(Debug)]
 pub struct Connection {
@@ -58,6 +62,12 @@ impl Connection {
         }
         let used_at = self.accepted_at + Duration::from_millis(self.used_at_ms.load(Relaxed));
         Some(used_at.elapsed())
+    }
+
+    /// How long it has been idle, when it may have to give way.
+    pub fn gives_way_after(&self) -> Option<Duration> {
+        let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
+        self.idle_for().filter(|idle| *idle >= min)
     }
 
     pub fn received(&self, bytes: usize) {

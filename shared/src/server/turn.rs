@@ -51,29 +51,34 @@ impl Bounds {
         self.closing.cancelled().await;
     }
 
-    /// From here on the call waits, and no longer counts as work.
+    /// From here on the call waits, and does not count as work but while [`Wait::resume`] says so.
     ///
     /// # Errors
     /// [`TooManyWait`]: in all, or on this connection.
-    pub fn pause(&self) -> Result<Pause<'_>, TooManyWait> {
+    pub fn wait(&self) -> Result<Wait<'_>, TooManyWait> {
         let turn = &*self.turn;
         let waiting = turn.pools.take(Resource::Waiting, &turn.holder, 1).ok_or(TooManyWait)?;
         turn.put(None);
-        Ok(Pause { turn, _waiting: waiting })
+        Ok(Wait { turn, _waiting: waiting })
     }
 }
 
-/// A call that waits. When this is dropped it is no longer worked on, and may only answer.
-pub struct Pause<'a> {
+/// A call that waits.
+pub struct Wait<'a> {
     turn: &'a Turn,
     _waiting: Permit,
 }
 
-impl Pause<'_> {
-    /// Returns when the call may go on.
-    pub async fn resume(self) {
+impl Wait<'_> {
+    /// Returns when the call may work.
+    pub async fn resume(&self) {
         let work = self.turn.pools.take_again(Resource::Work, &self.turn.holder).await;
         self.turn.put(Some(work));
+    }
+
+    /// The call has nothing to do again.
+    pub fn pause(&self) {
+        self.turn.put(None);
     }
 }
 
