@@ -51,11 +51,11 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The first disagreement.
 pub async fn run(case: &Case) -> Result<Tally, Failure> {
-    // Two replicas with all of their settings are too much for the stack of whoever awaits this.
-    let set = Box::pin(Stage::set(case.beginning)).await;
-    let (stage, model) = set.map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
+    let (stage, model) =
+        Stage::set(case.beginning).await.map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
     let mut run = Run { stage, model, planner: Planner::default(), tally: Tally::default() };
-    let outcome = Box::pin(run.steps(case)).await;
+    let outcome = run.steps(case).await;
+    // Two replicas with all of their settings are too much for the stack of whoever awaits this.
     Box::pin(run.stage.strike()).await;
     outcome.map(|()| run.tally)
 }
