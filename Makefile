@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-postgres model replay dialogues bench growth queries lint
+.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint
 
 # A `$` in a path means itself, also on make's command line.
 ifdef TEPPAN_HOME
@@ -56,6 +56,10 @@ bench: setup ## Time calls beside their bare statements, also in large tables
 growth: setup ## Time the background work beside small and large tables
 	cargo build --release --bin growth
 	@target/release/growth $(OPTIONS)
+
+hostile: setup ## Attack the services, and measure what others are served meanwhile
+	cargo build --release --bin booking-service --bin conversation-service --bin hostile
+	@target/release/hostile $(OPTIONS)
 
 queries: setup ## Check the SQL against the migrations and write sqlx's offline data
 	@deploy/local/queries.sh

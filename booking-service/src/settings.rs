@@ -39,9 +39,6 @@ pub struct ServiceArgs {
     /// After so much silence a stream of events sends its cursor
     #[arg(long, env = "EVENT_STREAM_HEARTBEAT_MS", hide_env_values = true, default_value = "15000", global = true)]
     event_stream_heartbeat_ms: String,
-    /// Streams of events at once; more are answered OVERLOADED
-    #[arg(long, env = "EVENT_STREAMS_MAX", hide_env_values = true, default_value = "100", global = true)]
-    event_streams_max: String,
     /// How long idempotency keys are kept at least
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
@@ -163,6 +160,5 @@ fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {
 fn parse_event_stream(args: &ServiceArgs, problems: &mut Problems) -> Option<EventStreamSettings> {
     let poll = problems.millis("EVENT_STREAM_POLL_MS", &args.event_stream_poll_ms, 10, 5_000);
     let heartbeat = problems.millis("EVENT_STREAM_HEARTBEAT_MS", &args.event_stream_heartbeat_ms, 100, 20_000);
-    let streams_max = problems.number("EVENT_STREAMS_MAX", &args.event_streams_max, "streams", 1, 1000);
-    Some(EventStreamSettings { poll: poll?, heartbeat: heartbeat?, streams_max: usize::try_from(streams_max?).ok()? })
+    Some(EventStreamSettings { poll: poll?, heartbeat: heartbeat? })
 }

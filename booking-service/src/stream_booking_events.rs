@@ -64,8 +64,6 @@ pub struct Step {
 pub enum StreamError {
     #[error("the cursor is of another stream")]
     ForeignCursor,
-    #[error("there are as many streams as there may be")]
-    TooMany,
     #[error("events stand behind transactions to come: the database was restored without restart_event_stream()")]
     Displaced,
     #[error("the events cannot be read")]
@@ -91,7 +89,7 @@ impl Core {
         self: Arc<Self>,
         request: StreamRequest,
     ) -> Result<impl Stream<Item = Result<Step, StreamError>> + Send + 'static, StreamError> {
-        let open = self.live.open().ok_or(StreamError::TooMany)?;
+        let open = self.live.open();
         let opened = self.open_event_stream().await?;
         if opened.is_displaced {
             return Err(StreamError::Displaced);

@@ -1,7 +1,14 @@
-use std::{future::Future, time::Duration};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
-use teppan_shared::{error_chain::error_chain, postgres::DatabaseError};
+use teppan_shared::{
+    error_chain::error_chain,
+    postgres::DatabaseError,
+    server::{Bounds, TooManyWait},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -19,6 +26,10 @@ const LOOK_MAX: i64 = 128;
 /// While a call waits, how often it looks without being told: what another replica made ready, and
 /// what comes back after a failed attempt.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Of those that wait, how many look at once: a crowd that wakes up must not fill the database's queue.
+pub const LOOKS_AT_ONCE: usize = 4;
+/// Many that wait look less often each, so that all of them together ask the database at most 50 times a second.
+const LOOK_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
 
 /// What a sender asks for.
 #[derive(Debug, Clone)]
@@ -42,13 +53,35 @@ pub struct Claimed {
 pub enum ClaimError {
     #[error("the key belongs to another request")]
     KeyReused,
+    #[error(transparent)]
+    TooManyWait(#[from] TooManyWait),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
+/// A call that is counted as waiting until this is dropped.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicU32) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(waiting)
+    }
+
+    fn look_every(&self) -> Duration {
+        LOOK_EVERY.max(LOOK_EVERY_PER_WAITER * self.0.load(Relaxed))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Core {
-    /// Hands out what is due, or waits for it until `until`, or until `stop` ends. A call that waits
-    /// holds no connection.
+    /// Hands out what is due, or waits for it until `until`, or until the call's connection takes no more calls.
+    /// A call that waits holds no connection to the database, and does not count as work.
     ///
     /// # Errors
     /// [`ClaimError`]. When the database gave no answer, something may have been claimed: the same
@@ -57,23 +90,42 @@ impl Core {
         &self,
         claim: &Claim,
         until: Instant,
-        stop: impl Future<Output = ()>,
+        bounds: &Bounds,
     ) -> Result<Vec<Claimed>, ClaimError> {
-        tokio::pin!(stop);
+        if until <= Instant::now() {
+            return self.look(claim).await;
+        }
+        let wait = bounds.wait()?;
+        let waiting = Waiting::begin(&self.claims_waiting);
+        let over = async {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = bounds.draining() => {}
+            }
+        };
+        tokio::pin!(over);
         loop {
             // Listened to before looking: what becomes ready in between wakes up.
             let ready = self.follow_ups_ready.notified();
             tokio::pin!(ready);
             ready.as_mut().enable();
-            let claimed = self.look(claim).await?;
-            if !claimed.is_empty() || Instant::now() >= until {
+            let turn = async {
+                let look = self.claim_looks.acquire().await;
+                wait.resume().await;
+                look
+            };
+            let claimed = tokio::select! {
+                _look = turn => self.look(claim).await?,
+                () = &mut over => return Ok(Vec::new()),
+            };
+            if !claimed.is_empty() {
                 return Ok(claimed);
             }
+            wait.pause();
             tokio::select! {
                 () = ready => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
-                () = &mut stop => return Ok(Vec::new()),
+                () = tokio::time::sleep(waiting.look_every()) => {}
+                () = &mut over => return Ok(Vec::new()),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What every use case works with. Each use case is a method of [`Core`], in a file of its own.
 
+use std::sync::atomic::AtomicU32;
+
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
@@ -8,9 +10,12 @@ use teppan_shared::{
     worker::Nudge,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::settings::{DispatchSettings, EmotionAggregation, SchedulingSettings, Settings};
+use crate::{
+    claim_due_follow_ups::LOOKS_AT_ONCE,
+    settings::{DispatchSettings, EmotionAggregation, SchedulingSettings, Settings},
+};
 
 /// The service behind its gRPC face.
 pub struct Core {
@@ -29,6 +34,10 @@ pub struct Core {
     pub(crate) dispatch_fingerprint: KeyedHash,
     /// Wakes up the calls that wait for a follow-up to fall due.
     pub(crate) follow_ups_ready: Notify,
+    /// How many of them there are.
+    pub(crate) claims_waiting: AtomicU32,
+    /// They look a few at a time.
+    pub(crate) claim_looks: Semaphore,
     /// Wakes up the clock: something may be due already.
     pub(crate) follow_up_clock: Nudge,
     /// Whether what happens is published: then the statement that makes it happen writes the event.
@@ -50,6 +59,8 @@ impl Core {
             dispatch: settings.dispatch.clone(),
             dispatch_fingerprint: KeyedHash::derive(&keys.hash, "teppan follow_ups.fingerprint"),
             follow_ups_ready: Notify::new(),
+            claims_waiting: AtomicU32::new(0),
+            claim_looks: Semaphore::new(LOOKS_AT_ONCE),
             follow_up_clock: Nudge::default(),
             publishes: settings.nats.is_some(),
             events_pending: Nudge::default(),

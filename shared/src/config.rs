@@ -1,6 +1,7 @@
 //! Settings: read once at the start, from environment variables and flags, every bad one reported
 //! together, by name and never with its value.
 
+mod limits;
 mod telemetry;
 
 use std::{
@@ -14,7 +15,11 @@ use std::{
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use self::telemetry::{LogFormat, TelemetrySettings};
+use self::limits::LimitArgs;
+pub use self::{
+    limits::ServerLimits,
+    telemetry::{LogFormat, TelemetrySettings},
+};
 use crate::{keys::KeysChoice, postgres};
 
 /// Every setting that is wrong, so that they can be told at once.
@@ -132,12 +137,15 @@ pub struct CommonArgs {
     /// Longest time a call may take; a client's own deadline applies when it is shorter
     #[arg(long, env = "REQUEST_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub request_timeout_ms: String,
-    /// Calls that are worked on at once; more are answered OVERLOADED
+    /// Calls that are worked on at once; more are answered OVERLOADED. A connection has no more of them than it
+    /// leaves to others, so alone it has half
     #[arg(long, env = "MAX_IN_FLIGHT", hide_env_values = true, default_value = "1024", global = true)]
     pub max_in_flight: String,
     /// Largest message that is accepted, in bytes; a larger one is answered MESSAGE_TOO_LARGE
     #[arg(long, env = "MAX_MESSAGE_BYTES", hide_env_values = true, default_value = "262144", global = true)]
     pub max_message_bytes: String,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// After SIGTERM: how long calls are still accepted while health answers NOT_SERVING, so that
     /// load balancers notice
     #[arg(long, env = "SHUTDOWN_PAUSE_MS", hide_env_values = true, default_value = "500", global = true)]
@@ -168,6 +176,7 @@ pub struct ServerSettings {
     pub request_timeout: Duration,
     pub max_in_flight: usize,
     pub max_message_bytes: usize,
+    pub limits: ServerLimits,
     pub shutdown_pause: Duration,
     pub shutdown_drain: Duration,
 }
@@ -252,6 +261,7 @@ fn parse_server(
     let request_timeout = problems.millis("REQUEST_TIMEOUT_MS", &args.request_timeout_ms, 10, 600_000);
     let max_in_flight = problems.number("MAX_IN_FLIGHT", &args.max_in_flight, "calls", 1, 1_000_000);
     let max_message_bytes = problems.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, "bytes", 65_536, 64 << 20);
+    let limits = args.limits.parse(max_message_bytes, problems);
     let shutdown_pause = problems.millis("SHUTDOWN_PAUSE_MS", &args.shutdown_pause_ms, 0, 300_000);
     let shutdown_drain = problems.millis("SHUTDOWN_DRAIN_MS", &args.shutdown_drain_ms, 0, 3_600_000);
     Some(ServerSettings {
@@ -260,6 +270,7 @@ fn parse_server(
         request_timeout: request_timeout?,
         max_in_flight: usize::try_from(max_in_flight?).ok()?,
         max_message_bytes: usize::try_from(max_message_bytes?).ok()?,
+        limits: limits?,
         shutdown_pause: shutdown_pause?,
         shutdown_drain: shutdown_drain?,
     })

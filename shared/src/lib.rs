@@ -14,6 +14,7 @@ pub mod nats;
 pub mod outbox;
 pub mod page;
 pub mod postgres;
+pub mod rarely;
 pub mod read_error;
 pub mod sealing;
 pub mod server;

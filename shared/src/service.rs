@@ -143,6 +143,8 @@ impl Service {
             grpc,
             http,
             database: database.database.clone(),
+            // One more looks whether the database is there.
+            database_connections: settings.database_limits.max_connections + 1,
             migrator: definition.migrator,
             registry,
         };

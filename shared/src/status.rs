@@ -77,12 +77,13 @@ impl Failure {
         .retry_after(RETRY_AFTER)
     }
 
-    /// The server stops; another replica, or this one started again, takes the same call.
+    /// The server stops, or renews the connection; another replica, or this one over a new connection, takes the
+    /// same call.
     pub fn draining() -> Self {
         Self::new(
             Code::Unavailable,
             "DRAINING",
-            "The server stops: send the same call again, with the same idempotency key, over a new connection.",
+            "The connection ends: send the same call again, with the same idempotency key, over a new one.",
         )
         .retry_after(RETRY_AFTER)
     }

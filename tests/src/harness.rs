@@ -9,7 +9,9 @@ use conversation_service::settings::{DispatchSettings, EmotionSettings, Scheduli
 use secrecy::SecretString;
 use teppan_shared::{
     clock::Clock,
-    config::{CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerSettings, TelemetrySettings},
+    config::{
+        CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerLimits, ServerSettings, TelemetrySettings,
+    },
     contract::conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
@@ -41,6 +43,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             request_timeout: Duration::from_secs(30),
             max_in_flight: 1024,
             max_message_bytes: 256 * 1024,
+            limits: ServerLimits::default(),
             shutdown_pause: Duration::ZERO,
             shutdown_drain: Duration::from_secs(5),
         },

@@ -60,6 +60,7 @@ pub struct Process {
 /// What is shown of a service's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
+    Nothing,
     Errors,
     WarningsAndErrors,
 }
@@ -84,7 +85,16 @@ impl Process {
         environment: &HashMap<String, String>,
         shown: Shown,
     ) -> Result<Self, LaunchError> {
-        let path = binary(which.binary());
+        Self::start_program(which, binary(which.binary()), environment, shown).await
+    }
+
+    /// [`Process::start_showing`], of the program at this path.
+    pub async fn start_program(
+        which: Which,
+        path: PathBuf,
+        environment: &HashMap<String, String>,
+        shown: Shown,
+    ) -> Result<Self, LaunchError> {
         let mut command = Command::new(&path);
         command
             .env("LISTEN_ADDR", "127.0.0.1:0")
@@ -190,7 +200,7 @@ fn complaint(line: &str, shown: Shown) -> Option<String> {
     };
     let level = line.remove("level").and_then(|level| level.as_str().map(ToOwned::to_owned)).unwrap_or_default();
     match level.as_str() {
-        "ERROR" => {}
+        "ERROR" if shown != Shown::Nothing => {}
         "WARN" if shown == Shown::WarningsAndErrors => {}
         _ => return None,
     }

@@ -7,5 +7,6 @@ pub mod launch;
 pub mod model;
 pub mod otlp;
 pub mod proxy;
+pub mod raw_client;
 pub mod stripe;
 pub mod tool;

@@ -13,6 +13,7 @@ mod event_stream;
 mod events;
 mod follow_ups;
 mod health;
+mod hostile;
 mod idempotency;
 mod journey;
 mod last_seat;

@@ -12,7 +12,6 @@ use teppan_shared::{
     },
     server::Bounds,
 };
-use tokio::time::Instant;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
@@ -26,7 +25,7 @@ impl BookingService for Grpc {
         &self,
         request: Request<CreateBookingRequest>,
     ) -> Result<Response<CreateBookingResponse>, Status> {
-        let reply_by = request.extensions().get::<Bounds>().map_or_else(Instant::now, Bounds::ends_at);
+        let reply_by = Bounds::of(&request)?.ends_at();
         let new = create_booking::decode(request.into_inner())?;
         let created = self.core.create_booking(&new, reply_by).await;
         let created = created.map_err(|error| status::create_booking(&error, &new))?;

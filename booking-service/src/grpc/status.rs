@@ -222,7 +222,6 @@ pub fn stream(error: &StreamError) -> Status {
             );
             violations.into_status()
         }
-        StreamError::TooMany => Failure::overloaded().into(),
         StreamError::Displaced => {
             tracing::error!(%error, "the stream of events cannot be served");
             Failure::data_corrupted().into()

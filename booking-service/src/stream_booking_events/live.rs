@@ -1,14 +1,19 @@
-//! What the streams of one process share: the nudge that wakes them up, how many there may be, and
-//! what is counted.
+//! What the streams of one process share: the nudge that wakes them up, how many there are, and what is counted.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use opentelemetry::{
     global,
     metrics::{Counter, Gauge, Histogram, UpDownCounter},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 /// Between two looks of a stream that found the end: commits that come thick and fast are seen together.
 /// Also the first wait for a transaction that holds events back.
@@ -24,13 +29,11 @@ pub struct EventStreamSettings {
     pub poll: Duration,
     /// After so much silence the cursor is sent.
     pub heartbeat: Duration,
-    /// Streams at once; more are answered OVERLOADED.
-    pub streams_max: usize,
 }
 
 impl Default for EventStreamSettings {
     fn default() -> Self {
-        Self { poll: Duration::from_millis(250), heartbeat: Duration::from_secs(15), streams_max: 100 }
+        Self { poll: Duration::from_millis(250), heartbeat: Duration::from_secs(15) }
     }
 }
 
@@ -38,7 +41,7 @@ impl Default for EventStreamSettings {
 pub struct LiveStreams {
     pub settings: EventStreamSettings,
     committed: watch::Sender<()>,
-    places: Arc<Semaphore>,
+    open: Arc<AtomicU32>,
     metrics: Metrics,
 }
 
@@ -50,10 +53,10 @@ struct Metrics {
     held_back_seconds: Gauge<f64>,
 }
 
-/// A stream's place among those there may be, until it is dropped.
+/// A stream that is open until it is dropped.
 pub struct OpenStream {
     metrics: Metrics,
-    _place: OwnedSemaphorePermit,
+    open: Arc<AtomicU32>,
 }
 
 impl LiveStreams {
@@ -81,8 +84,7 @@ impl LiveStreams {
                 )
                 .build(),
         };
-        let places = Arc::new(Semaphore::new(settings.streams_max));
-        Self { settings, committed: watch::Sender::new(()), places, metrics }
+        Self { settings, committed: watch::Sender::new(()), open: Arc::default(), metrics }
     }
 
     /// Events were committed by this process: streams look at once.
@@ -97,15 +99,14 @@ impl LiveStreams {
 
     /// How long a stream that found the end waits at least before it looks again.
     pub fn look_interval(&self) -> Duration {
-        let open = self.settings.streams_max - self.places.available_permits();
-        LOOK_INTERVAL.max(LOOK_INTERVAL_PER_STREAM * u32::try_from(open).unwrap_or(u32::MAX))
+        LOOK_INTERVAL.max(LOOK_INTERVAL_PER_STREAM * self.open.load(Relaxed))
     }
 
-    /// `None` when there are as many streams as there may be.
-    pub fn open(&self) -> Option<OpenStream> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+    /// Counts a stream. The server bounds how many there are.
+    pub fn open(&self) -> OpenStream {
+        self.open.fetch_add(1, Relaxed);
         self.metrics.streams.add(1, &[]);
-        Some(OpenStream { metrics: self.metrics.clone(), _place: place })
+        OpenStream { metrics: self.metrics.clone(), open: Arc::clone(&self.open) }
     }
 }
 
@@ -125,6 +126,7 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
+        self.open.fetch_sub(1, Relaxed);
         self.metrics.streams.add(-1, &[]);
     }
 }

@@ -1,16 +1,22 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
-    Router,
-    body::Body,
+    Extension, Router,
     extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
-use futures::TryStreamExt as _;
 use serde_json::json;
-use teppan_shared::{clock::Clock, worker::Nudge};
+use teppan_shared::{
+    clock::Clock,
+    rarely::Rarely,
+    server::{UnverifiedBodies, UnverifiedError},
+    worker::Nudge,
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
@@ -20,8 +26,7 @@ use crate::{
 
 /// Stripe's events take some kilobytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Anybody may send a body, and it is known who signed it only when it is there. So it has little time, which is
-/// much for Stripe, and nobody's turn is taken meanwhile: who sends slowly is in nobody's way.
+/// A body is unauthenticated until it has been read: reading is bounded in time and in bytes, and holds no permit.
 const BODY_TIME: Duration = Duration::from_secs(2);
 /// Events that are verified and kept at once.
 const IN_FLIGHT_MAX: usize = 64;
@@ -56,11 +61,16 @@ enum Answer {
 impl StripeWebhook {
     /// `POST /webhooks/stripe`; another method is answered 405.
     pub fn routes(self) -> Router {
-        let turns = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-        Router::new().route("/webhooks/stripe", post(receive)).with_state(Arc::new((self, turns)))
+        let endpoint = Endpoint {
+            webhook: self,
+            permits: Semaphore::new(IN_FLIGHT_MAX),
+            out_of_tolerance: Mutex::default(),
+            bad_signature: Mutex::default(),
+        };
+        Router::new().route("/webhooks/stripe", post(receive)).with_state(Arc::new(endpoint))
     }
 
-    async fn receive(&self, request: Request, turns: &Semaphore) -> Answer {
+    async fn receive(&self, request: Request, bodies: &UnverifiedBodies, endpoint: &Endpoint) -> Answer {
         if self.secrets.is_empty() {
             return Answer::Unconfigured;
         }
@@ -70,22 +80,25 @@ impl StripeWebhook {
         // Stripe signs by its own clock: a service whose clock is ahead for a demo hears from it too.
         let clock = Clock::default();
         if let Err(error) = signature.verify_time(clock.now()) {
-            return Answer::unbelieved(error);
+            return endpoint.unbelieved(error);
         }
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|bytes: usize| bytes > BODY_BYTES_MAX) {
             return Answer::TooLarge;
         }
-        let body = match timeout(BODY_TIME, read(body)).await {
+        let body = match timeout(BODY_TIME, bodies.read(body, BODY_BYTES_MAX)).await {
             Ok(Ok(body)) => body,
-            Ok(Err(answer)) => return answer,
+            Ok(Err(UnverifiedError::TooLarge)) => return Answer::TooLarge,
+            Ok(Err(UnverifiedError::NoRoom)) => return Answer::Overloaded,
+            Ok(Err(UnverifiedError::Incomplete)) => return Answer::Incomplete,
             Err(_) => return Answer::BodyTooSlow,
         };
-        let Ok(_turn) = turns.try_acquire() else { return Answer::Overloaded };
-        if let Err(error) = signature.verify(&body, &self.secrets, clock.now()) {
-            return Answer::unbelieved(error);
+        let body = body.as_ref();
+        let Ok(_permit) = endpoint.permits.try_acquire() else { return Answer::Overloaded };
+        if let Err(error) = signature.verify(body, &self.secrets, clock.now()) {
+            return endpoint.unbelieved(error);
         }
-        let Ok(event) = StripeEvent::parse(&body) else {
+        let Ok(event) = StripeEvent::parse(body) else {
             // No stranger can fill the log with this.
             tracing::error!(bytes = body.len(), "what Stripe signed cannot be read as an event: it is not kept");
             return Answer::NoEvent;
@@ -109,40 +122,47 @@ impl StripeWebhook {
     }
 }
 
-async fn receive(State(state): State<Arc<(StripeWebhook, Arc<Semaphore>)>>, request: Request<Body>) -> Response {
-    let (webhook, turns) = &*state;
-    let answer = webhook.receive(request, turns).await;
+/// The webhook, and what its requests share.
+struct Endpoint {
+    webhook: StripeWebhook,
+    permits: Semaphore,
+    out_of_tolerance: Mutex<Rarely>,
+    bad_signature: Mutex<Rarely>,
+}
+
+async fn receive(
+    State(endpoint): State<Arc<Endpoint>>,
+    Extension(bodies): Extension<UnverifiedBodies>,
+    request: Request,
+) -> Response {
+    let webhook = &endpoint.webhook;
+    let answer = webhook.receive(request, &bodies, &endpoint).await;
     webhook.core.stripe_metrics.answered(answer.name());
     answer.into_response()
 }
 
-/// The whole body, unless it is too large or breaks off.
-async fn read(body: Body) -> Result<Vec<u8>, Answer> {
-    let mut chunks = body.into_data_stream();
-    let mut whole = Vec::new();
-    while let Some(chunk) = chunks.try_next().await.map_err(|_| Answer::Incomplete)? {
-        if whole.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(Answer::TooLarge);
+impl Endpoint {
+    /// Anybody can be refused, any number of times: the metrics count, the log says it once in a while.
+    fn unbelieved(&self, error: BadSignature) -> Answer {
+        let now = |rarely: &Mutex<Rarely>| rarely.lock().unwrap_or_else(PoisonError::into_inner).now();
+        match error {
+            BadSignature::OutOfTime => {
+                if let Some(times) = now(&self.out_of_tolerance) {
+                    tracing::warn!(%error, times, "requests to the Stripe webhook were refused: our clock may be wrong");
+                }
+                Answer::OutOfTolerance
+            }
+            BadSignature::Malformed | BadSignature::Wrong => {
+                if let Some(times) = now(&self.bad_signature) {
+                    tracing::warn!(%error, times, "requests to the Stripe webhook were not signed by Stripe");
+                }
+                Answer::BadSignature
+            }
         }
-        whole.extend_from_slice(&chunk);
     }
-    Ok(whole)
 }
 
 impl Answer {
-    fn unbelieved(error: BadSignature) -> Self {
-        match error {
-            BadSignature::OutOfTime => {
-                tracing::warn!(%error, "a request to the Stripe webhook was refused: our clock may be wrong");
-                Self::OutOfTolerance
-            }
-            BadSignature::Malformed | BadSignature::Wrong => {
-                tracing::warn!(%error, "a request to the Stripe webhook was not signed by Stripe");
-                Self::BadSignature
-            }
-        }
-    }
-
     /// For the metrics.
     fn name(&self) -> &'static str {
         match self {

@@ -45,12 +45,11 @@ fn decode_channels(channels: &[i32], violations: &mut Violations) -> Option<Vec<
 }
 
 /// Until when the call may wait: as long as it asks for, but not past its own end.
-pub fn wait_until(wait: WaitTime, bounds: Option<&Bounds>) -> Instant {
+pub fn wait_until(wait: WaitTime, bounds: &Bounds) -> Instant {
     let now = Instant::now();
-    let wished = now + wait.get();
-    let ends_at = bounds.map_or(wished, Bounds::ends_at);
+    let ends_at = bounds.ends_at();
     let margin = ANSWER_MARGIN.min(ends_at.saturating_duration_since(now) / 4);
-    wished.min(ends_at - margin)
+    (now + wait.get()).min(ends_at - margin)
 }
 
 pub fn encode(claimed: Vec<Claimed>) -> Result<wire::ClaimDueFollowUpsResponse, Status> {

@@ -52,16 +52,10 @@ impl FollowUpService for Grpc {
         &self,
         request: Request<ClaimDueFollowUpsRequest>,
     ) -> Result<Response<ClaimDueFollowUpsResponse>, Status> {
-        let bounds = request.extensions().get::<Bounds>().cloned();
+        let bounds = Bounds::of(&request)?;
         let (claim, wait) = claim_due_follow_ups::decode(request.into_inner())?;
-        let until = claim_due_follow_ups::wait_until(wait, bounds.as_ref());
-        let draining = async {
-            match &bounds {
-                Some(bounds) => bounds.draining().await,
-                None => std::future::pending().await,
-            }
-        };
-        let claimed = self.core.claim_due_follow_ups(&claim, until, draining).await;
+        let until = claim_due_follow_ups::wait_until(wait, &bounds);
+        let claimed = self.core.claim_due_follow_ups(&claim, until, &bounds).await;
         let claimed = claimed.map_err(|error| status::claim_due_follow_ups(&error))?;
         Ok(Response::new(claim_due_follow_ups::encode(claimed)?))
     }

@@ -63,6 +63,7 @@ pub fn claim_due_follow_ups(error: &ClaimError) -> Status {
              when you retry.",
         )
         .into(),
+        ClaimError::TooManyWait(error) => error.to_failure().into(),
         ClaimError::Database(error) => error.to_failure().into(),
     }
 }

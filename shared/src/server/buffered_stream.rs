@@ -4,11 +4,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf},
-    net::TcpStream,
-};
-use tonic::transport::server::Connected;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+
+use super::transport::Transport;
 
 /// A full HTTP/2 frame of 16 KiB, and what h2 has gathered before it.
 const CAPACITY: usize = 32 * 1024;
@@ -19,19 +17,11 @@ const CAPACITY: usize = 32 * 1024;
 /// after them, the status of a call, in a packet of its own. That packet costs both ends about as much as the
 /// answer. Without such writes the bound is 1 KiB. Of what is larger, head and payload would then leave apart, and
 /// are put together here; its status still follows by itself.
-pub struct BufferedStream(BufWriter<TcpStream>);
+pub struct BufferedStream(BufWriter<Transport>);
 
 impl BufferedStream {
-    pub fn new(stream: TcpStream) -> Self {
-        Self(BufWriter::with_capacity(CAPACITY, stream))
-    }
-}
-
-impl Connected for BufferedStream {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.0.get_ref().connect_info()
+    pub fn new(transport: Transport) -> Self {
+        Self(BufWriter::with_capacity(CAPACITY, transport))
     }
 }
 
@@ -61,18 +51,23 @@ impl AsyncWrite for BufferedStream {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
+    use tokio_util::sync::CancellationToken;
 
-    use super::*;
+    use super::{super::connection::Connection, *};
 
     #[tokio::test]
     async fn what_is_written_leaves_with_the_flush_and_not_in_vectors() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let (mut client, mut server) = (client.unwrap(), BufferedStream::new(accepted.unwrap().0));
+        let (mut client, (stream, peer)) = (client.unwrap(), accepted.unwrap());
+        let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
+        let mut server = BufferedStream::new(Transport::new(stream, connection, Duration::from_secs(1)));
         assert!(!server.is_write_vectored());
         server.write_all(b"head").await.unwrap();
         server.write_all(b"payload").await.unwrap();

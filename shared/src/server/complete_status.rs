@@ -24,11 +24,7 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
     }
     let completed = Status::from(match status.code() {
         // The size limit answers OUT_OF_RANGE, or, for a compressed message, RESOURCE_EXHAUSTED.
-        Code::OutOfRange | Code::ResourceExhausted => Failure::new(
-            Code::ResourceExhausted,
-            "MESSAGE_TOO_LARGE",
-            "The message is larger than the service accepts: send less in one call.",
-        ),
+        Code::OutOfRange | Code::ResourceExhausted => message_too_large(),
         // Health answers it for a service it does not know.
         Code::NotFound => Failure::not_found("SERVICE_NOT_FOUND", "service", ""),
         // tonic names those it takes, which go along.
@@ -56,6 +52,14 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         answer.headers_mut().insert(ACCEPTED, accepted.clone());
     }
     (answer, code)
+}
+
+pub fn message_too_large() -> Failure {
+    Failure::new(
+        Code::ResourceExhausted,
+        "MESSAGE_TOO_LARGE",
+        "The message is larger than the service accepts: send less in one call.",
+    )
 }
 
 fn reason(code: Code) -> &'static str {

@@ -1,4 +1,4 @@
-//! A stream that ends when the server stops.
+//! A stream that ends with its connection, or when its time is up.
 
 use std::{
     future::Future as _,
@@ -8,21 +8,33 @@ use std::{
 
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body};
 
 use crate::status::Failure;
 
-/// A response body that ends with DRAINING once the token is cancelled.
+/// A response body that ends with DRAINING once the token is cancelled, or with DEADLINE_EXCEEDED.
 pub struct Ending {
     inner: Body,
-    drain: Pin<Box<WaitForCancellationFutureOwned>>,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    ends_at: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
 impl Ending {
-    pub fn at_drain(inner: Body, drain: CancellationToken) -> Body {
-        Body::new(Self { inner, drain: Box::pin(drain.cancelled_owned()), ended: false })
+    pub fn new(inner: Body, closing: CancellationToken, ends_at: Option<Instant>) -> Body {
+        let ends_at = ends_at.map(|at| Box::pin(sleep_until(at)));
+        Body::new(Self { inner, closing: Box::pin(closing.cancelled_owned()), ends_at, ended: false })
+    }
+
+    /// Why the stream ends now, if it does.
+    fn failure(&mut self, context: &mut Context<'_>) -> Option<Failure> {
+        if self.closing.as_mut().poll(context).is_ready() {
+            return Some(Failure::draining());
+        }
+        let ends_at = self.ends_at.as_mut()?;
+        ends_at.as_mut().poll(context).is_ready().then(Failure::deadline_exceeded)
     }
 }
 
@@ -41,12 +53,10 @@ impl HttpBody for Ending {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
             return Poll::Ready(frame);
         }
-        if self.drain.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
+        let Some(failure) = self.failure(context) else { return Poll::Pending };
         self.ended = true;
         let mut trailers = HeaderMap::new();
-        let status = Status::from(Failure::draining());
+        let status = Status::from(failure);
         match status.add_header(&mut trailers) {
             Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Err(error) => Poll::Ready(Some(Err(error))),

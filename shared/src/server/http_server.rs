@@ -1,30 +1,33 @@
 //! The HTTP side: `/metrics`, `/livez`, `/readyz`, and what a service adds.
 
-use std::time::Duration;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
-    http::{StatusCode, header},
+    http::{Request, StatusCode, header},
     response::IntoResponse,
     routing::get,
-    serve::Listener,
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Encoder as _, TextEncoder};
-use tokio::{net::TcpListener, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
+use tower::ServiceExt as _;
 
-use super::Readiness;
+use super::{
+    Readiness,
+    connection::{Connection, InUse},
+    transport::Transport,
+    unverified::{UnverifiedBodies, UnverifiedPool},
+};
 
 /// What a client may take to send the head of a request, or to ask again on a connection that it keeps. Proxies
 /// keep theirs for a minute as a rule, and should not send on one that is just being closed.
 pub const HEAD_TIME: Duration = Duration::from_secs(75);
+/// What a client may send before it is read: a head, and the beginning of a body.
+const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The routes every service has.
 pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> Router {
@@ -52,42 +55,72 @@ async fn metrics(State(registry): State<prometheus::Registry>) -> impl IntoRespo
     }
 }
 
-/// Serves until `drain` is cancelled and the running requests have ended.
-pub async fn serve(mut listener: TcpListener, routes: Router, head_time: Duration, drain: CancellationToken) {
-    // axum's own server waits for ever for what a client does not send.
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head_time);
-    let (graceful, mut connections) = (GracefulShutdown::new(), JoinSet::new());
-    while let Some((stream, _)) = drain.run_until_cancelled(Listener::accept(&mut listener)).await {
-        while connections.try_join_next().is_some() {}
-        let service = TowerToHyperService::new(routes.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        connections.spawn(async move {
-            // How it ended is the client's affair.
-            let _ = connection.await;
+/// What the HTTP connections of a server share.
+pub struct HttpServer {
+    pub routes: Router,
+    pub head_time: Duration,
+    pub write_timeout: Duration,
+    pub bodies: Arc<UnverifiedPool>,
+}
+
+impl HttpServer {
+    /// Serves a connection to its end.
+    pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let in_use = InUse::new(&connection);
+            request.extensions_mut().insert(UnverifiedBodies::new(&self.bodies, &connection.holder));
+            let answer = self.routes.clone().oneshot(request.map(Body::new));
+            async move {
+                let answer = answer.await;
+                drop(in_use);
+                answer
+            }
         });
+        // axum's own server waits for ever for what a client does not send.
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(self.head_time).max_buf_size(BUFFER_BYTES);
+        let transport = Transport::new(stream, Arc::clone(&connection), self.write_timeout);
+        let mut http = pin!(http.serve_connection(TokioIo::new(transport), service));
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                // How it ended is the client's affair.
+                _ = &mut http => return,
+                () = connection.evicted.cancelled() => return,
+                () = connection.closing.cancelled(), if !closing => {
+                    closing = true;
+                    http.as_mut().graceful_shutdown();
+                }
+            }
+        }
     }
-    // Who comes now goes elsewhere at once.
-    drop(listener);
-    graceful.shutdown().await;
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpStream,
+        net::TcpListener,
     };
+    use tokio_util::sync::CancellationToken;
 
-    use super::*;
+    use super::{super::accept::Connections, *};
 
     #[tokio::test]
     async fn a_client_that_does_not_finish_the_head_of_its_request_is_let_go_and_others_are_served() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let drain = CancellationToken::new();
-        let routes = routes(Readiness::default(), None);
-        let serving = serve(listener, routes, Duration::from_millis(100), drain.clone());
+        let server = Arc::new(HttpServer {
+            routes: routes(Readiness::default(), None),
+            head_time: Duration::from_millis(100),
+            write_timeout: Duration::from_secs(10),
+            bodies: Arc::default(),
+        });
+        let serving = Connections::new("http", 8, drain.clone()).serve(listener, move |stream, connection| {
+            let server = Arc::clone(&server);
+            async move { server.serve(stream, connection).await }
+        });
         let clients = async {
             let mut slow = TcpStream::connect(address).await.expect("connected");
             slow.write_all(b"GET /livez HTTP/1.1\r\nHost: ").await.expect("sent");

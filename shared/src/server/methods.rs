@@ -16,10 +16,24 @@ const OTHER: &str = "_OTHER";
 pub struct Method {
     /// For metrics: `package.Service/Method`.
     pub label: &'static str,
-    /// It answers with a stream, which may go on for ever.
-    pub streams: bool,
+    pub kind: Kind,
+    /// It takes a stream of messages, which is not read before it is called.
+    pub takes_stream: bool,
+}
+
+/// Whose share a call takes, and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Works, and answers once.
+    Work,
+    /// Answers with a stream, which may go on for ever.
+    Stream,
     /// Probes and tools ask it: it is answered under any load.
-    pub is_probe: bool,
+    Probe,
+    /// Watch of health, and reflection.
+    ProbeStream,
+    /// No method of this server: it is refused whatever it is.
+    Unknown,
 }
 
 /// The methods of a server, by path.
@@ -43,11 +57,13 @@ impl Methods {
                     for method in &service.method {
                         let path = format!("/{package}.{}/{}", service.name(), method.name());
                         let path: &'static str = path.leak();
-                        let known = Method {
-                            label: &path[1..],
-                            streams: method.server_streaming(),
-                            is_probe: package.starts_with("grpc."),
+                        let kind = match (package.starts_with("grpc."), method.server_streaming()) {
+                            (false, false) => Kind::Work,
+                            (false, true) => Kind::Stream,
+                            (true, false) => Kind::Probe,
+                            (true, true) => Kind::ProbeStream,
                         };
+                        let known = Method { label: &path[1..], kind, takes_stream: method.client_streaming() };
                         methods.insert(path, known);
                     }
                 }
@@ -57,7 +73,7 @@ impl Methods {
     }
 
     pub fn get(&self, path: &str) -> Method {
-        let unknown = Method { label: OTHER, streams: false, is_probe: false };
+        let unknown = Method { label: OTHER, kind: Kind::Unknown, takes_stream: false };
         self.0.get(path).copied().unwrap_or(unknown)
     }
 }
@@ -71,9 +87,11 @@ mod tests {
         let methods = Methods::known();
         let create = methods.get("/teppan.booking.v1.BookingService/CreateBooking");
         assert_eq!(create.label, "teppan.booking.v1.BookingService/CreateBooking");
-        assert!(!create.streams && !create.is_probe);
-        assert!(methods.get("/teppan.booking.v1.BookingService/StreamBookingEvents").streams);
-        assert!(methods.get("/grpc.health.v1.Health/Watch").is_probe);
-        assert_eq!(methods.get("/made.up/Path").label, OTHER);
+        assert_eq!(create.kind, Kind::Work);
+        assert_eq!(methods.get("/teppan.booking.v1.BookingService/StreamBookingEvents").kind, Kind::Stream);
+        assert_eq!(methods.get("/grpc.health.v1.Health/Check").kind, Kind::Probe);
+        assert_eq!(methods.get("/grpc.health.v1.Health/Watch").kind, Kind::ProbeStream);
+        assert!(methods.get("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo").takes_stream);
+        assert_eq!(methods.get("/made.up/Path").kind, Kind::Unknown);
     }
 }

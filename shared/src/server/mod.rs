@@ -1,47 +1,57 @@
 //! The assembly both services run in: gRPC, HTTP, health, reflection, readiness, and a stop that
 //! fails no request.
 
+mod accept;
+mod answer;
+mod arrive;
 mod buffered_stream;
 pub mod codec;
 mod complete_status;
+mod connection;
+mod descriptors;
 mod ending;
+mod grpc_server;
 mod http_server;
 mod methods;
+mod open_call;
+mod pools;
 mod readiness;
 mod request;
+mod streams;
+mod transport;
+mod turn;
+mod unverified;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures::TryStreamExt as _;
-use rand::Rng as _;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::Routes,
-    transport::server::{Server as Grpc, TcpIncoming},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{
-    buffered_stream::BufferedStream,
-    request::{RequestLayer, Stop},
+    accept::Connections,
+    descriptors::ConnectionBounds,
+    grpc_server::GrpcServer,
+    http_server::HttpServer,
+    pools::Pools,
+    request::{Calls, PROBE_MESSAGE_BYTES},
+    streams::Streams,
 };
-pub use self::{readiness::Readiness, request::Bounds};
+pub use self::{
+    readiness::Readiness,
+    turn::{Bounds, TooManyWait},
+    unverified::{UnverifiedBodies, UnverifiedBody, UnverifiedError},
+};
 use crate::{
     config::ServerSettings,
     contract,
-    error_chain::error_chain,
     postgres::Database,
     tasks::{LAST_WORDS, Tasks},
 };
 
 /// The health service that tells only whether the process works, whatever the database does.
 const LIVENESS: &str = "liveness";
-/// Connections are renewed at about this age, so that clients spread over new replicas.
-const CONNECTION_AGE: Duration = Duration::from_mins(30);
-const CONNECTION_AGE_GRACE: Duration = Duration::from_mins(1);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What workers may take to end after the servers have.
 const TASKS_BOUND: Duration = Duration::from_secs(5);
 
@@ -53,6 +63,8 @@ pub struct Parts {
     /// HTTP routes beside `/metrics`, `/livez` and `/readyz`.
     pub http: axum::Router,
     pub database: Database,
+    /// Most connections to it.
+    pub database_connections: u32,
     pub migrator: &'static sqlx::migrate::Migrator,
     pub registry: Option<prometheus::Registry>,
 }
@@ -66,7 +78,10 @@ pub struct Server {
     health: HealthReporter,
     services: &'static [&'static str],
     readiness: Readiness,
-    stop: Stop,
+    /// Cancelled when no new calls are taken any more: streams end.
+    drain: CancellationToken,
+    /// Cancelled when the calls that still run must end.
+    cut: CancellationToken,
     serving: Tasks,
     background: Tasks,
 }
@@ -98,34 +113,60 @@ impl Server {
             ),
         );
 
-        let stop = Stop::default();
-        let serving = Tasks::default();
+        let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let limits = &settings.limits;
+        let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
+            .within_descriptors(parts.database_connections);
         let routes = parts
             .grpc
-            .add_service(health_service)
-            .add_service(reflection(parts.services).build_v1().map_err(io::Error::other)?)
+            .add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES))
+            .add_service(
+                reflection(parts.services)
+                    .build_v1()
+                    .map_err(io::Error::other)?
+                    .max_decoding_message_size(PROBE_MESSAGE_BYTES),
+            )
             // grpcurl 1.8 and Postman still ask for the older version.
-            .add_service(reflection(parts.services).build_v1alpha().map_err(io::Error::other)?);
+            .add_service(
+                reflection(parts.services)
+                    .build_v1alpha()
+                    .map_err(io::Error::other)?
+                    .max_decoding_message_size(PROBE_MESSAGE_BYTES),
+            );
         serving.spawn("grpc server", {
-            let (mut grpc, drain) = (grpc_server(&settings, stop.clone()), stop.drain.clone());
+            let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
+            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), cut.clone(), &settings);
+            let server = Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), &settings));
+            let connections = Connections::new("grpc", bounds.grpc, drain.clone());
             async move {
-                let served = grpc
-                    .add_routes(routes)
-                    .serve_with_incoming_shutdown(
-                        TcpIncoming::from(grpc_listener).with_nodelay(Some(true)).map_ok(BufferedStream::new),
-                        drain.cancelled_owned(),
-                    )
+                connections
+                    .serve(grpc_listener, |stream, connection| {
+                        let server = Arc::clone(&server);
+                        async move { server.serve(stream, connection).await }
+                    })
                     .await;
-                if let Err(error) = served {
-                    tracing::error!(error = error_chain(&error), "the gRPC server failed");
-                }
+                // Those whose connection has ended end with it.
+                streams.tasks.close();
+                streams.tasks.wait().await;
             }
         });
-        let routes = http_server::routes(readiness.clone(), parts.registry).merge(parts.http);
-        serving.spawn(
-            "http server",
-            http_server::serve(http_listener, routes, http_server::HEAD_TIME, stop.drain.clone()),
-        );
+        serving.spawn("http server", {
+            let server = Arc::new(HttpServer {
+                routes: http_server::routes(readiness.clone(), parts.registry).merge(parts.http),
+                head_time: http_server::HEAD_TIME,
+                write_timeout: limits.write_timeout,
+                bodies: Arc::default(),
+            });
+            let connections = Connections::new("http", bounds.http, drain.clone());
+            async move {
+                connections
+                    .serve(http_listener, |stream, connection| {
+                        let server = Arc::clone(&server);
+                        async move { server.serve(stream, connection).await }
+                    })
+                    .await;
+            }
+        });
 
         Ok(Self {
             grpc_addr,
@@ -134,7 +175,8 @@ impl Server {
             health,
             services: parts.services,
             readiness,
-            stop,
+            drain,
+            cut,
             serving,
             background,
         })
@@ -152,14 +194,14 @@ impl Server {
         self.readiness.drain();
         readiness::tell(&self.health, self.services, false).await;
         at_once.run_until_cancelled(tokio::time::sleep(self.settings.shutdown_pause)).await;
-        self.stop.drain.cancel();
+        self.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
         let drain_bound = self.settings.shutdown_drain;
         let ended = self.serving.stop(drain_bound + LAST_WORDS, at_once);
         tokio::pin!(ended);
         let drained = at_once.run_until_cancelled(tokio::time::timeout(drain_bound, &mut ended)).await;
         if !matches!(drained, Some(Ok(()))) {
-            self.stop.cut.cancel();
+            self.cut.cancel();
             ended.await;
         }
         self.background.stop(TASKS_BOUND, at_once).await;
@@ -174,20 +216,6 @@ async fn listen(setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
         };
         io::Error::new(error.kind(), format!("cannot listen on {address}, which is {setting}: {error}; {way_out}"))
     })
-}
-
-fn grpc_server(
-    settings: &ServerSettings,
-    stop: Stop,
-) -> Grpc<tower::layer::util::Stack<RequestLayer, tower::layer::util::Identity>> {
-    // Jitter, a number for each process: replicas that were started together renew at different times.
-    let age = CONNECTION_AGE.mul_f64(rand::rng().random_range(0.9..1.1));
-    Grpc::builder()
-        .max_connection_age(age)
-        .max_connection_age_grace(CONNECTION_AGE_GRACE)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(RequestLayer::new(settings.request_timeout, settings.max_in_flight, stop))
 }
 
 /// Reflection over the contract that lists this server's own services.

@@ -1,138 +1,91 @@
-//! What every gRPC call passes on its way in and out: a span, the load limit, the deadline, the
-//! panic guard, complete errors, and metrics.
+//! What every gRPC call passes on its way in and out: a span, the arrival of its message, its share of what there
+//! is, the deadline, the panic guard, complete errors, and metrics.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    panic::AssertUnwindSafe,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, Request, Response};
-use opentelemetry::{
-    KeyValue, global,
-    metrics::{Histogram, UpDownCounter},
-};
-use tokio::sync::Semaphore;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
-use tracing::{Instrument as _, Span, field};
+use tonic::{Code, Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
+use tower::Service as _;
+use tracing::{Instrument as _, field};
 
-use super::{complete_status::complete_status, ending::Ending, methods::Methods};
-use crate::{
-    status::{Failure, code_name},
-    telemetry,
+use super::{
+    answer::{Answer, Holds},
+    arrive::Arrival,
+    complete_status::complete_status,
+    connection::Connection,
+    ending::Ending,
+    methods::{Kind, Method, Methods},
+    open_call::{CallMetrics, OpenCall},
+    pools::{Pools, Resource},
+    turn::{Bounds, Turn},
 };
+use crate::{config::ServerSettings, status::Failure, telemetry};
 
 /// A client's deadline is met this much before it passes, or a tenth before when that is less: the
-/// answer has to travel, and the library's own timer, which answers CANCELLED, must not come first.
+/// answer has to travel, and the client's own timer must not come first.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
+/// Probes and tools send names.
+pub const PROBE_MESSAGE_BYTES: usize = 4 * 1024;
+/// A tool that asks by reflection has what it wants in less.
+const REFLECTION_TIME: Duration = Duration::from_mins(1);
+/// Answers of up to so many bytes are not counted: calls are.
+const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 
-/// How a server tells its calls that it stops.
-#[derive(Clone, Default)]
-pub struct Stop {
-    /// Cancelled when no new calls are taken any more: streams end.
-    pub drain: CancellationToken,
+/// The calls of a server.
+pub struct Calls {
+    pub routes: Routes,
+    pub pools: Arc<Pools>,
     /// Cancelled when the calls that still run must end.
     pub cut: CancellationToken,
-}
-
-/// How long a call may go on: in the extensions of every request, for calls that wait for something.
-#[derive(Clone)]
-pub struct Bounds {
-    ends_at: tokio::time::Instant,
-    drain: CancellationToken,
-}
-
-impl Bounds {
-    /// When the call is answered for it, by its client's deadline or the cap.
-    pub fn ends_at(&self) -> tokio::time::Instant {
-        self.ends_at
-    }
-
-    /// Returns when the server takes no new calls any more: whoever waits stops waiting.
-    pub async fn draining(&self) {
-        self.drain.cancelled().await;
-    }
-}
-
-/// Wraps every call of a server; see the module.
-#[derive(Clone)]
-pub struct RequestLayer(Arc<Limits>);
-
-struct Limits {
-    timeout: Duration,
     methods: Methods,
-    stop: Stop,
-    in_flight: Semaphore,
-    metrics: Metrics,
+    metrics: CallMetrics,
+    timeout: Duration,
+    arrival_timeout: Duration,
+    message_bytes_max: usize,
 }
 
-/// OpenTelemetry's names for RPC servers.
-struct Metrics {
-    duration_seconds: Histogram<f64>,
-    in_flight: UpDownCounter<i64>,
-}
-
-impl RequestLayer {
-    /// `timeout` caps every call; more than `max_in_flight` at once are answered OVERLOADED.
-    pub fn new(timeout: Duration, max_in_flight: usize, stop: Stop) -> Self {
-        let meter = global::meter("teppan");
-        let metrics = Metrics {
-            duration_seconds: meter
-                .f64_histogram("rpc.server.call.duration")
-                .with_unit("s")
-                .with_description("How long calls take.")
-                .with_boundaries(vec![
-                    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-                ])
-                .build(),
-            in_flight: meter
-                .i64_up_down_counter("rpc.server.active_requests")
-                .with_description("Calls that are being worked on.")
-                .build(),
-        };
-        let in_flight = Semaphore::new(max_in_flight);
-        Self(Arc::new(Limits { timeout, methods: Methods::known(), stop, in_flight, metrics }))
-    }
-}
-
-impl<S> Layer<S> for RequestLayer {
-    type Service = RequestService<S>;
-
-    fn layer(&self, inner: S) -> RequestService<S> {
-        RequestService { inner, limits: Arc::clone(&self.0) }
-    }
-}
-
-/// The service [`RequestLayer`] makes.
+/// The calls of one connection.
 #[derive(Clone)]
-pub struct RequestService<S> {
-    inner: S,
-    limits: Arc<Limits>,
+pub struct ConnectionCalls {
+    pub calls: Arc<Calls>,
+    pub connection: Arc<Connection>,
 }
 
-impl<S> Service<Request<Body>> for RequestService<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
+impl hyper::service::Service<Request<Incoming>> for ConnectionCalls {
+    type Response = Response<Answer>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(self.clone().answer(request).map(Ok))
     }
+}
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let limits = Arc::clone(&self.limits);
-        let method = limits.methods.get(request.uri().path());
+impl Calls {
+    pub fn new(routes: Routes, pools: Arc<Pools>, cut: CancellationToken, settings: &ServerSettings) -> Self {
+        Self {
+            routes: routes.prepare(),
+            pools,
+            cut,
+            methods: Methods::known(),
+            metrics: CallMetrics::new(),
+            timeout: settings.request_timeout,
+            arrival_timeout: settings.limits.arrival_timeout,
+            message_bytes_max: settings.max_message_bytes,
+        }
+    }
+}
+
+impl ConnectionCalls {
+    fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> {
+        let method = self.calls.methods.get(request.uri().path());
         let span = tracing::info_span!(
             target: telemetry::TRACE_TARGET,
             "rpc",
@@ -148,87 +101,108 @@ where
         if let Some(trace_id) = telemetry::trace_id(&span) {
             span.record("trace_id", trace_id);
         }
-
-        let budget = client_deadline(request.headers()).map_or(limits.timeout, |d| d.min(limits.timeout));
-        let ends_at = tokio::time::Instant::now() + budget;
-        request.extensions_mut().insert(Bounds { ends_at, drain: limits.stop.drain.clone() });
-        let answer = self.inner.call(request);
-        let call = async move {
-            let counted = Counted::start(&limits.metrics, method.label);
-            let permit = if method.is_probe { None } else { Some(limits.in_flight.try_acquire()) };
-            let response = match permit {
-                Some(Err(_)) => Status::from(Failure::overloaded()).into_http(),
-                _ => guarded(budget, &limits.stop.cut, answer).await,
+        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), &self.connection);
+        async move {
+            let mut holds = Holds { call, turn: None, answer_bytes: None };
+            let response = match self.respond(method, request, &mut holds).await {
+                Ok(response) => response,
+                Err(failure) => Status::from(failure).into_http(),
             };
             let (response, code) = complete_status(response);
-            counted.end(code);
-            if method.streams {
-                return Ok(response.map(|body| Ending::at_drain(body, limits.stop.drain.clone())));
+            if code == Code::Ok && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
+                let ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
+                let closing = self.connection.closing.clone();
+                return Answer::new(response.map(|body| Ending::new(body, closing, ends_at)), Bytes::new(), holds);
             }
-            Ok(response)
-        };
-        Box::pin(call.instrument(span))
-    }
-}
-
-/// A call that is counted as running until it ends, also when its caller goes away.
-struct Counted<'a> {
-    metrics: &'a Metrics,
-    method: &'static str,
-    started: Instant,
-    ended: Option<Code>,
-}
-
-impl<'a> Counted<'a> {
-    fn start(metrics: &'a Metrics, method: &'static str) -> Self {
-        metrics.in_flight.add(1, &[]);
-        Self { metrics, method, started: Instant::now(), ended: None }
-    }
-
-    fn end(mut self, code: Code) {
-        self.ended = Some(code);
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        let code = self.ended.unwrap_or(Code::Cancelled);
-        let span = Span::current();
-        span.record("rpc.response.status_code", code_name(code));
-        if is_server_fault(code) {
-            span.record("otel.status_code", "ERROR");
+            holds.call.end(code);
+            self.whole(response, holds).await
         }
-        self.metrics.in_flight.add(-1, &[]);
-        self.metrics.duration_seconds.record(
-            self.started.elapsed().as_secs_f64(),
-            &[
-                KeyValue::new("rpc.system.name", "grpc"),
-                KeyValue::new("rpc.method", self.method),
-                KeyValue::new("rpc.response.status_code", code_name(code)),
-            ],
-        );
+        .instrument(span)
+    }
+
+    /// The answer of the service, or why there is none.
+    async fn respond(
+        &self,
+        method: Method,
+        request: Request<Incoming>,
+        holds: &mut Holds,
+    ) -> Result<Response<Body>, Failure> {
+        let Calls { pools, .. } = &*self.calls;
+        let holder = &self.connection.holder;
+        let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
+        let ends_at = Instant::now() + budget;
+        let (resource, message_bytes_max) = match method.kind {
+            Kind::Work => (Resource::Work, self.calls.message_bytes_max),
+            Kind::Stream => (Resource::Streams, self.calls.message_bytes_max),
+            Kind::Probe => (Resource::Probes, PROBE_MESSAGE_BYTES),
+            Kind::ProbeStream => (Resource::ProbeStreams, PROBE_MESSAGE_BYTES),
+            Kind::Unknown => return Ok(self.run(request.map(|_| axum::body::Body::empty()), ends_at).await),
+        };
+        // Until it is decoded and worked on, the message counts.
+        let (mut request, _message_bytes) = if method.takes_stream {
+            (request.map(axum::body::Body::new), pools.empty(Resource::ArrivingBytes, holder))
+        } else {
+            let arrives_by = Instant::now() + self.calls.arrival_timeout;
+            Arrival { pools, holder, ends_at, arrives_by, message_bytes_max }.collect(request).await?
+        };
+        // Who does not read the answers it has gets no more of them.
+        let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
+        if !is_probe && !pools.has_room(Resource::AnswerBytes, holder, 1) {
+            return Err(Failure::overloaded());
+        }
+        let permit = pools.take(resource, holder, 1).ok_or_else(Failure::overloaded)?;
+        let turn = Arc::new(Turn::new(pools, holder, permit));
+        holds.turn = Some(Arc::clone(&turn));
+        request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), turn });
+        Ok(self.run(request, ends_at).await)
+    }
+
+    /// The answer, or why there is none: the time was up, the server stops, or the handler panicked.
+    async fn run(&self, mut request: Request<axum::body::Body>, ends_at: Instant) -> Response<Body> {
+        let peer = TcpConnectInfo { local_addr: None, remote_addr: Some(self.connection.peer) };
+        request.extensions_mut().insert(peer);
+        let mut routes = self.calls.routes.clone();
+        let answer = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+        let failure = tokio::select! {
+            answer = tokio::time::timeout_at(ends_at, answer) => match answer {
+                Ok(Ok(Ok(response))) => return response,
+                Ok(Err(_)) => {
+                    tracing::error!("a handler panicked");
+                    Failure::internal()
+                }
+                Err(_) => Failure::deadline_exceeded(),
+            },
+            () = self.calls.cut.cancelled() => Failure::draining(),
+        };
+        Status::from(failure).into_http()
+    }
+
+    /// The answer with its one message, which is written out now: what it was made from can go.
+    async fn whole(&self, response: Response<Body>, mut holds: Holds) -> Response<Answer> {
+        let (parts, mut body) = response.into_parts();
+        let message = match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
+            None => Bytes::new(),
+            Some(Ok(Ok(message))) => message,
+            // The message cannot be written: there are only trailers, which say so.
+            Some(Ok(Err(frame))) => {
+                let status = frame.trailers_ref().and_then(Status::from_header_map);
+                return refuse(status.unwrap_or_else(|| Failure::internal().into()), holds);
+            }
+            Some(Err(status)) => return refuse(status, holds),
+        };
+        if message.len() > SMALL_ANSWER_BYTES {
+            let permit = self.calls.pools.take(Resource::AnswerBytes, &self.connection.holder, message.len());
+            let Some(permit) = permit else { return refuse(Failure::overloaded().into(), holds) };
+            holds.answer_bytes = Some(permit);
+        }
+        Answer::new(Response::from_parts(parts, body), message, holds)
     }
 }
 
-/// The answer, or why there is none: the time was up, the server stops, or the handler panicked.
-async fn guarded(
-    budget: Duration,
-    cut: &CancellationToken,
-    answer: impl Future<Output = Result<Response<Body>, Infallible>>,
-) -> Response<Body> {
-    let answer = tokio::time::timeout(budget, AssertUnwindSafe(answer).catch_unwind());
-    let failure = tokio::select! {
-        answer = answer => match answer {
-            Ok(Ok(Ok(response))) => return response,
-            Ok(Err(_)) => {
-                tracing::error!("a handler panicked");
-                Failure::internal()
-            }
-            Err(_) => Failure::deadline_exceeded(),
-        },
-        () = cut.cancelled() => Failure::draining(),
-    };
-    Status::from(failure).into_http()
+fn refuse(status: Status, holds: Holds) -> Response<Answer> {
+    let (response, code) = complete_status(status.into_http());
+    holds.call.end(code);
+    Answer::new(response, Bytes::new(), holds)
 }
 
 /// How long the client will wait, from `grpc-timeout`, less the margin.
@@ -249,19 +223,6 @@ fn client_deadline(headers: &HeaderMap) -> Option<Duration> {
         _ => return None,
     };
     Some(timeout.saturating_sub(DEADLINE_MARGIN.min(timeout / 10)))
-}
-
-/// The codes that OpenTelemetry's conventions count as a server's errors.
-fn is_server_fault(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss
-    )
 }
 
 #[cfg(test)]

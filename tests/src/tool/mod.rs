@@ -1,6 +1,7 @@
 //! What the command-line tools share: both services together, the stop signal, traces, and the screen.
 
 mod interrupt;
+pub mod machine;
 mod screen;
 mod services;
 mod table;

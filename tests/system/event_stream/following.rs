@@ -16,8 +16,8 @@ use super::{
     written::{self, book_many, subjects},
 };
 
-/// The default of EVENT_STREAMS_MAX.
-const STREAMS_MAX: usize = 100;
+/// What a connection alone has of the default of MAX_STREAMS.
+const STREAMS_MAX: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_follows_tells_what_this_replica_and_another_do() {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::Connection as _;
 use teppan_shared::embedded::ThrowawayServer;
+use teppan_tests::tool::machine;
 
 use crate::{
     create_booking,
     error::BenchError,
     load::{self, Clients},
-    machine,
     pgbench::Pgbench,
     sample::{Figures, Sample, Timing, to_f64},
     stage::{Served, Side, Stage},

@@ -4,7 +4,6 @@ mod case;
 mod create_booking;
 mod error;
 mod load;
-mod machine;
 mod pgbench;
 mod report;
 mod rounds;
@@ -22,14 +21,16 @@ use std::{
 
 use clap::Parser;
 use teppan_shared::embedded::shed_postgres_variables;
-use teppan_tests::tool::{INTERRUPTED, Interrupt};
+use teppan_tests::tool::{
+    INTERRUPTED, Interrupt,
+    machine::{self, MachineTime},
+};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     case::{Case, Run, With},
     error::BenchError,
     load::Clients,
-    machine::MachineTime,
     pgbench::Pgbench,
     report::{CaseReport, EmptyCall, Environment, HotReport, Report, ServiceFigures},
     rounds::{Round, Rounds},

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
+use teppan_tests::tool::machine::MachineTime;
 
-use crate::{error::BenchError, machine::MachineTime};
+use crate::error::BenchError;
 
 /// When the host of this machine gave more of its processor time to others, in percent, the round says more about
 /// them: it is made again.

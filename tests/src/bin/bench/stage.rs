@@ -17,10 +17,11 @@ use teppan_tests::{
     clients::{self, BookingClients},
     fixtures,
     launch::{Process, Which},
+    tool::machine,
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{error::BenchError, machine, server};
+use crate::{error::BenchError, server};
 
 /// Both venues have slots like a real one's: every half hour from 11:00 to 19:00, for 90 days.
 pub const DAYS: usize = 90;

@@ -2,17 +2,20 @@
 
 use std::{fs, time::Duration};
 
-use crate::sample::to_f64;
-
 /// A tick of `/proc/PID/stat`: Linux shows 100 a second to programs, whatever the kernel uses.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Memory of a process that is really in use, in megabytes.
+#[expect(clippy::cast_precision_loss, reason = "a process has less")]
 pub fn resident_mb(pid: u32) -> Option<f64> {
+    Some(resident_kib(pid)? as f64 * 1024.0 / 1e6)
+}
+
+/// The same in KiB.
+pub fn resident_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024.0 / 1e6)
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// Processor time of a process, without its children.
@@ -54,8 +57,9 @@ impl MachineTime {
     }
 
     /// The share that was stolen since then, in percent.
+    #[expect(clippy::cast_precision_loss, reason = "ticks since the start of a machine are few")]
     pub fn stolen_percent_since(self, earlier: Self) -> f64 {
-        100.0 * to_f64(self.stolen - earlier.stolen) / to_f64((self.all - earlier.all).max(1))
+        100.0 * (self.stolen - earlier.stolen) as f64 / (self.all - earlier.all).max(1) as f64
     }
 
     /// The first line: user, nice, system, idle, iowait, irq, softirq, steal, and what is in the first two too.

@@ -1,0 +1,176 @@
+//! Accepting connections: no more than there may be, and calmly when the machine has no more to give.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, UpDownCounter},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Connection;
+use crate::rarely::Rarely;
+
+/// Pauses after a failed accept, which double.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long a new connection waits for one that gives way.
+const GIVING_WAY: Duration = Duration::from_millis(250);
+
+/// The connections of one server.
+pub struct Connections {
+    server: &'static str,
+    max: usize,
+    slots: Arc<Semaphore>,
+    open: Mutex<HashMap<u64, Arc<Connection>>>,
+    drain: CancellationToken,
+    active: UpDownCounter<i64>,
+    refused: Counter<u64>,
+}
+
+/// An open connection in the list, until it is dropped.
+struct Entry {
+    id: u64,
+    connections: Arc<Connections>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    /// `server` is its name in metrics and the log.
+    pub fn new(server: &'static str, max: usize, drain: CancellationToken) -> Arc<Self> {
+        let meter = global::meter("teppan");
+        Arc::new(Self {
+            server,
+            max,
+            slots: Arc::new(Semaphore::new(max)),
+            open: Mutex::default(),
+            drain,
+            active: meter
+                .i64_up_down_counter("teppan.server.connections")
+                .with_description("Connections that are open.")
+                .build(),
+            refused: meter
+                .u64_counter("teppan.server.connections_refused")
+                .with_description("Connections that were closed at once because there were as many as there may be.")
+                .build(),
+        })
+    }
+
+    /// Accepts and serves until the server drains, and until the connections have ended after that.
+    pub async fn serve<F>(self: Arc<Self>, listener: TcpListener, serve: impl Fn(TcpStream, Arc<Connection>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut tasks = JoinSet::new();
+        let (mut pause, mut failing, mut full) = (PAUSE_FIRST, Rarely::default(), Rarely::default());
+        let drain = self.drain.clone();
+        for id in 0.. {
+            let Some(accepted) = drain.run_until_cancelled(listener.accept()).await else { break };
+            while tasks.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, peer)) => {
+                    pause = PAUSE_FIRST;
+                    let Some(slot) = self.slot(&mut full).await else { continue };
+                    let _ = stream.set_nodelay(true);
+                    let (entry, connection) = self.enter(id, peer, slot);
+                    let served = serve(stream, connection);
+                    tasks.spawn(async move {
+                        served.await;
+                        drop(entry);
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if let Some(times) = failing.now() {
+                        tracing::error!(
+                            server = self.server, %error, times, open = self.len(),
+                            "connections cannot be accepted: trying again with pauses"
+                        );
+                    }
+                    // A descriptor comes free, if that is what is missing.
+                    self.evict_idlest();
+                    let _ = drain.run_until_cancelled(sleep(pause)).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+        // Who comes now goes elsewhere at once.
+        drop(listener);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// A slot for a new connection. When all are taken, the connection that has been idle for longest gives way.
+    async fn slot(&self, full: &mut Rarely) -> Option<OwnedSemaphorePermit> {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Some(slot);
+        }
+        if let Some(times) = full.now() {
+            tracing::warn!(
+                server = self.server,
+                max = self.max,
+                times,
+                "as many connections are open as may be: idle ones give way, or new ones are refused"
+            );
+        }
+        if self.evict_idlest()
+            && let Ok(Ok(slot)) = timeout(GIVING_WAY, Arc::clone(&self.slots).acquire_owned()).await
+        {
+            return Some(slot);
+        }
+        self.refused.add(1, &[KeyValue::new("server", self.server)]);
+        None
+    }
+
+    fn enter(self: &Arc<Self>, id: u64, peer: SocketAddr, slot: OwnedSemaphorePermit) -> (Entry, Arc<Connection>) {
+        let connection = Arc::new(Connection::new(peer, self.drain.child_token()));
+        self.lock().insert(id, Arc::clone(&connection));
+        self.active.add(1, &[KeyValue::new("server", self.server)]);
+        (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
+    }
+
+    /// `false` when every connection is in use.
+    fn evict_idlest(&self) -> bool {
+        let open = self.lock();
+        let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
+        let idle = idle.filter_map(|connection| Some((connection.gives_way_after()?, connection)));
+        let Some((_, idlest)) = idle.max_by_key(|(idle, _)| *idle) else { return false };
+        idlest.evicted.cancel();
+        true
+    }
+
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.connections.lock().remove(&self.id);
+        self.connections.active.add(-1, &[KeyValue::new("server", self.connections.server)]);
+    }
+}
+
+/// Whether the next connection may fare better at once: this one went away before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,106 @@
+//! An answer on its way out: in parts, with what its call holds until the last of them is taken.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::{Body as HttpBody, Frame};
+use tonic::{Code, Status, body::Body};
+
+use super::{open_call::OpenCall, pools::Permit, streams::Progress, turn::Turn};
+
+/// A frame of HTTP/2. The transport asks for the next part when the client has room for it.
+const PART_BYTES: usize = 16 * 1024;
+
+/// What a call holds until its answer is sent.
+pub struct Holds {
+    pub call: OpenCall,
+    pub turn: Option<Arc<Turn>>,
+    pub answer_bytes: Option<Permit>,
+}
+
+/// The body of an answer.
+pub struct Answer {
+    inner: Body,
+    /// What is still to be handed over of the frame before.
+    rest: Bytes,
+    holds: Arc<Holds>,
+    /// Of the stream that sends it.
+    progress: Option<Arc<Progress>>,
+}
+
+impl Answer {
+    /// `first` is what was taken out of the body already.
+    pub fn new(response: Response<Body>, first: Bytes, holds: Holds) -> Response<Self> {
+        let holds = Arc::new(holds);
+        response.map(|inner| Self { inner, rest: first, holds, progress: None })
+    }
+
+    fn part(&mut self) -> Bytes {
+        let bytes = self.rest.split_to(self.rest.len().min(PART_BYTES));
+        let progress = Arc::clone(self.progress.get_or_insert_with(Progress::current));
+        progress.hand_over();
+        let generation = self.holds.call.connection().untaken().hand_over();
+        Bytes::from_owner(Part { bytes, generation, progress, holds: Arc::clone(&self.holds) })
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        loop {
+            if !self.rest.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(self.part()))));
+            }
+            let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(context)) else { return Poll::Ready(None) };
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => self.rest = data,
+                Ok(Err(frame)) => {
+                    if let Some(code) = frame.trailers_ref().and_then(code_of) {
+                        self.holds.call.end(code);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Err(status) => {
+                    self.holds.call.end(status.code());
+                    return Poll::Ready(Some(Err(status)));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.inner.is_end_stream()
+    }
+}
+
+fn code_of(trailers: &HeaderMap) -> Option<Code> {
+    Some(Status::from_header_map(trailers)?.code())
+}
+
+/// Bytes that the transport has, until it has written or dropped them.
+struct Part {
+    bytes: Bytes,
+    generation: usize,
+    progress: Arc<Progress>,
+    holds: Arc<Holds>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.progress.taken();
+        self.holds.call.connection().untaken().taken(self.generation);
+    }
+}

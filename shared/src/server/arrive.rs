@@ -1,0 +1,148 @@
+//! The message of a call: it has a time to arrive, and is bounded, before the call counts as work.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use tonic::Code;
+
+use super::{
+    complete_status::message_too_large,
+    pools::{Holder, Permit, Pools, Resource},
+};
+use crate::status::Failure;
+
+/// gRPC's frame of a message: whether it is compressed, and its length.
+const HEAD_BYTES: usize = 5;
+
+/// The bounds of an arriving message.
+pub struct Arrival<'a> {
+    pub pools: &'a Pools,
+    pub holder: &'a Arc<Holder>,
+    /// The call's own end.
+    pub ends_at: Instant,
+    /// By when the message has to be there.
+    pub arrives_by: Instant,
+    pub message_bytes_max: usize,
+}
+
+impl Arrival<'_> {
+    /// The request with its whole message, and the permit of its bytes.
+    ///
+    /// # Errors
+    /// It is too large, too slow, not one message, or there is no room for it.
+    pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<axum::body::Body>, Permit), Failure> {
+        let (parts, body) = request.into_parts();
+        let _arriving = self.pools.take(Resource::Arriving, self.holder, 1).ok_or_else(Failure::overloaded)?;
+        let by = self.ends_at.min(self.arrives_by);
+        let (message, permit) = timeout_at(by, self.read(body)).await.map_err(|_| self.too_slow())??;
+        Ok((Request::from_parts(parts, message.into()), permit))
+    }
+
+    async fn read(&self, mut body: Incoming) -> Result<(Bytes, Permit), Failure> {
+        let mut message = Message::default();
+        let mut permit = self.pools.empty(Resource::ArrivingBytes, self.holder);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| cancelled())?.into_data() else { continue };
+            if !permit.grow(self.pools, data.len()) {
+                return Err(Failure::overloaded());
+            }
+            message.add(data);
+            message.check(self.message_bytes_max)?;
+        }
+        Ok((message.whole(), permit))
+    }
+
+    fn too_slow(&self) -> Failure {
+        let failure = Failure::deadline_exceeded();
+        if self.ends_at <= self.arrives_by {
+            return failure;
+        }
+        failure.saying("The call's message did not arrive in time: send it whole, soon after the call's beginning.")
+    }
+}
+
+/// What has arrived. Most messages come in one piece, and are not copied.
+#[derive(Default)]
+struct Message {
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Message {
+    fn add(&mut self, data: Bytes) {
+        if self.rest.is_empty() && self.first.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&self.first);
+        }
+        self.rest.extend_from_slice(&data);
+    }
+
+    fn so_far(&self) -> &[u8] {
+        if self.rest.is_empty() { &self.first } else { &self.rest }
+    }
+
+    /// What is less than one message the library refuses, when no more comes.
+    fn check(&self, message_bytes_max: usize) -> Result<(), Failure> {
+        let so_far = self.so_far();
+        let Some((head, message)) = so_far.split_at_checked(HEAD_BYTES) else { return Ok(()) };
+        let length = head[1..].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        if length > message_bytes_max {
+            return Err(message_too_large());
+        }
+        if message.len() > length {
+            return Err(Failure::invalid_argument(
+                "MALFORMED_MESSAGE",
+                "The call takes one message, and more was sent: send one message framed as gRPC says.",
+            ));
+        }
+        Ok(())
+    }
+
+    fn whole(self) -> Bytes {
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(Code::Cancelled, "CANCELLED", "The call was given up before its message was there.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(pieces: &[&'static [u8]]) -> Message {
+        let mut message = Message::default();
+        for piece in pieces {
+            message.add(Bytes::from_static(piece));
+        }
+        message
+    }
+
+    #[test]
+    fn pieces_make_the_message_they_were_cut_from() {
+        assert_eq!(message(&[b"\0\0\0\0\x03abc"]).whole(), "\0\0\0\0\x03abc");
+        assert_eq!(message(&[b"\0\0", b"\0\0\x03", b"a", b"bc"]).whole(), "\0\0\0\0\x03abc");
+        assert_eq!(message(&[]).whole(), "");
+    }
+
+    #[test]
+    fn a_message_is_too_large_as_soon_as_its_length_is_known() {
+        let announced = message(&[b"\0\0\0\x10\x01"]);
+        assert!(announced.check(4097).is_ok());
+        assert!(announced.check(4096).is_err());
+    }
+
+    #[test]
+    fn a_call_takes_one_message() {
+        assert!(message(&[b"\0\0\0\0\x01a"]).check(10).is_ok());
+        assert!(message(&[b"\0\0\0\0\x01a", b"\0"]).check(10).is_err());
+    }
+}

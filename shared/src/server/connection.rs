@@ -1,0 +1,175 @@
+//! One connection of a client, as the server and its calls see it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pools::Holder;
+
+/// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
+const HTTP2_GREETING_BYTES: usize = 24 + 9;
+
+/// A connection without a call for so long may have to give way to a new one; one that has said nothing sooner.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+const SILENT_MIN: Duration = Duration::from_millis(100);
+
+/// A connection: in the extensions of every request that comes over it.
+#[derive(Debug)]
+pub struct Connection {
+    pub peer: SocketAddr,
+    /// What its calls hold.
+    pub holder: Arc<Holder>,
+    /// Cancelled when it takes no more calls: streams end, who waits stops waiting.
+    pub closing: CancellationToken,
+    /// Cancelled when it has to give way at once.
+    pub evicted: CancellationToken,
+    accepted_at: Instant,
+    /// Milliseconds after `accepted_at`.
+    used_at_ms: AtomicU64,
+    open_calls: AtomicUsize,
+    received_bytes: AtomicUsize,
+    untaken: Untaken,
+}
+
+impl Connection {
+    /// `closing` is cancelled with the server.
+    pub fn new(peer: SocketAddr, closing: CancellationToken) -> Self {
+        Self {
+            peer,
+            holder: Arc::default(),
+            closing,
+            evicted: CancellationToken::new(),
+            accepted_at: Instant::now(),
+            used_at_ms: AtomicU64::new(0),
+            open_calls: AtomicUsize::new(0),
+            received_bytes: AtomicUsize::new(0),
+            untaken: Untaken::default(),
+        }
+    }
+
+    /// How long there has been no call on it; `None` while there is one.
+    pub fn idle_for(&self) -> Option<Duration> {
+        if self.open_calls.load(Relaxed) > 0 {
+            return None;
+        }
+        let used_at = self.accepted_at + Duration::from_millis(self.used_at_ms.load(Relaxed));
+        Some(used_at.elapsed())
+    }
+
+    /// How long it has been idle, when it may have to give way.
+    pub fn gives_way_after(&self) -> Option<Duration> {
+        let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
+        self.idle_for().filter(|idle| *idle >= min)
+    }
+
+    pub fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Whether the client has said what HTTP/2 begins with.
+    pub fn has_greeted(&self) -> bool {
+        self.received_bytes.load(Relaxed) >= HTTP2_GREETING_BYTES
+    }
+
+    /// Parts of answers that the client has yet to take.
+    pub fn untaken(&self) -> &Untaken {
+        &self.untaken
+    }
+}
+
+/// Keeps a connection from being idle until it is dropped.
+#[derive(Debug)]
+pub struct InUse(Arc<Connection>);
+
+impl InUse {
+    pub fn new(connection: &Arc<Connection>) -> Self {
+        connection.open_calls.fetch_add(1, Relaxed);
+        Self(Arc::clone(connection))
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let now = u64::try_from(self.0.accepted_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.used_at_ms.store(now, Relaxed);
+        self.0.open_calls.fetch_sub(1, Relaxed);
+    }
+}
+
+const GENERATIONS: usize = 3;
+
+/// Counts parts of answers by the age of what is yet to be taken, without a list of them: a part belongs to the
+/// generation in which it was handed over.
+#[derive(Debug, Default)]
+pub struct Untaken {
+    generation: AtomicUsize,
+    parts: [AtomicUsize; GENERATIONS],
+}
+
+impl Untaken {
+    /// Counts a part that is handed over, and tells the generation it belongs to.
+    pub fn hand_over(&self) -> usize {
+        let generation = self.generation.load(Relaxed) % GENERATIONS;
+        self.parts[generation].fetch_add(1, Relaxed);
+        generation
+    }
+
+    /// A part of this generation was taken, or given up.
+    pub fn taken(&self, generation: usize) {
+        self.parts[generation].fetch_sub(1, Relaxed);
+    }
+
+    /// Begins the next generation. `true` when there are parts that saw two others begin.
+    pub fn age(&self) -> bool {
+        let next = self.generation.load(Relaxed) + 1;
+        if self.parts[next % GENERATIONS].load(Relaxed) > 0 {
+            return true;
+        }
+        self.generation.store(next, Relaxed);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_old_when_it_saw_two_generations_begin() {
+        let untaken = Untaken::default();
+        let old = untaken.hand_over();
+        assert!(!untaken.age());
+        let newer = untaken.hand_over();
+        assert!(!untaken.age());
+        assert!(untaken.age(), "the first part is still there");
+        untaken.taken(old);
+        assert!(!untaken.age());
+        assert!(untaken.age(), "now the second is as old");
+        untaken.taken(newer);
+        assert!((0..10).all(|_| !untaken.age()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_the_end_of_its_last_call() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(connection.idle_for(), Some(Duration::from_secs(2)));
+        let call = InUse::new(&connection);
+        assert_eq!(connection.idle_for(), None);
+        drop(call);
+        assert_eq!(connection.idle_for(), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,56 @@
+//! How many connections the descriptors of this process allow.
+
+/// What listens, logs, is read at the start, or is opened to others.
+const RESERVED: u64 = 64;
+/// However few there are, so many connections are tried.
+const CONNECTIONS_MIN: usize = 8;
+
+/// How many connections a server may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionBounds {
+    pub grpc: usize,
+    pub http: usize,
+}
+
+impl ConnectionBounds {
+    /// These, or fewer where the process may not open so many: `database` of its descriptors are the database's.
+    pub fn within_descriptors(self, database: u32) -> Self {
+        // Where nobody can tell, there is no bound.
+        let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
+        let bounds = self.within(descriptors, database);
+        if bounds != self {
+            tracing::warn!(
+                descriptors,
+                grpc = bounds.grpc,
+                http = bounds.http,
+                "fewer connections than MAX_CONNECTIONS and MAX_HTTP_CONNECTIONS allow, because of the descriptors \
+                 this process may open: raise its limit (ulimit -n), or lower the settings"
+            );
+        }
+        bounds
+    }
+
+    fn within(self, descriptors: u64, database: u32) -> Self {
+        let free = descriptors.saturating_sub(RESERVED + u64::from(database));
+        let free = usize::try_from(free).unwrap_or(usize::MAX);
+        if self.grpc.saturating_add(self.http) <= free {
+            return self;
+        }
+        let http = self.http.min(free / 4).max(CONNECTIONS_MIN);
+        Self { grpc: self.grpc.min(free.saturating_sub(http)).max(CONNECTIONS_MIN), http }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_stay_below_the_descriptors_there_are() {
+        let wanted = ConnectionBounds { grpc: 512, http: 256 };
+        assert_eq!(wanted.within(1024, 17), wanted);
+        assert_eq!(wanted.within(481, 17), ConnectionBounds { grpc: 300, http: 100 });
+        assert_eq!(wanted.within(10, 17), ConnectionBounds { grpc: 8, http: 8 });
+        assert_eq!(wanted.within(u64::MAX, 17), wanted);
+    }
+}

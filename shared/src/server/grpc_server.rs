@@ -1,0 +1,129 @@
+//! The gRPC side: HTTP/2 connections, each with a beginning, an age and an end.
+
+use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use futures::poll;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rand::Rng as _;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, interval_at, sleep},
+};
+
+use super::{
+    buffered_stream::BufferedStream,
+    connection::Connection,
+    request::{Calls, ConnectionCalls},
+    streams::Streams,
+    transport::Transport,
+};
+use crate::config::ServerSettings;
+
+/// Of an answer the transport holds at most this much for each call.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// What a client may send before it is read: on one call, and on all of a connection.
+const CALL_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// A connection that closes ends so long after its last call could have.
+const CLOSING_MARGIN: Duration = Duration::from_secs(5);
+
+/// What the gRPC connections of a server share.
+pub struct GrpcServer {
+    http: http2::Builder<Streams>,
+    calls: Arc<Calls>,
+    settings: ServerSettings,
+}
+
+/// Why a connection ended before its client ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    ByClient,
+    Silent,
+    Evicted,
+    AnswersUntaken,
+    ClosingTooLong,
+}
+
+impl GrpcServer {
+    pub fn new(calls: Arc<Calls>, streams: Streams, settings: &ServerSettings) -> Self {
+        let limits = &settings.limits;
+        let mut http = http2::Builder::new(streams);
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(limits.max_calls_per_connection)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .initial_stream_window_size(CALL_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout);
+        Self { http, calls, settings: settings.clone() }
+    }
+
+    /// Serves a connection to its end.
+    pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
+        let ended = self.run(stream, &connection).await;
+        if ended != Ended::ByClient {
+            tracing::debug!(peer = %connection.peer, ?ended, "a connection was ended");
+        }
+    }
+
+    async fn run(&self, stream: TcpStream, connection: &Arc<Connection>) -> Ended {
+        let limits = &self.settings.limits;
+        let calls = ConnectionCalls { calls: Arc::clone(&self.calls), connection: Arc::clone(connection) };
+        let transport = Transport::new(stream, Arc::clone(connection), limits.write_timeout);
+        let mut http = pin!(self.http.serve_connection(TokioIo::new(BufferedStream::new(transport)), calls));
+
+        let mut greeted = pin!(sleep(limits.handshake_timeout));
+        let mut old = pin!(sleep(jittered(limits.connection_age)));
+        let mut ticks = interval_at(Instant::now() + limits.write_timeout, limits.write_timeout);
+        let mut closed = pin!(sleep(Duration::ZERO));
+        let (mut has_greeted, mut closing) = (false, false);
+        loop {
+            tokio::select! {
+                // How it ended is the client's affair.
+                _ = &mut http => return Ended::ByClient,
+                () = &mut greeted, if !has_greeted => {
+                    if !connection.has_greeted() {
+                        return Ended::Silent;
+                    }
+                    has_greeted = true;
+                }
+                () = connection.evicted.cancelled() => {
+                    // The client reads that it has to come again before it sees the end.
+                    http.as_mut().graceful_shutdown();
+                    let _: Poll<Result<(), hyper::Error>> = poll!(&mut http);
+                    return Ended::Evicted;
+                }
+                () = connection.closing.cancelled(), if !closing => {
+                    if !connection.has_greeted() {
+                        return Ended::Silent;
+                    }
+                    closing = true;
+                    http.as_mut().graceful_shutdown();
+                    closed.set(sleep(self.closing_bound()));
+                }
+                () = &mut closed, if closing => return Ended::ClosingTooLong,
+                () = &mut old, if !closing => connection.closing.cancel(),
+                _ = ticks.tick() => {
+                    if connection.untaken().age() {
+                        return Ended::AnswersUntaken;
+                    }
+                    if connection.idle_for().is_some_and(|idle| idle >= limits.connection_idle) {
+                        connection.closing.cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    /// How long a connection that closes may take: its calls have their whole time, and one more answer may be
+    /// on its way.
+    fn closing_bound(&self) -> Duration {
+        self.settings.request_timeout.max(self.settings.shutdown_drain) + CLOSING_MARGIN
+    }
+}
+
+/// Connections that were made together are not renewed together.
+fn jittered(age: Duration) -> Duration {
+    age.mul_f64(rand::rng().random_range(0.9..1.1))
+}

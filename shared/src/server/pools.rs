@@ -1,0 +1,181 @@
+//! What there is of calls, streams and bytes, and how much of it each holder has.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::ServerSettings;
+
+/// What is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Calls whose message is still arriving.
+    Arriving,
+    /// Bytes of messages that arrive or are worked on.
+    ArrivingBytes,
+    /// Calls that are worked on.
+    Work,
+    /// Calls that wait for something to happen.
+    Waiting,
+    /// Streams that are open.
+    Streams,
+    /// Calls of probes and tools: health and reflection.
+    Probes,
+    /// Streams of probes and tools.
+    ProbeStreams,
+    /// Bytes of answers that are not yet sent.
+    AnswerBytes,
+}
+
+const RESOURCES: [Resource; 8] = [
+    Resource::Arriving,
+    Resource::ArrivingBytes,
+    Resource::Work,
+    Resource::Waiting,
+    Resource::Streams,
+    Resource::Probes,
+    Resource::ProbeStreams,
+    Resource::AnswerBytes,
+];
+/// Calls whose message is arriving cost little: there may be so many for each that is worked on.
+const ARRIVING_PER_WORK: usize = 2;
+
+/// Everything that is bounded, each with its own number of permits.
+///
+/// Nobody can use up a pool alone: a holder gets more only while it then holds no more than what is left. So one
+/// greedy holder gets half of a pool, each of n gets 1/(n + 1), and as much stays free for whoever comes next.
+/// Nobody has to know how many there will be. (Switches share their buffers so: dynamic thresholds, Choudhury and
+/// Hahne, 1998.)
+#[derive(Debug)]
+pub struct Pools([Arc<Semaphore>; RESOURCES.len()]);
+
+/// Who holds permits: today a connection. How much of each pool it has.
+#[derive(Debug, Default)]
+pub struct Holder([AtomicUsize; RESOURCES.len()]);
+
+/// Some of a pool, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    resource: Resource,
+    permit: OwnedSemaphorePermit,
+    holder: Arc<Holder>,
+}
+
+impl Pools {
+    pub fn new(settings: &ServerSettings) -> Self {
+        let limits = &settings.limits;
+        Self::sized(|resource| match resource {
+            Resource::Arriving => settings.max_in_flight.saturating_mul(ARRIVING_PER_WORK),
+            Resource::ArrivingBytes => limits.max_arriving_bytes,
+            Resource::Work => settings.max_in_flight,
+            Resource::Waiting => limits.max_waiting,
+            Resource::Streams => limits.max_streams,
+            Resource::Probes | Resource::ProbeStreams => limits.max_probes,
+            Resource::AnswerBytes => limits.max_answer_bytes,
+        })
+    }
+
+    pub fn sized(size: impl Fn(Resource) -> usize) -> Self {
+        Self(RESOURCES.map(|resource| Arc::new(Semaphore::new(size(resource).min(Semaphore::MAX_PERMITS)))))
+    }
+
+    /// A permit of nothing, to [`Permit::grow`].
+    pub fn empty(&self, resource: Resource, holder: &Arc<Holder>) -> Permit {
+        let permit = Arc::clone(self.pool(resource)).try_acquire_many_owned(0).expect("nothing can always be had");
+        Permit { resource, permit, holder: Arc::clone(holder) }
+    }
+
+    /// So many permits, or `None` when the holder would then hold more than is left.
+    pub fn take(&self, resource: Resource, holder: &Arc<Holder>, count: usize) -> Option<Permit> {
+        if !self.has_room(resource, holder, count) {
+            return None;
+        }
+        let permit = Arc::clone(self.pool(resource)).try_acquire_many_owned(u32::try_from(count).ok()?).ok()?;
+        holder.held(resource).fetch_add(count, Relaxed);
+        Some(Permit { resource, permit, holder: Arc::clone(holder) })
+    }
+
+    /// Whether [`Pools::take`] would succeed now.
+    pub fn has_room(&self, resource: Resource, holder: &Holder, count: usize) -> bool {
+        // Calls that race past this check together are few, and the pool itself is never exceeded.
+        holder.held(resource).load(Relaxed).saturating_add(count) <= self.pool(resource).available_permits()
+    }
+
+    /// One permit as soon as there is one, for whoever had one before and gave it back to wait.
+    pub async fn take_again(&self, resource: Resource, holder: &Arc<Holder>) -> Permit {
+        let permit = Arc::clone(self.pool(resource)).acquire_owned().await.expect("a pool is never closed");
+        holder.held(resource).fetch_add(1, Relaxed);
+        Permit { resource, permit, holder: Arc::clone(holder) }
+    }
+
+    fn pool(&self, resource: Resource) -> &Arc<Semaphore> {
+        &self.0[resource as usize]
+    }
+}
+
+impl Holder {
+    fn held(&self, resource: Resource) -> &AtomicUsize {
+        &self.0[resource as usize]
+    }
+}
+
+impl Permit {
+    /// Adds so many permits to it; `false` when the holder may not have them.
+    pub fn grow(&mut self, pools: &Pools, count: usize) -> bool {
+        let more = pools.take(self.resource, &self.holder, count).and_then(|mut more| more.permit.split(count));
+        let grows = more.is_some();
+        if let Some(more) = more {
+            self.permit.merge(more);
+        }
+        grows
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.holder.held(self.resource).fetch_sub(self.permit.num_permits(), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pools(work: usize) -> Pools {
+        Pools::sized(|_| work)
+    }
+
+    fn take_all(pools: &Pools, holder: &Arc<Holder>) -> Vec<Permit> {
+        std::iter::from_fn(|| pools.take(Resource::Work, holder, 1)).collect()
+    }
+
+    #[test]
+    fn a_holder_alone_gets_half_and_each_of_several_leaves_as_much_for_the_next() {
+        let pools = pools(1000);
+        let holders: Vec<Arc<Holder>> = (0..4).map(|_| Arc::default()).collect();
+        let held: Vec<_> = holders.iter().map(|holder| take_all(&pools, holder)).collect();
+        assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [500, 250, 125, 63]);
+    }
+
+    #[test]
+    fn the_last_permit_of_a_pool_can_be_had() {
+        let pools = pools(1);
+        assert_eq!(take_all(&pools, &Arc::default()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_dropped_can_be_had_again_with_what_it_grew_by() {
+        let pools = pools(100);
+        let holder = Arc::default();
+        let mut permit = pools.take(Resource::Work, &holder, 10).expect("there is room");
+        assert!(permit.grow(&pools, 30));
+        assert!(!permit.grow(&pools, 30), "it would hold more than is left");
+        assert_eq!(holder.held(Resource::Work).load(Relaxed), 40);
+        drop(permit);
+        assert_eq!(holder.held(Resource::Work).load(Relaxed), 0);
+        assert_eq!(pools.pool(Resource::Work).available_permits(), 100);
+    }
+}

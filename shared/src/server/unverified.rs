@@ -1,0 +1,75 @@
+//! Bodies that are read before it is known whose they are.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+
+use super::pools::{Holder, Permit, Pools, Resource};
+
+/// What they may take together. A connection has its share of it.
+const BYTES: usize = 8 * 1024 * 1024;
+
+/// The room there is for such bodies.
+pub struct UnverifiedPool(Pools);
+
+impl Default for UnverifiedPool {
+    fn default() -> Self {
+        Self(Pools::sized(|_| BYTES))
+    }
+}
+
+/// Reads such bodies: in the extensions of every HTTP request.
+#[derive(Clone)]
+pub struct UnverifiedBodies {
+    pool: Arc<UnverifiedPool>,
+    holder: Arc<Holder>,
+}
+
+/// A whole body. It takes room until it is dropped.
+pub struct UnverifiedBody {
+    bytes: Vec<u8>,
+    _room: Permit,
+}
+
+/// A body that was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnverifiedError {
+    #[error("the body is larger than it may be")]
+    TooLarge,
+    #[error("there is no room for the body")]
+    NoRoom,
+    #[error("the body breaks off")]
+    Incomplete,
+}
+
+impl UnverifiedBodies {
+    pub(super) fn new(pool: &Arc<UnverifiedPool>, holder: &Arc<Holder>) -> Self {
+        Self { pool: Arc::clone(pool), holder: Arc::clone(holder) }
+    }
+
+    /// The whole body, of at most `bytes_max`.
+    ///
+    /// # Errors
+    /// [`UnverifiedError`].
+    pub async fn read(&self, body: axum::body::Body, bytes_max: usize) -> Result<UnverifiedBody, UnverifiedError> {
+        let pools = &self.pool.0;
+        let (mut bytes, mut room) = (Vec::new(), pools.empty(Resource::ArrivingBytes, &self.holder));
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.try_next().await.map_err(|_| UnverifiedError::Incomplete)? {
+            if bytes.len() + chunk.len() > bytes_max {
+                return Err(UnverifiedError::TooLarge);
+            }
+            if !room.grow(pools, chunk.len()) {
+                return Err(UnverifiedError::NoRoom);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(UnverifiedBody { bytes, _room: room })
+    }
+}
+
+impl AsRef<[u8]> for UnverifiedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}

@@ -1,0 +1,268 @@
+//! The attacks: each is begun, and goes on until it is dropped.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use chrono::Utc;
+use futures::future::join_all;
+use h2::{RecvStream, SendStream, client::ResponseFuture};
+use http::Response;
+use prost::Message;
+use teppan_shared::contract::{
+    booking::v1::StreamBookingEventsRequest,
+    conversation::v1::{ClaimDueFollowUpsRequest, ListMessagesRequest},
+};
+use teppan_tests::{
+    launch::Which,
+    raw_client::{RawClient, RawError, framed},
+};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+
+use crate::{errand::Errand, stage::Stage};
+
+/// What a client that does not read takes of each answer.
+const UNREAD_WINDOW_BYTES: u32 = 1024;
+/// The largest message that gRPC libraries take by default.
+const LARGE_MESSAGE_BYTES: u32 = 4 << 20;
+/// What the service does not take in so long it does not take.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// An unoptimised service takes long for 150 large answers.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const LIST_MESSAGES: &str = "/teppan.conversation.v1.ConversationService/ListMessages";
+const STORE_MESSAGE: &str = "/teppan.conversation.v1.ConversationService/StoreMessage";
+const CLAIM: &str = "/teppan.conversation.v1.FollowUpService/ClaimDueFollowUps";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const STREAM: &str = "/teppan.booking.v1.BookingService/StreamBookingEvents";
+
+/// A way to be hostile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attack {
+    UnreadAnswers,
+    HalfSentProbes,
+    LongPolls,
+    CallsWithoutMessage,
+    EventStreams,
+    SilentConnections,
+    SilentHttp,
+    WebhookBodies,
+}
+
+/// What must hold during an attack.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub grown_mib: u64,
+    /// Of the calls of the well-behaved client, those that go well.
+    pub share_ok: f64,
+    /// Of the calls a second before the attack.
+    pub share_of_before: f64,
+}
+
+/// An attack that goes on.
+pub struct Siege {
+    pub since: Instant,
+    /// What was sent, or would be if the service took it.
+    pub offered_bytes: u64,
+    clients: Vec<RawClient>,
+    calls: Vec<(ResponseFuture, Option<SendStream<Bytes>>)>,
+    unread: Vec<Response<RecvStream>>,
+    sockets: Vec<TcpStream>,
+}
+
+impl Attack {
+    pub const ALL: [Self; 8] = [
+        Self::UnreadAnswers,
+        Self::HalfSentProbes,
+        Self::LongPolls,
+        Self::CallsWithoutMessage,
+        Self::EventStreams,
+        Self::SilentConnections,
+        Self::SilentHttp,
+        Self::WebhookBodies,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnreadAnswers => "unread-answers",
+            Self::HalfSentProbes => "half-sent-probes",
+            Self::LongPolls => "long-polls",
+            Self::CallsWithoutMessage => "calls-without-message",
+            Self::EventStreams => "event-streams",
+            Self::SilentConnections => "silent-connections",
+            Self::SilentHttp => "silent-http",
+            Self::WebhookBodies => "webhook-bodies",
+        }
+    }
+
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::UnreadAnswers => "150 calls of ListMessages for 2 MB each, whose answers nobody reads",
+            Self::HalfSentProbes => "100 health checks of 4 MiB, without their last byte",
+            Self::LongPolls => "1,024 calls of ClaimDueFollowUps that wait",
+            Self::CallsWithoutMessage => "1,100 calls of StoreMessage that send no message",
+            Self::EventStreams => "100 streams of booking events over one connection",
+            Self::SilentConnections => "1,100 gRPC connections that say nothing, or only the preface",
+            Self::SilentHttp => "1,100 HTTP connections that say nothing",
+            Self::WebhookBodies => "200 bodies for the webhook of almost 1 MiB, not signed, without their last byte",
+        }
+    }
+
+    pub fn service(self) -> Which {
+        match self {
+            Self::EventStreams | Self::WebhookBodies => Which::Booking,
+            _ => Which::Conversation,
+        }
+    }
+
+    pub fn errand(self) -> Errand {
+        match self {
+            Self::EventStreams => Errand::OpenStream,
+            Self::SilentConnections => Errand::StoreMessageAnew,
+            Self::SilentHttp | Self::WebhookBodies => Errand::AskHttp,
+            _ => Errand::StoreMessage,
+        }
+    }
+
+    pub fn bounds(self) -> Bounds {
+        let grown_mib = match self {
+            // Half of MAX_ANSWER_BYTES for each connection, and what is being made.
+            Self::UnreadAnswers => 160,
+            _ => 64,
+        };
+        Bounds { grown_mib, share_ok: 0.97, share_of_before: 0.25 }
+    }
+
+    /// Begins; what the service does not take of it is left out.
+    pub async fn begin(self, stage: &Stage) -> Siege {
+        let mut siege = Siege::new();
+        let grpc = stage.process.grpc;
+        match self {
+            Self::UnreadAnswers => {
+                let list =
+                    ListMessagesRequest { conversation_id: stage.chat.clone(), page_size: 100, ..Default::default() };
+                for _ in 0..2 {
+                    siege.calls(grpc, UNREAD_WINDOW_BYTES, 75, LIST_MESSAGES, &list).await;
+                }
+                // Making the answers is work; what is measured is that nobody reads them.
+                siege.answered().await;
+            }
+            Self::HalfSentProbes => siege.half_sent(grpc, 100).await,
+            Self::LongPolls => {
+                let claim = ClaimDueFollowUpsRequest {
+                    claimant: "hostile".to_owned(),
+                    batch_size: 1,
+                    lease_seconds: 60,
+                    wait_seconds: 60,
+                    ..Default::default()
+                };
+                for _ in 0..16 {
+                    siege.calls(grpc, UNREAD_WINDOW_BYTES, 64, CLAIM, &claim).await;
+                }
+            }
+            Self::CallsWithoutMessage => {
+                for _ in 0..11 {
+                    siege.begun(grpc, 100, STORE_MESSAGE).await;
+                }
+            }
+            Self::EventStreams => {
+                let follow = StreamBookingEventsRequest { follow: true, ..Default::default() };
+                siege.calls(grpc, UNREAD_WINDOW_BYTES, 100, STREAM, &follow).await;
+            }
+            Self::SilentConnections => {
+                siege.silent(grpc, 550, b"").await;
+                siege.silent(grpc, 550, PREFACE).await;
+            }
+            Self::SilentHttp => siege.silent(stage.process.http, 1100, b"").await,
+            Self::WebhookBodies => {
+                let (t, anything) = (Utc::now().timestamp(), "0".repeat(64));
+                let head = format!(
+                    "POST /webhooks/stripe HTTP/1.1\r\nHost: hostile\r\nContent-Length: 1048576\r\n\
+                     Stripe-Signature: t={t},v1={anything}\r\n\r\n"
+                );
+                let request = [head.as_bytes(), &vec![b' '; 1_048_575]].concat();
+                siege.silent(stage.process.http, 200, &request).await;
+            }
+        }
+        siege
+    }
+}
+
+impl Siege {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            offered_bytes: 0,
+            clients: Vec::new(),
+            calls: Vec::new(),
+            unread: Vec::new(),
+            sockets: Vec::new(),
+        }
+    }
+
+    /// Calls over one connection, whose answers nobody reads.
+    async fn calls(&mut self, grpc: SocketAddr, window: u32, count: usize, method: &str, message: &impl Message) {
+        let Ok(mut client) = RawClient::with_window(grpc, window).await else { return };
+        for _ in 0..count {
+            let Some(answer) = patiently(client.call(method, message)).await else { break };
+            self.offered_bytes += framed(message).len() as u64;
+            self.calls.push((answer, None));
+        }
+        self.clients.push(client);
+    }
+
+    /// Waits until every call has the head of its answer, and leaves the rest.
+    async fn answered(&mut self) {
+        let heads = join_all(self.calls.drain(..).map(|(answer, _)| timeout(ANSWER_TIME, answer))).await;
+        self.unread = heads.into_iter().filter_map(|head| head.ok()?.ok()).collect();
+    }
+
+    /// Calls over one connection that begin and send nothing more.
+    async fn begun(&mut self, grpc: SocketAddr, count: usize, method: &str) {
+        let Ok(mut client) = RawClient::connect(grpc).await else { return };
+        for _ in 0..count {
+            let Some((answer, body)) = patiently(client.begin(method)).await else { break };
+            self.calls.push((answer, Some(body)));
+        }
+        self.clients.push(client);
+    }
+
+    /// Health checks with large messages whose last byte is missing.
+    async fn half_sent(&mut self, grpc: SocketAddr, count: usize) {
+        let head = [&[0][..], &LARGE_MESSAGE_BYTES.to_be_bytes()].concat();
+        let almost_all = Bytes::from(vec![0; LARGE_MESSAGE_BYTES as usize - 1]);
+        let Ok(mut client) = RawClient::connect(grpc).await else { return };
+        for _ in 0..count {
+            let Some((answer, mut body)) = patiently(client.begin(CHECK)).await else { break };
+            let sent =
+                body.send_data(head.clone().into(), false).and_then(|()| body.send_data(almost_all.clone(), false));
+            if sent.is_ok() {
+                self.offered_bytes += u64::from(LARGE_MESSAGE_BYTES);
+            }
+            self.calls.push((answer, Some(body)));
+        }
+        self.clients.push(client);
+    }
+
+    /// Connections that say only this.
+    async fn silent(&mut self, address: SocketAddr, count: usize, say: &[u8]) {
+        for _ in 0..count {
+            let said = async {
+                let mut stream = TcpStream::connect(address).await?;
+                stream.write_all(say).await?;
+                Ok::<_, std::io::Error>(stream)
+            };
+            if let Ok(Ok(stream)) = timeout(PATIENCE, said).await {
+                self.offered_bytes += say.len() as u64;
+                self.sockets.push(stream);
+            }
+        }
+    }
+}
+
+async fn patiently<T>(sending: impl Future<Output = Result<T, RawError>>) -> Option<T> {
+    timeout(PATIENCE, sending).await.ok()?.ok()
+}

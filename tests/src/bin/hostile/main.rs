@@ -1,0 +1,127 @@
+//! `make hostile`: greedy, slow and silent clients, and what a well-behaved one is served meanwhile.
+
+mod attack;
+mod errand;
+mod report;
+mod stage;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+use teppan_shared::embedded::{Durability, ThrowawayServer};
+use teppan_tests::tool::{INTERRUPTED, Interrupt};
+
+use self::{
+    attack::Attack,
+    report::{Outcome, Report},
+    stage::{Stage, StageError},
+};
+
+/// Attacks the services on loopback, one way after the other, while a well-behaved client measures what it is
+/// served.
+///
+/// For each attack a service is started anew on a PostgreSQL of its own, which is gone afterwards. Shown are how
+/// much its memory grew, the processor time it took, and how many calls a second the client was served before and
+/// during the attack. Exit code 0: every bound was kept; 1: one was broken, or something failed; 130: interrupted.
+#[derive(Parser)]
+#[command(name = "hostile", version)]
+struct Cli {
+    /// Seconds that the client measures before, and then during an attack
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// Only the attacks whose name contains this, such as `answers`
+    #[arg(long, value_name = "PATTERN")]
+    only: Option<String>,
+    /// Folder of the programs of the services, such as those of another version; by default the one of this program
+    #[arg(long, value_name = "PATH")]
+    services: Option<PathBuf>,
+    /// Folder of the project's tools; the database is made in the system's temporary folder for the time of the run
+    #[arg(long, env = "TEPPAN_HOME", default_value = ".teppan", value_name = "PATH")]
+    teppan_home: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let attacks: Vec<_> = Attack::ALL
+        .into_iter()
+        .filter(|attack| cli.only.as_ref().is_none_or(|pattern| attack.name().contains(pattern)))
+        .collect();
+    if attacks.is_empty() {
+        eprintln!("hostile: no attack has such a name; there are:");
+        for attack in Attack::ALL {
+            eprintln!("  {}", attack.name());
+        }
+        return ExitCode::FAILURE;
+    }
+    // Attackers are many: this process holds their ends of the connections.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        eprintln!("hostile: the limit of descriptors stays as it is: {error}");
+    }
+    let interrupt = Interrupt::listen();
+    match run(&cli, &attacks, &interrupt).await {
+        Ok(Some(report)) => {
+            println!("{report}");
+            if report.all_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Ok(None) => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            eprintln!("hostile: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `None` when it was told to stop.
+async fn run(cli: &Cli, attacks: &[Attack], interrupt: &Interrupt) -> Result<Option<Report>, StageError> {
+    eprintln!("Starting PostgreSQL ...");
+    let server = start_postgres(&cli.teppan_home);
+    let Some(server) = interrupt.unless_told(server).await else { return Ok(None) };
+    let server = server?;
+    let mut report = Report::default();
+    let attacking = async {
+        for (number, attack) in (1..).zip(attacks) {
+            eprintln!("[{number}/{}] {}", attacks.len(), attack.description());
+            report.add(one(cli, *attack, &server).await?);
+        }
+        Ok(())
+    };
+    let attacked = interrupt.unless_told(attacking).await;
+    server.close().await;
+    attacked.transpose().map(|finished| finished.map(|()| report))
+}
+
+async fn start_postgres(home: &Path) -> Result<ThrowawayServer, StageError> {
+    Ok(ThrowawayServer::start(home, Durability::Volatile).await?)
+}
+
+/// One attack on a service of its own.
+async fn one(cli: &Cli, attack: Attack, server: &ThrowawayServer) -> Result<Outcome, StageError> {
+    let stage = Stage::set(attack, server, cli.services.as_deref()).await?;
+    let span = Duration::from_secs(cli.seconds);
+    let errand = attack.errand();
+    // Caches fill, and connections are made.
+    errand.measure(&stage, Duration::from_secs(1)).await;
+    let before = errand.measure(&stage, span).await;
+    let memory = stage.watch_memory();
+    let used_before = stage.processor_time();
+    let siege = attack.begin(&stage).await;
+    let during = errand.measure(&stage, span).await;
+    let processor = stage.processor_time().saturating_sub(used_before);
+    let grown_mib = memory.grown_mib();
+    let (offered_bytes, took) = (siege.offered_bytes, siege.since.elapsed());
+    drop(siege);
+    stage.clear().await;
+    Ok(Outcome {
+        attack,
+        offered_bytes,
+        grown_mib,
+        processor_share: processor.as_secs_f64() / took.as_secs_f64(),
+        before,
+        during,
+    })
+}

@@ -1,0 +1,92 @@
+//! Answers that nobody reads.
+
+use std::time::Duration;
+
+use h2::Reason;
+use teppan_tests::{harness, raw_client};
+use tonic::Code;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_holds_its_permit_until_its_answer_is_taken() {
+    let service = conversation(|settings| settings.server.max_in_flight = 4).await;
+    let list = long_chat(&service, 5).await;
+    let mut client = connect_with_window(&service, 1024).await;
+    // Alone, a connection gets half of the permits.
+    let mut untaken = Vec::new();
+    for _ in 0..2 {
+        let answer = client.call(LIST_MESSAGES, &list).await.expect("sent").await.expect("an answer begins");
+        untaken.push(answer.into_body());
+    }
+    assert_eq!(outcome(client.call(STORE_MESSAGE, &short_message()).await.expect("sent")).await, overloaded());
+    store_elsewhere(&service).await.expect("others have what is left");
+
+    let taken = raw_client::take(&mut untaken[0]).await.expect("the rest of the answer");
+    assert!(taken > 5 * 30 * 1024, "{taken}");
+    harness::eventually("the permit is back", async || {
+        let answer = client.call(STORE_MESSAGE, &short_message()).await.expect("sent");
+        outcome(answer).await.0 == Code::Ok
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_takes_is_reset_and_the_connection_goes_on() {
+    let service = conversation(|settings| {
+        settings.server.max_in_flight = 2;
+        settings.server.limits.write_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let list = long_chat(&service, 5).await;
+    let mut client = connect_with_window(&service, 1024).await;
+    let answer = client.call(LIST_MESSAGES, &list).await.expect("sent").await.expect("an answer begins");
+    let mut body = answer.into_body();
+    let end = loop {
+        match body.data().await.expect("it does not end well") {
+            Ok(data) => assert_eq!(data.len(), 1024),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end.reason(), Some(Reason::CANCEL), "{end:?}");
+    // The permit of the reset call is back.
+    harness::eventually("the connection goes on", async || {
+        let answer = client.call(STORE_MESSAGE, &short_message()).await.expect("sent");
+        outcome(answer).await.0 == Code::Ok
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_the_ends_of_its_answers_loses_the_connection() {
+    let service = conversation(|settings| settings.server.limits.write_timeout = Duration::from_millis(200)).await;
+    let mut client = connect_with_window(&service, 16).await;
+    // Small: it is all in the transport's hands, which waits for room for the rest.
+    let answer = client.call(STORE_MESSAGE, &short_message()).await.expect("sent").await.expect("an answer begins");
+    let _untaken = answer.into_body();
+    let said_goodbye = tokio::time::timeout(Duration::from_mins(1), client.ended()).await.expect("it ends");
+    assert!(!said_goodbye);
+    store_elsewhere(&service).await.expect("others go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_its_share_of_the_bytes_of_answers() {
+    let service = conversation(|settings| settings.server.limits.max_answer_bytes = 1 << 20).await;
+    let list = long_chat(&service, 12).await;
+    let mut client = connect_with_window(&service, 1024).await;
+    let first = client.call(LIST_MESSAGES, &list).await.expect("sent").await.expect("an answer begins");
+    assert_eq!(Status::from_header_map(first.headers()).map(|status| status.code()), None);
+    assert_eq!(outcome(client.call(LIST_MESSAGES, &list).await.expect("sent")).await, overloaded());
+    // Another connection has room for as much.
+    let mut other = connect(&service).await;
+    assert_eq!(outcome(other.call(LIST_MESSAGES, &list).await.expect("sent")).await.0, Code::Ok);
+    // The client that does not read may still say small things.
+    assert_eq!(first.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_told_how_many_calls_a_connection_takes() {
+    let service = conversation(|settings| settings.server.limits.max_calls_per_connection = 7).await;
+    let client = connect(&service).await;
+    harness::eventually("the settings are there", async || client.calls_max() == 7).await;
+}

@@ -1,0 +1,172 @@
+//! Connections that say nothing, stay for ever, or are too many.
+
+use std::time::Duration;
+
+use teppan_shared::contract::booking::v1::StreamBookingEventsRequest;
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures,
+    harness::{self, Booking},
+    raw_client::RawClient,
+    stripe::exchange,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tonic::Code;
+
+use super::*;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const BOUND: Duration = Duration::from_mins(1);
+
+/// Waits until the server closes the connection.
+async fn closed(mut stream: TcpStream) {
+    let reading = async { while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {} };
+    tokio::time::timeout(BOUND, reading).await.expect("the server closes it");
+}
+
+async fn stores(client: &mut RawClient) -> bool {
+    match client.call(STORE_MESSAGE, &short_message()).await {
+        Ok(answer) => raw_client::status(answer).await.is_ok_and(|status| status.code() == Code::Ok),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_before_or_after_the_preface_is_let_go_and_who_greets_may_stay() {
+    let service = conversation(|settings| settings.server.limits.handshake_timeout = Duration::from_millis(300)).await;
+    let server = service.service.server.grpc_addr;
+    let silent = TcpStream::connect(server).await.expect("connected");
+    let mut half = TcpStream::connect(server).await.expect("connected");
+    half.write_all(&PREFACE[..10]).await.expect("sent");
+    let mut preface_only = TcpStream::connect(server).await.expect("connected");
+    preface_only.write_all(PREFACE).await.expect("sent");
+    let mut greeted = connect(&service).await;
+    tokio::join!(closed(silent), closed(half), closed(preface_only));
+    assert!(stores(&mut greeted).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_answer_pings_is_let_go() {
+    let service = conversation(|settings| {
+        settings.server.limits.keepalive_interval = Duration::from_millis(200);
+        settings.server.limits.keepalive_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut stream = TcpStream::connect(service.service.server.grpc_addr).await.expect("connected");
+    stream.write_all(PREFACE).await.expect("sent");
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("empty SETTINGS");
+    closed(stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_calls_is_closed_with_goaway() {
+    let service = conversation(|settings| {
+        settings.server.limits.connection_idle = Duration::from_millis(500);
+        settings.server.limits.write_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut client = connect(&service).await;
+    assert!(stores(&mut client).await);
+    let said_goodbye = tokio::time::timeout(BOUND, client.ended()).await.expect("it ends");
+    assert!(said_goodbye);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_connections_the_longest_idle_one_gives_way_and_one_in_use_does_not() {
+    let service = conversation(|settings| settings.server.limits.max_connections = 2).await;
+    let (mut first, mut second) = (connect(&service).await, connect(&service).await);
+    assert!(stores(&mut first).await);
+    assert!(stores(&mut second).await);
+    // Nobody has been idle for a second at first, and then new ones are refused.
+    let mut third = None;
+    harness::eventually("there is room for a third", async || {
+        let Ok(mut client) = RawClient::connect(service.service.server.grpc_addr).await else { return false };
+        let served = stores(&mut client).await;
+        third = Some(client);
+        served
+    })
+    .await;
+    assert!(first.has_ended() || second.has_ended(), "one gave way");
+
+    // Two calls that have not yet sent their messages keep both connections in use.
+    let mut in_use = connect_in_use(&service).await;
+    let mut also_in_use = connect_in_use(&service).await;
+    let refused = RawClient::connect(service.service.server.grpc_addr).await;
+    if let Ok(mut refused) = refused {
+        assert!(!stores(&mut refused).await, "there is no room");
+    }
+    assert!(stores(&mut in_use.0).await && stores(&mut also_in_use.0).await, "those in use stay");
+}
+
+/// A connection on which a call has begun.
+async fn connect_in_use(service: &Conversation) -> (RawClient, impl Sized) {
+    let mut in_use = None;
+    harness::eventually("a connection with a call", async || {
+        let Ok(mut client) = RawClient::connect(service.service.server.grpc_addr).await else { return false };
+        let Ok(call) = client.begin(STORE_MESSAGE).await else { return false };
+        let served = stores(&mut client).await;
+        in_use = Some((client, call));
+        served
+    })
+    .await;
+    in_use.expect("it is there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_renewed_with_goaway_and_its_calls_end_well() {
+    let (proxy, service) =
+        Conversation::behind_a_proxy(|settings| settings.server.limits.connection_age = Duration::from_secs(2)).await;
+    let mut client = connect(&service).await;
+    assert!(stores(&mut client).await);
+    proxy.stall();
+    let answer = client.call(STORE_MESSAGE, &short_message()).await.expect("sent");
+    harness::eventually("the server says goodbye", async || client.begin(STORE_MESSAGE).await.is_err()).await;
+    assert!(!client.has_ended(), "a call is still running");
+    proxy.mend();
+    assert_eq!(outcome(answer).await.0, Code::Ok);
+    let said_goodbye = tokio::time::timeout(BOUND, client.ended()).await.expect("it ends");
+    assert!(said_goodbye);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_told_to_come_again_when_their_connection_is_renewed() {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let keys = Keys::random();
+    let mut settings = harness::settings(url.clone(), &keys);
+    settings.server.limits.connection_age = Duration::from_millis(1500);
+    let mut service = Booking::with(settings, url, keys).await.ready().await;
+    let request = StreamBookingEventsRequest { follow: true, ..Default::default() };
+    let mut stream = service.clients.bookings.stream_booking_events(request).await.expect("a stream").into_inner();
+    let ended = loop {
+        match tokio::time::timeout(BOUND, stream.message()).await.expect("it ends") {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ends with a status"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(kind(&ended), (Code::Unavailable, "DRAINING".to_owned()));
+    let mut anew = BookingClients::new(service.service.server.grpc_addr);
+    fixtures::venue(&mut anew, 4).await.expect("a venue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_has_a_bound_of_connections_and_idle_ones_give_way() {
+    let service = conversation(|settings| settings.server.limits.max_http_connections = 2).await;
+    let http = service.service.server.http_addr;
+    let _idle =
+        [TcpStream::connect(http).await.expect("connected"), TcpStream::connect(http).await.expect("connected")];
+    harness::eventually("there is room for a third", async || {
+        let mut stream = TcpStream::connect(http).await.expect("connected");
+        let request = b"GET /livez HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        let mut answer = Vec::new();
+        stream.write_all(request).await.is_ok()
+            && stream.read_to_end(&mut answer).await.is_ok()
+            && answer.starts_with(b"HTTP/1.1 200")
+    })
+    .await;
+    let (code, _) = exchange(http, b"GET /livez HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(code, 200);
+}

@@ -1,0 +1,95 @@
+//! Health and reflection have small messages and limits of their own.
+
+use std::time::Duration;
+
+use teppan_tests::{
+    clients,
+    raw_client::{self, RawClient},
+};
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
+
+use super::*;
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+async fn check_elsewhere(service: &Conversation) {
+    let mut health = HealthClient::new(clients::channel(service.service.server.grpc_addr));
+    let request = HealthCheckRequest { service: "liveness".to_owned() };
+    health.check(request).await.expect("health is answered");
+}
+
+fn too_large() -> (Code, String) {
+    (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_take_small_messages_only() {
+    let service = conversation(|_| {}).await;
+    let mut client = connect(&service).await;
+    let name = "a".repeat(5000);
+    let check = HealthCheckRequest { service: name.clone() };
+    assert_eq!(outcome(client.call(CHECK, &check).await.expect("sent")).await, too_large());
+    assert_eq!(outcome(client.call(WATCH, &check).await.expect("sent")).await, too_large());
+    let describe = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(name)),
+    };
+    // The library's reflection ends without a word.
+    let mut answer = client.call(REFLECTION, &describe).await.expect("sent").await.expect("a head").into_body();
+    assert_eq!(raw_client::take(&mut answer).await.expect("an end"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_too_large_is_refused_by_its_length_before_it_is_there() {
+    let service = conversation(|_| {}).await;
+    let mut client = connect(&service).await;
+    for (method, length) in [(CHECK, 4097_u32), (STORE_MESSAGE, 256 * 1024 + 1)] {
+        let (answer, mut body) = client.begin(method).await.expect("begun");
+        let head = [&[0][..], &length.to_be_bytes()].concat();
+        body.send_data(head.into(), false).expect("sent");
+        assert_eq!(outcome(answer).await, too_large(), "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_probes_are_given_up_and_keep_no_other_out() {
+    let service = conversation(|settings| {
+        settings.server.limits.max_probes = 2;
+        settings.server.limits.arrival_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let mut client = connect(&service).await;
+    let mut halves = Vec::new();
+    for _ in 0..20 {
+        let (answer, mut body) = client.begin(CHECK).await.expect("begun");
+        body.send_data(bytes::Bytes::from_static(&[0, 0, 0, 1, 0, 10]), false).expect("sent");
+        halves.push((answer, body));
+    }
+    check_elsewhere(&service).await;
+    for (answer, _body) in halves {
+        assert_eq!(outcome(answer).await, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_its_share_of_watches_and_checks_go_on() {
+    let service = conversation(|settings| settings.server.limits.max_probes = 4).await;
+    let (mut greedy, mut other) = (connect(&service).await, connect(&service).await);
+    let watch = async |client: &mut RawClient| {
+        let request = HealthCheckRequest { service: "liveness".to_owned() };
+        let answer = client.call(WATCH, &request).await.expect("sent").await.expect("an answer");
+        match Status::from_header_map(answer.headers()) {
+            Some(status) => Err(kind(&status)),
+            None => Ok(answer.into_body()),
+        }
+    };
+    let _first = watch(&mut greedy).await.expect("a watch");
+    let _second = watch(&mut greedy).await.expect("a watch");
+    assert_eq!(watch(&mut greedy).await.map(|_| ()), Err(overloaded()));
+    let _third = watch(&mut other).await.expect("another connection's watch");
+    check_elsewhere(&service).await;
+}
