@@ -88,10 +88,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// `problems` are those that were found before.
+    ///
     /// # Errors
     /// Everything that is wrong with the settings.
-    pub fn parse(args: &ServiceArgs) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+    pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
         let phone_region =
             problems.parse("PHONE_REGION", &args.phone_region, "must be a country of ISO 3166 such as US or DE");
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);

@@ -9,7 +9,7 @@ use conversation_service::{
 };
 use teppan_shared::{
     cli::{self, Command},
-    service,
+    config, service,
 };
 
 /// Conversations, and every message said in them, over gRPC.
@@ -27,11 +27,14 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let settings = match Settings::parse(&cli.args) {
+    let (cli, problems, misspelt) = config::read::<Cli>();
+    let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
-        Err(problems) => return service::refuse(&app::DEFINITION, &problems),
+        Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
     };
-    let start = async |registry| app::start(&settings, Some(registry)).await;
+    let start = async |registry| {
+        misspelt.warn();
+        app::start(&settings, Some(registry)).await
+    };
     cli::block_on(cli.command.unwrap_or_default().run(&app::DEFINITION, &settings.common, start))
 }

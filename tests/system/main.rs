@@ -20,6 +20,7 @@ mod lists;
 mod logs;
 mod migrations;
 mod model;
+mod open_telemetry;
 mod outbox;
 mod payments;
 mod processes;
