@@ -209,7 +209,10 @@ mod tests {
     }
 
     fn fault(settings: &NatsSettings) -> UrlFault {
-        settings.connect_options().err().expect("a fault")
+        match settings.connect_options() {
+            Ok(_) => panic!("there is no fault"),
+            Err(fault) => fault,
+        }
     }
 
     #[test]

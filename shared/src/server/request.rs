@@ -128,7 +128,9 @@ impl ConnectionCalls {
         request: Request<Incoming>,
         holds: &mut Holds,
     ) -> Result<Response<Body>, Failure> {
-        metadata::check(request.headers())?;
+        if let Some(failure) = metadata::refusal(request.headers()) {
+            return Err(failure);
+        }
         let Calls { pools, .. } = &*self.calls;
         let holder = &self.connection.holder;
         let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
