@@ -11,7 +11,7 @@ use booking_service::{
 use clap::{Parser, Subcommand};
 use teppan_shared::{
     cli::{self, Command},
-    service,
+    config, service,
 };
 
 /// Venues, their slots, and the bookings on them, over gRPC.
@@ -47,10 +47,10 @@ enum BookingCommand {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let settings = match Settings::parse(&cli.args) {
+    let (cli, problems, misspelt) = config::read::<Cli>();
+    let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
-        Err(problems) => return service::refuse(&app::DEFINITION, &problems),
+        Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
     };
     if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
         return code;
@@ -59,9 +59,12 @@ fn main() -> ExitCode {
     if !matches!(command, BookingCommand::Common(_))
         && let Err(problems) = settings.common.require_named_database()
     {
-        return service::refuse(&app::DEFINITION, &problems);
+        return service::refuse(&app::DEFINITION, &problems, &misspelt);
     }
-    let start = async |registry| app::start(&settings, Some(registry)).await;
+    let start = async |registry| {
+        misspelt.warn();
+        app::start(&settings, Some(registry)).await
+    };
     cli::block_on(async {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,

@@ -89,10 +89,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// `problems` are those that were found before.
+    ///
     /// # Errors
     /// Everything that is wrong with the settings.
-    pub fn parse(args: &ServiceArgs) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+    pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
         let default_phone_region =
             problems.parse("DEFAULT_PHONE_REGION", &args.default_phone_region, PhoneRegion::MUST);
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);

@@ -10,7 +10,7 @@ use conversation_service::{
 };
 use teppan_shared::{
     cli::{self, Command},
-    service,
+    config, service,
 };
 
 /// Conversations, and every message said in them, over gRPC.
@@ -37,10 +37,10 @@ enum ConversationCommand {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let settings = match Settings::parse(&cli.args) {
+    let (cli, problems, misspelt) = config::read::<Cli>();
+    let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
-        Err(problems) => return service::refuse(&app::DEFINITION, &problems),
+        Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
     };
     if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
         return code;
@@ -49,9 +49,12 @@ fn main() -> ExitCode {
     if !matches!(command, ConversationCommand::Common(_))
         && let Err(problems) = settings.common.require_named_database()
     {
-        return service::refuse(&app::DEFINITION, &problems);
+        return service::refuse(&app::DEFINITION, &problems, &misspelt);
     }
-    let start = async |registry| app::start(&settings, Some(registry)).await;
+    let start = async |registry| {
+        misspelt.warn();
+        app::start(&settings, Some(registry)).await
+    };
     cli::block_on(async {
         match command {
             ConversationCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,

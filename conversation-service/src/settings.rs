@@ -103,10 +103,11 @@ impl FromStr for EmotionAggregation {
 }
 
 impl Settings {
+    /// `problems` are those that were found before.
+    ///
     /// # Errors
     /// Everything that is wrong with the settings.
-    pub fn parse(args: &ServiceArgs) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+    pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
         let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
         let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);

@@ -1,96 +1,28 @@
 //! Settings: read once at the start, from environment variables and flags, every bad one reported
 //! together, by name and never with its value.
 
+mod given;
 mod limits;
+mod open_telemetry;
+mod problems;
 mod telemetry;
 
-use std::{
-    fmt, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 use self::limits::LimitArgs;
 pub use self::{
+    given::{Misspelt, read},
     limits::ServerLimits,
+    open_telemetry::{
+        BatchSettings, OpenTelemetryArgs, OpenTelemetrySettings, OtlpProtocol, OtlpSettings, TlsSettings,
+    },
+    problems::Problems,
     telemetry::{LogFormat, TelemetrySettings},
 };
 use crate::{keys::KeysChoice, postgres};
-
-/// Every setting that is wrong, so that they can be told at once.
-#[derive(Debug, Default)]
-pub struct Problems(Vec<String>);
-
-impl Problems {
-    /// Notes that the setting of this name is wrong, and what it must be.
-    pub fn add(&mut self, name: &str, must: impl fmt::Display) {
-        self.0.push(format!("{name}: {must}"));
-    }
-
-    /// The value of a setting, or `None` with the problem noted.
-    pub fn parse<T: FromStr>(&mut self, name: &str, raw: &str, must: &str) -> Option<T> {
-        let parsed = raw.trim().parse().ok();
-        if parsed.is_none() {
-            self.add(name, must);
-        }
-        parsed
-    }
-
-    /// A whole number within limits, or `None` with the problem noted.
-    pub fn number(&mut self, name: &str, raw: &str, unit: &str, least: u64, most: u64) -> Option<u64> {
-        let number = raw.trim().parse().ok().filter(|n| (least..=most).contains(n));
-        if number.is_none() {
-            self.add(name, format!("must be a whole number of {unit} from {least} to {most}"));
-        }
-        number
-    }
-
-    /// A span of milliseconds within limits, or `None` with the problem noted.
-    pub fn millis(&mut self, name: &str, raw: &str, least: u64, most: u64) -> Option<Duration> {
-        self.number(name, raw, "milliseconds", least, most).map(Duration::from_millis)
-    }
-
-    /// A secret given as a value or in a file. `None` when it is given in neither, or, with the
-    /// problem noted, wrongly.
-    pub fn secret(&mut self, name: &str, value: Option<&str>, file: Option<&Path>) -> Option<SecretString> {
-        let value = value.filter(|value| !value.trim().is_empty());
-        match (value, file) {
-            (Some(_), Some(_)) => {
-                self.add(name, format!("give it directly or through {name}_FILE, not both"));
-                None
-            }
-            (Some(value), None) => Some(SecretString::from(value.trim())),
-            (None, Some(file)) => match fs::read_to_string(file) {
-                Ok(text) => Some(SecretString::from(text.trim())),
-                Err(error) => {
-                    self.add(&format!("{name}_FILE"), format!("cannot be read: {}", error.kind()));
-                    None
-                }
-            },
-            (None, None) => None,
-        }
-    }
-
-    /// `Ok` when nothing is wrong.
-    pub fn finish(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "These settings are wrong (`--help` explains each):")?;
-        for problem in &self.0 {
-            writeln!(f, "  {problem}")?;
-        }
-        Ok(())
-    }
-}
 
 /// The settings both services have.
 #[derive(Args)]
@@ -163,9 +95,9 @@ pub struct CommonArgs {
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,sqlx=debug
     #[arg(long, env = "LOG_LEVEL", hide_env_values = true, default_value = "info", global = true)]
     pub log_level: String,
-    /// OTLP receiver of the traces, such as http://127.0.0.1:4317. Without it none are sent
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL", global = true)]
-    pub otel_exporter_otlp_endpoint: Option<String>,
+    // Last: the heading of its help is that of all that follow.
+    #[command(flatten)]
+    pub open_telemetry: OpenTelemetryArgs,
 }
 
 /// What the servers need.
@@ -224,8 +156,8 @@ impl CommonSettings {
         let database =
             match problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref()) {
                 Some(url) => {
-                    if !postgres::is_database_url(url.expose_secret()) {
-                        problems.add("DATABASE_URL", "must be postgres://user:password@host:port/database");
+                    if let Err(fault) = postgres::parse_url(url.expose_secret()) {
+                        problems.add("DATABASE_URL", fault);
                     }
                     DatabaseChoice::Url(url)
                 }

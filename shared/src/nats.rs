@@ -1,9 +1,11 @@
 //! Events on NATS JetStream, as CloudEvents.
 
-use std::{fmt, path::PathBuf, time::Duration};
+mod settings;
+
+use std::{fmt, time::Duration};
 
 use async_nats::{
-    Client, ConnectOptions, ServerAddr,
+    Client,
     connection::State,
     header::HeaderMap,
     jetstream::{
@@ -13,12 +15,11 @@ use async_nats::{
     },
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use clap::Args;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::{config::Problems, telemetry};
+pub use self::settings::{NatsArgs, NatsSettings};
+use crate::telemetry;
 
 /// What the stream takes in.
 const SUBJECTS: &str = "teppan.>";
@@ -30,54 +31,14 @@ const MAX_AGE: Duration = Duration::from_hours(24 * 30);
 /// Who waits for an answer has a shorter limit of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What a connection to one server may take to open.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What the first look at NATS may take, also where some of its servers do not answer.
 const FIRST_LOOK: Duration = Duration::from_secs(15);
 
 /// How soon the loss of the connection is noticed by those who wait for an answer.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Where events are published.
-#[derive(Debug, Clone)]
-pub struct NatsSettings {
-    /// May name several servers of one cluster, separated by commas, and credentials.
-    pub url: SecretString,
-    /// The stream, which is made when it is not there.
-    pub stream: String,
-}
-
-/// The settings of NATS as they are given.
-#[derive(Args)]
-pub struct NatsArgs {
-    /// NATS servers with JetStream, as nats://user:password@host:port with commas in between. With it
-    /// every event is published there, from then on
-    #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL", global = true)]
-    nats_url: Option<String>,
-    /// File that holds NATS_URL
-    #[arg(long, env = "NATS_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
-    nats_url_file: Option<PathBuf>,
-    /// Stream on NATS that takes the events in; it is made when it is not there
-    #[arg(long, env = "NATS_STREAM", hide_env_values = true, default_value = "TEPPAN_EVENTS", global = true)]
-    nats_stream: String,
-}
-
-impl NatsArgs {
-    /// `None` when something was wrong, which `problems` then names; `Some(None)` when there is no NATS.
-    pub fn parse(&self, problems: &mut Problems) -> Option<Option<NatsSettings>> {
-        let url = problems.secret("NATS_URL", self.nats_url.as_deref(), self.nats_url_file.as_deref());
-        let stream = self.nats_stream.trim().to_owned();
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        let named = (1..=100).contains(&stream.len()) && stream.bytes().all(allowed);
-        if !named {
-            problems.add("NATS_STREAM", "must be 1 to 100 ASCII letters, digits, underscores and hyphens");
-        }
-        let Some(url) = url else { return named.then_some(None) };
-        if !is_nats_url(&url) {
-            problems.add("NATS_URL", "must be nats://user:password@host:port, or several with commas in between");
-            return None;
-        }
-        named.then_some(Some(NatsSettings { url, stream }))
-    }
-}
 
 /// An event in its envelope.
 #[derive(Debug, Clone)]
@@ -164,8 +125,8 @@ impl Publisher {
         if let Some((context, client)) = &*connected {
             return Ok((context.clone(), client.clone()));
         }
-        let options = ConnectOptions::new().name("teppan").connection_timeout(Duration::from_secs(2));
-        let servers: Vec<_> = self.settings.url.expose_secret().split(',').map(str::trim).collect();
+        let (options, servers) = self.settings.connect_options().map_err(away)?;
+        let options = options.name("teppan").connection_timeout(CONNECTION_TIMEOUT);
         let client = options.connect(servers).await.map_err(away)?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_TIMEOUT);
@@ -178,20 +139,18 @@ impl Publisher {
 /// Says in the log, once, when nothing can be published. Publishing itself finds out with the first event only, which
 /// may come long after the start.
 pub async fn warn_if_away(settings: NatsSettings) {
-    let servers = names_of(&settings.url);
+    let servers = settings.server_names();
     let publisher = Publisher::new(settings);
     let error = match tokio::time::timeout(FIRST_LOOK, publisher.connect()).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
         Err(_) => away("no answer in time"),
     };
-    tracing::warn!(servers, %error, "NATS cannot be used, and events wait until it can: check NATS_URL, and that JetStream is on");
-}
-
-/// The servers of a URL, without their credentials.
-fn names_of(url: &SecretString) -> String {
-    let servers = url.expose_secret().split(',').filter_map(|server| server.trim().parse::<ServerAddr>().ok());
-    servers.map(|server| format!("{}:{}", server.host(), server.port())).collect::<Vec<_>>().join(", ")
+    tracing::warn!(
+        servers,
+        %error,
+        "NATS cannot be used, and events wait until it can: check NATS_URL and the login, and that JetStream is on"
+    );
 }
 
 /// Ends when the connection has: an answer that was on its way does not come any more.
@@ -199,12 +158,6 @@ async fn lost(client: &Client) {
     while client.connection_state() == State::Connected {
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
-}
-
-/// Whether a URL, or several with commas between them, can be one of a NATS server.
-fn is_nats_url(url: &SecretString) -> bool {
-    let names_server = |server: &str| server.parse::<ServerAddr>().is_ok_and(|server| !server.host().is_empty());
-    url.expose_secret().split(',').map(str::trim).all(names_server)
 }
 
 fn away(error: impl fmt::Display) -> PublishError {
@@ -234,8 +187,8 @@ fn headers(event: &CloudEvent<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", event.id.as_str());
     headers.insert("Content-Type", "application/cloudevents+json");
-    if let Some(traceparent) = telemetry::current_traceparent() {
-        headers.insert("traceparent", traceparent);
+    for (name, value) in telemetry::outgoing() {
+        headers.insert(name, value);
     }
     headers
 }
@@ -266,18 +219,5 @@ mod tests {
         assert_eq!(subject("teppan.booking.created.v1"), "teppan.booking.created");
         assert_eq!(subject("teppan.booking.created.v12"), "teppan.booking.created");
         assert_eq!(subject("teppan.booking.vip"), "teppan.booking.vip");
-    }
-
-    #[test]
-    fn a_url_is_one_of_nats() {
-        let is_nats_url = |url: &str| is_nats_url(&SecretString::from(url));
-        assert!(is_nats_url("nats://user:secret@127.0.0.1:4222, tls://nats.example.org"));
-        assert!(!is_nats_url("nats://127.0.0.1:hunter2") && !is_nats_url(""));
-    }
-
-    #[test]
-    fn servers_are_named_without_their_credentials() {
-        let url = SecretString::from("nats://user:hunter2@127.0.0.1:4223, nats://hunter2@nats.example.org");
-        assert_eq!(names_of(&url), "127.0.0.1:4223, nats.example.org:4222");
     }
 }

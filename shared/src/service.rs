@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
-    config::{CommonSettings, DatabaseChoice, Problems},
+    config::{CommonSettings, DatabaseChoice, Misspelt, Problems},
     embedded::{self, EmbeddedError, SharedServer, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
-    postgres::{Database, DatabaseError, DatabaseSettings, MigrationError},
+    postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
@@ -46,7 +46,7 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error("DATABASE_URL cannot be used")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] UrlFault),
     #[error(transparent)]
     Listen(#[from] io::Error),
     #[error(transparent)]
@@ -244,9 +244,9 @@ pub fn shed_postgres_variables(definition: &Definition, settings: &CommonSetting
     }
 }
 
-/// Tells what is wrong with the settings, and the process's exit code.
-pub fn refuse(definition: &Definition, problems: &Problems) -> ExitCode {
-    eprint!("{}: {problems}", definition.name);
+/// Reports what is wrong with the settings. Answers the process's exit code.
+pub fn refuse(definition: &Definition, problems: &Problems, misspelt: &Misspelt) -> ExitCode {
+    eprint!("{}: {problems}{misspelt}", definition.name);
     ExitCode::from(BAD_SETTINGS)
 }
 

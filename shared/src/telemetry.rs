@@ -3,19 +3,21 @@
 //! A trace leads from the caller through the services and, kept in their rows, to work that is
 //! done days later. It is carried whether or not traces are sent anywhere.
 
-use std::{collections::HashMap, io::IsTerminal as _};
+mod exporter;
+
+use std::{collections::HashMap, io::IsTerminal as _, sync::LazyLock};
 
 use opentelemetry::{
     Context, KeyValue, global,
-    propagation::Extractor,
-    trace::{SpanContext, TracerProvider as _},
+    propagation::{Extractor, TextMapPropagator as _},
+    trace::{SpanContext, TracerProvider as _, noop::NoopTextMapPropagator},
 };
-use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
     Resource,
     metrics::SdkMeterProvider,
     propagation::TraceContextPropagator,
-    trace::{Sampler, SdkTracerProvider},
+    resource::TelemetryResourceDetector,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider},
 };
 use tracing::{Span, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -26,7 +28,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::config::{LogFormat, TelemetrySettings};
+pub use self::exporter::ExporterError;
+use crate::config::{LogFormat, OpenTelemetrySettings, TelemetrySettings};
+
+/// Reads what is stored, which does not depend on what is taken from callers.
+static STORED: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
 
 /// The target of the spans that make up a trace.
 pub const TRACE_TARGET: &str = "teppan";
@@ -43,7 +49,7 @@ pub struct Telemetry {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("the trace exporter cannot be built")]
-    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    Exporter(#[from] ExporterError),
     #[error("the metrics exporter cannot be built")]
     Metrics(#[from] opentelemetry_sdk::error::OTelSdkError),
     #[error("another subscriber is installed already")]
@@ -53,28 +59,20 @@ pub enum TelemetryError {
 impl Telemetry {
     /// Installs the log, the traces and the metrics of this process.
     pub fn start(service: &'static str, settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
-        global::set_text_map_propagator(TraceContextPropagator::new());
-        let resource = Resource::builder()
-            .with_service_name(service)
-            .with_attribute(KeyValue::new("service.namespace", "teppan"))
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
-
-        let traces = SdkTracerProvider::builder().with_resource(resource.clone());
-        let traces = match &settings.otlp_endpoint {
-            // The sampler is OTEL_TRACES_SAMPLER's, which the SDK reads.
-            Some(endpoint) => traces.with_batch_exporter(
-                opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?,
-            ),
-            // Ids are made and carried, and with them the caller's wish to have the trace recorded.
-            None => traces.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))),
+        let open_telemetry = &settings.open_telemetry;
+        if open_telemetry.propagates {
+            global::set_text_map_propagator(TraceContextPropagator::new());
+        } else {
+            global::set_text_map_propagator(NoopTextMapPropagator::new());
         }
-        .build();
-
+        let resource = resource(service, open_telemetry);
+        let traces = traces(resource.clone(), open_telemetry)?;
         let registry = prometheus::Registry::new();
         let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
         let metrics = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
-        global::set_meter_provider(metrics.clone());
+        if !open_telemetry.disabled {
+            global::set_meter_provider(metrics.clone());
+        }
 
         let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
         // Below this level the client of NATS writes down the URLs of its servers, with their passwords.
@@ -110,6 +108,37 @@ impl Telemetry {
     }
 }
 
+/// What describes this process. The variables go before what the service says of itself.
+fn resource(service: &'static str, settings: &OpenTelemetrySettings) -> Resource {
+    let given = settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let resource = Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_service_name(service)
+        .with_attribute(KeyValue::new("service.namespace", "teppan"))
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attributes(given);
+    match &settings.service_name {
+        Some(name) => resource.with_service_name(name.clone()),
+        None => resource,
+    }
+    .build()
+}
+
+fn traces(resource: Resource, settings: &OpenTelemetrySettings) -> Result<SdkTracerProvider, ExporterError> {
+    let traces = SdkTracerProvider::builder().with_resource(resource).with_span_limits(settings.limits);
+    let Some(otlp) = &settings.otlp else {
+        // Ids are made and carried, and with them the caller's wish to have the trace recorded.
+        return Ok(traces.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build());
+    };
+    let batches = BatchConfigBuilder::default()
+        .with_scheduled_delay(settings.batch.delay)
+        .with_max_queue_size(settings.batch.queue_max)
+        .with_max_export_batch_size(settings.batch.batch_max)
+        .build();
+    let processor = BatchSpanProcessor::builder(exporter::build(otlp)?).with_batch_config(batches).build();
+    Ok(traces.with_sampler(settings.sampler.clone()).with_span_processor(processor).build())
+}
+
 /// The W3C trace context a request came with.
 struct Headers<'a>(&'a http::HeaderMap);
 
@@ -142,6 +171,15 @@ pub fn current_traceparent() -> Option<String> {
     span.is_valid().then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
 }
 
+/// The headers that continue the current span in another process: W3C trace context, unless OTEL_PROPAGATORS says
+/// that none is passed on.
+pub fn outgoing() -> HashMap<String, String> {
+    let mut headers = HashMap::new();
+    let context = Span::current().context();
+    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut headers));
+    headers
+}
+
 /// Makes `span` a child of the span that left this `traceparent` behind: work of the same trace, done
 /// later.
 pub fn continue_from(span: &Span, traceparent: &str) {
@@ -168,8 +206,7 @@ fn span_context(traceparent: &str) -> SpanContext {
     use opentelemetry::trace::TraceContextExt as _;
 
     let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
-    let stored =
-        global::get_text_map_propagator(|propagator| propagator.extract_with_context(&Context::new(), &carrier));
+    let stored = STORED.extract_with_context(&Context::new(), &carrier);
     stored.span().span_context().clone()
 }
 

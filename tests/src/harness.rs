@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use teppan_shared::{
     clock::Clock,
     config::{
-        CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, ServerLimits, ServerSettings, TelemetrySettings,
+        CommonSettings, DatabaseChoice, DatabaseLimits, LogFormat, OpenTelemetrySettings, ServerLimits, ServerSettings,
+        TelemetrySettings,
     },
     contract::conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
@@ -50,7 +51,11 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
         database: DatabaseChoice::Url(url),
         database_limits: DatabaseLimits { max_connections: 10, acquire_timeout: Duration::from_secs(20) },
         keys: KeysChoice::Given(keys.clone()),
-        telemetry: TelemetrySettings { log_format: LogFormat::Text, log_level: "warn".to_owned(), otlp_endpoint: None },
+        telemetry: TelemetrySettings {
+            log_format: LogFormat::Text,
+            log_level: "warn".to_owned(),
+            open_telemetry: OpenTelemetrySettings::default(),
+        },
     }
 }
 
@@ -260,7 +265,10 @@ pub async fn within(bound: Duration, what: &str, mut holds: impl AsyncFnMut() ->
 
 /// Traces are carried in tests too; the log shows errors.
 async fn telemetry() {
-    let settings =
-        TelemetrySettings { log_format: LogFormat::Text, log_level: "error".to_owned(), otlp_endpoint: None };
+    let settings = TelemetrySettings {
+        log_format: LogFormat::Text,
+        log_level: "error".to_owned(),
+        open_telemetry: OpenTelemetrySettings::default(),
+    };
     TELEMETRY.get_or_init(async || Telemetry::start("tests", &settings).expect("telemetry starts")).await;
 }

@@ -57,11 +57,20 @@ impl RawClient {
 
     /// Begins a call, and sends nothing of its message yet.
     pub async fn begin(&mut self, method: &str) -> Result<(ResponseFuture, SendStream<Bytes>), RawError> {
+        self.begin_with(method, &[]).await
+    }
+
+    /// [`RawClient::begin`], with metadata.
+    pub async fn begin_with(
+        &mut self,
+        method: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), RawError> {
         let request = http::Request::post(format!("http://{}{method}", self.server))
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(())
-            .expect("a method makes a request");
+            .header("te", "trailers");
+        let request = metadata.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(()).expect("a method makes a request");
         let mut requests = self.requests.clone().ready().await?;
         Ok(requests.send_request(request, false)?)
     }

@@ -29,7 +29,7 @@ async fn until(stream: &mut Streaming<HealthCheckResponse>, expected: ServingSta
 }
 
 /// The status line's code of an HTTP GET.
-async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+pub async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("HTTP listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");

@@ -22,6 +22,7 @@ mod logs;
 mod lost_answers;
 mod migrations;
 mod model;
+mod open_telemetry;
 mod outbox;
 mod payments;
 mod private_postgres;

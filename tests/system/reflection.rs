@@ -1,6 +1,10 @@
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
-use teppan_tests::{clients, harness::Booking};
+use teppan_tests::{
+    clients,
+    harness::{self, Booking, Conversation},
+};
+use tokio::process::Command;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic_reflection::pb::{v1, v1alpha};
@@ -18,6 +22,30 @@ async fn a_strangers_client_finds_the_services_by_reflection_old_or_new() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn grpcurl_lists_and_describes_everything_on_both_services() {
+    let booking = Booking::start().await.ready().await;
+    let conversation = Conversation::start().await.ready().await;
+    for (definition, address) in [
+        (booking_service::app::DEFINITION, booking.service.server.grpc_addr),
+        (conversation_service::app::DEFINITION, conversation.service.server.grpc_addr),
+    ] {
+        for command in ["list", "describe"] {
+            let output = Command::new(harness::home().join("tools/bin/grpcurl"))
+                .args(["-plaintext", &address.to_string(), command])
+                .output()
+                .await
+                .expect("grpcurl is there: deploy/local/setup.sh grpcurl");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{command}: {}{said}", String::from_utf8_lossy(&output.stderr));
+            let reflection = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+            for service in definition.services.iter().chain(&["grpc.health.v1.Health"]).chain(&reflection) {
+                assert!(said.contains(service), "{command}: {service} is missing from {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_client_meets_can_be_described() {
     let booking = Booking::start().await.ready().await;
     let channel = clients::channel(booking.service.server.grpc_addr);
@@ -27,6 +55,8 @@ async fn whatever_a_client_meets_can_be_described() {
         ("grpc.health.v1.Health", "grpc.health.v1"),
         ("google.rpc.ErrorInfo", "google.rpc"),
         ("google.rpc.BadRequest", "google.rpc"),
+        ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1"),
+        ("grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1alpha"),
     ] {
         let files = describe(channel.clone(), symbol).await;
         assert!(files.iter().any(|file| file.package() == package), "{symbol} is not described");

@@ -12,9 +12,9 @@ use teppan_tests::{
 
 use crate::{environment, follow_ups};
 
-const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-fn traced<T>(message: T) -> tonic::Request<T> {
+pub fn traced<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let traceparent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
     request.metadata_mut().insert("traceparent", traceparent.parse().expect("a header value"));

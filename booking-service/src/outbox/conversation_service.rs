@@ -12,6 +12,7 @@ use teppan_shared::{
 };
 use tonic::{
     Code, Request, Status,
+    metadata::AsciiMetadataKey,
     transport::{Channel, Endpoint},
 };
 
@@ -49,9 +50,11 @@ impl ConversationService {
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
-        let traceparent = telemetry::current_traceparent().and_then(|traceparent| traceparent.parse().ok());
-        if let Some(traceparent) = traceparent {
-            request.metadata_mut().insert("traceparent", traceparent);
+        let metadata = request.metadata_mut();
+        for (name, value) in telemetry::outgoing() {
+            if let (Ok(name), Ok(value)) = (AsciiMetadataKey::from_bytes(name.as_bytes()), value.parse()) {
+                metadata.insert(name, value);
+            }
         }
         request
     }

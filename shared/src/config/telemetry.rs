@@ -5,7 +5,7 @@ use std::str::FromStr;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use super::{CommonArgs, Problems};
+use super::{CommonArgs, OpenTelemetrySettings, Problems};
 
 /// How the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl FromStr for LogFilter {
 pub struct TelemetrySettings {
     pub log_format: LogFormat,
     pub log_level: String,
-    pub otlp_endpoint: Option<String>,
+    pub open_telemetry: OpenTelemetrySettings,
 }
 
 impl TelemetrySettings {
@@ -61,14 +61,10 @@ impl TelemetrySettings {
             args.log_level.trim(),
             "must be off, error, warn, info, debug, trace, or a filter such as info,sqlx=debug",
         );
-        let otlp_endpoint = args.otel_exporter_otlp_endpoint.clone().filter(|url| !url.trim().is_empty());
-        if let Some(url) = &otlp_endpoint
-            && url.parse::<http::Uri>().ok().and_then(|uri| uri.scheme().cloned()).is_none()
-        {
-            problems.add("OTEL_EXPORTER_OTLP_ENDPOINT", "must be a URL such as http://127.0.0.1:4317");
-        }
+        let open_telemetry = OpenTelemetrySettings::parse(&args.open_telemetry, problems);
         filter?;
-        Some(Self { log_format: log_format?, log_level: args.log_level.trim().to_owned(), otlp_endpoint })
+        let log_level = args.log_level.trim().to_owned();
+        Some(Self { log_format: log_format?, log_level, open_telemetry: open_telemetry? })
     }
 }
 

@@ -19,6 +19,13 @@ pub enum MigrationError {
          remove the folder `postgres` in TEPPAN_HOME (.teppan unless set), which deletes what is stored there"
     )]
     OtherTables(i64),
+    /// The database cannot store every text, or does not know what its bytes mean. Another one can be made
+    /// meanwhile under the same name.
+    #[error(
+        "the encoding of the database is {0}, and must be UTF8: make another one with CREATE DATABASE … ENCODING 'UTF8' \
+         TEMPLATE template0, and name it in DATABASE_URL"
+    )]
+    WrongEncoding(String),
     #[error("a migration cannot be applied")]
     Failed(#[source] MigrateError),
 }
@@ -47,6 +54,11 @@ pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Re
     // A connection of its own, because a migration may take longer than a statement may.
     let mut connection = PgConnection::connect_with(options).await.map_err(MigrateError::from)?;
     connection.execute("SET statement_timeout = 0").await.map_err(MigrateError::from)?;
+    let encoding: String =
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await.map_err(MigrateError::from)?;
+    if encoding != "UTF8" {
+        return Err(MigrationError::WrongEncoding(encoding));
+    }
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await.map_err(MigrateError::from)?;
     Ok(())

@@ -3,8 +3,9 @@
 mod connections;
 mod error;
 mod migrations;
+mod url;
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,7 +18,11 @@ use tokio::time::timeout;
 use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use self::connections::Connections;
-pub use self::{error::DatabaseError, migrations::MigrationError};
+pub use self::{
+    error::DatabaseError,
+    migrations::MigrationError,
+    url::{UrlFault, parse_url},
+};
 
 /// What closing the connections may take.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
@@ -47,7 +52,7 @@ impl Database {
     ///
     /// # Errors
     /// When the URL cannot be read.
-    pub fn new(settings: &DatabaseSettings, hot: &'static [&'static str]) -> Result<Self, sqlx::Error> {
+    pub fn new(settings: &DatabaseSettings, hot: &'static [&'static str]) -> Result<Self, UrlFault> {
         let options = connect_options(settings)?;
         Ok(Self(Connections::new(options, hot, settings.max_connections, settings.acquire_timeout)))
     }
@@ -194,8 +199,8 @@ where
     Ok(statement.fetch_all(connection).with_subscriber(Dispatch::none()).await?)
 }
 
-fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(settings.url.expose_secret())?;
+fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, UrlFault> {
+    let options = parse_url(settings.url.expose_secret())?;
     // What is slow is in the metrics; the text of a statement is no news.
     Ok(options.disable_statement_logging().options([
         ("statement_timeout", settings.statement_timeout.as_millis().to_string().as_str()),
@@ -212,9 +217,4 @@ fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, sqlx
         // Compiling a plan costs more than any of these statements takes to run.
         ("jit", "off"),
     ]))
-}
-
-/// The URL of a database, checked without connecting.
-pub fn is_database_url(url: &str) -> bool {
-    PgConnectOptions::from_str(url).is_ok()
 }

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     buffered_stream::BufferedStream,
     connection::Connection,
+    metadata::READ_BYTES_MAX,
     request::{Calls, ConnectionCalls},
     streams::Streams,
     transport::Transport,
@@ -52,6 +53,7 @@ impl GrpcServer {
         http.timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_calls_per_connection)
             .max_send_buf_size(SEND_BUFFER_BYTES)
+            .max_header_list_size(READ_BYTES_MAX)
             .initial_stream_window_size(CALL_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(limits.keepalive_interval)

@@ -12,6 +12,7 @@ mod descriptors;
 mod ending;
 mod grpc_server;
 mod http_server;
+mod metadata;
 mod methods;
 mod open_call;
 mod pools;
@@ -224,9 +225,11 @@ fn reflection(services: &'static [&'static str]) -> tonic_reflection::server::Bu
         .register_encoded_file_descriptor_set(contract::DESCRIPTORS)
         // Without these two grpcurl cannot call health, and prints error details as base64.
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
-    services
-        .iter()
-        .chain(&["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"])
-        .fold(builder, |builder, service| builder.with_service_name(*service))
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        // Each version lists both, so each has to describe both: by itself it knows its own only.
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
+    let common =
+        ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+    services.iter().chain(&common).fold(builder, |builder, service| builder.with_service_name(*service))
 }

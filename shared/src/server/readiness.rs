@@ -7,7 +7,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::{error_chain::error_chain, postgres::Database};
+use crate::{
+    error_chain::error_chain,
+    postgres::{Database, MigrationError},
+};
 
 /// Readiness follows the database within 2 s: a look each half second that may take one.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -22,6 +25,8 @@ enum State {
     Starting,
     Ready,
     DatabaseAway,
+    /// The database can store no text but that of one alphabet: it has to be made anew.
+    WrongEncoding,
     /// A migration cannot be applied: waiting will not mend it.
     Broken,
     Draining,
@@ -44,6 +49,7 @@ impl Readiness {
             State::Starting => "starting",
             State::Ready => "ready",
             State::DatabaseAway => "database unavailable",
+            State::WrongEncoding => "the encoding of the database is not UTF8",
             State::Broken => "migrations failed",
             State::Draining => "draining",
         }
@@ -124,6 +130,15 @@ async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::mi
             Err(error) if error.is_away() => {
                 if readiness.set(State::DatabaseAway) {
                     tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+            Err(error @ MigrationError::WrongEncoding(_)) => {
+                if readiness.set(State::WrongEncoding) {
+                    tracing::error!(
+                        error = error_chain(&error),
+                        "the database cannot be used: waiting for another one"
+                    );
                 }
                 tokio::time::sleep(INTERVAL).await;
             }

@@ -21,6 +21,7 @@ use super::{
     complete_status::complete_status,
     connection::Connection,
     ending::Ending,
+    metadata,
     methods::{Kind, Method, Methods},
     open_call::{CallMetrics, OpenCall},
     pools::{Pools, Resource},
@@ -127,6 +128,7 @@ impl ConnectionCalls {
         request: Request<Incoming>,
         holds: &mut Holds,
     ) -> Result<Response<Body>, Failure> {
+        metadata::check(request.headers())?;
         let Calls { pools, .. } = &*self.calls;
         let holder = &self.connection.holder;
         let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));

@@ -2,6 +2,8 @@
 
 mod database_away;
 mod limits;
+mod metadata;
+mod reasons;
 mod requests;
 
 use teppan_shared::contract::booking::v1::CreateBookingRequest;

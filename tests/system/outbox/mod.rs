@@ -4,6 +4,7 @@ mod claims;
 mod dead_letters;
 mod inline;
 pub mod nats;
+mod nats_login;
 pub mod nats_server;
 mod order;
 mod plan;

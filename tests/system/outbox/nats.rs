@@ -22,7 +22,8 @@ const EVENT_STREAM: &str = "event-stream";
 async fn publishing(of: &Booking, url: String) -> Booking {
     let nowhere = ([127, 0, 0, 1], 1).into();
     replica(of, nowhere, |settings| {
-        settings.nats = Some(NatsSettings { url: SecretString::from(url), stream: STREAM.to_owned() });
+        settings.nats =
+            Some(NatsSettings { url: SecretString::from(url), stream: STREAM.to_owned(), ..Default::default() });
     })
     .await
 }

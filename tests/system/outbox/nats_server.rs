@@ -6,6 +6,9 @@ use tempfile::TempDir;
 use teppan_tests::harness;
 use tokio::process::{Child, Command};
 
+/// In the folder of its store.
+const CONFIG: &str = "nats-server.conf";
+
 /// A nats-server. Dropped, it is killed.
 pub struct NatsServer {
     child: Child,
@@ -18,6 +21,13 @@ impl NatsServer {
     pub async fn start() -> Self {
         let store = tempfile::tempdir().expect("a folder");
         Self::over(store, None, &[]).await
+    }
+
+    /// Starts one anywhere, with this in its configuration.
+    pub async fn configured(config: &str) -> Self {
+        let store = tempfile::tempdir().expect("a folder");
+        std::fs::write(store.path().join(CONFIG), config).expect("written");
+        Self::over(store, None).await
     }
 
     /// Kills it as a crash would, and tells what it left.
@@ -59,6 +69,10 @@ impl NatsServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
+        let config = store.path().join(CONFIG);
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("{} cannot be started ({error}); run `deploy/local/setup.sh nats` first", program.display())
         });

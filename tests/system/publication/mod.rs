@@ -73,7 +73,7 @@ async fn publishing(replica_of: Option<&Conversation>, url: &str) -> Conversatio
         None => (harness::database(&conversation_service::app::DEFINITION).await, Keys::random()),
     };
     let common = harness::settings(database.clone(), &keys);
-    let nats = NatsSettings { url: SecretString::from(url), stream: STREAM.to_owned() };
+    let nats = NatsSettings { url: SecretString::from(url), stream: STREAM.to_owned(), ..Default::default() };
     let service = Conversation::changed(common, database, keys, |settings| {
         settings.nats = Some(nats);
         settings.dispatch = quick();

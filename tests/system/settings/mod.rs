@@ -1,3 +1,8 @@
+mod database;
+mod empty;
+mod misspelt;
+mod open_telemetry;
+
 use std::{net::TcpListener, process::Command};
 
 use teppan_tests::launch;

@@ -1,0 +1,69 @@
+//! The variables of OpenTelemetry's specification that are not supported. Each is refused by name where it is
+//! set: whoever sets it expects something of it.
+
+use std::env;
+
+use super::super::Problems;
+
+const SIGNALS: [(&str, &str); 3] = [
+    ("METRICS", "metrics are not sent: they are read from /metrics on HTTP_ADDR"),
+    ("LOGS", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("PROFILES", "profiles are not made"),
+];
+/// What may follow `OTEL_EXPORTER_OTLP_METRICS_`.
+const OF_A_SIGNAL: [&str; 11] = [
+    "ENDPOINT",
+    "PROTOCOL",
+    "HEADERS",
+    "TIMEOUT",
+    "COMPRESSION",
+    "INSECURE",
+    "CERTIFICATE",
+    "CLIENT_KEY",
+    "CLIENT_CERTIFICATE",
+    "TEMPORALITY_PREFERENCE",
+    "DEFAULT_HISTOGRAM_AGGREGATION",
+];
+const OTHERS: [(&str, &str); 20] = [
+    ("OTEL_CONFIG_FILE", "there is no configuration by file: set the variables that --help lists"),
+    ("OTEL_EXPERIMENTAL_CONFIG_FILE", "there is no configuration by file: set the variables that --help lists"),
+    ("OTEL_ENTITIES", "write OTEL_RESOURCE_ATTRIBUTES"),
+    ("OTEL_LOG_LEVEL", "write LOG_LEVEL, such as info,opentelemetry=debug"),
+    ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "values are not shortened: all that are recorded are short"),
+    ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "values are not shortened: all that are recorded are short"),
+    ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("OTEL_BLRP_SCHEDULE_DELAY", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("OTEL_BLRP_EXPORT_TIMEOUT", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "metrics have no exemplars"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "metrics are not sent: they are read from /metrics on HTTP_ADDR"),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "metrics are not sent: they are read from /metrics on HTTP_ADDR"),
+    ("OTEL_EXPORTER_PROMETHEUS_HOST", "/metrics is on HTTP_ADDR"),
+    ("OTEL_EXPORTER_PROMETHEUS_PORT", "/metrics is on HTTP_ADDR"),
+    ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "traces are sent by OTLP: write OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "traces are sent by OTLP: write OTEL_EXPORTER_OTLP_TIMEOUT"),
+    ("OTEL_EXPORTER_OTLP_SPAN_INSECURE", "write OTEL_EXPORTER_OTLP_TRACES_INSECURE"),
+];
+
+/// Each variable, and what there is instead.
+fn unsupported() -> impl Iterator<Item = (String, &'static str)> {
+    let of_signals = SIGNALS.into_iter().flat_map(|(signal, instead)| {
+        OF_A_SIGNAL.into_iter().map(move |rest| (format!("OTEL_EXPORTER_OTLP_{signal}_{rest}"), instead))
+    });
+    OTHERS.into_iter().map(|(name, instead)| (name.to_owned(), instead)).chain(of_signals)
+}
+
+pub(in super::super) fn unsupported_names() -> impl Iterator<Item = String> {
+    unsupported().map(|(name, _)| name)
+}
+
+/// Notes every one that is set.
+pub(super) fn refuse(problems: &mut Problems) {
+    for (name, instead) in unsupported() {
+        if env::var_os(&name).is_some_and(|value| !value.is_empty()) {
+            problems.add(&name, format_args!("is not supported: {instead}"));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The exporter of traces, by OTLP over gRPC or HTTP.
+
+use std::{sync::Arc, thread};
+
+use opentelemetry_otlp::{
+    Compression, ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+    WithTonicConfig as _,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+};
+use secrecy::ExposeSecret as _;
+use tonic::{
+    metadata::MetadataMap,
+    transport::{Certificate, ClientTlsConfig, Identity},
+};
+
+use crate::config::{OtlpProtocol, OtlpSettings, TlsSettings};
+
+/// The exporter could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ExporterError {
+    #[error(transparent)]
+    Build(#[from] ExporterBuildError),
+    #[error("certificates and key of OTEL_EXPORTER_OTLP_… cannot be used together")]
+    Tls(#[from] rustls::Error),
+    #[error("a certificate or key of OTEL_EXPORTER_OTLP_… cannot be read")]
+    Pem(#[from] pem::Error),
+    #[error("the machine trusts no certificates: name those of the receiver in OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    NoAuthorities,
+    #[error("the HTTP client cannot be built")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Connects with the first batch.
+pub(super) fn build(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
+    match settings.protocol {
+        OtlpProtocol::Grpc => grpc(settings),
+        OtlpProtocol::HttpProtobuf => http(settings),
+    }
+}
+
+fn grpc(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
+    let mut exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(settings.endpoint.as_str())
+        .with_timeout(settings.timeout)
+        .with_metadata(MetadataMap::from_headers(settings.headers.clone()));
+    if settings.gzip {
+        exporter = exporter.with_compression(Compression::Gzip);
+    }
+    if settings.endpoint.scheme() == "https" {
+        let mut tls = match &settings.tls.authorities {
+            Some(authorities) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let Some((certificate, key)) = &settings.tls.identity {
+            tls = tls.identity(Identity::from_pem(certificate, key.expose_secret()));
+        }
+        exporter = exporter.with_tls_config(tls);
+    }
+    Ok(exporter.build()?)
+}
+
+fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
+    let mut client = reqwest::blocking::Client::builder().timeout(settings.timeout);
+    if settings.endpoint.scheme() == "https" {
+        client = client.tls_backend_preconfigured(tls(&settings.tls)?);
+    }
+    // The client has a runtime of its own, which cannot be made inside another one.
+    let client = thread::spawn(|| client.build()).join().expect("making a client does not panic")?;
+    let headers = settings.headers.iter().filter_map(|(name, value)| {
+        Some((name.as_str().to_owned(), String::from_utf8(value.as_bytes().to_vec()).ok()?))
+    });
+    let mut exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_http_client(client)
+        .with_endpoint(settings.endpoint.as_str())
+        .with_timeout(settings.timeout)
+        .with_headers(headers.collect());
+    if settings.gzip {
+        exporter = exporter.with_compression(Compression::Gzip);
+    }
+    Ok(exporter.build()?)
+}
+
+fn tls(settings: &TlsSettings) -> Result<ClientConfig, ExporterError> {
+    let mut roots = RootCertStore::empty();
+    match &settings.authorities {
+        Some(authorities) => {
+            for certificate in certificates(authorities) {
+                roots.add(certificate?)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(ExporterError::NoAuthorities);
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = &settings.identity else { return Ok(config.with_no_client_auth()) };
+    let chain = certificates(certificate).collect::<Result<Vec<_>, _>>()?;
+    Ok(config.with_client_auth_cert(chain, private_key(key.expose_secret())?)?)
+}
+
+fn certificates(text: &str) -> impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>> {
+    CertificateDer::pem_slice_iter(text.as_bytes())
+}
+
+fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, pem::Error> {
+    PrivateKeyDer::from_pem_slice(text.as_bytes())
+}

@@ -1,0 +1,81 @@
+//! The contract names every reason that can be answered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What is written in capitals and is no reason: settings, the codes of gRPC, and reasons of what no call does.
+const NO_REASONS: [&str; 10] = [
+    "LISTEN_ADDR",
+    "HTTP_ADDR",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "OUT_OF_RANGE",
+    "DATA_LOSS",
+    "FAILED_PRECONDITION",
+    // Holds expire by themselves.
+    "BOOKING_NOT_EXPIRABLE",
+    // A list is empty where there are none.
+    "PAYMENT_NOT_FOUND",
+    "RESOURCE_EXHAUSTED",
+];
+/// Reasons of one word.
+const OF_ONE_WORD: [&str; 6] = ["OVERLOADED", "DRAINING", "INTERNAL", "CANCELLED", "UNAVAILABLE", "UNKNOWN"];
+
+#[test]
+fn every_reason_that_can_be_answered_stands_in_the_contract() {
+    for (service, package) in [("booking-service", "booking"), ("conversation-service", "conversation")] {
+        let contract = commented(&root().join("proto/teppan").join(package).join("v1"));
+        let mut found = BTreeMap::new();
+        for folder in [&format!("{service}/src/grpc"), "shared/src/server", "shared/src/status.rs"] {
+            for file in files(&root().join(folder), "rs") {
+                for reason in reasons(&read(&file)) {
+                    found.insert(reason, file.clone());
+                }
+            }
+        }
+        assert!(found.len() > 15 && found.contains_key("METADATA_TOO_LARGE"), "{found:?}");
+        let missing: Vec<_> = found.iter().filter(|(reason, _)| !contract.contains(*reason)).collect();
+        assert!(missing.is_empty(), "the comments in proto/teppan/{package} do not name {missing:?}");
+    }
+}
+
+/// The reasons among the texts of a source file.
+fn reasons(source: &str) -> BTreeSet<String> {
+    let program = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let texts = program.split('"').skip(1).step_by(2);
+    let is_reason = |text: &&str| {
+        text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+            && (text.contains('_') || OF_ONE_WORD.contains(text))
+            && !NO_REASONS.contains(text)
+    };
+    texts.filter(is_reason).map(ToOwned::to_owned).collect()
+}
+
+/// The words of the comments of a package.
+fn commented(folder: &Path) -> BTreeSet<String> {
+    let texts = files(folder, "proto").iter().map(|file| read(file)).collect::<String>();
+    let comments = texts.lines().filter_map(|line| line.trim().strip_prefix("//"));
+    let words = comments.flat_map(|line| line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_'));
+    words.map(ToOwned::to_owned).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).expect("it can be read")
+}
+
+/// The files of a folder and those below it, or one file.
+fn files(path: &Path, extension: &str) -> Vec<PathBuf> {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path());
+        return entries.flat_map(|entry| files(&entry, extension)).collect();
+    }
+    let is_one = path.extension().is_some_and(|found| found == extension);
+    if is_one { vec![path.to_owned()] } else { Vec::new() }
+}

@@ -1,0 +1,165 @@
+//! The variables of OpenTelemetry that are followed, against a receiver of OTLP.
+
+use std::{collections::HashMap, fs};
+
+use teppan_tests::{
+    clients, fixtures,
+    harness::{self, eventually},
+    launch::{Process, Which},
+    otlp::{Carrier, Certified, Received, Receiver},
+};
+
+use crate::{environment, health::get, trace};
+
+/// What a conversation-service with these variables has to say of itself.
+struct Said {
+    spans: Vec<Received>,
+    /// The trace context that was kept with the message.
+    traceparent: String,
+    /// What `/metrics` showed.
+    metrics: String,
+}
+
+/// Stores a message through a service with these variables, within a trace of the caller's, and stops the service,
+/// which sends what it has.
+async fn said(receiver: &Receiver, variables: &[(&str, String)]) -> Said {
+    let url = harness::database(&conversation_service::app::DEFINITION).await;
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let environment: HashMap<_, _> = environment::with_keys(&url).chain(variables).collect();
+    let process = Process::start(Which::Conversation, &environment).await.expect("it starts");
+    let mut client = clients::conversations(process.grpc);
+    let message = fixtures::message(&fixtures::conversation_id(), "Hello");
+    eventually("the message is stored", async || client.store_message(trace::traced(message.clone())).await.is_ok())
+        .await;
+    let metrics = get(process.http, "/metrics").await.1;
+    assert!(process.stop().await);
+    let traceparent: String = harness::scalar(&url, "SELECT traceparent FROM messages").await;
+    Said { spans: receiver.spans(), traceparent, metrics }
+}
+
+/// The span of the call.
+fn stored(said: &Said) -> &Received {
+    let stored =
+        said.spans.iter().find(|it| it.span.name.ends_with("StoreMessage") && it.trace_id() == trace::TRACE_ID);
+    stored.unwrap_or_else(|| panic!("no span of the call: {:?}", said.spans))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_are_sent_over_grpc_to_the_endpoint_for_traces_alone_with_what_describes_the_process() {
+    let receiver = Receiver::start().await;
+    let said = said(
+        &receiver,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1".to_owned()),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", receiver.address.to_string()),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "true".to_owned()),
+            ("OTEL_SERVICE_NAME", "chats".to_owned()),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "service.name=other,deployment.environment.name=a%2Cb,service.namespace=mine".to_owned(),
+            ),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b".to_owned()),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip".to_owned()),
+            // Empty, they count as none.
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", String::new()),
+            ("OTEL_TRACES_SAMPLER", String::new()),
+        ],
+    )
+    .await;
+    let stored = stored(&said);
+    for (key, value) in [
+        ("service.name", "chats"),
+        ("service.namespace", "mine"),
+        ("deployment.environment.name", "a,b"),
+        ("telemetry.sdk.language", "rust"),
+    ] {
+        assert_eq!(stored.resource.get(key).map(String::as_str), Some(value), "{:?}", stored.resource);
+    }
+    let header = |name| stored.headers.get(name).map(|value| value.to_str().expect("ASCII"));
+    assert_eq!((header("api-key"), header("grpc-encoding")), (Some("a b"), Some("gzip")), "{:?}", stored.headers);
+    assert!(said.metrics.contains("rpc_server_call_duration"), "{}", said.metrics);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_are_sent_over_http_below_the_endpoint_or_to_the_one_for_traces() {
+    for (name, path, expected) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "/base/", "/base/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/own", "/own"),
+    ] {
+        let receiver = Receiver::start_as(Carrier::Http, None).await;
+        let said = said(
+            &receiver,
+            &[
+                (name, format!("http://{}{path}", receiver.address)),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret".to_owned()),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip".to_owned()),
+            ],
+        )
+        .await;
+        let stored = stored(&said);
+        assert_eq!((stored.path.as_str(), stored.service.as_str()), (expected, "conversation-service"));
+        assert_eq!(stored.headers["api-key"], "secret");
+        assert_eq!(stored.headers["content-encoding"], "gzip");
+        assert_eq!(stored.headers["content-type"], "application/x-protobuf");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_receiver_is_reached_when_its_certificate_is_trusted() {
+    let (certified, folder) = (Certified::new(), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("certificate.pem");
+    fs::write(&file, &certified.certificate).expect("written");
+    let file = file.to_str().expect("UTF-8");
+    for (carrier, protocol) in [(Carrier::Grpc, "grpc"), (Carrier::Http, "http/protobuf")] {
+        let receiver = Receiver::start_as(carrier, Some(&certified)).await;
+        let mut variables = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("https://{}", receiver.address)),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
+            // What cannot be sent is given up soon.
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000".to_owned()),
+        ];
+        // The machine does not vouch for it, if it vouches for any.
+        variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE", another_certificate(folder.path())));
+        assert!(said(&receiver, &variables).await.spans.is_empty(), "{protocol}");
+        variables.pop();
+        variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_owned()));
+        stored(&said(&receiver, &variables).await);
+    }
+}
+
+fn another_certificate(folder: &std::path::Path) -> String {
+    let path = folder.join("another.pem");
+    fs::write(&path, Certified::new().certificate).expect("written");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_when_that_is_what_is_asked_for() {
+    let receiver = Receiver::start().await;
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", receiver.address));
+    for (name, value) in
+        [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_TRACES_SAMPLER", "always_off"), ("OTEL_SDK_DISABLED", "true")]
+    {
+        let said = said(&receiver, &[endpoint.clone(), (name, value.to_owned())]).await;
+        assert!(said.spans.is_empty(), "{name}: {:?}", said.spans);
+        assert!(said.traceparent.contains(trace::TRACE_ID), "{name}: trace context is kept all the same");
+        assert_eq!(said.metrics.contains("rpc_server"), name != "OTEL_SDK_DISABLED", "{}", said.metrics);
+    }
+    let ratio = |sampler: &str, share: &str| {
+        [endpoint.clone(), ("OTEL_TRACES_SAMPLER", sampler.to_owned()), ("OTEL_TRACES_SAMPLER_ARG", share.to_owned())]
+    };
+    assert!(said(&receiver, &ratio("traceidratio", "0")).await.spans.is_empty());
+    // The caller wants its trace recorded, and is its parent.
+    stored(&said(&receiver, &ratio("parentbased_traceidratio", "0")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_propagators_a_callers_trace_is_not_continued() {
+    let receiver = Receiver::start().await;
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", receiver.address));
+    let said = said(&receiver, &[endpoint, ("OTEL_PROPAGATORS", "none".to_owned())]).await;
+    assert!(!said.traceparent.is_empty() && !said.traceparent.contains(trace::TRACE_ID), "{}", said.traceparent);
+    let stored = said.spans.iter().find(|it| it.span.name.ends_with("StoreMessage"));
+    assert!(stored.is_some_and(|it| it.span.parent_span_id.is_empty()), "{:?}", said.spans);
+}

@@ -1,0 +1,76 @@
+//! A setting that is given must have a value.
+
+use std::{collections::BTreeSet, fs};
+
+use super::{run, run_of};
+
+/// The names of a service's settings, from its help.
+pub fn names(service: &str) -> Vec<String> {
+    let (_, help, _) = run_of(service, &[], &["--help"]);
+    let names = help.lines().filter_map(|line| line.trim().strip_prefix("[env: ")?.strip_suffix(']'));
+    names.map(ToOwned::to_owned).collect()
+}
+
+/// The names that a report of bad settings begins its lines with.
+fn reported(said: &str) -> Vec<&str> {
+    said.lines().skip(1).filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_empty_setting_is_reported_once_and_those_of_opentelemetry_count_as_none() {
+    for service in ["booking-service", "conversation-service"] {
+        let names = names(service);
+        assert!(names.len() > 60, "{names:?}");
+        let environment: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+        for arguments in [&["serve"][..], &["migrate"]] {
+            let (code, _, said) = run_of(service, &environment, arguments);
+            assert_eq!(code, Some(2), "{said}");
+            let of_its_own: BTreeSet<_> =
+                names.iter().map(String::as_str).filter(|name| !name.starts_with("OTEL_")).collect();
+            // With keys that are empty, those that are missing beside them are the same problem.
+            assert_eq!(reported(&said).len(), of_its_own.len(), "{said}");
+            assert_eq!(reported(&said).into_iter().collect::<BTreeSet<_>>(), of_its_own, "{said}");
+            assert!(
+                said.lines().skip(1).all(|line| line.ends_with("is empty: give it a value, or leave it out")),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_empty_flag_and_an_empty_file_are_reported_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("url");
+    fs::write(&file, "\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let (code, _, said) = run(&[("DATABASE_URL_FILE", file)], &["migrate", "--listen-addr=", "--nats-url", " "]);
+    assert_eq!(code, Some(2), "{said}");
+    assert_eq!(reported(&said), ["LISTEN_ADDR", "NATS_URL", "DATABASE_URL_FILE"], "{said}");
+}
+
+#[test]
+fn an_empty_database_url_does_not_lead_to_a_new_private_database() {
+    let home = tempfile::tempdir().expect("a folder");
+    let inside = home.path().join("inside");
+    let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
+    let environment = [
+        ("DATABASE_URL", ""),
+        ("ENCRYPTION_KEYS", &format!("1:{key}")),
+        ("HASH_KEY", &key),
+        ("TEPPAN_HOME", inside.to_str().expect("UTF-8")),
+    ];
+    for service in ["booking-service", "conversation-service"] {
+        let (code, _, said) = run_of(service, &environment, &[]);
+        assert_eq!((code, reported(&said)), (Some(2), vec!["DATABASE_URL"]), "{said}");
+        assert!(!inside.exists(), "nothing is made");
+    }
+}
+
+#[test]
+fn a_number_of_worker_threads_that_is_none_is_a_bad_setting() {
+    for wrong in ["", "many", "0", "-1"] {
+        let (code, _, said) = run(&[("TOKIO_WORKER_THREADS", wrong)], &["migrate"]);
+        assert_eq!((code, reported(&said)), (Some(2), vec!["TOKIO_WORKER_THREADS"]), "{wrong}: {said}");
+    }
+}

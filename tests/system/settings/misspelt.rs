@@ -1,0 +1,41 @@
+//! Variables that look like misspelt settings.
+
+use teppan_tests::harness;
+
+use super::{empty::names, run, run_of};
+use crate::logs::log_of;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_setting_is_warned_of_by_the_nearest_name_and_never_by_value() {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let settings = [("MAX_INFLIGHT", "hunter2"), ("LOGLEVEL", "hunter2"), ("DATABASE_HOST", "hunter2")];
+    let log = log_of(&url, &settings, async |service| service.has("ready").await).await;
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("misspelt")).collect();
+    let expected = [("LOGLEVEL", "LOG_LEVEL"), ("MAX_INFLIGHT", "MAX_IN_FLIGHT")];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (warning, (given, meant)) in warnings.into_iter().zip(expected) {
+        assert!(warning.contains(&format!(r#""given":"{given}","meant":"{meant}""#)), "{warning}");
+    }
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn with_bad_settings_it_is_said_what_may_have_been_meant() {
+    let (code, _, said) = run(&[("DATABSE_URL", "hunter2"), ("MAX_IN_FLIGHT", "0")], &[]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("DATABSE_URL is not a setting and is ignored: is DATABASE_URL meant?"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn the_settings_of_one_service_are_not_misspelt_ones_of_the_other() {
+    for (service, other) in [("booking-service", "conversation-service"), ("conversation-service", "booking-service")] {
+        let (own, others) = (names(service), names(other));
+        let environment: Vec<_> =
+            others.iter().filter(|name| !own.contains(name)).map(|name| (name.as_str(), "1")).collect();
+        assert!(!environment.is_empty());
+        let (code, _, said) = run_of(service, &environment, &["--max-in-flight", "0"]);
+        assert_eq!(code, Some(2));
+        assert!(!said.contains("is not a setting"), "{service}: {said}");
+    }
+}

@@ -1,0 +1,81 @@
+//! The variables of OpenTelemetry that are refused. Those that are followed are in the module `trace`.
+
+use std::fs;
+
+use super::run;
+
+#[test]
+fn what_is_not_supported_is_refused_by_name_and_never_by_value() {
+    let refused = [
+        ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
+        ("OTEL_PROPAGATORS", "tracecontext,b3"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_TRACES_SAMPLER", "parent_based_always_on"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/hunter2.pem"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "hunter2"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "hunter2"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"),
+        ("OTEL_LOG_LEVEL", "hunter2"),
+        ("OTEL_CONFIG_FILE", "/nowhere/hunter2"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "1"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://hunter2"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "9464"),
+        ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "http://hunter2"),
+    ];
+    let names: Vec<_> = refused.iter().map(|(name, _)| *name).collect();
+    let (code, _, said) = run(&refused, &["migrate"]);
+    assert_eq!((code, said.contains("hunter2")), (Some(2), false), "{said}");
+    let mut reported: Vec<_> = said.lines().skip(1).filter_map(|line| line.trim().split_once(": ")).collect();
+    reported.sort_by_key(|(name, _)| names.iter().position(|listed| listed == name));
+    assert_eq!(reported.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{said}");
+}
+
+#[test]
+fn a_variable_for_traces_is_named_where_it_is_the_one_that_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = folder.path().join("text");
+    fs::write(&text, "not PEM").expect("written");
+    let text = text.to_str().expect("UTF-8");
+    for (name, value) in [
+        ("OTEL_SDK_DISABLED", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "hunter2://127.0.0.1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:hunter2@127.0.0.1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "=hunter2"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "brotli"),
+        ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "yes"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", text),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "3000"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+    ] {
+        let (code, _, said) = run(&[(name, value)], &["migrate"]);
+        let lines: Vec<_> = said.lines().skip(1).collect();
+        assert!(code == Some(2) && lines.len() == 1, "{name}: {said}");
+        assert!(lines[0].trim().starts_with(&format!("{name}: ")) && !said.contains("hunter2"), "{said}");
+    }
+    for ratio in ["1.5", "NaN", "-0.1", "half"] {
+        let sampler = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", ratio)];
+        let (code, _, said) = run(&sampler, &["migrate"]);
+        assert!(code == Some(2) && said.contains("OTEL_TRACES_SAMPLER_ARG: must be"), "{ratio}: {said}");
+    }
+    let (code, _, said) = run(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", text)], &["migrate"]);
+    assert!(code == Some(2) && said.contains("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: is missing"), "{said}");
+}
+
+#[test]
+fn of_what_is_disabled_nothing_else_is_looked_at() {
+    let given = [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "otlp"), ("HASH_KEY", "wrong")];
+    let (_, _, said) = run(&given, &["migrate"]);
+    assert!(said.contains("HASH_KEY") && !said.contains("OTEL_"), "{said}");
+}
