@@ -10,6 +10,7 @@ mod environment;
 mod errors;
 mod event_stream;
 mod events;
+mod far_away;
 mod follow_ups;
 mod health;
 mod idempotency;
