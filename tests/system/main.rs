@@ -14,6 +14,7 @@ mod far_away;
 mod follow_ups;
 mod health;
 mod idempotency;
+mod impaired;
 mod journey;
 mod last_seat;
 mod lists;
