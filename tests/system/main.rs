@@ -1,5 +1,6 @@
 //! The system tests: real servers over a real PostgreSQL, driven through gRPC.
 
+mod answer_sizes;
 mod benchmarks;
 mod changes;
 mod conversation;
