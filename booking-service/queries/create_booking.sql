@@ -119,10 +119,11 @@ SELECT
     -- why not, and the figures that explain it
     CASE WHEN reply.outcome IS NULL AND offer.currency IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS "refusal?",
     offer.open_seats AS "open_seats?",
-    offer.notice_minutes AS "notice_minutes?",
-    offer.horizon_days AS "horizon_days?",
-    offer.min_party_size AS "min_party_size?",
-    offer.max_party_size AS "max_party_size?",
+    -- no plain columns of a table: sqlx would ask for their names each time it prepares this
+    COALESCE(offer.notice_minutes) AS "notice_minutes?",
+    COALESCE(offer.horizon_days) AS "horizon_days?",
+    COALESCE(offer.min_party_size) AS "min_party_size?",
+    COALESCE(offer.max_party_size) AS "max_party_size?",
     offer.price_per_person_cents * $6 AS "offer_total_cents?",
     offer.phone_region AS "phone_region?",
     -- the booking

@@ -1,5 +1,5 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
+use teppan_shared::{page, postgres::DatabaseError, read_error::ReadError};
 use uuid::Uuid;
 
 use crate::{
@@ -11,6 +11,10 @@ use crate::{
 /// The most rows one page looks at. A page of what is rare ends there, perhaps without a booking, and
 /// the next goes on.
 pub const LOOKED_AT_MAX: i64 = 5_000;
+
+/// A page ends before the wishes in it grow past this. With all the rest of a thousand bookings it stays
+/// far below the 4 MiB that gRPC clients accept by default.
+const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// A place in the order of bookings: slot date, start time, id.
 pub type BookingPlace = (NaiveDate, NaiveTime, Uuid);
@@ -48,8 +52,9 @@ impl Core {
     /// [`ReadError`], though never that something is not found.
     pub async fn list_bookings(&self, query: &BookingsQuery, page_size: u16) -> Result<BookingPage, ReadError> {
         let mut rows = self.listed_rows(query, page_size).await?;
-        let full = rows.len() > page_size.into();
-        rows.truncate(page_size.into());
+        let fitting = page::fitting(rows.iter().map(ListedRow::wishes_bytes), PAGE_BYTES_MAX, page_size);
+        let full = rows.len() > fitting;
+        rows.truncate(fitting);
         let next = rows.last().filter(|last| full || last.place == LOOKED_AT_MAX).map(ListedRow::booking_place);
         let wanted = rows.into_iter().filter(|row| row.wanted);
         let bookings = wanted.map(|row| row.booking().open(&self.ring)).collect::<Result<_, _>>()?;
@@ -149,6 +154,11 @@ struct ListedRow {
 }
 
 impl ListedRow {
+    /// What the booking takes in an answer, but for what is small in every booking.
+    fn wishes_bytes(&self) -> usize {
+        self.special_requests_sealed.as_ref().filter(|_| self.wanted).map_or(0, Vec::len)
+    }
+
     fn booking_place(&self) -> BookingPlace {
         (self.slot_date, self.start_time, self.booking_id)
     }

@@ -2,7 +2,8 @@
 --
 -- $1 now, $2 end of the lease, $3 channels ('' for none), $4 how many, $5 claimant, $6 key or null,
 -- $7 fingerprint of the request, $8 when what has to wait is looked at again, $9 how many are looked at in
--- each channel, $10 the time zones in which it is not sending hours now, and $11 when they begin there.
+-- each channel, $10 the time zones in which it is not sending hours now, $11 when they begin there, and
+-- $12 how many bytes of text and metadata may be before the last.
 --
 -- The hours are looked at here and where a follow-up is made ready, which is its only way out: whatever
 -- sets `next_attempt_at`, a failure, a lease that is over or a sender that was away, it is the earliest time
@@ -33,7 +34,8 @@ due AS MATERIALIZED (                  -- locked
     SELECT f.*
     FROM unnest($3::text[]) AS c (channel)
     CROSS JOIN LATERAL (
-        SELECT follow_up_id, conversation_id, trigger, time_zone, next_attempt_at
+        SELECT follow_up_id, conversation_id, trigger, time_zone, next_attempt_at,
+               octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0) AS bytes
         FROM follow_ups
         WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
         ORDER BY next_attempt_at
@@ -44,7 +46,7 @@ due AS MATERIALIZED (                  -- locked
       AND NOT EXISTS (SELECT FROM prior WHERE fingerprint <> $7)
 ),
 checked AS MATERIALIZED (              -- while a person leads the conversation nothing is sent of itself
-    SELECT d.follow_up_id, d.next_attempt_at, c.channel,
+    SELECT d.follow_up_id, d.next_attempt_at, d.bytes, c.channel,
            GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
                AS waits_until
     FROM due AS d
@@ -62,11 +64,18 @@ postponed AS (                         -- out of the way of what can be sent
       AND f.follow_up_id = c.follow_up_id
     RETURNING 1
 ),
-chosen AS MATERIALIZED (
+chosen AS MATERIALIZED (               -- no more than an answer holds: what is claimed beyond would reach nobody
     SELECT follow_up_id, channel
-    FROM checked
-    WHERE waits_until IS NULL
-    ORDER BY next_attempt_at
+    FROM (
+        SELECT follow_up_id, channel, next_attempt_at,
+               sum(bytes) OVER (
+                   ORDER BY next_attempt_at, follow_up_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+               ) AS bytes_before
+        FROM checked
+        WHERE waits_until IS NULL
+    ) AS candidate
+    WHERE COALESCE(bytes_before, 0) <= $12::bigint
+    ORDER BY next_attempt_at, follow_up_id
     LIMIT $4
 ),
 gate AS (                              -- of twins one writes the key; the other finds it changed and claims nothing

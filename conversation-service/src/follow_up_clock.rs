@@ -102,7 +102,7 @@ impl Core {
         }
         let id = FollowUpId(due.follow_up_id);
         let values = match &due.metadata_sealed {
-            Some(sealed) => Metadata::parse(self.ring.open(metadata_place(&id), sealed)?.to_vec())
+            Some(sealed) => Metadata::read(self.ring.open(metadata_place(&id), sealed)?.to_vec())
                 .map_err(|_| Corrupted::Column("follow_ups.metadata_sealed"))?
                 .texts(),
             None => BTreeMap::new(),

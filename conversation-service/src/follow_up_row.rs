@@ -77,7 +77,7 @@ impl FollowUpRow {
             channel: (!self.channel.is_empty()).then(|| channel(&self.channel)).transpose()?,
             user_id: self.user_id.map(UserId::parse).transpose().map_err(column("follow_ups.user_id"))?,
             content: content.map(Content::parse).transpose().map_err(column("follow_ups.content_sealed"))?,
-            metadata: metadata.map(Metadata::parse).transpose().map_err(column("follow_ups.metadata_sealed"))?,
+            metadata: metadata.map(Metadata::read).transpose().map_err(column("follow_ups.metadata_sealed"))?,
             attempts: self.attempts,
             max_attempts: self.max_attempts,
             next_attempt_at: self.next_attempt_at,

@@ -32,6 +32,9 @@ impl Core {
     }
 }
 
+/// Labels in one answer.
+const LABELS_MAX: usize = 1000;
+
 /// The row of the statement.
 struct Row {
     conversation_id: String,
@@ -87,9 +90,11 @@ impl Row {
     }
 }
 
-/// Among equals by label, as the map has them.
+/// Among equals by label, as the map has them. Clients name labels as they like: of very many the rarest are
+/// left out, so that an answer never grows too large.
 fn most_frequent_first(counts: BTreeMap<String, i64>) -> Vec<(String, i64)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts.truncate(LABELS_MAX);
     counts
 }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
+use teppan_shared::{page, postgres::DatabaseError, read_error::Corrupted};
 use uuid::Uuid;
 
 use crate::{
@@ -47,14 +47,16 @@ pub struct FollowUpPage {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListFollowUpsError {
+    /// The first of the page. With those behind it the list goes on.
     #[error("a follow-up is corrupted")]
-    Corrupted(#[from] Corrupted),
+    Unreadable { cursor: FollowUpCursor, source: Corrupted },
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
 impl Core {
-    /// Lists follow-ups by due time and id, from after the cursor on.
+    /// Lists follow-ups by due time and id, from after the cursor on. A page ends before one that cannot be
+    /// read.
     ///
     /// # Errors
     /// [`ListFollowUpsError`].
@@ -66,10 +68,21 @@ impl Core {
         page_size: u16,
     ) -> Result<FollowUpPage, ListFollowUpsError> {
         let mut rows = self.follow_up_rows(filter, order, after, page_size).await?;
-        let fitting = fitting(&rows, page_size);
-        let more = rows.len() > fitting;
+        let fitting = page::fitting(rows.iter().map(sealed_bytes), PAGE_BYTES_MAX, page_size);
+        let mut more = rows.len() > fitting;
         rows.truncate(fitting);
-        let follow_ups = rows.into_iter().map(|row| row.open(&self.ring)).collect::<Result<Vec<_>, _>>()?;
+        let mut follow_ups = Vec::with_capacity(rows.len());
+        for row in rows {
+            let cursor = FollowUpCursor { due_at: row.due_at, follow_up_id: FollowUpId(row.follow_up_id) };
+            match row.open(&self.ring) {
+                Ok(follow_up) => follow_ups.push(follow_up),
+                Err(source) if follow_ups.is_empty() => return Err(ListFollowUpsError::Unreadable { cursor, source }),
+                Err(_) => {
+                    more = true;
+                    break;
+                }
+            }
+        }
         let next = follow_ups
             .last()
             .filter(|_| more)
@@ -124,13 +137,8 @@ impl Core {
     }
 }
 
-/// How many of the rows make the page. One always does: a single follow-up is never too large.
-fn fitting(rows: &[FollowUpRow], page_size: u16) -> usize {
-    let sealed_bytes = |column: &Option<Vec<u8>>| column.as_ref().map_or(0, Vec::len);
-    let mut bytes = 0;
-    let fits = |row: &&FollowUpRow| {
-        bytes += sealed_bytes(&row.content_sealed) + sealed_bytes(&row.metadata_sealed);
-        bytes <= PAGE_BYTES_MAX
-    };
-    rows.iter().take(page_size.into()).take_while(fits).count()
+/// What a row takes in an answer, but for what is small in every row.
+fn sealed_bytes(row: &FollowUpRow) -> usize {
+    let of = |column: &Option<Vec<u8>>| column.as_ref().map_or(0, Vec::len);
+    of(&row.content_sealed) + of(&row.metadata_sealed)
 }

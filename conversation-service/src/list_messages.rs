@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
+use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 use uuid::Uuid;
 
 use crate::{
@@ -42,24 +42,42 @@ pub struct MessagePage {
     pub next: Option<i64>,
 }
 
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ListMessagesError {
+    #[error("there is no such conversation")]
+    NotFound,
+    /// With those behind its sequence the list goes on.
+    #[error("the message at sequence {sequence} is corrupted")]
+    Unreadable { sequence: i64, source: Corrupted },
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
 impl Core {
-    /// Lists messages of a conversation by sequence, in one round trip.
+    /// Lists messages of a conversation by sequence, in one round trip. A page ends before a message that
+    /// cannot be read.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ListMessagesError`].
     pub async fn list_messages(
         &self,
         conversation_id: &ConversationId,
         range: SequenceRange,
         order: SequenceOrder,
         page_size: u16,
-    ) -> Result<MessagePage, ReadError> {
+    ) -> Result<MessagePage, ListMessagesError> {
         let rows = self.message_rows(conversation_id, range, order, page_size).await?;
         // Without messages there is one row, which says that the conversation is there.
-        let found = rows.first().ok_or(ReadError::NotFound)?.found.unwrap_or(0);
+        let found = rows.first().ok_or(ListMessagesError::NotFound)?.found.unwrap_or(0);
         let mut messages = Vec::with_capacity(rows.len());
         for row in rows.into_iter().filter_map(ListedRow::message).take(page_size.into()) {
-            messages.push(row.open(conversation_id.clone(), &self.ring)?);
+            let sequence = row.sequence;
+            match row.open(conversation_id.clone(), &self.ring) {
+                Ok(message) => messages.push(message),
+                Err(source) if messages.is_empty() => return Err(ListMessagesError::Unreadable { sequence, source }),
+                Err(_) => break,
+            }
         }
         let more = found > i64::try_from(messages.len()).unwrap_or(i64::MAX);
         let next = messages.last().filter(|_| more).map(|last| last.sequence);

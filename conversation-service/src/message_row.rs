@@ -58,7 +58,7 @@ impl MessageRow {
             content: Content::parse(content).map_err(column("messages.content_sealed"))?,
             channel: Channel::from_column(&self.channel).ok_or(Corrupted::Column("messages.channel"))?,
             emotion: emotion.map_err(column("messages.emotion"))?,
-            metadata: metadata.map(Metadata::parse).transpose().map_err(column("messages.metadata_sealed"))?,
+            metadata: metadata.map(Metadata::read).transpose().map_err(column("messages.metadata_sealed"))?,
             sent_at: self.sent_at,
             stored_at: self.stored_at,
             input_tokens: read_tokens(self.input_tokens).map_err(column("messages.input_tokens"))?,

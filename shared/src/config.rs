@@ -38,7 +38,12 @@ pub struct CommonArgs {
     /// the database is there
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", hide_env_values = true, default_value = "16", global = true)]
     pub database_max_connections: String,
-    /// How long a request waits for a connection before it is answered OVERLOADED
+    /// Connections that are opened before the service is ready and kept open, also while nobody uses
+    /// them; never more than DATABASE_MAX_CONNECTIONS
+    #[arg(long, env = "DATABASE_MIN_CONNECTIONS", hide_env_values = true, default_value = "10", global = true)]
+    pub database_min_connections: String,
+    /// How long a request waits for a connection before it is answered OVERLOADED, or
+    /// DATABASE_UNAVAILABLE when there is none
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
     pub database_acquire_timeout_ms: String,
     /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the highest
@@ -125,6 +130,7 @@ pub enum DatabaseChoice {
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseLimits {
     pub max_connections: u32,
+    pub min_connections: u32,
     pub acquire_timeout: Duration,
 }
 
@@ -210,6 +216,11 @@ fn parse_server(
 
 fn parse_database_limits(args: &CommonArgs, problems: &mut Problems) -> Option<DatabaseLimits> {
     let max = problems.number("DATABASE_MAX_CONNECTIONS", &args.database_max_connections, "connections", 1, 1000);
+    let min = problems.number("DATABASE_MIN_CONNECTIONS", &args.database_min_connections, "connections", 1, 1000);
     let acquire_timeout = problems.millis("DATABASE_ACQUIRE_TIMEOUT_MS", &args.database_acquire_timeout_ms, 1, 600_000);
-    Some(DatabaseLimits { max_connections: u32::try_from(max?).ok()?, acquire_timeout: acquire_timeout? })
+    Some(DatabaseLimits {
+        max_connections: u32::try_from(max?).ok()?,
+        min_connections: u32::try_from(min?).ok()?,
+        acquire_timeout: acquire_timeout?,
+    })
 }

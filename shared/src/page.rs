@@ -34,6 +34,19 @@ impl PageSizes {
     }
 }
 
+/// How many rows make a page of at most `page_size`: those whose sizes do not grow past the bound together.
+/// The first always does, so that a list comes to its end.
+pub fn fitting(bytes: impl IntoIterator<Item = usize>, bytes_max: usize, page_size: u16) -> usize {
+    let mut total = 0_usize;
+    let grown = bytes.into_iter().take(page_size.into()).enumerate();
+    grown
+        .take_while(|(index, bytes)| {
+            total = total.saturating_add(*bytes);
+            *index == 0 || total <= bytes_max
+        })
+        .count()
+}
+
 /// A token that cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -84,6 +97,15 @@ mod tests {
         assert_eq!(SIZES.parse(7), Ok(7));
         assert_eq!(SIZES.parse(i32::MAX), Ok(100));
         assert!(SIZES.parse(-1).is_err());
+    }
+
+    #[test]
+    fn a_page_ends_before_it_grows_past_its_bound_and_has_a_row_however_large() {
+        assert_eq!(fitting([4, 4, 2, 1], 10, 50), 3);
+        assert_eq!(fitting([4, 4, 2, 1], 10, 2), 2);
+        assert_eq!(fitting([11, 1], 10, 50), 1);
+        assert_eq!(fitting([4, usize::MAX, 1], 10, 50), 1);
+        assert_eq!(fitting([], 10, 50), 0);
     }
 
     #[test]

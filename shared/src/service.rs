@@ -115,6 +115,7 @@ fn database_settings(url: SecretString, settings: &CommonSettings) -> DatabaseSe
     DatabaseSettings {
         url,
         max_connections: settings.database_limits.max_connections,
+        min_connections: settings.database_limits.min_connections,
         acquire_timeout: settings.database_limits.acquire_timeout,
         statement_timeout: settings.server.request_timeout + STATEMENT_MARGIN,
     }

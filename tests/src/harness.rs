@@ -49,7 +49,12 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             shutdown_drain: Duration::from_secs(5),
         },
         database: DatabaseChoice::Url(url),
-        database_limits: DatabaseLimits { max_connections: 10, acquire_timeout: Duration::from_secs(20) },
+        // Hundreds of services share a server here: each opens what it needs.
+        database_limits: DatabaseLimits {
+            max_connections: 10,
+            min_connections: 1,
+            acquire_timeout: Duration::from_secs(20),
+        },
         keys: KeysChoice::Given(keys.clone()),
         telemetry: TelemetrySettings {
             log_format: LogFormat::Text,

@@ -1,5 +1,5 @@
-//! A TCP proxy between a service and its database: counts round trips, takes the database away, and loses
-//! answers.
+//! A TCP proxy between a service and its database: counts round trips, takes the database away, puts it far
+//! away, and loses answers.
 
 use std::{
     collections::HashMap,
@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -17,12 +18,15 @@ use tokio::{
         TcpListener, TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// Clients that may wait to be let in.
 const BACKLOG: u32 = 1024;
+/// Pieces that are on their way in one direction of a far connection.
+const ON_THE_WAY_MAX: usize = 1024;
 
 /// What the proxy does with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +53,15 @@ struct Shared {
     closed: watch::Sender<u64>,
     connections: watch::Sender<usize>,
     round_trips: AtomicU64,
+    opened: AtomicU64,
     held_back: AtomicU64,
     /// What the text of the statement contains whose next answer is lost.
     to_lose: Mutex<Option<&'static str>>,
     lost: AtomicU64,
     /// What was run, each by the first line of its text.
     ran: Mutex<Vec<String>>,
+    /// What each direction takes, in microseconds.
+    one_way_us: AtomicU64,
 }
 
 /// Whether clients can connect.
@@ -77,6 +84,8 @@ impl Proxy {
             closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
             round_trips: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            one_way_us: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
             to_lose: Mutex::default(),
             lost: AtomicU64::new(0),
@@ -89,6 +98,19 @@ impl Proxy {
     /// How often the client has asked and waited since the proxy was started.
     pub fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were opened since the proxy was started. Each cost a round trip more, which is
+    /// not among [`Proxy::round_trips`]: nobody speaks in it.
+    pub fn opened(&self) -> u64 {
+        self.shared.opened.load(Ordering::SeqCst)
+    }
+
+    /// Puts the server so far away that a round trip takes this long, also the one that opens a
+    /// connection.
+    pub fn put_away(&self, round_trip: Duration) {
+        let one_way = u64::try_from(round_trip.as_micros() / 2).expect("less than an age");
+        self.shared.one_way_us.store(one_way, Ordering::SeqCst);
     }
 
     /// Connections that are open now.
@@ -212,6 +234,7 @@ struct Connection(Arc<Shared>);
 impl Connection {
     fn open(shared: Arc<Shared>) -> Self {
         shared.connections.send_modify(|open| *open += 1);
+        shared.opened.fetch_add(1, Ordering::SeqCst);
         Self(shared)
     }
 
@@ -227,6 +250,8 @@ impl Connection {
     }
 
     async fn pass(&self, client: TcpStream) -> io::Result<()> {
+        // The kernel has let the client in already: its first word comes a round trip late instead.
+        sleep_until(Instant::now() + 2 * self.0.one_way()).await;
         let server = TcpStream::connect(self.0.target).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
@@ -261,10 +286,9 @@ impl Connection {
             }
         };
         let uncounted = AtomicU64::new(0);
-        let mode = || self.0.mode.subscribe();
         tokio::select! {
-            end = pump(from_client, to_server, asked, mode(), &self.0.held_back) => end,
-            end = pump(from_server, to_client, answered, mode(), &uncounted) => end,
+            end = self.0.pump(from_client, to_server, asked, &self.0.held_back) => end,
+            end = self.0.pump(from_server, to_client, answered, &uncounted) => end,
         }
     }
 }
@@ -275,30 +299,50 @@ impl Drop for Connection {
     }
 }
 
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut passing: impl FnMut(&[u8]) -> Passing,
-    mut mode: watch::Receiver<Mode>,
-    held_back: &AtomicU64,
-) -> io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let length = from.read(&mut buffer).await?;
-        if length == 0 {
-            return Ok(());
-        }
-        {
-            let _held = Held::back(held_back, length as u64);
-            if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
-                return Ok(());
+impl Shared {
+    fn one_way(&self) -> Duration {
+        Duration::from_micros(self.one_way_us.load(Ordering::SeqCst))
+    }
+
+    /// Passes on what comes, each piece after its time on the way.
+    async fn pump(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        mut passing: impl FnMut(&[u8]) -> Passing,
+        held_back: &AtomicU64,
+    ) -> io::Result<()> {
+        let (on_the_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>, Held)>(ON_THE_WAY_MAX);
+        // What is on its way when the sender hangs up still arrives.
+        let take = async move {
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let length = from.read(&mut buffer).await?;
+                if length == 0 {
+                    return io::Result::Ok(());
+                }
+                let piece = buffer[..length].to_vec();
+                let held = Held::back(held_back, length as u64);
+                let _ = on_the_way.send((Instant::now() + self.one_way(), piece, held)).await;
             }
-        }
-        match passing(&buffer[..length]) {
-            Passing::On => to.write_all(&buffer[..length]).await?,
-            Passing::Nothing => {}
-            Passing::End => return Ok(()),
-        }
+        };
+        let mut mode = self.mode.subscribe();
+        let pass_on = async {
+            while let Some((arrives, piece, held)) = arriving.recv().await {
+                sleep_until(arrives).await;
+                if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
+                    return Ok(());
+                }
+                drop(held);
+                match passing(&piece) {
+                    Passing::On => to.write_all(&piece).await?,
+                    Passing::Nothing => {}
+                    Passing::End => return Err(io::ErrorKind::ConnectionAborted.into()),
+                }
+            }
+            Ok(())
+        };
+        tokio::try_join!(take, pass_on).map(|_| ())
     }
 }
 

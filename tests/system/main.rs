@@ -1,5 +1,6 @@
 //! The system tests: real servers over a real PostgreSQL, driven through gRPC.
 
+mod answer_sizes;
 mod benchmarks;
 mod changes;
 mod contacts;
@@ -11,10 +12,12 @@ mod environment;
 mod errors;
 mod event_stream;
 mod events;
+mod far_away;
 mod follow_ups;
 mod health;
 mod hostile;
 mod idempotency;
+mod impaired;
 mod journey;
 mod last_seat;
 mod lists;

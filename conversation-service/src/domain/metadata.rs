@@ -1,69 +1,241 @@
 use std::{collections::BTreeMap, fmt};
 
 use prost::Message as _;
-use prost_types::{Struct, value::Kind};
+use prost_types::{Struct, Value, value::Kind};
 
 const BYTES_MAX: usize = 16 << 10;
+/// Objects and lists in one another, in the metadata. Each is up to three messages of protobuf inside one
+/// another, and clients read a hundred: with what an answer puts around it that makes 53, and leaves room
+/// for those who pass it on in messages of their own.
+const LEVELS_MAX: usize = 16;
+/// Faults that are noted of one metadata.
+const FAULTS_MAX: usize = 100;
+/// Characters of a name that are shown.
+const NAME_CHARS_MAX: usize = 50;
 
-/// What the client keeps with a message, in encoded form: at most 16 KiB. What it says is the
-/// client's affair.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Metadata(Vec<u8>);
+/// What the client keeps with a message: at most 16 KiB when encoded, and such that every client can read
+/// it, in protobuf and in JSON. What it says is the client's affair.
+#[derive(Clone, PartialEq)]
+pub struct Metadata {
+    fields: Struct,
+    encoded: Vec<u8>,
+}
+
+/// A value that not every client could read: where it is, as a path below the metadata, and what it must be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MetadataFault {
+    pub path: String,
+    pub must: &'static str,
+}
 
 impl Metadata {
-    pub fn parse(encoded: Vec<u8>) -> Result<Self, &'static str> {
-        if encoded.len() <= BYTES_MAX { Ok(Self(encoded)) } else { Err("must be at most 16 KiB when encoded") }
+    /// # Errors
+    /// Everything that is wrong with it; of very many faults the first hundred.
+    pub fn parse(fields: Struct) -> Result<Self, Vec<MetadataFault>> {
+        let encoded = fields.encode_to_vec();
+        if encoded.len() > BYTES_MAX {
+            let must = "must be at most 16 KiB when encoded";
+            return Err(vec![MetadataFault { path: String::new(), must }]);
+        }
+        let mut faults = Vec::new();
+        check_fields(&fields, &Path::Root, 0, &mut faults);
+        if faults.is_empty() { Ok(Self { fields, encoded }) } else { Err(faults) }
+    }
+
+    /// What [`Metadata::as_bytes`] gave.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn read(encoded: Vec<u8>) -> Result<Self, &'static str> {
+        let fields = Struct::decode(encoded.as_slice()).map_err(|_| "is no Struct")?;
+        if fields.encoded_len() > BYTES_MAX {
+            return Err("is larger than it may be");
+        }
+        Ok(Self { fields, encoded })
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.encoded
+    }
+
+    pub fn into_fields(self) -> Struct {
+        self.fields
     }
 
     /// The texts and numbers in it, by name, as a template fills them in. Empty texts count as missing.
-    pub fn texts(&self) -> BTreeMap<String, String> {
-        let fields = Struct::decode(self.as_bytes()).map(|decoded| decoded.fields).unwrap_or_default();
+    pub fn texts(self) -> BTreeMap<String, String> {
         let text = |kind| match kind {
             Kind::StringValue(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
             Kind::NumberValue(number) if number.is_finite() => Some(number.to_string()),
             _ => None,
         };
-        fields.into_iter().filter_map(|(name, value)| Some((name, text(value.kind?)?))).collect()
+        self.fields.fields.into_iter().filter_map(|(name, value)| Some((name, text(value.kind?)?))).collect()
     }
 }
 
 /// It may hold personal data, which stays out of logs.
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Metadata({} bytes)", self.0.len())
+        write!(f, "Metadata({} bytes)", self.encoded.len())
+    }
+}
+
+/// Notes what is wrong with the values in an object that lies in so many others.
+fn check_fields(object: &Struct, path: &Path<'_>, levels: usize, faults: &mut Vec<MetadataFault>) {
+    for (name, value) in &object.fields {
+        check(value, &Path::Field(path, name), levels, faults);
+    }
+}
+
+fn check(value: &Value, path: &Path<'_>, levels: usize, faults: &mut Vec<MetadataFault>) {
+    let must = match &value.kind {
+        Some(Kind::StructValue(_) | Kind::ListValue(_)) if levels == LEVELS_MAX => {
+            "must not lie in more than 16 other objects and lists"
+        }
+        Some(Kind::StructValue(object)) => {
+            return check_fields(object, &Path::Member(path, "struct_value"), levels + 1, faults);
+        }
+        Some(Kind::ListValue(list)) => {
+            let within = Path::Member(path, "list_value");
+            for (index, value) in list.values.iter().enumerate() {
+                check(value, &Path::Entry(&within, index), levels + 1, faults);
+            }
+            return;
+        }
+        Some(Kind::NumberValue(number)) if !number.is_finite() => "must be a finite number: JSON has no other",
+        None => "must have a kind: null_value for nothing",
+        Some(Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_) | Kind::NullValue(_)) => return,
+    };
+    if faults.len() < FAULTS_MAX {
+        faults.push(MetadataFault { path: path.to_string(), must });
+    }
+}
+
+/// Where a value is, below the metadata.
+enum Path<'a> {
+    Root,
+    Member(&'a Path<'a>, &'static str),
+    Field(&'a Path<'a>, &'a str),
+    Entry(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(within, name) => write!(f, "{within}.{name}"),
+            Self::Field(within, name) => {
+                let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
+                let more = if shown.len() < name.len() { "…" } else { "" };
+                write!(f, "{within}.fields[{:?}]", shown + more)
+            }
+            Self::Entry(within, index) => write!(f, "{within}.values[{index}]"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use prost_types::ListValue;
+
     use super::*;
+
+    fn of<const N: usize>(kinds: [(&str, Option<Kind>); N]) -> Struct {
+        Struct { fields: kinds.map(|(name, kind)| (name.to_owned(), Value { kind })).into() }
+    }
+
+    fn list(value: Value) -> Value {
+        Value { kind: Some(Kind::ListValue(ListValue { values: vec![value] })) }
+    }
+
+    fn object(value: Value) -> Value {
+        Value { kind: Some(Kind::StructValue(Struct { fields: [("a".to_owned(), value)].into() })) }
+    }
+
+    /// So many in one another.
+    fn nested(levels: usize, within: fn(Value) -> Value) -> Struct {
+        let inmost = Value { kind: Some(Kind::BoolValue(true)) };
+        of([("a", (0..levels).fold(inmost, |value, _| within(value)).kind)])
+    }
+
+    fn faults(fields: Struct) -> Vec<(String, &'static str)> {
+        let faults = Metadata::parse(fields).expect_err("it is refused");
+        faults.into_iter().map(|fault| (fault.path, fault.must)).collect()
+    }
 
     #[test]
     fn texts_and_numbers_are_read_and_nothing_else() {
-        let kinds = [
-            ("venue", Kind::StringValue(" Teppan Garden ".to_owned())),
-            ("guests", Kind::NumberValue(12.0)),
-            ("price", Kind::NumberValue(35.5)),
-            ("empty", Kind::StringValue(" ".to_owned())),
-            ("none", Kind::NumberValue(f64::NAN)),
-            ("flag", Kind::BoolValue(true)),
-        ];
-        let fields = kinds.map(|(name, kind)| (name.to_owned(), prost_types::Value { kind: Some(kind) }));
-        let encoded = Struct { fields: fields.into_iter().collect() }.encode_to_vec();
-        let texts = Metadata::parse(encoded).expect("short").texts();
+        let metadata = Metadata::parse(of([
+            ("venue", Some(Kind::StringValue(" Teppan Garden ".to_owned()))),
+            ("guests", Some(Kind::NumberValue(12.0))),
+            ("price", Some(Kind::NumberValue(35.5))),
+            ("empty", Some(Kind::StringValue(" ".to_owned()))),
+            ("flag", Some(Kind::BoolValue(true))),
+            ("nothing", Some(Kind::NullValue(0))),
+        ]));
+        let texts = metadata.expect("readable").texts();
         let texts: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         assert_eq!(texts, [("guests", "12"), ("price", "35.5"), ("venue", "Teppan Garden")]);
-        assert!(Metadata::parse(vec![1, 2, 3]).expect("short").texts().is_empty());
     }
 
     #[test]
     fn metadata_has_16_kib_at_most() {
-        assert!(Metadata::parse(Vec::new()).is_ok());
-        assert!(Metadata::parse(vec![0; 16_384]).is_ok());
-        assert!(Metadata::parse(vec![0; 16_385]).is_err());
+        let text = |bytes| of([("a", Some(Kind::StringValue("x".repeat(bytes))))]);
+        let frame = text(16_000).encoded_len() - 16_000;
+        let most = Metadata::parse(text(16_384 - frame)).expect("16 KiB");
+        assert_eq!(most.as_bytes().len(), 16_384);
+        assert_eq!(faults(text(16_385 - frame)), [(String::new(), "must be at most 16 KiB when encoded")]);
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_refused_wherever_it_is() {
+        let list = [
+            Kind::NumberValue(1.0),
+            Kind::StructValue(of([("b", Some(Kind::NumberValue(f64::NAN))), ("c", None)])),
+            Kind::NumberValue(f64::NEG_INFINITY),
+        ];
+        let list = ListValue { values: list.map(|kind| Value { kind: Some(kind) }).into() };
+        let finite = "must be a finite number: JSON has no other";
+        let kind = "must have a kind: null_value for nothing";
+        assert_eq!(
+            faults(of([
+                ("an \"odd\"\nname", Some(Kind::NumberValue(f64::INFINITY))),
+                ("list", Some(Kind::ListValue(list))),
+                ("none", None),
+            ])),
+            [
+                (r#".fields["an \"odd\"\nname"]"#.to_owned(), finite),
+                (r#".fields["list"].list_value.values[1].struct_value.fields["b"]"#.to_owned(), finite),
+                (r#".fields["list"].list_value.values[1].struct_value.fields["c"]"#.to_owned(), kind),
+                (r#".fields["list"].list_value.values[2]"#.to_owned(), finite),
+                (r#".fields["none"]"#.to_owned(), kind),
+            ]
+        );
+    }
+
+    #[test]
+    fn sixteen_objects_and_lists_in_one_another_are_accepted_and_no_more() {
+        for within in [list, object] {
+            assert!(Metadata::parse(nested(LEVELS_MAX, within)).is_ok());
+            let deeper = faults(nested(LEVELS_MAX + 1, within));
+            assert_eq!(deeper.len(), 1, "{deeper:?}");
+            assert!(deeper[0].1.starts_with("must not lie in more than 16"), "{deeper:?}");
+        }
+    }
+
+    #[test]
+    fn of_very_many_faults_and_long_names_a_part_is_told() {
+        let values = vec![Value { kind: None }; 4000];
+        let many = faults(of([("a", Some(Kind::ListValue(ListValue { values })))]));
+        assert_eq!(many.len(), FAULTS_MAX);
+        let long = faults(of([(&"喜".repeat(2000), None)]));
+        assert_eq!(long[0].0, format!(r#".fields["{}…"]"#, "喜".repeat(50)));
+    }
+
+    #[test]
+    fn what_is_stored_is_read_back_and_anything_else_is_not() {
+        let metadata = Metadata::parse(nested(LEVELS_MAX, object)).expect("readable");
+        assert!(Metadata::read(metadata.as_bytes().to_vec()) == Ok(metadata));
+        assert!(Metadata::read(vec![1, 2, 3]).is_err());
     }
 }

@@ -29,7 +29,7 @@ pub use self::{
     follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject},
     ids::{MessageId, UserId},
     message::{Message, NewMessage},
-    metadata::Metadata,
+    metadata::{Metadata, MetadataFault},
     new_follow_up::{Due, FollowUpKey, NewFollowUp},
     role::Role,
     sending_hours::{ClosedZones, SendingHours},

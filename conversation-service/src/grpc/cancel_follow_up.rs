@@ -47,9 +47,6 @@ fn decode_key(key: WireKey, violations: &mut Violations) -> Option<FollowUpKey> 
     Some(FollowUpKey { conversation_id: conversation_id?, trigger: trigger?, subject: subject? })
 }
 
-/// # Errors
-/// When the metadata is not what was once encoded.
-pub fn encode(cancelled: Cancelled) -> Result<CancelFollowUpResponse, Status> {
-    let follow_up = cancelled.follow_up.map(encode::follow_up).transpose()?;
-    Ok(CancelFollowUpResponse { follow_up, cancelled: cancelled.cancelled })
+pub fn encode(cancelled: Cancelled) -> CancelFollowUpResponse {
+    CancelFollowUpResponse { follow_up: cancelled.follow_up.map(encode::follow_up), cancelled: cancelled.cancelled }
 }

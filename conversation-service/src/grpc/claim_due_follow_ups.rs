@@ -52,19 +52,18 @@ pub fn wait_until(wait: WaitTime, bounds: &Bounds) -> Instant {
     (now + wait.get()).min(ends_at - margin)
 }
 
-pub fn encode(claimed: Vec<Claimed>) -> Result<wire::ClaimDueFollowUpsResponse, Status> {
+pub fn encode(claimed: Vec<Claimed>) -> wire::ClaimDueFollowUpsResponse {
     let encode = |claimed: Claimed| {
         let Claimed { follow_up, token } = claimed;
         let user_id = follow_up.user_id.as_ref().map_or_else(String::new, |user| user.as_str().to_owned());
         let channel = follow_up.channel.map_or(wire::Channel::Unspecified, encode::channel);
-        Ok(wire::ClaimedFollowUp {
+        wire::ClaimedFollowUp {
             claim_token: token.to_string(),
             user_id,
             channel: channel.into(),
             message_id: follow_up.message_id.to_string(),
-            follow_up: Some(encode::follow_up(follow_up)?),
-        })
+            follow_up: Some(encode::follow_up(follow_up)),
+        }
     };
-    let follow_ups = claimed.into_iter().map(encode).collect::<Result<_, Status>>()?;
-    Ok(wire::ClaimDueFollowUpsResponse { follow_ups })
+    wire::ClaimDueFollowUpsResponse { follow_ups: claimed.into_iter().map(encode).collect() }
 }

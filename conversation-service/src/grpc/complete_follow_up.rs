@@ -36,10 +36,10 @@ fn decode_fields(
     })
 }
 
-pub fn encode(completed: Completed) -> Result<wire::CompleteFollowUpResponse, Status> {
-    Ok(wire::CompleteFollowUpResponse {
-        follow_up: Some(encode::follow_up(completed.follow_up)?),
-        message: Some(encode::message(completed.message)?),
+pub fn encode(completed: Completed) -> wire::CompleteFollowUpResponse {
+    wire::CompleteFollowUpResponse {
+        follow_up: Some(encode::follow_up(completed.follow_up)),
+        message: Some(encode::message(completed.message)),
         replayed: completed.replayed,
-    })
+    }
 }

@@ -20,7 +20,7 @@ impl ConversationService for Grpc {
     ) -> Result<Response<StoreMessageResponse>, Status> {
         let new = store_message::decode(request.into_inner(), self.core.clock.now())?;
         let stored = self.core.store_message(new).await.map_err(|error| status::store_message(&error))?;
-        let message = Some(encode::message(stored.message)?);
+        let message = Some(encode::message(stored.message));
         Ok(Response::new(StoreMessageResponse { message, replayed: stored.replayed }))
     }
 
@@ -62,8 +62,8 @@ impl ConversationService for Grpc {
             .core
             .list_messages(id, wanted.range, wanted.order, wanted.page_size)
             .await
-            .map_err(|error| status::read(&error, id))?;
-        Ok(Response::new(list_messages::encode(&wanted, page)?))
+            .map_err(|error| status::list_messages(&error, &wanted))?;
+        Ok(Response::new(list_messages::encode(&wanted, page)))
     }
 
     async fn get_emotion_history(

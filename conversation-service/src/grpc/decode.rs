@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use prost_types::Timestamp;
-use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes};
+use prost_types::{Struct, Timestamp};
+use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes, status::Violations};
 
 use crate::{
-    domain::{Channel, ConversationStatus, FollowUpStatus, FollowUpTrigger, Role, SentAt},
+    domain::{Channel, ConversationStatus, FollowUpStatus, FollowUpTrigger, Metadata, Role, SentAt},
     list_messages::SequenceOrder,
 };
 
@@ -22,6 +22,19 @@ pub fn time(time: Timestamp) -> Result<DateTime<Utc>, &'static str> {
     let nanos = u32::try_from(time.nanos).ok().filter(|nanos| in_range && *nanos < 1_000_000_000);
     let time = nanos.and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos));
     time.ok_or("must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999")
+}
+
+/// `Some(None)` when there is none, `None` when something in it is wrong.
+pub fn metadata(given: Option<Struct>, violations: &mut Violations) -> Option<Option<Metadata>> {
+    match given.map(Metadata::parse).transpose() {
+        Ok(metadata) => Some(metadata),
+        Err(faults) => {
+            for fault in faults {
+                violations.add(format_args!("metadata{}", fault.path), fault.must);
+            }
+            None
+        }
+    }
 }
 
 const CHANNEL_MUST: &str = "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, \

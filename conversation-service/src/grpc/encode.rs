@@ -1,9 +1,6 @@
 //! Domain to wire.
 
-use prost::Message as _;
-use prost_types::Struct;
-use teppan_shared::{contract::conversation::v1 as wire, status::Failure, wire::timestamp};
-use tonic::Status;
+use teppan_shared::{contract::conversation::v1 as wire, wire::timestamp};
 
 use crate::domain::{
     Channel, Content, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionLevel, EmotionScore,
@@ -26,10 +23,8 @@ pub fn conversation(conversation: &Conversation) -> wire::Conversation {
     }
 }
 
-/// # Errors
-/// When the metadata is not what was once encoded.
-pub fn message(message: Message) -> Result<wire::Message, Status> {
-    Ok(wire::Message {
+pub fn message(message: Message) -> wire::Message {
+    wire::Message {
         message_id: message.message_id.to_string(),
         conversation_id: message.conversation_id.to_string(),
         sequence: message.sequence,
@@ -37,12 +32,12 @@ pub fn message(message: Message) -> Result<wire::Message, Status> {
         content: message.content.into_string(),
         channel: channel(message.channel).into(),
         emotion: message.emotion.as_ref().map(emotion),
-        metadata: message.metadata.as_ref().map(metadata).transpose()?,
+        metadata: message.metadata.map(Metadata::into_fields),
         sent_at: Some(timestamp(message.sent_at)),
         stored_at: Some(timestamp(message.stored_at)),
         input_tokens: message.input_tokens.map(TokenCount::get),
         output_tokens: message.output_tokens.map(TokenCount::get),
-    })
+    }
 }
 
 pub fn emotion(emotion: &Emotion) -> wire::Emotion {
@@ -72,11 +67,9 @@ pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatist
     }
 }
 
-/// # Errors
-/// When the metadata is not what was once encoded.
-pub fn follow_up(follow_up: FollowUp) -> Result<wire::FollowUp, Status> {
+pub fn follow_up(follow_up: FollowUp) -> wire::FollowUp {
     let completed = follow_up.status == FollowUpStatus::Completed;
-    Ok(wire::FollowUp {
+    wire::FollowUp {
         follow_up_id: follow_up.follow_up_id.to_string(),
         conversation_id: follow_up.conversation_id.to_string(),
         trigger: follow_up_trigger(follow_up.trigger).into(),
@@ -86,7 +79,7 @@ pub fn follow_up(follow_up: FollowUp) -> Result<wire::FollowUp, Status> {
         time_zone: follow_up.time_zone.name().to_owned(),
         channel: follow_up.channel.map_or(wire::Channel::Unspecified, channel).into(),
         content: follow_up.content.map_or_else(String::new, Content::into_string),
-        metadata: follow_up.metadata.as_ref().map(metadata).transpose()?,
+        metadata: follow_up.metadata.map(Metadata::into_fields),
         attempts: follow_up.attempts,
         max_attempts: follow_up.max_attempts,
         next_attempt_at: follow_up.next_attempt_at.map(timestamp),
@@ -96,7 +89,7 @@ pub fn follow_up(follow_up: FollowUp) -> Result<wire::FollowUp, Status> {
         created_at: Some(timestamp(follow_up.created_at)),
         updated_at: Some(timestamp(follow_up.updated_at)),
         finished_at: follow_up.finished_at.map(timestamp),
-    })
+    }
 }
 
 fn follow_up_trigger(trigger: FollowUpTrigger) -> wire::FollowUpTrigger {
@@ -137,13 +130,6 @@ fn trend(trend: EmotionTrend) -> wire::EmotionTrend {
         EmotionTrend::Stable => wire::EmotionTrend::Stable,
         EmotionTrend::Declining => wire::EmotionTrend::Declining,
     }
-}
-
-fn metadata(metadata: &Metadata) -> Result<Struct, Status> {
-    Struct::decode(metadata.as_bytes()).map_err(|error| {
-        tracing::error!(%error, "a message's metadata is no Struct");
-        Failure::data_corrupted().into()
-    })
 }
 
 pub fn role(role: Role) -> wire::Role {

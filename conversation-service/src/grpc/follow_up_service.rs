@@ -22,7 +22,7 @@ impl FollowUpService for Grpc {
     ) -> Result<Response<ScheduleFollowUpResponse>, Status> {
         let new = schedule_follow_up::decode(request.into_inner())?;
         let scheduled = self.core.schedule_follow_up(&new).await.map_err(|error| status::schedule_follow_up(&error))?;
-        schedule_follow_up::encode(scheduled).map(Response::new)
+        Ok(Response::new(schedule_follow_up::encode(scheduled)))
     }
 
     async fn list_follow_ups(
@@ -34,8 +34,8 @@ impl FollowUpService for Grpc {
             .core
             .list_follow_ups(&wanted.filter, wanted.order, wanted.after, wanted.page_size)
             .await
-            .map_err(|error| status::list_follow_ups(&error))?;
-        list_follow_ups::encode(&wanted, page).map(Response::new)
+            .map_err(|error| status::list_follow_ups(&error, &wanted))?;
+        Ok(Response::new(list_follow_ups::encode(&wanted, page)))
     }
 
     async fn cancel_follow_up(
@@ -45,7 +45,7 @@ impl FollowUpService for Grpc {
         let (key, which) = cancel_follow_up::decode(request.into_inner())?;
         let cancelled =
             self.core.cancel_follow_up(key.as_ref(), &which).await.map_err(|error| status::cancel_follow_up(&error))?;
-        cancel_follow_up::encode(cancelled).map(Response::new)
+        Ok(Response::new(cancel_follow_up::encode(cancelled)))
     }
 
     async fn claim_due_follow_ups(
@@ -57,7 +57,7 @@ impl FollowUpService for Grpc {
         let until = claim_due_follow_ups::wait_until(wait, &bounds);
         let claimed = self.core.claim_due_follow_ups(&claim, until, &bounds).await;
         let claimed = claimed.map_err(|error| status::claim_due_follow_ups(&error))?;
-        Ok(Response::new(claim_due_follow_ups::encode(claimed)?))
+        Ok(Response::new(claim_due_follow_ups::encode(claimed)))
     }
 
     async fn complete_follow_up(
@@ -67,7 +67,7 @@ impl FollowUpService for Grpc {
         let sent = complete_follow_up::decode(request.into_inner(), self.core.clock.now())?;
         let completed = self.core.complete_follow_up(&sent).await;
         let completed = completed.map_err(|error| status::complete_follow_up(&error, &sent.follow_up_id))?;
-        Ok(Response::new(complete_follow_up::encode(completed)?))
+        Ok(Response::new(complete_follow_up::encode(completed)))
     }
 
     async fn fail_follow_up(
@@ -77,6 +77,6 @@ impl FollowUpService for Grpc {
         let failure = fail_follow_up::decode(request.into_inner())?;
         let failed = self.core.fail_follow_up(&failure).await;
         let failed = failed.map_err(|error| status::fail_follow_up(&error, &failure.follow_up_id))?;
-        Ok(Response::new(FailFollowUpResponse { follow_up: Some(encode::follow_up(failed)?) }))
+        Ok(Response::new(FailFollowUpResponse { follow_up: Some(encode::follow_up(failed)) }))
     }
 }

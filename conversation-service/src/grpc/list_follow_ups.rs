@@ -113,13 +113,15 @@ fn decode_order(raw: i32) -> Result<FollowUpOrder, &'static str> {
     }
 }
 
-/// # Errors
-/// When a follow-up's metadata is not what was once encoded.
-pub fn encode(wanted: &Wanted, page: FollowUpPage) -> Result<wire::ListFollowUpsResponse, Status> {
-    let next_page_token =
-        page.next.as_ref().map_or_else(String::new, |cursor| encode_token(&wanted.token_filter, cursor));
-    let follow_ups = page.follow_ups.into_iter().map(encode::follow_up).collect::<Result<_, _>>()?;
-    Ok(wire::ListFollowUpsResponse { follow_ups, next_page_token })
+pub fn encode(wanted: &Wanted, page: FollowUpPage) -> wire::ListFollowUpsResponse {
+    let next_page_token = page.next.as_ref().map_or_else(String::new, |cursor| token(wanted, cursor));
+    let follow_ups = page.follow_ups.into_iter().map(encode::follow_up).collect();
+    wire::ListFollowUpsResponse { follow_ups, next_page_token }
+}
+
+/// The token of the page behind this follow-up.
+pub fn token(wanted: &Wanted, cursor: &FollowUpCursor) -> String {
+    encode_token(&wanted.token_filter, cursor)
 }
 
 fn encode_token(filter: &TokenFilter, cursor: &FollowUpCursor) -> String {

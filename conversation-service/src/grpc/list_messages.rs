@@ -59,11 +59,14 @@ fn decode_bound(raw: i64) -> Result<i64, &'static str> {
     if raw >= 0 { Ok(raw) } else { Err("must be 0 or more") }
 }
 
-/// # Errors
-/// When a message cannot be encoded.
-pub fn encode(wanted: &Wanted, page: MessagePage) -> Result<ListMessagesResponse, Status> {
-    Ok(ListMessagesResponse {
-        messages: page.messages.into_iter().map(encode::message).collect::<Result<_, _>>()?,
-        next_page_token: page.next.map_or_else(String::new, |last| page::encode_token(&wanted.token_filter, &last)),
-    })
+pub fn encode(wanted: &Wanted, page: MessagePage) -> ListMessagesResponse {
+    ListMessagesResponse {
+        messages: page.messages.into_iter().map(encode::message).collect(),
+        next_page_token: page.next.map_or_else(String::new, |last| token(wanted, last)),
+    }
+}
+
+/// The token of the page behind this sequence.
+pub fn token(wanted: &Wanted, last: i64) -> String {
+    page::encode_token(&wanted.token_filter, &last)
 }

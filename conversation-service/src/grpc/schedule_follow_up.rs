@@ -1,4 +1,3 @@
-use prost::Message as _;
 use prost_types::Timestamp;
 use teppan_shared::{
     contract::conversation::v1::{ScheduleFollowUpOutcome, ScheduleFollowUpRequest, ScheduleFollowUpResponse},
@@ -10,8 +9,8 @@ use tonic::Status;
 use super::{decode, encode};
 use crate::{
     domain::{
-        Content, ConversationId, Due, FollowUpKey, FollowUpTrigger, IdempotencyKey, Metadata, NewFollowUp, Subject,
-        TimeZone, UserId,
+        Content, ConversationId, Due, FollowUpKey, FollowUpTrigger, IdempotencyKey, NewFollowUp, Subject, TimeZone,
+        UserId,
     },
     schedule_follow_up::{ScheduleOutcome, Scheduled},
 };
@@ -39,8 +38,7 @@ fn decode_fields(request: ScheduleFollowUpRequest, violations: &mut Violations) 
         }
         content => violations.check_optional("content", content.map(Content::parse)),
     };
-    let metadata = request.metadata.map(|metadata| Metadata::parse(metadata.encode_to_vec()));
-    let metadata = violations.check_optional("metadata", metadata);
+    let metadata = decode::metadata(request.metadata, violations);
     let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
     Some(NewFollowUp {
         idempotency_key: idempotency_key?,
@@ -78,17 +76,15 @@ fn decode_due(
     }
 }
 
-/// # Errors
-/// When the metadata is not what was once encoded.
-pub fn encode(scheduled: Scheduled) -> Result<ScheduleFollowUpResponse, Status> {
+pub fn encode(scheduled: Scheduled) -> ScheduleFollowUpResponse {
     let outcome = match scheduled.outcome {
         ScheduleOutcome::Created => ScheduleFollowUpOutcome::Created,
         ScheduleOutcome::Moved => ScheduleFollowUpOutcome::Moved,
         ScheduleOutcome::Existing => ScheduleFollowUpOutcome::Existing,
     };
-    Ok(ScheduleFollowUpResponse {
-        follow_up: Some(encode::follow_up(scheduled.follow_up)?),
+    ScheduleFollowUpResponse {
+        follow_up: Some(encode::follow_up(scheduled.follow_up)),
         replayed: scheduled.replayed,
         outcome: outcome.into(),
-    })
+    }
 }

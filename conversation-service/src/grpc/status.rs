@@ -1,12 +1,12 @@
 //! The one place where a use case's errors become what a client is told.
 
 use teppan_shared::{
-    read_error::ReadError,
+    read_error::{Corrupted, ReadError},
     status::{Failure, Violations},
 };
 use tonic::Status;
 
-use super::encode;
+use super::{encode, list_follow_ups, list_messages};
 use crate::{
     cancel_follow_up::CancelFollowUpError,
     claim_due_follow_ups::ClaimError,
@@ -15,6 +15,7 @@ use crate::{
     fail_follow_up::FailFollowUpError,
     list_conversations::ListConversationsError,
     list_follow_ups::ListFollowUpsError,
+    list_messages::ListMessagesError,
     schedule_follow_up::ScheduleFollowUpError,
     store_message::StoreMessageError,
 };
@@ -46,6 +47,25 @@ pub fn outbox(error: &ReadError) -> Status {
         ReadError::Corrupted(error) => error.to_failure().into(),
         ReadError::Database(error) => error.to_failure().into(),
     }
+}
+
+pub fn list_messages(error: &ListMessagesError, wanted: &list_messages::Wanted) -> Status {
+    match error {
+        ListMessagesError::NotFound => {
+            Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", &wanted.conversation_id).into()
+        }
+        ListMessagesError::Unreadable { sequence, source } => {
+            unreadable(source, list_messages::token(wanted, *sequence)).with("sequence", sequence).into()
+        }
+        ListMessagesError::Database(error) => error.to_failure().into(),
+    }
+}
+
+/// An entry of a list cannot be read; the list goes on behind it.
+fn unreadable(error: &Corrupted, next_page_token: String) -> Failure {
+    let message = "The first entry of this page cannot be read: the operators have to look into it. The list goes on \
+                   with the next_page_token in the metadata.";
+    error.to_failure().saying(message).with("next_page_token", next_page_token)
 }
 
 pub fn list_conversations(error: &ListConversationsError) -> Status {
@@ -134,9 +154,11 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
     }
 }
 
-pub fn list_follow_ups(error: &ListFollowUpsError) -> Status {
+pub fn list_follow_ups(error: &ListFollowUpsError, wanted: &list_follow_ups::Wanted) -> Status {
     match error {
-        ListFollowUpsError::Corrupted(error) => error.to_failure().into(),
+        ListFollowUpsError::Unreadable { cursor, source } => {
+            unreadable(source, list_follow_ups::token(wanted, cursor)).with("follow_up_id", cursor.follow_up_id).into()
+        }
         ListFollowUpsError::Database(error) => error.to_failure().into(),
     }
 }

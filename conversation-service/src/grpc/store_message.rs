@@ -1,13 +1,11 @@
 use chrono::{DateTime, Utc};
-use prost::Message as _;
-use prost_types::Struct;
 use teppan_shared::{contract::conversation::v1 as wire, status::Violations, wire::given};
 use tonic::Status;
 
 use super::decode;
 use crate::domain::{
-    Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, Metadata, NewMessage,
-    TokenCount, UserId,
+    Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, NewMessage, TokenCount,
+    UserId,
 };
 
 /// Reads the request, or lists everything that is wrong with it.
@@ -29,7 +27,7 @@ fn decode_fields(
     let channel = violations.check("channel", decode::channel(request.channel));
     let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
     let emotion = decode_emotion(request.emotion, violations);
-    let metadata = violations.check_optional("metadata", request.metadata.as_ref().map(decode_metadata));
+    let metadata = decode::metadata(request.metadata, violations);
     let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
     let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
     let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
@@ -70,10 +68,6 @@ fn decode_detected(detected: Vec<String>, violations: &mut Violations) -> Option
         .collect();
     let labels = labels.into_iter().collect::<Option<_>>()?;
     violations.check("emotion.detected", DetectedEmotions::parse(labels))
-}
-
-fn decode_metadata(metadata: &Struct) -> Result<Metadata, &'static str> {
-    Metadata::parse(metadata.encode_to_vec())
 }
 
 #[cfg(test)]

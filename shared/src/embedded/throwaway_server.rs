@@ -33,15 +33,22 @@ impl ThrowawayServer {
     /// # Errors
     /// Each [`EmbeddedError`] says what to do about it.
     pub async fn start(home: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
+        let parent = match durability {
+            Durability::Durable => home::prepare(home)?,
+            Durability::Volatile => std::env::temp_dir(),
+        };
+        Self::start_in(&parent, home, durability).await
+    }
+
+    /// [`ThrowawayServer::start`] with its data in this folder, such as a small disk that a test fills.
+    ///
+    /// # Errors
+    /// Each [`EmbeddedError`] says what to do about it.
+    pub async fn start_in(parent: &Path, home: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let home = home::prepare(home)?;
         let account = Account::choose(&home, &home.join("postgres"))?;
         let programs = Programs::find(&home, None).await?;
-
-        let parent = match durability {
-            Durability::Durable => home,
-            Durability::Volatile => std::env::temp_dir(),
-        };
-        let parent = parent.canonicalize().map_err(EmbeddedError::io("find", &parent))?;
+        let parent = parent.canonicalize().map_err(EmbeddedError::io("find", parent))?;
         let account = account.reaching(&programs, &parent).await?;
         let name = Alphanumeric.sample_string(&mut rand::rng(), 10);
         let cluster = Cluster { programs, account, folder: parent.join(format!("teppan-postgres-{name}")), durability };

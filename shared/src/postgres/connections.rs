@@ -1,32 +1,52 @@
-//! A stack of connections behind a semaphore.
+//! The connections of one service: a stack of idle ones, and who waits for one.
 //!
 //! A pool that checks its connections pays a round trip for it. Here a connection goes back to the
 //! stack only after a clean end; whatever was cancelled under way is set right in the background
-//! first, and keeps its permit until then, so that there is never more than one connection for
-//! each permit.
+//! first.
+//!
+//! Opening a connection takes half a dozen round trips, which is longer than a caller may wait where
+//! the database is far away. So connections are opened by tasks of their own: a caller asks for one
+//! and takes the first that becomes idle, and what it asked for is kept when it gives up.
+
+mod lease;
+mod state;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
+use rand::Rng as _;
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Semaphore, watch},
     time::timeout,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::DatabaseError;
+pub(super) use self::lease::Lease;
+use self::state::{Open, State};
+use super::{opening, probe::Suspicion};
+use crate::error_chain::error_chain;
 
-/// A connection is closed at this age: it spreads load after a failover.
-const LIFETIME: Duration = Duration::from_mins(30);
-/// A connection that nobody used for so long is closed.
-const IDLE: Duration = Duration::from_mins(5);
-/// What an abandoned statement may take to end. After it the connection is closed, which ends the
-/// statement at the server: it looks for its client every `client_connection_check_interval`.
-const ABANDONED: Duration = Duration::from_millis(500);
+/// What an abandoned statement may take to end, and the ping after it. After that the connection is
+/// closed, which ends the statement at the server: it looks for its client every
+/// `client_connection_check_interval`.
+const ABANDONED: Duration = Duration::from_secs(2);
+/// The pause after the first opening that failed; it doubles with each further one.
+const BACKOFF_LEAST: Duration = Duration::from_millis(20);
+const BACKOFF_MOST: Duration = Duration::from_millis(500);
+/// What the first connections may take to open once one of them has.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// How many connections there may be, and how long a caller waits for one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Kept open from [`Connections::keep_warm`] on.
+    pub min: u32,
+    pub max: u32,
+    pub acquire_timeout: Duration,
+}
 
 /// The connections of one service. Cheap to clone.
 #[derive(Clone)]
@@ -44,33 +64,37 @@ impl WeakConnections {
 
 struct Shared {
     options: PgConnectOptions,
-    /// Prepared when a connection opens, so that not even the first call on it costs a second round
-    /// trip.
     hot: &'static [&'static str],
-    /// How long to wait for a permit, and for a connection to open.
-    acquire_timeout: Duration,
-    idle: Mutex<Vec<Open>>,
-    permits: Arc<Semaphore>,
-    max: u32,
+    limits: Limits,
+    state: Mutex<State>,
+    /// A permit for each idle connection that nobody is about to take.
+    idle: Semaphore,
+    /// The last opening that failed, and when it began.
+    failed: watch::Sender<Option<Failed>>,
+    /// How many openings have ended, well or not.
+    opened: watch::Sender<u64>,
     background: TaskTracker,
+    closing: CancellationToken,
 }
 
-struct Open {
-    connection: PgConnection,
-    opened: Instant,
-    used: Instant,
+#[derive(Debug, Clone)]
+struct Failed {
+    began: Instant,
+    error: Arc<sqlx::Error>,
 }
 
 impl Connections {
-    pub fn new(options: PgConnectOptions, hot: &'static [&'static str], max: u32, acquire_timeout: Duration) -> Self {
+    pub fn new(options: PgConnectOptions, hot: &'static [&'static str], limits: Limits) -> Self {
         Self(Arc::new(Shared {
             options,
             hot,
-            acquire_timeout,
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(max as usize)),
-            max,
+            limits,
+            state: Mutex::default(),
+            idle: Semaphore::new(0),
+            failed: watch::Sender::default(),
+            opened: watch::Sender::default(),
             background: TaskTracker::new(),
+            closing: CancellationToken::new(),
         }))
     }
 
@@ -84,142 +108,207 @@ impl Connections {
 
     /// Connections there may be, and how many of them are used and idle now.
     pub fn usage(&self) -> (u32, u32, u32) {
-        let free = u32::try_from(self.0.permits.available_permits()).unwrap_or(u32::MAX);
-        let idle = u32::try_from(self.lock().len()).unwrap_or(u32::MAX);
-        (self.0.max, self.0.max.saturating_sub(free), idle)
+        let state = self.lock();
+        let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
+        (self.0.limits.max, state.live.saturating_sub(idle), idle)
     }
 
-    /// A connection to run one statement on.
-    ///
-    /// # Errors
-    /// `Overloaded` when none became free in time; `Unavailable` when none can be opened.
-    pub async fn lease(&self) -> Result<Lease, DatabaseError> {
-        let permit = timeout(self.0.acquire_timeout, Arc::clone(&self.0.permits).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(DatabaseError::Overloaded) };
-        let mut lease = Lease { connections: self.clone(), open: None, permit: Some(permit) };
-        let idle = self.lock().pop();
-        lease.open = Some(match idle {
-            Some(open) => open,
-            None => self.open().await?,
+    /// Whether there is a connection, or nothing speaks against opening one.
+    pub fn is_usable(&self) -> bool {
+        let state = self.lock();
+        state.live > 0 || state.failures == 0
+    }
+
+    /// Opens the least number of connections, and keeps as many open from now on. Returns when they
+    /// are open, or when there is one and the others fail or take too long.
+    pub async fn keep_warm(&self) {
+        self.lock().keeps_warm = true;
+        let mut opened = self.0.opened.subscribe();
+        self.open_due();
+        // The sender lives as long as `self`.
+        let _ = opened.wait_for(|_| self.lock().live > 0).await;
+        let settled = opened.wait_for(|_| {
+            let state = self.lock();
+            state.live >= self.0.limits.min || state.failures > 0
         });
-        Ok(lease)
+        let _ = timeout(WARM_UP, settled).await;
     }
 
-    async fn open(&self) -> Result<Open, DatabaseError> {
-        let opening = async {
-            let mut connection = PgConnection::connect_with(&self.0.options).await?;
-            for statement in self.0.hot {
-                connection.prepare(sqlx::SqlStr::from_static(statement)).await?;
+    /// Opens what is missing, off anybody's path.
+    fn open_due(&self) {
+        if self.0.closing.is_cancelled() {
+            return;
+        }
+        let (due, pause) = {
+            let mut state = self.lock();
+            let due = state.openings_due(&self.0.limits);
+            state.opening += due;
+            (due, backoff(state.failures))
+        };
+        for _ in 0..due {
+            let connections = self.clone();
+            self.0.background.spawn(async move {
+                tokio::select! {
+                    () = connections.open(pause) => {}
+                    () = connections.0.closing.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// Opens one connection after a pause, and tells who waits how that went.
+    async fn open(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        let began = Instant::now();
+        match opening::open(&self.0.options, self.0.hot).await {
+            Ok(connection) => {
+                let open = {
+                    let mut state = self.lock();
+                    state.opening -= 1;
+                    state.live += 1;
+                    state.failures = 0;
+                    Open::new(connection, state.generation)
+                };
+                tracing::debug!(took_ms = began.elapsed().as_millis(), "a connection to the database is open");
+                self.push(open);
             }
-            Ok(connection)
-        };
-        let connection = match timeout(self.0.acquire_timeout, opening).await {
-            Ok(Ok(connection)) => connection,
-            // Also when a statement cannot be prepared: the migrations are not applied yet.
-            Ok(Err(error)) => return Err(DatabaseError::Unavailable(error)),
-            Err(_) => return Err(DatabaseError::Unavailable(timed_out())),
-        };
-        let now = Instant::now();
-        Ok(Open { connection, opened: now, used: now })
+            Err(error) => {
+                let (first, live) = {
+                    let mut state = self.lock();
+                    state.opening -= 1;
+                    state.failures = state.failures.saturating_add(1);
+                    (state.failures == 1, state.live)
+                };
+                if first {
+                    tracing::warn!(error = error_chain(&error), live, "a connection to the database cannot be opened");
+                }
+                self.0.failed.send_replace(Some(Failed { began, error: Arc::new(error) }));
+            }
+        }
+        self.0.opened.send_modify(|count| *count += 1);
+        self.open_due();
     }
 
+    /// Puts a connection on the stack, for whoever is the first to wait.
+    fn push(&self, open: Open) {
+        self.lock().idle.push(open);
+        self.0.idle.add_permits(1);
+    }
+
+    /// What a caller is done with. Connections that are old, or idle for long, go.
     fn give_back(&self, mut open: Open) {
         open.used = Instant::now();
-        let mut idle = self.lock();
-        if open.opened.elapsed() < LIFETIME {
-            idle.push(open);
-        } else {
-            self.retire(open);
+        let (back, leaves) = {
+            let mut state = self.lock();
+            if state.may_stay(&open, &self.0.limits) && !self.0.closing.is_cancelled() {
+                let overdue = state.take_overdue(&self.0.limits);
+                self.0.idle.forget_permits(usize::from(overdue.is_some()));
+                (Some(open), overdue)
+            } else {
+                (None, Some(open))
+            }
+        };
+        if let Some(leaves) = leaves {
+            self.retire(leaves);
         }
-        // The stack's bottom is what has been idle longest; one a call keeps up.
-        if idle.first().is_some_and(|longest| longest.used.elapsed() > IDLE) {
-            let longest = idle.remove(0);
-            self.retire(longest);
+        match back {
+            Some(open) => self.push(open),
+            None => self.open_due(),
         }
     }
 
-    /// Says goodbye to the server, off anybody's path.
+    /// Says goodbye to the server, off anybody's path. The connection is counted no more.
     fn retire(&self, open: Open) {
+        self.lock().live -= 1;
         self.0.background.spawn(async move {
             let _ = timeout(ABANDONED, open.connection.close()).await;
         });
     }
 
-    /// Throws away every connection that nobody uses.
+    /// A connection is no more.
+    fn lose(&self) {
+        self.lock().live -= 1;
+        self.open_due();
+    }
+
+    /// Takes every idle connection off the stack.
+    fn take_idle(&self) -> Vec<Open> {
+        let mut state = self.lock();
+        let idle = std::mem::take(&mut state.idle);
+        // Whoever holds one of the other permits finds nothing and waits on.
+        self.0.idle.forget_permits(idle.len());
+        idle
+    }
+
+    /// Throws away every connection that nobody uses: one that was used turned out to be dead.
     pub fn forget_idle(&self) {
-        self.lock().clear();
+        for _ in self.take_idle() {
+            self.lose();
+        }
+    }
+
+    /// Throws away every connection, those in use when they come back: they lead to a server that is
+    /// not the right one any more.
+    pub fn forget_all(&self) {
+        self.lock().generation += 1;
+        self.forget_idle();
+    }
+
+    /// Has every idle connection answer before anybody uses it: the database was away meanwhile.
+    pub fn check_idle(&self) {
+        for open in self.take_idle() {
+            self.settle(open);
+        }
+    }
+
+    /// Gives a connection back once the server answers on it, and loses it when it does not.
+    fn settle(&self, mut open: Open) {
+        let connections = self.clone();
+        self.0.background.spawn(async move {
+            // The answer that nobody waited for is read before the ping's own.
+            if matches!(timeout(ABANDONED, open.connection.ping()).await, Ok(Ok(()))) {
+                connections.give_back(open);
+            } else {
+                connections.lose();
+            }
+        });
+    }
+
+    /// Notes what an error says about the server, for [`super::Probe`] to look into.
+    pub fn suspect(&self, suspicion: Suspicion) {
+        self.lock().suspicion = Some(suspicion);
+    }
+
+    pub fn suspicion(&self) -> Option<Suspicion> {
+        self.lock().suspicion
+    }
+
+    /// The server can be written to again.
+    pub fn trust(&self) {
+        self.lock().suspicion = None;
     }
 
     /// Closes every connection; gives up on what the server does not answer.
     pub async fn close(&self) {
-        self.0.permits.close();
-        let idle = std::mem::take(&mut *self.lock());
-        for open in idle {
+        self.0.closing.cancel();
+        self.0.idle.close();
+        for open in self.take_idle() {
             self.retire(open);
         }
         self.0.background.close();
         self.0.background.wait().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Open>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
-}
-
-/// The use of one connection. Dropped without [`Lease::end`], as by a caller that goes away, the
-/// connection is set right in the background before anybody else has it or its permit.
-pub(super) struct Lease {
-    connections: Connections,
-    open: Option<Open>,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Lease {
-    /// The connection; an error when the last attempt to open one failed.
-    pub fn connection(&mut self) -> Result<&mut PgConnection, DatabaseError> {
-        match &mut self.open {
-            Some(open) => Ok(&mut open.connection),
-            None => Err(DatabaseError::Unavailable(timed_out())),
-        }
+/// How long to wait before the next attempt after so many failed ones.
+fn backoff(failures: u32) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
     }
-
-    /// Another connection, newly opened, in place of one that turned out to be dead.
-    pub async fn renew(&mut self) -> Result<(), DatabaseError> {
-        self.open = None;
-        self.open = Some(self.connections.open().await?);
-        Ok(())
-    }
-
-    /// The statement has ended, and the connection is good for another one.
-    pub fn end(mut self) {
-        if let Some(open) = self.open.take() {
-            self.connections.give_back(open);
-        }
-    }
-
-    /// The connection is dead.
-    pub fn discard(mut self) {
-        self.open = None;
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let (Some(mut open), Some(permit)) = (self.open.take(), self.permit.take()) else { return };
-        if Handle::try_current().is_err() {
-            return; // the runtime is gone, and the connection goes with it
-        }
-        let connections = self.connections.clone();
-        self.connections.0.background.spawn(async move {
-            // The answer that nobody waited for is read before the ping's own.
-            if matches!(timeout(ABANDONED, open.connection.ping()).await, Ok(Ok(()))) {
-                connections.give_back(open);
-            }
-            drop(permit);
-        });
-    }
+    let most = BACKOFF_LEAST.saturating_mul(1 << failures.min(10)).min(BACKOFF_MOST);
+    most.mul_f64(rand::rng().random_range(0.5..1.0))
 }

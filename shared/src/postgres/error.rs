@@ -1,4 +1,12 @@
+use std::{sync::Arc, time::Duration};
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use super::probe::Suspicion;
 use crate::{error_chain::error_chain, status::Failure};
+
+/// When to try again what the database lacks the room or the right to do: that takes an operator.
+const RETRY_LATER: Duration = Duration::from_secs(5);
 
 /// Why a statement gave no answer.
 ///
@@ -12,6 +20,12 @@ pub enum DatabaseError {
     Overloaded,
     #[error("the database cannot be reached")]
     Unavailable(#[source] sqlx::Error),
+    /// The same for everybody who waited for the connection.
+    #[error("no connection to the database can be opened")]
+    Unreachable(#[source] Arc<sqlx::Error>),
+    /// The connection is sound, the server is not: its disk or memory is full, or it is read only.
+    #[error("the database cannot do its work for now{}", sqlstate(.0))]
+    Impaired(#[source] sqlx::Error),
     #[error("the statement ran into its time limit")]
     TimedOut(#[source] sqlx::Error),
     #[error("the statement failed{}", sqlstate(.0))]
@@ -26,7 +40,16 @@ impl DatabaseError {
 
     /// Whether no statement can be run for now, whichever it is.
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Overloaded)
+        matches!(self, Self::Unavailable(_) | Self::Unreachable(_) | Self::Impaired(_) | Self::Overloaded)
+    }
+
+    /// What the error says about the server, beyond the statement.
+    pub(super) fn suspicion(&self) -> Option<Suspicion> {
+        match self {
+            Self::Impaired(error) if is_read_only(error) => Some(Suspicion::ReadOnly),
+            Self::Impaired(_) => Some(Suspicion::OutOfResources),
+            _ => None,
+        }
     }
 
     /// Whether the database answered that it lacks what the statement needs: its migrations are not applied. A
@@ -34,7 +57,11 @@ impl DatabaseError {
     pub fn lacks_migrations(&self) -> bool {
         // Undefined table, column, function.
         const UNDEFINED: [&str; 3] = ["42P01", "42703", "42883"];
-        let (Self::Failed(error) | Self::Unavailable(error)) = self else { return false };
+        let error = match self {
+            Self::Failed(error) | Self::Unavailable(error) => error,
+            Self::Unreachable(error) => error,
+            _ => return false,
+        };
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         code.is_some_and(|code| UNDEFINED.contains(&code.as_ref()))
     }
@@ -43,9 +70,15 @@ impl DatabaseError {
     pub fn to_failure(&self) -> Failure {
         match self {
             Self::Overloaded => Failure::overloaded(),
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Unreachable(_) => {
                 tracing::warn!(error = error_chain(self), "the database is unavailable");
                 Failure::database_unavailable()
+            }
+            Self::Impaired(_) => {
+                tracing::warn!(error = error_chain(self), "the database cannot do its work");
+                let message = "The database cannot do its work for now: send the same call again after the time in \
+                               RetryInfo.";
+                Failure::database_unavailable().saying(message).retry_after(RETRY_LATER)
             }
             Self::TimedOut(_) => Failure::deadline_exceeded(),
             // Chosen by PostgreSQL to end a deadlock, or to keep transactions in a row: nothing was written.
@@ -65,6 +98,9 @@ impl DatabaseError {
 
 impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
+        if lacks_resources(&error) || is_read_only(&error) {
+            return Self::Impaired(error);
+        }
         if is_away(&error) {
             return Self::Unavailable(error);
         }
@@ -87,16 +123,41 @@ pub fn is_away(error: &sqlx::Error) -> bool {
 
     match error {
         E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => true,
-        E::Database(refused) => refused.code().is_some_and(|code| is_unavailable(&code)),
+        E::Database(refused) => {
+            lacks_resources(error)
+                || is_read_only(error)
+                || refused.code().is_some_and(|code| is_unavailable(&code))
+                || ends_the_connection(&**refused)
+        }
         _ => false,
     }
 }
 
-/// The SQLSTATEs that say so.
+/// Whether the server lacks room: class 53, a full disk or memory, no file descriptors or locks; or its disk
+/// does not answer. Too many connections are not meant: those there are go on.
+pub(super) fn lacks_resources(error: &sqlx::Error) -> bool {
+    const TOO_MANY_CONNECTIONS: &str = "53300";
+    const IO_ERROR: &str = "58030";
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| (code.starts_with("53") && code != TOO_MANY_CONNECTIONS) || code == IO_ERROR)
+}
+
+/// Whether the server refuses to write: a standby, or one that was set to read only.
+fn is_read_only(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "25006")
+}
+
+/// The SQLSTATEs that say that the server cannot be used.
 fn is_unavailable(code: &str) -> bool {
     // Class 08, connection exception; 28, a login that is refused; 57P01 to 57P05, shut down, crashed,
-    // starting.
+    // starting, idle for too long.
     ["08", "28", "57P"].iter().any(|class| code.starts_with(class))
-        // no such database, too many connections, a standby after a failover
-        || ["3D000", "53300", "25006"].contains(&code)
+        // no such database, too many connections
+        || ["3D000", "53300"].contains(&code)
+}
+
+/// Whether the server has ended the connection with this answer, whatever it says.
+fn ends_the_connection(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }

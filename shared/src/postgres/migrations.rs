@@ -1,12 +1,14 @@
 //! The schema is brought up to date.
 
+use std::time::Duration;
+
 use sqlx::{
-    Connection as _, Executor as _, PgConnection,
+    Connection as _, PgConnection, Row as _,
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
 
-use super::error::is_away;
+use super::{error::is_away, opening};
 
 /// Why the migrations are not all applied. What had been applied before stays.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +51,42 @@ impl From<MigrateError> for MigrationError {
     }
 }
 
+/// Whether all of these migrations are applied as they are: one round trip, where the migrator's own look
+/// takes a dozen.
+///
+/// # Errors
+/// The database is unavailable. Of anything else the migrator will say what is wrong.
+pub(super) async fn are_applied(connection: &mut PgConnection, migrator: &Migrator) -> Result<bool, MigrationError> {
+    // In another encoding none count: the migrator then says what is wrong.
+    let applied = sqlx::raw_sql(
+        "SELECT version, checksum, success FROM _sqlx_migrations WHERE current_setting('server_encoding') = 'UTF8'",
+    );
+    let rows = match applied.fetch_all(connection).await {
+        Err(error) if is_away(&error) => return Err(MigrateError::Execute(error).into()),
+        // There is no such table yet, or it is another one.
+        rows => rows.unwrap_or_default(),
+    };
+    let applied = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+    Ok(applied.collect::<Result<Vec<_>, sqlx::Error>>().is_ok_and(|applied| is_complete(migrator, &applied)))
+}
+
+/// Whether the migrations that are applied, each with its checksum and whether it succeeded, are those of
+/// the migrator.
+fn is_complete(migrator: &Migrator, applied: &[(i64, Vec<u8>, bool)]) -> bool {
+    let is_applied = |version, checksum: &[u8]| {
+        applied.iter().any(|(applied, its_checksum, _)| *applied == version && its_checksum == checksum)
+    };
+    let is_sound = |(version, _, success): &(i64, Vec<u8>, bool)| {
+        *success && (migrator.ignore_missing || migrator.version_exists(*version))
+    };
+    applied.iter().all(is_sound) && migrator.iter().all(|ours| is_applied(ours.version, &ours.checksum))
+}
+
 /// Applies the migrations that are missing. Replicas that start together take turns.
 pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
     // A connection of its own, because a migration may take longer than a statement may.
-    let mut connection = PgConnection::connect_with(options).await.map_err(MigrateError::from)?;
-    connection.execute("SET statement_timeout = 0").await.map_err(MigrateError::from)?;
+    let options = opening::with_statement_timeout(options.clone(), Duration::ZERO);
+    let mut connection = opening::open(&options, &[]).await.map_err(MigrateError::from)?;
     let encoding: String =
         sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await.map_err(MigrateError::from)?;
     if encoding != "UTF8" {

@@ -3,6 +3,8 @@
 mod connections;
 mod error;
 mod migrations;
+mod opening;
+mod probe;
 mod url;
 
 use std::time::Duration;
@@ -10,17 +12,18 @@ use std::time::Duration;
 use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions as _, Connection, PgConnection, Postgres,
+    PgConnection, Postgres,
     postgres::{PgArguments, PgConnectOptions, PgRow},
     query::Map,
 };
 use tokio::time::timeout;
 use tracing::{Dispatch, instrument::WithSubscriber as _};
 
-use self::connections::Connections;
+use self::connections::{Connections, Lease, Limits};
 pub use self::{
     error::DatabaseError,
     migrations::MigrationError,
+    probe::{Condition, Probe},
     url::{UrlFault, parse_url},
 };
 
@@ -34,6 +37,8 @@ pub struct DatabaseSettings {
     /// Statements of this process that run at once, each on a connection of its own. More than a few
     /// a core only queue up inside PostgreSQL, and on a hot row they slow each other down.
     pub max_connections: u32,
+    /// Connections that are kept open, also while nobody uses them: at most `max_connections`.
+    pub min_connections: u32,
     /// How long a call waits for a connection before it is told to come back later.
     pub acquire_timeout: Duration,
     /// A statement that runs longer is cancelled by the server.
@@ -53,8 +58,29 @@ impl Database {
     /// # Errors
     /// When the URL cannot be read.
     pub fn new(settings: &DatabaseSettings, hot: &'static [&'static str]) -> Result<Self, UrlFault> {
-        let options = connect_options(settings)?;
-        Ok(Self(Connections::new(options, hot, settings.max_connections, settings.acquire_timeout)))
+        let options = opening::options(settings.url.expose_secret(), settings.statement_timeout)?;
+        let limits = Limits {
+            min: settings.min_connections.min(settings.max_connections),
+            max: settings.max_connections,
+            acquire_timeout: settings.acquire_timeout,
+        };
+        Ok(Self(Connections::new(options, hot, limits)))
+    }
+
+    /// Opens the least number of connections and keeps as many open from now on. Returns when they are
+    /// open, or when there is one and the others fail or take long.
+    pub async fn keep_warm(&self) {
+        self.0.keep_warm().await;
+    }
+
+    /// Whether there is a connection, or nothing speaks against opening one.
+    pub fn is_usable(&self) -> bool {
+        self.0.is_usable()
+    }
+
+    /// Has every idle connection answer before it is used: the database was away meanwhile.
+    pub fn check_idle(&self) {
+        self.0.check_idle();
     }
 
     /// Runs one statement that commits by itself, in one round trip on a warm connection, and
@@ -74,19 +100,36 @@ impl Database {
         F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
         T: Send + Unpin,
     {
-        let mut lease = self.0.lease().await?;
-        let mut result = rows(statement(), lease.connection()?).await;
+        let (mut result, mut lease) = self.run(&statement).await?;
         if matches!(result, Err(DatabaseError::Unavailable(_))) {
+            lease.discard();
             // The server has probably gone and come back: what else is idle is just as dead.
             self.0.forget_idle();
-            lease.renew().await?;
-            result = rows(statement(), lease.connection()?).await;
+            (result, lease) = self.run(&statement).await?;
         }
-        match result {
+        match &result {
             Err(DatabaseError::Unavailable(_)) => lease.discard(),
             _ => lease.end(),
         }
+        if let Err(suspicion) = result.as_ref().map_err(DatabaseError::suspicion)
+            && let Some(suspicion) = suspicion
+        {
+            self.0.suspect(suspicion);
+        }
         result
+    }
+
+    async fn run<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<(Result<Vec<T>, DatabaseError>, Lease), DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        let mut lease = self.0.lease().await?;
+        let result = rows(statement(), lease.connection()).await;
+        Ok((result, lease))
     }
 
     /// [`Database::fetch_all`] for a statement that answers at most one row.
@@ -142,7 +185,7 @@ impl Database {
     /// A look at the database on a connection of its own, so that load on the others says nothing
     /// about whether the database is there.
     pub fn probe(&self) -> Probe {
-        Probe { options: self.0.options().clone(), connection: None }
+        Probe::new(self.0.clone())
     }
 
     /// Applies the migrations that are missing. Replicas that start together take turns.
@@ -156,30 +199,6 @@ impl Database {
     /// Closes every connection. One that the server does not answer on is given up at a bound.
     pub async fn close(&self) {
         let _ = timeout(CLOSE_BOUND, self.0.close()).await;
-    }
-}
-
-/// Looks whether the database answers.
-pub struct Probe {
-    options: PgConnectOptions,
-    connection: Option<PgConnection>,
-}
-
-impl Probe {
-    /// Whether the database answers within the bound.
-    pub async fn answers(&mut self, bound: Duration) -> bool {
-        // Taken out: a connection that does not answer in time is not looked at again.
-        let mut kept = self.connection.take();
-        let look = async {
-            let mut connection = match kept.take() {
-                Some(connection) => connection,
-                None => PgConnection::connect_with(&self.options).await?,
-            };
-            connection.ping().await?;
-            Ok::<_, sqlx::Error>(connection)
-        };
-        self.connection = timeout(bound, look).await.ok().and_then(Result::ok);
-        self.connection.is_some()
     }
 }
 
@@ -199,22 +218,4 @@ where
     Ok(statement.fetch_all(connection).with_subscriber(Dispatch::none()).await?)
 }
 
-fn connect_options(settings: &DatabaseSettings) -> Result<PgConnectOptions, UrlFault> {
-    let options = parse_url(settings.url.expose_secret())?;
-    // What is slow is in the metrics; the text of a statement is no news.
-    Ok(options.disable_statement_logging().options([
-        ("statement_timeout", settings.statement_timeout.as_millis().to_string().as_str()),
-        // A statement whose client has gone is ended, and its locks with it.
-        ("client_connection_check_interval", "500ms"),
-        // A client that vanished inside a transaction must not keep its locks.
-        ("idle_in_transaction_session_timeout", "30s"),
-        // Plans of the hot statements do not depend on their values: plan once.
-        ("plan_cache_mode", "force_generic_plan"),
-        // Every statement has an index to go by. Without this a plan that was made while a table was
-        // still empty would go on scanning it while it grows.
-        ("enable_seqscan", "off"),
-        ("timezone", "UTC"),
-        // Compiling a plan costs more than any of these statements takes to run.
-        ("jit", "off"),
-    ]))
 }

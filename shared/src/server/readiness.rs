@@ -1,7 +1,10 @@
 //! Whether calls can be answered: the database is there, its migrations are applied, and the
 //! service is not on its way out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +12,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     error_chain::error_chain,
-    postgres::{Database, MigrationError},
+    postgres::{Condition, Database, MigrationError, Probe},
 };
 
 /// Readiness follows the database within 2 s: a look each half second that may take one.
@@ -27,6 +30,8 @@ enum State {
     DatabaseAway,
     /// The database can store no text but that of one alphabet: it has to be made anew.
     WrongEncoding,
+    DatabaseReadOnly,
+    DatabaseFull,
     /// A migration cannot be applied: waiting will not mend it.
     Broken,
     Draining,
@@ -50,6 +55,8 @@ impl Readiness {
             State::Ready => "ready",
             State::DatabaseAway => "database unavailable",
             State::WrongEncoding => "the encoding of the database is not UTF8",
+            State::DatabaseReadOnly => "database read-only",
+            State::DatabaseFull => "database out of disk or memory",
             State::Broken => "migrations failed",
             State::Draining => "draining",
         }
@@ -85,7 +92,8 @@ impl Readiness {
     }
 }
 
-/// Applies the migrations as soon as the database is there, then follows whether it stays there.
+/// Applies the migrations as soon as the database is there, opens connections, then follows whether
+/// the database can do its work.
 pub async fn follow(
     readiness: Readiness,
     database: Database,
@@ -95,21 +103,27 @@ pub async fn follow(
     stopping: CancellationToken,
 ) {
     let follow = async {
-        migrate(&readiness, &database, migrator).await;
         let mut probe = database.probe();
+        prepare(&readiness, &database, migrator, &mut probe).await;
+        let mut was_ready = false;
         loop {
-            let answers = probe.answers(LOOK_TIMEOUT).await;
-            let state = if answers { State::Ready } else { State::DatabaseAway };
+            let condition = probe.look(LOOK_TIMEOUT).await;
+            let state = state_of(condition, &database);
             if readiness.set(state) {
-                tell(&health, services, answers).await;
+                let ready = state == State::Ready;
+                tell(&health, services, ready).await;
                 // The service may have been told to stop meanwhile, and that is the last word.
                 if !readiness.is_ready() {
                     tell(&health, services, false).await;
                 }
-                if answers {
+                if ready {
+                    if was_ready {
+                        database.check_idle();
+                    }
+                    was_ready = true;
                     tracing::info!("ready");
                 } else {
-                    tracing::warn!("the database does not answer: not ready until it does");
+                    tracing::warn!(reason = readiness.describe(), "not ready until the database is");
                 }
             }
             tokio::time::sleep(INTERVAL).await;
@@ -122,10 +136,36 @@ pub async fn follow(
     }
 }
 
+fn state_of(condition: Condition, database: &Database) -> State {
+    match condition {
+        Condition::Writable if database.is_usable() => State::Ready,
+        // The server answers, and lets nobody else in.
+        Condition::Writable | Condition::Away => State::DatabaseAway,
+        Condition::ReadOnly => State::DatabaseReadOnly,
+        Condition::OutOfResources => State::DatabaseFull,
+    }
+}
+
+/// Returns when the migrations are applied and connections are open; never when they cannot be. Says
+/// where the time went: with a database far away it is seconds.
+async fn prepare(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator, probe: &mut Probe) {
+    let since = Instant::now();
+    migrate(readiness, database, migrator, probe).await;
+    let migrations_ms = since.elapsed().as_millis();
+    let since = Instant::now();
+    database.keep_warm().await;
+    tracing::info!(migrations_ms, connections_ms = since.elapsed().as_millis(), "the database is prepared");
+}
+
 /// Returns when the migrations are applied; never when they cannot be.
-async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator) {
+async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator, probe: &mut Probe) {
     loop {
-        match database.migrate(migrator).await {
+        let migrated = match probe.has_applied(migrator).await {
+            Ok(true) => return,
+            Ok(false) => database.migrate(migrator).await,
+            Err(error) => Err(error),
+        };
+        match migrated {
             Ok(()) => return,
             Err(error) if error.is_away() => {
                 if readiness.set(State::DatabaseAway) {

@@ -2,7 +2,12 @@ use teppan_shared::contract::conversation::v1::{
     Channel, ConversationStatus, ListConversationsRequest, ListMessagesRequest, Message, SequenceOrder,
     StoreMessageRequest,
 };
-use teppan_tests::{fixtures, harness::Conversation};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Conversation},
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::store;
 
@@ -105,4 +110,35 @@ async fn conversations_are_listed_by_customer_state_and_channel() {
             assert_eq!(listed, expected, "{user_id:?} {channel:?} {status:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_read_is_named_and_the_list_goes_on_behind_it() {
+    let service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    for _ in 0..5 {
+        store(&service, fixtures::message(&chat, "Hello")).await;
+    }
+    harness::execute(&service.url, "UPDATE messages SET content_sealed = 'x' WHERE sequence IN (3, 4)").await;
+    let (mut read, mut unreadable) = (Vec::new(), Vec::new());
+    let mut request = ListMessagesRequest { conversation_id: chat, ..Default::default() };
+    loop {
+        match service.client.clone().list_messages(request.clone()).await {
+            Ok(page) => {
+                let page = page.into_inner();
+                read.extend(page.messages.iter().map(|message| message.sequence));
+                request.page_token = page.next_page_token;
+            }
+            Err(status) => {
+                let info = status.get_details_error_info().expect("an ErrorInfo");
+                assert_eq!((status.code(), info.reason.as_str()), (Code::Internal, "DATA_CORRUPTED"));
+                unreadable.push(info.metadata["sequence"].clone());
+                request.page_token = info.metadata["next_page_token"].clone();
+            }
+        }
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((read, unreadable), (vec![1, 2, 5], vec!["3".to_owned(), "4".to_owned()]));
 }

@@ -1,4 +1,5 @@
 mod lists;
+mod metadata;
 
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;

@@ -1,5 +1,6 @@
 //! Follow-ups when their time has come: made ready, handed out, sent, missed.
 
+mod answers;
 mod claims;
 mod clock;
 pub mod fixture;

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// The code, and the reason of the one `ErrorInfo` every error carries.
-fn kind(status: &Status) -> (Code, String) {
+pub fn kind(status: &Status) -> (Code, String) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "teppan");
     assert!(!status.message().is_empty());

@@ -1,0 +1,117 @@
+//! How many connections there are, and when another one is opened or an old one goes.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use sqlx::PgConnection;
+
+use super::{Limits, Suspicion};
+
+/// A connection is closed at about this age: it spreads load after a failover.
+const LIFETIME: Duration = Duration::from_mins(30);
+/// A connection that nobody used for so long is closed, if there are more than the least number.
+const IDLE: Duration = Duration::from_mins(5);
+/// Connections that are opened at once: as many as are kept open unless it is set otherwise. A server that
+/// has just come back is not stormed.
+const OPENING_MAX: u32 = 10;
+
+#[derive(Default)]
+pub(super) struct State {
+    /// A stack: what is used often stays warm, and what is idle for long lies at the bottom.
+    pub idle: Vec<Open>,
+    /// Connections that are open: idle, in use, and being set right.
+    pub live: u32,
+    /// Connections that are being opened.
+    pub opening: u32,
+    /// Callers that wait for a connection.
+    pub waiting: u32,
+    /// Openings that failed since the last one that did not.
+    pub failures: u32,
+    /// Whether the least number of connections is kept open.
+    pub keeps_warm: bool,
+    /// Connections of an earlier generation are not used again.
+    pub generation: u64,
+    pub suspicion: Option<Suspicion>,
+}
+
+/// An open connection.
+pub(super) struct Open {
+    pub connection: PgConnection,
+    pub generation: u64,
+    pub expires: Instant,
+    pub used: Instant,
+}
+
+impl Open {
+    pub fn new(connection: PgConnection, generation: u64) -> Self {
+        let now = Instant::now();
+        // Those that were opened together do not end together.
+        let lifetime = LIFETIME.mul_f64(rand::rng().random_range(0.8..1.2));
+        Self { connection, generation, expires: now + lifetime, used: now }
+    }
+}
+
+impl State {
+    /// How many more are to be opened now: one for each caller that waits, and up to the least number.
+    /// After a failure one is tried at a time.
+    pub fn openings_due(&self, limits: &Limits) -> u32 {
+        let missing = if self.keeps_warm { limits.min.saturating_sub(self.live) } else { 0 };
+        let wanted = self.waiting.max(missing);
+        let room = limits.max.saturating_sub(self.live);
+        let at_once = if self.failures == 0 { OPENING_MAX } else { 1 };
+        wanted.min(room).min(at_once).saturating_sub(self.opening)
+    }
+
+    /// Whether a connection that comes back is used again. Of those that are too old one goes at a
+    /// time, so that the others are there while its successor is opened.
+    pub fn may_stay(&self, open: &Open, limits: &Limits) -> bool {
+        let old = open.expires <= Instant::now() && self.opening == 0 && self.live >= limits.min;
+        open.generation == self.generation && !old
+    }
+
+    /// The connection that has been idle longest, when that is too long; one a call keeps up.
+    pub fn take_overdue(&mut self, limits: &Limits) -> Option<Open> {
+        let overdue = self.live > limits.min && self.idle.first().is_some_and(|longest| longest.used.elapsed() > IDLE);
+        overdue.then(|| self.idle.remove(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { min: 10, max: 16, acquire_timeout: Duration::from_secs(2) };
+
+    fn due(state: &State) -> u32 {
+        state.openings_due(&LIMITS)
+    }
+
+    #[test]
+    fn one_is_opened_for_each_caller_that_waits() {
+        assert_eq!(due(&State { waiting: 3, ..State::default() }), 3);
+        assert_eq!(due(&State { waiting: 3, opening: 2, ..State::default() }), 1);
+        assert_eq!(due(&State { waiting: 3, opening: 5, ..State::default() }), 0);
+        assert_eq!(due(&State::default()), 0, "nobody needs one");
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_most() {
+        assert_eq!(due(&State { waiting: 50, live: 14, ..State::default() }), 2);
+        assert_eq!(due(&State { waiting: 50, live: 14, opening: 2, ..State::default() }), 0);
+        assert_eq!(due(&State { waiting: 50, live: 16, ..State::default() }), 0);
+    }
+
+    #[test]
+    fn a_few_are_opened_at_once_and_one_while_opening_fails() {
+        assert_eq!(due(&State { waiting: 50, ..State::default() }), OPENING_MAX);
+        assert_eq!(due(&State { waiting: 50, failures: 1, ..State::default() }), 1);
+        assert_eq!(due(&State { waiting: 50, failures: 9, opening: 1, ..State::default() }), 0);
+    }
+
+    #[test]
+    fn the_least_number_is_kept_open_once_that_was_asked_for() {
+        assert_eq!(due(&State { live: 7, keeps_warm: true, ..State::default() }), 3);
+        assert_eq!(due(&State { live: 7, ..State::default() }), 0);
+        assert_eq!(due(&State { live: 12, keeps_warm: true, ..State::default() }), 0);
+    }
+}

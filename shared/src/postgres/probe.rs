@@ -1,0 +1,134 @@
+//! Whether the database can do its work.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sqlx::{
+    PgConnection, Row as _,
+    migrate::{MigrateError, Migrator},
+    postgres::PgConnectOptions,
+};
+use tokio::time::timeout;
+
+use super::{connections::Connections, error, migrations, migrations::MigrationError, opening};
+
+/// Asks on a connection of its own, so that load on the others says nothing about whether the database
+/// is there.
+pub struct Probe {
+    connections: Connections,
+    connection: Option<PgConnection>,
+    /// Goes on from one look to the next: it may take longer than a look.
+    opening: Option<BoxFuture<'static, Result<PgConnection, sqlx::Error>>>,
+    last: Condition,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It answers, and nothing speaks against writing to it.
+    Writable,
+    /// It does not answer.
+    Away,
+    /// A standby, or a server that was set to read only.
+    ReadOnly,
+    /// No room on its disk, or none in its memory.
+    OutOfResources,
+}
+
+/// What a statement's error made probable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    /// Its connection leads to a server that is read only.
+    ReadOnly,
+    /// The server lacks room to write.
+    OutOfResources,
+}
+
+/// What the server must be able to do when it is suspected to lack room: extend a table, by more than what
+/// the last page or a free block would hold. Nothing of it stays.
+const WRITE: &str = "CREATE TEMP TABLE teppan_write_probe ON COMMIT DROP AS \
+                     SELECT repeat('x', 500) AS filling FROM generate_series(1, 512)";
+
+impl Probe {
+    pub(super) fn new(connections: Connections) -> Self {
+        Self { connections, connection: None, opening: None, last: Condition::Away }
+    }
+
+    /// Looks, for no longer than the bound.
+    pub async fn look(&mut self, bound: Duration) -> Condition {
+        self.last = match timeout(bound, self.asked()).await {
+            Ok(Ok(condition)) => condition,
+            // Still on the way to a server that was read only.
+            Err(_) if self.opening.is_some() && self.last == Condition::ReadOnly => Condition::ReadOnly,
+            Ok(Err(_)) | Err(_) => Condition::Away,
+        };
+        self.last
+    }
+
+    /// Whether all of these migrations are applied as they are.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn has_applied(&mut self, migrator: &Migrator) -> Result<bool, MigrationError> {
+        let mut connection = self.opened().await.map_err(MigrateError::from)?;
+        let applied = migrations::are_applied(&mut connection, migrator).await?;
+        self.connection = Some(connection);
+        Ok(applied)
+    }
+
+    async fn asked(&mut self) -> Result<Condition, sqlx::Error> {
+        // Taken out: a connection that does not answer in time is not used again.
+        if let Some(kept) = self.connection.take()
+            && let Ok(condition) = self.ask(kept).await
+        {
+            return Ok(condition);
+        }
+        let opened = self.opened().await?;
+        self.ask(opened).await
+    }
+
+    /// The connection there is, or a new one.
+    async fn opened(&mut self) -> Result<PgConnection, sqlx::Error> {
+        if let Some(kept) = self.connection.take() {
+            return Ok(kept);
+        }
+        let opening = self.opening.get_or_insert_with(|| {
+            let options: PgConnectOptions = self.connections.options().clone();
+            Box::pin(async move { opening::open(&options, &[]).await })
+        });
+        let opened = opening.await;
+        self.opening = None;
+        opened
+    }
+
+    async fn ask(&mut self, mut connection: PgConnection) -> Result<Condition, sqlx::Error> {
+        // A standby answers "on" too.
+        let answer = sqlx::raw_sql("SHOW transaction_read_only").fetch_one(&mut connection).await?;
+        if answer.try_get::<String, _>(0)? == "on" {
+            // Not kept: a new one may lead to the server that has taken over.
+            self.connections.suspect(Suspicion::ReadOnly);
+            return Ok(Condition::ReadOnly);
+        }
+        let condition = self.cleared(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok(condition)
+    }
+
+    /// Looks into what is suspected, on a server that is not read only.
+    async fn cleared(&mut self, connection: &mut PgConnection) -> Result<Condition, sqlx::Error> {
+        match self.connections.suspicion() {
+            None => return Ok(Condition::Writable),
+            // The other connections may still lead to the server that is.
+            Some(Suspicion::ReadOnly) => self.connections.forget_all(),
+            Some(Suspicion::OutOfResources) => match sqlx::raw_sql(WRITE).execute(connection).await {
+                Err(error) if error::lacks_resources(&error) => return Ok(Condition::OutOfResources),
+                // Without the right to make such a table nothing can be said against it.
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {}
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            },
+        }
+        self.connections.trust();
+        Ok(Condition::Writable)
+    }
+}

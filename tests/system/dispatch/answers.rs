@@ -1,0 +1,72 @@
+//! What a claim answers can be taken by every client.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use teppan_shared::contract::conversation::v1::{ClaimDueFollowUpsRequest, ClaimDueFollowUpsResponse};
+use teppan_tests::{fixtures, harness};
+
+use super::fixture::*;
+
+/// What gRPC clients accept by default.
+const CLIENT_BYTES_MAX: usize = 4 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_large_follow_ups_are_claimed_in_answers_that_a_client_takes() {
+    let service = start().await;
+    let chat = fixtures::conversation_id();
+    let text = "席".repeat(32_768 / 3);
+    let values: &'static str = "v".repeat(16_000).leak();
+    let large = || Scheduled { metadata: vec![("values", values)], ..custom(&chat, &text) };
+    let follow_ups: Vec<_> = (0..100).map(|_| large()).collect();
+    schedule(&service, &follow_ups).await;
+    until(&service, "SELECT count(*) = 100 FROM follow_ups WHERE ready_at IS NOT NULL").await;
+
+    let mut all = BTreeSet::new();
+    let mut sizes = Vec::new();
+    while all.len() < 100 {
+        let follow_ups = claim(&service.follow_ups, at_once()).await;
+        assert!(!follow_ups.is_empty(), "{} claimed, the others are free", all.len());
+        all.extend(follow_ups.iter().map(id_of));
+        sizes.push(ClaimDueFollowUpsResponse { follow_ups }.encoded_len());
+    }
+    println!("answers of {sizes:?} bytes");
+    assert_eq!(sizes.len(), 3, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size < CLIENT_BYTES_MAX * 3 / 4), "{sizes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_reply_was_lost_is_given_again_in_the_same_size() {
+    let service = start().await;
+    let chat = fixtures::conversation_id();
+    let follow_ups: Vec<_> = (0..100).map(|_| custom(&chat, &"t".repeat(32_768))).collect();
+    schedule(&service, &follow_ups).await;
+    until(&service, "SELECT count(*) = 100 FROM follow_ups WHERE ready_at IS NOT NULL").await;
+    let keyed = || ClaimDueFollowUpsRequest { idempotency_key: "the same".to_owned(), ..at_once() };
+    let (first, again) = (claim(&service.follow_ups, keyed()).await, claim(&service.follow_ups, keyed()).await);
+    assert!((60..70).contains(&first.len()), "{}", first.len());
+    assert_eq!(first, again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn follow_ups_that_cannot_be_read_keep_nobody_from_the_others() {
+    let service = start().await;
+    let chat = fixtures::conversation_id();
+    let mut follow_ups: Vec<_> = (0..6).map(|_| custom(&chat, "How was it?")).collect();
+    for (follow_up, minutes) in follow_ups.iter_mut().zip(1..) {
+        follow_up.due_at -= chrono::TimeDelta::minutes(10 - minutes);
+    }
+    schedule(&service, &follow_ups).await;
+    until(&service, "SELECT count(*) = 6 FROM follow_ups WHERE ready_at IS NOT NULL").await;
+    // The two that are due first: another text, and metadata that is none.
+    let spoil = format!(
+        "UPDATE follow_ups SET content_sealed = 'x' WHERE follow_up_id = '{}';
+         UPDATE follow_ups SET metadata_sealed = 'x' WHERE follow_up_id = '{}'",
+        follow_ups[0].id, follow_ups[1].id
+    );
+    harness::execute(&service.url, sqlx::AssertSqlSafe(spoil)).await;
+    let one = || ClaimDueFollowUpsRequest { batch_size: 1, ..at_once() };
+    let first = claim(&service.follow_ups, one()).await;
+    assert_eq!(first.iter().map(id_of).collect::<Vec<_>>(), [follow_ups[2].id.to_string()]);
+    assert_eq!(claim(&service.follow_ups, at_once()).await.len(), 3);
+}

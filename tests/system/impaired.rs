@@ -1,0 +1,250 @@
+//! A database that answers and cannot do its work: read only, full, or with no connection to spare.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{Connection as _, PgConnection};
+use teppan_shared::{
+    config::CommonSettings,
+    embedded::{Durability, ThrowawayServer},
+    keys::Keys,
+};
+use teppan_tests::{
+    clients, fixtures,
+    harness::{self, Conversation},
+};
+use tonic::{Code, Status};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_types::StatusExt as _;
+
+use crate::errors::kind;
+
+const DATABASE: &str = "conversations";
+
+/// A server of its own, with the URL of the service's database.
+async fn server() -> (ThrowawayServer, SecretString) {
+    let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("a server of its own");
+    server.ensure_database(DATABASE).await.expect("a database");
+    let url = server.url(DATABASE);
+    (server, url)
+}
+
+async fn service(url: &SecretString) -> Conversation {
+    let keys = Keys::random();
+    Conversation::with(limited(url, &keys), url.clone(), keys).await
+}
+
+fn limited(url: &SecretString, keys: &Keys) -> CommonSettings {
+    let mut settings = harness::settings(url.clone(), keys);
+    settings.database_limits.max_connections = 4;
+    settings.database_limits.acquire_timeout = Duration::from_secs(2);
+    settings
+}
+
+async fn store(conversation: &Conversation, content: &str) -> Result<(), Status> {
+    let message = fixtures::message(&fixtures::conversation_id(), content);
+    conversation.client.clone().store_message(message).await.map(|_| ())
+}
+
+/// It says that the call may be sent again, and when.
+fn assert_retryable(status: &Status) {
+    assert_eq!(kind(status), (Code::Unavailable, "DATABASE_UNAVAILABLE".to_owned()));
+    assert!(status.get_details_retry_info().expect("a RetryInfo").retry_delay.is_some());
+}
+
+/// Health says so, and readiness for this reason.
+async fn until_not_ready(conversation: &Conversation, reason: &str) {
+    let server = &conversation.service.server;
+    harness::eventually(reason, async || server.readiness().describe() == reason).await;
+    let mut health = HealthClient::new(clients::channel(server.grpc_addr));
+    harness::eventually("health says so", async || {
+        let answer = health.check(HealthCheckRequest::default()).await.expect("health answers");
+        answer.into_inner().status() == ServingStatus::NotServing
+    })
+    .await;
+}
+
+async fn until_ready(conversation: &Conversation) {
+    harness::eventually("ready", async || conversation.service.server.readiness().is_ready()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_set_to_read_only_is_not_ready_until_it_is_writable_again() {
+    let (server, url) = server().await;
+    let conversation = service(&url).await.ready().await;
+    for _ in 0..2 {
+        store(&conversation, "Hello").await.expect("stored");
+        harness::execute(&url, "ALTER SYSTEM SET default_transaction_read_only = on").await;
+        harness::execute(&url, "SELECT pg_reload_conf()").await;
+        until_not_ready(&conversation, "database read-only").await;
+        assert_retryable(&store(&conversation, "Hello").await.expect_err("read only"));
+        // One statement after the other: ALTER SYSTEM takes no other in its transaction.
+        let mut writable = harness::connect(&url).await;
+        for sql in ["SET default_transaction_read_only = off", "ALTER SYSTEM RESET default_transaction_read_only"] {
+            sqlx::raw_sql(sql).execute(&mut writable).await.expect("a superuser may");
+        }
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut writable).await.expect("reloaded");
+        until_ready(&conversation).await;
+    }
+    store(&conversation, "Hello").await.expect("stored");
+    conversation.service.stop().await;
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_not_ready_until_it_is_promoted() {
+    let (server, url) = server().await;
+    let conversation = service(&url).await.ready().await;
+    store(&conversation, "Hello").await.expect("stored");
+    let data: String = harness::scalar(&url, "SELECT current_setting('data_directory')").await;
+    server.stop().await.expect("it stops");
+    fs::File::create(Path::new(&data).join("standby.signal")).expect("the folder can be written to");
+    server.restart().await.expect("it starts as a standby");
+
+    until_not_ready(&conversation, "database read-only").await;
+    assert_retryable(&store(&conversation, "Hello").await.expect_err("a standby"));
+    let another = service(&url).await;
+    until_not_ready(&another, "database read-only").await;
+
+    assert!(harness::scalar::<bool>(&url, "SELECT pg_promote()").await);
+    for replica in [conversation, another] {
+        until_ready(&replica).await;
+        store(&replica, "Hello").await.expect("stored");
+        replica.service.stop().await;
+    }
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_no_connection_to_spare_is_not_ready_until_it_has_one() {
+    let (server, url) = server().await;
+    service(&url).await.ready().await.service.stop().await; // its tables are there
+    harness::execute(&url, "ALTER SYSTEM SET max_connections = 8").await;
+    server.stop().await.expect("it stops");
+    server.restart().await.expect("it starts");
+    let mut others = Vec::new();
+    while let Ok(other) = connect(&url).await {
+        others.push(other);
+    }
+    assert!((4..=8).contains(&others.len()), "{}", others.len());
+
+    let conversation = service(&url).await;
+    until_not_ready(&conversation, "database unavailable").await;
+    assert_retryable(&store(&conversation, "Hello").await.expect_err("no connection"));
+    // Room for the probe alone is not enough.
+    drop(others.pop());
+    drop(others.pop());
+    until_ready(&conversation).await;
+    store(&conversation, "Hello").await.expect("stored");
+    // What it has goes on when there is no more to be had.
+    while let Ok(other) = connect(&url).await {
+        others.push(other);
+    }
+    let calls = futures::future::join_all((0..8).map(|_| store(&conversation, "Hello"))).await;
+    assert!(calls.iter().all(Result::is_ok), "{calls:?}");
+    drop(others);
+    conversation.service.stop().await;
+    server.close().await;
+}
+
+async fn connect(url: &SecretString) -> Result<PgConnection, sqlx::Error> {
+    PgConnection::connect(url.expose_secret()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_lacks_for_a_moment_is_retryable_and_leaves_the_service_ready() {
+    let conversation = Conversation::start().await.ready().await;
+    // No resources, disk, memory, a limit; an I/O error; an idle session, shutting down, starting.
+    for code in ["53000", "53100", "53200", "53400", "58030", "57P05", "57P01", "57P03"] {
+        let fail = format!(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN RAISE EXCEPTION USING ERRCODE = ''{code}''; END';
+             CREATE TRIGGER fail BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION fail()"
+        );
+        harness::execute(&conversation.url, sqlx::AssertSqlSafe(fail)).await;
+        assert_retryable(&store(&conversation, "Hello").await.expect_err(code));
+        harness::execute(&conversation.url, "DROP TRIGGER fail ON messages; DROP FUNCTION fail()").await;
+        store(&conversation, "Hello").await.expect(code);
+    }
+    assert!(conversation.service.server.readiness().is_ready());
+}
+
+/// A file system of its own. It is gone when this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where this process may not mount one, which is said.
+    fn of(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("teppan-disk-").tempdir().expect("a folder").keep();
+        let size = format!("size={megabytes}m,mode=0755");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
+        let disk = Self(folder);
+        match mounted {
+            Ok(output) if output.status.success() => Some(disk),
+            failed => {
+                println!("SKIPPED: a file system cannot be mounted here: {failed:?}");
+                None
+            }
+        }
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    /// Writes until there is no room for a byte.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.filler()).expect("a file");
+        for size in [1 << 20, 4096, 1] {
+            let piece = vec![0; size];
+            while file.write_all(&piece).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.filler()).expect("the file is there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_retryable_and_not_ready_until_there_is_room_again() {
+    let Some(disk) = SmallDisk::of(110) else { return };
+    let server = ThrowawayServer::start_in(&disk.0, &harness::home(), Durability::Volatile).await;
+    let server = server.expect("a server on the small disk");
+    server.ensure_database(DATABASE).await.expect("a database");
+    let conversation = service(&server.url(DATABASE)).await.ready().await;
+    let long = "Is there a table by the window? ".repeat(1000);
+    store(&conversation, &long).await.expect("stored");
+
+    disk.fill();
+    // What a page has room for is still stored.
+    let mut refused = None;
+    for _ in 0..100 {
+        if let Err(status) = store(&conversation, &long).await {
+            refused = Some(status);
+            break;
+        }
+    }
+    assert_retryable(&refused.expect("the disk is full"));
+    until_not_ready(&conversation, "database out of disk or memory").await;
+    assert_retryable(&store(&conversation, &long).await.expect_err("still full"));
+
+    disk.make_room();
+    until_ready(&conversation).await;
+    store(&conversation, &long).await.expect("stored");
+    conversation.service.stop().await;
+    server.close().await;
+}
