@@ -195,10 +195,13 @@ impl Model {
         }
         moved.hold_expires_at = told.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
         moved.refund_due_cents = (moved.paid_cents - moved.total_cents).max(0);
-        // A deposit that was due and is paid by now confirms, as the payment would have.
+        // A deposit that was due and is paid by now confirms, as the payment would have; but nobody has answered an
+        // offer for which nothing was paid.
+        let answered = told.waitlist_entry_id.is_empty() || told.paid_cents > 0;
         let confirms = told.status() == BookingStatus::Pending
             && told.paid_cents < told.deposit_due_cents
-            && moved.paid_cents >= moved.deposit_due_cents;
+            && moved.paid_cents >= moved.deposit_due_cents
+            && answered;
         let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
         Ok(if confirms { self.make_firm(n) } else { reply })
     }
