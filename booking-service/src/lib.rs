@@ -2,6 +2,7 @@
 
 pub mod app;
 mod apply_stripe_events;
+mod apply_stripe_payment;
 mod batch_check_availability;
 mod booking_row;
 mod cancel_booking;
