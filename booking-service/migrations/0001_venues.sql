@@ -134,3 +134,44 @@ SELECT CASE
     WHEN (slot).reserved + party_size > (slot).capacity THEN 'SLOT_FULL'
 END
 $$;
+
+-- The deposit for a total, in minor units: an amount that Stripe can charge, and never more than the total. The
+-- rule and its figures are those of `deposit_cents` in src/domain/stripe_currency.rs, where their source is named;
+-- a test holds one against the other. The bodies are single expressions, so that PostgreSQL inlines them.
+CREATE FUNCTION deposit_step_cents(currency text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE WHEN currency IN ('BHD', 'JOD', 'KWD', 'OMR', 'TND') THEN 10
+            WHEN currency = 'MGA' THEN 100
+            ELSE 1
+       END::bigint
+$$;
+
+CREATE FUNCTION deposit_minimum_cents(currency text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE WHEN currency IN ('ARS', 'AUD', 'BRL', 'CAD', 'CHF', 'COP', 'EUR', 'IDR', 'ILS', 'INR', 'JPY', 'KRW', 'NZD',
+                              'PHP', 'RUB', 'SGD', 'USD', 'ZAR') THEN 50
+            WHEN currency = 'GBP' THEN 30
+            WHEN currency IN ('AED', 'MYR', 'PLN', 'RON') THEN 200
+            WHEN currency = 'DKK' THEN 250
+            WHEN currency IN ('NOK', 'SEK') THEN 300
+            WHEN currency = 'HKD' THEN 400
+            WHEN currency IN ('MXN', 'THB') THEN 1000
+            WHEN currency = 'CZK' THEN 1500
+            WHEN currency = 'HUF' THEN 17500
+            ELSE deposit_step_cents(currency)
+       END
+$$;
+
+CREATE FUNCTION deposit_cents(total_cents bigint, percent integer, currency text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE
+    WHEN total_cents IS NULL THEN NULL
+    WHEN (total_cents * percent + 50) / 100 = 0 THEN 0
+    -- up to a step
+    WHEN (GREATEST((total_cents * percent + 50) / 100, deposit_minimum_cents(currency)) + deposit_step_cents(currency) - 1)
+         / deposit_step_cents(currency) * deposit_step_cents(currency) <= total_cents
+    THEN (GREATEST((total_cents * percent + 50) / 100, deposit_minimum_cents(currency)) + deposit_step_cents(currency) - 1)
+         / deposit_step_cents(currency) * deposit_step_cents(currency)
+    -- else the largest below the total
+    WHEN total_cents / deposit_step_cents(currency) * deposit_step_cents(currency) >= deposit_minimum_cents(currency)
+    THEN total_cents / deposit_step_cents(currency) * deposit_step_cents(currency)
+    ELSE 0
+END
+$$;

@@ -16,8 +16,14 @@ CREATE TABLE bookings (
     paid_cents               bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_paid CHECK (paid_cents >= 0),
     refunded_cents           bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_refunded CHECK (refunded_cents >= 0),
     refund_due_cents         bigint      NOT NULL DEFAULT 0,
+    -- What banks have taken of Stripe's charges and may still give back: the sum over the booking's payments.
+    disputed_cents           bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_disputed CHECK (disputed_cents >= 0),
+    -- Of a cancelled booking: what the venue keeps. Whatever is paid beyond it is owed, also when it comes later.
+    kept_cents               bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_kept CHECK (kept_cents >= 0),
     currency                 text        NOT NULL,
     hold_expires_at          timestamptz,
+    -- When the hold would run out but for a payment that Stripe still processes; NULL before there was one.
+    unpaid_hold_expires_at   timestamptz,
     confirmed_at             timestamptz,
     cancelled_at             timestamptz,
     cancelled_by             text        CONSTRAINT booking_cancelled_by CHECK (cancelled_by IN ('CUSTOMER', 'VENUE')),

@@ -1,6 +1,6 @@
--- Movements of money, one row each. What a booking has paid is the sum of its succeeded charges minus
--- that of its succeeded refunds; whoever changes a row here changes `bookings.paid_cents` in the same
--- statement, under the booking's lock.
+-- Movements of money, one row each. What a booking has paid is the sum of its succeeded and disputed charges, without
+-- what is disputed of them, minus that of its succeeded refunds; whoever changes a row here changes
+-- `bookings.paid_cents` in the same statement, under the booking's lock.
 CREATE TABLE payments (
     payment_id          uuid        PRIMARY KEY,
     booking_id          uuid        NOT NULL REFERENCES bookings,
@@ -8,7 +8,7 @@ CREATE TABLE payments (
     method              text        NOT NULL CONSTRAINT payment_method
                                     CHECK (method IN ('STRIPE', 'CASH', 'CARD_TERMINAL', 'BANK_TRANSFER', 'VOUCHER', 'OTHER')),
     status              text        NOT NULL CONSTRAINT payment_status
-                                    CHECK (status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'DISPUTED')),
+                                    CHECK (status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'DISPUTED', 'PROCESSING')),
     amount_cents        bigint      NOT NULL CONSTRAINT payment_amount CHECK (amount_cents > 0),
     currency            text        NOT NULL,
     -- Of Stripe's: the payment intent, or the charge where there is no intent.
@@ -16,15 +16,23 @@ CREATE TABLE payments (
                                     CHECK (char_length(external_reference) <= 255),
     -- Of Stripe's charges: the charge, as soon as it is known.
     charge_id           text        CONSTRAINT payment_charge_length CHECK (char_length(charge_id) <= 255),
-    -- Of Stripe's charges: what Stripe has given back of it so far. It only grows, and the refunds that name
-    -- the charge add up to it.
+    -- Of Stripe's charges: everything that was told of it, as `ChargeFacts` in src/domain/stripe_charge.rs reads it,
+    -- and how often that was changed: who writes names the revision it read.
+    facts               jsonb,
+    revision            bigint      NOT NULL DEFAULT 1,
+    -- Of Stripe's charges: what was given back of it, which the succeeded refunds that name it add up to, and what
+    -- banks took of the rest.
     refunded_cents      bigint      NOT NULL DEFAULT 0 CONSTRAINT payment_refunded CHECK (refunded_cents BETWEEN 0 AND amount_cents),
+    disputed_cents      bigint      NOT NULL DEFAULT 0 CONSTRAINT payment_disputed CHECK (disputed_cents BETWEEN 0 AND amount_cents - refunded_cents),
+    -- Of one that is processed: how long it keeps the booking's hold.
+    hold_until          timestamptz,
     -- Of Stripe's refunds: the charge that was given back.
     refund_of           uuid        REFERENCES payments,
     occurred_at         timestamptz NOT NULL,
     created_at          timestamptz NOT NULL,
     updated_at          timestamptz NOT NULL,
-    CONSTRAINT payment_refund_of CHECK (refund_of IS NULL OR kind = 'REFUND')
+    CONSTRAINT payment_refund_of CHECK (refund_of IS NULL OR kind = 'REFUND'),
+    CONSTRAINT payment_disputed_status CHECK ((status = 'DISPUTED') = (disputed_cents > 0))
 ) WITH (fillfactor = 90);
 
 -- One row for each payment intent, whatever is told of it, how often and in which order.
@@ -48,16 +56,20 @@ CREATE TABLE stripe_events (
     received_at      timestamptz NOT NULL,
     -- What it tells of a payment; NULL when that is nothing.
     effect           text        CONSTRAINT stripe_event_effect
-                                 CHECK (effect IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'REFUNDED', 'DISPUTED')),
+                                 CHECK (effect IN ('PROCESSING', 'FAILED', 'CANCELLED', 'SUCCEEDED', 'REFUNDED', 'REFUND_MADE',
+                                                   'REFUND_FAILED', 'DISPUTED', 'DISPUTE_REINSTATED', 'DISPUTE_LOST')),
     booking_id       uuid,
     payment_intent   text,
     charge_id        text,
+    -- The refund or the dispute that it is about.
+    object_id        text,
+    -- In minor units as ISO 4217 has them, not as Stripe counts.
     amount_cents     bigint,
     refunded_cents   bigint,
     currency         text,
     state            text        NOT NULL CONSTRAINT stripe_event_state CHECK (state IN ('WAITING', 'DONE', 'SET_ASIDE')),
-    -- Why it still waits or is set aside; IGNORED when it tells nothing of a payment, UNRELATED when it is
-    -- about somebody else's; empty when it was applied.
+    -- Why it still waits or is set aside; IGNORED when it tells nothing of a payment, UNRELATED, LIVEMODE_MISMATCH or
+    -- ACCOUNT_MISMATCH when it is about somebody else's; empty when it was applied.
     reason           text        NOT NULL DEFAULT '',
     attempts         integer     NOT NULL DEFAULT 0 CONSTRAINT stripe_event_attempts CHECK (attempts >= 0),
     next_attempt_at  timestamptz NOT NULL,

@@ -17,8 +17,7 @@ FROM (
         v.venue_id IS NOT NULL AS venue_found, v.currency,
         s.starts_at, s.ends_at, s.capacity, s.reserved, s.price_per_person_cents,
         s.price_per_person_cents * q.party_size AS total_cents,
-        -- half a cent and more is rounded up
-        (s.price_per_person_cents * q.party_size * v.deposit_percent + 50) / 100 AS deposit_due_cents,
+        deposit_cents(s.price_per_person_cents * q.party_size, v.deposit_percent, v.currency) AS deposit_due_cents,
         CASE WHEN v.venue_id IS NOT NULL THEN slot_refusal(v, s, q.slot_date, q.party_size, $5::timestamptz) END AS refusal
     FROM unnest($1::uuid[], $2::date[], $3::time[], $4::integer[]) WITH ORDINALITY
          AS q (venue_id, slot_date, start_time, party_size, place)

@@ -12,7 +12,7 @@ WITH target AS MATERIALIZED (      -- locked, and read as it is once the lock is
     SELECT * FROM bookings WHERE booking_id = $1 FOR NO KEY UPDATE
 ),
 gate AS MATERIALIZED (
-    SELECT t.*, v.time_zone, refund.cents AS refund_cents,
+    SELECT t.*, v.time_zone, kept.cents AS keeps_cents, GREATEST(t.paid_cents - kept.cents, 0) AS refund_cents,
         CASE WHEN EXISTS (SELECT FROM booking_events e WHERE e.event_id = $4) THEN 'DONE'
              WHEN t.status = 'CANCELLED' THEN 'UNCHANGED'
              WHEN t.version <> $2::bigint THEN 'ETAG_MISMATCH'
@@ -22,17 +22,19 @@ gate AS MATERIALIZED (
         END AS outcome
     FROM target t
     JOIN venues v ON v.venue_id = t.venue_id
-    -- What is owed already, because more was paid than the booking costs, stays owed whole. Of the
-    -- rest: all of it on the venue's wish or in time, else a part; half a cent and more is rounded up.
-    -- A hold that has run out owes all, as it will once it is expired.
+    -- Of what was received, up to the price: the venue keeps nothing on its own wish or in time, else a part; half a
+    -- cent and more is given back, and where Stripe moves only multiples of some cents, a multiple. Nor does it keep
+    -- anything once the hold has run out. What a bank has taken and may give back counts as received, so that it is
+    -- owed like the rest if it comes back.
+    CROSS JOIN LATERAL (SELECT LEAST(t.paid_cents + t.disputed_cents, t.total_cents) AS cents) AS received
     CROSS JOIN LATERAL (
         SELECT CASE WHEN $8::text = 'VENUE' OR $7 <= t.starts_at - make_interval(hours => v.full_refund_hours)
                          OR t.hold_expires_at <= $7
-                    THEN t.paid_cents
-                    ELSE t.refund_due_cents
-                         + ((t.paid_cents - t.refund_due_cents) * v.late_refund_percent + 50) / 100
+                    THEN 0
+                    ELSE (received.cents - (received.cents * v.late_refund_percent + 50) / 100)
+                         / deposit_step_cents(t.currency) * deposit_step_cents(t.currency)
                END AS cents
-    ) AS refund
+    ) AS kept
 ),
 freed AS (                         -- the seats, once: nobody else can take the booking out of its status now
     UPDATE slots s
@@ -59,7 +61,7 @@ event AS (                         -- the next link of the booking's chain
 booking AS (
     UPDATE bookings b
     SET status = 'CANCELLED', cancelled_at = $7, cancelled_by = $8, hold_expires_at = NULL,
-        refund_due_cents = gate.refund_cents,
+        refund_due_cents = gate.refund_cents, kept_cents = gate.keeps_cents,
         version = event.version, event_hash = event.hash, updated_at = $7
     FROM event, gate
     WHERE b.booking_id = event.booking_id

@@ -16,5 +16,5 @@ SET attempts = e.attempts + 1, next_attempt_at = $2
 FROM due
 WHERE e.ctid = due.place
 RETURNING
-    e.event_id, e.type AS kind, e.created_at, e.effect AS "effect!", e.booking_id, e.payment_intent, e.charge_id,
-    e.amount_cents, e.refunded_cents, e.currency, e.attempts, due.due_at AS "due_at!"
+    e.event_id, e.type AS kind, e.created_at, e.effect AS "effect!", e.booking_id, e.payment_intent, e.charge_id, e.object_id,
+    e.amount_cents, e.refunded_cents, e.currency AS "currency!", e.attempts, due.due_at AS "due_at!"

@@ -63,8 +63,9 @@ draft AS MATERIALIZED (            -- the booking as it will stand
         END AS hold_expires_at,
         CASE WHEN deposit.due_cents = 0 THEN $21 END AS confirmed_at
     FROM taken, customer, offer
-    -- half a cent and more is rounded up
-    CROSS JOIN LATERAL (SELECT (taken.total_cents * offer.deposit_percent + 50) / 100 AS due_cents) AS deposit
+    CROSS JOIN LATERAL (
+        SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS due_cents
+    ) AS deposit
 ),
 event AS (                         -- the first link of the booking's chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)

@@ -27,7 +27,8 @@ SELECT
     j.place AS "place!", j.wanted AS "wanted!", j.payment_id AS "payment_id!", j.booking_id AS "booking_id!",
     j.kind AS "kind!", j.method AS "method!", j.status AS "status!", j.amount_cents AS "amount_cents!",
     j.currency AS "currency!", j.external_reference AS "external_reference!", j.occurred_at AS "occurred_at!",
-    j.created_at AS "created_at!", j.updated_at AS "updated_at!"
+    j.created_at AS "created_at!", j.updated_at AS "updated_at!",
+    j.disputed_cents AS "disputed_cents!"
 FROM judged j
 WHERE j.wanted OR j.place = $6
 ORDER BY j.created_at, j.payment_id

@@ -1,21 +1,24 @@
--- Records a movement of money and everything that follows from it: for RecordPayment, and for what Stripe
--- tells of a payment. $5 says what happened: SUCCEEDED, FAILED, CANCELLED, DISPUTED or REFUNDED.
+-- Records a movement of money and everything that follows from it: for RecordPayment, and for what Stripe tells of a
+-- charge. What the movement is was decided before: this finds out what it does to the booking, and writes it.
 --
--- No row: there is no such booking, or none is known for this payment intent. Otherwise one: the booking as
--- it stands after the call, and `outcome`:
+--   $1, $2    the idempotency key and the fingerprint, of a call
+--   $3, $4    the booking, and its version as last read
+--   $5, $19   the event: recorded, refunded, failed or processing; and its cause or reason
+--   $6        the id of the new entry
+--   $7 - $12  method, amount, currency, external reference, Stripe's charge, and when it happened
+--   $13       now
+--   $14 - $16 ids of the events, the trace, the destinations of their messages
+--   $17, $18  the statuses in which a complete deposit confirms, and those in which it takes the seats again
+--   $20 - $22 what it adds to what was paid, was given back, and is disputed
+--   $23       whether it may make the booking firm
+--   $24       of a charge through Stripe: what is known of it after this, see `stripe` below
+--
+-- No row: there is no such booking. Otherwise one: the booking as it stands after the call, and `outcome`:
 --   CHANGED    it is recorded now;
 --   REPLAYED   this key recorded the payment below earlier; compare `fingerprint`;
---   UNCHANGED  what is known of the payment intent says as much already, or more;
---   UNKNOWN    it is about a charge of which nothing is known yet;
---   CONTENDED  to be run again; else why not, and nothing was written.
--- A twin that commits first makes this one fail on idempotency_keys_pkey, payments_stripe_intent or
--- payments_stripe_charge: then nothing was written, and running again sees what the twin wrote.
---
--- A payment intent is one row, and its states are ordered: FAILED, CANCELLED, SUCCEEDED, DISPUTED. Only a
--- higher one changes it. What was given back of it is a sum that only grows. So it does not matter in which
--- order, or how often, Stripe tells them.
---
--- $20 is what is known to have been given back of a charge that succeeded, when that is told first.
+--   CONTENDED  to be run again, and for Stripe to be decided anew; else why not, and nothing was written.
+-- A concurrent duplicate that commits first makes this one fail on idempotency_keys_pkey, payments_stripe_intent or
+-- payments_stripe_charge: then nothing was written, and running again sees what the other wrote.
 --
 -- The booking is locked first and everything is decided on the locked row; then the charge, then the slot.
 -- Rows to lock are named by their keys alone: any other condition would be tried on the version in the
@@ -25,71 +28,51 @@ WITH prior AS MATERIALIZED (       -- has this key been used?
     FROM idempotency_keys
     WHERE method = 'RecordPayment' AND key = $1
 ),
-found AS MATERIALIZED (            -- the charge that Stripe tells of, if it is known; its booking never changes
-    SELECT payment_id, booking_id
-    FROM payments
-    WHERE payment_id = COALESCE(
-        (SELECT payment_id FROM payments
-         WHERE $7::text = 'STRIPE' AND method = 'STRIPE' AND kind = 'CHARGE' AND external_reference = $10),
-        (SELECT payment_id FROM payments WHERE charge_id = $11::text AND charge_id IS NOT NULL))
+stripe AS MATERIALIZED (           -- no row for a call
+    SELECT *
+    FROM jsonb_to_record($24::jsonb) AS charge (
+        payment_id      uuid,        -- the charge's entry, at this revision; NULL when nothing is known of it yet
+        revision        bigint,
+        status          text,
+        amount_cents    bigint,
+        refunded_cents  bigint,
+        disputed_cents  bigint,
+        occurred_at     timestamptz,
+        facts           jsonb,
+        hold_until      timestamptz, -- of a payment that is processed: how long it keeps the booking's hold
+        undone_id       uuid,        -- the entry of the refund that failed, or of which a part did
+        undone_cents    bigint       -- what that entry had
+    )
+    WHERE $24 IS NOT NULL
 ),
 seen AS MATERIALIZED (             -- the booking in the snapshot that also shows the key absent
-    SELECT version
-    FROM bookings
-    WHERE booking_id = COALESCE((SELECT booking_id FROM found), $3::uuid)
+    SELECT version FROM bookings WHERE booking_id = $3::uuid
 ),
-target AS MATERIALIZED (           -- locked, and read as it is once the lock is there
-    SELECT *
-    FROM bookings
-    WHERE booking_id = COALESCE((SELECT booking_id FROM found), $3) AND NOT EXISTS (SELECT FROM prior)
-    FOR NO KEY UPDATE
+target AS MATERIALIZED (           -- row lock; sees the latest committed version
+    SELECT * FROM bookings WHERE booking_id = $3 AND NOT EXISTS (SELECT FROM prior) FOR NO KEY UPDATE
 ),
 known AS MATERIALIZED (            -- the charge, locked after its booking
     SELECT p.*
     FROM target
     CROSS JOIN payments p
-    WHERE p.payment_id = (SELECT payment_id FROM found)
+    WHERE p.payment_id = (SELECT payment_id FROM stripe)
     FOR NO KEY UPDATE OF p
 ),
 move AS MATERIALIZED (             -- what the movement does to what is paid
-    SELECT t.*, known.payment_id AS charge, entry.cents, counted.taken, counted.given,
-        t.paid_cents + counted.taken - counted.given AS new_paid,
-        t.refunded_cents + CASE $5::text WHEN 'REFUNDED' THEN counted.given
-                                         WHEN 'DISPUTED' THEN -known.refunded_cents
-                                         ELSE 0
-                           END AS new_refunded,
-        -- a charge of which everything is known to have been given back makes nothing firm
-        counted.taken > COALESCE($20::bigint, 0) AND t.paid_cents + counted.taken >= t.deposit_due_cents AS completes,
+    SELECT t.*, known.payment_id AS charge, stripe.hold_until, stripe.undone_id,
+        stripe.undone_cents > -$21::bigint AS undoes_a_part,
+        known.status = 'PROCESSING' AND stripe.status <> 'PROCESSING' AS decided,
+        t.paid_cents + $20::bigint AS new_paid,
+        $20 > 0 AND $23::boolean AND t.paid_cents + $20 >= t.deposit_due_cents AS completes,
         CASE WHEN t.version <> $4::bigint THEN 'ETAG_MISMATCH'
              WHEN t.currency <> $9::text THEN 'CURRENCY_MISMATCH'
-             WHEN $7 = 'STRIPE' AND $5 IN ('REFUNDED', 'DISPUTED') AND COALESCE(rank.known, 0) < 3 THEN 'UNKNOWN'
-             WHEN rank.told <= rank.known OR entry.cents <= 0 AND $5 = 'REFUNDED' THEN 'UNCHANGED'
-             WHEN counted.given > t.paid_cents THEN 'REFUND_EXCEEDS_PAID'
-             -- a refund came in after the snapshot
-             WHEN $5 = 'DISPUTED' AND known.refunded_cents <> (
-                 SELECT COALESCE(sum(r.amount_cents), 0) FROM payments r WHERE r.refund_of = known.payment_id
-             ) THEN 'CONTENDED'
+             WHEN known.revision IS DISTINCT FROM stripe.revision THEN 'CONTENDED'
+             WHEN t.paid_cents + $20 < 0 THEN 'REFUND_EXCEEDS_PAID'
              ELSE 'CHANGED'
         END AS outcome
     FROM target t
+    LEFT JOIN stripe ON true
     LEFT JOIN known ON true
-    CROSS JOIN LATERAL (
-        SELECT array_position(ARRAY['FAILED', 'CANCELLED', 'SUCCEEDED', 'DISPUTED'], $5) AS told,
-               array_position(ARRAY['FAILED', 'CANCELLED', 'SUCCEEDED', 'DISPUTED'], known.status) AS known
-    ) AS rank
-    CROSS JOIN LATERAL (           -- Stripe tells how much was given back in all
-        SELECT CASE $5 WHEN 'REFUNDED' THEN $8::bigint - COALESCE(known.refunded_cents, 0)
-                       WHEN 'DISPUTED' THEN known.amount_cents - known.refunded_cents
-                       ELSE $8
-               END AS cents
-    ) AS entry
-    CROSS JOIN LATERAL (           -- a disputed charge does not count, and so does nothing that was given back of it
-        SELECT CASE WHEN $5 = 'SUCCEEDED' THEN entry.cents ELSE 0 END AS taken,
-               CASE WHEN $5 = 'DISPUTED' OR $5 = 'REFUNDED' AND known.status IS DISTINCT FROM 'DISPUTED'
-                    THEN entry.cents
-                    ELSE 0
-               END AS given
-    ) AS counted
 ),
 place AS MATERIALIZED (            -- the slot of a booking that is to take its seats again
     SELECT s.state = 'OPEN' AND s.starts_at > $13::timestamptz AND s.reserved + m.party_size <= s.capacity AS has_room
@@ -99,12 +82,13 @@ place AS MATERIALIZED (            -- the slot of a booking that is to take its 
     FOR NO KEY UPDATE OF s
 ),
 gate AS MATERIALIZED (
-    SELECT m.*, v.time_zone, firm.confirms, firm.retakes, debt.owed,
-        CASE WHEN firm.confirms THEN debt.owed ELSE GREATEST(m.refund_due_cents + debt.owed - m.given, 0) END AS new_due,
+    SELECT m.*, v.time_zone, firm.confirms, firm.retakes, debt.new_due, hold.new_hold,
+        GREATEST(debt.new_due - CASE WHEN firm.retakes THEN 0 ELSE m.refund_due_cents END, 0) AS owed,
         CASE -- the slot is newer than the snapshot
              WHEN m.outcome = 'CHANGED' AND m.completes AND m.status = ANY ($18) AND place.has_room IS NULL THEN 'CONTENDED'
-             -- a twin with this key may be what came in between
-             WHEN m.outcome IN ('ETAG_MISMATCH', 'REFUND_EXCEEDS_PAID') AND m.version <> seen.version THEN 'CONTENDED'
+             -- a duplicate with this key, or another payment that is processed, may be what came in between
+             WHEN (m.decided OR m.outcome IN ('ETAG_MISMATCH', 'REFUND_EXCEEDS_PAID')) AND m.version <> seen.version
+             THEN 'CONTENDED'
              ELSE m.outcome
         END AS verdict
     FROM move m
@@ -116,14 +100,24 @@ gate AS MATERIALIZED (
                                 OR COALESCE(place.has_room, false)) AS confirms,
                m.completes AND COALESCE(place.has_room, false) AS retakes
     ) AS firm
-    CROSS JOIN LATERAL (           -- what has to be given back of this payment
-        SELECT CASE WHEN m.taken = 0 THEN 0
-                    -- what was owed for the seats that were gone no longer is
-                    WHEN firm.confirms THEN GREATEST(m.new_paid - m.total_cents, 0)
-                    WHEN m.status = ANY ($19::text[]) THEN m.taken
-                    ELSE GREATEST(m.new_paid - GREATEST(m.total_cents, m.paid_cents), 0)
-               END AS owed
+    CROSS JOIN LATERAL (           -- what was paid beyond what the venue may keep has to be given back
+        SELECT GREATEST(m.new_paid - CASE WHEN m.status = 'CANCELLED' THEN m.kept_cents
+                                          WHEN m.status = 'EXPIRED' AND NOT firm.confirms THEN 0
+                                          ELSE m.total_cents
+                                     END, 0) AS new_due
     ) AS debt
+    CROSS JOIN LATERAL (           -- a payment that is processed keeps the hold until it is decided, for a bounded time
+        SELECT CASE WHEN m.status <> 'PENDING' OR firm.confirms THEN NULL
+                    WHEN m.hold_until IS NOT NULL
+                    THEN GREATEST(m.hold_expires_at, LEAST(m.hold_until, m.starts_at))
+                    WHEN m.decided
+                    THEN LEAST(m.hold_expires_at, GREATEST(m.unpaid_hold_expires_at, (
+                        SELECT max(other.hold_until)
+                        FROM payments other
+                        WHERE other.booking_id = m.booking_id AND other.status = 'PROCESSING' AND other.payment_id <> m.charge)))
+                    ELSE m.hold_expires_at
+               END AS new_hold
+    ) AS hold
 ),
 seats AS (
     UPDATE slots s
@@ -132,66 +126,63 @@ seats AS (
     WHERE gate.verdict = 'CHANGED' AND gate.retakes
       AND s.venue_id = gate.venue_id AND s.slot_date = gate.slot_date AND s.start_time = gate.start_time
 ),
-entry AS (                         -- a new payment: every refund, and a charge of which nothing was known
+entry AS (                         -- a new payment: a refund, a charge of which nothing was known, a part of a refund that failed
     INSERT INTO payments (
         payment_id, booking_id, kind, method, status, amount_cents, currency, external_reference, charge_id,
-        refund_of, occurred_at, created_at, updated_at)
-    SELECT $6::uuid, gate.booking_id,
-           CASE WHEN $5 = 'REFUNDED' THEN 'REFUND' ELSE 'CHARGE' END, $7,
-           CASE WHEN $5 <> 'REFUNDED' THEN $5 WHEN gate.given = 0 THEN 'DISPUTED' ELSE 'SUCCEEDED' END,
-           gate.cents, gate.currency, $10::text, CASE WHEN $5 <> 'REFUNDED' THEN $11 END,
-           gate.charge, $12::timestamptz, $13, $13
+        refund_of, refunded_cents, disputed_cents, facts, hold_until, occurred_at, created_at, updated_at)
+    SELECT $6::uuid, gate.booking_id, CASE WHEN it.is_a_refund THEN 'REFUND' ELSE 'CHARGE' END, $7::text,
+           CASE WHEN gate.undoes_a_part THEN 'FAILED' WHEN it.is_a_refund THEN 'SUCCEEDED' ELSE COALESCE(stripe.status, 'SUCCEEDED') END,
+           CASE WHEN gate.undoes_a_part THEN -$21 ELSE $8::bigint END,
+           gate.currency, $10::text, CASE WHEN NOT it.is_a_refund THEN $11::text END, gate.charge,
+           CASE WHEN it.is_a_refund THEN 0 ELSE COALESCE(stripe.refunded_cents, 0) END,
+           CASE WHEN it.is_a_refund THEN 0 ELSE COALESCE(stripe.disputed_cents, 0) END,
+           CASE WHEN NOT it.is_a_refund THEN stripe.facts END, CASE WHEN NOT it.is_a_refund THEN stripe.hold_until END,
+           $12::timestamptz, $13, $13
     FROM gate
-    WHERE gate.verdict = 'CHANGED' AND (gate.charge IS NULL OR $5 = 'REFUNDED')
+    LEFT JOIN stripe ON true
+    CROSS JOIN LATERAL (SELECT $5::text = 'refunded' OR gate.undoes_a_part IS TRUE AS is_a_refund) AS it
+    WHERE gate.verdict = 'CHANGED' AND (gate.charge IS NULL OR it.is_a_refund)
     RETURNING payments.*
 ),
 charge AS (                        -- what is known of the charge now
     UPDATE payments p
-    SET status = CASE WHEN $5 = 'REFUNDED' THEN p.status ELSE $5 END,
-        amount_cents = CASE WHEN $5 IN ('REFUNDED', 'DISPUTED') THEN p.amount_cents ELSE gate.cents END,
-        occurred_at = CASE WHEN $5 IN ('REFUNDED', 'DISPUTED') THEN p.occurred_at ELSE $12 END,
-        charge_id = COALESCE($11, p.charge_id),
-        refunded_cents = p.refunded_cents + CASE WHEN $5 = 'REFUNDED' THEN gate.cents ELSE 0 END,
-        updated_at = $13
-    FROM gate
+    SET status = stripe.status, amount_cents = stripe.amount_cents, refunded_cents = stripe.refunded_cents,
+        disputed_cents = stripe.disputed_cents, facts = stripe.facts, hold_until = stripe.hold_until,
+        occurred_at = stripe.occurred_at, charge_id = COALESCE($11, p.charge_id), revision = p.revision + 1, updated_at = $13
+    FROM gate, stripe
     WHERE p.payment_id = gate.charge AND gate.verdict = 'CHANGED'
 ),
-named AS (                         -- a session does not name the charge, its intent does
-    UPDATE payments p
-    SET charge_id = $11, updated_at = $13
-    FROM gate
-    WHERE p.payment_id = gate.charge AND gate.verdict = 'UNCHANGED' AND $5 = 'SUCCEEDED'
-      AND p.charge_id IS NULL AND $11 IS NOT NULL
-),
-disputed_refunds AS (
+undone AS (                        -- the refund that failed, or what is left of the entry
     UPDATE payments r
-    SET status = 'DISPUTED', updated_at = $13
+    SET status = CASE WHEN gate.undoes_a_part THEN r.status ELSE 'FAILED' END,
+        amount_cents = CASE WHEN gate.undoes_a_part THEN r.amount_cents + $21 ELSE r.amount_cents END,
+        updated_at = $13
     FROM gate
-    WHERE r.refund_of = gate.charge AND gate.verdict = 'CHANGED' AND $5 = 'DISPUTED'
+    WHERE r.payment_id = gate.undone_id AND gate.verdict = 'CHANGED'
 ),
-event AS (                         -- the next link of the booking's chain; a refund that does not count has none
+event AS (                         -- the next link of the booking's chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
-    SELECT ($14::uuid[])[1], gate.booking_id, gate.version + 1,
-           CASE $5 WHEN 'SUCCEEDED' THEN 'teppan.payment.recorded.v1'
-                   WHEN 'REFUNDED' THEN 'teppan.payment.refunded.v1'
-                   ELSE 'teppan.payment.failed.v1'
-           END, $13,
-           json_strip_nulls(json_build_object(
+    SELECT ($14::uuid[])[1], gate.booking_id, gate.version + 1, 'teppan.payment.' || $5 || '.v1', $13,
+           (jsonb_build_object(
                'booking_id', gate.booking_id, 'venue_id', gate.venue_id, 'date', gate.slot_date,
                'start_time', left(gate.start_time::text, 5), 'booking_version', gate.version + 1,
                'status', 'BOOKING_STATUS_' || gate.status, 'occurred_at', $13,
-               'payment_id', COALESCE(CASE WHEN $5 <> 'REFUNDED' THEN gate.charge END, $6),
-               'method', 'PAYMENT_METHOD_' || $7, 'amount_cents', gate.cents, 'currency', gate.currency,
-               'paid_cents', gate.new_paid,
-               'reason', 'PAYMENT_FAILURE_REASON_' || CASE $5 WHEN 'FAILED' THEN 'DECLINED'
-                                                              WHEN 'CANCELLED' THEN 'CANCELLED'
-                                                              WHEN 'DISPUTED' THEN 'DISPUTED'
-                                                      END,
-               'refunded_cents', CASE WHEN $5 = 'REFUNDED' THEN gate.new_refunded END,
-               'refund_due_cents', CASE WHEN $5 = 'REFUNDED' THEN gate.new_due END)),
+               'payment_id', CASE WHEN $5 = 'refunded' THEN $6 ELSE COALESCE(gate.charge, $6) END,
+               'method', 'PAYMENT_METHOD_' || $7, 'amount_cents', $8, 'currency', gate.currency,
+               'paid_cents', gate.new_paid, 'refunded_cents', gate.refunded_cents + $21,
+               'refund_due_cents', LEAST(gate.new_due, gate.refund_due_cents))
+            || CASE WHEN $5 = 'refunded' THEN '{}'
+                    -- confirming, the next link, ends the hold
+                    ELSE jsonb_build_object(
+                        'hold_expires_at', CASE WHEN gate.confirms THEN gate.hold_expires_at ELSE gate.new_hold END)
+               END
+            || CASE $5 WHEN 'recorded' THEN jsonb_build_object('cause', $19::text)
+                       WHEN 'failed' THEN jsonb_build_object('reason', $19)
+                       ELSE '{}'
+               END)::json,
            $15::text, gate.event_hash
     FROM gate
-    WHERE gate.verdict = 'CHANGED' AND NOT ($5 = 'REFUNDED' AND gate.given = 0)
+    WHERE gate.verdict = 'CHANGED'
     RETURNING event_id, booking_id, version, hash
 ),
 confirmed AS (                     -- the link after it, when the deposit is complete
@@ -242,10 +233,14 @@ links AS (
 ),
 booking AS (
     UPDATE bookings b
-    SET paid_cents = gate.new_paid, refunded_cents = gate.new_refunded, refund_due_cents = gate.new_due,
+    SET paid_cents = gate.new_paid, refunded_cents = gate.refunded_cents + $21, refund_due_cents = gate.new_due,
+        disputed_cents = gate.disputed_cents + $22::bigint,
         status = CASE WHEN gate.confirms THEN 'CONFIRMED' ELSE gate.status END,
         confirmed_at = CASE WHEN gate.confirms THEN $13 ELSE gate.confirmed_at END,
-        hold_expires_at = CASE WHEN gate.confirms THEN NULL ELSE gate.hold_expires_at END,
+        hold_expires_at = gate.new_hold,
+        unpaid_hold_expires_at = CASE WHEN gate.hold_until IS NULL THEN gate.unpaid_hold_expires_at
+                                      ELSE COALESCE(gate.unpaid_hold_expires_at, gate.hold_expires_at)
+                                 END,
         version = newest.version, event_hash = newest.hash, updated_at = $13
     FROM gate, (SELECT * FROM links ORDER BY version DESC LIMIT 1) AS newest
     WHERE b.booking_id = newest.booking_id
@@ -257,7 +252,7 @@ messages AS (                      -- of the money conversation-service need not
     FROM links, gate, unnest($16::text[]) AS destination
     WHERE destination <> 'conversation-service' OR links.makes_firm AND gate.conversation_id <> ''
 ),
-claim AS (                         -- no ON CONFLICT: losing to a twin must undo every step above
+claim AS (                         -- no ON CONFLICT: losing to a duplicate must undo every step above
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'RecordPayment', $1, $2, entry.payment_id, $13
     FROM entry

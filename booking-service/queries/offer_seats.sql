@@ -85,7 +85,7 @@ taken AS (
     RETURNING s.venue_id
 ),
 draft AS MATERIALIZED (            -- the booking as it will stand: it waits, also where no deposit is due
-    SELECT next.*, price.total_cents, (price.total_cents * next.deposit_percent + 50) / 100 AS due_cents,
+    SELECT next.*, price.total_cents, deposit_cents(price.total_cents, next.deposit_percent, next.currency) AS due_cents,
            LEAST($1 + make_interval(mins => next.waitlist_hold_minutes), next.starts_at) AS hold_expires_at
     FROM next, taken
     CROSS JOIN LATERAL (SELECT next.price_per_person_cents * next.party_size AS total_cents) AS price

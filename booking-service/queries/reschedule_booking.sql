@@ -67,11 +67,10 @@ gate AS MATERIALIZED (
         END AS new_hold_expires_at,
         (slot).capacity - (slot).reserved AS open_seats,
         v.notice_minutes, v.horizon_days, v.min_party_size, v.max_party_size,
-        (price.total * v.deposit_percent + 50) / 100 AS deposit,
         GREATEST(a.paid_cents - price.total, 0) AS refund_due,
         -- an offer waits for an answer: only who pays, or confirms, takes it
         a.status = ANY ($12::text[]) AND a.deposit_due_cents > a.paid_cents
-            AND (price.total * v.deposit_percent + 50) / 100 <= a.paid_cents
+            AND price.deposit <= a.paid_cents
             AND (a.waitlist_entry_id IS NULL OR a.paid_cents > 0) AS confirms,
         COALESCE(
             a.outcome,
@@ -84,7 +83,9 @@ gate AS MATERIALIZED (
     JOIN venues v ON v.venue_id = a.venue_id
     JOIN offer ON offer.booking_id = a.booking_id
     CROSS JOIN LATERAL (
-        SELECT (slot).price_per_person_cents AS per_person, (slot).price_per_person_cents * a.new_party_size AS total
+        SELECT per.person AS per_person, per.person * a.new_party_size AS total,
+               deposit_cents(per.person * a.new_party_size, v.deposit_percent, a.currency) AS deposit
+        FROM (SELECT (slot).price_per_person_cents AS person) AS per
     ) AS price
 ),
 seats AS MATERIALIZED (            -- what each slot gains and loses, one row a slot

@@ -71,6 +71,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let webhook = StripeWebhook {
         core: Arc::clone(&core),
         secrets: settings.stripe.secrets.clone(),
+        account: settings.stripe.account.clone(),
         nudge: Nudge::default(),
         timeout: settings.common.server.request_timeout,
     };

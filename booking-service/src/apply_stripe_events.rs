@@ -9,9 +9,10 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
+    apply_stripe_payment::ApplyPaymentError,
     core::Core,
-    domain::{PaymentEffect, PaymentMethod, StripePayment},
-    move_money::{MoveMoneyError, Movement},
+    domain::{Currency, StripeEffect, StripeNames, StripePayment},
+    move_money::MoveMoneyError,
 };
 
 /// Events that one run takes at most; the statement has the same number.
@@ -46,9 +47,10 @@ struct ClaimedEvent {
     booking_id: Option<Uuid>,
     payment_intent: Option<String>,
     charge_id: Option<String>,
+    object_id: Option<String>,
     amount_cents: Option<i64>,
     refunded_cents: Option<i64>,
-    currency: Option<String>,
+    currency: String,
     attempts: i32,
     due_at: DateTime<Utc>,
 }
@@ -112,31 +114,26 @@ impl Core {
     async fn apply_stripe_event(&self, event: &ClaimedEvent) -> Result<Attempt, DatabaseError> {
         // A newer replica may have stored it, and will know.
         let Some(payment) = event.payment() else { return Ok(Attempt::Waits("EFFECT_UNKNOWN")) };
-        let applied = async {
-            if payment.effect == PaymentEffect::Refunded {
-                // What is given back was received, also when that is told later.
-                self.move_money(&movement(&payment, PaymentEffect::Succeeded, payment.amount_cents, event)).await?;
-                let refund = movement(&payment, PaymentEffect::Refunded, payment.refunded_cents, event);
-                return self.move_money(&refund).await;
-            }
-            self.move_money(&movement(&payment, payment.effect, payment.amount_cents, event)).await
+        let fault = match self.apply_stripe_payment(&payment, event.created_at).await {
+            Ok(()) => return Ok(Attempt::Applied),
+            Err(ApplyPaymentError::ChargeUnknown) => return Ok(Attempt::Waits("CHARGE_UNKNOWN")),
+            Err(ApplyPaymentError::AmountUnknown) => return Ok(Attempt::Refused("DISPUTE_AMOUNT_UNKNOWN")),
+            Err(ApplyPaymentError::CurrencyMismatch) => return Ok(Attempt::Refused("CURRENCY_MISMATCH")),
+            Err(ApplyPaymentError::TooMany(_)) => return Ok(Attempt::Refused("TOO_MANY")),
+            Err(ApplyPaymentError::Move(fault)) => fault,
         };
-        match applied.await {
-            Ok(_) => Ok(Attempt::Applied),
-            Err(MoveMoneyError::BookingNotFound) if event.booking_id.is_none() => Ok(Attempt::Nameless),
-            Err(MoveMoneyError::BookingNotFound) => Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
-            Err(MoveMoneyError::ChargeUnknown) => Ok(Attempt::Waits("CHARGE_UNKNOWN")),
-            Err(MoveMoneyError::RefundExceedsPaid { .. }) => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
-            Err(MoveMoneyError::Contended) => Ok(Attempt::Waits("CONTENDED")),
-            Err(MoveMoneyError::CurrencyMismatch { .. }) => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
-            Err(MoveMoneyError::Database(error)) if error.is_away() => Err(error),
+        match fault {
+            MoveMoneyError::BookingNotFound if event.booking_id.is_none() => Ok(Attempt::Nameless),
+            MoveMoneyError::BookingNotFound => Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
+            MoveMoneyError::RefundExceedsPaid { .. } => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
+            MoveMoneyError::Contended => Ok(Attempt::Waits("CONTENDED")),
+            MoveMoneyError::CurrencyMismatch { .. } => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
+            MoveMoneyError::Database(error) if error.is_away() => Err(error),
             // A fault of ours, or of this event: it must not keep the others waiting.
-            Err(
-                error @ (MoveMoneyError::Database(_)
-                | MoveMoneyError::Corrupted(_)
-                | MoveMoneyError::KeyReused
-                | MoveMoneyError::StaleEtag),
-            ) => {
+            error @ (MoveMoneyError::Database(_)
+            | MoveMoneyError::Corrupted(_)
+            | MoveMoneyError::KeyReused
+            | MoveMoneyError::StaleEtag) => {
                 let error = error_chain(&error);
                 tracing::error!(event = event.event_id, error, "an event of Stripe's failed");
                 Ok(Attempt::Waits("FAILED"))
@@ -200,36 +197,17 @@ impl Core {
 impl ClaimedEvent {
     fn payment(&self) -> Option<StripePayment> {
         Some(StripePayment {
-            effect: PaymentEffect::from_column(&self.effect)?,
-            booking_id: self.booking_id,
-            payment_intent: self.payment_intent.clone(),
-            charge_id: self.charge_id.clone(),
+            names: StripeNames {
+                booking_id: self.booking_id,
+                payment_intent: self.payment_intent.clone(),
+                charge_id: self.charge_id.clone(),
+            },
+            effect: StripeEffect::from_column(&self.effect)?,
+            object_id: self.object_id.clone(),
             amount_cents: self.amount_cents,
             refunded_cents: self.refunded_cents,
-            currency: self.currency.clone(),
+            currency: Currency::parse(&self.currency).ok()?,
         })
-    }
-}
-
-fn movement<'a>(
-    payment: &'a StripePayment,
-    effect: PaymentEffect,
-    amount_cents: Option<i64>,
-    event: &ClaimedEvent,
-) -> Movement<'a> {
-    Movement {
-        key: None,
-        booking_id: payment.booking_id,
-        version: None,
-        effect,
-        method: PaymentMethod::Stripe,
-        amount_cents,
-        currency: payment.currency.as_deref(),
-        external_reference: payment.reference(),
-        charge_id: payment.charge_id.as_deref(),
-        // Of a refund: everything given back with it. It is applied by itself afterwards.
-        given_back_cents: payment.refunded_cents.filter(|_| effect == PaymentEffect::Succeeded),
-        occurred_at: event.created_at,
     }
 }
 

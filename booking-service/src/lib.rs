@@ -3,6 +3,7 @@
 mod adopt_time_zone_rules;
 pub mod app;
 mod apply_stripe_events;
+mod apply_stripe_payment;
 mod batch_check_availability;
 mod booking_row;
 mod cancel_booking;

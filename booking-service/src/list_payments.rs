@@ -79,6 +79,7 @@ struct ListedPayment {
     occurred_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    disputed_cents: i64,
 }
 
 impl ListedPayment {
@@ -95,6 +96,7 @@ impl ListedPayment {
             occurred_at: self.occurred_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            disputed_cents: self.disputed_cents,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use crate::{
     booking_row::BookingRow,
     change_booking::{DELIVERY_TIME, came_in_between},
     core::Core,
-    domain::{BookingChange, BookingStatus, EventId, PaymentEffect, PaymentId, PaymentMethod},
+    domain::{BookingChange, EventId, MoneyMove, PaymentId, PaymentMethod},
     payment_row::Payment,
 };
 
@@ -25,21 +26,27 @@ const ATTEMPTS_MAX: usize = 16;
 pub struct Movement<'a> {
     /// The idempotency key and the fingerprint of the request, of a call.
     pub key: Option<(&'a str, [u8; 32])>,
-    /// Not needed where Stripe has told of the payment before.
+    /// `None` when nobody says which: then there is none.
     pub booking_id: Option<Uuid>,
     /// The booking's version as last read.
     pub version: Option<i64>,
-    pub effect: PaymentEffect,
+    pub money: MoneyMove,
     pub method: PaymentMethod,
-    /// Of a refund through Stripe: what was given back in all.
-    pub amount_cents: Option<i64>,
-    /// Of a charge that succeeded, where it is known: what was given back of it since.
-    pub given_back_cents: Option<i64>,
+    /// What the event tells, in minor units of the booking's currency.
+    pub amount_cents: i64,
+    /// What it adds to what the booking has paid, was given back, and has disputed.
+    pub paid_delta_cents: i64,
+    pub refunded_delta_cents: i64,
+    pub disputed_delta_cents: i64,
+    /// Whether it may make the booking firm.
+    pub may_confirm: bool,
     /// Not compared when not told.
     pub currency: Option<&'a str>,
     pub external_reference: &'a str,
     pub charge_id: Option<&'a str>,
     pub occurred_at: DateTime<Utc>,
+    /// Of a charge through Stripe: what is known of it after this, as the statement reads it.
+    pub charge: Option<Value>,
 }
 
 /// Why money was not moved. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
@@ -48,9 +55,6 @@ pub struct Movement<'a> {
 pub enum MoveMoneyError {
     #[error("there is no such booking")]
     BookingNotFound,
-    /// A refund or a dispute may be told before the charge.
-    #[error("nothing is known of the charge")]
-    ChargeUnknown,
     #[error("the key was used for another request")]
     KeyReused,
     #[error("the booking is no longer what the caller read")]
@@ -88,6 +92,9 @@ impl Core {
         for attempt in 1..=ATTEMPTS_MAX {
             let answer = match self.run_move_money(movement, &draft).await {
                 Ok(answer) => answer.ok_or(MoveMoneyError::BookingNotFound)?,
+                Err(error) if movement.charge.is_some() && (is_overtaken(&error) || is_own_first_run(&error)) => {
+                    return Err(MoveMoneyError::Contended);
+                }
                 Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -97,7 +104,6 @@ impl Core {
                     self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
                     return Ok(MovedMoney { payment, booking: row, replayed: false });
                 }
-                Moved::Unchanged(row) => return Ok(MovedMoney { payment: None, booking: row, replayed: false }),
                 Moved::Replayed { fingerprint, payment, row } => {
                     if movement.key.is_none_or(|(_, own)| own.as_slice() != fingerprint) {
                         return Err(MoveMoneyError::KeyReused);
@@ -110,12 +116,13 @@ impl Core {
                     }
                     return Ok(MovedMoney { payment: Some(payment), booking: row, replayed });
                 }
-                Moved::ChargeUnknown => return Err(MoveMoneyError::ChargeUnknown),
                 Moved::StaleEtag => return Err(MoveMoneyError::StaleEtag),
                 Moved::CurrencyMismatch { currency } => return Err(MoveMoneyError::CurrencyMismatch { currency }),
                 Moved::RefundExceedsPaid { paid_cents } => {
                     return Err(MoveMoneyError::RefundExceedsPaid { paid_cents });
                 }
+                // What is known of a charge has to be decided anew.
+                Moved::Contended if movement.charge.is_some() => return Err(MoveMoneyError::Contended),
                 Moved::Contended => {}
             }
         }
@@ -123,17 +130,15 @@ impl Core {
     }
 
     fn draft_of_movement(&self) -> Draft {
-        let columns = |statuses: Vec<BookingStatus>| statuses.iter().map(|it| it.as_column().to_owned()).collect();
-        let takes_none = BookingStatus::ALL.into_iter().filter(|status| !status.takes_payments()).collect();
+        let allows = |change: BookingChange| change.allowed_from().iter().map(|it| it.as_column().to_owned()).collect();
         Draft {
             payment_id: PaymentId::generate(),
             // Recorded, confirmed, to be given back.
             event_ids: [(); 3].map(|()| EventId::generate().0).to_vec(),
             traceparent: telemetry::current_traceparent(),
             destinations: self.destinations(true),
-            confirms_from: columns(BookingChange::PayDeposit.allowed_from()),
-            retakes_from: columns(BookingChange::RetakeSeats.allowed_from()),
-            owed_in: columns(takes_none),
+            confirms_from: allows(BookingChange::PayDeposit),
+            retakes_from: allows(BookingChange::RetakeSeats),
             now: self.clock.now(),
         }
     }
@@ -150,7 +155,7 @@ impl Core {
                     fingerprint,
                     it.booking_id,
                     it.version,
-                    it.effect.as_column(),
+                    it.money.event(),
                     draft.payment_id.0,
                     it.method.as_column(),
                     it.amount_cents,
@@ -164,8 +169,12 @@ impl Core {
                     &draft.destinations,
                     &draft.confirms_from,
                     &draft.retakes_from,
-                    &draft.owed_in,
-                    it.given_back_cents,
+                    it.money.reason(),
+                    it.paid_delta_cents,
+                    it.refunded_delta_cents,
+                    it.disputed_delta_cents,
+                    it.may_confirm,
+                    it.charge,
                 )
             })
             .await
@@ -180,8 +189,12 @@ struct Draft {
     destinations: Vec<String>,
     confirms_from: Vec<String>,
     retakes_from: Vec<String>,
-    owed_in: Vec<String>,
     now: DateTime<Utc>,
+}
+
+/// Whether the statement had run before, and only its answer was lost with the connection.
+fn is_own_first_run(error: &DatabaseError) -> bool {
+    ["payments_pkey", "booking_events_pkey", "booking_events_version_key"].iter().any(|name| error.violates(name))
 }
 
 /// Whether another was faster: a new run sees what it did.

@@ -19,6 +19,7 @@ pub struct PaymentRow {
     pub occurred_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    pub disputed_cents: i64,
 }
 
 /// A movement of money. The amount is in minor units of `currency`.
@@ -34,6 +35,7 @@ pub struct Payment {
     pub occurred_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    pub disputed_cents: i64,
 }
 
 impl TryFrom<PaymentRow> for Payment {
@@ -52,6 +54,7 @@ impl TryFrom<PaymentRow> for Payment {
             occurred_at: row.occurred_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            disputed_cents: row.disputed_cents,
         })
     }
 }

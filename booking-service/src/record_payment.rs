@@ -3,7 +3,7 @@ use teppan_shared::{fingerprint::optional, read_error::Corrupted};
 use crate::{
     booking_row::Booking,
     core::Core,
-    domain::{Etag, ExternalReference, NewPayment, PaymentEffect, PaymentKind},
+    domain::{Etag, ExternalReference, MoneyMove, NewPayment, PaymentKind},
     move_money::{MoveMoneyError, Movement},
     payment_row::Payment,
 };
@@ -25,22 +25,28 @@ impl Core {
     /// [`MoveMoneyError`]. It is `Corrupted` too when the payment is recorded and the booking's wishes cannot be
     /// read.
     pub async fn record_payment(&self, new: &NewPayment) -> Result<RecordedPayment, MoveMoneyError> {
+        let cents = new.amount.get();
+        let (money, paid_delta_cents, refunded_delta_cents) = match new.kind {
+            PaymentKind::Charge => (MoneyMove::Received, cents, 0),
+            PaymentKind::Refund => (MoneyMove::Refunded, -cents, cents),
+        };
         let moved = self
             .move_money(&Movement {
                 key: Some((new.key.as_str(), self.payment_fingerprint(new))),
                 booking_id: Some(new.booking_id.0),
                 version: new.etag.map(Etag::version),
-                effect: match new.kind {
-                    PaymentKind::Charge => PaymentEffect::Succeeded,
-                    PaymentKind::Refund => PaymentEffect::Refunded,
-                },
+                money,
                 method: new.method,
-                amount_cents: Some(new.amount.get()),
+                amount_cents: cents,
+                paid_delta_cents,
+                refunded_delta_cents,
+                disputed_delta_cents: 0,
+                may_confirm: true,
                 currency: Some(new.currency.code()),
                 external_reference: new.external_reference.as_ref().map_or("", ExternalReference::as_str),
                 charge_id: None,
-                given_back_cents: None,
                 occurred_at: new.occurred_at.unwrap_or_else(|| self.clock.now()),
+                charge: None,
             })
             .await?;
         let payment = moved.payment.ok_or(Corrupted::Column("move_money.payment_id"))?;

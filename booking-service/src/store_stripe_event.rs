@@ -2,7 +2,7 @@ use teppan_shared::postgres::DatabaseError;
 
 use crate::{
     core::Core,
-    domain::{StripeEvent, StripeNews},
+    domain::{StripeEvent, StripeNames, StripeNews},
 };
 
 impl Core {
@@ -12,14 +12,11 @@ impl Core {
     /// # Errors
     /// When the database gives no answer; then it is not known whether it was kept.
     pub async fn store_stripe_event(&self, event: &StripeEvent) -> Result<bool, DatabaseError> {
-        let (state, reason) = match event.news {
-            StripeNews::Payment(_) => ("WAITING", ""),
-            StripeNews::Nothing => ("DONE", "IGNORED"),
-            StripeNews::Unreadable => ("SET_ASIDE", "UNREADABLE"),
-        };
-        let payment = match &event.news {
-            StripeNews::Payment(payment) => Some(payment),
-            StripeNews::Nothing | StripeNews::Unreadable => None,
+        let nameless = StripeNames::default();
+        let (state, reason, names, payment) = match &event.news {
+            StripeNews::Payment(payment) => ("WAITING", "", &payment.names, Some(payment)),
+            StripeNews::Nothing(reason) => ("DONE", *reason, &nameless, None),
+            StripeNews::SetAside(reason, names) => ("SET_ASIDE", *reason, names, None),
         };
         let store = || {
             sqlx::query_file!(
@@ -29,21 +26,46 @@ impl Core {
                 event.created_at,
                 self.clock.now(),
                 payment.map(|it| it.effect.as_column()),
-                payment.and_then(|it| it.booking_id),
-                payment.and_then(|it| it.payment_intent.as_deref()),
-                payment.and_then(|it| it.charge_id.as_deref()),
+                names.booking_id,
+                names.payment_intent.as_deref(),
+                names.charge_id.as_deref(),
+                payment.and_then(|it| it.object_id.as_deref()),
                 payment.and_then(|it| it.amount_cents),
                 payment.and_then(|it| it.refunded_cents),
-                payment.and_then(|it| it.currency.as_deref()),
+                payment.map(|it| it.currency.code()),
                 state,
                 reason,
             )
         };
         let stored = self.database.fetch_one(store).await?.stored;
-        if stored && event.news == StripeNews::Unreadable {
-            self.stripe_metrics.settled(state, reason);
-            tracing::error!(event = event.id, kind = event.kind, "an event of Stripe's lacks what its type promises");
+        if stored {
+            self.report(event, state, reason);
         }
         Ok(stored)
+    }
+
+    /// What is settled as soon as it is kept.
+    fn report(&self, event: &StripeEvent, state: &'static str, reason: &'static str) {
+        match event.news {
+            StripeNews::Nothing("LIVEMODE_MISMATCH") => {
+                self.stripe_metrics.settled(state, reason);
+                tracing::warn!(
+                    event = event.id,
+                    kind = event.kind,
+                    "an event of Stripe's other mode was ignored: STRIPE_LIVEMODE says whether this service takes live \
+                     events or test events"
+                );
+            }
+            StripeNews::Payment(_) | StripeNews::Nothing(_) => {}
+            StripeNews::SetAside(..) => {
+                self.stripe_metrics.settled(state, reason);
+                tracing::error!(
+                    event = event.id,
+                    kind = event.kind,
+                    reason,
+                    "an event of Stripe's was set aside: look into it, then let Stripe send it again"
+                );
+            }
+        }
     }
 }

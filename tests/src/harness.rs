@@ -4,7 +4,10 @@ mod databases;
 
 use std::{net::SocketAddr, time::Duration};
 
-use booking_service::settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings, StripeSettings};
+use booking_service::{
+    domain::StripeAccount,
+    settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings, StripeSettings},
+};
 use conversation_service::settings::{DispatchSettings, EmotionSettings, SchedulingSettings};
 use secrecy::SecretString;
 use teppan_shared::{
@@ -72,7 +75,11 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         default_phone_region: "US".parse().expect("a region"),
         event_stream: EventStreamSettings::default(),
         outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
-        stripe: StripeSettings { interval: Duration::from_hours(1), ..StripeSettings::default() },
+        stripe: StripeSettings {
+            account: StripeAccount { live: false, connected: None },
+            interval: Duration::from_hours(1),
+            ..StripeSettings::default()
+        },
         idempotency_keep: Duration::from_hours(72),
         clock: Clock::default(),
         slot_layout_interval: Duration::from_hours(1),

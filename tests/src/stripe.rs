@@ -116,14 +116,52 @@ impl Intent {
         )
     }
 
-    /// A dispute names the charge and its intent, not the booking.
-    pub fn disputed(&self) -> Value {
+    /// The bank has not decided yet, as with a debit.
+    pub fn processing(&self) -> Value {
+        event("payment_intent.processing", self.intent("processing", 0, None))
+    }
+
+    /// One refund of the charge, under an id: created, or as it stands later.
+    pub fn refund(&self, kind: &str, id: &str, amount_cents: i64, status: &str) -> Value {
         event(
-            "charge.dispute.created",
+            kind,
             json!({
-                "id": format!("dp_{}", self.id), "object": "dispute", "amount": self.amount_cents,
+                "id": format!("re_{id}_{}", self.id), "object": "refund", "amount": amount_cents,
+                "charge": self.charge_id, "payment_intent": self.id, "currency": self.currency, "metadata": {},
+                "reason": null, "status": status,
+            }),
+        )
+    }
+
+    pub fn refund_made(&self, id: &str, amount_cents: i64) -> Value {
+        self.refund("refund.created", id, amount_cents, "succeeded")
+    }
+
+    pub fn refund_failed(&self, id: &str, amount_cents: i64) -> Value {
+        self.refund("refund.failed", id, amount_cents, "failed")
+    }
+
+    /// A dispute of the whole charge names it and its intent, not the booking.
+    pub fn disputed(&self) -> Value {
+        self.dispute("charge.dispute.created", "1", self.amount_cents, "needs_response")
+    }
+
+    pub fn dispute_won(&self) -> Value {
+        self.dispute("charge.dispute.closed", "1", self.amount_cents, "won")
+    }
+
+    pub fn dispute_lost(&self) -> Value {
+        self.dispute("charge.dispute.closed", "1", self.amount_cents, "lost")
+    }
+
+    /// A dispute of a part, under an id.
+    pub fn dispute(&self, kind: &str, id: &str, amount_cents: i64, status: &str) -> Value {
+        event(
+            kind,
+            json!({
+                "id": format!("dp_{id}_{}", self.id), "object": "dispute", "amount": amount_cents,
                 "charge": self.charge_id, "payment_intent": self.id, "currency": self.currency,
-                "reason": "fraudulent", "status": "needs_response", "metadata": {},
+                "reason": "fraudulent", "status": status, "metadata": {}, "balance_transactions": [],
             }),
         )
     }
@@ -137,7 +175,13 @@ impl Intent {
     }
 }
 
-/// An event with an id of its own.
+/// The same event, made so many seconds later.
+pub fn later(mut event: Value, seconds: i64) -> Value {
+    event["created"] = (event["created"].as_i64().unwrap_or_default() + seconds).into();
+    event
+}
+
+/// An event of test mode with an id of its own.
 pub fn event(kind: &str, object: Value) -> Value {
     let mut event = json!({
         "id": format!("evt_{}", Uuid::now_v7().simple()), "object": "event", "api_version": "2025-09-30.clover",

@@ -54,14 +54,6 @@ impl BookingStatus {
         }
     }
 
-    /// Whether what is paid now serves the booking. Otherwise it has to be given back.
-    pub fn takes_payments(self) -> bool {
-        match self {
-            Self::Pending | Self::Confirmed | Self::Completed | Self::NoShow => true,
-            Self::Cancelled | Self::Expired => false,
-        }
-    }
-
     pub fn as_column(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
 use super::{
-    BookingId, BookingStatus, CancellationInitiator, EventId, PaymentFailed, PaymentRecorded, PaymentRefunded,
-    RefundRequired,
+    BookingId, BookingStatus, CancellationInitiator, EventId, PaymentFailed, PaymentProcessing, PaymentRecorded,
+    PaymentRefunded, RefundRequired,
 };
 
 /// The `source` of every event, as CloudEvents names it.
@@ -47,6 +47,7 @@ pub enum EventData {
     BookingNoShow(BookingNoShow),
     PaymentRecorded(PaymentRecorded),
     PaymentFailed(PaymentFailed),
+    PaymentProcessing(PaymentProcessing),
     PaymentRefunded(PaymentRefunded),
     RefundRequired(RefundRequired),
     WaitlistOffered(WaitlistOffered),
@@ -76,6 +77,7 @@ impl EventData {
             "teppan.booking.no_show.v1" => Ok(Self::BookingNoShow(serde_json::from_str(json)?)),
             "teppan.payment.recorded.v1" => Ok(Self::PaymentRecorded(serde_json::from_str(json)?)),
             "teppan.payment.failed.v1" => Ok(Self::PaymentFailed(serde_json::from_str(json)?)),
+            "teppan.payment.processing.v1" => Ok(Self::PaymentProcessing(serde_json::from_str(json)?)),
             "teppan.payment.refunded.v1" => Ok(Self::PaymentRefunded(serde_json::from_str(json)?)),
             "teppan.payment.refund_required.v1" => Ok(Self::RefundRequired(serde_json::from_str(json)?)),
             "teppan.waitlist.offered.v1" => Ok(Self::WaitlistOffered(serde_json::from_str(json)?)),

@@ -19,6 +19,8 @@ mod projection;
 mod refusal;
 mod schedule;
 mod slot;
+mod stripe_charge;
+mod stripe_currency;
 mod stripe_event;
 mod stripe_signature;
 mod text;
@@ -41,11 +43,11 @@ pub use layout_range::LayoutRange;
 pub use local_time::instant_or_next;
 pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use payment::{
-    AmountCents, ExternalReference, NewPayment, PaymentEffect, PaymentKind, PaymentMethod, PaymentStatus,
-    parse_moved_at,
+    AmountCents, ExternalReference, MoneyMove, NewPayment, PaymentKind, PaymentMethod, PaymentStatus, parse_moved_at,
 };
 pub use payment_event::{
-    PaymentFailed, PaymentFailureReason, PaymentRecorded, PaymentRefunded, RefundReason, RefundRequired,
+    PaymentCause, PaymentFailed, PaymentFailureReason, PaymentProcessing, PaymentRecorded, PaymentRefunded,
+    RefundReason, RefundRequired,
 };
 pub use phone::{GivenPhone, Phone, PhoneFault};
 pub use phone_region::PhoneRegion;
@@ -53,7 +55,13 @@ pub use projection::{BookingColumns, Derived, derive};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
-pub use stripe_event::{NoStripeEvent, StripeEvent, StripeNews, StripePayment};
+pub use stripe_charge::{
+    AttemptState, ChargeFacts, DisputeNews, Fact, PROCESSING_MAX, RefundEntry, Standing, Step, TooManyFacts, next_step,
+};
+pub use stripe_currency::{NotConvertible, deposit_cents, from_stripe, minimum_cents, step_cents, to_stripe};
+pub use stripe_event::{
+    NoStripeEvent, StripeAccount, StripeEffect, StripeEvent, StripeNames, StripeNews, StripePayment,
+};
 pub use stripe_signature::{BadSignature, StripeSecrets, StripeSignature};
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 pub use text::{Source, SpecialRequests};

@@ -25,28 +25,37 @@ pub enum PaymentMethod {
     Other,
 }
 
-/// The state of a payment. Only what succeeded counts.
+/// The state of a payment. Only what succeeded counts, and of a disputed charge what is not disputed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaymentStatus {
     Succeeded,
+    /// Of a refund: it failed later, and what it had given back counts again.
     Failed,
     Cancelled,
     Disputed,
+    /// The bank has not decided yet.
+    Processing,
 }
 
-/// What happened to a payment, as `queries/move_money.sql` is told.
+/// How money moves, or an attempt to move it stands: what `queries/move_money.sql` is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaymentEffect {
+pub enum MoneyMove {
     /// Money came in.
-    Succeeded,
-    /// An attempt failed.
-    Failed,
-    /// Cancelled before money moved.
-    Cancelled,
-    /// The payer takes a charge back by way of the bank.
-    Disputed,
+    Received,
     /// Money was given back.
     Refunded,
+    /// A refund failed: its money counts again.
+    RefundFailed,
+    /// An attempt failed.
+    Declined,
+    /// Cancelled before money moved.
+    Cancelled,
+    /// The bank has not decided yet.
+    Processing,
+    /// The payer takes money back by way of the bank.
+    Disputed,
+    /// What the bank had taken came back.
+    DisputeWon,
 }
 
 impl PaymentKind {
@@ -87,7 +96,7 @@ impl PaymentMethod {
 }
 
 impl PaymentStatus {
-    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed];
+    pub const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed, Self::Processing];
 
     pub fn as_column(self) -> &'static str {
         match self {
@@ -95,6 +104,7 @@ impl PaymentStatus {
             Self::Failed => "FAILED",
             Self::Cancelled => "CANCELLED",
             Self::Disputed => "DISPUTED",
+            Self::Processing => "PROCESSING",
         }
     }
 
@@ -104,22 +114,33 @@ impl PaymentStatus {
     }
 }
 
-impl PaymentEffect {
-    const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed, Self::Refunded];
-
-    pub fn as_column(self) -> &'static str {
+impl MoneyMove {
+    /// The event that tells of it: `teppan.payment.<name>.v1`.
+    pub fn event(self) -> &'static str {
         match self {
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-            Self::Disputed => "DISPUTED",
-            Self::Refunded => "REFUNDED",
+            Self::Received | Self::RefundFailed | Self::DisputeWon => "recorded",
+            Self::Refunded => "refunded",
+            Self::Declined | Self::Cancelled | Self::Disputed => "failed",
+            Self::Processing => "processing",
         }
     }
 
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_column() == raw)
+    /// Whether it is about an attempt to pay, not about what became of the money later.
+    pub fn is_of_attempt(self) -> bool {
+        matches!(self, Self::Received | Self::Declined | Self::Cancelled | Self::Processing)
+    }
+
+    /// Why, as the event has it; empty where its type says all.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Received => "PAYMENT_CAUSE_RECEIVED",
+            Self::RefundFailed => "PAYMENT_CAUSE_REFUND_FAILED",
+            Self::DisputeWon => "PAYMENT_CAUSE_DISPUTE_WON",
+            Self::Declined => "PAYMENT_FAILURE_REASON_DECLINED",
+            Self::Cancelled => "PAYMENT_FAILURE_REASON_CANCELLED",
+            Self::Disputed => "PAYMENT_FAILURE_REASON_DISPUTED",
+            Self::Refunded | Self::Processing => "",
+        }
     }
 }
 
@@ -128,7 +149,7 @@ impl PaymentEffect {
 pub struct AmountCents(i64);
 
 impl AmountCents {
-    const MAX: i64 = 100_000_000_000;
+    pub const MAX: i64 = 100_000_000_000;
 
     pub fn parse(raw: i64) -> Result<Self, &'static str> {
         if (1..=Self::MAX).contains(&raw) { Ok(Self(raw)) } else { Err("must be 1 to 100,000,000,000 minor units") }
@@ -189,7 +210,6 @@ mod tests {
         assert!(PaymentKind::ALL.iter().all(|it| PaymentKind::from_column(it.as_column()) == Some(*it)));
         assert!(PaymentMethod::ALL.iter().all(|it| PaymentMethod::from_column(it.as_column()) == Some(*it)));
         assert!(PaymentStatus::ALL.iter().all(|it| PaymentStatus::from_column(it.as_column()) == Some(*it)));
-        assert!(PaymentEffect::ALL.iter().all(|it| PaymentEffect::from_column(it.as_column()) == Some(*it)));
         assert_eq!(PaymentStatus::from_column("LOST"), None);
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{BookingStatus, PaymentMethod, event::status};
 
-/// A payment was received. Amounts are minor units of `currency`, here and below.
+/// Money counts as paid: it was received, or it came back. Amounts are minor units of `currency`, here and below.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PaymentRecorded {
     pub booking_id: Uuid,
@@ -20,9 +20,25 @@ pub struct PaymentRecorded {
     pub payment_id: Uuid,
     #[serde(deserialize_with = "method")]
     pub method: PaymentMethod,
+    #[serde(deserialize_with = "cause")]
+    pub cause: PaymentCause,
     pub amount_cents: i64,
     pub currency: String,
     pub paid_cents: i64,
+    pub refunded_cents: i64,
+    pub refund_due_cents: i64,
+    /// How long a booking that waits still holds its seats.
+    pub hold_expires_at: Option<DateTime<Utc>>,
+}
+
+/// Why money counts as paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentCause {
+    Received,
+    /// A refund failed.
+    RefundFailed,
+    /// A dispute was won, or a part of it.
+    DisputeWon,
 }
 
 /// A payment does not count, or no longer.
@@ -44,6 +60,32 @@ pub struct PaymentFailed {
     pub amount_cents: i64,
     pub currency: String,
     pub paid_cents: i64,
+    pub refunded_cents: i64,
+    pub refund_due_cents: i64,
+    /// How long a booking that waits still holds its seats.
+    pub hold_expires_at: Option<DateTime<Utc>>,
+}
+
+/// The bank has not decided about a payment yet; meanwhile a booking that waits holds its seats.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PaymentProcessing {
+    pub booking_id: Uuid,
+    pub venue_id: Uuid,
+    pub date: String,
+    pub start_time: String,
+    pub booking_version: i64,
+    #[serde(deserialize_with = "status")]
+    pub status: BookingStatus,
+    pub occurred_at: DateTime<Utc>,
+    pub payment_id: Uuid,
+    #[serde(deserialize_with = "method")]
+    pub method: PaymentMethod,
+    pub amount_cents: i64,
+    pub currency: String,
+    pub paid_cents: i64,
+    pub refunded_cents: i64,
+    pub refund_due_cents: i64,
+    pub hold_expires_at: Option<DateTime<Utc>>,
 }
 
 /// Why a payment does not count.
@@ -106,6 +148,15 @@ fn method<'de, D: Deserializer<'de>>(json: D) -> Result<PaymentMethod, D::Error>
     let name = String::deserialize(json)?;
     let method = name.strip_prefix("PAYMENT_METHOD_").and_then(PaymentMethod::from_column);
     method.ok_or_else(|| D::Error::custom("no method of a payment"))
+}
+
+fn cause<'de, D: Deserializer<'de>>(json: D) -> Result<PaymentCause, D::Error> {
+    match String::deserialize(json)?.as_str() {
+        "PAYMENT_CAUSE_RECEIVED" => Ok(PaymentCause::Received),
+        "PAYMENT_CAUSE_REFUND_FAILED" => Ok(PaymentCause::RefundFailed),
+        "PAYMENT_CAUSE_DISPUTE_WON" => Ok(PaymentCause::DisputeWon),
+        _ => Err(D::Error::custom("no cause why money counts as paid")),
+    }
 }
 
 fn failure<'de, D: Deserializer<'de>>(json: D) -> Result<PaymentFailureReason, D::Error> {

@@ -8,8 +8,6 @@ mod stated;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 pub use self::columns::BookingColumns;
 use self::stated::Stated;
 use super::{
@@ -31,18 +29,12 @@ pub struct Derived {
 /// Derives a booking from its events, which are in the order of their versions.
 pub fn derive(events: &[StoredEvent]) -> Derived {
     let mut derived = Derived { columns: None, faults: chain_faults(events), slots: Vec::new() };
-    // What each payment was when it was recorded.
-    let mut received = HashMap::new();
     for event in events {
         let step = match serde_json::from_str::<Stated>(&event.data) {
             Err(_) => Err(EventFaultKind::Unreadable),
             Ok(stated) => {
                 derived.slots.extend(stated.slot());
-                if event.kind == "teppan.payment.recorded.v1" {
-                    received.extend(stated.payment_id.zip(stated.amount_cents));
-                }
-                let received = stated.payment_id.and_then(|payment_id| received.get(&payment_id).copied());
-                happen(derived.columns.take(), event, &stated, received).map(|happened| (happened, stated))
+                happen(derived.columns.take(), event, &stated).map(|happened| (happened, stated))
             }
         };
         match step {
@@ -75,13 +67,8 @@ struct Happened {
     contradicts: Vec<&'static str>,
 }
 
-/// What the event does to the booking. `received` is what came with the payment that it is about.
-fn happen(
-    before: Option<BookingColumns>,
-    event: &StoredEvent,
-    stated: &Stated,
-    received: Option<i64>,
-) -> Result<Happened, EventFaultKind> {
+/// What the event does to the booking.
+fn happen(before: Option<BookingColumns>, event: &StoredEvent, stated: &Stated) -> Result<Happened, EventFaultKind> {
     let Some(before) = before else {
         return match event.kind.as_str() {
             "teppan.booking.created.v1" => {
@@ -122,21 +109,25 @@ fn happen(
         "teppan.booking.no_show.v1" => Some(change(&mut after, BookingChange::MarkNoShow)?),
         "teppan.payment.recorded.v1" => {
             contradicts.extend(unless(amount_after(before.paid_cents, stated) == stated.paid_cents, "amount_cents"));
+            hold(&mut after, stated);
             pay(&mut after, stated)
         }
         // Less is paid than before, or as much: an attempt that failed never counted.
         "teppan.payment.failed.v1" => {
             contradicts.extend(unless(stated.paid_cents <= Some(before.paid_cents), "paid_cents"));
-            match stated.reason.as_deref() {
-                Some("PAYMENT_FAILURE_REASON_DISPUTED") => dispute(&mut after, stated, received),
-                _ => pay(&mut after, stated),
-            }
+            hold(&mut after, stated);
+            pay(&mut after, stated)
+        }
+        "teppan.payment.processing.v1" => {
+            contradicts.extend(unless(stated.paid_cents == Some(before.paid_cents), "paid_cents"));
+            hold(&mut after, stated);
+            pay(&mut after, stated)
         }
         "teppan.payment.refunded.v1" => {
             contradicts.extend(unless(stated.paid_cents <= Some(before.paid_cents), "paid_cents"));
             let refunded = amount_after(before.refunded_cents, stated) == stated.refunded_cents;
             contradicts.extend(unless(refunded, "amount_cents"));
-            refund(&mut after, stated)
+            pay(&mut after, stated)
         }
         "teppan.payment.refund_required.v1" => settle(&mut after, stated),
         // It follows the creation of the booking that is the offer.
@@ -232,28 +223,16 @@ fn settle(booking: &mut BookingColumns, stated: &Stated) -> Option<()> {
     Some(())
 }
 
-/// What is owed is part of what was paid: less is owed when less counts as paid.
+/// The sums as they stand after money moved.
 fn pay(booking: &mut BookingColumns, stated: &Stated) -> Option<()> {
-    booking.paid_cents = stated.paid_cents?;
-    let due = stated.refund_due_cents.unwrap_or(booking.refund_due_cents);
-    booking.refund_due_cents = due.min(booking.paid_cents.max(0));
-    Some(())
-}
-
-/// A charge that is disputed counts no longer, nor does what was given back of it; what is owed falls as when it
-/// is given back.
-fn dispute(booking: &mut BookingColumns, stated: &Stated, received: Option<i64>) -> Option<()> {
-    let amount = stated.amount_cents?;
-    booking.paid_cents = stated.paid_cents?;
-    booking.refunded_cents -= received?.checked_sub(amount)?;
-    booking.refund_due_cents = booking.refund_due_cents.saturating_sub(amount).max(0);
-    Some(())
-}
-
-fn refund(booking: &mut BookingColumns, stated: &Stated) -> Option<()> {
     booking.paid_cents = stated.paid_cents?;
     booking.refunded_cents = stated.refunded_cents?;
     settle(booking, stated)
+}
+
+/// A payment that the bank decides about keeps the hold meanwhile.
+fn hold(booking: &mut BookingColumns, stated: &Stated) {
+    booking.hold_expires_at = stated.hold_expires_at;
 }
 
 fn amount_after(before: i64, stated: &Stated) -> Option<i64> {

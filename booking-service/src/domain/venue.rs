@@ -36,6 +36,11 @@ impl Currency {
     pub fn code(self) -> &'static str {
         self.0.code()
     }
+
+    /// Decimals of an amount in major units, as ISO 4217 has them: 2 for EUR, 0 for JPY.
+    pub fn decimals(self) -> u32 {
+        self.0.exponent().map_or(2, u32::from)
+    }
 }
 
 /// A request for a venue. The ranges of the figures are the contract's; decoding checks them and

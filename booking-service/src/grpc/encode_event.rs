@@ -26,6 +26,7 @@ pub fn data(data: EventData) -> Data {
         EventData::BookingNoShow(event) => Data::BookingNoShow(no_show(event)),
         EventData::PaymentRecorded(event) => Data::PaymentRecorded(payment::recorded(event)),
         EventData::PaymentFailed(event) => Data::PaymentFailed(payment::failed(event)),
+        EventData::PaymentProcessing(event) => Data::PaymentProcessing(payment::processing(event)),
         EventData::PaymentRefunded(event) => Data::PaymentRefunded(payment::refunded(event)),
         EventData::RefundRequired(event) => Data::RefundRequired(payment::refund_required(event)),
         EventData::WaitlistOffered(event) => Data::WaitlistOffered(offered(event)),

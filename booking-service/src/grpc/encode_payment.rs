@@ -30,6 +30,7 @@ pub fn payment(payment: Payment) -> wire::Payment {
             PaymentStatus::Failed => wire::PaymentStatus::Failed,
             PaymentStatus::Cancelled => wire::PaymentStatus::Cancelled,
             PaymentStatus::Disputed => wire::PaymentStatus::Disputed,
+            PaymentStatus::Processing => wire::PaymentStatus::Processing,
         }
         .into(),
         amount_cents: payment.amount_cents,
@@ -38,5 +39,6 @@ pub fn payment(payment: Payment) -> wire::Payment {
         occurred_at: Some(timestamp(payment.occurred_at)),
         created_at: Some(timestamp(payment.created_at)),
         updated_at: Some(timestamp(payment.updated_at)),
+        disputed_cents: payment.disputed_cents,
     }
 }

@@ -4,10 +4,16 @@ use teppan_shared::{contract::events::v1 as events, wire::timestamp};
 
 use super::encode::event_status;
 use crate::domain::{
-    PaymentFailed, PaymentFailureReason, PaymentMethod, PaymentRecorded, PaymentRefunded, RefundReason, RefundRequired,
+    PaymentCause, PaymentFailed, PaymentFailureReason, PaymentMethod, PaymentProcessing, PaymentRecorded,
+    PaymentRefunded, RefundReason, RefundRequired,
 };
 
 pub fn recorded(event: PaymentRecorded) -> events::PaymentRecorded {
+    let cause = match event.cause {
+        PaymentCause::Received => events::PaymentCause::Received,
+        PaymentCause::RefundFailed => events::PaymentCause::RefundFailed,
+        PaymentCause::DisputeWon => events::PaymentCause::DisputeWon,
+    };
     events::PaymentRecorded {
         booking_id: event.booking_id.to_string(),
         venue_id: event.venue_id.to_string(),
@@ -21,6 +27,10 @@ pub fn recorded(event: PaymentRecorded) -> events::PaymentRecorded {
         amount_cents: event.amount_cents,
         currency: event.currency,
         paid_cents: event.paid_cents,
+        refunded_cents: event.refunded_cents,
+        refund_due_cents: event.refund_due_cents,
+        cause: cause.into(),
+        hold_expires_at: event.hold_expires_at.map(timestamp),
     }
 }
 
@@ -44,6 +54,29 @@ pub fn failed(event: PaymentFailed) -> events::PaymentFailed {
         amount_cents: event.amount_cents,
         currency: event.currency,
         paid_cents: event.paid_cents,
+        refunded_cents: event.refunded_cents,
+        refund_due_cents: event.refund_due_cents,
+        hold_expires_at: event.hold_expires_at.map(timestamp),
+    }
+}
+
+pub fn processing(event: PaymentProcessing) -> events::PaymentProcessing {
+    events::PaymentProcessing {
+        booking_id: event.booking_id.to_string(),
+        venue_id: event.venue_id.to_string(),
+        date: event.date,
+        start_time: event.start_time,
+        booking_version: event.booking_version,
+        status: event_status(event.status).into(),
+        occurred_at: Some(timestamp(event.occurred_at)),
+        payment_id: event.payment_id.to_string(),
+        method: method(event.method).into(),
+        amount_cents: event.amount_cents,
+        currency: event.currency,
+        paid_cents: event.paid_cents,
+        refunded_cents: event.refunded_cents,
+        refund_due_cents: event.refund_due_cents,
+        hold_expires_at: event.hold_expires_at.map(timestamp),
     }
 }
 

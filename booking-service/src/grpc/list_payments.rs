@@ -56,6 +56,7 @@ fn decode_status(raw: i32) -> Result<PaymentStatus, &'static str> {
         Ok(wire::PaymentStatus::Failed) => Ok(PaymentStatus::Failed),
         Ok(wire::PaymentStatus::Cancelled) => Ok(PaymentStatus::Cancelled),
         Ok(wire::PaymentStatus::Disputed) => Ok(PaymentStatus::Disputed),
+        Ok(wire::PaymentStatus::Processing) => Ok(PaymentStatus::Processing),
         Ok(wire::PaymentStatus::Unspecified) | Err(_) => Err("must be a status of a payment"),
     }
 }

@@ -153,8 +153,6 @@ pub fn record_payment(error: &MoveMoneyError, booking_id: BookingId) -> Status {
                 .with("paid_cents", paid_cents)
                 .into()
         }
-        // Only what Stripe tells names a charge.
-        MoveMoneyError::ChargeUnknown => Failure::internal().into(),
         MoveMoneyError::Contended => Failure::overloaded().into(),
         MoveMoneyError::Corrupted(error) => error.to_failure().into(),
         MoveMoneyError::Database(error) => error.to_failure().into(),

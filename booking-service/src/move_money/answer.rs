@@ -13,13 +13,11 @@ use crate::{
 pub enum Moved {
     /// The payment is there when it is a new one.
     Changed(Option<Payment>, BookingRow),
-    Unchanged(BookingRow),
     Replayed {
         fingerprint: Vec<u8>,
         payment: Payment,
         row: BookingRow,
     },
-    ChargeUnknown,
     StaleEtag,
     CurrencyMismatch {
         currency: String,
@@ -78,13 +76,11 @@ impl MoveAnswer {
     pub fn outcome(mut self) -> Result<Moved, Corrupted> {
         match self.outcome.as_str() {
             "CHANGED" => Ok(Moved::Changed(self.payment()?, self.booking())),
-            "UNCHANGED" => Ok(Moved::Unchanged(self.booking())),
             "REPLAYED" => Ok(Moved::Replayed {
                 fingerprint: self.fingerprint.take().ok_or(Column("move_money.fingerprint"))?,
                 payment: self.payment()?.ok_or(Column("move_money.payment_id"))?,
                 row: self.booking(),
             }),
-            "UNKNOWN" => Ok(Moved::ChargeUnknown),
             "ETAG_MISMATCH" => Ok(Moved::StaleEtag),
             "CURRENCY_MISMATCH" => Ok(Moved::CurrencyMismatch { currency: self.currency }),
             "REFUND_EXCEEDS_PAID" => Ok(Moved::RefundExceedsPaid { paid_cents: self.paid_cents }),
@@ -108,6 +104,8 @@ impl MoveAnswer {
                 occurred_at: self.occurred_at?,
                 created_at: self.recorded_at?,
                 updated_at: self.payment_updated_at?,
+                // Of a charge through Stripe alone.
+                disputed_cents: 0,
             })
         };
         row().ok_or(Column("move_money.payment_id"))?.try_into().map(Some)

@@ -3,7 +3,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use teppan_shared::config::Problems;
 
-use crate::domain::StripeSecrets;
+use crate::domain::{StripeAccount, StripeSecrets};
 
 /// How often an event is tried by default: for longer than Stripe itself sends events again, so that what it
 /// waits for had every chance to come. An attempt during which the database went away does not count; but one
@@ -15,6 +15,8 @@ pub const STRIPE_ATTEMPTS_MAX: i32 = 160;
 pub struct StripeSettings {
     /// Without any the webhook takes nothing.
     pub secrets: StripeSecrets,
+    /// Whose events are taken.
+    pub account: StripeAccount,
     /// How often events that are due are looked for without being told of any.
     pub interval: Duration,
     /// Attempts before an event is set aside.
@@ -33,6 +35,21 @@ pub(super) struct StripeArgs {
     /// File that holds STRIPE_WEBHOOK_SECRETS
     #[arg(long, env = "STRIPE_WEBHOOK_SECRETS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     stripe_webhook_secrets_file: Option<PathBuf>,
+    /// true: only events of Stripe's live mode are taken, where money moves. false: only those of its test mode, to try
+    /// things out, as `stripe listen` sends them
+    #[arg(
+        long,
+        env = "STRIPE_LIVEMODE",
+        hide_env_values = true,
+        default_value = "true",
+        value_name = "BOOL",
+        global = true
+    )]
+    stripe_livemode: String,
+    /// The connected account (acct_...) whose events are taken, where a Connect platform receives them. Without it only
+    /// events of the account itself are taken
+    #[arg(long, env = "STRIPE_ACCOUNT", hide_env_values = true, value_name = "ACCOUNT", global = true)]
+    stripe_account: Option<String>,
     /// How often events of Stripe's are looked for that became due, or that other processes left
     #[arg(long, env = "STRIPE_EVENTS_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     stripe_events_interval_ms: String,
@@ -53,6 +70,18 @@ impl StripeArgs {
             None => Some(StripeSecrets::default()),
             Some(raw) => StripeSecrets::parse(&raw).map_err(|must| problems.add("STRIPE_WEBHOOK_SECRETS", must)).ok(),
         };
+        let live = match self.stripe_livemode.as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                problems.add("STRIPE_LIVEMODE", "must be true or false");
+                None
+            }
+        };
+        let connected = self.stripe_account.as_deref().filter(|account| !account.is_empty());
+        if connected.is_some_and(|it| !it.starts_with("acct_") || !it.bytes().all(|byte| byte.is_ascii_graphic())) {
+            problems.add("STRIPE_ACCOUNT", "must be the id of a Stripe account, such as acct_1032D82eZvKYlo2C");
+        }
         let interval = problems.millis("STRIPE_EVENTS_INTERVAL_MS", &self.stripe_events_interval_ms, 10, 60_000);
         let attempts = &self.stripe_events_attempts_max;
         let attempts = problems.number("STRIPE_EVENTS_ATTEMPTS_MAX", attempts, "attempts", 1, 10_000);
@@ -60,6 +89,7 @@ impl StripeArgs {
         let keep = problems.number("STRIPE_EVENTS_KEEP_DAYS", &self.stripe_events_keep_days, "days", 4, 3650);
         Some(StripeSettings {
             secrets: secrets?,
+            account: StripeAccount { live: live?, connected: connected.map(str::to_owned) },
             interval: interval?,
             attempts_max: i32::try_from(attempts?).ok()?,
             keep: Duration::from_hours(keep? * 24),
@@ -71,6 +101,7 @@ impl Default for StripeSettings {
     fn default() -> Self {
         Self {
             secrets: StripeSecrets::default(),
+            account: StripeAccount { live: true, connected: None },
             interval: Duration::from_secs(1),
             attempts_max: STRIPE_ATTEMPTS_MAX,
             keep: Duration::from_hours(90 * 24),

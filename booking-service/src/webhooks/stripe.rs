@@ -21,7 +21,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     core::Core,
-    domain::{BadSignature, StripeEvent, StripeSecrets, StripeSignature},
+    domain::{BadSignature, StripeAccount, StripeEvent, StripeSecrets, StripeSignature},
 };
 
 /// Stripe's events take some kilobytes.
@@ -35,6 +35,8 @@ const IN_FLIGHT_MAX: usize = 64;
 pub struct StripeWebhook {
     pub core: Arc<Core>,
     pub secrets: StripeSecrets,
+    /// Whose events are taken; what others are meant to take is acknowledged, so that Stripe does not send it again.
+    pub account: StripeAccount,
     /// Wakes up who applies the events.
     pub nudge: Nudge,
     pub timeout: Duration,
@@ -98,7 +100,7 @@ impl StripeWebhook {
         if let Err(error) = signature.verify(body, &self.secrets, clock.now()) {
             return endpoint.unbelieved(error);
         }
-        let Ok(event) = StripeEvent::parse(body) else {
+        let Ok(event) = StripeEvent::parse(body, &self.account) else {
             // No stranger can fill the log with this.
             tracing::error!(bytes = body.len(), "what Stripe signed cannot be read as an event: it is not kept");
             return Answer::NoEvent;

@@ -13,7 +13,7 @@ use teppan_shared::{
 
 use super::{
     calls::{Answer, Refused, Reply},
-    rules::{self, Wish, hold_until, percent},
+    rules::{self, Wish, deposit, hold_until},
     state::{Booking, Model, Used, date, moment, time},
 };
 
@@ -44,7 +44,7 @@ impl Model {
         let used = Used { request: request.clone(), booking_id: made.booking_id.clone() };
         Arc::make_mut(&mut self.keys).insert(request.idempotency_key.clone(), used);
         let history = vec![("teppan.booking.created.v1", self.now)];
-        self.bookings.push(Arc::new(Booking { told: made.clone(), history }));
+        self.bookings.push(Arc::new(Booking::new(made.clone(), history)));
         self.leave_queue(self.bookings.len() - 1);
         Ok(Reply::Created(CreateBookingResponse { booking: Some(made), replayed: false }))
     }
@@ -94,7 +94,7 @@ impl Model {
         booking.party_size = wish.party_size;
         booking.price_per_person_cents = slot.price_cents;
         booking.total_cents = slot.price_cents * i64::from(wish.party_size);
-        booking.deposit_due_cents = percent(booking.total_cents, venue.told.deposit_percent);
+        booking.deposit_due_cents = deposit(booking.total_cents, venue.told.deposit_percent);
         slot.starts_at
     }
 
@@ -148,13 +148,14 @@ impl Model {
         };
         let now = self.now;
         let venue = &self.venues[self.venue(&told.venue_id).unwrap_or_default()];
-        let owed = rules::owed_on_cancellation(&venue.told, &told, by, now);
+        let kept = rules::kept_on_cancellation(&venue.told, &told, self.bookings[n].disputed_cents, by, now);
+        Arc::make_mut(&mut self.bookings[n]).kept_cents = kept;
         Ok(self.change(n, "teppan.booking.cancelled.v1", |booking| {
             booking.set_status(BookingStatus::Cancelled);
             booking.hold_expires_at = None;
             booking.cancelled_at = Some(timestamp(now));
             booking.set_cancelled_by(by);
-            booking.refund_due_cents = owed;
+            booking.refund_due_cents = (booking.paid_cents - kept).max(0);
         }))
     }
 
@@ -196,10 +197,13 @@ impl Model {
         }
         moved.hold_expires_at = told.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
         moved.refund_due_cents = (moved.paid_cents - moved.total_cents).max(0);
-        // A deposit that was due and is paid by now confirms, as the payment would have.
+        // A deposit that was due and is paid by now confirms, as the payment would have; but nobody has answered an
+        // offer for which nothing was paid.
+        let answered = told.waitlist_entry_id.is_empty() || told.paid_cents > 0;
         let confirms = told.status() == BookingStatus::Pending
             && told.paid_cents < told.deposit_due_cents
-            && moved.paid_cents >= moved.deposit_due_cents;
+            && moved.paid_cents >= moved.deposit_due_cents
+            && answered;
         let (moves, is_offer) =
             (slot != (date(&told.date), time(&told.start_time)), !told.waitlist_entry_id.is_empty());
         let stands = is_offer && told.status() == BookingStatus::Pending;

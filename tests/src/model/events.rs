@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
+use prost_types::Timestamp;
 use teppan_shared::contract::{
     booking::v1::{Booking as Told, BookingEvent, StreamBookingEventsRequest, booking_event::Data},
     events::v1 as events,
@@ -27,9 +28,9 @@ pub async fn compare(model: &Model, mut clients: BookingClients) -> Result<(), S
         let id = &booking.told.booking_id;
         let events = events.remove(id).unwrap_or_default();
         chain(&events).and_then(|()| history(booking, &events)).map_err(|what| format!("Events of {id}: {what}"))?;
-        let (mut derived, mut received) = (Told::default(), BTreeMap::new());
+        let mut derived = Told::default();
         for event in &events {
-            apply(&mut derived, event, &mut received);
+            apply(&mut derived, event);
         }
         // What no event carries: the etag is apart, wishes and source are sealed or the client's own.
         let told = Told { special_requests: String::new(), source: String::new(), ..booking.told.clone() };
@@ -68,7 +69,7 @@ fn history(booking: &Booking, events: &[BookingEvent]) -> Result<(), String> {
 }
 
 /// One event more. What it says besides itself, such as its version, must be what the booking shows then.
-fn apply(booking: &mut Told, event: &BookingEvent, received: &mut BTreeMap<String, i64>) {
+fn apply(booking: &mut Told, event: &BookingEvent) {
     booking.version = event.booking_version;
     booking.updated_at = event.time;
     match event.data.clone() {
@@ -110,27 +111,31 @@ fn apply(booking: &mut Told, event: &BookingEvent, received: &mut BTreeMap<Strin
         Some(Data::BookingCompleted(completed)) => booking.status = completed.status,
         Some(Data::BookingNoShow(missed)) => booking.status = missed.status,
         Some(Data::PaymentRecorded(recorded)) => {
-            booking.paid_cents = recorded.paid_cents;
-            received.insert(recorded.payment_id, recorded.amount_cents);
+            let sums = (recorded.paid_cents, recorded.refunded_cents, recorded.refund_due_cents);
+            pay(booking, sums, recorded.hold_expires_at);
         }
         Some(Data::PaymentFailed(failed)) => {
-            // Of a dispute: what the bank takes is no longer owed, and what was given back does not count.
-            let taken = booking.paid_cents - failed.paid_cents;
-            booking.paid_cents = failed.paid_cents;
-            booking.refund_due_cents = (booking.refund_due_cents - taken).max(0);
-            if failed.reason() == events::PaymentFailureReason::Disputed {
-                let whole = received.get(&failed.payment_id).copied().unwrap_or_default();
-                booking.refunded_cents -= whole - failed.amount_cents;
-            }
+            let sums = (failed.paid_cents, failed.refunded_cents, failed.refund_due_cents);
+            pay(booking, sums, failed.hold_expires_at);
+        }
+        Some(Data::PaymentProcessing(processed)) => {
+            let sums = (processed.paid_cents, processed.refunded_cents, processed.refund_due_cents);
+            pay(booking, sums, processed.hold_expires_at);
         }
         Some(Data::PaymentRefunded(refunded)) => {
-            booking.paid_cents = refunded.paid_cents;
-            booking.refunded_cents = refunded.refunded_cents;
-            booking.refund_due_cents = refunded.refund_due_cents;
+            let sums = (refunded.paid_cents, refunded.refunded_cents, refunded.refund_due_cents);
+            let hold = booking.hold_expires_at;
+            pay(booking, sums, hold);
         }
         Some(Data::RefundRequired(required)) => booking.refund_due_cents = required.refund_due_cents,
         _ => {}
     }
+}
+
+/// The sums as they stand after money moved, and how long a booking that waits is held.
+fn pay(booking: &mut Told, (paid, refunded, due): (i64, i64, i64), hold: Option<Timestamp>) {
+    (booking.paid_cents, booking.refunded_cents, booking.refund_due_cents) = (paid, refunded, due);
+    booking.hold_expires_at = hold;
 }
 
 fn of_creation(created: events::BookingCreated) -> Told {

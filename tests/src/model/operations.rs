@@ -31,7 +31,20 @@ pub enum Tells {
     Refunded {
         percent: u8,
     },
-    Disputed,
+    /// One refund, by its name.
+    Refund {
+        name: u8,
+    },
+    RefundFailed {
+        name: u8,
+    },
+    /// One dispute, by its name: of the whole or of a part.
+    Disputed {
+        name: u8,
+    },
+    DisputeWon {
+        name: u8,
+    },
     /// The first event of this payment that was told.
     Before,
 }

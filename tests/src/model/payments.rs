@@ -75,16 +75,22 @@ impl Model {
             occurred_at: Some(request.occurred_at.unwrap_or_else(|| timestamp(self.now))),
             created_at: Some(timestamp(self.now)),
             updated_at: Some(timestamp(self.now)),
+            disputed_cents: 0,
         }
     }
 
     pub(super) fn refund(&mut self, n: usize, cents: i64) {
+        self.move_back(n, cents, cents, "teppan.payment.refunded.v1");
+    }
+
+    /// Less is paid, and more was given back.
+    pub(super) fn move_back(&mut self, n: usize, less_cents: i64, refunded_cents: i64, event: &'static str) {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
-        booking.told.paid_cents -= cents;
-        booking.told.refunded_cents += cents;
-        booking.told.refund_due_cents = (booking.told.refund_due_cents - cents).max(0);
-        booking.changed("teppan.payment.refunded.v1", now);
+        booking.told.paid_cents -= less_cents;
+        booking.told.refunded_cents += refunded_cents;
+        booking.told.refund_due_cents = booking.owed_cents().min(booking.told.refund_due_cents);
+        booking.changed(event, now);
     }
 
     /// A charge confirms where it completes the deposit and the seats are held or to be had, unless it is known to
@@ -97,31 +103,28 @@ impl Model {
         booking.changed("teppan.payment.recorded.v1", now);
         let told = &mut booking.told;
         let begun = has_begun(told, now);
-        let complete = any_is_left && told.paid_cents >= told.deposit_due_cents;
-        let confirms = match told.status() {
-            BookingStatus::Pending => complete && !begun,
-            BookingStatus::Expired => complete && seats_to_be_had,
-            _ => false,
+        let complete = any_is_left && cents > 0 && told.paid_cents >= told.deposit_due_cents;
+        let (confirms, retakes) = match told.status() {
+            BookingStatus::Pending => (complete && !begun, false),
+            BookingStatus::Expired => (complete && seats_to_be_had, true),
+            _ => (false, false),
         };
-        let retakes = confirms && told.status() == BookingStatus::Expired;
         if confirms {
             told.set_status(BookingStatus::Confirmed);
             told.hold_expires_at = None;
             told.confirmed_at = Some(timestamp(now));
-            told.refund_due_cents = 0;
+            if retakes {
+                told.refund_due_cents = 0;
+            }
             booking.changed("teppan.booking.confirmed.v1", now);
         }
-        if retakes {
+        if confirms && retakes {
             self.leave_queue(n);
         }
         let booking = Arc::make_mut(&mut self.bookings[n]);
-        let told = &mut booking.told;
-        let owed = match told.status() {
-            BookingStatus::Expired | BookingStatus::Cancelled => told.refund_due_cents + cents,
-            _ => (told.paid_cents - told.total_cents).max(told.refund_due_cents),
-        };
-        if owed > told.refund_due_cents {
-            told.refund_due_cents = owed;
+        let owed = booking.owed_cents();
+        if owed > booking.told.refund_due_cents {
+            booking.told.refund_due_cents = owed;
             booking.changed("teppan.payment.refund_required.v1", now);
         }
     }

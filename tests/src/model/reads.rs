@@ -13,7 +13,7 @@ use teppan_shared::{
 
 use super::{
     calls::{Answer, Refused, Reply},
-    rules::{Wish, percent},
+    rules::{Wish, deposit},
     state::{Booking, Model, date, time},
 };
 
@@ -95,7 +95,7 @@ impl Model {
             query: Some(query.clone()),
             availability: Some(availability),
             total_cents,
-            deposit_due_cents: venue.map_or(0, |venue| percent(total_cents, venue.deposit_percent)),
+            deposit_due_cents: venue.map_or(0, |venue| deposit(total_cents, venue.deposit_percent)),
             currency: venue.map_or_else(String::new, |venue| venue.currency.clone()),
         }
     }

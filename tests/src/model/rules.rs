@@ -14,25 +14,38 @@ pub fn percent(cents: i64, percent: i32) -> i64 {
     (cents * i64::from(percent) + 50).div_euclid(100)
 }
 
+/// The deposit for a total in euros: the percentage, half a cent up, at least what Stripe charges, and no more than
+/// the total; none where that is less than Stripe charges.
+pub fn deposit(total_cents: i64, share: i32) -> i64 {
+    const LEAST: i64 = 50;
+    match percent(total_cents, share) {
+        0 => 0,
+        _ if total_cents < LEAST => 0,
+        cents => cents.max(LEAST),
+    }
+}
+
 /// Until when a booking that is made now holds its seats: no longer than to its start.
 pub fn hold_until(minutes: i32, now: DateTime<Utc>, starts_at: DateTime<Utc>) -> DateTime<Utc> {
     (now + TimeDelta::minutes(minutes.into())).min(starts_at)
 }
 
-/// What a cancellation owes: what was owed before, and of what else was paid all or a share.
-pub fn owed_on_cancellation(
+/// What the venue keeps of a booking that is cancelled: nothing, or a share of what was received up to the price. What
+/// is disputed was received.
+pub fn kept_on_cancellation(
     venue: &wire::Venue,
     booking: &wire::Booking,
+    disputed_cents: i64,
     by: CancellationInitiator,
     now: DateTime<Utc>,
 ) -> i64 {
     let starts_at = booking.starts_at.as_ref().map(moment).unwrap_or_default();
     let early = now <= starts_at - TimeDelta::hours(venue.full_refund_hours.into());
     if early || by == CancellationInitiator::Venue {
-        return booking.paid_cents;
+        return 0;
     }
-    let rest = booking.paid_cents - booking.refund_due_cents;
-    booking.refund_due_cents + percent(rest, venue.late_refund_percent)
+    let received = (booking.paid_cents + disputed_cents).min(booking.total_cents);
+    received - percent(received, venue.late_refund_percent)
 }
 
 /// A slot that somebody wants, and for how many.

@@ -100,9 +100,27 @@ pub struct Booking {
     pub told: wire::Booking,
     /// Type and time of each of its events.
     pub history: Vec<(&'static str, DateTime<Utc>)>,
+    /// What banks have taken of its payments.
+    pub disputed_cents: i64,
+    /// Once it is cancelled: what the venue keeps.
+    pub kept_cents: i64,
 }
 
 impl Booking {
+    pub fn new(told: wire::Booking, history: Vec<(&'static str, DateTime<Utc>)>) -> Self {
+        Self { told, history, disputed_cents: 0, kept_cents: 0 }
+    }
+
+    /// What was paid beyond what the venue may keep has to be given back.
+    pub fn owed_cents(&self) -> i64 {
+        let kept = match self.told.status() {
+            BookingStatus::Cancelled => self.kept_cents,
+            BookingStatus::Expired => 0,
+            _ => self.told.total_cents,
+        };
+        (self.told.paid_cents - kept).max(0)
+    }
+
     /// Whether it takes seats.
     pub fn live(&self) -> bool {
         matches!(self.told.status(), BookingStatus::Pending | BookingStatus::Confirmed)

@@ -100,7 +100,10 @@ fn story(told: RangeInclusive<usize>) -> impl Strategy<Value = Story> {
         1 => Just(Tells::Cancelled),
         2 => (0_u8..=100).prop_map(|percent| Tells::Refunded { percent }),
         1 => Just(Tells::Refunded { percent: 100 }),
-        2 => Just(Tells::Disputed),
+        1 => (0_u8..3).prop_map(|name| Tells::Refund { name }),
+        1 => (0_u8..3).prop_map(|name| Tells::RefundFailed { name }),
+        2 => (0_u8..3).prop_map(|name| Tells::Disputed { name }),
+        2 => (0_u8..3).prop_map(|name| Tells::DisputeWon { name }),
         2 => Just(Tells::Before),
     ];
     (pick(), amount(), option::of(0_u8..4), vec(tells, told), 1_u8..=3)
@@ -199,7 +202,8 @@ fn update_slot() -> impl Strategy<Value = Operation> {
 }
 
 fn cents() -> impl Strategy<Value = i64> {
-    prop_oneof![0_i64..4, 1000_i64..6000]
+    // Free, less than a deposit may be, about as much, and more.
+    prop_oneof![0_i64..4, 10_i64..80, 1000_i64..6000]
 }
 
 fn update_venue() -> impl Strategy<Value = Operation> {

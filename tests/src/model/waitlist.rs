@@ -264,7 +264,7 @@ impl Model {
         let venue = &self.venues[self.venue(&told.venue_id).unwrap_or_default()];
         made.hold_expires_at = Some(timestamp(hold_until(venue.told.waitlist_hold_minutes, self.now, starts_at)));
         let history = vec![("teppan.booking.created.v1", self.now), ("teppan.waitlist.offered.v1", self.now)];
-        self.bookings.push(Arc::new(Booking { told: made, history }));
+        self.bookings.push(Arc::new(Booking::new(made, history)));
         Arc::make_mut(&mut self.waitlist[n]).told.booking_id = named.booking_id;
         self.end(n, WaitlistEntryStatus::Offered);
         true

@@ -1,9 +1,12 @@
 //! Money: what is recorded, what Stripe tells, and what follows for the booking.
 
+mod currencies;
+mod disputes;
 mod effects;
 mod listing;
 mod orders;
 mod plans;
+mod processing;
 mod recording;
 mod set_aside;
 mod signature;
@@ -38,15 +41,22 @@ use crate::{changes::House, verify};
 
 pub const SECRET: &str = "whsec_of_the_tests";
 
-/// What must hold whatever happened: a booking has paid what its succeeded charges come to without its
-/// succeeded refunds, and has been given back what those come to.
+/// What must hold whatever happened: a booking has paid what its succeeded and disputed charges come to without what is
+/// disputed of them and without its succeeded refunds, and has been given back what those come to. What a charge of
+/// Stripe's was given back is what the refunds that name it come to. What is owed follows from what the venue keeps.
 pub const BOOKINGS_THAT_MISCOUNT: &str = "
     SELECT count(*) FROM bookings b, LATERAL (
-        SELECT COALESCE(sum(amount_cents) FILTER (WHERE kind = 'CHARGE' AND status = 'SUCCEEDED'), 0) AS charged,
+        SELECT COALESCE(sum(amount_cents) FILTER (WHERE kind = 'CHARGE' AND status IN ('SUCCEEDED', 'DISPUTED')), 0) AS charged,
+               COALESCE(sum(disputed_cents), 0) AS disputed,
+               COALESCE(sum(refunded_cents), 0) AS refunded_by_stripe,
+               COALESCE(sum(amount_cents) FILTER (WHERE refund_of IS NOT NULL AND status = 'SUCCEEDED'), 0) AS refund_entries,
                COALESCE(sum(amount_cents) FILTER (WHERE kind = 'REFUND' AND status = 'SUCCEEDED'), 0) AS refunded
         FROM payments p WHERE p.booking_id = b.booking_id
     ) AS moved
-    WHERE paid_cents <> charged - refunded OR refunded_cents <> refunded";
+    WHERE paid_cents <> charged - disputed - refunded OR refunded_cents <> refunded OR disputed_cents <> disputed
+       OR refunded_by_stripe <> refund_entries
+       OR refund_due_cents <> GREATEST(paid_cents - CASE status WHEN 'CANCELLED' THEN kept_cents WHEN 'EXPIRED' THEN 0
+                                                                ELSE total_cents END, 0)";
 
 /// A house whose bookings wait for a deposit, and whose service hears from Stripe.
 pub struct Till {

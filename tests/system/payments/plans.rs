@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::{Till, deposit};
 
 const MOVE: &str = include_str!("../../../booking-service/queries/move_money.sql");
+const LOAD: &str = include_str!("../../../booking-service/queries/load_stripe_charge.sql");
+const NOTE: &str = include_str!("../../../booking-service/queries/note_stripe_facts.sql");
 const LIST: &str = include_str!("../../../booking-service/queries/list_payments.sql");
 const CLAIM: &str = include_str!("../../../booking-service/queries/claim_stripe_events.sql");
 const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_events.sql");
@@ -38,10 +40,12 @@ async fn every_statement_about_money_goes_by_an_index() {
     let mut connection = harness::connect(&till.service.url).await;
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
     let types = "text, bytea, uuid, bigint, text, uuid, text, bigint, text, text, text, timestamptz, timestamptz, uuid[], \
-                 text, text[], text[], text[], text[], bigint";
+                 text, text[], text[], text[], text, bigint, bigint, bigint, boolean, jsonb";
     run(&mut connection, format!("PREPARE moved ({types}) AS {MOVE}")).await;
     run(&mut connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}"))
         .await;
+    run(&mut connection, format!("PREPARE loaded (text, text) AS {LOAD}")).await;
+    run(&mut connection, format!("PREPARE noted (uuid, bigint, jsonb, text, timestamptz) AS {NOTE}")).await;
     run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
     run(&mut connection, format!("PREPARE set_aside AS {SET_ASIDE}")).await;
     run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
@@ -49,11 +53,10 @@ async fn every_statement_about_money_goes_by_an_index() {
         .await;
     run(&mut connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
     // A connection plans once, perhaps while there is next to nothing.
-    plan(&mut connection, "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)").await;
-    plan(&mut connection, "claimed (now(), now())").await;
-    plan(&mut connection, "put_back ('{}', now(), now())").await;
-    plan(&mut connection, "set_aside").await;
-    plan(&mut connection, "purged (now())").await;
+    let listed = "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)";
+    for call in [listed, "claimed (now(), now())", "put_back ('{}', now(), now())", "set_aside", "purged (now())"] {
+        plan(&mut connection, call).await;
+    }
     run(
         &mut connection,
         "INSERT INTO payments (payment_id, booking_id, kind, method, status, amount_cents, currency,
@@ -98,21 +101,40 @@ async fn every_statement_about_money_goes_by_an_index() {
     let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
     assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
 
-    for (effect, intent) in [("SUCCEEDED", "pi_77"), ("REFUNDED", "pi_77"), ("DISPUTED", "pi_unknown")] {
+    let loaded = plan(&mut connection, "loaded ('pi_77', 'ch_77')").await;
+    assert!(!loaded.contains("Seq Scan") && buffers(&loaded) < 100, "{loaded}");
+    for index in ["payments_stripe_intent", "payments_stripe_charge", "payments_refund_of"] {
+        assert!(loaded.contains(index), "{index}: {loaded}");
+    }
+    let known: Uuid = sqlx::query_scalar("SELECT payment_id FROM payments WHERE external_reference = 'pi_77'")
+        .fetch_one(&mut connection)
+        .await
+        .expect("the charge");
+    for (n, (event, delta, status, refunded, disputed)) in
+        [("recorded", 1, "SUCCEEDED", 0, 0), ("refunded", -1, "SUCCEEDED", 1, 0)].into_iter().enumerate()
+    {
         let ids = [(); 3].map(|()| Uuid::now_v7().to_string()).join(",");
+        let charge = serde_json::json!({
+            "payment_id": known, "revision": n + 1, "status": status, "amount_cents": 1, "refunded_cents": refunded,
+            "disputed_cents": disputed, "occurred_at": chrono::Utc::now(), "facts": {},
+        });
         let call = format!(
-            "moved (NULL, NULL, NULL, NULL, '{effect}', '{}', 'STRIPE', 1, NULL, '{intent}', 'ch_77', now(), now(),
-                    '{{{ids}}}', NULL, '{{}}', '{{PENDING}}', '{{EXPIRED}}', '{{CANCELLED,EXPIRED}}', NULL)",
+            "moved (NULL, NULL, '{}', NULL, '{event}', '{}', 'STRIPE', 1, NULL, 'pi_77', 'ch_77', now(), now(),
+                    '{{{ids}}}', NULL, '{{}}', '{{PENDING}}', '{{EXPIRED}}', 'PAYMENT_CAUSE_RECEIVED', {delta}, {refunded}, 0,
+                    true, '{charge}')",
+            made.booking_id,
             Uuid::now_v7()
         );
         let moved = plan(&mut connection, &call).await;
-        assert!(!moved.contains("Seq Scan") && buffers(&moved) < 600, "{effect}: {moved}");
-        for index in ["payments_stripe_intent", "payments_stripe_charge", "bookings_pkey"] {
-            assert!(moved.contains(index), "{effect}: {index}: {moved}");
+        assert!(!moved.contains("Seq Scan") && buffers(&moved) < 600, "{event}: {moved}");
+        for index in ["payments_pkey", "bookings_pkey", "payments_booking_created"] {
+            assert!(moved.contains(index), "{event}: {index}: {moved}");
         }
     }
+    let noted = plan(&mut connection, &format!("noted ('{known}', 3, '{{}}', NULL, now())")).await;
+    assert!(noted.contains("using payments_pkey") && !noted.contains("Seq Scan"), "{noted}");
     let ends = "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM payments WHERE payment_id IN (
                     SELECT payment_id FROM payments WHERE charge_id = 'ch_77'
                     UNION ALL SELECT r.payment_id FROM payments r WHERE r.refund_of IS NOT NULL)";
-    assert_eq!(till.service.scalar::<String>(ends).await, "CHARGE DISPUTED, REFUND DISPUTED");
+    assert_eq!(till.service.scalar::<String>(ends).await, "CHARGE SUCCEEDED, REFUND SUCCEEDED");
 }

@@ -127,6 +127,7 @@ async fn a_clock_that_is_wrong_and_an_event_that_cannot_be_read_are_told_apart_f
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let mut process_env: HashMap<_, _> = environment::with_keys(&url).collect();
     process_env.insert("STRIPE_WEBHOOK_SECRETS".to_owned(), SECRET.to_owned());
+    process_env.insert("STRIPE_LIVEMODE".to_owned(), "false".to_owned());
     let process = Process::start(Which::Booking, &process_env).await.expect("it starts");
     let now = Utc::now();
     for header in [

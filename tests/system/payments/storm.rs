@@ -5,7 +5,7 @@ use rand::Rng as _;
 use teppan_shared::contract::booking::v1::BookingStatus;
 use teppan_tests::{
     harness::{self, Booking},
-    stripe::{self, Intent},
+    stripe::{self, Intent, later},
 };
 use tonic::Code;
 
@@ -81,6 +81,8 @@ async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once(
                 4 => Some(intent.session_completed()),
                 5 => Some(intent.failed()),
                 6 => Some(intent.refunded(cents.min(intent.amount_cents))),
+                7 if cents % 3 == 0 => Some(later(intent.dispute_won(), cents)),
+                7 if cents % 3 == 1 => Some(intent.refund_failed(&(cents % 5).to_string(), 100)),
                 7 => Some(intent.disputed()),
                 _ => None,
             };

@@ -20,6 +20,7 @@ async fn an_event_that_was_taken_outlives_the_process_that_took_it() {
 
     let mut process_env: HashMap<_, _> = environment::with_keys(&url).collect();
     process_env.insert("STRIPE_WEBHOOK_SECRETS".to_owned(), SECRET.to_owned());
+    process_env.insert("STRIPE_LIVEMODE".to_owned(), "false".to_owned());
     let process = Process::start(Which::Booking, &process_env).await.expect("it starts");
     eventually("it is ready", async || {
         let ready = "GET /readyz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use sqlx::types::Json;
 use teppan_shared::contract::{
     booking::v1::{StreamBookingEventsRequest, booking_event::Data},
-    events::v1::{ConfirmationCause, PaymentFailureReason, PaymentMethod, RefundReason},
+    events::v1::{ConfirmationCause, PaymentCause, PaymentFailureReason, PaymentMethod, RefundReason},
 };
 use teppan_tests::harness;
 
@@ -14,7 +14,8 @@ use crate::{changes::Change, events::fields_of};
 async fn events_about_money_have_the_fields_the_contract_names_and_reach_the_stream() {
     let till = Till::open(10).await;
     let made = till.four().await;
-    let (paid, late) = (deposit(&made), deposit(&made));
+    let (paid, late, debited) = (deposit(&made), deposit(&made), deposit(&made));
+    till.told(&debited.processing()).await;
     till.told(&paid.succeeded()).await;
     till.told(&paid.refunded(500)).await;
     till.told(&paid.disputed()).await;
@@ -25,6 +26,7 @@ async fn events_about_money_have_the_fields_the_contract_names_and_reach_the_str
         ("refunded", "PaymentRefunded"),
         ("failed", "PaymentFailed"),
         ("refund_required", "RefundRequired"),
+        ("processing", "PaymentProcessing"),
     ] {
         let query = format!("SELECT data FROM booking_events WHERE type = 'teppan.payment.{kind}.v1' LIMIT 1");
         let data: Json<serde_json::Map<String, serde_json::Value>> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
@@ -43,6 +45,7 @@ async fn events_about_money_have_the_fields_the_contract_names_and_reach_the_str
         match event.data.expect("readable") {
             Data::PaymentRecorded(data) => {
                 assert_eq!((data.method(), data.amount_cents), (PaymentMethod::Stripe, 3500));
+                assert_eq!(data.cause(), PaymentCause::Received);
                 told.push(("recorded", data.booking_version, data.paid_cents));
             }
             Data::BookingConfirmed(data) => {
@@ -55,7 +58,12 @@ async fn events_about_money_have_the_fields_the_contract_names_and_reach_the_str
             }
             Data::PaymentFailed(data) => {
                 assert_eq!((data.reason(), data.amount_cents), (PaymentFailureReason::Disputed, 3000));
+                assert_eq!((data.refunded_cents, data.refund_due_cents), (500, 0));
                 told.push(("failed", data.booking_version, data.paid_cents));
+            }
+            Data::PaymentProcessing(data) => {
+                assert_eq!((data.amount_cents, data.hold_expires_at.is_some()), (3500, true));
+                told.push(("processing", data.booking_version, data.paid_cents));
             }
             Data::RefundRequired(data) => {
                 assert_eq!((data.reason(), data.amount_cents), (RefundReason::BookingCancelled, 3500));
@@ -65,12 +73,13 @@ async fn events_about_money_have_the_fields_the_contract_names_and_reach_the_str
         }
     }
     let expected = [
-        ("recorded", 2, 3500),
-        ("confirmed", 3, 0),
-        ("refunded", 4, 3000),
-        ("failed", 5, 0),
-        ("recorded", 7, 3500),
-        ("refund required", 8, 3500),
+        ("processing", 2, 0),
+        ("recorded", 3, 3500),
+        ("confirmed", 4, 0),
+        ("refunded", 5, 3000),
+        ("failed", 6, 0),
+        ("recorded", 8, 3500),
+        ("refund required", 9, 3500),
     ];
     assert_eq!(told, expected);
 }

@@ -27,7 +27,7 @@ async fn what_cannot_be_applied_waits_without_standing_in_the_way_of_others() {
     till.told(&early.succeeded()).await;
     let waiting = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING'";
     eventually("both are applied", async || till.service.scalar::<i64>(waiting).await == 1).await;
-    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 0, 0));
+    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 500, 0));
     till.assert_counted().await;
 }
 
@@ -150,7 +150,8 @@ async fn an_event_for_a_booking_that_is_not_there_is_warned_of_once() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let nobody = Uuid::now_v7().to_string();
     let event = Intent::of(&nobody, 3500).succeeded();
-    let settings = [("STRIPE_WEBHOOK_SECRETS", SECRET), ("STRIPE_EVENTS_INTERVAL_MS", "50")];
+    let settings =
+        [("STRIPE_WEBHOOK_SECRETS", SECRET), ("STRIPE_LIVEMODE", "false"), ("STRIPE_EVENTS_INTERVAL_MS", "50")];
     let log = log_of(&url, &settings, async |service| {
         eventually("it is taken", async || stripe::send(service.http, &event, SECRET).await.0 == 200).await;
         service.has("a booking that is not here").await;

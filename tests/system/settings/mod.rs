@@ -42,6 +42,8 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
             ("IDEMPOTENCY_KEEP_HOURS", "71"),
             ("STRIPE_WEBHOOK_SECRETS", "hunter2,hunter2,hunter2"),
             ("STRIPE_EVENTS_KEEP_DAYS", "3"),
+            ("STRIPE_LIVEMODE", "hunter2"),
+            ("STRIPE_ACCOUNT", "hunter2"),
             ("LOG_LEVEL", "hunter2"),
         ],
         &[],
@@ -64,6 +66,8 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
         "IDEMPOTENCY_KEEP_HOURS",
         "STRIPE_WEBHOOK_SECRETS",
         "STRIPE_EVENTS_KEEP_DAYS",
+        "STRIPE_LIVEMODE",
+        "STRIPE_ACCOUNT",
         "LOG_LEVEL",
     ] {
         assert!(said.contains(name), "{name} is missing from: {said}");

@@ -34,8 +34,6 @@ pub(super) struct Stated {
     pub hold_expired_at: Option<DateTime<Utc>>,
     pub seats_retaken: Option<bool>,
     pub waitlist_entry_id: Option<Uuid>,
-    pub payment_id: Option<Uuid>,
-    pub reason: Option<String>,
     pub previous_date: Option<String>,
     pub previous_start_time: Option<String>,
     pub previous_party_size: Option<i32>,

@@ -66,7 +66,10 @@ impl Chain {
     }
 
     fn paid(self, status: &str, amount: i64, paid: i64) -> Self {
-        let says = json!({ "payment_id": PAYMENT, "amount_cents": amount, "paid_cents": paid });
+        let says = json!({
+            "payment_id": PAYMENT, "amount_cents": amount, "paid_cents": paid, "refunded_cents": 0,
+            "refund_due_cents": if status == "EXPIRED" { paid - amount } else { 0 }, "hold_expires_at": at(120),
+        });
         self.then("payment.recorded", status, &says)
     }
 
@@ -127,18 +130,34 @@ fn a_late_deposit_takes_the_seats_of_an_expired_booking_again() {
 }
 
 #[test]
-fn of_what_is_disputed_nothing_is_owed_and_nothing_counts_as_given_back() {
+fn what_is_disputed_does_not_count_until_the_dispute_is_won() {
+    let figures = |amount: i64, paid: i64, refunded: i64, due: i64| {
+        json!({ "payment_id": PAYMENT, "amount_cents": amount, "paid_cents": paid, "refunded_cents": refunded,
+                "refund_due_cents": due, "hold_expires_at": at(120) })
+    };
     let required = json!({ "amount_cents": 1000, "refund_due_cents": 1000 });
-    let refunded = json!({ "amount_cents": 300, "paid_cents": 700, "refunded_cents": 300, "refund_due_cents": 700 });
-    let reason = "PAYMENT_FAILURE_REASON_DISPUTED";
-    let disputed = json!({ "payment_id": PAYMENT, "amount_cents": 700, "paid_cents": 0, "reason": reason });
     let owed = || Chain::new().paid("PENDING", 1000, 1000).then("payment.refund_required", "PENDING", &required);
-    let given = owed().then("payment.refunded", "PENDING", &refunded);
-    let booking = given.then("payment.failed", "PENDING", &disputed).sound();
-    assert_eq!((booking.paid_cents, booking.refunded_cents, booking.refund_due_cents), (0, 0, 0));
+    let given = owed().then("payment.refunded", "PENDING", &figures(300, 700, 300, 700));
+    let disputed = given.then("payment.failed", "PENDING", &figures(700, 0, 300, 0));
+    let won = disputed.then("payment.recorded", "PENDING", &figures(700, 700, 300, 0));
+    let failed = won.then("payment.recorded", "PENDING", &figures(300, 1000, 0, 0));
+    let booking = failed.sound();
+    assert_eq!((booking.paid_cents, booking.refunded_cents, booking.refund_due_cents), (1000, 0, 0));
 
-    let nobody_knows = Chain::new().then("payment.failed", "PENDING", &disputed);
-    assert_eq!(nobody_knows.faults(), [(2, EventFaultKind::Unreadable, vec![])]);
+    let silent = Chain::new().then("payment.failed", "PENDING", &json!({ "amount_cents": 700, "paid_cents": 0 }));
+    assert_eq!(silent.faults(), [(2, EventFaultKind::Unreadable, vec![])]);
+}
+
+#[test]
+fn a_payment_that_is_processed_keeps_the_hold_until_it_is_decided() {
+    let figures = |hold: DateTime<Utc>| {
+        json!({ "payment_id": PAYMENT, "amount_cents": 1000, "paid_cents": 0, "refunded_cents": 0,
+                "refund_due_cents": 0, "hold_expires_at": hold })
+    };
+    let processed = || Chain::new().then("payment.processing", "PENDING", &figures(at(4000)));
+    assert_eq!(processed().sound().hold_expires_at, Some(at(4000)));
+    let failed = processed().then("payment.failed", "PENDING", &figures(at(120)));
+    assert_eq!(failed.sound().hold_expires_at, Some(at(120)));
 }
 
 #[test]

@@ -39,7 +39,8 @@ async fn main() -> ExitCode {
     journal.title("Teppan: a chat becomes a booking");
     say(journal.screen.dim("Starting both services and their PostgreSQL ..."));
     let secrets = ("STRIPE_WEBHOOK_SECRETS".to_owned(), acts::STRIPE_SECRET.to_owned());
-    let booking = Given { settings: [secrets].into(), ..Default::default() };
+    let livemode = ("STRIPE_LIVEMODE".to_owned(), "false".to_owned());
+    let booking = Given { settings: [secrets, livemode].into(), ..Default::default() };
     // Not interrupted half-way: what was started must be stopped in order.
     let services = match Services::start(&booking, &Given::default(), Shown::Errors).await {
         Ok(services) => services,

@@ -62,8 +62,13 @@ async fn main() -> ExitCode {
     let interrupt = Interrupt::listen();
     let screen = Screen::detect();
     say(screen.dim("Starting both services and their PostgreSQL ..."));
-    let booking =
-        Given { grpc: Some(cli.booking_listen_addr), http: Some(cli.booking_http_addr), ..Default::default() };
+    // What is tried out on this machine is tried with Stripe's test mode, unless somebody says otherwise.
+    let livemode = std::env::var("STRIPE_LIVEMODE").unwrap_or_else(|_| "false".to_owned());
+    let booking = Given {
+        grpc: Some(cli.booking_listen_addr),
+        http: Some(cli.booking_http_addr),
+        settings: [("STRIPE_LIVEMODE".to_owned(), livemode)].into(),
+    };
     let conversation = Given {
         grpc: Some(cli.conversation_listen_addr),
         http: Some(cli.conversation_http_addr),

@@ -1,0 +1,168 @@
+//! Stripe's amounts are not always minor units, and not every amount can be charged.
+
+use serde_json::json;
+use sqlx::Row as _;
+use teppan_shared::contract::booking::v1::{BatchCheckAvailabilityRequest, BookingStatus, SlotQuery};
+use teppan_tests::{
+    harness,
+    stripe::{Intent, event},
+};
+
+use super::{Till, sums};
+use crate::changes::Change;
+
+const CODES: [&str; 12] = ["EUR", "USD", "GBP", "HUF", "CZK", "JPY", "ISK", "UGX", "MGA", "KWD", "TND", "CLP"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_counts_otherwise_is_recorded_in_minor_units() {
+    for (code, stripe, cents) in
+        [("ISK", 500_000, 5000), ("UGX", 500_000, 5000), ("MGA", 50, 5000), ("KWD", 5000, 5000)]
+    {
+        let till = Till::open(4).await;
+        till.sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = 5000"))
+            .await;
+        let made = till.book(4).await;
+        assert_eq!((made.currency.as_str(), made.deposit_due_cents), (code, 5000));
+        let paid = Intent { currency: code.to_lowercase(), ..Intent::of(&made.booking_id, stripe) };
+        till.told(&paid.succeeded()).await;
+        let firm = till.read(&made.booking_id).await;
+        assert_eq!((firm.status(), sums(&firm)), (BookingStatus::Confirmed, (cents, 0, 0)), "{code}");
+        till.told(&paid.refunded(stripe)).await;
+        assert_eq!(sums(&till.read(&made.booking_id).await), (0, cents, 0), "{code}");
+        till.assert_counted().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_of_a_late_cancellation_can_be_given_back_through_stripe() {
+    let till = Till::open(4).await;
+    till.sql("UPDATE venues SET currency = 'KWD', full_refund_hours = 8760, late_refund_percent = 33").await;
+    till.sql("UPDATE slots SET price_per_person_cents = 5003").await;
+    let made = till.book(4).await;
+    let paid = Intent { currency: "kwd".to_owned(), ..Intent::of(&made.booking_id, 5010) };
+    till.told(&paid.succeeded()).await;
+    till.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    assert_eq!(sums(&till.read(&made.booking_id).await), (5010, 0, 1660));
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_that_cannot_be_recorded_is_set_aside_at_once() {
+    let till = Till::open(10).await;
+    let made = till.four().await;
+    let of = |amount_cents: i64, currency: &str| Intent {
+        currency: currency.to_owned(),
+        ..Intent::of(&made.booking_id, amount_cents)
+    };
+    let mut malformed = of(3500, "eur").succeeded();
+    malformed["data"]["object"]["metadata"]["booking_id"] = json!(made.confirmation_code);
+    for (told, expected) in [
+        (of(i64::MAX, "eur").succeeded(), "AMOUNT_OUT_OF_RANGE"),
+        (of(100_000_000_001, "eur").succeeded(), "AMOUNT_OUT_OF_RANGE"),
+        (of(500_050, "isk").succeeded(), "AMOUNT_NOT_CONVERTIBLE"),
+        (of(3500, "eur").dispute("charge.dispute.created", "1", i64::MAX, "needs_response"), "AMOUNT_OUT_OF_RANGE"),
+        (malformed, "MALFORMED_BOOKING_ID"),
+        (event("payment_intent.succeeded", json!({"id": "pi_1"})), "UNREADABLE"),
+    ] {
+        till.told(&told).await;
+        let (state, attempts, reason) = till.state_of(told["id"].as_str().expect("an id")).await;
+        assert_eq!((state.as_str(), attempts, reason.as_str()), ("SET_ASIDE", 0, expected));
+    }
+    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 0, 0));
+    till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_another_mode_or_account_change_nothing() {
+    let till = Till::open(10).await;
+    let made = till.four().await;
+    let paid = super::deposit(&made);
+    let live = |mut told: serde_json::Value| {
+        told["livemode"] = json!(true);
+        told
+    };
+    let connected = |mut told: serde_json::Value| {
+        told["account"] = json!("acct_1");
+        told
+    };
+    for (told, state, reason) in [
+        (live(paid.succeeded()), "SET_ASIDE", "LIVEMODE_MISMATCH"),
+        (connected(paid.succeeded()), "SET_ASIDE", "ACCOUNT_MISMATCH"),
+        (live(paid.disputed()), "DONE", "LIVEMODE_MISMATCH"),
+        (connected(paid.refund_made("1", 5)), "DONE", "ACCOUNT_MISMATCH"),
+    ] {
+        till.told(&told).await;
+        let (seen, _, because) = till.state_of(told["id"].as_str().expect("an id")).await;
+        assert_eq!((seen.as_str(), because.as_str()), (state, reason));
+    }
+    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 0, 0));
+    till.told(&paid.succeeded()).await;
+    assert_eq!(sums(&till.read(&made.booking_id).await), (3500, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deposits_are_the_same_in_the_schema_and_in_the_domain() {
+    let till = Till::open(1).await;
+    let mut connection = harness::connect(&till.service.url).await;
+    let rows = sqlx::query(
+        "SELECT code, total, share, deposit_cents(total, share, code)
+         FROM unnest($1::text[]) AS code, unnest(ARRAY[0, 1, 25, 33, 100]) AS share,
+              (SELECT generate_series(0, 300)::bigint UNION ALL SELECT n * 997::bigint FROM generate_series(1, 60) AS n) AS t (total)",
+    )
+    .bind(CODES.map(str::to_owned).to_vec())
+    .fetch_all(&mut connection)
+    .await
+    .expect("deposits");
+    assert!(rows.len() > 20_000);
+    for row in rows {
+        let (code, total, share): (String, i64, i32) = (row.get(0), row.get(1), row.get(2));
+        let currency = booking_service::domain::Currency::parse(&code).expect("a currency");
+        let expected = booking_service::domain::deposit_cents(total, share, currency);
+        assert_eq!(row.get::<i64, _>(3), expected, "{share} % of {total} {code}");
+    }
+    let every =
+        "SELECT string_agg(code || deposit_step_cents(code) || ' ' || deposit_minimum_cents(code), ', ' ORDER BY code)
+                 FROM unnest($1::text[]) AS code";
+    let all: Vec<String> = (0..26 * 26 * 26)
+        .map(|n| {
+            [n / 676, n / 26 % 26, n % 26].map(|letter| char::from(b'A' + u8::try_from(letter).expect("a letter")))
+        })
+        .map(|letters| letters.iter().collect::<String>())
+        .filter(|code| booking_service::domain::Currency::parse(code).is_ok())
+        .collect();
+    assert!(all.len() > 150);
+    let seen: String = sqlx::query_scalar(every).bind(&all).fetch_one(&mut connection).await.expect("all currencies");
+    let expected = all.iter().map(|code| {
+        let currency = booking_service::domain::Currency::parse(code).expect("a currency");
+        let (step, least) =
+            (booking_service::domain::step_cents(currency), booking_service::domain::minimum_cents(currency));
+        format!("{code}{step} {least}")
+    });
+    assert_eq!(seen, expected.collect::<Vec<_>>().join(", "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_cannot_be_charged_is_rounded_or_not_asked_for() {
+    let till = Till::open(40).await;
+    for (code, price, status, deposit) in [
+        ("EUR", 45, BookingStatus::Pending, 50),
+        ("EUR", 12, BookingStatus::Confirmed, 0),
+        ("KWD", 5003, BookingStatus::Pending, 5010),
+        ("MGA", 1234, BookingStatus::Pending, 1300),
+        ("JPY", 10, BookingStatus::Confirmed, 0),
+    ] {
+        till.sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = {price}"))
+            .await;
+        let made = till.book(4).await;
+        assert_eq!((made.status(), made.deposit_due_cents), (status, deposit), "{code} {price}");
+        let query = SlotQuery {
+            venue_id: made.venue_id.clone(),
+            date: made.date.clone(),
+            start_time: made.start_time.clone(),
+            party_size: 4,
+        };
+        let request = BatchCheckAvailabilityRequest { queries: vec![query] };
+        let told = till.service.clients.clone().schedule.batch_check_availability(request).await.expect("checked");
+        assert_eq!(told.into_inner().checks[0].deposit_due_cents, deposit, "{code} {price}");
+    }
+}
