@@ -15,7 +15,7 @@ endif
 unexport $(filter PG%,$(.VARIABLES))
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  DIALOGUES=path.jsonl and OPTIONS='...' go to the tools: make replay DIALOGUES=... OPTIONS='--concurrency 16'"
 
 setup: ## Bring what is missing: PostgreSQL's programs, grpcurl and nats-server

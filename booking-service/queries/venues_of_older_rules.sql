@@ -3,12 +3,12 @@
 SELECT
     v.venue_id, v.time_zone, v.time_zone_rules < $1 AND v.time_zone_rules_newest <= $1 AS "is_behind!",
     w.version AS "schedule_version?"
-FROM venues v
-LEFT JOIN weekly_schedules w ON w.venue_id = v.venue_id
-WHERE v.venue_id IN (
-    SELECT venue_id FROM venues WHERE time_zone_rules < $1 AND time_zone_rules_newest <= $1
-    UNION ALL
-    SELECT venue_id FROM venues WHERE clock_changes_at <= $2::timestamptz
-) AND v.venue_id > $3
+FROM (
+    SELECT venue_id FROM venues WHERE time_zone_rules < $1 AND time_zone_rules_newest <= $1 AND venue_id > $3
+    UNION
+    SELECT venue_id FROM venues WHERE clock_changes_at <= $2::timestamptz AND venue_id > $3
+) AS due
+JOIN venues v USING (venue_id)
+LEFT JOIN weekly_schedules w USING (venue_id)
 ORDER BY v.venue_id
 LIMIT $4

@@ -200,7 +200,8 @@ impl Service {
 
     /// Stops without failing a call; see [`Server::stop`].
     pub async fn stop(self) {
-        self.stop_hurried(&CancellationToken::new()).await;
+        // On the heap: the tests' futures hold this one.
+        Box::pin(self.stop_hurried(&CancellationToken::new())).await;
     }
 
     /// [`Service::stop`], which cancelling `at_once` makes quick. The private PostgreSQL is stopped in order

@@ -130,7 +130,8 @@ impl Booking {
     /// A service with all of its settings.
     pub async fn configured(settings: BookingSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
-        let service = booking_service::app::start(&settings, None).await.expect("the service starts");
+        // On the heap: a test that awaits several services would need a large stack.
+        let service = Box::pin(booking_service::app::start(&settings, None)).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);
         Self { service, url, keys, clients }
     }

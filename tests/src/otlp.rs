@@ -151,8 +151,8 @@ async fn serve_grpc(listener: TcpListener, keep: Keep, tls: Option<ServerTlsConf
         server = server.tls_config(tls).expect("the certificate can be shown");
     }
     let service = TraceServiceServer::new(keep).accept_compressed(CompressionEncoding::Gzip);
-    let served = server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
-    served.await.expect("the receiver serves");
+    let serving = server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+    serving.await.expect("the receiver serves");
 }
 
 async fn serve_http(listener: TcpListener, keep: Keep, tls: Option<TlsAcceptor>) {

@@ -188,7 +188,8 @@ fn log_in_with(credentials: &SecretString) -> io::Result<ConnectOptions> {
         nkeys::KeyPair::from_seed(text).map_err(io::Error::other)?;
         return Ok(ConnectOptions::with_nkey(text.to_owned()));
     }
-    ConnectOptions::with_credentials(text)
+    // The library looks for the end of the line after the last mark, which settings lose.
+    ConnectOptions::with_credentials(&format!("{text}\n"))
 }
 
 fn check_certificates(path: &Path, problems: &mut Problems) {
@@ -208,7 +209,10 @@ mod tests {
     }
 
     fn fault(settings: &NatsSettings) -> UrlFault {
-        settings.connect_options().err().expect("a fault")
+        match settings.connect_options() {
+            Ok(_) => panic!("there is no fault"),
+            Err(fault) => fault,
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     PgConnection, Postgres,
-    postgres::{PgArguments, PgConnectOptions, PgRow},
+    postgres::{PgArguments, PgRow},
     query::Map,
 };
 use tokio::time::timeout;
@@ -216,6 +216,4 @@ where
     T: Send + Unpin,
 {
     Ok(statement.fetch_all(connection).with_subscriber(Dispatch::none()).await?)
-}
-
 }

@@ -92,7 +92,6 @@ fn check_parameters(url: &Url) -> Result<(), UrlFault> {
     for (name, value) in url.query_pairs() {
         match &*name {
             "host" if value.contains(',') => return Err(UrlFault::SeveralHosts),
-            "host" | "dbname" | "user" | "password" | "application_name" | "options" => {}
             "port" if value.parse::<u16>().is_err() => return Err(UrlFault::Parameter("port", "a number up to 65535")),
             "hostaddr" if value.parse::<IpAddr>().is_err() => {
                 return Err(UrlFault::Parameter("hostaddr", "an IP address"));
@@ -104,7 +103,17 @@ fn check_parameters(url: &Url) -> Result<(), UrlFault> {
             "statement-cache-capacity" if value.parse::<usize>().is_err() => {
                 return Err(UrlFault::Parameter("statement-cache-capacity", "a whole number"));
             }
-            "port" | "hostaddr" | "sslmode" | "ssl-mode" | "statement-cache-capacity" => {}
+            "host"
+            | "hostaddr"
+            | "port"
+            | "dbname"
+            | "user"
+            | "password"
+            | "application_name"
+            | "options"
+            | "sslmode"
+            | "ssl-mode"
+            | "statement-cache-capacity" => {}
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" | "sslcert" | "ssl-cert" | "sslkey" | "ssl-key" => {
                 File::open(&*value).map_err(|error| UrlFault::File(name.to_string(), error.kind()))?;
             }

@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{
     complete_status::message_too_large,
@@ -34,21 +34,21 @@ impl Arrival<'_> {
     ///
     /// # Errors
     /// It is too large, too slow, not one message, or there is no room for it.
-    pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<axum::body::Body>, Permit), Failure> {
+    pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<axum::body::Body>, Permit), Status> {
         let (parts, body) = request.into_parts();
-        let _arriving = self.pools.take(Resource::Arriving, self.holder, 1).ok_or_else(Failure::overloaded)?;
+        let _arriving = self.pools.take(Resource::Arriving, self.holder, 1).ok_or_else(overloaded)?;
         let by = self.ends_at.min(self.arrives_by);
         let (message, permit) = timeout_at(by, self.read(body)).await.map_err(|_| self.too_slow())??;
         Ok((Request::from_parts(parts, message.into()), permit))
     }
 
-    async fn read(&self, mut body: Incoming) -> Result<(Bytes, Permit), Failure> {
+    async fn read(&self, mut body: Incoming) -> Result<(Bytes, Permit), Status> {
         let mut message = Message::default();
         let mut permit = self.pools.empty(Resource::ArrivingBytes, self.holder);
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| cancelled())?.into_data() else { continue };
             if !permit.grow(self.pools, data.len()) {
-                return Err(Failure::overloaded());
+                return Err(overloaded());
             }
             message.add(data);
             message.check(self.message_bytes_max)?;
@@ -56,12 +56,13 @@ impl Arrival<'_> {
         Ok((message.whole(), permit))
     }
 
-    fn too_slow(&self) -> Failure {
+    fn too_slow(&self) -> Status {
         let failure = Failure::deadline_exceeded();
         if self.ends_at <= self.arrives_by {
-            return failure;
+            return failure.into();
         }
-        failure.saying("The call's message did not arrive in time: send it whole, soon after the call's beginning.")
+        let message = "The call's message did not arrive in time: send it whole, soon after the call's beginning.";
+        failure.saying(message).into()
     }
 }
 
@@ -89,18 +90,19 @@ impl Message {
     }
 
     /// What is less than one message the library refuses, when no more comes.
-    fn check(&self, message_bytes_max: usize) -> Result<(), Failure> {
+    fn check(&self, message_bytes_max: usize) -> Result<(), Status> {
         let so_far = self.so_far();
         let Some((head, message)) = so_far.split_at_checked(HEAD_BYTES) else { return Ok(()) };
         let length = head[1..].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
         if length > message_bytes_max {
-            return Err(message_too_large());
+            return Err(message_too_large().into());
         }
         if message.len() > length {
             return Err(Failure::invalid_argument(
                 "MALFORMED_MESSAGE",
                 "The call takes one message, and more was sent: send one message framed as gRPC says.",
-            ));
+            )
+            .into());
         }
         Ok(())
     }
@@ -110,8 +112,12 @@ impl Message {
     }
 }
 
-fn cancelled() -> Failure {
-    Failure::new(Code::Cancelled, "CANCELLED", "The call was given up before its message was there.")
+fn overloaded() -> Status {
+    Failure::overloaded().into()
+}
+
+fn cancelled() -> Status {
+    Failure::new(Code::Cancelled, "CANCELLED", "The call was given up before its message was there.").into()
 }
 
 #[cfg(test)]

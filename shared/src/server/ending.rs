@@ -23,7 +23,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    pub fn new(inner: Body, closing: CancellationToken, ends_at: Option<Instant>) -> Body {
+    pub fn wrap(inner: Body, closing: CancellationToken, ends_at: Option<Instant>) -> Body {
         let ends_at = ends_at.map(|at| Box::pin(sleep_until(at)));
         Body::new(Self { inner, closing: Box::pin(closing.cancelled_owned()), ends_at, ended: false })
     }

@@ -11,25 +11,24 @@ use crate::status::Failure;
 
 /// What a call may bring, counted as HTTP/2 does. Far more than a trace context, a deadline and a token need.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-/// What the library reads. A connection reads one header at a time, so this bounds what one can make it keep; the
-/// library ends connections at four times as much.
+/// What the library reads. A connection reads the headers of one call at a time, so this bounds what one can make it
+/// keep; the library ends connections that send a quarter more.
 pub const READ_BYTES_MAX: u32 = 128 * 1024;
 /// What HTTP/2 counts for each header besides its name and value.
 const HEADER_BYTES: usize = 32;
 
-/// # Errors
-/// These are too many.
-pub fn check(headers: &HeaderMap) -> Result<(), Failure> {
+/// Why a call with these headers is refused, where they are too many.
+pub fn refusal(headers: &HeaderMap) -> Option<Failure> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES).sum();
     if bytes <= METADATA_BYTES_MAX {
-        return Ok(());
+        return None;
     }
     let failure = Failure::new(
         Code::ResourceExhausted,
         "METADATA_TOO_LARGE",
         "The call's metadata is larger than the service accepts: send less of it.",
     );
-    Err(failure.with("max_bytes", METADATA_BYTES_MAX))
+    Some(failure.with("max_bytes", METADATA_BYTES_MAX))
 }
 
 #[cfg(test)]
@@ -44,7 +43,7 @@ mod tests {
             headers
         };
         let room = METADATA_BYTES_MAX - HEADER_BYTES - "x-long".len();
-        assert!(check(&headers(room)).is_ok());
-        assert!(check(&headers(room + 1)).is_err());
+        assert!(refusal(&headers(room)).is_none());
+        assert!(refusal(&headers(room + 1)).is_some());
     }
 }

@@ -107,13 +107,13 @@ impl ConnectionCalls {
             let mut holds = Holds { call, turn: None, answer_bytes: None };
             let response = match self.respond(method, request, &mut holds).await {
                 Ok(response) => response,
-                Err(failure) => Status::from(failure).into_http(),
+                Err(status) => status.into_http(),
             };
             let (response, code) = complete_status(response);
             if code == Code::Ok && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
                 let ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
                 let closing = self.connection.closing.clone();
-                return Answer::new(response.map(|body| Ending::new(body, closing, ends_at)), Bytes::new(), holds);
+                return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
             }
             holds.call.end(code);
             self.whole(response, holds).await
@@ -127,8 +127,10 @@ impl ConnectionCalls {
         method: Method,
         request: Request<Incoming>,
         holds: &mut Holds,
-    ) -> Result<Response<Body>, Failure> {
-        metadata::check(request.headers())?;
+    ) -> Result<Response<Body>, Status> {
+        if let Some(failure) = metadata::refusal(request.headers()) {
+            return Err(failure.into());
+        }
         let Calls { pools, .. } = &*self.calls;
         let holder = &self.connection.holder;
         let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
@@ -150,9 +152,9 @@ impl ConnectionCalls {
         // Who does not read the answers it has gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holder, 1) {
-            return Err(Failure::overloaded());
+            return Err(Failure::overloaded().into());
         }
-        let permit = pools.take(resource, holder, 1).ok_or_else(Failure::overloaded)?;
+        let permit = pools.take(resource, holder, 1).ok_or_else(|| Status::from(Failure::overloaded()))?;
         let turn = Arc::new(Turn::new(pools, holder, permit));
         holds.turn = Some(Arc::clone(&turn));
         request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), turn });

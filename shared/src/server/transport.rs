@@ -93,7 +93,7 @@ mod tests {
         let (_client, (stream, peer)) = (client.unwrap(), accepted.unwrap());
         let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
         let mut transport = Transport::new(stream, connection, Duration::from_millis(50));
-        let written = async { while transport.write_all(&[0; 65_536]).await.is_ok() {} };
+        let written = async { while transport.write_all(&[0; 4096]).await.is_ok() {} };
         tokio::time::timeout(Duration::from_mins(1), written).await.expect("it is given up");
     }
 }

@@ -65,10 +65,12 @@ fn grpc(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
 }
 
 fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
-    let mut client = reqwest::blocking::Client::builder().timeout(settings.timeout);
-    if settings.endpoint.scheme() == "https" {
-        client = client.tls_backend_preconfigured(tls(&settings.tls)?);
+    let (authorities, tls) = tls(&settings.tls)?;
+    if settings.endpoint.scheme() == "https" && authorities == 0 {
+        return Err(ExporterError::NoAuthorities);
     }
+    // Also where nothing is encrypted: without it the client looks for a default that there is not.
+    let client = reqwest::blocking::Client::builder().timeout(settings.timeout).tls_backend_preconfigured(tls);
     // The client has a runtime of its own, which cannot be made inside another one.
     let client = thread::spawn(|| client.build()).join().expect("making a client does not panic")?;
     let headers = settings.headers.iter().filter_map(|(name, value)| {
@@ -87,7 +89,8 @@ fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
     Ok(exporter.build()?)
 }
 
-fn tls(settings: &TlsSettings) -> Result<ClientConfig, ExporterError> {
+/// How many authorities are trusted, and the configuration that trusts them.
+fn tls(settings: &TlsSettings) -> Result<(usize, ClientConfig), ExporterError> {
     let mut roots = RootCertStore::empty();
     match &settings.authorities {
         Some(authorities) => {
@@ -99,15 +102,18 @@ fn tls(settings: &TlsSettings) -> Result<ClientConfig, ExporterError> {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() {
-        return Err(ExporterError::NoAuthorities);
-    }
+    let authorities = roots.len();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let Some((certificate, key)) = &settings.identity else { return Ok(config.with_no_client_auth()) };
-    let chain = certificates(certificate).collect::<Result<Vec<_>, _>>()?;
-    Ok(config.with_client_auth_cert(chain, private_key(key.expose_secret())?)?)
+    let config = match &settings.identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate).collect::<Result<Vec<_>, _>>()?;
+            config.with_client_auth_cert(chain, private_key(key.expose_secret())?)?
+        }
+    };
+    Ok((authorities, config))
 }
 
 fn certificates(text: &str) -> impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>> {

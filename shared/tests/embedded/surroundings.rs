@@ -142,40 +142,44 @@ fn variables_that_are_meant_for_another_postgresql_do_not_reach_this_one() {
 
 /// A home with an odd name, and with the programs of the project; it goes with the folder around it.
 fn odd_home() -> (TempDir, PathBuf) {
-    let outer = tempfile::tempdir().unwrap();
-    fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let outer = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o755)).expect("it can be opened");
     let home = outer.path().join(ODD);
-    fs::create_dir(&home).unwrap();
+    fs::create_dir(&home).expect("a folder in it");
     if let Ok(tools) = fs::read_link(temporary_home().path().join("tools")) {
-        symlink(tools, home.join("tools")).unwrap();
+        symlink(tools, home.join("tools")).expect("a link in it");
     }
     (outer, home)
 }
 
 /// The folder of a running server's program.
 fn programs_of(pid: &str) -> PathBuf {
-    let output = Command::new("ps").args(["-o", "args=", "-p", pid]).output().unwrap();
-    let line = String::from_utf8(output.stdout).unwrap();
-    let program = line.split(" -D ").next().unwrap();
-    Path::new(program).parent().unwrap().to_owned()
+    let line = match fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(line) => line,
+        Err(_) => Command::new("ps").args(["-o", "args=", "-p", pid]).output().expect("there is ps").stdout,
+    };
+    let line = String::from_utf8(line).expect("a path of text");
+    let program = line.split(['\0', ' ']).next().unwrap_or_default();
+    Path::new(program).parent().expect("a folder").to_owned()
 }
 
 /// Copies of the programs in a folder below `to`, and links to what they look for relative to it.
 fn copied(bin: &Path, to: &Path) -> PathBuf {
     let inner: Vec<_> = bin.ancestors().take(4).collect();
     let mut copy = to.to_owned();
-    fs::create_dir(&copy).unwrap();
+    fs::create_dir(&copy).expect("a folder");
     for folder in inner.iter().rev() {
-        for entry in fs::read_dir(folder.parent().unwrap()).unwrap().flatten() {
+        let around = folder.parent().expect("programs are four folders down");
+        for entry in fs::read_dir(around).expect("it can be read").flatten() {
             if entry.path() != **folder {
-                symlink(entry.path(), copy.join(entry.file_name())).unwrap();
+                symlink(entry.path(), copy.join(entry.file_name())).expect("a link");
             }
         }
-        copy.push(folder.file_name().unwrap());
-        fs::create_dir(&copy).unwrap();
+        copy.push(folder.file_name().expect("it has a name"));
+        fs::create_dir(&copy).expect("a folder");
     }
     for program in ["initdb", "pg_ctl", "postgres"] {
-        fs::copy(bin.join(program), copy.join(program)).unwrap();
+        fs::copy(bin.join(program), copy.join(program)).expect("a copy");
     }
     copy
 }

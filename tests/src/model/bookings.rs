@@ -204,17 +204,16 @@ impl Model {
             && told.paid_cents < told.deposit_due_cents
             && moved.paid_cents >= moved.deposit_due_cents
             && answered;
-        let (moves, is_offer) =
-            (slot != (date(&told.date), time(&told.start_time)), !told.waitlist_entry_id.is_empty());
-        let stands = is_offer && told.status() == BookingStatus::Pending;
-        if moves && stands && !confirms && self.is_offered(&told, &moved) {
+        let changes_slot = slot != (date(&told.date), time(&told.start_time));
+        let stands = !told.waitlist_entry_id.is_empty() && told.status() == BookingStatus::Pending;
+        if changes_slot && stands && !confirms && self.is_offered(&told, &moved) {
             return Err(rules::not_in(&told, "SLOT_ALREADY_OFFERED"));
         }
         let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
-        if moves {
+        if changes_slot {
             self.leave_queue(n);
         }
-        if moves && stands {
+        if changes_slot && stands {
             self.take_entry_along(n);
         }
         Ok(if confirms { self.make_firm(n) } else { reply })

@@ -39,7 +39,7 @@ async fn a_call_with_too_much_metadata_is_refused_with_a_reason_and_the_other_ca
         assert_eq!(info.metadata.get("max_bytes").map(String::as_str), Some("16384"));
     }
     // Beyond what is read of a call there is no gRPC status, only HTTP's 431 for that call.
-    let refused = call_with(&mut client, 300_000).await.await.expect("an answer");
+    let refused = call_with(&mut client, 140_000).await.await.expect("an answer");
     assert_eq!(refused.status(), 431);
 
     for bytes in [0, 10_000] {

@@ -47,7 +47,8 @@ fn reasons(source: &str) -> BTreeSet<String> {
     let program = source.split("#[cfg(test)]").next().unwrap_or_default();
     let texts = program.split('"').skip(1).step_by(2);
     let is_reason = |text: &&str| {
-        text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        text.starts_with(|letter: char| letter.is_ascii_uppercase())
+            && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
             && (text.contains('_') || OF_ONE_WORD.contains(text))
             && !NO_REASONS.contains(text)
     };

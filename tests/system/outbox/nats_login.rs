@@ -132,10 +132,10 @@ async fn a_creds_file_logs_in_to_its_account() {
     let of_operator = json!({ "type": "operator", "version": 2, "system_account": system.public_key() });
     let config = format!(
         "operator: {}\nsystem_account: {system_key}\nresolver: MEMORY\nresolver_preload: {{ {system_key}: {}, {}: {} }}",
-        jwt(&operator, &operator, of_operator),
-        jwt(&operator, &system, json!({ "type": "account", "version": 2, "limits": unlimited })),
+        jwt(&operator, &operator, &of_operator),
+        jwt(&operator, &system, &json!({ "type": "account", "version": 2, "limits": unlimited })),
         account.public_key(),
-        jwt(&operator, &account, json!({ "type": "account", "version": 2, "limits": with_jetstream })),
+        jwt(&operator, &account, &json!({ "type": "account", "version": 2, "limits": with_jetstream })),
         system_key = system.public_key(),
     );
     let nats = NatsServer::configured(&config).await;
@@ -143,7 +143,7 @@ async fn a_creds_file_logs_in_to_its_account() {
     let credentials = format!(
         "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
          -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
-        jwt(&account, &user, of_user),
+        jwt(&account, &user, &of_user),
         user.seed().expect("a seed"),
     );
     let folder = tempfile::tempdir().expect("a folder");
@@ -153,7 +153,7 @@ async fn a_creds_file_logs_in_to_its_account() {
 }
 
 /// What `issuer` claims of `subject`, signed.
-fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: Value) -> String {
+fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> String {
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
     let claims = json!({

@@ -20,7 +20,7 @@ impl NatsServer {
     /// Starts one anywhere.
     pub async fn start() -> Self {
         let store = tempfile::tempdir().expect("a folder");
-        Self::over(store, None, &[]).await
+        Self::over(store, None).await
     }
 
     /// Starts one anywhere, with this in its configuration.
@@ -38,27 +38,24 @@ impl NatsServer {
 
     /// Starts one over what another left, where the other was.
     pub async fn again((store, port): (TempDir, u16)) -> Self {
-        Self::over(store, Some(port), &[]).await
+        Self::over(store, Some(port)).await
     }
 
     /// Starts one over what another left, that takes no larger messages.
     pub async fn limited((store, port): (TempDir, u16), payload_bytes_max: usize) -> Self {
-        let settings = store.path().join("limited.conf");
-        std::fs::write(&settings, format!("max_payload: {payload_bytes_max}")).expect("a file");
-        let settings = settings.to_string_lossy().into_owned();
-        Self::over(store, Some(port), &["--config", &settings]).await
+        std::fs::write(store.path().join(CONFIG), format!("max_payload: {payload_bytes_max}")).expect("written");
+        Self::over(store, Some(port)).await
     }
 
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    async fn over(store: TempDir, port: Option<u16>, arguments: &[&str]) -> Self {
+    async fn over(store: TempDir, port: Option<u16>) -> Self {
         let program = harness::home().join("tools/bin/nats-server");
         let ports = tempfile::tempdir_in(store.path()).expect("a folder");
         let mut command = Command::new(&program);
         command
-            .args(arguments)
             .args(["--addr", "127.0.0.1", "--jetstream", "--port"])
             .arg(port.map_or_else(|| "-1".to_owned(), |port| port.to_string()))
             .arg("--store_dir")

@@ -169,9 +169,9 @@ async fn holds_and_those_who_wait_move_with_their_slot() {
     let house = House::of(harness::Booking::start().await.ready().await, 4, 25).await;
     let url = &house.service.url;
     let clients = &house.service.clients;
-    let hold = Venue { venue_id: house.venue_id.clone(), hold_minutes: 43_200, ..Default::default() };
+    let month_long = Venue { venue_id: house.venue_id.clone(), hold_minutes: 43_200, ..Default::default() };
     let mask = prost_types::FieldMask { paths: vec!["hold_minutes".to_owned()] };
-    let update = UpdateVenueRequest { venue: Some(hold), update_mask: Some(mask), ..Default::default() };
+    let update = UpdateVenueRequest { venue: Some(month_long), update_mask: Some(mask), ..Default::default() };
     clients.clone().schedule.update_venue(update).await.expect("updated");
     let held = house.book(4).await;
     assert_eq!(held.hold_expires_at, held.starts_at, "not beyond the start");

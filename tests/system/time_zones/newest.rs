@@ -10,7 +10,7 @@ use std::{
     process::{Command, Output},
 };
 
-use chrono::{DateTime, Datelike as _, MappedLocalTime, NaiveDate, TimeZone as _, Utc};
+use chrono::{DateTime, Datelike as _, MappedLocalTime, NaiveDate, NaiveTime, Offset as _, TimeZone as _, Utc};
 use teppan_shared::time_zone::{Rules, TimeZone};
 use teppan_tests::harness;
 
@@ -100,25 +100,30 @@ impl<'a> RunOfOffsets<'a> {
 
     /// The first of its times at which the zone's clock shows something else, and how many there are.
     fn different(&self, zone: TimeZone) -> Option<(DateTime<Utc>, i64)> {
-        let ours = |time: DateTime<Utc>| match self.is_local {
-            false => Some(time.with_timezone(&zone).offset().to_owned()),
-            true => match zone.from_local_datetime(&time.naive_utc()) {
-                MappedLocalTime::Single(local) | MappedLocalTime::Ambiguous(local, _) => Some(*local.offset()),
-                MappedLocalTime::None => None,
-            },
-        };
-        let seconds = |offset: chrono::FixedOffset| offset.local_minus_utc();
         let times = (0..self.count).filter_map(|n| DateTime::from_timestamp(self.first + n * self.step, 0));
-        let mut different = times.filter(|time| ours(*time).map(|o| seconds(chrono::Offset::fix(&o))) != self.offset);
+        let mut different = times.filter(|time| self.offset_at(zone, *time) != self.offset);
         let first = different.next()?;
         Some((first, 1 + i64::try_from(different.count()).expect("a count")))
+    }
+
+    /// What the zone's clock shows at an instant, or at a local time.
+    fn offset_at(&self, zone: TimeZone, time: DateTime<Utc>) -> Option<i32> {
+        let shown = if self.is_local {
+            match zone.from_local_datetime(&time.naive_utc()) {
+                MappedLocalTime::Single(local) | MappedLocalTime::Ambiguous(local, _) => Some(local),
+                MappedLocalTime::None => None,
+            }
+        } else {
+            Some(time.with_timezone(&zone))
+        };
+        shown.map(|local| local.offset().fix().local_minus_utc())
     }
 }
 
 #[test]
 fn every_zone_shows_what_the_newest_tzdata_shows_at_every_change_of_the_next_ten_years() {
     let package = harness::home().join("tools/python/tzdata");
-    let midnight = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a date").and_time(chrono::NaiveTime::MIN);
+    let midnight = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a date").and_time(NaiveTime::MIN);
     let year = Utc::now().year();
     let years = (midnight(year).and_utc().timestamp(), midnight(year + YEARS + 1).and_utc().timestamp());
     let Some(output) = oracle(&package, years) else {

@@ -1,0 +1,99 @@
+//! Opening connections, off anybody's path.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::Rng as _;
+use tokio::time::timeout;
+
+use super::{Connections, Failed, Open};
+use crate::{error_chain::error_chain, postgres::opening};
+
+/// The pause after the first opening that failed; it doubles with each further one.
+const BACKOFF_LEAST: Duration = Duration::from_millis(20);
+const BACKOFF_MOST: Duration = Duration::from_millis(500);
+/// What the first connections may take to open once one of them has.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+impl Connections {
+    /// Opens the least number of connections, and keeps as many open from now on. Returns when they
+    /// are open, or when there is one and the others fail or take too long.
+    pub async fn keep_warm(&self) {
+        self.lock().keeps_warm = true;
+        let mut opened = self.0.opened.subscribe();
+        self.open_due();
+        // The sender lives as long as `self`.
+        let _ = opened.wait_for(|_| self.lock().live > 0).await;
+        let settled = opened.wait_for(|_| {
+            let state = self.lock();
+            state.live >= self.0.limits.min || state.failures > 0
+        });
+        let _ = timeout(WARM_UP, settled).await;
+    }
+
+    /// Opens what is missing, off anybody's path.
+    pub(super) fn open_due(&self) {
+        if self.0.closing.is_cancelled() {
+            return;
+        }
+        let (due, pause) = {
+            let mut state = self.lock();
+            let due = state.openings_due(&self.0.limits);
+            state.opening += due;
+            (due, backoff(state.failures))
+        };
+        for _ in 0..due {
+            let connections = self.clone();
+            self.0.background.spawn(async move {
+                tokio::select! {
+                    () = connections.open(pause) => {}
+                    () = connections.0.closing.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// Opens one connection after a pause, and tells who waits how that went.
+    async fn open(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        let began = Instant::now();
+        match opening::open(&self.0.options, self.0.hot).await {
+            Ok(connection) => {
+                let open = {
+                    let mut state = self.lock();
+                    state.opening -= 1;
+                    state.live += 1;
+                    state.failures = 0;
+                    Open::new(connection, state.generation)
+                };
+                tracing::debug!(took_ms = began.elapsed().as_millis(), "a connection to the database is open");
+                self.push(open);
+            }
+            Err(error) => {
+                let (first, live) = {
+                    let mut state = self.lock();
+                    state.opening -= 1;
+                    state.failures = state.failures.saturating_add(1);
+                    (state.failures == 1, state.live)
+                };
+                if first {
+                    tracing::warn!(error = error_chain(&error), live, "a connection to the database cannot be opened");
+                }
+                self.0.failed.send_replace(Some(Failed { began, error: Arc::new(error) }));
+            }
+        }
+        self.0.opened.send_modify(|count| *count += 1);
+        self.open_due();
+    }
+}
+
+/// How long to wait before the next attempt after so many failed ones.
+fn backoff(failures: u32) -> Duration {
+    if failures == 0 {
+        return Duration::ZERO;
+    }
+    let most = BACKOFF_LEAST.saturating_mul(1 << failures.min(10)).min(BACKOFF_MOST);
+    most.mul_f64(rand::rng().random_range(0.5..1.0))
+}
