@@ -126,7 +126,7 @@ SELECT
     COALESCE(offer.min_party_size) AS "min_party_size?",
     COALESCE(offer.max_party_size) AS "max_party_size?",
     offer.price_per_person_cents * $6 AS "offer_total_cents?",
-    offer.phone_region AS "phone_region?",
+    COALESCE(offer.phone_region) AS "phone_region?",
     -- the booking
     reply.fingerprint AS "fingerprint?",
     reply.booking_id AS "booking_id?",

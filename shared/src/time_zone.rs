@@ -72,6 +72,11 @@ impl TimeZone {
         }
     }
 
+    /// How the zone's clock is called at this moment, such as `CEST`; its offset where it has no name.
+    pub fn abbreviation_at(self, moment: DateTime<Utc>) -> String {
+        self.0.rules.to_offset_info(timestamp(moment)).abbreviation().to_owned()
+    }
+
     fn offset_at(self, moment: DateTime<Utc>) -> i32 {
         seconds(self.0.rules.to_offset(timestamp(moment)))
     }

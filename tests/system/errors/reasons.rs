@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What is written in capitals and is no reason: settings, the codes of gRPC, and reasons of what no call does.
-const NO_REASONS: [&str; 10] = [
+const NO_REASONS: [&str; 11] = [
     "LISTEN_ADDR",
     "HTTP_ADDR",
     "ALREADY_EXISTS",
@@ -15,8 +15,9 @@ const NO_REASONS: [&str; 10] = [
     "OUT_OF_RANGE",
     "DATA_LOSS",
     "FAILED_PRECONDITION",
-    // Holds expire by themselves.
+    // No call expires a hold or corrects an instant.
     "BOOKING_NOT_EXPIRABLE",
+    "BOOKING_NOT_CORRECTABLE",
     // A list is empty where there are none.
     "PAYMENT_NOT_FOUND",
     "RESOURCE_EXHAUSTED",

@@ -28,7 +28,7 @@ pub fn day(iso: &str) -> String {
 pub fn clock(instant: Option<Timestamp>, time_zone: &str) -> String {
     let utc = instant.and_then(|at| DateTime::<Utc>::from_timestamp(at.seconds, 0)).unwrap_or_default();
     let zone = TimeZone::parse(time_zone).unwrap_or_else(|_| TimeZone::utc());
-    utc.with_timezone(&zone).format("%-d %B %H:%M %Z").to_string()
+    format!("{} {}", utc.with_timezone(&zone).format("%-d %B %H:%M"), zone.abbreviation_at(utc))
 }
 
 /// A booking, in three lines.
