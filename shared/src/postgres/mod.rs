@@ -78,7 +78,7 @@ impl Database {
         self.0.is_usable()
     }
 
-    /// Has every idle connection answer before it is used: the database was away meanwhile.
+    /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
         self.0.check_idle();
     }
