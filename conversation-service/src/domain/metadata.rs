@@ -12,6 +12,8 @@ const LEVELS_MAX: usize = 16;
 const FAULTS_MAX: usize = 100;
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 50;
+/// Bytes of a path that are shown: a longer one does not fit into the trailers of an answer.
+const PATH_BYTES_MAX: usize = 500;
 
 /// What the client keeps with a message: at most 16 KiB when encoded, and readable for every client,
 /// in protobuf and in JSON. Its meaning is the client's affair.
@@ -107,7 +109,7 @@ fn check(value: &Value, path: &Path<'_>, levels: usize, faults: &mut Vec<Metadat
         Some(Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_) | Kind::NullValue(_)) => return,
     };
     if faults.len() < FAULTS_MAX {
-        faults.push(MetadataFault { path: path.to_string(), must });
+        faults.push(MetadataFault { path: path.shown(), must });
     }
 }
 
@@ -117,6 +119,18 @@ enum Path<'a> {
     Member(&'a Path<'a>, &'static str),
     Field(&'a Path<'a>, &'a str),
     Entry(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    /// The path, cut when it is very long.
+    fn shown(&self) -> String {
+        let path = self.to_string();
+        if path.len() <= PATH_BYTES_MAX {
+            return path;
+        }
+        let fitting = path.char_indices().take_while(|(start, char)| start + char.len_utf8() <= PATH_BYTES_MAX);
+        fitting.map(|(_, char)| char).chain(['…']).collect()
+    }
 }
 
 impl fmt::Display for Path<'_> {
@@ -224,12 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn at_most_a_hundred_faults_are_reported_and_long_names_are_shortened() {
+    fn at_most_a_hundred_faults_are_reported_and_long_names_and_paths_are_shortened() {
         let values = vec![Value { kind: None }; 4000];
         let many = faults(of([("a", Some(Kind::ListValue(ListValue { values })))]));
         assert_eq!(many.len(), FAULTS_MAX);
         let long = faults(of([(&"喜".repeat(2000), None)]));
         assert_eq!(long[0].0, format!(r#".fields["{}…"]"#, "喜".repeat(50)));
+        let named = |value: Value| Value { kind: Some(Kind::StructValue(of([(&"喜".repeat(50), value.kind)]))) };
+        let deep = (0..LEVELS_MAX).fold(Value { kind: None }, |value, _| named(value));
+        let deep = faults(of([("a", deep.kind)]));
+        assert_eq!(deep.len(), 1);
+        assert!(deep[0].0.len() <= PATH_BYTES_MAX + '…'.len_utf8() && deep[0].0.ends_with('…'), "{deep:?}");
     }
 
     #[test]
