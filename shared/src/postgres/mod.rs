@@ -73,7 +73,7 @@ impl Database {
         self.0.keep_warm().await;
     }
 
-    /// Whether there is a connection, or nothing speaks against opening one.
+    /// Whether there is a connection, or the last attempt to open one did not fail.
     pub fn is_usable(&self) -> bool {
         self.0.is_usable()
     }
