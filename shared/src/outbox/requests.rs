@@ -41,7 +41,7 @@ pub fn decode_ids(
         }
         (false, true) => violations.add(IDS, "must be empty when all is true"),
         (false, false) if is_filtered => {
-            violations.add(IDS, "must be empty when there are filters, which need selection.all")
+            violations.add(IDS, "must be empty when there are filters, which need selection.all");
         }
         _ => {}
     }
