@@ -63,7 +63,7 @@ impl Core {
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_cancel(key, &fingerprint, which, now).await {
                 Ok(answer) => answer,
-                // A twin with this key was faster; the next run finds what it did.
+                // A concurrent duplicate was faster; the next run finds what it did.
                 Err(error) if error.violates("idempotency_keys_pkey") => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -74,7 +74,7 @@ impl Core {
                 ("done" | "replayed", _) => return self.cancelled(answer, key.is_some()),
                 ("finished", _) => return Err(finished(&answer)),
                 ("not_found", ToCancel::ById(id)) => return Err(CancelFollowUpError::NotFound(*id)),
-                // Contended: a twin with this key may have cancelled it. Only another look can tell.
+                // Contended: a concurrent duplicate may have cancelled it. Another run finds out.
                 _ => {}
             }
         }

@@ -23,15 +23,15 @@ use crate::{
 const RUNS_MAX: u32 = 8;
 /// Most that a run looks at in a channel.
 const LOOK_MAX: i64 = 128;
-/// What is claimed ends before its text and metadata grow past this. With all the rest of a hundred
-/// follow-ups it stays below the 4 MiB that gRPC clients accept by default.
+/// No further follow-up is claimed once texts and metadata exceed this together. With everything else of a
+/// hundred follow-ups the answer stays below the 4 MiB that gRPC clients accept by default.
 const ANSWER_BYTES_MAX: i64 = 2 << 20;
 /// While a call waits, how often it looks without being told: what another replica made ready, and
 /// what comes back after a failed attempt.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Of those that wait, how many look at once: a crowd that wakes up must not fill the database's queue.
+/// Waiting calls that query the database at once: many that wake up together must not fill its queue.
 pub const LOOKS_AT_ONCE: usize = 4;
-/// Many that wait look less often each, so that all of them together ask the database at most 50 times a second.
+/// Each waiting call looks less often when there are many: together they query at most 50 times a second.
 const LOOK_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
 
 /// What a sender asks for.
@@ -141,7 +141,7 @@ impl Core {
             match rows.first().map(|row| row.outcome.as_str()) {
                 Some("claimed") => {
                     let claimed: Vec<_> = rows.into_iter().filter_map(|row| self.hand_out(row)).collect();
-                    // When nothing of it can be read there may be others. With a key it would be the same again.
+                    // When none of them can be read there may be others. With a key the same ones would come again.
                     if !claimed.is_empty() || claim.key.is_some() {
                         return Ok(claimed);
                     }

@@ -8,8 +8,8 @@ use crate::{
     message_row::content_place,
 };
 
-/// How often the statement is run for one call. A twin that was faster costs one more run, which
-/// sees what the twin stored; sealing the text anew costs one.
+/// How often the statement is run for one call. A faster concurrent duplicate costs one more run,
+/// which sees what it stored; sealing the text again costs one.
 const RUNS_MAX: usize = 4;
 
 /// A follow-up that was sent.

@@ -34,9 +34,9 @@ pub struct Core {
     pub(crate) dispatch_fingerprint: KeyedHash,
     /// Wakes up the calls that wait for a follow-up to fall due.
     pub(crate) follow_ups_ready: Notify,
-    /// How many of them there are.
+    /// How many such calls wait.
     pub(crate) claims_waiting: AtomicU32,
-    /// They look a few at a time.
+    /// Bounds how many of them query the database at once.
     pub(crate) claim_looks: Semaphore,
     /// Wakes up the clock: something may be due already.
     pub(crate) follow_up_clock: Nudge,

@@ -7,7 +7,7 @@ use teppan_shared::{outbox, service};
 
 use crate::{app::DEFINITION, core::Core, dead_letters::DeadLetterFilter, domain::ConversationId, settings::Settings};
 
-/// What to do with dead letters.
+/// The subcommands for dead letters.
 pub type DeadLettersCommand = outbox::DeadLettersCommand<FilterArgs>;
 
 /// Only those that match every filter given.
@@ -21,7 +21,7 @@ pub struct FilterArgs {
     conversation: Option<ConversationId>,
 }
 
-/// Does it on the database of the settings, and tells the process's exit code.
+/// Runs the command on the database of the settings, and returns the exit code of the process.
 pub async fn run(command: DeadLettersCommand, settings: &Settings) -> ExitCode {
     service::on_database(&DEFINITION, &settings.common, async |open| {
         command.run(&Core::new(open.database.clone(), &open.keys, settings)).await

@@ -137,7 +137,7 @@ impl Core {
     }
 }
 
-/// What a row takes in an answer, but for what is small in every row.
+/// The bytes of a row's text and metadata; everything else in a row is small.
 fn sealed_bytes(row: &FollowUpRow) -> usize {
     let of = |column: &Option<Vec<u8>>| column.as_ref().map_or(0, Vec::len);
     of(&row.content_sealed) + of(&row.metadata_sealed)

@@ -30,7 +30,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 const BATCH_TIME: Duration = Duration::from_secs(10);
 /// Longer than that, an event and what recording takes.
 const LEASE: Duration = Duration::from_secs(30);
-/// Attempts that end with the process that makes them, before an event becomes a dead letter.
+/// Attempts during which the process died, before an event becomes a dead letter.
 const ATTEMPTS_MAX: i32 = 12;
 /// The one destination of this service's outbox.
 pub const EVENT_STREAM: &str = "event-stream";
@@ -50,7 +50,7 @@ pub enum PublicationError {
     #[error(transparent)]
     Away(#[from] PublishError),
     #[error("NATS did not answer in time")]
-    Silent,
+    TimedOut,
     #[error("the outbox cannot be read")]
     Corrupted(#[from] Corrupted),
     #[error("the outbox gave no answer")]
@@ -110,9 +110,9 @@ impl Publication {
         outcomes
     }
 
-    /// What becomes of one event, and why NATS takes nothing now.
+    /// Publishes one event. Returns what becomes of it, and the error when NATS takes no events at all.
     async fn attempt(&self, event: &Event) -> (Published, Option<PublicationError>) {
-        // Each of its attempts ended with the process that made it.
+        // The process died during every earlier attempt.
         if event.attempts > ATTEMPTS_MAX {
             return (Published::Dead(LEASE_EXPIRED), None);
         }
@@ -121,7 +121,7 @@ impl Publication {
             Err(PublicationError::Away(PublishError::TooLarge)) => {
                 ("refused", Published::Dead("MESSAGE_TOO_LARGE"), None)
             }
-            Err(error @ PublicationError::Silent) => ("timeout", Published::Returned(NO_ANSWER), Some(error)),
+            Err(error @ PublicationError::TimedOut) => ("timeout", Published::Returned(NO_ANSWER), Some(error)),
             Err(error) => ("away", Published::Returned("UNAVAILABLE"), Some(error)),
         };
         self.metrics.attempted(outcome, self.core.clock.now() - event.occurred_at);
@@ -153,11 +153,11 @@ impl Publication {
         let publishing = self.publisher.publish(&envelope).instrument(span);
         match tokio::time::timeout(PUBLISH_TIMEOUT, publishing).await {
             Ok(published) => Ok(published?),
-            Err(_) => Err(PublicationError::Silent),
+            Err(_) => Err(PublicationError::TimedOut),
         }
     }
 
-    /// Records what became of a batch, and tells how many became what.
+    /// Records what became of a batch, and counts each outcome.
     async fn settle(&self, outcomes: &[Outcome]) -> Result<Settled, DatabaseError> {
         if outcomes.is_empty() {
             return Ok(Settled::default());
@@ -184,13 +184,13 @@ struct Outcome {
     message_id: i64,
     claim: i64,
     result: Published,
-    /// Why NATS takes nothing now.
+    /// Set when NATS takes no events at all.
     error: Option<PublicationError>,
 }
 
 enum Published {
     Done,
-    /// It was not tried, or NATS takes nothing now, for this reason.
+    /// It was not tried, or NATS takes no events at all, for this reason.
     Returned(&'static str),
     /// It is never published, for this reason.
     Dead(&'static str),

@@ -91,7 +91,7 @@ impl Core {
                 ("replayed", ..) => return self.scheduled(answer, true),
                 ("claimed", Some(id), _) => return Err(ScheduleFollowUpError::Claimed(id)),
                 ("reseal", Some(id), Some(message_id)) => draft = self.follow_up_draft(new, now, id, message_id),
-                // Contended: a twin with this key may have moved it. Only another look can tell.
+                // Contended: a concurrent duplicate may have moved it. Another run finds out.
                 _ => {}
             }
         }

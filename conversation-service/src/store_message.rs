@@ -11,8 +11,8 @@ use crate::{
 /// The statement, to be prepared when a connection opens.
 pub const STATEMENT: &str = include_str!("../queries/store_message.sql");
 
-/// How often the statement is run for one call. A twin that was faster costs one more run, which
-/// finds what the twin stored; more are needed only when that is deleted meanwhile.
+/// How often the statement is run for one call. A faster concurrent duplicate costs one more run,
+/// which finds what it stored; more are needed only when that is deleted meanwhile.
 const ATTEMPTS_MAX: usize = 4;
 
 /// A message, and whether an earlier call had stored it.
@@ -51,7 +51,7 @@ impl Core {
                     self.count_emotion(&new).await;
                     return Ok(Stored { replayed: row.outcome == "replayed", message: row.message(new) });
                 }
-                // A twin with this id was faster; the next run finds its message.
+                // A concurrent duplicate was faster; the next run finds its message.
                 Err(error) if error.violates("messages_pkey") => {}
                 Err(error) => return Err(error.into()),
             }

@@ -2,15 +2,15 @@
 
 mod settings;
 
-use std::{fmt, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 use async_nats::{
     Client,
     connection::State,
     header::HeaderMap,
     jetstream::{
-        self,
-        context::{Context, PublishErrorKind},
+        self, ErrorCode,
+        context::{self, Context, PublishErrorKind},
         stream::{Config, StorageType},
     },
 };
@@ -106,11 +106,11 @@ impl Publisher {
             stored = publishing => stored,
             () = lost(&client) => return Err(PublishError::Away("the connection was lost".to_owned())),
         };
-        match stored.map_err(|error| (error.kind(), error)) {
+        match stored {
             Ok(_) => Ok(()),
-            Err((PublishErrorKind::MaxPayloadExceeded, _)) => Err(PublishError::TooLarge),
-            Err((kind, error)) => {
-                if kind == PublishErrorKind::StreamNotFound {
+            Err(error) if is_too_large(&error) => Err(PublishError::TooLarge),
+            Err(error) => {
+                if error.kind() == PublishErrorKind::StreamNotFound {
                     // Somebody removed it: the next event makes sure that it is there.
                     *self.connected.lock().await = None;
                 }
@@ -158,6 +158,13 @@ async fn lost(client: &Client) {
     while client.connection_state() == State::Connected {
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// Whether the event exceeds the limit of the server, or that of a stream that an operator made.
+fn is_too_large(error: &context::PublishError) -> bool {
+    let refusal = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    error.kind() == PublishErrorKind::MaxPayloadExceeded
+        || refusal.is_some_and(|refusal| refusal.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
 }
 
 fn away(error: impl fmt::Display) -> PublishError {

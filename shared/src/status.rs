@@ -161,6 +161,8 @@ pub fn code_name(code: Code) -> &'static str {
 /// Clients accept 8 KiB of headers and more. With one violation beyond the bound, and what else a
 /// refusal has, the answer stays below that; a longer one would reach many as a broken stream.
 const VIOLATIONS_BYTES: usize = 6 * 1024;
+/// How far the last violation may go beyond that bound.
+const BEYOND_BYTES: usize = 1024;
 
 /// Everything that is wrong with a request, so that it can be told at once; of very many faults the
 /// first, and how many more there are.
@@ -180,7 +182,14 @@ impl Violations {
             return;
         }
         let violation = FieldViolation::new(field.to_string(), description.to_string());
-        self.bytes += trailer_bytes(&violation);
+        let bytes = self.bytes + trailer_bytes(&violation);
+        if !self.listed.is_empty() && bytes > VIOLATIONS_BYTES + BEYOND_BYTES {
+            // A very long field: it is counted only, and so is everything after it.
+            self.bytes = VIOLATIONS_BYTES;
+            self.more += 1;
+            return;
+        }
+        self.bytes = bytes;
         self.listed.push(violation);
     }
 
@@ -222,7 +231,13 @@ fn trailer_bytes(violation: &FieldViolation) -> usize {
     // The separators in both messages, the space of one as %20, and the tags and lengths of the details.
     const FRAME: usize = 20;
     let (field, description) = (violation.field.len(), violation.description.len());
-    FRAME + field + (2 * field + description) * 4 / 3
+    let in_message: usize = violation.field.bytes().map(percent_encoded_bytes).sum();
+    FRAME + in_message + (2 * field + description) * 4 / 3
+}
+
+/// What a byte takes in `grpc-message`, which gRPC percent-encodes.
+fn percent_encoded_bytes(byte: u8) -> usize {
+    if byte.is_ascii_graphic() && !b"\"#%<>?`{}".contains(&byte) { 1 } else { 3 }
 }
 
 #[cfg(test)]
@@ -265,6 +280,17 @@ mod tests {
             let bytes = header_list_bytes(&status);
             assert!((5 * 1024..8 * 1024 - 512).contains(&bytes), "{bytes} bytes, {listed} listed");
         }
+    }
+
+    #[test]
+    fn long_fields_that_are_percent_encoded_stay_within_the_bound() {
+        let mut violations = Violations::default();
+        for _ in 0..100 {
+            violations.add("席".repeat(140), "must be a finite number");
+        }
+        assert_eq!((violations.listed.len(), violations.more), (2, 98));
+        let bytes = header_list_bytes(&violations.into_status());
+        assert!(bytes < 8 * 1024 - 512, "{bytes} bytes");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use self::rules::{Rules, RulesSource, RulesVersion};
 #[derive(Clone, Copy)]
 pub struct TimeZone(&'static Zone);
 
-/// A zone as a set of rules has it.
+/// A zone under one set of rules.
 struct Zone {
     name: String,
     rules: tz::TimeZone,
@@ -86,13 +86,13 @@ impl TimeZone {
     }
 }
 
-/// No clock is a day ahead: a broken file alone could say so.
+/// Clamped to less than a day, which only a broken file could exceed.
 fn seconds(offset: tz::Offset) -> i32 {
     const DAY: i32 = 24 * 60 * 60;
     offset.seconds().clamp(1 - DAY, DAY - 1)
 }
 
-/// Times that are too far away for the rules have those of the last year they know.
+/// Times outside the rules' range are read by the first or last moment of that range.
 fn timestamp(moment: DateTime<Utc>) -> Timestamp {
     let limit = if moment > DateTime::UNIX_EPOCH { Timestamp::MAX } else { Timestamp::MIN };
     Timestamp::from_second(moment.timestamp()).unwrap_or(limit)

@@ -31,7 +31,7 @@ fn time() -> Option<Timestamp> {
     Some(Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 })
 }
 
-/// All but the wishes, which a page bounds by itself.
+/// The largest booking, without its special requests, which a page bounds by itself.
 fn booking() -> Booking {
     Booking {
         booking_id: id(),
@@ -158,7 +158,7 @@ fn emotion() -> EmotionHistoryEntry {
     EmotionHistoryEntry { message_id: id(), sequence: i64::MAX, role: 4, emotion: Some(emotion), sent_at: time() }
 }
 
-/// What so many of the largest entries take, each with its tag and length.
+/// The bytes of `count` such entries, each with its tag and length.
 fn page(entry: &impl Message, count: usize) -> usize {
     (entry.encoded_len() + 4) * count
 }
@@ -194,7 +194,7 @@ fn a_page_of_the_largest_entries_is_half_of_what_clients_accept_at_most() {
     };
     let labels = EmotionLabelCount { label: chars(20), count: i64::MAX };
     let answers = [
-        // The wishes of a page are 1 MiB at most.
+        // The special requests of a page are 1 MiB at most.
         ("ListBookings", page(&booking(), 1000) + (1 << 20)),
         ("ListVenues", page(&venue(), 1000)),
         ("GetVenue", page(&venue(), 1) + page(&periods, 100) + page(&exceptions, 1000)),

@@ -19,7 +19,7 @@ use teppan_tests::{
 const ROUND_TRIP: Duration = Duration::from_millis(300);
 const BURST: usize = 50;
 
-/// The limits that a service has unless it is told otherwise.
+/// Sets the limits to their defaults.
 fn by_default(settings: &mut CommonSettings) {
     settings.database_limits.max_connections = 16;
     settings.database_limits.min_connections = 10;
@@ -65,7 +65,7 @@ async fn a_far_database_delays_readiness_by_seconds_and_the_first_booking_by_one
     }
     let burst = since.elapsed();
     println!("ready after {ready:?}, the first booking took {first:?}, {BURST} at once {burst:?}");
-    // A dozen round trips, and the connections in two rounds; what is over is the machine's.
+    // A dozen round trips, and the connections in two rounds; the rest is slack for a loaded machine.
     assert!(ready < Duration::from_secs(12), "{ready:?}");
     assert!(first < 3 * ROUND_TRIP, "{first:?}");
 }
@@ -162,14 +162,14 @@ async fn a_connection_that_opens_slower_than_its_caller_waits_is_kept_for_the_ne
     let database = one_connection(&booking_service::app::DEFINITION, &far, Duration::from_millis(200));
     let error = answer(&database).await.expect_err("it takes a second");
     assert!(matches!(error, DatabaseError::Unavailable(_)), "{error:?}");
-    // Callers that come and go meanwhile are no reason to begin anew.
+    // Callers that give up meanwhile do not restart the opening.
     harness::eventually("the connection is open", async || answer(&database).await.is_ok()).await;
     assert_eq!(proxy.opened(), 1);
     database.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_up_on_everybody_is_asked_again_and_again_but_not_stormed() {
+async fn a_server_that_closes_every_connection_is_retried_with_pauses() {
     let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
     let database = one_connection(&booking_service::app::DEFINITION, &url, Duration::from_secs(2));
     proxy.cut().await;

@@ -52,13 +52,13 @@ async fn store(conversation: &Conversation, content: &str) -> Result<(), Status>
     conversation.client.clone().store_message(message).await.map(|_| ())
 }
 
-/// It says that the call may be sent again, and when.
+/// Asserts that the status says that the call may be retried, and when.
 fn assert_retryable(status: &Status) {
     assert_eq!(kind(status), (Code::Unavailable, "DATABASE_UNAVAILABLE".to_owned()));
     assert!(status.get_details_retry_info().expect("a RetryInfo").retry_delay.is_some());
 }
 
-/// Health says so, and readiness for this reason.
+/// Waits until readiness reports this reason, and health NOT_SERVING.
 async fn until_not_ready(conversation: &Conversation, reason: &str) {
     let server = &conversation.service.server;
     harness::eventually(reason, async || server.readiness().describe() == reason).await;
@@ -142,7 +142,7 @@ async fn a_server_with_no_connection_to_spare_is_not_ready_until_it_has_one() {
     drop(others.pop());
     until_ready(&conversation).await;
     store(&conversation, "Hello").await.expect("stored");
-    // What it has goes on when there is no more to be had.
+    // Its open connections still work while no further one can be opened.
     while let Ok(other) = connect(&url).await {
         others.push(other);
     }
@@ -158,7 +158,7 @@ async fn connect(url: &SecretString) -> Result<PgConnection, sqlx::Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_lacks_for_a_moment_is_retryable_and_leaves_the_service_ready() {
+async fn a_momentary_lack_of_resources_is_retryable_and_leaves_the_service_ready() {
     let conversation = Conversation::start().await.ready().await;
     // No resources, disk, memory, a limit; an I/O error; an idle session, shutting down, starting.
     for code in ["53000", "53100", "53200", "53400", "58030", "57P05", "57P01", "57P03"] {
@@ -175,11 +175,11 @@ async fn what_a_server_lacks_for_a_moment_is_retryable_and_leaves_the_service_re
     assert!(conversation.service.server.readiness().is_ready());
 }
 
-/// A file system of its own. It is gone when this is dropped.
+/// A small file system of its own, which is unmounted when this is dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None` where this process may not mount one, which is said.
+    /// `None`, with a line on stdout, where this process may not mount one.
     fn of(megabytes: u32) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("teppan-disk-").tempdir().expect("a folder").keep();
         let size = format!("size={megabytes}m,mode=0755");
@@ -230,7 +230,7 @@ async fn a_full_disk_is_retryable_and_not_ready_until_there_is_room_again() {
     store(&conversation, &long).await.expect("stored");
 
     disk.fill();
-    // What a page has room for is still stored.
+    // Messages that still fit into the free part of a page are stored.
     let mut refused = None;
     for _ in 0..100 {
         if let Err(status) = store(&conversation, &long).await {

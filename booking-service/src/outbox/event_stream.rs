@@ -31,7 +31,7 @@ impl Receiver for EventStream {
         };
         match self.0.publish(&event).await {
             Ok(()) => Delivery::Tried(Ok(())),
-            // Its size is held against what the server said when it was connected.
+            // Usually decided on this side, by the limit that the server named when it was connected.
             Err(PublishError::TooLarge) => Delivery::Decided(Err(Undelivered::Refused("MESSAGE_TOO_LARGE".to_owned()))),
             Err(PublishError::Away(why)) => {
                 tracing::debug!(why, "an event was not published");

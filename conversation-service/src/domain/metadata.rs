@@ -4,24 +4,26 @@ use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind};
 
 const BYTES_MAX: usize = 16 << 10;
-/// Objects and lists in one another, in the metadata. Each is up to three messages of protobuf inside one
-/// another, and clients read a hundred: with what an answer puts around it that makes 53, and leaves room
-/// for those who pass it on in messages of their own.
+/// How deep objects and lists may be nested. Each level is up to three nested protobuf messages, and clients
+/// decode a hundred. With the messages of an answer around them these make 53, which leaves room for clients
+/// that embed an answer in messages of their own.
 const LEVELS_MAX: usize = 16;
-/// Faults that are noted of one metadata.
+/// Faults that are reported at most.
 const FAULTS_MAX: usize = 100;
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 50;
+/// Bytes of a path that are shown: a longer one does not fit into the trailers of an answer.
+const PATH_BYTES_MAX: usize = 500;
 
-/// What the client keeps with a message: at most 16 KiB when encoded, and such that every client can read
-/// it, in protobuf and in JSON. What it says is the client's affair.
+/// What the client keeps with a message: at most 16 KiB when encoded, and readable for every client,
+/// in protobuf and in JSON. Its meaning is the client's affair.
 #[derive(Clone, PartialEq)]
 pub struct Metadata {
     fields: Struct,
     encoded: Vec<u8>,
 }
 
-/// A value that not every client could read: where it is, as a path below the metadata, and what it must be.
+/// A value that some client could not read: its path below the metadata, and what it must be.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MetadataFault {
     pub path: String,
@@ -30,7 +32,7 @@ pub struct MetadataFault {
 
 impl Metadata {
     /// # Errors
-    /// Everything that is wrong with it; of very many faults the first hundred.
+    /// Every fault, at most the first hundred.
     pub fn parse(fields: Struct) -> Result<Self, Vec<MetadataFault>> {
         let encoded = fields.encode_to_vec();
         if encoded.len() > BYTES_MAX {
@@ -80,7 +82,7 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// Notes what is wrong with the values in an object that lies in so many others.
+/// Collects the faults of an object's values. `levels` counts the objects and lists around it.
 fn check_fields(object: &Struct, path: &Path<'_>, levels: usize, faults: &mut Vec<MetadataFault>) {
     for (name, value) in &object.fields {
         check(value, &Path::Field(path, name), levels, faults);
@@ -90,7 +92,7 @@ fn check_fields(object: &Struct, path: &Path<'_>, levels: usize, faults: &mut Ve
 fn check(value: &Value, path: &Path<'_>, levels: usize, faults: &mut Vec<MetadataFault>) {
     let must = match &value.kind {
         Some(Kind::StructValue(_) | Kind::ListValue(_)) if levels == LEVELS_MAX => {
-            "must not lie in more than 16 other objects and lists"
+            "must not be nested in more than 16 objects and lists"
         }
         Some(Kind::StructValue(object)) => {
             return check_fields(object, &Path::Member(path, "struct_value"), levels + 1, faults);
@@ -107,7 +109,7 @@ fn check(value: &Value, path: &Path<'_>, levels: usize, faults: &mut Vec<Metadat
         Some(Kind::NumberValue(_) | Kind::StringValue(_) | Kind::BoolValue(_) | Kind::NullValue(_)) => return,
     };
     if faults.len() < FAULTS_MAX {
-        faults.push(MetadataFault { path: path.to_string(), must });
+        faults.push(MetadataFault { path: path.shown(), must });
     }
 }
 
@@ -117,6 +119,18 @@ enum Path<'a> {
     Member(&'a Path<'a>, &'static str),
     Field(&'a Path<'a>, &'a str),
     Entry(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    /// The path, cut when it is very long.
+    fn shown(&self) -> String {
+        let path = self.to_string();
+        if path.len() <= PATH_BYTES_MAX {
+            return path;
+        }
+        let fitting = path.char_indices().take_while(|(start, char)| start + char.len_utf8() <= PATH_BYTES_MAX);
+        fitting.map(|(_, char)| char).chain(['…']).collect()
+    }
 }
 
 impl fmt::Display for Path<'_> {
@@ -152,7 +166,7 @@ mod tests {
         Value { kind: Some(Kind::StructValue(Struct { fields: [("a".to_owned(), value)].into() })) }
     }
 
-    /// So many in one another.
+    /// A value inside this many objects or lists.
     fn nested(levels: usize, within: fn(Value) -> Value) -> Struct {
         let inmost = Value { kind: Some(Kind::BoolValue(true)) };
         of([("a", (0..levels).fold(inmost, |value, _| within(value)).kind)])
@@ -188,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_refused_wherever_it_is() {
+    fn values_that_json_cannot_represent_are_refused_at_any_depth() {
         let list = [
             Kind::NumberValue(1.0),
             Kind::StructValue(of([("b", Some(Kind::NumberValue(f64::NAN))), ("c", None)])),
@@ -214,22 +228,27 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_objects_and_lists_in_one_another_are_accepted_and_no_more() {
+    fn objects_and_lists_may_be_nested_sixteen_deep_and_no_deeper() {
         for within in [list, object] {
             assert!(Metadata::parse(nested(LEVELS_MAX, within)).is_ok());
             let deeper = faults(nested(LEVELS_MAX + 1, within));
             assert_eq!(deeper.len(), 1, "{deeper:?}");
-            assert!(deeper[0].1.starts_with("must not lie in more than 16"), "{deeper:?}");
+            assert!(deeper[0].1.starts_with("must not be nested in more than 16"), "{deeper:?}");
         }
     }
 
     #[test]
-    fn of_very_many_faults_and_long_names_a_part_is_told() {
+    fn at_most_a_hundred_faults_are_reported_and_long_names_and_paths_are_shortened() {
         let values = vec![Value { kind: None }; 4000];
         let many = faults(of([("a", Some(Kind::ListValue(ListValue { values })))]));
         assert_eq!(many.len(), FAULTS_MAX);
         let long = faults(of([(&"喜".repeat(2000), None)]));
         assert_eq!(long[0].0, format!(r#".fields["{}…"]"#, "喜".repeat(50)));
+        let named = |value: Value| Value { kind: Some(Kind::StructValue(of([(&"喜".repeat(50), value.kind)]))) };
+        let deep = (0..LEVELS_MAX).fold(Value { kind: None }, |value, _| named(value));
+        let deep = faults(of([("a", deep.kind)]));
+        assert_eq!(deep.len(), 1);
+        assert!(deep[0].0.len() <= PATH_BYTES_MAX + '…'.len_utf8() && deep[0].0.ends_with('…'), "{deep:?}");
     }
 
     #[test]

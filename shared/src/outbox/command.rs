@@ -13,20 +13,20 @@ const PAGE_SIZE: u16 = 1000;
 /// What to do with dead letters. `F` are a service's filters.
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersCommand<F: Args> {
-    /// List them in the order in which they were given up
+    /// List dead letters, the oldest first
     List {
         #[command(flatten)]
         filter: F,
-        /// How they are shown: as a table, or as JSON, one a line
+        /// Output format: a table, or one JSON object a line
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
-        /// Most of them to show
+        /// Most dead letters to show
         #[arg(long, default_value_t = 1000)]
         limit: usize,
     },
-    /// Deliver them again, with all their attempts before them
+    /// Deliver dead letters again, with a full number of attempts
     Retry(SelectionArgs<F>),
-    /// Give them up for good: they are not delivered, and what waits behind them goes on
+    /// Discard dead letters: they are never delivered, and the messages behind them continue
     Discard(SelectionArgs<F>),
 }
 
@@ -60,12 +60,12 @@ pub enum CommandError {
     Settle(#[from] DatabaseError),
     #[error("filters go with --all, not with ids")]
     FilteredIds,
-    #[error("these are no dead letters, or no longer: {}; `dead-letters list` shows those there are", list_of(.0))]
+    #[error("these are not dead letters, or no longer: {}; `dead-letters list` shows the current ones", list_of(.0))]
     Unknown(Vec<Uuid>),
 }
 
 impl<F: Args> DeadLettersCommand<F> {
-    /// Does it, and says on stdout what was done.
+    /// Runs the command, and reports on stdout what was done.
     ///
     /// # Errors
     /// [`CommandError`].

@@ -10,7 +10,7 @@ pub struct DeadLetter {
     pub event_id: Uuid,
     pub event_type: String,
     pub destination: &'static str,
-    /// Whose event it is: a booking or a conversation. Its later messages wait behind this one.
+    /// The booking or conversation of the event. Its later messages wait behind this one.
     pub owner: String,
     pub attempts: i32,
     /// In UPPER_SNAKE_CASE.
@@ -20,7 +20,7 @@ pub struct DeadLetter {
     pub traceparent: Option<String>,
 }
 
-/// Where a page starts: behind the dead letter given up then.
+/// Where a page starts: after the dead letter with this time and id.
 pub type DeadLetterCursor = (DateTime<Utc>, Uuid);
 
 /// Dead letters, and where the next page starts if there is one.
@@ -51,9 +51,9 @@ pub enum DeadLetterSelection<F> {
 /// What is done with a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is delivered again, with all its attempts before it.
+    /// It is delivered again, with a full number of attempts.
     Retry,
-    /// It is given up, and later messages of its owner go on.
+    /// It is removed, and later messages of its owner continue.
     Discard,
 }
 
@@ -62,7 +62,7 @@ pub enum Settlement {
 pub struct Settled {
     pub settled: i64,
     pub remaining: i64,
-    /// The ids of the selection that were none, or no longer.
+    /// Ids of the selection that are not dead letters, or no longer.
     pub unknown: Vec<Uuid>,
 }
 
@@ -71,7 +71,7 @@ pub trait DeadLetters: Sync {
     /// Only dead letters that match all of it; the default matches every one.
     type Filter: Default + PartialEq + Sync;
 
-    /// What an owner is called in a table, and in the contract.
+    /// The name of an owner: as a column heading, and as a field of the contract.
     const OWNER: (&'static str, &'static str);
 
     /// Lists dead letters in the order in which they were given up, from behind the cursor.
@@ -85,7 +85,7 @@ pub trait DeadLetters: Sync {
         page_size: u16,
     ) -> impl Future<Output = Result<DeadLetterPage, ReadError>> + Send;
 
-    /// Settles at most 1,000 dead letters. What is no longer one is left as it is.
+    /// Settles at most 1,000 dead letters. A message that is no longer one is left as it is.
     ///
     /// # Errors
     /// When the database gave no answer; what was selected may then be settled or not.

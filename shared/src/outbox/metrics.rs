@@ -45,7 +45,7 @@ impl DeliveryMetrics {
         }
     }
 
-    /// So many messages became dead letters.
+    /// Counts messages that became dead letters.
     pub fn died(&self, messages: i64) {
         let messages = u64::try_from(messages).unwrap_or(0);
         if messages > 0 {

@@ -23,8 +23,8 @@ pub fn is_event_type(raw: &str) -> bool {
     (1..=EVENT_TYPE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(known)
 }
 
-/// Reads the ids of a selection, which names dead letters or takes all that match its filters. `filters` names
-/// those there are, for whoever gave neither.
+/// Reads the ids of a selection, which names dead letters or takes all that match its filters. `filters` are the
+/// names of the filters, for the message to a caller that gave neither.
 pub fn decode_ids(
     raw: &[String],
     all: bool,
@@ -40,7 +40,9 @@ pub fn decode_ids(
             violations.add("selection.all", all);
         }
         (false, true) => violations.add(IDS, "must be empty when all is true"),
-        (false, false) if is_filtered => violations.add(IDS, "must be empty when there are filters, with all"),
+        (false, false) if is_filtered => {
+            violations.add(IDS, "must be empty when there are filters, which need selection.all");
+        }
         _ => {}
     }
     if raw.len() > IDS_MAX {

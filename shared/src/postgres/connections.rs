@@ -1,8 +1,7 @@
-//! The connections of one service: a stack of idle ones, and who waits for one.
+//! The connections of one service: a stack of idle ones, and the callers that wait for one.
 //!
 //! A pool that checks its connections pays a round trip for it. Here a connection goes back to the
-//! stack only after a clean end; whatever was cancelled under way is set right in the background
-//! first.
+//! stack only after a clean end; one whose statement was cancelled is checked in the background first.
 //!
 //! Opening a connection takes half a dozen round trips, which is longer than a caller may wait where
 //! the database is far away. So connections are opened by tasks of their own: a caller asks for one
@@ -28,7 +27,7 @@ pub(super) use self::lease::Lease;
 use self::state::{Open, State};
 use super::probe::Suspicion;
 
-/// What an abandoned statement may take to end, and the ping after it. After that the connection is
+/// How long an abandoned statement, and the ping after it, may take to end. After that the connection is
 /// closed, which ends the statement at the server: it looks for its client every
 /// `client_connection_check_interval`.
 const ABANDONED: Duration = Duration::from_secs(2);
@@ -46,7 +45,7 @@ pub(super) struct Limits {
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
-/// The connections for as long as somebody else keeps them.
+/// A weak reference, for metrics: it does not keep the connections open.
 pub(super) struct WeakConnections(Weak<Shared>);
 
 impl WeakConnections {
@@ -61,11 +60,11 @@ struct Shared {
     hot: &'static [&'static str],
     limits: Limits,
     state: Mutex<State>,
-    /// A permit for each idle connection that nobody is about to take.
+    /// One permit for each idle connection that no caller has reserved.
     idle: Semaphore,
     /// The last opening that failed, and when it began.
     failed: watch::Sender<Option<Failed>>,
-    /// How many openings have ended, well or not.
+    /// How many openings have ended, with or without success.
     opened: watch::Sender<u64>,
     background: TaskTracker,
     closing: CancellationToken,
@@ -100,26 +99,27 @@ impl Connections {
         WeakConnections(Arc::downgrade(&self.0))
     }
 
-    /// Connections there may be, and how many of them are used and idle now.
+    /// The most connections there may be, how many are in use, and how many are idle.
     pub fn usage(&self) -> (u32, u32, u32) {
         let state = self.lock();
         let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
         (self.0.limits.max, state.live.saturating_sub(idle), idle)
     }
 
-    /// Whether there is a connection, or nothing speaks against opening one.
+    /// Whether there is a connection, or the last attempt to open one did not fail.
     pub fn is_usable(&self) -> bool {
         let state = self.lock();
         state.live > 0 || state.failures == 0
     }
 
-    /// Puts a connection on the stack, for whoever is the first to wait.
+    /// Puts a connection on the stack, for the caller that has waited longest.
     fn push(&self, open: Open) {
         self.lock().idle.push(open);
         self.0.idle.add_permits(1);
     }
 
-    /// What a caller is done with. Connections that are old, or idle for long, go.
+    /// Takes a connection back after a clean end. Closes it when it is too old; otherwise closes the one that
+    /// has been idle longest, when that is too long.
     fn give_back(&self, mut open: Open) {
         open.used = Instant::now();
         let (back, leaves) = {
@@ -141,7 +141,7 @@ impl Connections {
         }
     }
 
-    /// Says goodbye to the server, off anybody's path. The connection is counted no more.
+    /// Closes a connection in the background. It no longer counts.
     fn retire(&self, open: Open) {
         self.lock().live -= 1;
         self.0.background.spawn(async move {
@@ -149,7 +149,7 @@ impl Connections {
         });
     }
 
-    /// A connection is no more.
+    /// Stops counting a connection that is dead.
     fn lose(&self) {
         self.lock().live -= 1;
         self.open_due();
@@ -159,37 +159,37 @@ impl Connections {
     fn take_idle(&self) -> Vec<Open> {
         let mut state = self.lock();
         let idle = std::mem::take(&mut state.idle);
-        // Whoever holds one of the other permits finds nothing and waits on.
+        // A caller that holds one of the other permits finds the stack empty and goes on waiting.
         self.0.idle.forget_permits(idle.len());
         idle
     }
 
-    /// Throws away every connection that nobody uses: one that was used turned out to be dead.
+    /// Drops every idle connection, because one in use turned out to be dead.
     pub fn forget_idle(&self) {
         for _ in self.take_idle() {
             self.lose();
         }
     }
 
-    /// Throws away every connection, those in use when they come back: they lead to a server that is
-    /// not the right one any more.
+    /// Drops every connection, those in use when they come back: after a failover they lead to the
+    /// wrong server.
     pub fn forget_all(&self) {
         self.lock().generation += 1;
         self.forget_idle();
     }
 
-    /// Has every idle connection answer before anybody uses it: the database was away meanwhile.
+    /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
         for open in self.take_idle() {
             self.settle(open);
         }
     }
 
-    /// Gives a connection back once the server answers on it, and loses it when it does not.
+    /// Gives a connection back once the server answers on it; otherwise drops it.
     fn settle(&self, mut open: Open) {
         let connections = self.clone();
         self.0.background.spawn(async move {
-            // The answer that nobody waited for is read before the ping's own.
+            // The answer to the abandoned statement is read before the ping's own.
             if matches!(timeout(ABANDONED, open.connection.ping()).await, Ok(Ok(()))) {
                 connections.give_back(open);
             } else {
@@ -198,7 +198,7 @@ impl Connections {
         });
     }
 
-    /// Notes what an error says about the server, for [`super::Probe`] to look into.
+    /// Notes what an error suggests about the server, for [`super::Probe`] to check.
     pub fn suspect(&self, suspicion: Suspicion) {
         self.lock().suspicion = Some(suspicion);
     }
@@ -207,7 +207,7 @@ impl Connections {
         self.lock().suspicion
     }
 
-    /// The server can be written to again.
+    /// Drops the suspicion: the server can be written to.
     pub fn trust(&self) {
         self.lock().suspicion = None;
     }

@@ -5,7 +5,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::probe::Suspicion;
 use crate::{error_chain::error_chain, status::Failure};
 
-/// When to try again what the database lacks the room or the right to do: that takes an operator.
+/// When to retry while the database is full or read only, which takes an operator to mend.
 const RETRY_LATER: Duration = Duration::from_secs(5);
 
 /// Why a statement gave no answer.
@@ -20,7 +20,7 @@ pub enum DatabaseError {
     Overloaded,
     #[error("the database cannot be reached")]
     Unavailable(#[source] sqlx::Error),
-    /// The same for everybody who waited for the connection.
+    /// One error, shared by all calls that waited for the connection.
     #[error("no connection to the database can be opened")]
     Unreachable(#[source] Arc<sqlx::Error>),
     /// The connection is sound, the server is not: its disk or memory is full, or it is read only.
@@ -66,7 +66,7 @@ impl DatabaseError {
         code.is_some_and(|code| UNDEFINED.contains(&code.as_ref()))
     }
 
-    /// What a client is told. What it is not told, the cause, is logged here, once.
+    /// The failure that a client sees. Its cause, which the client does not see, is logged here, once.
     pub fn to_failure(&self) -> Failure {
         match self {
             Self::Overloaded => Failure::overloaded(),
@@ -98,7 +98,9 @@ impl DatabaseError {
 
 impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
-        if lacks_resources(&error) || is_read_only(&error) {
+        // A server that panics, as when its disk has no room for the log, has ended the connection.
+        let lost = error.as_database_error().is_some_and(ends_the_connection);
+        if !lost && (lacks_resources(&error) || is_read_only(&error)) {
             return Self::Impaired(error);
         }
         if is_away(&error) {
@@ -111,7 +113,7 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-/// The SQLSTATE that PostgreSQL answered with. Its message, which names the constraint, lacks it.
+/// The SQLSTATE that PostgreSQL answered with, which the error's own text leaves out.
 fn sqlstate(error: &sqlx::Error) -> String {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.map_or_else(String::new, |code| format!(" with SQLSTATE {code}"))
@@ -134,7 +136,7 @@ pub fn is_away(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the server lacks room: class 53, a full disk or memory, no file descriptors or locks; or its disk
-/// does not answer. Too many connections are not meant: those there are go on.
+/// does not answer. Too many connections are excluded: those that are open still work.
 pub(super) fn lacks_resources(error: &sqlx::Error) -> bool {
     const TOO_MANY_CONNECTIONS: &str = "53300";
     const IO_ERROR: &str = "58030";

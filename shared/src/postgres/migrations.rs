@@ -21,8 +21,8 @@ pub enum MigrationError {
          remove the folder `postgres` in TEPPAN_HOME (.teppan unless set), which deletes what is stored there"
     )]
     OtherTables(i64),
-    /// The database cannot store every text, or does not know what its bytes mean. Another one can be made
-    /// meanwhile under the same name.
+    /// The encoding of the database cannot store every text, or none is known (SQL_ASCII). An operator can
+    /// replace the database under the same name while the service waits.
     #[error(
         "the encoding of the database is {0}, and must be UTF8: make another one with CREATE DATABASE … ENCODING 'UTF8' \
          TEMPLATE template0, and name it in DATABASE_URL"
@@ -55,7 +55,7 @@ impl From<MigrateError> for MigrationError {
 /// takes a dozen.
 ///
 /// # Errors
-/// The database is unavailable. Of anything else the migrator will say what is wrong.
+/// The database is unavailable. For anything else the migrator reports what is wrong.
 pub(super) async fn are_applied(connection: &mut PgConnection, migrator: &Migrator) -> Result<bool, MigrationError> {
     // In another encoding none count: the migrator then says what is wrong.
     let applied = sqlx::raw_sql(

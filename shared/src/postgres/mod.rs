@@ -73,12 +73,12 @@ impl Database {
         self.0.keep_warm().await;
     }
 
-    /// Whether there is a connection, or nothing speaks against opening one.
+    /// Whether there is a connection, or the last attempt to open one did not fail.
     pub fn is_usable(&self) -> bool {
         self.0.is_usable()
     }
 
-    /// Has every idle connection answer before it is used: the database was away meanwhile.
+    /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
         self.0.check_idle();
     }

@@ -1,6 +1,6 @@
 //! How a connection is opened.
 //!
-//! What that costs in round trips counts where the database is far away: one to reach it, one to ask
+//! Where the database is far away, each round trip of an opening counts: one to reach it, one to ask
 //! for TLS and one or two to begin it, three to log in with a password (SCRAM), and one for each hot
 //! statement. All settings travel in the start packet.
 
@@ -40,15 +40,15 @@ pub(super) fn timed_out() -> sqlx::Error {
 /// # Errors
 /// When the URL cannot be read.
 pub(super) fn options(url: &str, statement_timeout: Duration) -> Result<PgConnectOptions, UrlFault> {
-    // What is slow is in the metrics; the text of a statement is no news.
+    // Slow statements show in the metrics; their text would add nothing.
     let options = parse_url(url)?.disable_statement_logging();
     Ok(with_statement_timeout(options, statement_timeout).options([
         // A statement whose client has gone is ended, and its locks with it.
         ("client_connection_check_interval", "500ms"),
         // A client that vanished inside a transaction must not keep its locks.
         ("idle_in_transaction_session_timeout", "30s"),
-        // A connection that is kept open for the next call is neither forgotten on the way, by what
-        // translates addresses, nor kept for a client that is no more.
+        // Keep-alive probes: a gateway that translates addresses does not forget an idle connection, and the
+        // server does not keep one whose client has died.
         ("tcp_keepalives_idle", "60"),
         ("tcp_keepalives_interval", "15"),
         ("tcp_keepalives_count", "4"),
@@ -63,7 +63,7 @@ pub(super) fn options(url: &str, statement_timeout: Duration) -> Result<PgConnec
     ]))
 }
 
-/// The same options with another bound for a statement; zero is none. Of two the later one counts.
+/// The same options with another bound for a statement; zero is none. The later of two values counts.
 pub(super) fn with_statement_timeout(options: PgConnectOptions, bound: Duration) -> PgConnectOptions {
     options.options([("statement_timeout", bound.as_millis().to_string())])
 }

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::{connections::Connections, error, migrations, migrations::MigrationError, opening};
 
-/// Asks on a connection of its own, so that load on the others says nothing about whether the database
-/// is there.
+/// Asks on a connection of its own, so that load on the others is not taken for an unavailable
+/// database.
 pub struct Probe {
     connections: Connections,
     connection: Option<PgConnection>,
-    /// Goes on from one look to the next: it may take longer than a look.
+    /// Continues from one look to the next, because it may take longer than a look.
     opening: Option<BoxFuture<'static, Result<PgConnection, sqlx::Error>>>,
     last: Condition,
 }
@@ -25,7 +25,7 @@ pub struct Probe {
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// It answers, and nothing speaks against writing to it.
+    /// It answers, and there is no sign that it cannot be written to.
     Writable,
     /// It does not answer.
     Away,
@@ -44,8 +44,8 @@ pub enum Suspicion {
     OutOfResources,
 }
 
-/// What the server must be able to do when it is suspected to lack room: extend a table, by more than what
-/// the last page or a free block would hold. Nothing of it stays.
+/// Makes a table grow by more than the free part of a page or block, which fails while the disk is full. The
+/// table is dropped at once.
 const WRITE: &str = "CREATE TEMP TABLE teppan_write_probe ON COMMIT DROP AS \
                      SELECT repeat('x', 500) AS filling FROM generate_series(1, 512)";
 
@@ -58,7 +58,7 @@ impl Probe {
     pub async fn look(&mut self, bound: Duration) -> Condition {
         self.last = match timeout(bound, self.asked()).await {
             Ok(Ok(condition)) => condition,
-            // Still on the way to a server that was read only.
+            // A new connection to a server that was read only is still being opened.
             Err(_) if self.opening.is_some() && self.last == Condition::ReadOnly => Condition::ReadOnly,
             Ok(Err(_)) | Err(_) => Condition::Away,
         };
@@ -118,11 +118,11 @@ impl Probe {
     async fn cleared(&mut self, connection: &mut PgConnection) -> Result<Condition, sqlx::Error> {
         match self.connections.suspicion() {
             None => return Ok(Condition::Writable),
-            // The other connections may still lead to the server that is.
+            // The other connections may still lead to the old server, which is read only.
             Some(Suspicion::ReadOnly) => self.connections.forget_all(),
             Some(Suspicion::OutOfResources) => match sqlx::raw_sql(WRITE).execute(connection).await {
                 Err(error) if error::lacks_resources(&error) => return Ok(Condition::OutOfResources),
-                // Without the right to make such a table nothing can be said against it.
+                // Without the right to make a temporary table the suspicion cannot be checked: drop it.
                 Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {}
                 Err(error) => return Err(error),
                 Ok(_) => {}

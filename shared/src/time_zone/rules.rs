@@ -50,12 +50,12 @@ pub struct Rules {
 enum UnusableRules {
     #[error("a file of it cannot be read")]
     File(#[source] io::Error),
-    #[error("{name} is no time zone")]
+    #[error("its file {name} is not a time zone")]
     Zone { name: String, source: jiff::Error },
 }
 
 impl RulesVersion {
-    /// Reads `2026f`; `None` for anything else, such as a copy with changes of its own.
+    /// Reads `2026f`; `None` for anything else, such as the version of a modified copy.
     pub fn parse(raw: &str) -> Option<Self> {
         let (year, letters) = raw.split_at_checked(4)?;
         let is_release = year.bytes().all(|byte| byte.is_ascii_digit())
@@ -124,7 +124,7 @@ impl Rules {
         &self.source
     }
 
-    /// Shows which rules these are, as a metric whose value says nothing.
+    /// Shows which rules these are, as attributes of a metric with the constant value 1.
     pub fn observe(&self) {
         let source = match self.source {
             RulesSource::Bundled => "bundled",
@@ -154,8 +154,8 @@ fn bundled_zone(name: &str) -> Option<Zone> {
     Some(Zone { name: name.to_owned(), rules: tz::TimeZone::tzif(name, bytes).ok()? })
 }
 
-/// The release that a folder says it has: in the source text that comes with compiled zones, or, on the
-/// systems of BSD, in a file of its own.
+/// The release of a folder: named in the source text that comes with compiled zones or, on BSD systems, in
+/// the file `+VERSION`.
 fn version_of(folder: &Path) -> Option<RulesVersion> {
     let source = fs::read_to_string(folder.join("tzdata.zi")).ok();
     let from_source = || RulesVersion::parse(source.as_deref()?.lines().next()?.strip_prefix("# version ")?.trim());

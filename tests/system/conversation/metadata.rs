@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-/// What is accepted in one another.
+/// How deep objects and lists may be nested.
 const LEVELS_MAX: usize = 16;
 
 fn value(kind: Kind) -> Value {
@@ -81,7 +81,7 @@ async fn metadata_that_some_client_cannot_read_is_refused_with_its_path() {
     }
 }
 
-/// Whoever passes an answer on puts it into messages of their own.
+/// A message of a client that embeds an answer of ours.
 #[derive(Clone, PartialEq, prost::Message)]
 struct PassedOn {
     #[prost(message, optional, boxed, tag = "1")]
@@ -91,7 +91,7 @@ struct PassedOn {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_deepest_metadata_is_read_back_and_leaves_room_for_those_who_pass_it_on() {
+async fn the_deepest_metadata_is_read_back_and_leaves_room_for_clients_that_embed_it() {
     let conversation = Conversation::start().await.ready().await;
     for within in [list, object] {
         let sent = message(nested(LEVELS_MAX, within));
@@ -101,7 +101,7 @@ async fn the_deepest_metadata_is_read_back_and_leaves_room_for_those_who_pass_it
         assert_eq!(answer.messages[0].metadata, sent.metadata);
         let passed_on = PassedOn { answer: Some(answer), within: None };
         let passed_on = (0..40).fold(passed_on, |inner, _| PassedOn { within: Some(Box::new(inner)), answer: None });
-        // The decoder has protobuf's own limit: a hundred messages in one another.
+        // The decoder has protobuf's own limit: a hundred nested messages.
         assert!(PassedOn::decode(passed_on.encode_to_vec().as_slice()).is_ok());
 
         conversation

@@ -1,4 +1,4 @@
-//! What a claim answers can be taken by every client.
+//! Every client can read the answer to a claim.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use teppan_tests::{fixtures, harness};
 
 use super::fixture::*;
 
-/// What gRPC clients accept by default.
+/// The largest message that gRPC clients accept by default.
 const CLIENT_BYTES_MAX: usize = 4 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_claim_whose_reply_was_lost_is_given_again_in_the_same_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follow_ups_that_cannot_be_read_keep_nobody_from_the_others() {
+async fn follow_ups_that_cannot_be_read_do_not_block_others() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let mut follow_ups: Vec<_> = (0..6).map(|_| custom(&chat, "How was it?")).collect();

@@ -153,7 +153,7 @@ async fn the_bounds_are_decimal_as_clients_write_them() {
     assert_eq!(trend.trend(), teppan_shared::contract::conversation::v1::EmotionTrend::Improving);
 }
 
-/// The scores of a conversation, and what is said of them.
+/// Stores these scores in a new conversation, and returns its statistics.
 async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionStatistics {
     let chat = fixtures::conversation_id();
     for score in scores {
@@ -186,7 +186,7 @@ async fn a_mean_lies_between_the_lowest_and_the_highest_score() {
     let mut service = Conversation::start().await.ready().await;
     for _ in 0..20 {
         let centre: f64 = rand::rng().random();
-        // Of doubles next to one another, which differ in the seventeenth digit only, and of any.
+        // Neighbouring doubles, which differ in the seventeenth digit only, or any doubles.
         let spread = if rand::rng().random_bool(0.5) { 3 } else { 1 << 50 };
         let scores: Vec<f64> = (0..rand::rng().random_range(1..=12))
             .map(|_| f64::from_bits(centre.to_bits() - rand::rng().random_range(0..spread)))

@@ -28,7 +28,7 @@ async fn service() -> (Proxy, Conversation) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_first_answer_is_lost_is_stored_once_and_is_no_repetition() {
+async fn a_message_whose_first_answer_is_lost_is_stored_once_and_is_not_a_replay() {
     let (proxy, service) = service().await;
     let mut client = service.client.clone();
     let chat = fixtures::conversation_id();

@@ -28,7 +28,7 @@ const PAYLOAD_BYTES_MAX: usize = 900;
 const PENDING: &str = "SELECT count(*) FROM outbox_messages WHERE dead_at IS NULL";
 const DEAD: &str = "SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NULL";
 
-/// A service that publishes to a NATS which takes small events only, and an operator's client of it.
+/// A service that publishes to a NATS server that accepts small events only, and an operator's client.
 async fn service() -> (NatsServer, Conversation, OutboxServiceClient<Channel>) {
     // The request that makes the stream is larger too.
     let nats = NatsServer::start().await;
@@ -98,7 +98,7 @@ async fn an_event_that_is_too_large_becomes_a_dead_letter_and_only_its_conversat
         ("MESSAGE_TOO_LARGE", OutboxDestination::EventStream)
     );
 
-    // Tried again it is given up again, under another id, and nothing behind it has gone before it.
+    // After a retry it becomes a dead letter again, with another id, and the event behind it still waits.
     let selection = Some(DeadLetterSelection {
         dead_letter_ids: vec![dead[0].dead_letter_id.clone()],
         all: false,

@@ -33,7 +33,7 @@ impl Connections {
         Lease { connections: self.clone(), open: Some(open) }
     }
 
-    /// An idle connection, if there is one that nobody has waited for.
+    /// An idle connection, unless callers that waited longer are about to take it.
     fn take_one(&self) -> Option<Open> {
         let permit = self.0.idle.try_acquire().ok()?;
         permit.forget();
@@ -85,8 +85,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The use of one connection. Dropped without [`Lease::end`], as by a caller that goes away, the
-/// connection is set right in the background before anybody else has it.
+/// The use of one connection. When it is dropped without [`Lease::end`], because its call was cancelled,
+/// the connection is checked in the background before it is used again.
 pub(in crate::postgres) struct Lease {
     connections: Connections,
     open: Option<Open>,
@@ -118,7 +118,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
-        // Without a runtime nobody waits for it, and it goes with it.
+        // Without a runtime the process is ending: the connection is closed by being dropped.
         if Handle::try_current().is_ok() {
             self.connections.settle(open);
         }

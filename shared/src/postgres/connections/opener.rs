@@ -1,4 +1,4 @@
-//! Opening connections, off anybody's path.
+//! Opening connections, in tasks of their own.
 
 use std::{
     sync::Arc,
@@ -33,7 +33,7 @@ impl Connections {
         let _ = timeout(WARM_UP, settled).await;
     }
 
-    /// Opens what is missing, off anybody's path.
+    /// Starts to open the connections that are missing, in the background.
     pub(super) fn open_due(&self) {
         if self.0.closing.is_cancelled() {
             return;
@@ -55,10 +55,12 @@ impl Connections {
         }
     }
 
-    /// Opens one connection after a pause, and tells who waits how that went.
+    /// Opens one connection after a pause, and reports a failure to the callers that wait.
     async fn open(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
         let began = Instant::now();
+        // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
+        let generation = self.lock().generation;
         match opening::open(&self.0.options, self.0.hot).await {
             Ok(connection) => {
                 let open = {
@@ -66,7 +68,7 @@ impl Connections {
                     state.opening -= 1;
                     state.live += 1;
                     state.failures = 0;
-                    Open::new(connection, state.generation)
+                    Open::new(connection, generation)
                 };
                 tracing::debug!(took_ms = began.elapsed().as_millis(), "a connection to the database is open");
                 self.push(open);

@@ -11,21 +11,21 @@ use super::{Limits, Suspicion};
 const LIFETIME: Duration = Duration::from_mins(30);
 /// A connection that nobody used for so long is closed, if there are more than the least number.
 const IDLE: Duration = Duration::from_mins(5);
-/// Connections that are opened at once: as many as are kept open unless it is set otherwise. A server that
-/// has just come back is not stormed.
+/// Connections that are opened at once: as many as are kept open unless it is set otherwise. This
+/// spares a server that has just come back.
 const OPENING_MAX: u32 = 10;
 
 #[derive(Default)]
 pub(super) struct State {
-    /// A stack: what is used often stays warm, and what is idle for long lies at the bottom.
+    /// A stack: those used often stay warm, and the one that has been idle longest is at the bottom.
     pub idle: Vec<Open>,
-    /// Connections that are open: idle, in use, and being set right.
+    /// Connections that are open: idle, in use, or being checked.
     pub live: u32,
     /// Connections that are being opened.
     pub opening: u32,
     /// Callers that wait for a connection.
     pub waiting: u32,
-    /// Openings that failed since the last one that did not.
+    /// Openings that failed since the last success.
     pub failures: u32,
     /// Whether the least number of connections is kept open.
     pub keeps_warm: bool,
@@ -62,14 +62,14 @@ impl State {
         wanted.min(room).min(at_once).saturating_sub(self.opening)
     }
 
-    /// Whether a connection that comes back is used again. Of those that are too old one goes at a
-    /// time, so that the others are there while its successor is opened.
+    /// Whether a connection that comes back is used again. Connections that are too old are closed one at
+    /// a time, so that the others serve while a successor is opened.
     pub fn may_stay(&self, open: &Open, limits: &Limits) -> bool {
         let old = open.expires <= Instant::now() && self.opening == 0 && self.live >= limits.min;
         open.generation == self.generation && !old
     }
 
-    /// The connection that has been idle longest, when that is too long; one a call keeps up.
+    /// The connection that has been idle longest, when that is too long. One is taken for each that comes back.
     pub fn take_overdue(&mut self, limits: &Limits) -> Option<Open> {
         let overdue = self.live > limits.min && self.idle.first().is_some_and(|longest| longest.used.elapsed() > IDLE);
         overdue.then(|| self.idle.remove(0))
