@@ -70,12 +70,13 @@ choose() {
         fi
     done
     ((${#versions[@]})) || return 0
-    mapfile -t versions < <(printf '%s\n' "${versions[@]}" | sort -V)
-    [[ -z ${NEWEST:-} ]] || versions=("${versions[-1]}")
+    # Newest first where only the newest is asked for; one that does not run here gives way to the next.
+    mapfile -t versions < <(printf '%s\n' "${versions[@]}" | sort -V ${NEWEST:+-r})
     for candidate in "${versions[@]}"; do
         version=${candidate% *} source=${candidate#* }
         if provide "$major" "$version" "$source"; then
             found+=("$major/$source")
+            [[ -z ${NEWEST:-} ]] || break
         else
             skip "$version" "$source" "$reason"
         fi
