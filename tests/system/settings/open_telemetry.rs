@@ -74,8 +74,10 @@ fn a_variable_for_traces_is_named_where_it_is_the_one_that_is_wrong() {
 }
 
 #[test]
-fn of_what_is_disabled_nothing_else_is_looked_at() {
+fn a_disabled_sdk_ignores_every_other_variable_but_the_propagators() {
     let given = [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "otlp"), ("HASH_KEY", "wrong")];
     let (_, _, said) = run(&given, &["migrate"]);
     assert!(said.contains("HASH_KEY") && !said.contains("OTEL_"), "{said}");
+    let (code, _, said) = run(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_PROPAGATORS", "b3")], &["migrate"]);
+    assert!(code == Some(2) && said.contains("OTEL_PROPAGATORS: must be"), "{said}");
 }

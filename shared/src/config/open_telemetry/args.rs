@@ -5,7 +5,8 @@ use clap::Args;
 #[derive(Args, Default)]
 #[command(next_help_heading = "OpenTelemetry (an empty value counts as none)")]
 pub struct OpenTelemetryArgs {
-    /// true records nothing at all: no traces, no metrics. Trace context is passed on all the same
+    /// true records no traces and no metrics, and ignores the settings below except OTEL_PROPAGATORS: trace context
+    /// is still passed on
     #[arg(long, env = "OTEL_SDK_DISABLED", hide_env_values = true, global = true)]
     pub(super) otel_sdk_disabled: Option<String>,
     /// Name of the service in traces and metrics, instead of its own

@@ -62,20 +62,22 @@ impl Default for OpenTelemetrySettings {
 impl OpenTelemetrySettings {
     /// `None` when something was wrong, which `problems` then names.
     pub(super) fn parse(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Self> {
-        if flag("OTEL_SDK_DISABLED", args.otel_sdk_disabled.as_deref(), problems)? {
-            return Some(Self { disabled: true, ..Self::default() }); // the rest is not used
+        let disabled = flag("OTEL_SDK_DISABLED", args.otel_sdk_disabled.as_deref(), problems);
+        // The specification has propagators work even where the SDK is disabled.
+        let propagates = parse_propagators(args, problems);
+        if disabled == Some(true) {
+            return Some(Self { disabled: true, propagates: propagates?, ..Self::default() });
         }
         unsupported::refuse(problems);
         only("OTEL_METRICS_EXPORTER", args.otel_metrics_exporter.as_deref(), &["prometheus", "none"], problems);
         only("OTEL_LOGS_EXPORTER", args.otel_logs_exporter.as_deref(), &["console", "none"], problems);
         let resource_attributes = parse_resource_attributes(args, problems);
-        let propagates = parse_propagators(args, problems);
         let sampler = parse_sampler(args, problems);
         let limits = parse_limits(args, problems);
         let batch = BatchSettings::parse(args, problems);
         let otlp = OtlpSettings::parse(args, problems);
         Some(Self {
-            disabled: false,
+            disabled: disabled?,
             service_name: given(args.otel_service_name.as_deref()).map(ToOwned::to_owned),
             resource_attributes: resource_attributes?,
             propagates: propagates?,
