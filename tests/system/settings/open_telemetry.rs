@@ -1,4 +1,5 @@
-//! The variables of OpenTelemetry that are refused. Those that are followed are in the module `trace`.
+//! The variables of OpenTelemetry that are refused. The module `open_telemetry` beside this folder tests those that are
+//! followed.
 
 use std::fs;
 
@@ -41,7 +42,7 @@ fn what_is_not_supported_is_refused_by_name_and_never_by_value() {
 }
 
 #[test]
-fn a_variable_for_traces_is_named_where_it_is_the_one_that_is_wrong() {
+fn a_wrong_variable_is_named_also_where_another_one_means_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = folder.path().join("text");
     fs::write(&text, "not PEM").expect("written");
