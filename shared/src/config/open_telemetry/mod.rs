@@ -17,21 +17,21 @@ pub use self::{
 };
 use super::Problems;
 
-/// What is recorded and sent.
+/// What is recorded, and where it is sent.
 #[derive(Debug, Clone)]
 pub struct OpenTelemetrySettings {
     /// Nothing is recorded, neither traces nor metrics.
     pub disabled: bool,
-    /// Instead of the service's own name.
+    /// Replaces the service's own name.
     pub service_name: Option<String>,
-    /// What describes the process, beside its name.
+    /// Attributes of the process, beside its name.
     pub resource_attributes: Vec<(String, String)>,
-    /// Whether trace context is taken from callers and passed on.
+    /// Whether trace context is accepted from callers and passed on.
     pub propagates: bool,
     pub sampler: Sampler,
     pub limits: SpanLimits,
     pub batch: BatchSettings,
-    /// Where traces are sent. Without it they are not.
+    /// Where traces are sent; `None`: nowhere.
     pub otlp: Option<OtlpSettings>,
 }
 
@@ -44,7 +44,7 @@ pub struct BatchSettings {
 }
 
 impl Default for OpenTelemetrySettings {
-    /// What the specification says where nothing is set, but for the endpoint: without one nothing is sent.
+    /// The specification's defaults, except for the endpoint: without one nothing is sent.
     fn default() -> Self {
         Self {
             disabled: false,
@@ -99,7 +99,7 @@ fn flag(name: &str, raw: Option<&str>, problems: &mut Problems) -> Option<bool> 
     problems.parse(name, &value.to_ascii_lowercase(), "must be true or false")
 }
 
-/// Notes a value that is none of these.
+/// The value of a variable that allows these values only. Any other is noted.
 fn only<'a>(name: &str, raw: Option<&'a str>, allowed: &[&str], problems: &mut Problems) -> Option<&'a str> {
     let value = given(raw)?;
     if !allowed.contains(&value) {
