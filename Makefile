@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint
 
-# A `$` in a path means itself, also on make's command line.
+# Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
 override TEPPAN_HOME := $(value TEPPAN_HOME)
 export TEPPAN_HOME
@@ -11,7 +11,7 @@ ifdef DIALOGUES
 override DIALOGUES := $(value DIALOGUES)
 export DIALOGUES
 endif
-# What is meant for another PostgreSQL does not reach the private ones.
+# PostgreSQL's variables are meant for another server: keep them from the private ones.
 unexport $(filter PG%,$(.VARIABLES))
 
 help: ## List the targets
@@ -45,7 +45,7 @@ replay: dialogues setup ## Play a file of dialogues through both services: DIALO
 	cargo build --release --bin booking-service --bin conversation-service --bin replay
 	@target/release/replay $${DIALOGUES:+"$$DIALOGUES"} $(OPTIONS)
 
-# Before anything is set up and built.
+# Fails before anything is set up and built.
 dialogues:
 	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
 

@@ -1,5 +1,5 @@
-//! Compiles the contract with a protobuf compiler written in Rust, so that nobody needs protoc; and
-//! the small library that lets `initdb` run as a user without a name.
+//! Compiles the contract, with a protobuf compiler written in Rust, so that protoc is not needed; and the small library
+//! that lets `initdb` run as a user without a name.
 
 use std::{
     env,

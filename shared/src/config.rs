@@ -74,8 +74,8 @@ pub struct CommonArgs {
     /// Longest time a call may take; a client's own deadline applies when it is shorter
     #[arg(long, env = "REQUEST_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub request_timeout_ms: String,
-    /// Calls that are worked on at once; more are answered OVERLOADED. A connection has no more of them than it
-    /// leaves to others, so alone it has half
+    /// Calls that are worked on at once; more are answered OVERLOADED. One connection holds at most as many as it
+    /// leaves free, so alone it has half
     #[arg(long, env = "MAX_IN_FLIGHT", hide_env_values = true, default_value = "1024", global = true)]
     pub max_in_flight: String,
     /// Largest message that is accepted, in bytes; a larger one is answered MESSAGE_TOO_LARGE
@@ -145,7 +145,7 @@ pub struct CommonSettings {
 }
 
 impl CommonSettings {
-    /// For a command that looks at the data of a service: a new database of its own would tell it nothing.
+    /// For a command that reads the data of a service: a new private database would have none.
     ///
     /// # Errors
     /// No database is named.

@@ -28,13 +28,13 @@ const DUPLICATE_WINDOW: Duration = Duration::from_hours(1);
 /// How long a stream of our own making keeps an event: long enough for any reader to come back. What
 /// happened to bookings can be read for good with StreamBookingEvents.
 const MAX_AGE: Duration = Duration::from_hours(24 * 30);
-/// Who waits for an answer has a shorter limit of their own.
+/// Callers that wait for an answer have shorter limits of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a connection to one server may take to open.
+/// Longest time to connect to one server.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the first look at NATS may take, also where some of its servers do not answer.
+/// Longest time of the first check of NATS, also when some of its servers do not answer.
 const FIRST_LOOK: Duration = Duration::from_secs(15);
 
 /// How soon the loss of the connection is noticed by those who wait for an answer.
@@ -78,8 +78,8 @@ impl Publisher {
         Self { settings, connected: Mutex::default() }
     }
 
-    /// Connects, if there is no connection yet, and makes sure that the stream is there. Publishing does so
-    /// too; who gives an event less time than a first connection may take does it before.
+    /// Connects, if there is no connection yet, and makes sure that the stream is there. Publishing does so too. A
+    /// caller that bounds publishing more tightly than a first connection may take calls this before.
     ///
     /// # Errors
     /// [`PublishError::Away`].
@@ -111,7 +111,7 @@ impl Publisher {
             Err(error) if is_too_large(&error) => Err(PublishError::TooLarge),
             Err(error) => {
                 if error.kind() == PublishErrorKind::StreamNotFound {
-                    // Somebody removed it: the next event makes sure that it is there.
+                    // Somebody removed the stream: the next event makes it again.
                     *self.connected.lock().await = None;
                 }
                 Err(away(error))
@@ -136,8 +136,8 @@ impl Publisher {
     }
 }
 
-/// Says in the log, once, when nothing can be published. Publishing itself finds out with the first event only, which
-/// may come long after the start.
+/// Checks once whether events can be published, and logs a warning when they cannot. Otherwise the first event would
+/// show it, perhaps long after the start.
 pub async fn warn_if_away(settings: NatsSettings) {
     let servers = settings.server_names();
     let publisher = Publisher::new(settings);

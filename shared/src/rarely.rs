@@ -1,19 +1,19 @@
-//! What may happen very often, and is logged once in a while.
+//! Log lines about events that may be frequent.
 
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Lets a line of the log through once a minute.
+/// Limits a log line to one a minute.
 #[derive(Debug, Default)]
 pub struct Rarely {
     last: Option<Instant>,
-    /// Since then.
+    /// How often it has happened since then.
     times: u64,
 }
 
 impl Rarely {
-    /// It happens. When it is to be logged: how often it has happened since the last line.
+    /// Counts the event. When a line is due, returns how often it has happened since the last line.
     pub fn now(&mut self) -> Option<u64> {
         self.times += 1;
         if self.last.is_some_and(|last| last.elapsed() < INTERVAL) {

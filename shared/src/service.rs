@@ -51,7 +51,7 @@ pub enum StartError {
     Listen(#[from] io::Error),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    #[error("{0} ended it before it was done")]
+    #[error("{0} interrupted it")]
     Interrupted(&'static str),
     #[error(transparent)]
     Migrate(#[from] MigrationError),
@@ -144,7 +144,7 @@ impl Service {
             grpc,
             http,
             database: database.database.clone(),
-            // One more looks whether the database is there.
+            // The probe of readiness has one of its own.
             database_connections: settings.database_limits.max_connections + 1,
             migrator: definition.migrator,
             registry,
@@ -204,8 +204,8 @@ impl Service {
         Box::pin(self.stop_hurried(&CancellationToken::new())).await;
     }
 
-    /// [`Service::stop`], which cancelling `at_once` makes quick. The private PostgreSQL is stopped in order
-    /// all the same.
+    /// [`Service::stop`]. Cancelling `at_once` cuts running calls and workers off; the private PostgreSQL is still
+    /// stopped in order.
     async fn stop_hurried(self, at_once: &CancellationToken) {
         self.server.stop(at_once).await;
         self.database.close().await;
@@ -237,8 +237,8 @@ impl Service {
     }
 }
 
-/// Makes sure that no variable of PostgreSQL's in somebody's environment reaches the private server: the
-/// program may start anew. `Err` is the exit code when it cannot.
+/// Makes sure that PostgreSQL's variables in the environment do not reach the private server. For that the program may
+/// run itself anew; `Err` is the exit code when it cannot.
 pub fn shed_postgres_variables(definition: &Definition, settings: &CommonSettings) -> Result<(), ExitCode> {
     match settings.database {
         DatabaseChoice::Url(_) => Ok(()),
@@ -277,7 +277,7 @@ pub async fn serve(
 
 /// Applies the migrations that are missing, and tells the process's exit code.
 pub async fn migrate(definition: &Definition, settings: &CommonSettings) -> ExitCode {
-    // Received from before the private PostgreSQL is started, so that it is not left behind.
+    // Before the private PostgreSQL is started: a signal must not leave it running.
     let mut signals = match StopSignals::receive() {
         Ok(signals) => signals,
         Err(error) => return fail(definition, &error),
@@ -314,7 +314,7 @@ pub async fn on_database<E: std::error::Error + 'static>(
     }
 }
 
-/// What the database said, where that is what is behind the error.
+/// The database's answer, where the error comes from migrations that are missing.
 fn lacks_migrations(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.clone().filter_map(|cause| cause.downcast_ref()).find(|error: &&DatabaseError| error.lacks_migrations())?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// A path that a shell takes as one word.
+/// The path, quoted so that a shell reads it as one word.
 pub fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
     if path.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c)) {

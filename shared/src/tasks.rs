@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a task that has to end at once may take to say so.
+/// How long a task may take to end once everything has to end at once.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The tasks of one service. Cheap to clone.
@@ -75,7 +75,7 @@ impl Tasks {
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    /// `None` where it was ignored before, as by `nohup`, which is for staying when a terminal closes.
+    /// `None` when the process was started with it ignored, as by `nohup`: then it outlives its terminal.
     hang_up: Option<Signal>,
 }
 
@@ -88,7 +88,7 @@ impl StopSignals {
         })
     }
 
-    /// The name of the next one.
+    /// Waits for the next signal, and returns its name.
     pub async fn next(&mut self) -> &'static str {
         let hang_up = async {
             match &mut self.hang_up {
@@ -110,7 +110,7 @@ pub fn hang_up() -> std::io::Result<Option<Signal>> {
     if ignores(&status, SignalKind::hangup()) { Ok(None) } else { signal(SignalKind::hangup()).map(Some) }
 }
 
-/// Whether a process ignores a signal, by its `/proc/<pid>/status`; not where there is none.
+/// Whether a process ignores a signal, by its `/proc/<pid>/status`; `false` on systems without that file.
 fn ignores(status: &str, signal: SignalKind) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

@@ -31,7 +31,7 @@ use tracing_subscriber::{
 pub use self::exporter::ExporterError;
 use crate::config::{LogFormat, OpenTelemetrySettings, TelemetrySettings};
 
-/// Reads what is stored, which does not depend on what is taken from callers.
+/// Reads stored trace context, whatever OTEL_PROPAGATORS says about that of callers.
 static STORED: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
 
 /// The target of the spans that make up a trace.
@@ -75,7 +75,7 @@ impl Telemetry {
         }
 
         let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-        // Below this level the client of NATS writes down the URLs of its servers, with their passwords.
+        // At debug level the NATS client logs the URLs of its servers, which may hold passwords.
         let without_passwords =
             Targets::new().with_default(LevelFilter::TRACE).with_target("async_nats", LevelFilter::INFO);
         let filter = filter.and(without_passwords);
@@ -108,7 +108,7 @@ impl Telemetry {
     }
 }
 
-/// What describes this process. The variables go before what the service says of itself.
+/// The attributes of this process. The variables take precedence over the service's own values.
 fn resource(service: &'static str, settings: &OpenTelemetrySettings) -> Resource {
     let given = settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     let resource = Resource::builder_empty()

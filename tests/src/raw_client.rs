@@ -1,4 +1,4 @@
-//! An HTTP/2 client with nothing of gRPC around it: it does what well-behaved ones never do.
+//! An HTTP/2 client without a gRPC library, for what well-behaved clients never do.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::Status;
 
-/// Far more than any answer.
+/// A window larger than any answer.
 const WIDE_WINDOW: u32 = 64 << 20;
 
 /// A connection. It ends when this is dropped.
@@ -37,7 +37,7 @@ impl RawClient {
         Self::with_window(server, WIDE_WINDOW).await
     }
 
-    /// Connects, and takes only so many bytes of each answer unless it is told to take more.
+    /// Connects, and accepts only this many bytes of each answer until the caller releases more.
     pub async fn with_window(server: SocketAddr, window_bytes: u32) -> Result<Self, RawError> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
@@ -50,12 +50,12 @@ impl RawClient {
         Ok(Self { server, requests, driver })
     }
 
-    /// How many calls at once the server said it takes.
+    /// The number of concurrent calls that the server has announced.
     pub fn calls_max(&self) -> usize {
         self.requests.current_max_send_streams()
     }
 
-    /// Begins a call, and sends nothing of its message yet.
+    /// Begins a call without sending its message.
     pub async fn begin(&mut self, method: &str) -> Result<(ResponseFuture, SendStream<Bytes>), RawError> {
         self.begin_with(method, &[]).await
     }
@@ -75,14 +75,14 @@ impl RawClient {
         Ok(requests.send_request(request, false)?)
     }
 
-    /// Makes a call with its whole message.
+    /// Makes a call, with its whole message.
     pub async fn call(&mut self, method: &str, message: &impl Message) -> Result<ResponseFuture, RawError> {
         let (answer, mut body) = self.begin(method).await?;
         body.send_data(framed(message), true)?;
         Ok(answer)
     }
 
-    /// Waits until the connection ends, and tells whether the server said goodbye before.
+    /// Waits until the connection ends, and returns whether the server sent GOAWAY without an error before.
     pub async fn ended(self) -> bool {
         let _ = self.driver.await;
         self.requests.ready().await.is_err_and(|error| error.is_go_away() && error.reason() == Some(Reason::NO_ERROR))
@@ -100,7 +100,7 @@ pub fn framed(message: &impl Message) -> Bytes {
     [&[0][..], &length.to_be_bytes(), &message].concat().into()
 }
 
-/// The status of a call, when its answer is read to the end.
+/// Reads the answer of a call to its end, and returns the status.
 pub async fn status(answer: ResponseFuture) -> Result<Status, RawError> {
     let answer = answer.await?;
     if let Some(status) = Status::from_header_map(answer.headers()) {
@@ -112,7 +112,7 @@ pub async fn status(answer: ResponseFuture) -> Result<Status, RawError> {
     Ok(Status::from_header_map(&trailers).unwrap_or_else(|| Status::unknown("no status")))
 }
 
-/// Takes the rest of an answer, and tells how much it was.
+/// Reads the rest of an answer, and returns its length in bytes.
 pub async fn take(body: &mut RecvStream) -> Result<usize, RawError> {
     let mut bytes = 0;
     while let Some(data) = body.data().await {

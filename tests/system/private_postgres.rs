@@ -1,4 +1,4 @@
-//! The private PostgreSQL, and signals: it comes back when it dies, and goes when its services go.
+//! The private PostgreSQL: it is started again when it dies, and stopped with its services, whatever signal ends them.
 
 use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     processes::{booked_as_soon_as_ready, home_of_its_own, is_running, server_of},
 };
 
-/// What ends at once ends in this time also on a busy machine.
+/// A process that ends at once ends within this time, also on a busy machine.
 const AT_ONCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +73,7 @@ async fn a_closed_terminal_stops_what_make_run_has_started() {
     while !shown.next_line().await.expect("it says how it goes on").expect("more").contains("Paste these") {}
     let server = server_of(home.path()).expect("their server runs");
 
-    // Nobody reads on: whoever writes is told that the other end is gone.
+    // The terminal is closed: writing fails from now on.
     drop((shown, run.stderr.take()));
     send("HUP", run.id().expect("it runs")).await;
     let status = timeout(AT_ONCE, run.wait()).await.expect("it ends").expect("a status");

@@ -1,5 +1,5 @@
-//! What was given on the command line and in the environment, beside the values themselves: settings
-//! without a value, and names that look like misspelt settings.
+//! Reading the command line and the environment. Beside the values this finds settings that were given without one,
+//! and variables that look like misspelt settings.
 
 use std::{any::TypeId, env, fmt, path::PathBuf};
 
@@ -12,16 +12,16 @@ use strsim::osa_distance;
 
 use super::{Problems, open_telemetry};
 
-/// What is read from the environment elsewhere.
+/// Settings that other code reads from the environment.
 const READ_ELSEWHERE: [&str; 2] = ["POSTGRES_BIN_DIR", WORKER_THREADS];
 const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// Reads the command line and the environment.
 ///
-/// With the arguments come the problems that their values cannot show: every setting that was given
-/// without a value. It ends the process where the command line is wrong, or asks for help.
+/// The problems hold every setting that was given without a value, which the arguments alone would not show. A wrong
+/// command line and `--help` end the process.
 pub fn read<C: Parser>() -> (C, Problems, Misspelt) {
-    // The parser for paths ends the process at an empty one; here it is one problem among others.
+    // clap's parser for paths ends the process at an empty one. Here an empty path is reported with the other problems.
     let is_path = |arg: &Arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
     let any_path = OsStringValueParser::new().map(PathBuf::from);
     let command = C::command().mut_args(|arg| if is_path(&arg) { arg.value_parser(any_path.clone()) } else { arg });
@@ -31,7 +31,7 @@ pub fn read<C: Parser>() -> (C, Problems, Misspelt) {
     for name in empty(&command, &matches) {
         problems.empty(&name);
     }
-    // The runtime reads it itself, and panics where it cannot.
+    // The runtime reads this variable itself, and panics when it is not a number.
     if let Ok(raw) = env::var(WORKER_THREADS) {
         problems.number(WORKER_THREADS, &raw, "threads", 1, 1024);
     }
@@ -39,8 +39,8 @@ pub fn read<C: Parser>() -> (C, Problems, Misspelt) {
     (cli, problems, Misspelt::among(given, &known(&command)))
 }
 
-/// The settings that were given without a value. OpenTelemetry says of its own that an empty value counts
-/// as none.
+/// The settings that were given without a value, except those of OpenTelemetry: by its specification an empty value
+/// counts as none.
 fn empty(command: &Command, matches: &ArgMatches) -> Vec<String> {
     let settings = command.get_arguments().filter_map(|arg| Some((arg.get_id().as_str(), arg.get_env()?.to_str()?)));
     let is_given =
@@ -64,7 +64,7 @@ fn known(command: &Command) -> Vec<String> {
 pub struct Misspelt(Vec<(String, String)>);
 
 impl Misspelt {
-    /// Says so in the log, by name and without their values.
+    /// Logs a warning for each, with its name and without its value.
     pub fn warn(&self) {
         for (given, meant) in &self.0 {
             tracing::warn!(given, meant, "an environment variable that looks like a misspelt setting is ignored");
@@ -92,9 +92,9 @@ impl fmt::Display for Misspelt {
     }
 }
 
-/// How far a name is from a setting's, where it is near enough to be that setting misspelt. Other programs have
-/// variables too, so near is: equal but for underscores, case, `ADDRESS` for `ADDR` or the unit at the end; or the
-/// same first letter and one typing error, in a long name two.
+/// The distance of a name from a setting's name, or `None` when it is too far to be that setting misspelt. Other
+/// programs have variables too, so only two kinds are near: names that differ in underscores, case, `ADDRESS` for
+/// `ADDR` or the unit at the end; and names with the same first letter and one typing error, or two in a long name.
 fn distance(given: &str, setting: &str) -> Option<usize> {
     if words(without_unit(given)) == words(without_unit(setting)) {
         return Some(0);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_setting_is_told_with_the_one_that_was_meant() {
+    fn a_misspelt_setting_is_reported_with_the_setting_that_was_meant() {
         for (given, meant) in [
             ("MAX_INFLIGHT", "MAX_IN_FLIGHT"),
             ("MAX_IN_FLIGHTS", "MAX_IN_FLIGHT"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_of_other_programs_are_left_alone() {
+    fn variables_of_other_programs_are_not_reported() {
         let others = [
             "PATH",
             "HOME",

@@ -1,4 +1,4 @@
-//! What the servers give a client at most.
+//! The limits of what clients can take of the servers.
 
 use std::time::Duration;
 
@@ -6,62 +6,62 @@ use clap::Args;
 
 use super::Problems;
 
-/// Limits as they are given.
+/// The limits as they are given.
 #[derive(Args)]
 pub struct LimitArgs {
-    /// gRPC connections at once. Of more, the one that has been idle for longest gives way, or new ones are
-    /// refused. Fewer where the process may not open so many descriptors
+    /// gRPC connections at once. When all are taken, a new one replaces the one that has been idle for longest; when
+    /// none is idle, it is refused. Where the process may open fewer descriptors, the limit is lower
     #[arg(long, env = "MAX_CONNECTIONS", hide_env_values = true, default_value = "512", global = true)]
     max_connections: String,
     /// The same for HTTP
     #[arg(long, env = "MAX_HTTP_CONNECTIONS", hide_env_values = true, default_value = "256", global = true)]
     max_http_connections: String,
-    /// Calls at once on one gRPC connection, which clients are told: of more, theirs wait
+    /// Calls at once on one gRPC connection. Clients know the limit from HTTP/2, and hold further calls back
     #[arg(long, env = "MAX_CALLS_PER_CONNECTION", hide_env_values = true, default_value = "100", global = true)]
     max_calls_per_connection: String,
-    /// Streams at once, such as StreamBookingEvents; more are answered OVERLOADED. A connection has no more of
-    /// them than it leaves to others, as with everything of which there is a most
+    /// Streams at once, such as StreamBookingEvents; more are answered OVERLOADED. One connection holds at most as
+    /// many as it leaves free, so alone it has half. The same is true of each limit below that is for all connections
     #[arg(long, env = "MAX_STREAMS", hide_env_values = true, default_value = "100", global = true)]
     max_streams: String,
-    /// Calls that wait at once, such as ClaimDueFollowUps with wait_seconds; more are answered OVERLOADED. While
-    /// they wait they do not count in MAX_IN_FLIGHT
+    /// Calls that wait at once, such as ClaimDueFollowUps with wait_seconds; more are answered OVERLOADED. A waiting
+    /// call does not count in MAX_IN_FLIGHT
     #[arg(long, env = "MAX_WAITING", hide_env_values = true, default_value = "256", global = true)]
     max_waiting: String,
-    /// Calls of health and reflection at once, and as many streams of them. They do not count in MAX_IN_FLIGHT
+    /// Health checks at once, and as many streams of health and reflection. They do not count in MAX_IN_FLIGHT
     #[arg(long, env = "MAX_PROBES", hide_env_values = true, default_value = "64", global = true)]
     max_probes: String,
-    /// Bytes of all messages that arrive or are worked on; what is more is answered OVERLOADED
+    /// Bytes of all messages that are arriving or being worked on; a call beyond it is answered OVERLOADED
     #[arg(long, env = "MAX_ARRIVING_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_arriving_bytes: String,
-    /// Bytes of all large answers that clients have not taken yet; what is more is answered OVERLOADED
+    /// Bytes of all large answers that clients have not taken yet; a call beyond it is answered OVERLOADED
     #[arg(long, env = "MAX_ANSWER_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_answer_bytes: String,
-    /// How long a call's message may take to arrive. The call counts in MAX_IN_FLIGHT when it is there
+    /// How long a call's message may take to arrive. The call counts in MAX_IN_FLIGHT from then on
     #[arg(long, env = "ARRIVAL_TIMEOUT_MS", hide_env_values = true, default_value = "5000", global = true)]
     arrival_timeout_ms: String,
-    /// How long a client may take nothing of what is sent to it: then the call is reset, or the connection ended
+    /// How long a client may accept none of the bytes that are sent to it, before the call is reset or the connection
+    /// is closed
     #[arg(long, env = "WRITE_TIMEOUT_MS", hide_env_values = true, default_value = "20000", global = true)]
     write_timeout_ms: String,
-    /// How long a new gRPC connection may take for its first bytes, those that HTTP/2 begins with
+    /// How long a new gRPC connection may take to send its HTTP/2 preface and settings
     #[arg(long, env = "HANDSHAKE_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     handshake_timeout_ms: String,
-    /// A gRPC connection without calls for so long is closed, by GOAWAY
+    /// A gRPC connection without calls for this long is closed, by GOAWAY
     #[arg(long, env = "CONNECTION_IDLE_MS", hide_env_values = true, default_value = "600000", global = true)]
     connection_idle_ms: String,
-    /// A gRPC connection of about this age is closed, by GOAWAY, so that clients spread over new replicas: its
-    /// calls end, its streams are told DRAINING
+    /// A gRPC connection of about this age is closed, by GOAWAY, so that clients spread over new replicas: running
+    /// calls end normally, streams end with DRAINING
     #[arg(long, env = "CONNECTION_AGE_MS", hide_env_values = true, default_value = "1800000", global = true)]
     connection_age_ms: String,
-    /// A gRPC client that has been silent for so long is asked whether it is there
+    /// A gRPC connection on which nothing has arrived for this long is pinged
     #[arg(long, env = "KEEPALIVE_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     keepalive_interval_ms: String,
-    /// And may take so long to answer, before the connection is ended
+    /// How long a client may take to answer a ping, before the connection is closed
     #[arg(long, env = "KEEPALIVE_TIMEOUT_MS", hide_env_values = true, default_value = "20000", global = true)]
     keepalive_timeout_ms: String,
 }
 
-/// Limits as the servers use them. What is counted for all has a share for each connection: it gets more only
-/// while it holds no more than is left.
+/// The limits as the servers use them. A connection has a share of each limit that is for all: see `server::pools`.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
     pub max_connections: usize,
@@ -69,7 +69,7 @@ pub struct ServerLimits {
     pub max_calls_per_connection: u32,
     pub max_streams: usize,
     pub max_waiting: usize,
-    /// Of calls and of streams, each.
+    /// The limit of calls, and of streams.
     pub max_probes: usize,
     pub max_arriving_bytes: usize,
     pub max_answer_bytes: usize,
@@ -104,9 +104,9 @@ impl Default for ServerLimits {
     }
 }
 
-/// A message of the largest size may take half of what there is.
+/// MAX_ARRIVING_BYTES holds this many of the largest messages: a lone connection has half of it.
 const MESSAGES_MIN: u64 = 2;
-/// Any answer may take half of what there is: they stay below 4 MiB.
+/// Twice the largest answer, which stays below 4 MiB: a lone connection has half of MAX_ANSWER_BYTES.
 const ANSWER_BYTES_MIN: u64 = 8 << 20;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 #[derive(Debug, Default)]
 pub struct Problems {
     listed: Vec<String>,
-    /// What was given without a value. That is reported once, and not again for what the value must be.
+    /// Settings that were given without a value. Each is reported once, and not again for what its value must be.
     empty: BTreeSet<String>,
 }
 
@@ -62,7 +62,7 @@ impl Problems {
         }
     }
 
-    /// The text of a file, or `None` with the problem noted. One without text is a problem too.
+    /// The text of a file, or `None` with the problem noted. An empty file is a problem too.
     pub fn read(&mut self, name: &str, file: &Path) -> Option<String> {
         match fs::read_to_string(file) {
             Ok(text) if text.trim().is_empty() => self.add(name, "is an empty file"),

@@ -34,8 +34,8 @@ struct LogFilter;
 impl FromStr for LogFilter {
     type Err = ();
 
-    /// The library takes a word that is no level as the name of a module, and then logs nothing but that: here it
-    /// is a level that was misspelt. So is one with a space beside it, to the library.
+    /// The library reads a word that is no level as the name of a module, and then logs nothing else. So it does with a
+    /// level that has a space beside it. Here such a word is a misspelt level.
     fn from_str(raw: &str) -> Result<Self, ()> {
         let is_misspelt = |word: &str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
         // Within the brackets of a span, commas are between its fields.

@@ -171,7 +171,7 @@ impl Cluster {
         self.wait_until_ready(&mut server).await
     }
 
-    /// Waits for a server that was just started; it goes on by itself afterwards.
+    /// Waits until a server that was just started takes connections. The server goes on after this process ends.
     async fn wait_until_ready(&self, server: &mut Child) -> Result<(), EmbeddedError> {
         let data = self.data();
         let deadline = Instant::now() + START_WAIT;

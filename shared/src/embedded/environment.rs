@@ -1,4 +1,4 @@
-//! Keeping PostgreSQL's variables of somebody's environment away from a private server.
+//! Keeping PostgreSQL's variables in the environment away from a private server.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,16 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// How the names of all of them begin: `PGOPTIONS`, `PGHOST`, `PGSSLMODE`, ...
+/// The names of these variables begin with this: `PGOPTIONS`, `PGHOST`, `PGSSLMODE`, ...
 const PREFIX: &[u8] = b"PG";
 
-/// Runs this program anew, in its place, without the variables that PostgreSQL's clients take as
-/// settings, when there are any. To be called first in `main` of a program that uses a private
-/// server.
+/// When the environment has variables that PostgreSQL's clients take as settings, replaces this process by the same
+/// program without them. A program that uses a private server calls this in `main`, before it starts anything.
 ///
-/// The client library reads some of them for each connection, and offers no way to leave one out
-/// again: `PGOPTIONS='-c default_transaction_read_only=on'`, meant for another server, would
-/// reach this one. A process cannot safely change its own environment.
+/// The client library reads some of them for each connection, and offers no way to leave one out:
+/// `PGOPTIONS='-c default_transaction_read_only=on'`, meant for another server, would reach this one. A process
+/// cannot safely change its own environment.
 ///
 /// # Errors
 /// The program could not be run again.

@@ -14,7 +14,7 @@ use super::error::EmbeddedError;
 /// an ordinary user's checkout, that user can still use what was made.
 ///
 /// # Errors
-/// The folder cannot be made, or somebody else has made it, or what is in it.
+/// The folder cannot be made, or another user owns the keys or the data in it, or the folder cannot be written to.
 pub fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
     let is_new = !home.exists();
     fs::create_dir_all(home).map_err(EmbeddedError::io("create", home))?;
@@ -31,7 +31,8 @@ pub fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
     Ok(home)
 }
 
-/// The home may be anybody's, as long as things can be made in it; what is kept in it is private.
+/// The home may belong to any user, as long as this one can write to it. The keys and the data in it must be this
+/// user's own.
 fn refuse_what_is_not_ours(home: &Path, me: u32) -> Result<(), EmbeddedError> {
     let refuse = |path: &Path, found: &fs::Metadata| EmbeddedError::OtherOwner {
         path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! `initdb`, prepared for folders with odd names and for users without a name.
 //!
-//! It runs `postgres` through a shell, which expands what is special to it in the path of the
-//! programs; and it asks the system for its user's name, which platforms such as OpenShift do not
-//! give. Where neither is the case it runs as it is.
+//! `initdb` runs `postgres` through a shell, which expands special characters in the path of the programs. It also
+//! asks the system for its user's name, and platforms such as OpenShift have none for the user of a container. Where
+//! neither is a problem, `initdb` is run directly.
 
 use std::fs;
 use std::io;
@@ -17,14 +17,14 @@ use super::account::Account;
 use super::error::EmbeddedError;
 use super::programs::Programs;
 
-/// What a shell expands inside double quotes, in which `initdb` puts a path.
+/// The characters that a shell expands inside double quotes, which `initdb` puts around the path.
 const SPECIAL: [char; 4] = ['$', '"', '`', '\\'];
 
 /// How far above its own folder a program may look for its files, in folders: Debian has
 /// `/usr/lib/postgresql/15/bin` and `/usr/share/postgresql/15`.
 const LEVELS: usize = 4;
 
-/// A library that makes `initdb` find a name for its user; see `user_name.c`.
+/// A library that gives `initdb` a name for its user; see `user_name.c`.
 #[cfg(target_os = "linux")]
 const USER_NAME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/user_name.so"));
 #[cfg(not(target_os = "linux"))]
@@ -34,13 +34,13 @@ const USER_NAME: &[u8] = &[];
 pub(super) struct Initdb {
     program: PathBuf,
     user_name: Option<PathBuf>,
-    /// Holds the files that are needed for it, if any.
+    /// The folder of the prepared files, if any are needed.
     _scratch: Option<TempDir>,
 }
 
 impl Initdb {
-    /// Makes what `initdb` needs to run as this account, next to the data or, where that path is
-    /// odd itself, in the system's temporary folder.
+    /// Prepares what `initdb` needs to run as this account: in `folder`, or in the system's temporary folder where that
+    /// path has special characters itself.
     pub(super) async fn prepare(programs: &Programs, account: &Account, folder: &Path) -> Result<Self, EmbeddedError> {
         let program = programs.path("initdb");
         let is_odd = program.to_string_lossy().contains(SPECIAL);
@@ -70,13 +70,13 @@ impl Initdb {
     }
 }
 
-/// Whether the system knows a name for the account's user. Where there is no `id` to ask, no.
+/// Whether the system knows a name for the account's user; `false` where there is no program `id`.
 async fn has_user_name(account: &Account) -> bool {
     let asked = account.command(Path::new("id")).arg("-un").stdin(Stdio::null()).output().await;
     asked.is_ok_and(|answer| answer.status.success())
 }
 
-/// A new folder whose path neither a shell nor the dynamic linker takes apart.
+/// A new folder whose path has no character that is special to a shell or to the dynamic linker.
 fn scratch(folder: &Path) -> Result<TempDir, EmbeddedError> {
     let is_plain =
         |path: &Path| path.to_string_lossy().chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
@@ -93,7 +93,7 @@ fn scratch(folder: &Path) -> Result<TempDir, EmbeddedError> {
 /// everything around them is links. Returns the path of the new `initdb`.
 fn mirror(initdb: &Path, scratch: &Path) -> io::Result<PathBuf> {
     let bin = initdb.parent().unwrap_or(initdb);
-    // Only as far up as the names are plain, which those are that a packager has chosen.
+    // Only as far up as the names are plain: packagers choose plain names for these folders.
     let inner: Vec<&Path> = bin
         .ancestors()
         .take(LEVELS)

@@ -16,8 +16,8 @@
 //! tells a live server from what a dead one left behind, `login` is how to reach it, and
 //! `supervisor` starts a server that died again.
 //!
-//! No path is ever part of a shell's text, and no variable of PostgreSQL's in somebody's
-//! environment reaches the programs or the connections.
+//! No path is ever part of a shell's text, and PostgreSQL's variables in the environment do not reach the programs or
+//! the connections.
 
 mod account;
 mod cluster;

@@ -15,8 +15,7 @@
 //! `pg_ctl` runs leaves `start.lock` with that program (see [`run`]), so the next one waits for it
 //! to end; one that is killed while the server starts leaves that server to be found.
 //!
-//! A server that is killed is started again by whichever process notices first, under the same
-//! lock (see [`Supervisor`]).
+//! A server that dies is started again by the first process that notices, under the same lock (see [`Supervisor`]).
 //!
 //! [`run`]: super::run::run
 
@@ -84,7 +83,7 @@ impl SharedServer {
         self.login.ensure_database(name).await
     }
 
-    /// What starts the server again when it dies. It has to have ended before [`stop`](Self::stop).
+    /// The task that starts the server again when it dies. It has to end before [`stop`](Self::stop).
     pub fn supervisor(&self) -> Supervisor {
         Supervisor { cluster: self.cluster.clone(), login: self.login.clone() }
     }

@@ -1,4 +1,4 @@
-//! Starting the shared server again when it died.
+//! Starting the shared server again when it has died.
 
 use std::fs::File;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use super::lock;
 use super::login::Login;
 use crate::error_chain::error_chain;
 
-/// How often the server is looked at. A look reads two small files.
+/// How often the server is checked. A check reads two small files.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The pause after a start that failed: this long, then twice as long each time, up to the most.
+/// The pause after a failed start: it doubles from the first to the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Watches the shared server for one process that uses it.
 ///
-/// Each process of a home has one. They take turns by `start.lock`: the first starts the server,
-/// the others find it running. It comes back on its port, so that connections are simply made anew.
+/// Each process of a home has one. They take turns by `start.lock`: the first starts the server, the others find it
+/// running. The server keeps its port, so that clients only have to connect again.
 #[derive(Debug)]
 pub struct Supervisor {
     pub(super) cluster: Cluster,
@@ -28,8 +28,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Watches until told to stop. A start that is under way then is finished first, so that
-    /// whoever leaves last finds a server that can be stopped.
+    /// Watches until `stopping` is cancelled. A start that is under way then is finished first, so that the last
+    /// process to leave finds a server that it can stop.
     pub async fn run(self, stopping: CancellationToken) {
         let mut pause = PAUSE_FIRST;
         let mut next_look = LOOK_EVERY;
@@ -59,7 +59,7 @@ impl Supervisor {
         let turn = turn?;
         let port = self.login.port;
         if self.cluster.find_running(&self.login.password).await?.is_none() {
-            tracing::warn!(port, "the private PostgreSQL is gone: starting it again");
+            tracing::warn!(port, "the private PostgreSQL has died: starting it again");
             self.cluster.start(Some(port)).await?;
             tracing::info!(port, "the private PostgreSQL was started again");
         }

@@ -1,4 +1,5 @@
-//! Where NATS is, and how to log in. The client library reads no login from a URL: it is taken out here.
+//! The settings of NATS: its servers and the login. The client library does not read a login from a URL, so this module
+//! extracts it.
 
 use std::{
     io,
@@ -23,17 +24,17 @@ pub struct NatsSettings {
     pub token: Option<SecretString>,
     /// Instead of a login in the URL: a JWT with its seed, or the seed of an nkey.
     pub credentials: Option<SecretString>,
-    /// Certificates that may have signed the servers', instead of those the machine trusts.
+    /// The authorities that may sign the servers' certificates, instead of those the machine trusts.
     pub ca_file: Option<PathBuf>,
-    /// The stream, which is made when it is not there.
+    /// The stream. It is made when it does not exist.
     pub stream: String,
 }
 
 /// The settings of NATS as they are given.
 #[derive(Args)]
 pub struct NatsArgs {
-    /// NATS servers with JetStream, as nats://user:password@host:port, or nats://token@host:port, with commas in
-    /// between; tls:// is encrypted. With it every event is published there, from then on
+    /// NATS servers with JetStream, as nats://user:password@host:port or nats://token@host:port, separated by commas;
+    /// tls:// encrypts. When it is set, every new event is published there
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL", global = true)]
     nats_url: Option<String>,
     /// File that holds NATS_URL
@@ -51,10 +52,11 @@ pub struct NatsArgs {
     /// File that holds NATS_CREDENTIALS
     #[arg(long, env = "NATS_CREDENTIALS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     nats_credentials_file: Option<PathBuf>,
-    /// File of the certificates, in PEM, that those of NATS may be signed by; without it those the machine trusts
+    /// File of the certificate authorities, in PEM, that may sign the certificates of NATS servers; without it those
+    /// that the machine trusts
     #[arg(long, env = "NATS_CA_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     nats_ca_file: Option<PathBuf>,
-    /// Stream on NATS that takes the events in; it is made when it is not there
+    /// Stream on NATS that stores the events; it is made when it does not exist
     #[arg(long, env = "NATS_STREAM", hide_env_values = true, default_value = "TEPPAN_EVENTS", global = true)]
     nats_stream: String,
 }
@@ -104,19 +106,19 @@ impl NatsArgs {
 /// What is wrong with the URL of NATS. None of it shows a value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UrlFault {
-    #[error("must be nats://user:password@host:port, or several with commas in between; tls:// is encrypted")]
+    #[error("must be nats://user:password@host:port, or several separated by commas; tls:// encrypts")]
     Unreadable,
     #[error("must begin with nats:// or tls://: NATS over websockets is not supported")]
     Websocket,
-    #[error("names different logins: the servers of a cluster share one, which may stand with the first alone")]
+    #[error("names different logins: the servers of a cluster share one, which is needed with one of them only")]
     Logins,
-    #[error("holds a login, and so does NATS_TOKEN or NATS_CREDENTIALS: give one of them")]
+    #[error("a login is given more than once: use only one of the URL, NATS_TOKEN and NATS_CREDENTIALS")]
     SeveralLogins,
     #[error("is used with credentials that cannot be read")]
     Credentials,
 }
 
-/// What a URL says of who logs in.
+/// The login in a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Login {
     Token(String),
@@ -124,7 +126,7 @@ enum Login {
 }
 
 impl NatsSettings {
-    /// How to connect, and where to.
+    /// The options of the connection, and the servers.
     pub(super) fn connect_options(&self) -> Result<(ConnectOptions, Vec<ServerAddr>), UrlFault> {
         let servers = self.url.expose_secret().split(',').map(|server| parse_server(server.trim()));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
@@ -141,7 +143,7 @@ impl NatsSettings {
             (None, None, Some(credentials)) => log_in_with(credentials).map_err(|_| UrlFault::Credentials)?,
             _ => return Err(UrlFault::SeveralLogins),
         };
-        // Also for the servers that the first one names later, which come without a scheme.
+        // This also covers servers that the cluster announces later, which have no scheme.
         let options = options.require_tls(servers.iter().any(|(server, _)| server.tls_required()));
         let options = match &self.ca_file {
             Some(path) => options.add_root_certificates(path.clone()),
@@ -171,12 +173,12 @@ fn parse_server(raw: &str) -> Result<(ServerAddr, Option<Login>), UrlFault> {
         (token, None) if !token.is_empty() => Some(Login::Token(token)),
         _ => None,
     };
-    // What was meant as part of a password, but ended it.
+    // A `/`, `?` or `#` in a password that is not percent-encoded ends it here.
     let is_odd = !["", "/"].contains(&url.path()) || url.query().is_some() || url.fragment().is_some();
     if is_odd || url.host_str().is_none_or(str::is_empty) {
         return Err(UrlFault::Unreadable);
     }
-    // The library writes it to its debug log otherwise.
+    // Otherwise the library would write the login to its debug log.
     url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| UrlFault::Unreadable)?;
     Ok((ServerAddr::from_url(url).map_err(|_| UrlFault::Unreadable)?, login))
 }
@@ -188,7 +190,7 @@ fn log_in_with(credentials: &SecretString) -> io::Result<ConnectOptions> {
         nkeys::KeyPair::from_seed(text).map_err(io::Error::other)?;
         return Ok(ConnectOptions::with_nkey(text.to_owned()));
     }
-    // The library looks for the end of the line after the last mark, which settings lose.
+    // The library needs a line end after the last line, which reading the setting has trimmed.
     ConnectOptions::with_credentials(&format!("{text}\n"))
 }
 

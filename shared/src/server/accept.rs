@@ -1,4 +1,4 @@
-//! Accepting connections: no more than there may be, and calmly when the machine has no more to give.
+//! Accepting connections: up to a limit, and with pauses when the process has no descriptors left.
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Connection;
 use crate::rarely::Rarely;
 
-/// Pauses after a failed accept, which double.
+/// The pause after a failed accept doubles from the first to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-/// How long a new connection waits for one that gives way.
+/// How long a new connection waits for an evicted one to close.
 const GIVING_WAY: Duration = Duration::from_millis(250);
 
 /// The connections of one server.
@@ -41,7 +41,7 @@ pub struct Connections {
     refused: Counter<u64>,
 }
 
-/// An open connection in the list, until it is dropped.
+/// Keeps a connection in the list of open ones until this is dropped.
 struct Entry {
     id: u64,
     connections: Arc<Connections>,
@@ -49,7 +49,7 @@ struct Entry {
 }
 
 impl Connections {
-    /// `server` is its name in metrics and the log.
+    /// `server` is the name in metrics and the log.
     pub fn new(server: &'static str, max: usize, drain: CancellationToken) -> Arc<Self> {
         let meter = global::meter("teppan");
         Arc::new(Self {
@@ -64,7 +64,7 @@ impl Connections {
                 .build(),
             refused: meter
                 .u64_counter("teppan.server.connections_refused")
-                .with_description("Connections that were closed at once because there were as many as there may be.")
+                .with_description("Connections that were closed at once because the limit was reached.")
                 .build(),
         })
     }
@@ -100,19 +100,19 @@ impl Connections {
                             "connections cannot be accepted: trying again with pauses"
                         );
                     }
-                    // A descriptor comes free, if that is what is missing.
+                    // This frees a descriptor, if that is what is missing.
                     self.evict_idlest();
                     let _ = drain.run_until_cancelled(sleep(pause)).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }
-        // Who comes now goes elsewhere at once.
+        // From now on new connections are refused at once, so that clients try another replica.
         drop(listener);
         while tasks.join_next().await.is_some() {}
     }
 
-    /// A slot for a new connection. When all are taken, the connection that has been idle for longest gives way.
+    /// A slot for a new connection. When all are taken, the connection that has been idle for longest is closed.
     async fn slot(&self, full: &mut Rarely) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
@@ -122,7 +122,7 @@ impl Connections {
                 server = self.server,
                 max = self.max,
                 times,
-                "as many connections are open as may be: idle ones give way, or new ones are refused"
+                "the limit of connections is reached: idle ones are closed for new ones, or new ones are refused"
             );
         }
         if self.evict_idlest()
@@ -141,7 +141,7 @@ impl Connections {
         (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
     }
 
-    /// `false` when every connection is in use.
+    /// Closes the connection that has been idle for longest; `false` when there is none to close.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
@@ -167,7 +167,8 @@ impl Drop for Entry {
     }
 }
 
-/// Whether the next connection may fare better at once: this one went away before it was accepted.
+/// Whether only this connection failed, because its client left before it was accepted: the next can be accepted at
+/// once.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,5 @@
-//! An answer on its way out: in parts, with what its call holds until the last of them is taken.
+//! The body of an answer, handed to the transport in parts. The call keeps its permits until the transport has written
+//! or dropped the last part.
 
 use std::{
     pin::Pin,
@@ -26,15 +27,15 @@ pub struct Holds {
 /// The body of an answer.
 pub struct Answer {
     inner: Body,
-    /// What is still to be handed over of the frame before.
+    /// The part of the last frame that is still to be handed over.
     rest: Bytes,
     holds: Arc<Holds>,
-    /// Of the stream that sends it.
+    /// The progress of the stream that sends this answer.
     progress: Option<Arc<Progress>>,
 }
 
 impl Answer {
-    /// `first` is what was taken out of the body already.
+    /// `first` is the part of the body that was read already.
     pub fn new(response: Response<Body>, first: Bytes, holds: Holds) -> Response<Self> {
         let holds = Arc::new(holds);
         response.map(|inner| Self { inner, rest: first, holds, progress: None })
@@ -84,7 +85,7 @@ fn code_of(trailers: &HeaderMap) -> Option<Code> {
     Some(Status::from_header_map(trailers)?.code())
 }
 
-/// Bytes that the transport has, until it has written or dropped them.
+/// Bytes in the hands of the transport. It drops this when it has written or discarded them.
 struct Part {
     bytes: Bytes,
     generation: usize,

@@ -1,4 +1,4 @@
-//! The message of a call: it has a time to arrive, and is bounded, before the call counts as work.
+//! Reading the message of a call, bounded in time and bytes. The call counts as work only when its message is there.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ const HEAD_BYTES: usize = 5;
 pub struct Arrival<'a> {
     pub pools: &'a Pools,
     pub holder: &'a Arc<Holder>,
-    /// The call's own end.
+    /// The deadline of the call.
     pub ends_at: Instant,
-    /// By when the message has to be there.
+    /// The deadline of the message.
     pub arrives_by: Instant,
     pub message_bytes_max: usize,
 }
@@ -33,7 +33,7 @@ impl Arrival<'_> {
     /// The request with its whole message, and the permit of its bytes.
     ///
     /// # Errors
-    /// It is too large, too slow, not one message, or there is no room for it.
+    /// The message is too large, arrives too slowly, is not one message, or has no room in the pools.
     pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<axum::body::Body>, Permit), Status> {
         let (parts, body) = request.into_parts();
         let _arriving = self.pools.take(Resource::Arriving, self.holder, 1).ok_or_else(overloaded)?;
@@ -66,7 +66,7 @@ impl Arrival<'_> {
     }
 }
 
-/// What has arrived. Most messages come in one piece, and are not copied.
+/// The bytes that have arrived. Most messages come in one piece, which is not copied.
 #[derive(Default)]
 struct Message {
     first: Bytes,
@@ -89,7 +89,7 @@ impl Message {
         if self.rest.is_empty() { &self.first } else { &self.rest }
     }
 
-    /// What is less than one message the library refuses, when no more comes.
+    /// Refuses more than one message, and one that is too large. Less than one message is for the library to refuse.
     fn check(&self, message_bytes_max: usize) -> Result<(), Status> {
         let so_far = self.so_far();
         let Some((head, message)) = so_far.split_at_checked(HEAD_BYTES) else { return Ok(()) };

@@ -6,7 +6,7 @@ use tonic::{Code, Status, body::Body};
 use crate::status::Failure;
 
 const DETAILS: &str = "grpc-status-details-bin";
-/// The compressions that a server takes: it tells them to whoever sent another.
+/// The header that lists the compressions a server accepts, in the answer to a call that used another.
 const ACCEPTED: &str = "grpc-accept-encoding";
 
 /// The response with its error made complete, and its code.
@@ -27,7 +27,7 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         Code::OutOfRange | Code::ResourceExhausted => message_too_large(),
         // Health answers it for a service it does not know.
         Code::NotFound => Failure::not_found("SERVICE_NOT_FOUND", "service", ""),
-        // tonic names those it takes, which go along.
+        // tonic sets the header that lists what it accepts; it is kept below.
         Code::Unimplemented if response.headers().contains_key(ACCEPTED) => Failure::new(
             Code::Unimplemented,
             "COMPRESSION_NOT_SUPPORTED",

@@ -1,4 +1,4 @@
-//! One connection of a client, as the server and its calls see it.
+//! The state of a client's connection, shared by the server and the calls on it.
 
 use std::{
     net::SocketAddr,
@@ -17,7 +17,8 @@ use super::pools::Holder;
 /// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
 const HTTP2_GREETING_BYTES: usize = 24 + 9;
 
-/// A connection without a call for so long may have to give way to a new one; one that has said nothing sooner.
+/// When all connections are taken, one that has been idle for this long may be closed in favour of a new one: one that
+/// has greeted, and one that has not.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 const SILENT_MIN: Duration = Duration::from_millis(100);
 
@@ -25,11 +26,11 @@ const SILENT_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Connection {
     pub peer: SocketAddr,
-    /// What its calls hold.
+    /// The permits of its calls.
     pub holder: Arc<Holder>,
-    /// Cancelled when it takes no more calls: streams end, who waits stops waiting.
+    /// Cancelled when it takes no more calls: its streams end, and calls that wait stop waiting.
     pub closing: CancellationToken,
-    /// Cancelled when it has to give way at once.
+    /// Cancelled when it must close at once in favour of a new connection.
     pub evicted: CancellationToken,
     accepted_at: Instant,
     /// Milliseconds after `accepted_at`.
@@ -40,7 +41,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// `closing` is cancelled with the server.
+    /// `closing` must be cancelled when the server drains.
     pub fn new(peer: SocketAddr, closing: CancellationToken) -> Self {
         Self {
             peer,
@@ -64,7 +65,7 @@ impl Connection {
         Some(used_at.elapsed())
     }
 
-    /// How long it has been idle, when it may have to give way.
+    /// How long it has been idle, when that is long enough for it to be closed in favour of a new connection.
     pub fn gives_way_after(&self) -> Option<Duration> {
         let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
         self.idle_for().filter(|idle| *idle >= min)
@@ -74,18 +75,18 @@ impl Connection {
         self.received_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Whether the client has said what HTTP/2 begins with.
+    /// Whether the client has sent as many bytes as HTTP/2 begins with.
     pub fn has_greeted(&self) -> bool {
         self.received_bytes.load(Relaxed) >= HTTP2_GREETING_BYTES
     }
 
-    /// Parts of answers that the client has yet to take.
+    /// Parts of answers that were handed to the transport and are not written yet.
     pub fn untaken(&self) -> &Untaken {
         &self.untaken
     }
 }
 
-/// Keeps a connection from being idle until it is dropped.
+/// Marks a connection as in use until this is dropped.
 #[derive(Debug)]
 pub struct InUse(Arc<Connection>);
 
@@ -110,8 +111,8 @@ impl Drop for InUse {
 
 const GENERATIONS: usize = 3;
 
-/// Counts parts of answers by the age of what is yet to be taken, without a list of them: a part belongs to the
-/// generation in which it was handed over.
+/// Finds out whether some part of an answer has waited too long, without a list of the parts: it counts them by the
+/// generation in which they were handed over.
 #[derive(Debug, Default)]
 pub struct Untaken {
     generation: AtomicUsize,
@@ -119,19 +120,19 @@ pub struct Untaken {
 }
 
 impl Untaken {
-    /// Counts a part that is handed over, and tells the generation it belongs to.
+    /// Counts a part that is handed over, and returns its generation.
     pub fn hand_over(&self) -> usize {
         let generation = self.generation.load(Relaxed) % GENERATIONS;
         self.parts[generation].fetch_add(1, Relaxed);
         generation
     }
 
-    /// A part of this generation was taken, or given up.
+    /// A part of this generation was written or discarded.
     pub fn taken(&self, generation: usize) {
         self.parts[generation].fetch_sub(1, Relaxed);
     }
 
-    /// Begins the next generation. `true` when there are parts that saw two others begin.
+    /// Begins the next generation, unless parts remain from the generation before the last: then it returns `true`.
     pub fn age(&self) -> bool {
         let next = self.generation.load(Relaxed) + 1;
         if self.parts[next % GENERATIONS].load(Relaxed) > 0 {

@@ -1,8 +1,9 @@
 //! How many connections the descriptors of this process allow.
 
-/// What listens, logs, is read at the start, or is opened to others.
+/// Descriptors for everything else: listeners, the log, files that are read at the start, connections to other
+/// services.
 const RESERVED: u64 = 64;
-/// However few there are, so many connections are tried.
+/// Connections that a server tries to serve however few descriptors there are, unless its setting is lower.
 const CONNECTIONS_MIN: usize = 8;
 
 /// How many connections a server may have.
@@ -13,9 +14,10 @@ pub struct ConnectionBounds {
 }
 
 impl ConnectionBounds {
-    /// These, or fewer where the process may not open so many: `database` of its descriptors are the database's.
+    /// These, or fewer where the process may not open so many descriptors. `database` connections to PostgreSQL take
+    /// one each.
     pub fn within_descriptors(self, database: u32) -> Self {
-        // Where nobody can tell, there is no bound.
+        // Without a limit that can be read, the settings stand.
         let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         let bounds = self.within(descriptors, database);
         if bounds != self {
@@ -36,8 +38,8 @@ impl ConnectionBounds {
         if self.grpc.saturating_add(self.http) <= free {
             return self;
         }
-        let http = self.http.min(free / 4).max(CONNECTIONS_MIN);
-        Self { grpc: self.grpc.min(free.saturating_sub(http)).max(CONNECTIONS_MIN), http }
+        let http = self.http.min((free / 4).max(CONNECTIONS_MIN));
+        Self { grpc: self.grpc.min(free.saturating_sub(http).max(CONNECTIONS_MIN)), http }
     }
 }
 
@@ -51,6 +53,8 @@ mod tests {
         assert_eq!(wanted.within(1024, 17), wanted);
         assert_eq!(wanted.within(481, 17), ConnectionBounds { grpc: 300, http: 100 });
         assert_eq!(wanted.within(10, 17), ConnectionBounds { grpc: 8, http: 8 });
+        let few = ConnectionBounds { grpc: 512, http: 4 };
+        assert_eq!(few.within(481, 17), ConnectionBounds { grpc: 396, http: 4 }, "never more than the settings allow");
         assert_eq!(wanted.within(u64::MAX, 17), wanted);
     }
 }

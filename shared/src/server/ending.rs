@@ -14,7 +14,7 @@ use tonic::{Status, body::Body};
 
 use crate::status::Failure;
 
-/// A response body that ends with DRAINING once the token is cancelled, or with DEADLINE_EXCEEDED.
+/// A response body that ends with DRAINING once the token is cancelled, or with DEADLINE_EXCEEDED when its time is up.
 pub struct Ending {
     inner: Body,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,

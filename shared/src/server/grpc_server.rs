@@ -1,4 +1,4 @@
-//! The gRPC side: HTTP/2 connections, each with a beginning, an age and an end.
+//! The gRPC side: serving HTTP/2 connections, from their greeting to their renewal by GOAWAY.
 
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -21,22 +21,22 @@ use super::{
 };
 use crate::config::ServerSettings;
 
-/// Of an answer the transport holds at most this much for each call.
+/// Most bytes of an answer that the transport buffers, for each call.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// What a client may send before it is read: on one call, and on all of a connection.
+/// HTTP/2's windows: the bytes that a client may send before they are read, on one call and on a connection.
 const CALL_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// A connection that closes ends so long after its last call could have.
+/// A connection that is closing is cut this long after the longest time of its last call.
 const CLOSING_MARGIN: Duration = Duration::from_secs(5);
 
-/// What the gRPC connections of a server share.
+/// Serves the gRPC connections of a server.
 pub struct GrpcServer {
     http: http2::Builder<Streams>,
     calls: Arc<Calls>,
     settings: ServerSettings,
 }
 
-/// Why a connection ended before its client ended it.
+/// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     ByClient,
@@ -82,7 +82,7 @@ impl GrpcServer {
         let (mut has_greeted, mut closing) = (false, false);
         loop {
             tokio::select! {
-                // How it ended is the client's affair.
+                // An error here is the client's: it broke the connection or the protocol.
                 _ = &mut http => return Ended::ByClient,
                 () = &mut greeted, if !has_greeted => {
                     if !connection.has_greeted() {
@@ -91,7 +91,7 @@ impl GrpcServer {
                     has_greeted = true;
                 }
                 () = connection.evicted.cancelled() => {
-                    // The client reads that it has to come again before it sees the end.
+                    // GOAWAY is written first, so that the client knows it may retry elsewhere.
                     http.as_mut().graceful_shutdown();
                     let _: Poll<Result<(), hyper::Error>> = poll!(&mut http);
                     return Ended::Evicted;
@@ -118,14 +118,14 @@ impl GrpcServer {
         }
     }
 
-    /// How long a connection that closes may take: its calls have their whole time, and one more answer may be
-    /// on its way.
+    /// How long a connection may take to close: its calls have their whole time, and a last answer has time to
+    /// travel.
     fn closing_bound(&self) -> Duration {
         self.settings.request_timeout.max(self.settings.shutdown_drain) + CLOSING_MARGIN
     }
 }
 
-/// Connections that were made together are not renewed together.
+/// Spreads the renewal of connections that were made together.
 fn jittered(age: Duration) -> Duration {
     age.mul_f64(rand::rng().random_range(0.9..1.1))
 }

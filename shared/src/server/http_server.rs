@@ -23,10 +23,10 @@ use super::{
     unverified::{UnverifiedBodies, UnverifiedPool},
 };
 
-/// What a client may take to send the head of a request, or to ask again on a connection that it keeps. Proxies
-/// keep theirs for a minute as a rule, and should not send on one that is just being closed.
+/// How long a client may take to send the head of a request, also of the next one on a connection that it keeps. It
+/// must exceed the 60 s for which proxies keep a connection, so that they do not send on one that is being closed.
 pub const HEAD_TIME: Duration = Duration::from_secs(75);
-/// What a client may send before it is read: a head, and the beginning of a body.
+/// Bytes that are buffered of a request: its head, and the beginning of its body.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The routes every service has.
@@ -55,7 +55,7 @@ async fn metrics(State(registry): State<prometheus::Registry>) -> impl IntoRespo
     }
 }
 
-/// What the HTTP connections of a server share.
+/// Serves the HTTP connections of a server.
 pub struct HttpServer {
     pub routes: Router,
     pub head_time: Duration,
@@ -84,7 +84,7 @@ impl HttpServer {
         let mut closing = false;
         loop {
             tokio::select! {
-                // How it ended is the client's affair.
+                // An error here is the client's: it broke the connection or the protocol.
                 _ = &mut http => return,
                 () = connection.evicted.cancelled() => return,
                 () = connection.closing.cancelled(), if !closing => {
@@ -107,7 +107,7 @@ mod tests {
     use super::{super::accept::Connections, *};
 
     #[tokio::test]
-    async fn a_client_that_does_not_finish_the_head_of_its_request_is_let_go_and_others_are_served() {
+    async fn a_client_that_does_not_finish_the_head_of_its_request_is_disconnected_and_others_are_served() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let drain = CancellationToken::new();
@@ -129,11 +129,11 @@ mod tests {
             let mut answer = String::new();
             other.read_to_string(&mut answer).await.expect("an answer");
             assert!(answer.ends_with("alive\n"), "{answer}");
-            // However it is told so.
+            // The connection may end in an answer or in an error.
             let _ = slow.read_to_end(&mut Vec::new()).await;
             drain.cancel();
         };
         let both = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(serving, clients) });
-        both.await.expect("the slow one is let go, and the server ends");
+        both.await.expect("the slow one is disconnected, and the server ends");
     }
 }

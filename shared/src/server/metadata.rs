@@ -1,23 +1,23 @@
-//! How much metadata a call may bring.
+//! The limit of a call's metadata.
 //!
-//! Beyond its own limit the HTTP/2 library answers by itself, without a gRPC status, and far beyond it ends the
-//! connection with every call on it. So its limit is well above ours, and calls between the two are refused here
-//! with a reason.
+//! The HTTP/2 library has a limit too. Above it the library answers without a gRPC status, and far above it ends the
+//! connection with every call on it. So the library's limit is well above ours, and a call between the two is refused
+//! here, with a reason.
 
 use http::HeaderMap;
 use tonic::Code;
 
 use crate::status::Failure;
 
-/// What a call may bring, counted as HTTP/2 does. Far more than a trace context, a deadline and a token need.
+/// Most metadata of a call, counted as HTTP/2 counts it. A trace context, a deadline and a token need far less.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-/// What the library reads. A connection reads the headers of one call at a time, so this bounds what one can make it
-/// keep; the library ends connections that send a quarter more.
+/// Most metadata that the library reads. A connection reads the headers of one call at a time, so this also bounds the
+/// memory that a connection takes for headers. The library ends a connection that sends a quarter more.
 pub const READ_BYTES_MAX: u32 = 128 * 1024;
-/// What HTTP/2 counts for each header besides its name and value.
+/// HTTP/2 counts this much for each header, beside its name and value.
 const HEADER_BYTES: usize = 32;
 
-/// Why a call with these headers is refused, where they are too many.
+/// The failure of a call whose metadata is too large; `None` when it is not.
 pub fn refusal(headers: &HeaderMap) -> Option<Failure> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES).sum();
     if bytes <= METADATA_BYTES_MAX {

@@ -11,28 +11,28 @@ use crate::contract;
 /// of its own.
 const OTHER: &str = "_OTHER";
 
-/// What is to be known of a method before it is called.
+/// What the server knows of a method before it calls it.
 #[derive(Debug, Clone, Copy)]
 pub struct Method {
     /// For metrics: `package.Service/Method`.
     pub label: &'static str,
     pub kind: Kind,
-    /// It takes a stream of messages, which is not read before it is called.
+    /// The method takes a stream of messages, and reads it itself.
     pub takes_stream: bool,
 }
 
 /// Whose share a call takes, and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Works, and answers once.
+    /// Does work, and answers once.
     Work,
     /// Answers with a stream, which may go on for ever.
     Stream,
-    /// Probes and tools ask it: it is answered under any load.
+    /// Health checks: they have a pool of their own, so that load does not keep them out.
     Probe,
-    /// Watch of health, and reflection.
+    /// Watches of health, and reflection.
     ProbeStream,
-    /// No method of this server: it is refused whatever it is.
+    /// The server has no such method: the call is refused.
     Unknown,
 }
 
@@ -40,8 +40,8 @@ pub enum Kind {
 pub struct Methods(HashMap<&'static str, Method>);
 
 impl Methods {
-    /// Every method of the contract, of health and of reflection. Made once for a process: the names
-    /// live as long as it does.
+    /// Every method of the contract, of health and of reflection. To be called once: the names live as long as the
+    /// process.
     pub fn known() -> Self {
         let mut methods = HashMap::new();
         for descriptors in [

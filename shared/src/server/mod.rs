@@ -64,7 +64,7 @@ pub struct Parts {
     /// HTTP routes beside `/metrics`, `/livez` and `/readyz`.
     pub http: axum::Router,
     pub database: Database,
-    /// Most connections to it.
+    /// Most connections to the database.
     pub database_connections: u32,
     pub migrator: &'static sqlx::migrate::Migrator,
     pub registry: Option<prometheus::Registry>,
@@ -146,7 +146,7 @@ impl Server {
                         async move { server.serve(stream, connection).await }
                     })
                     .await;
-                // Those whose connection has ended end with it.
+                // A stream ends with its connection.
                 streams.tasks.close();
                 streams.tasks.wait().await;
             }
@@ -190,7 +190,7 @@ impl Server {
 
     /// Stops without failing a call: health says NOT_SERVING, a pause lets load balancers notice,
     /// no new calls are taken and the running ones end, or are ended at the bound. Cancelling
-    /// `at_once` ends the pause and the waiting: running calls are cut off.
+    /// `at_once` ends the pause and cuts running calls off.
     pub async fn stop(self, at_once: &CancellationToken) {
         self.readiness.drain();
         readiness::tell(&self.health, self.services, false).await;

@@ -1,4 +1,4 @@
-//! A call as metrics and traces see it: from its first byte until the last one of its answer is sent.
+//! A call in metrics and traces: from its first byte until the last byte of its answer is sent.
 
 use std::{
     sync::{
@@ -42,13 +42,13 @@ impl CallMetrics {
                 .build(),
             active: meter
                 .i64_up_down_counter("rpc.server.active_requests")
-                .with_description("Calls that arrive, are worked on, wait, or whose answers are being sent.")
+                .with_description("Calls that are open: arriving, being worked on, waiting, or sending their answer.")
                 .build(),
         }
     }
 }
 
-/// Counts a call until it is dropped, also when its caller goes away.
+/// An open call. It is counted until this is dropped, also when its caller disconnects.
 pub struct OpenCall {
     metrics: CallMetrics,
     method: &'static str,
@@ -75,7 +75,7 @@ impl OpenCall {
         self.connection.connection()
     }
 
-    /// How the call ends. Without this it was given up by its caller.
+    /// Records the status of the call. A call without one was cancelled by its caller.
     pub fn end(&self, code: Code) {
         self.code.store(code.into(), Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What there is of calls, streams and bytes, and how much of it each holder has.
+//! The pools of calls, streams and bytes, and each holder's share of them.
 
 use std::sync::{
     Arc,
@@ -9,12 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::ServerSettings;
 
-/// What is bounded.
+/// What a server has a limit of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Calls whose message is still arriving.
     Arriving,
-    /// Bytes of messages that arrive or are worked on.
+    /// Bytes of messages that are arriving or being worked on.
     ArrivingBytes,
     /// Calls that are worked on.
     Work,
@@ -26,7 +26,7 @@ pub enum Resource {
     Probes,
     /// Streams of probes and tools.
     ProbeStreams,
-    /// Bytes of answers that are not yet sent.
+    /// Bytes of answers that clients have not taken yet.
     AnswerBytes,
 }
 
@@ -40,23 +40,23 @@ const RESOURCES: [Resource; 8] = [
     Resource::ProbeStreams,
     Resource::AnswerBytes,
 ];
-/// Calls whose message is arriving cost little: there may be so many for each that is worked on.
+/// Calls whose message is arriving, for each call that may be worked on. They cost little.
 const ARRIVING_PER_WORK: usize = 2;
 
-/// Everything that is bounded, each with its own number of permits.
+/// A pool of permits for each [`Resource`].
 ///
-/// Nobody can use up a pool alone: a holder gets more only while it then holds no more than what is left. So one
-/// greedy holder gets half of a pool, each of n gets 1/(n + 1), and as much stays free for whoever comes next.
-/// Nobody has to know how many there will be. (Switches share their buffers so: dynamic thresholds, Choudhury and
+/// No holder can use up a pool: it gets more only while it then holds no more than what is left. So one greedy holder
+/// gets half of a pool, n greedy holders get 1/(n + 1) each, and as much stays free for the next one. The number of
+/// holders need not be known. (Switches share their buffers so: dynamic thresholds, Choudhury and
 /// Hahne, 1998.)
 #[derive(Debug)]
 pub struct Pools([Arc<Semaphore>; RESOURCES.len()]);
 
-/// Who holds permits: today a connection. How much of each pool it has.
+/// A holder of permits, today a connection, with the number it holds of each pool.
 #[derive(Debug, Default)]
 pub struct Holder([AtomicUsize; RESOURCES.len()]);
 
-/// Some of a pool, until it is dropped.
+/// Some permits of a pool. They go back to the pool when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     resource: Resource,
@@ -82,13 +82,13 @@ impl Pools {
         Self(RESOURCES.map(|resource| Arc::new(Semaphore::new(size(resource).min(Semaphore::MAX_PERMITS)))))
     }
 
-    /// A permit of nothing, to [`Permit::grow`].
+    /// An empty permit, to be enlarged by [`Permit::grow`].
     pub fn empty(&self, resource: Resource, holder: &Arc<Holder>) -> Permit {
         let permit = Arc::clone(self.pool(resource)).try_acquire_many_owned(0).expect("nothing can always be had");
         Permit { resource, permit, holder: Arc::clone(holder) }
     }
 
-    /// So many permits, or `None` when the holder would then hold more than is left.
+    /// This many permits, or `None` when the holder would then hold more than is left.
     pub fn take(&self, resource: Resource, holder: &Arc<Holder>, count: usize) -> Option<Permit> {
         if !self.has_room(resource, holder, count) {
             return None;
@@ -100,11 +100,13 @@ impl Pools {
 
     /// Whether [`Pools::take`] would succeed now.
     pub fn has_room(&self, resource: Resource, holder: &Holder, count: usize) -> bool {
-        // Calls that race past this check together are few, and the pool itself is never exceeded.
+        // Concurrent calls of one holder may pass this check together. They are few, and the semaphore still bounds
+        // the pool.
         holder.held(resource).load(Relaxed).saturating_add(count) <= self.pool(resource).available_permits()
     }
 
-    /// One permit as soon as there is one, for whoever had one before and gave it back to wait.
+    /// One permit as soon as there is one, for a call that had one before and gave it back to wait. The holder's share
+    /// does not matter here: the call was admitted before.
     pub async fn take_again(&self, resource: Resource, holder: &Arc<Holder>) -> Permit {
         let permit = Arc::clone(self.pool(resource)).acquire_owned().await.expect("a pool is never closed");
         holder.held(resource).fetch_add(1, Relaxed);
@@ -123,8 +125,12 @@ impl Holder {
 }
 
 impl Permit {
-    /// Adds so many permits to it; `false` when the holder may not have them.
+    /// Adds this many permits to it; `false` when the holder may not have them.
     pub fn grow(&mut self, pools: &Pools, count: usize) -> bool {
+        // A frame without data ends many messages, and takes no room.
+        if count == 0 {
+            return true;
+        }
         let more = pools.take(self.resource, &self.holder, count).and_then(|mut more| more.permit.split(count));
         let grows = more.is_some();
         if let Some(more) = more {
@@ -173,6 +179,9 @@ mod tests {
         let mut permit = pools.take(Resource::Work, &holder, 10).expect("there is room");
         assert!(permit.grow(&pools, 30));
         assert!(!permit.grow(&pools, 30), "it would hold more than is left");
+        let others = pools.take(Resource::Work, &Arc::default(), 30).expect("there is room");
+        assert!(permit.grow(&pools, 0), "nothing always fits");
+        drop(others);
         assert_eq!(holder.held(Resource::Work).load(Relaxed), 40);
         drop(permit);
         assert_eq!(holder.held(Resource::Work).load(Relaxed), 0);

@@ -28,7 +28,7 @@ enum State {
     Starting,
     Ready,
     DatabaseAway,
-    /// The database can store no text but that of one alphabet: it has to be made anew.
+    /// The database's encoding is not UTF8: somebody has to make another database.
     WrongEncoding,
     DatabaseReadOnly,
     DatabaseFull,

@@ -1,5 +1,5 @@
-//! What every gRPC call passes on its way in and out: a span, the arrival of its message, its share of what there
-//! is, the deadline, the panic guard, complete errors, and metrics.
+//! The layers of every gRPC call: a span, the arrival of its message, its permit, the deadline, the panic guard,
+//! complete errors, and metrics.
 
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
@@ -32,11 +32,11 @@ use crate::{config::ServerSettings, status::Failure, telemetry};
 /// A client's deadline is met this much before it passes, or a tenth before when that is less: the
 /// answer has to travel, and the client's own timer must not come first.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
-/// Probes and tools send names.
+/// Largest message of a call to health or reflection. Such messages hold names only.
 pub const PROBE_MESSAGE_BYTES: usize = 4 * 1024;
-/// A tool that asks by reflection has what it wants in less.
+/// Longest time of a stream of reflection. Tools have their answers in much less.
 const REFLECTION_TIME: Duration = Duration::from_mins(1);
-/// Answers of up to so many bytes are not counted: calls are.
+/// An answer of up to this many bytes takes no permit for its bytes: its call's own permit bounds it.
 const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 
 /// The calls of a server.
@@ -121,7 +121,7 @@ impl ConnectionCalls {
         .instrument(span)
     }
 
-    /// The answer of the service, or why there is none.
+    /// The answer of the service, or the failure that kept the call from it.
     async fn respond(
         &self,
         method: Method,
@@ -142,14 +142,14 @@ impl ConnectionCalls {
             Kind::ProbeStream => (Resource::ProbeStreams, PROBE_MESSAGE_BYTES),
             Kind::Unknown => return Ok(self.run(request.map(|_| axum::body::Body::empty()), ends_at).await),
         };
-        // Until it is decoded and worked on, the message counts.
+        // The permit of the message's bytes is held until the call has been worked on.
         let (mut request, _message_bytes) = if method.takes_stream {
             (request.map(axum::body::Body::new), pools.empty(Resource::ArrivingBytes, holder))
         } else {
             let arrives_by = Instant::now() + self.calls.arrival_timeout;
             Arrival { pools, holder, ends_at, arrives_by, message_bytes_max }.collect(request).await?
         };
-        // Who does not read the answers it has gets no more of them.
+        // A connection that does not take its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holder, 1) {
             return Err(Failure::overloaded().into());
@@ -161,7 +161,7 @@ impl ConnectionCalls {
         Ok(self.run(request, ends_at).await)
     }
 
-    /// The answer, or why there is none: the time was up, the server stops, or the handler panicked.
+    /// The answer of the handler, or a failure: the time is up, the server stops, or the handler panicked.
     async fn run(&self, mut request: Request<axum::body::Body>, ends_at: Instant) -> Response<Body> {
         let peer = TcpConnectInfo { local_addr: None, remote_addr: Some(self.connection.peer) };
         request.extensions_mut().insert(peer);
@@ -181,13 +181,13 @@ impl ConnectionCalls {
         Status::from(failure).into_http()
     }
 
-    /// The answer with its one message, which is written out now: what it was made from can go.
+    /// The answer with its one message, which is encoded here, so that the data it was made from can be freed.
     async fn whole(&self, response: Response<Body>, mut holds: Holds) -> Response<Answer> {
         let (parts, mut body) = response.into_parts();
         let message = match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
             None => Bytes::new(),
             Some(Ok(Ok(message))) => message,
-            // The message cannot be written: there are only trailers, which say so.
+            // The message could not be encoded: only trailers with the error remain.
             Some(Ok(Err(frame))) => {
                 let status = frame.trailers_ref().and_then(Status::from_header_map);
                 return refuse(status.unwrap_or_else(|| Failure::internal().into()), holds);

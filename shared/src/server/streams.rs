@@ -1,4 +1,5 @@
-//! The HTTP/2 streams of a server: a task for each, ended when its client takes nothing for too long.
+//! The HTTP/2 streams of a server. Each has a task, which is ended when its client takes none of its answer for too
+//! long.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 tokio::task_local! {
-    /// How far the answer is that the running task sends.
+    /// The progress of the answer that the running task sends.
     static PROGRESS: Arc<Progress>;
 }
 
@@ -23,7 +24,7 @@ tokio::task_local! {
 #[derive(Clone)]
 pub struct Streams {
     pub tasks: TaskTracker,
-    /// How long a client may take for the next part of an answer.
+    /// How long a client may take to accept the next part of an answer.
     pub write_timeout: Duration,
 }
 
@@ -31,8 +32,7 @@ impl<F> hyper::rt::Executor<F> for Streams
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    /// Runs a stream to its end. Where its client takes nothing of what it was handed for too long, the stream is
-    /// dropped, which resets it.
+    /// Runs a stream to its end, or drops it, which resets it, when its client takes none of its parts for too long.
     fn execute(&self, stream: F) {
         let write_timeout = self.write_timeout;
         self.tasks.spawn(async move {
@@ -48,7 +48,7 @@ where
     }
 }
 
-/// How many parts of an answer were handed over, and how many of them the client took.
+/// Counts the parts of an answer: those handed to the transport, and those it has written or discarded.
 #[derive(Debug, Default)]
 pub struct Progress {
     handed_over: AtomicU32,
@@ -56,7 +56,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// That of the running stream; outside of one, of nobody's.
+    /// The progress of the running stream; outside of one, a new one that nobody watches.
     pub fn current() -> Arc<Self> {
         PROGRESS.try_with(Arc::clone).unwrap_or_default()
     }
@@ -70,11 +70,11 @@ impl Progress {
     }
 }
 
-/// Ready when the client has taken nothing of what waits for it in a whole `write_timeout`.
+/// Ready when parts of the answer wait and the client has taken none of them for a whole `write_timeout`.
 struct Stalled {
     progress: Arc<Progress>,
     write_timeout: Duration,
-    /// How much was taken when the time began to run. Of an answer that leaves at once no time is taken.
+    /// The number of parts taken when the timer was started, and the timer. An answer that leaves at once needs none.
     watched: Option<(u32, Pin<Box<Sleep>>)>,
 }
 
@@ -94,7 +94,7 @@ impl Stalled {
             }
             None => self.watched = Some((taken, Box::pin(sleep_until(deadline())))),
         }
-        // A timer wakes only those who polled it.
+        // Only a polled timer wakes its task.
         self.watched.as_mut().map_or(Poll::Pending, |(_, timer)| timer.as_mut().poll(context))
     }
 }
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_given_up_after_the_timeout() {
+    async fn a_stream_is_stalled_when_its_client_takes_nothing_for_the_timeout() {
         let progress = Arc::new(Progress::default());
         progress.hand_over();
         assert!(within(&progress, TIMEOUT * 2).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_something_now_and_then_is_not_given_up() {
+    async fn a_stream_is_not_stalled_while_its_client_takes_a_part_now_and_then() {
         let progress = Arc::new(Progress::default());
         for _ in 0..100 {
             progress.hand_over();
@@ -132,12 +132,12 @@ mod tests {
         };
         tokio::select! {
             () = slow => {}
-            _ = within(&progress, TIMEOUT * 100) => panic!("it was given up"),
+            _ = within(&progress, TIMEOUT * 100) => panic!("the stream counts as stalled"),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_taken_everything_may_wait() {
+    async fn a_stream_without_parts_to_take_is_not_stalled() {
         let progress = Arc::new(Progress::default());
         progress.hand_over();
         progress.taken();

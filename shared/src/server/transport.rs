@@ -1,4 +1,4 @@
-//! The bytes of a connection: counted as they come, and given up when they do not go.
+//! The socket of a connection: it counts the bytes that arrive, and fails when none can be written for too long.
 
 use std::{
     io,
@@ -16,12 +16,12 @@ use tokio::{
 
 use super::connection::Connection;
 
-/// A client's socket. Writing fails when the client takes nothing for too long.
+/// A client's socket. Writing fails when the client takes no byte for `write_timeout`.
 pub struct Transport {
     stream: TcpStream,
     connection: Arc<Connection>,
     write_timeout: Duration,
-    /// Since when nothing could be written.
+    /// Runs since a write found no room.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
@@ -94,6 +94,6 @@ mod tests {
         let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
         let mut transport = Transport::new(stream, connection, Duration::from_millis(50));
         let written = async { while transport.write_all(&[0; 4096]).await.is_ok() {} };
-        tokio::time::timeout(Duration::from_mins(1), written).await.expect("it is given up");
+        tokio::time::timeout(Duration::from_mins(1), written).await.expect("writing fails");
     }
 }

@@ -1,4 +1,4 @@
-//! A call's permit, which it gives back while it waits.
+//! The permit of a call, which the call gives back while it waits.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::pools::{Holder, Permit, Pools, Resource};
 use crate::status::Failure;
 
-/// Who may not wait comes again after so long: a look at what is due costs more than waiting for it.
+/// The retry delay of a call that may not wait. Looking for what is due costs more than waiting for it.
 const WAIT_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// As many calls wait as may.
+/// The limit of waiting calls is reached, in all or for this connection.
 #[derive(Debug, thiserror::Error)]
-#[error("as many calls wait as may")]
+#[error("the limit of waiting calls is reached")]
 pub struct TooManyWait;
 
 impl TooManyWait {
@@ -24,7 +24,8 @@ impl TooManyWait {
     }
 }
 
-/// How long a call may go on: in the extensions of every request, for calls that wait for something.
+/// The bounds of a call, in the extensions of its request: when it ends, and its permit, which it gives back while it
+/// waits.
 #[derive(Clone)]
 pub struct Bounds {
     pub(super) ends_at: tokio::time::Instant,
@@ -33,28 +34,28 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Those of a call that came through the server.
+    /// The bounds of a call that came through this server.
     ///
     /// # Errors
-    /// INTERNAL for any other.
+    /// INTERNAL for any other request.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<Self, tonic::Status> {
         request.extensions().get::<Self>().cloned().ok_or_else(|| Failure::internal().into())
     }
 
-    /// When the call is answered for it, by its client's deadline or the cap.
+    /// When the server answers DEADLINE_EXCEEDED: at the client's deadline or the service's limit, if that is sooner.
     pub fn ends_at(&self) -> tokio::time::Instant {
         self.ends_at
     }
 
-    /// Returns when the connection takes no new calls any more: whoever waits stops waiting.
+    /// Returns when the connection takes no new calls any more: a call that waits has to stop waiting.
     pub async fn draining(&self) {
         self.closing.cancelled().await;
     }
 
-    /// From here on the call waits, and does not count as work but while [`Wait::resume`] says so.
+    /// The call begins to wait. It counts as work only between [`Wait::resume`] and [`Wait::pause`].
     ///
     /// # Errors
-    /// [`TooManyWait`]: in all, or on this connection.
+    /// [`TooManyWait`].
     pub fn wait(&self) -> Result<Wait<'_>, TooManyWait> {
         let turn = &*self.turn;
         let waiting = turn.pools.take(Resource::Waiting, &turn.holder, 1).ok_or(TooManyWait)?;
@@ -63,26 +64,26 @@ impl Bounds {
     }
 }
 
-/// A call that waits.
+/// A call that waits. It holds a permit of the waiting calls until this is dropped.
 pub struct Wait<'a> {
     turn: &'a Turn,
     _waiting: Permit,
 }
 
 impl Wait<'_> {
-    /// Returns when the call may work.
+    /// Returns when the call has a permit to work.
     pub async fn resume(&self) {
         let work = self.turn.pools.take_again(Resource::Work, &self.turn.holder).await;
         self.turn.put(Some(work));
     }
 
-    /// The call has nothing to do again.
+    /// The call waits again, and gives its permit to work back.
     pub fn pause(&self) {
         self.turn.put(None);
     }
 }
 
-/// What a call holds of the pool that its kind of calls has.
+/// The permit that a call holds of the pool for its kind of calls.
 pub struct Turn {
     pools: Arc<Pools>,
     holder: Arc<Holder>,

@@ -1,4 +1,4 @@
-//! Bodies that are read before it is known whose they are.
+//! Reading bodies whose sender is not verified yet.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use futures::TryStreamExt as _;
 
 use super::pools::{Holder, Permit, Pools, Resource};
 
-/// What they may take together. A connection has its share of it.
+/// Most bytes of all such bodies together. A connection has its share of them.
 const BYTES: usize = 8 * 1024 * 1024;
 
-/// The room there is for such bodies.
+/// The room for unverified bodies.
 pub struct UnverifiedPool(Pools);
 
 impl Default for UnverifiedPool {
@@ -18,20 +18,20 @@ impl Default for UnverifiedPool {
     }
 }
 
-/// Reads such bodies: in the extensions of every HTTP request.
+/// Reads an unverified body; in the extensions of every HTTP request.
 #[derive(Clone)]
 pub struct UnverifiedBodies {
     pool: Arc<UnverifiedPool>,
     holder: Arc<Holder>,
 }
 
-/// A whole body. It takes room until it is dropped.
+/// A whole body. It takes room in the pool until it is dropped.
 pub struct UnverifiedBody {
     bytes: Vec<u8>,
     _room: Permit,
 }
 
-/// A body that was not read.
+/// A body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnverifiedError {
     #[error("the body is larger than it may be")]

@@ -34,7 +34,7 @@ pub enum ExporterError {
     Http(#[from] reqwest::Error),
 }
 
-/// Connects with the first batch.
+/// Builds the exporter. It connects when the first batch is sent.
 pub(super) fn build(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
     match settings.protocol {
         OtlpProtocol::Grpc => grpc(settings),
@@ -69,9 +69,9 @@ fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
     if settings.endpoint.scheme() == "https" && authorities == 0 {
         return Err(ExporterError::NoAuthorities);
     }
-    // Also where nothing is encrypted: without it the client looks for a default that there is not.
+    // The client needs a TLS configuration even for http://: the library is built without a default one.
     let client = reqwest::blocking::Client::builder().timeout(settings.timeout).tls_backend_preconfigured(tls);
-    // The client has a runtime of its own, which cannot be made inside another one.
+    // A blocking client makes a runtime of its own, which is not allowed on a thread of another runtime.
     let client = thread::spawn(|| client.build()).join().expect("making a client does not panic")?;
     let headers = settings.headers.iter().filter_map(|(name, value)| {
         Some((name.as_str().to_owned(), String::from_utf8(value.as_bytes().to_vec()).ok()?))
@@ -89,7 +89,7 @@ fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
     Ok(exporter.build()?)
 }
 
-/// How many authorities are trusted, and the configuration that trusts them.
+/// The number of trusted authorities, and the TLS configuration with them.
 fn tls(settings: &TlsSettings) -> Result<(usize, ClientConfig), ExporterError> {
     let mut roots = RootCertStore::empty();
     match &settings.authorities {

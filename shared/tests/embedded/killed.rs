@@ -1,4 +1,4 @@
-//! A shared server that is killed comes back for those who use it.
+//! A shared server that is killed is started again by the processes that use it.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -23,7 +23,7 @@ async fn a_killed_server_is_started_again_by_one_of_those_who_use_it() {
             kill(&killed);
             until_it_answers(url.expose_secret()).await;
             assert_ne!(server_of(home.path()).unwrap(), killed);
-            // Each start has a log of its own, which the next one puts aside.
+            // Each start has a log of its own, and the next start renames it.
             for log in ["server.log", "server.log.old"] {
                 let log = fs::read_to_string(home.path().join("postgres").join(log)).unwrap();
                 assert_eq!(log.matches("ready to accept connections").count(), 1, "{log}");

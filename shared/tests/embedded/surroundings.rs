@@ -12,7 +12,7 @@ use teppan_shared::embedded::{Durability, EmbeddedError, SharedServer, Throwaway
 use crate::other_process::{OtherProcess, SHARED};
 use crate::{connect, is_up, temporary_home};
 
-/// What a shell would take apart, run, or expand.
+/// Characters that a shell would split at, run, or expand.
 const ODD: &str = r#"it's $HOME's "$(touch ran)" `touch ran` \ ${x:?}; & #"#;
 
 /// A user that no list of users has, such as OpenShift makes up.
@@ -75,7 +75,7 @@ async fn a_user_without_a_name_has_a_server_too() {
     assert!(!is_up(address));
     assert_eq!(fs::metadata(home.join("postgres/data")).unwrap().uid(), NAMELESS);
 
-    // Root finds it again, and leaves it to its owner.
+    // Root can use it, and does not change its owner.
     let server = SharedServer::start(&home).await.unwrap();
     connect(server.url("postgres").expose_secret()).await;
     server.stop().await.unwrap();
@@ -93,7 +93,7 @@ async fn a_home_that_another_user_made_is_refused_with_the_way_out() {
     server.stop().await.unwrap();
     let program = outer.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    // Open or closed, as the umask of whoever made it may be.
+    // Readable by others or not: the umask of its maker decides.
     for mode in [0o755, 0o700] {
         fs::set_permissions(&home, fs::Permissions::from_mode(mode)).unwrap();
         let mut command = Command::new("setpriv");
@@ -113,7 +113,7 @@ async fn a_home_that_another_user_made_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn variables_that_are_meant_for_another_postgresql_do_not_reach_this_one() {
+fn variables_for_another_postgresql_do_not_reach_the_private_server() {
     let home = temporary_home();
     for _ in 0..2 {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -140,7 +140,7 @@ fn variables_that_are_meant_for_another_postgresql_do_not_reach_this_one() {
     }
 }
 
-/// A home with an odd name, and with the programs of the project; it goes with the folder around it.
+/// A home with an odd name, and with the programs of the project. It is removed with the folder around it.
 fn odd_home() -> (TempDir, PathBuf) {
     let outer = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o755)).expect("it can be opened");

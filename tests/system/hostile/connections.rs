@@ -1,4 +1,4 @@
-//! Connections that say nothing, stay for ever, or are too many.
+//! Connections that send nothing, stay for ever, or are too many.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn stores(client: &mut RawClient) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_nothing_before_or_after_the_preface_is_let_go_and_who_greets_may_stay() {
+async fn a_connection_that_sends_no_preface_or_no_settings_is_closed_and_one_that_sends_both_stays() {
     let service = conversation(|settings| settings.server.limits.handshake_timeout = Duration::from_millis(300)).await;
     let server = service.service.server.grpc_addr;
     let silent = TcpStream::connect(server).await.expect("connected");
@@ -49,7 +49,7 @@ async fn who_says_nothing_before_or_after_the_preface_is_let_go_and_who_greets_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_answer_pings_is_let_go() {
+async fn a_client_that_does_not_answer_pings_is_disconnected() {
     let service = conversation(|settings| {
         settings.server.limits.keepalive_interval = Duration::from_millis(200);
         settings.server.limits.keepalive_timeout = Duration::from_millis(200);
@@ -70,17 +70,23 @@ async fn a_connection_without_calls_is_closed_with_goaway() {
     .await;
     let mut client = connect(&service).await;
     assert!(stores(&mut client).await);
-    let said_goodbye = tokio::time::timeout(BOUND, client.ended()).await.expect("it ends");
-    assert!(said_goodbye);
+    let sent_goaway = tokio::time::timeout(BOUND, client.ended()).await.expect("it ends");
+    assert!(sent_goaway);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_too_many_connections_the_longest_idle_one_gives_way_and_one_in_use_does_not() {
-    let service = conversation(|settings| settings.server.limits.max_connections = 2).await;
+async fn when_all_connections_are_taken_the_longest_idle_one_is_closed_and_one_in_use_is_not() {
+    let service = conversation(|settings| {
+        settings.server.limits.max_connections = 2;
+        // The calls that keep connections in use last longer than the test.
+        settings.server.limits.arrival_timeout = BOUND;
+        settings.server.request_timeout = BOUND;
+    })
+    .await;
     let (mut first, mut second) = (connect(&service).await, connect(&service).await);
     assert!(stores(&mut first).await);
     assert!(stores(&mut second).await);
-    // Nobody has been idle for a second at first, and then new ones are refused.
+    // A connection is closed for a new one after a second without calls. Until then the new one is refused.
     let mut third = None;
     harness::eventually("there is room for a third", async || {
         let Ok(mut client) = RawClient::connect(service.service.server.grpc_addr).await else { return false };
@@ -89,7 +95,7 @@ async fn of_too_many_connections_the_longest_idle_one_gives_way_and_one_in_use_d
         served
     })
     .await;
-    assert!(first.has_ended() || second.has_ended(), "one gave way");
+    harness::eventually("one was closed", async || first.has_ended() || second.has_ended()).await;
 
     // Two calls that have not yet sent their messages keep both connections in use.
     let mut in_use = connect_in_use(&service).await;
@@ -118,21 +124,21 @@ async fn connect_in_use(service: &Conversation) -> (RawClient, impl Sized) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_renewed_with_goaway_and_its_calls_end_well() {
     let (proxy, service) =
-        Conversation::behind_a_proxy(|settings| settings.server.limits.connection_age = Duration::from_secs(2)).await;
+        Conversation::behind_a_proxy(|settings| settings.server.limits.connection_age = Duration::from_secs(5)).await;
     let mut client = connect(&service).await;
     assert!(stores(&mut client).await);
     proxy.stall();
     let answer = client.call(STORE_MESSAGE, &short_message()).await.expect("sent");
-    harness::eventually("the server says goodbye", async || client.begin(STORE_MESSAGE).await.is_err()).await;
+    harness::eventually("the server sends GOAWAY", async || client.begin(STORE_MESSAGE).await.is_err()).await;
     assert!(!client.has_ended(), "a call is still running");
     proxy.mend();
     assert_eq!(outcome(answer).await.0, Code::Ok);
-    let said_goodbye = tokio::time::timeout(BOUND, client.ended()).await.expect("it ends");
-    assert!(said_goodbye);
+    let sent_goaway = tokio::time::timeout(BOUND, client.ended()).await.expect("it ends");
+    assert!(sent_goaway);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_are_told_to_come_again_when_their_connection_is_renewed() {
+async fn streams_end_with_draining_when_their_connection_is_renewed() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();
     let mut settings = harness::settings(url.clone(), &keys);
@@ -153,11 +159,11 @@ async fn streams_are_told_to_come_again_when_their_connection_is_renewed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_has_a_bound_of_connections_and_idle_ones_give_way() {
+async fn when_all_http_connections_are_taken_an_idle_one_is_closed_for_a_new_one() {
     let service = conversation(|settings| settings.server.limits.max_http_connections = 2).await;
     let http = service.service.server.http_addr;
-    let _idle =
-        [TcpStream::connect(http).await.expect("connected"), TcpStream::connect(http).await.expect("connected")];
+    let first = TcpStream::connect(http).await.expect("connected");
+    let second = TcpStream::connect(http).await.expect("connected");
     harness::eventually("there is room for a third", async || {
         let mut stream = TcpStream::connect(http).await.expect("connected");
         let request = b"GET /livez HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
@@ -167,6 +173,10 @@ async fn http_has_a_bound_of_connections_and_idle_ones_give_way() {
             && answer.starts_with(b"HTTP/1.1 200")
     })
     .await;
+    tokio::select! {
+        () = closed(first) => {}
+        () = closed(second) => {}
+    }
     let (code, _) = exchange(http, b"GET /livez HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
     assert_eq!(code, 200);
 }

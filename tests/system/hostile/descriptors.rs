@@ -26,7 +26,7 @@ fn open_descriptors(process: u32) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_descriptors_the_service_waits_calmly_and_serves_again_when_there_are_some() {
+async fn a_service_without_descriptors_uses_little_processor_time_and_serves_again_when_it_has_some() {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let environment: HashMap<_, _> = environment::with_keys(&url).filter(|(name, _)| name != "OUTBOX_RELAYS").collect();
     let process = Process::start(Which::Conversation, &environment).await.expect("it starts");

@@ -1,4 +1,4 @@
-//! Clients that are greedy, slow or silent, and what others are served meanwhile.
+//! Clients that take too much, read nothing or send nothing, and the service that others get meanwhile.
 
 mod answers;
 mod connections;

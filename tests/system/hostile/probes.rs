@@ -38,7 +38,7 @@ async fn probes_take_small_messages_only() {
         host: String::new(),
         message_request: Some(MessageRequest::FileContainingSymbol(name)),
     };
-    // The library's reflection ends without a word.
+    // The library's reflection ends its stream without a status.
     let mut answer = client.call(REFLECTION, &describe).await.expect("sent").await.expect("a head").into_body();
     assert_eq!(raw_client::take(&mut answer).await.expect("an end"), 0);
 }
@@ -56,7 +56,7 @@ async fn a_message_too_large_is_refused_by_its_length_before_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_sent_probes_are_given_up_and_keep_no_other_out() {
+async fn half_sent_probes_time_out_and_do_not_keep_other_probes_out() {
     let service = conversation(|settings| {
         settings.server.limits.max_probes = 2;
         settings.server.limits.arrival_timeout = Duration::from_millis(500);

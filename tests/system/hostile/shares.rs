@@ -1,4 +1,4 @@
-//! One client does not take all.
+//! The shares of a connection: one client does not keep the others out.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tonic::Code;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_without_a_message_keep_nobody_out_and_are_given_up() {
+async fn calls_without_a_message_time_out_and_do_not_keep_others_out() {
     let service = conversation(|settings| {
         settings.server.max_in_flight = 100;
         settings.server.limits.arrival_timeout = Duration::from_secs(2);
@@ -40,7 +40,7 @@ async fn calls_without_a_message_keep_nobody_out_and_are_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_arrives_late_is_worked_on() {
+async fn a_message_that_arrives_in_pieces_is_worked_on() {
     let service = conversation(|_| {}).await;
     let mut client = connect(&service).await;
     let (answer, mut body) = client.begin(STORE_MESSAGE).await.expect("begun");
@@ -68,7 +68,7 @@ async fn arriving_messages_have_a_share_of_bytes() {
     };
     let first = begin(&mut client).await;
     let second = begin(&mut client).await;
-    // Whichever comes second has no room; dropped bodies would reset their calls.
+    // Whichever comes second has no room. The bodies are kept: dropping one resets its call.
     let ((first, _body), (second, _other_body)) = (first, second);
     let (first, second) = (outcome(first), outcome(second));
     let ended = tokio::select! { ended = first => ended, ended = second => ended };
@@ -83,7 +83,7 @@ async fn calls_that_wait_do_not_count_as_work_and_have_a_limit_of_their_own() {
         settings.server.limits.max_waiting = 4;
     })
     .await;
-    // Of three, two may wait: the share of one connection. Each looks first, which is work.
+    // Two of three may wait: that is the share of one connection. Each looks first, which is work.
     let claim = || {
         let mut client = service.follow_ups.clone();
         async move {

@@ -27,7 +27,7 @@ fn every_empty_setting_is_reported_once_and_those_of_opentelemetry_count_as_none
             assert_eq!(code, Some(2), "{said}");
             let of_its_own: BTreeSet<_> =
                 names.iter().map(String::as_str).filter(|name| !name.starts_with("OTEL_")).collect();
-            // With keys that are empty, those that are missing beside them are the same problem.
+            // An empty key is reported once, and not also as missing.
             assert_eq!(reported(&said).len(), of_its_own.len(), "{said}");
             assert_eq!(reported(&said).into_iter().collect::<BTreeSet<_>>(), of_its_own, "{said}");
             assert!(
@@ -68,7 +68,7 @@ fn an_empty_database_url_does_not_lead_to_a_new_private_database() {
 }
 
 #[test]
-fn a_number_of_worker_threads_that_is_none_is_a_bad_setting() {
+fn a_wrong_number_of_worker_threads_is_a_bad_setting() {
     for wrong in ["", "many", "0", "-1"] {
         let (code, _, said) = run(&[("TOKIO_WORKER_THREADS", wrong)], &["migrate"]);
         assert_eq!((code, reported(&said)), (Some(2), vec!["TOKIO_WORKER_THREADS"]), "{wrong}: {said}");

@@ -6,7 +6,7 @@ use super::{empty::names, run, run_of};
 use crate::logs::log_of;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_misspelt_setting_is_warned_of_by_the_nearest_name_and_never_by_value() {
+async fn a_misspelt_setting_is_a_warning_with_the_nearest_name_and_without_the_value() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let settings = [("MAX_INFLIGHT", "hunter2"), ("LOGLEVEL", "hunter2"), ("DATABASE_HOST", "hunter2")];
     let log = log_of(&url, &settings, async |service| service.has("ready").await).await;
@@ -20,7 +20,7 @@ async fn a_misspelt_setting_is_warned_of_by_the_nearest_name_and_never_by_value(
 }
 
 #[test]
-fn with_bad_settings_it_is_said_what_may_have_been_meant() {
+fn a_report_of_bad_settings_names_misspelt_ones_too() {
     let (code, _, said) = run(&[("DATABSE_URL", "hunter2"), ("MAX_IN_FLIGHT", "0")], &[]);
     assert_eq!(code, Some(2));
     assert!(said.contains("DATABSE_URL is not a setting and is ignored: is DATABASE_URL meant?"), "{said}");
@@ -28,7 +28,7 @@ fn with_bad_settings_it_is_said_what_may_have_been_meant() {
 }
 
 #[test]
-fn the_settings_of_one_service_are_not_misspelt_ones_of_the_other() {
+fn a_setting_of_the_other_service_does_not_count_as_misspelt() {
     for (service, other) in [("booking-service", "conversation-service"), ("conversation-service", "booking-service")] {
         let (own, others) = (names(service), names(other));
         let environment: Vec<_> =

@@ -1,4 +1,5 @@
-//! The variables of OpenTelemetry that are refused. Those that are followed are in the module `trace`.
+//! The variables of OpenTelemetry that are refused. The module `open_telemetry` beside this folder tests those that are
+//! followed.
 
 use std::fs;
 
@@ -41,7 +42,7 @@ fn what_is_not_supported_is_refused_by_name_and_never_by_value() {
 }
 
 #[test]
-fn a_variable_for_traces_is_named_where_it_is_the_one_that_is_wrong() {
+fn a_wrong_variable_is_named_also_where_another_one_means_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = folder.path().join("text");
     fs::write(&text, "not PEM").expect("written");
@@ -74,8 +75,10 @@ fn a_variable_for_traces_is_named_where_it_is_the_one_that_is_wrong() {
 }
 
 #[test]
-fn of_what_is_disabled_nothing_else_is_looked_at() {
+fn a_disabled_sdk_ignores_every_other_variable_but_the_propagators() {
     let given = [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "otlp"), ("HASH_KEY", "wrong")];
     let (_, _, said) = run(&given, &["migrate"]);
     assert!(said.contains("HASH_KEY") && !said.contains("OTEL_"), "{said}");
+    let (code, _, said) = run(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_PROPAGATORS", "b3")], &["migrate"]);
+    assert!(code == Some(2) && said.contains("OTEL_PROPAGATORS: must be"), "{said}");
 }

@@ -1,17 +1,18 @@
 use clap::Args;
 
-/// The variables of OpenTelemetry that are supported, as they are given. An empty value counts as none, as its
+/// The variables of OpenTelemetry that are supported, as they are given. An empty value counts as none, as the
 /// specification says.
 #[derive(Args, Default)]
 #[command(next_help_heading = "OpenTelemetry (an empty value counts as none)")]
 pub struct OpenTelemetryArgs {
-    /// true records nothing at all: no traces, no metrics. Trace context is passed on all the same
+    /// true records no traces and no metrics, and ignores the settings below except OTEL_PROPAGATORS: trace context
+    /// is still passed on
     #[arg(long, env = "OTEL_SDK_DISABLED", hide_env_values = true, global = true)]
     pub(super) otel_sdk_disabled: Option<String>,
     /// Name of the service in traces and metrics, instead of its own
     #[arg(long, env = "OTEL_SERVICE_NAME", hide_env_values = true, value_name = "NAME", global = true)]
     pub(super) otel_service_name: Option<String>,
-    /// What else describes this process, as key=value,key=value, percent-encoded
+    /// Further attributes of this process, as key=value,key=value, percent-encoded
     #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", hide_env_values = true, global = true)]
     pub(super) otel_resource_attributes: Option<String>,
     /// How trace context is passed on: tracecontext, baggage (none is ever made or kept), or none; the default is
@@ -27,11 +28,11 @@ pub struct OpenTelemetryArgs {
     /// console or none: the log goes to stderr, and is never sent
     #[arg(long, env = "OTEL_LOGS_EXPORTER", hide_env_values = true, global = true)]
     pub(super) otel_logs_exporter: Option<String>,
-    /// Which traces are sent: always_on, always_off, traceidratio, parentbased_always_on (the default),
+    /// Which traces are recorded: always_on, always_off, traceidratio, parentbased_always_on (the default),
     /// parentbased_always_off or parentbased_traceidratio
     #[arg(long, env = "OTEL_TRACES_SAMPLER", hide_env_values = true, global = true)]
     pub(super) otel_traces_sampler: Option<String>,
-    /// Share of the traces that a traceidratio sampler takes, from 0 to 1; the default is 1
+    /// Share of the traces that a traceidratio sampler records, from 0 to 1; the default is 1
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", hide_env_values = true, global = true)]
     pub(super) otel_traces_sampler_arg: Option<String>,
     /// OTLP receiver, such as http://127.0.0.1:4317 for grpc or http://127.0.0.1:4318 for http/protobuf,
@@ -47,7 +48,7 @@ pub struct OpenTelemetryArgs {
     /// The same for traces alone
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", hide_env_values = true, global = true)]
     pub(super) otel_exporter_otlp_traces_protocol: Option<String>,
-    /// Headers that go along, such as a key of the receiver's: name=value,name=value, percent-encoded
+    /// Headers that are sent along, such as an API key of the receiver: name=value,name=value, percent-encoded
     #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", hide_env_values = true, global = true)]
     pub(super) otel_exporter_otlp_headers: Option<String>,
     /// The same for traces alone
@@ -65,13 +66,14 @@ pub struct OpenTelemetryArgs {
     /// The same for traces alone
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", hide_env_values = true, global = true)]
     pub(super) otel_exporter_otlp_traces_compression: Option<String>,
-    /// true does not encrypt where a grpc endpoint has no scheme; false, the default, does
+    /// Whether a grpc endpoint without a scheme is reached without TLS: true or false, the default
     #[arg(long, env = "OTEL_EXPORTER_OTLP_INSECURE", hide_env_values = true, global = true)]
     pub(super) otel_exporter_otlp_insecure: Option<String>,
     /// The same for traces alone
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_INSECURE", hide_env_values = true, global = true)]
     pub(super) otel_exporter_otlp_traces_insecure: Option<String>,
-    /// File of the certificates, in PEM, that the receiver's may be signed by; without it those the machine trusts
+    /// File of the certificate authorities, in PEM, that the receiver's certificate may be signed by; without it those
+    /// that the machine trusts
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE", hide_env_values = true, value_name = "PATH", global = true)]
     pub(super) otel_exporter_otlp_certificate: Option<String>,
     /// The same for traces alone
@@ -83,7 +85,7 @@ pub struct OpenTelemetryArgs {
         global = true
     )]
     pub(super) otel_exporter_otlp_traces_certificate: Option<String>,
-    /// File of the key, in PEM, by which this process shows who it is; with a client certificate
+    /// File of this process's private key, in PEM, for TLS with a client certificate
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CLIENT_KEY", hide_env_values = true, value_name = "PATH", global = true)]
     pub(super) otel_exporter_otlp_client_key: Option<String>,
     /// The same for traces alone
@@ -95,7 +97,7 @@ pub struct OpenTelemetryArgs {
         global = true
     )]
     pub(super) otel_exporter_otlp_traces_client_key: Option<String>,
-    /// File of the certificate of that key, and of those that signed it, in PEM
+    /// File of the client certificate of that key, followed by those that signed it, in PEM
     #[arg(
         long,
         env = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",

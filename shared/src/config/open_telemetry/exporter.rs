@@ -1,4 +1,4 @@
-//! The exporter of OTLP. A variable of its own for traces goes before the one for everything.
+//! The settings of the OTLP exporter. A variable for traces takes precedence over the one for all signals.
 
 use std::{path::Path, time::Duration};
 
@@ -17,23 +17,23 @@ pub struct OtlpSettings {
     pub endpoint: Url,
     /// Their values are secret.
     pub headers: HeaderMap,
-    /// What sending a batch may take.
+    /// Longest time of sending a batch.
     pub timeout: Duration,
     pub gzip: bool,
     pub tls: TlsSettings,
 }
 
-/// What carries the messages of OTLP.
+/// The transport of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtlpProtocol {
     Grpc,
     HttpProtobuf,
 }
 
-/// How receiver and process show who they are, where the endpoint is encrypted. All in PEM.
+/// Certificates for an endpoint with TLS, in PEM.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
-    /// Certificates that may have signed the receiver's, instead of those the machine trusts.
+    /// The authorities that may sign the receiver's certificate, instead of those the machine trusts.
     pub authorities: Option<String>,
     /// This process's certificate and its key.
     pub identity: Option<(String, SecretString)>,
@@ -71,7 +71,7 @@ impl OtlpSettings {
         let endpoint = match (exporter, endpoint) {
             (Some("none"), _) | (None, None) => return Some(None),
             (_, Some(endpoint)) => endpoint,
-            // What the specification says where none is given.
+            // The specification's defaults.
             (Some(_), None) => Url::parse(match protocol {
                 OtlpProtocol::Grpc => "http://localhost:4317",
                 OtlpProtocol::HttpProtobuf => "http://localhost:4318/v1/traces",
@@ -156,7 +156,7 @@ fn parse_headers(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<He
     headers
 }
 
-/// Sending a batch is bounded by two variables: the exporter's and the one of who gathers batches for it.
+/// Two variables bound the sending of a batch: that of the exporter, and that of the batch processor.
 fn parse_timeout(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Duration> {
     let Either(name, value) = Either::of(
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", &args.otel_exporter_otlp_traces_timeout),
@@ -193,7 +193,7 @@ impl TlsSettings {
             (Some(certificate), Some(key)) => Some((certificate?, key?)),
             _ => None,
         };
-        // A file that cannot be used is not the same as none.
+        // A file that cannot be used is an error; no file is not.
         let authorities = match authorities {
             Some(read) => Some(read?),
             None => None,

@@ -17,21 +17,21 @@ pub use self::{
 };
 use super::Problems;
 
-/// What is recorded and sent.
+/// What is recorded, and where it is sent.
 #[derive(Debug, Clone)]
 pub struct OpenTelemetrySettings {
     /// Nothing is recorded, neither traces nor metrics.
     pub disabled: bool,
-    /// Instead of the service's own name.
+    /// Replaces the service's own name.
     pub service_name: Option<String>,
-    /// What describes the process, beside its name.
+    /// Attributes of the process, beside its name.
     pub resource_attributes: Vec<(String, String)>,
-    /// Whether trace context is taken from callers and passed on.
+    /// Whether trace context is accepted from callers and passed on.
     pub propagates: bool,
     pub sampler: Sampler,
     pub limits: SpanLimits,
     pub batch: BatchSettings,
-    /// Where traces are sent. Without it they are not.
+    /// Where traces are sent; `None`: nowhere.
     pub otlp: Option<OtlpSettings>,
 }
 
@@ -44,7 +44,7 @@ pub struct BatchSettings {
 }
 
 impl Default for OpenTelemetrySettings {
-    /// What the specification says where nothing is set, but for the endpoint: without one nothing is sent.
+    /// The specification's defaults, except for the endpoint: without one nothing is sent.
     fn default() -> Self {
         Self {
             disabled: false,
@@ -62,20 +62,22 @@ impl Default for OpenTelemetrySettings {
 impl OpenTelemetrySettings {
     /// `None` when something was wrong, which `problems` then names.
     pub(super) fn parse(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Self> {
-        if flag("OTEL_SDK_DISABLED", args.otel_sdk_disabled.as_deref(), problems)? {
-            return Some(Self { disabled: true, ..Self::default() }); // the rest is not used
+        let disabled = flag("OTEL_SDK_DISABLED", args.otel_sdk_disabled.as_deref(), problems);
+        // The specification has propagators work even where the SDK is disabled.
+        let propagates = parse_propagators(args, problems);
+        if disabled == Some(true) {
+            return Some(Self { disabled: true, propagates: propagates?, ..Self::default() });
         }
         unsupported::refuse(problems);
         only("OTEL_METRICS_EXPORTER", args.otel_metrics_exporter.as_deref(), &["prometheus", "none"], problems);
         only("OTEL_LOGS_EXPORTER", args.otel_logs_exporter.as_deref(), &["console", "none"], problems);
         let resource_attributes = parse_resource_attributes(args, problems);
-        let propagates = parse_propagators(args, problems);
         let sampler = parse_sampler(args, problems);
         let limits = parse_limits(args, problems);
         let batch = BatchSettings::parse(args, problems);
         let otlp = OtlpSettings::parse(args, problems);
         Some(Self {
-            disabled: false,
+            disabled: disabled?,
             service_name: given(args.otel_service_name.as_deref()).map(ToOwned::to_owned),
             resource_attributes: resource_attributes?,
             propagates: propagates?,
@@ -97,7 +99,7 @@ fn flag(name: &str, raw: Option<&str>, problems: &mut Problems) -> Option<bool> 
     problems.parse(name, &value.to_ascii_lowercase(), "must be true or false")
 }
 
-/// Notes a value that is none of these.
+/// The value of a variable that allows these values only. Any other is noted.
 fn only<'a>(name: &str, raw: Option<&'a str>, allowed: &[&str], problems: &mut Problems) -> Option<&'a str> {
     let value = given(raw)?;
     if !allowed.contains(&value) {

@@ -1,5 +1,5 @@
-//! The variables of OpenTelemetry's specification that are not supported. Each is refused by name where it is
-//! set: whoever sets it expects something of it.
+//! The variables of OpenTelemetry's specification that are not supported. A variable that is set is refused by name:
+//! its user expects an effect.
 
 use std::env;
 
@@ -10,7 +10,7 @@ const SIGNALS: [(&str, &str); 3] = [
     ("LOGS", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
     ("PROFILES", "profiles are not made"),
 ];
-/// What may follow `OTEL_EXPORTER_OTLP_METRICS_`.
+/// The endings of the variables that each signal has, such as `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`.
 const OF_A_SIGNAL: [&str; 11] = [
     "ENDPOINT",
     "PROTOCOL",
@@ -47,7 +47,7 @@ const OTHERS: [(&str, &str); 20] = [
     ("OTEL_EXPORTER_OTLP_SPAN_INSECURE", "write OTEL_EXPORTER_OTLP_TRACES_INSECURE"),
 ];
 
-/// Each variable, and what there is instead.
+/// Each variable, and what to use instead.
 fn unsupported() -> impl Iterator<Item = (String, &'static str)> {
     let of_signals = SIGNALS.into_iter().flat_map(|(signal, instead)| {
         OF_A_SIGNAL.into_iter().map(move |rest| (format!("OTEL_EXPORTER_OTLP_{signal}_{rest}"), instead))

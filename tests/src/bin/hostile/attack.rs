@@ -1,4 +1,4 @@
-//! The attacks: each is begun, and goes on until it is dropped.
+//! The attacks. Each goes on until it is dropped.
 
 use std::{
     net::SocketAddr,
@@ -21,15 +21,15 @@ use teppan_tests::{
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
-use crate::{errand::Errand, stage::Stage};
+use crate::{stage::Stage, workload::Workload};
 
-/// What a client that does not read takes of each answer.
+/// The window of a client that does not read its answers.
 const UNREAD_WINDOW_BYTES: u32 = 1024;
 /// The largest message that gRPC libraries take by default.
 const LARGE_MESSAGE_BYTES: u32 = 4 << 20;
-/// What the service does not take in so long it does not take.
+/// An attack goes on without what the service does not accept within this time.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// An unoptimised service takes long for 150 large answers.
+/// Debug builds of the service take long for 150 large answers.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -39,7 +39,7 @@ const CLAIM: &str = "/teppan.conversation.v1.FollowUpService/ClaimDueFollowUps";
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const STREAM: &str = "/teppan.booking.v1.BookingService/StreamBookingEvents";
 
-/// A way to be hostile.
+/// A way to attack a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attack {
     UnreadAnswers,
@@ -56,16 +56,16 @@ pub enum Attack {
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub grown_mib: u64,
-    /// Of the calls of the well-behaved client, those that go well.
+    /// Least share of the well-behaved client's calls that succeed.
     pub share_ok: f64,
-    /// Of the calls a second before the attack.
+    /// Least share of the calls a second that it made before the attack.
     pub share_of_before: f64,
 }
 
-/// An attack that goes on.
-pub struct Siege {
+/// An attack under way.
+pub struct RunningAttack {
     pub since: Instant,
-    /// What was sent, or would be if the service took it.
+    /// Bytes that were sent, or would be if the service accepted them.
     pub offered_bytes: u64,
     clients: Vec<RawClient>,
     calls: Vec<(ResponseFuture, Option<SendStream<Bytes>>)>,
@@ -118,39 +118,39 @@ impl Attack {
         }
     }
 
-    pub fn errand(self) -> Errand {
+    pub fn workload(self) -> Workload {
         match self {
-            Self::EventStreams => Errand::OpenStream,
-            Self::SilentConnections => Errand::StoreMessageAnew,
-            Self::SilentHttp | Self::WebhookBodies => Errand::AskHttp,
-            _ => Errand::StoreMessage,
+            Self::EventStreams => Workload::OpenStream,
+            Self::SilentConnections => Workload::StoreMessageAnew,
+            Self::SilentHttp | Self::WebhookBodies => Workload::AskHttp,
+            _ => Workload::StoreMessage,
         }
     }
 
     pub fn bounds(self) -> Bounds {
         let grown_mib = match self {
-            // Half of MAX_ANSWER_BYTES for each connection, and what is being made.
+            // The unread answers, which MAX_ANSWER_BYTES bounds, and the memory in which answers are made.
             Self::UnreadAnswers => 160,
             _ => 64,
         };
         Bounds { grown_mib, share_ok: 0.97, share_of_before: 0.25 }
     }
 
-    /// Begins; what the service does not take of it is left out.
-    pub async fn begin(self, stage: &Stage) -> Siege {
-        let mut siege = Siege::new();
+    /// Begins the attack. Parts that the service does not accept are left out.
+    pub async fn begin(self, stage: &Stage) -> RunningAttack {
+        let mut running = RunningAttack::new();
         let grpc = stage.process.grpc;
         match self {
             Self::UnreadAnswers => {
                 let list =
                     ListMessagesRequest { conversation_id: stage.chat.clone(), page_size: 100, ..Default::default() };
                 for _ in 0..2 {
-                    siege.calls(grpc, UNREAD_WINDOW_BYTES, 75, LIST_MESSAGES, &list).await;
+                    running.calls(grpc, UNREAD_WINDOW_BYTES, 75, LIST_MESSAGES, &list).await;
                 }
-                // Making the answers is work; what is measured is that nobody reads them.
-                siege.answered().await;
+                // The measurement begins when the answers are made: making them is ordinary work.
+                running.answered().await;
             }
-            Self::HalfSentProbes => siege.half_sent(grpc, 100).await,
+            Self::HalfSentProbes => running.half_sent(grpc, 100).await,
             Self::LongPolls => {
                 let claim = ClaimDueFollowUpsRequest {
                     claimant: "hostile".to_owned(),
@@ -160,23 +160,23 @@ impl Attack {
                     ..Default::default()
                 };
                 for _ in 0..16 {
-                    siege.calls(grpc, UNREAD_WINDOW_BYTES, 64, CLAIM, &claim).await;
+                    running.calls(grpc, UNREAD_WINDOW_BYTES, 64, CLAIM, &claim).await;
                 }
             }
             Self::CallsWithoutMessage => {
                 for _ in 0..11 {
-                    siege.begun(grpc, 100, STORE_MESSAGE).await;
+                    running.begun(grpc, 100, STORE_MESSAGE).await;
                 }
             }
             Self::EventStreams => {
                 let follow = StreamBookingEventsRequest { follow: true, ..Default::default() };
-                siege.calls(grpc, UNREAD_WINDOW_BYTES, 100, STREAM, &follow).await;
+                running.calls(grpc, UNREAD_WINDOW_BYTES, 100, STREAM, &follow).await;
             }
             Self::SilentConnections => {
-                siege.silent(grpc, 550, b"").await;
-                siege.silent(grpc, 550, PREFACE).await;
+                running.silent(grpc, 550, b"").await;
+                running.silent(grpc, 550, PREFACE).await;
             }
-            Self::SilentHttp => siege.silent(stage.process.http, 1100, b"").await,
+            Self::SilentHttp => running.silent(stage.process.http, 1100, b"").await,
             Self::WebhookBodies => {
                 let (t, anything) = (Utc::now().timestamp(), "0".repeat(64));
                 let head = format!(
@@ -184,14 +184,14 @@ impl Attack {
                      Stripe-Signature: t={t},v1={anything}\r\n\r\n"
                 );
                 let request = [head.as_bytes(), &vec![b' '; 1_048_575]].concat();
-                siege.silent(stage.process.http, 200, &request).await;
+                running.silent(stage.process.http, 200, &request).await;
             }
         }
-        siege
+        running
     }
 }
 
-impl Siege {
+impl RunningAttack {
     fn new() -> Self {
         Self {
             since: Instant::now(),
@@ -203,7 +203,7 @@ impl Siege {
         }
     }
 
-    /// Calls over one connection, whose answers nobody reads.
+    /// Makes calls over one connection, and does not read their answers.
     async fn calls(&mut self, grpc: SocketAddr, window: u32, count: usize, method: &str, message: &impl Message) {
         let Ok(mut client) = RawClient::with_window(grpc, window).await else { return };
         for _ in 0..count {
@@ -214,13 +214,13 @@ impl Siege {
         self.clients.push(client);
     }
 
-    /// Waits until every call has the head of its answer, and leaves the rest.
+    /// Waits until every call has the head of its answer, and does not read the rest.
     async fn answered(&mut self) {
         let heads = join_all(self.calls.drain(..).map(|(answer, _)| timeout(ANSWER_TIME, answer))).await;
         self.unread = heads.into_iter().filter_map(|head| head.ok()?.ok()).collect();
     }
 
-    /// Calls over one connection that begin and send nothing more.
+    /// Begins calls over one connection, and does not send their messages.
     async fn begun(&mut self, grpc: SocketAddr, count: usize, method: &str) {
         let Ok(mut client) = RawClient::connect(grpc).await else { return };
         for _ in 0..count {
@@ -230,7 +230,7 @@ impl Siege {
         self.clients.push(client);
     }
 
-    /// Health checks with large messages whose last byte is missing.
+    /// Makes health checks with large messages, and does not send the last byte.
     async fn half_sent(&mut self, grpc: SocketAddr, count: usize) {
         let head = [&[0][..], &LARGE_MESSAGE_BYTES.to_be_bytes()].concat();
         let almost_all = Bytes::from(vec![0; LARGE_MESSAGE_BYTES as usize - 1]);
@@ -247,7 +247,7 @@ impl Siege {
         self.clients.push(client);
     }
 
-    /// Connections that say only this.
+    /// Opens connections that send only this.
     async fn silent(&mut self, address: SocketAddr, count: usize, say: &[u8]) {
         for _ in 0..count {
             let said = async {

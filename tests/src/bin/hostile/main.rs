@@ -1,9 +1,9 @@
-//! `make hostile`: greedy, slow and silent clients, and what a well-behaved one is served meanwhile.
+//! `make hostile`: attacks by greedy, slow and silent clients, and how a well-behaved client is served meanwhile.
 
 mod attack;
-mod errand;
 mod report;
 mod stage;
+mod workload;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,12 +21,11 @@ use self::{
     stage::{Stage, StageError},
 };
 
-/// Attacks the services on loopback, one way after the other, while a well-behaved client measures what it is
-/// served.
+/// Runs one attack after the other on loopback, while a well-behaved client measures how it is served.
 ///
-/// For each attack a service is started anew on a PostgreSQL of its own, which is gone afterwards. Shown are how
-/// much its memory grew, the processor time it took, and how many calls a second the client was served before and
-/// during the attack. Exit code 0: every bound was kept; 1: one was broken, or something failed; 130: interrupted.
+/// Each attack has a newly started service on a temporary PostgreSQL. The table shows by how much the service's memory
+/// grew, the processor time it took, and how many calls a second the client made before and during the
+/// attack. Exit code 0: every bound was kept; 1: one was broken, or something failed; 130: interrupted.
 #[derive(Parser)]
 #[command(name = "hostile", version)]
 struct Cli {
@@ -58,9 +57,9 @@ async fn main() -> ExitCode {
         }
         return ExitCode::FAILURE;
     }
-    // Attackers are many: this process holds their ends of the connections.
+    // This process holds the attackers' ends of all connections.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        eprintln!("hostile: the limit of descriptors stays as it is: {error}");
+        eprintln!("hostile: the limit of descriptors cannot be raised: {error}");
     }
     let interrupt = Interrupt::listen();
     match run(&cli, &attacks, &interrupt).await {
@@ -103,18 +102,18 @@ async fn start_postgres(home: &Path) -> Result<ThrowawayServer, StageError> {
 async fn one(cli: &Cli, attack: Attack, server: &ThrowawayServer) -> Result<Outcome, StageError> {
     let stage = Stage::set(attack, server, cli.services.as_deref()).await?;
     let span = Duration::from_secs(cli.seconds);
-    let errand = attack.errand();
+    let workload = attack.workload();
     // Caches fill, and connections are made.
-    errand.measure(&stage, Duration::from_secs(1)).await;
-    let before = errand.measure(&stage, span).await;
+    workload.measure(&stage, Duration::from_secs(1)).await;
+    let before = workload.measure(&stage, span).await;
     let memory = stage.watch_memory();
     let used_before = stage.processor_time();
-    let siege = attack.begin(&stage).await;
-    let during = errand.measure(&stage, span).await;
+    let running = attack.begin(&stage).await;
+    let during = workload.measure(&stage, span).await;
     let processor = stage.processor_time().saturating_sub(used_before);
     let grown_mib = memory.grown_mib();
-    let (offered_bytes, took) = (siege.offered_bytes, siege.since.elapsed());
-    drop(siege);
+    let (offered_bytes, took) = (running.offered_bytes, running.since.elapsed());
+    drop(running);
     stage.clear().await;
     Ok(Outcome {
         attack,

@@ -1,17 +1,17 @@
-//! What came out, as a table.
+//! The results, as a table.
 
 use std::{fmt, time::Duration};
 
 use teppan_tests::tool::{Align, Table};
 
-use crate::{attack::Attack, errand::Served};
+use crate::{attack::Attack, workload::Served};
 
-/// What came out of one attack.
+/// The result of one attack.
 pub struct Outcome {
     pub attack: Attack,
     pub offered_bytes: u64,
     pub grown_mib: u64,
-    /// Of one core.
+    /// Processor time of the service, as a share of one core.
     pub processor_share: f64,
     pub before: Served,
     pub during: Served,
@@ -35,7 +35,7 @@ impl Outcome {
     }
 }
 
-/// What came out of all.
+/// The results of all attacks.
 #[derive(Default)]
 pub struct Report(Vec<Outcome>);
 

@@ -1,4 +1,4 @@
-//! One service as a process of its own, and what is in its database.
+//! The attacked service, as a process of its own, and the data in its database.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use tonic::Status;
 
 use crate::attack::Attack;
 
-/// As shells and containers give by default, whatever this machine's is.
+/// Descriptors of the attacked service: what shells and containers allow by default.
 const DESCRIPTORS: u64 = 1024;
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 /// An answer with all of these takes 2 MB.
@@ -124,14 +124,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// By how much it grew at most.
+    /// Its largest growth.
     pub fn grown_mib(&self) -> u64 {
         (self.most.load(Relaxed) - self.at_first) / 1024
     }
 }
 
-/// 32 bytes in base64, most of them at random. The last letter and the sign after it are what every
-/// such text of 32 bytes ends like.
+/// A random key of 32 bytes in base64. Every such text ends in one of a few letters and `=`; this one always has `A=`.
 fn random_key() -> String {
     format!("{}A=", Alphanumeric.sample_string(&mut rand::rng(), 42))
 }

@@ -1,4 +1,4 @@
-//! What the well-behaved client wants, and what it gets.
+//! The workload of the well-behaved client, and how it is served.
 
 use std::{
     io,
@@ -20,32 +20,32 @@ use tokio::{
 
 use crate::stage::Stage;
 
-/// At once.
+/// Workers that repeat it concurrently.
 const WORKERS: usize = 4;
-/// What takes longer has failed.
+/// A call that takes longer counts as failed.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Who was refused comes again after so long.
+/// The pause of a worker after a failed call.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the well-behaved client does over and over.
+/// What the well-behaved client does repeatedly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
+pub enum Workload {
     /// Stores a message, over a connection that it keeps.
     StoreMessage,
     /// Stores a message, over a new connection each time.
     StoreMessageAnew,
-    /// Opens a stream of events and takes what comes first.
+    /// Opens a stream of events and reads its first message.
     OpenStream,
     /// Asks HTTP whether the service is ready, over a new connection each time.
     AskHttp,
 }
 
-/// What it got.
+/// How the well-behaved client was served.
 pub struct Served {
     pub ok: u64,
     pub failed: u64,
     pub span: Duration,
-    /// Microseconds of those that went well.
+    /// Times of the successful calls, in microseconds.
     pub times: Histogram<u64>,
 }
 
@@ -65,7 +65,7 @@ impl Served {
         f64::from(u32::try_from(self.ok).unwrap_or(u32::MAX)) / self.span.as_secs_f64()
     }
 
-    /// Of all calls, those that went well.
+    /// The share of calls that succeeded.
     pub fn share_ok(&self) -> f64 {
         let count = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         count(self.ok) / count(self.ok + self.failed).max(1.0)
@@ -76,8 +76,8 @@ impl Served {
     }
 }
 
-impl Errand {
-    /// Does it for so long.
+impl Workload {
+    /// Repeats the workload for this long, and measures it.
     pub async fn measure(self, stage: &Stage, span: Duration) -> Served {
         let workers = join_all((0..WORKERS).map(|_| self.work(stage, span))).await;
         let mut all = Served::nothing(span);
