@@ -16,17 +16,17 @@ use crate::{
     domain::{BookingChange, EventId, OutboxDestination, TimeZone, instant_or_next},
 };
 
-/// Venues that one run looks at.
+/// The most venues that one run takes.
 const VENUES_MAX: i64 = 20;
-/// Slots that one statement reads, and that one moves.
+/// The most slots that one statement reads, and that one statement moves.
 const SLOTS_READ: i64 = 5_000;
 const SLOTS_MOVED: usize = 500;
-/// Bookings that one statement looks at; it has the same number.
+/// The most bookings that one statement reads; it has the same number.
 const BOOKINGS_MAX: usize = 200;
-/// Bookings of one venue that a run corrects, and up to a page more: what is left is the next run's.
+/// A run stops after it has corrected this many bookings of one venue; the next run does the rest.
 const CORRECTED_MAX: i64 = 2_000;
 
-/// A venue that does not stand by the rules in force yet, or whose clock has to be told anew.
+/// A venue whose slots are not all laid out by the rules in force, or whose clock has changed and must be renewed.
 struct DueVenue {
     venue_id: Uuid,
     time_zone: String,
@@ -34,23 +34,22 @@ struct DueVenue {
     schedule_version: Option<i64>,
 }
 
-/// How one venue ended.
+/// The result for one venue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Adoption {
     Done,
-    /// There is more to do, or somebody else has laid out slots meanwhile.
+    /// More is left to do, or slots were laid out concurrently.
     More,
 }
 
 impl Core {
-    /// Makes a bounded number of venues stand by the rules of time zones in force: their clocks, their slots that
-    /// have not begun, and the bookings of these, each by an event. `after` is the last venue that the run before
-    /// looked at; this one leaves its own there, and `None` after the last of all.
+    /// Applies the time zone rules in force to a bounded number of venues: to their clocks, to their slots that have
+    /// not begun, and to the bookings of those slots, each by an event. `after` is the last venue of the previous
+    /// run; it is set to the last venue of this run, or to `None` after the last of all.
     ///
-    /// Local times stay as they were promised; what they are as instants changes. Any number of processes may do it
-    /// at once, and again after a crash: every step only writes what is not so yet, and a venue counts as done when
-    /// a look at everything has found nothing to do. A process with older rules changes nothing that newer ones
-    /// have set.
+    /// Local times stay as promised; their instants change. Any number of replicas may run this at once, and again
+    /// after a crash: every step writes only what differs, and the venue is marked last, only if no slots were laid
+    /// out meanwhile. A replica with older rules leaves slots as newer rules have laid them out.
     pub async fn adopt_time_zone_rules(&self, after: &mut Option<Uuid>) -> Result<Batch, DatabaseError> {
         let rules = Rules::in_force().version().as_str();
         let now = self.clock.now();
@@ -65,10 +64,10 @@ impl Core {
             match self.adopt_rules_at(&venue).await {
                 Ok(Adoption::Done) => batch.done += 1,
                 Ok(Adoption::More) => batch.more = true,
-                // One venue that cannot be read must not keep the others from it.
+                // One venue that fails must not hold up the others.
                 Err(error) => {
                     let (venue_id, error) = (venue.venue_id, error_chain(&error));
-                    tracing::error!(%venue_id, error, "a venue does not stand by the time zone rules in force");
+                    tracing::error!(%venue_id, error, "time zone rules could not be applied to a venue");
                     batch.failed += 1;
                 }
             }
@@ -98,7 +97,7 @@ impl Core {
         let Some(bookings) = self.correct_bookings(venue, zone).await? else { return Ok(Adoption::More) };
         if slots + bookings > 0 {
             let venue_id = venue.venue_id;
-            tracing::info!(%venue_id, time_zone = zone.name(), rules, slots, bookings, "moved by newer time zone rules");
+            tracing::info!(%venue_id, time_zone = zone.name(), rules, slots, bookings, "newer time zone rules applied");
         }
         let adopt = || {
             sqlx::query_file!(
@@ -116,11 +115,11 @@ impl Core {
         Ok(if adopted.is_some() { Adoption::Done } else { Adoption::More })
     }
 
-    /// Moves the slots of a venue that have not begun, by the rules before or by these. Returns how many.
+    /// Moves the slots of a venue that have not begun by the old rules or by the new ones. Returns how many.
     async fn correct_slots(&self, venue: &DueVenue, zone: TimeZone) -> Result<i64, DatabaseError> {
         let now = self.clock.now();
         let first = first_date(zone, now);
-        // A page begins behind its cursor.
+        // A page begins after its cursor.
         let (mut date, mut time) = (first - Days::new(1), NaiveTime::MIN);
         let mut moved = 0;
         loop {
@@ -182,8 +181,8 @@ impl Core {
 
     /// Moves the bookings of a venue to where their slots are. Returns how many; `None` when there are more.
     ///
-    /// The slots were moved before: whoever took seats of one before that had the slot's lock and has committed, so
-    /// that the booking is seen here, and whoever takes them after it takes the new instant.
+    /// The slots have been moved already. A booking that took seats before its slot moved held the slot's lock and has
+    /// committed, so this statement sees it; a later booking takes the new instant from the slot.
     async fn correct_bookings(&self, venue: &DueVenue, zone: TimeZone) -> Result<Option<i64>, DatabaseError> {
         let draft = self.draft_of(BookingChange::CorrectInstant);
         let rules = Rules::in_force().version().as_str();
@@ -232,7 +231,7 @@ impl Core {
     }
 }
 
-/// From where on slots are looked at: what begins later today by one of the rules may be of yesterday by the others.
+/// The first date whose slots are read: a slot that has not begun by one set of rules may be of yesterday by the other.
 fn first_date(zone: TimeZone, now: DateTime<Utc>) -> NaiveDate {
     now.with_timezone(&zone).date_naive() - Days::new(1)
 }

@@ -1,5 +1,5 @@
-//! What Stripe told of a charge becomes true of its booking: the facts are added to those that are known, and what
-//! they come to is recorded movement by movement.
+//! Applies what Stripe reports about a charge to its booking: the new facts are added to the known ones, and the
+//! standing that follows is recorded movement by movement.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
@@ -16,18 +16,18 @@ use crate::{
     move_money::{MoveMoneyError, Movement},
 };
 
-/// How often the charge is read. Each time after the first follows a movement, or a commit of somebody else.
+/// How often the charge is read. Each read after the first follows a movement, or a concurrent commit.
 const ATTEMPTS_MAX: usize = 32;
 
-/// Why what was told is not true of any booking. Nothing was written, or a part that the same event completes when
-/// it is applied again.
+/// Why an event was not applied. Nothing was written, or a part that the same event completes when it is applied
+/// again.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyPaymentError {
-    /// A refund or a dispute may be told before the charge.
+    /// Stripe may send a refund or a dispute before the charge.
     #[error("nothing is known of the charge")]
     ChargeUnknown,
-    /// Of what came back in another currency than the charge's.
-    #[error("nobody says how much of the charge it is")]
+    /// A part came back in another currency than the charge's.
+    #[error("it is unknown how much of the charge came back")]
     AmountUnknown,
     #[error("the charge is recorded in another currency")]
     CurrencyMismatch,
@@ -55,20 +55,20 @@ struct ChargeRow {
 }
 
 impl Core {
-    /// Adds what an event tells to what is known of its charge, and records what follows. Whatever order events
-    /// are applied in, and however often, they come to the same.
+    /// Adds the facts of an event to those of its charge, and records what follows. The order of events and their
+    /// repetitions do not matter.
     ///
     /// # Errors
     /// [`ApplyPaymentError`].
     pub(crate) async fn apply_stripe_payment(
         &self,
         payment: &StripePayment,
-        told_at: DateTime<Utc>,
+        reported_at: DateTime<Utc>,
     ) -> Result<(), ApplyPaymentError> {
         for _ in 0..ATTEMPTS_MAX {
             let row = self.load_stripe_charge(payment).await.map_err(MoveMoneyError::from)?;
             let (known, recorded, refunds) = row.as_ref().map_or(Ok(Default::default()), ChargeRow::read)?;
-            let facts = with_facts(known.clone(), payment, row.as_ref(), told_at)?;
+            let facts = with_facts(known.clone(), payment, row.as_ref(), reported_at)?;
             let decided = |it: &Standing| matches!(it.state, AttemptState::Succeeded | AttemptState::Cancelled);
             let is_of_attempt = payment.effect.is_attempt();
             let Some(comes_to) = facts.standing().filter(|comes_to| is_of_attempt || decided(comes_to)) else {
@@ -88,9 +88,9 @@ impl Core {
                 continue;
             };
             let charge = charge_after(row.as_ref(), &step, &facts, self.clock.now());
-            let movement = movement(payment, row.as_ref(), &step, charge, told_at);
+            let movement = movement(payment, row.as_ref(), &step, charge, reported_at);
             match self.move_money(&movement).await {
-                // Decided by what is no longer so.
+                // The next read decides whether a step is left.
                 Ok(_) | Err(MoveMoneyError::Contended) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -104,7 +104,7 @@ impl Core {
         self.database.fetch_optional(load).await
     }
 
-    /// Whether nobody else was faster.
+    /// `false` when a concurrent writer was faster.
     async fn note_stripe_facts(
         &self,
         row: &ChargeRow,
@@ -140,24 +140,25 @@ impl ChargeRow {
     }
 }
 
-/// What is known, and what the event tells besides.
+/// The known facts and those of the event.
 fn with_facts(
     mut facts: ChargeFacts,
     payment: &StripePayment,
     row: Option<&ChargeRow>,
-    told_at: DateTime<Utc>,
+    reported_at: DateTime<Utc>,
 ) -> Result<ChargeFacts, ApplyPaymentError> {
     let of_charge = row.is_none_or(|row| row.currency == payment.currency.code());
     match payment.effect {
         _ if of_charge => {}
-        // What a bank takes back it may count in its own currency: then it is all of the charge.
+        // A bank may report a dispute in its own currency: then it counts for all of the charge.
         StripeEffect::Disputed | StripeEffect::DisputeLost => {}
         StripeEffect::DisputeReinstated if payment.amount_cents == Some(0) => {}
         StripeEffect::DisputeReinstated => return Err(ApplyPaymentError::AmountUnknown),
         _ => return Err(ApplyPaymentError::CurrencyMismatch),
     }
-    let told = payment.facts(told_at, of_charge).ok_or(MoveMoneyError::from(Corrupted::Column("stripe_events")))?;
-    for fact in &told {
+    let reported =
+        payment.facts(reported_at, of_charge).ok_or(MoveMoneyError::from(Corrupted::Column("stripe_events")))?;
+    for fact in &reported {
         facts.add(fact)?;
     }
     Ok(facts)
@@ -186,7 +187,7 @@ fn movement<'a>(
     row: Option<&ChargeRow>,
     step: &Step,
     charge: Value,
-    told_at: DateTime<Utc>,
+    reported_at: DateTime<Utc>,
 ) -> Movement<'a> {
     Movement {
         key: None,
@@ -199,11 +200,11 @@ fn movement<'a>(
         refunded_delta_cents: step.refunded_delta_cents,
         disputed_delta_cents: step.disputed_delta_cents,
         may_confirm: step.may_confirm,
-        // That of a known charge was compared before.
+        // The currency of a known charge was compared before.
         currency: row.is_none().then(|| payment.currency.code()),
         external_reference: payment.reference(),
         charge_id: payment.names.charge_id.as_deref(),
-        occurred_at: if step.money.is_of_attempt() { step.after.at } else { told_at },
+        occurred_at: if step.money.is_of_attempt() { step.after.at } else { reported_at },
         charge: Some(charge),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 /// on the same slot, customer or key.
 const ATTEMPTS_MAX: usize = 8;
 
-/// What a run loses on: the key, to a concurrent duplicate; the customer's place, to another call for the same
+/// What a run loses on: the key, to a concurrent duplicate; the customer's entry, to another call for the same
 /// customer; the ids, to an earlier run of the same call.
 const LOST_ON: [&str; 4] =
     ["idempotency_keys_pkey", "waitlist_entries_wait_once", "waitlist_entries_pkey", "waitlist_entries_booking_key"];
@@ -62,7 +62,7 @@ impl Core {
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_entry(new, &draft).await {
                 Ok(answer) => answer,
-                // The next run tells what was faster.
+                // The next run sees what the faster call wrote.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
                 Err(error) => return Err(error.into()),
             };

@@ -22,30 +22,30 @@ use crate::{
 /// booking, slot, key or payment intent.
 const ATTEMPTS_MAX: usize = 16;
 
-/// A movement of money as it was told.
+/// A movement of money to be recorded.
 pub struct Movement<'a> {
     /// The idempotency key and the fingerprint of the request, of a call.
     pub key: Option<(&'a str, [u8; 32])>,
-    /// `None` when nobody says which: then there is none.
+    /// `None` when no booking is named: the answer is BookingNotFound.
     pub booking_id: Option<Uuid>,
     /// The booking's version as last read.
     pub version: Option<i64>,
     pub money: MoneyMove,
     pub method: PaymentMethod,
-    /// What the event tells, in minor units of the booking's currency.
+    /// The amount of the event, in minor units of the booking's currency.
     pub amount_cents: i64,
-    /// What it adds to what the booking has paid, was given back, and has disputed.
+    /// What it adds to the booking's paid, refunded and disputed amounts.
     pub paid_delta_cents: i64,
     pub refunded_delta_cents: i64,
     pub disputed_delta_cents: i64,
-    /// Whether it may make the booking firm.
+    /// Whether it may confirm the booking.
     pub may_confirm: bool,
-    /// Not compared when not told.
+    /// `None`: not compared with the booking's currency.
     pub currency: Option<&'a str>,
     pub external_reference: &'a str,
     pub charge_id: Option<&'a str>,
     pub occurred_at: DateTime<Utc>,
-    /// Of a charge through Stripe: what is known of it after this, as the statement reads it.
+    /// Of a charge through Stripe: the charge after this movement, as the statement reads it.
     pub charge: Option<Value>,
 }
 
@@ -121,7 +121,7 @@ impl Core {
                 Moved::RefundExceedsPaid { paid_cents } => {
                     return Err(MoveMoneyError::RefundExceedsPaid { paid_cents });
                 }
-                // What is known of a charge has to be decided anew.
+                // The next step has to be computed from the charge as it is now.
                 Moved::Contended if movement.charge.is_some() => return Err(MoveMoneyError::Contended),
                 Moved::Contended => {}
             }
@@ -181,7 +181,7 @@ impl Core {
     }
 }
 
-/// What is known of a movement before its statement runs.
+/// The parts of a movement that are made before its statement runs.
 struct Draft {
     payment_id: PaymentId,
     event_ids: Vec<Uuid>,
@@ -192,12 +192,12 @@ struct Draft {
     now: DateTime<Utc>,
 }
 
-/// Whether the statement had run before, and only its answer was lost with the connection.
+/// Whether an earlier run of the same call committed, and its answer was lost with the connection.
 fn is_own_first_run(error: &DatabaseError) -> bool {
     ["payments_pkey", "booking_events_pkey", "booking_events_version_key"].iter().any(|name| error.violates(name))
 }
 
-/// Whether another was faster: a new run sees what it did.
+/// Whether a concurrent call was faster: a new run sees what it did.
 fn is_overtaken(error: &DatabaseError) -> bool {
     came_in_between(error)
         || ["idempotency_keys_pkey", "payments_pkey", "payments_stripe_intent", "payments_stripe_charge"]

@@ -36,10 +36,10 @@ impl PhoneRegions {
         }
     }
 
-    /// Notes what the database says of a venue.
+    /// Remembers the region that the database has for a venue.
     pub fn learn(&self, venue_id: VenueId, region: PhoneRegion) {
         let mut regions = self.lock();
-        // Forgetting costs a round trip each, and comes once in ten thousand venues.
+        // Each forgotten venue costs one round trip; this happens once in ten thousand venues.
         if regions.len() >= VENUES_MAX && !regions.contains_key(&venue_id) {
             regions.clear();
         }

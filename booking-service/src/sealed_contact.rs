@@ -36,7 +36,7 @@ impl Core {
         }
     }
 
-    /// Reads and seals the telephone number anew, by the region that the venue has after all.
+    /// Reads and seals the telephone number again, by the region that the statement returned for the venue.
     pub(crate) fn reseal_phone(
         &self,
         sealed: &mut SealedContact,

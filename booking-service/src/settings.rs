@@ -29,8 +29,8 @@ pub struct ServiceArgs {
     /// Address of the HTTP server: /metrics, /livez, /readyz, /webhooks/stripe
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9051", global = true)]
     http_addr: String,
-    /// Country as whose numbers telephone numbers without + are read (ISO 3166), at new venues that name none
-    /// and whose time zone belongs to none
+    /// Phone region (country of ISO 3166) of new venues that name none and whose time zone belongs to no country:
+    /// telephone numbers without + are read as numbers of that country
     #[arg(long, env = "DEFAULT_PHONE_REGION", hide_env_values = true, default_value = "US", global = true)]
     default_phone_region: String,
     /// How long a stream of events rests before it looks for events that other replicas made

@@ -4,11 +4,11 @@ use chrono::{DateTime, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone as _,
 
 use super::TimeZone;
 
-/// Islands that changed sides of the date line have left out a whole day, never two.
+/// Islands that changed sides of the date line have skipped a whole day, never two.
 const LEFT_OUT_QUARTERS_MAX: i32 = 2 * 24 * 4;
 
-/// A time that exists twice, when the clock is set back, is the first of the two; one that does not exist, when
-/// it is set forward, is none.
+/// The instant of a local time. A time that occurs twice, because the clock is set back, means the first; one that
+/// the clock skips, because it is set forward, has no instant.
 pub fn instant(zone: TimeZone, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(local) | MappedLocalTime::Ambiguous(local, _) => Some(local.to_utc()),
@@ -16,8 +16,8 @@ pub fn instant(zone: TimeZone, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     }
 }
 
-/// [`instant`], and for a time that the clock leaves out the next quarter of an hour that it shows: when a day
-/// begins whose midnight does not exist, or a slot that was promised before the rules were changed.
+/// [`instant`], or for a time that the clock skips the next quarter of an hour that it shows: for days whose midnight
+/// is skipped, and for slots that were promised before the rules changed.
 pub fn instant_or_next(zone: TimeZone, local: NaiveDateTime) -> DateTime<Utc> {
     (0..LEFT_OUT_QUARTERS_MAX)
         .find_map(|quarters| instant(zone, local + TimeDelta::minutes(15) * quarters))

@@ -25,11 +25,11 @@ pub enum PaymentMethod {
     Other,
 }
 
-/// The state of a payment. Only what succeeded counts, and of a disputed charge what is not disputed.
+/// The state of a payment. Succeeded payments count, and the undisputed part of disputed charges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaymentStatus {
     Succeeded,
-    /// Of a refund: it failed later, and what it had given back counts again.
+    /// Of a refund: it failed later, and its amount counts as paid again.
     Failed,
     Cancelled,
     Disputed,
@@ -37,7 +37,7 @@ pub enum PaymentStatus {
     Processing,
 }
 
-/// How money moves, or an attempt to move it stands: what `queries/move_money.sql` is told.
+/// A movement of money, or the state of an attempt to pay, as `queries/move_money.sql` records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MoneyMove {
     /// Money came in.
@@ -115,7 +115,7 @@ impl PaymentStatus {
 }
 
 impl MoneyMove {
-    /// The event that tells of it: `teppan.payment.<name>.v1`.
+    /// The name of its event: `teppan.payment.<name>.v1`.
     pub fn event(self) -> &'static str {
         match self {
             Self::Received | Self::RefundFailed | Self::DisputeWon => "recorded",
@@ -125,12 +125,12 @@ impl MoneyMove {
         }
     }
 
-    /// Whether it is about an attempt to pay, not about what became of the money later.
+    /// Whether it is about an attempt to pay, and not about a later refund or dispute.
     pub fn is_of_attempt(self) -> bool {
         matches!(self, Self::Received | Self::Declined | Self::Cancelled | Self::Processing)
     }
 
-    /// Why, as the event has it; empty where its type says all.
+    /// The cause or reason that its event names; empty for events that name none.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Received => "PAYMENT_CAUSE_RECEIVED",

@@ -1,4 +1,4 @@
-//! The region whose habits of writing a national telephone number follows.
+//! The region by whose rules a national telephone number is read.
 
 use std::{collections::HashMap, fmt, str::FromStr, sync::LazyLock};
 

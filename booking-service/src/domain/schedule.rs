@@ -71,8 +71,8 @@ pub struct PlannedSlot {
     pub ends_at: DateTime<Utc>,
     pub capacity: i32,
     pub price_per_person_cents: i64,
-    /// On a date that an exception closes. It is laid out all the same: whoever asks for it is told that it is closed,
-    /// whether the date was closed before or after its slots were laid out.
+    /// On a date that an exception closes. It is laid out all the same, so that it answers SLOT_CLOSED whether the date
+    /// was closed before or after its slots were laid out.
     pub is_closed: bool,
 }
 

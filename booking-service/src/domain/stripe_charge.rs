@@ -1,7 +1,7 @@
-//! Everything that Stripe has told of one charge, and what it comes to.
+//! Everything that Stripe has reported about one charge, and the standing that follows from it.
 //!
-//! Facts merge: in whatever order they are told, and however often, they come to the same. What a charge comes to
-//! is computed from them alone, and [`next_step`] leads from what is recorded to that, one movement at a time.
+//! Facts merge: their order and repetitions do not matter. The standing of a charge is computed from its facts alone,
+//! and [`next_step`] leads from the recorded standing to it, one movement at a time.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use super::{MoneyMove, PaymentStatus};
 
-/// How long a payment that Stripe still processes keeps a booking's hold, from when that was told. Bank debits are
-/// decided within 14 days, as Stripe's documentation has it.
+/// How long a payment that Stripe still processes keeps a booking's hold, counted from Stripe's event. Stripe's
+/// documentation: bank debits are decided within 14 days.
 pub const PROCESSING_MAX: TimeDelta = TimeDelta::days(14);
-/// Refunds and disputes of one charge that are kept apart.
+/// The most refunds and disputes that are kept for one charge.
 const REFUNDS_MAX: usize = 200;
 const DISPUTES_MAX: usize = 20;
 
-/// One thing that Stripe told of a charge. Amounts are minor units of the charge's currency.
+/// One thing that Stripe reported about a charge. Amounts are minor units of the charge's currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     Attempt {
@@ -26,7 +26,7 @@ pub enum Fact {
         amount_cents: i64,
         at: DateTime<Utc>,
     },
-    /// Of a charge that succeeded: given back so far in all.
+    /// The sum of all refunds so far, of a charge that succeeded.
     RefundedInAll {
         cents: i64,
     },
@@ -56,11 +56,11 @@ pub enum AttemptState {
     Succeeded,
 }
 
-/// What is told of a dispute.
+/// What Stripe reports about a dispute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DisputeNews {
-    /// It is lost, and what was taken stays taken: nothing moves. Says something only where nothing else is known.
+    /// It is lost: no money moves, what was taken stays taken. It counts only where no withdrawal was reported.
     Lost,
     /// The bank has taken the money.
     Withdrawn,
@@ -68,16 +68,16 @@ pub enum DisputeNews {
     Reinstated,
 }
 
-/// More refunds or disputes of one charge than are kept apart.
+/// One charge has more refunds or disputes than are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the charge has more refunds or disputes than are kept")]
 pub struct TooManyFacts;
 
-/// Everything that was told of a charge.
+/// Everything that Stripe reported about a charge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeFacts {
     attempt: Option<Attempt>,
-    /// The most that was told as given back in all. Stripe's own sum falls when a refund fails.
+    /// The largest sum of refunds that was reported. Stripe's own sum falls when a refund fails.
     refunded_in_all: i64,
     refunds: BTreeMap<String, Refund>,
     disputes: BTreeMap<String, Dispute>,
@@ -99,60 +99,60 @@ struct Refund {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Dispute {
     news: DisputeNews,
-    /// All of the charge, when it is not told in the charge's currency.
+    /// `None`: all of the charge, because the amount was reported in another currency.
     taken_cents: Option<i64>,
     at: DateTime<Utc>,
 }
 
-/// What a charge comes to, or what is recorded of it. What was paid, given back and is disputed add up:
+/// The standing of a charge: as its facts have it, or as it is recorded. Paid, refunded and disputed add up:
 /// `amount_cents` is `paid_cents()` + `refunded_cents` + `disputed_cents`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub state: AttemptState,
     pub amount_cents: i64,
     pub refunded_cents: i64,
-    /// What banks took of the rest.
+    /// What banks took of the rest by disputes.
     pub disputed_cents: i64,
-    /// When the attempt was made, as Stripe has it.
+    /// When the attempt was made, by Stripe's clock.
     pub at: DateTime<Utc>,
 }
 
-/// An entry of a refund that counts.
+/// The entry of a refund that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundEntry {
     pub payment_id: Uuid,
     pub amount_cents: i64,
 }
 
-/// One movement on the way from what is recorded to what the facts come to.
+/// One movement on the way from the recorded standing to that of the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     pub money: MoneyMove,
     /// The charge after it.
     pub after: Standing,
-    /// What the event tells: how much was received, given back, taken, or tried.
+    /// The amount of the event: received, refunded, disputed or attempted.
     pub amount_cents: i64,
-    /// What it adds to what the booking has paid, was given back, and has disputed.
+    /// What it adds to the booking's paid, refunded and disputed amounts.
     pub paid_delta_cents: i64,
     pub refunded_delta_cents: i64,
     pub disputed_delta_cents: i64,
-    /// The entry of the refund that failed, or of which a part did.
+    /// The entry of the refund that failed, wholly or in part.
     pub undone: Option<RefundEntry>,
-    /// Whether not all of the charge was given back: what is known to have gone back whole makes no booking firm.
+    /// Whether it may confirm the booking: a charge that was refunded in full does not.
     pub may_confirm: bool,
 }
 
 impl ChargeFacts {
-    /// Adds what was told. The order does not matter.
+    /// Adds a fact. The order does not matter.
     ///
     /// # Errors
     /// [`TooManyFacts`].
     pub fn add(&mut self, fact: &Fact) -> Result<(), TooManyFacts> {
         match fact {
             &Fact::Attempt { state, amount_cents, at } => {
-                let told = Attempt { state, amount_cents, at };
-                if self.attempt.is_none_or(|known| told.rank() > known.rank()) {
-                    self.attempt = Some(told);
+                let reported = Attempt { state, amount_cents, at };
+                if self.attempt.is_none_or(|known| reported.rank() > known.rank()) {
+                    self.attempt = Some(reported);
                 }
             }
             Fact::RefundedInAll { cents } => self.refunded_in_all = self.refunded_in_all.max(*cents),
@@ -167,25 +167,25 @@ impl ChargeFacts {
                 if !self.disputes.contains_key(id) && self.disputes.len() >= DISPUTES_MAX {
                     return Err(TooManyFacts);
                 }
-                let told = Dispute { news: *news, taken_cents: *taken_cents, at: *at };
-                let known = self.disputes.entry(id.clone()).or_insert(told);
-                if told.rank() > known.rank() {
-                    *known = told;
+                let reported = Dispute { news: *news, taken_cents: *taken_cents, at: *at };
+                let known = self.disputes.entry(id.clone()).or_insert(reported);
+                if reported.rank() > known.rank() {
+                    *known = reported;
                 }
             }
         }
         Ok(())
     }
 
-    /// What they come to; `None` where no attempt is known.
+    /// The standing that follows from the facts; `None` where no attempt is known.
     pub fn standing(&self) -> Option<Standing> {
         let Attempt { state, amount_cents, at } = self.attempt?;
         let none = Standing { state, amount_cents, refunded_cents: 0, disputed_cents: 0, at };
         if state != AttemptState::Succeeded {
             return Some(none);
         }
-        // A refund is told by itself, under its id, and in Stripe's sum. Where only the sum tells of it, what failed
-        // has to be taken off.
+        // Stripe reports a refund under its id and in its sum of refunds. Where only the sum contains a refund, those
+        // that failed have to be subtracted from the sum.
         let sum = |failed: bool| {
             let refunds = self.refunds.values().filter(|refund| refund.failed == failed);
             refunds.fold(0_i64, |sum, refund| sum.saturating_add(refund.cents))
@@ -199,8 +199,8 @@ impl ChargeFacts {
 }
 
 impl Attempt {
-    /// What succeeded stays so, then what was cancelled; else the latest counts. A failure ends what was processed
-    /// in the same second.
+    /// A success outranks a cancellation, which outranks everything else; of the rest the latest counts. In the same
+    /// second a failure comes after the processing that it ends.
     fn rank(self) -> (u8, Option<DateTime<Utc>>, bool, i64, Reverse<DateTime<Utc>>) {
         let (class, at) = match self.state {
             AttemptState::Succeeded => (2, None),
@@ -212,15 +212,15 @@ impl Attempt {
 }
 
 impl Dispute {
-    /// The latest movement counts: what was won may be taken once more. In one second it was taken before it came
-    /// back.
+    /// The latest movement counts: a bank may take the money of a dispute that was won once more. In the same second
+    /// a reinstatement comes after the withdrawal.
     fn rank(self) -> (bool, DateTime<Utc>, DisputeNews, Reverse<Option<i64>>) {
         (self.news != DisputeNews::Lost, self.at, self.news, Reverse(self.taken_cents))
     }
 }
 
 impl Standing {
-    /// What of it counts as paid.
+    /// The part that counts as paid.
     pub fn paid_cents(&self) -> i64 {
         match self.state {
             AttemptState::Succeeded => self.amount_cents - self.refunded_cents - self.disputed_cents,
@@ -228,7 +228,7 @@ impl Standing {
         }
     }
 
-    /// The state of the charge's entry.
+    /// The status of the charge's entry.
     pub fn status(&self) -> PaymentStatus {
         match self.state {
             AttemptState::Processing => PaymentStatus::Processing,
@@ -240,8 +240,8 @@ impl Standing {
     }
 }
 
-/// The next movement from what is recorded of a charge, and the refunds that count of it, the newest first, to
-/// what its facts come to. `None` when they are the same.
+/// The next movement from the recorded standing of a charge to that of its facts; `None` when they are the same.
+/// `refunds` are the entries of its refunds that count, newest first.
 pub fn next_step(recorded: Option<Standing>, refunds: &[RefundEntry], comes_to: Standing) -> Option<Step> {
     let received = comes_to.state == AttemptState::Succeeded;
     let Some(before) = recorded else {
@@ -281,7 +281,7 @@ pub fn next_step(recorded: Option<Standing>, refunds: &[RefundEntry], comes_to: 
     (more != 0).then(|| step(money, Some(before), after, more.abs(), comes_to))
 }
 
-/// The attempt becomes what it is; what was given back or taken of it follows.
+/// The attempt gets its state. Refunds and disputes follow as steps of their own.
 fn first_step(before: Option<Standing>, comes_to: Standing) -> Step {
     let money = match comes_to.state {
         AttemptState::Processing => MoneyMove::Processing,
@@ -307,7 +307,7 @@ fn step(money: MoneyMove, before: Option<Standing>, after: Standing, amount_cent
     }
 }
 
-/// The entry that a failed refund was: one of that amount, else the newest that is large enough, else the newest.
+/// The entry of a refund that failed: one of that amount, else the newest that is larger, else the newest.
 fn undone(refunds: &[RefundEntry], failed_cents: i64) -> Option<RefundEntry> {
     let exact = refunds.iter().find(|entry| entry.amount_cents == failed_cents);
     let larger = || refunds.iter().find(|entry| entry.amount_cents > failed_cents);

@@ -1,4 +1,4 @@
-//! What Stripe tells, as far as it matters here: ids and figures, never the payload.
+//! Stripe's events, as far as they matter here: ids and amounts, never the payload.
 
 mod objects;
 #[cfg(test)]
@@ -22,13 +22,13 @@ pub struct StripeEvent {
     pub news: StripeNews,
 }
 
-/// What an event has to say.
+/// What an event reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StripeNews {
     Payment(StripePayment),
-    /// Nothing that concerns a payment here, and why.
+    /// Nothing that concerns a payment here; the reason is stored.
     Nothing(&'static str),
-    /// Money that nobody can account for without looking, and why.
+    /// A movement of money that an operator has to look into; the reason is stored.
     SetAside(&'static str, StripeNames),
 }
 
@@ -55,14 +55,14 @@ pub struct StripePayment {
     pub currency: Currency,
 }
 
-/// What is told of a payment.
+/// What an event reports about a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StripeEffect {
     Processing,
     Failed,
     Cancelled,
     Succeeded,
-    /// The charge, and what was given back of it in all.
+    /// The charge, and the sum of its refunds.
     Refunded,
     /// One refund.
     RefundMade,
@@ -72,16 +72,16 @@ pub enum StripeEffect {
     DisputeLost,
 }
 
-/// Whose events are taken.
+/// The mode and the account whose events are applied.
 #[derive(Debug, Clone)]
 pub struct StripeAccount {
-    /// Of live mode, where money moves; else those of test mode.
+    /// Events of live mode, where money moves; else those of test mode.
     pub live: bool,
     /// The connected account; without one, only events of the account itself.
     pub connected: Option<String>,
 }
 
-/// A body that is no event of Stripe's.
+/// The body is no event of Stripe's.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is no event of Stripe's")]
 pub struct NoStripeEvent;
@@ -91,7 +91,7 @@ struct Envelope {
     id: String,
     r#type: String,
     created: i64,
-    /// Stripe always says. What does not was made by hand, to try things out.
+    /// Stripe always sets it. An event without it was made by hand, to try things out.
     #[serde(default)]
     livemode: bool,
     account: Option<String>,
@@ -136,7 +136,7 @@ impl StripeNews {
         }
     }
 
-    /// An event that others are meant to take. One that names a booking means us: then something is set up wrong.
+    /// An event of another mode or account. One that names a booking was meant for this service: a setting is wrong.
     fn of_others(self, reason: &'static str) -> Self {
         match self {
             Self::Payment(StripePayment { names, .. }) | Self::SetAside(_, names) if names.booking_id.is_some() => {
@@ -155,10 +155,10 @@ impl StripePayment {
         self.names.payment_intent.as_deref().or(self.names.charge_id.as_deref()).unwrap_or_default()
     }
 
-    /// What it tells of the charge, at the event's time. `of_charge`: whether its currency is the charge's; what a
-    /// bank takes it may count in its own.
+    /// The facts about the charge, at the event's time. `of_charge`: whether the event's currency is the charge's; a
+    /// bank may report a dispute in its own.
     ///
-    /// `None` when it lacks something.
+    /// `None` when a field is missing.
     pub fn facts(&self, at: DateTime<Utc>, of_charge: bool) -> Option<Vec<Fact>> {
         let attempt = |state| Some(Fact::Attempt { state, amount_cents: self.amount_cents?, at });
         let refund = |failed| Some(Fact::Refund { id: self.object_id.clone()?, cents: self.amount_cents?, failed });
@@ -171,7 +171,7 @@ impl StripePayment {
             StripeEffect::Failed => vec![attempt(AttemptState::Failed)?],
             StripeEffect::Cancelled => vec![attempt(AttemptState::Cancelled)?],
             StripeEffect::Succeeded => vec![attempt(AttemptState::Succeeded)?],
-            // What is given back was received, also when that is told later.
+            // A charge that is refunded has succeeded, also when that event comes later.
             StripeEffect::Refunded => {
                 vec![attempt(AttemptState::Succeeded)?, Fact::RefundedInAll { cents: self.refunded_cents? }]
             }
@@ -218,7 +218,7 @@ impl StripeEffect {
         Self::ALL.into_iter().find(|it| it.as_column() == raw)
     }
 
-    /// Whether it says that the charge succeeded, or tells of no more than an attempt.
+    /// Whether it reports how the attempt to pay stands, and not only a refund or a dispute.
     pub fn is_attempt(self) -> bool {
         matches!(self, Self::Processing | Self::Failed | Self::Cancelled | Self::Succeeded | Self::Refunded)
     }

@@ -57,7 +57,7 @@ pub enum JoinRefusal {
     SlotAvailable {
         open_seats: i32,
     },
-    /// The slot has not so many seats, whoever gives theirs up.
+    /// The party is larger than the slot's capacity.
     PartyExceedsCapacity {
         capacity: i32,
     },

@@ -56,7 +56,7 @@ pub(super) fn decode_contact(contact: Option<wire::Contact>, violations: &mut Vi
     let contact = contact.unwrap_or_default();
     let name = violations.check("contact.name", Name::parse(&contact.name));
     let email = violations.check("contact.email", Email::parse(&contact.email));
-    // What only the venue's region can tell of it is told by the use case.
+    // A violation that depends on the venue's phone region is reported by the use case.
     let phone = violations.check_optional("contact.phone", given(contact.phone).map(|phone| GivenPhone::parse(&phone)));
     Some(Contact { name: name?, email: email?, phone: phone? })
 }

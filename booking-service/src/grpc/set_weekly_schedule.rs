@@ -43,7 +43,7 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
         let path = format!("periods[{index}].days");
         violations.add(path, "must name a day that there is between valid_from and valid_until");
     }
-    // Of periods that could not be read nobody knows on which dates they have slots.
+    // While a period is invalid, it is unknown on which dates it has slots.
     if periods.len() == request.periods.len() {
         check_specials(&exceptions, &periods, &mut violations);
     }
@@ -124,7 +124,7 @@ fn decode_bound(raw: &str, path: &str, violations: &mut Violations) -> Option<Op
     violations.check_optional(path, (!raw.is_empty()).then(|| parse_date(raw)))
 }
 
-/// Seats or a price of a date without slots would be understood to open it, and open nothing.
+/// An exception with seats or a price looks as if it opened its date, but without a period it opens nothing.
 fn check_specials(
     exceptions: &BTreeMap<NaiveDate, (usize, ScheduleException)>,
     periods: &[(usize, SchedulePeriod)],
@@ -139,7 +139,7 @@ fn check_specials(
     }
 }
 
-/// The exceptions, each with its place in the request.
+/// The exceptions, each with its index in the request.
 fn decode_exceptions(
     exceptions: &[wire::ScheduleException],
     violations: &mut Violations,

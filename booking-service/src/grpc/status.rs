@@ -236,7 +236,7 @@ pub fn outbox(error: &ReadError) -> Status {
     }
 }
 
-/// A national telephone number, of which only the venue's region could tell that it is none.
+/// The violation of a national telephone number, which was found with the venue's phone region.
 fn phone(fault: PhoneFault) -> Status {
     let mut violations = Violations::default();
     violations.add("contact.phone", fault);

@@ -26,7 +26,7 @@ pub struct Health {
 
 impl Health {
     /// How often it answered; what is decided on this side is no answer. When this has not changed while a message
-    /// waited, nobody was answered.
+    /// waited, no message was answered.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::SeqCst)
     }

@@ -46,7 +46,7 @@ pub trait Receiver: Send + Sync + 'static {
 pub enum Delivery {
     /// The destination answered, or could not be reached.
     Tried(Result<(), Undelivered>),
-    /// It was decided here, and nothing was sent: that tells nothing of the destination.
+    /// It was decided here and nothing was sent: it says nothing about the destination.
     Decided(Result<(), Undelivered>),
 }
 

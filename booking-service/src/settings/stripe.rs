@@ -15,7 +15,7 @@ pub const STRIPE_ATTEMPTS_MAX: i32 = 160;
 pub struct StripeSettings {
     /// Without any the webhook takes nothing.
     pub secrets: StripeSecrets,
-    /// Whose events are taken.
+    /// The mode and the account whose events are applied.
     pub account: StripeAccount,
     /// How often events that are due are looked for without being told of any.
     pub interval: Duration,

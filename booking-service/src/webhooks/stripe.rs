@@ -35,7 +35,8 @@ const IN_FLIGHT_MAX: usize = 64;
 pub struct StripeWebhook {
     pub core: Arc<Core>,
     pub secrets: StripeSecrets,
-    /// Whose events are taken; what others are meant to take is acknowledged, so that Stripe does not send it again.
+    /// The mode and the account whose events are applied; other events are acknowledged, so that Stripe does not send
+    /// them again.
     pub account: StripeAccount,
     /// Wakes up who applies the events.
     pub nudge: Nudge,

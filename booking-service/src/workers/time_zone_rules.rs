@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::core::Core;
 
-/// Makes venues, slots and bookings stand by the rules of time zones in force, after a start with newer ones.
+/// Applies the time zone rules in force to venues, slots and bookings, after a start with newer rules.
 pub struct TimeZoneRules {
     core: Arc<Core>,
-    /// The last venue that was looked at: one that cannot be read keeps none behind it from its turn.
+    /// Cursor: the last venue of the previous run, so that venues that fail do not hold up those after them.
     after: Mutex<Option<Uuid>>,
 }
 

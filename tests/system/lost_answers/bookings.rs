@@ -50,13 +50,13 @@ async fn nudged(deposit_percent: i32) -> Nudged {
     Nudged { proxy, house: House::of(service, 500, deposit_percent).await, receiver, _listening: listening }
 }
 
-async fn is_told(receiver: &Receiver, count: usize) {
+async fn delivers(receiver: &Receiver, count: usize) {
     harness::eventually("the follow-up's change is delivered", async || receiver.told().len() >= count).await;
     assert_eq!(receiver.told().len(), count);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_whose_first_answer_is_lost_is_answered_and_delivered_as_the_first_call_s() {
+async fn a_booking_whose_first_answer_is_lost_is_answered_and_delivered_as_by_the_first_call() {
     let Nudged { proxy, house, receiver, .. } = &nudged(0).await;
     let mut bookings = house.service.clients.bookings.clone();
     for count in 1..=3 {
@@ -64,7 +64,7 @@ async fn a_booking_whose_first_answer_is_lost_is_answered_and_delivered_as_the_f
         let call = bookings.create_booking(request.clone());
         let first = losing(proxy, "-- CreateBooking:", call).await.into_inner();
         assert!(!first.replayed);
-        is_told(receiver, count).await;
+        delivers(receiver, count).await;
         let again = bookings.create_booking(request).await.expect("replayed").into_inner();
         assert_eq!((again.replayed, again.booking), (true, first.booking));
     }
@@ -102,7 +102,7 @@ async fn a_booking_is_made_once_also_when_its_first_run_is_still_under_way_when_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_whose_first_answer_is_lost_is_made_once_and_told() {
+async fn a_change_whose_first_answer_is_lost_is_made_and_delivered_once() {
     let Nudged { proxy, house, receiver, .. } = &nudged(25).await;
     let clients = &house.service.clients;
     let change = async |made: &Made, change: Change, statement| -> Made {
@@ -112,20 +112,20 @@ async fn a_change_whose_first_answer_is_lost_is_made_once_and_told() {
     };
     let (kept, missed) = (house.book(2).await, house.book(1).await);
     let kept = change(&kept, Change::Confirm, "-- ConfirmBooking:").await;
-    is_told(receiver, 1).await;
+    delivers(receiver, 1).await;
     let kept = change(&kept, Change::Move("18:30"), "-- RescheduleBooking:").await;
-    is_told(receiver, 2).await;
+    delivers(receiver, 2).await;
     let kept = change(&kept, Change::Resize(3), "-- RescheduleBooking:").await;
-    is_told(receiver, 3).await;
+    delivers(receiver, 3).await;
     let cancelled = change(&kept, Change::Cancel, "-- CancelBooking:").await;
     assert_eq!(cancelled.status(), BookingStatus::Cancelled);
-    is_told(receiver, 4).await;
+    delivers(receiver, 4).await;
     let missed = change(&missed, Change::Confirm, "-- ConfirmBooking:").await;
-    is_told(receiver, 5).await;
+    delivers(receiver, 5).await;
     house.begin(&missed.booking_id).await;
     let missed = change(&missed, Change::NoShow, "-- CompleteBooking and MarkNoShow:").await;
     assert_eq!(missed.status(), BookingStatus::NoShow);
-    is_told(receiver, 6).await;
+    delivers(receiver, 6).await;
     house.assert_sound().await;
 }
 
@@ -155,7 +155,7 @@ async fn a_change_that_another_follows_before_it_is_run_again_is_not_made_twice(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keyed_call_whose_first_answer_is_lost_is_not_told_that_it_is_a_repetition() {
+async fn a_keyed_call_whose_first_answer_is_lost_is_not_answered_as_replayed() {
     let Nudged { proxy, house, receiver, .. } = &nudged(25).await;
     let clients = house.service.clients.clone();
     let made = house.book(1).await;
@@ -177,7 +177,7 @@ async fn a_keyed_call_whose_first_answer_is_lost_is_not_told_that_it_is_a_repeti
         losing(proxy, "-- Records a movement of money", client.record_payment(paid.clone())).await.into_inner();
     assert!(!recorded.replayed);
     assert_eq!(recorded.booking.expect("the booking").status(), BookingStatus::Confirmed);
-    is_told(receiver, 1).await;
+    delivers(receiver, 1).await;
     assert!(client.record_payment(paid).await.expect("replayed").into_inner().replayed);
 
     house.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
@@ -193,7 +193,7 @@ async fn a_keyed_call_whose_first_answer_is_lost_is_not_told_that_it_is_a_repeti
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_venue_s_setting_whose_first_answer_is_lost_is_set() {
+async fn changes_of_a_venue_whose_first_answer_is_lost_succeed() {
     let Nudged { proxy, house, .. } = &nudged(25).await;
     let mut schedule = house.service.clients.schedule.clone();
     let venue = fixtures::venue(&mut house.service.clients.clone(), 10).await.expect("a venue");

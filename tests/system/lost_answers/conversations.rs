@@ -71,7 +71,7 @@ async fn a_follow_up_whose_first_answer_is_lost_is_scheduled_moved_and_cancelled
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_sender_reports_counts_once_when_the_answer_is_lost() {
+async fn a_reported_delivery_counts_once_when_the_first_answer_is_lost() {
     let (proxy, service) = service().await;
     let mut client = service.follow_ups.clone();
     let chat = fixtures::conversation_id();
@@ -80,7 +80,7 @@ async fn what_a_sender_reports_counts_once_when_the_answer_is_lost() {
     fixture::until(&service, "SELECT EXISTS (SELECT FROM follow_ups WHERE ready_at IS NOT NULL)").await;
     let claim = ClaimDueFollowUpsRequest { idempotency_key: Uuid::now_v7().to_string(), ..waiting() };
     let claimed = losing(&proxy, "-- ClaimDueFollowUps:", client.claim_due_follow_ups(claim)).await.into_inner();
-    assert_eq!(claimed.follow_ups.len(), 1, "with a key the claim is told again");
+    assert_eq!(claimed.follow_ups.len(), 1, "with a key the claim is answered again");
     let failed = losing(&proxy, "-- FailFollowUp:", client.fail_follow_up(failure(&claimed.follow_ups[0]))).await;
     assert_eq!(failed.into_inner().follow_up.expect("it").attempts, 1);
     let claimed = claim_one(&client).await;

@@ -1,5 +1,5 @@
-//! Answers that are lost between the commit and the service: the statement is run again, and whoever called
-//! learns what would have been said the first time.
+//! Answers that are lost between the commit and the service: the statement is run again, and the caller gets the
+//! answer of the first run.
 
 mod bookings;
 mod conversations;

@@ -1,4 +1,4 @@
-//! What is disputed does not count, until the dispute is won; what a refund gave back counts again when it fails.
+//! A disputed amount does not count as paid until the dispute is won; a refund that fails counts as paid again.
 
 use teppan_shared::contract::booking::v1::{
     BookingStatus, CancelBookingRequest, CancellationInitiator, ListPaymentsRequest, Payment, PaymentStatus,
@@ -53,7 +53,7 @@ async fn a_refund_of_a_charge_that_had_been_disputed_settles_what_is_owed() {
     till.told(&paid.disputed()).await;
     till.told(&later(paid.dispute_won(), 60)).await;
     till.told(&paid.refunded(3500)).await;
-    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 3500, 0), "nobody has to pay it once more");
+    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 3500, 0), "it is not owed a second time");
     till.assert_counted().await;
 }
 
@@ -88,7 +88,7 @@ async fn a_part_of_a_lost_dispute_that_came_back_counts_again() {
     till.told(&back).await;
     till.told(&later(paid.dispute_lost(), 61)).await;
     assert_eq!(sums(&till.read(&made.booking_id).await), (1000, 0, 0));
-    // In another currency nobody says how much of the charge that is.
+    // In another currency it is unknown how much of the charge that is.
     let other = till.four().await;
     let paid = deposit(&other);
     till.told(&paid.succeeded()).await;
@@ -134,7 +134,7 @@ async fn a_refund_that_fails_brings_the_debt_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_several_refunds_may_fail_also_a_part_of_what_was_told_as_one() {
+async fn one_of_several_refunds_may_fail_also_when_stripe_reported_only_their_sum() {
     let till = Till::open(10).await;
     let made = till.four().await;
     let paid = deposit(&made);
@@ -182,7 +182,7 @@ async fn money_that_comes_back_confirms_what_it_completes() {
     till.told(&later(first.dispute_won(), 60)).await;
     let firm = till.read(&made.booking_id).await;
     assert_eq!((firm.status(), sums(&firm)), (BookingStatus::Confirmed, (3500, 0, 0)));
-    // What is gone by hand is never taken away once more.
+    // What was given back in cash is not taken away a second time.
     till.record(cash_back(&made.booking_id, 3000)).await.expect("given back in cash");
     let dispute = later(first.dispute("charge.dispute.created", "2", 2000, "needs_response"), 90);
     till.told(&dispute).await;

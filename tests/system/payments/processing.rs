@@ -55,7 +55,7 @@ async fn a_payment_that_fails_leaves_the_hold_as_it_had_been() {
     till.told(&later(paid.failed(), 60)).await;
     assert_eq!(held_until(&till.read(&made.booking_id).await), held_until(&made));
     assert_eq!(till.story(&made.booking_id).await, ["payment.processing", "payment.failed"]);
-    // What is told late changes nothing.
+    // An older event that comes late changes nothing.
     till.told(&paid.processing()).await;
     assert_eq!(held_until(&till.read(&made.booking_id).await), held_until(&made));
     // It may be tried again, and the session names the booking where the intent does not.
@@ -71,7 +71,7 @@ async fn a_payment_that_fails_leaves_the_hold_as_it_had_been() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hold_ends_when_the_bank_takes_too_long_and_what_comes_then_is_as_late_as_ever() {
+async fn the_hold_ends_when_the_bank_takes_too_long_and_the_payment_is_then_late() {
     let till = Till::open(4).await;
     let made = till.four().await;
     let paid = deposit(&made);

@@ -165,7 +165,7 @@ async fn after_new_rules_slots_and_bookings_keep_their_local_times_and_an_event_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holds_and_those_who_wait_move_with_their_slot() {
+async fn holds_and_waitlist_entries_move_with_their_slot() {
     let house = House::of(harness::Booking::start().await.ready().await, 4, 25).await;
     let url = &house.service.url;
     let clients = &house.service.clients;
@@ -238,7 +238,7 @@ async fn older_rules_move_nothing_back_and_what_they_lay_out_is_corrected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_books_while_the_rules_change_stands_by_the_new_ones_in_the_end() {
+async fn bookings_made_while_the_rules_change_start_by_the_new_rules() {
     let house = House::firm(500).await;
     let url = &house.service.url;
     let far_east = machine("2098a", 9);

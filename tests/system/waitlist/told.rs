@@ -55,7 +55,7 @@ async fn an_offer_is_told_as_the_second_event_of_its_booking_and_to_the_stream()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lapsed_offer_is_told_with_its_entry_and_other_holds_without_one() {
+async fn booking_expired_names_the_entry_of_a_lapsed_offer_and_none_for_other_holds() {
     let house = House::of(busy().await, 2, 25).await;
     let made = house.book(2).await;
     let entry = join(&house, 2).await;

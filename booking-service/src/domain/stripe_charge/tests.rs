@@ -25,7 +25,7 @@ fn dispute(id: &str, news: DisputeNews, taken_cents: Option<i64>, second: i64) -
     Fact::Dispute { id: id.to_owned(), news, taken_cents, at: at(second) }
 }
 
-fn told(facts: &[Fact]) -> ChargeFacts {
+fn facts_of(facts: &[Fact]) -> ChargeFacts {
     let mut all = ChargeFacts::default();
     for fact in facts {
         all.add(fact).expect("few");
@@ -35,11 +35,11 @@ fn told(facts: &[Fact]) -> ChargeFacts {
 
 /// Paid, given back and disputed.
 fn sums(facts: &[Fact]) -> (i64, i64, i64) {
-    let standing = told(facts).standing().expect("an attempt");
+    let standing = facts_of(facts).standing().expect("an attempt");
     (standing.paid_cents(), standing.refunded_cents, standing.disputed_cents)
 }
 
-/// What is recorded of a charge, as the statement would.
+/// What the statement would record of a charge.
 #[derive(Default)]
 struct Ledger {
     recorded: Option<Standing>,
@@ -105,13 +105,13 @@ fn disputes_of_parts_count_partly_and_take_no_more_than_was_left() {
 }
 
 #[test]
-fn a_refund_that_fails_counts_again_however_it_was_told() {
+fn a_refund_that_fails_counts_as_paid_again_however_it_was_reported() {
     let sum = |cents| Fact::RefundedInAll { cents };
     assert_eq!(sums(&[succeeded(), sum(1000), refund("re_1", 1000, false)]), (2500, 1000, 0));
     assert_eq!(
         sums(&[succeeded(), sum(1000), refund("re_1", 1000, true)]),
         (AMOUNT, 0, 0),
-        "told by its failure alone"
+        "reported by its failure alone"
     );
     let twice = [succeeded(), sum(1000), refund("re_1", 1000, false), refund("re_1", 1000, true)];
     assert_eq!(sums(&twice), (AMOUNT, 0, 0));
@@ -120,14 +120,14 @@ fn a_refund_that_fails_counts_again_however_it_was_told() {
         let again = [&twice[..], &[sum(sum_in_all), refund("re_2", 1000, false)]].concat();
         assert_eq!(sums(&again), (2500, 1000, 0), "{sum_in_all}");
     }
-    // One that nobody told by itself stands beside one that failed.
+    // A refund that only the sum contains stands beside one that failed.
     assert_eq!(sums(&[succeeded(), sum(1500), refund("re_1", 1000, true)]), (3000, 500, 0));
 }
 
 #[test]
-fn the_latest_word_counts_until_the_charge_is_decided() {
+fn the_latest_attempt_counts_until_the_charge_is_decided() {
     use AttemptState::{Cancelled, Failed, Processing, Succeeded};
-    for (told_states, expected) in [
+    for (states_at, expected) in [
         (&[(Processing, 1)][..], Processing),
         (&[(Processing, 1), (Failed, 2)], Failed),
         (&[(Processing, 1), (Failed, 1)], Failed),
@@ -135,12 +135,12 @@ fn the_latest_word_counts_until_the_charge_is_decided() {
         (&[(Processing, 5), (Cancelled, 2)], Cancelled),
         (&[(Cancelled, 9), (Failed, 10), (Succeeded, 1)], Succeeded),
     ] {
-        let facts: Vec<_> = told_states.iter().map(|(state, second)| attempt(*state, *second)).collect();
+        let facts: Vec<_> = states_at.iter().map(|(state, second)| attempt(*state, *second)).collect();
         for facts in [facts.clone(), facts.into_iter().rev().collect()] {
-            assert_eq!(told(&facts).standing().expect("an attempt").state, expected, "{facts:?}");
+            assert_eq!(facts_of(&facts).standing().expect("an attempt").state, expected, "{facts:?}");
         }
     }
-    assert_eq!(told(&[Fact::RefundedInAll { cents: 1 }]).standing(), None);
+    assert_eq!(facts_of(&[Fact::RefundedInAll { cents: 1 }]).standing(), None);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_charge_that_was_disputed_and_then_refunded_is_settled_once() {
 
 #[test]
 fn a_part_of_a_refund_entry_may_fail_and_a_failure_may_span_entries() {
-    let succeeded = told(&[succeeded()]).standing().expect("an attempt");
+    let succeeded = facts_of(&[succeeded()]).standing().expect("an attempt");
     let mut ledger = Ledger::default();
     for refunded_cents in [500, 2000, 1700, 100, 0] {
         ledger.follow(Standing { refunded_cents, ..succeeded });
@@ -174,8 +174,8 @@ fn a_part_of_a_refund_entry_may_fail_and_a_failure_may_span_entries() {
 }
 
 #[test]
-fn what_is_kept_of_one_charge_is_bounded() {
-    let mut facts = told(&[succeeded()]);
+fn the_facts_of_one_charge_are_bounded() {
+    let mut facts = facts_of(&[succeeded()]);
     for n in 0..REFUNDS_MAX {
         facts.add(&refund(&format!("re_{n}"), 1, false)).expect("kept");
     }
@@ -207,7 +207,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
 proptest! {
     /// Whole histories, in two orders and with repetitions: the same facts, and the same sums step by step.
     #[test]
-    fn in_whatever_order_and_however_often_it_is_told_a_charge_comes_to_the_same(
+    fn the_standing_of_a_charge_does_not_depend_on_the_order_of_its_facts_or_their_repetition(
         facts in proptest::collection::vec(any_fact(), 1..14),
         seed in any::<u64>(),
     ) {
@@ -217,7 +217,7 @@ proptest! {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             other.swap(n, usize::try_from(random >> 33).expect("31 bits") % (n + 1));
         }
-        prop_assert_eq!(told(&facts), told(&other));
+        prop_assert_eq!(facts_of(&facts), facts_of(&other));
         let mut ends = Vec::new();
         for order in [facts, other] {
             let (mut known, mut ledger) = (ChargeFacts::default(), Ledger::default());

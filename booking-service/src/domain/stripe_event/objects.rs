@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Currency, StripeEffect as Effect, StripeNames, StripeNews, StripePayment, amount_cents, is_name};
 
-/// The parts of all those objects that matter. None has them all.
+/// The fields of all those objects that matter. No object has them all.
 #[derive(Deserialize)]
 pub(super) struct Object {
     id: String,
@@ -75,7 +75,7 @@ impl Object {
         let unreadable = StripeNews::SetAside("UNREADABLE", StripeNames::default());
         let ids = [&names.payment_intent, &names.charge_id];
         if ids.iter().all(|id| id.is_none()) {
-            // Nothing moves in a session that only sets a payment up, and a refund of no charge is not ours.
+            // A session that only sets up a payment moves no money, and a refund without a charge is not ours.
             let is_ours =
                 !kind.starts_with("checkout.") && !matches!(effect, Effect::RefundMade | Effect::RefundFailed);
             return if is_ours { unreadable } else { StripeNews::Nothing("IGNORED") };
@@ -100,7 +100,7 @@ impl Object {
         }
     }
 
-    /// What it tells, as far as that concerns money.
+    /// What it reports; `None` where no money moves.
     fn effect(&self, kind: &str) -> Option<Effect> {
         let status = self.status.as_deref().unwrap_or_default();
         Some(match kind {
@@ -108,7 +108,7 @@ impl Object {
             "payment_intent.succeeded" => Effect::Succeeded,
             "payment_intent.payment_failed" | "checkout.session.async_payment_failed" => Effect::Failed,
             "payment_intent.canceled" => Effect::Cancelled,
-            // A session is completed before a bank debit is: what it waits for is told by another event.
+            // A session is completed before its bank debit is decided: another event reports the decision.
             "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
                 match self.payment_status.as_deref() {
                     Some("paid") => Effect::Succeeded,
@@ -116,7 +116,7 @@ impl Object {
                     _ => return None,
                 }
             }
-            // An authorisation that is released is told as a refund of what was never taken.
+            // Stripe reports a released authorisation as a refund of an amount that was never captured.
             "charge.refunded" if self.captured == Some(false) || self.amount_captured == Some(0) => return None,
             "charge.refunded" => Effect::Refunded,
             "refund.failed" => Effect::RefundFailed,
@@ -124,7 +124,7 @@ impl Object {
                 "failed" | "canceled" => Effect::RefundFailed,
                 _ => Effect::RefundMade,
             },
-            // An inquiry of a bank has not taken anything.
+            // With an inquiry the bank has not taken any money.
             "charge.dispute.created" if status.starts_with("warning_") => return None,
             "charge.dispute.created" | "charge.dispute.funds_withdrawn" => Effect::Disputed,
             "charge.dispute.funds_reinstated" => Effect::DisputeReinstated,
@@ -137,7 +137,7 @@ impl Object {
         })
     }
 
-    /// Whether a booking is named, and which: a UUID.
+    /// Whether the metadata name a booking, and its id if that is a UUID.
     fn booking(&self) -> (bool, Option<Uuid>) {
         let named = self.metadata.as_ref().and_then(|metadata| metadata.get("booking_id"));
         let booking_id = named.and_then(Value::as_str).and_then(|raw| Uuid::try_parse(raw.trim()).ok());
@@ -177,7 +177,7 @@ impl Object {
         Ok(Figures { amount_cents, refunded_cents, currency })
     }
 
-    /// What a dispute has taken, as of this event.
+    /// The amount that a dispute has taken, as of this event.
     fn taken(&self, effect: Effect) -> Result<Option<i64>, &'static str> {
         if effect == Effect::Disputed {
             return Ok(self.amount);
@@ -192,10 +192,10 @@ impl Object {
             net.checked_sub(it.amount).filter(|_| same)
         });
         match (effect, net) {
-            // The withdrawal and what came back of it.
+            // The withdrawal and what came back.
             (_, Some(net)) if transactions.len() > 1 => Ok(Some(net.clamp(0, amount.max(0)))),
             (Effect::DisputeLost, _) => Ok(Some(amount)),
-            // A part came back of what is lost, in another currency: how much of the charge that is nobody says.
+            // A part of a lost dispute came back in another currency: how much of the charge that is, is unknown.
             _ if self.status.as_deref() == Some("lost") => Err("DISPUTE_AMOUNT_UNKNOWN"),
             _ => Ok(Some(0)),
         }

@@ -218,7 +218,7 @@ fn what_is_of_no_concern_is_nothing_and_what_lacks_something_is_unreadable() {
 }
 
 #[test]
-fn what_is_no_event_is_told_apart() {
+fn a_body_that_is_no_event_is_refused() {
     for body in ["", "{}", "[]", r#"{"id":"","type":"x","created":1,"data":{"object":{}}}"#, "{\"id\":\"evt_1\""] {
         assert!(StripeEvent::parse(body.as_bytes(), &test_mode()).is_err(), "{body}");
     }
