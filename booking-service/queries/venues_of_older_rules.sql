@@ -1,12 +1,12 @@
 -- Time zone rules: up to $4 venues behind $3, by id, with slots that are behind the rules $1, or whose clock was
--- changed until $2 and has to be told anew. Slots that a process with newer rules has laid out are left to it.
+-- changed until $2 and has to be renewed. Venues where newer rules are in use are left to the processes that have them.
 SELECT
     v.venue_id, v.time_zone, v.time_zone_rules < $1 AND v.time_zone_rules_newest <= $1 AS "is_behind!",
     w.version AS "schedule_version?"
 FROM (
     SELECT venue_id FROM venues WHERE time_zone_rules < $1 AND time_zone_rules_newest <= $1 AND venue_id > $3
     UNION
-    SELECT venue_id FROM venues WHERE clock_changes_at <= $2::timestamptz AND venue_id > $3
+    SELECT venue_id FROM venues WHERE clock_changes_at <= $2::timestamptz AND time_zone_rules_newest <= $1 AND venue_id > $3
 ) AS due
 JOIN venues v USING (venue_id)
 LEFT JOIN weekly_schedules w USING (venue_id)

@@ -88,6 +88,7 @@ impl Core {
                     clock.offset_seconds,
                     clock.changes_at,
                     clock.next_offset_seconds,
+                    rules,
                 )
             };
             self.database.fetch_optional(renew).await?;

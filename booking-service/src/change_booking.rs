@@ -107,14 +107,15 @@ impl Core {
             };
             match answer.outcome(draft.change)? {
                 Outcome::Changed(row) => {
-                    self.live.nudge();
-                    if matches!(draft.change, BookingChange::Cancel | BookingChange::Reschedule) {
-                        self.waitlist.seats_came_free();
-                    }
+                    self.nudge_after(draft.change);
                     self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
                     return Ok(row.open(&self.ring)?);
                 }
-                Outcome::Unchanged(row) => return Ok(row.open(&self.ring)?),
+                Outcome::Unchanged(row) => {
+                    // An earlier run of this call may have changed it just now, and its answer was lost.
+                    self.nudge_after(draft.change);
+                    return Ok(row.open(&self.ring)?);
+                }
                 Outcome::StaleEtag => return Err(ChangeBookingError::StaleEtag),
                 Outcome::Refused { status, refusal } => {
                     return Err(ChangeBookingError::Refused { change: draft.change, status, refusal });
@@ -123,6 +124,14 @@ impl Core {
             }
         }
         Err(ChangeBookingError::Contended)
+    }
+
+    /// Wakes those who have work after a change.
+    fn nudge_after(&self, change: BookingChange) {
+        self.live.nudge();
+        if matches!(change, BookingChange::Cancel | BookingChange::Reschedule) {
+            self.waitlist.seats_came_free();
+        }
     }
 }
 

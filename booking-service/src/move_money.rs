@@ -88,7 +88,7 @@ impl Core {
     /// # Errors
     /// [`MoveMoneyError`].
     pub(crate) async fn move_money(&self, movement: &Movement<'_>) -> Result<MovedMoney, MoveMoneyError> {
-        let draft = self.draft_of_movement();
+        let draft = self.draft_of_movement(movement.money);
         for attempt in 1..=ATTEMPTS_MAX {
             let answer = match self.run_move_money(movement, &draft).await {
                 Ok(answer) => answer.ok_or(MoveMoneyError::BookingNotFound)?,
@@ -129,7 +129,7 @@ impl Core {
         Err(MoveMoneyError::Contended)
     }
 
-    fn draft_of_movement(&self) -> Draft {
+    fn draft_of_movement(&self, money: MoneyMove) -> Draft {
         let allows = |change: BookingChange| change.allowed_from().iter().map(|it| it.as_column().to_owned()).collect();
         Draft {
             payment_id: PaymentId::generate(),
@@ -138,7 +138,9 @@ impl Core {
             traceparent: telemetry::current_traceparent(),
             destinations: self.destinations(true),
             confirms_from: allows(BookingChange::PayDeposit),
-            retakes_from: allows(BookingChange::RetakeSeats),
+            // Only money that comes in takes seats again. Money that comes back, because a refund failed or a dispute
+            // was won, is owed: the customer had no table any more.
+            retakes_from: if money == MoneyMove::Received { allows(BookingChange::RetakeSeats) } else { Vec::new() },
             now: self.clock.now(),
         }
     }

@@ -88,6 +88,10 @@ impl HttpServer {
                 _ = &mut http => return,
                 () = connection.evicted.cancelled() => return,
                 () = connection.closing.cancelled(), if !closing => {
+                    if connection.idle_for().is_some() {
+                        // Nothing is answered on it; half of a request's head is not waited for.
+                        return;
+                    }
                     closing = true;
                     http.as_mut().graceful_shutdown();
                 }

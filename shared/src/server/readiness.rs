@@ -18,6 +18,8 @@ use crate::{
 /// Readiness follows the database within 2 s: a look each half second that may take one.
 const INTERVAL: Duration = Duration::from_millis(500);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the service waits for its first connections before it looks at the database instead.
+const FIRST_CONNECTIONS: Duration = Duration::from_secs(10);
 
 /// Whether calls can be answered. Cheap to clone.
 #[derive(Clone)]
@@ -153,7 +155,8 @@ async fn prepare(readiness: &Readiness, database: &Database, migrator: &sqlx::mi
     migrate(readiness, database, migrator, probe).await;
     let migrations_ms = since.elapsed().as_millis();
     let since = Instant::now();
-    database.keep_warm().await;
+    // A database that goes away now is reported by the looks that follow; connections open when it is back.
+    let _ = tokio::time::timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
     tracing::info!(migrations_ms, connections_ms = since.elapsed().as_millis(), "the database is prepared");
 }
 

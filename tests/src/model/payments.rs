@@ -96,8 +96,17 @@ impl Model {
     /// A charge confirms where it completes the deposit and the seats are held or to be had, unless it is known to
     /// have gone back whole; what it cannot be used for is owed back.
     pub(super) fn charge(&mut self, n: usize, cents: i64, any_is_left: bool) {
-        let now = self.now;
         let seats_to_be_had = self.seats_to_be_had(n);
+        self.pay_in(n, cents, any_is_left, seats_to_be_had);
+    }
+
+    /// Money that was given back or taken comes back. It confirms as a charge does, but takes no seats again.
+    pub(super) fn come_back(&mut self, n: usize, cents: i64, any_is_left: bool) {
+        self.pay_in(n, cents, any_is_left, false);
+    }
+
+    fn pay_in(&mut self, n: usize, cents: i64, any_is_left: bool, seats_to_be_had: bool) {
+        let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
         booking.told.paid_cents += cents;
         booking.changed("teppan.payment.recorded.v1", now);

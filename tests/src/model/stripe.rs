@@ -201,7 +201,7 @@ impl Model {
             booking.told.refunded_cents += more;
             booking.disputed_cents += taken;
             self.show_dispute(event, after.disputed_cents);
-            self.charge(n, -more - taken, any_is_left(event, after));
+            self.come_back(n, -more - taken, any_is_left(event, after));
         }
     }
 
@@ -216,7 +216,7 @@ impl Model {
             self.move_back(n, more, 0, "teppan.payment.failed.v1");
         } else {
             let after = self.intents.get(&event.intent_id).map(|intent| intent.stands(event.amount_cents));
-            self.charge(n, -more, after.is_some_and(|after| any_is_left(event, after)));
+            self.come_back(n, -more, after.is_some_and(|after| any_is_left(event, after)));
         }
     }
 

@@ -190,3 +190,22 @@ async fn money_that_comes_back_confirms_what_it_completes() {
     assert_eq!((state.as_str(), reason.as_str()), ("WAITING", "REFUND_EXCEEDS_PAID"));
     till.assert_counted().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_comes_back_to_an_expired_booking_is_owed_and_takes_no_seats_again() {
+    let till = Till::open(4).await;
+    let made = till.four().await;
+    till.expire(&made.booking_id).await;
+    let taken = till.four().await;
+    let late = Intent::of(&made.booking_id, 3500);
+    till.told(&late.succeeded()).await;
+    till.told(&later(late.refunded(3500), 60)).await;
+    let refunded = till.read(&made.booking_id).await;
+    assert_eq!((refunded.status(), sums(&refunded)), (BookingStatus::Expired, (0, 3500, 0)));
+    // Now there is room, and the refund fails.
+    cancel(&till, &taken.booking_id, CancellationInitiator::Customer).await;
+    till.told(&later(late.refund_failed("1", 3500), 120)).await;
+    let owed = till.read(&made.booking_id).await;
+    assert_eq!((owed.status(), sums(&owed)), (BookingStatus::Expired, (3500, 0, 3500)));
+    till.assert_counted().await;
+}
