@@ -56,8 +56,8 @@ pub enum StartError {
     #[error(transparent)]
     Migrate(#[from] MigrationError),
     #[error(
-        "the database seems to lack migrations of {service} ({answer}): `{service} migrate` applies them, and so does \
-         the service when it starts"
+        "the database seems to lack migrations of {service} ({answer}). If DATABASE_URL names the database of {service}: \
+         `{service} migrate` applies them, and so does the service when it starts"
     )]
     NotMigrated { service: &'static str, answer: String },
 }

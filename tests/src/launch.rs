@@ -121,12 +121,16 @@ impl Process {
             Ok(None) => return Err(LaunchError::Ended { service, said }),
             Err(_) => return Err(LaunchError::Silent { service, said }),
         };
+        let show = move |line: &str| {
+            if let Some(complaint) = complaint(line, shown) {
+                // Nobody may be left to read it.
+                let _ = writeln!(io::stderr(), "{service}: {complaint}");
+            }
+        };
+        said.lines().for_each(show);
         let log = TaskTracker::new().spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Some(complaint) = complaint(&line, shown) {
-                    // Nobody may be left to read it.
-                    let _ = writeln!(io::stderr(), "{service}: {complaint}");
-                }
+                show(&line);
             }
         });
         Ok(Self { grpc, http, child, _log: AbortOnDropHandle::new(log) })

@@ -27,6 +27,16 @@ const AT_ONCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_postgresql_that_is_killed_comes_back_and_both_services_with_it() {
+    comes_back_after("KILL").await;
+}
+
+/// By SIGTERM the server waits for its clients, which are the services.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_postgresql_that_is_told_to_stop_comes_back_and_both_services_with_it() {
+    comes_back_after("TERM").await;
+}
+
+async fn comes_back_after(signal: &str) {
     let home = home_of_its_own();
     let environment = of_home(home.path());
     let start = async |which| Process::start(which, &environment).await.unwrap_or_else(|error| panic!("{error}"));
@@ -35,7 +45,7 @@ async fn a_private_postgresql_that_is_killed_comes_back_and_both_services_with_i
     let venue = booked_as_soon_as_ready(&mut bookings, 1000).await;
 
     let killed = server_of(home.path()).expect("one server runs");
-    send("KILL", killed).await;
+    send(signal, killed).await;
     harness::eventually("it is started again", async || server_of(home.path()).is_some_and(|pid| pid != killed)).await;
     let request = fixtures::booking(&venue, 2);
     harness::eventually("a booking", async || bookings.bookings.create_booking(request.clone()).await.is_ok()).await;

@@ -210,6 +210,11 @@ impl Cluster {
         (holder(file.pid, &data) == Holder::Server).then_some(file.pid)
     }
 
+    /// Whether the server on this folder is alive, has been told to stop, and waits for its clients to go.
+    pub(super) fn is_stopping(&self) -> bool {
+        PidFile::read(&self.data()).is_some_and(|file| file.stopping) && self.pid().is_some()
+    }
+
     /// The server on this folder, if there is a live one; waits while it starts or stops.
     ///
     /// After this says `None`, the folder is ready for a start.

@@ -12,6 +12,8 @@ pub(super) struct PidFile {
     pub(super) port: u16,
     /// Whether the server takes connections.
     pub(super) ready: bool,
+    /// Whether it has been told to stop. By SIGTERM it waits until every client has gone.
+    pub(super) stopping: bool,
 }
 
 impl PidFile {
@@ -22,7 +24,12 @@ impl PidFile {
         let pid = lines.next()?.trim().parse().ok()?;
         let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
         let status = lines.nth(3).map(str::trim);
-        Some(Self { pid, port: port.unwrap_or(0), ready: status == Some("ready") })
+        Some(Self {
+            pid,
+            port: port.unwrap_or(0),
+            ready: status == Some("ready"),
+            stopping: status == Some("stopping"),
+        })
     }
 }
 
@@ -73,17 +80,17 @@ mod tests {
     fn a_pid_file_without_a_port_yet_is_read() {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join("postmaster.pid"), "4711\n/data\n17\n").unwrap();
-        let expected = PidFile { pid: 4711, port: 0, ready: false };
+        let expected = PidFile { pid: 4711, port: 0, ready: false, stopping: false };
         assert_eq!(PidFile::read(data.path()), Some(expected));
     }
 
     #[test]
-    fn a_server_says_in_its_pid_file_when_it_takes_connections() {
+    fn a_server_says_in_its_pid_file_when_it_takes_connections_and_when_it_is_stopping() {
         let data = tempfile::tempdir().unwrap();
         for (status, ready) in [("starting", false), ("ready   ", true), ("stopping", false)] {
             let text = format!("4711\n/data\n17\n5432\n\n127.0.0.1\n 1 2\n{status}\n");
             fs::write(data.path().join("postmaster.pid"), text).unwrap();
-            let expected = PidFile { pid: 4711, port: 5432, ready };
+            let expected = PidFile { pid: 4711, port: 5432, ready, stopping: status == "stopping" };
             assert_eq!(PidFile::read(data.path()), Some(expected), "{status}");
         }
     }

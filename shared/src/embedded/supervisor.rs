@@ -1,11 +1,12 @@
 //! Starting the shared server again when it has died.
 
 use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Stop};
 use super::error::EmbeddedError;
 use super::lock;
 use super::login::Login;
@@ -35,7 +36,7 @@ impl Supervisor {
         let mut next_look = LOOK_EVERY;
         while stopping.run_until_cancelled(tokio::time::sleep(next_look)).await.is_some() {
             next_look = LOOK_EVERY;
-            if self.cluster.pid().is_some() {
+            if self.cluster.pid().is_some() && !self.cluster.is_stopping() {
                 continue;
             }
             let Some(turn) = stopping.run_until_cancelled(self.turn()).await else { return };
@@ -58,6 +59,12 @@ impl Supervisor {
     async fn bring_back(&self, turn: Result<File, EmbeddedError>) -> Result<(), EmbeddedError> {
         let turn = turn?;
         let port = self.login.port;
+        // Not by one of us, who would hold the lock. After SIGTERM the server takes nobody in and waits for its clients,
+        // who are the services that need it: it is made to end, and started again.
+        if self.cluster.is_stopping() {
+            tracing::warn!(port, "somebody stops the private PostgreSQL, which is still in use: it is stopped at once");
+            self.cluster.stop(Stop::Fast, turn.as_fd()).await?;
+        }
         if self.cluster.find_running(&self.login.password).await?.is_none() {
             tracing::warn!(port, "the private PostgreSQL has died: starting it again");
             self.cluster.start(Some(port)).await?;

@@ -15,10 +15,11 @@ use super::{error::is_away, opening};
 pub enum MigrationError {
     /// The tables are not those that these migrations make, and nothing was changed.
     #[error(
-        "the tables in this database were made by other migrations than those of this program (number {0} differs), as \
-         builds from before the first release had them. They cannot be carried over, and nothing was changed. Start with \
-         an empty database: name one in DATABASE_URL; or, where it is the private one, stop everything that uses it and \
-         remove the folder `postgres` in TEPPAN_HOME (.teppan unless set), which deletes what is stored there"
+        "the tables in this database were made by other migrations than those of this program (number {0} differs), and \
+         nothing was changed. Does DATABASE_URL name the database of the other service? Each has one of its own. If a \
+         build from before the first release made them, they cannot be carried over: start with an empty database. Name \
+         one in DATABASE_URL; or, where it is the private one, stop everything that uses it and remove the folder \
+         `postgres` in TEPPAN_HOME (.teppan unless set), which deletes all that both services have stored there"
     )]
     OtherTables(i64),
     /// The encoding of the database cannot store every text, or none is known (SQL_ASCII). An operator can

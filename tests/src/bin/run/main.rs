@@ -62,6 +62,12 @@ async fn main() -> ExitCode {
     let interrupt = Interrupt::listen();
     let screen = Screen::detect();
     say(screen.dim("Starting both services and their PostgreSQL ..."));
+    if ["DATABASE_URL", "DATABASE_URL_FILE"].iter().any(|name| std::env::var_os(name).is_some()) {
+        eprintln!(
+            "run: DATABASE_URL is not used here: each service has a database of its own on a private PostgreSQL. To use \
+             another one, start the services themselves."
+        );
+    }
     // What is tried out on this machine is tried with Stripe's test mode, unless somebody says otherwise.
     let livemode = std::env::var("STRIPE_LIVEMODE").unwrap_or_else(|_| "false".to_owned());
     let booking = Given {
