@@ -53,6 +53,8 @@ struct Shared {
     closed: watch::Sender<u64>,
     connections: watch::Sender<usize>,
     round_trips: AtomicU64,
+    /// Those of them by which readiness looks at the database.
+    looks: AtomicU64,
     opened: AtomicU64,
     held_back: AtomicU64,
     /// What the text of the statement contains whose next answer is lost.
@@ -84,6 +86,7 @@ impl Proxy {
             closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
             round_trips: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
             opened: AtomicU64::new(0),
             one_way_us: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
@@ -98,6 +101,11 @@ impl Proxy {
     /// How often the client has asked and waited since the proxy was started.
     pub fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::SeqCst)
+    }
+
+    /// Round trips so far, without those by which readiness looks at the database.
+    pub fn round_trips_of_calls(&self) -> u64 {
+        self.round_trips().saturating_sub(self.shared.looks.load(Ordering::SeqCst))
     }
 
     /// Connections that were opened since the proxy was started. Each cost a round trip more, which is
@@ -264,6 +272,9 @@ impl Connection {
         let asked = |bytes: &[u8]| {
             if servers_word.swap(0, Ordering::SeqCst) == 1 {
                 self.0.round_trips.fetch_add(1, Ordering::SeqCst);
+                if bytes.windows(LOOK.len()).any(|part| part == LOOK) {
+                    self.0.looks.fetch_add(1, Ordering::SeqCst);
+                }
             }
             if let Some((name, text)) = prepared(bytes) {
                 statements.insert(name, text);
@@ -353,6 +364,9 @@ enum Passing {
     /// Nor of any after them: the connection is closed.
     End,
 }
+
+/// What readiness asks twice a second.
+const LOOK: &[u8] = b"SHOW transaction_read_only";
 
 /// The last that a server says, when a statement has ended and is committed.
 const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";

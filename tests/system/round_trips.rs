@@ -25,14 +25,14 @@ use super::{
 };
 
 const TRIES: usize = 12;
-/// Readiness asks too, twice a second: so many counts may hold one of its questions.
+/// Background work asks too, now and then: so many counts may hold one of its statements.
 const DISTURBED_MAX: usize = 3;
 
 /// How many round trips a call takes.
 async fn count<T>(proxy: &Proxy, call: impl Future<Output = Result<T, tonic::Status>>) -> u64 {
-    let before = proxy.round_trips();
+    let before = proxy.round_trips_of_calls();
     call.await.expect("answered");
-    proxy.round_trips() - before
+    proxy.round_trips_of_calls() - before
 }
 
 fn assert_one_each(counts: &[u64]) {
