@@ -21,7 +21,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     core::Core,
-    domain::{BadSignature, StripeAccount, StripeEvent, StripeSecrets, StripeSignature},
+    domain::{BadSignature, StripeAccount, StripeEvent, StripeNews, StripeSecrets, StripeSignature},
 };
 
 /// Stripe's events take some kilobytes.
@@ -112,7 +112,10 @@ impl StripeWebhook {
     async fn store(&self, event: &StripeEvent) -> Answer {
         match self.core.store_stripe_event(event).await {
             Ok(true) => {
-                self.nudge.nudge();
+                // Any other event is settled as it is kept: a look for work would be in vain.
+                if matches!(event.news, StripeNews::Payment(_)) {
+                    self.nudge.nudge();
+                }
                 Answer::Stored
             }
             Ok(false) => Answer::Duplicate,
