@@ -22,7 +22,7 @@ pub use self::{
     problems::Problems,
     telemetry::{LogFormat, TelemetrySettings},
 };
-use crate::{keys::KeysChoice, postgres};
+use crate::{embedded, keys::KeysChoice, postgres};
 
 /// The settings both services have.
 #[derive(Args)]
@@ -159,16 +159,18 @@ impl CommonSettings {
 
     /// `None` when something was wrong, which `problems` then names.
     pub fn parse(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<Self> {
-        let database =
-            match problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref()) {
-                Some(url) => {
-                    if let Err(fault) = postgres::parse_url(url.expose_secret()) {
-                        problems.add("DATABASE_URL", fault);
-                    }
-                    DatabaseChoice::Url(url)
-                }
-                None => DatabaseChoice::Embedded(args.teppan_home.clone()),
-            };
+        let url = problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref());
+        let database = if let Some(url) = url {
+            if let Err(fault) = postgres::parse_url(url.expose_secret()) {
+                problems.add("DATABASE_URL", fault);
+            }
+            DatabaseChoice::Url(url)
+        } else {
+            if !embedded::IS_BUILT_IN {
+                problems.add("DATABASE_URL", "is required: this program has no private PostgreSQL");
+            }
+            DatabaseChoice::Embedded(args.teppan_home.clone())
+        };
         let server = parse_server(args, listen_addr, http_addr, problems);
         let database_limits = parse_database_limits(args, problems);
         let telemetry = TelemetrySettings::parse(args, problems);

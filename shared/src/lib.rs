@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod conversation_id;
+#[cfg_attr(not(feature = "private-postgres"), path = "embedded_left_out.rs")]
 pub mod embedded;
 pub mod error_chain;
 pub mod fingerprint;
