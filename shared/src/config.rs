@@ -46,6 +46,10 @@ pub struct CommonArgs {
     /// DATABASE_UNAVAILABLE when there is none
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
     pub database_acquire_timeout_ms: String,
+    /// Apply the database migrations that are missing at the start. With false the service is not ready until the
+    /// command `migrate` has applied them
+    #[arg(long, env = "MIGRATE_AT_START", hide_env_values = true, default_value = "true", global = true)]
+    pub migrate_at_start: String,
     /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the highest
     /// version seals, all open. Required with DATABASE_URL
     #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true, value_name = "KEYS", global = true)]
@@ -113,6 +117,8 @@ pub struct ServerSettings {
     pub request_timeout: Duration,
     pub max_in_flight: usize,
     pub max_message_bytes: usize,
+    /// Whether the service applies the migrations, or waits until something else has applied them.
+    pub migrate_at_start: bool,
     pub limits: ServerLimits,
     pub shutdown_pause: Duration,
     pub shutdown_drain: Duration,
@@ -201,6 +207,7 @@ fn parse_server(
     let request_timeout = problems.millis("REQUEST_TIMEOUT_MS", &args.request_timeout_ms, 10, 600_000);
     let max_in_flight = problems.number("MAX_IN_FLIGHT", &args.max_in_flight, "calls", 1, 1_000_000);
     let max_message_bytes = problems.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, "bytes", 65_536, 64 << 20);
+    let migrate_at_start = problems.parse("MIGRATE_AT_START", &args.migrate_at_start, "must be true or false");
     let limits = args.limits.parse(max_message_bytes, problems);
     let shutdown_pause = problems.millis("SHUTDOWN_PAUSE_MS", &args.shutdown_pause_ms, 0, 300_000);
     let shutdown_drain = problems.millis("SHUTDOWN_DRAIN_MS", &args.shutdown_drain_ms, 0, 3_600_000);
@@ -210,6 +217,7 @@ fn parse_server(
         request_timeout: request_timeout?,
         max_in_flight: usize::try_from(max_in_flight?).ok()?,
         max_message_bytes: usize::try_from(max_message_bytes?).ok()?,
+        migrate_at_start: migrate_at_start?,
         limits: limits?,
         shutdown_pause: shutdown_pause?,
         shutdown_drain: shutdown_drain?,

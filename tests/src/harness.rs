@@ -47,6 +47,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             request_timeout: Duration::from_secs(30),
             max_in_flight: 1024,
             max_message_bytes: 256 * 1024,
+            migrate_at_start: true,
             limits: ServerLimits::default(),
             shutdown_pause: Duration::ZERO,
             shutdown_drain: Duration::from_secs(5),

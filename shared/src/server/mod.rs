@@ -36,6 +36,7 @@ use self::{
     grpc_server::GrpcServer,
     http_server::HttpServer,
     pools::Pools,
+    readiness::Migrations,
     request::{Calls, PROBE_MESSAGE_BYTES},
     streams::Streams,
 };
@@ -107,7 +108,7 @@ impl Server {
             readiness::follow(
                 readiness.clone(),
                 parts.database.clone(),
-                parts.migrator,
+                Migrations { migrator: parts.migrator, at_start: settings.migrate_at_start },
                 health.clone(),
                 parts.services,
                 background.stopping(),
