@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint
+.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint image-root
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -66,3 +66,8 @@ queries: setup ## Check the SQL against the migrations and write sqlx's offline 
 
 lint: ## Format, lint, and check the contract and the offline data
 	@deploy/local/lint.sh
+
+image-root: setup ## Build what the images hold, run it without Docker, and measure it
+	deploy/docker/build.sh compile target/image
+	cargo build --workspace --bins
+	TEPPAN_IMAGE_BINARIES="$(CURDIR)/target/image/release" cargo test --workspace --test system image_root:: -- --nocapture
