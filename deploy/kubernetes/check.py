@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Renders the overlays and checks them without a cluster.
+
+Against the schemas of Kubernetes, strictly; against what schemas/operators.yaml knows of the operators' resources; the
+policies of checkov; and what no schema knows: settings that exist, names that lead somewhere, numbers that fit
+together. `setup.sh manifests` brings the libraries. Where there is no kubectl, nothing is checked, and it says so.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+OVERLAYS = ["dev", "production"]
+# The oldest and the newest Kubernetes that the manifests are for.
+KUBERNETES = ["1.32", "1.37"]
+# Policies that are not followed:
+SKIPPED = {
+    "CKV_K8S_11": "A limit of CPU throttles a busy service although the node has time to spare; requests share it fairly",
+    "CKV_K8S_15": "The tag of a release is never pushed again, so a node that has the image need not ask",
+    "CKV_DOCKER_2": "Kubernetes does not read HEALTHCHECK, and the images have no program that could ask",
+    "CKV_K8S_43": "A digest is known only when the images have been pushed; whoever pushes may add it to the overlay",
+}
+# What a process takes to end beyond the two settings: workers and the last connections.
+END_SECONDS = 8
+# Settings that libraries read.
+OTHER_SETTINGS = {"PGSSLMODE", "PGSSLROOTCERT"}
+
+
+def main():
+    if not shutil.which("kubectl"):
+        print("skipped: there is no kubectl to render the manifests of Kubernetes")
+        return 0
+    problems = []
+    for overlay in OVERLAYS:
+        rendered = subprocess.run(
+            ["kubectl", "kustomize", HERE / "overlays" / overlay], check=True, capture_output=True, text=True
+        ).stdout
+        resources = [resource for resource in yaml.safe_load_all(rendered) if resource]
+        found = [*schema_problems(resources), *Overlay(resources).problems()]
+        problems += [f"{overlay}: {problem}" for problem in found]
+        problems += policy_problems("kubernetes", f"{overlay}.yaml", rendered)
+    problems += policy_problems("dockerfile", "Dockerfile", (ROOT / "deploy/docker/Dockerfile").read_text())
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"The Dockerfile and the manifests of {' and '.join(OVERLAYS)} are right.")
+    return 1 if problems else 0
+
+
+def name_of(resource):
+    return f"{resource['kind']} {resource['metadata']['name']}"
+
+
+def schema_problems(resources):
+    operators = yaml.safe_load((HERE / "schemas" / "operators.yaml").read_text())
+    for resource in resources:
+        own = operators.get(f"{resource['apiVersion']}/{resource['kind']}")
+        if own:
+            for error in jsonschema.Draft202012Validator(own).iter_errors(resource["spec"]):
+                yield f"{name_of(resource)}: {error.json_path}: {error.message}"
+            continue
+        for version in KUBERNETES:
+            try:
+                kubernetes_validate.validate(resource, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                yield f"{name_of(resource)}: {'.'.join(map(str, error.path))}: {error.message} ({version})"
+            except kubernetes_validate.SchemaNotFoundError as error:
+                yield f"{name_of(resource)}: {error.message}"
+
+
+def policy_problems(kind, name, text):
+    """What checkov says of a file of this kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_text(text)
+        checkov = Path(yaml.__file__).parent.parent / "bin" / "checkov"
+        result = subprocess.run(
+            [sys.executable, checkov, "--skip-download", "--framework", kind, "--skip-check", ",".join(SKIPPED)]
+            + ["--output", "json", "--file", file],
+            capture_output=True,
+            text=True,
+        )
+    try:
+        report = json.loads(result.stdout)
+    except ValueError:
+        return [f"{name}: checkov failed: {result.stdout}{result.stderr}"]
+    if report["summary"]["passed"] == 0:
+        return [f"{name}: checkov found nothing to check"]
+    failed = report["results"]["failed_checks"]
+    return [f"{name}: {check['resource']}: {check['check_id']}: {check['check_name']}" for check in failed]
+
+
+def settings():
+    """The names of all settings of the services, from their sources."""
+    sources = [*ROOT.glob("shared/src/**/*.rs"), *ROOT.glob("*-service/src/**/*.rs")]
+    return {name for source in sources for name in re.findall(r'env = "([A-Z0-9_]+)"', source.read_text())}
+
+
+class Overlay:
+    """What the resources of an overlay say of each other."""
+
+    def __init__(self, resources):
+        self.resources = resources
+
+    def of(self, *kinds):
+        return [resource for resource in self.resources if resource["kind"] in kinds]
+
+    def problems(self):
+        known = settings() | OTHER_SETTINGS
+        for workload in self.of("Deployment", "Job"):
+            for problem in self.workload_problems(workload, known):
+                yield f"{name_of(workload)}: {problem}"
+        for job in self.of("Job"):
+            version = image(job).rsplit(":", 1)[-1]
+            if not job["metadata"]["name"].endswith("-migrate-" + version.replace(".", "-")):
+                yield f"{name_of(job)}: its name must end with the version of its image, {version}"
+            service = image(job).rsplit(":", 1)[0].rsplit("/", 1)[-1]
+            if image(job) not in [image(it) for it in self.of("Deployment") if it["metadata"]["name"] == service]:
+                yield f"{name_of(job)}: the Deployment has another image than {image(job)}"
+        for service in self.of("Service"):
+            selected = self.selected(service["spec"]["selector"])
+            if [workload["kind"] for workload in selected] != ["Deployment"]:
+                yield f"{name_of(service)}: selects {[name_of(workload) for workload in selected]}"
+            for port in service["spec"]["ports"]:
+                if port["targetPort"] not in [p["name"] for workload in selected for p in container(workload)["ports"]]:
+                    yield f"{name_of(service)}: there is no port {port['targetPort']}"
+        yield from self.connection_problems()
+
+    def workload_problems(self, workload, known):
+        pod = workload["spec"]["template"]["spec"]
+        environment = {variable["name"]: variable["value"] for variable in container(workload)["env"]}
+        for name in environment.keys() - known:
+            if not name.startswith("OTEL_"):
+                yield f"there is no setting {name}"
+        mounts = [mount["mountPath"] + "/" for mount in container(workload)["volumeMounts"]]
+        for name, value in environment.items():
+            if (name.endswith("_FILE") or name == "PGSSLROOTCERT") and not any(map(value.startswith, mounts)):
+                yield f"{name} is in no mounted folder"
+        if "terminationGracePeriodSeconds" in pod:
+            waits = int(environment["SHUTDOWN_PAUSE_MS"]) + int(environment["SHUTDOWN_DRAIN_MS"])
+            if pod["terminationGracePeriodSeconds"] < waits / 1000 + END_SECONDS:
+                yield f"terminationGracePeriodSeconds must be at least {waits / 1000 + END_SECONDS:.0f}"
+
+    def selected(self, selector):
+        return [
+            workload
+            for workload in self.of("Deployment", "Job")
+            if selector.items() <= workload["spec"]["template"]["metadata"]["labels"].items()
+        ]
+
+    def connection_problems(self):
+        """Each replica has its connections and one that looks at the database."""
+        for cluster in self.of("Cluster"):
+            service = cluster["metadata"]["name"].removesuffix("-postgres")
+            (scaler,) = [it for it in self.of("HorizontalPodAutoscaler") if it["metadata"]["name"] == service]
+            (deployment,) = [it for it in self.of("Deployment") if it["metadata"]["name"] == service]
+            environment = {variable["name"]: variable["value"] for variable in container(deployment)["env"]}
+            each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 1
+            most = (scaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]) * each
+            allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+            # Superusers, replication and the operator need some too.
+            if most + 20 > allowed:
+                yield f"{name_of(cluster)}: max_connections is {allowed}, and {service} may open {most}"
+
+
+def container(workload):
+    return workload["spec"]["template"]["spec"]["containers"][0]
+
+
+def image(workload):
+    return container(workload)["image"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
