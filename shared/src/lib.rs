@@ -24,5 +24,6 @@ pub mod status;
 pub mod tasks;
 pub mod telemetry;
 pub mod time_zone;
+pub mod tls;
 pub mod wire;
 pub mod worker;
