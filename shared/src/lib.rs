@@ -16,6 +16,7 @@ pub mod page;
 pub mod postgres;
 pub mod rarely;
 pub mod read_error;
+pub mod reloaded;
 pub mod sealing;
 pub mod server;
 pub mod service;
