@@ -107,7 +107,7 @@ impl Settings {
             problems.parse("DEFAULT_PHONE_REGION", &args.default_phone_region, PhoneRegion::MUST);
         let common = CommonSettings::parse(&args.common, args.addresses(), &mut problems);
         let event_stream = parse_event_stream(args, &mut problems);
-        let outbox = args.outbox.parse(&mut problems);
+        let outbox = args.outbox.parse(args.common.allows_insecure(), &mut problems);
         let stripe = args.stripe.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
         let clock = parse_clock(args, &mut problems);

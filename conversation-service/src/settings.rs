@@ -119,7 +119,7 @@ impl Settings {
         let emotions = parse_emotions(args, &mut problems);
         let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
         let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
-        let nats = args.nats.parse(&mut problems);
+        let nats = args.nats.parse(args.common.allows_insecure(), &mut problems);
         match (common, clock, emotions, scheduling, dispatch, nats) {
             (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch), Some(nats)) => {
                 problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch, nats })
