@@ -12,6 +12,7 @@ use crate::{
     error_chain::error_chain,
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
+    reloaded::FileFault,
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Telemetry, TelemetryError},
@@ -49,6 +50,8 @@ pub enum StartError {
     Database(#[source] UrlFault),
     #[error(transparent)]
     Listen(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] FileFault),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("{0} interrupted it")]
@@ -163,7 +166,14 @@ impl Service {
         let rules = Rules::in_force();
         tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
         rules.observe();
-        tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
+        tracing::info!(
+            grpc = %server.grpc_addr,
+            http = %server.http_addr,
+            webhook = server.webhook_addr.map(tracing::field::display),
+            tls = settings.server.tls.is_some(),
+            "{} is listening",
+            definition.name
+        );
         Ok(Self { server, database, background })
     }
 

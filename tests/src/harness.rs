@@ -44,6 +44,9 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
         server: ServerSettings {
             listen_addr: anywhere,
             http_addr: anywhere,
+            webhook_addr: None,
+            tls: None,
+            reload_interval: Duration::from_millis(50),
             request_timeout: Duration::from_secs(30),
             max_in_flight: 1024,
             max_message_bytes: 256 * 1024,

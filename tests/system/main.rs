@@ -43,6 +43,7 @@ mod statement_plans;
 mod survival;
 mod texts;
 mod time_zones;
+mod tls;
 mod trace;
 mod verify;
 mod waitlist;

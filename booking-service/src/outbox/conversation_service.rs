@@ -1,4 +1,4 @@
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use teppan_shared::{
@@ -8,6 +8,7 @@ use teppan_shared::{
     },
     error_chain::error_chain,
     status, telemetry,
+    tls::{self, ClientTls},
     wire::timestamp,
 };
 use tonic::{
@@ -29,6 +30,9 @@ const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 /// A follow-up that is being sent cannot be moved until it is sent, or its lease ends.
 const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
 
+/// The name of the other service, in the log and the metrics.
+pub const CONVERSATION_SERVICE: &str = "conversation-service";
+
 /// Schedules, moves and cancels the follow-ups of bookings.
 pub struct ConversationService {
     follow_ups: FollowUpServiceClient<Channel>,
@@ -36,14 +40,18 @@ pub struct ConversationService {
 }
 
 impl ConversationService {
-    /// Connects when it is first used, and again whenever the connection is lost.
-    pub fn new(url: http::Uri, delivery_timeout: Duration) -> Self {
-        let channel = Endpoint::from(url)
+    /// Connects when it is first used, and again whenever the connection is lost; by `tls` if there is one.
+    pub fn new(url: http::Uri, tls: Option<Arc<ClientTls>>, delivery_timeout: Duration) -> Self {
+        let endpoint = if tls.is_some() { tls::endpoint(url) } else { Endpoint::from(url) };
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .connect_lazy();
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let channel = match tls {
+            Some(tls) => tls::connect_lazy(&endpoint, tls),
+            None => endpoint.connect_lazy(),
+        };
         Self { follow_ups: FollowUpServiceClient::new(channel), timeout: delivery_timeout + TIMEOUT_MARGIN }
     }
 

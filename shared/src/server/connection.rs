@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pools::Holder;
+use crate::tls::PeerCertificate;
 
 /// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
 const HTTP2_GREETING_BYTES: usize = 24 + 9;
@@ -38,6 +39,7 @@ pub struct Connection {
     open_calls: AtomicUsize,
     received_bytes: AtomicUsize,
     untaken: Untaken,
+    peer_certificate: OnceLock<PeerCertificate>,
 }
 
 impl Connection {
@@ -53,7 +55,19 @@ impl Connection {
             open_calls: AtomicUsize::new(0),
             received_bytes: AtomicUsize::new(0),
             untaken: Untaken::default(),
+            peer_certificate: OnceLock::new(),
         }
+    }
+
+    /// The client's certificate, when it has shown one: an authority of TLS_CLIENT_CA_FILE has signed it.
+    pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
+        self.peer_certificate.get()
+    }
+
+    /// Keeps the certificate that the client has shown in the TLS handshake.
+    pub(super) fn set_peer_certificate(&self, certificate: PeerCertificate) {
+        // There is one handshake on a connection.
+        let _ = self.peer_certificate.set(certificate);
     }
 
     /// How long there has been no call on it; `None` while there is one.
@@ -75,7 +89,7 @@ impl Connection {
         self.received_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Whether the client has sent as many bytes as HTTP/2 begins with.
+    /// Whether the client has sent as many bytes as HTTP/2 begins with; those of a TLS handshake do not count.
     pub fn has_greeted(&self) -> bool {
         self.received_bytes.load(Relaxed) >= HTTP2_GREETING_BYTES
     }

@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 use super::{
     Readiness,
     connection::{Connection, InUse},
-    transport::Transport,
+    handshake::Handshake,
     unverified::{UnverifiedBodies, UnverifiedPool},
 };
 
@@ -58,14 +58,15 @@ async fn metrics(State(registry): State<prometheus::Registry>) -> impl IntoRespo
 /// Serves the HTTP connections of a server.
 pub struct HttpServer {
     pub routes: Router,
+    pub handshake: Handshake,
     pub head_time: Duration,
-    pub write_timeout: Duration,
     pub bodies: Arc<UnverifiedPool>,
 }
 
 impl HttpServer {
     /// Serves a connection to its end.
     pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
+        let Some(transport) = self.handshake.run(stream, &connection).await else { return };
         let service = service_fn(|mut request: Request<Incoming>| {
             let in_use = InUse::new(&connection);
             request.extensions_mut().insert(UnverifiedBodies::new(&self.bodies, &connection.holder));
@@ -79,7 +80,6 @@ impl HttpServer {
         // axum's own server waits for ever for what a client does not send.
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.head_time).max_buf_size(BUFFER_BYTES);
-        let transport = Transport::new(stream, Arc::clone(&connection), self.write_timeout);
         let mut http = pin!(http.serve_connection(TokioIo::new(transport), service));
         let mut closing = false;
         loop {
@@ -108,7 +108,10 @@ mod tests {
     };
     use tokio_util::sync::CancellationToken;
 
-    use super::{super::accept::Connections, *};
+    use super::{
+        super::{accept::Connections, handshake::Protocol},
+        *,
+    };
 
     #[tokio::test]
     async fn a_client_that_does_not_finish_the_head_of_its_request_is_disconnected_and_others_are_served() {
@@ -117,8 +120,8 @@ mod tests {
         let drain = CancellationToken::new();
         let server = Arc::new(HttpServer {
             routes: routes(Readiness::default(), None),
+            handshake: Handshake::new(Protocol::Http, None, Duration::from_secs(10), Duration::from_secs(10)),
             head_time: Duration::from_millis(100),
-            write_timeout: Duration::from_secs(10),
             bodies: Arc::default(),
         });
         let serving = Connections::new("http", 8, drain.clone()).serve(listener, move |stream, connection| {

@@ -11,6 +11,7 @@ mod connection;
 mod descriptors;
 mod ending;
 mod grpc_server;
+mod handshake;
 mod http_server;
 mod metadata;
 mod methods;
@@ -34,6 +35,7 @@ use self::{
     accept::Connections,
     descriptors::ConnectionBounds,
     grpc_server::GrpcServer,
+    handshake::{Handshake, Protocol},
     http_server::HttpServer,
     pools::Pools,
     readiness::Migrations,
@@ -50,6 +52,7 @@ use crate::{
     contract,
     postgres::Database,
     tasks::{LAST_WORDS, Tasks},
+    tls::ServerTlsSettings,
 };
 
 /// The health service that tells only whether the process works, whatever the database does.
@@ -62,7 +65,8 @@ pub struct Parts {
     /// Full names of the gRPC services, for health.
     pub services: &'static [&'static str],
     pub grpc: Routes,
-    /// HTTP routes beside `/metrics`, `/livez` and `/readyz`.
+    /// HTTP routes beside `/metrics`, `/livez` and `/readyz`. They have an address of their own where the settings give
+    /// one.
     pub http: axum::Router,
     pub database: Database,
     /// Most connections to the database.
@@ -76,6 +80,8 @@ pub struct Server {
     /// Where the servers listen: with port 0 in the settings, the port they were given.
     pub grpc_addr: SocketAddr,
     pub http_addr: SocketAddr,
+    /// Where the service's own HTTP routes are, when that is not `http_addr`.
+    pub webhook_addr: Option<SocketAddr>,
     settings: ServerSettings,
     health: HealthReporter,
     services: &'static [&'static str],
@@ -93,11 +99,22 @@ impl Server {
     /// migrations are applied.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// When an address cannot be listened on, or a file of TLS cannot be used.
     pub async fn start(settings: ServerSettings, parts: Parts, background: Tasks) -> io::Result<Self> {
         let grpc_listener = listen("LISTEN_ADDR", settings.listen_addr).await?;
         let http_listener = listen("HTTP_ADDR", settings.http_addr).await?;
         let (grpc_addr, http_addr) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
+        let webhook_listener = match settings.webhook_addr {
+            Some(address) => Some(listen("WEBHOOK_ADDR", address).await?),
+            None => None,
+        };
+        let webhook_addr = webhook_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let tls = settings.tls.as_ref().map(ServerTlsSettings::open).transpose().map_err(io::Error::other)?;
+        let tls = tls.map(Arc::new);
+        if let Some(tls) = &tls {
+            let follow = Arc::clone(tls).follow(settings.reload_interval, background.stopping());
+            background.spawn("server certificate", follow);
+        }
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
@@ -118,7 +135,9 @@ impl Server {
         let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
         let limits = &settings.limits;
         let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
-            .within_descriptors(parts.database_connections);
+            .within_descriptors(1 + usize::from(webhook_listener.is_some()), parts.database_connections);
+        let handshake =
+            |protocol| Handshake::new(protocol, tls.clone(), limits.handshake_timeout, limits.write_timeout);
         let routes = parts
             .grpc
             .add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES))
@@ -138,7 +157,8 @@ impl Server {
         serving.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), cut.clone(), &settings);
-            let server = Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), &settings));
+            let server =
+                Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());
             async move {
                 connections
@@ -152,27 +172,32 @@ impl Server {
                 streams.tasks.wait().await;
             }
         });
-        serving.spawn("http server", {
+        let admin = http_server::routes(readiness.clone(), parts.registry);
+        let served = match webhook_listener {
+            Some(listener) => {
+                vec![("http server", "http", http_listener, admin), ("webhook server", "webhook", listener, parts.http)]
+            }
+            None => vec![("http server", "http", http_listener, admin.merge(parts.http))],
+        };
+        for (task, name, listener, routes) in served {
             let server = Arc::new(HttpServer {
-                routes: http_server::routes(readiness.clone(), parts.registry).merge(parts.http),
+                routes,
+                handshake: handshake(Protocol::Http),
                 head_time: http_server::HEAD_TIME,
-                write_timeout: limits.write_timeout,
                 bodies: Arc::default(),
             });
-            let connections = Connections::new("http", bounds.http, drain.clone());
-            async move {
-                connections
-                    .serve(http_listener, |stream, connection| {
-                        let server = Arc::clone(&server);
-                        async move { server.serve(stream, connection).await }
-                    })
-                    .await;
-            }
-        });
+            let connections = Connections::new(name, bounds.http, drain.clone());
+            let serve = connections.serve(listener, move |stream, connection| {
+                let server = Arc::clone(&server);
+                async move { server.serve(stream, connection).await }
+            });
+            serving.spawn(task, serve);
+        }
 
         Ok(Self {
             grpc_addr,
             http_addr,
+            webhook_addr,
             settings,
             health,
             services: parts.services,
