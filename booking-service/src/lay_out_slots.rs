@@ -121,6 +121,7 @@ impl Core {
                     &columns.prices,
                     Rules::in_force().version().as_str(),
                     &columns.closed,
+                    row.laid_out_until,
                 )
             })
             .await?;
