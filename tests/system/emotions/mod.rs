@@ -165,7 +165,11 @@ async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionSta
     everything_is_counted(&service.url).await;
     let suggestions = suggested(&service.url, &chat).await.len();
     let statistics = statistics(&service.client, &chat).await.expect("statistics");
-    assert_eq!(statistics.escalation_suggested, suggestions > 0, "{scores:?}: {statistics:?}");
+    // The mean may have fallen and risen again.
+    assert!(suggestions > 0 || !statistics.escalation_suggested, "{scores:?}: {statistics:?}");
+    if scores.iter().all(|score| *score == scores[0]) {
+        assert_eq!(statistics.escalation_suggested, suggestions > 0, "{scores:?}: {statistics:?}");
+    }
     statistics
 }
 
