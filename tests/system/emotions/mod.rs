@@ -224,6 +224,33 @@ async fn what_has_no_score_leaves_the_scores_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() {
+    let mut service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    let mut labelled = async |label: String| {
+        let emotion = Emotion { label, ..Default::default() };
+        let message = StoreMessageRequest { emotion: Some(emotion), ..fixtures::message(&chat, "Hello") };
+        store(&mut service.client, message).await;
+    };
+    for number in (0..120).rev() {
+        labelled(format!("label {number:03}")).await;
+    }
+    // One that is counted by name, and one that is not.
+    for number in [119, 0] {
+        labelled(format!("label {number:03}")).await;
+    }
+    everything_is_counted(&service.url).await;
+    let found = statistics(&service.client, &chat).await.expect("statistics");
+    let counts: Vec<_> = found.label_counts.iter().map(|it| (it.label.clone(), it.count)).collect();
+    let named = (20..119).map(|number| (format!("label {number:03}"), 1));
+    let expected: Vec<_> = std::iter::once(("label 119".to_owned(), 2)).chain(named).collect();
+    assert_eq!(counts, expected);
+    assert_eq!(found.other_label_count, 21);
+    let rows = "SELECT count(*) FROM emotion_statistics, jsonb_object_keys(label_counts)";
+    assert_eq!(service.scalar::<i64>(rows).await, 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_step_of_a_run_reads_a_whole_table() {
     let service = Conversation::start().await.ready().await;
     let mut connection = harness::connect(&service.url).await;
