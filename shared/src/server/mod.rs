@@ -25,7 +25,7 @@ mod unverified;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -83,8 +83,15 @@ pub struct Server {
     drain: CancellationToken,
     /// Cancelled when the calls that still run must end.
     cut: CancellationToken,
-    serving: Tasks,
+    grpc: Tasks,
+    http: HttpTasks,
     background: Tasks,
+}
+
+/// HTTP outlives gRPC: probes and metrics are answered until all calls have ended.
+struct HttpTasks {
+    drain: CancellationToken,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -114,7 +121,8 @@ impl Server {
             ),
         );
 
-        let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let (drain, cut, grpc) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let http = HttpTasks { drain: CancellationToken::new(), tasks: Tasks::default() };
         let limits = &settings.limits;
         let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
             .within_descriptors(parts.database_connections);
@@ -134,7 +142,7 @@ impl Server {
                     .map_err(io::Error::other)?
                     .max_decoding_message_size(PROBE_MESSAGE_BYTES),
             );
-        serving.spawn("grpc server", {
+        grpc.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), cut.clone(), &settings);
             let server = Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), &settings));
@@ -151,14 +159,15 @@ impl Server {
                 streams.tasks.wait().await;
             }
         });
-        serving.spawn("http server", {
+        http.tasks.spawn("http server", {
+            let service_routes = http_server::refused_from(drain.clone(), parts.http);
             let server = Arc::new(HttpServer {
-                routes: http_server::routes(readiness.clone(), parts.registry).merge(parts.http),
+                routes: http_server::routes(readiness.clone(), parts.registry).merge(service_routes),
                 head_time: http_server::HEAD_TIME,
                 write_timeout: limits.write_timeout,
                 bodies: Arc::default(),
             });
-            let connections = Connections::new("http", bounds.http, drain.clone());
+            let connections = Connections::new("http", bounds.http, http.drain.clone());
             async move {
                 connections
                     .serve(http_listener, |stream, connection| {
@@ -178,7 +187,8 @@ impl Server {
             readiness,
             drain,
             cut,
-            serving,
+            grpc,
+            http,
             background,
         })
     }
@@ -198,13 +208,16 @@ impl Server {
         self.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
         let drain_bound = self.settings.shutdown_drain;
-        let ended = self.serving.stop(drain_bound + LAST_WORDS, at_once);
+        let drained_by = Instant::now() + drain_bound;
+        let ended = self.grpc.stop(drain_bound + LAST_WORDS, at_once);
         tokio::pin!(ended);
         let drained = at_once.run_until_cancelled(tokio::time::timeout(drain_bound, &mut ended)).await;
         if !matches!(drained, Some(Ok(()))) {
             self.cut.cancel();
             ended.await;
         }
+        self.http.drain.cancel();
+        self.http.tasks.stop(drained_by.saturating_duration_since(Instant::now()) + LAST_WORDS, at_once).await;
         self.background.stop(TASKS_BOUND, at_once).await;
     }
 }
