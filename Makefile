@@ -48,6 +48,8 @@ replay: dialogues setup ## Play a file of dialogues through both services: DIALO
 # Fails before anything is set up and built.
 dialogues:
 	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
+	@test -z "$$DIALOGUES" || test -r "$$DIALOGUES" || { \
+		echo "make replay: $$DIALOGUES cannot be read: DIALOGUES names a file of dialogues" >&2; exit 1; }
 
 bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench

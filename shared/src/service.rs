@@ -8,7 +8,7 @@ use tonic::service::Routes;
 
 use crate::{
     config::{CommonSettings, DatabaseChoice, Misspelt, Problems},
-    embedded::{self, EmbeddedError, SharedServer, prepare_home},
+    embedded::{self, EmbeddedError, SharedServer, Supervisor, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
@@ -130,6 +130,8 @@ pub struct Service {
     pub server: Server,
     database: OpenDatabase,
     background: Tasks,
+    /// The supervisor of the private PostgreSQL.
+    supervisor: Tasks,
 }
 
 impl Service {
@@ -160,8 +162,9 @@ impl Service {
                 return Err(error.into());
             }
         };
+        let supervisor = Tasks::default();
         if let Some(server) = &database.private_server {
-            background.spawn("private PostgreSQL", server.supervisor().run(background.stopping()));
+            supervisor.spawn("private PostgreSQL", server.supervisor().run(supervisor.stopping()));
         }
         let rules = Rules::in_force();
         tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
@@ -174,7 +177,7 @@ impl Service {
             "{} is listening",
             definition.name
         );
-        Ok(Self { server, database, background })
+        Ok(Self { server, database, background, supervisor })
     }
 
     /// Runs a job in the background, from when the service is first ready until it stops.
@@ -218,6 +221,8 @@ impl Service {
     /// stopped in order.
     async fn stop_hurried(self, at_once: &CancellationToken) {
         self.server.stop(at_once).await;
+        // Never cut off: a PostgreSQL that it has just started would be left running.
+        self.supervisor.stop(Supervisor::END_BOUND, &CancellationToken::new()).await;
         self.database.close().await;
     }
 

@@ -112,7 +112,7 @@ impl Connections {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// A slot for a new connection. When all are taken, the connection that has been idle for longest is closed.
+    /// A slot for a new connection. When all are taken, the one that has served nothing for longest is closed.
     async fn slot(&self, full: &mut Rarely) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
@@ -141,7 +141,7 @@ impl Connections {
         (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
     }
 
-    /// Closes the connection that has been idle for longest; `false` when there is none to close.
+    /// Closes the connection that has served nothing for longest; `false` when there is none to close.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());

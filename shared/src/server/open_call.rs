@@ -75,6 +75,11 @@ impl OpenCall {
         self.connection.connection()
     }
 
+    /// The whole message of the call is there.
+    pub fn serve(&self) {
+        self.connection.serve();
+    }
+
     /// Records the status of the call. A call without one was cancelled by its caller.
     pub fn end(&self, code: Code) {
         self.code.store(code.into(), Relaxed);

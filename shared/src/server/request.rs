@@ -155,6 +155,7 @@ impl ConnectionCalls {
             return Err(Failure::overloaded().into());
         }
         let permit = pools.take(resource, holder, 1).ok_or_else(|| Status::from(Failure::overloaded()))?;
+        holds.call.serve();
         let turn = Arc::new(Turn::new(pools, holder, permit));
         holds.turn = Some(Arc::clone(&turn));
         request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), turn });
