@@ -1,5 +1,6 @@
 //! What both of Teppan's services stand on.
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod embedded;
 pub mod error_chain;
 pub mod fingerprint;
 pub mod idempotency_key;
+pub mod identity;
 pub mod keys;
 pub mod nats;
 pub mod outbox;
