@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 
 use super::{
     connection::InUse,
-    pools::{Permit, Pools, Resource},
+    pools::{Holders, Permit, Pools, Resource},
 };
 
 /// Most bytes of all such bodies together. A connection has its share of them.
@@ -56,8 +56,8 @@ impl UnverifiedBodies {
     /// [`UnverifiedError`].
     pub async fn read(&self, body: axum::body::Body, bytes_max: usize) -> Result<UnverifiedBody, UnverifiedError> {
         let pools = &self.pool.0;
-        let holder = &self.request.connection().holder;
-        let (mut bytes, mut room) = (Vec::new(), pools.empty(Resource::ArrivingBytes, holder));
+        let holders = Holders::of_connection(&self.request.connection().holder);
+        let (mut bytes, mut room) = (Vec::new(), pools.empty(Resource::ArrivingBytes, &holders));
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.try_next().await.map_err(|_| UnverifiedError::Incomplete)? {
             if bytes.len() + chunk.len() > bytes_max {
