@@ -8,5 +8,6 @@ pub mod model;
 pub mod otlp;
 pub mod proxy;
 pub mod raw_client;
+pub mod scrape;
 pub mod stripe;
 pub mod tool;
