@@ -10,6 +10,7 @@ pub mod model;
 pub mod otlp;
 pub mod proxy;
 pub mod raw_client;
+pub mod scrape;
 pub mod stripe;
 pub mod token_issuer;
 pub mod tool;
