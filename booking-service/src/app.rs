@@ -87,6 +87,10 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         service.do_once("certificates for conversation-service", follow);
     }
     relays.work(&service, &outbox);
+    if let Some(token) = settings.outbox.conversation_service_token.clone() {
+        let follow = token.follow(settings.common.server.reload_interval, service.stopping());
+        service.do_once("token for conversation-service", follow);
+    }
     service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
     service.work(TimeZoneRules::new(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
@@ -129,8 +133,10 @@ struct Relays {
 
 impl Relays {
     fn new(outbox: &Outbox, tls: Option<Arc<ClientTls>>) -> Self {
-        let OutboxSettings { conversation_service_url, delivery_timeout, nats, .. } = outbox.settings().clone();
-        let conversation_service = ConversationService::new(conversation_service_url, tls, delivery_timeout);
+        let OutboxSettings { conversation_service_url, conversation_service_token, delivery_timeout, nats, .. } =
+            outbox.settings().clone();
+        let conversation_service =
+            ConversationService::new(conversation_service_url, tls, conversation_service_token, delivery_timeout);
         Self {
             to_conversation_service: Relay::new(outbox.clone(), conversation_service),
             to_event_stream: nats.map(|nats| Relay::new(outbox.clone(), EventStream::new(nats))),

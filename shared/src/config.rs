@@ -26,6 +26,7 @@ pub use self::{
 };
 use crate::{
     embedded,
+    identity::{IdentityArgs, IdentitySettings},
     keys::KeysChoice,
     postgres,
     tls::{ServerTlsSettings, TlsArgs},
@@ -116,6 +117,8 @@ pub struct CommonArgs {
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,sqlx=debug
     #[arg(long, env = "LOG_LEVEL", hide_env_values = true, default_value = "info", global = true)]
     pub log_level: String,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     // Last: the heading of its help is that of all that follow.
     #[command(flatten)]
     pub open_telemetry: OpenTelemetryArgs,
@@ -141,6 +144,7 @@ pub struct ServerSettings {
     pub limits: ServerLimits,
     pub shutdown_pause: Duration,
     pub shutdown_drain: Duration,
+    pub identity: IdentitySettings,
 }
 
 /// Where the database is.
@@ -232,7 +236,7 @@ fn parse_server(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Prob
     let tls = args.tls.parse(problems);
     let allow_insecure: Option<bool> = problems.parse("ALLOW_INSECURE", &args.allow_insecure, "must be true or false");
     if allow_insecure == Some(false) {
-        let grpc = Protection { tls: args.tls.are_given(), credentials: false };
+        let grpc = Protection { tls: args.tls.are_given(), credentials: args.identity.are_given() };
         // Stripe signs what it sends, and metrics and probes hold nothing that must be hidden.
         let http = Protection { credentials: true, ..grpc };
         let webhook_addr = webhook_addr.flatten();
@@ -252,6 +256,7 @@ fn parse_server(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Prob
     let limits = args.limits.parse(max_message_bytes, problems);
     let shutdown_pause = problems.millis("SHUTDOWN_PAUSE_MS", &args.shutdown_pause_ms, 0, 300_000);
     let shutdown_drain = problems.millis("SHUTDOWN_DRAIN_MS", &args.shutdown_drain_ms, 0, 3_600_000);
+    let identity = args.identity.parse(problems);
     Some(ServerSettings {
         listen_addr: listen_addr?,
         http_addr: http_addr?,
@@ -265,6 +270,7 @@ fn parse_server(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Prob
         limits: limits?,
         shutdown_pause: shutdown_pause?,
         shutdown_drain: shutdown_drain?,
+        identity: identity?,
     })
 }
 

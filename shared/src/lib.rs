@@ -1,5 +1,6 @@
 //! What both of Teppan's services stand on.
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod embedded;
 pub mod error_chain;
 pub mod fingerprint;
 pub mod idempotency_key;
+pub mod identity;
 pub mod keys;
 pub mod nats;
 pub mod outbox;

@@ -143,6 +143,7 @@ impl Service {
         registry: Option<prometheus::Registry>,
     ) -> Result<Self, StartError> {
         let parts = Parts {
+            name: definition.name,
             services: definition.services,
             grpc,
             http,

@@ -19,6 +19,7 @@ use teppan_shared::{
     contract::conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
+    identity::IdentitySettings,
     keys::{Keys, KeysChoice},
     service::Service,
     telemetry::Telemetry,
@@ -54,6 +55,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             limits: ServerLimits::default(),
             shutdown_pause: Duration::ZERO,
             shutdown_drain: Duration::from_secs(5),
+            identity: IdentitySettings::default(),
         },
         database: DatabaseChoice::Url(url),
         // Hundreds of services share a server here: each opens what it needs.

@@ -1,6 +1,7 @@
 //! What the system tests and the tools share: clients, services to talk to, and things to book.
 
 pub mod authority;
+pub mod callers;
 pub mod clients;
 pub mod fixtures;
 pub mod harness;
@@ -10,6 +11,7 @@ pub mod otlp;
 pub mod proxy;
 pub mod raw_client;
 pub mod stripe;
+pub mod token_issuer;
 pub mod tool;
 
 /// An error with its causes, for messages of tests.

@@ -17,6 +17,7 @@ mod follow_ups;
 mod health;
 mod hostile;
 mod idempotency;
+mod identity;
 mod image_root;
 mod impaired;
 mod journey;

@@ -7,6 +7,7 @@ use teppan_shared::{
         follow_up_service_client::FollowUpServiceClient,
     },
     error_chain::error_chain,
+    identity::OutgoingToken,
     status, telemetry,
     tls::{self, ClientTls},
     wire::timestamp,
@@ -36,12 +37,18 @@ pub const CONVERSATION_SERVICE: &str = "conversation-service";
 /// Schedules, moves and cancels the follow-ups of bookings.
 pub struct ConversationService {
     follow_ups: FollowUpServiceClient<Channel>,
+    token: Option<OutgoingToken>,
     timeout: Duration,
 }
 
 impl ConversationService {
     /// Connects when it is first used, and again whenever the connection is lost; by `tls` if there is one.
-    pub fn new(url: http::Uri, tls: Option<Arc<ClientTls>>, delivery_timeout: Duration) -> Self {
+    pub fn new(
+        url: http::Uri,
+        tls: Option<Arc<ClientTls>>,
+        token: Option<OutgoingToken>,
+        delivery_timeout: Duration,
+    ) -> Self {
         let endpoint = if tls.is_some() { tls::endpoint(url) } else { Endpoint::from(url) };
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
@@ -52,13 +59,17 @@ impl ConversationService {
             Some(tls) => tls::connect_lazy(&endpoint, tls),
             None => endpoint.connect_lazy(),
         };
-        Self { follow_ups: FollowUpServiceClient::new(channel), timeout: delivery_timeout + TIMEOUT_MARGIN }
+        let timeout = delivery_timeout + TIMEOUT_MARGIN;
+        Self { follow_ups: FollowUpServiceClient::new(channel), token, timeout }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
         let metadata = request.metadata_mut();
+        if let Some(token) = &self.token {
+            metadata.insert("authorization", token.authorization());
+        }
         for (name, value) in telemetry::outgoing() {
             if let (Ok(name), Ok(value)) = (AsciiMetadataKey::from_bytes(name.as_bytes()), value.parse()) {
                 metadata.insert(name, value);

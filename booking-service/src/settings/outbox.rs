@@ -3,6 +3,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use teppan_shared::{
     config::{Problems, is_loopback},
+    identity::OutgoingToken,
     nats::NatsArgs,
     reloaded::NamedFile,
     tls::ClientTlsSettings,
@@ -42,6 +43,12 @@ pub(super) struct OutboxArgs {
     /// File of the private key of CONVERSATION_SERVICE_CERTIFICATE_FILE, in PEM
     #[arg(long, env = "CONVERSATION_SERVICE_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     conversation_service_key_file: Option<PathBuf>,
+    /// Token that is shown to conversation-service, with the role orchestrator there
+    #[arg(long, env = "CONVERSATION_SERVICE_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
+    conversation_service_token: Option<String>,
+    /// File that holds CONVERSATION_SERVICE_TOKEN; it is read anew when it changes
+    #[arg(long, env = "CONVERSATION_SERVICE_TOKEN_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    conversation_service_token_file: Option<PathBuf>,
     #[command(flatten)]
     nats: NatsArgs,
     /// Relays of this process for each destination; with 0 it leaves delivery to other processes
@@ -80,6 +87,11 @@ impl OutboxArgs {
         };
         let url = self.conversation_service_url(allow_insecure, problems);
         let tls = url.as_ref().and_then(|url| self.conversation_service_tls(url, problems));
+        let token = OutgoingToken::parse(
+            ("CONVERSATION_SERVICE_TOKEN", self.conversation_service_token.as_deref()),
+            ("CONVERSATION_SERVICE_TOKEN_FILE", self.conversation_service_token_file.as_deref()),
+            problems,
+        );
         let nats = self.nats.parse(allow_insecure, problems);
         let relays = problems.number("OUTBOX_RELAYS", &self.outbox_relays, "relays", 0, 64);
         let interval = problems.millis("OUTBOX_INTERVAL_MS", &self.outbox_interval_ms, 10, 60_000);
@@ -91,6 +103,7 @@ impl OutboxArgs {
             follow_ups: follow_ups?,
             conversation_service_url: url?,
             conversation_service_tls: tls?,
+            conversation_service_token: token?,
             nats: nats?,
             relays: usize::try_from(relays?).ok()?,
             interval: interval?,

@@ -22,10 +22,10 @@ impl Protection {
         let missing = match (self.tls, self.credentials) {
             (true, true) => return,
             (false, true) => "connections are not encrypted: set TLS_CERTIFICATE_FILE and TLS_KEY_FILE",
-            (true, false) => "callers are not authenticated",
+            (true, false) => "callers are not authenticated: set CREDENTIALS_FILE or OIDC_ISSUER",
             (false, false) => {
                 "connections are not encrypted, which TLS_CERTIFICATE_FILE and TLS_KEY_FILE change, and callers are not \
-                 authenticated"
+                 authenticated, which CREDENTIALS_FILE or OIDC_ISSUER changes"
             }
         };
         problems.add(

@@ -141,12 +141,16 @@ impl Connections {
         (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
     }
 
-    /// Closes the connection that has been idle for longest; `false` when there is none to close.
+    /// Closes the connection that has been idle for longest, or, before any other, the oldest one whose caller is not
+    /// known; `false` when there is none to close.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
-        let idle = idle.filter_map(|connection| Some((connection.gives_way_after()?, connection)));
-        let Some((_, idlest)) = idle.max_by_key(|(idle, _)| *idle) else { return false };
+        let idle = idle.filter_map(|connection| {
+            let idle = connection.gives_way_after()?;
+            Some(((connection.is_strange(), idle), connection))
+        });
+        let Some((_, idlest)) = idle.max_by_key(|(order, _)| *order) else { return false };
         idlest.evicted.cancel();
         true
     }

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -22,6 +22,8 @@ const HTTP2_GREETING_BYTES: usize = 24 + 9;
 /// has greeted, and one that has not.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 const SILENT_MIN: Duration = Duration::from_millis(100);
+/// A connection is closed after so many calls in a row whose credentials were not accepted.
+const REFUSED_MAX: u32 = 20;
 
 /// A connection: in the extensions of every request that comes over it.
 #[derive(Debug)]
@@ -40,6 +42,9 @@ pub struct Connection {
     received_bytes: AtomicUsize,
     untaken: Untaken,
     peer_certificate: OnceLock<PeerCertificate>,
+    /// Credentials are needed, and none that came over it were accepted yet.
+    is_strange: AtomicBool,
+    refused_calls: AtomicU32,
 }
 
 impl Connection {
@@ -56,6 +61,8 @@ impl Connection {
             received_bytes: AtomicUsize::new(0),
             untaken: Untaken::default(),
             peer_certificate: OnceLock::new(),
+            is_strange: AtomicBool::new(false),
+            refused_calls: AtomicU32::new(0),
         }
     }
 
@@ -70,6 +77,29 @@ impl Connection {
         let _ = self.peer_certificate.set(certificate);
     }
 
+    /// Its callers need credentials.
+    pub fn needs_credentials(&self) {
+        self.is_strange.store(true, Relaxed);
+    }
+
+    /// Whether nobody knows who is at the other end. Such a connection gives way to any new one.
+    pub fn is_strange(&self) -> bool {
+        self.is_strange.load(Relaxed) && self.peer_certificate.get().is_none()
+    }
+
+    /// The credentials of a call were accepted.
+    pub fn caller_known(&self) {
+        self.is_strange.store(false, Relaxed);
+        self.refused_calls.store(0, Relaxed);
+    }
+
+    /// The credentials of a call were not accepted.
+    pub fn caller_refused(&self) {
+        if self.refused_calls.fetch_add(1, Relaxed) + 1 >= REFUSED_MAX {
+            self.closing.cancel();
+        }
+    }
+
     /// How long there has been no call on it; `None` while there is one.
     pub fn idle_for(&self) -> Option<Duration> {
         if self.open_calls.load(Relaxed) > 0 {
@@ -81,6 +111,10 @@ impl Connection {
 
     /// How long it has been idle, when that is long enough for it to be closed in favour of a new connection.
     pub fn gives_way_after(&self) -> Option<Duration> {
+        if self.is_strange() {
+            // Its calls do not count: they are probes, or are refused.
+            return Some(self.accepted_at.elapsed()).filter(|age| *age >= SILENT_MIN);
+        }
         let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
         self.idle_for().filter(|idle| *idle >= min)
     }
@@ -174,6 +208,33 @@ mod tests {
         assert!(untaken.age(), "now the second is as old");
         untaken.taken(newer);
         assert!((0..10).all(|_| !untaken.age()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_caller_is_not_known_gives_way_whatever_calls_it_has() {
+        let connection = Arc::new(Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new()));
+        connection.needs_credentials();
+        let _call = InUse::new(&connection);
+        assert_eq!(connection.gives_way_after(), None, "its first call may be on its way");
+        tokio::time::advance(SILENT_MIN).await;
+        assert_eq!(connection.gives_way_after(), Some(SILENT_MIN));
+        connection.caller_known();
+        assert_eq!(connection.gives_way_after(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_closes_after_twenty_refused_calls_in_a_row() {
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
+        for _ in 0..REFUSED_MAX - 1 {
+            connection.caller_refused();
+        }
+        connection.caller_known();
+        for _ in 0..REFUSED_MAX - 1 {
+            connection.caller_refused();
+        }
+        assert!(!connection.closing.is_cancelled());
+        connection.caller_refused();
+        assert!(connection.closing.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,6 +75,9 @@ impl GrpcServer {
         let limits = &self.settings.limits;
         let handshake_ends = Instant::now() + limits.handshake_timeout;
         let Some(transport) = self.handshake.run(stream, connection).await else { return Ended::InHandshake };
+        if !self.calls.door.is_open() {
+            connection.needs_credentials();
+        }
         let calls = ConnectionCalls { calls: Arc::clone(&self.calls), connection: Arc::clone(connection) };
         let mut http = pin!(self.http.serve_connection(TokioIo::new(BufferedStream::new(transport)), calls));
 

@@ -13,6 +13,7 @@ mod ending;
 mod grpc_server;
 mod handshake;
 mod http_server;
+mod identity_shares;
 mod metadata;
 mod methods;
 mod open_call;
@@ -48,8 +49,10 @@ pub use self::{
     unverified::{UnverifiedBodies, UnverifiedBody, UnverifiedError},
 };
 use crate::{
+    audit::AuditLog,
     config::ServerSettings,
     contract,
+    identity::Door,
     postgres::Database,
     tasks::{LAST_WORDS, Tasks},
     tls::ServerTlsSettings,
@@ -62,6 +65,8 @@ const TASKS_BOUND: Duration = Duration::from_secs(5);
 
 /// What one service brings to the assembly.
 pub struct Parts {
+    /// Such as `booking-service`.
+    pub name: &'static str,
     /// Full names of the gRPC services, for health.
     pub services: &'static [&'static str],
     pub grpc: Routes,
@@ -132,6 +137,12 @@ impl Server {
             ),
         );
 
+        let door = Door::start(&settings.identity, settings.reload_interval, &background).map_err(io::Error::other)?;
+        if door.is_open() {
+            tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
+        }
+        let audit = &settings.identity.audit;
+        let audit = AuditLog::start(parts.name, audit, settings.max_message_bytes, &background).await?;
         let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
         let limits = &settings.limits;
         let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
@@ -156,7 +167,7 @@ impl Server {
             );
         serving.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
-            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), cut.clone(), &settings);
+            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), door, audit, cut.clone(), &settings);
             let server =
                 Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::pools::{Holder, Permit, Pools, Resource};
+use super::pools::{Holders, Permit, Pools, Resource};
 use crate::status::Failure;
 
 /// The retry delay of a call that may not wait. Looking for what is due costs more than waiting for it.
@@ -58,7 +58,7 @@ impl Bounds {
     /// [`TooManyWait`].
     pub fn wait(&self) -> Result<Wait<'_>, TooManyWait> {
         let turn = &*self.turn;
-        let waiting = turn.pools.take(Resource::Waiting, &turn.holder, 1).ok_or(TooManyWait)?;
+        let waiting = turn.pools.take(Resource::Waiting, &turn.holders, 1).ok_or(TooManyWait)?;
         turn.put(None);
         Ok(Wait { turn, _waiting: waiting })
     }
@@ -73,7 +73,7 @@ pub struct Wait<'a> {
 impl Wait<'_> {
     /// Returns when the call has a permit to work.
     pub async fn resume(&self) {
-        let work = self.turn.pools.take_again(Resource::Work, &self.turn.holder).await;
+        let work = self.turn.pools.take_again(Resource::Work, &self.turn.holders).await;
         self.turn.put(Some(work));
     }
 
@@ -86,13 +86,18 @@ impl Wait<'_> {
 /// The permit that a call holds of the pool for its kind of calls.
 pub struct Turn {
     pools: Arc<Pools>,
-    holder: Arc<Holder>,
+    holders: Holders,
     permit: Mutex<Option<Permit>>,
 }
 
 impl Turn {
-    pub fn new(pools: &Arc<Pools>, holder: &Arc<Holder>, permit: Permit) -> Self {
-        Self { pools: Arc::clone(pools), holder: Arc::clone(holder), permit: Mutex::new(Some(permit)) }
+    pub fn new(pools: &Arc<Pools>, holders: &Holders, permit: Permit) -> Self {
+        Self { pools: Arc::clone(pools), holders: holders.clone(), permit: Mutex::new(Some(permit)) }
+    }
+
+    /// For whom the call's permits count.
+    pub fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     fn put(&self, permit: Option<Permit>) {
