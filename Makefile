@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint image-root
+.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint image-root first-day
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -73,3 +73,7 @@ image-root: setup ## Build what the images hold, run it without Docker, and meas
 	deploy/docker/build.sh compile target/image
 	cargo build --workspace --bins
 	TEPPAN_IMAGE_BINARIES="$(CURDIR)/target/image/release" cargo test --workspace --test system image_root:: -- --nocapture
+
+first-day: setup ## Follow the first day of docs/operations.md, command by command
+	cargo build --workspace --bins
+	@deploy/local/first-day.sh

@@ -78,7 +78,11 @@ pack() {
         --pax-option=delete=atime,delete=ctime --mtime="@$SOURCE_DATE_EPOCH" . | gzip -9 --no-name >"$2"
 }
 
-case ${1:-}/$# in
-    compile/2 | root/3 | pack/3) "$@" ;;
-    *) fail "usage: build.sh compile TARGET_FOLDER | root BINARY ROOT_FOLDER | pack ROOT_FOLDER ARCHIVE.tar.gz" ;;
-esac
+main() {
+    case ${1:-}/$# in
+        compile/2 | root/3 | pack/3) "$@" ;;
+        *) fail "usage: build.sh compile TARGET_FOLDER | root BINARY ROOT_FOLDER | pack ROOT_FOLDER ARCHIVE.tar.gz" ;;
+    esac
+}
+
+main "$@"

@@ -23,6 +23,7 @@ import rules
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
 OVERLAYS = ["dev", "production"]
 # The oldest and the newest Kubernetes that the manifests are for.
 KUBERNETES = ["1.32", "1.37"]
@@ -54,11 +55,11 @@ def main():
         resources = overlays[overlay] = list(yaml.load_all(rendered, yaml.CSafeLoader))
         found = [*schema_problems(resources), *Overlay(resources).problems()]
         problems += [f"{overlay}: {problem}" for problem in found]
-    problems += policy_problems(overlays)
+    problems += [*policy_problems(overlays), *compose_problems()]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print(f"The Dockerfile and the manifests of {' and '.join(OVERLAYS)} are right.")
+        print(f"The Dockerfile, compose.yaml and the manifests of {' and '.join(OVERLAYS)} are right.")
     return 1 if problems else 0
 
 
@@ -108,6 +109,22 @@ def policy_problems(overlays):
         yield f"checkov failed: {result.stdout}{result.stderr}"
 
 
+def compose_problems():
+    """Settings that do not exist, and files that are not there."""
+    compose = yaml.safe_load(COMPOSE.read_text())
+    for name, service in compose["services"].items():
+        if "build" in service:
+            for setting in unknown_settings(service["environment"], settings()):
+                yield f"compose.yaml: {name}: there is no setting {setting}"
+        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+            if source.startswith("./") and not (COMPOSE.parent / source).exists():
+                yield f"compose.yaml: {name}: there is no file {source}"
+
+
+def unknown_settings(given, known):
+    return sorted(name for name in given if name not in known and not name.startswith("OTEL_"))
+
+
 def settings():
     """The names of all settings of the services, from their sources."""
     sources = [*ROOT.glob("shared/src/**/*.rs"), *ROOT.glob("*-service/src/**/*.rs")]
@@ -147,9 +164,8 @@ class Overlay:
     def workload_problems(self, workload, known):
         pod = workload["spec"]["template"]["spec"]
         environment = {variable["name"]: variable["value"] for variable in container(workload)["env"]}
-        for name in environment.keys() - known:
-            if not name.startswith("OTEL_"):
-                yield f"there is no setting {name}"
+        for name in unknown_settings(environment, known):
+            yield f"there is no setting {name}"
         mounts = [mount["mountPath"] + "/" for mount in container(workload)["volumeMounts"]]
         for name, value in environment.items():
             if (name.endswith("_FILE") or name == "PGSSLROOTCERT") and not any(map(value.startswith, mounts)):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that is checked without running a test: format, lints, dependencies, the contract, the statements and
-# the images.
+# Everything that is checked without running a test: format, lints, dependencies, the contract, the statements, the images
+# and the manifests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -19,5 +19,6 @@ echo "== contract"
 "$home/tools/bin/buf" lint
 echo "== statements"
 deploy/local/queries.sh --check
-echo "== images"
+echo "== images and manifests"
 "$home/tools/bin/hadolint" deploy/docker/Dockerfile
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$home/tools/python/manifests deploy/kubernetes/check.py
