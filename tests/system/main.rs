@@ -25,6 +25,7 @@ mod logs;
 mod lost_answers;
 mod migrations;
 mod model;
+mod monitoring;
 mod open_telemetry;
 mod outbox;
 mod payments;
