@@ -1,5 +1,6 @@
 //! What both of Teppan's services stand on.
 
+pub mod backlog;
 pub mod cli;
 pub mod clock;
 pub mod config;

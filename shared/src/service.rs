@@ -14,7 +14,7 @@ use crate::{
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
-    telemetry::{Telemetry, TelemetryError},
+    telemetry::{Build, Telemetry, TelemetryError},
     time_zone::Rules,
     worker::{self, Job, Nudge},
 };
@@ -31,6 +31,7 @@ pub struct Definition {
     pub name: &'static str,
     /// Its database on the private server.
     pub database: &'static str,
+    pub build: Build,
     pub migrator: &'static sqlx::migrate::Migrator,
     /// The statements of the hot calls, prepared when a connection opens.
     pub hot_statements: &'static [&'static str],
@@ -90,9 +91,8 @@ impl OpenDatabase {
                 (server.url(definition.database), Some(server))
             }
         };
-        let database = Database::new(&database_settings(url, settings), definition.hot_statements);
+        let database = Database::new(&database_settings(definition, url, settings), definition.hot_statements);
         let database = database.map_err(StartError::Database)?;
-        database.observe();
         Ok(Self { database, keys, private_server })
     }
 
@@ -111,8 +111,9 @@ async fn stop_private(server: SharedServer) {
     }
 }
 
-fn database_settings(url: SecretString, settings: &CommonSettings) -> DatabaseSettings {
+fn database_settings(definition: &Definition, url: SecretString, settings: &CommonSettings) -> DatabaseSettings {
     DatabaseSettings {
+        name: definition.name,
         url,
         max_connections: settings.database_limits.max_connections,
         min_connections: settings.database_limits.min_connections,
@@ -256,9 +257,9 @@ pub fn refuse(definition: &Definition, problems: &Problems, misspelt: &Misspelt)
 pub async fn serve(
     definition: &Definition,
     settings: &CommonSettings,
-    start: impl AsyncFnOnce(prometheus::Registry) -> Result<Service, StartError>,
+    start: impl AsyncFnOnce(Option<prometheus::Registry>) -> Result<Service, StartError>,
 ) -> ExitCode {
-    let telemetry = match Telemetry::start(definition.name, &settings.telemetry) {
+    let telemetry = match Telemetry::start(definition.name, definition.build, &settings.telemetry) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(definition, &error),
     };

@@ -10,5 +10,6 @@ pub mod nats_server;
 pub mod otlp;
 pub mod proxy;
 pub mod raw_client;
+pub mod scrape;
 pub mod stripe;
 pub mod tool;

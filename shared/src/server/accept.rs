@@ -52,6 +52,11 @@ impl Connections {
     /// `server` is the name in metrics and the log.
     pub fn new(server: &'static str, max: usize, drain: CancellationToken) -> Arc<Self> {
         let meter = global::meter("teppan");
+        let refused = meter
+            .u64_counter("teppan.server.connections_refused")
+            .with_description("Connections that were closed at once because the limit was reached.")
+            .build();
+        refused.add(0, &[KeyValue::new("server", server)]);
         Arc::new(Self {
             server,
             max,
@@ -62,10 +67,7 @@ impl Connections {
                 .i64_up_down_counter("teppan.server.connections")
                 .with_description("Connections that are open.")
                 .build(),
-            refused: meter
-                .u64_counter("teppan.server.connections_refused")
-                .with_description("Connections that were closed at once because the limit was reached.")
-                .build(),
+            refused,
         })
     }
 

@@ -6,13 +6,12 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::{Request, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::{Encoder as _, TextEncoder};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
@@ -22,6 +21,7 @@ use super::{
     transport::Transport,
     unverified::{UnverifiedBodies, UnverifiedPool},
 };
+use crate::telemetry::exposition::Format;
 
 /// How long a client may take to send the head of a request, also of the next one on a connection that it keeps. It
 /// must exceed the 60 s for which proxies keep a connection, so that they do not send on one that is being closed.
@@ -44,15 +44,11 @@ async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
     (code, format!("{}\n", readiness.describe()))
 }
 
-async fn metrics(State(registry): State<prometheus::Registry>) -> impl IntoResponse {
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&registry.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+async fn metrics(State(registry): State<prometheus::Registry>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok()).collect();
+    let format = Format::accepted(&accepted.join(","));
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, header::ACCEPT.as_str())];
+    (headers, format.write(&registry.gather()))
 }
 
 /// Serves the HTTP connections of a server.

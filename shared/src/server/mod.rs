@@ -17,6 +17,7 @@ mod methods;
 mod open_call;
 mod pools;
 mod readiness;
+mod replay;
 mod request;
 mod streams;
 mod transport;
@@ -41,6 +42,7 @@ use self::{
 };
 pub use self::{
     readiness::Readiness,
+    replay::answer,
     turn::{Bounds, TooManyWait},
     unverified::{UnverifiedBodies, UnverifiedBody, UnverifiedError},
 };
@@ -102,6 +104,7 @@ impl Server {
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
         readiness::tell(&health, parts.services, false).await;
         let readiness = Readiness::default();
+        readiness.observe();
         background.spawn(
             "readiness",
             readiness::follow(
@@ -136,7 +139,9 @@ impl Server {
             );
         serving.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
-            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), cut.clone(), &settings);
+            let pools = Arc::new(Pools::new(&settings));
+            pools::observe(&pools);
+            let calls = Calls::new(routes, pools, cut.clone(), &settings);
             let server = Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());
             async move {

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
 use tower::Service as _;
 use tracing::{Instrument as _, field};
 
@@ -25,6 +25,7 @@ use super::{
     methods::{Kind, Method, Methods},
     open_call::{CallMetrics, OpenCall},
     pools::{Pools, Resource},
+    replay::Replay,
     turn::{Bounds, Turn},
 };
 use crate::{config::ServerSettings, status::Failure, telemetry};
@@ -99,23 +100,30 @@ impl ConnectionCalls {
             trace_id = field::Empty,
         );
         telemetry::adopt_parent(&span, request.headers());
-        if let Some(trace_id) = telemetry::trace_id(&span) {
-            span.record("trace_id", trace_id);
+        let trace = telemetry::trace_of(&span);
+        if let Some(trace) = &trace {
+            span.record("trace_id", &trace.id);
         }
-        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), &self.connection);
+        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
         async move {
             let mut holds = Holds { call, turn: None, answer_bytes: None };
             let response = match self.respond(method, request, &mut holds).await {
                 Ok(response) => response,
                 Err(status) => status.into_http(),
             };
-            let (response, code) = complete_status(response);
-            if code == Code::Ok && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
+            let (response, refusal) = complete_status(response);
+            if let Some(status) = &refusal {
+                holds.call.refuse(status);
+            } else if matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
                 let ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
                 let closing = self.connection.closing.clone();
                 return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
+            } else {
+                holds.call.succeed();
             }
-            holds.call.end(code);
+            if response.extensions().get::<Replay>().is_some() {
+                holds.call.replay();
+            }
             self.whole(response, holds).await
         }
         .instrument(span)
@@ -204,8 +212,10 @@ impl ConnectionCalls {
 }
 
 fn refuse(status: Status, holds: Holds) -> Response<Answer> {
-    let (response, code) = complete_status(status.into_http());
-    holds.call.end(code);
+    let (response, refusal) = complete_status(status.into_http());
+    if let Some(status) = &refusal {
+        holds.call.refuse(status);
+    }
     Answer::new(response, Bytes::new(), holds)
 }
 
