@@ -7,6 +7,8 @@ pub mod fixtures;
 pub mod harness;
 pub mod launch;
 pub mod model;
+pub mod monitoring;
+pub mod nats_server;
 pub mod otlp;
 pub mod proxy;
 pub mod raw_client;

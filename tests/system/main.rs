@@ -28,6 +28,7 @@ mod lost_answers;
 mod metrics;
 mod migrations;
 mod model;
+mod monitoring;
 mod open_telemetry;
 mod outbox;
 mod payments;
