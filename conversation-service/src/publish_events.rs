@@ -33,7 +33,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Attempts during which the process died, before an event becomes a dead letter.
 const ATTEMPTS_MAX: i32 = 12;
 /// The one destination of this service's outbox.
-const EVENT_STREAM: &str = "event-stream";
+pub const EVENT_STREAM: &str = "event-stream";
 
 /// Publishes the events of this service to NATS.
 pub struct Publication {

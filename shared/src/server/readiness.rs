@@ -43,10 +43,11 @@ enum State {
 }
 
 impl State {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Starting,
         Self::Ready,
         Self::DatabaseAway,
+        Self::AwaitingMigrations,
         Self::WrongEncoding,
         Self::DatabaseReadOnly,
         Self::DatabaseFull,
@@ -60,6 +61,7 @@ impl State {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::DatabaseAway => "database_unavailable",
+            Self::AwaitingMigrations => "awaiting_migrations",
             Self::WrongEncoding => "wrong_encoding",
             Self::DatabaseReadOnly => "database_read_only",
             Self::DatabaseFull => "database_full",
