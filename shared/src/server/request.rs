@@ -265,13 +265,16 @@ impl ConnectionCalls {
             }
             Some(Err(status)) => return refuse(status, &[], holds).await,
         };
+        // Work that must not be lost has taken room before it was done. Otherwise the answer is dropped when there is
+        // none: to wait for room would keep the very bytes that there is no room for.
+        let taken = holds.turn.as_ref().and_then(|turn| turn.take_answer_room());
         if message.len() > SMALL_ANSWER_BYTES {
-            let holders = holds
-                .turn
-                .as_ref()
-                .map_or_else(|| Holders::of_connection(&self.connection.holder), |turn| turn.holders().clone());
-            let permit = self.calls.pools.take(Resource::AnswerBytes, &holders, message.len());
-            let Some(permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
+            let of_connection = || Holders::of_connection(&self.connection.holder);
+            let holders = holds.turn.as_ref().map_or_else(of_connection, |turn| turn.holders().clone());
+            let permit = taken.filter(|room| room.count() >= message.len());
+            let permit = permit.or_else(|| self.calls.pools.take(Resource::AnswerBytes, &holders, message.len()));
+            let Some(mut permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
+            permit.shrink(message.len());
             holds.answer_bytes = Some(permit);
         }
         holds.end(refusal.as_ref(), &message).await;
