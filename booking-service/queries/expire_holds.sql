@@ -1,6 +1,6 @@
 -- Hold expiry: bookings whose hold has run out become EXPIRED, and their seats are free.
 --
--- One row: how many, when the first of them was due, and of how many slots it came out that they had counted
+-- One row: how many, how many of them were offers, when the first was due, and of how many slots it came out that they had counted
 -- fewer seats than these bookings held. The longest due first, 64 at most, each under an event id of $2.
 -- Bookings that somebody else changes just now are left to the next run, so that any number of replicas share
 -- the work and nobody is waited for while nothing is held. Of what is locked here the bookings come first and
@@ -62,7 +62,7 @@ booking AS (                       -- the seats are gone: whatever was paid towa
         version = event.version, event_hash = event.hash, updated_at = $1
     FROM event
     WHERE b.booking_id = event.booking_id
-    RETURNING b.booking_id
+    RETURNING b.waitlist_entry_id
 ),
 messages AS (                      -- it never was firm: there is nothing for conversation-service to cancel
     INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
@@ -72,5 +72,6 @@ messages AS (                      -- it never was firm: there is nothing for co
 )
 SELECT
     (SELECT count(*) FROM booking) AS "expired!",
+    (SELECT count(waitlist_entry_id) FROM booking) AS "lapsed!",
     (SELECT count(*) FILTER (WHERE held > reserved) FROM seats) AS "miscounted!",
     (SELECT min(hold_expires_at) FROM expiring) AS "first_due?"

@@ -11,6 +11,7 @@ use teppan_shared::{
     },
     nats,
     service::{Definition, OpenDatabase, Service, StartError},
+    telemetry::Build,
     tls::ClientTls,
     worker::Nudge,
 };
@@ -28,7 +29,7 @@ use crate::{
     settings::Settings,
     webhooks::StripeWebhook,
     workers::{
-        HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, StripeSetAside, TimeZoneRules,
+        BacklogReading, HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, TimeZoneRules,
         WaitlistClosing, WaitlistOffers,
     },
 };
@@ -37,10 +38,14 @@ use crate::{
 /// only add what the version before can live with, so it ignores those it does not know.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
+/// What `--version` prints: the version and, where it is known, the revision.
+pub const VERSION: &str = env!("TEPPAN_VERSION");
+
 /// What makes this service different from the other.
 pub const DEFINITION: Definition = Definition {
     name: "booking-service",
     database: "teppan_booking",
+    build: Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TEPPAN_REVISION") },
     migrator: &MIGRATOR,
     hot_statements: &[create_booking::STATEMENT],
     services: &[
@@ -102,7 +107,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(events, told_by_stripe, stripe.interval);
     let retention = StripeRetention { core: Arc::clone(&core), keep: stripe.keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
-    service.work(StripeSetAside(Arc::clone(&core)), Nudge::default(), settings.retention_interval);
+    service.work(BacklogReading::new(Arc::clone(&core)), Nudge::default(), settings.common.backlog_interval);
     let retention = KeyRetention { core, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
     Ok(service)

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 pub use self::answer::ChangeAnswer;
 use self::answer::Outcome;
 use crate::{
-    booking_row::Booking,
+    booking_metrics::WaitlistChange,
+    booking_row::{Booking, BookingRow},
     core::Core,
     domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag, EventId},
 };
@@ -108,6 +109,7 @@ impl Core {
             match answer.outcome(draft.change)? {
                 Outcome::Changed(row) => {
                     self.nudge_after(draft.change);
+                    self.count_offer(&row, draft.now);
                     self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
                     return Ok(row.open(&self.ring)?);
                 }
@@ -124,6 +126,18 @@ impl Core {
             }
         }
         Err(ChangeBookingError::Contended)
+    }
+
+    /// Counts what became of an offer, when the change that was made now decided it.
+    pub(crate) fn count_offer(&self, row: &BookingRow, now: DateTime<Utc>) {
+        if row.waitlist_entry_id.is_none() {
+            return;
+        }
+        if row.confirmed_at == Some(now) {
+            self.metrics.waitlist(WaitlistChange::Accepted, 1);
+        } else if row.cancelled_at == Some(now) && row.confirmed_at.is_none() {
+            self.metrics.waitlist(WaitlistChange::Left, 1);
+        }
     }
 
     /// Wakes those who have work after a change.

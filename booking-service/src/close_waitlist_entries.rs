@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::postgres::DatabaseError;
 
-use crate::core::Core;
+use crate::{booking_metrics::WaitlistChange, core::Core};
 
 /// Entries that one run looks at at most; the statement has the same number.
 pub const BATCH_MAX: i64 = 64;
@@ -21,6 +21,8 @@ impl Core {
     /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
     pub async fn close_waitlist_entries(&self, now: DateTime<Utc>) -> Result<ClosedEntries, DatabaseError> {
         let close = || sqlx::query_file_as!(ClosedEntries, "queries/close_waitlist_entries.sql", now);
-        self.database.fetch_one(close).await
+        let run = self.database.fetch_one(close).await?;
+        self.metrics.waitlist(WaitlistChange::Closed, u64::try_from(run.closed).unwrap_or(0));
+        Ok(run)
     }
 }

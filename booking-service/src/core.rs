@@ -9,6 +9,7 @@ use teppan_shared::{
 };
 
 use crate::{
+    booking_metrics::BookingMetrics,
     domain::PhoneRegion,
     outbox::{ConversationService, Outbox, Relay},
     phone_regions::PhoneRegions,
@@ -41,6 +42,7 @@ pub struct Core {
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
     pub(crate) inline: Option<Relay<ConversationService>>,
+    pub(crate) metrics: BookingMetrics,
     pub(crate) stripe_metrics: StripeMetrics,
 }
 
@@ -68,6 +70,7 @@ impl Core {
             waitlist: WaitlistWatch::default(),
             outbox,
             inline,
+            metrics: BookingMetrics::default(),
             stripe_metrics: StripeMetrics::default(),
         }
     }

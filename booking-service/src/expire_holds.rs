@@ -5,6 +5,7 @@ use teppan_shared::postgres::DatabaseError;
 use uuid::Uuid;
 
 use crate::{
+    booking_metrics::WaitlistChange,
     change_booking::{ATTEMPTS_MAX, came_in_between},
     core::Core,
     domain::{EventId, OutboxDestination},
@@ -45,6 +46,8 @@ impl Core {
             self.waitlist.seats_came_free();
             self.outbox.nudge(OutboxDestination::EventStream);
         }
+        self.metrics.holds_expired(u64::try_from(row.expired).unwrap_or(0));
+        self.metrics.waitlist(WaitlistChange::Lapsed, u64::try_from(row.lapsed).unwrap_or(0));
         if row.miscounted > 0 {
             tracing::error!(
                 slots = row.miscounted,

@@ -5,6 +5,7 @@ use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::
 
 use self::answer::{Answer, Outcome};
 use crate::{
+    booking_metrics::WaitlistChange,
     booking_row::special_requests_place,
     core::Core,
     domain::{
@@ -69,6 +70,7 @@ impl Core {
             match answer.outcome()? {
                 Outcome::Joined(row) => {
                     self.waitlist.somebody_waits();
+                    self.metrics.waitlist(WaitlistChange::Joined, 1);
                     return Ok(Joined { entry: row.read()?, replayed: false });
                 }
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {

@@ -6,6 +6,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
+    booking_metrics::WaitlistChange,
     change_booking::{ATTEMPTS_MAX, BookingTarget, ChangeBookingError},
     core::Core,
     domain::{BookingStatus, CancellationInitiator, Etag, WaitlistEntryId, WaitlistEntryStatus},
@@ -41,7 +42,11 @@ impl Core {
             let answer = self.database.fetch_optional(leave).await?.ok_or(LeaveWaitlistError::NotFound)?;
             let version = answer.booking_version;
             match answer.outcome.as_str() {
-                "LEFT" => return Ok(answer.entry().read()?),
+                "LEFT" => {
+                    // It may have left before.
+                    self.metrics.waitlist(WaitlistChange::Left, u64::from(answer.updated_at == now));
+                    return Ok(answer.entry().read()?);
+                }
                 "OFFERED" => {
                     let version = version.ok_or(Column("leave_waitlist.booking_version"))?;
                     if let Some(entry) = self.give_up_offer(answer.entry().read()?, version).await? {

@@ -101,6 +101,7 @@ impl Core {
             match answer.outcome()? {
                 Moved::Changed(payment, row) => {
                     self.live.nudge();
+                    self.count_offer(&row, draft.now);
                     self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
                     return Ok(MovedMoney { payment, booking: row, replayed: false });
                 }

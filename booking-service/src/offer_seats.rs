@@ -5,6 +5,7 @@ use teppan_shared::{
 };
 
 use crate::{
+    booking_metrics::WaitlistChange,
     change_booking::{ATTEMPTS_MAX, came_in_between},
     core::Core,
     domain::{ConfirmationCode, EventId, OutboxDestination},
@@ -68,6 +69,9 @@ impl Core {
         if matches!(outcome, OfferOutcome::Offered | OfferOutcome::Settled) {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);
+        }
+        if outcome == OfferOutcome::Offered {
+            self.metrics.waitlist(WaitlistChange::Offered, 1);
         }
         Ok(Offer { outcome, noted_at: row.noted_at, review_due: row.review_due })
     }

@@ -9,8 +9,14 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
+use opentelemetry::{
+    global,
+    metrics::{Histogram, UpDownCounter},
+};
+use teppan_shared::telemetry::buckets;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::SlotKey;
@@ -19,8 +25,11 @@ use crate::domain::SlotKey;
 const AT_ONCE: usize = 2;
 
 /// The queues of the slots that are being booked now.
-#[derive(Default)]
-pub struct Turns(Mutex<HashMap<SlotKey, Arc<Semaphore>>>);
+pub struct Turns {
+    queues: Mutex<HashMap<SlotKey, Arc<Semaphore>>>,
+    waiting: UpDownCounter<i64>,
+    wait_seconds: Histogram<f64>,
+}
 
 /// A turn on one slot; the next one's begins when it is dropped.
 pub struct Turn<'a> {
@@ -29,18 +38,60 @@ pub struct Turn<'a> {
     _place: Place<'a>,
 }
 
+/// Somebody in a queue, who is counted until this is dropped.
+struct Waiting<'a> {
+    turns: &'a Turns,
+    began: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.turns.waiting.add(-1, &[]);
+        self.turns.wait_seconds.record(self.began.elapsed().as_secs_f64(), &[]);
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let meter = global::meter("teppan");
+        let waiting = meter
+            .i64_up_down_counter("teppan.slot_queue.waiting")
+            .with_description("Bookings that wait for their turn at a slot that others are booking.")
+            .build();
+        waiting.add(0, &[]);
+        let wait_seconds = meter
+            .f64_histogram("teppan.slot_queue.wait")
+            .with_unit("s")
+            .with_description("How long bookings waited for their turn at a slot, of those that had to.")
+            .with_boundaries(buckets::CALLS.to_vec())
+            .build();
+        Self { queues: Mutex::default(), waiting, wait_seconds }
+    }
+}
+
 impl Turns {
     /// Waits for a turn.
     pub async fn take(&self, slot: SlotKey) -> Turn<'_> {
         let queue = Arc::clone(self.lock().entry(slot).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))));
         let place = Place { turns: self, slot, queue };
-        // A queue is never closed, so that there always is a permit in the end.
-        let permit = Arc::clone(&place.queue).acquire_owned().await.ok();
+        let permit = match Arc::clone(&place.queue).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                let _waiting = self.wait();
+                // A queue is never closed, so that there always is a permit in the end.
+                Arc::clone(&place.queue).acquire_owned().await.ok()
+            }
+        };
         Turn { _permit: permit, _place: place }
     }
 
+    fn wait(&self) -> Waiting<'_> {
+        self.waiting.add(1, &[]);
+        Waiting { turns: self, began: Instant::now() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SlotKey, Arc<Semaphore>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

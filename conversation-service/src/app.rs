@@ -10,6 +10,7 @@ use teppan_shared::{
     },
     nats::Publisher,
     service::{Definition, OpenDatabase, Service, StartError},
+    telemetry::Build,
     worker::Nudge,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -20,17 +21,21 @@ use crate::{
     publish_events::Publication,
     settings::{DispatchSettings, Settings},
     store_message,
-    workers::{EmotionAggregation, EventPublication, FollowUpClock, Reengagement, Retention},
+    workers::{BacklogReading, EmotionAggregation, EventPublication, FollowUpClock, Reengagement, Retention},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
 /// only add what the version before can live with, so it ignores those it does not know.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
+/// What `--version` prints: the version and, where it is known, the revision.
+pub const VERSION: &str = env!("TEPPAN_VERSION");
+
 /// What makes this service different from the other.
 pub const DEFINITION: Definition = Definition {
     name: "conversation-service",
     database: "teppan_conversation",
+    build: Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TEPPAN_REVISION") },
     migrator: &MIGRATOR,
     hot_statements: &[store_message::STATEMENT],
     services: &[
@@ -56,6 +61,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(EmotionAggregation(Arc::clone(&core)), pending, settings.emotions.interval);
     // What is old enough to go has time: nobody nudges it.
     service.work(Retention(Arc::clone(&core)), Nudge::default(), settings.scheduling.retention.interval);
+    service.work(BacklogReading::new(Arc::clone(&core)), Nudge::default(), settings.common.backlog_interval);
     if let Some(nats) = &settings.nats {
         let publication = Publication::new(Arc::clone(&core), Publisher::new(nats.clone()), service.stopping());
         service.work(EventPublication(publication), core.events_pending.clone(), PUBLICATION_INTERVAL);

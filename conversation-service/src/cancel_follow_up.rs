@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     domain::{FollowUp, FollowUpId, FollowUpKey, FollowUpStatus, IdempotencyKey},
     follow_up_answer::FollowUpAnswer,
+    follow_up_metrics::FollowUpChange,
 };
 
 /// How often the statement is run for one call. What is finished stays finished, so that only one after
@@ -71,7 +72,11 @@ impl Core {
                 return Err(CancelFollowUpError::KeyReused);
             }
             match (answer.answer.as_str(), which) {
-                ("done" | "replayed", _) => return self.cancelled(answer, key.is_some()),
+                ("done" | "replayed", _) => {
+                    let cancels = answer.answer == "done" && answer.outcome.as_deref() == Some("CANCELLED");
+                    self.follow_up_metrics.changed(FollowUpChange::Cancelled, u64::from(cancels));
+                    return self.cancelled(answer, key.is_some());
+                }
                 ("finished", _) => return Err(finished(&answer)),
                 ("not_found", ToCancel::ById(id)) => return Err(CancelFollowUpError::NotFound(*id)),
                 // Contended: a concurrent duplicate may have cancelled it. Another run finds out.

@@ -184,7 +184,13 @@ impl Core {
                 ANSWER_BYTES_MAX,
             )
         };
-        self.database.fetch_all(statement).await
+        let rows = self.database.fetch_all(statement).await?;
+        // A repeated claim shows what was claimed before.
+        for row in rows.iter().filter(|row| row.outcome == "claimed" && row.updated_at == Some(now)) {
+            let claimable_since = row.next_attempt_at.unwrap_or(now);
+            self.follow_up_metrics.claimed((now - claimable_since).to_std().unwrap_or_default());
+        }
+        Ok(rows)
     }
 
     /// The request without its key, as a keyed hash. How long it waits is not what it asks for.

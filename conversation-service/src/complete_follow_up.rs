@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     dispatch_row::DispatchRow,
     domain::{Channel, ClaimToken, Content, FollowUp, FollowUpId, FollowUpStatus, Message, MessageId, Role, SentAt},
+    follow_up_metrics::FollowUpChange,
     message_row::content_place,
 };
 
@@ -121,6 +122,7 @@ impl Core {
         row.link_to_scheduling();
         self.events_pending.nudge();
         let replayed = row.outcome == "replayed";
+        self.follow_up_metrics.changed(FollowUpChange::Completed, u64::from(!replayed));
         let (sequence, sent_at, stored_at) = (row.sequence, row.sent_at, row.stored_at);
         let follow_up = row.open(&self.ring)?;
         let message = || {

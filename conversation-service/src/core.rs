@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     claim_due_follow_ups::LOOKS_AT_ONCE,
+    follow_up_metrics::FollowUpMetrics,
     settings::{DispatchSettings, EmotionAggregation, SchedulingSettings, Settings},
 };
 
@@ -44,6 +45,7 @@ pub struct Core {
     pub(crate) publishes: bool,
     /// Wakes up the worker that publishes them.
     pub(crate) events_pending: Nudge,
+    pub(crate) follow_up_metrics: FollowUpMetrics,
 }
 
 impl Core {
@@ -64,6 +66,7 @@ impl Core {
             follow_up_clock: Nudge::default(),
             publishes: settings.nats.is_some(),
             events_pending: Nudge::default(),
+            follow_up_metrics: FollowUpMetrics::default(),
         }
     }
 }

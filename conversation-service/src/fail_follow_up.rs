@@ -4,6 +4,7 @@ use crate::{
     core::Core,
     dispatch_row::DispatchRow,
     domain::{ClaimToken, FailureReason, FollowUp, FollowUpId, FollowUpStatus, RetryPause},
+    follow_up_metrics::FollowUpChange,
 };
 
 /// A follow-up that could not be sent.
@@ -60,6 +61,11 @@ impl Core {
         let row = self.database.fetch_one(statement).await?;
         match row.outcome.as_str() {
             "failed" | "unchanged" => {
+                if row.outcome == "failed" {
+                    let ends = row.status.as_deref() == Some(FollowUpStatus::Failed.as_column());
+                    let change = if ends { FollowUpChange::Failed } else { FollowUpChange::PutBack };
+                    self.follow_up_metrics.changed(change, 1);
+                }
                 row.link_to_scheduling();
                 self.events_pending.nudge();
                 Ok(row.open(&self.ring)?)

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     core::Core,
     domain::{Content, FollowUpId, FollowUpTrigger, MessageId, Metadata, Mood, Templates},
+    follow_up_metrics::FollowUpChange,
     follow_up_row::{content_place, metadata_place},
 };
 
@@ -28,11 +29,16 @@ impl Core {
         let missed = self.miss_follow_ups().await?;
         let expired = self.expire_leases().await?;
         let due = self.ready_follow_ups().await?;
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        self.follow_up_metrics.changed(FollowUpChange::Missed, count(missed));
+        self.follow_up_metrics.changed(FollowUpChange::LeaseExpired, count(expired));
+        self.follow_up_metrics.changed(FollowUpChange::Ready, count(due.ready));
+        self.follow_up_metrics.changed(FollowUpChange::Cancelled, due.cancelled);
         if missed + expired + due.ready > 0 {
             self.events_pending.nudge();
         }
         Ok(Batch {
-            done: u64::try_from(missed + expired + due.ready).unwrap_or(0),
+            done: count(missed + expired + due.ready),
             failed: u64::try_from(due.unreadable).unwrap_or(0),
             more: [missed, expired, due.looked_at].contains(&BATCH_MAX),
             lag: due.lag,
@@ -72,6 +78,7 @@ impl Core {
         let looked_at = i64::try_from(rows.len()).unwrap_or(BATCH_MAX);
         let oldest = rows.iter().filter(|row| row.is_due()).map(|row| row.due_at).min();
 
+        let cancelled = rows.iter().filter(|row| row.outcome == "cancelled").count();
         let mut chosen = Chosen::default();
         for row in rows.into_iter().filter(Due::is_due) {
             match self.choose_content(&row, &templates) {
@@ -89,6 +96,7 @@ impl Core {
         }
         Ok(DueBatch {
             ready,
+            cancelled: u64::try_from(cancelled).unwrap_or(0),
             unreadable: chosen.unreadable.len(),
             looked_at,
             lag: oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or(Duration::ZERO),
@@ -193,6 +201,7 @@ impl Chosen {
 /// What became of a batch.
 struct DueBatch {
     ready: i64,
+    cancelled: u64,
     unreadable: usize,
     looked_at: i64,
     lag: Duration,

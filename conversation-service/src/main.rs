@@ -20,7 +20,7 @@ use teppan_shared::{
 /// Every setting is a flag and an environment variable. Without DATABASE_URL the service starts on
 /// a private PostgreSQL of its own.
 #[derive(Parser)]
-#[command(name = app::DEFINITION.name, version)]
+#[command(name = app::DEFINITION.name, version = app::VERSION)]
 struct Cli {
     #[command(subcommand)]
     command: Option<ConversationCommand>,
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
     let start = async |registry| {
         misspelt.warn();
-        app::start(&settings, Some(registry)).await
+        app::start(&settings, registry).await
     };
     cli::block_on(async {
         match command {

@@ -1,7 +1,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::{postgres::DatabaseError, worker::Batch};
 
-use crate::core::Core;
+use crate::{core::Core, follow_up_metrics::FollowUpChange};
 
 /// When a user who has to wait, for a booking that is ahead or a person who leads the conversation,
 /// is looked after again.
@@ -37,6 +37,7 @@ impl Core {
             self.events_pending.nudge();
         }
         let done = u64::try_from(run.scheduled).unwrap_or(0);
+        self.follow_up_metrics.changed(FollowUpChange::Scheduled, done);
         Ok(Batch { done, more: run.looked == BATCH_MAX, ..Batch::default() })
     }
 

@@ -6,6 +6,7 @@ use crate::{
     core::Core,
     domain::{Channel, Content, FollowUp, FollowUpId, MessageId, Metadata, NewFollowUp, UserId},
     follow_up_answer::FollowUpAnswer,
+    follow_up_metrics::FollowUpChange,
     follow_up_row::{content_place, metadata_place},
 };
 
@@ -83,6 +84,8 @@ impl Core {
             match (answer.answer.as_str(), answer.follow_up_id.map(FollowUpId), answer.message_id.map(MessageId)) {
                 ("done", ..) => {
                     self.events_pending.nudge();
+                    let created = answer.outcome.as_deref() == Some("CREATED");
+                    self.follow_up_metrics.changed(FollowUpChange::Scheduled, u64::from(created));
                     if draft.due_at <= draft.now {
                         self.follow_up_clock.nudge();
                     }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that is checked without running a test: format, lints, dependencies, the contract, the statements, the images
-# and the manifests.
+# Everything that is checked without running a test: format, lints, dependencies, the contract, the statements, the images,
+# the manifests and the alerts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 home=${TEPPAN_HOME:-.teppan}
-deploy/local/setup.sh postgres buf deny manifests
+deploy/local/setup.sh postgres buf deny manifests prometheus
 
 echo "== format"
 cargo fmt --all --check
@@ -22,3 +22,6 @@ deploy/local/queries.sh --check
 echo "== images and manifests"
 "$home/tools/bin/hadolint" deploy/docker/Dockerfile
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$home/tools/python/manifests deploy/kubernetes/check.py
+echo "== alerts"
+"$home/tools/bin/promtool" check config deploy/prometheus/prometheus.yml
+"$home/tools/bin/promtool" test rules deploy/prometheus/tests/*.yml

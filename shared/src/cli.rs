@@ -45,7 +45,7 @@ impl Command {
         self,
         definition: &Definition,
         settings: &CommonSettings,
-        start: impl AsyncFnOnce(prometheus::Registry) -> Result<Service, StartError>,
+        start: impl AsyncFnOnce(Option<prometheus::Registry>) -> Result<Service, StartError>,
     ) -> ExitCode {
         match self {
             Self::Serve => service::serve(definition, settings, start).await,

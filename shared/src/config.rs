@@ -19,7 +19,8 @@ pub use self::{
     given::{Misspelt, read},
     limits::ServerLimits,
     open_telemetry::{
-        BatchSettings, OpenTelemetryArgs, OpenTelemetrySettings, OtlpProtocol, OtlpSettings, TlsSettings,
+        BatchSettings, MetricsSettings, OpenTelemetryArgs, OpenTelemetrySettings, OtlpProtocol, OtlpSettings,
+        TlsSettings,
     },
     problems::Problems,
     telemetry::{LogFormat, TelemetrySettings},
@@ -111,6 +112,9 @@ pub struct CommonArgs {
     /// other services without TLS: true only where something else, such as a mesh, does both
     #[arg(long, env = "ALLOW_INSECURE", hide_env_values = true, default_value = "false", global = true)]
     pub allow_insecure: String,
+    /// How often what waits in the database is counted for the metrics
+    #[arg(long, env = "BACKLOG_INTERVAL_MS", hide_env_values = true, default_value = "15000", global = true)]
+    pub backlog_interval_ms: String,
     /// Format of the log: text, json, or auto (text in a terminal, json otherwise)
     #[arg(long, env = "LOG_FORMAT", hide_env_values = true, default_value = "auto", global = true)]
     pub log_format: String,
@@ -185,6 +189,8 @@ pub struct CommonSettings {
     pub database: DatabaseChoice,
     pub database_limits: DatabaseLimits,
     pub keys: KeysChoice,
+    /// How often what waits in the database is counted for the metrics.
+    pub backlog_interval: Duration,
     pub telemetry: TelemetrySettings,
 }
 
@@ -217,9 +223,17 @@ impl CommonSettings {
         };
         let server = parse_server(args, addresses, problems);
         let database_limits = parse_database_limits(args, problems);
+        let backlog_interval = problems.millis("BACKLOG_INTERVAL_MS", &args.backlog_interval_ms, 10, 3_600_000);
         let telemetry = TelemetrySettings::parse(args, problems);
         let keys = KeysChoice::parse(args, &database, problems);
-        Some(Self { server: server?, database, database_limits: database_limits?, keys: keys?, telemetry: telemetry? })
+        Some(Self {
+            server: server?,
+            database,
+            database_limits: database_limits?,
+            keys: keys?,
+            backlog_interval: backlog_interval?,
+            telemetry: telemetry?,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What both of Teppan's services stand on.
 
 pub mod audit;
+pub mod backlog;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,14 +8,14 @@ use tonic::service::Routes;
 
 use crate::{
     config::{CommonSettings, DatabaseChoice, Misspelt, Problems},
-    embedded::{self, EmbeddedError, SharedServer, prepare_home},
+    embedded::{self, EmbeddedError, SharedServer, Supervisor, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
     reloaded::FileFault,
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
-    telemetry::{Telemetry, TelemetryError},
+    telemetry::{Build, Telemetry, TelemetryError},
     time_zone::Rules,
     worker::{self, Job, Nudge},
 };
@@ -32,6 +32,7 @@ pub struct Definition {
     pub name: &'static str,
     /// Its database on the private server.
     pub database: &'static str,
+    pub build: Build,
     pub migrator: &'static sqlx::migrate::Migrator,
     /// The statements of the hot calls, prepared when a connection opens.
     pub hot_statements: &'static [&'static str],
@@ -93,9 +94,8 @@ impl OpenDatabase {
                 (server.url(definition.database), Some(server))
             }
         };
-        let database = Database::new(&database_settings(url, settings), definition.hot_statements);
+        let database = Database::new(&database_settings(definition, url, settings), definition.hot_statements);
         let database = database.map_err(StartError::Database)?;
-        database.observe();
         Ok(Self { database, keys, private_server })
     }
 
@@ -114,8 +114,9 @@ async fn stop_private(server: SharedServer) {
     }
 }
 
-fn database_settings(url: SecretString, settings: &CommonSettings) -> DatabaseSettings {
+fn database_settings(definition: &Definition, url: SecretString, settings: &CommonSettings) -> DatabaseSettings {
     DatabaseSettings {
+        name: definition.name,
         url,
         max_connections: settings.database_limits.max_connections,
         min_connections: settings.database_limits.min_connections,
@@ -130,6 +131,8 @@ pub struct Service {
     pub server: Server,
     database: OpenDatabase,
     background: Tasks,
+    /// The supervisor of the private PostgreSQL.
+    supervisor: Tasks,
 }
 
 impl Service {
@@ -161,8 +164,9 @@ impl Service {
                 return Err(error.into());
             }
         };
+        let supervisor = Tasks::default();
         if let Some(server) = &database.private_server {
-            background.spawn("private PostgreSQL", server.supervisor().run(background.stopping()));
+            supervisor.spawn("private PostgreSQL", server.supervisor().run(supervisor.stopping()));
         }
         let rules = Rules::in_force();
         tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
@@ -175,7 +179,7 @@ impl Service {
             "{} is listening",
             definition.name
         );
-        Ok(Self { server, database, background })
+        Ok(Self { server, database, background, supervisor })
     }
 
     /// Runs a job in the background, from when the service is first ready until it stops.
@@ -219,6 +223,8 @@ impl Service {
     /// stopped in order.
     async fn stop_hurried(self, at_once: &CancellationToken) {
         self.server.stop(at_once).await;
+        // Never cut off: a PostgreSQL that it has just started would be left running.
+        self.supervisor.stop(Supervisor::END_BOUND, &CancellationToken::new()).await;
         self.database.close().await;
     }
 
@@ -267,9 +273,9 @@ pub fn refuse(definition: &Definition, problems: &Problems, misspelt: &Misspelt)
 pub async fn serve(
     definition: &Definition,
     settings: &CommonSettings,
-    start: impl AsyncFnOnce(prometheus::Registry) -> Result<Service, StartError>,
+    start: impl AsyncFnOnce(Option<prometheus::Registry>) -> Result<Service, StartError>,
 ) -> ExitCode {
-    let telemetry = match Telemetry::start(definition.name, &settings.telemetry) {
+    let telemetry = match Telemetry::start(definition.name, definition.build, &settings.telemetry) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(definition, &error),
     };

@@ -3,7 +3,11 @@
 //! A trace leads from the caller through the services and, kept in their rows, to work that is
 //! done days later. It is carried whether or not traces are sent anywhere.
 
+pub mod buckets;
+pub(crate) mod exemplars;
 mod exporter;
+pub mod exposition;
+mod process;
 
 use std::{collections::HashMap, io::IsTerminal as _, sync::LazyLock};
 
@@ -14,7 +18,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{
     Resource,
-    metrics::SdkMeterProvider,
+    metrics::{PeriodicReader, SdkMeterProvider},
     propagation::TraceContextPropagator,
     resource::TelemetryResourceDetector,
     trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider},
@@ -27,9 +31,10 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+use uuid::Uuid;
 
 pub use self::exporter::ExporterError;
-use crate::config::{LogFormat, OpenTelemetrySettings, TelemetrySettings};
+use crate::config::{LogFormat, MetricsSettings, OpenTelemetrySettings, TelemetrySettings};
 
 /// Reads stored trace context, whatever OTEL_PROPAGATORS says about that of callers.
 static STORED: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
@@ -37,18 +42,26 @@ static STORED: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextProp
 /// The target of the spans that make up a trace.
 pub const TRACE_TARGET: &str = "teppan";
 
+/// Which build of a program this is.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    pub version: &'static str,
+    /// Of the source in git, where it is known.
+    pub revision: Option<&'static str>,
+}
+
 /// Holds what is still to be sent; [`Telemetry::shutdown`] sends it.
 pub struct Telemetry {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
-    /// What `/metrics` shows.
-    pub registry: prometheus::Registry,
+    /// What `/metrics` shows; `None`: there is no such page.
+    pub registry: Option<prometheus::Registry>,
 }
 
 /// The telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("the trace exporter cannot be built")]
+    #[error("an OTLP exporter cannot be built")]
     Exporter(#[from] ExporterError),
     #[error("the metrics exporter cannot be built")]
     Metrics(#[from] opentelemetry_sdk::error::OTelSdkError),
@@ -58,20 +71,19 @@ pub enum TelemetryError {
 
 impl Telemetry {
     /// Installs the log, the traces and the metrics of this process.
-    pub fn start(service: &'static str, settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
+    pub fn start(service: &'static str, build: Build, settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
         let open_telemetry = &settings.open_telemetry;
         if open_telemetry.propagates {
             global::set_text_map_propagator(TraceContextPropagator::new());
         } else {
             global::set_text_map_propagator(NoopTextMapPropagator::new());
         }
-        let resource = resource(service, open_telemetry);
+        let resource = resource(service, build, open_telemetry);
         let traces = traces(resource.clone(), open_telemetry)?;
-        let registry = prometheus::Registry::new();
-        let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
-        let metrics = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
+        let (metrics, registry) = metrics(resource, &open_telemetry.metrics)?;
         if !open_telemetry.disabled {
             global::set_meter_provider(metrics.clone());
+            process::observe(build);
         }
 
         let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
@@ -109,13 +121,16 @@ impl Telemetry {
 }
 
 /// The attributes of this process. The variables take precedence over the service's own values.
-fn resource(service: &'static str, settings: &OpenTelemetrySettings) -> Resource {
+fn resource(service: &'static str, build: Build, settings: &OpenTelemetrySettings) -> Resource {
     let given = settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     let resource = Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.namespace", "teppan"))
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attribute(KeyValue::new("service.version", build.version))
+        // Tells the metrics of one replica from those of another.
+        .with_attribute(KeyValue::new("service.instance.id", Uuid::new_v4().to_string()))
+        .with_attributes(build.revision.map(|revision| KeyValue::new("vcs.ref.head.revision", revision)))
         .with_attributes(given);
     match &settings.service_name {
         Some(name) => resource.with_service_name(name.clone()),
@@ -126,7 +141,7 @@ fn resource(service: &'static str, settings: &OpenTelemetrySettings) -> Resource
 
 fn traces(resource: Resource, settings: &OpenTelemetrySettings) -> Result<SdkTracerProvider, ExporterError> {
     let traces = SdkTracerProvider::builder().with_resource(resource).with_span_limits(settings.limits);
-    let Some(otlp) = &settings.otlp else {
+    let Some(otlp) = &settings.traces else {
         // Ids are made and carried, and with them the caller's wish to have the trace recorded.
         return Ok(traces.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build());
     };
@@ -135,8 +150,28 @@ fn traces(resource: Resource, settings: &OpenTelemetrySettings) -> Result<SdkTra
         .with_max_queue_size(settings.batch.queue_max)
         .with_max_export_batch_size(settings.batch.batch_max)
         .build();
-    let processor = BatchSpanProcessor::builder(exporter::build(otlp)?).with_batch_config(batches).build();
+    let processor = BatchSpanProcessor::builder(exporter::of_traces(otlp)?).with_batch_config(batches).build();
     Ok(traces.with_sampler(settings.sampler.clone()).with_span_processor(processor).build())
+}
+
+/// The metrics, and what `/metrics` shows of them.
+fn metrics(
+    resource: Resource,
+    settings: &MetricsSettings,
+) -> Result<(SdkMeterProvider, Option<prometheus::Registry>), TelemetryError> {
+    let mut metrics = SdkMeterProvider::builder().with_resource(resource);
+    if let Some(otlp) = &settings.otlp {
+        let exporter = exporter::of_metrics(otlp, settings.temporality)?;
+        metrics = metrics.with_reader(PeriodicReader::builder(exporter).with_interval(settings.interval).build());
+    }
+    let registry = settings.prometheus.then(prometheus::Registry::new);
+    if let Some(registry) = &registry {
+        // There is one scope: a label that names it would say nothing.
+        let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
+        metrics = metrics.with_reader(exporter.build()?);
+        exemplars::OF_CALLS.enable(settings.exemplars);
+    }
+    Ok((metrics.build(), registry))
 }
 
 /// The W3C trace context a request came with.
@@ -210,12 +245,19 @@ fn span_context(traceparent: &str) -> SpanContext {
     stored.span().span_context().clone()
 }
 
-/// The id of the trace that `span` belongs to.
-pub fn trace_id(span: &Span) -> Option<String> {
+/// The trace that a span belongs to.
+pub struct Trace {
+    pub id: String,
+    /// Whether it is kept for somebody to look at.
+    pub is_recorded: bool,
+}
+
+/// The trace that `span` belongs to.
+pub fn trace_of(span: &Span) -> Option<Trace> {
     use opentelemetry::trace::TraceContextExt as _;
 
     let context = span.context();
     let span = context.span();
     let span = span.span_context();
-    span.is_valid().then(|| span.trace_id().to_string())
+    span.is_valid().then(|| Trace { id: span.trace_id().to_string(), is_recorded: span.is_sampled() })
 }

@@ -8,19 +8,19 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures::FutureExt as _;
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Counter, Histogram},
+    metrics::{Counter, Gauge, Histogram},
 };
 use rand::Rng as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::error_chain::error_chain;
+use crate::{error_chain::error_chain, telemetry::buckets};
 
 /// The first pause after a failure, and the longest after many.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -140,39 +140,59 @@ struct Metrics {
     items: Counter<u64>,
     duration_seconds: Histogram<f64>,
     lag_seconds: Histogram<f64>,
+    last_success: Gauge<f64>,
 }
 
 impl Metrics {
     fn new(worker: &'static str) -> Self {
         let meter = global::meter("teppan");
-        Self {
+        let metrics = Self {
             worker: KeyValue::new("worker", worker),
             runs: meter.u64_counter("teppan.worker.runs").with_description("Runs, by how they ended.").build(),
             items: meter.u64_counter("teppan.worker.items").with_description("Items, by how they ended.").build(),
             duration_seconds: meter
-                .f64_histogram("teppan.worker.duration")
+                .f64_histogram("teppan.worker.run.duration")
                 .with_unit("s")
                 .with_description("How long runs take.")
+                .with_boundaries(buckets::RUNS.to_vec())
                 .build(),
             lag_seconds: meter
                 .f64_histogram("teppan.worker.lag")
                 .with_unit("s")
                 .with_description("How long the oldest item of a run had waited, of runs that had any.")
-                .with_boundaries(vec![0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0])
+                .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
+            last_success: meter
+                .f64_gauge("teppan.worker.last_success_timestamp")
+                .with_unit("s")
+                .with_description("When the last run ended that did not fail, as a Unix time.")
+                .build(),
+        };
+        // A counter that is first seen at 1 has no increase.
+        for outcome in ["done", "error", "panic"] {
+            metrics.runs.add(0, &metrics.with(outcome));
         }
+        for outcome in ["done", "failed"] {
+            metrics.items.add(0, &metrics.with(outcome));
+        }
+        metrics
+    }
+
+    fn with(&self, outcome: &'static str) -> [KeyValue; 2] {
+        [self.worker.clone(), KeyValue::new("outcome", outcome)]
     }
 
     fn ran(&self, batch: &Batch, took: Duration) {
-        let worker = self.worker.clone();
-        let with = |outcome| [worker.clone(), KeyValue::new("outcome", outcome)];
-        self.runs.add(1, &with("done"));
-        self.items.add(batch.done, &with("done"));
-        self.items.add(batch.failed, &with("failed"));
-        self.duration_seconds.record(took.as_secs_f64(), std::slice::from_ref(&worker));
+        let worker = std::slice::from_ref(&self.worker);
+        self.runs.add(1, &self.with("done"));
+        self.items.add(batch.done, &self.with("done"));
+        self.items.add(batch.failed, &self.with("failed"));
+        self.duration_seconds.record(took.as_secs_f64(), worker);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_success.record(now.as_secs_f64(), worker);
         // A run that had nothing to do says nothing about what waits.
         if batch.done + batch.failed > 0 {
-            self.lag_seconds.record(batch.lag.as_secs_f64(), &[worker]);
+            self.lag_seconds.record(batch.lag.as_secs_f64(), worker);
         }
     }
 
@@ -180,7 +200,7 @@ impl Metrics {
         if let Some(lag) = lag {
             self.lag_seconds.record(lag.as_secs_f64(), std::slice::from_ref(&self.worker));
         }
-        self.runs.add(1, &[self.worker.clone(), KeyValue::new("outcome", outcome)]);
+        self.runs.add(1, &self.with(outcome));
         self.duration_seconds.record(took.as_secs_f64(), std::slice::from_ref(&self.worker));
     }
 }

@@ -22,7 +22,7 @@ use teppan_shared::{
     identity::IdentitySettings,
     keys::{Keys, KeysChoice},
     service::Service,
-    telemetry::Telemetry,
+    telemetry::{Build, Telemetry},
 };
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
@@ -65,6 +65,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             acquire_timeout: Duration::from_secs(20),
         },
         keys: KeysChoice::Given(keys.clone()),
+        backlog_interval: Duration::from_hours(1),
         telemetry: TelemetrySettings {
             log_format: LogFormat::Text,
             log_level: "warn".to_owned(),
@@ -282,6 +283,8 @@ pub async fn within(bound: Duration, what: &str, mut holds: impl AsyncFnMut() ->
     assert!(tokio::time::timeout(bound, waiting).await.is_ok(), "waited in vain: {what}");
 }
 
+const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), revision: None };
+
 /// Traces are carried in tests too; the log shows errors.
 async fn telemetry() {
     let settings = TelemetrySettings {
@@ -289,5 +292,5 @@ async fn telemetry() {
         log_level: "error".to_owned(),
         open_telemetry: OpenTelemetrySettings::default(),
     };
-    TELEMETRY.get_or_init(async || Telemetry::start("tests", &settings).expect("telemetry starts")).await;
+    TELEMETRY.get_or_init(async || Telemetry::start("tests", BUILD, &settings).expect("telemetry starts")).await;
 }

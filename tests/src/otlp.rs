@@ -1,4 +1,4 @@
-//! A receiver of traces, as a collector has one: OTLP over gRPC or HTTP, kept in memory.
+//! A receiver of traces and metrics, as a collector has one: OTLP over gRPC or HTTP, kept in memory.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +15,19 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Request as HttpRequest, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::any_value::Value,
+    metrics::v1::Metric,
+    resource::v1::Resource,
     trace::v1::Span,
 };
 use prost::Message as _;
@@ -67,6 +75,19 @@ impl Received {
     }
 }
 
+/// A metric that was received, and from which service.
+#[derive(Debug, Clone)]
+pub struct ReceivedMetric {
+    pub service: String,
+    /// What describes the process it came from.
+    pub resource: BTreeMap<String, String>,
+    /// The path of the request it came with, over HTTP.
+    pub path: String,
+    /// The headers of that request.
+    pub headers: HeaderMap,
+    pub metric: Metric,
+}
+
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carrier {
@@ -83,11 +104,15 @@ pub struct Certified {
 /// A running receiver. It ends when this is dropped.
 pub struct Receiver {
     pub address: SocketAddr,
-    received: Spans,
+    kept: Kept,
     _server: AbortOnDropHandle<()>,
 }
 
-type Spans = Arc<Mutex<Vec<Received>>>;
+#[derive(Clone, Default)]
+struct Kept {
+    spans: Arc<Mutex<Vec<Received>>>,
+    metrics: Arc<Mutex<Vec<ReceivedMetric>>>,
+}
 
 impl Receiver {
     /// Starts one on a free port, over gRPC and not encrypted.
@@ -99,19 +124,23 @@ impl Receiver {
     pub async fn start_as(carrier: Carrier, certified: Option<&Certified>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let received = Spans::default();
-        let keep = Keep(Arc::clone(&received));
+        let kept = Kept::default();
         let tasks = TaskTracker::new();
         let server = match carrier {
-            Carrier::Grpc => tasks.spawn(serve_grpc(listener, keep, certified.map(Certified::tonic))),
-            Carrier::Http => tasks.spawn(serve_http(listener, keep, certified.map(Certified::acceptor))),
+            Carrier::Grpc => tasks.spawn(serve_grpc(listener, kept.clone(), certified.map(Certified::tonic))),
+            Carrier::Http => tasks.spawn(serve_http(listener, kept.clone(), certified.map(Certified::acceptor))),
         };
-        Self { address, received, _server: AbortOnDropHandle::new(server) }
+        Self { address, kept, _server: AbortOnDropHandle::new(server) }
     }
 
-    /// What it received so far.
+    /// The spans that it received so far.
     pub fn spans(&self) -> Vec<Received> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The metrics that it received so far, each as often as it was sent.
+    pub fn metrics(&self) -> Vec<ReceivedMetric> {
+        self.kept.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -145,27 +174,28 @@ impl Default for Certified {
     }
 }
 
-async fn serve_grpc(listener: TcpListener, keep: Keep, tls: Option<ServerTlsConfig>) {
+async fn serve_grpc(listener: TcpListener, kept: Kept, tls: Option<ServerTlsConfig>) {
     let mut server = Server::builder();
     if let Some(tls) = tls {
         server = server.tls_config(tls).expect("the certificate can be shown");
     }
-    let service = TraceServiceServer::new(keep).accept_compressed(CompressionEncoding::Gzip);
-    let serving = server.add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
-    serving.await.expect("the receiver serves");
+    let traces = TraceServiceServer::new(kept.clone()).accept_compressed(CompressionEncoding::Gzip);
+    let metrics = MetricsServiceServer::new(kept).accept_compressed(CompressionEncoding::Gzip);
+    let serving = server.add_service(traces).add_service(metrics);
+    serving.serve_with_incoming(TcpListenerStream::new(listener)).await.expect("the receiver serves");
 }
 
-async fn serve_http(listener: TcpListener, keep: Keep, tls: Option<TlsAcceptor>) {
+async fn serve_http(listener: TcpListener, kept: Kept, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (keep, tls) = (keep.clone(), tls.clone());
+        let (kept, tls) = (kept.clone(), tls.clone());
         connections.spawn(async move {
             match tls {
-                None => keep.serve(stream).await,
+                None => kept.serve(stream).await,
                 // Who does not trust the certificate goes away.
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream).await {
-                        keep.serve(stream).await;
+                        kept.serve(stream).await;
                     }
                 }
             }
@@ -173,19 +203,11 @@ async fn serve_http(listener: TcpListener, keep: Keep, tls: Option<TlsAcceptor>)
     }
 }
 
-#[derive(Clone)]
-struct Keep(Spans);
-
-impl Keep {
-    fn keep(&self, path: &str, headers: &HeaderMap, request: ExportTraceServiceRequest) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl Kept {
+    fn keep_spans(&self, path: &str, headers: &HeaderMap, request: ExportTraceServiceRequest) {
+        let mut kept = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         for received in request.resource_spans {
-            let attributes = received.resource.unwrap_or_default().attributes;
-            let texts = attributes.into_iter().filter_map(|attribute| match attribute.value?.value? {
-                Value::StringValue(text) => Some((attribute.key, text)),
-                _ => None,
-            });
-            let resource: BTreeMap<_, _> = texts.collect();
+            let resource = texts(received.resource);
             let spans = received.scope_spans.into_iter().flat_map(|scope| scope.spans);
             kept.extend(spans.map(|span| Received {
                 service: resource.get("service.name").cloned().unwrap_or_default(),
@@ -193,6 +215,21 @@ impl Keep {
                 path: path.to_owned(),
                 headers: headers.clone(),
                 span,
+            }));
+        }
+    }
+
+    fn keep_metrics(&self, path: &str, headers: &HeaderMap, request: ExportMetricsServiceRequest) {
+        let mut kept = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        for received in request.resource_metrics {
+            let resource = texts(received.resource);
+            let metrics = received.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
+            kept.extend(metrics.map(|metric| ReceivedMetric {
+                service: resource.get("service.name").cloned().unwrap_or_default(),
+                resource: resource.clone(),
+                path: path.to_owned(),
+                headers: headers.clone(),
+                metric,
             }));
         }
     }
@@ -214,24 +251,53 @@ impl Keep {
         } else {
             message.extend_from_slice(&body);
         }
-        let request = ExportTraceServiceRequest::decode(&message[..]).expect("it is a message of OTLP");
-        self.keep(head.uri.path(), &head.headers, request);
-        let answer = ExportTraceServiceResponse::default().encode_to_vec();
+        let (path, message) = (head.uri.path(), &message[..]);
+        let answer = if path.ends_with("metrics") {
+            let request = ExportMetricsServiceRequest::decode(message).expect("it is a message of OTLP");
+            self.keep_metrics(path, &head.headers, request);
+            ExportMetricsServiceResponse::default().encode_to_vec()
+        } else {
+            let request = ExportTraceServiceRequest::decode(message).expect("it is a message of OTLP");
+            self.keep_spans(path, &head.headers, request);
+            ExportTraceServiceResponse::default().encode_to_vec()
+        };
         let answer = Response::builder().header("content-type", "application/x-protobuf").body(Full::from(answer));
         Ok(answer.expect("a response"))
     }
 }
 
 #[tonic::async_trait]
-impl TraceService for Keep {
+impl TraceService for Kept {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         let headers = request.metadata().clone().into_headers();
-        self.keep("", &headers, request.into_inner());
+        self.keep_spans("", &headers, request.into_inner());
         Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
     }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Kept {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, Status> {
+        let headers = request.metadata().clone().into_headers();
+        self.keep_metrics("", &headers, request.into_inner());
+        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+/// The attributes that are texts.
+fn texts(resource: Option<Resource>) -> BTreeMap<String, String> {
+    let attributes = resource.unwrap_or_default().attributes.into_iter();
+    let texts = attributes.filter_map(|attribute| match attribute.value?.value? {
+        Value::StringValue(text) => Some((attribute.key, text)),
+        _ => None,
+    });
+    texts.collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -107,6 +107,7 @@ async fn fifty_messages_at_once_are_stored_in_a_far_database() {
 /// The way to a database, for one connection, whose callers wait for no longer than this.
 fn one_connection(definition: &Definition, url: &SecretString, acquire_timeout: Duration) -> Database {
     let settings = DatabaseSettings {
+        name: definition.name,
         url: url.clone(),
         max_connections: 1,
         min_connections: 1,

@@ -2,22 +2,29 @@
 
 use std::{collections::HashMap, fs};
 
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, metric::Data};
 use teppan_tests::{
     clients, fixtures,
     harness::{self, eventually},
     launch::{Process, Which},
-    otlp::{Carrier, Certified, Received, Receiver},
+    otlp::{Carrier, Certified, Received, ReceivedMetric, Receiver},
+    scrape::Scrape,
 };
 
-use crate::{environment, health::get, trace};
+use crate::{environment, trace};
+
+/// The histogram of calls on `/metrics`.
+const CALLS: &str = "rpc_server_call_duration_seconds";
 
 /// What a conversation-service with these variables has to say of itself.
 struct Said {
     spans: Vec<Received>,
     /// The trace context that was kept with the message.
     traceparent: String,
+    /// The metrics that were sent.
+    sent: Vec<ReceivedMetric>,
     /// What `/metrics` showed.
-    metrics: String,
+    metrics: Scrape,
 }
 
 /// Stores a message through a service with these variables, within a trace of the caller's, and stops the service,
@@ -31,10 +38,10 @@ async fn said(receiver: &Receiver, variables: &[(&str, String)]) -> Said {
     let message = fixtures::message(&fixtures::conversation_id(), "Hello");
     eventually("the message is stored", async || client.store_message(trace::traced(message.clone())).await.is_ok())
         .await;
-    let metrics = get(process.http, "/metrics").await.1;
+    let metrics = Scrape::of(process.http, "*/*").await;
     assert!(process.stop().await);
     let traceparent: String = harness::scalar(&url, "SELECT traceparent FROM messages").await;
-    Said { spans: receiver.spans(), traceparent, metrics }
+    Said { spans: receiver.spans(), sent: receiver.metrics(), traceparent, metrics }
 }
 
 /// The span of the call.
@@ -77,7 +84,8 @@ async fn traces_are_sent_over_grpc_to_the_endpoint_for_traces_alone_with_what_de
     }
     let header = |name| stored.headers.get(name).map(|value| value.to_str().expect("ASCII"));
     assert_eq!((header("api-key"), header("grpc-encoding")), (Some("a b"), Some("gzip")), "{:?}", stored.headers);
-    assert!(said.metrics.contains("rpc_server_call_duration"), "{}", said.metrics);
+    assert!(said.metrics.types.contains_key(CALLS), "{}", said.metrics.text);
+    assert!(said.sent.is_empty(), "metrics are not sent unless somebody asks for it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +152,8 @@ async fn nothing_is_sent_when_that_is_what_is_asked_for() {
         let said = said(&receiver, &[endpoint.clone(), (name, value.to_owned())]).await;
         assert!(said.spans.is_empty(), "{name}: {:?}", said.spans);
         assert!(said.traceparent.contains(trace::TRACE_ID), "{name}: trace context is kept all the same");
-        assert_eq!(said.metrics.contains("rpc_server"), name != "OTEL_SDK_DISABLED", "{}", said.metrics);
+        let shown = said.metrics.types.contains_key(CALLS);
+        assert_eq!(shown, name != "OTEL_SDK_DISABLED", "{}", said.metrics.text);
     }
     let ratio = |sampler: &str, share: &str| {
         [endpoint.clone(), ("OTEL_TRACES_SAMPLER", sampler.to_owned()), ("OTEL_TRACES_SAMPLER_ARG", share.to_owned())]
@@ -162,4 +171,54 @@ async fn without_propagators_a_callers_trace_is_not_continued() {
     assert!(!said.traceparent.is_empty() && !said.traceparent.contains(trace::TRACE_ID), "{}", said.traceparent);
     let stored = said.spans.iter().find(|it| it.span.name.ends_with("StoreMessage"));
     assert!(stored.is_some_and(|it| it.span.parent_span_id.is_empty()), "{:?}", said.spans);
+}
+
+/// The temporality of the histogram of calls, as it was sent.
+fn temporality(said: &Said) -> AggregationTemporality {
+    let calls = said.sent.iter().find(|it| it.metric.name == "rpc.server.call.duration");
+    let calls = calls.unwrap_or_else(|| panic!("no histogram of calls: {:?}", said.sent));
+    match &calls.metric.data {
+        Some(Data::Histogram(histogram)) => histogram.aggregation_temporality(),
+        other => panic!("no histogram: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_sent_over_grpc_and_http_with_what_describes_the_process() {
+    let receiver = Receiver::start().await;
+    let own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("http://{}", receiver.address));
+    let first = said(&receiver, &[own, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret".to_owned())]).await;
+    assert_eq!(temporality(&first), AggregationTemporality::Cumulative);
+    assert!(first.spans.is_empty(), "the endpoint is for metrics alone");
+    assert!(first.metrics.types.contains_key(CALLS), "they are shown too");
+    let sent = &first.sent[0];
+    assert_eq!((sent.service.as_str(), &sent.headers["api-key"]), ("conversation-service", &"secret".parse().unwrap()));
+    assert_eq!(sent.resource["service.instance.id"].len(), 36, "{:?}", sent.resource);
+
+    let receiver = Receiver::start_as(Carrier::Http, None).await;
+    let second = said(
+        &receiver,
+        &[
+            ("OTEL_METRICS_EXPORTER", "otlp".to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}/base", receiver.address)),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
+            ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "gzip".to_owned()),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "Delta".to_owned()),
+        ],
+    )
+    .await;
+    assert_eq!(temporality(&second), AggregationTemporality::Delta);
+    stored(&second);
+    assert_eq!(second.sent[0].path, "/base/v1/metrics");
+    assert_eq!(second.sent[0].headers["content-encoding"], "gzip");
+    assert_ne!(second.sent[0].resource["service.instance.id"], sent.resource["service.instance.id"]);
+    assert_eq!(second.metrics.code, 404, "there is no page of metrics unless somebody asks for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_go_nowhere_when_that_is_what_is_asked_for() {
+    let receiver = Receiver::start().await;
+    let endpoint = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("http://{}", receiver.address));
+    let said = said(&receiver, &[endpoint, ("OTEL_METRICS_EXPORTER", "none".to_owned())]).await;
+    assert!(said.sent.is_empty() && said.metrics.code == 404, "{:?}", said.sent);
 }

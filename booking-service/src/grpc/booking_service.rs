@@ -11,6 +11,7 @@ use teppan_shared::{
         StreamBookingEventsResponse, booking_service_server::BookingService,
     },
     server::Bounds,
+    server::answer,
 };
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
@@ -30,7 +31,7 @@ impl BookingService for Grpc {
         let created = self.core.create_booking(&new, reply_by).await;
         let created = created.map_err(|error| status::create_booking(&error, &new))?;
         let booking = Some(encode::booking(created.booking));
-        Ok(Response::new(CreateBookingResponse { booking, replayed: created.replayed }))
+        Ok(answer(CreateBookingResponse { booking, replayed: created.replayed }, created.replayed))
     }
 
     async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {
@@ -110,7 +111,7 @@ impl BookingService for Grpc {
         let new = join_waitlist::decode(request.into_inner())?;
         let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
         let entry = Some(waitlist_entry(joined.entry));
-        Ok(Response::new(JoinWaitlistResponse { entry, replayed: joined.replayed }))
+        Ok(answer(JoinWaitlistResponse { entry, replayed: joined.replayed }, joined.replayed))
     }
 
     async fn leave_waitlist(

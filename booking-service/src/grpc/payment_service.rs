@@ -1,6 +1,9 @@
-use teppan_shared::contract::booking::v1::{
-    ListPaymentsRequest, ListPaymentsResponse, RecordPaymentRequest, RecordPaymentResponse,
-    payment_service_server::PaymentService,
+use teppan_shared::{
+    contract::booking::v1::{
+        ListPaymentsRequest, ListPaymentsResponse, RecordPaymentRequest, RecordPaymentResponse,
+        payment_service_server::PaymentService,
+    },
+    server::answer,
 };
 use tonic::{Request, Response, Status};
 
@@ -15,11 +18,10 @@ impl PaymentService for Grpc {
         let new = record_payment::decode(request.into_inner(), self.core.clock.now())?;
         let recorded = self.core.record_payment(&new).await;
         let recorded = recorded.map_err(|error| status::record_payment(&error, new.booking_id))?;
-        Ok(Response::new(RecordPaymentResponse {
-            payment: Some(payment(recorded.payment)),
-            booking: Some(encode::booking(recorded.booking)),
-            replayed: recorded.replayed,
-        }))
+        let replayed = recorded.replayed;
+        let payment = Some(payment(recorded.payment));
+        let booking = Some(encode::booking(recorded.booking));
+        Ok(answer(RecordPaymentResponse { payment, booking, replayed }, replayed))
     }
 
     async fn list_payments(

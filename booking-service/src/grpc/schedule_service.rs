@@ -5,6 +5,7 @@ use teppan_shared::{
         ListVenuesResponse, SetWeeklyScheduleRequest, SetWeeklyScheduleResponse, UpdateSlotRequest, UpdateSlotResponse,
         UpdateVenueRequest, UpdateVenueResponse, schedule_service_server::ScheduleService,
     },
+    server::answer,
     status::Violations,
 };
 use tonic::{Request, Response, Status};
@@ -24,7 +25,7 @@ impl ScheduleService for Grpc {
         let new = create_venue::decode(request.into_inner())?;
         let created = self.core.create_venue(&new).await.map_err(|error| status::create_venue(&error))?;
         let venue = Some(encode::venue(created.venue));
-        Ok(Response::new(CreateVenueResponse { venue, replayed: created.replayed }))
+        Ok(answer(CreateVenueResponse { venue, replayed: created.replayed }, created.replayed))
     }
 
     async fn update_venue(

@@ -13,6 +13,7 @@ use opentelemetry::{
     global,
     metrics::{Counter, Gauge, Histogram, UpDownCounter},
 };
+use teppan_shared::telemetry::buckets;
 use tokio::sync::watch;
 
 /// Between two looks of a stream that found the end: commits that come thick and fast are seen together.
@@ -75,6 +76,7 @@ impl LiveStreams {
                 .f64_histogram("teppan.event_stream.lag")
                 .with_unit("s")
                 .with_description("From when an event happened until it was streamed to a reader that follows.")
+                .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
             held_back_seconds: meter
                 .f64_gauge("teppan.event_stream.held_back")

@@ -5,6 +5,7 @@ use teppan_shared::{
         ListMessagesResponse, StoreMessageRequest, StoreMessageResponse,
         conversation_service_server::ConversationService,
     },
+    server::answer,
     status::Violations,
 };
 use tonic::{Request, Response, Status};
@@ -21,7 +22,7 @@ impl ConversationService for Grpc {
         let new = store_message::decode(request.into_inner(), self.core.clock.now())?;
         let stored = self.core.store_message(new).await.map_err(|error| status::store_message(&error))?;
         let message = Some(encode::message(stored.message));
-        Ok(Response::new(StoreMessageResponse { message, replayed: stored.replayed }))
+        Ok(answer(StoreMessageResponse { message, replayed: stored.replayed }, stored.replayed))
     }
 
     async fn get_conversation(

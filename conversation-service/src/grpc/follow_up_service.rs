@@ -5,7 +5,7 @@ use teppan_shared::{
         ListFollowUpsRequest, ListFollowUpsResponse, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
         follow_up_service_server::FollowUpService,
     },
-    server::Bounds,
+    server::{Bounds, answer},
 };
 use tonic::{Request, Response, Status};
 
@@ -22,7 +22,8 @@ impl FollowUpService for Grpc {
     ) -> Result<Response<ScheduleFollowUpResponse>, Status> {
         let new = schedule_follow_up::decode(request.into_inner())?;
         let scheduled = self.core.schedule_follow_up(&new).await.map_err(|error| status::schedule_follow_up(&error))?;
-        Ok(Response::new(schedule_follow_up::encode(scheduled)))
+        let replayed = scheduled.replayed;
+        Ok(answer(schedule_follow_up::encode(scheduled), replayed))
     }
 
     async fn list_follow_ups(
@@ -67,7 +68,8 @@ impl FollowUpService for Grpc {
         let sent = complete_follow_up::decode(request.into_inner(), self.core.clock.now())?;
         let completed = self.core.complete_follow_up(&sent).await;
         let completed = completed.map_err(|error| status::complete_follow_up(&error, &sent.follow_up_id))?;
-        Ok(Response::new(complete_follow_up::encode(completed)))
+        let replayed = completed.replayed;
+        Ok(answer(complete_follow_up::encode(completed), replayed))
     }
 
     async fn fail_follow_up(

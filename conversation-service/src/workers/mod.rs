@@ -1,5 +1,6 @@
 //! Jobs that run in the background, each under the one loop of `teppan_shared::worker`.
 
+mod backlog;
 mod emotion_aggregation;
 mod event_publication;
 mod follow_up_clock;
@@ -7,6 +8,6 @@ mod reengagement;
 mod retention;
 
 pub use self::{
-    emotion_aggregation::EmotionAggregation, event_publication::EventPublication, follow_up_clock::FollowUpClock,
-    reengagement::Reengagement, retention::Retention,
+    backlog::BacklogReading, emotion_aggregation::EmotionAggregation, event_publication::EventPublication,
+    follow_up_clock::FollowUpClock, reengagement::Reengagement, retention::Retention,
 };

@@ -58,15 +58,16 @@ impl Record {
 
     /// The call has ended with this status, or with this message, framed. Returns when the line is written, or does
     /// not get written in time.
-    pub async fn ended(mut self, code: Code, failure: Option<&Status>, frame: &[u8]) {
+    pub async fn ended(mut self, refusal: Option<&Status>, frame: &[u8]) {
         self.has_ended = true;
+        let code = refusal.map_or(Code::Ok, Status::code);
         let mut answer_ids = Ids::default();
         if self.rule.audited != Audited::No
             && let (Some(fields), Some(message)) = (self.log.ids.get(self.method), self.message(frame))
         {
             fields.answer.collect(&message, &mut answer_ids);
         }
-        let reason = failure.map(status::reason);
+        let reason = refusal.map(status::reason);
         if let Some(line) = self.line(code, reason.as_deref(), &answer_ids) {
             self.log.writer.write(line).await;
         }

@@ -13,8 +13,10 @@ pub struct Problems {
 impl Problems {
     /// Notes that the setting of this name is wrong, and what it must be.
     pub fn add(&mut self, name: &str, must: impl fmt::Display) {
-        if !self.empty.contains(name) {
-            self.listed.push(format!("{name}: {must}"));
+        let problem = format!("{name}: {must}");
+        // A setting may be read for several purposes.
+        if !self.empty.contains(name) && !self.listed.contains(&problem) {
+            self.listed.push(problem);
         }
     }
 

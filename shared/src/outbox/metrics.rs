@@ -4,36 +4,40 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
+use crate::telemetry::buckets;
+
 /// What is counted about the deliveries to one destination.
 pub struct DeliveryMetrics {
     destination: KeyValue,
     deliveries: Counter<u64>,
-    dead_letters: Counter<u64>,
+    given_up: Counter<u64>,
     lag_seconds: Histogram<f64>,
 }
 
 impl DeliveryMetrics {
     pub fn new(destination: &'static str) -> Self {
         let meter = global::meter("teppan");
-        Self {
+        let metrics = Self {
             destination: KeyValue::new("destination", destination),
             deliveries: meter
                 .u64_counter("teppan.outbox.deliveries")
                 .with_description("Deliveries, by how they ended.")
                 .build(),
-            dead_letters: meter
-                .u64_counter("teppan.outbox.dead_letters")
+            given_up: meter
+                .u64_counter("teppan.outbox.given_up")
                 .with_description("Messages that became dead letters.")
                 .build(),
             lag_seconds: meter
                 .f64_histogram("teppan.outbox.delivery.lag")
                 .with_unit("s")
                 .with_description("From the commit of what a message tells until it was delivered.")
-                .with_boundaries(vec![
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
-                ])
+                .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
-        }
+        };
+        // A counter that is first seen at 1 has no increase.
+        metrics.deliveries.add(0, &[metrics.destination.clone(), KeyValue::new("outcome", "delivered")]);
+        metrics.given_up.add(0, std::slice::from_ref(&metrics.destination));
+        metrics
     }
 
     /// A delivery ended. `outcome` is `delivered` or why not; `lag` is the message's age.
@@ -49,7 +53,7 @@ impl DeliveryMetrics {
     pub fn died(&self, messages: i64) {
         let messages = u64::try_from(messages).unwrap_or(0);
         if messages > 0 {
-            self.dead_letters.add(messages, std::slice::from_ref(&self.destination));
+            self.given_up.add(messages, std::slice::from_ref(&self.destination));
         }
     }
 }

@@ -8,6 +8,7 @@
 //! and takes the first that becomes idle, and what it asked for is kept when it gives up.
 
 mod lease;
+mod metrics;
 mod opener;
 mod state;
 
@@ -24,7 +25,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::lease::Lease;
-use self::state::{Open, State};
+use self::{
+    metrics::Metrics,
+    state::{Open, State},
+};
 use super::probe::Suspicion;
 
 /// How long an abandoned statement, and the ping after it, may take to end. After that the connection is
@@ -45,12 +49,23 @@ pub(super) struct Limits {
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
-/// A weak reference, for metrics: it does not keep the connections open.
-pub(super) struct WeakConnections(Weak<Shared>);
+/// A weak reference, for metrics: the meter outlives every database, and must not keep its connections open.
+#[derive(Clone)]
+struct WeakConnections(Weak<Shared>);
+
+/// How many connections there are.
+struct Usage {
+    /// The most there may be.
+    max: u32,
+    used: u32,
+    idle: u32,
+    /// Callers that wait for one.
+    waiting: u32,
+}
 
 impl WeakConnections {
-    /// [`Connections::usage`], while there are any.
-    pub fn usage(&self) -> Option<(u32, u32, u32)> {
+    /// While there are any.
+    fn usage(&self) -> Option<Usage> {
         self.0.upgrade().map(|shared| Connections(shared).usage())
     }
 }
@@ -59,6 +74,7 @@ struct Shared {
     options: PgConnectOptions,
     hot: &'static [&'static str],
     limits: Limits,
+    metrics: Metrics,
     state: Mutex<State>,
     /// One permit for each idle connection that no caller has reserved.
     idle: Semaphore,
@@ -77,33 +93,38 @@ struct Failed {
 }
 
 impl Connections {
-    pub fn new(options: PgConnectOptions, hot: &'static [&'static str], limits: Limits) -> Self {
-        Self(Arc::new(Shared {
+    /// `name` is the name in metrics.
+    pub fn new(name: &'static str, options: PgConnectOptions, hot: &'static [&'static str], limits: Limits) -> Self {
+        let connections = Self(Arc::new(Shared {
             options,
             hot,
             limits,
+            metrics: Metrics::new(name),
             state: Mutex::default(),
             idle: Semaphore::new(0),
             failed: watch::Sender::default(),
             opened: watch::Sender::default(),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
-        }))
+        }));
+        metrics::observe(name, &WeakConnections(Arc::downgrade(&connections.0)));
+        connections
     }
 
     pub fn options(&self) -> &PgConnectOptions {
         &self.0.options
     }
 
-    pub fn downgrade(&self) -> WeakConnections {
-        WeakConnections(Arc::downgrade(&self.0))
+    /// What is measured of them.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
-    /// The most connections there may be, how many are in use, and how many are idle.
-    pub fn usage(&self) -> (u32, u32, u32) {
+    fn usage(&self) -> Usage {
         let state = self.lock();
         let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
-        (self.0.limits.max, state.live.saturating_sub(idle), idle)
+        let used = state.live.saturating_sub(idle);
+        Usage { max: self.0.limits.max, used, idle, waiting: state.waiting }
     }
 
     /// Whether there is a connection, or the last attempt to open one did not fail.
@@ -141,11 +162,19 @@ impl Connections {
         }
     }
 
-    /// Closes a connection in the background. It no longer counts.
+    /// Closes a connection in the background. Until it is closed no other takes its place: the server never sees more
+    /// than the limit.
     fn retire(&self, open: Open) {
-        self.lock().live -= 1;
+        {
+            let mut state = self.lock();
+            state.live -= 1;
+            state.closing += 1;
+        }
+        let connections = self.clone();
         self.0.background.spawn(async move {
             let _ = timeout(ABANDONED, open.connection.close()).await;
+            connections.lock().closing -= 1;
+            connections.open_due();
         });
     }
 

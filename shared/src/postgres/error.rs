@@ -38,6 +38,25 @@ impl DatabaseError {
         matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(code))
     }
 
+    /// What kind of error it is, in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Unavailable(_) | Self::Unreachable(_) => "unavailable",
+            Self::Impaired(_) => "impaired",
+            Self::TimedOut(_) => "timed_out",
+            Self::Failed(error) => {
+                let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
+                match code.get(..2) {
+                    // A concurrent call was faster: the statement is run again, or refused.
+                    Some("23") => "constraint",
+                    Some("40") => "contention",
+                    _ => "failed",
+                }
+            }
+        }
+    }
+
     /// Whether no statement can be run for now, whichever it is.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Unreachable(_) | Self::Impaired(_) | Self::Overloaded)

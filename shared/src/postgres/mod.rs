@@ -7,9 +7,8 @@ mod opening;
 mod probe;
 mod url;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use opentelemetry::{KeyValue, global};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     PgConnection, Postgres,
@@ -33,6 +32,8 @@ const CLOSE_BOUND: Duration = Duration::from_secs(2);
 /// How a service uses its database.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
+    /// The name of the connections in metrics.
+    pub name: &'static str,
     pub url: SecretString,
     /// Statements of this process that run at once, each on a connection of its own. More than a few
     /// a core only queue up inside PostgreSQL, and on a hot row they slow each other down.
@@ -64,7 +65,7 @@ impl Database {
             max: settings.max_connections,
             acquire_timeout: settings.acquire_timeout,
         };
-        Ok(Self(Connections::new(options, hot, limits)))
+        Ok(Self(Connections::new(settings.name, options, hot, limits)))
     }
 
     /// Opens the least number of connections and keeps as many open from now on. Returns when they are
@@ -93,6 +94,20 @@ impl Database {
     /// [`DatabaseError`]. When the future is dropped before it is done, the statement may or may
     /// not have taken effect.
     pub async fn fetch_all<'q, T, F>(
+        &self,
+        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
+    ) -> Result<Vec<T>, DatabaseError>
+    where
+        F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
+        T: Send + Unpin,
+    {
+        let began = Instant::now();
+        let result = self.run_twice(statement).await;
+        self.0.metrics().ran(began.elapsed(), result.as_ref().err());
+        result
+    }
+
+    async fn run_twice<'q, T, F>(
         &self,
         statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
     ) -> Result<Vec<T>, DatabaseError>
@@ -154,32 +169,6 @@ impl Database {
         T: Send + Unpin,
     {
         self.fetch_optional(statement).await?.ok_or(DatabaseError::Failed(sqlx::Error::RowNotFound))
-    }
-
-    /// Shows how many connections there are, under OpenTelemetry's names for them. The meter outlives
-    /// every database, so it must not keep its connections open.
-    pub fn observe(&self) {
-        let meter = global::meter("teppan");
-        let connections = self.0.downgrade();
-        meter
-            .u64_observable_gauge("db.client.connection.count")
-            .with_description("Open database connections, by whether they are used.")
-            .with_callback(move |gauge| {
-                let Some((_, used, idle)) = connections.usage() else { return };
-                gauge.observe(idle.into(), &[KeyValue::new("db.client.connection.state", "idle")]);
-                gauge.observe(used.into(), &[KeyValue::new("db.client.connection.state", "used")]);
-            })
-            .build();
-        let connections = self.0.downgrade();
-        meter
-            .u64_observable_gauge("db.client.connection.max")
-            .with_description("Database connections there may be.")
-            .with_callback(move |gauge| {
-                if let Some((max, _, _)) = connections.usage() {
-                    gauge.observe(max.into(), &[]);
-                }
-            })
-            .build();
     }
 
     /// A look at the database on a connection of its own, so that load on the others says nothing

@@ -52,6 +52,11 @@ impl Connections {
     /// `server` is the name in metrics and the log.
     pub fn new(server: &'static str, max: usize, drain: CancellationToken) -> Arc<Self> {
         let meter = global::meter("teppan");
+        let refused = meter
+            .u64_counter("teppan.server.connections_refused")
+            .with_description("Connections that were closed at once because the limit was reached.")
+            .build();
+        refused.add(0, &[KeyValue::new("server", server)]);
         Arc::new(Self {
             server,
             max,
@@ -62,10 +67,7 @@ impl Connections {
                 .i64_up_down_counter("teppan.server.connections")
                 .with_description("Connections that are open.")
                 .build(),
-            refused: meter
-                .u64_counter("teppan.server.connections_refused")
-                .with_description("Connections that were closed at once because the limit was reached.")
-                .build(),
+            refused,
         })
     }
 
@@ -112,7 +114,7 @@ impl Connections {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// A slot for a new connection. When all are taken, the connection that has been idle for longest is closed.
+    /// A slot for a new connection. When all are taken, the one that has served nothing for longest is closed.
     async fn slot(&self, full: &mut Rarely) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
@@ -141,8 +143,8 @@ impl Connections {
         (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
     }
 
-    /// Closes the connection that has been idle for longest, or, before any other, the oldest one whose caller is not
-    /// known; `false` when there is none to close.
+    /// Closes the connection that has served nothing for longest, or, before any other, the oldest one whose caller is
+    /// not known; `false` when there is none to close.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::{Body as HttpBody, Frame};
 use tonic::{Code, Status, body::Body};
 
@@ -28,11 +28,19 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// The call has ended, with a failure or with this message. Returns when that is written down.
-    pub async fn end(&mut self, code: Code, failure: Option<&Status>, message: &[u8]) {
-        self.call.end(code);
+    /// The call has ended, with a refusal or with this message. Returns when that is written down.
+    pub async fn end(&mut self, refusal: Option<&Status>, message: &[u8]) {
+        match refusal {
+            Some(status) => self.call.refuse(status),
+            None => self.call.succeed(),
+        }
+        self.write_down(refusal, message).await;
+    }
+
+    /// Writes into the audit log how the call was answered.
+    pub async fn write_down(&mut self, refusal: Option<&Status>, message: &[u8]) {
         if let Some(record) = self.record.take() {
-            record.ended(code, failure, message).await;
+            record.ended(refusal, message).await;
         }
     }
 }
@@ -76,13 +84,15 @@ impl HttpBody for Answer {
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => self.rest = data,
                 Ok(Err(frame)) => {
-                    if let Some(code) = frame.trailers_ref().and_then(code_of) {
-                        self.holds.call.end(code);
+                    match frame.trailers_ref().and_then(Status::from_header_map) {
+                        Some(status) if status.code() == Code::Ok => self.holds.call.succeed(),
+                        Some(status) => self.holds.call.refuse(&status),
+                        None => {}
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Err(status) => {
-                    self.holds.call.end(status.code());
+                    self.holds.call.refuse(&status);
                     return Poll::Ready(Some(Err(status)));
                 }
             }
@@ -92,10 +102,6 @@ impl HttpBody for Answer {
     fn is_end_stream(&self) -> bool {
         self.rest.is_empty() && self.inner.is_end_stream()
     }
-}
-
-fn code_of(trailers: &HeaderMap) -> Option<Code> {
-    Some(Status::from_header_map(trailers)?.code())
 }
 
 /// Bytes in the hands of the transport. It drops this when it has written or discarded them.

@@ -9,18 +9,21 @@ const DETAILS: &str = "grpc-status-details-bin";
 /// The header that lists the compressions a server accepts, in the answer to a call that used another.
 const ACCEPTED: &str = "grpc-accept-encoding";
 
-/// The response with its error made complete, and its code.
+/// The response with its error made complete, and that error, if it is one.
 ///
 /// Handlers answer with full details; what the library answers by itself (an unknown method, a
 /// message over the limit, a compression it does not know) has none and is given them here.
-pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
+pub fn complete_status(response: Response<Body>) -> (Response<Body>, Option<Status>) {
     // An answer with a body carries its status in the trailers; the library writes those itself
     // only for streams that were already under way.
     let Some(status) = Status::from_header_map(response.headers()) else {
-        return (response, Code::Ok);
+        return (response, None);
     };
-    if status.code() == Code::Ok || response.headers().contains_key(DETAILS) {
-        return (response, status.code());
+    if status.code() == Code::Ok {
+        return (response, None);
+    }
+    if response.headers().contains_key(DETAILS) {
+        return (response, Some(status));
     }
     let completed = Status::from(match status.code() {
         // The size limit answers OUT_OF_RANGE, or, for a compressed message, RESOURCE_EXHAUSTED.
@@ -46,12 +49,11 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Code) {
         ),
         code => Failure::new(code, reason(code), status.message()),
     });
-    let code = completed.code();
-    let mut answer = completed.into_http();
+    let mut answer = completed.clone().into_http();
     if let Some(accepted) = response.headers().get(ACCEPTED) {
         answer.headers_mut().insert(ACCEPTED, accepted.clone());
     }
-    (answer, code)
+    (answer, Some(completed))
 }
 
 pub fn message_too_large() -> Failure {

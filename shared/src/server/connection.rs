@@ -18,8 +18,8 @@ use crate::tls::PeerCertificate;
 /// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
 const HTTP2_GREETING_BYTES: usize = 24 + 9;
 
-/// When all connections are taken, one that has been idle for this long may be closed in favour of a new one: one that
-/// has greeted, and one that has not.
+/// When all connections are taken, one that has served nothing for this long may be closed in favour of a new one: one
+/// that has greeted, and one that has not.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 const SILENT_MIN: Duration = Duration::from_millis(100);
 /// A connection is closed after so many calls in a row whose credentials were not accepted.
@@ -36,9 +36,11 @@ pub struct Connection {
     /// Cancelled when it must close at once in favour of a new connection.
     pub evicted: CancellationToken,
     accepted_at: Instant,
-    /// Milliseconds after `accepted_at`.
-    used_at_ms: AtomicU64,
-    open_calls: AtomicUsize,
+    /// All calls, from their first byte.
+    calls: Uses,
+    /// The calls that the server has a whole message of. Only they keep a connection when others need it: to begin calls
+    /// costs a client nothing.
+    served: Uses,
     received_bytes: AtomicUsize,
     untaken: Untaken,
     peer_certificate: OnceLock<PeerCertificate>,
@@ -56,8 +58,8 @@ impl Connection {
             closing,
             evicted: CancellationToken::new(),
             accepted_at: Instant::now(),
-            used_at_ms: AtomicU64::new(0),
-            open_calls: AtomicUsize::new(0),
+            calls: Uses::default(),
+            served: Uses::default(),
             received_bytes: AtomicUsize::new(0),
             untaken: Untaken::default(),
             peer_certificate: OnceLock::new(),
@@ -102,21 +104,17 @@ impl Connection {
 
     /// How long there has been no call on it; `None` while there is one.
     pub fn idle_for(&self) -> Option<Duration> {
-        if self.open_calls.load(Relaxed) > 0 {
-            return None;
-        }
-        let used_at = self.accepted_at + Duration::from_millis(self.used_at_ms.load(Relaxed));
-        Some(used_at.elapsed())
+        self.calls.none_for(self.accepted_at)
     }
 
-    /// How long it has been idle, when that is long enough for it to be closed in favour of a new connection.
+    /// How long it has served no call, when that is long enough for it to be closed in favour of a new connection.
     pub fn gives_way_after(&self) -> Option<Duration> {
         if self.is_strange() {
             // Its calls do not count: they are probes, or are refused.
             return Some(self.accepted_at.elapsed()).filter(|age| *age >= SILENT_MIN);
         }
         let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
-        self.idle_for().filter(|idle| *idle >= min)
+        self.served.none_for(self.accepted_at).filter(|idle| *idle >= min)
     }
 
     pub fn received(&self, bytes: usize) {
@@ -134,26 +132,64 @@ impl Connection {
     }
 }
 
-/// Marks a connection as in use until this is dropped.
+/// How many uses there are of something, and when the last one ended.
+#[derive(Debug, Default)]
+struct Uses {
+    count: AtomicUsize,
+    /// Milliseconds after the beginning.
+    ended_at_ms: AtomicU64,
+}
+
+impl Uses {
+    fn begin(&self) {
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    fn end(&self, beginning: Instant) {
+        let now = u64::try_from(beginning.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ended_at_ms.store(now, Relaxed);
+        self.count.fetch_sub(1, Relaxed);
+    }
+
+    /// How long there has been none, since the beginning at most.
+    fn none_for(&self, beginning: Instant) -> Option<Duration> {
+        let ended_at = beginning + Duration::from_millis(self.ended_at_ms.load(Relaxed));
+        (self.count.load(Relaxed) == 0).then(|| ended_at.elapsed())
+    }
+}
+
+/// A call on a connection, until this is dropped.
 #[derive(Debug)]
-pub struct InUse(Arc<Connection>);
+pub struct InUse {
+    connection: Arc<Connection>,
+    is_served: AtomicBool,
+}
 
 impl InUse {
     pub fn new(connection: &Arc<Connection>) -> Self {
-        connection.open_calls.fetch_add(1, Relaxed);
-        Self(Arc::clone(connection))
+        connection.calls.begin();
+        Self { connection: Arc::clone(connection), is_served: AtomicBool::new(false) }
     }
 
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.0
+        &self.connection
+    }
+
+    /// The whole message of the call is there: its connection does not give way to others until it has ended.
+    pub fn serve(&self) {
+        if !self.is_served.swap(true, Relaxed) {
+            self.connection.served.begin();
+        }
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        let now = u64::try_from(self.0.accepted_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.used_at_ms.store(now, Relaxed);
-        self.0.open_calls.fetch_sub(1, Relaxed);
+        let Connection { accepted_at, calls, served, .. } = &*self.connection;
+        if *self.is_served.get_mut() {
+            served.end(*accepted_at);
+        }
+        calls.end(*accepted_at);
     }
 }
 
@@ -247,5 +283,23 @@ mod tests {
         assert_eq!(connection.idle_for(), None);
         drop(call);
         assert_eq!(connection.idle_for(), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_gives_way_unless_a_call_on_it_is_served() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
+        connection.received(HTTP2_GREETING_BYTES);
+        let arriving = InUse::new(&connection);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(connection.gives_way_after(), Some(Duration::from_secs(2)), "its message is not there");
+        arriving.serve();
+        arriving.serve();
+        assert_eq!(connection.gives_way_after(), None);
+        drop(arriving);
+        assert_eq!(connection.gives_way_after(), None, "it has served a call just now");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        drop(InUse::new(&connection));
+        assert_eq!(connection.gives_way_after(), Some(Duration::from_secs(2)), "a call without a message is no use");
     }
 }

@@ -6,14 +6,16 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::{Request, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode, header},
+    middleware::{self, Next},
     response::IntoResponse,
     routing::get,
 };
+use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::{Encoder as _, TextEncoder};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{
@@ -22,10 +24,13 @@ use super::{
     handshake::Handshake,
     unverified::{UnverifiedBodies, UnverifiedPool},
 };
+use crate::telemetry::exposition::Format;
 
 /// How long a client may take to send the head of a request, also of the next one on a connection that it keeps. It
 /// must exceed the 60 s for which proxies keep a connection, so that they do not send on one that is being closed.
 pub const HEAD_TIME: Duration = Duration::from_secs(75);
+/// When a request that meets a draining service can be sent again: another replica answers it.
+const RETRY_AFTER_S: &str = "1";
 /// Bytes that are buffered of a request: its head, and the beginning of its body.
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -39,20 +44,28 @@ pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> R
     }
 }
 
+/// These routes, which answer 503 with Retry-After once `drain` is cancelled.
+pub fn refused_from(drain: CancellationToken, routes: Router) -> Router {
+    let refuse = async |State(drain): State<CancellationToken>, request: axum::extract::Request, next: Next| {
+        if drain.is_cancelled() {
+            let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_S)];
+            return (StatusCode::SERVICE_UNAVAILABLE, retry_after, "draining\n").into_response();
+        }
+        next.run(request).await
+    };
+    routes.layer(middleware::from_fn_with_state(drain, refuse))
+}
+
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
     let code = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{}\n", readiness.describe()))
 }
 
-async fn metrics(State(registry): State<prometheus::Registry>) -> impl IntoResponse {
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&registry.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+async fn metrics(State(registry): State<prometheus::Registry>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok()).collect();
+    let format = Format::accepted(&accepted.join(","));
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, header::ACCEPT.as_str())];
+    (headers, format.write(&registry.gather()))
 }
 
 /// Serves the HTTP connections of a server.
@@ -68,8 +81,11 @@ impl HttpServer {
     pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
         let Some(transport) = self.handshake.run(stream, &connection).await else { return };
         let service = service_fn(|mut request: Request<Incoming>| {
-            let in_use = InUse::new(&connection);
-            request.extensions_mut().insert(UnverifiedBodies::new(&self.bodies, &connection.holder));
+            let in_use = Arc::new(InUse::new(&connection));
+            if request.body().is_end_stream() {
+                in_use.serve();
+            }
+            request.extensions_mut().insert(UnverifiedBodies::new(&self.bodies, &in_use));
             let answer = self.routes.clone().oneshot(request.map(Body::new));
             async move {
                 let answer = answer.await;
@@ -106,7 +122,6 @@ mod tests {
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
     };
-    use tokio_util::sync::CancellationToken;
 
     use super::{
         super::{accept::Connections, handshake::Protocol},

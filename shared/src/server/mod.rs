@@ -19,6 +19,7 @@ mod methods;
 mod open_call;
 mod pools;
 mod readiness;
+mod replay;
 mod request;
 mod streams;
 mod transport;
@@ -27,7 +28,7 @@ mod unverified;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -45,6 +46,7 @@ use self::{
 };
 pub use self::{
     readiness::Readiness,
+    replay::answer,
     turn::{Bounds, TooManyWait},
     unverified::{UnverifiedBodies, UnverifiedBody, UnverifiedError},
 };
@@ -95,8 +97,15 @@ pub struct Server {
     drain: CancellationToken,
     /// Cancelled when the calls that still run must end.
     cut: CancellationToken,
-    serving: Tasks,
+    grpc: Tasks,
+    http: HttpTasks,
     background: Tasks,
+}
+
+/// HTTP outlives gRPC: probes and metrics are answered until all calls have ended.
+struct HttpTasks {
+    drain: CancellationToken,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -125,6 +134,7 @@ impl Server {
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
         readiness::tell(&health, parts.services, false).await;
         let readiness = Readiness::default();
+        readiness.observe();
         background.spawn(
             "readiness",
             readiness::follow(
@@ -143,7 +153,8 @@ impl Server {
         }
         let audit = &settings.identity.audit;
         let audit = AuditLog::start(parts.name, audit, settings.max_message_bytes, &background).await?;
-        let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let (drain, cut, grpc) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let http = HttpTasks { drain: CancellationToken::new(), tasks: Tasks::default() };
         let limits = &settings.limits;
         let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
             .within_descriptors(1 + usize::from(webhook_listener.is_some()), parts.database_connections);
@@ -165,9 +176,11 @@ impl Server {
                     .map_err(io::Error::other)?
                     .max_decoding_message_size(PROBE_MESSAGE_BYTES),
             );
-        serving.spawn("grpc server", {
+        grpc.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
-            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), door, audit, cut.clone(), &settings);
+            let pools = Arc::new(Pools::new(&settings));
+            pools::observe(&pools);
+            let calls = Calls::new(routes, pools, door, audit, cut.clone(), &settings);
             let server =
                 Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());
@@ -184,11 +197,15 @@ impl Server {
             }
         });
         let admin = http_server::routes(readiness.clone(), parts.registry);
+        let service_routes = http_server::refused_from(drain.clone(), parts.http);
         let served = match webhook_listener {
             Some(listener) => {
-                vec![("http server", "http", http_listener, admin), ("webhook server", "webhook", listener, parts.http)]
+                vec![
+                    ("http server", "http", http_listener, admin),
+                    ("webhook server", "webhook", listener, service_routes),
+                ]
             }
-            None => vec![("http server", "http", http_listener, admin.merge(parts.http))],
+            None => vec![("http server", "http", http_listener, admin.merge(service_routes))],
         };
         for (task, name, listener, routes) in served {
             let server = Arc::new(HttpServer {
@@ -197,12 +214,12 @@ impl Server {
                 head_time: http_server::HEAD_TIME,
                 bodies: Arc::default(),
             });
-            let connections = Connections::new(name, bounds.http, drain.clone());
+            let connections = Connections::new(name, bounds.http, http.drain.clone());
             let serve = connections.serve(listener, move |stream, connection| {
                 let server = Arc::clone(&server);
                 async move { server.serve(stream, connection).await }
             });
-            serving.spawn(task, serve);
+            http.tasks.spawn(task, serve);
         }
 
         Ok(Self {
@@ -215,7 +232,8 @@ impl Server {
             readiness,
             drain,
             cut,
-            serving,
+            grpc,
+            http,
             background,
         })
     }
@@ -235,13 +253,16 @@ impl Server {
         self.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
         let drain_bound = self.settings.shutdown_drain;
-        let ended = self.serving.stop(drain_bound + LAST_WORDS, at_once);
+        let drained_by = Instant::now() + drain_bound;
+        let ended = self.grpc.stop(drain_bound + LAST_WORDS, at_once);
         tokio::pin!(ended);
         let drained = at_once.run_until_cancelled(tokio::time::timeout(drain_bound, &mut ended)).await;
         if !matches!(drained, Some(Ok(()))) {
             self.cut.cancel();
             ended.await;
         }
+        self.http.drain.cancel();
+        self.http.tasks.stop(drained_by.saturating_duration_since(Instant::now()) + LAST_WORDS, at_once).await;
         self.background.stop(TASKS_BOUND, at_once).await;
     }
 }

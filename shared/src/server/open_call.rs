@@ -2,30 +2,38 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use opentelemetry::{
     KeyValue, global,
-    metrics::{Histogram, UpDownCounter},
+    metrics::{Counter, Histogram, UpDownCounter},
 };
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::Span;
 
 use super::connection::{Connection, InUse};
-use crate::status::code_name;
+use crate::{
+    status::{self, code_name},
+    telemetry::{
+        Trace, buckets,
+        exemplars::{self, Exemplar},
+    },
+};
 
 /// No code of gRPC's.
 const NOT_ENDED: i32 = -1;
 
-/// OpenTelemetry's names for RPC servers.
+/// What is measured of calls: their duration under OpenTelemetry's name for RPC servers.
 #[derive(Clone)]
 pub struct CallMetrics {
     duration_seconds: Histogram<f64>,
     active: UpDownCounter<i64>,
+    refusals: Counter<u64>,
+    replays: Counter<u64>,
 }
 
 impl CallMetrics {
@@ -36,13 +44,19 @@ impl CallMetrics {
                 .f64_histogram("rpc.server.call.duration")
                 .with_unit("s")
                 .with_description("How long calls take, until their answers are sent.")
-                .with_boundaries(vec![
-                    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-                ])
+                .with_boundaries(buckets::CALLS.to_vec())
                 .build(),
             active: meter
-                .i64_up_down_counter("rpc.server.active_requests")
+                .i64_up_down_counter("teppan.server.active_calls")
                 .with_description("Calls that are open: arriving, being worked on, waiting, or sending their answer.")
+                .build(),
+            refusals: meter
+                .u64_counter("teppan.server.refusals")
+                .with_description("Calls that were answered with an error, by its reason.")
+                .build(),
+            replays: meter
+                .u64_counter("teppan.server.replays")
+                .with_description("Calls that were answered from an earlier call with the same key or id.")
                 .build(),
         }
     }
@@ -53,20 +67,34 @@ pub struct OpenCall {
     metrics: CallMetrics,
     method: &'static str,
     span: Span,
+    /// The trace to look at, if the call becomes an exemplar.
+    trace: Option<Trace>,
     started: Instant,
     code: AtomicI32,
+    /// Why it was refused: the reason of its `ErrorInfo`. Reasons are names in the program.
+    refusal: OnceLock<String>,
+    is_replay: AtomicBool,
     connection: InUse,
 }
 
 impl OpenCall {
-    pub fn start(metrics: &CallMetrics, method: &'static str, span: Span, connection: &Arc<Connection>) -> Self {
+    pub fn start(
+        metrics: &CallMetrics,
+        method: &'static str,
+        span: Span,
+        trace: Option<Trace>,
+        connection: &Arc<Connection>,
+    ) -> Self {
         metrics.active.add(1, &[]);
         Self {
             metrics: metrics.clone(),
             method,
             span,
+            trace: trace.filter(|trace| trace.is_recorded && exemplars::OF_CALLS.is_enabled()),
             started: Instant::now(),
             code: AtomicI32::new(NOT_ENDED),
+            refusal: OnceLock::new(),
+            is_replay: AtomicBool::new(false),
             connection: InUse::new(connection),
         }
     }
@@ -75,9 +103,50 @@ impl OpenCall {
         self.connection.connection()
     }
 
-    /// Records the status of the call. A call without one was cancelled by its caller.
-    pub fn end(&self, code: Code) {
-        self.code.store(code.into(), Relaxed);
+    /// The whole message of the call is there.
+    pub fn serve(&self) {
+        self.connection.serve();
+    }
+
+    /// The call was answered as it asked. A call that neither succeeds nor is refused was cancelled by its caller.
+    pub fn succeed(&self) {
+        self.code.store(Code::Ok.into(), Relaxed);
+    }
+
+    /// The call was answered with this error.
+    pub fn refuse(&self, status: &Status) {
+        self.code.store(status.code().into(), Relaxed);
+        let _ = self.refusal.set(status::reason(status));
+    }
+
+    /// The call was answered from an earlier one.
+    pub fn replay(&self) {
+        self.is_replay.store(true, Relaxed);
+    }
+
+    fn record(&mut self, code: Code) {
+        let (took, code_name) = (self.started.elapsed().as_secs_f64(), code_name(code));
+        let method = KeyValue::new("rpc.method", self.method);
+        let attributes = [
+            KeyValue::new("rpc.system.name", "grpc"),
+            method.clone(),
+            KeyValue::new("rpc.response.status_code", code_name),
+            KeyValue::new("error.type", code_name),
+        ];
+        let attributes = if is_server_fault(code) { &attributes[..] } else { &attributes[..3] };
+        self.metrics.duration_seconds.record(took, attributes);
+        if let Some(trace) = self.trace.take() {
+            let exemplar = Exemplar { trace_id: trace.id, seconds: took, at: SystemTime::now() };
+            exemplars::OF_CALLS.record(self.method, code_name, exemplar);
+        }
+        if code == Code::Ok {
+            if self.is_replay.load(Relaxed) {
+                self.metrics.replays.add(1, &[method]);
+            }
+        } else {
+            let reason = self.refusal.get().map_or(code_name, String::as_str).to_owned();
+            self.metrics.refusals.add(1, &[method, KeyValue::new("reason", reason)]);
+        }
     }
 }
 
@@ -92,14 +161,7 @@ impl Drop for OpenCall {
             self.span.record("otel.status_code", "ERROR");
         }
         self.metrics.active.add(-1, &[]);
-        self.metrics.duration_seconds.record(
-            self.started.elapsed().as_secs_f64(),
-            &[
-                KeyValue::new("rpc.system.name", "grpc"),
-                KeyValue::new("rpc.method", self.method),
-                KeyValue::new("rpc.response.status_code", code_name(code)),
-            ],
-        );
+        self.record(code);
     }
 }
 

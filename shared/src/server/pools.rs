@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use opentelemetry::{KeyValue, global};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::ServerSettings;
@@ -40,6 +41,22 @@ const RESOURCES: [Resource; 8] = [
     Resource::ProbeStreams,
     Resource::AnswerBytes,
 ];
+impl Resource {
+    /// Its name in the metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Arriving => "arriving",
+            Self::ArrivingBytes => "arriving_bytes",
+            Self::Work => "work",
+            Self::Waiting => "waiting",
+            Self::Streams => "streams",
+            Self::Probes => "probes",
+            Self::ProbeStreams => "probe_streams",
+            Self::AnswerBytes => "answer_bytes",
+        }
+    }
+}
+
 /// Calls whose message is arriving, for each call that may be worked on. They cost little.
 const ARRIVING_PER_WORK: usize = 2;
 
@@ -50,7 +67,13 @@ const ARRIVING_PER_WORK: usize = 2;
 /// holders need not be known. (Switches share their buffers so: dynamic thresholds, Choudhury and
 /// Hahne, 1998.)
 #[derive(Debug)]
-pub struct Pools([Arc<Semaphore>; RESOURCES.len()]);
+pub struct Pools([Pool; RESOURCES.len()]);
+
+#[derive(Debug)]
+struct Pool {
+    permits: Arc<Semaphore>,
+    size: usize,
+}
 
 /// A holder of permits, a connection or an identity, with the number it holds of each pool.
 #[derive(Debug, Default)]
@@ -87,7 +110,10 @@ impl Pools {
     }
 
     pub fn sized(size: impl Fn(Resource) -> usize) -> Self {
-        Self(RESOURCES.map(|resource| Arc::new(Semaphore::new(size(resource).min(Semaphore::MAX_PERMITS)))))
+        Self(RESOURCES.map(|resource| {
+            let size = size(resource).min(Semaphore::MAX_PERMITS);
+            Pool { permits: Arc::new(Semaphore::new(size)), size }
+        }))
     }
 
     /// An empty permit, to be enlarged by [`Permit::grow`].
@@ -123,8 +149,43 @@ impl Pools {
     }
 
     fn pool(&self, resource: Resource) -> &Arc<Semaphore> {
-        &self.0[resource as usize]
+        &self.0[resource as usize].permits
     }
+
+    /// How many permits of each pool are taken, and how many there are.
+    fn usage(&self) -> impl Iterator<Item = (Resource, usize, usize)> {
+        let pools = RESOURCES.iter().zip(&self.0);
+        pools
+            .map(|(resource, pool)| (*resource, pool.size - pool.permits.available_permits().min(pool.size), pool.size))
+    }
+}
+
+/// Shows in the metrics from now on how much of the pools is taken.
+pub fn observe(pools: &Arc<Pools>) {
+    let meter = global::meter("teppan");
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let weak = Arc::downgrade(pools);
+    meter
+        .u64_observable_gauge("teppan.server.pool.used")
+        .with_description("Permits that are taken, by pool.")
+        .with_callback(move |gauge| {
+            let Some(pools) = weak.upgrade() else { return };
+            for (resource, used, _) in pools.usage() {
+                gauge.observe(number(used), &[KeyValue::new("pool", resource.name())]);
+            }
+        })
+        .build();
+    let weak = Arc::downgrade(pools);
+    meter
+        .u64_observable_gauge("teppan.server.pool.max")
+        .with_description("Permits there are, by pool.")
+        .with_callback(move |gauge| {
+            let Some(pools) = weak.upgrade() else { return };
+            for (resource, _, size) in pools.usage() {
+                gauge.observe(number(size), &[KeyValue::new("pool", resource.name())]);
+            }
+        })
+        .build();
 }
 
 impl Holder {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use opentelemetry::{KeyValue, global};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -41,6 +42,35 @@ enum State {
     Draining,
 }
 
+impl State {
+    const ALL: [Self; 9] = [
+        Self::Starting,
+        Self::Ready,
+        Self::DatabaseAway,
+        Self::AwaitingMigrations,
+        Self::WrongEncoding,
+        Self::DatabaseReadOnly,
+        Self::DatabaseFull,
+        Self::Broken,
+        Self::Draining,
+    ];
+
+    /// Its name in the metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::DatabaseAway => "database_unavailable",
+            Self::AwaitingMigrations => "awaiting_migrations",
+            Self::WrongEncoding => "wrong_encoding",
+            Self::DatabaseReadOnly => "database_read_only",
+            Self::DatabaseFull => "database_full",
+            Self::Broken => "migrations_failed",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 impl Default for Readiness {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(State::Starting)))
@@ -65,6 +95,22 @@ impl Readiness {
             State::Broken => "migrations failed",
             State::Draining => "draining",
         }
+    }
+
+    /// Shows the state in the metrics from now on.
+    pub(super) fn observe(&self) {
+        let state = Arc::downgrade(&self.0);
+        global::meter("teppan")
+            .u64_observable_gauge("teppan.readiness")
+            .with_description("1 for the state the service is in, 0 for the others.")
+            .with_callback(move |gauge| {
+                let Some(state) = state.upgrade() else { return };
+                let current = *state.borrow();
+                for state in State::ALL {
+                    gauge.observe(u64::from(state == current), &[KeyValue::new("state", state.name())]);
+                }
+            })
+            .build();
     }
 
     /// Waits until calls can be answered; `false` when they never will be.

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
 use tower::Service as _;
 use tracing::{Instrument as _, field};
 
@@ -26,6 +26,7 @@ use super::{
     methods::{Kind, Method, Methods},
     open_call::{CallMetrics, OpenCall},
     pools::{Holders, Pools, Resource},
+    replay::Replay,
     turn::{Bounds, Turn},
 };
 use crate::{
@@ -119,29 +120,32 @@ impl ConnectionCalls {
             trace_id = field::Empty,
         );
         telemetry::adopt_parent(&span, request.headers());
-        let trace_id = telemetry::trace_id(&span);
-        if let Some(trace_id) = &trace_id {
-            span.record("trace_id", trace_id);
+        let trace = telemetry::trace_of(&span);
+        if let Some(trace) = &trace {
+            span.record("trace_id", &trace.id);
         }
-        let audit = self.calls.audit.as_ref();
-        let record = audit.map(|audit| audit.record(method.label, method.rule, self.connection.peer, trace_id));
-        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), &self.connection);
+        let record = self.calls.audit.as_ref().map(|audit| {
+            let trace_id = trace.as_ref().map(|trace| trace.id.clone());
+            audit.record(method.label, method.rule, self.connection.peer, trace_id)
+        });
+        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
         async move {
             let mut holds = Holds { call, turn: None, answer_bytes: None, record };
             let response = match self.respond(method, request, &mut holds).await {
                 Ok(response) => response,
                 Err(status) => status.into_http(),
             };
-            let (response, code) = complete_status(response);
-            if code == Code::Ok && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
+            let (response, refusal) = complete_status(response);
+            if refusal.is_none() && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
                 let ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
                 let closing = self.connection.closing.clone();
-                if let Some(record) = holds.record.take() {
-                    record.ended(code, None, &[]).await;
-                }
+                holds.write_down(None, &[]).await;
                 return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
             }
-            self.whole(response, code, holds).await
+            if response.extensions().get::<Replay>().is_some() {
+                holds.call.replay();
+            }
+            self.whole(response, refusal, holds).await
         }
         .instrument(span)
     }
@@ -185,6 +189,7 @@ impl ConnectionCalls {
             return Err(Failure::overloaded().into());
         }
         let permit = pools.take(resource, holders, 1).ok_or_else(|| Status::from(Failure::overloaded()))?;
+        holds.call.serve();
         let turn = Arc::new(Turn::new(pools, holders, permit));
         holds.turn = Some(Arc::clone(&turn));
         request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), turn });
@@ -248,7 +253,7 @@ impl ConnectionCalls {
     }
 
     /// The answer with its one message, which is encoded here, so that the data it was made from can be freed.
-    async fn whole(&self, response: Response<Body>, code: Code, mut holds: Holds) -> Response<Answer> {
+    async fn whole(&self, response: Response<Body>, refusal: Option<Status>, mut holds: Holds) -> Response<Answer> {
         let (parts, mut body) = response.into_parts();
         let message = match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
             None => Bytes::new(),
@@ -269,17 +274,15 @@ impl ConnectionCalls {
             let Some(permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
             holds.answer_bytes = Some(permit);
         }
-        let failure = Status::from_header_map(&parts.headers).filter(|_| code != Code::Ok);
-        holds.end(code, failure.as_ref(), &message).await;
+        holds.end(refusal.as_ref(), &message).await;
         Answer::new(Response::from_parts(parts, body), message, holds)
     }
 }
 
 /// A failure in the place of the message that the call would have been answered with.
 async fn refuse(status: Status, message: &[u8], mut holds: Holds) -> Response<Answer> {
-    let (response, code) = complete_status(status.into_http());
-    let failure = Status::from_header_map(response.headers());
-    holds.end(code, failure.as_ref(), message).await;
+    let (response, refusal) = complete_status(status.into_http());
+    holds.end(refusal.as_ref(), message).await;
     Answer::new(response, Bytes::new(), holds)
 }
 

@@ -1,11 +1,12 @@
-//! The exporter of traces, by OTLP over gRPC or HTTP.
+//! The exporters of traces and metrics, by OTLP over gRPC or HTTP.
 
 use std::{sync::Arc, thread};
 
 use opentelemetry_otlp::{
-    Compression, ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
-    WithTonicConfig as _,
+    Compression, ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
 };
+use opentelemetry_sdk::metrics::Temporality;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -34,22 +35,31 @@ pub enum ExporterError {
     Http(#[from] reqwest::Error),
 }
 
-/// Builds the exporter. It connects when the first batch is sent.
-pub(super) fn build(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
-    match settings.protocol {
-        OtlpProtocol::Grpc => grpc(settings),
-        OtlpProtocol::HttpProtobuf => http(settings),
-    }
+/// Builds the exporter of traces. It connects when the first batch is sent.
+pub(super) fn of_traces(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
+    let builder = SpanExporter::builder();
+    Ok(match settings.protocol {
+        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), settings).build()?,
+        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), settings)?.build()?,
+    })
 }
 
-fn grpc(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
-    let mut exporter = SpanExporter::builder()
-        .with_tonic()
+/// Builds the exporter of metrics. It connects when they are first sent.
+pub(super) fn of_metrics(settings: &OtlpSettings, temporality: Temporality) -> Result<MetricExporter, ExporterError> {
+    let builder = MetricExporter::builder().with_temporality(temporality);
+    Ok(match settings.protocol {
+        OtlpProtocol::Grpc => over_grpc(builder.with_tonic(), settings).build()?,
+        OtlpProtocol::HttpProtobuf => over_http(builder.with_http(), settings)?.build()?,
+    })
+}
+
+fn over_grpc<B: WithExportConfig + WithTonicConfig>(builder: B, settings: &OtlpSettings) -> B {
+    let mut builder = builder
         .with_endpoint(settings.endpoint.as_str())
         .with_timeout(settings.timeout)
         .with_metadata(MetadataMap::from_headers(settings.headers.clone()));
     if settings.gzip {
-        exporter = exporter.with_compression(Compression::Gzip);
+        builder = builder.with_compression(Compression::Gzip);
     }
     if settings.endpoint.scheme() == "https" {
         let mut tls = match &settings.tls.authorities {
@@ -59,12 +69,12 @@ fn grpc(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
         if let Some((certificate, key)) = &settings.tls.identity {
             tls = tls.identity(Identity::from_pem(certificate, key.expose_secret()));
         }
-        exporter = exporter.with_tls_config(tls);
+        builder = builder.with_tls_config(tls);
     }
-    Ok(exporter.build()?)
+    builder
 }
 
-fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
+fn over_http<B: WithExportConfig + WithHttpConfig>(builder: B, settings: &OtlpSettings) -> Result<B, ExporterError> {
     let (authorities, tls) = tls(&settings.tls)?;
     if settings.endpoint.scheme() == "https" && authorities == 0 {
         return Err(ExporterError::NoAuthorities);
@@ -76,17 +86,16 @@ fn http(settings: &OtlpSettings) -> Result<SpanExporter, ExporterError> {
     let headers = settings.headers.iter().filter_map(|(name, value)| {
         Some((name.as_str().to_owned(), String::from_utf8(value.as_bytes().to_vec()).ok()?))
     });
-    let mut exporter = SpanExporter::builder()
-        .with_http()
+    let mut builder = builder
         .with_protocol(Protocol::HttpBinary)
         .with_http_client(client)
         .with_endpoint(settings.endpoint.as_str())
         .with_timeout(settings.timeout)
         .with_headers(headers.collect());
     if settings.gzip {
-        exporter = exporter.with_compression(Compression::Gzip);
+        builder = builder.with_compression(Compression::Gzip);
     }
-    Ok(exporter.build()?)
+    Ok(builder)
 }
 
 /// The number of trusted authorities, and the TLS configuration with them.

@@ -12,7 +12,7 @@ const NOTE: &str = include_str!("../../../booking-service/queries/note_stripe_fa
 const LIST: &str = include_str!("../../../booking-service/queries/list_payments.sql");
 const CLAIM: &str = include_str!("../../../booking-service/queries/claim_stripe_events.sql");
 const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_events.sql");
-const SET_ASIDE: &str = include_str!("../../../booking-service/queries/count_set_aside_stripe_events.sql");
+const BACKLOG: &str = include_str!("../../../booking-service/queries/read_backlog.sql");
 const PUT_BACK: &str = include_str!("../../../booking-service/queries/put_back_stripe_events.sql");
 const SETTLE: &str = include_str!("../../../booking-service/queries/settle_stripe_event.sql");
 
@@ -47,14 +47,15 @@ async fn every_statement_about_money_goes_by_an_index() {
     run(&mut connection, format!("PREPARE loaded (text, text) AS {LOAD}")).await;
     run(&mut connection, format!("PREPARE noted (uuid, bigint, jsonb, text, timestamptz) AS {NOTE}")).await;
     run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
-    run(&mut connection, format!("PREPARE set_aside AS {SET_ASIDE}")).await;
+    run(&mut connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
     run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
     run(&mut connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}"))
         .await;
     run(&mut connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
     // A connection plans once, perhaps while there is next to nothing.
     let listed = "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)";
-    for call in [listed, "claimed (now(), now())", "put_back ('{}', now(), now())", "set_aside", "purged (now())"] {
+    let backlog = "backlog (now(), now())";
+    for call in [listed, "claimed (now(), now())", "put_back ('{}', now(), now())", backlog, "purged (now())"] {
         plan(&mut connection, call).await;
     }
     run(
@@ -95,9 +96,13 @@ async fn every_statement_about_money_goes_by_an_index() {
     assert!(put_back.contains("rows=32") && !put_back.contains("Seq Scan") && buffers(&put_back) < 1000, "{put_back}");
     let purged = plan(&mut connection, "purged (now() - interval '90 days')").await;
     assert!(purged.contains("using stripe_events_done") && !purged.contains("Seq Scan"), "{purged}");
-    let set_aside = plan(&mut connection, "set_aside").await;
-    assert!(set_aside.contains("using stripe_events_set_aside") && !set_aside.contains("->  Sort"), "{set_aside}");
-    assert!(set_aside.contains("rows=10000") && !set_aside.contains("rows=15000"), "{set_aside}");
+    let backlog = plan(&mut connection, backlog).await;
+    for index in ["stripe_events_set_aside", "stripe_events_due", "bookings_hold"] {
+        assert!(backlog.contains(&format!("using {index}")), "{index}: {backlog}");
+    }
+    assert!(!backlog.contains("->  Sort") && !backlog.contains("Seq Scan"), "{backlog}");
+    // Of 15,000 that are set aside and 30,000 that wait, those up to the bound.
+    assert!(backlog.contains("rows=10000") && !backlog.contains("rows=15000"), "{backlog}");
     let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
     assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
 

@@ -16,7 +16,7 @@ async fn what_is_set_aside_is_in_the_metrics_until_somebody_has_seen_to_it() {
     let mut process_env: HashMap<_, _> = environment::with_keys(&url).collect();
     process_env.insert("STRIPE_WEBHOOK_SECRETS".to_owned(), SECRET.to_owned());
     process_env.insert("STRIPE_LIVEMODE".to_owned(), "false".to_owned());
-    process_env.insert("RETENTION_INTERVAL_MS".to_owned(), "50".to_owned());
+    process_env.insert("BACKLOG_INTERVAL_MS".to_owned(), "50".to_owned());
     let process = Process::start(Which::Booking, &process_env).await.expect("it starts");
     let says = async |line: &str| {
         let request = "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";

@@ -1,4 +1,4 @@
-//! The settings of the OTLP exporter. A variable for traces takes precedence over the one for all signals.
+//! The settings of an OTLP exporter.
 
 use std::{path::Path, time::Duration};
 
@@ -7,9 +7,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use secrecy::SecretString;
 use url::Url;
 
-use super::{OpenTelemetryArgs, Problems, flag, given, number, only, pairs};
+use super::{Problems, Signal, flag, number, only, pairs};
 
-/// Where and how traces are sent.
+/// Where and how a signal is sent.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
     pub protocol: OtlpProtocol,
@@ -39,81 +39,46 @@ pub struct TlsSettings {
     pub identity: Option<(String, SecretString)>,
 }
 
-/// The value of the first of two variables that is set, with its name.
-struct Either<'a>(&'static str, Option<&'a str>);
-
-impl<'a> Either<'a> {
-    fn of(traces: (&'static str, &'a Option<String>), all: (&'static str, &'a Option<String>)) -> Self {
-        match given(traces.1.as_deref()) {
-            Some(value) => Self(traces.0, Some(value)),
-            None => Self(all.0, given(all.1.as_deref())),
-        }
-    }
-}
-
 impl OtlpSettings {
-    /// `None` when something was wrong, which `problems` then names; `Some(None)` when nothing is to be sent.
-    pub(super) fn parse(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Option<Self>> {
-        let exporter = only("OTEL_TRACES_EXPORTER", args.otel_traces_exporter.as_deref(), &["otlp", "none"], problems);
-        let protocol = parse_protocol(args, problems);
-        let insecure = parse_insecure(args, problems);
+    /// `None` when something was wrong, which `problems` then names.
+    pub(super) fn parse(signal: &Signal<'_>, problems: &mut Problems) -> Option<Self> {
+        let protocol = parse_protocol(signal, problems);
+        let insecure = flag(signal.insecure.name, signal.insecure.value, problems);
         let endpoint = protocol.zip(insecure);
-        let endpoint = endpoint.and_then(|(protocol, insecure)| parse_endpoint(args, protocol, insecure, problems));
-        let headers = parse_headers(args, problems);
-        let timeout = parse_timeout(args, problems);
-        let Either(name, compression) = Either::of(
-            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", &args.otel_exporter_otlp_traces_compression),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", &args.otel_exporter_otlp_compression),
-        );
-        let compression = only(name, compression, &["gzip", "none"], problems);
-        let tls = TlsSettings::parse(args, problems);
-        let (protocol, endpoint, headers, timeout, tls) = (protocol?, endpoint?, headers?, timeout?, tls?);
-        let endpoint = match (exporter, endpoint) {
-            (Some("none"), _) | (None, None) => return Some(None),
-            (_, Some(endpoint)) => endpoint,
-            // The specification's defaults.
-            (Some(_), None) => Url::parse(match protocol {
-                OtlpProtocol::Grpc => "http://localhost:4317",
-                OtlpProtocol::HttpProtobuf => "http://localhost:4318/v1/traces",
-            })
-            .ok()?,
-        };
-        Some(Some(Self { protocol, endpoint, headers, timeout, gzip: compression == Some("gzip"), tls }))
+        let endpoint = endpoint.and_then(|(protocol, insecure)| parse_endpoint(signal, protocol, insecure, problems));
+        let headers = parse_headers(signal, problems);
+        let timeout = parse_timeout(signal, problems);
+        let compression = only(signal.compression.name, signal.compression.value, &["gzip", "none"], problems);
+        let tls = TlsSettings::parse(signal, problems);
+        Some(Self {
+            protocol: protocol?,
+            endpoint: endpoint?,
+            headers: headers?,
+            timeout: timeout?,
+            gzip: compression == Some("gzip"),
+            tls: tls?,
+        })
     }
 }
 
-fn parse_protocol(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<OtlpProtocol> {
-    let Either(name, value) = Either::of(
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", &args.otel_exporter_otlp_traces_protocol),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", &args.otel_exporter_otlp_protocol),
-    );
-    match only(name, value, &["grpc", "http/protobuf"], problems) {
+fn parse_protocol(signal: &Signal<'_>, problems: &mut Problems) -> Option<OtlpProtocol> {
+    match only(signal.protocol.name, signal.protocol.value, &["grpc", "http/protobuf"], problems) {
         None | Some("grpc") => Some(OtlpProtocol::Grpc),
         Some("http/protobuf") => Some(OtlpProtocol::HttpProtobuf),
         Some(_) => None,
     }
 }
 
-fn parse_insecure(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<bool> {
-    let Either(name, value) = Either::of(
-        ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", &args.otel_exporter_otlp_traces_insecure),
-        ("OTEL_EXPORTER_OTLP_INSECURE", &args.otel_exporter_otlp_insecure),
-    );
-    flag(name, value, problems)
-}
-
-/// `Some(None)` when none is given.
-fn parse_endpoint(
-    args: &OpenTelemetryArgs,
-    protocol: OtlpProtocol,
-    insecure: bool,
-    problems: &mut Problems,
-) -> Option<Option<Url>> {
-    let Either(name, value) = Either::of(
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &args.otel_exporter_otlp_traces_endpoint),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &args.otel_exporter_otlp_endpoint),
-    );
-    let Some(value) = value else { return Some(None) };
+/// The endpoint that is given, or the specification's default.
+fn parse_endpoint(signal: &Signal<'_>, protocol: OtlpProtocol, insecure: bool, problems: &mut Problems) -> Option<Url> {
+    let name = signal.endpoint.name;
+    let Some(value) = signal.endpoint.value else {
+        let default = match protocol {
+            OtlpProtocol::Grpc => "http://localhost:4317".to_owned(),
+            OtlpProtocol::HttpProtobuf => format!("http://localhost:4318/{}", signal.path),
+        };
+        return Url::parse(&default).ok();
+    };
     let value = match protocol {
         OtlpProtocol::Grpc if !value.contains("://") => {
             format!("{}://{value}", if insecure { "http" } else { "https" })
@@ -132,58 +97,40 @@ fn parse_endpoint(
         );
         return None;
     }
-    if protocol == OtlpProtocol::HttpProtobuf && name == "OTEL_EXPORTER_OTLP_ENDPOINT" {
-        let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+    if protocol == OtlpProtocol::HttpProtobuf && !signal.endpoint.is_given_for_the_signal() {
+        let path = format!("{}/{}", url.path().trim_end_matches('/'), signal.path);
         url.set_path(&path);
     }
-    Some(Some(url))
+    Some(url)
 }
 
-fn parse_headers(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<HeaderMap> {
-    let Either(name, value) = Either::of(
-        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", &args.otel_exporter_otlp_traces_headers),
-        ("OTEL_EXPORTER_OTLP_HEADERS", &args.otel_exporter_otlp_headers),
-    );
+fn parse_headers(signal: &Signal<'_>, problems: &mut Problems) -> Option<HeaderMap> {
     let header = |(name, value): (String, String)| {
         let mut value = HeaderValue::try_from(value).ok()?;
         value.set_sensitive(true);
         Some((HeaderName::try_from(name).ok()?, value))
     };
-    let headers = pairs(value).and_then(|pairs| pairs.into_iter().map(header).collect());
+    let headers = pairs(signal.headers.value).and_then(|pairs| pairs.into_iter().map(header).collect());
     if headers.is_none() {
-        problems.add(name, "must be name=value,name=value, percent-encoded");
+        problems.add(signal.headers.name, "must be name=value,name=value, percent-encoded");
     }
     headers
 }
 
-/// Two variables bound the sending of a batch: that of the exporter, and that of the batch processor.
-fn parse_timeout(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Duration> {
-    let Either(name, value) = Either::of(
-        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", &args.otel_exporter_otlp_traces_timeout),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", &args.otel_exporter_otlp_timeout),
-    );
-    let sending_ms = number(name, value, 10_000, 1, problems);
-    let batch_ms = number("OTEL_BSP_EXPORT_TIMEOUT", args.otel_bsp_export_timeout.as_deref(), 30_000, 1, problems);
+/// Two variables bound the sending: that of the exporter, and that of what hands it the data.
+fn parse_timeout(signal: &Signal<'_>, problems: &mut Problems) -> Option<Duration> {
+    let sending_ms = number(signal.timeout.name, signal.timeout.value, 10_000, 1, problems);
+    let batch_ms = number(signal.batch_timeout.name, signal.batch_timeout.value, 30_000, 1, problems);
     Some(Duration::from_millis(sending_ms?.min(batch_ms?).into()))
 }
 
 impl TlsSettings {
-    fn parse(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Self> {
-        let Either(name, value) = Either::of(
-            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &args.otel_exporter_otlp_traces_certificate),
-            ("OTEL_EXPORTER_OTLP_CERTIFICATE", &args.otel_exporter_otlp_certificate),
-        );
-        let authorities = value.map(|path| certificates(name, path, problems));
-        let Either(name, value) = Either::of(
-            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", &args.otel_exporter_otlp_traces_client_certificate),
-            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &args.otel_exporter_otlp_client_certificate),
-        );
-        let certificate = value.map(|path| certificates(name, path, problems));
-        let Either(key_name, value) = Either::of(
-            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", &args.otel_exporter_otlp_traces_client_key),
-            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &args.otel_exporter_otlp_client_key),
-        );
-        let key = value.map(|path| key(key_name, path, problems));
+    fn parse(signal: &Signal<'_>, problems: &mut Problems) -> Option<Self> {
+        let Signal { certificate: authorities, client_certificate, client_key, .. } = signal;
+        let (name, key_name) = (client_certificate.name, client_key.name);
+        let authorities = authorities.value.map(|path| certificates(authorities.name, path, problems));
+        let certificate = client_certificate.value.map(|path| certificates(name, path, problems));
+        let key = client_key.value.map(|path| key(key_name, path, problems));
         if certificate.is_some() != key.is_some() {
             let (missing, there) = if key.is_some() { (name, key_name) } else { (key_name, name) };
             problems.add(missing, format_args!("is missing: {there} goes with it"));

@@ -3,6 +3,8 @@
 
 mod args;
 mod exporter;
+mod metrics;
+mod signal;
 mod unsupported;
 
 use std::time::Duration;
@@ -10,10 +12,12 @@ use std::time::Duration;
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
 use percent_encoding::percent_decode_str;
 
+use self::signal::Signal;
 pub(super) use self::unsupported::unsupported_names;
 pub use self::{
     args::OpenTelemetryArgs,
     exporter::{OtlpProtocol, OtlpSettings, TlsSettings},
+    metrics::MetricsSettings,
 };
 use super::Problems;
 
@@ -32,7 +36,8 @@ pub struct OpenTelemetrySettings {
     pub limits: SpanLimits,
     pub batch: BatchSettings,
     /// Where traces are sent; `None`: nowhere.
-    pub otlp: Option<OtlpSettings>,
+    pub traces: Option<OtlpSettings>,
+    pub metrics: MetricsSettings,
 }
 
 /// How spans are gathered before they are sent.
@@ -54,7 +59,8 @@ impl Default for OpenTelemetrySettings {
             sampler: Sampler::ParentBased(Box::new(Sampler::AlwaysOn)),
             limits: SpanLimits::default(),
             batch: BatchSettings { delay: Duration::from_secs(5), queue_max: 2048, batch_max: 512 },
-            otlp: None,
+            traces: None,
+            metrics: MetricsSettings::default(),
         }
     }
 }
@@ -69,13 +75,13 @@ impl OpenTelemetrySettings {
             return Some(Self { disabled: true, propagates: propagates?, ..Self::default() });
         }
         unsupported::refuse(problems);
-        only("OTEL_METRICS_EXPORTER", args.otel_metrics_exporter.as_deref(), &["prometheus", "none"], problems);
         only("OTEL_LOGS_EXPORTER", args.otel_logs_exporter.as_deref(), &["console", "none"], problems);
         let resource_attributes = parse_resource_attributes(args, problems);
         let sampler = parse_sampler(args, problems);
         let limits = parse_limits(args, problems);
         let batch = BatchSettings::parse(args, problems);
-        let otlp = OtlpSettings::parse(args, problems);
+        let traces = parse_traces(args, problems);
+        let metrics = MetricsSettings::parse(args, problems);
         Some(Self {
             disabled: disabled?,
             service_name: given(args.otel_service_name.as_deref()).map(ToOwned::to_owned),
@@ -84,7 +90,8 @@ impl OpenTelemetrySettings {
             sampler: sampler?,
             limits: limits?,
             batch: batch?,
-            otlp: otlp?,
+            traces: traces?,
+            metrics: metrics?,
         })
     }
 }
@@ -148,6 +155,15 @@ fn parse_propagators(args: &OpenTelemetryArgs, problems: &mut Problems) -> Optio
         return None;
     }
     Some(propagators.contains(&"tracecontext"))
+}
+
+/// `Some(None)` when they are not to be sent.
+fn parse_traces(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Option<OtlpSettings>> {
+    let exporter = only("OTEL_TRACES_EXPORTER", args.otel_traces_exporter.as_deref(), &["otlp", "none"], problems);
+    let signal = Signal::traces(args);
+    let otlp = OtlpSettings::parse(&signal, problems)?;
+    let sends = exporter.map_or(signal.endpoint.is_given(), |exporter| exporter == "otlp");
+    Some(sends.then_some(otlp))
 }
 
 fn parse_sampler(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Sampler> {

@@ -5,13 +5,10 @@ use std::env;
 
 use super::super::Problems;
 
-const SIGNALS: [(&str, &str); 3] = [
-    ("METRICS", "metrics are not sent: they are read from /metrics on HTTP_ADDR"),
-    ("LOGS", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
-    ("PROFILES", "profiles are not made"),
-];
-/// The endings of the variables that each signal has, such as `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`.
-const OF_A_SIGNAL: [&str; 11] = [
+const SIGNALS: [(&str, &str); 2] =
+    [("LOGS", "the log is not sent: it goes to stderr, see LOG_FORMAT"), ("PROFILES", "profiles are not made")];
+/// The endings of the variables that each signal has, such as `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`.
+const OF_A_SIGNAL: [&str; 9] = [
     "ENDPOINT",
     "PROTOCOL",
     "HEADERS",
@@ -21,10 +18,8 @@ const OF_A_SIGNAL: [&str; 11] = [
     "CERTIFICATE",
     "CLIENT_KEY",
     "CLIENT_CERTIFICATE",
-    "TEMPORALITY_PREFERENCE",
-    "DEFAULT_HISTOGRAM_AGGREGATION",
 ];
-const OTHERS: [(&str, &str); 20] = [
+const OTHERS: [(&str, &str); 19] = [
     ("OTEL_CONFIG_FILE", "there is no configuration by file: set the variables that --help lists"),
     ("OTEL_EXPERIMENTAL_CONFIG_FILE", "there is no configuration by file: set the variables that --help lists"),
     ("OTEL_ENTITIES", "write OTEL_RESOURCE_ATTRIBUTES"),
@@ -37,9 +32,11 @@ const OTHERS: [(&str, &str); 20] = [
     ("OTEL_BLRP_EXPORT_TIMEOUT", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
     ("OTEL_BLRP_MAX_QUEUE_SIZE", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
     ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "the log is not sent: it goes to stderr, see LOG_FORMAT"),
-    ("OTEL_METRICS_EXEMPLAR_FILTER", "metrics have no exemplars"),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "metrics are not sent: they are read from /metrics on HTTP_ADDR"),
-    ("OTEL_METRIC_EXPORT_TIMEOUT", "metrics are not sent: they are read from /metrics on HTTP_ADDR"),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "each histogram has the bounds that docs/metrics.md names",
+    ),
+    ("OTEL_EXPORTER_OTLP_METRIC_INSECURE", "write OTEL_EXPORTER_OTLP_METRICS_INSECURE"),
     ("OTEL_EXPORTER_PROMETHEUS_HOST", "/metrics is on HTTP_ADDR"),
     ("OTEL_EXPORTER_PROMETHEUS_PORT", "/metrics is on HTTP_ADDR"),
     ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "traces are sent by OTLP: write OTEL_EXPORTER_OTLP_ENDPOINT"),

@@ -18,7 +18,11 @@ impl Connections {
         if let Some(open) = self.take_one() {
             return Ok(self.lend(open));
         }
-        let Ok(leased) = timeout(self.0.limits.acquire_timeout, self.wait_for_one()).await else {
+        let began = Instant::now();
+        let leased = timeout(self.0.limits.acquire_timeout, self.wait_for_one()).await;
+        self.0.metrics.waited(began.elapsed());
+        let Ok(leased) = leased else {
+            self.0.metrics.got_none();
             let away = self.lock().live == 0;
             return Err(if away {
                 DatabaseError::Unavailable(opening::timed_out())

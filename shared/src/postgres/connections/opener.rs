@@ -70,10 +70,12 @@ impl Connections {
                     state.failures = 0;
                     Open::new(connection, generation)
                 };
+                self.0.metrics.opened(began.elapsed());
                 tracing::debug!(took_ms = began.elapsed().as_millis(), "a connection to the database is open");
                 self.push(open);
             }
             Err(error) => {
+                self.0.metrics.not_opened();
                 let (first, live) = {
                     let mut state = self.lock();
                     state.opening -= 1;

@@ -2,8 +2,8 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
+use crate::harness;
 use tempfile::TempDir;
-use teppan_tests::harness;
 use tokio::process::{Child, Command};
 
 /// In the folder of its store.

@@ -1,0 +1,65 @@
+use opentelemetry::{KeyValue, global, metrics::Counter};
+
+/// What is counted of holds and of customers who wait.
+pub struct BookingMetrics {
+    holds_expired: Counter<u64>,
+    waitlist_changes: Counter<u64>,
+}
+
+/// What became of a customer who waits.
+#[derive(Debug, Clone, Copy)]
+pub enum WaitlistChange {
+    Joined,
+    Offered,
+    Accepted,
+    Lapsed,
+    Left,
+    Closed,
+}
+
+impl WaitlistChange {
+    const ALL: [Self; 6] = [Self::Joined, Self::Offered, Self::Accepted, Self::Lapsed, Self::Left, Self::Closed];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Offered => "offered",
+            Self::Accepted => "accepted",
+            Self::Lapsed => "lapsed",
+            Self::Left => "left",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Default for BookingMetrics {
+    fn default() -> Self {
+        let meter = global::meter("teppan");
+        let metrics = Self {
+            holds_expired: meter
+                .u64_counter("teppan.holds.expired")
+                .with_description("Holds that ran out and freed their seats.")
+                .build(),
+            waitlist_changes: meter
+                .u64_counter("teppan.waitlist.changes")
+                .with_description("What became of customers who wait.")
+                .build(),
+        };
+        // A counter that is first seen at 1 has no increase.
+        metrics.holds_expired(0);
+        for change in WaitlistChange::ALL {
+            metrics.waitlist(change, 0);
+        }
+        metrics
+    }
+}
+
+impl BookingMetrics {
+    pub fn holds_expired(&self, count: u64) {
+        self.holds_expired.add(count, &[]);
+    }
+
+    pub fn waitlist(&self, change: WaitlistChange, count: u64) {
+        self.waitlist_changes.add(count, &[KeyValue::new("change", change.name())]);
+    }
+}

@@ -1,0 +1,58 @@
+//! What `--version` prints: the version and, in a release build from a git checkout, the revision. Part of the build
+//! scripts of both services.
+//!
+//! A debug build has no revision: with one, every commit would compile both services and their tests anew.
+
+use std::{env, path::Path, process::Command};
+
+/// The variable that names the revision where the checkout is not at hand, as in the build of an image.
+const REVISION: &str = "TEPPAN_REVISION";
+/// What the programs are made from, beside the package itself.
+const SOURCES: [&str; 4] = ["../Cargo.lock", "../Cargo.toml", "../proto", "../shared"];
+
+/// Sets `TEPPAN_VERSION` and, where it is known, `TEPPAN_REVISION` for the compiler.
+pub fn set() {
+    println!("cargo:rerun-if-env-changed={REVISION}");
+    let given = env::var(REVISION).ok().filter(|revision| !revision.trim().is_empty());
+    let revision = given.or_else(|| (env::var("PROFILE").as_deref() == Ok("release")).then(of_release)?);
+    let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    match revision.as_deref().map(str::trim) {
+        Some(revision) => {
+            println!("cargo:rustc-env={REVISION}={revision}");
+            println!("cargo:rustc-env=TEPPAN_VERSION={version} ({revision})");
+        }
+        None => println!("cargo:rustc-env=TEPPAN_VERSION={version}"),
+    }
+}
+
+/// The revision of the checkout, to be looked up again when it or a source changes.
+fn of_release() -> Option<String> {
+    let root = Path::new("..");
+    for source in SOURCES.iter().chain(&["src", "queries"]) {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    for file in ["HEAD", "logs/HEAD", "index"] {
+        if let Some(path) = git(root, &["rev-parse", "--path-format=absolute", "--git-path", file]) {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    of(root)
+}
+
+/// The revision that is checked out in this folder, marked where files differ from it. `None` without git, or where
+/// the folder only lies within the checkout of something else.
+pub fn of(root: &Path) -> Option<String> {
+    let top = git(root, &["rev-parse", "--show-toplevel"])?;
+    if Path::new(&top).canonicalize().ok()? != root.canonicalize().ok()? {
+        return None;
+    }
+    let revision = git(root, &["rev-parse", "--short=12", "HEAD"])?;
+    let is_clean = git(root, &["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    Some(if is_clean { revision } else { format!("{revision}-modified") })
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}

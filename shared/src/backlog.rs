@@ -1,0 +1,75 @@
+//! What waits in a service's database, for its metrics.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Gauge, Meter},
+};
+
+/// A gauge of how many wait.
+pub fn count(name: &'static str, description: &'static str) -> Gauge<u64> {
+    meter().u64_gauge(name).with_description(description).build()
+}
+
+/// A gauge of how long something has waited, in seconds.
+pub fn age(name: &'static str, description: &'static str) -> Gauge<f64> {
+    meter().f64_gauge(name).with_unit("s").with_description(description).build()
+}
+
+fn meter() -> Meter {
+    global::meter("teppan")
+}
+
+/// Shows a number that a statement counted.
+pub fn show_count(gauge: &Gauge<u64>, count: i64, attributes: &[KeyValue]) {
+    gauge.record(u64::try_from(count).unwrap_or(0), attributes);
+}
+
+/// Shows how long ago a moment was; nothing when it is still to come, or when there is none.
+pub fn show_age(gauge: &Gauge<f64>, now: DateTime<Utc>, since: Option<DateTime<Utc>>, attributes: &[KeyValue]) {
+    let age: Option<Duration> = since.and_then(|since| (now - since).to_std().ok());
+    gauge.record(age.unwrap_or_default().as_secs_f64(), attributes);
+}
+
+/// What waits to be delivered.
+pub struct OutboxBacklog {
+    pending: Gauge<u64>,
+    oldest_age_seconds: Gauge<f64>,
+    dead_letters: Gauge<u64>,
+}
+
+impl Default for OutboxBacklog {
+    fn default() -> Self {
+        Self {
+            pending: count("teppan.outbox.pending", "Messages that wait to be delivered, of at most 10,000."),
+            oldest_age_seconds: age(
+                "teppan.outbox.oldest.age",
+                "Age of the oldest message that waits to be delivered, 0 when none does.",
+            ),
+            dead_letters: count(
+                "teppan.outbox.dead_letters",
+                "Dead letters that nobody has retried or discarded, of at most 10,000.",
+            ),
+        }
+    }
+}
+
+/// What waits for a destination.
+pub struct DestinationBacklog {
+    pub destination: &'static str,
+    pub pending: i64,
+    pub oldest_at: Option<DateTime<Utc>>,
+    pub dead: i64,
+}
+
+impl OutboxBacklog {
+    /// Shows what was read.
+    pub fn show(&self, now: DateTime<Utc>, waits: &DestinationBacklog) {
+        let destination = [KeyValue::new("destination", waits.destination)];
+        show_count(&self.pending, waits.pending, &destination);
+        show_age(&self.oldest_age_seconds, now, waits.oldest_at, &destination);
+        show_count(&self.dead_letters, waits.dead, &destination);
+    }
+}

@@ -1,0 +1,121 @@
+//! What is measured of the connections, under OpenTelemetry's names for them.
+
+use std::time::Duration;
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Histogram},
+};
+
+use super::WeakConnections;
+use crate::{postgres::DatabaseError, telemetry::buckets};
+
+const POOL: &str = "db.client.connection.pool.name";
+
+pub struct Metrics {
+    pool: KeyValue,
+    wait_seconds: Histogram<f64>,
+    timeouts: Counter<u64>,
+    create_seconds: Histogram<f64>,
+    create_failures: Counter<u64>,
+    operation_seconds: Histogram<f64>,
+}
+
+impl Metrics {
+    /// `pool` names the connections in the metrics.
+    pub fn new(pool: &'static str) -> Self {
+        let meter = global::meter("teppan");
+        let metrics = Self {
+            pool: KeyValue::new(POOL, pool),
+            wait_seconds: meter
+                .f64_histogram("db.client.connection.wait_time")
+                .with_unit("s")
+                .with_description("How long statements waited for a connection, of those that found none idle.")
+                .with_boundaries(buckets::STATEMENTS.to_vec())
+                .build(),
+            timeouts: meter
+                .u64_counter("db.client.connection.timeouts")
+                .with_description("Statements that got no connection in time.")
+                .build(),
+            create_seconds: meter
+                .f64_histogram("db.client.connection.create_time")
+                .with_unit("s")
+                .with_description("How long it took to open a connection.")
+                .with_boundaries(buckets::STATEMENTS.to_vec())
+                .build(),
+            create_failures: meter
+                .u64_counter("teppan.database.connection_failures")
+                .with_description("Attempts to open a connection that failed.")
+                .build(),
+            operation_seconds: meter
+                .f64_histogram("db.client.operation.duration")
+                .with_unit("s")
+                .with_description("How long statements take, with the wait for a connection.")
+                .with_boundaries(buckets::STATEMENTS.to_vec())
+                .build(),
+        };
+        metrics.timeouts.add(0, std::slice::from_ref(&metrics.pool));
+        metrics.create_failures.add(0, &[]);
+        metrics
+    }
+
+    pub fn waited(&self, time: Duration) {
+        self.wait_seconds.record(time.as_secs_f64(), std::slice::from_ref(&self.pool));
+    }
+
+    pub fn got_none(&self) {
+        self.timeouts.add(1, std::slice::from_ref(&self.pool));
+    }
+
+    pub fn opened(&self, took: Duration) {
+        self.create_seconds.record(took.as_secs_f64(), std::slice::from_ref(&self.pool));
+    }
+
+    pub fn not_opened(&self) {
+        self.create_failures.add(1, &[]);
+    }
+
+    pub fn ran(&self, took: Duration, error: Option<&DatabaseError>) {
+        let system = KeyValue::new("db.system.name", "postgresql");
+        let attributes = error.map(|error| KeyValue::new("error.type", error.kind()));
+        let attributes: Vec<_> = [system].into_iter().chain(attributes).collect();
+        self.operation_seconds.record(took.as_secs_f64(), &attributes);
+    }
+}
+
+/// Shows from now on how many connections there are.
+pub fn observe(pool: &'static str, connections: &WeakConnections) {
+    let meter = global::meter("teppan");
+    let weak = connections.clone();
+    meter
+        .u64_observable_gauge("db.client.connection.count")
+        .with_description("Open database connections, by whether they are used.")
+        .with_callback(move |gauge| {
+            let Some(usage) = weak.usage() else { return };
+            for (state, count) in [("idle", usage.idle), ("used", usage.used)] {
+                let state = KeyValue::new("db.client.connection.state", state);
+                gauge.observe(count.into(), &[KeyValue::new(POOL, pool), state]);
+            }
+        })
+        .build();
+    let weak = connections.clone();
+    meter
+        .u64_observable_gauge("db.client.connection.max")
+        .with_description("Database connections there may be.")
+        .with_callback(move |gauge| {
+            if let Some(usage) = weak.usage() {
+                gauge.observe(usage.max.into(), &[KeyValue::new(POOL, pool)]);
+            }
+        })
+        .build();
+    let weak = connections.clone();
+    meter
+        .u64_observable_gauge("db.client.connection.pending_requests")
+        .with_description("Statements that wait for a connection.")
+        .with_callback(move |gauge| {
+            if let Some(usage) = weak.usage() {
+                gauge.observe(usage.waiting.into(), &[KeyValue::new(POOL, pool)]);
+            }
+        })
+        .build();
+}

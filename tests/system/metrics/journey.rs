@@ -1,0 +1,219 @@
+//! A journey that moves every metric: chats, bookings, a waitlist, holds, follow-ups, events, and a word from Stripe.
+
+use std::collections::HashMap;
+
+use futures::future::join_all;
+use secrecy::SecretString;
+use serde_json::json;
+use teppan_shared::contract::{
+    booking::v1::{
+        CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, ExportCustomerRequest, ListWaitlistRequest,
+        StreamBookingEventsResponse, WaitlistEntryStatus,
+    },
+    conversation::v1::{
+        Channel, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, FollowUpTrigger, ScheduleFollowUpRequest,
+    },
+};
+use teppan_tests::{
+    clients::{self, BookingClients},
+    fixtures,
+    harness::{self, eventually},
+    launch::{Process, Which},
+    otlp::Receiver,
+    stripe,
+};
+use tonic::Streaming;
+use uuid::Uuid;
+
+use crate::{
+    dispatch::fixture::{completion, failure},
+    environment,
+    event_stream::readers::{following, from_the_oldest},
+    outbox::nats_server::NatsServer,
+    payments::SECRET,
+    waitlist,
+};
+
+/// Both services, and everything they talk to.
+pub struct Journey {
+    pub booking: Process,
+    pub conversation: Process,
+    pub receiver: Receiver,
+    /// What must not be in a label: ids, and what people said and are called.
+    pub secrets: Vec<String>,
+    booking_url: SecretString,
+    /// A reader that follows the events of bookings.
+    events: Option<Streaming<StreamBookingEventsResponse>>,
+    _nats: NatsServer,
+}
+
+impl Journey {
+    /// Both services as they have just started.
+    pub async fn start() -> Self {
+        let (receiver, nats) = (Receiver::start().await, NatsServer::start().await);
+        let booking_url = harness::database(&booking_service::app::DEFINITION).await;
+        let conversation_url = harness::database(&conversation_service::app::DEFINITION).await;
+        let conversation = variables(&conversation_url, &receiver, &nats);
+        let conversation = Process::start(Which::Conversation, &conversation).await.expect("it starts");
+        let mut booking = variables(&booking_url, &receiver, &nats);
+        booking.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
+        let booking = Process::start(Which::Booking, &booking).await.expect("it starts");
+        let (mut messages, mut bookings) =
+            (clients::conversations(conversation.grpc), BookingClients::new(booking.grpc));
+        let secrets = Vec::new();
+        let journey = Self { booking, conversation, receiver, secrets, booking_url, events: None, _nats: nats };
+        eventually("both services are ready", async || {
+            let message = messages.store_message(fixtures::message("a-chat-before-all", "Hello")).await;
+            message.is_ok() && fixtures::firm_venue(&mut bookings, 1).await.is_ok()
+        })
+        .await;
+        journey
+    }
+
+    /// Both services after the journey.
+    pub async fn play() -> Self {
+        let mut journey = Self::start().await;
+        journey.chat().await;
+        journey.book().await;
+        journey.hold().await;
+        journey.follow_up().await;
+        let unreadable = stripe::event("payment_intent.succeeded", json!({"id": "pi_1"}));
+        assert_eq!(stripe::send(journey.booking.http, &unreadable, SECRET).await.0, 200);
+        let mut customers = BookingClients::new(journey.booking.grpc).customers;
+        customers.export_customer(ExportCustomerRequest::default()).await.expect_err("it is not built");
+        journey
+    }
+
+    pub async fn stop(self) {
+        drop(self.events);
+        for process in [self.booking, self.conversation] {
+            assert!(process.stop().await);
+        }
+    }
+
+    /// Many messages at once, more than there are connections, and one of them twice.
+    async fn chat(&mut self) {
+        let messages = clients::conversations(self.conversation.grpc);
+        let chat = fixtures::conversation_id();
+        let said: Vec<_> = (0..24).map(|n| fixtures::message(&chat, &format!("My secret is {n}"))).collect();
+        let stored = said.iter().map(|message| {
+            let mut messages = messages.clone();
+            async move { messages.store_message(message.clone()).await }
+        });
+        assert!(join_all(stored).await.iter().all(Result::is_ok));
+        messages.clone().store_message(said[0].clone()).await.expect("it is replayed");
+        self.secrets.extend([chat, said[0].message_id.clone(), "My secret".to_owned()]);
+    }
+
+    /// A slot that is sold out, those who wait for it, and one of them who has an offer and takes it.
+    async fn book(&mut self) {
+        let mut clients = BookingClients::new(self.booking.grpc);
+        let stream = clients.bookings.stream_booking_events(following(from_the_oldest())).await.expect("it follows");
+        let venue = fixtures::firm_venue(&mut clients, 4).await.expect("a venue");
+        let request = fixtures::booking(&venue.venue_id, 2);
+        let first = clients.bookings.create_booking(request.clone()).await.expect("booked").into_inner();
+        let first = first.booking.expect("the booking");
+        let others = (0..12).map(|_| {
+            let (mut clients, request) = (clients.clone(), fixtures::booking(&venue.venue_id, 1));
+            async move { clients.bookings.create_booking(request).await }
+        });
+        assert_eq!(join_all(others).await.iter().filter(|answer| answer.is_ok()).count(), 2);
+        clients.bookings.create_booking(request.clone()).await.expect("it is replayed");
+        for _ in 0..2 {
+            waitlist::join_by(&clients, waitlist::request(&venue.venue_id, 2)).await.expect("joined");
+        }
+        let cancel = CancelBookingRequest { booking_id: first.booking_id.clone(), ..Default::default() };
+        clients.bookings.cancel_booking(cancel).await.expect("cancelled");
+        let mut offered = None;
+        eventually("the seats are offered", async || {
+            let list = ListWaitlistRequest { venue_id: venue.venue_id.clone(), ..Default::default() };
+            let listed = clients.clone().bookings.list_waitlist(list).await.expect("listed").into_inner().entries;
+            offered = listed.into_iter().find(|entry| entry.status() == WaitlistEntryStatus::Offered);
+            offered.is_some()
+        })
+        .await;
+        let booking_id = offered.expect("an offer").booking_id;
+        let confirm = ConfirmBookingRequest { booking_id, ..Default::default() };
+        clients.bookings.confirm_booking(confirm).await.expect("taken");
+        self.events = Some(read(stream.into_inner(), 4).await);
+        self.remember(&request);
+        self.secrets.extend([venue.venue_id, first.booking_id, first.confirmation_code, first.customer_id]);
+    }
+
+    /// Two bookings that wait for a deposit; the hold of one has run out.
+    async fn hold(&mut self) {
+        let mut clients = BookingClients::new(self.booking.grpc);
+        let venue = fixtures::venue(&mut clients, 4).await.expect("a venue");
+        for _ in 0..2 {
+            clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2)).await.expect("booked");
+        }
+        let runs_out = "UPDATE bookings SET hold_expires_at = now() - interval '1 s' WHERE booking_id =
+            (SELECT booking_id FROM bookings WHERE hold_expires_at IS NOT NULL LIMIT 1)";
+        harness::execute(&self.booking_url, runs_out).await;
+    }
+
+    /// Three follow-ups that are due: one is sent, one cannot be sent, one waits.
+    async fn follow_up(&mut self) {
+        let mut follow_ups = clients::follow_ups(self.conversation.grpc);
+        for _ in 0..3 {
+            let request = ScheduleFollowUpRequest {
+                idempotency_key: Uuid::now_v7().to_string(),
+                conversation_id: fixtures::conversation_id(),
+                trigger: FollowUpTrigger::EmotionBased.into(),
+                due_at: Some(std::time::SystemTime::now().into()),
+                channel: Channel::Web.into(),
+                ..Default::default()
+            };
+            follow_ups.schedule_follow_up(request).await.expect("scheduled");
+        }
+        let claim = ClaimDueFollowUpsRequest {
+            claimant: "a-sender".to_owned(),
+            batch_size: 1,
+            wait_seconds: 10,
+            ..Default::default()
+        };
+        let sent = follow_ups.claim_due_follow_ups(claim.clone()).await.expect("claimed").into_inner().follow_ups;
+        let sent = CompleteFollowUpRequest { channel: Channel::Web.into(), ..completion(&sent[0]) };
+        follow_ups.complete_follow_up(sent).await.expect("completed");
+        let failed = follow_ups.claim_due_follow_ups(claim).await.expect("claimed").into_inner().follow_ups;
+        follow_ups.fail_follow_up(failure(&failed[0])).await.expect("it is put back");
+        self.secrets.push("a-sender".to_owned());
+    }
+
+    fn remember(&mut self, request: &CreateBookingRequest) {
+        let contact = request.contact.clone().expect("a contact");
+        self.secrets.extend([request.idempotency_key.clone(), request.conversation_id.clone()]);
+        self.secrets.extend([contact.name, contact.email, contact.phone, request.special_requests.clone()]);
+    }
+}
+
+/// Reads so many steps of a stream, and hands it on.
+async fn read(
+    mut stream: Streaming<StreamBookingEventsResponse>,
+    steps: usize,
+) -> Streaming<StreamBookingEventsResponse> {
+    for _ in 0..steps {
+        stream.message().await.expect("a step").expect("it follows");
+    }
+    stream
+}
+
+/// The variables of a service that looks for its work all the time, and has few connections.
+fn variables(url: &SecretString, receiver: &Receiver, nats: &NatsServer) -> HashMap<String, String> {
+    let quick = [
+        ("BACKLOG_INTERVAL_MS", "50"),
+        ("DATABASE_MAX_CONNECTIONS", "2"),
+        ("FOLLOW_UP_CLOCK_INTERVAL_MS", "20"),
+        ("FOLLOW_UP_SENDING_HOURS", "00:00-24:00"),
+        ("HOLD_EXPIRY_INTERVAL_MS", "20"),
+        ("OTEL_METRICS_EXPORTER", "otlp,prometheus"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "250"),
+        ("OUTBOX_RELAYS", "1"),
+        ("STRIPE_LIVEMODE", "false"),
+        ("STRIPE_WEBHOOK_SECRETS", SECRET),
+        ("WAITLIST_INTERVAL_MS", "20"),
+    ];
+    let quick = quick.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let nats = [("NATS_URL".to_owned(), nats.url())];
+    environment::with_keys(url).chain(environment::traced(receiver)).chain(nats).chain(quick).collect()
+}
