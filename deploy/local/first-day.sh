@@ -2,7 +2,7 @@
 # Follows "First day" of docs/operations.md: runs its commands as they stand there, up to Kubernetes.
 #
 # They run in a folder of their own, with the programs of target/debug, and must not meet services that listen on the
-# usual ports. Root runs them as user 12345, because PostgreSQL refuses root.
+# usual ports. Root runs them as `nobody`, because PostgreSQL refuses root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -25,16 +25,16 @@ awk '
 
 as_user=()
 if [[ $EUID -eq 0 ]]; then
-    chown 12345:12345 "$folder"
+    chown 65534:65534 "$folder"
     chmod 755 "$folder"
-    as_user=(setpriv --reuid=12345 --regid=12345 --clear-groups)
+    as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
 cd "$folder"
 # Whatever fails, nothing is left running.
-"${as_user[@]}" env HOME="$folder" timeout 600 bash -euo pipefail -c '
+${as_user[@]+"${as_user[@]}"} env HOME="$folder" timeout --foreground 600 bash -euo pipefail -c '
     trap "kill \$(jobs -p) 2>/dev/null; [ ! -f postgres/postmaster.pid ] || kill \$(head -n 1 postgres/postmaster.pid)" EXIT
     umask 022
-    set -x
+    set -v
     . ./commands.sh
     trap - EXIT'
 echo "first-day: every command worked"
