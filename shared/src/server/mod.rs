@@ -136,7 +136,8 @@ impl Server {
             );
         serving.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
-            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), cut.clone(), &settings);
+            let calls =
+                Calls::new(routes, Arc::new(Pools::new(&settings)), parts.database.clone(), cut.clone(), &settings);
             let server = Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());
             async move {

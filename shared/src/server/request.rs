@@ -27,7 +27,12 @@ use super::{
     pools::{Pools, Resource},
     turn::{Bounds, Turn},
 };
-use crate::{config::ServerSettings, status::Failure, telemetry};
+use crate::{
+    config::ServerSettings,
+    postgres::{self, Database},
+    status::Failure,
+    telemetry,
+};
 
 /// A client's deadline is met this much before it passes, or a tenth before when that is less: the
 /// answer has to travel, and the client's own timer must not come first.
@@ -43,6 +48,7 @@ const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
+    database: Database,
     /// Cancelled when the calls that still run must end.
     pub cut: CancellationToken,
     methods: Methods,
@@ -70,10 +76,17 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionCalls {
 }
 
 impl Calls {
-    pub fn new(routes: Routes, pools: Arc<Pools>, cut: CancellationToken, settings: &ServerSettings) -> Self {
+    pub fn new(
+        routes: Routes,
+        pools: Arc<Pools>,
+        database: Database,
+        cut: CancellationToken,
+        settings: &ServerSettings,
+    ) -> Self {
         Self {
             routes: routes.prepare(),
             pools,
+            database,
             cut,
             methods: Methods::known(),
             metrics: CallMetrics::new(),
@@ -149,6 +162,11 @@ impl ConnectionCalls {
             let arrives_by = Instant::now() + self.calls.arrival_timeout;
             Arrival { pools, holder, ends_at, arrives_by, message_bytes_max }.collect(request).await?
         };
+        // Before the message is decoded: under overload most calls end here.
+        if method.kind == Kind::Work {
+            let left = ends_at.saturating_duration_since(Instant::now());
+            self.calls.database.admit(left).map_err(|error| error.to_failure())?;
+        }
         // A connection that does not take its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holder, 1) {
@@ -166,7 +184,8 @@ impl ConnectionCalls {
         let peer = TcpConnectInfo { local_addr: None, remote_addr: Some(self.connection.peer) };
         request.extensions_mut().insert(peer);
         let mut routes = self.calls.routes.clone();
-        let answer = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+        let answer = AssertUnwindSafe(postgres::in_time(ends_at, async move { routes.call(request).await }));
+        let answer = answer.catch_unwind();
         let failure = tokio::select! {
             answer = tokio::time::timeout_at(ends_at, answer) => match answer {
                 Ok(Ok(Ok(response))) => return response,
