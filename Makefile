@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint
+.PHONY: help setup demo run test test-slow test-postgres model replay dialogues bench overload growth hostile queries lint
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -30,9 +30,12 @@ run: setup ## Start both services and keep them up
 	@target/debug/run $(OPTIONS)
 
 test: setup ## Run every test
-	@deploy/local/setup.sh tzdata
+	@deploy/local/setup.sh tzdata grpcio
 	cargo build --workspace --bins
 	cargo test --workspace
+
+test-slow: setup ## Run the tests that take minutes, on a machine that does nothing else
+	@$(MAKE) overload
 
 test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEWEST=1
 	@deploy/local/postgres-versions.sh $(VERSIONS)
@@ -52,6 +55,10 @@ dialogues:
 bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
+
+overload: setup ## Offer the services several times what they can do, and measure what they still do
+	cargo build --release --bin booking-service --bin conversation-service --bin overload
+	@target/release/overload $(OPTIONS)
 
 growth: setup ## Time the background work beside small and large tables
 	cargo build --release --bin growth
