@@ -47,7 +47,9 @@ pub struct Proxy {
 
 /// What every connection sees.
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
+    /// How often the proxy was led elsewhere. Connections from before are never answered.
+    led: watch::Sender<u64>,
     mode: watch::Sender<Mode>,
     /// How often all connections were closed.
     closed: watch::Sender<u64>,
@@ -81,7 +83,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
+            led: watch::Sender::default(),
             mode: watch::Sender::new(Mode::Pass),
             closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
@@ -150,6 +153,14 @@ impl Proxy {
     /// Passes nothing on any more, but keeps the connections.
     pub fn stall(&self) {
         self.shared.mode.send_replace(Mode::Stall);
+    }
+
+    /// Leads new connections to another server. Those that are open stay open, and nothing is passed on in them any
+    /// more: their server hangs.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        self.shared.led.send_modify(|times| *times += 1);
+        self.mend();
     }
 
     /// Closes every connection, and lets new ones in.
@@ -260,7 +271,11 @@ impl Connection {
     async fn pass(&self, client: TcpStream) -> io::Result<()> {
         // The kernel has let the client in already: its first word comes a round trip late instead.
         sleep_until(Instant::now() + 2 * self.0.one_way()).await;
-        let server = TcpStream::connect(self.0.target).await?;
+        let (target, mut led) = {
+            let target = self.0.target.lock().unwrap_or_else(PoisonError::into_inner);
+            (*target, self.0.led.subscribe())
+        };
+        let server = TcpStream::connect(target).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
@@ -300,6 +315,7 @@ impl Connection {
         tokio::select! {
             end = self.0.pump(from_client, to_server, asked, &self.0.held_back) => end,
             end = self.0.pump(from_server, to_client, answered, &uncounted) => end,
+            Ok(()) = led.changed() => std::future::pending().await,
         }
     }
 }
@@ -366,7 +382,7 @@ enum Passing {
 }
 
 /// What readiness asks twice a second.
-const LOOK: &[u8] = b"SHOW transaction_read_only";
+const LOOK: &[u8] = b"SELECT current_setting('transaction_read_only')";
 
 /// The last that a server says, when a statement has ended and is committed.
 const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";

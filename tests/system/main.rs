@@ -26,6 +26,7 @@ mod lost_answers;
 mod migrations;
 mod model;
 mod open_telemetry;
+mod other_server;
 mod outbox;
 mod payments;
 mod private_postgres;

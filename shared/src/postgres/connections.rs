@@ -66,6 +66,10 @@ struct Shared {
     failed: watch::Sender<Option<Failed>>,
     /// How many openings have ended, with or without success.
     opened: watch::Sender<u64>,
+    /// The generation of [`State`], for statements that run on an earlier one.
+    generation: watch::Sender<u64>,
+    /// How often the database came back. An opening that began before may wait for a server that never answers.
+    came_back: watch::Sender<u64>,
     background: TaskTracker,
     closing: CancellationToken,
 }
@@ -86,6 +90,8 @@ impl Connections {
             idle: Semaphore::new(0),
             failed: watch::Sender::default(),
             opened: watch::Sender::default(),
+            generation: watch::Sender::default(),
+            came_back: watch::Sender::default(),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
         }))
@@ -171,15 +177,23 @@ impl Connections {
         }
     }
 
-    /// Drops every connection, those in use when they come back: after a failover they lead to the
-    /// wrong server.
+    /// Drops every connection, because after a failover they lead to the wrong server. What runs on one of them is
+    /// given up, and what is being opened is opened anew: a server that hangs never answers.
     pub fn forget_all(&self) {
-        self.lock().generation += 1;
+        let generation = {
+            let mut state = self.lock();
+            state.generation += 1;
+            state.generation
+        };
+        self.0.generation.send_replace(generation);
+        self.0.came_back.send_modify(|times| *times += 1);
         self.forget_idle();
     }
 
-    /// Pings every idle connection before it is used again, because the database was unavailable.
+    /// Pings every idle connection before it is used again, and opens anew what is being opened, because the database
+    /// was unavailable.
     pub fn check_idle(&self) {
+        self.0.came_back.send_modify(|times| *times += 1);
         for open in self.take_idle() {
             self.settle(open);
         }

@@ -128,8 +128,8 @@ impl Database {
         T: Send + Unpin,
     {
         let mut lease = self.0.lease().await?;
-        let result = rows(statement(), lease.connection()).await;
-        Ok((result, lease))
+        let result = lease.run(async |connection| rows(statement(), connection).await).await;
+        Ok((result.map_err(DatabaseError::from), lease))
     }
 
     /// [`Database::fetch_all`] for a statement that answers at most one row.
@@ -210,10 +210,10 @@ impl Database {
 async fn rows<T, F>(
     statement: Map<'_, Postgres, F, PgArguments>,
     connection: &mut PgConnection,
-) -> Result<Vec<T>, DatabaseError>
+) -> Result<Vec<T>, sqlx::Error>
 where
     F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
     T: Send + Unpin,
 {
-    Ok(statement.fetch_all(connection).with_subscriber(Dispatch::none()).await?)
+    statement.fetch_all(connection).with_subscriber(Dispatch::none()).await
 }

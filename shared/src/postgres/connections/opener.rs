@@ -58,10 +58,18 @@ impl Connections {
     /// Opens one connection after a pause, and reports a failure to the callers that wait.
     async fn open(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
-        let began = Instant::now();
-        // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
-        let generation = self.lock().generation;
-        match opening::open(&self.0.options, self.0.hot).await {
+        let mut came_back = self.0.came_back.subscribe();
+        let (began, generation, opened) = loop {
+            let began = Instant::now();
+            // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
+            let generation = self.lock().generation;
+            tokio::select! {
+                opened = opening::open(&self.0.options, self.0.hot) => break (began, generation, opened),
+                // The sender lives as long as `self`.
+                _ = came_back.changed() => {}
+            }
+        };
+        match opened {
             Ok(connection) => {
                 let open = {
                     let mut state = self.lock();
