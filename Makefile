@@ -30,7 +30,7 @@ run: setup ## Start both services and keep them up
 	@target/debug/run $(OPTIONS)
 
 test: setup ## Run every test
-	@deploy/local/setup.sh tzdata
+	@deploy/local/setup.sh tzdata pgbouncer
 	cargo build --workspace --bins
 	cargo test --workspace
 

@@ -29,6 +29,7 @@ mod open_telemetry;
 mod other_server;
 mod outbox;
 mod payments;
+mod pgbouncer;
 mod private_postgres;
 mod processes;
 mod publication;

@@ -36,6 +36,7 @@ mod settings;
 mod shared_server;
 mod supervisor;
 mod throwaway_server;
+mod unprivileged;
 
 pub use environment::shed_postgres_variables;
 pub use error::EmbeddedError;
@@ -44,3 +45,4 @@ pub use settings::Durability;
 pub use shared_server::SharedServer;
 pub use supervisor::Supervisor;
 pub use throwaway_server::ThrowawayServer;
+pub use unprivileged::Unprivileged;

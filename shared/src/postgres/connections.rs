@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::lease::Lease;
 use self::state::{Open, State};
-use super::probe::Suspicion;
+use super::{opening::SessionSetting, probe::Suspicion};
 
 /// How long an abandoned statement, and the ping after it, may take to end. After that the connection is
 /// closed, which ends the statement at the server: it looks for its client every
@@ -57,6 +57,7 @@ impl WeakConnections {
 
 struct Shared {
     options: PgConnectOptions,
+    session: Vec<SessionSetting>,
     hot: &'static [&'static str],
     limits: Limits,
     state: Mutex<State>,
@@ -81,9 +82,16 @@ struct Failed {
 }
 
 impl Connections {
-    pub fn new(options: PgConnectOptions, hot: &'static [&'static str], limits: Limits) -> Self {
+    /// `session` is what the options are to set on every connection.
+    pub fn new(
+        options: PgConnectOptions,
+        session: Vec<SessionSetting>,
+        hot: &'static [&'static str],
+        limits: Limits,
+    ) -> Self {
         Self(Arc::new(Shared {
             options,
+            session,
             hot,
             limits,
             state: Mutex::default(),
@@ -99,6 +107,10 @@ impl Connections {
 
     pub fn options(&self) -> &PgConnectOptions {
         &self.0.options
+    }
+
+    pub fn session(&self) -> &[SessionSetting] {
+        &self.0.session
     }
 
     pub fn downgrade(&self) -> WeakConnections {

@@ -1,14 +1,16 @@
 //! The schema is brought up to date.
 
-use std::time::Duration;
-
 use sqlx::{
     Connection as _, PgConnection, Row as _,
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
 
-use super::{error::is_away, opening};
+use super::{
+    error::is_away,
+    opening,
+    pooler::{self, PoolerFault},
+};
 
 /// Why the migrations are not all applied. What had been applied before stays.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,8 @@ pub enum MigrationError {
          TEMPLATE template0, and name it in DATABASE_URL"
     )]
     WrongEncoding(String),
+    #[error(transparent)]
+    Pooler(#[from] PoolerFault),
     #[error("a migration cannot be applied")]
     Failed(#[source] MigrateError),
 }
@@ -39,6 +43,15 @@ impl MigrationError {
         match self {
             Self::Failed(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => is_away(error),
             _ => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for MigrationError {
+    fn from(error: sqlx::Error) -> Self {
+        match pooler::fault_of(&error) {
+            Some(fault) => fault.into(),
+            None => Self::Failed(error.into()),
         }
     }
 }
@@ -85,15 +98,19 @@ fn is_complete(migrator: &Migrator, applied: &[(i64, Vec<u8>, bool)]) -> bool {
 
 /// Applies the migrations that are missing. Replicas that start together take turns.
 pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
-    // A connection of its own, because a migration may take longer than a statement may.
-    let options = opening::with_statement_timeout(options.clone(), Duration::ZERO);
-    let mut connection = opening::open(&options, &[]).await.map_err(MigrateError::from)?;
-    let encoding: String =
-        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await.map_err(MigrateError::from)?;
+    let mut connection = opening::open(options, &[]).await?;
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
     if encoding != "UTF8" {
         return Err(MigrationError::WrongEncoding(encoding));
     }
+    let mut other = opening::open(options, &[]).await?;
+    if pooler::share_sessions(&mut connection, &mut other).await? {
+        return Err(PoolerFault::SharesSessions.into());
+    }
+    other.close().await?;
+    // A migration may take longer than a statement may.
+    sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection).await?;
     migrator.run_direct(None, &mut connection, false).await?;
-    connection.close().await.map_err(MigrateError::from)?;
+    connection.close().await?;
     Ok(())
 }

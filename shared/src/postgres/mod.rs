@@ -4,6 +4,7 @@ mod connections;
 mod error;
 mod migrations;
 mod opening;
+mod pooler;
 mod probe;
 mod url;
 
@@ -23,6 +24,7 @@ use self::connections::{Connections, Lease, Limits};
 pub use self::{
     error::DatabaseError,
     migrations::MigrationError,
+    pooler::{CheckError, PoolerFault},
     probe::{Condition, Probe},
     url::{UrlFault, parse_url},
 };
@@ -64,7 +66,7 @@ impl Database {
             max: settings.max_connections,
             acquire_timeout: settings.acquire_timeout,
         };
-        Ok(Self(Connections::new(options, hot, limits)))
+        Ok(Self(Connections::new(options, opening::session(settings.statement_timeout), hot, limits)))
     }
 
     /// Opens the least number of connections and keeps as many open from now on. Returns when they are

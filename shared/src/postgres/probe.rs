@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use sqlx::{PgConnection, Row as _, migrate::{MigrateError, Migrator}, postgres::PgConnectOptions};
+use sqlx::{PgConnection, Row as _, migrate::Migrator, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{connections::Connections, error, migrations, migrations::MigrationError, opening};
+use super::{
+    connections::Connections,
+    error, migrations,
+    migrations::MigrationError,
+    opening,
+    pooler::{self, CheckError},
+};
 
 /// Asks on a connection of its own, so that load on the others is not taken for an unavailable
 /// database.
@@ -84,10 +90,29 @@ impl Probe {
     /// # Errors
     /// The database is unavailable.
     pub async fn has_applied(&mut self, migrator: &Migrator) -> Result<bool, MigrationError> {
-        let mut connection = self.opened().await.map_err(MigrateError::from)?;
+        let mut connection = self.opened().await?;
         let applied = migrations::are_applied(&mut connection, migrator).await?;
         self.connection = Some(connection);
         Ok(applied)
+    }
+
+    /// Looks whether a pooler stands before the server that the service cannot work through.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn check_pooler(&mut self) -> Result<(), CheckError> {
+        let mut ours = self.opened().await?;
+        let mut lease = self.connections.lease().await?;
+        let session = self.connections.session();
+        let checked = lease.run(async |theirs| Ok(pooler::check(&mut ours, theirs, session).await)).await?;
+        match &checked {
+            Ok(()) => {
+                self.connection = Some(ours);
+                lease.end();
+            }
+            Err(_) => lease.discard(),
+        }
+        checked
     }
 
     async fn asked(&mut self) -> Result<Condition, sqlx::Error> {
