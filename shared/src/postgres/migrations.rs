@@ -1,5 +1,7 @@
 //! The schema is brought up to date.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{
     Connection as _, PgConnection, Row as _,
     migrate::{MigrateError, Migrator},
@@ -11,6 +13,7 @@ use super::{
     opening,
     pooler::{self, PoolerFault},
 };
+use crate::error_chain::error_chain;
 
 /// Why the migrations are not all applied. What had been applied before stays.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,16 @@ pub enum MigrationError {
 }
 
 impl MigrationError {
+    /// Whether a lock was not free in time.
+    fn lacks_lock(&self) -> bool {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        let Self::Failed(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = self else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether waiting may help: the database is unavailable, or became so in the middle.
     pub fn is_away(&self) -> bool {
         match self {
@@ -96,8 +109,29 @@ fn is_complete(migrator: &Migrator, applied: &[(i64, Vec<u8>, bool)]) -> bool {
     applied.iter().all(is_sound) && migrator.iter().all(|ours| is_applied(ours.version, &ours.checksum))
 }
 
-/// Applies the migrations that are missing. Replicas that start together take turns.
+/// A migration that cannot get a lock gives up after this time, because whoever wants the same table waits behind it.
+const LOCK_TIMEOUT: &str = "SET statement_timeout = 0; SET lock_timeout = '1s'";
+/// Others get through between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_secs(2);
+/// How long a migration is tried that does not get its locks.
+const LOCK_BOUND: Duration = Duration::from_mins(10);
+
+/// Applies the migrations that are missing. Replicas that start together take turns: they wait for a lock too.
 pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
+    let since = Instant::now();
+    loop {
+        match attempt(options, migrator).await {
+            Err(error) if error.lacks_lock() && since.elapsed() < LOCK_BOUND => {
+                tracing::warn!(error = error_chain(&error), "a migration does not get its locks: trying again");
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// One attempt, on a connection of its own. Closing that drops its locks.
+async fn attempt(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
     let mut connection = opening::open(options, &[]).await?;
     let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
     if encoding != "UTF8" {
@@ -108,8 +142,7 @@ pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Re
         return Err(PoolerFault::SharesSessions.into());
     }
     other.close().await?;
-    // A migration may take longer than a statement may.
-    sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection).await?;
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await?;
     Ok(())

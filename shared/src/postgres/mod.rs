@@ -190,7 +190,8 @@ impl Database {
         Probe::new(self.0.clone())
     }
 
-    /// Applies the migrations that are missing. Replicas that start together take turns.
+    /// Applies the migrations that are missing. Replicas that start together take turns. A migration waits for
+    /// a lock only so briefly that nobody else waits long behind it, and is tried again for ten minutes.
     ///
     /// # Errors
     /// [`MigrationError`].
