@@ -47,7 +47,9 @@ pub struct Proxy {
 
 /// What every connection sees.
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
+    /// How often the proxy was led elsewhere. Connections from before are never answered.
+    led: watch::Sender<u64>,
     mode: watch::Sender<Mode>,
     /// How often all connections were closed.
     closed: watch::Sender<u64>,
@@ -83,7 +85,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
+            led: watch::Sender::default(),
             mode: watch::Sender::new(Mode::Pass),
             closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
@@ -159,6 +162,14 @@ impl Proxy {
     /// addresses has forgotten it. New connections work.
     pub fn bury(&self) {
         self.shared.buried.store(self.opened(), Ordering::SeqCst);
+        self.mend();
+    }
+
+    /// Leads new connections to another server. Those that are open stay open, and nothing is passed on in them any
+    /// more: their server hangs.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        self.shared.led.send_modify(|times| *times += 1);
         self.mend();
     }
 
@@ -274,7 +285,11 @@ impl Connection {
     async fn pass(&self, client: TcpStream) -> io::Result<()> {
         // The kernel has let the client in already: its first word comes a round trip late instead.
         sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
-        let server = TcpStream::connect(self.shared.target).await?;
+        let (target, mut led) = {
+            let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+            (*target, self.shared.led.subscribe())
+        };
+        let server = TcpStream::connect(target).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
@@ -314,6 +329,7 @@ impl Connection {
         tokio::select! {
             end = self.shared.pump(self.number, from_client, to_server, asked, &self.shared.held_back) => end,
             end = self.shared.pump(self.number, from_server, to_client, answered, &uncounted) => end,
+            Ok(()) = led.changed() => std::future::pending().await,
         }
     }
 }
@@ -384,7 +400,7 @@ enum Passing {
 }
 
 /// What readiness asks twice a second.
-const LOOK: &[u8] = b"SHOW transaction_read_only";
+const LOOK: &[u8] = b"SELECT current_setting('transaction_read_only')";
 
 /// The last that a server says, when a statement has ended and is committed.
 const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";
