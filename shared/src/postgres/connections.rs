@@ -162,11 +162,19 @@ impl Connections {
         }
     }
 
-    /// Closes a connection in the background. It no longer counts.
+    /// Closes a connection in the background. Until it is closed no other takes its place: the server never sees more
+    /// than the limit.
     fn retire(&self, open: Open) {
-        self.lock().live -= 1;
+        {
+            let mut state = self.lock();
+            state.live -= 1;
+            state.closing += 1;
+        }
+        let connections = self.clone();
         self.0.background.spawn(async move {
             let _ = timeout(ABANDONED, open.connection.close()).await;
+            connections.lock().closing -= 1;
+            connections.open_due();
         });
     }
 

@@ -5,7 +5,7 @@ mod dead_letters;
 mod inline;
 pub mod nats;
 mod nats_login;
-pub mod nats_server;
+pub use teppan_tests::nats_server;
 mod order;
 mod plan;
 pub mod receiver;

@@ -1,0 +1,196 @@
+//! Guests, senders and Stripe, who do what they do every day.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures::{StreamExt as _, future};
+use prost_types::Timestamp;
+use serde_json::json;
+use teppan_shared::contract::{
+    booking::v1::{
+        Booking, CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, JoinWaitlistRequest,
+        ListWaitlistRequest, SetConsentRequest, StreamBookingEventsRequest, WaitlistEntry, WaitlistEntryStatus,
+    },
+    conversation::v1::{
+        ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpTrigger,
+        GetContextWindowRequest, ScheduleFollowUpRequest, conversation_service_client::ConversationServiceClient,
+        follow_up_service_client::FollowUpServiceClient,
+    },
+};
+use tonic::{Code, Status, transport::Channel};
+use uuid::Uuid;
+
+use super::Stack;
+use crate::{
+    clients::{self, BookingClients},
+    fixtures, stripe,
+};
+
+/// The secret that Stripe signs with.
+pub const SECRET: &str = "whsec_watched";
+
+/// How long something may take that happens in the background.
+const SOON: Duration = Duration::from_secs(30);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Guests {
+    booking: BookingClients,
+    conversations: ConversationServiceClient<Channel>,
+    follow_ups: FollowUpServiceClient<Channel>,
+    webhook: SocketAddr,
+    /// A venue with seats enough for all, which asks for a deposit.
+    venue_id: String,
+}
+
+impl Guests {
+    pub async fn of(stack: &Stack) -> Result<Self, Status> {
+        let mut booking = BookingClients::new(stack.booking.grpc);
+        let venue_id = fixtures::venue(&mut booking, 100_000).await?.venue_id;
+        Ok(Self {
+            booking,
+            conversations: clients::conversations(stack.conversation.grpc),
+            follow_ups: clients::follow_ups(stack.conversation.grpc),
+            webhook: stack.booking.http,
+            venue_id,
+        })
+    }
+
+    /// A chat that ends in a booking, the payment of its deposit, and a follow-up that is due now. The guest's
+    /// program repeats two calls.
+    pub async fn journey(&self) -> Result<(), Status> {
+        let mut this = self.clone();
+        let request = fixtures::booking(&self.venue_id, 2);
+        let chat = request.conversation_id.clone();
+        for text in ["A table for two?", "In a fortnight, at six.", "Yes, please."] {
+            let message = fixtures::message(&chat, text);
+            this.conversations.store_message(message.clone()).await?;
+            this.conversations.store_message(message).await?;
+        }
+        let booking = self.book(request.clone()).await?;
+        self.book(request).await?;
+        let paid = stripe::Intent::of(&booking.booking_id, booking.deposit_due_cents).succeeded();
+        stripe::send(self.webhook, &paid, SECRET).await;
+        let now = chrono::Utc::now().timestamp();
+        let follow_up = ScheduleFollowUpRequest {
+            idempotency_key: Uuid::now_v7().to_string(),
+            conversation_id: chat,
+            trigger: FollowUpTrigger::Custom.into(),
+            due_at: Some(Timestamp { seconds: now, nanos: 0 }),
+            content: "We look forward to seeing you.".to_owned(),
+            ..Default::default()
+        };
+        this.follow_ups.schedule_follow_up(follow_up).await?;
+        Ok(())
+    }
+
+    /// Sends a few follow-ups, those that are due within a second.
+    pub async fn send_follow_ups(&self) -> Result<(), Status> {
+        for claimed in self.claim().await? {
+            let complete = CompleteFollowUpRequest {
+                follow_up_id: claimed.follow_up.unwrap_or_default().follow_up_id,
+                claim_token: claimed.claim_token,
+                ..Default::default()
+            };
+            self.follow_ups.clone().complete_follow_up(complete).await?;
+        }
+        Ok(())
+    }
+
+    /// Eight guests rush for an evening of four seats; one who found it full waits, and gets the seat that another
+    /// gives up. Somebody reads of it in the stream of events.
+    pub async fn rush(&self) -> Result<(), Status> {
+        let mut this = self.clone();
+        let venue_id = fixtures::firm_venue(&mut this.booking, 4).await?.venue_id;
+        let rush = (0..8).map(|_| self.book(fixtures::booking(&venue_id, 1)));
+        let mut booked = None;
+        for outcome in future::join_all(rush).await {
+            match outcome {
+                Ok(booking) => booked = Some(booking),
+                Err(refused) if refused.code() == Code::FailedPrecondition => {}
+                Err(failed) => return Err(failed),
+            }
+        }
+        let booked = booked.ok_or_else(|| Status::internal("nobody got a seat"))?;
+        let follow =
+            StreamBookingEventsRequest { booking_id: booked.booking_id.clone(), follow: true, ..Default::default() };
+        let mut events = this.booking.bookings.stream_booking_events(follow).await?.into_inner();
+        // The first is that it was made.
+        let _ = tokio::time::timeout(SOON, events.next()).await;
+        let entry = self.wait_for_seats(fixtures::booking(&venue_id, 1)).await?;
+        let cancel = CancelBookingRequest { booking_id: booked.booking_id, ..Default::default() };
+        this.booking.bookings.cancel_booking(cancel).await?;
+        let _ = tokio::time::timeout(SOON, events.next()).await;
+        let offered = self.offered(&entry).await?;
+        let confirm = ConfirmBookingRequest { booking_id: offered.booking_id, ..Default::default() };
+        this.booking.bookings.confirm_booking(confirm).await?;
+        Ok(())
+    }
+
+    /// What somebody has to see to: an event of Stripe's that belongs to no booking, a follow-up that cannot be sent;
+    /// and requests that are refused: forged, not built, and too many at once where `MAX_WAITING` is small.
+    pub async fn trouble(&self) -> Result<(), Status> {
+        let mut this = self.clone();
+        let lost = stripe::event("payment_intent.succeeded", json!({"id": "pi_lost"}));
+        stripe::send(self.webhook, &lost, SECRET).await;
+        stripe::send(self.webhook, &lost, "whsec_forged").await;
+        let not_built = [
+            this.booking.customers.set_consent(SetConsentRequest::default()).await.map(drop),
+            this.conversations.get_context_window(GetContextWindowRequest::default()).await.map(drop),
+        ];
+        drop(not_built);
+        self.journey().await?;
+        let claimed = self.claim().await?;
+        for claimed in claimed {
+            let fail = FailFollowUpRequest {
+                follow_up_id: claimed.follow_up.unwrap_or_default().follow_up_id,
+                claim_token: claimed.claim_token,
+                reason: "CHANNEL_CLOSED".to_owned(),
+                permanent: true,
+                ..Default::default()
+            };
+            this.follow_ups.fail_follow_up(fail).await?;
+        }
+        future::join_all((0..8).map(|_| self.claim())).await;
+        Ok(())
+    }
+
+    async fn book(&self, request: CreateBookingRequest) -> Result<Booking, Status> {
+        let created = self.booking.bookings.clone().create_booking(request).await?.into_inner();
+        Ok(created.booking.unwrap_or_default())
+    }
+
+    async fn claim(&self) -> Result<Vec<ClaimedFollowUp>, Status> {
+        let claim = ClaimDueFollowUpsRequest { claimant: "sender-1".to_owned(), wait_seconds: 1, ..Default::default() };
+        Ok(self.follow_ups.clone().claim_due_follow_ups(claim).await?.into_inner().follow_ups)
+    }
+
+    async fn wait_for_seats(&self, wish: CreateBookingRequest) -> Result<WaitlistEntry, Status> {
+        let request = JoinWaitlistRequest {
+            idempotency_key: wish.idempotency_key,
+            venue_id: wish.venue_id,
+            date: wish.date,
+            start_time: wish.start_time,
+            party_size: wish.party_size,
+            contact: wish.contact,
+            ..Default::default()
+        };
+        Ok(self.booking.bookings.clone().join_waitlist(request).await?.into_inner().entry.unwrap_or_default())
+    }
+
+    /// The entry, once seats are offered to it.
+    async fn offered(&self, entry: &WaitlistEntry) -> Result<WaitlistEntry, Status> {
+        let list = ListWaitlistRequest { customer_id: entry.customer_id.clone(), ..Default::default() };
+        let offered = async {
+            loop {
+                let entries = self.booking.bookings.clone().list_waitlist(list.clone()).await?.into_inner().entries;
+                if let Some(entry) = entries.into_iter().find(|it| it.status() == WaitlistEntryStatus::Offered) {
+                    return Ok(entry);
+                }
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        let offered = tokio::time::timeout(SOON, offered).await;
+        offered.unwrap_or_else(|_| Err(Status::internal("freed seats were not offered")))
+    }
+}

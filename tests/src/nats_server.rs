@@ -1,0 +1,95 @@
+//! A nats-server of a test's own, with its store in a file.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use crate::harness;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// In the folder of its store.
+const CONFIG: &str = "nats-server.conf";
+
+/// A nats-server. Dropped, it is killed.
+pub struct NatsServer {
+    child: Child,
+    pub port: u16,
+    pub store: TempDir,
+}
+
+impl NatsServer {
+    /// Starts one anywhere.
+    pub async fn start() -> Self {
+        let store = tempfile::tempdir().expect("a folder");
+        Self::over(store, None).await
+    }
+
+    /// Starts one anywhere, with this in its configuration.
+    pub async fn configured(config: &str) -> Self {
+        let store = tempfile::tempdir().expect("a folder");
+        std::fs::write(store.path().join(CONFIG), config).expect("written");
+        Self::over(store, None).await
+    }
+
+    /// Kills it as a crash would, and tells what it left.
+    pub async fn kill(mut self) -> (TempDir, u16) {
+        self.child.kill().await.expect("it is killed");
+        (self.store, self.port)
+    }
+
+    /// Starts one over what another left, where the other was.
+    pub async fn again((store, port): (TempDir, u16)) -> Self {
+        Self::over(store, Some(port)).await
+    }
+
+    /// Starts one over what another left, that takes no larger messages.
+    pub async fn limited((store, port): (TempDir, u16), payload_bytes_max: usize) -> Self {
+        std::fs::write(store.path().join(CONFIG), format!("max_payload: {payload_bytes_max}")).expect("written");
+        Self::over(store, Some(port)).await
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    async fn over(store: TempDir, port: Option<u16>) -> Self {
+        let program = harness::home().join("tools/bin/nats-server");
+        let ports = tempfile::tempdir_in(store.path()).expect("a folder");
+        let mut command = Command::new(&program);
+        command
+            .args(["--addr", "127.0.0.1", "--jetstream", "--port"])
+            .arg(port.map_or_else(|| "-1".to_owned(), |port| port.to_string()))
+            .arg("--store_dir")
+            .arg(store.path())
+            .arg("--ports_file_dir")
+            .arg(ports.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let config = store.path().join(CONFIG);
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("{} cannot be started ({error}); run `deploy/local/setup.sh nats` first", program.display())
+        });
+        let port = tokio::time::timeout(Duration::from_secs(10), listening(ports.path())).await;
+        Self { child, port: port.expect("nats-server listens"), store }
+    }
+}
+
+/// The port that it wrote down.
+async fn listening(folder: &Path) -> u16 {
+    loop {
+        let files = std::fs::read_dir(folder).expect("the folder is there");
+        let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        for text in texts {
+            let ports: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+            let url = ports.as_ref().and_then(|ports| ports["nats"][0].as_str());
+            if let Some(port) = url.and_then(|url| url.rsplit(':').next()).and_then(|port| port.parse().ok()) {
+                return port;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
