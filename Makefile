@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run observe test test-postgres model replay dialogues bench growth hostile queries lint
+.PHONY: help setup demo run observe test test-slow test-postgres model replay dialogues bench overload growth hostile queries lint image-root first-day
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -35,9 +35,12 @@ observe: setup ## Watch both services with Prometheus and Alertmanager, under a 
 	@target/debug/observe $(OPTIONS)
 
 test: setup ## Run every test
-	@deploy/local/setup.sh tzdata prometheus
+	@deploy/local/setup.sh tzdata prometheus grpcio
 	cargo build --workspace --bins
 	cargo test --workspace
+
+test-slow: setup ## Run the tests that take minutes, on a machine that does nothing else
+	@$(MAKE) overload
 
 test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEWEST=1
 	@deploy/local/postgres-versions.sh $(VERSIONS)
@@ -53,10 +56,16 @@ replay: dialogues setup ## Play a file of dialogues through both services: DIALO
 # Fails before anything is set up and built.
 dialogues:
 	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
+	@test -z "$$DIALOGUES" || test -r "$$DIALOGUES" || { \
+		echo "make replay: $$DIALOGUES cannot be read: DIALOGUES names a file of dialogues" >&2; exit 1; }
 
 bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
+
+overload: setup ## Offer the services several times what they can do, and measure what they still do
+	cargo build --release --bin booking-service --bin conversation-service --bin overload
+	@target/release/overload $(OPTIONS)
 
 growth: setup ## Time the background work beside small and large tables
 	cargo build --release --bin growth
@@ -71,3 +80,12 @@ queries: setup ## Check the SQL against the migrations and write sqlx's offline 
 
 lint: ## Format, lint, and check the contract and the offline data
 	@deploy/local/lint.sh
+
+image-root: setup ## Build what the images hold, run it without Docker, and measure it
+	deploy/docker/build.sh compile target/image
+	cargo build --workspace --bins
+	TEPPAN_IMAGE_BINARIES="$(CURDIR)/target/image/release" cargo test --workspace --test system image_root:: -- --nocapture
+
+first-day: setup ## Follow the first day of docs/operations.md, command by command
+	cargo build --workspace --bins
+	@deploy/local/first-day.sh

@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // An RPC that is not built answers UNIMPLEMENTED.
         .generate_default_stubs(true)
         .compile_fds(descriptors)?;
-    if env::var("CARGO_CFG_TARGET_OS")? == "linux" {
+    let has_private_postgres = env::var_os("CARGO_FEATURE_PRIVATE_POSTGRES").is_some();
+    if has_private_postgres && env::var("CARGO_CFG_TARGET_OS")? == "linux" {
         compile_user_name(&out.join("user_name.so"))?;
     }
     Ok(())

@@ -1,12 +1,13 @@
 -- Slot layout: the slots of days up to $4 that were not laid out yet.
 --
--- They were computed from the venue as it was at version $2 and its schedule as it was at version $3.
--- No row: one of them has changed since, nothing was written; who changed it has seen to its slots, or
--- has made it due.
+-- They were computed from the venue as it was at version $2, laid out until $14 (NULL for nowhere), and its schedule as
+-- it was at version $3. No row: one of them has changed since, nothing was written; who changed it has seen to its
+-- slots, or has made it due.
 WITH venue AS MATERIALIZED (       -- locked first, as in SetWeeklySchedule
     SELECT venue_id, time_zone_rules_newest <= $12 AS may_move
     FROM venues
     WHERE venue_id = $1 AND version = $2
+      AND laid_out_until IS NOT DISTINCT FROM $14::date    -- newer time zone rules make days due again
     FOR NO KEY UPDATE
 ),
 schedule AS (                      -- the gate; a SetWeeklySchedule that has read this version has to look again

@@ -1,11 +1,11 @@
 -- ListDeadLetters, from behind the cursor ($1, $2) on: to destination $3, with events of type $4, of
 -- booking $5, as far as these are given.
 SELECT
-    m.dead_letter_id AS "dead_letter_id!",
+    m.dead_letter_id AS "id!",
     m.event_id,
     e.type AS event_type,
     m.destination,
-    m.booking_id,
+    m.booking_id::text AS "owner!",
     m.attempts,
     m.last_error_reason,
     m.created_at,

@@ -64,6 +64,11 @@ impl Core {
             match self.adopt_rules_at(&venue).await {
                 Ok(Adoption::Done) => batch.done += 1,
                 Ok(Adoption::More) => batch.more = true,
+                // It concerns every venue. The next run begins again at the first.
+                Err(ReadError::Database(error)) if error.is_away() => {
+                    *after = None;
+                    return Err(error);
+                }
                 // One venue that fails must not hold up the others.
                 Err(error) => {
                     let (venue_id, error) = (venue.venue_id, error_chain(&error));

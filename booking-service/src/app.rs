@@ -12,6 +12,7 @@ use teppan_shared::{
     nats,
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
+    tls::ClientTls,
     worker::Nudge,
 };
 use tonic::{codec::CompressionEncoding, service::Routes};
@@ -21,7 +22,10 @@ use crate::{
     create_booking,
     domain::GivenPhone,
     grpc::Grpc,
-    outbox::{ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver, Relay},
+    outbox::{
+        CONVERSATION_SERVICE, ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver,
+        Relay,
+    },
     settings::Settings,
     webhooks::StripeWebhook,
     workers::{
@@ -61,7 +65,8 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let (open, ()) = tokio::join!(OpenDatabase::open(&DEFINITION, &settings.common), read_phone_rules());
     let open = open?;
     let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
-    let relays = Relays::new(&outbox);
+    let tls = conversation_service_tls(&settings.outbox)?;
+    let relays = Relays::new(&outbox, tls.clone());
     let core = Arc::new(Core::new(
         open.database.clone(),
         &open.keys,
@@ -82,7 +87,15 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     };
     let told_by_stripe = webhook.nudge.clone();
     let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
+    if let Some(tls) = tls {
+        let follow = tls.follow(settings.common.server.reload_interval, service.stopping());
+        service.do_once("certificates for conversation-service", follow);
+    }
     relays.work(&service, &outbox);
+    if let Some(token) = settings.outbox.conversation_service_token.clone() {
+        let follow = token.follow(settings.common.server.reload_interval, service.stopping());
+        service.do_once("token for conversation-service", follow);
+    }
     service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
     service.work(TimeZoneRules::new(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
@@ -109,6 +122,14 @@ async fn read_phone_rules() {
     }
 }
 
+/// What connections to conversation-service are made by, where its URL asks for TLS.
+fn conversation_service_tls(outbox: &OutboxSettings) -> Result<Option<Arc<ClientTls>>, StartError> {
+    if outbox.conversation_service_url.scheme_str() != Some("https") {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(outbox.conversation_service_tls.open(CONVERSATION_SERVICE)?)))
+}
+
 /// Who delivers the outbox, to each destination in use.
 struct Relays {
     to_conversation_service: Relay<ConversationService>,
@@ -116,9 +137,11 @@ struct Relays {
 }
 
 impl Relays {
-    fn new(outbox: &Outbox) -> Self {
-        let OutboxSettings { conversation_service_url, delivery_timeout, nats, .. } = outbox.settings().clone();
-        let conversation_service = ConversationService::new(conversation_service_url, delivery_timeout);
+    fn new(outbox: &Outbox, tls: Option<Arc<ClientTls>>) -> Self {
+        let OutboxSettings { conversation_service_url, conversation_service_token, delivery_timeout, nats, .. } =
+            outbox.settings().clone();
+        let conversation_service =
+            ConversationService::new(conversation_service_url, tls, conversation_service_token, delivery_timeout);
         Self {
             to_conversation_service: Relay::new(outbox.clone(), conversation_service),
             to_event_stream: nats.map(|nats| Relay::new(outbox.clone(), EventStream::new(nats))),

@@ -65,6 +65,8 @@ impl Core {
             match self.lay_out_some_days(&row).await {
                 Ok(Part::Last | Part::Overtaken) => batch.done += 1,
                 Ok(Part::More) => batch.more = true,
+                // None of the others can be laid out either.
+                Err(ReadError::Database(error)) if error.is_away() => return Err(error),
                 // One venue that cannot be laid out must not keep the others from it.
                 Err(error) => {
                     let error = error_chain(&error);
@@ -121,6 +123,7 @@ impl Core {
                     &columns.prices,
                     Rules::in_force().version().as_str(),
                     &columns.closed,
+                    row.laid_out_until,
                 )
             })
             .await?;

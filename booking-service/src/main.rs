@@ -11,7 +11,9 @@ use booking_service::{
 use clap::{Parser, Subcommand};
 use teppan_shared::{
     cli::{self, Command},
-    config, service,
+    config,
+    identity::TokenCommand,
+    service,
 };
 
 /// Venues, their slots, and the bookings on them, over gRPC.
@@ -35,6 +37,9 @@ enum BookingCommand {
     /// List, retry or discard what could not be delivered
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Make tokens for callers
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Hold every booking against its events, and repair rows that differ
     ///
     /// Derives every booking from its events once more and holds it against its row: the chain of hashes, each
@@ -48,6 +53,10 @@ enum BookingCommand {
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
+    // Before the settings are looked at: the first token is made when there is no file of credentials yet.
+    if let Some(BookingCommand::Token(command)) = &cli.command {
+        return command.run();
+    }
     let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
@@ -68,6 +77,7 @@ fn main() -> ExitCode {
     cli::block_on(async {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
+            BookingCommand::Token(command) => command.run(),
             BookingCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }

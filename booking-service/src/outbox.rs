@@ -17,10 +17,13 @@ mod span;
 
 use std::{sync::Arc, time::Duration};
 
-use teppan_shared::{clock::Clock, nats::NatsSettings, postgres::Database, worker::Nudge};
+use teppan_shared::{
+    clock::Clock, identity::OutgoingToken, nats::NatsSettings, postgres::Database, tls::ClientTlsSettings,
+    worker::Nudge,
+};
 
 pub use self::{
-    conversation_service::ConversationService,
+    conversation_service::{CONVERSATION_SERVICE, ConversationService},
     event_stream::EventStream,
     relay::{Delivery, Receiver, Relay},
 };
@@ -40,6 +43,10 @@ pub struct OutboxSettings {
     pub follow_ups: FollowUpScheduling,
     /// Where conversation-service is.
     pub conversation_service_url: http::Uri,
+    /// How its certificate is checked and what this service shows it, when the URL is one of `https`.
+    pub conversation_service_tls: ClientTlsSettings,
+    /// What conversation-service is shown, where it asks for credentials.
+    pub conversation_service_token: Option<OutgoingToken>,
     /// Where events are published; without it they are not.
     pub nats: Option<NatsSettings>,
     /// Relays of this process for each destination; with 0 it leaves delivery to others.
@@ -59,6 +66,8 @@ impl Default for OutboxSettings {
         Self {
             follow_ups: FollowUpScheduling::Background,
             conversation_service_url: http::Uri::from_static("http://127.0.0.1:50052"),
+            conversation_service_tls: ClientTlsSettings::default(),
+            conversation_service_token: None,
             nats: None,
             relays: 2,
             interval: Duration::from_secs(1),

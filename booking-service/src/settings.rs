@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use teppan_shared::{
     clock::Clock,
-    config::{CommonArgs, CommonSettings, Problems},
+    config::{Addresses, CommonArgs, CommonSettings, Problems},
 };
 
 pub use self::stripe::{STRIPE_ATTEMPTS_MAX, StripeSettings};
@@ -26,9 +26,12 @@ pub struct ServiceArgs {
     /// Address of the gRPC server
     #[arg(long, env = "LISTEN_ADDR", hide_env_values = true, default_value = "127.0.0.1:50051", global = true)]
     listen_addr: String,
-    /// Address of the HTTP server: /metrics, /livez, /readyz, /webhooks/stripe
+    /// Address of the HTTP server: /metrics, /livez, /readyz, and /webhooks/stripe unless WEBHOOK_ADDR is given
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9051", global = true)]
     http_addr: String,
+    /// Address at which only /webhooks/stripe is served, so that metrics and probes are not where the public webhook is
+    #[arg(long, env = "WEBHOOK_ADDR", hide_env_values = true, value_name = "ADDR", global = true)]
+    webhook_addr: Option<String>,
     /// Phone region (country of ISO 3166) of new venues that name none and whose time zone belongs to no country:
     /// telephone numbers without + are read as numbers of that country
     #[arg(long, env = "DEFAULT_PHONE_REGION", hide_env_values = true, default_value = "US", global = true)]
@@ -88,6 +91,12 @@ pub struct Settings {
     pub retention_interval: Duration,
 }
 
+impl ServiceArgs {
+    fn addresses(&self) -> Addresses<'_> {
+        Addresses { listen: &self.listen_addr, http: &self.http_addr, webhook: self.webhook_addr.as_deref() }
+    }
+}
+
 impl Settings {
     /// `problems` are those that were found before.
     ///
@@ -96,9 +105,9 @@ impl Settings {
     pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
         let default_phone_region =
             problems.parse("DEFAULT_PHONE_REGION", &args.default_phone_region, PhoneRegion::MUST);
-        let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
+        let common = CommonSettings::parse(&args.common, args.addresses(), &mut problems);
         let event_stream = parse_event_stream(args, &mut problems);
-        let outbox = args.outbox.parse(&mut problems);
+        let outbox = args.outbox.parse(args.common.allows_insecure(), &mut problems);
         let stripe = args.stripe.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
         let clock = parse_clock(args, &mut problems);

@@ -22,6 +22,7 @@ CREATE TABLE emotion_statistics (
     score_sum           numeric          NOT NULL,
     score_min           double precision,
     score_max           double precision,
+    -- Of the first 100 labels each, and under '' of all others together.
     label_counts        jsonb            NOT NULL,
     -- The newest ten scores, the oldest of them first: all that the next run needs to know of the past.
     recent_scores       numeric[]        NOT NULL CONSTRAINT emotion_statistics_recent CHECK (cardinality(recent_scores) <= 10),

@@ -75,18 +75,25 @@ added AS MATERIALIZED (                -- what they add
     FROM fresh
     GROUP BY conversation_id
 ),
-labels AS (                            -- old counts and new labels together
+-- Old counts and new labels together. Clients name labels as they like: the first 100 of a conversation are counted
+-- by name, and all others together under '', which is no label.
+labels AS (
     SELECT conversation_id, jsonb_object_agg(label, count) AS label_counts
     FROM (
-        SELECT conversation_id, label, sum(count)::bigint AS count
+        SELECT conversation_id, CASE WHEN rank <= 100 THEN label ELSE '' END AS label, sum(count)::bigint AS count
         FROM (
-            SELECT b.conversation_id, known.key AS label, known.value::bigint AS count
-            FROM before AS b
-            CROSS JOIN jsonb_each_text(b.label_counts) AS known
-            UNION ALL
-            SELECT conversation_id, emotion_label, 1 FROM fresh WHERE emotion_label IS NOT NULL
-        ) AS listed
-        GROUP BY conversation_id, label
+            SELECT conversation_id, label, sum(count) AS count,
+                   row_number() OVER (PARTITION BY conversation_id ORDER BY label = '', min(first), label) AS rank
+            FROM (
+                SELECT b.conversation_id, known.key AS label, known.value::bigint AS count, 0 AS first
+                FROM before AS b
+                CROSS JOIN jsonb_each_text(b.label_counts) AS known
+                UNION ALL
+                SELECT conversation_id, emotion_label, 1, sequence FROM fresh WHERE emotion_label IS NOT NULL
+            ) AS listed
+            GROUP BY conversation_id, label
+        ) AS ranked
+        GROUP BY 1, 2
     ) AS summed
     GROUP BY conversation_id
 ),

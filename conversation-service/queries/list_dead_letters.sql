@@ -1,10 +1,11 @@
 -- ListDeadLetters, from behind the cursor ($1, $2) on: with events of type $3, of conversation $4, as far as
 -- these are given.
 SELECT
-    dead_letter_id AS "dead_letter_id!",
+    dead_letter_id AS "id!",
     event_id,
     type AS event_type,
-    conversation_id,
+    'event-stream' AS "destination!",
+    conversation_id AS owner,
     attempts,
     last_error_reason,
     occurred_at AS created_at,

@@ -1,14 +1,13 @@
 //! What operators do with events that could not be published.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use teppan_shared::{
     outbox::{DeadLetter, DeadLetterCursor, DeadLetterPage, DeadLetterSelection, DeadLetters, Settled, Settlement},
     postgres::DatabaseError,
-    read_error::ReadError,
 };
 use uuid::Uuid;
 
-use crate::{core::Core, domain::ConversationId, publish_events::EVENT_STREAM};
+use crate::{core::Core, domain::ConversationId};
 
 /// Only dead letters that match every filter given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,11 +31,11 @@ impl DeadLetters for Core {
         filter: &DeadLetterFilter,
         after: Option<DeadLetterCursor>,
         page_size: u16,
-    ) -> Result<DeadLetterPage, ReadError> {
+    ) -> Result<DeadLetterPage, DatabaseError> {
         let (dead_at, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
         let list = || {
             sqlx::query_file_as!(
-                Row,
+                DeadLetter,
                 "queries/list_dead_letters.sql",
                 dead_at,
                 id,
@@ -45,8 +44,7 @@ impl DeadLetters for Core {
                 i64::from(page_size) + 1,
             )
         };
-        let rows = self.database.fetch_all(list).await?;
-        Ok(DeadLetterPage::of(rows.into_iter().map(Row::read).collect(), page_size))
+        Ok(DeadLetterPage::of(self.database.fetch_all(list).await?, page_size))
     }
 
     async fn settle_dead_letters(
@@ -54,11 +52,7 @@ impl DeadLetters for Core {
         settlement: Settlement,
         selection: &DeadLetterSelection<DeadLetterFilter>,
     ) -> Result<Settled, DatabaseError> {
-        let everything = DeadLetterFilter::default();
-        let (ids, filter) = match selection {
-            DeadLetterSelection::Ids(ids) => (Some(ids.as_slice()), &everything),
-            DeadLetterSelection::All(filter) => (None, filter),
-        };
+        let filter = selection.filter();
         let now = self.clock.now();
         let settle = || {
             sqlx::query_file_as!(
@@ -66,43 +60,13 @@ impl DeadLetters for Core {
                 "queries/settle_dead_letters.sql",
                 settlement == Settlement::Retry,
                 now,
-                ids,
-                filter.event_type,
-                filter.conversation_id(),
+                selection.ids(),
+                filter.and_then(|filter| filter.event_type.as_deref()),
+                filter.and_then(DeadLetterFilter::conversation_id),
             )
         };
         let settled = self.database.fetch_one(settle).await?;
         self.events_pending.nudge();
         Ok(settled)
-    }
-}
-
-/// A row of the statement.
-struct Row {
-    dead_letter_id: Uuid,
-    event_id: Uuid,
-    event_type: String,
-    conversation_id: String,
-    attempts: i32,
-    last_error_reason: String,
-    created_at: DateTime<Utc>,
-    dead_at: DateTime<Utc>,
-    traceparent: Option<String>,
-}
-
-impl Row {
-    fn read(self) -> DeadLetter {
-        DeadLetter {
-            id: self.dead_letter_id,
-            event_id: self.event_id,
-            event_type: self.event_type,
-            destination: EVENT_STREAM,
-            owner: self.conversation_id,
-            attempts: self.attempts,
-            last_error_reason: self.last_error_reason,
-            created_at: self.created_at,
-            dead_at: self.dead_at,
-            traceparent: self.traceparent,
-        }
     }
 }

@@ -32,8 +32,8 @@ impl Core {
     }
 }
 
-/// Labels in one answer.
-const LABELS_MAX: usize = 1000;
+/// Where the labels are counted that are not counted by name. It is no label.
+const OTHER_LABELS: &str = "";
 
 /// The row of the statement.
 struct Row {
@@ -61,6 +61,8 @@ struct Row {
 
 impl Row {
     fn read(self) -> Result<Read, ReadError> {
+        let mut label_counts = self.label_counts.unwrap_or_default().0;
+        let other_label_count = label_counts.remove(OTHER_LABELS).unwrap_or(0);
         let emotions = self.aggregated_through.map(|aggregated_through| EmotionStatistics {
             score_count: self.score_count.unwrap_or(0),
             mean_score: self.mean_score,
@@ -69,7 +71,8 @@ impl Row {
             recent_mean: self.recent_mean,
             recent_count: self.recent_count.unwrap_or(0),
             trend_delta: self.trend_delta,
-            label_counts: most_frequent_first(self.label_counts.unwrap_or_default().0),
+            label_counts: most_frequent_first(label_counts),
+            other_label_count,
             aggregated_through,
             newest_scored_sequence: self.newest_scored_sequence,
             updated_at: self.aggregated_at,
@@ -90,11 +93,9 @@ impl Row {
     }
 }
 
-/// Among equals by label, as the map has them. Clients name labels as they like: of very many the rarest are
-/// left out, so that an answer never grows too large.
+/// Among equals by label, as the map has them.
 fn most_frequent_first(counts: BTreeMap<String, i64>) -> Vec<(String, i64)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counts.truncate(LABELS_MAX);
     counts
 }

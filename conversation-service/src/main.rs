@@ -10,7 +10,9 @@ use conversation_service::{
 };
 use teppan_shared::{
     cli::{self, Command},
-    config, service,
+    config,
+    identity::TokenCommand,
+    service,
 };
 
 /// Conversations, and every message said in them, over gRPC.
@@ -34,10 +36,17 @@ enum ConversationCommand {
     /// List, retry or discard what could not be published
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Make tokens for callers
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
+    // Before the settings are looked at: the first token is made when there is no file of credentials yet.
+    if let Some(ConversationCommand::Token(command)) = &cli.command {
+        return command.run();
+    }
     let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
@@ -58,6 +67,7 @@ fn main() -> ExitCode {
     cli::block_on(async {
         match command {
             ConversationCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
+            ConversationCommand::Token(command) => command.run(),
             ConversationCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
         }
     })

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use teppan_shared::{
     clock::Clock,
-    config::{CommonArgs, CommonSettings, Problems},
+    config::{Addresses, CommonArgs, CommonSettings, Problems},
     nats::{NatsArgs, NatsSettings},
 };
 
@@ -102,18 +102,24 @@ impl FromStr for EmotionAggregation {
     }
 }
 
+impl ServiceArgs {
+    fn addresses(&self) -> Addresses<'_> {
+        Addresses { listen: &self.listen_addr, http: &self.http_addr, webhook: None }
+    }
+}
+
 impl Settings {
     /// `problems` are those that were found before.
     ///
     /// # Errors
     /// Everything that is wrong with the settings.
     pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
-        let common = CommonSettings::parse(&args.common, &args.listen_addr, &args.http_addr, &mut problems);
+        let common = CommonSettings::parse(&args.common, args.addresses(), &mut problems);
         let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);
         let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
         let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
-        let nats = args.nats.parse(&mut problems);
+        let nats = args.nats.parse(args.common.allows_insecure(), &mut problems);
         match (common, clock, emotions, scheduling, dispatch, nats) {
             (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch), Some(nats)) => {
                 problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch, nats })

@@ -1,19 +1,27 @@
 #!/usr/bin/env bash
-# Everything that is checked without running a test: format, lints, the contract, the statements, the alerts.
+# Everything that is checked without running a test: format, lints, dependencies, the contract, the statements, the images,
+# the manifests and the alerts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 home=${TEPPAN_HOME:-.teppan}
-deploy/local/setup.sh postgres buf prometheus
+deploy/local/setup.sh postgres buf deny manifests prometheus
 
 echo "== format"
 cargo fmt --all --check
 echo "== lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+# As the images have them.
+cargo clippy --package booking-service --package conversation-service --no-default-features --quiet -- -D warnings
+echo "== dependencies"
+"$home/tools/bin/cargo-deny" --offline check --hide-inclusion-graph licenses bans sources
 echo "== contract"
 "$home/tools/bin/buf" lint
 echo "== statements"
 deploy/local/queries.sh --check
+echo "== images and manifests"
+"$home/tools/bin/hadolint" deploy/docker/Dockerfile
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$home/tools/python/manifests deploy/kubernetes/check.py
 echo "== alerts"
 "$home/tools/bin/promtool" check config deploy/prometheus/prometheus.yml
 "$home/tools/bin/promtool" test rules deploy/prometheus/tests/*.yml

@@ -1,6 +1,7 @@
 //! Settings: read once at the start, from environment variables and flags, every bad one reported
 //! together, by name and never with its value.
 
+mod exposure;
 mod given;
 mod limits;
 mod open_telemetry;
@@ -12,8 +13,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::limits::LimitArgs;
+use self::{exposure::Protection, limits::LimitArgs};
 pub use self::{
+    exposure::is_loopback,
     given::{Misspelt, read},
     limits::ServerLimits,
     open_telemetry::{
@@ -23,7 +25,13 @@ pub use self::{
     problems::Problems,
     telemetry::{LogFormat, TelemetrySettings},
 };
-use crate::{keys::KeysChoice, postgres};
+use crate::{
+    embedded,
+    identity::{IdentityArgs, IdentitySettings},
+    keys::KeysChoice,
+    postgres,
+    tls::{ServerTlsSettings, TlsArgs},
+};
 
 /// The settings both services have.
 #[derive(Args)]
@@ -47,6 +55,10 @@ pub struct CommonArgs {
     /// DATABASE_UNAVAILABLE when there is none
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
     pub database_acquire_timeout_ms: String,
+    /// Apply the database migrations that are missing at the start. With false the service is not ready until the
+    /// command `migrate` has applied them
+    #[arg(long, env = "MIGRATE_AT_START", hide_env_values = true, default_value = "true", global = true)]
+    pub migrate_at_start: String,
     /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the highest
     /// version seals, all open. Required with DATABASE_URL
     #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true, value_name = "KEYS", global = true)]
@@ -84,6 +96,11 @@ pub struct CommonArgs {
     pub max_message_bytes: String,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// How often files that are read anew are looked at; a change is in force once it is there at two looks
+    #[arg(long, env = "RELOAD_INTERVAL_MS", hide_env_values = true, default_value = "10000", global = true)]
+    pub reload_interval_ms: String,
     /// After SIGTERM: how long calls are still accepted while health answers NOT_SERVING, so that
     /// load balancers notice
     #[arg(long, env = "SHUTDOWN_PAUSE_MS", hide_env_values = true, default_value = "500", global = true)]
@@ -91,8 +108,8 @@ pub struct CommonArgs {
     /// After that pause: how long running calls may take to end. A second signal ends both waits
     #[arg(long, env = "SHUTDOWN_DRAIN_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub shutdown_drain_ms: String,
-    /// Listen beyond loopback although the connection is not encrypted and callers are not
-    /// authenticated: true only where something else, such as a mesh, does both
+    /// Listen beyond loopback although connections are not encrypted or callers are not authenticated, and connect to
+    /// other services without TLS: true only where something else, such as a mesh, does both
     #[arg(long, env = "ALLOW_INSECURE", hide_env_values = true, default_value = "false", global = true)]
     pub allow_insecure: String,
     /// How often what waits in the database is counted for the metrics
@@ -104,6 +121,8 @@ pub struct CommonArgs {
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,sqlx=debug
     #[arg(long, env = "LOG_LEVEL", hide_env_values = true, default_value = "info", global = true)]
     pub log_level: String,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     // Last: the heading of its help is that of all that follow.
     #[command(flatten)]
     pub open_telemetry: OpenTelemetryArgs,
@@ -113,13 +132,23 @@ pub struct CommonArgs {
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     pub listen_addr: SocketAddr,
+    /// `/metrics`, `/livez` and `/readyz`.
     pub http_addr: SocketAddr,
+    /// What the service adds to these, where it has an address of its own.
+    pub webhook_addr: Option<SocketAddr>,
+    /// For all of its addresses.
+    pub tls: Option<ServerTlsSettings>,
+    /// How often files that are read anew are looked at.
+    pub reload_interval: Duration,
     pub request_timeout: Duration,
     pub max_in_flight: usize,
     pub max_message_bytes: usize,
+    /// Whether the service applies the migrations, or waits until something else has applied them.
+    pub migrate_at_start: bool,
     pub limits: ServerLimits,
     pub shutdown_pause: Duration,
     pub shutdown_drain: Duration,
+    pub identity: IdentitySettings,
 }
 
 /// Where the database is.
@@ -138,7 +167,22 @@ pub struct DatabaseLimits {
     pub acquire_timeout: Duration,
 }
 
-/// The parsed form of [`CommonArgs`] and the two addresses.
+/// The addresses of a service, as they are given: their defaults differ.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses<'a> {
+    pub listen: &'a str,
+    pub http: &'a str,
+    pub webhook: Option<&'a str>,
+}
+
+impl CommonArgs {
+    /// Whether plaintext may leave this machine.
+    pub fn allows_insecure(&self) -> bool {
+        self.allow_insecure.trim() == "true"
+    }
+}
+
+/// The parsed form of [`CommonArgs`] and the addresses.
 #[derive(Debug, Clone)]
 pub struct CommonSettings {
     pub server: ServerSettings,
@@ -164,18 +208,20 @@ impl CommonSettings {
     }
 
     /// `None` when something was wrong, which `problems` then names.
-    pub fn parse(args: &CommonArgs, listen_addr: &str, http_addr: &str, problems: &mut Problems) -> Option<Self> {
-        let database =
-            match problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref()) {
-                Some(url) => {
-                    if let Err(fault) = postgres::parse_url(url.expose_secret()) {
-                        problems.add("DATABASE_URL", fault);
-                    }
-                    DatabaseChoice::Url(url)
-                }
-                None => DatabaseChoice::Embedded(args.teppan_home.clone()),
-            };
-        let server = parse_server(args, listen_addr, http_addr, problems);
+    pub fn parse(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Problems) -> Option<Self> {
+        let url = problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref());
+        let database = if let Some(url) = url {
+            if let Err(fault) = postgres::parse_url(url.expose_secret()) {
+                problems.add("DATABASE_URL", fault);
+            }
+            DatabaseChoice::Url(url)
+        } else {
+            if !embedded::IS_BUILT_IN {
+                problems.add("DATABASE_URL", "is required: this program has no private PostgreSQL");
+            }
+            DatabaseChoice::Embedded(args.teppan_home.clone())
+        };
+        let server = parse_server(args, addresses, problems);
         let database_limits = parse_database_limits(args, problems);
         let backlog_interval = problems.millis("BACKLOG_INTERVAL_MS", &args.backlog_interval_ms, 10, 3_600_000);
         let telemetry = TelemetrySettings::parse(args, problems);
@@ -191,40 +237,54 @@ impl CommonSettings {
     }
 }
 
-fn parse_server(
-    args: &CommonArgs,
-    listen_addr: &str,
-    http_addr: &str,
-    problems: &mut Problems,
-) -> Option<ServerSettings> {
-    let must = "must be an address and a port, such as 127.0.0.1:50051";
-    let listen_addr: Option<SocketAddr> = problems.parse("LISTEN_ADDR", listen_addr, must);
-    let http_addr: Option<SocketAddr> = problems.parse("HTTP_ADDR", http_addr, must);
-    let allow_insecure = problems.parse("ALLOW_INSECURE", &args.allow_insecure, "must be true or false");
-    for (name, address) in [("LISTEN_ADDR", listen_addr), ("HTTP_ADDR", http_addr)] {
-        if address.is_some_and(|address| !address.ip().is_loopback()) && allow_insecure == Some(false) {
-            problems.add(
-                name,
-                "is reachable from other machines, and callers are neither encrypted nor authenticated: \
-                 listen on loopback, or set ALLOW_INSECURE=true where something in front does both",
-            );
+fn parse_server(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Problems) -> Option<ServerSettings> {
+    let mut address = |name, raw| -> Option<SocketAddr> {
+        problems.parse(name, raw, "must be an address and a port, such as 127.0.0.1:50051")
+    };
+    let listen_addr = address("LISTEN_ADDR", addresses.listen);
+    let http_addr = address("HTTP_ADDR", addresses.http);
+    let webhook_addr = match addresses.webhook {
+        Some(raw) => address("WEBHOOK_ADDR", raw).map(Some),
+        None => Some(None),
+    };
+    let tls = args.tls.parse(problems);
+    let allow_insecure: Option<bool> = problems.parse("ALLOW_INSECURE", &args.allow_insecure, "must be true or false");
+    if allow_insecure == Some(false) {
+        let grpc = Protection { tls: args.tls.are_given(), credentials: args.identity.are_given() };
+        // Stripe signs what it sends, and metrics and probes hold nothing that must be hidden.
+        let http = Protection { credentials: true, ..grpc };
+        let webhook_addr = webhook_addr.flatten();
+        for (name, address, protection) in
+            [("LISTEN_ADDR", listen_addr, grpc), ("HTTP_ADDR", http_addr, http), ("WEBHOOK_ADDR", webhook_addr, http)]
+        {
+            if let Some(address) = address {
+                protection.check(name, address, problems);
+            }
         }
     }
+    let reload_interval = problems.millis("RELOAD_INTERVAL_MS", &args.reload_interval_ms, 10, 3_600_000);
     let request_timeout = problems.millis("REQUEST_TIMEOUT_MS", &args.request_timeout_ms, 10, 600_000);
     let max_in_flight = problems.number("MAX_IN_FLIGHT", &args.max_in_flight, "calls", 1, 1_000_000);
     let max_message_bytes = problems.number("MAX_MESSAGE_BYTES", &args.max_message_bytes, "bytes", 65_536, 64 << 20);
+    let migrate_at_start = problems.parse("MIGRATE_AT_START", &args.migrate_at_start, "must be true or false");
     let limits = args.limits.parse(max_message_bytes, problems);
     let shutdown_pause = problems.millis("SHUTDOWN_PAUSE_MS", &args.shutdown_pause_ms, 0, 300_000);
     let shutdown_drain = problems.millis("SHUTDOWN_DRAIN_MS", &args.shutdown_drain_ms, 0, 3_600_000);
+    let identity = args.identity.parse(problems);
     Some(ServerSettings {
         listen_addr: listen_addr?,
         http_addr: http_addr?,
+        webhook_addr: webhook_addr?,
+        tls: tls?,
+        reload_interval: reload_interval?,
         request_timeout: request_timeout?,
         max_in_flight: usize::try_from(max_in_flight?).ok()?,
         max_message_bytes: usize::try_from(max_message_bytes?).ok()?,
+        migrate_at_start: migrate_at_start?,
         limits: limits?,
         shutdown_pause: shutdown_pause?,
         shutdown_drain: shutdown_drain?,
+        identity: identity?,
     })
 }
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::{CommonArgs, DatabaseChoice, Problems},
+    embedded,
     sealing::{Key, KeyRing},
 };
 
@@ -74,7 +75,7 @@ impl KeysChoice {
             && args.encryption_keys_file.is_none()
             && args.hash_key.is_none()
             && args.hash_key_file.is_none();
-        if let (DatabaseChoice::Embedded(home), true) = (database, none_given) {
+        if let (DatabaseChoice::Embedded(home), true, true) = (database, none_given, embedded::IS_BUILT_IN) {
             return Some(Self::Kept(home.clone()));
         }
         let encryption =

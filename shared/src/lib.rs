@@ -1,15 +1,18 @@
 //! What both of Teppan's services stand on.
 
+pub mod audit;
 pub mod backlog;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod conversation_id;
+#[cfg_attr(not(feature = "private-postgres"), path = "embedded_left_out.rs")]
 pub mod embedded;
 pub mod error_chain;
 pub mod fingerprint;
 pub mod idempotency_key;
+pub mod identity;
 pub mod keys;
 pub mod nats;
 pub mod outbox;
@@ -17,6 +20,7 @@ pub mod page;
 pub mod postgres;
 pub mod rarely;
 pub mod read_error;
+pub mod reloaded;
 pub mod sealing;
 pub mod server;
 pub mod service;
@@ -25,5 +29,6 @@ pub mod status;
 pub mod tasks;
 pub mod telemetry;
 pub mod time_zone;
+pub mod tls;
 pub mod wire;
 pub mod worker;

@@ -8,10 +8,11 @@ use tonic::service::Routes;
 
 use crate::{
     config::{CommonSettings, DatabaseChoice, Misspelt, Problems},
-    embedded::{self, EmbeddedError, SharedServer, prepare_home},
+    embedded::{self, EmbeddedError, SharedServer, Supervisor, prepare_home},
     error_chain::error_chain,
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
+    reloaded::FileFault,
     server::{Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Build, Telemetry, TelemetryError},
@@ -50,6 +51,8 @@ pub enum StartError {
     Database(#[source] UrlFault),
     #[error(transparent)]
     Listen(#[from] io::Error),
+    #[error(transparent)]
+    File(#[from] FileFault),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error("{0} interrupted it")]
@@ -128,6 +131,8 @@ pub struct Service {
     pub server: Server,
     database: OpenDatabase,
     background: Tasks,
+    /// The supervisor of the private PostgreSQL.
+    supervisor: Tasks,
 }
 
 impl Service {
@@ -141,12 +146,13 @@ impl Service {
         registry: Option<prometheus::Registry>,
     ) -> Result<Self, StartError> {
         let parts = Parts {
+            name: definition.name,
             services: definition.services,
             grpc,
             http,
             database: database.database.clone(),
-            // The probe of readiness has one of its own.
-            database_connections: settings.database_limits.max_connections + 1,
+            // The probe of readiness has one of its own, and so has what cancels statements.
+            database_connections: settings.database_limits.max_connections + 2,
             migrator: definition.migrator,
             registry,
         };
@@ -158,14 +164,22 @@ impl Service {
                 return Err(error.into());
             }
         };
+        let supervisor = Tasks::default();
         if let Some(server) = &database.private_server {
-            background.spawn("private PostgreSQL", server.supervisor().run(background.stopping()));
+            supervisor.spawn("private PostgreSQL", server.supervisor().run(supervisor.stopping()));
         }
         let rules = Rules::in_force();
         tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
         rules.observe();
-        tracing::info!(grpc = %server.grpc_addr, http = %server.http_addr, "{} is listening", definition.name);
-        Ok(Self { server, database, background })
+        tracing::info!(
+            grpc = %server.grpc_addr,
+            http = %server.http_addr,
+            webhook = server.webhook_addr.map(tracing::field::display),
+            tls = settings.server.tls.is_some(),
+            "{} is listening",
+            definition.name
+        );
+        Ok(Self { server, database, background, supervisor })
     }
 
     /// Runs a job in the background, from when the service is first ready until it stops.
@@ -209,6 +223,8 @@ impl Service {
     /// stopped in order.
     async fn stop_hurried(self, at_once: &CancellationToken) {
         self.server.stop(at_once).await;
+        // Never cut off: a PostgreSQL that it has just started would be left running.
+        self.supervisor.stop(Supervisor::END_BOUND, &CancellationToken::new()).await;
         self.database.close().await;
     }
 

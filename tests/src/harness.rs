@@ -19,6 +19,7 @@ use teppan_shared::{
     contract::conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
+    identity::IdentitySettings,
     keys::{Keys, KeysChoice},
     service::Service,
     telemetry::{Build, Telemetry},
@@ -44,12 +45,17 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
         server: ServerSettings {
             listen_addr: anywhere,
             http_addr: anywhere,
+            webhook_addr: None,
+            tls: None,
+            reload_interval: Duration::from_millis(50),
             request_timeout: Duration::from_secs(30),
             max_in_flight: 1024,
             max_message_bytes: 256 * 1024,
+            migrate_at_start: true,
             limits: ServerLimits::default(),
             shutdown_pause: Duration::ZERO,
             shutdown_drain: Duration::from_secs(5),
+            identity: IdentitySettings::default(),
         },
         database: DatabaseChoice::Url(url),
         // Hundreds of services share a server here: each opens what it needs.

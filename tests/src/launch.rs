@@ -95,7 +95,16 @@ impl Process {
         environment: &HashMap<String, String>,
         shown: Shown,
     ) -> Result<Self, LaunchError> {
-        let mut command = Command::new(&path);
+        Self::start_command(which, Command::new(path), environment, shown).await
+    }
+
+    /// [`Process::start_showing`], by a command that becomes the service.
+    pub async fn start_command(
+        which: Which,
+        mut command: Command,
+        environment: &HashMap<String, String>,
+        shown: Shown,
+    ) -> Result<Self, LaunchError> {
         command
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("HTTP_ADDR", "127.0.0.1:0")
@@ -110,6 +119,7 @@ impl Process {
             .stderr(Stdio::piped())
             // Ctrl-C in the terminal reaches only the tool, which then stops its services in order.
             .process_group(0);
+        let path = PathBuf::from(command.as_std().get_program());
         let mut child = command.spawn().map_err(|source| LaunchError::Spawn { path, source })?;
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines();

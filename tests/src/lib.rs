@@ -1,5 +1,7 @@
 //! What the system tests and the tools share: clients, services to talk to, and things to book.
 
+pub mod authority;
+pub mod callers;
 pub mod clients;
 pub mod fixtures;
 pub mod harness;
@@ -12,4 +14,11 @@ pub mod proxy;
 pub mod raw_client;
 pub mod scrape;
 pub mod stripe;
+pub mod token_issuer;
 pub mod tool;
+
+/// An error with its causes, for messages of tests.
+pub fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

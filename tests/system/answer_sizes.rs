@@ -203,9 +203,9 @@ fn a_page_of_the_largest_entries_is_half_of_what_clients_accept_at_most() {
         ("ListWaitlist", page(&waitlist_entry(), 1000)),
         ("ListPayments", page(&payment(), 1000)),
         ("ListDeadLetters", page(&dead_letter(), 1000)),
-        ("GetConversation", page(&conversation(), 1) + page(&labels, 1000)),
+        ("GetConversation", page(&conversation(), 1) + page(&labels, 100)),
         ("ListConversations", page(&conversation(), 1000)),
-        ("GetEmotionHistory", page(&emotion(), 1000) + page(&labels, 1000)),
+        ("GetEmotionHistory", page(&emotion(), 1000) + page(&labels, 100)),
     ];
     for (call, bytes) in answers {
         println!("{call}: {bytes} bytes at most");

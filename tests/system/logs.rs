@@ -45,6 +45,7 @@ async fn log_of_a_day(level: &str) -> String {
 pub struct Logged<'a> {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
+    pub process: u32,
     log: &'a Mutex<String>,
 }
 
@@ -81,9 +82,10 @@ pub async fn log_of(url: &SecretString, settings: &[(&str, &str)], done: impl As
             break (grpc, http);
         }
     };
+    let process = service.id().expect("it runs");
     let doing = async {
-        done(&Logged { grpc, http, log: &log }).await;
-        let id = service.id().expect("it runs").to_string();
+        done(&Logged { grpc, http, process, log: &log }).await;
+        let id = process.to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.expect("kill").success());
     };
     let reading = async {

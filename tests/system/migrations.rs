@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use teppan_tests::{harness, launch::binary};
 use tokio::process::Command;
 
-use crate::environment;
+use crate::{environment, health::get, logs::log_of};
 
 /// Newer minor releases of PostgreSQL refuse to add a column with a default to a table whose row such a
 /// function takes, so that the next migration would fail.
@@ -59,4 +60,27 @@ async fn a_database_of_other_migrations_is_refused_with_what_to_do_and_left_alon
         let kept = "SELECT count(*) FROM _sqlx_migrations WHERE checksum = '\\x00'";
         assert_eq!(harness::scalar::<i64>(&url, kept).await, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_does_not_migrate_is_ready_when_the_command_has_and_makes_no_table_itself() {
+    let server = harness::postgres().await;
+    let create = "CREATE DATABASE migrated_by_the_command";
+    harness::execute(&server.url("postgres"), AssertSqlSafe(create.to_owned())).await;
+    let url = server.url("migrated_by_the_command");
+    log_of(&url, &[("MIGRATE_AT_START", "false")], async |service| {
+        service.has("waiting until the command migrate has applied them").await;
+        let (code, body) = get(service.http, "/readyz").await;
+        assert!(code == 503 && body.contains("waiting for migrations"), "{body}");
+        assert_eq!(get(service.http, "/livez").await.0, 200);
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        assert_eq!(harness::scalar::<i64>(&url, tables).await, 0);
+
+        let migrate =
+            Command::new(binary("booking-service")).arg("migrate").envs(environment::with_keys(&url)).status();
+        assert!(migrate.await.expect("the binary is built: cargo build --workspace --bins").success());
+        harness::eventually("ready", async || get(service.http, "/readyz").await.0 == 200).await;
+    })
+    .await;
+    harness::drop_database(&url).await;
 }

@@ -1,6 +1,6 @@
 //! The private PostgreSQL: it is started again when it dies, and stopped with its services, whatever signal ends them.
 
-use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
+use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
 use teppan_tests::{
     clients::{self, BookingClients},
@@ -58,6 +58,56 @@ async fn comes_back_after(signal: &str) {
     let server = server_of(home.path()).expect("one server runs");
     assert_eq!(tokio::join!(booking.stop(), conversation.stop()), (true, true));
     assert_eq!((server_of(home.path()), is_running(server)), (None, false), "nothing is left running");
+}
+
+/// A folder with PostgreSQL's programs, in which `postgres` starts only when there is no file `hold`, and says by a
+/// file `held` that it waits.
+fn programs_that_can_be_held(folder: &Path, real: &Path) {
+    for entry in fs::read_dir(real).expect("PostgreSQL's programs").flatten() {
+        if entry.file_name() != "postgres" {
+            std::os::unix::fs::symlink(entry.path(), folder.join(entry.file_name())).expect("a link");
+        }
+    }
+    let (own, real) = (folder.display(), real.display());
+    let script = format!(
+        "#!/bin/sh\nwhile [ -e {own}/hold ]; do touch {own}/held; sleep 0.05; done\nexec {real}/postgres \"$@\"\n"
+    );
+    let postgres = folder.join("postgres");
+    fs::write(&postgres, script).expect("written");
+    fs::set_permissions(&postgres, fs::Permissions::from_mode(0o755)).expect("it can be run");
+    // The account of the server writes here.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("it can be written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_stopped_while_its_postgresql_starts_again_leaves_none_running() {
+    let home = home_of_its_own();
+    let mut environment = of_home(home.path());
+    // Where the programs are, a first start tells.
+    let booking = Process::start(Which::Booking, &environment).await.unwrap_or_else(|error| panic!("{error}"));
+    let server = server_of(home.path()).expect("its server runs");
+    let real = fs::read_link(format!("/proc/{server}/exe")).expect("it runs");
+    assert!(booking.stop().await);
+    let programs = tempfile::Builder::new().prefix("teppan-programs-").tempdir().expect("a folder");
+    programs_that_can_be_held(programs.path(), real.parent().expect("a folder"));
+    environment.insert("POSTGRES_BIN_DIR".to_owned(), programs.path().display().to_string());
+    environment.insert("SHUTDOWN_PAUSE_MS".to_owned(), "0".to_owned());
+
+    let mut booking = Process::start(Which::Booking, &environment).await.unwrap_or_else(|error| panic!("{error}"));
+    let killed = server_of(home.path()).expect("its server runs");
+    fs::write(programs.path().join("hold"), "").expect("written");
+    send("KILL", killed).await;
+    harness::eventually("it is starting again", async || programs.path().join("held").exists()).await;
+    // The second signal cuts off whatever else may take its time.
+    let id = booking.id().expect("it runs");
+    send("TERM", id).await;
+    harness::eventually("it drains", async || tokio::net::TcpStream::connect(booking.grpc).await.is_err()).await;
+    send("TERM", id).await;
+    assert!(timeout(Duration::from_secs(4), booking.ended()).await.is_err(), "it waits for the start to end");
+    fs::remove_file(programs.path().join("hold")).expect("it was there");
+    let status = timeout(AT_ONCE, booking.ended()).await.expect("it ends").expect("a status");
+    assert!(status.success(), "{status}");
+    assert_eq!(server_of(home.path()), None, "nothing is left running");
 }
 
 #[tokio::test(flavor = "multi_thread")]

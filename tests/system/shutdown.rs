@@ -5,6 +5,7 @@ use teppan_tests::{
     fixtures,
     harness::{self, Booking},
     proxy::Proxy,
+    stripe::{exchange, post},
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -62,4 +63,30 @@ async fn a_silent_peer_does_not_hold_up_the_stop() {
     let since = Instant::now();
     booking.service.stop().await;
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_and_metrics_are_answered_until_the_last_call_has_ended() {
+    let (proxy, booking, venue) = behind_a_proxy(Duration::from_secs(30)).await;
+    let (grpc, http) = (booking.service.server.grpc_addr, booking.service.server.http_addr);
+    let mut clients = booking.clients.clone();
+    proxy.stall();
+    let call = clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2));
+    let stop = async {
+        statement_under_way(&proxy).await;
+        booking.service.stop().await;
+    };
+    let probes = async {
+        statement_under_way(&proxy).await;
+        harness::eventually("it drains", async || tokio::net::TcpStream::connect(grpc).await.is_err()).await;
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        assert_eq!(exchange(http, get("/livez").as_bytes()).await, (200, "alive\n".to_owned()));
+        assert_eq!(exchange(http, get("/readyz").as_bytes()).await, (503, "draining\n".to_owned()));
+        let (code, said) = post(http, None, "{}").await;
+        assert_eq!((code, said.as_str()), (503, "draining\n"), "Stripe sends it again, to another replica");
+        proxy.mend();
+    };
+    let (answer, (), ()) = tokio::join!(call, stop, probes);
+    answer.expect("booked");
+    assert!(tokio::net::TcpStream::connect(http).await.is_err(), "it has ended");
 }

@@ -97,7 +97,7 @@ fn dead_letter(dead: DeadLetter) -> wire::DeadLetter {
         dead_letter_id: dead.id.to_string(),
         event_id: dead.event_id.to_string(),
         event_type: dead.event_type,
-        destination: OutboxDestination::from_column(dead.destination).map_or(0, |it| destination(it).into()),
+        destination: OutboxDestination::from_column(&dead.destination).map_or(0, |it| destination(it).into()),
         booking_id: dead.owner,
         attempts: dead.attempts,
         last_error_reason: dead.last_error_reason,

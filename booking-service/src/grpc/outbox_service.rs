@@ -27,7 +27,7 @@ impl OutboxService for Grpc {
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
         let page = dead_letters::decode_list(request.into_inner())?;
         let found = self.core.list_dead_letters(&page.filter, page.after, page.size).await;
-        let found = found.map_err(|error| status::outbox(&error))?;
+        let found = found.map_err(|error| error.to_failure())?;
         Ok(Response::new(dead_letters::encode_list(&page, found)))
     }
 

@@ -1,4 +1,4 @@
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use teppan_shared::{
@@ -7,7 +7,9 @@ use teppan_shared::{
         follow_up_service_client::FollowUpServiceClient,
     },
     error_chain::error_chain,
+    identity::OutgoingToken,
     status, telemetry,
+    tls::{self, ClientTls},
     wire::timestamp,
 };
 use tonic::{
@@ -29,28 +31,45 @@ const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 /// A follow-up that is being sent cannot be moved until it is sent, or its lease ends.
 const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
 
+/// The name of the other service, in the log and the metrics.
+pub const CONVERSATION_SERVICE: &str = "conversation-service";
+
 /// Schedules, moves and cancels the follow-ups of bookings.
 pub struct ConversationService {
     follow_ups: FollowUpServiceClient<Channel>,
+    token: Option<OutgoingToken>,
     timeout: Duration,
 }
 
 impl ConversationService {
-    /// Connects when it is first used, and again whenever the connection is lost.
-    pub fn new(url: http::Uri, delivery_timeout: Duration) -> Self {
-        let channel = Endpoint::from(url)
+    /// Connects when it is first used, and again whenever the connection is lost; by `tls` if there is one.
+    pub fn new(
+        url: http::Uri,
+        tls: Option<Arc<ClientTls>>,
+        token: Option<OutgoingToken>,
+        delivery_timeout: Duration,
+    ) -> Self {
+        let endpoint = if tls.is_some() { tls::endpoint(url) } else { Endpoint::from(url) };
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .connect_lazy();
-        Self { follow_ups: FollowUpServiceClient::new(channel), timeout: delivery_timeout + TIMEOUT_MARGIN }
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let channel = match tls {
+            Some(tls) => tls::connect_lazy(&endpoint, tls),
+            None => endpoint.connect_lazy(),
+        };
+        let timeout = delivery_timeout + TIMEOUT_MARGIN;
+        Self { follow_ups: FollowUpServiceClient::new(channel), token, timeout }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
         let metadata = request.metadata_mut();
+        if let Some(token) = &self.token {
+            metadata.insert("authorization", token.authorization());
+        }
         for (name, value) in telemetry::outgoing() {
             if let (Ok(name), Ok(value)) = (AsciiMetadataKey::from_bytes(name.as_bytes()), value.parse()) {
                 metadata.insert(name, value);

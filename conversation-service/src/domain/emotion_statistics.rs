@@ -19,8 +19,10 @@ pub struct EmotionStatistics {
     pub recent_count: i32,
     /// Mean of the newest two scores minus mean of the two before; `None` below four scores.
     pub trend_delta: Option<f64>,
-    /// The most frequent first, then by label.
+    /// The most frequent first, then by label. Only the first labels of a conversation are counted by name.
     pub label_counts: Vec<(String, i64)>,
+    /// Messages with any of the other labels.
+    pub other_label_count: i64,
     /// The watermark: the newest message that is covered; 0 before the first run.
     pub aggregated_through: i64,
     /// Complete when the watermark has reached it.

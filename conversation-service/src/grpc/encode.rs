@@ -64,6 +64,7 @@ pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatist
         newest_scored_sequence: statistics.newest_scored_sequence,
         updated_at: statistics.updated_at.map(timestamp),
         label_counts: statistics.label_counts.into_iter().map(label_count).collect(),
+        other_label_count: statistics.other_label_count,
     }
 }
 

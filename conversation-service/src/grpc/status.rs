@@ -41,14 +41,6 @@ pub fn read(error: &ReadError, conversation_id: &ConversationId) -> Status {
     }
 }
 
-pub fn outbox(error: &ReadError) -> Status {
-    match error {
-        ReadError::NotFound => Failure::internal().into(),
-        ReadError::Corrupted(error) => error.to_failure().into(),
-        ReadError::Database(error) => error.to_failure().into(),
-    }
-}
-
 pub fn list_messages(error: &ListMessagesError, wanted: &list_messages::Wanted) -> Status {
     match error {
         ListMessagesError::NotFound => {

@@ -74,6 +74,17 @@ impl Problems {
         None
     }
 
+    /// Two settings of which each needs the other. `None` when only one is given, with the problem noted.
+    pub fn both<T>(&mut self, first: (&str, Option<T>), second: (&str, Option<T>)) -> Option<Option<(T, T)>> {
+        let (missing, given) = match (first, second) {
+            ((_, Some(first)), (_, Some(second))) => return Some(Some((first, second))),
+            ((_, None), (_, None)) => return Some(None),
+            ((given, Some(_)), (missing, None)) | ((missing, None), (given, Some(_))) => (missing, given),
+        };
+        self.add(missing, format!("is required with {given}"));
+        None
+    }
+
     /// `Ok` when nothing is wrong.
     pub fn finish(self) -> Result<(), Self> {
         if self.listed.is_empty() { Ok(()) } else { Err(self) }

@@ -37,6 +37,9 @@ mod shared_server;
 mod supervisor;
 mod throwaway_server;
 
+/// Whether this program can start a PostgreSQL of its own.
+pub const IS_BUILT_IN: bool = true;
+
 pub use environment::shed_postgres_variables;
 pub use error::EmbeddedError;
 pub use home::prepare as prepare_home;

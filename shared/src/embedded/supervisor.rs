@@ -29,6 +29,9 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
+    /// What [`run`](Self::run) may take to end: the longest start, after the longest stop.
+    pub const END_BOUND: Duration = Duration::from_mins(5);
+
     /// Watches until `stopping` is cancelled. A start that is under way then is finished first, so that the last
     /// process to leave finds a server that it can stop.
     pub async fn run(self, stopping: CancellationToken) {

@@ -12,7 +12,10 @@ use percent_encoding::percent_decode_str;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::config::Problems;
+use crate::{
+    config::{Problems, is_loopback},
+    tls::pem::{Pair, PairNames},
+};
 
 /// Where events are published.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,10 @@ pub struct NatsSettings {
     pub credentials: Option<SecretString>,
     /// The authorities that may sign the servers' certificates, instead of those the machine trusts.
     pub ca_file: Option<PathBuf>,
+    /// The files of this process's certificate and its key.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// Whether plaintext may go to servers on other machines.
+    pub allow_insecure: bool,
     /// The stream. It is made when it does not exist.
     pub stream: String,
 }
@@ -34,7 +41,8 @@ pub struct NatsSettings {
 #[derive(Args)]
 pub struct NatsArgs {
     /// NATS servers with JetStream, as nats://user:password@host:port or nats://token@host:port, separated by commas;
-    /// tls:// encrypts. When it is set, every new event is published there
+    /// tls:// encrypts, and servers on other machines must encrypt in any case. When it is set, every new event is
+    /// published there
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL", global = true)]
     nats_url: Option<String>,
     /// File that holds NATS_URL
@@ -56,6 +64,12 @@ pub struct NatsArgs {
     /// that the machine trusts
     #[arg(long, env = "NATS_CA_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     nats_ca_file: Option<PathBuf>,
+    /// File of the certificate, with its intermediates, in PEM, that this service shows to NATS servers
+    #[arg(long, env = "NATS_CERTIFICATE_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    nats_certificate_file: Option<PathBuf>,
+    /// File of the private key of NATS_CERTIFICATE_FILE, in PEM
+    #[arg(long, env = "NATS_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
+    nats_key_file: Option<PathBuf>,
     /// Stream on NATS that stores the events; it is made when it does not exist
     #[arg(long, env = "NATS_STREAM", hide_env_values = true, default_value = "TEPPAN_EVENTS", global = true)]
     nats_stream: String,
@@ -63,7 +77,8 @@ pub struct NatsArgs {
 
 impl NatsArgs {
     /// `None` when something was wrong, which `problems` then names; `Some(None)` when there is no NATS.
-    pub fn parse(&self, problems: &mut Problems) -> Option<Option<NatsSettings>> {
+    /// With `allow_insecure` servers on other machines need not encrypt.
+    pub fn parse(&self, allow_insecure: bool, problems: &mut Problems) -> Option<Option<NatsSettings>> {
         let url = problems.secret("NATS_URL", self.nats_url.as_deref(), self.nats_url_file.as_deref());
         let token = problems.secret("NATS_TOKEN", self.nats_token.as_deref(), self.nats_token_file.as_deref());
         let (value, file) = (self.nats_credentials.as_deref(), self.nats_credentials_file.as_deref());
@@ -78,6 +93,7 @@ impl NatsArgs {
         if let Some(path) = &ca_file {
             check_certificates(path, problems);
         }
+        let pair = self.parse_pair(problems);
         let stream = self.nats_stream.trim().to_owned();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         if !(1..=100).contains(&stream.len()) || !stream.bytes().all(allowed) {
@@ -87,6 +103,7 @@ impl NatsArgs {
             ("NATS_TOKEN", token.is_some()),
             ("NATS_CREDENTIALS", credentials.is_some()),
             ("NATS_CA_FILE", ca_file.is_some()),
+            ("NATS_CERTIFICATE_FILE", pair.as_ref().is_some_and(Option::is_some)),
         ];
         let Some(url) = url else {
             for (name, _) in others.into_iter().filter(|(_, is_given)| *is_given) {
@@ -94,12 +111,29 @@ impl NatsArgs {
             }
             return Some(None);
         };
-        let settings = NatsSettings { url, token, credentials, ca_file, stream };
+        let settings = NatsSettings { url, token, credentials, ca_file, pair: pair?, allow_insecure, stream };
         if let Err(fault) = settings.connect_options() {
             problems.add("NATS_URL", fault);
             return None;
         }
         Some(Some(settings))
+    }
+
+    /// `None` when something was wrong. The library reads the files with every connection.
+    fn parse_pair(&self, problems: &mut Problems) -> Option<Option<(PathBuf, PathBuf)>> {
+        const NAMES: PairNames = PairNames { certificate: "NATS_CERTIFICATE_FILE", key: "NATS_KEY_FILE" };
+        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let certificate = (NAMES.certificate, given(&self.nats_certificate_file));
+        let Some((certificate, key)) = problems.both(certificate, (NAMES.key, given(&self.nats_key_file)))? else {
+            return Some(None);
+        };
+        let texts = (problems.read(NAMES.certificate, &certificate), problems.read(NAMES.key, &key));
+        let (Some(certificate_text), Some(key_text)) = texts else { return None };
+        if let Err(fault) = Pair::read(NAMES, certificate_text.as_bytes(), key_text.as_bytes()) {
+            problems.add(fault.setting, fault.problem);
+            return None;
+        }
+        Some(Some((certificate, key)))
     }
 }
 
@@ -144,9 +178,15 @@ impl NatsSettings {
             _ => return Err(UrlFault::SeveralLogins),
         };
         // This also covers servers that the cluster announces later, which have no scheme.
-        let options = options.require_tls(servers.iter().any(|(server, _)| server.tls_required()));
+        let must_encrypt =
+            |server: &ServerAddr| server.tls_required() || !(self.allow_insecure || is_loopback(server.host()));
+        let options = options.require_tls(servers.iter().any(|(server, _)| must_encrypt(server)));
         let options = match &self.ca_file {
             Some(path) => options.add_root_certificates(path.clone()),
+            None => options,
+        };
+        let options = match &self.pair {
+            Some((certificate, key)) => options.add_client_certificate(certificate.clone(), key.clone()),
             None => options,
         };
         Ok((options, servers.into_iter().map(|(server, _)| server).collect()))

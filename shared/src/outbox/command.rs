@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{DeadLetter, DeadLetterSelection, DeadLetters, Settlement};
-use crate::{postgres::DatabaseError, read_error::ReadError};
+use crate::postgres::DatabaseError;
 
 /// Dead letters that are read or settled in one statement.
 const PAGE_SIZE: u16 = 1000;
@@ -55,13 +55,11 @@ pub struct SelectionArgs<F: Args> {
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error("the dead letters cannot be read")]
-    Read(#[from] ReadError),
-    #[error("the dead letters cannot be changed")]
-    Settle(#[from] DatabaseError),
+    Read(#[source] DatabaseError),
+    #[error("the dead letters cannot be changed: run the command again when the database is back")]
+    Settle(#[source] DatabaseError),
     #[error("filters go with --all, not with ids")]
     FilteredIds,
-    #[error("these are not dead letters, or no longer: {}; `dead-letters list` shows the current ones", list_of(.0))]
-    Unknown(Vec<Uuid>),
 }
 
 impl<F: Args> DeadLettersCommand<F> {
@@ -89,7 +87,7 @@ async fn list<D: DeadLetters>(all: &D, filter: &D::Filter, output: Output, limit
     }
     while left > 0 {
         let page_size = PAGE_SIZE.min(u16::try_from(left).unwrap_or(PAGE_SIZE));
-        let page = all.list_dead_letters(filter, after, page_size).await?;
+        let page = all.list_dead_letters(filter, after, page_size).await.map_err(CommandError::Read)?;
         left -= page.dead_letters.len();
         for dead in &page.dead_letters {
             println!("{}", if output == Output::Json { as_json(dead, owner_field) } else { as_row(dead) });
@@ -160,14 +158,16 @@ async fn settle<D: DeadLetters, F: Args + Into<D::Filter>>(
         let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
         println!("{settled} dead letters were {what}.");
     }
-    let unknown = if unknown.is_empty() { Ok(()) } else { Err(CommandError::Unknown(unknown)) };
-    match (done, unknown) {
-        (Err(error), Err(unknown)) => {
-            eprintln!("{unknown}");
-            Err(error.into())
-        }
-        (done, unknown) => done.map_err(CommandError::from).and(unknown),
+    // No failure: after a lost answer, the same command again finds them settled.
+    if !unknown.is_empty() {
+        eprintln!(
+            "{} are not dead letters now: they were retried or discarded before, or never were any. `dead-letters list` \
+             shows the current ones. Left alone: {}",
+            unknown.len(),
+            list_of(&unknown)
+        );
     }
+    done.map_err(CommandError::Settle)
 }
 
 /// Goes on until nothing is left of what there was at the beginning: a message that is refused again and

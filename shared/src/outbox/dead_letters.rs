@@ -1,15 +1,15 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{postgres::DatabaseError, read_error::ReadError};
+use crate::postgres::DatabaseError;
 
-/// A message that could not be delivered.
+/// A message that could not be delivered: a row of a service's statement.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
     pub id: Uuid,
     pub event_id: Uuid,
     pub event_type: String,
-    pub destination: &'static str,
+    pub destination: String,
     /// The booking or conversation of the event. Its later messages wait behind this one.
     pub owner: String,
     pub attempts: i32,
@@ -48,6 +48,24 @@ pub enum DeadLetterSelection<F> {
     All(F),
 }
 
+impl<F> DeadLetterSelection<F> {
+    /// The ids, if it is by ids.
+    pub fn ids(&self) -> Option<&[Uuid]> {
+        match self {
+            Self::Ids(ids) => Some(ids),
+            Self::All(_) => None,
+        }
+    }
+
+    /// The filter, if it is by a filter.
+    pub fn filter(&self) -> Option<&F> {
+        match self {
+            Self::Ids(_) => None,
+            Self::All(filter) => Some(filter),
+        }
+    }
+}
+
 /// What is done with a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
@@ -77,13 +95,13 @@ pub trait DeadLetters: Sync {
     /// Lists dead letters in the order in which they were given up, from behind the cursor.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// When the database gave no answer.
     fn list_dead_letters(
         &self,
         filter: &Self::Filter,
         after: Option<DeadLetterCursor>,
         page_size: u16,
-    ) -> impl Future<Output = Result<DeadLetterPage, ReadError>> + Send;
+    ) -> impl Future<Output = Result<DeadLetterPage, DatabaseError>> + Send;
 
     /// Settles at most 1,000 dead letters. A message that is no longer one is left as it is.
     ///

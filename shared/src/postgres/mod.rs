@@ -20,6 +20,7 @@ use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use self::connections::{Connections, Lease, Limits};
 pub use self::{
+    connections::in_time,
     error::DatabaseError,
     migrations::MigrationError,
     probe::{Condition, Probe},
@@ -82,6 +83,14 @@ impl Database {
     /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
         self.0.check_idle();
+    }
+
+    /// Whether a call with so much time left would get a connection in time.
+    ///
+    /// # Errors
+    /// `Overloaded`, when it would not.
+    pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
+        self.0.admit(left).map(|_| ())
     }
 
     /// Runs one statement that commits by itself, in one round trip on a warm connection, and

@@ -1,11 +1,13 @@
 //! The URL of a database. The library takes any scheme, keeps the brackets of an IPv6 address as part of a name,
 //! and ignores what it does not know; here each is settled before.
 
-use std::{borrow::Cow, fs::File, io, net::IpAddr, str::FromStr as _};
+use std::{borrow::Cow, env, fs::File, io, net::IpAddr, str::FromStr as _};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
+
+use crate::config::is_loopback;
 
 const FORM: &str = "postgres://user:password@host:port/database";
 
@@ -30,6 +32,12 @@ pub enum UrlFault {
     Parameters(Vec<String>),
     #[error("has a wrong parameter: {0} must be {1}")]
     Parameter(&'static str, &'static str),
+    #[error(
+        "leads to another machine, where sslmode must say what is meant: verify-full, with sslrootcert for the authority \
+         of its certificate, is the default; require and verify-ca do not check its name; disable sends everything in \
+         clear"
+    )]
+    Opportunistic,
     #[error("names a file in {0} that cannot be read: {1}")]
     File(String, io::ErrorKind),
 }
@@ -56,7 +64,25 @@ pub fn parse_url(raw: &str) -> Result<PgConnectOptions, UrlFault> {
         Some(ipv6) => ipv6.to_owned(),
         None => percent_decode_str(host).decode_utf8().map_err(|_| UrlFault::Unreadable)?.into_owned(),
     };
-    Ok(options.host(&host))
+    with_verified_tls(options.host(&host), names_ssl_mode(&url))
+}
+
+/// Whether the URL or PostgreSQL's variable says how to encrypt.
+fn names_ssl_mode(url: &Url) -> bool {
+    url.query_pairs().any(|(name, _)| ["sslmode", "ssl-mode"].contains(&&*name)) || env::var_os("PGSSLMODE").is_some()
+}
+
+/// On the way to another machine, TLS and the server's certificate are what protects the login and the data. The
+/// library's default takes plaintext where the server offers nothing else, and any certificate.
+fn with_verified_tls(options: PgConnectOptions, is_named: bool) -> Result<PgConnectOptions, UrlFault> {
+    if options.get_socket().is_some() || is_loopback(options.get_host()) {
+        return Ok(options);
+    }
+    match options.get_ssl_mode() {
+        PgSslMode::Allow | PgSslMode::Prefer if is_named => Err(UrlFault::Opportunistic),
+        _ if is_named => Ok(options),
+        _ => Ok(options.ssl_mode(PgSslMode::VerifyFull)),
+    }
 }
 
 fn check_scheme(raw: &str) -> Result<(), UrlFault> {
@@ -181,6 +207,22 @@ mod tests {
             assert_eq!(fault(&format!("postgres://user:{password}@host/database")), UrlFault::Unreadable, "{password}");
         }
         assert!(parse_url("postgres://us%40er:p%2Fa%3As%3Fs%23@host/database").is_ok());
+    }
+
+    #[test]
+    fn another_machine_is_verified_unless_the_url_says_otherwise() {
+        let mode = |url: &str| parse_url(url).expect(url).get_ssl_mode();
+        assert!(matches!(mode("postgres://db.example.org/database"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres://db/database?hostaddr=10.0.0.1"), PgSslMode::VerifyFull));
+        assert!(matches!(mode("postgres://db/database?sslmode=require"), PgSslMode::Require));
+        assert!(matches!(mode("postgres://db/database?sslmode=disable"), PgSslMode::Disable));
+        for url in ["postgres://localhost/a", "postgres://127.0.0.1/a", "postgres://[::1]/a", "postgres:///a?host=/run"]
+        {
+            assert!(matches!(mode(url), PgSslMode::Prefer), "{url}");
+        }
+        for mode in ["prefer", "allow"] {
+            assert_eq!(fault(&format!("postgres://db/database?sslmode={mode}")), UrlFault::Opportunistic);
+        }
     }
 
     #[test]

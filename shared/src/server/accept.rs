@@ -114,7 +114,7 @@ impl Connections {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// A slot for a new connection. When all are taken, the connection that has been idle for longest is closed.
+    /// A slot for a new connection. When all are taken, the one that has served nothing for longest is closed.
     async fn slot(&self, full: &mut Rarely) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
@@ -143,12 +143,16 @@ impl Connections {
         (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
     }
 
-    /// Closes the connection that has been idle for longest; `false` when there is none to close.
+    /// Closes the connection that has served nothing for longest, or, before any other, the oldest one whose caller is
+    /// not known; `false` when there is none to close.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
-        let idle = idle.filter_map(|connection| Some((connection.gives_way_after()?, connection)));
-        let Some((_, idlest)) = idle.max_by_key(|(idle, _)| *idle) else { return false };
+        let idle = idle.filter_map(|connection| {
+            let idle = connection.gives_way_after()?;
+            Some(((connection.is_strange(), idle), connection))
+        });
+        let Some((_, idlest)) = idle.max_by_key(|(order, _)| *order) else { return false };
         idlest.evicted.cancel();
         true
     }

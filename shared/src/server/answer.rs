@@ -13,6 +13,7 @@ use http_body::{Body as HttpBody, Frame};
 use tonic::{Code, Status, body::Body};
 
 use super::{open_call::OpenCall, pools::Permit, streams::Progress, turn::Turn};
+use crate::audit::Record;
 
 /// A frame of HTTP/2. The transport asks for the next part when the client has room for it.
 const PART_BYTES: usize = 16 * 1024;
@@ -22,6 +23,26 @@ pub struct Holds {
     pub call: OpenCall,
     pub turn: Option<Arc<Turn>>,
     pub answer_bytes: Option<Permit>,
+    /// What the audit log will say of the call, until it has ended.
+    pub record: Option<Record>,
+}
+
+impl Holds {
+    /// The call has ended, with a refusal or with this message. Returns when that is written down.
+    pub async fn end(&mut self, refusal: Option<&Status>, message: &[u8]) {
+        match refusal {
+            Some(status) => self.call.refuse(status),
+            None => self.call.succeed(),
+        }
+        self.write_down(refusal, message).await;
+    }
+
+    /// Writes into the audit log how the call was answered.
+    pub async fn write_down(&mut self, refusal: Option<&Status>, message: &[u8]) {
+        if let Some(record) = self.record.take() {
+            record.ended(refusal, message).await;
+        }
+    }
 }
 
 /// The body of an answer.

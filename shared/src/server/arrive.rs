@@ -1,7 +1,5 @@
 //! Reading the message of a call, bounded in time and bytes. The call counts as work only when its message is there.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -11,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::{
     complete_status::message_too_large,
-    pools::{Holder, Permit, Pools, Resource},
+    pools::{Holders, Permit, Pools, Resource},
 };
 use crate::status::Failure;
 
@@ -21,7 +19,7 @@ const HEAD_BYTES: usize = 5;
 /// The bounds of an arriving message.
 pub struct Arrival<'a> {
     pub pools: &'a Pools,
-    pub holder: &'a Arc<Holder>,
+    pub holders: &'a Holders,
     /// The deadline of the call.
     pub ends_at: Instant,
     /// The deadline of the message.
@@ -34,17 +32,17 @@ impl Arrival<'_> {
     ///
     /// # Errors
     /// The message is too large, arrives too slowly, is not one message, or has no room in the pools.
-    pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<axum::body::Body>, Permit), Status> {
+    pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<Bytes>, Permit), Status> {
         let (parts, body) = request.into_parts();
-        let _arriving = self.pools.take(Resource::Arriving, self.holder, 1).ok_or_else(overloaded)?;
+        let _arriving = self.pools.take(Resource::Arriving, self.holders, 1).ok_or_else(overloaded)?;
         let by = self.ends_at.min(self.arrives_by);
         let (message, permit) = timeout_at(by, self.read(body)).await.map_err(|_| self.too_slow())??;
-        Ok((Request::from_parts(parts, message.into()), permit))
+        Ok((Request::from_parts(parts, message), permit))
     }
 
     async fn read(&self, mut body: Incoming) -> Result<(Bytes, Permit), Status> {
         let mut message = Message::default();
-        let mut permit = self.pools.empty(Resource::ArrivingBytes, self.holder);
+        let mut permit = self.pools.empty(Resource::ArrivingBytes, self.holders);
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| cancelled())?.into_data() else { continue };
             if !permit.grow(self.pools, data.len()) {

@@ -59,7 +59,10 @@ mod tests {
     };
     use tokio_util::sync::CancellationToken;
 
-    use super::{super::connection::Connection, *};
+    use super::{
+        super::{connection::Connection, transport::Socket},
+        *,
+    };
 
     #[tokio::test]
     async fn what_is_written_leaves_with_the_flush_and_not_in_vectors() {
@@ -67,7 +70,7 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (mut client, (stream, peer)) = (client.unwrap(), accepted.unwrap());
         let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
-        let mut server = BufferedStream::new(Transport::new(stream, connection, Duration::from_secs(1)));
+        let mut server = BufferedStream::new(Transport::plain(Socket::new(stream, Duration::from_secs(1)), connection));
         assert!(!server.is_write_vectored());
         server.write_all(b"head").await.unwrap();
         server.write_all(b"payload").await.unwrap();

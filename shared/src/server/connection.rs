@@ -3,8 +3,8 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -13,14 +13,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pools::Holder;
+use crate::tls::PeerCertificate;
 
 /// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
 const HTTP2_GREETING_BYTES: usize = 24 + 9;
 
-/// When all connections are taken, one that has been idle for this long may be closed in favour of a new one: one that
-/// has greeted, and one that has not.
+/// When all connections are taken, one that has served nothing for this long may be closed in favour of a new one: one
+/// that has greeted, and one that has not.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 const SILENT_MIN: Duration = Duration::from_millis(100);
+/// A connection is closed after so many calls in a row whose credentials were not accepted.
+const REFUSED_MAX: u32 = 20;
 
 /// A connection: in the extensions of every request that comes over it.
 #[derive(Debug)]
@@ -33,11 +36,17 @@ pub struct Connection {
     /// Cancelled when it must close at once in favour of a new connection.
     pub evicted: CancellationToken,
     accepted_at: Instant,
-    /// Milliseconds after `accepted_at`.
-    used_at_ms: AtomicU64,
-    open_calls: AtomicUsize,
+    /// All calls, from their first byte.
+    calls: Uses,
+    /// The calls that the server has a whole message of. Only they keep a connection when others need it: to begin calls
+    /// costs a client nothing.
+    served: Uses,
     received_bytes: AtomicUsize,
     untaken: Untaken,
+    peer_certificate: OnceLock<PeerCertificate>,
+    /// Credentials are needed, and none that came over it were accepted yet.
+    is_strange: AtomicBool,
+    refused_calls: AtomicU32,
 }
 
 impl Connection {
@@ -49,33 +58,70 @@ impl Connection {
             closing,
             evicted: CancellationToken::new(),
             accepted_at: Instant::now(),
-            used_at_ms: AtomicU64::new(0),
-            open_calls: AtomicUsize::new(0),
+            calls: Uses::default(),
+            served: Uses::default(),
             received_bytes: AtomicUsize::new(0),
             untaken: Untaken::default(),
+            peer_certificate: OnceLock::new(),
+            is_strange: AtomicBool::new(false),
+            refused_calls: AtomicU32::new(0),
+        }
+    }
+
+    /// The client's certificate, when it has shown one: an authority of TLS_CLIENT_CA_FILE has signed it.
+    pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
+        self.peer_certificate.get()
+    }
+
+    /// Keeps the certificate that the client has shown in the TLS handshake.
+    pub(super) fn set_peer_certificate(&self, certificate: PeerCertificate) {
+        // There is one handshake on a connection.
+        let _ = self.peer_certificate.set(certificate);
+    }
+
+    /// Its callers need credentials.
+    pub fn needs_credentials(&self) {
+        self.is_strange.store(true, Relaxed);
+    }
+
+    /// Whether nobody knows who is at the other end. Such a connection gives way to any new one.
+    pub fn is_strange(&self) -> bool {
+        self.is_strange.load(Relaxed) && self.peer_certificate.get().is_none()
+    }
+
+    /// The credentials of a call were accepted.
+    pub fn caller_known(&self) {
+        self.is_strange.store(false, Relaxed);
+        self.refused_calls.store(0, Relaxed);
+    }
+
+    /// The credentials of a call were not accepted.
+    pub fn caller_refused(&self) {
+        if self.refused_calls.fetch_add(1, Relaxed) + 1 >= REFUSED_MAX {
+            self.closing.cancel();
         }
     }
 
     /// How long there has been no call on it; `None` while there is one.
     pub fn idle_for(&self) -> Option<Duration> {
-        if self.open_calls.load(Relaxed) > 0 {
-            return None;
-        }
-        let used_at = self.accepted_at + Duration::from_millis(self.used_at_ms.load(Relaxed));
-        Some(used_at.elapsed())
+        self.calls.none_for(self.accepted_at)
     }
 
-    /// How long it has been idle, when that is long enough for it to be closed in favour of a new connection.
+    /// How long it has served no call, when that is long enough for it to be closed in favour of a new connection.
     pub fn gives_way_after(&self) -> Option<Duration> {
+        if self.is_strange() {
+            // Its calls do not count: they are probes, or are refused.
+            return Some(self.accepted_at.elapsed()).filter(|age| *age >= SILENT_MIN);
+        }
         let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
-        self.idle_for().filter(|idle| *idle >= min)
+        self.served.none_for(self.accepted_at).filter(|idle| *idle >= min)
     }
 
     pub fn received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Whether the client has sent as many bytes as HTTP/2 begins with.
+    /// Whether the client has sent as many bytes as HTTP/2 begins with; those of a TLS handshake do not count.
     pub fn has_greeted(&self) -> bool {
         self.received_bytes.load(Relaxed) >= HTTP2_GREETING_BYTES
     }
@@ -86,26 +132,64 @@ impl Connection {
     }
 }
 
-/// Marks a connection as in use until this is dropped.
+/// How many uses there are of something, and when the last one ended.
+#[derive(Debug, Default)]
+struct Uses {
+    count: AtomicUsize,
+    /// Milliseconds after the beginning.
+    ended_at_ms: AtomicU64,
+}
+
+impl Uses {
+    fn begin(&self) {
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    fn end(&self, beginning: Instant) {
+        let now = u64::try_from(beginning.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ended_at_ms.store(now, Relaxed);
+        self.count.fetch_sub(1, Relaxed);
+    }
+
+    /// How long there has been none, since the beginning at most.
+    fn none_for(&self, beginning: Instant) -> Option<Duration> {
+        let ended_at = beginning + Duration::from_millis(self.ended_at_ms.load(Relaxed));
+        (self.count.load(Relaxed) == 0).then(|| ended_at.elapsed())
+    }
+}
+
+/// A call on a connection, until this is dropped.
 #[derive(Debug)]
-pub struct InUse(Arc<Connection>);
+pub struct InUse {
+    connection: Arc<Connection>,
+    is_served: AtomicBool,
+}
 
 impl InUse {
     pub fn new(connection: &Arc<Connection>) -> Self {
-        connection.open_calls.fetch_add(1, Relaxed);
-        Self(Arc::clone(connection))
+        connection.calls.begin();
+        Self { connection: Arc::clone(connection), is_served: AtomicBool::new(false) }
     }
 
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.0
+        &self.connection
+    }
+
+    /// The whole message of the call is there: its connection does not give way to others until it has ended.
+    pub fn serve(&self) {
+        if !self.is_served.swap(true, Relaxed) {
+            self.connection.served.begin();
+        }
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        let now = u64::try_from(self.0.accepted_at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.used_at_ms.store(now, Relaxed);
-        self.0.open_calls.fetch_sub(1, Relaxed);
+        let Connection { accepted_at, calls, served, .. } = &*self.connection;
+        if *self.is_served.get_mut() {
+            served.end(*accepted_at);
+        }
+        calls.end(*accepted_at);
     }
 }
 
@@ -163,6 +247,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_caller_is_not_known_gives_way_whatever_calls_it_has() {
+        let connection = Arc::new(Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new()));
+        connection.needs_credentials();
+        let _call = InUse::new(&connection);
+        assert_eq!(connection.gives_way_after(), None, "its first call may be on its way");
+        tokio::time::advance(SILENT_MIN).await;
+        assert_eq!(connection.gives_way_after(), Some(SILENT_MIN));
+        connection.caller_known();
+        assert_eq!(connection.gives_way_after(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_closes_after_twenty_refused_calls_in_a_row() {
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
+        for _ in 0..REFUSED_MAX - 1 {
+            connection.caller_refused();
+        }
+        connection.caller_known();
+        for _ in 0..REFUSED_MAX - 1 {
+            connection.caller_refused();
+        }
+        assert!(!connection.closing.is_cancelled());
+        connection.caller_refused();
+        assert!(connection.closing.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_call() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
@@ -172,5 +283,23 @@ mod tests {
         assert_eq!(connection.idle_for(), None);
         drop(call);
         assert_eq!(connection.idle_for(), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_gives_way_unless_a_call_on_it_is_served() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
+        connection.received(HTTP2_GREETING_BYTES);
+        let arriving = InUse::new(&connection);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(connection.gives_way_after(), Some(Duration::from_secs(2)), "its message is not there");
+        arriving.serve();
+        arriving.serve();
+        assert_eq!(connection.gives_way_after(), None);
+        drop(arriving);
+        assert_eq!(connection.gives_way_after(), None, "it has served a call just now");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        drop(InUse::new(&connection));
+        assert_eq!(connection.gives_way_after(), Some(Duration::from_secs(2)), "a call without a message is no use");
     }
 }

@@ -10,16 +10,17 @@ const CONNECTIONS_MIN: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionBounds {
     pub grpc: usize,
+    /// Of each HTTP server.
     pub http: usize,
 }
 
 impl ConnectionBounds {
     /// These, or fewer where the process may not open so many descriptors. `database` connections to PostgreSQL take
     /// one each.
-    pub fn within_descriptors(self, database: u32) -> Self {
+    pub fn within_descriptors(self, http_servers: usize, database: u32) -> Self {
         // Without a limit that can be read, the settings stand.
         let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
-        let bounds = self.within(descriptors, database);
+        let bounds = self.within(descriptors, http_servers, database);
         if bounds != self {
             tracing::warn!(
                 descriptors,
@@ -32,14 +33,15 @@ impl ConnectionBounds {
         bounds
     }
 
-    fn within(self, descriptors: u64, database: u32) -> Self {
+    fn within(self, descriptors: u64, http_servers: usize, database: u32) -> Self {
         let free = descriptors.saturating_sub(RESERVED + u64::from(database));
         let free = usize::try_from(free).unwrap_or(usize::MAX);
-        if self.grpc.saturating_add(self.http) <= free {
+        if self.grpc.saturating_add(self.http.saturating_mul(http_servers)) <= free {
             return self;
         }
-        let http = self.http.min((free / 4).max(CONNECTIONS_MIN));
-        Self { grpc: self.grpc.min(free.saturating_sub(http).max(CONNECTIONS_MIN)), http }
+        let http = self.http.min((free / 4 / http_servers.max(1)).max(CONNECTIONS_MIN));
+        let all_http = http.saturating_mul(http_servers);
+        Self { grpc: self.grpc.min(free.saturating_sub(all_http).max(CONNECTIONS_MIN)), http }
     }
 }
 
@@ -50,11 +52,16 @@ mod tests {
     #[test]
     fn connections_stay_below_the_descriptors_there_are() {
         let wanted = ConnectionBounds { grpc: 512, http: 256 };
-        assert_eq!(wanted.within(1024, 17), wanted);
-        assert_eq!(wanted.within(481, 17), ConnectionBounds { grpc: 300, http: 100 });
-        assert_eq!(wanted.within(10, 17), ConnectionBounds { grpc: 8, http: 8 });
+        assert_eq!(wanted.within(1024, 1, 17), wanted);
+        assert_eq!(wanted.within(481, 1, 17), ConnectionBounds { grpc: 300, http: 100 });
+        assert_eq!(wanted.within(10, 1, 17), ConnectionBounds { grpc: 8, http: 8 });
+        assert_eq!(wanted.within(481, 2, 17), ConnectionBounds { grpc: 300, http: 50 });
         let few = ConnectionBounds { grpc: 512, http: 4 };
-        assert_eq!(few.within(481, 17), ConnectionBounds { grpc: 396, http: 4 }, "never more than the settings allow");
-        assert_eq!(wanted.within(u64::MAX, 17), wanted);
+        assert_eq!(
+            few.within(481, 1, 17),
+            ConnectionBounds { grpc: 396, http: 4 },
+            "never more than the settings allow"
+        );
+        assert_eq!(wanted.within(u64::MAX, 1, 17), wanted);
     }
 }

@@ -8,16 +8,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rand::Rng as _;
 use tokio::{
     net::TcpStream,
-    time::{Instant, interval_at, sleep},
+    time::{Instant, interval_at, sleep, sleep_until},
 };
 
 use super::{
     buffered_stream::BufferedStream,
     connection::Connection,
+    handshake::Handshake,
     metadata::READ_BYTES_MAX,
     request::{Calls, ConnectionCalls},
     streams::Streams,
-    transport::Transport,
 };
 use crate::config::ServerSettings;
 
@@ -32,6 +32,7 @@ const CLOSING_MARGIN: Duration = Duration::from_secs(5);
 /// Serves the gRPC connections of a server.
 pub struct GrpcServer {
     http: http2::Builder<Streams>,
+    handshake: Handshake,
     calls: Arc<Calls>,
     settings: ServerSettings,
 }
@@ -40,6 +41,7 @@ pub struct GrpcServer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     ByClient,
+    InHandshake,
     Silent,
     Evicted,
     AnswersUntaken,
@@ -47,18 +49,21 @@ enum Ended {
 }
 
 impl GrpcServer {
-    pub fn new(calls: Arc<Calls>, streams: Streams, settings: &ServerSettings) -> Self {
+    pub fn new(calls: Arc<Calls>, streams: Streams, handshake: Handshake, settings: &ServerSettings) -> Self {
         let limits = &settings.limits;
         let mut http = http2::Builder::new(streams);
         http.timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_calls_per_connection)
+            // Clients reset the calls whose deadlines pass, under overload many at once. By default twenty of them that
+            // wait to be accepted end the connection, and all other calls on it.
+            .max_pending_accept_reset_streams(usize::try_from(limits.max_calls_per_connection).ok())
             .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_header_list_size(READ_BYTES_MAX)
             .initial_stream_window_size(CALL_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout);
-        Self { http, calls, settings: settings.clone() }
+        Self { http, handshake, calls, settings: settings.clone() }
     }
 
     /// Serves a connection to its end.
@@ -71,11 +76,15 @@ impl GrpcServer {
 
     async fn run(&self, stream: TcpStream, connection: &Arc<Connection>) -> Ended {
         let limits = &self.settings.limits;
+        let handshake_ends = Instant::now() + limits.handshake_timeout;
+        let Some(transport) = self.handshake.run(stream, connection).await else { return Ended::InHandshake };
+        if !self.calls.door.is_open() {
+            connection.needs_credentials();
+        }
         let calls = ConnectionCalls { calls: Arc::clone(&self.calls), connection: Arc::clone(connection) };
-        let transport = Transport::new(stream, Arc::clone(connection), limits.write_timeout);
         let mut http = pin!(self.http.serve_connection(TokioIo::new(BufferedStream::new(transport)), calls));
 
-        let mut greeted = pin!(sleep(limits.handshake_timeout));
+        let mut greeted = pin!(sleep_until(handshake_ends));
         let mut old = pin!(sleep(jittered(limits.connection_age)));
         let mut ticks = interval_at(Instant::now() + limits.write_timeout, limits.write_timeout);
         let mut closed = pin!(sleep(Duration::ZERO));

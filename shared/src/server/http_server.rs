@@ -7,18 +7,21 @@ use axum::{
     body::Body,
     extract::State,
     http::{HeaderMap, Request, StatusCode, header},
+    middleware::{self, Next},
     response::IntoResponse,
     routing::get,
 };
+use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{
     Readiness,
     connection::{Connection, InUse},
-    transport::Transport,
+    handshake::Handshake,
     unverified::{UnverifiedBodies, UnverifiedPool},
 };
 use crate::telemetry::exposition::Format;
@@ -26,6 +29,8 @@ use crate::telemetry::exposition::Format;
 /// How long a client may take to send the head of a request, also of the next one on a connection that it keeps. It
 /// must exceed the 60 s for which proxies keep a connection, so that they do not send on one that is being closed.
 pub const HEAD_TIME: Duration = Duration::from_secs(75);
+/// When a request that meets a draining service can be sent again: another replica answers it.
+const RETRY_AFTER_S: &str = "1";
 /// Bytes that are buffered of a request: its head, and the beginning of its body.
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -37,6 +42,18 @@ pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> R
         Some(registry) => router.merge(Router::new().route("/metrics", get(metrics)).with_state(registry)),
         None => router,
     }
+}
+
+/// These routes, which answer 503 with Retry-After once `drain` is cancelled.
+pub fn refused_from(drain: CancellationToken, routes: Router) -> Router {
+    let refuse = async |State(drain): State<CancellationToken>, request: axum::extract::Request, next: Next| {
+        if drain.is_cancelled() {
+            let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_S)];
+            return (StatusCode::SERVICE_UNAVAILABLE, retry_after, "draining\n").into_response();
+        }
+        next.run(request).await
+    };
+    routes.layer(middleware::from_fn_with_state(drain, refuse))
 }
 
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -54,17 +71,21 @@ async fn metrics(State(registry): State<prometheus::Registry>, headers: HeaderMa
 /// Serves the HTTP connections of a server.
 pub struct HttpServer {
     pub routes: Router,
+    pub handshake: Handshake,
     pub head_time: Duration,
-    pub write_timeout: Duration,
     pub bodies: Arc<UnverifiedPool>,
 }
 
 impl HttpServer {
     /// Serves a connection to its end.
     pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
+        let Some(transport) = self.handshake.run(stream, &connection).await else { return };
         let service = service_fn(|mut request: Request<Incoming>| {
-            let in_use = InUse::new(&connection);
-            request.extensions_mut().insert(UnverifiedBodies::new(&self.bodies, &connection.holder));
+            let in_use = Arc::new(InUse::new(&connection));
+            if request.body().is_end_stream() {
+                in_use.serve();
+            }
+            request.extensions_mut().insert(UnverifiedBodies::new(&self.bodies, &in_use));
             let answer = self.routes.clone().oneshot(request.map(Body::new));
             async move {
                 let answer = answer.await;
@@ -75,7 +96,6 @@ impl HttpServer {
         // axum's own server waits for ever for what a client does not send.
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.head_time).max_buf_size(BUFFER_BYTES);
-        let transport = Transport::new(stream, Arc::clone(&connection), self.write_timeout);
         let mut http = pin!(http.serve_connection(TokioIo::new(transport), service));
         let mut closing = false;
         loop {
@@ -102,9 +122,11 @@ mod tests {
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
     };
-    use tokio_util::sync::CancellationToken;
 
-    use super::{super::accept::Connections, *};
+    use super::{
+        super::{accept::Connections, handshake::Protocol},
+        *,
+    };
 
     #[tokio::test]
     async fn a_client_that_does_not_finish_the_head_of_its_request_is_disconnected_and_others_are_served() {
@@ -113,8 +135,8 @@ mod tests {
         let drain = CancellationToken::new();
         let server = Arc::new(HttpServer {
             routes: routes(Readiness::default(), None),
+            handshake: Handshake::new(Protocol::Http, None, Duration::from_secs(10), Duration::from_secs(10)),
             head_time: Duration::from_millis(100),
-            write_timeout: Duration::from_secs(10),
             bodies: Arc::default(),
         });
         let serving = Connections::new("http", 8, drain.clone()).serve(listener, move |stream, connection| {

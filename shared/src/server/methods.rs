@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-use crate::contract;
+use crate::{
+    contract,
+    identity::{self, Rule},
+};
 
 /// The label of whatever is no method of this server: what a caller makes up must not become a label
 /// of its own.
@@ -19,6 +22,8 @@ pub struct Method {
     pub kind: Kind,
     /// The method takes a stream of messages, and reads it itself.
     pub takes_stream: bool,
+    /// Who may call it, and whether that is written down.
+    pub rule: Rule,
 }
 
 /// Whose share a call takes, and how long it may take.
@@ -63,7 +68,9 @@ impl Methods {
                             (true, false) => Kind::Probe,
                             (true, true) => Kind::ProbeStream,
                         };
-                        let known = Method { label: &path[1..], kind, takes_stream: method.client_streaming() };
+                        let label = &path[1..];
+                        let takes_stream = method.client_streaming();
+                        let known = Method { label, kind, takes_stream, rule: identity::rule(label) };
                         methods.insert(path, known);
                     }
                 }
@@ -73,7 +80,7 @@ impl Methods {
     }
 
     pub fn get(&self, path: &str) -> Method {
-        let unknown = Method { label: OTHER, kind: Kind::Unknown, takes_stream: false };
+        let unknown = Method { label: OTHER, kind: Kind::Unknown, takes_stream: false, rule: identity::rule(OTHER) };
         self.0.get(path).copied().unwrap_or(unknown)
     }
 }

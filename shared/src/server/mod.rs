@@ -11,7 +11,9 @@ mod connection;
 mod descriptors;
 mod ending;
 mod grpc_server;
+mod handshake;
 mod http_server;
+mod identity_shares;
 mod metadata;
 mod methods;
 mod open_call;
@@ -26,7 +28,7 @@ mod unverified;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -35,8 +37,10 @@ use self::{
     accept::Connections,
     descriptors::ConnectionBounds,
     grpc_server::GrpcServer,
+    handshake::{Handshake, Protocol},
     http_server::HttpServer,
     pools::Pools,
+    readiness::Migrations,
     request::{Calls, PROBE_MESSAGE_BYTES},
     streams::Streams,
 };
@@ -47,10 +51,13 @@ pub use self::{
     unverified::{UnverifiedBodies, UnverifiedBody, UnverifiedError},
 };
 use crate::{
+    audit::AuditLog,
     config::ServerSettings,
     contract,
+    identity::Door,
     postgres::Database,
     tasks::{LAST_WORDS, Tasks},
+    tls::ServerTlsSettings,
 };
 
 /// The health service that tells only whether the process works, whatever the database does.
@@ -60,10 +67,13 @@ const TASKS_BOUND: Duration = Duration::from_secs(5);
 
 /// What one service brings to the assembly.
 pub struct Parts {
+    /// Such as `booking-service`.
+    pub name: &'static str,
     /// Full names of the gRPC services, for health.
     pub services: &'static [&'static str],
     pub grpc: Routes,
-    /// HTTP routes beside `/metrics`, `/livez` and `/readyz`.
+    /// HTTP routes beside `/metrics`, `/livez` and `/readyz`. They have an address of their own where the settings give
+    /// one.
     pub http: axum::Router,
     pub database: Database,
     /// Most connections to the database.
@@ -77,6 +87,8 @@ pub struct Server {
     /// Where the servers listen: with port 0 in the settings, the port they were given.
     pub grpc_addr: SocketAddr,
     pub http_addr: SocketAddr,
+    /// Where the service's own HTTP routes are, when that is not `http_addr`.
+    pub webhook_addr: Option<SocketAddr>,
     settings: ServerSettings,
     health: HealthReporter,
     services: &'static [&'static str],
@@ -85,8 +97,15 @@ pub struct Server {
     drain: CancellationToken,
     /// Cancelled when the calls that still run must end.
     cut: CancellationToken,
-    serving: Tasks,
+    grpc: Tasks,
+    http: HttpTasks,
     background: Tasks,
+}
+
+/// HTTP outlives gRPC: probes and metrics are answered until all calls have ended.
+struct HttpTasks {
+    drain: CancellationToken,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -94,11 +113,22 @@ impl Server {
     /// migrations are applied.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// When an address cannot be listened on, or a file of TLS cannot be used.
     pub async fn start(settings: ServerSettings, parts: Parts, background: Tasks) -> io::Result<Self> {
         let grpc_listener = listen("LISTEN_ADDR", settings.listen_addr).await?;
         let http_listener = listen("HTTP_ADDR", settings.http_addr).await?;
         let (grpc_addr, http_addr) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
+        let webhook_listener = match settings.webhook_addr {
+            Some(address) => Some(listen("WEBHOOK_ADDR", address).await?),
+            None => None,
+        };
+        let webhook_addr = webhook_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let tls = settings.tls.as_ref().map(ServerTlsSettings::open).transpose().map_err(io::Error::other)?;
+        let tls = tls.map(Arc::new);
+        if let Some(tls) = &tls {
+            let follow = Arc::clone(tls).follow(settings.reload_interval, background.stopping());
+            background.spawn("server certificate", follow);
+        }
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
@@ -110,17 +140,26 @@ impl Server {
             readiness::follow(
                 readiness.clone(),
                 parts.database.clone(),
-                parts.migrator,
+                Migrations { migrator: parts.migrator, at_start: settings.migrate_at_start },
                 health.clone(),
                 parts.services,
                 background.stopping(),
             ),
         );
 
-        let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let door = Door::start(&settings.identity, settings.reload_interval, &background).map_err(io::Error::other)?;
+        if door.is_open() {
+            tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
+        }
+        let audit = &settings.identity.audit;
+        let audit = AuditLog::start(parts.name, audit, settings.max_message_bytes, &background).await?;
+        let (drain, cut, grpc) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
+        let http = HttpTasks { drain: CancellationToken::new(), tasks: Tasks::default() };
         let limits = &settings.limits;
         let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
-            .within_descriptors(parts.database_connections);
+            .within_descriptors(1 + usize::from(webhook_listener.is_some()), parts.database_connections);
+        let handshake =
+            |protocol| Handshake::new(protocol, tls.clone(), limits.handshake_timeout, limits.write_timeout);
         let routes = parts
             .grpc
             .add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES))
@@ -137,12 +176,14 @@ impl Server {
                     .map_err(io::Error::other)?
                     .max_decoding_message_size(PROBE_MESSAGE_BYTES),
             );
-        serving.spawn("grpc server", {
+        grpc.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let pools = Arc::new(Pools::new(&settings));
             pools::observe(&pools);
-            let calls = Calls::new(routes, pools, cut.clone(), &settings);
-            let server = Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), &settings));
+            let database = parts.database.clone();
+            let calls = Calls::new(routes, pools, database, door, audit, cut.clone(), &settings);
+            let server =
+                Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());
             async move {
                 connections
@@ -156,34 +197,44 @@ impl Server {
                 streams.tasks.wait().await;
             }
         });
-        serving.spawn("http server", {
+        let admin = http_server::routes(readiness.clone(), parts.registry);
+        let service_routes = http_server::refused_from(drain.clone(), parts.http);
+        let served = match webhook_listener {
+            Some(listener) => {
+                vec![
+                    ("http server", "http", http_listener, admin),
+                    ("webhook server", "webhook", listener, service_routes),
+                ]
+            }
+            None => vec![("http server", "http", http_listener, admin.merge(service_routes))],
+        };
+        for (task, name, listener, routes) in served {
             let server = Arc::new(HttpServer {
-                routes: http_server::routes(readiness.clone(), parts.registry).merge(parts.http),
+                routes,
+                handshake: handshake(Protocol::Http),
                 head_time: http_server::HEAD_TIME,
-                write_timeout: limits.write_timeout,
                 bodies: Arc::default(),
             });
-            let connections = Connections::new("http", bounds.http, drain.clone());
-            async move {
-                connections
-                    .serve(http_listener, |stream, connection| {
-                        let server = Arc::clone(&server);
-                        async move { server.serve(stream, connection).await }
-                    })
-                    .await;
-            }
-        });
+            let connections = Connections::new(name, bounds.http, http.drain.clone());
+            let serve = connections.serve(listener, move |stream, connection| {
+                let server = Arc::clone(&server);
+                async move { server.serve(stream, connection).await }
+            });
+            http.tasks.spawn(task, serve);
+        }
 
         Ok(Self {
             grpc_addr,
             http_addr,
+            webhook_addr,
             settings,
             health,
             services: parts.services,
             readiness,
             drain,
             cut,
-            serving,
+            grpc,
+            http,
             background,
         })
     }
@@ -203,13 +254,16 @@ impl Server {
         self.drain.cancel();
         // A silent peer can keep the library's own graceful stop waiting for ever.
         let drain_bound = self.settings.shutdown_drain;
-        let ended = self.serving.stop(drain_bound + LAST_WORDS, at_once);
+        let drained_by = Instant::now() + drain_bound;
+        let ended = self.grpc.stop(drain_bound + LAST_WORDS, at_once);
         tokio::pin!(ended);
         let drained = at_once.run_until_cancelled(tokio::time::timeout(drain_bound, &mut ended)).await;
         if !matches!(drained, Some(Ok(()))) {
             self.cut.cancel();
             ended.await;
         }
+        self.http.drain.cancel();
+        self.http.tasks.stop(drained_by.saturating_duration_since(Instant::now()) + LAST_WORDS, at_once).await;
         self.background.stop(TASKS_BOUND, at_once).await;
     }
 }

@@ -103,6 +103,11 @@ impl OpenCall {
         self.connection.connection()
     }
 
+    /// The whole message of the call is there.
+    pub fn serve(&self) {
+        self.connection.serve();
+    }
+
     /// The call was answered as it asked. A call that neither succeeds nor is refused was cancelled by its caller.
     pub fn succeed(&self) {
         self.code.store(Code::Ok.into(), Relaxed);

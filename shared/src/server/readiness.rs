@@ -31,6 +31,8 @@ enum State {
     Starting,
     Ready,
     DatabaseAway,
+    /// Something else applies the migrations, and has not applied all of them.
+    AwaitingMigrations,
     /// The database's encoding is not UTF8: somebody has to make another database.
     WrongEncoding,
     DatabaseReadOnly,
@@ -41,10 +43,11 @@ enum State {
 }
 
 impl State {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Starting,
         Self::Ready,
         Self::DatabaseAway,
+        Self::AwaitingMigrations,
         Self::WrongEncoding,
         Self::DatabaseReadOnly,
         Self::DatabaseFull,
@@ -58,6 +61,7 @@ impl State {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::DatabaseAway => "database_unavailable",
+            Self::AwaitingMigrations => "awaiting_migrations",
             Self::WrongEncoding => "wrong_encoding",
             Self::DatabaseReadOnly => "database_read_only",
             Self::DatabaseFull => "database_full",
@@ -84,6 +88,7 @@ impl Readiness {
             State::Starting => "starting",
             State::Ready => "ready",
             State::DatabaseAway => "database unavailable",
+            State::AwaitingMigrations => "waiting for migrations",
             State::WrongEncoding => "the encoding of the database is not UTF8",
             State::DatabaseReadOnly => "database read-only",
             State::DatabaseFull => "database out of disk or memory",
@@ -138,19 +143,27 @@ impl Readiness {
     }
 }
 
-/// Applies the migrations as soon as the database is there, opens connections, then follows whether
-/// the database can do its work.
+/// The migrations that have to be applied before the service is ready.
+#[derive(Clone, Copy)]
+pub struct Migrations {
+    pub migrator: &'static sqlx::migrate::Migrator,
+    /// Whether this service applies them, or waits until the command `migrate` has.
+    pub at_start: bool,
+}
+
+/// Applies the migrations as soon as the database is there, or waits until they are applied; opens connections, then
+/// follows whether the database can do its work.
 pub async fn follow(
     readiness: Readiness,
     database: Database,
-    migrator: &'static sqlx::migrate::Migrator,
+    migrations: Migrations,
     health: HealthReporter,
     services: &'static [&'static str],
     stopping: CancellationToken,
 ) {
     let follow = async {
         let mut probe = database.probe();
-        prepare(&readiness, &database, migrator, &mut probe).await;
+        prepare(&readiness, &database, migrations, &mut probe).await;
         let mut was_ready = false;
         loop {
             let condition = probe.look(LOOK_TIMEOUT).await;
@@ -194,9 +207,9 @@ fn state_of(condition: Condition, database: &Database) -> State {
 
 /// Returns when the migrations are applied and connections are open; never when they cannot be. Says
 /// where the time went: with a database far away it is seconds.
-async fn prepare(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator, probe: &mut Probe) {
+async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrations, probe: &mut Probe) {
     let since = Instant::now();
-    migrate(readiness, database, migrator, probe).await;
+    migrate(readiness, database, migrations, probe).await;
     let migrations_ms = since.elapsed().as_millis();
     let since = Instant::now();
     // A database that goes away now is reported by the looks that follow; connections open when it is back.
@@ -205,11 +218,19 @@ async fn prepare(readiness: &Readiness, database: &Database, migrator: &sqlx::mi
 }
 
 /// Returns when the migrations are applied; never when they cannot be.
-async fn migrate(readiness: &Readiness, database: &Database, migrator: &sqlx::migrate::Migrator, probe: &mut Probe) {
+async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrations, probe: &mut Probe) {
+    let Migrations { migrator, at_start } = migrations;
     loop {
         let migrated = match probe.has_applied(migrator).await {
             Ok(true) => return,
-            Ok(false) => database.migrate(migrator).await,
+            Ok(false) if at_start => database.migrate(migrator).await,
+            Ok(false) => {
+                if readiness.set(State::AwaitingMigrations) {
+                    tracing::warn!("the database lacks migrations: waiting until the command migrate has applied them");
+                }
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
             Err(error) => Err(error),
         };
         match migrated {

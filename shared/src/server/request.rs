@@ -1,4 +1,4 @@
-//! The layers of every gRPC call: a span, the arrival of its message, its permit, the deadline, the panic guard,
+//! The layers of every gRPC call: a span, its caller, the arrival of its message, its permit, the deadline, the panic guard,
 //! complete errors, and metrics.
 
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
 use tower::Service as _;
@@ -21,14 +21,22 @@ use super::{
     complete_status::complete_status,
     connection::Connection,
     ending::Ending,
+    identity_shares::IdentityShares,
     metadata,
     methods::{Kind, Method, Methods},
     open_call::{CallMetrics, OpenCall},
-    pools::{Pools, Resource},
+    pools::{Holders, Pools, Resource},
     replay::Replay,
     turn::{Bounds, Turn},
 };
-use crate::{config::ServerSettings, status::Failure, telemetry};
+use crate::{
+    audit::AuditLog,
+    config::ServerSettings,
+    identity::{Access, Door, Refused},
+    postgres::{self, Database},
+    status::Failure,
+    telemetry,
+};
 
 /// A client's deadline is met this much before it passes, or a tenth before when that is less: the
 /// answer has to travel, and the client's own timer must not come first.
@@ -44,6 +52,10 @@ const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
+    database: Database,
+    pub door: Arc<Door>,
+    shares: IdentityShares,
+    audit: Option<Arc<AuditLog>>,
     /// Cancelled when the calls that still run must end.
     pub cut: CancellationToken,
     methods: Methods,
@@ -71,10 +83,22 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionCalls {
 }
 
 impl Calls {
-    pub fn new(routes: Routes, pools: Arc<Pools>, cut: CancellationToken, settings: &ServerSettings) -> Self {
+    pub fn new(
+        routes: Routes,
+        pools: Arc<Pools>,
+        database: Database,
+        door: Arc<Door>,
+        audit: Option<Arc<AuditLog>>,
+        cut: CancellationToken,
+        settings: &ServerSettings,
+    ) -> Self {
         Self {
             routes: routes.prepare(),
             pools,
+            database,
+            door,
+            shares: IdentityShares::default(),
+            audit,
             cut,
             methods: Methods::known(),
             metrics: CallMetrics::new(),
@@ -104,27 +128,28 @@ impl ConnectionCalls {
         if let Some(trace) = &trace {
             span.record("trace_id", &trace.id);
         }
+        let record = self.calls.audit.as_ref().map(|audit| {
+            let trace_id = trace.as_ref().map(|trace| trace.id.clone());
+            audit.record(method.label, method.rule, self.connection.peer, trace_id)
+        });
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
         async move {
-            let mut holds = Holds { call, turn: None, answer_bytes: None };
+            let mut holds = Holds { call, turn: None, answer_bytes: None, record };
             let response = match self.respond(method, request, &mut holds).await {
                 Ok(response) => response,
                 Err(status) => status.into_http(),
             };
             let (response, refusal) = complete_status(response);
-            if let Some(status) = &refusal {
-                holds.call.refuse(status);
-            } else if matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
+            if refusal.is_none() && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
                 let ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
                 let closing = self.connection.closing.clone();
+                holds.write_down(None, &[]).await;
                 return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
-            } else {
-                holds.call.succeed();
             }
             if response.extensions().get::<Replay>().is_some() {
                 holds.call.replay();
             }
-            self.whole(response, holds).await
+            self.whole(response, refusal, holds).await
         }
         .instrument(span)
     }
@@ -140,9 +165,9 @@ impl ConnectionCalls {
             return Err(failure.into());
         }
         let Calls { pools, .. } = &*self.calls;
-        let holder = &self.connection.holder;
         let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
         let ends_at = Instant::now() + budget;
+        let holders = &self.admit(method, request.headers(), ends_at, holds).await?;
         let (resource, message_bytes_max) = match method.kind {
             Kind::Work => (Resource::Work, self.calls.message_bytes_max),
             Kind::Stream => (Resource::Streams, self.calls.message_bytes_max),
@@ -152,21 +177,68 @@ impl ConnectionCalls {
         };
         // The permit of the message's bytes is held until the call has been worked on.
         let (mut request, _message_bytes) = if method.takes_stream {
-            (request.map(axum::body::Body::new), pools.empty(Resource::ArrivingBytes, holder))
+            (request.map(axum::body::Body::new), pools.empty(Resource::ArrivingBytes, holders))
         } else {
             let arrives_by = Instant::now() + self.calls.arrival_timeout;
-            Arrival { pools, holder, ends_at, arrives_by, message_bytes_max }.collect(request).await?
+            let arrival = Arrival { pools, holders, ends_at, arrives_by, message_bytes_max };
+            let (request, message_bytes) = arrival.collect(request).await?;
+            if let Some(record) = &mut holds.record {
+                record.requested(request.body());
+            }
+            (request.map(axum::body::Body::from), message_bytes)
         };
+        // Before the message is decoded: under overload most calls end here.
+        if method.kind == Kind::Work {
+            let left = ends_at.saturating_duration_since(Instant::now());
+            self.calls.database.admit(left).map_err(|error| error.to_failure())?;
+        }
         // A connection that does not take its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
-        if !is_probe && !pools.has_room(Resource::AnswerBytes, holder, 1) {
+        if !is_probe && !pools.has_room(Resource::AnswerBytes, holders, 1) {
             return Err(Failure::overloaded().into());
         }
-        let permit = pools.take(resource, holder, 1).ok_or_else(|| Status::from(Failure::overloaded()))?;
-        let turn = Arc::new(Turn::new(pools, holder, permit));
+        let permit = pools.take(resource, holders, 1).ok_or_else(|| Status::from(Failure::overloaded()))?;
+        holds.call.serve();
+        let turn = Arc::new(Turn::new(pools, holders, permit));
         holds.turn = Some(Arc::clone(&turn));
         request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), turn });
         Ok(self.run(request, ends_at).await)
+    }
+
+    /// For whom the permits of the call count, once its caller is known and may make it. Nothing of its message has been
+    /// read yet: who is not known buffers nothing.
+    async fn admit(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        ends_at: Instant,
+        holds: &mut Holds,
+    ) -> Result<Holders, Status> {
+        let holders = Holders::of_connection(&self.connection.holder);
+        let door = &self.calls.door;
+        if door.is_open() || method.rule.access == Access::Anybody {
+            return Ok(holders);
+        }
+        let identified = timeout_at(ends_at, door.identify(headers, self.connection.peer_certificate())).await;
+        let identified = identified.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
+        let admitted = identified.and_then(|identity| {
+            self.connection.caller_known();
+            if let Some(record) = &mut holds.record {
+                record.called_by(&identity);
+            }
+            // Of a call that there is not, whoever is known may learn so.
+            if method.kind != Kind::Unknown {
+                identity.may(method.rule.access)?;
+            }
+            Ok(holders.and_identity(self.calls.shares.of(&identity)))
+        });
+        admitted.map_err(|refused| {
+            door.count(&refused);
+            if matches!(refused, Refused::Missing | Refused::Invalid(_) | Refused::Expired) {
+                self.connection.caller_refused();
+            }
+            refused.to_failure().into()
+        })
     }
 
     /// The answer of the handler, or a failure: the time is up, the server stops, or the handler panicked.
@@ -174,7 +246,8 @@ impl ConnectionCalls {
         let peer = TcpConnectInfo { local_addr: None, remote_addr: Some(self.connection.peer) };
         request.extensions_mut().insert(peer);
         let mut routes = self.calls.routes.clone();
-        let answer = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+        let answer = AssertUnwindSafe(postgres::in_time(ends_at, async move { routes.call(request).await }));
+        let answer = answer.catch_unwind();
         let failure = tokio::select! {
             answer = tokio::time::timeout_at(ends_at, answer) => match answer {
                 Ok(Ok(Ok(response))) => return response,
@@ -190,7 +263,7 @@ impl ConnectionCalls {
     }
 
     /// The answer with its one message, which is encoded here, so that the data it was made from can be freed.
-    async fn whole(&self, response: Response<Body>, mut holds: Holds) -> Response<Answer> {
+    async fn whole(&self, response: Response<Body>, refusal: Option<Status>, mut holds: Holds) -> Response<Answer> {
         let (parts, mut body) = response.into_parts();
         let message = match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
             None => Bytes::new(),
@@ -198,24 +271,31 @@ impl ConnectionCalls {
             // The message could not be encoded: only trailers with the error remain.
             Some(Ok(Err(frame))) => {
                 let status = frame.trailers_ref().and_then(Status::from_header_map);
-                return refuse(status.unwrap_or_else(|| Failure::internal().into()), holds);
+                return refuse(status.unwrap_or_else(|| Failure::internal().into()), &[], holds).await;
             }
-            Some(Err(status)) => return refuse(status, holds),
+            Some(Err(status)) => return refuse(status, &[], holds).await,
         };
+        // Work that must not be lost has taken room before it was done. Otherwise the answer is dropped when there is
+        // none: to wait for room would keep the very bytes that there is no room for.
+        let taken = holds.turn.as_ref().and_then(|turn| turn.take_answer_room());
         if message.len() > SMALL_ANSWER_BYTES {
-            let permit = self.calls.pools.take(Resource::AnswerBytes, &self.connection.holder, message.len());
-            let Some(permit) = permit else { return refuse(Failure::overloaded().into(), holds) };
+            let of_connection = || Holders::of_connection(&self.connection.holder);
+            let holders = holds.turn.as_ref().map_or_else(of_connection, |turn| turn.holders().clone());
+            let permit = taken.filter(|room| room.count() >= message.len());
+            let permit = permit.or_else(|| self.calls.pools.take(Resource::AnswerBytes, &holders, message.len()));
+            let Some(mut permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
+            permit.shrink(message.len());
             holds.answer_bytes = Some(permit);
         }
+        holds.end(refusal.as_ref(), &message).await;
         Answer::new(Response::from_parts(parts, body), message, holds)
     }
 }
 
-fn refuse(status: Status, holds: Holds) -> Response<Answer> {
+/// A failure in the place of the message that the call would have been answered with.
+async fn refuse(status: Status, message: &[u8], mut holds: Holds) -> Response<Answer> {
     let (response, refusal) = complete_status(status.into_http());
-    if let Some(status) = &refusal {
-        holds.call.refuse(status);
-    }
+    holds.end(refusal.as_ref(), message).await;
     Answer::new(response, Bytes::new(), holds)
 }
 

@@ -1,4 +1,5 @@
-//! The socket of a connection: it counts the bytes that arrive, and fails when none can be written for too long.
+//! The bytes of a connection: plain or by TLS, counted as they arrive, and failing when none can be written for too
+//! long.
 
 use std::{
     io,
@@ -13,21 +14,22 @@ use tokio::{
     net::TcpStream,
     time::{Sleep, sleep},
 };
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::connection::Connection;
 
 /// A client's socket. Writing fails when the client takes no byte for `write_timeout`.
-pub struct Transport {
+pub struct Socket {
     stream: TcpStream,
-    connection: Arc<Connection>,
     write_timeout: Duration,
     /// Runs since a write found no room.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
-impl Transport {
-    pub fn new(stream: TcpStream, connection: Arc<Connection>, write_timeout: Duration) -> Self {
-        Self { stream, connection, write_timeout, blocked: None }
+impl Socket {
+    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self { stream, write_timeout, blocked: None }
     }
 
     fn bounded(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -42,16 +44,13 @@ impl Transport {
     }
 }
 
-impl AsyncRead for Transport {
+impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buf);
-        self.connection.received(buf.filled().len() - before);
-        read
+        Pin::new(&mut self.stream).poll_read(context, buf)
     }
 }
 
-impl AsyncWrite for Transport {
+impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, buf);
         self.bounded(context, written)
@@ -79,21 +78,69 @@ impl AsyncWrite for Transport {
     }
 }
 
+/// A connection after its handshake. It counts the bytes that the client sends, without those of TLS.
+pub struct Transport {
+    stream: Either<Socket, Box<TlsStream<Socket>>>,
+    connection: Arc<Connection>,
+}
+
+impl Transport {
+    pub fn plain(socket: Socket, connection: Arc<Connection>) -> Self {
+        Self { stream: Either::Left(socket), connection }
+    }
+
+    pub fn tls(stream: TlsStream<Socket>, connection: Arc<Connection>) -> Self {
+        Self { stream: Either::Right(Box::new(stream)), connection }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buf);
+        self.connection.received(buf.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
     #[tokio::test]
     async fn writing_fails_when_the_client_takes_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let (_client, (stream, peer)) = (client.unwrap(), accepted.unwrap());
-        let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
-        let mut transport = Transport::new(stream, connection, Duration::from_millis(50));
-        let written = async { while transport.write_all(&[0; 4096]).await.is_ok() {} };
+        let (_client, (stream, _)) = (client.unwrap(), accepted.unwrap());
+        let mut socket = Socket::new(stream, Duration::from_millis(50));
+        let written = async { while socket.write_all(&[0; 4096]).await.is_ok() {} };
         tokio::time::timeout(Duration::from_mins(1), written).await.expect("writing fails");
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 
-use super::pools::{Holder, Permit, Pools, Resource};
+use super::{
+    connection::InUse,
+    pools::{Holders, Permit, Pools, Resource},
+};
 
 /// Most bytes of all such bodies together. A connection has its share of them.
 const BYTES: usize = 8 * 1024 * 1024;
@@ -22,7 +25,7 @@ impl Default for UnverifiedPool {
 #[derive(Clone)]
 pub struct UnverifiedBodies {
     pool: Arc<UnverifiedPool>,
-    holder: Arc<Holder>,
+    request: Arc<InUse>,
 }
 
 /// A whole body. It takes room in the pool until it is dropped.
@@ -43,8 +46,8 @@ pub enum UnverifiedError {
 }
 
 impl UnverifiedBodies {
-    pub(super) fn new(pool: &Arc<UnverifiedPool>, holder: &Arc<Holder>) -> Self {
-        Self { pool: Arc::clone(pool), holder: Arc::clone(holder) }
+    pub(super) fn new(pool: &Arc<UnverifiedPool>, request: &Arc<InUse>) -> Self {
+        Self { pool: Arc::clone(pool), request: Arc::clone(request) }
     }
 
     /// The whole body, of at most `bytes_max`.
@@ -53,7 +56,8 @@ impl UnverifiedBodies {
     /// [`UnverifiedError`].
     pub async fn read(&self, body: axum::body::Body, bytes_max: usize) -> Result<UnverifiedBody, UnverifiedError> {
         let pools = &self.pool.0;
-        let (mut bytes, mut room) = (Vec::new(), pools.empty(Resource::ArrivingBytes, &self.holder));
+        let holders = Holders::of_connection(&self.request.connection().holder);
+        let (mut bytes, mut room) = (Vec::new(), pools.empty(Resource::ArrivingBytes, &holders));
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.try_next().await.map_err(|_| UnverifiedError::Incomplete)? {
             if bytes.len() + chunk.len() > bytes_max {
@@ -64,6 +68,7 @@ impl UnverifiedBodies {
             }
             bytes.extend_from_slice(&chunk);
         }
+        self.request.serve();
         Ok(UnverifiedBody { bytes, _room: room })
     }
 }

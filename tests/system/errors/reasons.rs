@@ -30,7 +30,12 @@ fn every_reason_that_can_be_answered_stands_in_the_contract() {
     for (service, package) in [("booking-service", "booking"), ("conversation-service", "conversation")] {
         let contract = commented(&root().join("proto/teppan").join(package).join("v1"));
         let mut found = BTreeMap::new();
-        for folder in [&format!("{service}/src/grpc"), "shared/src/server", "shared/src/status.rs"] {
+        for folder in [
+            &format!("{service}/src/grpc"),
+            "shared/src/server",
+            "shared/src/status.rs",
+            "shared/src/identity/refused.rs",
+        ] {
             for file in files(&root().join(folder), "rs") {
                 for reason in reasons(&read(&file)) {
                     found.insert(reason, file.clone());

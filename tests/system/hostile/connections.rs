@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teppan_shared::contract::booking::v1::StreamBookingEventsRequest;
+use teppan_shared::contract::{booking::v1::StreamBookingEventsRequest, conversation::v1::ClaimDueFollowUpsRequest};
 use teppan_tests::{
     clients::BookingClients,
     fixtures,
@@ -19,6 +19,7 @@ use tonic::Code;
 use super::*;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const CLAIM_DUE_FOLLOW_UPS: &str = "/teppan.conversation.v1.FollowUpService/ClaimDueFollowUps";
 const BOUND: Duration = Duration::from_mins(1);
 
 /// Waits until the server closes the connection.
@@ -79,7 +80,6 @@ async fn when_all_connections_are_taken_the_longest_idle_one_is_closed_and_one_i
     let service = conversation(|settings| {
         settings.server.limits.max_connections = 2;
         // The calls that keep connections in use last longer than the test.
-        settings.server.limits.arrival_timeout = BOUND;
         settings.server.request_timeout = BOUND;
     })
     .await;
@@ -97,7 +97,7 @@ async fn when_all_connections_are_taken_the_longest_idle_one_is_closed_and_one_i
     .await;
     harness::eventually("one was closed", async || first.has_ended() || second.has_ended()).await;
 
-    // Two calls that have not yet sent their messages keep both connections in use.
+    // Two calls that wait keep both connections in use.
     let mut in_use = connect_in_use(&service).await;
     let mut also_in_use = connect_in_use(&service).await;
     let refused = RawClient::connect(service.service.server.grpc_addr).await;
@@ -107,18 +107,47 @@ async fn when_all_connections_are_taken_the_longest_idle_one_is_closed_and_one_i
     assert!(stores(&mut in_use.0).await && stores(&mut also_in_use.0).await, "those in use stay");
 }
 
-/// A connection on which a call has begun.
+/// A connection on which a call waits.
 async fn connect_in_use(service: &Conversation) -> (RawClient, impl Sized) {
     let mut in_use = None;
     harness::eventually("a connection with a call", async || {
         let Ok(mut client) = RawClient::connect(service.service.server.grpc_addr).await else { return false };
-        let Ok(call) = client.begin(STORE_MESSAGE).await else { return false };
+        let claim = ClaimDueFollowUpsRequest {
+            claimant: "test".to_owned(),
+            batch_size: 1,
+            lease_seconds: 60,
+            wait_seconds: 60,
+            ..Default::default()
+        };
+        let Ok(call) = client.call(CLAIM_DUE_FOLLOW_UPS, &claim).await else { return false };
         let served = stores(&mut client).await;
         in_use = Some((client, call));
         served
     })
     .await;
     in_use.expect("it is there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_whose_calls_send_no_message_give_way_to_new_ones() {
+    let service = conversation(|settings| {
+        settings.server.limits.max_connections = 4;
+        settings.server.limits.arrival_timeout = BOUND;
+        settings.server.request_timeout = BOUND;
+    })
+    .await;
+    let mut attack = Vec::new();
+    for _ in 0..4 {
+        let mut client = connect(&service).await;
+        let call = client.begin(STORE_MESSAGE).await.expect("begun");
+        attack.push((client, call));
+    }
+    harness::eventually("a client is served", async || {
+        let Ok(mut client) = RawClient::connect(service.service.server.grpc_addr).await else { return false };
+        stores(&mut client).await
+    })
+    .await;
+    harness::eventually("one was closed", async || attack.iter().any(|(client, _)| client.has_ended())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,4 +208,30 @@ async fn when_all_http_connections_are_taken_an_idle_one_is_closed_for_a_new_one
     }
     let (code, _) = exchange(http, b"GET /livez HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await;
     assert_eq!(code, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_connections_whose_requests_have_no_whole_body_give_way_to_new_ones() {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let keys = Keys::random();
+    let mut settings = harness::settings(url.clone(), &keys);
+    settings.server.limits.max_http_connections = 2;
+    let service = Booking::with(settings, url, keys).await.ready().await;
+    let http = service.service.server.http_addr;
+    let attack = async || {
+        let mut stream = TcpStream::connect(http).await.expect("connected");
+        let head = b"POST /webhooks/stripe HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n{";
+        stream.write_all(head).await.expect("sent");
+        stream
+    };
+    let _attack = (attack().await, attack().await);
+    harness::eventually("a client is served", async || {
+        let mut stream = TcpStream::connect(http).await.expect("connected");
+        let request = b"GET /livez HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        let mut answer = Vec::new();
+        stream.write_all(request).await.is_ok()
+            && stream.read_to_end(&mut answer).await.is_ok()
+            && answer.starts_with(b"HTTP/1.1 200")
+    })
+    .await;
 }

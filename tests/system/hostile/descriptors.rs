@@ -1,18 +1,15 @@
 //! A process that may open no more descriptors.
 
 use std::{
-    collections::HashMap,
     fs,
     time::{Duration, Instant},
 };
 
-use teppan_tests::{
-    clients, fixtures, harness,
-    launch::{Process, Which},
-};
+use teppan_shared::contract::booking::v1::ListVenuesRequest;
+use teppan_tests::{clients::BookingClients, harness};
 use tokio::net::TcpStream;
 
-use crate::environment;
+use crate::logs::log_of;
 
 /// The processor time that a process has used, in hundredths of a second.
 fn used(process: u32) -> u64 {
@@ -27,33 +24,34 @@ fn open_descriptors(process: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_without_descriptors_uses_little_processor_time_and_serves_again_when_it_has_some() {
-    let url = harness::database(&conversation_service::app::DEFINITION).await;
-    let environment: HashMap<_, _> = environment::with_keys(&url).filter(|(name, _)| name != "OUTBOX_RELAYS").collect();
-    let process = Process::start(Which::Conversation, &environment).await.expect("it starts");
-    let id = process.id().expect("it runs");
-    let store = async || {
-        let mut client = clients::conversations(process.grpc);
-        client.store_message(fixtures::message(&fixtures::conversation_id(), "Hello")).await.is_ok()
-    };
-    harness::eventually("ready", store).await;
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    log_of(&url, &[], async |service| {
+        let is_served = async || {
+            let mut client = BookingClients::new(service.grpc).schedule;
+            client.list_venues(ListVenuesRequest::default()).await.is_ok()
+        };
+        harness::eventually("ready", is_served).await;
 
-    let pid = i32::try_from(id).expect("a process id");
-    let limit = |new: Option<(u64, u64)>| {
-        let (mut soft, mut hard) = (0, 0);
-        rlimit::prlimit(pid, rlimit::Resource::NOFILE, new, Some((&mut soft, &mut hard))).expect("it is ours");
-        (soft, hard)
-    };
-    let before = limit(None);
-    limit(Some((open_descriptors(id) + 1, before.1)));
-    // They are in the kernel's queue, and the service cannot take them out.
-    let waiting = futures::future::join_all((0..8).map(|_| TcpStream::connect(process.grpc))).await;
-    let (since, used_before) = (Instant::now(), used(id));
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let busy = Duration::from_millis((used(id) - used_before) * 10).as_secs_f64() / since.elapsed().as_secs_f64();
-    assert!(busy < 0.3, "{:.0} % of a core, for nothing", busy * 100.0);
+        let id = service.process;
+        let pid = i32::try_from(id).expect("a process id");
+        let limit = |new: Option<(u64, u64)>| {
+            let (mut soft, mut hard) = (0, 0);
+            rlimit::prlimit(pid, rlimit::Resource::NOFILE, new, Some((&mut soft, &mut hard))).expect("it is ours");
+            (soft, hard)
+        };
+        let before = limit(None);
+        limit(Some((open_descriptors(id) + 1, before.1)));
+        // They are in the kernel's queue, and the service cannot take them out.
+        let waiting = futures::future::join_all((0..8).map(|_| TcpStream::connect(service.grpc))).await;
+        service.has("connections cannot be accepted: trying again with pauses").await;
+        let (since, used_before) = (Instant::now(), used(id));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let busy = Duration::from_millis((used(id) - used_before) * 10).as_secs_f64() / since.elapsed().as_secs_f64();
+        assert!(busy < 0.3, "{:.0} % of a core, for nothing", busy * 100.0);
 
-    drop(waiting);
-    limit(Some(before));
-    harness::eventually("served again", store).await;
-    assert!(process.stop().await);
+        drop(waiting);
+        limit(Some(before));
+        harness::eventually("served again", is_served).await;
+    })
+    .await;
 }

@@ -14,7 +14,10 @@ use teppan_shared::{
     config::Problems,
     nats::{NatsArgs, Publisher},
 };
-use teppan_tests::harness;
+use teppan_tests::{
+    authority::{Authority, Mounted},
+    harness,
+};
 
 use super::nats_server::NatsServer;
 use crate::logs::log_of;
@@ -29,7 +32,7 @@ struct Cli {
 async fn connect(settings: &[&str]) -> Result<(), String> {
     let cli = Cli::parse_from(["test"].iter().chain(settings));
     let mut problems = Problems::default();
-    let settings = cli.nats.parse(&mut problems);
+    let settings = cli.nats.parse(false, &mut problems);
     problems.finish().map_err(|problems| problems.to_string())?;
     let settings = settings.flatten().expect("NATS is named");
     Publisher::new(settings).connect().await.map_err(|error| error.to_string())
@@ -102,6 +105,28 @@ async fn a_connection_is_encrypted_and_the_servers_certificate_is_checked() {
     refused.expect_err("what is to be encrypted is not sent in clear");
     let refused = connect(&["--nats-url", &url, "--nats-ca-file", text(&key)]).await.expect_err("a bad setting");
     assert!(refused.contains("NATS_CA_FILE: must be a file of certificates"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_shown_to_a_server_that_asks_for_one() {
+    let authority = Authority::new("test authority");
+    let server = Mounted::new(&authority.server(), &authority.pem());
+    let client = Mounted::new(&authority.client("booking-service"), &authority.pem());
+    let config = format!(
+        "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: true }}",
+        server.certificate(),
+        server.key(),
+        server.authorities()
+    );
+    let nats = NatsServer::configured(&config).await;
+    let (certificate, key, ca) = (client.certificate(), client.key(), client.authorities());
+    let settings = ["--nats-url", &nats.url(), "--nats-ca-file", text(&ca)];
+    let with_pair = [&settings[..], &["--nats-certificate-file", text(&certificate), "--nats-key-file", text(&key)]];
+    connect(&with_pair.concat()).await.expect("it is let in");
+    connect(&settings).await.expect_err("it shows no certificate");
+    let half = [&settings[..], &["--nats-certificate-file", text(&certificate)]].concat();
+    let refused = connect(&half).await.expect_err("a bad setting");
+    assert!(refused.contains("NATS_KEY_FILE: is required with NATS_CERTIFICATE_FILE"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@ mod database;
 mod empty;
 mod misspelt;
 mod open_telemetry;
+mod tls;
 
 use std::{net::TcpListener, process::Command};
 

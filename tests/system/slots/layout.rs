@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use teppan_shared::{
     clock::Clock,
     contract::booking::v1::{
@@ -24,6 +24,10 @@ async fn ahead(days: i64, url: &SecretString, keys: &Keys) -> Booking {
         settings.slot_layout_interval = Duration::from_millis(20);
     };
     Booking::changed(change, harness::settings(url.clone(), keys), url.clone(), keys.clone()).await.ready().await
+}
+
+fn database_name(url: &SecretString) -> &str {
+    url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a name")
 }
 
 async fn laid_out_until(url: &SecretString, days: i64) -> bool {
@@ -111,6 +115,52 @@ async fn three_replicas_lay_out_while_schedules_are_set_and_seats_are_booked() {
                     WHERE open_count <> 2";
     assert_eq!(booking.scalar::<String>(odd_days).await, "", "every day has both; {kept:?}");
     assert_eq!(booking.scalar::<i32>("SELECT max(reserved) FROM slots").await, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_is_set_while_its_venue_is_claimed_for_layout_gets_all_its_days() {
+    let booking = Booking::start().await.ready().await;
+    let first = fixtures::venue(&mut booking.clients.clone(), 4).await.expect("a venue");
+    let second = fixtures::venue(&mut booking.clients.clone(), 4).await.expect("a venue");
+    // Both are laid out five days ahead, and due again.
+    let ahead_of_all = ahead(5, &booking.url, &booking.keys).await;
+    eventually("five days more are laid out", async || laid_out_until(&booking.url, 95).await).await;
+    ahead_of_all.service.stop().await;
+    let due = format!(
+        "UPDATE weekly_schedules SET next_layout_at = now() + CASE WHEN venue_id = '{}' THEN interval '1 day'
+                                                               ELSE interval '2 days' END;
+         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM pg_advisory_xact_lock_shared(1);
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER waits BEFORE UPDATE ON weekly_schedules FOR EACH ROW
+             WHEN (OLD.venue_id = '{}') EXECUTE FUNCTION wait();
+         ALTER DATABASE {} SET enable_hashjoin = off;
+         ALTER DATABASE {} SET enable_mergejoin = off",
+        first.venue_id,
+        first.venue_id,
+        database_name(&booking.url),
+        database_name(&booking.url),
+    );
+    let mut holding = harness::connect(&booking.url).await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(due)).execute(&mut holding).await.expect("they are due");
+    sqlx::raw_sql("SELECT pg_advisory_lock(1)").execute(&mut holding).await.expect("locked");
+
+    // The claim has read both venues, and waits at the first, before it locks the second.
+    let _later = ahead(5, &booking.url, &booking.keys).await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("the claim waits", async || booking.scalar::<i64>(waiting).await > 0).await;
+    let mut at_noon = fixtures::every_evening(&second.venue_id, 4);
+    "12:00".clone_into(&mut at_noon.periods[0].first_start);
+    "12:00".clone_into(&mut at_noon.periods[0].last_start);
+    booking.clients.clone().schedule.set_weekly_schedule(at_noon).await.expect("set");
+    sqlx::raw_sql("SELECT pg_advisory_unlock(1)").execute(&mut holding).await.expect("unlocked");
+
+    eventually("all days have the slot at noon", async || {
+        booking.scalar::<i64>("SELECT count(*) FROM slots WHERE start_time = '12:00' AND state = 'OPEN'").await >= 96
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,13 +13,14 @@ impl Connections {
     ///
     /// # Errors
     /// `Unavailable` when there is none and none can be opened; `Overloaded` when none of those there are
-    /// became idle in time.
+    /// became idle in time, or, at once, when none would.
     pub async fn lease(&self) -> Result<Lease, DatabaseError> {
         if let Some(open) = self.take_one() {
             return Ok(self.lend(open));
         }
+        let patience = self.patience()?;
         let began = Instant::now();
-        let leased = timeout(self.0.limits.acquire_timeout, self.wait_for_one()).await;
+        let leased = timeout(patience, self.wait_for_one()).await;
         self.0.metrics.waited(began.elapsed());
         let Ok(leased) = leased else {
             self.0.metrics.got_none();
@@ -34,7 +35,7 @@ impl Connections {
     }
 
     fn lend(&self, open: Open) -> Lease {
-        Lease { connections: self.clone(), open: Some(open) }
+        Lease { connections: self.clone(), open: Some(open), since: Instant::now() }
     }
 
     /// An idle connection, unless callers that waited longer are about to take it.
@@ -89,11 +90,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The use of one connection. When it is dropped without [`Lease::end`], because its call was cancelled,
-/// the connection is checked in the background before it is used again.
+/// The use of one connection. When it is dropped without [`Lease::end`], because its call was given up,
+/// its statement is ended in the background before the connection is used again.
 pub(in crate::postgres) struct Lease {
     connections: Connections,
     open: Option<Open>,
+    since: Instant,
 }
 
 impl Lease {
@@ -108,6 +110,7 @@ impl Lease {
     /// The statement has ended, and the connection is good for another one.
     pub fn end(mut self) {
         if let Some(open) = self.open.take() {
+            self.connections.lock().use_time.add(self.since.elapsed());
             self.connections.give_back(open);
         }
     }
@@ -124,7 +127,8 @@ impl Drop for Lease {
         let Some(open) = self.open.take() else { return };
         // Without a runtime the process is ending: the connection is closed by being dropped.
         if Handle::try_current().is_ok() {
-            self.connections.settle(open);
+            self.connections.lock().use_time.add(self.since.elapsed());
+            self.connections.abandon(open);
         }
     }
 }

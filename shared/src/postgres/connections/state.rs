@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use sqlx::PgConnection;
 
-use super::{Limits, Suspicion};
+use super::{Limits, Suspicion, admission::UseTime};
 
 /// A connection is closed at about this age: it spreads load after a failover.
 const LIFETIME: Duration = Duration::from_mins(30);
@@ -21,6 +21,8 @@ pub(super) struct State {
     pub idle: Vec<Open>,
     /// Connections that are open: idle, in use, or being checked.
     pub live: u32,
+    /// Connections that are being closed.
+    pub closing: u32,
     /// Connections that are being opened.
     pub opening: u32,
     /// Callers that wait for a connection.
@@ -32,22 +34,29 @@ pub(super) struct State {
     /// Connections of an earlier generation are not used again.
     pub generation: u64,
     pub suspicion: Option<Suspicion>,
+    pub use_time: UseTime,
+    /// Connections that were opened since the start.
+    pub numbered: u64,
+    /// Names of connections whose statements are to be cancelled.
+    pub to_cancel: Vec<String>,
 }
 
 /// An open connection.
 pub(super) struct Open {
     pub connection: PgConnection,
+    /// By which the server knows it.
+    pub name: String,
     pub generation: u64,
     pub expires: Instant,
     pub used: Instant,
 }
 
 impl Open {
-    pub fn new(connection: PgConnection, generation: u64) -> Self {
+    pub fn new(connection: PgConnection, name: String, generation: u64) -> Self {
         let now = Instant::now();
         // Those that were opened together do not end together.
         let lifetime = LIFETIME.mul_f64(rand::rng().random_range(0.8..1.2));
-        Self { connection, generation, expires: now + lifetime, used: now }
+        Self { connection, name, generation, expires: now + lifetime, used: now }
     }
 }
 
@@ -57,7 +66,7 @@ impl State {
     pub fn openings_due(&self, limits: &Limits) -> u32 {
         let missing = if self.keeps_warm { limits.min.saturating_sub(self.live) } else { 0 };
         let wanted = self.waiting.max(missing);
-        let room = limits.max.saturating_sub(self.live);
+        let room = limits.max.saturating_sub(self.live + self.closing);
         let at_once = if self.failures == 0 { OPENING_MAX } else { 1 };
         wanted.min(room).min(at_once).saturating_sub(self.opening)
     }
@@ -65,7 +74,8 @@ impl State {
     /// Whether a connection that comes back is used again. Connections that are too old are closed one at
     /// a time, so that the others serve while a successor is opened.
     pub fn may_stay(&self, open: &Open, limits: &Limits) -> bool {
-        let old = open.expires <= Instant::now() && self.opening == 0 && self.live >= limits.min;
+        let others = self.opening + self.closing;
+        let old = open.expires <= Instant::now() && others == 0 && self.live >= limits.min;
         open.generation == self.generation && !old
     }
 
@@ -99,6 +109,7 @@ mod tests {
         assert_eq!(due(&State { waiting: 50, live: 14, ..State::default() }), 2);
         assert_eq!(due(&State { waiting: 50, live: 14, opening: 2, ..State::default() }), 0);
         assert_eq!(due(&State { waiting: 50, live: 16, ..State::default() }), 0);
+        assert_eq!(due(&State { waiting: 50, live: 14, closing: 2, ..State::default() }), 0, "they are still open");
     }
 
     #[test]

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Renders the overlays and checks them without a cluster.
+
+Against the schemas of Kubernetes, strictly; against what schemas/operators.yaml knows of the operators' resources; the
+policies of checkov; and what no schema knows: settings that exist, names that lead somewhere, numbers that fit
+together. `setup.sh manifests` brings the libraries. Where there is no kubectl, nothing is checked, and it says so.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+import rules
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+OVERLAYS = ["dev", "production"]
+# The oldest and the newest Kubernetes that the manifests are for.
+KUBERNETES = ["1.32", "1.37"]
+# Policies that are not followed:
+SKIPPED = {
+    "CKV_K8S_11": "A limit of CPU throttles a busy service although the node has time to spare; requests share it fairly",
+    "CKV_K8S_15": "The tag of a release is never pushed again, so a node that has the image need not ask",
+    "CKV_DOCKER_2": "Kubernetes does not read HEALTHCHECK, and the images have no program that could ask",
+    "CKV_K8S_43": "A digest is known only when the images have been pushed; whoever pushes may add it to the overlay",
+}
+# What a process takes to end beyond the two settings: workers and the last connections.
+END_SECONDS = 8
+# Settings that libraries read.
+OTHER_SETTINGS = {"PGSSLMODE", "PGSSLROOTCERT"}
+
+
+def main():
+    if not shutil.which("kubectl"):
+        print("skipped: there is no kubectl to render the manifests of Kubernetes")
+        return 0
+    problems = []
+    if rules.WRITTEN.read_text() != rules.rendered():
+        problems.append("The rules of deploy/prometheus have changed: run deploy/kubernetes/rules.py")
+    overlays = {}
+    for overlay in OVERLAYS:
+        rendered = subprocess.run(
+            ["kubectl", "kustomize", HERE / "overlays" / overlay], check=True, capture_output=True, text=True
+        ).stdout
+        resources = overlays[overlay] = list(yaml.load_all(rendered, yaml.CSafeLoader))
+        found = [*schema_problems(resources), *Overlay(resources).problems()]
+        problems += [f"{overlay}: {problem}" for problem in found]
+    problems += [*policy_problems(overlays), *compose_problems()]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"The Dockerfile, compose.yaml and the manifests of {' and '.join(OVERLAYS)} are right.")
+    return 1 if problems else 0
+
+
+def name_of(resource):
+    return f"{resource['kind']} {resource['metadata']['name']}"
+
+
+def schema_problems(resources):
+    operators = yaml.safe_load((HERE / "schemas" / "operators.yaml").read_text())
+    for resource in resources:
+        own = operators.get(f"{resource['apiVersion']}/{resource['kind']}")
+        if own:
+            for error in jsonschema.Draft202012Validator(own).iter_errors(resource["spec"]):
+                yield f"{name_of(resource)}: {error.json_path}: {error.message}"
+            continue
+        for version in KUBERNETES:
+            try:
+                kubernetes_validate.validate(resource, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                yield f"{name_of(resource)}: {'.'.join(map(str, error.path))}: {error.message} ({version})"
+            except kubernetes_validate.SchemaNotFoundError as error:
+                yield f"{name_of(resource)}: {error.message}"
+
+
+def policy_problems(overlays):
+    """What checkov says of the overlays, by name, and of the Dockerfile."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{name}.yaml" for name in overlays]
+        for file, resources in zip(files, overlays.values()):
+            # It takes long to read large ConfigMaps, and has nothing to say of them.
+            file.write_text(yaml.safe_dump_all(it for it in resources if it["kind"] != "ConfigMap"))
+        checkov = Path(yaml.__file__).parent.parent / "bin" / "checkov"
+        options = ["--skip-download", "--framework", "kubernetes", "dockerfile", "--output", "json"]
+        result = subprocess.run(
+            [sys.executable, checkov, *options, "--skip-check", ",".join(SKIPPED), "--file", *files, DOCKERFILE],
+            capture_output=True,
+            text=True,
+        )
+    try:
+        reports = json.loads(result.stdout)
+        passed = {report["check_type"]: report["summary"]["passed"] for report in reports}
+        if not all(passed.get(kind) for kind in ["kubernetes", "dockerfile"]):
+            yield f"checkov found nothing to check: {passed}"
+        for check in (check for report in reports for check in report["results"]["failed_checks"]):
+            yield f"{check['file_path']}: {check['resource']}: {check['check_id']}: {check['check_name']}"
+    except (TypeError, ValueError):
+        yield f"checkov failed: {result.stdout}{result.stderr}"
+
+
+def compose_problems():
+    """Settings that do not exist, and files that are not there."""
+    compose = yaml.safe_load(COMPOSE.read_text())
+    for name, service in compose["services"].items():
+        if "build" in service:
+            for setting in unknown_settings(service["environment"], settings()):
+                yield f"compose.yaml: {name}: there is no setting {setting}"
+        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+            if source.startswith("./") and not (COMPOSE.parent / source).exists():
+                yield f"compose.yaml: {name}: there is no file {source}"
+
+
+def unknown_settings(given, known):
+    return sorted(name for name in given if name not in known and not name.startswith("OTEL_"))
+
+
+def settings():
+    """The names of all settings of the services, from their sources."""
+    sources = [*ROOT.glob("shared/src/**/*.rs"), *ROOT.glob("*-service/src/**/*.rs")]
+    return {name for source in sources for name in re.findall(r'env = "([A-Z0-9_]+)"', source.read_text())}
+
+
+class Overlay:
+    """What the resources of an overlay say of each other."""
+
+    def __init__(self, resources):
+        self.resources = resources
+
+    def of(self, *kinds):
+        return [resource for resource in self.resources if resource["kind"] in kinds]
+
+    def problems(self):
+        known = settings() | OTHER_SETTINGS
+        for workload in self.of("Deployment", "Job"):
+            for problem in self.workload_problems(workload, known):
+                yield f"{name_of(workload)}: {problem}"
+        for job in self.of("Job"):
+            version = image(job).rsplit(":", 1)[-1]
+            if not job["metadata"]["name"].endswith("-migrate-" + version.replace(".", "-")):
+                yield f"{name_of(job)}: its name must end with the version of its image, {version}"
+            service = image(job).rsplit(":", 1)[0].rsplit("/", 1)[-1]
+            if image(job) not in [image(it) for it in self.of("Deployment") if it["metadata"]["name"] == service]:
+                yield f"{name_of(job)}: the Deployment has another image than {image(job)}"
+        for service in self.of("Service"):
+            selected = self.selected(service["spec"]["selector"])
+            if [workload["kind"] for workload in selected] != ["Deployment"]:
+                yield f"{name_of(service)}: selects {[name_of(workload) for workload in selected]}"
+            for port in service["spec"]["ports"]:
+                if port["targetPort"] not in [p["name"] for workload in selected for p in container(workload)["ports"]]:
+                    yield f"{name_of(service)}: there is no port {port['targetPort']}"
+        yield from self.connection_problems()
+
+    def workload_problems(self, workload, known):
+        pod = workload["spec"]["template"]["spec"]
+        environment = {variable["name"]: variable["value"] for variable in container(workload)["env"]}
+        for name in unknown_settings(environment, known):
+            yield f"there is no setting {name}"
+        mounts = [mount["mountPath"] + "/" for mount in container(workload)["volumeMounts"]]
+        for name, value in environment.items():
+            if (name.endswith("_FILE") or name == "PGSSLROOTCERT") and not any(map(value.startswith, mounts)):
+                yield f"{name} is in no mounted folder"
+        if "terminationGracePeriodSeconds" in pod:
+            waits = int(environment["SHUTDOWN_PAUSE_MS"]) + int(environment["SHUTDOWN_DRAIN_MS"])
+            if pod["terminationGracePeriodSeconds"] < waits / 1000 + END_SECONDS:
+                yield f"terminationGracePeriodSeconds must be at least {waits / 1000 + END_SECONDS:.0f}"
+
+    def selected(self, selector):
+        return [
+            workload
+            for workload in self.of("Deployment", "Job")
+            if selector.items() <= workload["spec"]["template"]["metadata"]["labels"].items()
+        ]
+
+    def connection_problems(self):
+        """Each replica has its connections and one that looks at the database."""
+        for cluster in self.of("Cluster"):
+            service = cluster["metadata"]["name"].removesuffix("-postgres")
+            (scaler,) = [it for it in self.of("HorizontalPodAutoscaler") if it["metadata"]["name"] == service]
+            (deployment,) = [it for it in self.of("Deployment") if it["metadata"]["name"] == service]
+            environment = {variable["name"]: variable["value"] for variable in container(deployment)["env"]}
+            each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 1
+            most = (scaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]) * each
+            allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+            # Superusers, replication and the operator need some too.
+            if most + 20 > allowed:
+                yield f"{name_of(cluster)}: max_connections is {allowed}, and {service} may open {most}"
+
+
+def container(workload):
+    return workload["spec"]["template"]["spec"]["containers"][0]
+
+
+def image(workload):
+    return container(workload)["image"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+//! Who calls: bearer tokens from a file, JWTs of an OIDC issuer, client certificates, and the roles that each has.
+
+mod credentials;
+mod door;
+mod issuer;
+mod key_set;
+mod key_set_source;
+mod outgoing;
+mod refused;
+mod roles;
+mod settings;
+mod token;
+mod token_command;
+mod verifier;
+
+use std::sync::Arc;
+
+pub use self::{
+    credentials::{Credentials, CredentialsFault},
+    door::Door,
+    outgoing::OutgoingToken,
+    refused::Refused,
+    roles::{Access, Audited, Role, Roles, Rule, rule},
+    settings::{IdentityArgs, IdentitySettings, IssuerSettings, KeySetSource},
+    token::Token,
+    token_command::TokenCommand,
+};
+
+/// A caller whose credentials were accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name of the credential: that of the file, or the issuer's for the holder of a JWT.
+    pub name: Arc<str>,
+    pub roles: Roles,
+    pub proof: Proof,
+}
+
+/// How a caller has shown who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A bearer token of the credentials file.
+    Token,
+    /// A client certificate that the credentials file names.
+    Certificate,
+    /// A JWT of the issuer.
+    Jwt,
+}
+
+impl Proof {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+            Self::Jwt => "jwt",
+        }
+    }
+}

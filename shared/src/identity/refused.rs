@@ -1,0 +1,71 @@
+//! Why a call is not let in, and how its caller is told.
+
+use std::borrow::Cow;
+
+use tonic::Code;
+
+use super::{Roles, key_set_source};
+use crate::status::Failure;
+
+/// Why a call is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    Missing,
+    /// With what is wrong.
+    Invalid(&'static str),
+    Expired,
+    /// Nothing is known of the issuer's keys.
+    IssuerUnavailable,
+    /// With the roles of which one is needed.
+    RoleMissing(Roles),
+}
+
+impl Refused {
+    /// The reason in the call's `ErrorInfo`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "CREDENTIALS_MISSING",
+            Self::Invalid(_) => "CREDENTIALS_INVALID",
+            Self::Expired => "CREDENTIALS_EXPIRED",
+            Self::IssuerUnavailable => "ISSUER_UNAVAILABLE",
+            Self::RoleMissing(_) => "ROLE_MISSING",
+        }
+    }
+
+    pub fn to_failure(&self) -> Failure {
+        let (code, message): (Code, Cow<'static, str>) = match self {
+            Self::Missing => (
+                Code::Unauthenticated,
+                "The call has no credentials: send the metadata `authorization: Bearer TOKEN`, or connect with a client \
+                 certificate that the service knows."
+                    .into(),
+            ),
+            Self::Invalid(problem) => (
+                Code::Unauthenticated,
+                format!("The call's credentials are not accepted ({problem}): send those the operators gave out.").into(),
+            ),
+            Self::Expired => {
+                (Code::Unauthenticated, "The call's token has expired: fetch a new one from its issuer.".into())
+            }
+            Self::IssuerUnavailable => (
+                Code::Unavailable,
+                "The keys of the token's issuer cannot be had: send the same call again after the time in RetryInfo."
+                    .into(),
+            ),
+            Self::RoleMissing(roles) if roles.is_empty() => {
+                (Code::PermissionDenied, "No role allows this call: there may be no such call.".into())
+            }
+            Self::RoleMissing(roles) => (
+                Code::PermissionDenied,
+                format!("The caller lacks the role for this call: have the operators give it one of: {roles}.").into(),
+            ),
+        };
+        let failure = Failure::new(code, self.reason(), message);
+        match self {
+            Self::Missing | Self::Expired => failure,
+            Self::Invalid(problem) => failure.with("problem", problem),
+            Self::IssuerUnavailable => failure.retry_after(key_set_source::RETRY_AFTER),
+            Self::RoleMissing(roles) => failure.with("roles", roles),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Who may call what: every method of the contract, with the roles that may call it. What is not in the table is
+//! refused.
+
+use std::{fmt, str::FromStr};
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Assistants: messages, bookings, availability, the waitlist.
+    Orchestrator,
+    /// Whoever sends follow-ups.
+    Sender,
+    /// The systems of venues: schedules, slots, who came, payments.
+    Venue,
+    /// Operators: outbox, event stream, dead letters, reflection.
+    Operator,
+    /// Whoever answers requests about personal data: find, give out, erase.
+    Privacy,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [Self::Orchestrator, Self::Sender, Self::Venue, Self::Operator, Self::Privacy];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Orchestrator => "orchestrator",
+            Self::Sender => "sender",
+            Self::Venue => "venue",
+            Self::Operator => "operator",
+            Self::Privacy => "privacy",
+        }
+    }
+}
+
+/// There is no role of this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be orchestrator, sender, venue, operator or privacy")]
+pub struct UnknownRole;
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|role| role.name() == name).ok_or(UnknownRole)
+    }
+}
+
+/// Some roles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    pub const NONE: Self = Self(0);
+
+    const fn of(roles: &[Role]) -> Self {
+        let (mut set, mut index) = (0, 0);
+        while index < roles.len() {
+            set |= 1 << roles[index] as u8;
+            index += 1;
+        }
+        Self(set)
+    }
+
+    pub fn share_one(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.0 & 1 << *role as u8 != 0)
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
+        Self(roles.into_iter().fold(0, |set, role| set | 1 << role as u8))
+    }
+}
+
+/// The names, separated by commas.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, role) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{}", role.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Who may call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without credentials: probes.
+    Anybody,
+    /// Callers with one of these roles.
+    Roles(Roles),
+}
+
+/// Whether calls of a method are written to the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audited {
+    /// It changes something.
+    Change,
+    /// It reads personal data.
+    PersonalData,
+    /// Neither.
+    No,
+}
+
+/// What the table says of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    pub access: Access,
+    pub audited: Audited,
+}
+
+/// The rule of a method that has none: nobody may call it.
+const DENIED: Rule = Rule { access: Access::Roles(Roles::NONE), audited: Audited::No };
+
+/// The rule of a method, by its full name, such as `teppan.booking.v1.BookingService/CreateBooking`.
+pub fn rule(method: &str) -> Rule {
+    let Some((service, name)) = method.split_once('/') else { return DENIED };
+    let services = TABLE.iter().filter(|(listed, _)| *listed == service);
+    let mut rules = services.flat_map(|(_, methods)| methods.iter());
+    rules
+        .find(|(listed, ..)| *listed == name)
+        .map_or(DENIED, |(_, access, audited)| Rule { access: *access, audited: *audited })
+}
+
+const fn only(role: Role) -> Access {
+    Access::Roles(Roles::of(&[role]))
+}
+
+const fn any_of(roles: &[Role]) -> Access {
+    Access::Roles(Roles::of(roles))
+}
+
+type Methods = &'static [(&'static str, Access, Audited)];
+
+/// The one place where this is decided. The comments in the .proto files repeat it.
+const TABLE: &[(&str, Methods)] = {
+    use Access::Anybody;
+    use Audited::{Change, No, PersonalData};
+    use Role::{Operator, Orchestrator, Privacy, Sender, Venue};
+    const OUTBOX: Methods = &[
+        ("GetOutboxStatus", only(Operator), No),
+        ("ListDeadLetters", only(Operator), No),
+        ("RetryDeadLetters", only(Operator), Change),
+        ("DiscardDeadLetters", only(Operator), Change),
+    ];
+    const REFLECTION: Methods = &[("ServerReflectionInfo", only(Operator), No)];
+    &[
+        (
+            "teppan.conversation.v1.ConversationService",
+            &[
+                ("StoreMessage", only(Orchestrator), Change),
+                // To give out what is stored about a person, conversations are found and read.
+                ("GetConversation", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("ListConversations", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("ListMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("GetContextWindow", only(Orchestrator), PersonalData),
+                ("GetEmotionHistory", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("CloseConversation", only(Orchestrator), Change),
+                ("EscalateConversation", only(Orchestrator), Change),
+                // For good: what an assistant must not be talked into.
+                ("DeleteConversation", only(Privacy), Change),
+            ],
+        ),
+        (
+            "teppan.conversation.v1.FollowUpService",
+            &[
+                // booking-service schedules and cancels the follow-ups of bookings in the name of assistants.
+                ("ScheduleFollowUp", only(Orchestrator), Change),
+                ("ListFollowUps", any_of(&[Orchestrator, Sender]), PersonalData),
+                ("CancelFollowUp", only(Orchestrator), Change),
+                ("ClaimDueFollowUps", only(Sender), Change),
+                ("CompleteFollowUp", only(Sender), Change),
+                ("FailFollowUp", only(Sender), Change),
+            ],
+        ),
+        ("teppan.conversation.v1.OutboxService", OUTBOX),
+        (
+            "teppan.booking.v1.BookingService",
+            &[
+                ("CreateBooking", only(Orchestrator), Change),
+                ("GetBooking", any_of(&[Orchestrator, Venue]), PersonalData),
+                ("ListBookings", any_of(&[Orchestrator, Venue]), PersonalData),
+                ("ConfirmBooking", only(Orchestrator), Change),
+                // A booking is cancelled on the customer's wish or on the venue's.
+                ("CancelBooking", any_of(&[Orchestrator, Venue]), Change),
+                ("RescheduleBooking", only(Orchestrator), Change),
+                ("CompleteBooking", only(Venue), Change),
+                ("MarkNoShow", only(Venue), Change),
+                ("JoinWaitlist", only(Orchestrator), Change),
+                ("LeaveWaitlist", only(Orchestrator), Change),
+                ("ListWaitlist", any_of(&[Orchestrator, Venue]), PersonalData),
+                // Events hold ids and figures, no personal data.
+                ("StreamBookingEvents", only(Operator), No),
+            ],
+        ),
+        (
+            "teppan.booking.v1.ScheduleService",
+            &[
+                ("CreateVenue", only(Venue), Change),
+                ("UpdateVenue", only(Venue), Change),
+                ("GetVenue", any_of(&[Orchestrator, Venue]), No),
+                ("ListVenues", any_of(&[Orchestrator, Venue]), No),
+                ("SetWeeklySchedule", only(Venue), Change),
+                ("UpdateSlot", only(Venue), Change),
+                ("ListAvailability", any_of(&[Orchestrator, Venue]), No),
+                ("BatchCheckAvailability", any_of(&[Orchestrator, Venue]), No),
+            ],
+        ),
+        (
+            "teppan.booking.v1.CustomerService",
+            &[
+                ("GetCustomer", only(Privacy), PersonalData),
+                ("FindCustomer", only(Privacy), PersonalData),
+                // A customer consents in a conversation.
+                ("SetConsent", any_of(&[Orchestrator, Privacy]), Change),
+                ("ExportCustomer", only(Privacy), PersonalData),
+                ("EraseCustomer", only(Privacy), Change),
+            ],
+        ),
+        (
+            "teppan.booking.v1.PaymentService",
+            &[("RecordPayment", only(Venue), Change), ("ListPayments", only(Venue), No)],
+        ),
+        ("teppan.booking.v1.OutboxService", OUTBOX),
+        ("grpc.health.v1.Health", &[("Check", Anybody, No), ("Watch", Anybody, No)]),
+        ("grpc.reflection.v1.ServerReflection", REFLECTION),
+        ("grpc.reflection.v1alpha.ServerReflection", REFLECTION),
+    ]
+};
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::contract;
+
+    /// The full names of all methods that a server may have.
+    fn methods() -> BTreeSet<String> {
+        let mut methods = BTreeSet::new();
+        for descriptors in [
+            contract::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            for file in FileDescriptorSet::decode(descriptors).expect("descriptors").file {
+                for service in &file.service {
+                    let names = service
+                        .method
+                        .iter()
+                        .map(|method| format!("{}.{}/{}", file.package(), service.name(), method.name()));
+                    methods.extend(names);
+                }
+            }
+        }
+        methods
+    }
+
+    fn listed() -> BTreeSet<String> {
+        let methods = TABLE.iter().flat_map(|(service, methods)| methods.iter().map(move |it| (service, it.0)));
+        methods.map(|(service, method)| format!("{service}/{method}")).collect()
+    }
+
+    #[test]
+    fn every_method_has_a_rule_and_every_rule_a_method() {
+        assert_eq!(listed(), methods());
+    }
+
+    #[test]
+    fn only_probes_need_no_role() {
+        for method in methods() {
+            let Rule { access, .. } = rule(&method);
+            assert_eq!(access == Access::Anybody, method.starts_with("grpc.health."), "{method}");
+            assert_ne!(access, Access::Roles(Roles::NONE), "{method}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_denied() {
+        for method in ["", "_OTHER", "teppan.booking.v1.BookingService/Unheard", "made.up/CreateBooking"] {
+            assert_eq!(rule(method), DENIED);
+        }
+    }
+
+    /// A method that is neither audited nor a plain read by its name was forgotten.
+    #[test]
+    fn every_change_is_audited() {
+        for method in methods().iter().filter(|method| method.starts_with("teppan.")) {
+            let (_, name) = method.split_once('/').expect("a method");
+            let is_read =
+                ["Get", "List", "Find", "Export", "Stream", "BatchCheck"].iter().any(|it| name.starts_with(it));
+            assert_eq!(rule(method).audited == Audited::Change, !is_read, "{method}");
+        }
+    }
+
+    #[test]
+    fn the_comment_of_each_rpc_names_the_roles_that_may_call_it() {
+        for package in ["booking", "conversation"] {
+            let folder = format!("{}/../proto/teppan/{package}/v1", env!("CARGO_MANIFEST_DIR"));
+            for entry in fs::read_dir(folder).expect("the contract") {
+                let text = fs::read_to_string(entry.expect("a file").path()).expect("a .proto file");
+                let (mut service, mut comment) = (String::new(), String::new());
+                for line in text.lines().map(str::trim) {
+                    if let Some(rest) = line.strip_prefix("service ") {
+                        service = format!("teppan.{package}.v1.{}", rest.trim_end_matches(" {"));
+                    } else if let Some(rest) = line.strip_prefix("//") {
+                        comment = comment + rest;
+                    } else if let Some(rest) = line.strip_prefix("rpc ") {
+                        let (name, _) = rest.split_once('(').expect("an rpc");
+                        let Access::Roles(roles) = rule(&format!("{service}/{name}")).access else { continue };
+                        let label = if roles.iter().count() == 1 { "Role" } else { "Roles" };
+                        let says = format!(" {label}: {roles}.");
+                        assert!(comment.contains(&says), "the comment of {service}/{name} lacks{says:?}");
+                    } else {
+                        comment.clear();
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The command that makes a token.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+
+use super::{Role, Token, credentials::is_name};
+
+/// What is done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a new token, and its entry for CREDENTIALS_FILE
+    ///
+    /// The entry goes to stdout, to be appended to the file. The token itself is shown once, on stderr, or written to
+    /// the file of --token-file: the service knows only its hash.
+    Create {
+        /// Name of the caller, for the audit log and the share of the limits. A second token of the same name and roles
+        /// is for rotation: remove the older entry when every client has the new one
+        #[arg(long, value_parser = name)]
+        name: String,
+        /// What the caller may do: orchestrator, sender, venue, operator, privacy; several separated by commas
+        #[arg(long, required = true, value_delimiter = ',', value_parser = role)]
+        roles: Vec<Role>,
+        /// New file for the token, readable by its owner only
+        #[arg(long, value_name = "PATH")]
+        token_file: Option<PathBuf>,
+    },
+}
+
+fn name(raw: &str) -> Result<String, &'static str> {
+    if is_name(raw) { Ok(raw.to_owned()) } else { Err("must be 1 to 100 of the characters A-Z a-z 0-9 . _ : -") }
+}
+
+fn role(raw: &str) -> Result<Role, super::roles::UnknownRole> {
+    raw.trim().parse()
+}
+
+impl TokenCommand {
+    /// Does it, and tells the process's exit code.
+    pub fn run(&self) -> ExitCode {
+        let Self::Create { name, roles, token_file } = self;
+        match create(name, roles, token_file.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("the token cannot be written: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn create(name: &str, roles: &[Role], token_file: Option<&Path>) -> io::Result<()> {
+    let token = Token::random();
+    match token_file {
+        Some(path) => {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            writeln!(file, "{}", token.expose())?;
+        }
+        None => writeln!(io::stderr(), "The token, which is not shown again: {}", token.expose())?,
+    }
+    io::stdout().write_all(entry(name, roles, &token).as_bytes())
+}
+
+fn entry(name: &str, roles: &[Role], token: &Token) -> String {
+    let roles = roles.iter().map(|role| format!("{:?}", role.name())).collect::<Vec<_>>().join(", ");
+    format!("\n[[credentials]]\nname = {name:?}\nroles = [{roles}]\ntoken_sha256 = \"{}\"\n", token.hash())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Credentials;
+
+    #[test]
+    fn the_entry_is_one_of_the_credentials_file() {
+        let (one, two) = (Token::random(), Token::random());
+        let text = entry("a:b", &[Role::Sender, Role::Venue], &one) + &entry("a:b", &[Role::Venue, Role::Sender], &two);
+        let credentials = Credentials::parse(&text).expect("it is well");
+        let identity = credentials.by_token(two.expose()).expect("known");
+        assert_eq!((&*identity.name, identity.roles.to_string()), ("a:b", "sender, venue".to_owned()));
+    }
+}

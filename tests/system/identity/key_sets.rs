@@ -1,0 +1,112 @@
+//! Where the keys of JWTs come from.
+
+use std::{fs, time::Duration};
+
+use serde_json::json;
+use teppan_shared::identity::KeySetSource;
+use teppan_tests::{
+    callers::{call, reason},
+    harness::eventually,
+    token_issuer::{KeySetServer, SigningKey, claims, key_set},
+};
+
+use super::{jwts::accept, *};
+
+fn at(server: &KeySetServer) -> KeySetSource {
+    KeySetSource::Url(server.url().parse().expect("a URL"))
+}
+
+/// How a call with a token of this key ends. It has a connection of its own: one is closed after many refused calls.
+async fn outcome(service: &Conversation, key: &SigningKey) -> String {
+    reason(&call(&channel_to(service), STORE_MESSAGE, Some(&key.token(&claims("assistant", &["orchestrator"])))).await)
+        .0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_of_the_issuer_is_fetched_when_its_first_token_comes_and_the_old_one_stays_until_it_is_gone() {
+    let (old, new) = (SigningKey::ed25519("old"), SigningKey::p256("new"));
+    let server = KeySetServer::start(key_set(&[&old])).await;
+    let service = conversation(|settings| accept(settings, at(&server))).await;
+    assert_eq!(outcome(&service, &old).await, "INVALID_FIELDS");
+    assert_eq!(outcome(&service, &new).await, "CREDENTIALS_INVALID");
+
+    server.serve(key_set(&[&old, &new]));
+    eventually("the new key is fetched", async || outcome(&service, &new).await == "INVALID_FIELDS").await;
+    assert_eq!(outcome(&service, &old).await, "INVALID_FIELDS");
+
+    server.serve(key_set(&[&new]));
+    let unknown = SigningKey::ed25519("unknown");
+    eventually("the old key is gone", async || {
+        outcome(&service, &unknown).await;
+        outcome(&service, &old).await == "CREDENTIALS_INVALID"
+    })
+    .await;
+    assert_eq!(outcome(&service, &new).await, "INVALID_FIELDS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_made_up_keys_cost_the_issuer_a_request_now_and_then_and_nobody_else_anything() {
+    let key = SigningKey::ed25519("a");
+    let server = KeySetServer::start(key_set(&[&key])).await;
+    let service = conversation(|settings| accept(settings, at(&server))).await;
+    assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
+    let since = tokio::time::Instant::now();
+    let hostile = |n: usize| {
+        let header = json!({"alg": "EdDSA", "kid": format!("made-up-{n}")});
+        let token = key.token_with(&header, &claims("hostile", &["orchestrator"]));
+        async move { call(&channel, STORE_MESSAGE, Some(&token)).await.expect_err("it is refused") }
+    };
+    for batch in 0..100 {
+        let calls = futures::future::join_all((batch * 100..batch * 100 + 100).map(hostile)).await;
+        assert_eq!(calls.len(), 100);
+        assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
+    }
+    // One at the start, and then one in 5 s.
+    let most = 3 + usize::try_from(since.elapsed().as_secs() / 5).expect("few");
+    assert!(server.requests() <= most, "{} requests in {:?}", server.requests(), since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn known_keys_stay_in_use_while_the_issuer_is_unavailable_or_answers_nonsense() {
+    let key = SigningKey::ed25519("a");
+    let server = KeySetServer::start(key_set(&[&key])).await;
+    let service = conversation(|settings| accept(settings, at(&server))).await;
+    assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
+    let unknown = SigningKey::ed25519("unknown");
+    for nonsense in ["<html>".to_owned(), "{\"keys\": []}".to_owned(), "x".repeat(1024 * 1024), String::new()] {
+        server.fail(nonsense.is_empty());
+        server.serve(nonsense);
+        let before = server.requests();
+        eventually("it is fetched once more", async || {
+            assert_eq!(outcome(&service, &unknown).await, "CREDENTIALS_INVALID");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            server.requests() > before
+        })
+        .await;
+        assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_starts_before_its_issuer_says_so_and_knows_the_keys_as_soon_as_they_are_there() {
+    let key = SigningKey::ed25519("a");
+    let server = KeySetServer::start(key_set(&[&key])).await;
+    server.fail(true);
+    let service = conversation(|settings| accept(settings, at(&server))).await;
+    assert_eq!(outcome(&service, &key).await, "ISSUER_UNAVAILABLE");
+    server.fail(false);
+    eventually("the keys are there", async || outcome(&service, &key).await == "INVALID_FIELDS").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_file_is_read_anew_when_it_changes() {
+    let (old, new) = (SigningKey::ed25519("old"), SigningKey::p256("new"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.json");
+    fs::write(&file, key_set(&[&old])).expect("written");
+    let service = conversation(|settings| accept(settings, KeySetSource::File(file.clone()))).await;
+    assert_eq!(outcome(&service, &old).await, "INVALID_FIELDS");
+    fs::write(&file, key_set(&[&new])).expect("written");
+    eventually("the new key is known", async || outcome(&service, &new).await == "INVALID_FIELDS").await;
+    assert_eq!(outcome(&service, &old).await, "CREDENTIALS_INVALID", "its token was remembered, but not for ever");
+}

@@ -1,0 +1,109 @@
+//! What each role may call.
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use teppan_shared::{
+    contract::conversation::v1::ClaimDueFollowUpsRequest,
+    identity::{Access, Role, Token, rule},
+};
+use teppan_tests::callers::{Callers, call, entry, reason, with_token};
+use tonic::{Code, transport::Channel};
+
+use super::*;
+
+/// The full names of the methods of some services.
+fn methods_of(services: &[&str]) -> Vec<String> {
+    let files = FileDescriptorSet::decode(teppan_shared::contract::DESCRIPTORS).expect("descriptors").file;
+    let mut methods = Vec::new();
+    for file in &files {
+        for service in &file.service {
+            let service_name = format!("{}.{}", file.package(), service.name());
+            if services.contains(&service_name.as_str()) {
+                methods.extend(service.method.iter().map(|method| format!("{service_name}/{}", method.name())));
+            }
+        }
+    }
+    methods
+}
+
+/// Calls each method as each caller, and checks by the table who is let in.
+async fn each_role_calls_what_it_may(channel: &Channel, services: &[&str], callers: &Callers) {
+    let reflection = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo".to_owned();
+    let mut refusals = 0;
+    for method in methods_of(services).into_iter().chain([reflection]) {
+        let Access::Roles(needed) = rule(&method).access else { panic!("{method} is for anybody") };
+        let without = call(channel, &method, None).await;
+        assert_eq!(reason(&without).0, "CREDENTIALS_MISSING", "{method}");
+        for role in Role::ALL {
+            let called = call(channel, &method, Some(callers.token(role))).await;
+            let code = called.as_ref().map_or_else(tonic::Status::code, |()| Code::Ok);
+            if needed.iter().any(|it| it == role) {
+                // The message is empty: most methods find it wrong.
+                assert!(
+                    !matches!(code, Code::PermissionDenied | Code::Unauthenticated),
+                    "{method} as {role:?}: {code}"
+                );
+            } else {
+                assert_eq!(code, Code::PermissionDenied, "{method} as {role:?}");
+                assert_eq!(reason(&called), ("ROLE_MISSING".to_owned(), needed.to_string()), "{method} as {role:?}");
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals > 50, "{refusals}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_calls_what_it_may_on_booking_service_and_nothing_else() {
+    let callers = Callers::default();
+    let service = booking(|settings| callers.guard(settings)).await;
+    let channel = clients::channel(service.service.server.grpc_addr);
+    each_role_calls_what_it_may(&channel, booking_service::app::DEFINITION.services, &callers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_calls_what_it_may_on_conversation_service_and_nothing_else() {
+    let callers = Callers::default();
+    let service = conversation(|settings| callers.guard(settings)).await;
+    each_role_calls_what_it_may(&channel_to(&service), conversation_service::app::DEFINITION.services, &callers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_need_no_credentials_and_methods_that_are_not_there_need_some() {
+    let callers = Callers::default();
+    let service = conversation(|settings| callers.guard(settings)).await;
+    let channel = channel_to(&service);
+    assert_eq!(reason(&call(&channel, "grpc.health.v1.Health/Check", None).await).0, "OK");
+    assert_eq!(reason(&call(&channel, "grpc.health.v1.Health/Watch", None).await).0, "OK");
+    let made_up = "teppan.conversation.v1.ConversationService/MadeUp";
+    assert_eq!(reason(&call(&channel, made_up, None).await).0, "CREDENTIALS_MISSING");
+    let known = call(&channel, made_up, Some(callers.token(Role::Sender))).await;
+    assert_eq!(reason(&known).0, "METHOD_NOT_IMPLEMENTED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connections_of_one_caller_share_its_share_of_a_limit() {
+    use teppan_shared::contract::conversation::v1::ClaimDueFollowUpsRequest;
+    use teppan_shared::identity::Token;
+    use teppan_tests::callers::{entry, with_token};
+
+    let (callers, other) = (Callers::default(), Token::random());
+    callers.write(&entry("another-sender", Role::Sender, &other));
+    let service = conversation(|settings| {
+        callers.guard(settings);
+        settings.server.limits.max_waiting = 4;
+    })
+    .await;
+    let claim = async |token: &str| {
+        let request = ClaimDueFollowUpsRequest { claimant: "test".to_owned(), wait_seconds: 5, ..Default::default() };
+        let mut client = clients::follow_ups(service.service.server.grpc_addr);
+        client.claim_due_follow_ups(with_token(token, request)).await.map(|_| ())
+    };
+    let token = callers.token(Role::Sender);
+    // Each call has a connection of its own. Of four that may wait, one caller gets two.
+    let calls = futures::future::join_all((0..4).map(|_| claim(token))).await;
+    assert_eq!(calls.iter().filter(|call| call.is_ok()).count(), 2, "{calls:?}");
+    let ((), ()) = tokio::join!(async { drop(futures::future::join_all((0..2).map(|_| claim(token))).await) }, async {
+        claim(other.expose()).await.expect("room is left for another caller")
+    },);
+}

@@ -1,0 +1,75 @@
+//! booking-service's way to conversation-service.
+
+use std::path::PathBuf;
+
+use booking_service::settings::OutboxSettings;
+use teppan_shared::{reloaded::NamedFile, tls::ClientTlsSettings};
+use teppan_tests::{fixtures, harness::Booking};
+
+use super::*;
+
+/// A booking-service that delivers to this address of conversation-service with these files.
+async fn booking(server: SocketAddr, client: &Mounted) -> Booking {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let keys = Keys::random();
+    let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+    let file = |setting, path: PathBuf| NamedFile { setting, path };
+    settings.outbox = OutboxSettings {
+        conversation_service_url: format!("https://{server}").parse().expect("a URL"),
+        conversation_service_tls: ClientTlsSettings {
+            authorities: Some(file("CONVERSATION_SERVICE_CA_FILE", client.authorities())),
+            pair: Some((
+                file("CONVERSATION_SERVICE_CERTIFICATE_FILE", client.certificate()),
+                file("CONVERSATION_SERVICE_KEY_FILE", client.key()),
+            )),
+        },
+        interval: Duration::from_millis(50),
+        ..OutboxSettings::default()
+    };
+    Booking::configured(settings, url, keys).await.ready().await
+}
+
+async fn book(booking: &Booking) {
+    let mut clients = booking.clients.clone();
+    let venue = fixtures::firm_venue(&mut clients, 10).await.expect("a venue");
+    let mut request = fixtures::booking(&venue.venue_id, 1);
+    request.conversation_id = fixtures::conversation_id();
+    clients.bookings.create_booking(request).await.expect("booked");
+}
+
+async fn waiting(booking: &Booking) -> i64 {
+    booking.scalar("SELECT count(*) FROM outbox_messages").await
+}
+
+async fn attempts(booking: &Booking) -> i64 {
+    booking.scalar("SELECT coalesce(max(attempts), 0)::bigint FROM outbox_messages").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn follow_ups_are_scheduled_over_mutual_tls_and_files_are_read_anew() {
+    let (authority, mounted) = authority_and_server();
+    let conversation = conversation(&mounted, Some(ClientCertificates::Required), |_| {}).await;
+    let stranger = Authority::new("another authority");
+    // At first it shows a certificate that conversation-service does not take.
+    let mut client = Mounted::new(&stranger.client("booking-service"), &authority.pem());
+    let booking = booking(conversation.service.server.grpc_addr, &client).await;
+    book(&booking).await;
+    harness::eventually("it is tried", async || attempts(&booking).await > 0).await;
+    assert_eq!(waiting(&booking).await, 1);
+    client.replace(&authority.client("booking-service"), &authority.pem());
+    harness::eventually("it is delivered", async || waiting(&booking).await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_another_name_is_not_trusted() {
+    let authority = Authority::new("test authority");
+    let mut mounted = Mounted::new(&authority.issue(&["conversation.example.org"]), &authority.pem());
+    let conversation = conversation(&mounted, None, |_| {}).await;
+    let client = Mounted::new(&authority.client("booking-service"), &authority.pem());
+    let booking = booking(conversation.service.server.grpc_addr, &client).await;
+    book(&booking).await;
+    harness::eventually("it is tried", async || attempts(&booking).await > 0).await;
+    assert_eq!(waiting(&booking).await, 1);
+    mounted.replace(&authority.server(), &authority.pem());
+    harness::eventually("it is delivered", async || waiting(&booking).await == 0).await;
+}
