@@ -51,7 +51,7 @@ use crate::{
     audit::AuditLog,
     config::ServerSettings,
     contract,
-    identity::Door,
+    identity::Authenticator,
     postgres::Database,
     tasks::{LAST_WORDS, Tasks},
     tls::ServerTlsSettings,
@@ -136,8 +136,9 @@ impl Server {
             ),
         );
 
-        let door = Door::start(&settings.identity, settings.reload_interval, &background).map_err(io::Error::other)?;
-        if door.is_open() {
+        let authenticator = Authenticator::start(&settings.identity, settings.reload_interval, &background)
+            .map_err(io::Error::other)?;
+        if authenticator.lets_everybody_in() {
             tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
         }
         let audit = &settings.identity.audit;
@@ -166,7 +167,8 @@ impl Server {
             );
         serving.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
-            let calls = Calls::new(routes, Arc::new(Pools::new(&settings)), door, audit, cut.clone(), &settings);
+            let calls =
+                Calls::new(routes, Arc::new(Pools::new(&settings)), authenticator, audit, cut.clone(), &settings);
             let server =
                 Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());

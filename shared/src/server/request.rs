@@ -31,7 +31,7 @@ use super::{
 use crate::{
     audit::AuditLog,
     config::ServerSettings,
-    identity::{Access, Door, Refused},
+    identity::{Access, Authenticator, Refused},
     status::Failure,
     telemetry,
 };
@@ -50,7 +50,7 @@ const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
-    pub door: Arc<Door>,
+    pub authenticator: Arc<Authenticator>,
     shares: IdentityShares,
     audit: Option<Arc<AuditLog>>,
     /// Cancelled when the calls that still run must end.
@@ -83,7 +83,7 @@ impl Calls {
     pub fn new(
         routes: Routes,
         pools: Arc<Pools>,
-        door: Arc<Door>,
+        authenticator: Arc<Authenticator>,
         audit: Option<Arc<AuditLog>>,
         cut: CancellationToken,
         settings: &ServerSettings,
@@ -91,7 +91,7 @@ impl Calls {
         Self {
             routes: routes.prepare(),
             pools,
-            door,
+            authenticator,
             shares: IdentityShares::default(),
             audit,
             cut,
@@ -201,14 +201,15 @@ impl ConnectionCalls {
         holds: &mut Holds,
     ) -> Result<Holders, Status> {
         let holders = Holders::of_connection(&self.connection.holder);
-        let door = &self.calls.door;
-        if door.is_open() || method.rule.access == Access::Anybody {
+        let authenticator = &self.calls.authenticator;
+        if authenticator.lets_everybody_in() || method.rule.access == Access::Anybody {
             return Ok(holders);
         }
-        let identified = timeout_at(ends_at, door.identify(headers, self.connection.peer_certificate())).await;
-        let identified = identified.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
-        let admitted = identified.and_then(|identity| {
-            self.connection.caller_known();
+        let authenticated =
+            timeout_at(ends_at, authenticator.authenticate(headers, self.connection.peer_certificate())).await;
+        let authenticated = authenticated.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
+        let admitted = authenticated.and_then(|identity| {
+            self.connection.authenticated();
             if let Some(record) = &mut holds.record {
                 record.called_by(&identity);
             }
@@ -219,9 +220,9 @@ impl ConnectionCalls {
             Ok(holders.and_identity(self.calls.shares.of(&identity)))
         });
         admitted.map_err(|refused| {
-            door.count(&refused);
+            authenticator.count(&refused);
             if matches!(refused, Refused::Missing | Refused::Invalid(_) | Refused::Expired) {
-                self.connection.caller_refused();
+                self.connection.authentication_failed();
             }
             refused.to_failure().into()
         })
