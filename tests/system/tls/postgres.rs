@@ -13,6 +13,7 @@ use crate::{health::get, logs::log_of};
 /// A server that takes nothing but TLS, with this certificate.
 async fn postgres(issued: &Issued) -> (ThrowawayServer, SecretString) {
     let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("it starts");
+    server.ensure_database("teppan").await.expect("a database");
     let administrator = server.url("postgres");
     // PostgreSQL takes only a key that its own account owns, so it writes the files itself.
     for (name, text) in [("server.crt", &issued.certificate), ("server.key", &issued.key)] {
@@ -24,16 +25,15 @@ async fn postgres(issued: &Issued) -> (ThrowawayServer, SecretString) {
     for sql in ["ALTER SYSTEM SET ssl = on", demand, "SELECT pg_reload_conf()"] {
         harness::execute(&administrator, sql).await;
     }
-    server.ensure_database("teppan").await.expect("a database");
     let url = server.url("teppan");
     (server, url)
 }
 
-fn with_authority(url: &SecretString, sslmode: &str, authority: &Mounted) -> SecretString {
-    let separator = if url.expose_secret().contains('?') { '&' } else { '?' };
+/// The URL of a database whose server must have a certificate of this authority, for its name.
+fn verified(url: &SecretString, authority: &Mounted) -> SecretString {
     let authority = authority.authorities();
-    let authority = authority.to_str().expect("UTF-8");
-    SecretString::from(format!("{}{separator}sslmode={sslmode}&sslrootcert={authority}", url.expose_secret()))
+    let verified = format!("sslmode=verify-full&sslrootcert={}", authority.to_str().expect("UTF-8"));
+    SecretString::from(url.expose_secret().replace("sslmode=disable", &verified))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,13 +42,11 @@ async fn a_database_is_verified_by_its_name_and_its_authority() {
     let (server, url) = postgres(&authority.server()).await;
     let trusted = Mounted::new(&authority.server(), &authority.pem());
     let stranger = Mounted::new(&authority.server(), &Authority::new("another authority").pem());
-    let verified = with_authority(&url, "verify-full", &trusted);
-    log_of(&verified, &[], async |service| {
+    log_of(&verified(&url, &trusted), &[], async |service| {
         harness::eventually("ready", async || get(service.http, "/readyz").await.0 == 200).await;
     })
     .await;
-    let unverified = with_authority(&url, "verify-full", &stranger);
-    let log = log_of(&unverified, &[], async |service| {
+    let log = log_of(&verified(&url, &stranger), &[], async |service| {
         service.has("UnknownIssuer").await;
         assert_eq!(get(service.http, "/readyz").await.0, 503);
     })
@@ -62,8 +60,7 @@ async fn a_database_of_another_name_is_refused() {
     let authority = Authority::new("test authority");
     let (server, url) = postgres(&authority.issue(&["db.example.org"])).await;
     let trusted = Mounted::new(&authority.server(), &authority.pem());
-    let verified = with_authority(&url, "verify-full", &trusted);
-    log_of(&verified, &[], async |service| {
+    log_of(&verified(&url, &trusted), &[], async |service| {
         service.has("not valid for name").await;
         assert_eq!(get(service.http, "/readyz").await.0, 503);
     })
