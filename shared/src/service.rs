@@ -151,8 +151,8 @@ impl Service {
             grpc,
             http,
             database: database.database.clone(),
-            // The probe of readiness has one of its own.
-            database_connections: settings.database_limits.max_connections + 1,
+            // The probe of readiness has one of its own, and so has what cancels statements.
+            database_connections: settings.database_limits.max_connections + 2,
             migrator: definition.migrator,
             registry,
         };

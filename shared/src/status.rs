@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
-use tonic::{Code, Status};
+use rand::Rng as _;
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 /// The `domain` of every `ErrorInfo`.
@@ -10,6 +14,13 @@ pub const DOMAIN: &str = "teppan";
 
 /// How long a client is asked to wait before it tries again, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The same for a call that another replica can take at once.
+const RETRY_ELSEWHERE_AFTER: Duration = Duration::from_millis(100);
+/// Delays are made longer by up to this factor, at random: clients that were refused together do not come back
+/// together.
+const SPREAD: f64 = 1.5;
+/// By this trailer the retry policies of gRPC clients learn when to retry (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A failure on its way to a client.
 ///
@@ -22,11 +33,19 @@ pub struct Failure {
     message: String,
     metadata: HashMap<String, String>,
     details: ErrorDetails,
+    retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), metadata: HashMap::new(), details: ErrorDetails::new() }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            details: ErrorDetails::new(),
+            retry_after: None,
+        }
     }
 
     pub fn invalid_argument(reason: &'static str, message: impl Into<String>) -> Self {
@@ -85,7 +104,7 @@ impl Failure {
             "DRAINING",
             "The connection ends: send the same call again, with the same idempotency key, over a new one.",
         )
-        .retry_after(RETRY_AFTER)
+        .retry_after(RETRY_ELSEWHERE_AFTER)
     }
 
     /// The call's time was up before it was done; it may or may not have taken effect.
@@ -114,18 +133,35 @@ impl Failure {
         self
     }
 
+    /// Asks for a retry after this time, or up to half as much more.
     #[must_use]
-    pub fn retry_after(mut self, delay: Duration) -> Self {
-        self.details.set_retry_info(Some(delay));
-        self
+    pub fn retry_after(self, delay: Duration) -> Self {
+        Self { retry_after: Some(delay.mul_f64(rand::rng().random_range(1.0..SPREAD))), ..self }
+    }
+
+    /// What the retry policy of a client is told: when to retry, or not to. `None` where the code says it already.
+    fn pushback(&self) -> Option<MetadataValue<tonic::metadata::Ascii>> {
+        match self.retry_after {
+            Some(delay) => MetadataValue::try_from(delay.as_millis().to_string()).ok(),
+            // A message that is too large has this code too, and will not become smaller.
+            None if self.code == Code::ResourceExhausted => Some(MetadataValue::from_static("-1")),
+            None => None,
+        }
     }
 }
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        let Failure { code, reason, message, metadata, mut details } = failure;
+        let mut trailers = MetadataMap::new();
+        if let Some(pushback) = failure.pushback() {
+            trailers.insert(PUSHBACK, pushback);
+        }
+        let Failure { code, reason, message, metadata, mut details, retry_after } = failure;
         details.set_error_info(reason, DOMAIN, metadata);
-        Status::with_error_details(code, message, details)
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
+        }
+        Status::with_error_details_and_metadata(code, message, details, trailers)
     }
 }
 
@@ -259,6 +295,29 @@ mod tests {
             violations.add(format_args!("exceptions[{index}].price_per_person_cents"), description);
         }
         violations.into_status()
+    }
+
+    fn pushback(failure: Failure) -> Option<String> {
+        let status = Status::from(failure);
+        let pushback = status.metadata().get(PUSHBACK)?.to_str().ok()?.to_owned();
+        let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert_eq!(pushback, delay.map_or("-1".to_owned(), |delay| delay.as_millis().to_string()), "both say the same");
+        Some(pushback)
+    }
+
+    #[test]
+    fn retry_policies_are_told_when_to_retry_and_each_client_another_time() {
+        let times: Vec<u64> =
+            (0..100).map(|_| pushback(Failure::overloaded()).expect("a time").parse().expect("milliseconds")).collect();
+        assert!(times.iter().all(|time| (500..=750).contains(time)), "{times:?}");
+        assert!(times.iter().any(|time| *time != times[0]), "{times:?}");
+    }
+
+    #[test]
+    fn what_a_retry_does_not_mend_is_not_retried() {
+        let too_large = Failure::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "Send less.");
+        assert_eq!(pushback(too_large).as_deref(), Some("-1"));
+        assert_eq!(pushback(Failure::deadline_exceeded()), None);
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub struct Proxy {
 
 /// What every connection sees.
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
+    /// How often the proxy was led elsewhere. Connections from before are never answered.
+    led: watch::Sender<u64>,
     mode: watch::Sender<Mode>,
     /// How often all connections were closed.
     closed: watch::Sender<u64>,
@@ -56,6 +58,8 @@ struct Shared {
     /// Those of them by which readiness looks at the database.
     looks: AtomicU64,
     opened: AtomicU64,
+    /// Connections up to this one carry nothing any more.
+    buried: AtomicU64,
     held_back: AtomicU64,
     /// What the text of the statement contains whose next answer is lost.
     to_lose: Mutex<Option<&'static str>>,
@@ -81,13 +85,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
+            led: watch::Sender::default(),
             mode: watch::Sender::new(Mode::Pass),
             closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
             round_trips: AtomicU64::new(0),
             looks: AtomicU64::new(0),
             opened: AtomicU64::new(0),
+            buried: AtomicU64::new(0),
             one_way_us: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
             to_lose: Mutex::default(),
@@ -150,6 +156,21 @@ impl Proxy {
     /// Passes nothing on any more, but keeps the connections.
     pub fn stall(&self) {
         self.shared.mode.send_replace(Mode::Stall);
+    }
+
+    /// What was opened before carries nothing any more, and nobody is told, as when a gateway that translates
+    /// addresses has forgotten it. New connections work.
+    pub fn bury(&self) {
+        self.shared.buried.store(self.opened(), Ordering::SeqCst);
+        self.mend();
+    }
+
+    /// Leads new connections to another server. Those that are open stay open, and nothing is passed on in them any
+    /// more: their server hangs.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        self.shared.led.send_modify(|times| *times += 1);
+        self.mend();
     }
 
     /// Closes every connection, and lets new ones in.
@@ -237,17 +258,21 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> AbortOnDropHandle<()> {
 }
 
 /// One connection; counted for as long as it lives.
-struct Connection(Arc<Shared>);
+struct Connection {
+    shared: Arc<Shared>,
+    /// Connections are counted from one.
+    number: u64,
+}
 
 impl Connection {
     fn open(shared: Arc<Shared>) -> Self {
         shared.connections.send_modify(|open| *open += 1);
-        shared.opened.fetch_add(1, Ordering::SeqCst);
-        Self(shared)
+        let number = shared.opened.fetch_add(1, Ordering::SeqCst) + 1;
+        Self { shared, number }
     }
 
     async fn run(self, client: TcpStream) {
-        let (mut mode, mut closed) = (self.0.mode.subscribe(), self.0.closed.subscribe());
+        let (mut mode, mut closed) = (self.shared.mode.subscribe(), self.shared.closed.subscribe());
         // Dropping the loser closes both of its sides.
         tokio::select! {
             biased;
@@ -259,8 +284,12 @@ impl Connection {
 
     async fn pass(&self, client: TcpStream) -> io::Result<()> {
         // The kernel has let the client in already: its first word comes a round trip late instead.
-        sleep_until(Instant::now() + 2 * self.0.one_way()).await;
-        let server = TcpStream::connect(self.0.target).await?;
+        sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
+        let (target, mut led) = {
+            let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+            (*target, self.shared.led.subscribe())
+        };
+        let server = TcpStream::connect(target).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
@@ -271,16 +300,16 @@ impl Connection {
         let mut statements = HashMap::new();
         let asked = |bytes: &[u8]| {
             if servers_word.swap(0, Ordering::SeqCst) == 1 {
-                self.0.round_trips.fetch_add(1, Ordering::SeqCst);
+                self.shared.round_trips.fetch_add(1, Ordering::SeqCst);
                 if bytes.windows(LOOK.len()).any(|part| part == LOOK) {
-                    self.0.looks.fetch_add(1, Ordering::SeqCst);
+                    self.shared.looks.fetch_add(1, Ordering::SeqCst);
                 }
             }
             if let Some((name, text)) = prepared(bytes) {
                 statements.insert(name, text);
             }
             let text = executed(bytes).and_then(|name| statements.get(&name));
-            if text.is_some_and(|text| self.0.runs(text)) {
+            if text.is_some_and(|text| self.shared.runs(text)) {
                 loses.store(true, Ordering::SeqCst);
             }
             Passing::On
@@ -291,22 +320,23 @@ impl Connection {
                 (false, _) => Passing::On,
                 (true, false) => Passing::Nothing,
                 (true, true) => {
-                    self.0.lost.fetch_add(1, Ordering::SeqCst);
+                    self.shared.lost.fetch_add(1, Ordering::SeqCst);
                     Passing::End
                 }
             }
         };
         let uncounted = AtomicU64::new(0);
         tokio::select! {
-            end = self.0.pump(from_client, to_server, asked, &self.0.held_back) => end,
-            end = self.0.pump(from_server, to_client, answered, &uncounted) => end,
+            end = self.shared.pump(self.number, from_client, to_server, asked, &self.shared.held_back) => end,
+            end = self.shared.pump(self.number, from_server, to_client, answered, &uncounted) => end,
+            Ok(()) = led.changed() => std::future::pending().await,
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.connections.send_modify(|open| *open -= 1);
+        self.shared.connections.send_modify(|open| *open -= 1);
     }
 }
 
@@ -318,6 +348,7 @@ impl Shared {
     /// Passes on what comes, each piece after its time on the way.
     async fn pump(
         &self,
+        number: u64,
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
         mut passing: impl FnMut(&[u8]) -> Passing,
@@ -345,6 +376,9 @@ impl Shared {
                     return Ok(());
                 }
                 drop(held);
+                if number <= self.buried.load(Ordering::SeqCst) {
+                    continue;
+                }
                 match passing(&piece) {
                     Passing::On => to.write_all(&piece).await?,
                     Passing::Nothing => {}
@@ -366,7 +400,7 @@ enum Passing {
 }
 
 /// What readiness asks twice a second.
-const LOOK: &[u8] = b"SHOW transaction_read_only";
+const LOOK: &[u8] = b"SELECT current_setting('transaction_read_only')";
 
 /// The last that a server says, when a statement has ended and is committed.
 const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";

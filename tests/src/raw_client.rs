@@ -102,7 +102,11 @@ pub fn framed(message: &impl Message) -> Bytes {
 
 /// Reads the answer of a call to its end, and returns the status.
 pub async fn status(answer: ResponseFuture) -> Result<Status, RawError> {
-    let answer = answer.await?;
+    status_of(answer.await?).await
+}
+
+/// [`status`], of an answer that has begun.
+pub async fn status_of(answer: http::Response<RecvStream>) -> Result<Status, RawError> {
     if let Some(status) = Status::from_header_map(answer.headers()) {
         return Ok(status);
     }

@@ -56,7 +56,8 @@ impl Scrape {
 
     /// The samples of this name whose labels have these values.
     pub fn all<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Sample> {
-        let fits = |it: &&Sample| labels.iter().all(|(label, value)| it.labels.get(*label).is_some_and(|v| v == value));
+        let fits =
+            move |it: &&Sample| labels.iter().all(|(label, value)| it.labels.get(*label).is_some_and(|v| v == value));
         self.samples.iter().filter(move |it| it.name == name).filter(fits)
     }
 

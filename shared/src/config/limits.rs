@@ -27,13 +27,15 @@ pub struct LimitArgs {
     /// call does not count in MAX_IN_FLIGHT
     #[arg(long, env = "MAX_WAITING", hide_env_values = true, default_value = "256", global = true)]
     max_waiting: String,
-    /// Health checks at once, and as many streams of health and reflection. They do not count in MAX_IN_FLIGHT
-    #[arg(long, env = "MAX_PROBES", hide_env_values = true, default_value = "64", global = true)]
+    /// Health checks at once, and as many streams of health and reflection. They do not count in MAX_IN_FLIGHT. A
+    /// client with the published service config holds a stream on each of its connections
+    #[arg(long, env = "MAX_PROBES", hide_env_values = true, default_value = "1024", global = true)]
     max_probes: String,
     /// Bytes of all messages that are arriving or being worked on; a call beyond it is answered OVERLOADED
     #[arg(long, env = "MAX_ARRIVING_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_arriving_bytes: String,
-    /// Bytes of all large answers that clients have not taken yet; a call beyond it is answered OVERLOADED
+    /// Bytes of all large answers that clients have not taken yet; a call beyond it is answered OVERLOADED. Answers of
+    /// ClaimDueFollowUps have as much of their own, for which a call waits before anything is claimed
     #[arg(long, env = "MAX_ANSWER_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_answer_bytes: String,
     /// How long a call's message may take to arrive. The call counts in MAX_IN_FLIGHT from then on
@@ -90,7 +92,7 @@ impl Default for ServerLimits {
             max_calls_per_connection: 100,
             max_streams: 100,
             max_waiting: 256,
-            max_probes: 64,
+            max_probes: 1024,
             max_arriving_bytes: 32 << 20,
             max_answer_bytes: 32 << 20,
             arrival_timeout: Duration::from_secs(5),
@@ -165,5 +167,11 @@ mod tests {
         let parsed = args.parse(Some(256 * 1024), &mut problems).expect("they are right");
         problems.finish().expect("they are right");
         assert_eq!(format!("{parsed:?}"), format!("{:?}", ServerLimits::default()));
+    }
+
+    #[test]
+    fn a_client_on_each_connection_may_watch_health() {
+        let limits = ServerLimits::default();
+        assert!(limits.max_probes > limits.max_connections);
     }
 }

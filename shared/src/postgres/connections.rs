@@ -1,14 +1,17 @@
 //! The connections of one service: a stack of idle ones, and the callers that wait for one.
 //!
 //! A pool that checks its connections pays a round trip for it. Here a connection goes back to the
-//! stack only after a clean end; one whose statement was cancelled is checked in the background first.
+//! stack only after a clean end; one whose statement was given up is checked in the background first.
 //!
 //! Opening a connection takes half a dozen round trips, which is longer than a caller may wait where
 //! the database is far away. So connections are opened by tasks of their own: a caller asks for one
 //! and takes the first that becomes idle, and what it asked for is kept when it gives up.
 
+mod abandoned;
+mod admission;
 mod lease;
 mod metrics;
+mod naming;
 mod opener;
 mod state;
 
@@ -24,17 +27,17 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::admission::in_time;
 pub(super) use self::lease::Lease;
 use self::{
+    abandoned::Canceller,
     metrics::Metrics,
     state::{Open, State},
 };
-use super::probe::Suspicion;
+use super::{opening::SessionSetting, probe::Suspicion};
 
-/// How long an abandoned statement, and the ping after it, may take to end. After that the connection is
-/// closed, which ends the statement at the server: it looks for its client every
-/// `client_connection_check_interval`.
-const ABANDONED: Duration = Duration::from_secs(2);
+/// How long a connection may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// How many connections there may be, and how long a caller waits for one.
 #[derive(Debug, Clone, Copy)]
@@ -72,16 +75,25 @@ impl WeakConnections {
 
 struct Shared {
     options: PgConnectOptions,
+    /// The names of the connections, which the server shows, begin with this.
+    name: String,
+    session: Vec<SessionSetting>,
     hot: &'static [&'static str],
     limits: Limits,
     metrics: Metrics,
     state: Mutex<State>,
     /// One permit for each idle connection that no caller has reserved.
     idle: Semaphore,
+    /// Cancels statements that were given up. Opened when it is first needed.
+    canceller: tokio::sync::Mutex<Canceller>,
     /// The last opening that failed, and when it began.
     failed: watch::Sender<Option<Failed>>,
     /// How many openings have ended, with or without success.
     opened: watch::Sender<u64>,
+    /// The generation of [`State`], for statements that run on an earlier one.
+    generation: watch::Sender<u64>,
+    /// How often the database came back. An opening that began before may wait for a server that never answers.
+    came_back: watch::Sender<u64>,
     background: TaskTracker,
     closing: CancellationToken,
 }
@@ -93,17 +105,29 @@ struct Failed {
 }
 
 impl Connections {
-    /// `name` is the name in metrics.
-    pub fn new(name: &'static str, options: PgConnectOptions, hot: &'static [&'static str], limits: Limits) -> Self {
+    /// `name` is the name in metrics. `session` is what the options are to set on every connection.
+    pub fn new(
+        name: &'static str,
+        options: PgConnectOptions,
+        session: Vec<SessionSetting>,
+        hot: &'static [&'static str],
+        limits: Limits,
+    ) -> Self {
+        let shown_name = naming::prefix(options.get_application_name());
         let connections = Self(Arc::new(Shared {
             options,
+            name: shown_name,
+            session,
             hot,
             limits,
             metrics: Metrics::new(name),
             state: Mutex::default(),
             idle: Semaphore::new(0),
+            canceller: tokio::sync::Mutex::default(),
             failed: watch::Sender::default(),
             opened: watch::Sender::default(),
+            generation: watch::Sender::default(),
+            came_back: watch::Sender::default(),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
         }));
@@ -113,6 +137,10 @@ impl Connections {
 
     pub fn options(&self) -> &PgConnectOptions {
         &self.0.options
+    }
+
+    pub fn session(&self) -> &[SessionSetting] {
+        &self.0.session
     }
 
     /// What is measured of them.
@@ -172,7 +200,7 @@ impl Connections {
         }
         let connections = self.clone();
         self.0.background.spawn(async move {
-            let _ = timeout(ABANDONED, open.connection.close()).await;
+            let _ = timeout(CLOSING, open.connection.close()).await;
             connections.lock().closing -= 1;
             connections.open_due();
         });
@@ -200,31 +228,26 @@ impl Connections {
         }
     }
 
-    /// Drops every connection, those in use when they come back: after a failover they lead to the
-    /// wrong server.
+    /// Drops every connection, because after a failover they lead to the wrong server. What runs on one of them is
+    /// given up, and what is being opened is opened anew: a server that hangs never answers.
     pub fn forget_all(&self) {
-        self.lock().generation += 1;
+        let generation = {
+            let mut state = self.lock();
+            state.generation += 1;
+            state.generation
+        };
+        self.0.generation.send_replace(generation);
+        self.0.came_back.send_modify(|times| *times += 1);
         self.forget_idle();
     }
 
-    /// Pings every idle connection before it is used again, because the database was unavailable.
+    /// Pings every idle connection before it is used again, and opens anew what is being opened, because the database
+    /// was unavailable.
     pub fn check_idle(&self) {
+        self.0.came_back.send_modify(|times| *times += 1);
         for open in self.take_idle() {
             self.settle(open);
         }
-    }
-
-    /// Gives a connection back once the server answers on it; otherwise drops it.
-    fn settle(&self, mut open: Open) {
-        let connections = self.clone();
-        self.0.background.spawn(async move {
-            // The answer to the abandoned statement is read before the ping's own.
-            if matches!(timeout(ABANDONED, open.connection.ping()).await, Ok(Ok(()))) {
-                connections.give_back(open);
-            } else {
-                connections.lose();
-            }
-        });
     }
 
     /// Notes what an error suggests about the server, for [`super::Probe`] to check.

@@ -4,6 +4,7 @@ mod connections;
 mod error;
 mod migrations;
 mod opening;
+mod pooler;
 mod probe;
 mod url;
 
@@ -20,8 +21,10 @@ use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use self::connections::{Connections, Lease, Limits};
 pub use self::{
+    connections::in_time,
     error::DatabaseError,
     migrations::MigrationError,
+    pooler::{CheckError, PoolerFault},
     probe::{Condition, Probe},
     url::{UrlFault, parse_url},
 };
@@ -65,7 +68,8 @@ impl Database {
             max: settings.max_connections,
             acquire_timeout: settings.acquire_timeout,
         };
-        Ok(Self(Connections::new(settings.name, options, hot, limits)))
+        let session = opening::session(settings.statement_timeout);
+        Ok(Self(Connections::new(settings.name, options, session, hot, limits)))
     }
 
     /// Opens the least number of connections and keeps as many open from now on. Returns when they are
@@ -82,6 +86,14 @@ impl Database {
     /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
         self.0.check_idle();
+    }
+
+    /// Whether a call with so much time left would get a connection in time.
+    ///
+    /// # Errors
+    /// `Overloaded`, when it would not.
+    pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
+        self.0.admit(left).map(|_| ())
     }
 
     /// Runs one statement that commits by itself, in one round trip on a warm connection, and
@@ -143,8 +155,8 @@ impl Database {
         T: Send + Unpin,
     {
         let mut lease = self.0.lease().await?;
-        let result = rows(statement(), lease.connection()).await;
-        Ok((result, lease))
+        let result = lease.run(async |connection| rows(statement(), connection).await).await;
+        Ok((result.map_err(DatabaseError::from), lease))
     }
 
     /// [`Database::fetch_all`] for a statement that answers at most one row.
@@ -177,7 +189,8 @@ impl Database {
         Probe::new(self.0.clone())
     }
 
-    /// Applies the migrations that are missing. Replicas that start together take turns.
+    /// Applies the migrations that are missing. Replicas that start together take turns. A migration waits for
+    /// a lock only so briefly that nobody else waits long behind it, and is tried again for ten minutes.
     ///
     /// # Errors
     /// [`MigrationError`].
@@ -199,10 +212,10 @@ impl Database {
 async fn rows<T, F>(
     statement: Map<'_, Postgres, F, PgArguments>,
     connection: &mut PgConnection,
-) -> Result<Vec<T>, DatabaseError>
+) -> Result<Vec<T>, sqlx::Error>
 where
     F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
     T: Send + Unpin,
 {
-    Ok(statement.fetch_all(connection).with_subscriber(Dispatch::none()).await?)
+    statement.fetch_all(connection).with_subscriber(Dispatch::none()).await
 }

@@ -54,6 +54,9 @@ impl GrpcServer {
         let mut http = http2::Builder::new(streams);
         http.timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_calls_per_connection)
+            // Clients reset the calls whose deadlines pass, under overload many at once. By default twenty of them that
+            // wait to be accepted end the connection, and all other calls on it.
+            .max_pending_accept_reset_streams(usize::try_from(limits.max_calls_per_connection).ok())
             .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_header_list_size(READ_BYTES_MAX)
             .initial_stream_window_size(CALL_WINDOW_BYTES)

@@ -180,7 +180,8 @@ impl Server {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let pools = Arc::new(Pools::new(&settings));
             pools::observe(&pools);
-            let calls = Calls::new(routes, pools, door, audit, cut.clone(), &settings);
+            let database = parts.database.clone();
+            let calls = Calls::new(routes, pools, database, door, audit, cut.clone(), &settings);
             let server =
                 Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());

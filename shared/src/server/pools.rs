@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use opentelemetry::{KeyValue, global};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::ServerSettings;
 
@@ -29,9 +29,12 @@ pub enum Resource {
     ProbeStreams,
     /// Bytes of answers that clients have not taken yet.
     AnswerBytes,
+    /// Bytes of answers for which room is taken before the work. They are apart from the others: room that is taken for
+    /// an answer as large as there can be must not keep other calls from theirs.
+    ReservedAnswerBytes,
 }
 
-const RESOURCES: [Resource; 8] = [
+const RESOURCES: [Resource; 9] = [
     Resource::Arriving,
     Resource::ArrivingBytes,
     Resource::Work,
@@ -40,7 +43,9 @@ const RESOURCES: [Resource; 8] = [
     Resource::Probes,
     Resource::ProbeStreams,
     Resource::AnswerBytes,
+    Resource::ReservedAnswerBytes,
 ];
+
 impl Resource {
     /// Its name in the metrics.
     fn name(self) -> &'static str {
@@ -53,6 +58,7 @@ impl Resource {
             Self::Probes => "probes",
             Self::ProbeStreams => "probe_streams",
             Self::AnswerBytes => "answer_bytes",
+            Self::ReservedAnswerBytes => "reserved_answer_bytes",
         }
     }
 }
@@ -67,12 +73,14 @@ const ARRIVING_PER_WORK: usize = 2;
 /// holders need not be known. (Switches share their buffers so: dynamic thresholds, Choudhury and
 /// Hahne, 1998.)
 #[derive(Debug)]
-pub struct Pools([Pool; RESOURCES.len()]);
+pub struct Pools([Arc<Pool>; RESOURCES.len()]);
 
 #[derive(Debug)]
 struct Pool {
     permits: Arc<Semaphore>,
     size: usize,
+    /// Notified of all permits that come back.
+    freed: Notify,
 }
 
 /// A holder of permits, a connection or an identity, with the number it holds of each pool.
@@ -92,6 +100,7 @@ pub struct Holders {
 pub struct Permit {
     resource: Resource,
     permit: OwnedSemaphorePermit,
+    pool: Arc<Pool>,
     holders: Holders,
 }
 
@@ -105,21 +114,20 @@ impl Pools {
             Resource::Waiting => limits.max_waiting,
             Resource::Streams => limits.max_streams,
             Resource::Probes | Resource::ProbeStreams => limits.max_probes,
-            Resource::AnswerBytes => limits.max_answer_bytes,
+            Resource::AnswerBytes | Resource::ReservedAnswerBytes => limits.max_answer_bytes,
         })
     }
 
     pub fn sized(size: impl Fn(Resource) -> usize) -> Self {
         Self(RESOURCES.map(|resource| {
             let size = size(resource).min(Semaphore::MAX_PERMITS);
-            Pool { permits: Arc::new(Semaphore::new(size)), size }
+            Arc::new(Pool { permits: Arc::new(Semaphore::new(size)), size, freed: Notify::new() })
         }))
     }
 
     /// An empty permit, to be enlarged by [`Permit::grow`].
     pub fn empty(&self, resource: Resource, holders: &Holders) -> Permit {
-        let permit = Arc::clone(self.pool(resource)).try_acquire_many_owned(0).expect("nothing can always be had");
-        Permit { resource, permit, holders: holders.clone() }
+        self.permit(resource, holders, 0).expect("nothing can always be had")
     }
 
     /// This many permits, or `None` when a holder would then hold more than is left.
@@ -127,29 +135,39 @@ impl Pools {
         if !self.has_room(resource, holders, count) {
             return None;
         }
-        let permit = Arc::clone(self.pool(resource)).try_acquire_many_owned(u32::try_from(count).ok()?).ok()?;
+        let permit = self.permit(resource, holders, count)?;
         holders.add(resource, count);
-        Some(Permit { resource, permit, holders: holders.clone() })
+        Some(permit)
     }
 
     /// Whether [`Pools::take`] would succeed now.
     pub fn has_room(&self, resource: Resource, holders: &Holders, count: usize) -> bool {
         // Concurrent calls of one holder may pass this check together. They are few, and the semaphore still bounds
         // the pool.
-        let left = self.pool(resource).available_permits();
+        let left = self.pool(resource).permits.available_permits();
         holders.iter().all(|holder| holder.held(resource).load(Relaxed).saturating_add(count) <= left)
     }
 
-    /// One permit as soon as there is one, for a call that had one before and gave it back to wait. The holder's share
-    /// does not matter here: the call was admitted before.
-    pub async fn take_again(&self, resource: Resource, holders: &Holders) -> Permit {
-        let permit = Arc::clone(self.pool(resource)).acquire_owned().await.expect("a pool is never closed");
-        holders.add(resource, 1);
-        Permit { resource, permit, holders: holders.clone() }
+    /// Returns when [`Pools::take`] would succeed. Another call may be faster then.
+    pub async fn room(&self, resource: Resource, holders: &Holders, count: usize) {
+        loop {
+            // Listened to before looking: what comes back in between wakes up.
+            let freed = self.pool(resource).freed.notified();
+            if self.has_room(resource, holders, count) {
+                return;
+            }
+            freed.await;
+        }
     }
 
-    fn pool(&self, resource: Resource) -> &Arc<Semaphore> {
-        &self.0[resource as usize].permits
+    fn permit(&self, resource: Resource, holders: &Holders, count: usize) -> Option<Permit> {
+        let pool = Arc::clone(self.pool(resource));
+        let permit = Arc::clone(&pool.permits).try_acquire_many_owned(u32::try_from(count).ok()?).ok()?;
+        Some(Permit { resource, permit, pool, holders: holders.clone() })
+    }
+
+    fn pool(&self, resource: Resource) -> &Arc<Pool> {
+        &self.0[resource as usize]
     }
 
     /// How many permits of each pool are taken, and how many there are.
@@ -228,13 +246,32 @@ impl Permit {
         }
         grows
     }
+
+    pub fn count(&self) -> usize {
+        self.permit.num_permits()
+    }
+
+    /// Gives back what exceeds this many.
+    pub fn shrink(&mut self, count: usize) {
+        self.give_back(self.count().saturating_sub(count));
+    }
+
+    fn give_back(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        // First the pool's, then the holders': others never see more room than there is.
+        drop(self.permit.split(count));
+        for holder in self.holders.iter() {
+            holder.held(self.resource).fetch_sub(count, Relaxed);
+        }
+        self.pool.freed.notify_waiters();
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        for holder in self.holders.iter() {
-            holder.held(self.resource).fetch_sub(self.permit.num_permits(), Relaxed);
-        }
+        self.give_back(self.count());
     }
 }
 
@@ -287,6 +324,33 @@ mod tests {
         assert_eq!(holder.connection.held(Resource::Work).load(Relaxed), 40);
         drop(permit);
         assert_eq!(holder.connection.held(Resource::Work).load(Relaxed), 0);
-        assert_eq!(pools.pool(Resource::Work).available_permits(), 100);
+        assert_eq!(pools.pool(Resource::Work).permits.available_permits(), 100);
+    }
+
+    #[test]
+    fn a_permit_that_shrinks_gives_the_rest_back() {
+        let pools = pools(100);
+        let holder = Holders::default();
+        let mut permit = pools.take(Resource::Work, &holder, 40).expect("there is room");
+        permit.shrink(10);
+        permit.shrink(30);
+        assert_eq!(holder.connection.held(Resource::Work).load(Relaxed), 10);
+        assert_eq!(pools.pool(Resource::Work).permits.available_permits(), 90);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_gets_no_more_than_its_share() {
+        let pools = pools(10);
+        let (greedy, other): (Holders, Holders) = Default::default();
+        let mut held = take_all(&pools, &greedy);
+        assert_eq!(held.len(), 5);
+        let room = pools.room(Resource::Work, &greedy, 1);
+        tokio::pin!(room);
+        assert!(futures::poll!(&mut room).is_pending(), "half of the pool is left, and none of it is for this holder");
+        let others = take_all(&pools, &other);
+        drop(held.pop());
+        assert!(futures::poll!(&mut room).is_pending(), "it holds 4, and 3 are left");
+        drop(others);
+        room.await;
     }
 }

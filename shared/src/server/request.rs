@@ -33,6 +33,7 @@ use crate::{
     audit::AuditLog,
     config::ServerSettings,
     identity::{Access, Door, Refused},
+    postgres::{self, Database},
     status::Failure,
     telemetry,
 };
@@ -51,6 +52,7 @@ const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
+    database: Database,
     pub door: Arc<Door>,
     shares: IdentityShares,
     audit: Option<Arc<AuditLog>>,
@@ -84,6 +86,7 @@ impl Calls {
     pub fn new(
         routes: Routes,
         pools: Arc<Pools>,
+        database: Database,
         door: Arc<Door>,
         audit: Option<Arc<AuditLog>>,
         cut: CancellationToken,
@@ -92,6 +95,7 @@ impl Calls {
         Self {
             routes: routes.prepare(),
             pools,
+            database,
             door,
             shares: IdentityShares::default(),
             audit,
@@ -183,6 +187,11 @@ impl ConnectionCalls {
             }
             (request.map(axum::body::Body::from), message_bytes)
         };
+        // Before the message is decoded: under overload most calls end here.
+        if method.kind == Kind::Work {
+            let left = ends_at.saturating_duration_since(Instant::now());
+            self.calls.database.admit(left).map_err(|error| error.to_failure())?;
+        }
         // A connection that does not take its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holders, 1) {
@@ -237,7 +246,8 @@ impl ConnectionCalls {
         let peer = TcpConnectInfo { local_addr: None, remote_addr: Some(self.connection.peer) };
         request.extensions_mut().insert(peer);
         let mut routes = self.calls.routes.clone();
-        let answer = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
+        let answer = AssertUnwindSafe(postgres::in_time(ends_at, async move { routes.call(request).await }));
+        let answer = answer.catch_unwind();
         let failure = tokio::select! {
             answer = tokio::time::timeout_at(ends_at, answer) => match answer {
                 Ok(Ok(Ok(response))) => return response,
@@ -265,13 +275,16 @@ impl ConnectionCalls {
             }
             Some(Err(status)) => return refuse(status, &[], holds).await,
         };
+        // Work that must not be lost has taken room before it was done. Otherwise the answer is dropped when there is
+        // none: to wait for room would keep the very bytes that there is no room for.
+        let taken = holds.turn.as_ref().and_then(|turn| turn.take_answer_room());
         if message.len() > SMALL_ANSWER_BYTES {
-            let holders = holds
-                .turn
-                .as_ref()
-                .map_or_else(|| Holders::of_connection(&self.connection.holder), |turn| turn.holders().clone());
-            let permit = self.calls.pools.take(Resource::AnswerBytes, &holders, message.len());
-            let Some(permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
+            let of_connection = || Holders::of_connection(&self.connection.holder);
+            let holders = holds.turn.as_ref().map_or_else(of_connection, |turn| turn.holders().clone());
+            let permit = taken.filter(|room| room.count() >= message.len());
+            let permit = permit.or_else(|| self.calls.pools.take(Resource::AnswerBytes, &holders, message.len()));
+            let Some(mut permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
+            permit.shrink(message.len());
             holds.answer_bytes = Some(permit);
         }
         holds.end(refusal.as_ref(), &message).await;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use chrono::TimeDelta;
 use futures::{StreamExt as _, future};
 use prost_types::Timestamp;
 use serde_json::json;
@@ -128,12 +129,14 @@ impl Guests {
     }
 
     /// What somebody has to see to: an event of Stripe's that belongs to no booking, a follow-up that cannot be sent;
-    /// and requests that are refused: forged, not built, and too many at once where `MAX_WAITING` is small.
+    /// and requests that are refused: forged, too old, not built, and too many at once where `MAX_WAITING` is small.
     pub async fn trouble(&self) -> Result<(), Status> {
         let mut this = self.clone();
         let lost = stripe::event("payment_intent.succeeded", json!({"id": "pi_lost"}));
         stripe::send(self.webhook, &lost, SECRET).await;
         stripe::send(self.webhook, &lost, "whsec_forged").await;
+        let (body, long_ago) = (lost.to_string(), chrono::Utc::now() - TimeDelta::hours(1));
+        stripe::post(self.webhook, Some(&stripe::signed(&body, SECRET, long_ago)), &body).await;
         let not_built = [
             this.booking.customers.set_consent(SetConsentRequest::default()).await.map(drop),
             this.conversations.get_context_window(GetContextWindowRequest::default()).await.map(drop),

@@ -5,9 +5,16 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use conversation_service::settings::DispatchSettings;
 use teppan_shared::{contract::conversation::v1::ClaimDueFollowUpsRequest, keys::Keys};
-use teppan_tests::{fixtures, harness};
+use teppan_tests::{
+    clients, fixtures, harness,
+    raw_client::{self, RawClient},
+};
+use tokio::time::timeout;
+use tonic::Code;
 
 use super::fixture::*;
+
+const CLAIM: &str = "/teppan.conversation.v1.FollowUpService/ClaimDueFollowUps";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_call_wakes_up_when_something_falls_due() {
@@ -76,4 +83,38 @@ async fn a_waiting_call_ends_when_the_server_drains() {
     let (claimed, ()) = tokio::join!(waiting, stop);
     assert!(claimed.is_empty());
     assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_one_client_that_wake_up_together_leave_others_their_share_of_work() {
+    let url = harness::database(&conversation_service::app::DEFINITION).await;
+    let service = over(url, Keys::random(), quick(), |common| common.server.max_in_flight = 4).await;
+    // It reads no answers, so that its calls keep their permits.
+    let mut greedy = RawClient::with_window(service.service.server.grpc_addr, 16).await.expect("connected");
+    let mut answers = Vec::new();
+    while answers.len() < 4 {
+        let request = ClaimDueFollowUpsRequest { batch_size: 1, wait_seconds: 25, ..at_once() };
+        let mut answer = greedy.call(CLAIM, &request).await.expect("sent");
+        // Refused while the calls before it have not begun to wait.
+        match timeout(Duration::from_millis(200), &mut answer).await {
+            Err(_) => answers.push(answer),
+            Ok(refused) => {
+                let status = raw_client::status_of(refused.expect("an answer")).await.expect("a status");
+                assert_eq!(status.code(), Code::ResourceExhausted);
+            }
+        }
+    }
+    let due: Vec<_> = (0..4).map(|_| due(&fixtures::conversation_id())).collect();
+    schedule(&service, &due).await;
+    let claimed = "SELECT count(*) FROM follow_ups WHERE status = 'CLAIMED'";
+    harness::eventually("its share is claimed", async || service.scalar::<i64>(claimed).await == 2).await;
+    let mut other = clients::conversations(service.service.server.grpc_addr);
+    for _ in 0..20 {
+        other.store_message(fixtures::message(&fixtures::conversation_id(), "Hello")).await.expect("stored");
+    }
+    assert_eq!(service.scalar::<i64>(claimed).await, 2);
+    // Another client's calls are handed the rest.
+    let mut others = clients::follow_ups(service.service.server.grpc_addr);
+    let rest = ClaimDueFollowUpsRequest { batch_size: 10, ..at_once() };
+    assert_eq!(others.claim_due_follow_ups(rest).await.expect("claimed").into_inner().follow_ups.len(), 2);
 }

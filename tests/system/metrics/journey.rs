@@ -12,6 +12,7 @@ use teppan_shared::contract::{
     },
     conversation::v1::{
         Channel, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, FollowUpTrigger, ScheduleFollowUpRequest,
+        StoreMessageRequest,
     },
 };
 use teppan_tests::{
@@ -102,6 +103,7 @@ impl Journey {
         });
         assert!(join_all(stored).await.iter().all(Result::is_ok));
         messages.clone().store_message(said[0].clone()).await.expect("it is replayed");
+        messages.clone().store_message(StoreMessageRequest::default()).await.expect_err("it is refused");
         self.secrets.extend([chat, said[0].message_id.clone(), "My secret".to_owned()]);
     }
 

@@ -173,7 +173,7 @@ const BOOKING: &[(&str, Holds)] = &[
         ["conversation-service", "event-stream"].iter().all(|destination| {
             let delivered = [("destination", *destination), ("outcome", "delivered")];
             at_least(it, "teppan_outbox_deliveries_total", &delivered, 1.0)
-                && is(it, "teppan_outbox_pending", &[("destination", destination)], 0.0)
+                && is(it, "teppan_outbox_pending", &[("destination", *destination)], 0.0)
         })
     }),
     ("an event of Stripe is set aside", |it| {
@@ -206,8 +206,8 @@ const CONVERSATION: &[(&str, Holds)] = &[
     }),
     ("follow-ups are scheduled, become ready, are claimed and completed, and one is put back", |it| {
         [("scheduled", 4.0), ("ready", 3.0), ("claimed", 2.0), ("completed", 1.0), ("put_back", 1.0), ("missed", 0.0)]
-            .iter()
-            .all(|(change, count)| at_least(it, "teppan_follow_up_changes_total", &[("change", change)], *count))
+            .into_iter()
+            .all(|(change, count)| at_least(it, "teppan_follow_up_changes_total", &[("change", change)], count))
             && at_least(it, "teppan_follow_up_claim_lag_seconds_count", &[], 2.0)
     }),
     ("one can be claimed and waits", |it| {

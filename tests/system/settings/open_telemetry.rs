@@ -60,7 +60,7 @@ fn a_wrong_variable_is_named_also_where_another_one_means_the_same() {
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
         ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "brotli"),
         ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "yes"),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://user:hunter2@127.0.0.1"),
         ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "=hunter2"),
         ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", text),

@@ -4,7 +4,7 @@
 mod away;
 mod follower;
 mod load;
-mod replica;
+pub mod replica;
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -1,10 +1,11 @@
-//! A service process that is killed and started again where it was.
+//! A service process that is killed or stopped, and started again where it was.
 
 use std::{collections::HashMap, net::SocketAddr};
 
 use teppan_tests::{
     harness,
     launch::{Process, Which},
+    tool::wait_until_serving,
 };
 
 pub struct Replica {
@@ -27,6 +28,17 @@ impl Replica {
     pub async fn kill_and_restart(&mut self) {
         let mut killed = self.process.take().expect("it runs");
         killed.kill().await.expect("it can be killed");
+        self.start_again().await;
+    }
+
+    /// Ends it in order, and starts it again. Returns when it is serving.
+    pub async fn stop_and_restart(&mut self) {
+        assert!(self.process.take().expect("it runs").stop().await, "it ends in order");
+        self.start_again().await;
+        wait_until_serving(self.which.binary(), self.grpc).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    async fn start_again(&mut self) {
         harness::eventually("its port is free again", async || {
             self.process = Process::start(self.which, &self.environment).await.ok();
             self.process.is_some()

@@ -13,13 +13,14 @@ impl Connections {
     ///
     /// # Errors
     /// `Unavailable` when there is none and none can be opened; `Overloaded` when none of those there are
-    /// became idle in time.
+    /// became idle in time, or, at once, when none would.
     pub async fn lease(&self) -> Result<Lease, DatabaseError> {
         if let Some(open) = self.take_one() {
             return Ok(self.lend(open));
         }
+        let patience = self.patience()?;
         let began = Instant::now();
-        let leased = timeout(self.0.limits.acquire_timeout, self.wait_for_one()).await;
+        let leased = timeout(patience, self.wait_for_one()).await;
         self.0.metrics.waited(began.elapsed());
         let Ok(leased) = leased else {
             self.0.metrics.got_none();
@@ -34,7 +35,7 @@ impl Connections {
     }
 
     fn lend(&self, open: Open) -> Lease {
-        Lease { connections: self.clone(), open: Some(open) }
+        Lease { connections: self.clone(), open: Some(open), since: Instant::now() }
     }
 
     /// An idle connection, unless callers that waited longer are about to take it.
@@ -89,11 +90,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The use of one connection. When it is dropped without [`Lease::end`], because its call was cancelled,
-/// the connection is checked in the background before it is used again.
+/// The use of one connection. When it is dropped without [`Lease::end`], because its call was given up,
+/// its statement is ended in the background before the connection is used again.
 pub(in crate::postgres) struct Lease {
     connections: Connections,
     open: Option<Open>,
+    since: Instant,
 }
 
 impl Lease {
@@ -101,13 +103,34 @@ impl Lease {
     ///
     /// # Panics
     /// Never: it is there until the lease ends.
-    pub fn connection(&mut self) -> &mut PgConnection {
+    fn connection(&mut self) -> &mut PgConnection {
         &mut self.open.as_mut().expect("a lease has its connection until it ends").connection
+    }
+
+    /// Runs a statement on the connection, to its end or until the connection is found to lead to a server that has
+    /// been replaced. That server may hang, and would then never answer.
+    ///
+    /// # Errors
+    /// Those of the statement; `ConnectionAborted` when it was given up.
+    pub async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mine = self.open.as_ref().map_or(0, |open| open.generation);
+        let mut generation = self.connections.0.generation.subscribe();
+        tokio::select! {
+            biased;
+            result = statement(self.connection()) => result,
+            _ = generation.wait_for(|generation| *generation != mine) => {
+                Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()))
+            }
+        }
     }
 
     /// The statement has ended, and the connection is good for another one.
     pub fn end(mut self) {
         if let Some(open) = self.open.take() {
+            self.connections.lock().use_time.add(self.since.elapsed());
             self.connections.give_back(open);
         }
     }
@@ -124,7 +147,8 @@ impl Drop for Lease {
         let Some(open) = self.open.take() else { return };
         // Without a runtime the process is ending: the connection is closed by being dropped.
         if Handle::try_current().is_ok() {
-            self.connections.settle(open);
+            self.connections.lock().use_time.add(self.since.elapsed());
+            self.connections.abandon(open);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use rand::Rng as _;
 use tokio::time::timeout;
 
-use super::{Connections, Failed, Open};
+use super::{Connections, Failed, Open, naming};
 use crate::{error_chain::error_chain, postgres::opening};
 
 /// The pause after the first opening that failed; it doubles with each further one.
@@ -58,17 +58,30 @@ impl Connections {
     /// Opens one connection after a pause, and reports a failure to the callers that wait.
     async fn open(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
-        let began = Instant::now();
-        // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
-        let generation = self.lock().generation;
-        match opening::open(&self.0.options, self.0.hot).await {
+        let mut came_back = self.0.came_back.subscribe();
+        let (began, generation, name, opened) = loop {
+            let began = Instant::now();
+            // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
+            let (generation, name) = {
+                let mut state = self.lock();
+                state.numbered += 1;
+                (state.generation, naming::name(&self.0.name, state.numbered))
+            };
+            let options = self.0.options.clone().application_name(&name);
+            tokio::select! {
+                opened = opening::open(&options, self.0.hot) => break (began, generation, name, opened),
+                // The sender lives as long as `self`.
+                _ = came_back.changed() => {}
+            }
+        };
+        match opened {
             Ok(connection) => {
                 let open = {
                     let mut state = self.lock();
                     state.opening -= 1;
                     state.live += 1;
                     state.failures = 0;
-                    Open::new(connection, generation)
+                    Open::new(connection, name, generation)
                 };
                 self.0.metrics.opened(began.elapsed());
                 tracing::debug!(took_ms = began.elapsed().as_millis(), "a connection to the database is open");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use sqlx::PgConnection;
 
-use super::{Limits, Suspicion};
+use super::{Limits, Suspicion, admission::UseTime};
 
 /// A connection is closed at about this age: it spreads load after a failover.
 const LIFETIME: Duration = Duration::from_mins(30);
@@ -34,22 +34,29 @@ pub(super) struct State {
     /// Connections of an earlier generation are not used again.
     pub generation: u64,
     pub suspicion: Option<Suspicion>,
+    pub use_time: UseTime,
+    /// Connections that were opened since the start.
+    pub numbered: u64,
+    /// Names of connections whose statements are to be cancelled.
+    pub to_cancel: Vec<String>,
 }
 
 /// An open connection.
 pub(super) struct Open {
     pub connection: PgConnection,
+    /// By which the server knows it.
+    pub name: String,
     pub generation: u64,
     pub expires: Instant,
     pub used: Instant,
 }
 
 impl Open {
-    pub fn new(connection: PgConnection, generation: u64) -> Self {
+    pub fn new(connection: PgConnection, name: String, generation: u64) -> Self {
         let now = Instant::now();
         // Those that were opened together do not end together.
         let lifetime = LIFETIME.mul_f64(rand::rng().random_range(0.8..1.2));
-        Self { connection, generation, expires: now + lifetime, used: now }
+        Self { connection, name, generation, expires: now + lifetime, used: now }
     }
 }
 

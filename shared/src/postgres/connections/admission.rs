@@ -1,0 +1,113 @@
+//! Who may wait for a connection: nobody who would not get one in time.
+//!
+//! A queue in which callers wait until their deadlines pass serves nobody under overload: whoever comes to its
+//! head has no time left. So a caller is refused when the queue is longer than its time allows, and it waits for no
+//! more than half of the time it has; the other half is for the statement.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Connections, state::State};
+use crate::postgres::DatabaseError;
+
+tokio::task_local! {
+    /// When the call ends in which the current task runs statements.
+    static ENDS_AT: Instant;
+}
+
+/// Runs the work of a call. Its statements wait for a connection only while that leaves time to run them.
+pub async fn in_time<T>(ends_at: Instant, work: impl Future<Output = T>) -> T {
+    ENDS_AT.scope(ends_at, work).await
+}
+
+impl Connections {
+    /// How long the current call may wait for a connection.
+    ///
+    /// # Errors
+    /// `Overloaded`, when the wait would be longer.
+    pub(super) fn patience(&self) -> Result<Duration, DatabaseError> {
+        let left = ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now()));
+        self.admit(left.unwrap_or(Duration::MAX))
+    }
+
+    /// How long a call with so much time left may wait for a connection.
+    ///
+    /// # Errors
+    /// `Overloaded`, when the wait would be longer.
+    pub fn admit(&self, left: Duration) -> Result<Duration, DatabaseError> {
+        let patience = self.0.limits.acquire_timeout.min(left / 2);
+        let wait = self.lock().expected_wait(self.0.limits.max);
+        if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(patience) }
+    }
+}
+
+/// How long connections are used at a time: an exponentially weighted mean.
+#[derive(Debug, Default)]
+pub(super) struct UseTime {
+    mean_seconds: Option<f64>,
+}
+
+/// The weight of the last use.
+const LAST_WEIGHT: f64 = 0.05;
+
+impl UseTime {
+    pub fn add(&mut self, used: Duration) {
+        let (used, mean) = (used.as_secs_f64(), self.mean_seconds);
+        self.mean_seconds = Some(mean.map_or(used, |mean| mean + (used - mean) * LAST_WEIGHT));
+    }
+}
+
+impl State {
+    /// How long another caller would wait for a connection when there are at most `max`. While none can be opened,
+    /// only those there are count. Without any the database is unavailable, which is not for the queue to say.
+    fn expected_wait(&self, max: u32) -> Duration {
+        if !self.idle.is_empty() || self.waiting == 0 || self.live == 0 {
+            return Duration::ZERO;
+        }
+        let connections = if self.failures == 0 { max } else { self.live };
+        Duration::from_secs_f64(
+            self.use_time.mean_seconds.unwrap_or(0.0) * f64::from(self.waiting) / f64::from(connections),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used_for(millis: u64, waiting: u32) -> State {
+        let mut state = State { waiting, live: 4, ..State::default() };
+        state.use_time.add(Duration::from_millis(millis));
+        state
+    }
+
+    fn millis(wait: Duration) -> u128 {
+        (wait + Duration::from_micros(500)).as_millis()
+    }
+
+    #[test]
+    fn the_wait_grows_with_the_queue_and_the_time_of_a_statement() {
+        assert_eq!(millis(used_for(10, 0).expected_wait(10)), 0);
+        assert_eq!(millis(used_for(10, 1).expected_wait(10)), 1);
+        assert_eq!(millis(used_for(10, 100).expected_wait(10)), 100);
+        assert_eq!(millis(used_for(30, 100).expected_wait(10)), 300);
+    }
+
+    #[test]
+    fn the_time_of_a_statement_follows_the_last_ones() {
+        let mut state = used_for(10, 100);
+        state.use_time.add(Duration::from_millis(30));
+        assert_eq!(millis(state.expected_wait(10)), 110);
+        (0..200).for_each(|_| state.use_time.add(Duration::from_millis(30)));
+        assert_eq!(millis(state.expected_wait(10)), 300);
+    }
+
+    #[test]
+    fn connections_that_cannot_be_opened_do_not_count() {
+        let failing = State { failures: 1, ..used_for(10, 100) };
+        assert_eq!(millis(failing.expected_wait(10)), 250);
+        let none = State { live: 0, ..failing };
+        assert_eq!(millis(none.expected_wait(10)), 0, "the caller is told that the database is unavailable");
+    }
+}
