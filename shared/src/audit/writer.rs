@@ -51,7 +51,12 @@ impl Outcomes {
     fn new() -> Self {
         let meter = global::meter("teppan");
         let description = "Lines of the audit log: written, late (the call was answered before), or lost.";
-        Self(meter.u64_counter("teppan.audit.lines").with_description(description).build())
+        let outcomes = Self(meter.u64_counter("teppan.audit.lines").with_description(description).build());
+        // A counter that is first seen at 1 has no increase.
+        for outcome in ["written", "late", "lost"] {
+            outcomes.count(0, outcome);
+        }
+        outcomes
     }
 
     fn count(&self, lines: usize, outcome: &'static str) {

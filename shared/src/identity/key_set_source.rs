@@ -214,7 +214,12 @@ impl Fetches {
     fn new() -> Self {
         let meter = global::meter("teppan");
         let description = "Fetches of the issuer's key set, by how they ended.";
-        Self(meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build())
+        let fetches = Self(meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build());
+        // A counter that is first seen at 1 has no increase.
+        for outcome in ["fetched", "failed"] {
+            fetches.0.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
+        fetches
     }
 
     fn ended(&self, outcome: &'static str) {

@@ -12,20 +12,25 @@ pub struct Row {
     pub labels: BTreeSet<String>,
     /// The row does not name every label.
     pub is_open: bool,
+    /// The metric is there only where something is set up.
+    pub is_optional: bool,
 }
 
-/// The metrics of a service: those of both, and its own.
+const OPTIONAL: &str = "Where it is set up";
+
+/// The metrics of a service: those of both, its own, and the optional ones.
 pub fn rows_of(service: &str) -> Vec<Row> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     let page = fs::read_to_string(page).expect("the page is there");
     let sections = page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'));
-    let of_it = sections.filter(|(title, _)| [service, "Both services"].contains(title));
-    let rows: Vec<_> = of_it.flat_map(|(_, section)| section.lines().filter_map(row)).collect();
+    let of_it = sections.filter(|(title, _)| [service, "Both services", OPTIONAL].contains(title));
+    let rows = of_it.flat_map(|(title, section)| section.lines().filter_map(move |line| row(line, title == OPTIONAL)));
+    let rows: Vec<_> = rows.collect();
     assert!(rows.len() > 40, "the tables are read");
     rows
 }
 
-fn row(line: &str) -> Option<Row> {
+fn row(line: &str, is_optional: bool) -> Option<Row> {
     let cells: Vec<_> = line.strip_prefix("| `")?.strip_suffix('|')?.split('|').map(str::trim).collect();
     let [name, otlp, kind, labels, _meaning] = cells.try_into().unwrap_or_else(|_| panic!("not five cells: {line}"));
     Some(Row {
@@ -34,6 +39,7 @@ fn row(line: &str) -> Option<Row> {
         kind: kind.to_owned(),
         labels: quoted(&without_parentheses(labels)),
         is_open: without_parentheses(labels).contains('…'),
+        is_optional,
     })
 }
 

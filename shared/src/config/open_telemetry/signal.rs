@@ -37,8 +37,8 @@ impl<'a> Variable<'a> {
         }
     }
 
-    fn alone(name: &'static str, raw: &'a Option<String>) -> Self {
-        Self { name, value: given(raw.as_deref()), is_of_the_signal: true }
+    fn alone(name: &'static str, raw: Option<&'a str>) -> Self {
+        Self { name, value: given(raw), is_of_the_signal: true }
     }
 
     pub fn is_given(self) -> bool {
@@ -55,7 +55,7 @@ impl<'a> Signal<'a> {
     pub fn traces(args: &'a OpenTelemetryArgs) -> Self {
         Self {
             path: "v1/traces",
-            batch_timeout: Variable::alone("OTEL_BSP_EXPORT_TIMEOUT", &args.otel_bsp_export_timeout),
+            batch_timeout: Variable::alone("OTEL_BSP_EXPORT_TIMEOUT", args.otel_bsp_export_timeout.as_deref()),
             endpoint: Variable::of(
                 ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &args.otel_exporter_otlp_traces_endpoint),
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", &args.otel_exporter_otlp_endpoint),
@@ -98,7 +98,7 @@ impl<'a> Signal<'a> {
     pub fn metrics(args: &'a OpenTelemetryArgs) -> Self {
         Self {
             path: "v1/metrics",
-            batch_timeout: Variable::alone("OTEL_METRIC_EXPORT_TIMEOUT", &args.otel_metric_export_timeout),
+            batch_timeout: Variable::alone("OTEL_METRIC_EXPORT_TIMEOUT", args.otel_metric_export_timeout.as_deref()),
             endpoint: Variable::of(
                 ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &args.otel_exporter_otlp_metrics_endpoint),
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", &args.otel_exporter_otlp_endpoint),
