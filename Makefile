@@ -35,7 +35,7 @@ observe: setup ## Watch both services with Prometheus and Alertmanager, under a 
 	@target/debug/observe $(OPTIONS)
 
 test: setup ## Run every test
-	@deploy/local/setup.sh tzdata prometheus grpcio
+	@deploy/local/setup.sh tzdata prometheus grpcio pgbouncer
 	cargo build --workspace --bins
 	cargo test --workspace
 

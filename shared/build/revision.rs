@@ -32,7 +32,9 @@ fn of_release() -> Option<String> {
         println!("cargo:rerun-if-changed={source}");
     }
     for file in ["HEAD", "logs/HEAD", "index"] {
-        if let Some(path) = git(root, &["rev-parse", "--path-format=absolute", "--git-path", file]) {
+        let path = git(root, &["rev-parse", "--path-format=absolute", "--git-path", file]);
+        // Of a file that is not there cargo always thinks that it has changed.
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
             println!("cargo:rerun-if-changed={path}");
         }
     }
@@ -47,7 +49,8 @@ pub fn of(root: &Path) -> Option<String> {
         return None;
     }
     let revision = git(root, &["rev-parse", "--short=12", "HEAD"])?;
-    let is_clean = git(root, &["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    // Without locks: it must not touch the index, whose change would lead here again.
+    let is_clean = git(root, &["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"])?.is_empty();
     Some(if is_clean { revision } else { format!("{revision}-modified") })
 }
 

@@ -2,8 +2,20 @@
 
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
-use teppan_tests::{harness, launch::binary};
+use secrecy::SecretString;
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr as _,
+    migrate::{Migration, MigrationType, Migrator},
+};
+use teppan_shared::{
+    keys::Keys,
+    postgres::{Database, DatabaseSettings},
+    service::Definition,
+};
+use teppan_tests::{
+    harness::{self, Conversation},
+    launch::binary,
+};
 use tokio::process::Command;
 
 use crate::{environment, health::get, logs::log_of};
@@ -83,4 +95,57 @@ async fn a_service_that_does_not_migrate_is_ready_when_the_command_has_and_makes
     })
     .await;
     harness::drop_database(&url).await;
+}
+
+/// The migrations of the next version.
+fn next(definition: &Definition, sql: &'static str) -> Migrator {
+    let next = Migration::new(9999, "next".into(), MigrationType::Simple, sql.into_sql_str(), false);
+    Migrator::with_migrations(definition.migrator.iter().cloned().chain([next]).collect())
+}
+
+async fn migrate(url: &SecretString, migrator: &Migrator) {
+    let settings = DatabaseSettings {
+        name: "test",
+        url: url.clone(),
+        max_connections: 1,
+        min_connections: 1,
+        acquire_timeout: Duration::from_secs(20),
+        statement_timeout: Duration::from_secs(30),
+    };
+    let database = Database::new(&settings, &[]).expect("a database");
+    database.migrate(migrator).await.expect("the migrations apply");
+    database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_behind_a_long_transaction_keeps_nobody_waiting_and_is_applied_when_that_ends() {
+    let definition = conversation_service::app::DEFINITION;
+    let url = harness::database(&definition).await;
+    let mut long = harness::connect(&url).await;
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM messages").execute(&mut long).await.expect("it reads");
+    let migrator = next(&definition, "ALTER TABLE messages ADD COLUMN added_later integer");
+    let migrated = migrate(&url, &migrator);
+    let others = async {
+        let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted)";
+        for _ in 0..2 {
+            harness::eventually("the migration waits", async || harness::scalar::<bool>(&url, waiting).await).await;
+            // This one queues up behind the migration, which gives up before the long transaction ends.
+            assert_eq!(harness::scalar::<i64>(&url, "SELECT count(*) FROM messages").await, 0);
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut long).await.expect("it ends");
+    };
+    tokio::join!(migrated, others);
+    let added = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'added_later'";
+    assert_eq!(harness::scalar::<i64>(&url, added).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_program_starts_on_a_newer_schema_and_leaves_it_alone() {
+    let definition = conversation_service::app::DEFINITION;
+    let url = harness::database(&definition).await;
+    migrate(&url, &next(&definition, "CREATE TABLE of_the_next_version (id integer)")).await;
+    let older = Conversation::over(url.clone(), Keys::random()).await.ready().await;
+    older.service.stop().await;
+    migrate(&url, definition.migrator).await;
+    assert_eq!(harness::scalar::<i64>(&url, "SELECT count(*) FROM of_the_next_version").await, 0);
 }

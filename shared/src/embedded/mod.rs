@@ -36,6 +36,7 @@ mod settings;
 mod shared_server;
 mod supervisor;
 mod throwaway_server;
+mod unprivileged;
 
 /// Whether this program can start a PostgreSQL of its own.
 pub const IS_BUILT_IN: bool = true;
@@ -47,3 +48,4 @@ pub use settings::Durability;
 pub use shared_server::SharedServer;
 pub use supervisor::Supervisor;
 pub use throwaway_server::ThrowawayServer;
+pub use unprivileged::Unprivileged;

@@ -34,7 +34,7 @@ use self::{
     metrics::Metrics,
     state::{Open, State},
 };
-use super::probe::Suspicion;
+use super::{opening::SessionSetting, probe::Suspicion};
 
 /// How long a connection may take to close.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -77,6 +77,7 @@ struct Shared {
     options: PgConnectOptions,
     /// The names of the connections, which the server shows, begin with this.
     name: String,
+    session: Vec<SessionSetting>,
     hot: &'static [&'static str],
     limits: Limits,
     metrics: Metrics,
@@ -89,6 +90,10 @@ struct Shared {
     failed: watch::Sender<Option<Failed>>,
     /// How many openings have ended, with or without success.
     opened: watch::Sender<u64>,
+    /// The generation of [`State`], for statements that run on an earlier one.
+    generation: watch::Sender<u64>,
+    /// How often the database came back. An opening that began before may wait for a server that never answers.
+    came_back: watch::Sender<u64>,
     background: TaskTracker,
     closing: CancellationToken,
 }
@@ -100,12 +105,19 @@ struct Failed {
 }
 
 impl Connections {
-    /// `name` is the name in metrics.
-    pub fn new(name: &'static str, options: PgConnectOptions, hot: &'static [&'static str], limits: Limits) -> Self {
+    /// `name` is the name in metrics. `session` is what the options are to set on every connection.
+    pub fn new(
+        name: &'static str,
+        options: PgConnectOptions,
+        session: Vec<SessionSetting>,
+        hot: &'static [&'static str],
+        limits: Limits,
+    ) -> Self {
         let shown_name = naming::prefix(options.get_application_name());
         let connections = Self(Arc::new(Shared {
             options,
             name: shown_name,
+            session,
             hot,
             limits,
             metrics: Metrics::new(name),
@@ -114,6 +126,8 @@ impl Connections {
             canceller: tokio::sync::Mutex::default(),
             failed: watch::Sender::default(),
             opened: watch::Sender::default(),
+            generation: watch::Sender::default(),
+            came_back: watch::Sender::default(),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
         }));
@@ -123,6 +137,10 @@ impl Connections {
 
     pub fn options(&self) -> &PgConnectOptions {
         &self.0.options
+    }
+
+    pub fn session(&self) -> &[SessionSetting] {
+        &self.0.session
     }
 
     /// What is measured of them.
@@ -210,15 +228,23 @@ impl Connections {
         }
     }
 
-    /// Drops every connection, those in use when they come back: after a failover they lead to the
-    /// wrong server.
+    /// Drops every connection, because after a failover they lead to the wrong server. What runs on one of them is
+    /// given up, and what is being opened is opened anew: a server that hangs never answers.
     pub fn forget_all(&self) {
-        self.lock().generation += 1;
+        let generation = {
+            let mut state = self.lock();
+            state.generation += 1;
+            state.generation
+        };
+        self.0.generation.send_replace(generation);
+        self.0.came_back.send_modify(|times| *times += 1);
         self.forget_idle();
     }
 
-    /// Pings every idle connection before it is used again, because the database was unavailable.
+    /// Pings every idle connection before it is used again, and opens anew what is being opened, because the database
+    /// was unavailable.
     pub fn check_idle(&self) {
+        self.0.came_back.send_modify(|times| *times += 1);
         for open in self.take_idle() {
             self.settle(open);
         }

@@ -76,13 +76,17 @@ impl DatabaseError {
     pub fn lacks_migrations(&self) -> bool {
         // Undefined table, column, function.
         const UNDEFINED: [&str; 3] = ["42P01", "42703", "42883"];
-        let error = match self {
-            Self::Failed(error) | Self::Unavailable(error) => error,
-            Self::Unreachable(error) => error,
-            _ => return false,
-        };
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = self.cause().and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);
         code.is_some_and(|code| UNDEFINED.contains(&code.as_ref()))
+    }
+
+    /// What the library reported, of an error that says that a statement was not run as it should be.
+    pub(super) fn cause(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Failed(error) | Self::Unavailable(error) => Some(error),
+            Self::Unreachable(error) => Some(error),
+            Self::Overloaded | Self::Impaired(_) | Self::TimedOut(_) => None,
+        }
     }
 
     /// The failure that a client sees. Its cause, which the client does not see, is logged here, once.

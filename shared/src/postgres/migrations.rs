@@ -1,6 +1,6 @@
 //! The schema is brought up to date.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{
     Connection as _, PgConnection, Row as _,
@@ -8,7 +8,12 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 
-use super::{error::is_away, opening};
+use super::{
+    error::is_away,
+    opening,
+    pooler::{self, PoolerFault},
+};
+use crate::error_chain::error_chain;
 
 /// Why the migrations are not all applied. What had been applied before stays.
 #[derive(Debug, thiserror::Error)]
@@ -29,16 +34,37 @@ pub enum MigrationError {
          TEMPLATE template0, and name it in DATABASE_URL"
     )]
     WrongEncoding(String),
+    #[error(transparent)]
+    Pooler(#[from] PoolerFault),
     #[error("a migration cannot be applied")]
     Failed(#[source] MigrateError),
 }
 
 impl MigrationError {
+    /// Whether a lock was not free in time.
+    fn lacks_lock(&self) -> bool {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        let Self::Failed(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = self else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether waiting may help: the database is unavailable, or became so in the middle.
     pub fn is_away(&self) -> bool {
         match self {
             Self::Failed(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => is_away(error),
             _ => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for MigrationError {
+    fn from(error: sqlx::Error) -> Self {
+        match pooler::fault_of(&error) {
+            Some(fault) => fault.into(),
+            None => Self::Failed(error.into()),
         }
     }
 }
@@ -83,17 +109,41 @@ fn is_complete(migrator: &Migrator, applied: &[(i64, Vec<u8>, bool)]) -> bool {
     applied.iter().all(is_sound) && migrator.iter().all(|ours| is_applied(ours.version, &ours.checksum))
 }
 
-/// Applies the migrations that are missing. Replicas that start together take turns.
+/// A migration that cannot get a lock gives up after this time, because whoever wants the same table waits behind it.
+const LOCK_TIMEOUT: &str = "SET statement_timeout = 0; SET lock_timeout = '1s'";
+/// Others get through between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_secs(2);
+/// How long a migration is tried that does not get its locks.
+const LOCK_BOUND: Duration = Duration::from_mins(10);
+
+/// Applies the migrations that are missing. Replicas that start together take turns: they wait for a lock too.
 pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
-    // A connection of its own, because a migration may take longer than a statement may.
-    let options = opening::with_statement_timeout(options.clone(), Duration::ZERO);
-    let mut connection = opening::open(&options, &[]).await.map_err(MigrateError::from)?;
-    let encoding: String =
-        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await.map_err(MigrateError::from)?;
+    let since = Instant::now();
+    loop {
+        match attempt(options, migrator).await {
+            Err(error) if error.lacks_lock() && since.elapsed() < LOCK_BOUND => {
+                tracing::warn!(error = error_chain(&error), "a migration does not get its locks: trying again");
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// One attempt, on a connection of its own. Closing that drops its locks.
+async fn attempt(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
+    let mut connection = opening::open(options, &[]).await?;
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
     if encoding != "UTF8" {
         return Err(MigrationError::WrongEncoding(encoding));
     }
+    let mut other = opening::open(options, &[]).await?;
+    if pooler::share_sessions(&mut connection, &mut other).await? {
+        return Err(PoolerFault::SharesSessions.into());
+    }
+    other.close().await?;
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
     migrator.run_direct(None, &mut connection, false).await?;
-    connection.close().await.map_err(MigrateError::from)?;
+    connection.close().await?;
     Ok(())
 }

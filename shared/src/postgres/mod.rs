@@ -4,6 +4,7 @@ mod connections;
 mod error;
 mod migrations;
 mod opening;
+mod pooler;
 mod probe;
 mod url;
 
@@ -23,6 +24,7 @@ pub use self::{
     connections::in_time,
     error::DatabaseError,
     migrations::MigrationError,
+    pooler::{CheckError, PoolerFault},
     probe::{Condition, Probe},
     url::{UrlFault, parse_url},
 };
@@ -66,7 +68,8 @@ impl Database {
             max: settings.max_connections,
             acquire_timeout: settings.acquire_timeout,
         };
-        Ok(Self(Connections::new(settings.name, options, hot, limits)))
+        let session = opening::session(settings.statement_timeout);
+        Ok(Self(Connections::new(settings.name, options, session, hot, limits)))
     }
 
     /// Opens the least number of connections and keeps as many open from now on. Returns when they are
@@ -152,8 +155,8 @@ impl Database {
         T: Send + Unpin,
     {
         let mut lease = self.0.lease().await?;
-        let result = rows(statement(), lease.connection()).await;
-        Ok((result, lease))
+        let result = lease.run(async |connection| rows(statement(), connection).await).await;
+        Ok((result.map_err(DatabaseError::from), lease))
     }
 
     /// [`Database::fetch_all`] for a statement that answers at most one row.
@@ -186,7 +189,8 @@ impl Database {
         Probe::new(self.0.clone())
     }
 
-    /// Applies the migrations that are missing. Replicas that start together take turns.
+    /// Applies the migrations that are missing. Replicas that start together take turns. A migration waits for
+    /// a lock only so briefly that nobody else waits long behind it, and is tried again for ten minutes.
     ///
     /// # Errors
     /// [`MigrationError`].
@@ -208,10 +212,10 @@ impl Database {
 async fn rows<T, F>(
     statement: Map<'_, Postgres, F, PgArguments>,
     connection: &mut PgConnection,
-) -> Result<Vec<T>, DatabaseError>
+) -> Result<Vec<T>, sqlx::Error>
 where
     F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
     T: Send + Unpin,
 {
-    Ok(statement.fetch_all(connection).with_subscriber(Dispatch::none()).await?)
+    statement.fetch_all(connection).with_subscriber(Dispatch::none()).await
 }

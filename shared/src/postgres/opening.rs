@@ -41,29 +41,34 @@ pub(super) fn timed_out() -> sqlx::Error {
 /// When the URL cannot be read.
 pub(super) fn options(url: &str, statement_timeout: Duration) -> Result<PgConnectOptions, UrlFault> {
     // Slow statements show in the metrics; their text would add nothing.
-    let options = parse_url(url)?.disable_statement_logging();
-    Ok(with_statement_timeout(options, statement_timeout).options([
-        // A statement whose client has gone is ended, and its locks with it.
-        ("client_connection_check_interval", "500ms"),
-        // A client that vanished inside a transaction must not keep its locks.
-        ("idle_in_transaction_session_timeout", "30s"),
+    Ok(parse_url(url)?.disable_statement_logging().options(session(statement_timeout)).options([
         // Keep-alive probes: a gateway that translates addresses does not forget an idle connection, and the
         // server does not keep one whose client has died.
         ("tcp_keepalives_idle", "60"),
         ("tcp_keepalives_interval", "15"),
         ("tcp_keepalives_count", "4"),
+    ]))
+}
+
+/// A setting of the server that holds for a connection, as `pg_settings` shows it: times are in milliseconds.
+pub(super) type SessionSetting = (&'static str, String);
+
+/// What must be in force on every connection, also behind a pooler.
+pub(super) fn session(statement_timeout: Duration) -> Vec<SessionSetting> {
+    let constant = [
+        // A statement whose client has gone is ended, and its locks with it.
+        ("client_connection_check_interval", "500"),
+        // A client that vanished inside a transaction must not keep its locks.
+        ("idle_in_transaction_session_timeout", "30000"),
         // Plans of the hot statements do not depend on their values: plan once.
         ("plan_cache_mode", "force_generic_plan"),
         // Every statement has an index to go by. Without this a plan that was made while a table was
         // still empty would go on scanning it while it grows.
         ("enable_seqscan", "off"),
-        ("timezone", "UTC"),
+        ("TimeZone", "UTC"),
         // Compiling a plan costs more than any of these statements takes to run.
         ("jit", "off"),
-    ]))
-}
-
-/// The same options with another bound for a statement; zero is none. The later of two values counts.
-pub(super) fn with_statement_timeout(options: PgConnectOptions, bound: Duration) -> PgConnectOptions {
-    options.options([("statement_timeout", bound.as_millis().to_string())])
+    ];
+    let constant = constant.into_iter().map(|(name, value)| (name, value.to_owned()));
+    constant.chain([("statement_timeout", statement_timeout.as_millis().to_string())]).collect()
 }

@@ -2,25 +2,38 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use sqlx::{
-    PgConnection, Row as _,
-    migrate::{MigrateError, Migrator},
-    postgres::PgConnectOptions,
-};
-use tokio::time::timeout;
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use sqlx::{PgConnection, Row as _, migrate::Migrator, postgres::PgConnectOptions};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{connections::Connections, error, migrations, migrations::MigrationError, opening};
+use super::{
+    connections::Connections,
+    error, migrations,
+    migrations::MigrationError,
+    opening,
+    pooler::{self, CheckError},
+};
 
 /// Asks on a connection of its own, so that load on the others is not taken for an unavailable
 /// database.
 pub struct Probe {
     connections: Connections,
     connection: Option<PgConnection>,
-    /// Continues from one look to the next, because it may take longer than a look.
-    opening: Option<BoxFuture<'static, Result<PgConnection, sqlx::Error>>>,
+    /// Continue from one look to the next, because an opening may take longer than a look.
+    openings: FuturesUnordered<BoxFuture<'static, Result<PgConnection, sqlx::Error>>>,
+    last_opening: Instant,
+    /// When the server that answered last was started: no two have the same.
+    server: Option<String>,
     last: Condition,
 }
+
+/// After so long another opening begins beside those that do not get an answer: they may wait for a server that
+/// hangs, while the address leads to another one by now.
+const NEXT_OPENING: Duration = Duration::from_secs(1);
+
+/// A standby answers "on" to the first. Another answer to the second means another server, or the same one started
+/// anew.
+const LOOK: &str = "SELECT current_setting('transaction_read_only'), pg_postmaster_start_time()::text";
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +64,14 @@ const WRITE: &str = "CREATE TEMP TABLE teppan_write_probe ON COMMIT DROP AS \
 
 impl Probe {
     pub(super) fn new(connections: Connections) -> Self {
-        Self { connections, connection: None, opening: None, last: Condition::Away }
+        Self {
+            connections,
+            connection: None,
+            openings: FuturesUnordered::new(),
+            last_opening: Instant::now(),
+            server: None,
+            last: Condition::Away,
+        }
     }
 
     /// Looks, for no longer than the bound.
@@ -59,7 +79,7 @@ impl Probe {
         self.last = match timeout(bound, self.asked()).await {
             Ok(Ok(condition)) => condition,
             // A new connection to a server that was read only is still being opened.
-            Err(_) if self.opening.is_some() && self.last == Condition::ReadOnly => Condition::ReadOnly,
+            Err(_) if !self.openings.is_empty() && self.last == Condition::ReadOnly => Condition::ReadOnly,
             Ok(Err(_)) | Err(_) => Condition::Away,
         };
         self.last
@@ -70,10 +90,29 @@ impl Probe {
     /// # Errors
     /// The database is unavailable.
     pub async fn has_applied(&mut self, migrator: &Migrator) -> Result<bool, MigrationError> {
-        let mut connection = self.opened().await.map_err(MigrateError::from)?;
+        let mut connection = self.opened().await?;
         let applied = migrations::are_applied(&mut connection, migrator).await?;
         self.connection = Some(connection);
         Ok(applied)
+    }
+
+    /// Looks whether a pooler stands before the server that the service cannot work through.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn check_pooler(&mut self) -> Result<(), CheckError> {
+        let mut ours = self.opened().await?;
+        let mut lease = self.connections.lease().await?;
+        let session = self.connections.session();
+        let checked = lease.run(async |theirs| Ok(pooler::check(&mut ours, theirs, session).await)).await?;
+        match &checked {
+            Ok(()) => {
+                self.connection = Some(ours);
+                lease.end();
+            }
+            Err(_) => lease.discard(),
+        }
+        checked
     }
 
     async fn asked(&mut self) -> Result<Condition, sqlx::Error> {
@@ -92,18 +131,35 @@ impl Probe {
         if let Some(kept) = self.connection.take() {
             return Ok(kept);
         }
-        let opening = self.opening.get_or_insert_with(|| {
-            let options: PgConnectOptions = self.connections.options().clone();
-            Box::pin(async move { opening::open(&options, &[]).await })
-        });
-        let opened = opening.await;
-        self.opening = None;
-        opened
+        loop {
+            if self.openings.is_empty() || self.last_opening.elapsed() >= NEXT_OPENING {
+                self.last_opening = Instant::now();
+                let options: PgConnectOptions = self.connections.options().clone();
+                self.openings.push(Box::pin(async move { opening::open(&options, &[]).await }));
+            }
+            tokio::select! {
+                Some(opened) = self.openings.next() => match opened {
+                    Ok(connection) => {
+                        self.openings.clear();
+                        return Ok(connection);
+                    }
+                    Err(error) if self.openings.is_empty() => return Err(error),
+                    // One of the others may succeed.
+                    Err(_) => {}
+                },
+                () = sleep_until(self.last_opening + NEXT_OPENING) => {}
+            }
+        }
     }
 
     async fn ask(&mut self, mut connection: PgConnection) -> Result<Condition, sqlx::Error> {
-        // A standby answers "on" too.
-        let answer = sqlx::raw_sql("SHOW transaction_read_only").fetch_one(&mut connection).await?;
+        let answer = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;
+        let server: String = answer.try_get(1)?;
+        let is_another = self.server.as_ref().is_some_and(|before| *before != server);
+        self.server = Some(server);
+        if is_another {
+            self.connections.forget_all();
+        }
         if answer.try_get::<String, _>(0)? == "on" {
             // Not kept: a new one may lead to the server that has taken over.
             self.connections.suspect(Suspicion::ReadOnly);

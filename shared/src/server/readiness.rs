@@ -37,7 +37,7 @@ enum State {
     WrongEncoding,
     DatabaseReadOnly,
     DatabaseFull,
-    /// A migration cannot be applied: waiting will not mend it.
+    /// A migration cannot be applied, or a pooler breaks the connections: waiting will not mend it.
     Broken,
     Draining,
 }
@@ -92,7 +92,7 @@ impl Readiness {
             State::WrongEncoding => "the encoding of the database is not UTF8",
             State::DatabaseReadOnly => "database read-only",
             State::DatabaseFull => "database out of disk or memory",
-            State::Broken => "migrations failed",
+            State::Broken => "the service cannot start",
             State::Draining => "draining",
         }
     }
@@ -214,6 +214,7 @@ async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrati
     let since = Instant::now();
     // A database that goes away now is reported by the looks that follow; connections open when it is back.
     let _ = tokio::time::timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
+    check_pooler(readiness, probe).await;
     tracing::info!(migrations_ms, connections_ms = since.elapsed().as_millis(), "the database is prepared");
 }
 
@@ -247,6 +248,26 @@ async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrati
                         error = error_chain(&error),
                         "the database cannot be used: waiting for another one"
                     );
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), "the service cannot start");
+                readiness.set(State::Broken);
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Returns when the connections are fit to work on; never when a pooler makes them unfit.
+async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
+    loop {
+        match probe.check_pooler().await {
+            Ok(()) => return,
+            Err(error) if error.is_away() => {
+                if readiness.set(State::DatabaseAway) {
+                    tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
                 }
                 tokio::time::sleep(INTERVAL).await;
             }

@@ -103,8 +103,28 @@ impl Lease {
     ///
     /// # Panics
     /// Never: it is there until the lease ends.
-    pub fn connection(&mut self) -> &mut PgConnection {
+    fn connection(&mut self) -> &mut PgConnection {
         &mut self.open.as_mut().expect("a lease has its connection until it ends").connection
+    }
+
+    /// Runs a statement on the connection, to its end or until the connection is found to lead to a server that has
+    /// been replaced. That server may hang, and would then never answer.
+    ///
+    /// # Errors
+    /// Those of the statement; `ConnectionAborted` when it was given up.
+    pub async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mine = self.open.as_ref().map_or(0, |open| open.generation);
+        let mut generation = self.connections.0.generation.subscribe();
+        tokio::select! {
+            biased;
+            result = statement(self.connection()) => result,
+            _ = generation.wait_for(|generation| *generation != mine) => {
+                Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()))
+            }
+        }
     }
 
     /// The statement has ended, and the connection is good for another one.

@@ -58,15 +58,23 @@ impl Connections {
     /// Opens one connection after a pause, and reports a failure to the callers that wait.
     async fn open(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
-        let began = Instant::now();
-        // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
-        let (generation, name) = {
-            let mut state = self.lock();
-            state.numbered += 1;
-            (state.generation, naming::name(&self.0.name, state.numbered))
+        let mut came_back = self.0.came_back.subscribe();
+        let (began, generation, name, opened) = loop {
+            let began = Instant::now();
+            // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
+            let (generation, name) = {
+                let mut state = self.lock();
+                state.numbered += 1;
+                (state.generation, naming::name(&self.0.name, state.numbered))
+            };
+            let options = self.0.options.clone().application_name(&name);
+            tokio::select! {
+                opened = opening::open(&options, self.0.hot) => break (began, generation, name, opened),
+                // The sender lives as long as `self`.
+                _ = came_back.changed() => {}
+            }
         };
-        let options = self.0.options.clone().application_name(&name);
-        match opening::open(&options, self.0.hot).await {
+        match opened {
             Ok(connection) => {
                 let open = {
                     let mut state = self.lock();
