@@ -15,9 +15,10 @@ use tokio::{
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::harness;
+use crate::{harness, stripe::exchange};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_INTERVAL: Duration = Duration::from_millis(20);
 /// After SIGTERM: Prometheus writes down what it has in memory.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,7 +27,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum ProgramError {
     #[error("{} cannot be started; run `deploy/local/setup.sh prometheus` first", path.display())]
     Spawn { path: PathBuf, source: io::Error },
-    #[error("{program} did not listen; it said:\n{said}")]
+    #[error("{program} is not ready; it said:\n{said}")]
     Silent { program: &'static str, said: String },
     #[error("its configuration cannot be written")]
     Configuration(#[from] io::Error),
@@ -54,7 +55,7 @@ pub fn path(program: &str) -> PathBuf {
 }
 
 impl Program {
-    /// Starts a program that writes its log as JSON, and waits until it listens.
+    /// Starts a program that writes its log as JSON, and waits until it is ready.
     pub async fn start(program: &'static str, folder: &Path, arguments: &[String]) -> Result<Self, ProgramError> {
         let path = path(program);
         let mut command = Command::new(&path);
@@ -74,6 +75,9 @@ impl Program {
         let listening = tokio::time::timeout(START_TIMEOUT, listening(&mut lines, &mut said)).await;
         let Ok(Some(address)) = listening else { return Err(ProgramError::Silent { program, said }) };
         let log = TaskTracker::new().spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        if tokio::time::timeout(START_TIMEOUT, ready(address)).await.is_err() {
+            return Err(ProgramError::Silent { program, said });
+        }
         Ok(Self { address, child, _log: AbortOnDropHandle::new(log) })
     }
 
@@ -86,6 +90,13 @@ impl Program {
         if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
+    }
+}
+
+/// It listens before it has read its configuration.
+async fn ready(address: SocketAddr) {
+    while exchange(address, b"GET /-/ready HTTP/1.0\r\n\r\n").await.0 != 200 {
+        tokio::time::sleep(READY_INTERVAL).await;
     }
 }
 

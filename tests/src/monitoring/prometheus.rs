@@ -57,10 +57,11 @@ struct Group {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes and alerts the addresses that are meant, instead of those in its configuration.
-    pub async fn start(addresses: Addresses<'_>, pace: Pace) -> Result<Self, ProgramError> {
+    /// Starts one that scrapes and alerts the addresses that are meant, instead of those in its configuration, and
+    /// scrapes what these further `scrape_configs` say.
+    pub async fn start(addresses: Addresses<'_>, also_scraped: &str, pace: Pace) -> Result<Self, ProgramError> {
         let folder = tempfile::tempdir()?;
-        rules::write_prometheus(folder.path(), addresses, pace)?;
+        rules::write_prometheus(folder.path(), addresses, also_scraped, pace)?;
         let arguments = [
             format!("--config.file={}", folder.path().join("prometheus.yml").display()),
             format!("--storage.tsdb.path={}", folder.path().join("data").display()),

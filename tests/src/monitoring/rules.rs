@@ -24,8 +24,8 @@ pub fn deploy(folder: &str) -> PathBuf {
 /// Addresses that stand in the configuration, and those that are meant.
 pub type Addresses<'a> = &'a [(&'static str, SocketAddr)];
 
-/// Writes Prometheus's configuration and its rules into a folder.
-pub fn write_prometheus(folder: &Path, addresses: Addresses<'_>, pace: Pace) -> io::Result<()> {
+/// Writes Prometheus's configuration, with further `scrape_configs` at its end, and its rules into a folder.
+pub fn write_prometheus(folder: &Path, addresses: Addresses<'_>, also_scraped: &str, pace: Pace) -> io::Result<()> {
     let rules = folder.join("rules");
     fs::create_dir_all(&rules)?;
     for file in fs::read_dir(deploy("prometheus/rules"))? {
@@ -34,7 +34,8 @@ pub fn write_prometheus(folder: &Path, addresses: Addresses<'_>, pace: Pace) -> 
     }
     let config = fs::read_to_string(deploy("prometheus/prometheus.yml"))?;
     let interval = format!("_interval: {}s", pace.interval_s);
-    fs::write(folder.join("prometheus.yml"), readdressed(&config, addresses).replace("_interval: 15s", &interval))
+    let config = readdressed(&config, addresses).replace("_interval: 15s", &interval);
+    fs::write(folder.join("prometheus.yml"), config + also_scraped)
 }
 
 /// Writes Alertmanager's configuration into a folder.

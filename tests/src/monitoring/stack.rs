@@ -37,8 +37,14 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything on free ports of loopback. Both services get these settings too.
-    pub async fn start(pace: Pace, settings: &[(&str, &str)], shown: Shown) -> Result<Self, StackError> {
+    /// Starts everything on free ports of loopback. Both services get these settings too, and Prometheus scrapes what
+    /// these further `scrape_configs` say, in YAML.
+    pub async fn start(
+        pace: Pace,
+        settings: &[(&str, &str)],
+        also_scraped: &str,
+        shown: Shown,
+    ) -> Result<Self, StackError> {
         let postgres = ThrowawayServer::start(&harness::home(), Durability::Volatile).await?;
         let nats = NatsServer::start().await;
         let environment = |database: &str, own: &[(&str, &str)]| -> HashMap<String, String> {
@@ -71,7 +77,7 @@ impl Stack {
             ("127.0.0.1:9052", conversation.http),
             ("127.0.0.1:9093", alertmanager.address()),
         ];
-        let prometheus = Prometheus::start(&addresses, pace).await?;
+        let prometheus = Prometheus::start(&addresses, also_scraped, pace).await?;
         Ok(Self { postgres, booking, conversation, prometheus, alertmanager, _nats: nats })
     }
 

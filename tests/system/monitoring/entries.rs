@@ -5,8 +5,12 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use teppan_tests::monitoring::deploy;
 
 fn files(folder: &str) -> impl Iterator<Item = (PathBuf, String)> {
-    let files = fs::read_dir(deploy(folder)).expect("the folder is there").flatten();
-    files.map(|file| (file.path(), fs::read_to_string(file.path()).expect("readable")))
+    let files = fs::read_dir(deploy(folder)).expect("the folder is there").flatten().map(|file| file.path());
+    let files = files.filter(|path| path.is_file());
+    files.map(|path| {
+        let text = fs::read_to_string(&path).expect("readable");
+        (path, text)
+    })
 }
 
 /// What stands behind this word in the lines of the rules.

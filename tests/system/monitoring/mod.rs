@@ -2,6 +2,7 @@
 
 mod dashboards;
 mod entries;
+mod secured;
 mod series;
 mod tool;
 

@@ -11,7 +11,7 @@ use teppan_tests::{
     },
 };
 
-use super::{dashboards::Dashboard, is_set_up};
+use super::{dashboards::Dashboard, is_set_up, secured::Secured};
 
 /// Rates need two scrapes, and rules of rules several evaluations.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -19,21 +19,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// So few connections that calls wait for one, and so few waiting calls that some are refused.
 const TIGHT: &[(&str, &str)] = &[("DATABASE_MAX_CONNECTIONS", "2"), ("MAX_WAITING", "2")];
 
-/// Metrics of TLS, credentials and the audit log, without which these services run. promtool plays their alerts.
-const OF_OTHER_SERVICES: [&str; 5] = [
-    "teppan_tls_certificate",
-    "teppan_files_unusable",
-    "teppan_server_handshakes_failed",
-    "teppan_identity_",
-    "teppan_audit_lines",
-];
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_of_a_panel_a_rule_and_an_alert_has_series() {
     if !is_set_up() {
         return;
     }
-    let stack = Stack::start(Pace::FAST, TIGHT, Shown::Nothing).await.expect("the stack starts");
+    let secured = Secured::start().await;
+    let scraped = secured.scrape_configs();
+    let stack = Stack::start(Pace::FAST, TIGHT, &scraped, Shown::Nothing).await.expect("the stack starts");
     let queries = queries(&stack.prometheus).await;
     let guests = Guests::of(&stack).await.expect("venues");
     // A counter that begins with its first event shows no increase: what happens must happen twice.
@@ -42,6 +35,7 @@ async fn every_query_of_a_panel_a_rule_and_an_alert_has_series() {
         guests.send_follow_ups().await.expect("follow-ups are sent");
         guests.rush().await.expect("a rush");
         guests.trouble().await.expect("trouble");
+        secured.strangers_call().await;
         outage(&stack, &guests).await;
     }
     let mut missing = queries;
@@ -58,6 +52,7 @@ async fn every_query_of_a_panel_a_rule_and_an_alert_has_series() {
     let waited = tokio::time::timeout(PATIENCE, within(PATIENCE * 2, "queries have series", all_have)).await;
     assert!(waited.is_ok(), "without series:\n{}", list(&missing));
     stack.stop().await;
+    secured.stop().await;
 }
 
 /// Every expression, with where it stands.
@@ -79,7 +74,6 @@ async fn queries(prometheus: &Prometheus) -> BTreeMap<String, String> {
             RuleKind::Alerting => None,
         };
     }
-    queries.retain(|query, _| !OF_OTHER_SERVICES.iter().any(|metric| query.contains(metric)));
     queries
 }
 

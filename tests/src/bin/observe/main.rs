@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     let screen = Screen::detect();
     say(screen.dim("Starting PostgreSQL, NATS, both services, Prometheus and Alertmanager ..."));
     let pace = Pace { interval_s: cli.interval.get(), divisor: cli.sooner.get() };
-    let mut stack = match Stack::start(pace, &[], Shown::Nothing).await {
+    let mut stack = match Stack::start(pace, &[], "", Shown::Nothing).await {
         Ok(stack) => stack,
         Err(error) => return failed(&error),
     };
