@@ -82,7 +82,9 @@ impl Core {
             let Some(step) = next_step(recorded, &refunds, comes_to) else {
                 let Some(row) = row else { return Ok(()) };
                 let newly_named = row.charge_id.is_none() && payment.names.charge_id.is_some();
-                if (facts == known && !newly_named) || self.note_stripe_facts(&row, &facts, payment).await? {
+                if (facts == known && !newly_named)
+                    || self.note_stripe_facts(&row, &facts, comes_to.at, payment).await?
+                {
                     return Ok(());
                 }
                 continue;
@@ -109,11 +111,14 @@ impl Core {
         &self,
         row: &ChargeRow,
         facts: &ChargeFacts,
+        occurred_at: DateTime<Utc>,
         payment: &StripePayment,
     ) -> Result<bool, MoveMoneyError> {
         let (facts, charge_id, now) = (json!(facts), payment.names.charge_id.as_deref(), self.clock.now());
-        let note =
-            || sqlx::query_file!("queries/note_stripe_facts.sql", row.payment_id, row.revision, facts, charge_id, now);
+        let note = || {
+            let (id, revision) = (row.payment_id, row.revision);
+            sqlx::query_file!("queries/note_stripe_facts.sql", id, revision, facts, charge_id, now, occurred_at)
+        };
         Ok(self.database.fetch_optional(note).await?.is_some())
     }
 }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use teppan_shared::{page, postgres::DatabaseError, read_error::ReadError};
+use teppan_shared::{page, postgres::DatabaseError, read_error::Corrupted};
 use uuid::Uuid;
 
 use crate::{
@@ -45,20 +45,43 @@ pub struct BookingPage {
     pub next: Option<BookingPlace>,
 }
 
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ListBookingsError {
+    /// The list goes on behind its place.
+    #[error("the booking {} is corrupted", .place.2)]
+    Unreadable { place: BookingPlace, source: Corrupted },
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
 impl Core {
-    /// Lists bookings by slot and id, in one round trip that looks at a bounded number of rows.
+    /// Lists bookings by slot and id, in one round trip that looks at a bounded number of rows. A page ends before a
+    /// booking that cannot be read.
     ///
     /// # Errors
-    /// [`ReadError`], though never that something is not found.
-    pub async fn list_bookings(&self, query: &BookingsQuery, page_size: u16) -> Result<BookingPage, ReadError> {
+    /// [`ListBookingsError`].
+    pub async fn list_bookings(&self, query: &BookingsQuery, page_size: u16) -> Result<BookingPage, ListBookingsError> {
         let mut rows = self.listed_rows(query, page_size).await?;
         let fitting = page::fitting(rows.iter().map(ListedRow::wishes_bytes), PAGE_BYTES_MAX, page_size);
         let full = rows.len() > fitting;
         rows.truncate(fitting);
         let next = rows.last().filter(|last| full || last.place == LOOKED_AT_MAX).map(ListedRow::booking_place);
-        let wanted = rows.into_iter().filter(|row| row.wanted);
-        let bookings = wanted.map(|row| row.booking().open(&self.ring)).collect::<Result<_, _>>()?;
-        Ok(BookingPage { bookings, next })
+        let mut page = BookingPage { bookings: Vec::with_capacity(rows.len()), next };
+        let mut last_read = None;
+        for row in rows.into_iter().filter(|row| row.wanted) {
+            let place = row.booking_place();
+            match row.booking().open(&self.ring) {
+                Ok(booking) => page.bookings.push(booking),
+                Err(source) if last_read.is_none() => return Err(ListBookingsError::Unreadable { place, source }),
+                Err(_) => {
+                    page.next = last_read;
+                    break;
+                }
+            }
+            last_read = Some(place);
+        }
+        Ok(page)
     }
 
     /// The page, and the row after it if there is one.

@@ -26,6 +26,13 @@ impl Corrupted {
         tracing::error!(error = error_chain(self), "stored data cannot be read");
         Failure::data_corrupted()
     }
+
+    /// [`Corrupted::to_failure`], of the entry with which a page of a list begins: the list goes on behind it.
+    pub fn to_failure_of_page(&self, next_page_token: String) -> Failure {
+        let message = "The first entry of this page cannot be read: the operators have to look into it. The list goes \
+                       on with the next_page_token in the metadata.";
+        self.to_failure().saying(message).with("next_page_token", next_page_token)
+    }
 }
 
 /// Why something could not be read.

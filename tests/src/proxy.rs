@@ -1,32 +1,30 @@
 //! A TCP proxy between a service and its database: counts round trips, takes the database away, puts it far
 //! away, and loses answers.
 
+mod connection;
+mod pump;
+mod statements;
+
 use std::{
-    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpSocket, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    net::{TcpListener, TcpSocket},
+    sync::watch,
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::connection::Connection;
+
 /// Clients that may wait to be let in.
 const BACKLOG: u32 = 1024;
-/// Pieces that are on their way in one direction of a far connection.
-const ON_THE_WAY_MAX: usize = 1024;
 
 /// What the proxy does with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,186 +253,4 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> AbortOnDropHandle<()> {
         }
     });
     AbortOnDropHandle::new(accepting)
-}
-
-/// One connection; counted for as long as it lives.
-struct Connection {
-    shared: Arc<Shared>,
-    /// Connections are counted from one.
-    number: u64,
-}
-
-impl Connection {
-    fn open(shared: Arc<Shared>) -> Self {
-        shared.connections.send_modify(|open| *open += 1);
-        let number = shared.opened.fetch_add(1, Ordering::SeqCst) + 1;
-        Self { shared, number }
-    }
-
-    async fn run(self, client: TcpStream) {
-        let (mut mode, mut closed) = (self.shared.mode.subscribe(), self.shared.closed.subscribe());
-        // Dropping the loser closes both of its sides.
-        tokio::select! {
-            biased;
-            _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
-            _ = closed.changed() => {}
-            _ = self.pass(client) => {}
-        }
-    }
-
-    async fn pass(&self, client: TcpStream) -> io::Result<()> {
-        // The kernel has let the client in already: its first word comes a round trip late instead.
-        sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
-        let (target, mut led) = {
-            let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
-            (*target, self.shared.led.subscribe())
-        };
-        let server = TcpStream::connect(target).await?;
-        client.set_nodelay(true)?;
-        server.set_nodelay(true)?;
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        // A round trip begins when the client speaks after the server had the last word.
-        let servers_word = AtomicU64::new(1);
-        let loses = AtomicBool::new(false);
-        let mut statements = HashMap::new();
-        let asked = |bytes: &[u8]| {
-            if servers_word.swap(0, Ordering::SeqCst) == 1 {
-                self.shared.round_trips.fetch_add(1, Ordering::SeqCst);
-                if bytes.windows(LOOK.len()).any(|part| part == LOOK) {
-                    self.shared.looks.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-            if let Some((name, text)) = prepared(bytes) {
-                statements.insert(name, text);
-            }
-            let text = executed(bytes).and_then(|name| statements.get(&name));
-            if text.is_some_and(|text| self.shared.runs(text)) {
-                loses.store(true, Ordering::SeqCst);
-            }
-            Passing::On
-        };
-        let answered = |bytes: &[u8]| {
-            servers_word.store(1, Ordering::SeqCst);
-            match (loses.load(Ordering::SeqCst), bytes.ends_with(READY_FOR_QUERY)) {
-                (false, _) => Passing::On,
-                (true, false) => Passing::Nothing,
-                (true, true) => {
-                    self.shared.lost.fetch_add(1, Ordering::SeqCst);
-                    Passing::End
-                }
-            }
-        };
-        let uncounted = AtomicU64::new(0);
-        tokio::select! {
-            end = self.shared.pump(self.number, from_client, to_server, asked, &self.shared.held_back) => end,
-            end = self.shared.pump(self.number, from_server, to_client, answered, &uncounted) => end,
-            Ok(()) = led.changed() => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shared.connections.send_modify(|open| *open -= 1);
-    }
-}
-
-impl Shared {
-    fn one_way(&self) -> Duration {
-        Duration::from_micros(self.one_way_us.load(Ordering::SeqCst))
-    }
-
-    /// Passes on what comes, each piece after its time on the way.
-    async fn pump(
-        &self,
-        number: u64,
-        mut from: OwnedReadHalf,
-        mut to: OwnedWriteHalf,
-        mut passing: impl FnMut(&[u8]) -> Passing,
-        held_back: &AtomicU64,
-    ) -> io::Result<()> {
-        let (on_the_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>, Held)>(ON_THE_WAY_MAX);
-        // What is on its way when the sender hangs up still arrives.
-        let take = async move {
-            let mut buffer = vec![0; 64 * 1024];
-            loop {
-                let length = from.read(&mut buffer).await?;
-                if length == 0 {
-                    return io::Result::Ok(());
-                }
-                let piece = buffer[..length].to_vec();
-                let held = Held::back(held_back, length as u64);
-                let _ = on_the_way.send((Instant::now() + self.one_way(), piece, held)).await;
-            }
-        };
-        let mut mode = self.mode.subscribe();
-        let pass_on = async {
-            while let Some((arrives, piece, held)) = arriving.recv().await {
-                sleep_until(arrives).await;
-                if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
-                    return Ok(());
-                }
-                drop(held);
-                if number <= self.buried.load(Ordering::SeqCst) {
-                    continue;
-                }
-                match passing(&piece) {
-                    Passing::On => to.write_all(&piece).await?,
-                    Passing::Nothing => {}
-                    Passing::End => return Err(io::ErrorKind::ConnectionAborted.into()),
-                }
-            }
-            Ok(())
-        };
-        tokio::try_join!(take, pass_on).map(|_| ())
-    }
-}
-
-/// What becomes of bytes.
-enum Passing {
-    On,
-    Nothing,
-    /// Nor of any after them: the connection is closed.
-    End,
-}
-
-/// What readiness asks twice a second.
-const LOOK: &[u8] = b"SELECT current_setting('transaction_read_only')";
-
-/// The last that a server says, when a statement has ended and is committed.
-const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";
-
-/// Name and text of the statement that is prepared, where that is what the client begins with.
-fn prepared(bytes: &[u8]) -> Option<(Vec<u8>, String)> {
-    let mut strings = strings(bytes, b'P')?;
-    let (name, text) = (strings.next()?, strings.next()?);
-    Some((name.to_vec(), String::from_utf8_lossy(text).into_owned()))
-}
-
-/// Name of the prepared statement that is run, where that is what the client begins with.
-fn executed(bytes: &[u8]) -> Option<Vec<u8>> {
-    strings(bytes, b'B')?.nth(1).map(<[u8]>::to_vec)
-}
-
-/// The strings at the beginning of a message of this kind.
-fn strings(bytes: &[u8], kind: u8) -> Option<impl Iterator<Item = &[u8]>> {
-    let (&first, rest) = bytes.split_first()?;
-    (first == kind).then(|| rest.get(4..).unwrap_or_default().split(|byte| *byte == 0))
-}
-
-/// Bytes that wait to be passed on.
-struct Held<'a>(&'a AtomicU64, u64);
-
-impl<'a> Held<'a> {
-    fn back(count: &'a AtomicU64, bytes: u64) -> Self {
-        count.fetch_add(bytes, Ordering::SeqCst);
-        Self(count, bytes)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::SeqCst);
-    }
 }

@@ -169,6 +169,7 @@ async fn sleep(database: &Database, seconds: f64, left: Duration) -> Result<bool
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_would_not_get_a_connection_in_time_is_refused_at_once_and_others_wait() {
     let settings = DatabaseSettings {
+        name: "test",
         url: harness::database(&booking_service::app::DEFINITION).await,
         max_connections: 1,
         min_connections: 1,

@@ -1,8 +1,11 @@
 use teppan_shared::{
-    contract::booking::v1::{ListAvailabilityRequest, ListBookingsRequest, ListVenuesRequest},
+    contract::booking::v1::{BookingOrder, ListAvailabilityRequest, ListBookingsRequest, ListVenuesRequest},
     page,
 };
-use teppan_tests::{fixtures, harness::Booking};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Booking},
+};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -76,5 +79,51 @@ async fn a_list_is_asked_for_no_more_states_than_there_are() {
         assert_eq!(status.code(), Code::InvalidArgument, "{entries}: {status:?}");
         let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
         assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["statuses"], "{entries}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_that_cannot_be_read_is_named_and_the_list_goes_on_behind_it() {
+    let mut booking = Booking::start().await.ready().await;
+    let venue = fixtures::venue(&mut booking.clients, 20).await.expect("a venue").venue_id;
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        let answer = booking.clients.bookings.create_booking(fixtures::booking(&venue, 2)).await.expect("booked");
+        made.push(answer.into_inner().booking.expect("the booking").booking_id);
+    }
+    // In the order of the list, which has them at one slot.
+    made.sort();
+    for id in &made[2..4] {
+        let spoil = format!("UPDATE bookings SET special_requests_sealed = 'x' WHERE booking_id = '{id}'");
+        let mut connection = harness::connect(&booking.url).await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&mut connection).await.expect("spoiled");
+    }
+    for order in [BookingOrder::EarliestFirst, BookingOrder::LatestFirst] {
+        let (mut read, mut unreadable) = (Vec::new(), Vec::new());
+        let mut request = ListBookingsRequest { order: order.into(), ..Default::default() };
+        loop {
+            match booking.clients.bookings.list_bookings(request.clone()).await {
+                Ok(page) => {
+                    let page = page.into_inner();
+                    read.extend(page.bookings.into_iter().map(|booking| booking.booking_id));
+                    request.page_token = page.next_page_token;
+                }
+                Err(status) => {
+                    let info = status.get_details_error_info().expect("an ErrorInfo");
+                    assert_eq!((status.code(), info.reason.as_str()), (Code::Internal, "DATA_CORRUPTED"));
+                    unreadable.push(info.metadata["booking_id"].clone());
+                    request.page_token = info.metadata["next_page_token"].clone();
+                }
+            }
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+        if order == BookingOrder::LatestFirst {
+            read.reverse();
+            unreadable.reverse();
+        }
+        assert_eq!(read, [&made[..2], &made[4..]].concat());
+        assert_eq!(unreadable, made[2..4]);
     }
 }

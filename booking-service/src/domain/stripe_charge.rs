@@ -14,6 +14,9 @@ use super::{MoneyMove, PaymentStatus};
 /// How long a payment that Stripe still processes keeps a booking's hold, counted from Stripe's event. Stripe's
 /// documentation: bank debits are decided within 14 days.
 pub const PROCESSING_MAX: TimeDelta = TimeDelta::days(14);
+/// A payment that is processed so much later than before was tried again: it keeps the hold anew. The events of one
+/// attempt, of its intent and of its session, are seconds apart.
+const NEW_ATTEMPT_AFTER: TimeDelta = TimeDelta::hours(1);
 /// The most refunds and disputes that are kept for one charge.
 const REFUNDS_MAX: usize = 200;
 const DISPUTES_MAX: usize = 20;
@@ -248,7 +251,9 @@ pub fn next_step(recorded: Option<Standing>, refunds: &[RefundEntry], comes_to: 
         return Some(first_step(None, comes_to));
     };
     if (before.state, received) != (comes_to.state, true) {
-        let changed = before.state != comes_to.state;
+        // The failure that ended the attempt before may never have been reported.
+        let is_new = comes_to.state == AttemptState::Processing && comes_to.at - before.at >= NEW_ATTEMPT_AFTER;
+        let changed = before.state != comes_to.state || is_new;
         return changed.then(|| first_step(Some(before), comes_to));
     }
     let room = |refunded: i64, disputed: i64| disputed.min(before.amount_cents - refunded);

@@ -47,11 +47,8 @@ impl BookingService for Grpc {
     ) -> Result<Response<ListBookingsResponse>, Status> {
         let request = request.into_inner();
         let (query, page_size) = list_bookings::decode(&request)?;
-        let found = self
-            .core
-            .list_bookings(&query, page_size)
-            .await
-            .map_err(|error| status::read(&error, status::BOOKING, ""))?;
+        let found = self.core.list_bookings(&query, page_size).await;
+        let found = found.map_err(|error| status::list_bookings(&error, &request))?;
         Ok(Response::new(list_bookings::encode(&request, found)))
     }
 

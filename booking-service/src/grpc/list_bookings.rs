@@ -57,8 +57,13 @@ pub fn decode(request: &wire::ListBookingsRequest) -> Result<(BookingsQuery, u16
 pub fn encode(request: &wire::ListBookingsRequest, found: BookingPage) -> wire::ListBookingsResponse {
     wire::ListBookingsResponse {
         bookings: found.bookings.into_iter().map(encode::booking).collect(),
-        next_page_token: found.next.map_or_else(String::new, |place| page::encode_token(&filters(request), &place)),
+        next_page_token: found.next.map_or_else(String::new, |place| token(request, &place)),
     }
+}
+
+/// The token of the page behind a place.
+pub fn token(request: &wire::ListBookingsRequest, behind: &BookingPlace) -> String {
+    page::encode_token(&filters(request), behind)
 }
 
 /// The place before every booking of a day; of all days when there is none.

@@ -4,18 +4,19 @@ mod slot;
 mod waitlist;
 
 use teppan_shared::{
-    contract::booking::v1::GetBookingRequest,
+    contract::booking::v1::{GetBookingRequest, ListBookingsRequest},
     read_error::ReadError,
     status::{Failure, Violations},
 };
 use tonic::{Code, Status};
 
-use super::{encode, update_venue::Update};
+use super::{encode, list_bookings, update_venue::Update};
 use crate::{
     change_booking::{BookingTarget, ChangeBookingError},
     create_booking::CreateBookingError,
     create_venue::CreateVenueError,
     domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault},
+    list_bookings::ListBookingsError,
     move_money::MoveMoneyError,
     set_weekly_schedule::SetScheduleError,
     stream_booking_events::StreamError,
@@ -225,6 +226,16 @@ pub fn stream(error: &StreamError) -> Status {
             Failure::data_corrupted().into()
         }
         StreamError::Read(error) => read(error, BOOKING, ""),
+    }
+}
+
+pub fn list_bookings(error: &ListBookingsError, request: &ListBookingsRequest) -> Status {
+    match error {
+        ListBookingsError::Unreadable { place, source } => {
+            let failure = source.to_failure_of_page(list_bookings::token(request, place));
+            failure.with("booking_id", place.2).into()
+        }
+        ListBookingsError::Database(error) => error.to_failure().into(),
     }
 }
 

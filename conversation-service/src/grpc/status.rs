@@ -1,7 +1,7 @@
 //! The one place where a use case's errors become what a client is told.
 
 use teppan_shared::{
-    read_error::{Corrupted, ReadError},
+    read_error::ReadError,
     status::{Failure, Violations},
 };
 use tonic::Status;
@@ -47,17 +47,10 @@ pub fn list_messages(error: &ListMessagesError, wanted: &list_messages::Wanted) 
             Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", &wanted.conversation_id).into()
         }
         ListMessagesError::Unreadable { sequence, source } => {
-            unreadable(source, list_messages::token(wanted, *sequence)).with("sequence", sequence).into()
+            source.to_failure_of_page(list_messages::token(wanted, *sequence)).with("sequence", sequence).into()
         }
         ListMessagesError::Database(error) => error.to_failure().into(),
     }
-}
-
-/// An entry of a list cannot be read; the list goes on behind it.
-fn unreadable(error: &Corrupted, next_page_token: String) -> Failure {
-    let message = "The first entry of this page cannot be read: the operators have to look into it. The list goes on \
-                   with the next_page_token in the metadata.";
-    error.to_failure().saying(message).with("next_page_token", next_page_token)
 }
 
 pub fn list_conversations(error: &ListConversationsError) -> Status {
@@ -148,9 +141,10 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
 
 pub fn list_follow_ups(error: &ListFollowUpsError, wanted: &list_follow_ups::Wanted) -> Status {
     match error {
-        ListFollowUpsError::Unreadable { cursor, source } => {
-            unreadable(source, list_follow_ups::token(wanted, cursor)).with("follow_up_id", cursor.follow_up_id).into()
-        }
+        ListFollowUpsError::Unreadable { cursor, source } => source
+            .to_failure_of_page(list_follow_ups::token(wanted, cursor))
+            .with("follow_up_id", cursor.follow_up_id)
+            .into(),
         ListFollowUpsError::Database(error) => error.to_failure().into(),
     }
 }

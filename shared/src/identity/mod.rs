@@ -1,7 +1,7 @@
 //! Who calls: bearer tokens from a file, JWTs of an OIDC issuer, client certificates, and the roles that each has.
 
+mod authenticator;
 mod credentials;
-mod door;
 mod issuer;
 mod key_set;
 mod key_set_source;
@@ -16,8 +16,8 @@ mod verifier;
 use std::sync::Arc;
 
 pub use self::{
+    authenticator::Authenticator,
     credentials::{Credentials, CredentialsFault},
-    door::Door,
     outgoing::OutgoingToken,
     refused::Refused,
     roles::{Access, Audited, Role, Roles, Rule, rule},

@@ -150,7 +150,7 @@ impl Connections {
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
         let idle = idle.filter_map(|connection| {
             let idle = connection.gives_way_after()?;
-            Some(((connection.is_strange(), idle), connection))
+            Some(((connection.is_unauthenticated(), idle), connection))
         });
         let Some((_, idlest)) = idle.max_by_key(|(order, _)| *order) else { return false };
         idlest.evicted.cancel();

@@ -45,7 +45,7 @@ pub struct Connection {
     untaken: Untaken,
     peer_certificate: OnceLock<PeerCertificate>,
     /// Credentials are needed, and none that came over it were accepted yet.
-    is_strange: AtomicBool,
+    is_unauthenticated: AtomicBool,
     refused_calls: AtomicU32,
 }
 
@@ -63,7 +63,7 @@ impl Connection {
             received_bytes: AtomicUsize::new(0),
             untaken: Untaken::default(),
             peer_certificate: OnceLock::new(),
-            is_strange: AtomicBool::new(false),
+            is_unauthenticated: AtomicBool::new(false),
             refused_calls: AtomicU32::new(0),
         }
     }
@@ -81,22 +81,22 @@ impl Connection {
 
     /// Its callers need credentials.
     pub fn needs_credentials(&self) {
-        self.is_strange.store(true, Relaxed);
+        self.is_unauthenticated.store(true, Relaxed);
     }
 
     /// Whether nobody knows who is at the other end. Such a connection gives way to any new one.
-    pub fn is_strange(&self) -> bool {
-        self.is_strange.load(Relaxed) && self.peer_certificate.get().is_none()
+    pub fn is_unauthenticated(&self) -> bool {
+        self.is_unauthenticated.load(Relaxed) && self.peer_certificate.get().is_none()
     }
 
     /// The credentials of a call were accepted.
-    pub fn caller_known(&self) {
-        self.is_strange.store(false, Relaxed);
+    pub fn authenticated(&self) {
+        self.is_unauthenticated.store(false, Relaxed);
         self.refused_calls.store(0, Relaxed);
     }
 
     /// The credentials of a call were not accepted.
-    pub fn caller_refused(&self) {
+    pub fn authentication_failed(&self) {
         if self.refused_calls.fetch_add(1, Relaxed) + 1 >= REFUSED_MAX {
             self.closing.cancel();
         }
@@ -109,7 +109,7 @@ impl Connection {
 
     /// How long it has served no call, when that is long enough for it to be closed in favour of a new connection.
     pub fn gives_way_after(&self) -> Option<Duration> {
-        if self.is_strange() {
+        if self.is_unauthenticated() {
             // Its calls do not count: they are probes, or are refused.
             return Some(self.accepted_at.elapsed()).filter(|age| *age >= SILENT_MIN);
         }
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(connection.gives_way_after(), None, "its first call may be on its way");
         tokio::time::advance(SILENT_MIN).await;
         assert_eq!(connection.gives_way_after(), Some(SILENT_MIN));
-        connection.caller_known();
+        connection.authenticated();
         assert_eq!(connection.gives_way_after(), None);
     }
 
@@ -262,14 +262,14 @@ mod tests {
     async fn a_connection_closes_after_twenty_refused_calls_in_a_row() {
         let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
         for _ in 0..REFUSED_MAX - 1 {
-            connection.caller_refused();
+            connection.authentication_failed();
         }
-        connection.caller_known();
+        connection.authenticated();
         for _ in 0..REFUSED_MAX - 1 {
-            connection.caller_refused();
+            connection.authentication_failed();
         }
         assert!(!connection.closing.is_cancelled());
-        connection.caller_refused();
+        connection.authentication_failed();
         assert!(connection.closing.is_cancelled());
     }
 

@@ -78,7 +78,7 @@ impl GrpcServer {
         let limits = &self.settings.limits;
         let handshake_ends = Instant::now() + limits.handshake_timeout;
         let Some(transport) = self.handshake.run(stream, connection).await else { return Ended::InHandshake };
-        if !self.calls.door.is_open() {
+        if !self.calls.authenticator.lets_everybody_in() {
             connection.needs_credentials();
         }
         let calls = ConnectionCalls { calls: Arc::clone(&self.calls), connection: Arc::clone(connection) };

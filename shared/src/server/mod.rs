@@ -54,7 +54,7 @@ use crate::{
     audit::AuditLog,
     config::ServerSettings,
     contract,
-    identity::Door,
+    identity::Authenticator,
     postgres::Database,
     tasks::{LAST_WORDS, Tasks},
     tls::ServerTlsSettings,
@@ -147,8 +147,9 @@ impl Server {
             ),
         );
 
-        let door = Door::start(&settings.identity, settings.reload_interval, &background).map_err(io::Error::other)?;
-        if door.is_open() {
+        let authenticator = Authenticator::start(&settings.identity, settings.reload_interval, &background)
+            .map_err(io::Error::other)?;
+        if authenticator.lets_everybody_in() {
             tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
         }
         let audit = &settings.identity.audit;
@@ -181,7 +182,7 @@ impl Server {
             let pools = Arc::new(Pools::new(&settings));
             pools::observe(&pools);
             let database = parts.database.clone();
-            let calls = Calls::new(routes, pools, database, door, audit, cut.clone(), &settings);
+            let calls = Calls::new(routes, pools, database, authenticator, audit, cut.clone(), &settings);
             let server =
                 Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());

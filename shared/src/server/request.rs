@@ -32,7 +32,7 @@ use super::{
 use crate::{
     audit::AuditLog,
     config::ServerSettings,
-    identity::{Access, Door, Refused},
+    identity::{Access, Authenticator, Refused},
     postgres::{self, Database},
     status::Failure,
     telemetry,
@@ -53,7 +53,7 @@ pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
     database: Database,
-    pub door: Arc<Door>,
+    pub authenticator: Arc<Authenticator>,
     shares: IdentityShares,
     audit: Option<Arc<AuditLog>>,
     /// Cancelled when the calls that still run must end.
@@ -87,7 +87,7 @@ impl Calls {
         routes: Routes,
         pools: Arc<Pools>,
         database: Database,
-        door: Arc<Door>,
+        authenticator: Arc<Authenticator>,
         audit: Option<Arc<AuditLog>>,
         cut: CancellationToken,
         settings: &ServerSettings,
@@ -96,7 +96,7 @@ impl Calls {
             routes: routes.prepare(),
             pools,
             database,
-            door,
+            authenticator,
             shares: IdentityShares::default(),
             audit,
             cut,
@@ -215,14 +215,15 @@ impl ConnectionCalls {
         holds: &mut Holds,
     ) -> Result<Holders, Status> {
         let holders = Holders::of_connection(&self.connection.holder);
-        let door = &self.calls.door;
-        if door.is_open() || method.rule.access == Access::Anybody {
+        let authenticator = &self.calls.authenticator;
+        if authenticator.lets_everybody_in() || method.rule.access == Access::Anybody {
             return Ok(holders);
         }
-        let identified = timeout_at(ends_at, door.identify(headers, self.connection.peer_certificate())).await;
-        let identified = identified.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
-        let admitted = identified.and_then(|identity| {
-            self.connection.caller_known();
+        let authenticated =
+            timeout_at(ends_at, authenticator.authenticate(headers, self.connection.peer_certificate())).await;
+        let authenticated = authenticated.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
+        let admitted = authenticated.and_then(|identity| {
+            self.connection.authenticated();
             if let Some(record) = &mut holds.record {
                 record.called_by(&identity);
             }
@@ -233,9 +234,9 @@ impl ConnectionCalls {
             Ok(holders.and_identity(self.calls.shares.of(&identity)))
         });
         admitted.map_err(|refused| {
-            door.count(&refused);
+            authenticator.count(&refused);
             if matches!(refused, Refused::Missing | Refused::Invalid(_) | Refused::Expired) {
-                self.connection.caller_refused();
+                self.connection.authentication_failed();
             }
             refused.to_failure().into()
         })

@@ -167,7 +167,7 @@ async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionSta
     let statistics = statistics(&service.client, &chat).await.expect("statistics");
     // The mean may have fallen and risen again.
     assert!(suggestions > 0 || !statistics.escalation_suggested, "{scores:?}: {statistics:?}");
-    if scores.iter().all(|score| *score == scores[0]) {
+    if scores.iter().all(|score| score.to_bits() == scores[0].to_bits()) {
         assert_eq!(statistics.escalation_suggested, suggestions > 0, "{scores:?}: {statistics:?}");
     }
     statistics

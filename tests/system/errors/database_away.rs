@@ -7,13 +7,16 @@ use teppan_shared::{
     keys::Keys,
 };
 use teppan_tests::{
+    clients::BookingClients,
     fixtures,
     harness::{self, Booking, Conversation},
+    proxy::Proxy,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::{create, kind};
+use crate::logs::log_of;
 
 fn impatient(settings: &mut CommonSettings) {
     settings.database_limits.acquire_timeout = Duration::from_secs(1);
@@ -135,4 +138,33 @@ async fn a_postgres_that_is_stopped_and_started_again_is_missed_only_while_it_is
     booking.service.stop().await;
     conversation.service.stop().await;
     server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_under_a_run_over_venues_is_one_line_in_the_log() {
+    let direct = harness::database(&booking_service::app::DEFINITION).await;
+    let proxy = Proxy::start(harness::database_address(&direct)).await.expect("a proxy");
+    let url = harness::through(&direct, proxy.address);
+    let settings = [("SLOT_LAYOUT_INTERVAL_MS", "20"), ("DATABASE_ACQUIRE_TIMEOUT_MS", "200")];
+    let log = log_of(&url, &settings, async |service| {
+        let mut clients = BookingClients::new(service.grpc);
+        harness::eventually("ready", async || fixtures::venue(&mut clients, 4).await.is_ok()).await;
+        for _ in 0..2 {
+            fixtures::venue(&mut clients, 4).await.expect("a venue");
+        }
+        let mut holding = harness::connect(&direct).await;
+        sqlx::raw_sql("BEGIN; LOCK TABLE slots IN EXCLUSIVE MODE").execute(&mut holding).await.expect("locked");
+        harness::execute(
+            &direct,
+            "UPDATE venues SET laid_out_until = current_date + 1; UPDATE weekly_schedules SET next_layout_at = 'epoch'",
+        )
+        .await;
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'slots'::regclass AND NOT granted)";
+        harness::eventually("a layout waits", async || harness::scalar::<bool>(&direct, waits).await).await;
+        proxy.refuse().await.expect("the port is kept");
+        service.has(r#""worker":"slot-layout""#).await;
+        proxy.mend();
+    })
+    .await;
+    assert!(!log.contains("the slots of a venue are not laid out"), "{log}");
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use teppan_shared::{
-    identity::{Door, IdentitySettings, Proof, Refused, Role},
+    identity::{Authenticator, IdentitySettings, Proof, Refused, Role},
     reloaded::FileFault,
     tasks::Tasks,
     tls::{ClientCertificates, PeerCertificate},
@@ -20,10 +20,10 @@ use super::*;
 const ENTRY: &str = "[[credentials]]\nname = \"by-certificate\"\nroles = [\"venue\"]\n\
                      certificates = [\"spiffe://example.org/venue\", \"venue.example.org\", \"venue\"]\n";
 
-fn door(callers: &Callers) -> Result<Arc<Door>, FileFault> {
+fn authenticator(callers: &Callers) -> Result<Arc<Authenticator>, FileFault> {
     callers.write(ENTRY);
     let settings = IdentitySettings { credentials_file: Some(callers.path()), ..IdentitySettings::default() };
-    Door::start(&settings, Duration::from_secs(10), &Tasks::default())
+    Authenticator::start(&settings, Duration::from_secs(10), &Tasks::default())
 }
 
 fn certificate(common_name: Option<&str>, dns_names: &[&str], uris: &[&str]) -> PeerCertificate {
@@ -34,8 +34,9 @@ fn certificate(common_name: Option<&str>, dns_names: &[&str], uris: &[&str]) -> 
 #[tokio::test]
 async fn a_certificate_is_known_by_any_name_in_it_and_by_its_common_name_only_without_others() {
     let callers = Callers::default();
-    let door = door(&callers).expect("the file is well");
-    let by = async |certificate| door.identify(&HeaderMap::new(), Some(&certificate)).await.map(|it| it.proof);
+    let authenticator = authenticator(&callers).expect("the file is well");
+    let by =
+        async |certificate| authenticator.authenticate(&HeaderMap::new(), Some(&certificate)).await.map(|it| it.proof);
     assert_eq!(by(certificate(None, &["venue.example.org"], &[])).await, Ok(Proof::Certificate));
     assert_eq!(by(certificate(Some("x"), &["x"], &["spiffe://example.org/venue"])).await, Ok(Proof::Certificate));
     assert_eq!(by(certificate(Some("venue"), &[], &[])).await, Ok(Proof::Certificate));
@@ -47,15 +48,15 @@ async fn a_certificate_is_known_by_any_name_in_it_and_by_its_common_name_only_wi
 #[tokio::test]
 async fn a_token_takes_precedence_over_the_certificate() {
     let callers = Callers::default();
-    let door = door(&callers).expect("the file is well");
+    let authenticator = authenticator(&callers).expect("the file is well");
     let certificate = certificate(None, &["venue.example.org"], &[]);
     let mut headers = HeaderMap::new();
     let token = callers.token(Role::Sender);
     headers.insert("authorization", format!("bearer {token}").parse().expect("a value"));
-    let identity = door.identify(&headers, Some(&certificate)).await.expect("known");
+    let identity = authenticator.authenticate(&headers, Some(&certificate)).await.expect("known");
     assert_eq!((&*identity.name, identity.proof), ("sender", Proof::Token));
     headers.insert("authorization", "Bearer made-up".parse().expect("a value"));
-    let refused = door.identify(&headers, Some(&certificate)).await;
+    let refused = authenticator.authenticate(&headers, Some(&certificate)).await;
     assert_eq!(refused, Err(Refused::Invalid("unknown token")), "the certificate does not make up for it");
 }
 

@@ -83,10 +83,6 @@ async fn probes_need_no_credentials_and_methods_that_are_not_there_need_some() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connections_of_one_caller_share_its_share_of_a_limit() {
-    use teppan_shared::contract::conversation::v1::ClaimDueFollowUpsRequest;
-    use teppan_shared::identity::Token;
-    use teppan_tests::callers::{entry, with_token};
-
     let (callers, other) = (Callers::default(), Token::random());
     callers.write(&entry("another-sender", Role::Sender, &other));
     let service = conversation(|settings| {

@@ -3,6 +3,7 @@
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use sqlx::Row as _;
+use teppan_shared::contract::booking::v1::ListPaymentsRequest;
 use teppan_tests::{
     harness,
     stripe::{Intent, later},
@@ -133,6 +134,28 @@ async fn whatever_the_order_an_attempt_that_came_to_nothing_counts_nothing() {
     let story = |it: &Intent| vec![it.failed(), it.canceled(), it.failed()];
     assert_eq!(ends(&till, story).await, ["PENDING paid 0 refunded 0 due 0 CHARGE CANCELLED 3500"]);
     till.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_order_a_payment_was_made_when_it_was_first_reported() {
+    let till = Till::open(1000).await;
+    for reversed in [false, true] {
+        let paid = deposit(&till.four().await);
+        let mut told = vec![paid.succeeded(), later(paid.session_completed(), 60)];
+        let first = told[0]["created"].as_i64().expect("a time");
+        if reversed {
+            told.reverse();
+        }
+        for event in &told {
+            till.told(event).await;
+        }
+        till.settled().await;
+        let request = ListPaymentsRequest { booking_id: paid.booking_id.clone(), ..Default::default() };
+        let payments = till.service.clients.clone().payments.list_payments(request).await.expect("a list").into_inner();
+        let occurred: Vec<_> =
+            payments.payments.iter().map(|it| it.occurred_at.as_ref().expect("a time").seconds).collect();
+        assert_eq!(occurred, [first], "reversed: {reversed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

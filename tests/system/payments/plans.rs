@@ -45,7 +45,7 @@ async fn every_statement_about_money_goes_by_an_index() {
     run(&mut connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}"))
         .await;
     run(&mut connection, format!("PREPARE loaded (text, text) AS {LOAD}")).await;
-    run(&mut connection, format!("PREPARE noted (uuid, bigint, jsonb, text, timestamptz) AS {NOTE}")).await;
+    run(&mut connection, format!("PREPARE noted AS {NOTE}")).await;
     run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
     run(&mut connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
     run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
@@ -136,7 +136,7 @@ async fn every_statement_about_money_goes_by_an_index() {
             assert!(moved.contains(index), "{event}: {index}: {moved}");
         }
     }
-    let noted = plan(&mut connection, &format!("noted ('{known}', 3, '{{}}', NULL, now())")).await;
+    let noted = plan(&mut connection, &format!("noted ('{known}', 3, '{{}}', NULL, now(), now())")).await;
     assert!(noted.contains("using payments_pkey") && !noted.contains("Seq Scan"), "{noted}");
     let ends = "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM payments WHERE payment_id IN (
                     SELECT payment_id FROM payments WHERE charge_id = 'ch_77'

@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use async_nats::jetstream;
 use teppan_shared::contract::conversation::v1::{
     DeadLetter, DeadLetterSelection, DiscardDeadLettersRequest, FollowUpTrigger, GetOutboxStatusRequest,
     ListDeadLettersRequest, OutboxDestination, RetryDeadLettersRequest, ScheduleFollowUpRequest,
@@ -19,7 +20,10 @@ use uuid::Uuid;
 use super::publishing;
 use crate::{
     environment,
-    outbox::{nats::published, nats_server::NatsServer},
+    outbox::{
+        nats::{STREAM, published},
+        nats_server::NatsServer,
+    },
 };
 
 /// An event with a subject of 200 characters is larger, with the envelope and its headers; one without is not.
@@ -119,6 +123,29 @@ async fn an_event_that_is_too_large_becomes_a_dead_letter_and_only_its_conversat
     assert_eq!((done.discarded, done.remaining), (1, 0));
     harness::eventually("what waited behind it is published", async || is_published(&chat).await == 1).await;
     assert_eq!((service.scalar::<i64>(DEAD).await, service.scalar::<i64>(PENDING).await), (0, 0));
+    service.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_for_the_stream_becomes_a_dead_letter() {
+    let nats = NatsServer::start().await;
+    let service = publishing(None, &nats.url()).await;
+    schedule(&service, &fixtures::conversation_id(), "").await;
+    harness::eventually("the stream is there", async || service.scalar::<i64>(PENDING).await == 0).await;
+    // An operator bounds the messages of the stream; the server takes larger ones.
+    let context = jetstream::new(async_nats::connect(nats.url()).await.expect("it answers"));
+    let mut config = context.get_stream(STREAM).await.expect("the stream").cached_info().config.clone();
+    config.max_message_size = i32::try_from(PAYLOAD_BYTES_MAX).expect("small");
+    context.update_stream(&config).await.expect("updated");
+
+    let chat = blocked(&service).await;
+    let other = fixtures::conversation_id();
+    schedule(&service, &other, "").await;
+    harness::eventually("the other conversation goes on", async || service.scalar::<i64>(PENDING).await == 1).await;
+    let operator = clients::conversation_outbox(service.service.server.grpc_addr);
+    let (dead, _) = list(&operator, ListDeadLettersRequest::default()).await;
+    let dead: Vec<_> = dead.iter().map(|it| (it.conversation_id.as_str(), it.last_error_reason.as_str())).collect();
+    assert_eq!(dead, [(chat.as_str(), "MESSAGE_TOO_LARGE")]);
     service.service.stop().await;
 }
 

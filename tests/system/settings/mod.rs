@@ -1,5 +1,6 @@
 mod database;
 mod empty;
+mod identity;
 mod misspelt;
 mod open_telemetry;
 mod tls;

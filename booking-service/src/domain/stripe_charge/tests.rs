@@ -144,6 +144,18 @@ fn the_latest_attempt_counts_until_the_charge_is_decided() {
 }
 
 #[test]
+fn a_later_attempt_is_processed_anew_though_the_failure_before_it_was_not_reported() {
+    let (mut facts, mut ledger) = (ChargeFacts::default(), Ledger::default());
+    // The second event is of the same attempt, the third of a new one, and the fourth comes late.
+    for second in [0, 5, 24 * 3600, 3600] {
+        facts.add(&attempt(AttemptState::Processing, second)).expect("few");
+        ledger.follow(facts.standing().expect("an attempt"));
+    }
+    assert_eq!(ledger.moves, [MoneyMove::Processing, MoneyMove::Processing]);
+    assert_eq!(ledger.recorded.map(|it| it.at), Some(at(24 * 3600)));
+}
+
+#[test]
 fn a_charge_that_was_disputed_and_then_refunded_is_settled_once() {
     use MoneyMove::{DisputeWon, Disputed, Received, Refunded};
 

@@ -1,4 +1,4 @@
-//! Who may come in: the credentials of a call, and whether its caller has the role for it.
+//! Authentication: who makes a call, by the credentials that came with it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,13 +22,13 @@ use crate::{
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// Knows the callers of a server.
-pub struct Door {
+pub struct Authenticator {
     credentials: Option<Arc<Reloaded<Credentials>>>,
     issuer: Option<Issuer>,
     refused: Counter<u64>,
 }
 
-impl Door {
+impl Authenticator {
     /// Reads the files of the settings, and follows their changes, and those of the issuer's keys, in the background.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Door {
     }
 
     /// Whether callers need no credentials.
-    pub fn is_open(&self) -> bool {
+    pub fn lets_everybody_in(&self) -> bool {
         self.credentials.is_none() && self.issuer.is_none()
     }
 
@@ -75,7 +75,7 @@ impl Door {
     ///
     /// # Errors
     /// The credentials are missing or not accepted.
-    pub async fn identify(
+    pub async fn authenticate(
         &self,
         headers: &HeaderMap,
         certificate: Option<&PeerCertificate>,

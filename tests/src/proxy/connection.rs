@@ -1,0 +1,104 @@
+//! One connection: it counts round trips, and loses answers.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Mode, Shared,
+    pump::Passing,
+    statements::{LOOK, READY_FOR_QUERY, executed, prepared},
+};
+
+/// One connection; counted for as long as it lives.
+pub struct Connection {
+    shared: Arc<Shared>,
+    /// Connections are counted from one.
+    number: u64,
+}
+
+impl Connection {
+    pub fn open(shared: Arc<Shared>) -> Self {
+        shared.connections.send_modify(|open| *open += 1);
+        let number = shared.opened.fetch_add(1, Ordering::SeqCst) + 1;
+        Self { shared, number }
+    }
+
+    pub async fn run(self, client: TcpStream) {
+        let (mut mode, mut closed) = (self.shared.mode.subscribe(), self.shared.closed.subscribe());
+        // Dropping the loser closes both of its sides.
+        tokio::select! {
+            biased;
+            _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
+            _ = closed.changed() => {}
+            _ = self.pass(client) => {}
+        }
+    }
+
+    async fn pass(&self, client: TcpStream) -> io::Result<()> {
+        // The kernel has let the client in already: its first word comes a round trip late instead.
+        sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
+        let (target, mut led) = {
+            let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
+            (*target, self.shared.led.subscribe())
+        };
+        let server = TcpStream::connect(target).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        // A round trip begins when the client speaks after the server had the last word.
+        let servers_word = AtomicU64::new(1);
+        let loses = AtomicBool::new(false);
+        let mut statements = HashMap::new();
+        let asked = |bytes: &[u8]| {
+            if servers_word.swap(0, Ordering::SeqCst) == 1 {
+                self.shared.round_trips.fetch_add(1, Ordering::SeqCst);
+                if bytes.windows(LOOK.len()).any(|part| part == LOOK) {
+                    self.shared.looks.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+            if let Some((name, text)) = prepared(bytes) {
+                statements.insert(name, text);
+            }
+            let text = executed(bytes).and_then(|name| statements.get(&name));
+            if text.is_some_and(|text| self.shared.runs(text)) {
+                loses.store(true, Ordering::SeqCst);
+            }
+            Passing::On
+        };
+        let answered = |bytes: &[u8]| {
+            servers_word.store(1, Ordering::SeqCst);
+            match (loses.load(Ordering::SeqCst), bytes.ends_with(READY_FOR_QUERY)) {
+                (false, _) => Passing::On,
+                (true, false) => Passing::Nothing,
+                (true, true) => {
+                    self.shared.lost.fetch_add(1, Ordering::SeqCst);
+                    Passing::End
+                }
+            }
+        };
+        let uncounted = AtomicU64::new(0);
+        tokio::select! {
+            end = self.shared.pump(self.number, from_client, to_server, asked, &self.shared.held_back) => end,
+            end = self.shared.pump(self.number, from_server, to_client, answered, &uncounted) => end,
+            Ok(()) = led.changed() => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.connections.send_modify(|open| *open -= 1);
+    }
+}
