@@ -12,8 +12,7 @@
 #          must be absent or empty.
 # pack     packs a root as a registry does, to see how large it is.
 #
-# SOURCE_DATE_EPOCH is the time of every file (default: 0). The same source and compiler give the same files, wherever
-# the source is and whenever they are made.
+# SOURCE_DATE_EPOCH is the time of every file (default: 0). No file holds the time or the place at which it was made.
 set -euo pipefail
 umask 022
 
@@ -36,7 +35,8 @@ compile() {
     sysroot=$(rustc --print sysroot)
     export CARGO_ENCODED_RUSTFLAGS
     CARGO_ENCODED_RUSTFLAGS=$(printf '%s\x1f' \
-        "--remap-path-prefix=$project=/src" "--remap-path-prefix=$cargo_home=/cargo" "--remap-path-prefix=$sysroot=/rust")
+        "--remap-path-prefix=$cargo_home=/cargo" "--remap-path-prefix=$sysroot=/rust" \
+        "--remap-path-prefix=$project=/src" "--remap-path-prefix=$target=/target")
     CARGO_ENCODED_RUSTFLAGS=${CARGO_ENCODED_RUSTFLAGS%$'\x1f'}
     cd "$project"
     CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=debuginfo \

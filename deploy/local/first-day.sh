@@ -11,6 +11,16 @@ home=${TEPPAN_HOME:-.teppan}
 [[ $home == /* ]] || home=$PWD/$home
 export PATH=$PWD/target/debug:$home/tools/bin:$PATH
 deploy/local/setup.sh postgres grpcurl prometheus
+
+# Prints the ports of the page on which something listens.
+used_ports() {
+    local port
+    for port in 50051 50052 9051 9052 9091 55432; do
+        ! (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null || echo "$port"
+    done
+}
+
+[[ -z $(used_ports) ]] || { echo "first-day: something listens on" $(used_ports) >&2; exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -37,4 +47,5 @@ ${as_user[@]+"${as_user[@]}"} env HOME="$folder" timeout --foreground 600 bash -
     set -v
     . ./commands.sh
     trap - EXIT'
+[[ -z $(used_ports) ]] || { echo "first-day: something still listens on" $(used_ports) >&2; exit 1; }
 echo "first-day: every command worked"
