@@ -44,7 +44,7 @@ pub struct CommonArgs {
     #[arg(long, env = "DATABASE_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub database_url_file: Option<PathBuf>,
     /// Database connections of this process, each for one request at a time; one more looks whether
-    /// the database is there
+    /// the database is there, and another, opened when it is needed, cancels statements of requests that were given up
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", hide_env_values = true, default_value = "16", global = true)]
     pub database_max_connections: String,
     /// Connections that are opened before the service is ready and kept open, also while nobody uses
@@ -52,7 +52,8 @@ pub struct CommonArgs {
     #[arg(long, env = "DATABASE_MIN_CONNECTIONS", hide_env_values = true, default_value = "10", global = true)]
     pub database_min_connections: String,
     /// How long a request waits for a connection before it is answered OVERLOADED, or
-    /// DATABASE_UNAVAILABLE when there is none
+    /// DATABASE_UNAVAILABLE when there is none. It waits for no more than half of the time it has left, and not at all
+    /// when that would not do
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
     pub database_acquire_timeout_ms: String,
     /// Apply the database migrations that are missing at the start. With false the service is not ready until the

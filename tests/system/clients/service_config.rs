@@ -23,9 +23,9 @@ fn the_service_config_names_every_service_of_the_contract_and_nothing_else() {
             services.insert(name);
         }
     }
-    let names = config["methodConfig"].as_array().expect("a list").iter().flat_map(|it| it["name"].as_array().unwrap());
+    let list = |value: &Value| value.as_array().cloned().expect("a list");
     let mut named = BTreeSet::new();
-    for name in names {
+    for name in list(&config["methodConfig"]).iter().flat_map(|method| list(&method["name"])) {
         let service = name["service"].as_str().expect("a service");
         match name["method"].as_str() {
             Some(method) => assert!(methods.contains(&format!("{service}/{method}")), "there is no {service}/{method}"),

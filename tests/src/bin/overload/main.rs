@@ -116,16 +116,16 @@ async fn measure(cli: &Cli, name: CallName, server: &ThrowawayServer, report: &m
         eprintln!("{name:?}: {clients} clients that wait ...");
         let phase = Phase::of(&stage, MachineTime::now(), load::closed(&call, &connections, clients, span)).await;
         peak = peak.max(phase.goodput());
-        report.add(name, &format!("{clients} clients"), phase, None);
+        report.add(name, &format!("{clients} clients"), &phase, None);
     }
     for factor in &cli.factors {
         eprintln!("{name:?}: {factor} times the peak ...");
         let load = load::open(&call, &connections, peak * factor, span);
         let phase = Phase::of(&stage, MachineTime::now(), load).await;
-        report.add(name, &format!("{factor} x peak"), phase, Some(peak));
+        report.add(name, &format!("{factor} x peak"), &phase, Some(peak));
     }
     let phase = Phase::of(&stage, MachineTime::now(), load::closed(&call, &connections, CLOSED_CLIENTS[1], span)).await;
-    report.add(name, &format!("then {} clients", CLOSED_CLIENTS[1]), phase, Some(peak));
+    report.add(name, &format!("then {} clients", CLOSED_CLIENTS[1]), &phase, Some(peak));
     stage.clear().await;
     Ok(())
 }

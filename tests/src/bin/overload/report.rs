@@ -73,7 +73,7 @@ impl Report {
     }
 
     /// Adds a measurement. With a peak its bounds are checked.
-    pub fn add(&mut self, call: CallName, name: &str, phase: Phase, peak: Option<f64>) {
+    pub fn add(&mut self, call: CallName, name: &str, phase: &Phase, peak: Option<f64>) {
         let Load { span, offered, refused, late, failed, ref ok_times, ref refusal_times, .. } = phase.load;
         self.table.row([
             format!("{call:?}"),
