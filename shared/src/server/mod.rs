@@ -119,6 +119,7 @@ impl Server {
             let follow = Arc::clone(tls).follow(settings.reload_interval, background.stopping());
             background.spawn("server certificate", follow);
         }
+        let (authenticator, audit) = callers(parts.name, &settings, &background).await?;
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
@@ -136,35 +137,14 @@ impl Server {
             ),
         );
 
-        let authenticator = Authenticator::start(&settings.identity, settings.reload_interval, &background)
-            .map_err(io::Error::other)?;
-        if authenticator.lets_everybody_in() {
-            tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
-        }
-        let audit = &settings.identity.audit;
-        let audit = AuditLog::start(parts.name, audit, settings.max_message_bytes, &background).await?;
         let (drain, cut, serving) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
         let limits = &settings.limits;
         let bounds = ConnectionBounds { grpc: limits.max_connections, http: limits.max_http_connections }
             .within_descriptors(1 + usize::from(webhook_listener.is_some()), parts.database_connections);
         let handshake =
             |protocol| Handshake::new(protocol, tls.clone(), limits.handshake_timeout, limits.write_timeout);
-        let routes = parts
-            .grpc
-            .add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES))
-            .add_service(
-                reflection(parts.services)
-                    .build_v1()
-                    .map_err(io::Error::other)?
-                    .max_decoding_message_size(PROBE_MESSAGE_BYTES),
-            )
-            // grpcurl 1.8 and Postman still ask for the older version.
-            .add_service(
-                reflection(parts.services)
-                    .build_v1alpha()
-                    .map_err(io::Error::other)?
-                    .max_decoding_message_size(PROBE_MESSAGE_BYTES),
-            );
+        let routes = parts.grpc.add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES));
+        let routes = with_reflection(routes, parts.services).map_err(io::Error::other)?;
         serving.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let calls =
@@ -255,6 +235,32 @@ async fn listen(setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
         };
         io::Error::new(error.kind(), format!("cannot listen on {address}, which is {setting}: {error}; {way_out}"))
     })
+}
+
+/// Who knows the callers, and what writes their calls down.
+async fn callers(
+    service: &'static str,
+    settings: &ServerSettings,
+    background: &Tasks,
+) -> io::Result<(Arc<Authenticator>, Option<Arc<AuditLog>>)> {
+    let identity = &settings.identity;
+    let authenticator =
+        Authenticator::start(identity, settings.reload_interval, background).map_err(io::Error::other)?;
+    if authenticator.lets_everybody_in() {
+        tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
+    }
+    let audit = AuditLog::start(service, &identity.audit, settings.max_message_bytes, background).await?;
+    Ok((authenticator, audit))
+}
+
+/// The routes, with reflection in both versions: grpcurl 1.8 and Postman still ask for the older one.
+fn with_reflection(
+    routes: Routes,
+    services: &'static [&'static str],
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let new = reflection(services).build_v1()?.max_decoding_message_size(PROBE_MESSAGE_BYTES);
+    let old = reflection(services).build_v1alpha()?.max_decoding_message_size(PROBE_MESSAGE_BYTES);
+    Ok(routes.add_service(new).add_service(old))
 }
 
 /// Reflection over the contract that lists this server's own services.
