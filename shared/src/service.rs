@@ -157,7 +157,8 @@ impl Service {
             registry,
         };
         let background = Tasks::default();
-        let server = match Server::start(settings.server.clone(), parts, background.clone()).await {
+        // On the heap: the tests' futures hold this one.
+        let server = match Box::pin(Server::start(settings.server.clone(), parts, background.clone())).await {
             Ok(server) => server,
             Err(error) => {
                 database.close().await;

@@ -108,6 +108,29 @@ struct HttpTasks {
     tasks: Tasks,
 }
 
+impl HttpTasks {
+    /// Serves these routes on a listener, by up to so many connections, until the drain.
+    fn serve(
+        &self,
+        name: &'static str,
+        listener: TcpListener,
+        routes: axum::Router,
+        handshake: Handshake,
+        connections_max: usize,
+    ) {
+        let head_time = http_server::HEAD_TIME;
+        let server = Arc::new(HttpServer { routes, handshake, head_time, bodies: Arc::default() });
+        let connections = Connections::new(name, connections_max, self.drain.clone());
+        self.tasks.spawn(name, async move {
+            let serve = |stream, connection| {
+                let server = Arc::clone(&server);
+                async move { server.serve(stream, connection).await }
+            };
+            connections.serve(listener, serve).await;
+        });
+    }
+}
+
 impl Server {
     /// Listens, and serves until [`Server::stop`]. Ready as soon as the database is there and its
     /// migrations are applied.
@@ -129,6 +152,7 @@ impl Server {
             let follow = Arc::clone(tls).follow(settings.reload_interval, background.stopping());
             background.spawn("server certificate", follow);
         }
+        let (authenticator, audit) = callers(parts.name, &settings, &background).await?;
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
@@ -147,13 +171,6 @@ impl Server {
             ),
         );
 
-        let authenticator = Authenticator::start(&settings.identity, settings.reload_interval, &background)
-            .map_err(io::Error::other)?;
-        if authenticator.lets_everybody_in() {
-            tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
-        }
-        let audit = &settings.identity.audit;
-        let audit = AuditLog::start(parts.name, audit, settings.max_message_bytes, &background).await?;
         let (drain, cut, grpc) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
         let http = HttpTasks { drain: CancellationToken::new(), tasks: Tasks::default() };
         let limits = &settings.limits;
@@ -161,22 +178,8 @@ impl Server {
             .within_descriptors(1 + usize::from(webhook_listener.is_some()), parts.database_connections);
         let handshake =
             |protocol| Handshake::new(protocol, tls.clone(), limits.handshake_timeout, limits.write_timeout);
-        let routes = parts
-            .grpc
-            .add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES))
-            .add_service(
-                reflection(parts.services)
-                    .build_v1()
-                    .map_err(io::Error::other)?
-                    .max_decoding_message_size(PROBE_MESSAGE_BYTES),
-            )
-            // grpcurl 1.8 and Postman still ask for the older version.
-            .add_service(
-                reflection(parts.services)
-                    .build_v1alpha()
-                    .map_err(io::Error::other)?
-                    .max_decoding_message_size(PROBE_MESSAGE_BYTES),
-            );
+        let routes = parts.grpc.add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES));
+        let routes = with_reflection(routes, parts.services).map_err(io::Error::other)?;
         grpc.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let pools = Arc::new(Pools::new(&settings));
@@ -200,28 +203,14 @@ impl Server {
         });
         let admin = http_server::routes(readiness.clone(), parts.registry);
         let service_routes = http_server::refused_from(drain.clone(), parts.http);
-        let served = match webhook_listener {
+        match webhook_listener {
             Some(listener) => {
-                vec![
-                    ("http server", "http", http_listener, admin),
-                    ("webhook server", "webhook", listener, service_routes),
-                ]
+                http.serve("http", http_listener, admin, handshake(Protocol::Http), bounds.http);
+                http.serve("webhook", listener, service_routes, handshake(Protocol::Http), bounds.http);
             }
-            None => vec![("http server", "http", http_listener, admin.merge(service_routes))],
-        };
-        for (task, name, listener, routes) in served {
-            let server = Arc::new(HttpServer {
-                routes,
-                handshake: handshake(Protocol::Http),
-                head_time: http_server::HEAD_TIME,
-                bodies: Arc::default(),
-            });
-            let connections = Connections::new(name, bounds.http, http.drain.clone());
-            let serve = connections.serve(listener, move |stream, connection| {
-                let server = Arc::clone(&server);
-                async move { server.serve(stream, connection).await }
-            });
-            http.tasks.spawn(task, serve);
+            None => {
+                http.serve("http", http_listener, admin.merge(service_routes), handshake(Protocol::Http), bounds.http);
+            }
         }
 
         Ok(Self {
@@ -277,6 +266,32 @@ async fn listen(setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
         };
         io::Error::new(error.kind(), format!("cannot listen on {address}, which is {setting}: {error}; {way_out}"))
     })
+}
+
+/// Who knows the callers, and what writes their calls down.
+async fn callers(
+    service: &'static str,
+    settings: &ServerSettings,
+    background: &Tasks,
+) -> io::Result<(Arc<Authenticator>, Option<Arc<AuditLog>>)> {
+    let identity = &settings.identity;
+    let authenticator =
+        Authenticator::start(identity, settings.reload_interval, background).map_err(io::Error::other)?;
+    if authenticator.lets_everybody_in() {
+        tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
+    }
+    let audit = AuditLog::start(service, &identity.audit, settings.max_message_bytes, background).await?;
+    Ok((authenticator, audit))
+}
+
+/// The routes, with reflection in both versions: grpcurl 1.8 and Postman still ask for the older one.
+fn with_reflection(
+    routes: Routes,
+    services: &'static [&'static str],
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let new = reflection(services).build_v1()?.max_decoding_message_size(PROBE_MESSAGE_BYTES);
+    let old = reflection(services).build_v1alpha()?.max_decoding_message_size(PROBE_MESSAGE_BYTES);
+    Ok(routes.add_service(new).add_service(old))
 }
 
 /// Reflection over the contract that lists this server's own services.

@@ -7,9 +7,10 @@ use std::{
 };
 
 /// What is written in capitals and is no reason: settings, the codes of gRPC, and reasons of what no call does.
-const NO_REASONS: [&str; 11] = [
+const NO_REASONS: [&str; 12] = [
     "LISTEN_ADDR",
     "HTTP_ADDR",
+    "WEBHOOK_ADDR",
     "ALREADY_EXISTS",
     "PERMISSION_DENIED",
     "OUT_OF_RANGE",

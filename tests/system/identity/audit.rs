@@ -166,6 +166,27 @@ async fn what_is_said_in_conversations_and_who_says_it_is_not_in_the_audit_log()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_client_has_gone_is_a_line_too() {
+    let callers = Callers::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("audit.log");
+    let service = conversation(|settings| {
+        callers.guard(settings);
+        settings.server.identity.audit = AuditTarget::File(file.clone());
+    })
+    .await;
+    let claim = ClaimDueFollowUpsRequest { claimant: "sender-7".to_owned(), wait_seconds: 25, ..Default::default() };
+    let mut client = service.follow_ups.clone();
+    let waiting = client.claim_due_follow_ups(with_token(callers.token(Role::Sender), claim));
+    let left = tokio::time::timeout(std::time::Duration::from_secs(1), waiting).await;
+    assert!(left.is_err(), "nothing is due: {left:?}");
+    harness::eventually("its line is written", async || {
+        lines(&file).iter().any(|line| line["code"] == "CANCELLED" && line["who"] == "sender")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_fill_the_audit_log_with_ten_lines_a_second_at_most() {
     let callers = Callers::default();
     let folder = tempfile::tempdir().expect("a folder");

@@ -46,12 +46,12 @@ async fn a_new_key_of_the_issuer_is_fetched_when_its_first_token_comes_and_the_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_made_up_keys_cost_the_issuer_a_request_now_and_then_and_nobody_else_anything() {
+    /// Fewer than make the service close a connection.
+    const CALLS: usize = 10;
     let key = SigningKey::ed25519("a");
     let server = KeySetServer::start(key_set(&[&key])).await;
     let service = conversation(|settings| accept(settings, at(&server))).await;
     assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
-    /// Fewer than make the service close a connection.
-    const CALLS: usize = 10;
     let since = tokio::time::Instant::now();
     let hostile = async |connection: usize| {
         let channel = channel_to(&service);
