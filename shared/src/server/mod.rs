@@ -172,13 +172,7 @@ impl Server {
             }
         });
         let admin = http_server::routes(readiness.clone(), parts.registry);
-        let served = match webhook_listener {
-            Some(listener) => {
-                vec![("http server", "http", http_listener, admin), ("webhook server", "webhook", listener, parts.http)]
-            }
-            None => vec![("http server", "http", http_listener, admin.merge(parts.http))],
-        };
-        for (task, name, listener, routes) in served {
+        for (task, name, listener, routes) in http_servers(http_listener, admin, webhook_listener, parts.http) {
             let server = Arc::new(HttpServer {
                 routes,
                 handshake: handshake(Protocol::Http),
@@ -231,6 +225,22 @@ impl Server {
             ended.await;
         }
         self.background.stop(TASKS_BOUND, at_once).await;
+    }
+}
+
+/// The HTTP servers: their tasks, names in metrics, listeners and routes. The service's own routes are at the webhook's
+/// address, where there is one.
+fn http_servers(
+    listener: TcpListener,
+    routes: axum::Router,
+    webhook: Option<TcpListener>,
+    own: axum::Router,
+) -> Vec<(&'static str, &'static str, TcpListener, axum::Router)> {
+    match webhook {
+        Some(webhook) => {
+            vec![("http server", "http", listener, routes), ("webhook server", "webhook", webhook, own)]
+        }
+        None => vec![("http server", "http", listener, routes.merge(own))],
     }
 }
 
