@@ -56,10 +56,12 @@ pub struct Reloaded<T> {
 
 /// What the files held, as digests: they may hold keys.
 struct Looks {
-    /// The content that was last made into a value, or found unusable.
-    settled: [u8; 32],
+    /// The content that the value was made of.
+    in_force: [u8; 32],
     /// The content at the last look.
     last: [u8; 32],
+    /// The content that was last reported as unusable.
+    reported: Option<[u8; 32]>,
 }
 
 impl<T: Send + Sync + 'static> Reloaded<T> {
@@ -85,7 +87,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             files,
             make: Box::new(make),
             current: RwLock::new(Arc::new(value)),
-            looks: Mutex::new(Looks { settled: seen, last: seen }),
+            looks: Mutex::new(Looks { in_force: seen, last: seen, reported: None }),
             unusable,
         };
         reloaded.report(false);
@@ -109,26 +111,36 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         }
     }
 
-    /// Takes new content once it has been the same at two looks: files that belong together change one by one.
+    /// Takes new content once it has been the same at two looks: files that belong together change one by one. What
+    /// cannot be used is tried again: a certificate may become valid soon.
     fn look(&self) {
         let contents = read(&self.files);
         let seen = digest(&contents);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_stable = std::mem::replace(&mut looks.last, seen) == seen;
-        if !is_stable || looks.settled == seen {
+        if !is_stable {
             return;
         }
-        looks.settled = seen;
-        let made = all(contents).and_then(|contents| (self.make)(&contents));
-        self.report(made.is_err());
-        match made {
+        if looks.in_force == seen {
+            // Perhaps again, after others that could not be used.
+            if looks.reported.take().is_some() {
+                self.report(false);
+            }
+            return;
+        }
+        match all(contents).and_then(|contents| (self.make)(&contents)) {
             Ok(value) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+                (looks.in_force, looks.reported) = (seen, None);
+                self.report(false);
                 tracing::info!(files = self.name, "changed files are in force");
             }
-            Err(error) => {
+            Err(error) if looks.reported != Some(seen) => {
+                looks.reported = Some(seen);
+                self.report(true);
                 tracing::error!(files = self.name, %error, "changed files cannot be used: the former ones stay in force");
             }
+            Err(_) => {}
         }
     }
 
@@ -226,6 +238,27 @@ mod tests {
             reloaded.look();
         }
         assert_eq!(*reloaded.current(), "cB");
+    }
+
+    #[test]
+    fn what_could_not_be_used_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["first", "second"] {
+            fs::write(folder.path().join(name), "old").unwrap();
+        }
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let make = move |contents: &[Vec<u8>]| match tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            1 | 2 => Err(FileFault::new("FIRST_FILE", "is not valid yet")),
+            _ => text(contents),
+        };
+        let reloaded = Reloaded::open("test", two_files(&folder), make).unwrap();
+        fs::write(folder.path().join("first"), "new").unwrap();
+        for _ in 0..3 {
+            reloaded.look();
+        }
+        assert_eq!(*reloaded.current(), "oldold");
+        reloaded.look();
+        assert_eq!(*reloaded.current(), "newold");
     }
 
     #[test]

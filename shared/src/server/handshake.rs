@@ -10,7 +10,7 @@ use std::{
 use opentelemetry::{KeyValue, global, metrics::Counter};
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink},
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
@@ -28,10 +28,9 @@ use crate::{
 
 /// The first byte of a TLS connection: the type of a record of the handshake.
 const TLS_HANDSHAKE: u8 = 22;
-/// What a client that speaks plaintext may take to read its answer, and the bytes that are read of it meanwhile.
-/// Closing a socket with unread bytes would discard the answer.
-const PLAINTEXT_TIME: Duration = Duration::from_secs(1);
-const PLAINTEXT_BYTES: u64 = 64 * 1024;
+/// What a client may take to read why its handshake failed, and the bytes that are read of it meanwhile.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const PARTING_BYTES: u64 = 64 * 1024;
 
 /// What is spoken on the connections of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,17 +123,20 @@ impl Handshake {
         }
         if first[0] != TLS_HANDSHAKE {
             // The client is told whether or not it listens.
-            let _ = timeout(PLAINTEXT_TIME, refuse_plaintext(self.protocol, stream)).await;
+            let _ = timeout(PARTING_TIME, refuse_plaintext(self.protocol, stream)).await;
             return Err(Failed::Plaintext);
         }
         let socket = Socket::new(stream, self.write_timeout);
-        let stream =
-            TlsAcceptor::from(Arc::clone(config)).accept(socket).await.map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                    Failed::Gone
-                }
-                _ => Failed::Tls(error),
-            })?;
+        let accepted = TlsAcceptor::from(Arc::clone(config)).accept(socket).into_fallible().await;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err((error, _)) if is_of_the_network(&error) => return Err(Failed::Gone),
+            Err((error, socket)) => {
+                // The alert is written, and says whether it is the certificate.
+                let _ = timeout(PARTING_TIME, part(socket)).await;
+                return Err(Failed::Tls(error));
+            }
+        };
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         if let Some(certificate) = shown {
             let names = PeerCertificate::read(certificate);
@@ -174,8 +176,18 @@ async fn refuse_plaintext(protocol: Protocol, mut stream: TcpStream) -> io::Resu
             stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes()).await?;
         }
     }
+    part(stream).await
+}
+
+/// Closes a connection so that its client can read the last words: closing a socket with unread bytes discards them.
+async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
-    copy(&mut stream.take(PLAINTEXT_BYTES), &mut sink()).await.map(|_| ())
+    copy(&mut stream.take(PARTING_BYTES), &mut sink()).await.map(|_| ())
+}
+
+fn is_of_the_network(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
+    [BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof].contains(&error.kind())
 }
 
 /// HTTP/2's frames SETTINGS, which is empty, and GOAWAY with INADEQUATE_SECURITY.

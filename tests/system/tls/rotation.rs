@@ -16,11 +16,11 @@ async fn shown(server: SocketAddr, authority: &Authority) -> CertificateDer<'sta
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_replaced_under_load_and_no_call_fails() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    static CALLS: AtomicU32 = AtomicU32::new(0);
     let (authority, mut mounted) = authority_and_server();
     let service = conversation(&mounted, None, |_| {}).await;
     let server = service.service.server.grpc_addr;
-    static DONE: AtomicBool = AtomicBool::new(false);
-    static CALLS: AtomicU32 = AtomicU32::new(0);
     let mut load = JoinSet::new();
     for client in 0..4 {
         let tls = authority.client_tls(None);

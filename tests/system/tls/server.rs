@@ -94,7 +94,8 @@ async fn required_client_certificates_are_checked() {
     let server = service.service.server.grpc_addr;
     let answered = async |shown: Option<&Issued>| call(server, authority.client_tls(shown)).await;
     answered(Some(&authority.client("orchestrator"))).await.expect("it is served");
-    answered(None).await.expect_err("it has no certificate");
+    let refused = answered(None).await.expect_err("it has no certificate");
+    assert!(refused.contains("CertificateRequired"), "{refused}");
     answered(Some(&authority.expired(&["orchestrator"]))).await.expect_err("its certificate has expired");
     let stranger = Authority::new("another authority");
     answered(Some(&stranger.client("orchestrator"))).await.expect_err("nobody vouches for its certificate");
@@ -159,7 +160,8 @@ async fn a_file_that_vanished_before_the_start_is_named() {
     let mut settings = harness::settings(url, &keys);
     settings.server.tls = Some(mounted.server_tls(None));
     fs::remove_file(mounted.key()).expect("removed");
-    let started = booking_service::app::start(&harness::booking_settings(settings), None).await;
+    // On the heap: it is large.
+    let started = Box::pin(booking_service::app::start(&harness::booking_settings(settings), None)).await;
     let error = started.err().expect("it does not start").to_string();
     assert!(error.contains("TLS_KEY_FILE: cannot be read"), "{error}");
 }
