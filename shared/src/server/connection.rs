@@ -250,7 +250,8 @@ mod tests {
     async fn a_connection_whose_caller_is_not_known_gives_way_whatever_calls_it_has() {
         let connection = Arc::new(Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new()));
         connection.needs_credentials();
-        let _call = InUse::new(&connection);
+        let call = InUse::new(&connection);
+        call.serve();
         assert_eq!(connection.gives_way_after(), None, "its first call may be on its way");
         tokio::time::advance(SILENT_MIN).await;
         assert_eq!(connection.gives_way_after(), Some(SILENT_MIN));
