@@ -200,7 +200,7 @@ impl Server {
         });
         let admin = http_server::routes(readiness.clone(), parts.registry);
         let service_routes = http_server::refused_from(drain.clone(), parts.http);
-        let served = match webhook_listener {
+        let listeners = match webhook_listener {
             Some(listener) => {
                 vec![
                     ("http server", "http", http_listener, admin),
@@ -209,7 +209,7 @@ impl Server {
             }
             None => vec![("http server", "http", http_listener, admin.merge(service_routes))],
         };
-        for (task, name, listener, routes) in served {
+        for (task, name, listener, routes) in listeners {
             let server = Arc::new(HttpServer {
                 routes,
                 handshake: handshake(Protocol::Http),
