@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use secrecy::SecretString;
@@ -71,6 +72,9 @@ impl SharedServer {
 }
 
 impl Supervisor {
+    /// There is nothing to wait for.
+    pub const END_BOUND: Duration = Duration::ZERO;
+
     #[expect(clippy::unused_async, reason = "that of `embedded` is")]
     pub async fn run(self, _: CancellationToken) {
         match self.0 {}

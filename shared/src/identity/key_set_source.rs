@@ -126,8 +126,8 @@ impl FetchedKeys {
         let (mut last, mut retry) = (String::new(), RETRY_FIRST);
         loop {
             *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let fetched = fetch(url).await.and_then(|text| Ok((KeySet::parse(&text)?, text)));
-            let pause = match fetched {
+            let key_set = fetch(url).await.and_then(|text| Ok((KeySet::parse(&text)?, text)));
+            let pause = match key_set {
                 Ok((keys, text)) => {
                     fetches.ended("fetched");
                     if text != last {
