@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run observe test test-slow test-postgres model replay dialogues bench overload growth hostile queries lint image-root first-day
+.PHONY: help setup demo run observe test test-slow failover test-postgres model replay dialogues bench overload growth hostile queries lint image-root first-day
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -40,7 +40,15 @@ test: setup ## Run every test
 	cargo test --workspace
 
 test-slow: setup ## Run the tests that take minutes, on a machine that does nothing else
+	@deploy/local/setup.sh cluster
+	cargo build --workspace --bins
+	cargo test --workspace -- --ignored --nocapture
 	@$(MAKE) overload
+
+failover: setup ## Take the primary of a PostgreSQL cluster away ten times under load
+	@deploy/local/setup.sh cluster
+	cargo build --workspace --bins
+	cargo test -p teppan-tests --test slow failover -- --ignored --nocapture
 
 test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEWEST=1
 	@deploy/local/postgres-versions.sh $(VERSIONS)

@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod callers;
 pub mod clients;
+pub mod cluster;
 pub mod fixtures;
 pub mod harness;
 pub mod launch;

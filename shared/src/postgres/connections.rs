@@ -90,10 +90,11 @@ struct Shared {
     failed: watch::Sender<Option<Failed>>,
     /// How many openings have ended, with or without success.
     opened: watch::Sender<u64>,
-    /// The generation of [`State`], for statements that run on an earlier one.
-    generation: watch::Sender<u64>,
-    /// How often the database came back. An opening that began before may wait for a server that never answers.
-    came_back: watch::Sender<u64>,
+    /// The oldest generation of [`State`], for statements that run on an earlier one.
+    oldest: watch::Sender<u64>,
+    /// When an attempt was begun that reached the database after it had been unavailable. Openings that were begun
+    /// earlier may wait for a server that never answers.
+    came_back: watch::Sender<Instant>,
     background: TaskTracker,
     closing: CancellationToken,
 }
@@ -126,8 +127,8 @@ impl Connections {
             canceller: tokio::sync::Mutex::default(),
             failed: watch::Sender::default(),
             opened: watch::Sender::default(),
-            generation: watch::Sender::default(),
-            came_back: watch::Sender::default(),
+            oldest: watch::Sender::default(),
+            came_back: watch::Sender::new(Instant::now()),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
         }));
@@ -228,23 +229,41 @@ impl Connections {
         }
     }
 
-    /// Drops every connection, because after a failover they lead to the wrong server. What runs on one of them is
-    /// given up, and what is being opened is opened anew: a server that hangs never answers.
-    pub fn forget_all(&self) {
-        let generation = {
-            let mut state = self.lock();
-            state.generation += 1;
-            state.generation
-        };
-        self.0.generation.send_replace(generation);
-        self.0.came_back.send_modify(|times| *times += 1);
-        self.forget_idle();
+    /// Connections that are opened from now on are of a new generation: those before may lead to a server that is being
+    /// replaced.
+    pub fn begin_generation(&self) {
+        self.lock().generation += 1;
     }
 
-    /// Pings every idle connection before it is used again, and opens anew what is being opened, because the database
-    /// was unavailable.
+    /// Opens anew what is being opened since before this moment: another attempt, begun then, has reached the database.
+    pub fn reopen(&self, begun_before: Instant) {
+        self.0.came_back.send_replace(begun_before);
+    }
+
+    /// Drops every connection of an earlier generation, because it leads to the wrong server. What runs on it is given
+    /// up: a server that hangs never answers.
+    pub fn forget_earlier(&self) {
+        let (oldest, forgotten) = {
+            let mut state = self.lock();
+            let forgotten = state.forget_earlier();
+            // A caller that holds one of their permits finds the stack empty and goes on waiting.
+            self.0.idle.forget_permits(forgotten.len());
+            (state.oldest, forgotten)
+        };
+        self.0.oldest.send_replace(oldest);
+        for _ in forgotten {
+            self.lose();
+        }
+    }
+
+    /// Drops every connection.
+    pub fn forget_all(&self) {
+        self.begin_generation();
+        self.forget_earlier();
+    }
+
+    /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
-        self.0.came_back.send_modify(|times| *times += 1);
         for open in self.take_idle() {
             self.settle(open);
         }

@@ -109,8 +109,11 @@ fn is_complete(migrator: &Migrator, applied: &[(i64, Vec<u8>, bool)]) -> bool {
     applied.iter().all(is_sound) && migrator.iter().all(|ours| is_applied(ours.version, &ours.checksum))
 }
 
-/// A migration that cannot get a lock gives up after this time, because whoever wants the same table waits behind it.
-const LOCK_TIMEOUT: &str = "SET statement_timeout = 0; SET lock_timeout = '1s'";
+/// A migration that cannot get a lock gives up after this time, because whoever wants the same table waits behind it. It
+/// may take longer than a statement may.
+const SESSION: [(&str, &str); 2] = [("lock_timeout", "1s"), ("statement_timeout", "0")];
+const SET_SESSION: &str = "SET lock_timeout = '1s'; SET statement_timeout = 0";
+const LOOK: &str = "SELECT current_setting('server_encoding'), current_setting('lock_timeout')";
 /// Others get through between two attempts.
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
 /// How long a migration is tried that does not get its locks.
@@ -132,17 +135,21 @@ pub(super) async fn apply(options: &PgConnectOptions, migrator: &Migrator) -> Re
 
 /// One attempt, on a connection of its own. Closing that drops its locks.
 async fn attempt(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrationError> {
-    let mut connection = opening::open(options, &[]).await?;
-    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
+    let mut connection = opening::open(&options.clone().options(SESSION), &[]).await?;
+    let look = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;
+    let (encoding, lock_timeout): (String, String) = (look.try_get(0)?, look.try_get(1)?);
     if encoding != "UTF8" {
         return Err(MigrationError::WrongEncoding(encoding));
     }
-    let mut other = opening::open(options, &[]).await?;
-    if pooler::share_sessions(&mut connection, &mut other).await? {
-        return Err(PoolerFault::SharesSessions.into());
+    if lock_timeout != SESSION[0].1 {
+        // A pooler has dropped it.
+        let mut other = opening::open(options, &[]).await?;
+        if pooler::share_sessions(&mut connection, &mut other).await? {
+            return Err(PoolerFault::SharesSessions.into());
+        }
+        other.close().await?;
+        sqlx::raw_sql(SET_SESSION).execute(&mut connection).await?;
     }
-    other.close().await?;
-    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await?;
     Ok(())

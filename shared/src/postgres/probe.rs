@@ -20,7 +20,7 @@ pub struct Probe {
     connections: Connections,
     connection: Option<PgConnection>,
     /// Continue from one look to the next, because an opening may take longer than a look.
-    openings: FuturesUnordered<BoxFuture<'static, Result<PgConnection, sqlx::Error>>>,
+    openings: FuturesUnordered<BoxFuture<'static, Result<(PgConnection, Instant), sqlx::Error>>>,
     last_opening: Instant,
     /// When the server that answered last was started: no two have the same.
     server: Option<String>,
@@ -76,7 +76,12 @@ impl Probe {
 
     /// Looks, for no longer than the bound.
     pub async fn look(&mut self, bound: Duration) -> Condition {
-        self.last = match timeout(bound, self.asked()).await {
+        let answer = timeout(bound, self.asked()).await;
+        if answer.is_err() && self.last != Condition::Away {
+            // The connection that did not answer is gone.
+            self.connections.begin_generation();
+        }
+        self.last = match answer {
             Ok(Ok(condition)) => condition,
             // A new connection to a server that was read only is still being opened.
             Err(_) if !self.openings.is_empty() && self.last == Condition::ReadOnly => Condition::ReadOnly,
@@ -117,10 +122,11 @@ impl Probe {
 
     async fn asked(&mut self) -> Result<Condition, sqlx::Error> {
         // Taken out: a connection that does not answer in time is not used again.
-        if let Some(kept) = self.connection.take()
-            && let Ok(condition) = self.ask(kept).await
-        {
-            return Ok(condition);
+        if let Some(kept) = self.connection.take() {
+            if let Ok(condition) = self.ask(kept).await {
+                return Ok(condition);
+            }
+            self.connections.begin_generation();
         }
         let opened = self.opened().await?;
         self.ask(opened).await
@@ -133,14 +139,17 @@ impl Probe {
         }
         loop {
             if self.openings.is_empty() || self.last_opening.elapsed() >= NEXT_OPENING {
-                self.last_opening = Instant::now();
+                let began = Instant::now();
+                self.last_opening = began;
                 let options: PgConnectOptions = self.connections.options().clone();
-                self.openings.push(Box::pin(async move { opening::open(&options, &[]).await }));
+                let opening = async move { opening::open(&options, &[]).await.map(|connection| (connection, began)) };
+                self.openings.push(Box::pin(opening));
             }
             tokio::select! {
                 Some(opened) = self.openings.next() => match opened {
-                    Ok(connection) => {
+                    Ok((connection, began)) => {
                         self.openings.clear();
+                        self.connections.reopen(began.into_std());
                         return Ok(connection);
                     }
                     Err(error) if self.openings.is_empty() => return Err(error),
@@ -158,7 +167,7 @@ impl Probe {
         let is_another = self.server.as_ref().is_some_and(|before| *before != server);
         self.server = Some(server);
         if is_another {
-            self.connections.forget_all();
+            self.connections.forget_earlier();
         }
         if answer.try_get::<String, _>(0)? == "on" {
             // Not kept: a new one may lead to the server that has taken over.

@@ -35,7 +35,7 @@ async fn failure(definition: &Definition, command: &str, url: &SecretString) -> 
 fn statements(said: &str) -> String {
     let from = said.find("ALTER ROLE").unwrap_or_else(|| panic!("no statements: {said}"));
     let to = said.rfind("';").unwrap_or_else(|| panic!("no statements: {said}"));
-    said[from..to + 1].to_owned()
+    said[from..=to].to_owned()
 }
 
 /// Runs what the service asks for when its settings are dropped.

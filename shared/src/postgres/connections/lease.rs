@@ -117,11 +117,11 @@ impl Lease {
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
         let mine = self.open.as_ref().map_or(0, |open| open.generation);
-        let mut generation = self.connections.0.generation.subscribe();
+        let mut oldest = self.connections.0.oldest.subscribe();
         tokio::select! {
             biased;
             result = statement(self.connection()) => result,
-            _ = generation.wait_for(|generation| *generation != mine) => {
+            _ = oldest.wait_for(|oldest| mine < *oldest) => {
                 Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into()))
             }
         }

@@ -70,8 +70,8 @@ impl Connections {
             let options = self.0.options.clone().application_name(&name);
             tokio::select! {
                 opened = opening::open(&options, self.0.hot) => break (began, generation, name, opened),
-                // The sender lives as long as `self`.
-                _ = came_back.changed() => {}
+                // It may wait for a server that never answers. The sender lives as long as `self`.
+                _ = came_back.wait_for(|reached| began < *reached) => {}
             }
         };
         match opened {

@@ -31,8 +31,10 @@ pub(super) struct State {
     pub failures: u32,
     /// Whether the least number of connections is kept open.
     pub keeps_warm: bool,
-    /// Connections of an earlier generation are not used again.
+    /// Of connections that are opened now.
     pub generation: u64,
+    /// Connections of an earlier generation than this are not used again.
+    pub oldest: u64,
     pub suspicion: Option<Suspicion>,
     pub use_time: UseTime,
     /// Connections that were opened since the start.
@@ -76,7 +78,15 @@ impl State {
     pub fn may_stay(&self, open: &Open, limits: &Limits) -> bool {
         let others = self.opening + self.closing;
         let old = open.expires <= Instant::now() && others == 0 && self.live >= limits.min;
-        open.generation == self.generation && !old
+        open.generation >= self.oldest && !old
+    }
+
+    /// Takes the idle connections of earlier generations off the stack. None of these is used again.
+    pub fn forget_earlier(&mut self) -> Vec<Open> {
+        self.oldest = self.generation;
+        let (kept, forgotten) = self.idle.drain(..).partition(|open| open.generation >= self.oldest);
+        self.idle = kept;
+        forgotten
     }
 
     /// The connection that has been idle longest, when that is too long. One is taken for each that comes back.

@@ -1,0 +1,4 @@
+//! Tests that take minutes: `make test-slow` runs them.
+
+mod failover;
+mod version_before;

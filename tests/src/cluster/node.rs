@@ -1,0 +1,70 @@
+use std::{fs, io, path::PathBuf, process::Command};
+
+/// One node of a cluster: Patroni, and the server that it runs.
+#[derive(Debug)]
+pub struct Node {
+    pub name: String,
+    pub port: u16,
+    pub(super) rest_port: u16,
+    pub(super) data: PathBuf,
+}
+
+impl Node {
+    /// Kills the server by SIGKILL. Patroni lives.
+    ///
+    /// # Errors
+    /// There is no server.
+    pub fn kill_server(&self) -> io::Result<()> {
+        signal("KILL", &[self.server()?])
+    }
+
+    /// Kills Patroni and the server by SIGKILL, as the loss of the machine would.
+    ///
+    /// # Errors
+    /// There is no server.
+    pub fn kill(&self) -> io::Result<()> {
+        signal("KILL", &[self.patroni()?, self.server()?])
+    }
+
+    /// Stops every process of the node by SIGSTOP, until [`Node::thaw`]: its connections stay open, and nobody answers.
+    ///
+    /// # Errors
+    /// There is no server.
+    pub fn freeze(&self) -> io::Result<()> {
+        // The server first: after that it has no new children.
+        signal("STOP", &[self.patroni()?, self.server()?])?;
+        signal("STOP", &children(self.server()?))
+    }
+
+    /// Lets the node go on.
+    ///
+    /// # Errors
+    /// There is no server.
+    pub fn thaw(&self) -> io::Result<()> {
+        let server = self.server()?;
+        signal("CONT", &[children(server), vec![server, self.patroni()?]].concat())
+    }
+
+    fn server(&self) -> io::Result<u32> {
+        first_number(&self.data.join("postmaster.pid"))
+    }
+
+    fn patroni(&self) -> io::Result<u32> {
+        first_number(&self.data.with_extension("pid"))
+    }
+}
+
+fn first_number(path: &std::path::Path) -> io::Result<u32> {
+    let text = fs::read_to_string(path)?;
+    text.split_whitespace().next().and_then(|pid| pid.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+fn signal(name: &str, pids: &[u32]) -> io::Result<()> {
+    // Some of them may have ended just now.
+    Command::new("kill").arg(format!("-{name}")).args(pids.iter().map(u32::to_string)).output().map(|_| ())
+}

@@ -1,0 +1,7 @@
+use std::{io, net::TcpListener};
+
+/// So many different free ports of loopback.
+pub fn free(count: usize) -> io::Result<Vec<u16>> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
