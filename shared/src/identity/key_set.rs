@@ -100,7 +100,7 @@ impl VerificationKey {
             // Shared secrets among them.
             _ => return None,
         };
-        let named = jwk.common.key_algorithm.as_ref().map(algorithm);
+        let named = jwk.common.key_algorithm.map(algorithm);
         let algorithms: Vec<_> =
             fitting.iter().filter(|it| named.is_none_or(|named| named == Some(**it))).copied().collect();
         let key = DecodingKey::from_jwk(jwk).ok()?;
@@ -109,7 +109,7 @@ impl VerificationKey {
 }
 
 /// The algorithm that a key names; `None` for one that is not for signatures.
-fn algorithm(named: &KeyAlgorithm) -> Option<Algorithm> {
+fn algorithm(named: KeyAlgorithm) -> Option<Algorithm> {
     named.to_string().parse().ok()
 }
 
@@ -121,13 +121,13 @@ mod tests {
 
     const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
-    fn parse(keys: Value) -> Result<KeySet, KeySetFault> {
+    fn parse(keys: &Value) -> Result<KeySet, KeySetFault> {
         KeySet::parse(&json!({ "keys": keys }).to_string())
     }
 
     #[test]
     fn keys_are_found_by_their_id_and_others_are_left_out() {
-        let set = parse(json!([
+        let set = parse(&json!([
             {"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "a"},
             {"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "for encryption", "use": "enc"},
             {"kty": "oct", "k": "c2VjcmV0", "kid": "a secret"},
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_only_key_needs_no_id() {
-        let set = parse(json!([{"kty": "OKP", "crv": "Ed25519", "x": X}])).expect("a key set");
+        let set = parse(&json!([{"kty": "OKP", "crv": "Ed25519", "x": X}])).expect("a key set");
         assert!(set.get(None).is_some() && set.get(Some("any")).is_some());
     }
 
@@ -155,11 +155,11 @@ mod tests {
         for text in ["", "{}", "[]", "null", r#"{"keys": 1}"#, "<html>"] {
             assert_eq!(KeySet::parse(text).expect_err(text), KeySetFault::NotAKeySet);
         }
-        assert_eq!(parse(json!([])).expect_err("empty"), KeySetFault::NoKey);
+        assert_eq!(parse(&json!([])).expect_err("empty"), KeySetFault::NoKey);
         assert_eq!(
-            parse(json!([{"kty": "oct", "k": "c2VjcmV0", "kid": "a"}])).expect_err("a secret"),
+            parse(&json!([{"kty": "oct", "k": "c2VjcmV0", "kid": "a"}])).expect_err("a secret"),
             KeySetFault::NoKey
         );
-        assert_eq!(parse(json!(vec![1; 101])).expect_err("101"), KeySetFault::TooMany);
+        assert_eq!(parse(&json!(vec![1; 101])).expect_err("101"), KeySetFault::TooMany);
     }
 }

@@ -122,14 +122,14 @@ impl FetchedKeys {
     }
 
     async fn keep_fetching(&self, url: &Url) {
-        let fetches = Fetches::new();
+        let metrics = Fetches::new();
         let (mut last, mut retry) = (String::new(), RETRY_FIRST);
         loop {
             *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let key_set = fetch(url).await.and_then(|text| Ok((KeySet::parse(&text)?, text)));
             let pause = match key_set {
                 Ok((keys, text)) => {
-                    fetches.ended("fetched");
+                    metrics.ended("fetched");
                     if text != last {
                         tracing::info!(keys = keys.len(), "the issuer's key set is new");
                         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
@@ -139,7 +139,7 @@ impl FetchedKeys {
                     REFRESH_INTERVAL
                 }
                 Err(error) => {
-                    fetches.ended("failed");
+                    metrics.ended("failed");
                     tracing::error!(
                         error = error_chain(&error),
                         known = self.current().map_or(0, |keys| keys.len()),

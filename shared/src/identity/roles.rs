@@ -317,7 +317,7 @@ mod tests {
                     if let Some(rest) = line.strip_prefix("service ") {
                         service = format!("teppan.{package}.v1.{}", rest.trim_end_matches(" {"));
                     } else if let Some(rest) = line.strip_prefix("//") {
-                        comment = comment + rest;
+                        comment.push_str(rest);
                     } else if let Some(rest) = line.strip_prefix("rpc ") {
                         let (name, _) = rest.split_once('(').expect("an rpc");
                         let Access::Roles(roles) = rule(&format!("{service}/{name}")).access else { continue };

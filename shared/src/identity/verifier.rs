@@ -22,11 +22,13 @@ pub fn install() {
     let _ = RING.install_default();
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library asks for a reference")]
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
 /// Only algorithms with a public key are here: with HS256, whoever can verify a token can make one.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library asks for a reference")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let by = match algorithm {
         Algorithm::RS256 => By::Rsa(&RSA_PKCS1_2048_8192_SHA256),
