@@ -1,6 +1,9 @@
 //! How many connections there are, and when another one is opened or an old one goes.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use rand::Rng as _;
 use sqlx::PgConnection;
@@ -39,6 +42,8 @@ pub(super) struct State {
     pub numbered: u64,
     /// Names of connections whose statements are to be cancelled.
     pub to_cancel: Vec<String>,
+    /// Names of those whose cancellation was sent, and may come yet.
+    pub in_doubt: HashSet<String>,
 }
 
 /// An open connection.
@@ -83,6 +88,13 @@ impl State {
     pub fn take_overdue(&mut self, limits: &Limits) -> Option<Open> {
         let overdue = self.live > limits.min && self.idle.first().is_some_and(|longest| longest.used.elapsed() > IDLE);
         overdue.then(|| self.idle.remove(0))
+    }
+
+    /// The names of those whose statements are cancelled now.
+    pub fn begin_to_cancel(&mut self) -> Vec<String> {
+        let names = std::mem::take(&mut self.to_cancel);
+        self.in_doubt.extend(names.iter().cloned());
+        names
     }
 }
 
