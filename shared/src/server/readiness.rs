@@ -2,12 +2,13 @@
 //! service is not on its way out.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use opentelemetry::{KeyValue, global};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -21,6 +22,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the service waits for its first connections before it looks at the database instead.
 const FIRST_CONNECTIONS: Duration = Duration::from_secs(10);
+/// What a look at the migrations or at a pooler may take: longer than a connection may take to open. A database that
+/// drops packets gives no error.
+const PREPARING: Duration = Duration::from_secs(12);
 
 /// Whether calls can be answered. Cheap to clone.
 #[derive(Clone)]
@@ -213,7 +217,7 @@ async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrati
     let migrations_ms = since.elapsed().as_millis();
     let since = Instant::now();
     // A database that goes away now is reported by the looks that follow; connections open when it is back.
-    let _ = tokio::time::timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
+    let _ = timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
     check_pooler(readiness, probe).await;
     tracing::info!(migrations_ms, connections_ms = since.elapsed().as_millis(), "the database is prepared");
 }
@@ -222,7 +226,8 @@ async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrati
 async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrations, probe: &mut Probe) {
     let Migrations { migrator, at_start } = migrations;
     loop {
-        let migrated = match probe.has_applied(migrator).await {
+        let looked = timeout(PREPARING, probe.has_applied(migrator)).await;
+        let migrated = match looked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(true) => return,
             Ok(false) if at_start => database.migrate(migrator).await,
             Ok(false) => {
@@ -263,7 +268,8 @@ async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrati
 /// Returns when the connections are fit to work on; never when a pooler makes them unfit.
 async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
     loop {
-        match probe.check_pooler().await {
+        let checked = timeout(PREPARING, probe.check_pooler()).await;
+        match checked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(()) => return,
             Err(error) if error.is_away() => {
                 if readiness.set(State::DatabaseAway) {
@@ -278,6 +284,10 @@ async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
             }
         }
     }
+}
+
+fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(io::ErrorKind::TimedOut.into())
 }
 
 /// Tells health clients.
