@@ -69,7 +69,7 @@ impl State {
             Self::WrongEncoding => "wrong_encoding",
             Self::DatabaseReadOnly => "database_read_only",
             Self::DatabaseFull => "database_full",
-            Self::Broken => "migrations_failed",
+            Self::Broken => "cannot_start",
             Self::Draining => "draining",
         }
     }
@@ -124,7 +124,7 @@ impl Readiness {
         settled.is_ok_and(|state| *state == State::Ready)
     }
 
-    /// Waits until it is clear that a migration cannot be applied.
+    /// Waits until it is clear that the service cannot start.
     pub async fn broken(&self) {
         // The sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|state| *state == State::Broken).await;
