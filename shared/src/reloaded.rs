@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{KeyValue, global, metrics::Gauge};
+use opentelemetry::{KeyValue, global};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -51,13 +51,14 @@ pub struct Reloaded<T> {
     make: Make<T>,
     current: RwLock<Arc<T>>,
     looks: Mutex<Looks>,
-    unusable: Gauge<u64>,
 }
 
 /// What the files held, as digests: they may hold keys.
 struct Looks {
-    /// The content that was last made into a value, or found unusable.
+    /// The content of the current value.
     settled: [u8; 32],
+    /// The content that was reported as unusable, while it is. It is tried again: a certificate may begin soon.
+    reported: Option<[u8; 32]>,
     /// The content at the last look.
     last: [u8; 32],
 }
@@ -76,20 +77,13 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         let contents = read(&files);
         let seen = digest(&contents);
         let value = make(&all(contents)?)?;
-        let unusable = global::meter("teppan")
-            .u64_gauge("teppan.files.unusable")
-            .with_description("1 while changed files cannot be used and the former ones stay in force.")
-            .build();
-        let reloaded = Self {
+        Ok(Self {
             name,
             files,
             make: Box::new(make),
             current: RwLock::new(Arc::new(value)),
-            looks: Mutex::new(Looks { settled: seen, last: seen }),
-            unusable,
-        };
-        reloaded.report(false);
-        Ok(reloaded)
+            looks: Mutex::new(Looks { settled: seen, reported: None, last: seen }),
+        })
     }
 
     /// The value of the newest usable files.
@@ -100,6 +94,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     /// Looks at the files every `interval`, until `stopping` is cancelled.
     #[expect(clippy::disallowed_methods, reason = "it is awaited here")]
     pub async fn follow(self: Arc<Self>, interval: Duration, stopping: CancellationToken) {
+        self.report(false);
         while stopping.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let this = Arc::clone(&self);
             // A file system may take its time.
@@ -115,25 +110,39 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         let seen = digest(&contents);
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_stable = std::mem::replace(&mut looks.last, seen) == seen;
-        if !is_stable || looks.settled == seen {
+        if !is_stable {
             return;
         }
-        looks.settled = seen;
-        let made = all(contents).and_then(|contents| (self.make)(&contents));
-        self.report(made.is_err());
-        match made {
+        if looks.settled == seen {
+            if looks.reported.take().is_some() {
+                self.report(false);
+                tracing::info!(files = self.name, "the files are as they were when they were last taken");
+            }
+            return;
+        }
+        match all(contents).and_then(|contents| (self.make)(&contents)) {
             Ok(value) => {
+                looks.settled = seen;
+                looks.reported = None;
+                self.report(false);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
                 tracing::info!(files = self.name, "changed files are in force");
             }
-            Err(error) => {
+            Err(error) if looks.reported.replace(seen) != Some(seen) => {
+                self.report(true);
                 tracing::error!(files = self.name, %error, "changed files cannot be used: the former ones stay in force");
             }
+            Err(_) => {}
         }
     }
 
+    /// The gauge is looked up each time: files may be opened before there is anybody to show metrics to.
     fn report(&self, is_unusable: bool) {
-        self.unusable.record(is_unusable.into(), &[KeyValue::new("files", self.name)]);
+        let unusable = global::meter("teppan")
+            .u64_gauge("teppan.files.unusable")
+            .with_description("1 while changed files cannot be used and the former ones stay in force.")
+            .build();
+        unusable.record(is_unusable.into(), &[KeyValue::new("files", self.name)]);
     }
 }
 
@@ -226,6 +235,30 @@ mod tests {
             reloaded.look();
         }
         assert_eq!(*reloaded.current(), "cB");
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_yet_are_taken_once_they_can() {
+        use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("first"), "a").unwrap();
+        fs::write(folder.path().join("second"), "").unwrap();
+        let is_valid = Arc::new(AtomicBool::new(true));
+        let seen = Arc::clone(&is_valid);
+        let make = move |contents: &[Vec<u8>]| {
+            if seen.load(Relaxed) { text(contents) } else { Err(FileFault::new("FIRST_FILE", "is not valid yet")) }
+        };
+        let reloaded = Reloaded::open("test", two_files(&folder), make).unwrap();
+        is_valid.store(false, Relaxed);
+        fs::write(folder.path().join("first"), "b").unwrap();
+        for _ in 0..3 {
+            reloaded.look();
+        }
+        assert_eq!(*reloaded.current(), "a");
+        is_valid.store(true, Relaxed);
+        reloaded.look();
+        assert_eq!(*reloaded.current(), "b");
     }
 
     #[test]
