@@ -214,7 +214,11 @@ impl Fetches {
     fn new() -> Self {
         let meter = global::meter("teppan");
         let description = "Fetches of the issuer's key set, by how they ended.";
-        Self(meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build())
+        let counter = meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build();
+        for outcome in ["fetched", "failed"] {
+            counter.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
+        Self(counter)
     }
 
     fn ended(&self, outcome: &'static str) {

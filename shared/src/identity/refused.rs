@@ -21,6 +21,12 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// All reasons, for metrics that begin at 0.
+    pub fn reasons() -> [&'static str; 5] {
+        [Self::Missing, Self::Invalid(""), Self::Expired, Self::IssuerUnavailable, Self::RoleMissing(Roles::NONE)]
+            .map(|refused| refused.reason())
+    }
+
     /// The reason in the call's `ErrorInfo`.
     pub fn reason(&self) -> &'static str {
         match self {
