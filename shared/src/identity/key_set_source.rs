@@ -68,6 +68,8 @@ impl Default for Waiting {
 enum FetchError {
     #[error("the URL cannot be fetched")]
     Http(#[from] reqwest::Error),
+    #[error("the machine trusts no authorities: set SSL_CERT_FILE")]
+    NoAuthorities,
     #[error("the answer has more than {BYTES_MAX} bytes")]
     TooLarge,
     #[error("the answer is not text")]
@@ -167,7 +169,7 @@ async fn fetch(url: &Url) -> Result<String, FetchError> {
         .timeout(FETCH_TIMEOUT)
         // Elsewhere might be plain http.
         .redirect(reqwest::redirect::Policy::none())
-        .tls_backend_preconfigured(tls());
+        .tls_backend_preconfigured(tls(url)?);
     if is_loopback(url) {
         client = client.no_proxy();
     }
@@ -183,15 +185,17 @@ async fn fetch(url: &Url) -> Result<String, FetchError> {
 }
 
 /// Trusts the authorities that the machine trusts, or those of SSL_CERT_FILE.
-fn tls() -> rustls::ClientConfig {
+fn tls(url: &Url) -> Result<rustls::ClientConfig, FetchError> {
     let mut authorities = rustls::RootCertStore::empty();
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if authorities.is_empty() && url.scheme() == "https" {
+        return Err(FetchError::NoAuthorities);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("the provider knows the default versions")
-        .with_root_certificates(authorities)
-        .with_no_client_auth()
+        .expect("the provider knows the default versions");
+    Ok(config.with_root_certificates(authorities).with_no_client_auth())
 }
 
 /// Whether nobody on the way can change the keys.
