@@ -8,7 +8,7 @@ mod pooler;
 mod probe;
 mod url;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -113,9 +113,9 @@ impl Database {
         F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
         T: Send + Unpin,
     {
-        let began = Instant::now();
+        let operation = self.0.metrics().begin();
         let result = self.run_twice(statement).await;
-        self.0.metrics().ran(began.elapsed(), result.as_ref().err());
+        operation.end(result.as_ref().err());
         result
     }
 
