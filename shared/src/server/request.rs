@@ -216,9 +216,11 @@ impl ConnectionCalls {
     ) -> Result<Holders, Status> {
         let holders = Holders::of_connection(&self.connection.holder);
         let authenticator = &self.calls.authenticator;
-        if authenticator.lets_everybody_in() || method.rule.access == Access::Anybody {
-            return Ok(holders);
-        }
+        let roles = match method.rule.access {
+            _ if authenticator.lets_everybody_in() => return Ok(holders),
+            Access::Anybody => return Ok(holders),
+            Access::Roles(roles) => roles,
+        };
         let authenticated =
             timeout_at(ends_at, authenticator.authenticate(headers, self.connection.peer_certificate())).await;
         let authenticated = authenticated.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
@@ -238,7 +240,7 @@ impl ConnectionCalls {
             if matches!(refused, Refused::Missing | Refused::Invalid(_) | Refused::Expired) {
                 self.connection.authentication_failed();
             }
-            refused.to_failure().into()
+            refused.to_failure(roles).into()
         })
     }
 
