@@ -80,7 +80,7 @@ impl Record {
             Code::PermissionDenied => self.log.denied.now()?,
             _ if self.rule.audited == Audited::No => return None,
             // Refused before anybody knew who is calling.
-            _ if self.identity.is_none() && code != Code::Ok => self.log.strangers.now()?,
+            _ if self.log.needs_credentials && self.identity.is_none() && code != Code::Ok => self.log.strangers.now()?,
             _ => 0,
         };
         let line = Line {

@@ -153,7 +153,9 @@ impl Server {
             tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
         }
         let audit = &settings.identity.audit;
-        let audit = AuditLog::start(parts.name, audit, settings.max_message_bytes, &background).await?;
+        let needs_credentials = !authenticator.lets_everybody_in();
+        let audit =
+            AuditLog::start(parts.name, audit, needs_credentials, settings.max_message_bytes, &background).await?;
         let (drain, cut, grpc) = (CancellationToken::new(), CancellationToken::new(), Tasks::default());
         let http = HttpTasks { drain: CancellationToken::new(), tasks: Tasks::default() };
         let limits = &settings.limits;
