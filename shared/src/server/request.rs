@@ -217,7 +217,10 @@ impl ConnectionCalls {
         let holders = Holders::of_connection(&self.connection.holder);
         let authenticator = &self.calls.authenticator;
         let roles = match method.rule.access {
-            _ if authenticator.lets_everybody_in() => return Ok(holders),
+            _ if authenticator.lets_everybody_in() => {
+                holds.call.may_be_exemplar();
+                return Ok(holders);
+            }
             Access::Anybody => return Ok(holders),
             Access::Roles(roles) => roles,
         };
@@ -233,6 +236,7 @@ impl ConnectionCalls {
             if method.kind != Kind::Unknown {
                 identity.may(method.rule.access)?;
             }
+            holds.call.may_be_exemplar();
             Ok(holders.and_identity(self.calls.shares.of(&identity)))
         });
         admitted.map_err(|refused| {
