@@ -63,7 +63,7 @@ impl Default for Waiting {
     }
 }
 
-/// Why no key set was had.
+/// Why the key set could not be fetched.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("the URL cannot be fetched")]

@@ -206,7 +206,7 @@ impl ConnectionCalls {
     }
 
     /// For whom the permits of the call count, once its caller is known and may make it. Nothing of its message has been
-    /// read yet: who is not known buffers nothing.
+    /// read yet, so unauthenticated callers make the server buffer nothing.
     async fn admit(
         &self,
         method: Method,
@@ -232,7 +232,7 @@ impl ConnectionCalls {
             if let Some(record) = &mut holds.record {
                 record.called_by(&identity);
             }
-            // Of a call that there is not, whoever is known may learn so.
+            // Any authenticated caller may learn that a method does not exist.
             if method.kind != Kind::Unknown {
                 identity.may(method.rule.access)?;
             }
