@@ -74,7 +74,7 @@ enum FetchError {
     TooLarge,
     #[error("the answer is not text")]
     NotText,
-    #[error("the answer is no key set that can be used: {0}")]
+    #[error("the answer is not a usable key set: {0}")]
     Unusable(#[from] KeySetFault),
 }
 

@@ -58,7 +58,7 @@ impl Refused {
             }
             Self::IssuerUnavailable => (
                 Code::Unavailable,
-                "The keys of the token's issuer cannot be had: send the same call again after the time in RetryInfo."
+                "The keys of the token's issuer cannot be fetched: send the same call again after the time in RetryInfo."
                     .into(),
             ),
             Self::RoleMissing(roles) if roles.is_empty() => {
