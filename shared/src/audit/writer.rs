@@ -24,7 +24,8 @@ use crate::{rarely::Rarely, tasks::Tasks};
 /// Bytes of lines that wait to be written.
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long a call waits for its line to be written. After that it is answered all the same: a full disk or a reader
-/// that hangs must not stop the service, but it raises the metric.
+/// that hangs must not stop the service, but it raises the metric. On stderr that is not all: the log goes there too,
+/// and waits for the same reader.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 /// Lines that are written together.
 const TOGETHER: usize = 512;
