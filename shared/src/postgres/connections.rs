@@ -221,9 +221,15 @@ impl Connections {
         idle
     }
 
-    /// Drops every idle connection, because one in use turned out to be dead.
-    pub fn forget_idle(&self) {
-        for _ in self.take_idle() {
+    /// Drops the idle connections that were open at that time, because one in use since then turned out to be dead.
+    pub fn forget_opened_by(&self, time: Instant) {
+        let dead: Vec<Open> = {
+            let mut state = self.lock();
+            let dead: Vec<_> = state.idle.extract_if(.., |open| open.opened <= time).collect();
+            self.0.idle.forget_permits(dead.len());
+            dead
+        };
+        for _ in dead {
             self.lose();
         }
     }
@@ -238,7 +244,9 @@ impl Connections {
         };
         self.0.generation.send_replace(generation);
         self.0.came_back.send_modify(|times| *times += 1);
-        self.forget_idle();
+        for _ in self.take_idle() {
+            self.lose();
+        }
     }
 
     /// Pings every idle connection before it is used again, and opens anew what is being opened, because the database

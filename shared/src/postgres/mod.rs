@@ -129,9 +129,10 @@ impl Database {
     {
         let (mut result, mut lease) = self.run(&statement).await?;
         if matches!(result, Err(DatabaseError::Unavailable(_))) {
+            let since = lease.since();
             lease.discard();
-            // The server has probably gone and come back: what else is idle is just as dead.
-            self.0.forget_idle();
+            // The server has probably gone and come back: what else was open by then is just as dead.
+            self.0.forget_opened_by(since);
             (result, lease) = self.run(&statement).await?;
         }
         match &result {

@@ -52,6 +52,7 @@ pub(super) struct Open {
     /// By which the server knows it.
     pub name: String,
     pub generation: u64,
+    pub opened: Instant,
     pub expires: Instant,
     pub used: Instant,
 }
@@ -61,7 +62,7 @@ impl Open {
         let now = Instant::now();
         // Those that were opened together do not end together.
         let lifetime = LIFETIME.mul_f64(rand::rng().random_range(0.8..1.2));
-        Self { connection, name, generation, expires: now + lifetime, used: now }
+        Self { connection, name, generation, opened: now, expires: now + lifetime, used: now }
     }
 }
 
