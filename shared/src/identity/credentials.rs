@@ -109,7 +109,7 @@ impl Parser {
         if self.roles_by_name.insert(name.to_owned(), roles).is_some_and(|before| before != roles) {
             self.faults.push(format!("{label}: an entry before it has the same name and other roles"));
         }
-        let identity = |proof| Arc::new(Identity { name: name.into(), roles, proof });
+        let identity = |proof| Arc::new(Identity { name: name.into(), roles, proof, expires_at_seconds: None });
         if token.is_some_and(|token| self.credentials.by_token.insert(token, identity(Proof::Token)).is_some()) {
             self.faults.push(format!("{label}: an entry before it has the same token"));
         }
