@@ -53,7 +53,7 @@ pub struct AuditLog {
     /// Largest message that is unpacked to look for ids.
     message_bytes_max: usize,
     /// Lines about callers that are not known, and about known ones without the role.
-    strangers: Limiter,
+    unauthenticated: Limiter,
     denied: Limiter,
 }
 
@@ -71,8 +71,8 @@ impl AuditLog {
     ) -> io::Result<Option<Arc<Self>>> {
         let Some(writer) = Writer::start(target, background).await? else { return Ok(None) };
         let ids = MethodIds::of_all_methods();
-        let (strangers, denied) = (Limiter::default(), Limiter::default());
-        Ok(Some(Arc::new(Self { service, writer, needs_credentials, ids, message_bytes_max, strangers, denied })))
+        let (unauthenticated, denied) = (Limiter::default(), Limiter::default());
+        Ok(Some(Arc::new(Self { service, writer, needs_credentials, ids, message_bytes_max, unauthenticated, denied })))
     }
 
     /// Begins the record of a call.

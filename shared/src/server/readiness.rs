@@ -271,7 +271,7 @@ async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
         let checked = timeout(PREPARING, probe.check_pooler()).await;
         match checked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(()) => return,
-            Err(error) if error.is_away() => {
+            Err(error) if error.is_unavailable() => {
                 if readiness.set(State::DatabaseAway) {
                     tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
                 }
