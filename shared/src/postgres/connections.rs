@@ -64,6 +64,7 @@ struct Usage {
     idle: u32,
     /// Callers that wait for one.
     waiting: u32,
+    awaiting_standby: u32,
 }
 
 impl WeakConnections {
@@ -152,13 +153,15 @@ impl Connections {
         let state = self.lock();
         let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
         let used = state.live.saturating_sub(idle);
-        Usage { max: self.0.limits.max, used, idle, waiting: state.waiting }
+        let (waiting, awaiting_standby) = (state.waiting, state.awaiting_standby);
+        Usage { max: self.0.limits.max, used, idle, waiting, awaiting_standby }
     }
 
-    /// Whether there is a connection, or the last attempt to open one did not fail.
+    /// Whether there is a connection, or the last attempt to open one did not fail; and not all that there may be wait
+    /// for a synchronous standby.
     pub fn is_usable(&self) -> bool {
         let state = self.lock();
-        state.live > 0 || state.failures == 0
+        (state.live > 0 || state.failures == 0) && state.awaiting_standby < self.0.limits.max
     }
 
     /// Puts a connection on the stack, for the caller that has waited longest.

@@ -78,7 +78,8 @@ impl Database {
         self.0.keep_warm().await;
     }
 
-    /// Whether there is a connection, or the last attempt to open one did not fail.
+    /// Whether there is a connection, or the last attempt to open one did not fail; and not all that there may be wait
+    /// for a synchronous standby.
     pub fn is_usable(&self) -> bool {
         self.0.is_usable()
     }

@@ -56,8 +56,14 @@ impl Connections {
                     answered = timeout(ABANDONED, ended(&mut open.connection)).await;
                 }
             }
-            while answered.is_err() && connections.awaits_standby(&open.name).await {
-                answered = timeout(ABANDONED, ended(&mut open.connection)).await;
+            let mut awaits_standby = answered.is_err() && connections.awaits_standby(&open.name).await;
+            if awaits_standby {
+                connections.lock().awaiting_standby += 1;
+                while awaits_standby {
+                    answered = timeout(ABANDONED, ended(&mut open.connection)).await;
+                    awaits_standby = answered.is_err() && connections.awaits_standby(&open.name).await;
+                }
+                connections.lock().awaiting_standby -= 1;
             }
             connections.take_back(open, answered == Ok(true));
         });

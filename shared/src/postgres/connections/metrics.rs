@@ -140,4 +140,14 @@ pub fn observe(pool: &'static str, connections: &WeakConnections) {
             }
         })
         .build();
+    let weak = connections.clone();
+    meter
+        .u64_observable_gauge("teppan.database.connections_awaiting_standby")
+        .with_description("Connections whose statement was given up, and waits for a synchronous standby.")
+        .with_callback(move |gauge| {
+            if let Some(usage) = weak.usage() {
+                gauge.observe(usage.awaiting_standby.into(), &[KeyValue::new(POOL, pool)]);
+            }
+        })
+        .build();
 }

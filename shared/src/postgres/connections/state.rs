@@ -40,6 +40,8 @@ pub(super) struct State {
     pub use_time: UseTime,
     /// Connections that were opened since the start.
     pub numbered: u64,
+    /// Connections whose statement was given up, and waits for a synchronous standby.
+    pub awaiting_standby: u32,
     /// Names of connections whose statements are to be cancelled.
     pub to_cancel: Vec<String>,
     /// Names of those whose cancellation was sent, and may come yet.
