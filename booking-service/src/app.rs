@@ -122,7 +122,7 @@ async fn read_phone_rules() {
     }
 }
 
-/// What connections to conversation-service are made by, where its URL asks for TLS.
+/// The TLS configuration for conversation-service; `None` unless its URL is https.
 fn conversation_service_tls(outbox: &OutboxSettings) -> Result<Option<Arc<ClientTls>>, StartError> {
     if outbox.conversation_service_url.scheme_str() != Some("https") {
         return Ok(None);

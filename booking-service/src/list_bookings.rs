@@ -16,8 +16,8 @@ pub const LOOKED_AT_MAX: i64 = 5_000;
 /// far below the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// A place in the order of bookings: slot date, start time, id.
-pub type BookingPlace = (NaiveDate, NaiveTime, Uuid);
+/// A cursor position in the order of bookings: slot date, start time, id.
+pub type BookingPosition = (NaiveDate, NaiveTime, Uuid);
 
 /// The direction of a list of bookings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,23 +34,23 @@ pub struct BookingsQuery {
     /// `None`: any.
     pub statuses: Option<Vec<BookingStatus>>,
     /// The range, both ends excluded; its beginning or end is where the page starts.
-    pub after: BookingPlace,
-    pub before: BookingPlace,
+    pub after: BookingPosition,
+    pub before: BookingPosition,
     pub order: BookingOrder,
 }
 
 /// Bookings, and where the next page starts if there may be one.
 pub struct BookingPage {
     pub bookings: Vec<Booking>,
-    pub next: Option<BookingPlace>,
+    pub next: Option<BookingPosition>,
 }
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListBookingsError {
-    /// The list goes on behind its place.
-    #[error("the booking {} is corrupted", .place.2)]
-    Unreadable { place: BookingPlace, source: Corrupted },
+    /// The list goes on behind its cursor position.
+    #[error("the booking {} is corrupted", .position.2)]
+    Unreadable { position: BookingPosition, source: Corrupted },
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
@@ -66,20 +66,20 @@ impl Core {
         let fitting = page::fitting(rows.iter().map(ListedRow::wishes_bytes), PAGE_BYTES_MAX, page_size);
         let full = rows.len() > fitting;
         rows.truncate(fitting);
-        let next = rows.last().filter(|last| full || last.place == LOOKED_AT_MAX).map(ListedRow::booking_place);
+        let next = rows.last().filter(|last| full || last.place == LOOKED_AT_MAX).map(ListedRow::booking_position);
         let mut page = BookingPage { bookings: Vec::with_capacity(rows.len()), next };
         let mut last_read = None;
         for row in rows.into_iter().filter(|row| row.wanted) {
-            let place = row.booking_place();
+            let position = row.booking_position();
             match row.booking().open(&self.ring) {
                 Ok(booking) => page.bookings.push(booking),
-                Err(source) if last_read.is_none() => return Err(ListBookingsError::Unreadable { place, source }),
+                Err(source) if last_read.is_none() => return Err(ListBookingsError::Unreadable { position, source }),
                 Err(_) => {
                     page.next = last_read;
                     break;
                 }
             }
-            last_read = Some(place);
+            last_read = Some(position);
         }
         Ok(page)
     }
@@ -182,7 +182,7 @@ impl ListedRow {
         self.special_requests_sealed.as_ref().filter(|_| self.wanted).map_or(0, Vec::len)
     }
 
-    fn booking_place(&self) -> BookingPlace {
+    fn booking_position(&self) -> BookingPosition {
         (self.slot_date, self.start_time, self.booking_id)
     }
 

@@ -74,13 +74,12 @@ impl Turns {
     pub async fn take(&self, slot: SlotKey) -> Turn<'_> {
         let queue = Arc::clone(self.lock().entry(slot).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))));
         let place = Place { turns: self, slot, queue };
-        let permit = match Arc::clone(&place.queue).try_acquire_owned() {
-            Ok(permit) => Some(permit),
-            Err(_) => {
-                let _waiting = self.wait();
-                // A queue is never closed, so that there always is a permit in the end.
-                Arc::clone(&place.queue).acquire_owned().await.ok()
-            }
+        let permit = if let Ok(permit) = Arc::clone(&place.queue).try_acquire_owned() {
+            Some(permit)
+        } else {
+            let _waiting = self.wait();
+            // A queue is never closed, so that there always is a permit in the end.
+            Arc::clone(&place.queue).acquire_owned().await.ok()
         };
         Turn { _permit: permit, _place: place }
     }

@@ -27,7 +27,7 @@ pub fn show_count(gauge: &Gauge<u64>, count: i64, attributes: &[KeyValue]) {
     gauge.record(u64::try_from(count).unwrap_or(0), attributes);
 }
 
-/// Shows how long ago a moment was; nothing when it is still to come, or when there is none.
+/// Shows how long ago a moment was; 0 when it is still to come, or when there is none.
 pub fn show_age(gauge: &Gauge<f64>, now: DateTime<Utc>, since: Option<DateTime<Utc>>, attributes: &[KeyValue]) {
     let age: Option<Duration> = since.and_then(|since| (now - since).to_std().ok());
     gauge.record(age.unwrap_or_default().as_secs_f64(), attributes);

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use crate::{
     config::CommonSettings,
     service::{self, Definition, Service, StartError},
+    tasks::LAST_WORDS,
 };
 
 /// What a binary is asked to do.
@@ -31,7 +32,12 @@ pub fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
         runtime.worker_threads(cores.div_ceil(2));
     }
     match runtime.enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // A write or a read that hangs on a thread of its own must not keep the process.
+            runtime.shutdown_timeout(LAST_WORDS);
+            code
+        }
         Err(error) => {
             eprintln!("the runtime cannot be started: {error}");
             ExitCode::FAILURE

@@ -89,7 +89,7 @@ pub struct CommonArgs {
     #[arg(long, env = "REQUEST_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub request_timeout_ms: String,
     /// Calls that are worked on at once; more are answered OVERLOADED. One connection holds at most as many as it
-    /// leaves free, so alone it has half
+    /// leaves free, so alone it has half; all connections of one caller do too
     #[arg(long, env = "MAX_IN_FLIGHT", hide_env_values = true, default_value = "1024", global = true)]
     pub max_in_flight: String,
     /// Largest message that is accepted, in bytes; a larger one is answered MESSAGE_TOO_LARGE

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{KeyValue, global, metrics::Gauge};
+use opentelemetry::{KeyValue, global};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -51,17 +51,16 @@ pub struct Reloaded<T> {
     make: Make<T>,
     current: RwLock<Arc<T>>,
     looks: Mutex<Looks>,
-    unusable: Gauge<u64>,
 }
 
 /// What the files held, as digests: they may hold keys.
 struct Looks {
-    /// The content that the value was made of.
-    in_force: [u8; 32],
+    /// The content of the current value.
+    settled: [u8; 32],
+    /// The content that was reported as unusable, while it is. It is tried again: a certificate may begin soon.
+    reported: Option<[u8; 32]>,
     /// The content at the last look.
     last: [u8; 32],
-    /// The content that was last reported as unusable.
-    reported: Option<[u8; 32]>,
 }
 
 impl<T: Send + Sync + 'static> Reloaded<T> {
@@ -78,20 +77,13 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         let contents = read(&files);
         let seen = digest(&contents);
         let value = make(&all(contents)?)?;
-        let unusable = global::meter("teppan")
-            .u64_gauge("teppan.files.unusable")
-            .with_description("1 while changed files cannot be used and the former ones stay in force.")
-            .build();
-        let reloaded = Self {
+        Ok(Self {
             name,
             files,
             make: Box::new(make),
             current: RwLock::new(Arc::new(value)),
-            looks: Mutex::new(Looks { in_force: seen, last: seen, reported: None }),
-            unusable,
-        };
-        reloaded.report(false);
-        Ok(reloaded)
+            looks: Mutex::new(Looks { settled: seen, reported: None, last: seen }),
+        })
     }
 
     /// The value of the newest usable files.
@@ -102,6 +94,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     /// Looks at the files every `interval`, until `stopping` is cancelled.
     #[expect(clippy::disallowed_methods, reason = "it is awaited here")]
     pub async fn follow(self: Arc<Self>, interval: Duration, stopping: CancellationToken) {
+        self.report(false);
         while stopping.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let this = Arc::clone(&self);
             // A file system may take its time.
@@ -111,8 +104,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         }
     }
 
-    /// Takes new content once it has been the same at two looks: files that belong together change one by one. What
-    /// cannot be used is tried again: a certificate may become valid soon.
+    /// Takes new content once it has been the same at two looks: files that belong together change one by one.
     fn look(&self) {
         let contents = read(&self.files);
         let seen = digest(&contents);
@@ -121,22 +113,22 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         if !is_stable {
             return;
         }
-        if looks.in_force == seen {
-            // Perhaps again, after others that could not be used.
+        if looks.settled == seen {
             if looks.reported.take().is_some() {
                 self.report(false);
+                tracing::info!(files = self.name, "the files are as they were when they were last taken");
             }
             return;
         }
         match all(contents).and_then(|contents| (self.make)(&contents)) {
             Ok(value) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-                (looks.in_force, looks.reported) = (seen, None);
+                looks.settled = seen;
+                looks.reported = None;
                 self.report(false);
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
                 tracing::info!(files = self.name, "changed files are in force");
             }
-            Err(error) if looks.reported != Some(seen) => {
-                looks.reported = Some(seen);
+            Err(error) if looks.reported.replace(seen) != Some(seen) => {
                 self.report(true);
                 tracing::error!(files = self.name, %error, "changed files cannot be used: the former ones stay in force");
             }
@@ -144,8 +136,13 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         }
     }
 
+    /// The gauge is looked up each time: files may be opened before there is anybody to show metrics to.
     fn report(&self, is_unusable: bool) {
-        self.unusable.record(is_unusable.into(), &[KeyValue::new("files", self.name)]);
+        let unusable = global::meter("teppan")
+            .u64_gauge("teppan.files.unusable")
+            .with_description("1 while changed files cannot be used and the former ones stay in force.")
+            .build();
+        unusable.record(is_unusable.into(), &[KeyValue::new("files", self.name)]);
     }
 }
 
@@ -241,24 +238,27 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_used_is_tried_again() {
+    fn files_that_cannot_be_used_yet_are_taken_once_they_can() {
+        use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
         let folder = tempfile::tempdir().unwrap();
-        for name in ["first", "second"] {
-            fs::write(folder.path().join(name), "old").unwrap();
-        }
-        let tries = std::sync::atomic::AtomicU32::new(0);
-        let make = move |contents: &[Vec<u8>]| match tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-            1 | 2 => Err(FileFault::new("FIRST_FILE", "is not valid yet")),
-            _ => text(contents),
+        fs::write(folder.path().join("first"), "a").unwrap();
+        fs::write(folder.path().join("second"), "").unwrap();
+        let is_valid = Arc::new(AtomicBool::new(true));
+        let seen = Arc::clone(&is_valid);
+        let make = move |contents: &[Vec<u8>]| {
+            if seen.load(Relaxed) { text(contents) } else { Err(FileFault::new("FIRST_FILE", "is not valid yet")) }
         };
         let reloaded = Reloaded::open("test", two_files(&folder), make).unwrap();
-        fs::write(folder.path().join("first"), "new").unwrap();
+        is_valid.store(false, Relaxed);
+        fs::write(folder.path().join("first"), "b").unwrap();
         for _ in 0..3 {
             reloaded.look();
         }
-        assert_eq!(*reloaded.current(), "oldold");
+        assert_eq!(*reloaded.current(), "a");
+        is_valid.store(true, Relaxed);
         reloaded.look();
-        assert_eq!(*reloaded.current(), "newold");
+        assert_eq!(*reloaded.current(), "b");
     }
 
     #[test]

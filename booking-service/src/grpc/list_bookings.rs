@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{decode_statuses::decode_statuses, encode};
 use crate::{
     domain::{BookingStatus, ConversationId, CustomerId, VenueId, parse_date},
-    list_bookings::{BookingOrder, BookingPage, BookingPlace, BookingsQuery},
+    list_bookings::{BookingOrder, BookingPage, BookingPosition, BookingsQuery},
 };
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
@@ -57,23 +57,23 @@ pub fn decode(request: &wire::ListBookingsRequest) -> Result<(BookingsQuery, u16
 pub fn encode(request: &wire::ListBookingsRequest, found: BookingPage) -> wire::ListBookingsResponse {
     wire::ListBookingsResponse {
         bookings: found.bookings.into_iter().map(encode::booking).collect(),
-        next_page_token: found.next.map_or_else(String::new, |place| token(request, &place)),
+        next_page_token: found.next.map_or_else(String::new, |position| token(request, &position)),
     }
 }
 
-/// The token of the page behind a place.
-pub fn token(request: &wire::ListBookingsRequest, behind: &BookingPlace) -> String {
+/// The token of the page behind a cursor position.
+pub fn token(request: &wire::ListBookingsRequest, behind: &BookingPosition) -> String {
     page::encode_token(&filters(request), behind)
 }
 
-/// The place before every booking of a day; of all days when there is none.
-fn before_all_of(date: Option<NaiveDate>) -> BookingPlace {
+/// The position before every booking of a day; of all days when there is none.
+fn before_all_of(date: Option<NaiveDate>) -> BookingPosition {
     // No booking is earlier than the service.
     (date.unwrap_or_default(), NaiveTime::MIN, Uuid::nil())
 }
 
-/// The place after every booking of a day; of all days when there is none.
-fn after_all_of(date: Option<NaiveDate>) -> BookingPlace {
+/// The position after every booking of a day; of all days when there is none.
+fn after_all_of(date: Option<NaiveDate>) -> BookingPosition {
     let last = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default();
     // Slots start at whole minutes.
     let end = NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default();
@@ -100,8 +100,8 @@ fn decode_order(raw: i32) -> Result<BookingOrder, &'static str> {
     }
 }
 
-fn decode_token(request: &wire::ListBookingsRequest) -> Result<Option<BookingPlace>, TokenError> {
-    let cursor = page::decode_token::<BookingPlace>(&filters(request), &request.page_token)?;
+fn decode_token(request: &wire::ListBookingsRequest) -> Result<Option<BookingPosition>, TokenError> {
+    let cursor = page::decode_token::<BookingPosition>(&filters(request), &request.page_token)?;
     let Some((date, start_time, id)) = cursor else { return Ok(None) };
     // A token that somebody made up must not reach the database with what it cannot read, such as
     // the fraction that marks a leap second.

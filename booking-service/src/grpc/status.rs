@@ -231,9 +231,9 @@ pub fn stream(error: &StreamError) -> Status {
 
 pub fn list_bookings(error: &ListBookingsError, request: &ListBookingsRequest) -> Status {
     match error {
-        ListBookingsError::Unreadable { place, source } => {
-            let failure = source.to_failure_of_page(list_bookings::token(request, place));
-            failure.with("booking_id", place.2).into()
+        ListBookingsError::Unreadable { position, source } => {
+            let failure = source.to_failure_of_page(list_bookings::token(request, position));
+            failure.with("booking_id", position.2).into()
         }
         ListBookingsError::Database(error) => error.to_failure().into(),
     }

@@ -1,4 +1,4 @@
-//! A limit of lines for what anybody can bring about.
+//! Rate limiter for audit lines that unauthenticated callers can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

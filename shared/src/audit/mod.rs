@@ -47,11 +47,13 @@ impl FromStr for AuditTarget {
 pub struct AuditLog {
     service: &'static str,
     writer: Writer,
+    /// Whether callers need credentials.
+    needs_credentials: bool,
     ids: HashMap<&'static str, MethodIds>,
     /// Largest message that is unpacked to look for ids.
     message_bytes_max: usize,
     /// Lines about callers that are not known, and about known ones without the role.
-    strangers: Limiter,
+    unauthenticated: Limiter,
     denied: Limiter,
 }
 
@@ -63,13 +65,14 @@ impl AuditLog {
     pub async fn start(
         service: &'static str,
         target: &AuditTarget,
+        needs_credentials: bool,
         message_bytes_max: usize,
         background: &Tasks,
     ) -> io::Result<Option<Arc<Self>>> {
         let Some(writer) = Writer::start(target, background).await? else { return Ok(None) };
         let ids = MethodIds::of_all_methods();
-        let (strangers, denied) = (Limiter::default(), Limiter::default());
-        Ok(Some(Arc::new(Self { service, writer, ids, message_bytes_max, strangers, denied })))
+        let (unauthenticated, denied) = (Limiter::default(), Limiter::default());
+        Ok(Some(Arc::new(Self { service, writer, needs_credentials, ids, message_bytes_max, unauthenticated, denied })))
     }
 
     /// Begins the record of a call.

@@ -76,11 +76,13 @@ impl Record {
     /// `None` when the call is not to be written down.
     fn line(&self, code: Code, reason: Option<&str>, answer_ids: &Ids) -> Option<Vec<u8>> {
         let suppressed = match code {
-            Code::Unauthenticated => self.log.strangers.now()?,
+            Code::Unauthenticated => self.log.unauthenticated.now()?,
             Code::PermissionDenied => self.log.denied.now()?,
             _ if self.rule.audited == Audited::No => return None,
             // Refused before anybody knew who is calling.
-            _ if self.identity.is_none() && code != Code::Ok => self.log.strangers.now()?,
+            _ if self.log.needs_credentials && self.identity.is_none() && code != Code::Ok => {
+                self.log.unauthenticated.now()?
+            }
             _ => 0,
         };
         let line = Line {

@@ -4,7 +4,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -24,7 +24,8 @@ use crate::{rarely::Rarely, tasks::Tasks};
 /// Bytes of lines that wait to be written.
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long a call waits for its line to be written. After that it is answered all the same: a full disk or a reader
-/// that hangs must not stop the service, but it raises the metric.
+/// that hangs must not stop the service, but it raises the metric. On stderr that is not all: the log goes there too,
+/// and waits for the same reader.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 /// Lines that are written together.
 const TOGETHER: usize = 512;
@@ -36,6 +37,8 @@ pub struct Writer {
     /// The writer did not write in time. Nobody waits for it until it has written again.
     is_stuck: Arc<AtomicBool>,
     outcomes: Outcomes,
+    late: Mutex<Rarely>,
+    losing: Mutex<Rarely>,
 }
 
 struct Waiting {
@@ -82,7 +85,12 @@ impl Writer {
         let (lines, waiting) = mpsc::unbounded_channel();
         let (outcomes, is_stuck) = (Outcomes::new(), Arc::new(AtomicBool::new(false)));
         background.spawn("audit log", write_all(sink, waiting, outcomes.clone(), Arc::clone(&is_stuck)));
-        Ok(Some(Self { lines, room: Arc::new(Semaphore::new(WAITING_BYTES)), is_stuck, outcomes }))
+        Ok(Some(Self::new(lines, WAITING_BYTES, is_stuck, outcomes)))
+    }
+
+    fn new(lines: mpsc::UnboundedSender<Waiting>, room: usize, is_stuck: Arc<AtomicBool>, outcomes: Outcomes) -> Self {
+        let (late, losing) = (Mutex::default(), Mutex::default());
+        Self { lines, room: Arc::new(Semaphore::new(room)), is_stuck, outcomes, late, losing }
     }
 
     /// Returns when the line is written, or cannot be written in time.
@@ -94,6 +102,12 @@ impl Writer {
         if timeout(WRITTEN_WITHIN, done).await.is_err() {
             self.is_stuck.store(true, Relaxed);
             self.outcomes.count(1, "late");
+            if let Some(times) = now(&self.late) {
+                tracing::error!(
+                    times,
+                    "the audit log is not written in time: calls are answered before their lines are"
+                );
+            }
         }
     }
 
@@ -109,9 +123,16 @@ impl Writer {
         let taken = room.is_some_and(|room| self.lines.send(Waiting { line, _room: room, written }).is_ok());
         if !taken {
             self.outcomes.count(1, "lost");
+            if let Some(times) = now(&self.losing) {
+                tracing::error!(times, "too many lines of the audit log wait to be written: new ones are lost");
+            }
         }
         taken
     }
+}
+
+fn now(rarely: &Mutex<Rarely>) -> Option<u64> {
+    rarely.lock().unwrap_or_else(PoisonError::into_inner).now()
 }
 
 async fn write_all(
@@ -243,8 +264,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sink_that_hangs_holds_one_call_up_and_the_others_not() {
         let (lines, _never_read) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(100));
-        let writer = Writer { lines, room, is_stuck: Arc::default(), outcomes: Outcomes::new() };
+        let writer = Writer::new(lines, 100, Arc::default(), Outcomes::new());
         let since = tokio::time::Instant::now();
         for _ in 0..100 {
             writer.write(b"line\n".to_vec()).await;

@@ -20,7 +20,8 @@ pub struct LimitArgs {
     #[arg(long, env = "MAX_CALLS_PER_CONNECTION", hide_env_values = true, default_value = "100", global = true)]
     max_calls_per_connection: String,
     /// Streams at once, such as StreamBookingEvents; more are answered OVERLOADED. One connection holds at most as
-    /// many as it leaves free, so alone it has half. The same is true of each limit below that is for all connections
+    /// many as it leaves free, so alone it has half; all connections of one caller do too. The same is true of each
+    /// limit below that is for all connections
     #[arg(long, env = "MAX_STREAMS", hide_env_values = true, default_value = "100", global = true)]
     max_streams: String,
     /// Calls that wait at once, such as ClaimDueFollowUps with wait_seconds; more are answered OVERLOADED. A waiting
@@ -45,7 +46,8 @@ pub struct LimitArgs {
     /// is closed
     #[arg(long, env = "WRITE_TIMEOUT_MS", hide_env_values = true, default_value = "20000", global = true)]
     write_timeout_ms: String,
-    /// How long a new gRPC connection may take to send its HTTP/2 preface and settings
+    /// How long a TLS handshake may take, on every address, and how long a new gRPC connection may take until it has
+    /// sent its HTTP/2 preface and settings
     #[arg(long, env = "HANDSHAKE_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     handshake_timeout_ms: String,
     /// A gRPC connection without calls for this long is closed, by GOAWAY

@@ -62,7 +62,13 @@ impl Authenticator {
             .u64_counter("teppan.identity.refused")
             .with_description("Calls that were refused for their credentials or their caller's roles, by reason.")
             .build();
-        Ok(Arc::new(Self { credentials, issuer: issuer.transpose()?, refused }))
+        let authenticator = Self { credentials, issuer: issuer.transpose()?, refused };
+        if !authenticator.lets_everybody_in() {
+            for reason in Refused::reasons() {
+                authenticator.refused.add(0, &[KeyValue::new("reason", reason)]);
+            }
+        }
+        Ok(Arc::new(authenticator))
     }
 
     /// Whether callers need no credentials.

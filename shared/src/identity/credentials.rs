@@ -41,7 +41,8 @@ impl Credentials {
     pub fn parse(text: &str) -> Result<Self, CredentialsFault> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             // The library's whole message quotes the line, which may hold a token that was pasted by mistake.
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let before = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = 1 + text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count();
             CredentialsFault(vec![format!("line {line} is not TOML")])
         })?;
         let mut parser = Parser::default();
@@ -108,7 +109,7 @@ impl Parser {
         if self.roles_by_name.insert(name.to_owned(), roles).is_some_and(|before| before != roles) {
             self.faults.push(format!("{label}: an entry before it has the same name and other roles"));
         }
-        let identity = |proof| Arc::new(Identity { name: name.into(), roles, proof });
+        let identity = |proof| Arc::new(Identity { name: name.into(), roles, proof, expires_at_seconds: None });
         if token.is_some_and(|token| self.credentials.by_token.insert(token, identity(Proof::Token)).is_some()) {
             self.faults.push(format!("{label}: an entry before it has the same token"));
         }
@@ -235,6 +236,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_toml_or_has_no_entries_is_reported_without_its_text() {
         assert_eq!(faults("name = 'x'\nteppan_secret\n"), ["line 2 is not TOML"]);
+        assert_eq!(faults("name = 'x'\n= 'y'\n"), ["line 2 is not TOML"]);
         assert_eq!(faults(""), ["there is no entry: add one under [[credentials]]"]);
         assert_eq!(faults("credentials = 1"), ["credentials must be entries, each under [[credentials]]"]);
         assert_eq!(faults("[[credentials]]\nname='a'\n[credential]\n").len(), 3);

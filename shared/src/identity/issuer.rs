@@ -93,9 +93,10 @@ impl Issuer {
         let name = claims.get(&self.settings.name_claim).and_then(Value::as_str).filter(|name| is_token_name(name));
         let name = name.ok_or(Refused::Invalid("the claim of the holder's name"))?.into();
         let roles = claim(&claims, &self.settings.roles_claim).map(roles).unwrap_or_default();
-        let expires_at_seconds = claims.get("exp").and_then(seconds);
-        let identity = Arc::new(Identity { name, roles, proof: Proof::Jwt });
-        Ok(Verified { identity, expires_at_seconds: expires_at_seconds.unwrap_or_default() })
+        let expires_at_seconds = claims.get("exp").and_then(seconds).unwrap_or_default();
+        let over_at_seconds = Some(expires_at_seconds.saturating_add(LEEWAY_SECONDS));
+        let identity = Arc::new(Identity { name, roles, proof: Proof::Jwt, expires_at_seconds: over_at_seconds });
+        Ok(Verified { identity, expires_at_seconds })
     }
 
     fn remembered(&self, hash: TokenHash) -> Option<Verified> {

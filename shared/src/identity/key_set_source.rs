@@ -63,16 +63,18 @@ impl Default for Waiting {
     }
 }
 
-/// Why no key set was had.
+/// Why the key set could not be fetched.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("the URL cannot be fetched")]
     Http(#[from] reqwest::Error),
+    #[error("the machine trusts no authorities: set SSL_CERT_FILE")]
+    NoAuthorities,
     #[error("the answer has more than {BYTES_MAX} bytes")]
     TooLarge,
     #[error("the answer is not text")]
     NotText,
-    #[error("the answer is no key set that can be used: {0}")]
+    #[error("the answer is not a usable key set: {0}")]
     Unusable(#[from] KeySetFault),
 }
 
@@ -167,7 +169,7 @@ async fn fetch(url: &Url) -> Result<String, FetchError> {
         .timeout(FETCH_TIMEOUT)
         // Elsewhere might be plain http.
         .redirect(reqwest::redirect::Policy::none())
-        .tls_backend_preconfigured(tls());
+        .tls_backend_preconfigured(tls(url)?);
     if is_loopback(url) {
         client = client.no_proxy();
     }
@@ -183,15 +185,17 @@ async fn fetch(url: &Url) -> Result<String, FetchError> {
 }
 
 /// Trusts the authorities that the machine trusts, or those of SSL_CERT_FILE.
-fn tls() -> rustls::ClientConfig {
+fn tls(url: &Url) -> Result<rustls::ClientConfig, FetchError> {
     let mut authorities = rustls::RootCertStore::empty();
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if authorities.is_empty() && url.scheme() == "https" {
+        return Err(FetchError::NoAuthorities);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("the provider knows the default versions")
-        .with_root_certificates(authorities)
-        .with_no_client_auth()
+        .expect("the provider knows the default versions");
+    Ok(config.with_root_certificates(authorities).with_no_client_auth())
 }
 
 /// Whether nobody on the way can change the keys.
@@ -214,12 +218,11 @@ impl Fetches {
     fn new() -> Self {
         let meter = global::meter("teppan");
         let description = "Fetches of the issuer's key set, by how they ended.";
-        let fetches = Self(meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build());
-        // A counter that is first seen at 1 has no increase.
+        let counter = meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build();
         for outcome in ["fetched", "failed"] {
-            fetches.0.add(0, &[KeyValue::new("outcome", outcome)]);
+            counter.add(0, &[KeyValue::new("outcome", outcome)]);
         }
-        fetches
+        Self(counter)
     }
 
     fn ended(&self, outcome: &'static str) {

@@ -33,6 +33,8 @@ pub struct Identity {
     pub name: Arc<str>,
     pub roles: Roles,
     pub proof: Proof,
+    /// When its credential ends, in seconds since 1970; `None` for one that does not.
+    pub expires_at_seconds: Option<u64>,
 }
 
 /// How a caller has shown who it is.

@@ -21,6 +21,12 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// All reasons, for metrics that begin at 0.
+    pub fn reasons() -> [&'static str; 5] {
+        [Self::Missing, Self::Invalid(""), Self::Expired, Self::IssuerUnavailable, Self::RoleMissing(Roles::NONE)]
+            .map(|refused| refused.reason())
+    }
+
     /// The reason in the call's `ErrorInfo`.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -32,14 +38,17 @@ impl Refused {
         }
     }
 
-    pub fn to_failure(&self) -> Failure {
+    /// The failure of a call that callers with one of these roles may make.
+    pub fn to_failure(&self, needed: Roles) -> Failure {
         let (code, message): (Code, Cow<'static, str>) = match self {
-            Self::Missing => (
-                Code::Unauthenticated,
-                "The call has no credentials: send the metadata `authorization: Bearer TOKEN`, or connect with a client \
-                 certificate that the service knows."
-                    .into(),
-            ),
+            Self::Missing => {
+                let role = if needed.is_empty() { String::new() } else { format!(" with one of the roles: {needed}") };
+                let message = format!(
+                    "The call has no credentials: send the metadata `authorization: Bearer TOKEN`, or connect with a \
+                     client certificate, of a caller that the service knows{role}."
+                );
+                (Code::Unauthenticated, message.into())
+            }
             Self::Invalid(problem) => (
                 Code::Unauthenticated,
                 format!("The call's credentials are not accepted ({problem}): send those the operators gave out.").into(),
@@ -49,7 +58,7 @@ impl Refused {
             }
             Self::IssuerUnavailable => (
                 Code::Unavailable,
-                "The keys of the token's issuer cannot be had: send the same call again after the time in RetryInfo."
+                "The keys of the token's issuer cannot be fetched: send the same call again after the time in RetryInfo."
                     .into(),
             ),
             Self::RoleMissing(roles) if roles.is_empty() => {
@@ -62,8 +71,10 @@ impl Refused {
         };
         let failure = Failure::new(code, self.reason(), message);
         match self {
-            Self::Missing | Self::Expired => failure,
-            Self::Invalid(problem) => failure.with("problem", problem),
+            Self::Missing | Self::Expired | Self::Invalid(_) => {
+                let failure = if needed.is_empty() { failure } else { failure.with("roles", needed) };
+                if let Self::Invalid(problem) = self { failure.with("problem", problem) } else { failure }
+            }
             Self::IssuerUnavailable => failure.retry_after(key_set_source::RETRY_AFTER),
             Self::RoleMissing(roles) => failure.with("roles", roles),
         }

@@ -64,6 +64,7 @@ struct Usage {
     idle: u32,
     /// Callers that wait for one.
     waiting: u32,
+    awaiting_standby: u32,
 }
 
 impl WeakConnections {
@@ -153,13 +154,15 @@ impl Connections {
         let state = self.lock();
         let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
         let used = state.live.saturating_sub(idle);
-        Usage { max: self.0.limits.max, used, idle, waiting: state.waiting }
+        let (waiting, awaiting_standby) = (state.waiting, state.awaiting_standby);
+        Usage { max: self.0.limits.max, used, idle, waiting, awaiting_standby }
     }
 
-    /// Whether there is a connection, or the last attempt to open one did not fail.
+    /// Whether there is a connection, or the last attempt to open one did not fail; and not all that there may be wait
+    /// for a synchronous standby.
     pub fn is_usable(&self) -> bool {
         let state = self.lock();
-        state.live > 0 || state.failures == 0
+        (state.live > 0 || state.failures == 0) && state.awaiting_standby < self.0.limits.max
     }
 
     /// Puts a connection on the stack, for the caller that has waited longest.
@@ -222,9 +225,15 @@ impl Connections {
         idle
     }
 
-    /// Drops every idle connection, because one in use turned out to be dead.
-    pub fn forget_idle(&self) {
-        for _ in self.take_idle() {
+    /// Drops the idle connections that were open at that time, because one in use since then turned out to be dead.
+    pub fn forget_opened_by(&self, time: Instant) {
+        let dead: Vec<Open> = {
+            let mut state = self.lock();
+            let dead: Vec<_> = state.idle.extract_if(.., |open| open.opened <= time).collect();
+            self.0.idle.forget_permits(dead.len());
+            dead
+        };
+        for _ in dead {
             self.lose();
         }
     }

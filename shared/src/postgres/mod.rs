@@ -8,7 +8,7 @@ mod pooler;
 mod probe;
 mod url;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -78,7 +78,8 @@ impl Database {
         self.0.keep_warm().await;
     }
 
-    /// Whether there is a connection, or the last attempt to open one did not fail.
+    /// Whether there is a connection, or the last attempt to open one did not fail; and not all that there may be wait
+    /// for a synchronous standby.
     pub fn is_usable(&self) -> bool {
         self.0.is_usable()
     }
@@ -113,9 +114,9 @@ impl Database {
         F: FnMut(PgRow) -> Result<T, sqlx::Error> + Send,
         T: Send + Unpin,
     {
-        let began = Instant::now();
+        let operation = self.0.metrics().begin();
         let result = self.run_twice(statement).await;
-        self.0.metrics().ran(began.elapsed(), result.as_ref().err());
+        operation.end(result.as_ref().err());
         result
     }
 
@@ -129,9 +130,10 @@ impl Database {
     {
         let (mut result, mut lease) = self.run(&statement).await?;
         if matches!(result, Err(DatabaseError::Unavailable(_))) {
+            let since = lease.since();
             lease.discard();
-            // The server has probably gone and come back: what else is idle is just as dead.
-            self.0.forget_idle();
+            // The server has probably gone and come back: what else was open by then is just as dead.
+            self.0.forget_opened_by(since);
             (result, lease) = self.run(&statement).await?;
         }
         match &result {

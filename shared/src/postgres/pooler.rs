@@ -76,7 +76,7 @@ pub enum CheckError {
 
 impl CheckError {
     /// Whether waiting may help: the database is unavailable.
-    pub fn is_away(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Database(error) if error.is_away())
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame};
+use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 
 use super::{open_call::OpenCall, pools::Permit, streams::Progress, turn::Turn};
@@ -25,6 +26,8 @@ pub struct Holds {
     pub answer_bytes: Option<Permit>,
     /// What the audit log will say of the call, until it has ended.
     pub record: Option<Record>,
+    /// When the caller's credential ends, and a stream with it.
+    pub credential_ends_at: Option<Instant>,
 }
 
 impl Holds {

@@ -77,10 +77,11 @@ impl GrpcServer {
     async fn run(&self, stream: TcpStream, connection: &Arc<Connection>) -> Ended {
         let limits = &self.settings.limits;
         let handshake_ends = Instant::now() + limits.handshake_timeout;
-        let Some(transport) = self.handshake.run(stream, connection).await else { return Ended::InHandshake };
+        // Before the handshake: one that never ends gives way like any connection whose caller is not known.
         if !self.calls.authenticator.lets_everybody_in() {
             connection.needs_credentials();
         }
+        let Some(transport) = self.handshake.run(stream, connection).await else { return Ended::InHandshake };
         let calls = ConnectionCalls { calls: Arc::clone(&self.calls), connection: Arc::clone(connection) };
         let mut http = pin!(self.http.serve_connection(TokioIo::new(BufferedStream::new(transport)), calls));
 

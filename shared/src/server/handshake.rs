@@ -32,11 +32,26 @@ const TLS_HANDSHAKE: u8 = 22;
 const PARTING_TIME: Duration = Duration::from_secs(1);
 const PARTING_BYTES: u64 = 64 * 1024;
 
+/// Why handshakes fail, in metrics.
+const PLAINTEXT: &str = "plaintext";
+const TIMEOUT: &str = "timeout";
+const TLS: &str = "tls";
+
 /// What is spoken on the connections of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Grpc,
     Http,
+}
+
+impl Protocol {
+    /// Its name in metrics and the log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// Begins the connections of a server.
@@ -77,6 +92,11 @@ impl Handshake {
             .u64_counter("teppan.server.handshakes_failed")
             .with_description("TLS handshakes that failed.")
             .build();
+        if tls.is_some() {
+            for reason in [PLAINTEXT, TIMEOUT, TLS] {
+                failed.add(0, &[KeyValue::new("server", protocol.name()), KeyValue::new("error.type", reason)]);
+            }
+        }
         Self { protocol, tls, time, write_timeout, failed, failing: Mutex::default() }
     }
 
@@ -147,16 +167,13 @@ impl Handshake {
 
     fn report(&self, failed: &Failed, connection: &Connection) {
         let reason = match failed {
-            Failed::Plaintext => "plaintext",
-            Failed::TooSlow => "timeout",
-            Failed::Tls(_) => "tls",
+            Failed::Plaintext => PLAINTEXT,
+            Failed::TooSlow => TIMEOUT,
+            Failed::Tls(_) => TLS,
             // Probes of load balancers only connect.
             Failed::GaveWay | Failed::Gone => return,
         };
-        let server = match self.protocol {
-            Protocol::Grpc => "grpc",
-            Protocol::Http => "http",
-        };
+        let server = self.protocol.name();
         self.failed.add(1, &[KeyValue::new("server", server), KeyValue::new("error.type", reason)]);
         let times = self.failing.lock().unwrap_or_else(PoisonError::into_inner).now();
         if let Some(times) = times {

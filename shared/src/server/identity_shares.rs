@@ -46,7 +46,7 @@ mod tests {
     use crate::identity::Roles;
 
     fn identity(name: &str, proof: Proof) -> Identity {
-        Identity { name: name.into(), roles: Roles::NONE, proof }
+        Identity { name: name.into(), roles: Roles::NONE, proof, expires_at_seconds: None }
     }
 
     #[test]

@@ -277,10 +277,12 @@ async fn callers(
     let identity = &settings.identity;
     let authenticator =
         Authenticator::start(identity, settings.reload_interval, background).map_err(io::Error::other)?;
-    if authenticator.lets_everybody_in() {
+    let needs_credentials = !authenticator.lets_everybody_in();
+    if !needs_credentials {
         tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
     }
-    let audit = AuditLog::start(service, &identity.audit, settings.max_message_bytes, background).await?;
+    let message_bytes_max = settings.max_message_bytes;
+    let audit = AuditLog::start(service, &identity.audit, needs_credentials, message_bytes_max, background).await?;
     Ok((authenticator, audit))
 }
 

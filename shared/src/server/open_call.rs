@@ -69,6 +69,7 @@ pub struct OpenCall {
     span: Span,
     /// The trace to look at, if the call becomes an exemplar.
     trace: Option<Trace>,
+    may_be_exemplar: bool,
     started: Instant,
     code: AtomicI32,
     /// Why it was refused: the reason of its `ErrorInfo`. Reasons are names in the program.
@@ -91,6 +92,7 @@ impl OpenCall {
             method,
             span,
             trace: trace.filter(|trace| trace.is_recorded && exemplars::OF_CALLS.is_enabled()),
+            may_be_exemplar: false,
             started: Instant::now(),
             code: AtomicI32::new(NOT_ENDED),
             refusal: OnceLock::new(),
@@ -101,6 +103,11 @@ impl OpenCall {
 
     pub fn connection(&self) -> &Arc<Connection> {
         self.connection.connection()
+    }
+
+    /// The caller may make the call: callers that may not do not choose what operators look at.
+    pub fn may_be_exemplar(&mut self) {
+        self.may_be_exemplar = true;
     }
 
     /// The whole message of the call is there.
@@ -135,7 +142,7 @@ impl OpenCall {
         ];
         let attributes = if is_server_fault(code) { &attributes[..] } else { &attributes[..3] };
         self.metrics.duration_seconds.record(took, attributes);
-        if let Some(trace) = self.trace.take() {
+        if let Some(trace) = self.trace.take().filter(|_| self.may_be_exemplar) {
             let exemplar = Exemplar { trace_id: trace.id, seconds: took, at: SystemTime::now() };
             exemplars::OF_CALLS.record(self.method, code_name, exemplar);
         }

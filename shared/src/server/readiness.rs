@@ -2,12 +2,13 @@
 //! service is not on its way out.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use opentelemetry::{KeyValue, global};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -21,6 +22,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the service waits for its first connections before it looks at the database instead.
 const FIRST_CONNECTIONS: Duration = Duration::from_secs(10);
+/// What a look at the migrations or at a pooler may take: longer than a connection may take to open. A database that
+/// drops packets gives no error.
+const PREPARING: Duration = Duration::from_secs(12);
 
 /// Whether calls can be answered. Cheap to clone.
 #[derive(Clone)]
@@ -65,7 +69,7 @@ impl State {
             Self::WrongEncoding => "wrong_encoding",
             Self::DatabaseReadOnly => "database_read_only",
             Self::DatabaseFull => "database_full",
-            Self::Broken => "migrations_failed",
+            Self::Broken => "cannot_start",
             Self::Draining => "draining",
         }
     }
@@ -120,7 +124,7 @@ impl Readiness {
         settled.is_ok_and(|state| *state == State::Ready)
     }
 
-    /// Waits until it is clear that a migration cannot be applied.
+    /// Waits until it is clear that the service cannot start.
     pub async fn broken(&self) {
         // The sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|state| *state == State::Broken).await;
@@ -213,7 +217,7 @@ async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrati
     let migrations_ms = since.elapsed().as_millis();
     let since = Instant::now();
     // A database that goes away now is reported by the looks that follow; connections open when it is back.
-    let _ = tokio::time::timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
+    let _ = timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
     check_pooler(readiness, probe).await;
     tracing::info!(migrations_ms, connections_ms = since.elapsed().as_millis(), "the database is prepared");
 }
@@ -222,7 +226,8 @@ async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrati
 async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrations, probe: &mut Probe) {
     let Migrations { migrator, at_start } = migrations;
     loop {
-        let migrated = match probe.has_applied(migrator).await {
+        let looked = timeout(PREPARING, probe.has_applied(migrator)).await;
+        let migrated = match looked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(true) => return,
             Ok(false) if at_start => database.migrate(migrator).await,
             Ok(false) => {
@@ -263,9 +268,10 @@ async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrati
 /// Returns when the connections are fit to work on; never when a pooler makes them unfit.
 async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
     loop {
-        match probe.check_pooler().await {
+        let checked = timeout(PREPARING, probe.check_pooler()).await;
+        match checked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(()) => return,
-            Err(error) if error.is_away() => {
+            Err(error) if error.is_unavailable() => {
                 if readiness.set(State::DatabaseAway) {
                     tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
                 }
@@ -278,6 +284,10 @@ async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
             }
         }
     }
+}
+
+fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(io::ErrorKind::TimedOut.into())
 }
 
 /// Tells health clients.

@@ -1,7 +1,14 @@
 //! The layers of every gRPC call: a span, its caller, the arrival of its message, its permit, the deadline, the panic guard,
 //! complete errors, and metrics.
 
-use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -134,14 +141,15 @@ impl ConnectionCalls {
         });
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
         async move {
-            let mut holds = Holds { call, turn: None, answer_bytes: None, record };
+            let mut holds = Holds { call, turn: None, answer_bytes: None, record, credential_ends_at: None };
             let response = match self.respond(method, request, &mut holds).await {
                 Ok(response) => response,
                 Err(status) => status.into_http(),
             };
             let (response, refusal) = complete_status(response);
             if refusal.is_none() && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
-                let ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
+                let reflection_ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
+                let ends_at = reflection_ends_at.into_iter().chain(holds.credential_ends_at).min();
                 let closing = self.connection.closing.clone();
                 holds.write_down(None, &[]).await;
                 return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
@@ -206,7 +214,7 @@ impl ConnectionCalls {
     }
 
     /// For whom the permits of the call count, once its caller is known and may make it. Nothing of its message has been
-    /// read yet: who is not known buffers nothing.
+    /// read yet, so unauthenticated callers make the server buffer nothing.
     async fn admit(
         &self,
         method: Method,
@@ -216,21 +224,28 @@ impl ConnectionCalls {
     ) -> Result<Holders, Status> {
         let holders = Holders::of_connection(&self.connection.holder);
         let authenticator = &self.calls.authenticator;
-        if authenticator.lets_everybody_in() || method.rule.access == Access::Anybody {
-            return Ok(holders);
-        }
+        let roles = match method.rule.access {
+            _ if authenticator.lets_everybody_in() => {
+                holds.call.may_be_exemplar();
+                return Ok(holders);
+            }
+            Access::Anybody => return Ok(holders),
+            Access::Roles(roles) => roles,
+        };
         let authenticated =
             timeout_at(ends_at, authenticator.authenticate(headers, self.connection.peer_certificate())).await;
         let authenticated = authenticated.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
         let admitted = authenticated.and_then(|identity| {
             self.connection.authenticated();
+            holds.credential_ends_at = identity.expires_at_seconds.map(instant_of);
             if let Some(record) = &mut holds.record {
                 record.called_by(&identity);
             }
-            // Of a call that there is not, whoever is known may learn so.
+            // Any authenticated caller may learn that a method does not exist.
             if method.kind != Kind::Unknown {
                 identity.may(method.rule.access)?;
             }
+            holds.call.may_be_exemplar();
             Ok(holders.and_identity(self.calls.shares.of(&identity)))
         });
         admitted.map_err(|refused| {
@@ -238,7 +253,7 @@ impl ConnectionCalls {
             if matches!(refused, Refused::Missing | Refused::Invalid(_) | Refused::Expired) {
                 self.connection.authentication_failed();
             }
-            refused.to_failure().into()
+            refused.to_failure(roles).into()
         })
     }
 
@@ -298,6 +313,13 @@ async fn refuse(status: Status, message: &[u8], mut holds: Holds) -> Response<An
     let (response, refusal) = complete_status(status.into_http());
     holds.end(refusal.as_ref(), message).await;
     Answer::new(response, Bytes::new(), holds)
+}
+
+/// The instant of a time in seconds since 1970, at most a year ahead: no stream is as old.
+fn instant_of(seconds: u64) -> Instant {
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Instant::now() + Duration::from_secs(seconds).saturating_sub(now).min(YEAR)
 }
 
 /// How long the client will wait, from `grpc-timeout`, less the margin.

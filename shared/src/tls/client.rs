@@ -18,6 +18,8 @@ use crate::{
     reloaded::{FileFault, NamedFile, Reloaded},
 };
 
+/// What names the authorities, where the machine trusts none.
+const AUTHORITIES: &str = "CONVERSATION_SERVICE_CA_FILE";
 /// The port of a URL that names none.
 const HTTPS_PORT: u16 = 443;
 
@@ -58,7 +60,7 @@ fn config(
     let mut next = || contents.next().map(Vec::as_slice).unwrap_or_default();
     let roots = match authorities_setting {
         Some(setting) => authorities(setting, next())?,
-        None => trusted_by_the_machine(),
+        None => trusted_by_the_machine()?,
     };
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let cannot = |error: rustls::Error| FileFault::new(name, format!("cannot be reached by TLS: {error}"));
@@ -75,10 +77,13 @@ fn config(
     Ok(config)
 }
 
-fn trusted_by_the_machine() -> RootCertStore {
+fn trusted_by_the_machine() -> Result<RootCertStore, FileFault> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
+    if roots.is_empty() {
+        return Err(FileFault::new(AUTHORITIES, "must be set, because the machine trusts no authorities"));
+    }
+    Ok(roots)
 }
 
 /// The endpoint of a URL with `https`, for [`connect_lazy`].

@@ -1,4 +1,4 @@
-//! The server's side: what its handshakes go by.
+//! TLS configuration of the servers.
 
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ async fn only_tokens_that_the_issuer_signed_for_this_service_and_this_time_are_a
         assert_eq!(outcome(ed25519.token(&claims_with("roles", roles))).await, denied);
     }
 
-    let expired = ("CREDENTIALS_EXPIRED".to_owned(), String::new());
+    let expired = ("CREDENTIALS_EXPIRED".to_owned(), "orchestrator".to_owned());
     assert_eq!(outcome(ed25519.token(&claims_with("exp", json!(now_seconds() - 60)))).await, expired);
 
     let header = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid});

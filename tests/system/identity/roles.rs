@@ -33,7 +33,7 @@ async fn each_role_calls_what_it_may(channel: &Channel, services: &[&str], calle
     for method in methods_of(services).into_iter().chain([reflection]) {
         let Access::Roles(needed) = rule(&method).access else { panic!("{method} is for anybody") };
         let without = call(channel, &method, None).await;
-        assert_eq!(reason(&without).0, "CREDENTIALS_MISSING", "{method}");
+        assert_eq!(reason(&without), ("CREDENTIALS_MISSING".to_owned(), needed.to_string()), "{method}");
         for role in Role::ALL {
             let called = call(channel, &method, Some(callers.token(role))).await;
             let code = called.as_ref().map_or_else(tonic::Status::code, |()| Code::Ok);

@@ -1,5 +1,7 @@
 //! Clients that begin a handshake and do not end it.
 
+use h2::Ping;
+use teppan_tests::callers::Callers;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -67,6 +69,37 @@ async fn a_thousand_half_open_handshakes_lock_nobody_out() {
         .await;
     check(kept).await.expect("a client from before is served");
     drop(held);
+}
+
+/// The client has not called yet, so nobody knows who it is either.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_silent_in_the_handshake_give_way_before_a_client_that_came_after_them() {
+    let (authority, mounted) = authority_and_server();
+    let callers = Callers::default();
+    let service = conversation(&mounted, None, |settings| {
+        callers.guard(settings);
+        settings.server.limits.max_connections = 4;
+        settings.server.limits.handshake_timeout = Duration::from_mins(2);
+    })
+    .await;
+    let server = service.service.server.grpc_addr;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(server).await.expect("connected"));
+    }
+    let client = super::server::handshake(server, &authority, b"h2").await.expect("a handshake");
+    let (_requests, mut client) = h2::client::handshake(client).await.expect("HTTP/2");
+    // No connection gives way in its first 100 ms.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _newer = [TcpStream::connect(server).await, TcpStream::connect(server).await];
+    for stream in silent.drain(..2) {
+        closed(stream).await;
+    }
+    let mut pings = client.ping_pong().expect("it was not taken yet");
+    tokio::select! {
+        ended = &mut client => panic!("the client was closed: {ended:?}"),
+        answer = pings.ping(Ping::opaque()) => assert!(answer.is_ok(), "{answer:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

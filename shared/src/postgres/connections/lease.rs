@@ -127,6 +127,11 @@ impl Lease {
         }
     }
 
+    /// When the connection was lent.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The statement has ended, and the connection is good for another one.
     pub fn end(mut self) {
         if let Some(open) = self.open.take() {

@@ -1,6 +1,6 @@
 //! What is measured of the connections, under OpenTelemetry's names for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::{
     KeyValue, global,
@@ -11,6 +11,7 @@ use super::WeakConnections;
 use crate::{postgres::DatabaseError, telemetry::buckets};
 
 const POOL: &str = "db.client.connection.pool.name";
+const CANCELLED: &str = "cancelled";
 
 pub struct Metrics {
     pool: KeyValue,
@@ -75,11 +76,32 @@ impl Metrics {
         self.create_failures.add(1, &[]);
     }
 
-    pub fn ran(&self, took: Duration, error: Option<&DatabaseError>) {
+    /// A statement begins.
+    pub fn begin(&self) -> Operation<'_> {
+        Operation { metrics: self, began: Instant::now(), error: Some(CANCELLED) }
+    }
+}
+
+/// A statement that is measured. Dropped before its end, because its call's time is up or its client has gone, it
+/// counts as cancelled.
+pub struct Operation<'a> {
+    metrics: &'a Metrics,
+    began: Instant,
+    error: Option<&'static str>,
+}
+
+impl Operation<'_> {
+    pub fn end(mut self, error: Option<&DatabaseError>) {
+        self.error = error.map(DatabaseError::kind);
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
         let system = KeyValue::new("db.system.name", "postgresql");
-        let attributes = error.map(|error| KeyValue::new("error.type", error.kind()));
-        let attributes: Vec<_> = [system].into_iter().chain(attributes).collect();
-        self.operation_seconds.record(took.as_secs_f64(), &attributes);
+        let error = self.error.map(|kind| KeyValue::new("error.type", kind));
+        let attributes: Vec<_> = [system].into_iter().chain(error).collect();
+        self.metrics.operation_seconds.record(self.began.elapsed().as_secs_f64(), &attributes);
     }
 }
 
@@ -115,6 +137,16 @@ pub fn observe(pool: &'static str, connections: &WeakConnections) {
         .with_callback(move |gauge| {
             if let Some(usage) = weak.usage() {
                 gauge.observe(usage.waiting.into(), &[KeyValue::new(POOL, pool)]);
+            }
+        })
+        .build();
+    let weak = connections.clone();
+    meter
+        .u64_observable_gauge("teppan.database.connections_awaiting_standby")
+        .with_description("Connections whose statement was given up, and waits for a synchronous standby.")
+        .with_callback(move |gauge| {
+            if let Some(usage) = weak.usage() {
+                gauge.observe(usage.awaiting_standby.into(), &[KeyValue::new(POOL, pool)]);
             }
         })
         .build();

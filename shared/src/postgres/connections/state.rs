@@ -1,6 +1,9 @@
 //! How many connections there are, and when another one is opened or an old one goes.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use rand::Rng as _;
 use sqlx::PgConnection;
@@ -39,8 +42,12 @@ pub(super) struct State {
     pub use_time: UseTime,
     /// Connections that were opened since the start.
     pub numbered: u64,
+    /// Connections whose statement was given up, and waits for a synchronous standby.
+    pub awaiting_standby: u32,
     /// Names of connections whose statements are to be cancelled.
     pub to_cancel: Vec<String>,
+    /// Names of those whose cancellation was sent, and may come yet.
+    pub in_doubt: HashSet<String>,
 }
 
 /// An open connection.
@@ -49,6 +56,7 @@ pub(super) struct Open {
     /// By which the server knows it.
     pub name: String,
     pub generation: u64,
+    pub opened: Instant,
     pub expires: Instant,
     pub used: Instant,
 }
@@ -58,7 +66,7 @@ impl Open {
         let now = Instant::now();
         // Those that were opened together do not end together.
         let lifetime = LIFETIME.mul_f64(rand::rng().random_range(0.8..1.2));
-        Self { connection, name, generation, expires: now + lifetime, used: now }
+        Self { connection, name, generation, opened: now, expires: now + lifetime, used: now }
     }
 }
 
@@ -93,6 +101,13 @@ impl State {
     pub fn take_overdue(&mut self, limits: &Limits) -> Option<Open> {
         let overdue = self.live > limits.min && self.idle.first().is_some_and(|longest| longest.used.elapsed() > IDLE);
         overdue.then(|| self.idle.remove(0))
+    }
+
+    /// The names of those whose statements are cancelled now.
+    pub fn begin_to_cancel(&mut self) -> Vec<String> {
+        let names = std::mem::take(&mut self.to_cancel);
+        self.in_doubt.extend(names.iter().cloned());
+        names
     }
 }
 
