@@ -118,7 +118,7 @@ impl Booking {
 
     /// A service with these settings.
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
-        Self::changed(|_| {}, common, url, keys).await
+        Box::pin(Self::changed(|_| {}, common, url, keys)).await
     }
 
     /// A service with these settings, and others changed. Its clock is right, it lays out slots once, at
@@ -131,7 +131,8 @@ impl Booking {
     ) -> Self {
         let mut settings = booking_settings(common);
         change(&mut settings);
-        Self::configured(settings, url, keys).await
+        // On the heap, like the service: settings are large too.
+        Box::pin(Self::configured(settings, url, keys)).await
     }
 
     /// A service with all of its settings.

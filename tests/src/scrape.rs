@@ -44,7 +44,7 @@ impl Scrape {
         let header = |line: &str| line.to_ascii_lowercase().strip_prefix("content-type: ").map(str::to_owned);
         let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
         let content_type = head.lines().find_map(header).unwrap_or_default();
-        let is_type = |line: &str| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?).map(owned);
+        let is_type = |line: &str| line.strip_prefix("# TYPE ")?.split_once(' ').map(owned);
         Self {
             code,
             content_type,

@@ -43,8 +43,8 @@ async fn locked_out() -> LockedOut {
 async fn lock(locker: &mut PgConnection, venue: &str) {
     sqlx::raw_sql("BEGIN").execute(&mut *locker).await.expect("begun");
     let lock = "SELECT FROM slots WHERE venue_id = $1::text::uuid FOR UPDATE";
-    let locked = sqlx::query(lock).bind(venue).fetch_all(locker).await.expect("locked");
-    assert!(!locked.is_empty(), "the venue has slots");
+    let rows = sqlx::query(lock).bind(venue).fetch_all(locker).await.expect("locked");
+    assert!(!rows.is_empty(), "the venue has slots");
 }
 
 async fn book(booking: &Booking, venue: &str, deadline: Duration) -> Result<(), Status> {
@@ -121,7 +121,7 @@ async fn a_commit_that_waits_for_a_synchronous_standby_is_neither_cancelled_nor_
     let store = async |deadline| {
         let mut request = Request::new(message.clone());
         request.set_timeout(deadline);
-        conversation.client.clone().store_message(request).await.map(|answer| answer.into_inner())
+        conversation.client.clone().store_message(request).await.map(tonic::Response::into_inner)
     };
     // There is no such standby.
     let mut operator = harness::connect(&url).await;

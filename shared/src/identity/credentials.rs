@@ -42,7 +42,7 @@ impl Credentials {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             // The library's whole message quotes the line, which may hold a token that was pasted by mistake.
             let before = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = 1 + text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count();
+            let line = 1 + text.bytes().take(before).filter(|byte| *byte == b'\n').count();
             CredentialsFault(vec![format!("line {line} is not TOML")])
         })?;
         let mut parser = Parser::default();

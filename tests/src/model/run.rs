@@ -51,12 +51,16 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The first disagreement.
 pub async fn run(case: &Case) -> Result<Tally, Failure> {
+    // Two replicas with all of their settings are too much for the stack of whoever awaits this.
+    Box::pin(take_steps(case)).await
+}
+
+async fn take_steps(case: &Case) -> Result<Tally, Failure> {
     let (stage, model) =
         Stage::set(case.beginning).await.map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
     let mut run = Run { stage, model, planner: Planner::default(), tally: Tally::default() };
     let outcome = run.steps(case).await;
-    // Two replicas with all of their settings are too much for the stack of whoever awaits this.
-    Box::pin(run.stage.strike()).await;
+    run.stage.strike().await;
     outcome.map(|()| run.tally)
 }
 

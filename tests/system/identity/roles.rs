@@ -100,6 +100,6 @@ async fn the_connections_of_one_caller_share_its_share_of_a_limit() {
     let calls = futures::future::join_all((0..4).map(|_| claim(token))).await;
     assert_eq!(calls.iter().filter(|call| call.is_ok()).count(), 2, "{calls:?}");
     let ((), ()) = tokio::join!(async { drop(futures::future::join_all((0..2).map(|_| claim(token))).await) }, async {
-        claim(other.expose()).await.expect("room is left for another caller")
+        claim(other.expose()).await.expect("room is left for another caller");
     },);
 }

@@ -47,7 +47,7 @@ async fn a_thousand_connections_without_credentials_that_never_rest_do_not_lock_
         futures::future::join_all(attack).await;
     };
     let token = callers.token(Role::Orchestrator);
-    let served = async {
+    let caller = async {
         for _ in 0..20 {
             // Each over a new connection, which may take some attempts, as any client makes them.
             let stored = async {
@@ -64,8 +64,8 @@ async fn a_thousand_connections_without_credentials_that_never_rest_do_not_lock_
         }
     };
     tokio::select! {
-        _ = hostile => unreachable!("it never ends"),
-        () = served => {}
+        () = hostile => unreachable!("it never ends"),
+        () = caller => {}
     }
 }
 

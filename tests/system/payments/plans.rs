@@ -32,26 +32,29 @@ fn buffers(plan: &str) -> u64 {
     hit.and_then(|hit| hit.parse().ok()).expect("a number")
 }
 
+/// Prepares the statements, whose plans are then those for any values.
+async fn prepare(connection: &mut PgConnection) {
+    run(connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    let types = "text, bytea, uuid, bigint, text, uuid, text, bigint, text, text, text, timestamptz, timestamptz, uuid[], \
+                 text, text[], text[], text[], text, bigint, bigint, bigint, boolean, jsonb";
+    run(connection, format!("PREPARE moved ({types}) AS {MOVE}")).await;
+    run(connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}")).await;
+    run(connection, format!("PREPARE loaded (text, text) AS {LOAD}")).await;
+    run(connection, format!("PREPARE noted AS {NOTE}")).await;
+    run(connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
+    run(connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
+    run(connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
+    run(connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}")).await;
+    run(connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_about_money_goes_by_an_index() {
     let till = Till::open(10_000).await;
     let made = till.four().await;
     till.told(&deposit(&made).succeeded()).await;
     let mut connection = harness::connect(&till.service.url).await;
-    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
-    let types = "text, bytea, uuid, bigint, text, uuid, text, bigint, text, text, text, timestamptz, timestamptz, uuid[], \
-                 text, text[], text[], text[], text, bigint, bigint, bigint, boolean, jsonb";
-    run(&mut connection, format!("PREPARE moved ({types}) AS {MOVE}")).await;
-    run(&mut connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}"))
-        .await;
-    run(&mut connection, format!("PREPARE loaded (text, text) AS {LOAD}")).await;
-    run(&mut connection, format!("PREPARE noted AS {NOTE}")).await;
-    run(&mut connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
-    run(&mut connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
-    run(&mut connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
-    run(&mut connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}"))
-        .await;
-    run(&mut connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
+    prepare(&mut connection).await;
     // A connection plans once, perhaps while there is next to nothing.
     let listed = "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)";
     let backlog = "backlog (now(), now())";

@@ -107,7 +107,8 @@ async fn garbage_ends_only_its_own_connection() {
     let (authority, mounted) = authority_and_server();
     let service = conversation(&mounted, None, |_| {}).await;
     let server = service.service.server.grpc_addr;
-    for garbage in [&[22, 3, 1, 0xff, 0xff, 0][..], &[22; 64 * 1024], &[0; 64], b"GET / HTTP/1.1\r\n\r\n"] {
+    let long = vec![22; 64 * 1024];
+    for garbage in [&[22, 3, 1, 0xff, 0xff, 0][..], &long, &[0; 64], b"GET / HTTP/1.1\r\n\r\n"] {
         let mut stream = TcpStream::connect(server).await.expect("connected");
         // The server may close it before it has taken everything.
         let _ = stream.write_all(garbage).await;

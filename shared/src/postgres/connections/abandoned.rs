@@ -98,8 +98,8 @@ impl Connections {
             }
             let Some(connection) = canceller.connection(&connections.0.options).await else { return };
             let names = connections.lock().begin_to_cancel();
-            let cancelled = canceller.run(connection, sqlx::query(CANCEL).bind(&names)).await;
-            if cancelled.is_some() {
+            let answer = canceller.run(connection, sqlx::query(CANCEL).bind(&names)).await;
+            if answer.is_some() {
                 let mut state = connections.lock();
                 for name in &names {
                     state.in_doubt.remove(name);

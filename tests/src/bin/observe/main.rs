@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     introduce(screen, &stack);
-    let outcome = interrupt.unless_told(observe(&mut stack, screen)).await;
+    let outcome = interrupt.unless_told(Box::pin(observe(&mut stack, screen))).await;
     say(format!("\n{}", screen.dim("Stopping everything ...")));
     let stopped = stack.stop().await;
     match outcome {
