@@ -55,7 +55,8 @@ impl Drive {
         };
         drop(runs);
         let (case, failure) = failed;
-        let shrunk = shrink(self, case, failure).await;
+        // On the heap: it is large.
+        let shrunk = Box::pin(shrink(self, case, failure)).await;
         Err(Box::new(Disagreement { drive: self, case, shrunk }))
     }
 
