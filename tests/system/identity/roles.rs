@@ -33,7 +33,7 @@ async fn each_role_calls_what_it_may(channel: &Channel, services: &[&str], calle
     for method in methods_of(services).into_iter().chain([reflection]) {
         let Access::Roles(needed) = rule(&method).access else { panic!("{method} is for anybody") };
         let without = call(channel, &method, None).await;
-        assert_eq!(reason(&without), ("CREDENTIALS_MISSING".to_owned(), needed.to_string()), "{method}");
+        assert_eq!(reason(&without).0, "CREDENTIALS_MISSING", "{method}");
         for role in Role::ALL {
             let called = call(channel, &method, Some(callers.token(role))).await;
             let code = called.as_ref().map_or_else(tonic::Status::code, |()| Code::Ok);
@@ -99,7 +99,7 @@ async fn the_connections_of_one_caller_share_its_share_of_a_limit() {
     // Each call has a connection of its own. Of four that may wait, one caller gets two.
     let calls = futures::future::join_all((0..4).map(|_| claim(token))).await;
     assert_eq!(calls.iter().filter(|call| call.is_ok()).count(), 2, "{calls:?}");
-    let ((), ()) = tokio::join!(async { drop(futures::future::join_all((0..2).map(|_| claim(token))).await) }, async {
-        claim(other.expose()).await.expect("room is left for another caller");
-    },);
+    let greedy = futures::future::join_all((0..2).map(|_| claim(token)));
+    let (_, other) = tokio::join!(greedy, claim(other.expose()));
+    other.expect("room is left for another caller");
 }
