@@ -46,15 +46,24 @@ impl Connections {
 #[derive(Debug, Default)]
 pub(super) struct UseTime {
     mean_seconds: Option<f64>,
+    uses: u32,
 }
 
 /// The weight of the last use.
 const LAST_WEIGHT: f64 = 0.05;
+/// So many uses make a mean. The first ones prepare statements, which takes several round trips.
+const USES_LEAST: u32 = 20;
 
 impl UseTime {
     pub fn add(&mut self, used: Duration) {
         let (used, mean) = (used.as_secs_f64(), self.mean_seconds);
         self.mean_seconds = Some(mean.map_or(used, |mean| mean + (used - mean) * LAST_WEIGHT));
+        self.uses = self.uses.saturating_add(1);
+    }
+
+    /// `None` while too little is known.
+    fn mean_seconds(&self) -> Option<f64> {
+        self.mean_seconds.filter(|_| self.uses >= USES_LEAST)
     }
 }
 
@@ -67,7 +76,7 @@ impl State {
         }
         let connections = if self.failures == 0 { max } else { self.live };
         Duration::from_secs_f64(
-            self.use_time.mean_seconds.unwrap_or(0.0) * f64::from(self.waiting) / f64::from(connections),
+            self.use_time.mean_seconds().unwrap_or(0.0) * f64::from(self.waiting) / f64::from(connections),
         )
     }
 }
@@ -78,7 +87,7 @@ mod tests {
 
     fn used_for(millis: u64, waiting: u32) -> State {
         let mut state = State { waiting, live: 4, ..State::default() };
-        state.use_time.add(Duration::from_millis(millis));
+        (0..USES_LEAST).for_each(|_| state.use_time.add(Duration::from_millis(millis)));
         state
     }
 
@@ -92,6 +101,13 @@ mod tests {
         assert_eq!(millis(used_for(10, 1).expected_wait(10)), 1);
         assert_eq!(millis(used_for(10, 100).expected_wait(10)), 100);
         assert_eq!(millis(used_for(30, 100).expected_wait(10)), 300);
+    }
+
+    #[test]
+    fn nobody_is_refused_before_enough_is_known() {
+        let mut state = State { waiting: 100, live: 4, ..State::default() };
+        state.use_time.add(Duration::from_secs(10));
+        assert_eq!(millis(state.expected_wait(10)), 0);
     }
 
     #[test]
