@@ -1,5 +1,5 @@
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::read_error::{Corrupted, ReadError};
+use teppan_shared::read_error::ReadError;
 
 use crate::{core::Core, domain::OutboxDestination};
 
@@ -26,8 +26,8 @@ impl Core {
         let rows = self.database.fetch_all(|| sqlx::query_file!("queries/get_outbox_status.sql", now)).await?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
-            let destination = OutboxDestination::from_column(&row.destination);
-            let destination = destination.ok_or(Corrupted::Column("outbox_destinations.destination"))?;
+            // A newer version may have destinations that this one does not know.
+            let Some(destination) = OutboxDestination::from_column(&row.destination) else { continue };
             let was_in_use = row.pending + row.dead > 0 || row.last_delivered_at.is_some();
             if self.outbox.is_in_use(destination) || was_in_use {
                 found.push(DestinationStatus {
