@@ -145,6 +145,11 @@ impl Connections {
         &self.0.session
     }
 
+    /// Whether an opening failed because the name of a statement was another connection's.
+    pub fn shares_statements(&self) -> bool {
+        self.lock().shares_statements
+    }
+
     /// What is measured of them.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics

@@ -11,7 +11,7 @@ use super::{
     error, migrations,
     migrations::MigrationError,
     opening,
-    pooler::{self, CheckError},
+    pooler::{self, CheckError, PoolerFault},
 };
 
 /// Asks on a connection of its own, so that load on the others is not taken for an unavailable
@@ -116,6 +116,10 @@ impl Probe {
                 lease.end();
             }
             Err(_) => lease.discard(),
+        }
+        // While other connections are being opened, these two may have got different ones of the pooler's.
+        if checked.is_ok() && self.connections.shares_statements() {
+            return Err(PoolerFault::LosesPreparedStatements.into());
         }
         checked
     }

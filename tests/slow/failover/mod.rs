@@ -76,6 +76,8 @@ async fn nothing_that_was_acknowledged_is_lost_or_done_twice_while_a_cluster_fai
             measured.push(fail(&cluster, fault, &acknowledged).await);
             cluster.settled().await;
             tokio::time::sleep(CALM).await;
+            // A node that was replaced may start again once more.
+            cluster.settled().await;
         }
         stop.cancel();
         measured
@@ -108,7 +110,14 @@ async fn fail(cluster: &Cluster, fault: Fault, acknowledged: &Acknowledged) -> M
     let primary = cluster.primary().await.expect("a primary");
     let mut standbys = Vec::new();
     for node in cluster.nodes.iter().filter(|node| node.port != primary.port) {
-        standbys.push(cluster.connect_to(node).await.expect("a standby answers"));
+        within(FAILOVER_MAX, "a standby answers", async || match cluster.connect_to(node).await {
+            Ok(standby) => {
+                standbys.push(standby);
+                true
+            }
+            Err(_) => false,
+        })
+        .await;
     }
     match fault {
         Fault::Killed => primary.kill_server(),

@@ -48,7 +48,7 @@ impl Connection {
     async fn pass(&self, client: TcpStream) -> io::Result<()> {
         // The kernel has let the client in already: its first word comes a round trip late instead.
         sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
-        let (target, mut led) = {
+        let (target, led) = {
             let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
             (*target, self.shared.led.subscribe())
         };
@@ -90,9 +90,8 @@ impl Connection {
         };
         let uncounted = AtomicU64::new(0);
         tokio::select! {
-            end = self.shared.pump(self.number, from_client, to_server, asked, &self.shared.held_back) => end,
-            end = self.shared.pump(self.number, from_server, to_client, answered, &uncounted) => end,
-            Ok(()) = led.changed() => std::future::pending().await,
+            end = self.shared.pump(self.number, from_client, to_server, asked, &self.shared.held_back, led.clone()) => end,
+            end = self.shared.pump(self.number, from_server, to_client, answered, &uncounted, led) => end,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::tcp::{OwnedReadHalf, OwnedWriteHalf},
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 
@@ -39,6 +39,7 @@ impl Shared {
         mut to: OwnedWriteHalf,
         mut passing: impl FnMut(&[u8]) -> Passing,
         held_back: &AtomicU64,
+        led: watch::Receiver<u64>,
     ) -> io::Result<()> {
         let (on_the_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>, Held)>(ON_THE_WAY_MAX);
         // What is on its way when the sender hangs up still arrives.
@@ -60,6 +61,10 @@ impl Shared {
                 sleep_until(arrives).await;
                 if mode.wait_for(|mode| *mode == Mode::Pass).await.is_err() {
                     return Ok(());
+                }
+                // The server hangs: its connections stay open.
+                if led.has_changed().unwrap_or(true) {
+                    std::future::pending::<()>().await;
                 }
                 drop(held);
                 if number <= self.buried.load(Ordering::SeqCst) {

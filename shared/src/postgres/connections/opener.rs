@@ -9,7 +9,13 @@ use rand::Rng as _;
 use tokio::time::timeout;
 
 use super::{Connections, Failed, Open, naming};
-use crate::{error_chain::error_chain, postgres::opening};
+use crate::{
+    error_chain::error_chain,
+    postgres::{
+        opening,
+        pooler::{PoolerFault, fault_of},
+    },
+};
 
 /// The pause after the first opening that failed; it doubles with each further one.
 const BACKOFF_LEAST: Duration = Duration::from_millis(20);
@@ -93,6 +99,7 @@ impl Connections {
                     let mut state = self.lock();
                     state.opening -= 1;
                     state.failures = state.failures.saturating_add(1);
+                    state.shares_statements |= fault_of(&error) == Some(PoolerFault::LosesPreparedStatements);
                     (state.failures == 1, state.live)
                 };
                 if first {

@@ -48,6 +48,8 @@ pub(super) struct State {
     pub to_cancel: Vec<String>,
     /// Names of those whose cancellation was sent, and may come yet.
     pub in_doubt: HashSet<String>,
+    /// Whether an opening failed because the name of a statement was another connection's.
+    pub shares_statements: bool,
 }
 
 /// An open connection.
