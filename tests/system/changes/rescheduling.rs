@@ -107,7 +107,9 @@ async fn the_new_slot_is_refused_as_for_a_new_booking() {
         assert_eq!(refusal(&refused, name), (reason.to_owned(), figure.to_owned()));
         assert_eq!(house.service.written().await, before, "{reason}");
     }
-    house.sql("UPDATE slots SET starts_at = now() + interval '1 hour' WHERE start_time = '18:30'").await;
+    let soon = "UPDATE slots SET starts_at = now() + interval '1 hour', ends_at = now() + interval '2 hours'
+                WHERE start_time = '18:30'";
+    house.sql(soon).await;
     let refused = reschedule(&house, at("18:30")).await.expect_err("too soon");
     assert_eq!(refusal(&refused, "notice_minutes"), ("INSUFFICIENT_NOTICE".to_owned(), "240".to_owned()));
 }
