@@ -177,9 +177,11 @@ async fn a_call_that_would_not_get_a_connection_in_time_is_refused_at_once_and_o
         statement_timeout: Duration::from_secs(30),
     };
     let database = Database::new(&settings, &[]).expect("a database");
-    let (long, short) = (Duration::from_secs(20), Duration::from_secs(1));
+    let (long, short) = (Duration::from_secs(20), Duration::from_millis(100));
     // The service learns how long the connection is used at a time.
-    sleep(&database, 1.0, long).await.expect("it is idle");
+    for _ in 0..20 {
+        sleep(&database, 0.1, long).await.expect("it is idle");
+    }
     let (running, waiting) = (pin!(sleep(&database, 1.0, long)), pin!(sleep(&database, 0.0, long)));
     let mut both = pin!(future::join(running, waiting));
     let refused = tokio::select! {
