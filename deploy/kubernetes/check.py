@@ -183,13 +183,13 @@ class Overlay:
         ]
 
     def connection_problems(self):
-        """Each replica has its connections and one that looks at the database."""
+        """Each replica has its connections, one that looks at the database, and one that cancels statements."""
         for cluster in self.of("Cluster"):
             service = cluster["metadata"]["name"].removesuffix("-postgres")
             (scaler,) = [it for it in self.of("HorizontalPodAutoscaler") if it["metadata"]["name"] == service]
             (deployment,) = [it for it in self.of("Deployment") if it["metadata"]["name"] == service]
             environment = {variable["name"]: variable["value"] for variable in container(deployment)["env"]}
-            each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 1
+            each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 2
             most = (scaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]) * each
             allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
             # Superusers, replication and the operator need some too.
