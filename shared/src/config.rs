@@ -60,8 +60,8 @@ pub struct CommonArgs {
     /// command `migrate` has applied them
     #[arg(long, env = "MIGRATE_AT_START", hide_env_values = true, default_value = "true", global = true)]
     pub migrate_at_start: String,
-    /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the highest
-    /// version seals, all open. Required with DATABASE_URL
+    /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the first seals, all open.
+    /// Required with DATABASE_URL
     #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true, value_name = "KEYS", global = true)]
     pub encryption_keys: Option<String>,
     /// File that holds ENCRYPTION_KEYS

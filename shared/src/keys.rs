@@ -1,7 +1,6 @@
 //! The secrets that seal and hash: where they come from and how they are kept.
 
 use std::{
-    collections::BTreeMap,
     fmt, fs,
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, chown},
@@ -22,7 +21,8 @@ use crate::{
 /// The secrets that seal and hash.
 #[derive(Clone)]
 pub struct Keys {
-    encryption: BTreeMap<u16, Key>,
+    /// By version; the first seals.
+    encryption: Vec<(u16, Key)>,
     /// The secret every keyed hash is derived from.
     pub hash: Key,
 }
@@ -35,7 +35,7 @@ impl Keys {
 
     /// Keys made at random.
     pub fn random() -> Self {
-        Self { encryption: BTreeMap::from([(1, random_key())]), hash: random_key() }
+        Self { encryption: vec![(1, random_key())], hash: random_key() }
     }
 }
 
@@ -148,13 +148,15 @@ fn random_key() -> Key {
     key
 }
 
-fn parse_key_ring(raw: &str) -> Option<BTreeMap<u16, Key>> {
-    let mut keys = BTreeMap::new();
+fn parse_key_ring(raw: &str) -> Option<Vec<(u16, Key)>> {
+    let mut keys: Vec<(u16, Key)> = Vec::new();
     for pair in raw.split(',') {
         let (version, key) = pair.trim().split_once(':')?;
-        if keys.insert(version.parse().ok()?, parse_key(key)?).is_some() {
+        let version = version.parse().ok()?;
+        if keys.iter().any(|(taken, _)| *taken == version) {
             return None;
         }
+        keys.push((version, parse_key(key)?));
     }
     Some(keys)
 }

@@ -55,25 +55,27 @@ pub enum OpenError {
     Malformed,
 }
 
-/// Versioned keys: the highest seals, all of them open.
+/// Versioned keys: the first seals, all of them open.
+///
+/// The order is the operator's, so that every replica can open what a new key seals before one seals with it.
 pub struct KeyRing {
+    sealing_version: u16,
     ciphers: BTreeMap<u16, XChaCha20Poly1305>,
 }
 
 impl KeyRing {
     /// `None` when there is no key.
-    pub fn new(keys: &BTreeMap<u16, Key>) -> Option<Self> {
-        let ciphers: BTreeMap<_, _> = keys
-            .iter()
-            .map(|(version, key)| (*version, XChaCha20Poly1305::new(key.as_slice().try_into().expect("32 bytes"))))
-            .collect();
-        (!ciphers.is_empty()).then_some(Self { ciphers })
+    pub fn new(keys: &[(u16, Key)]) -> Option<Self> {
+        let cipher = |key: &Key| XChaCha20Poly1305::new(key.as_slice().try_into().expect("32 bytes"));
+        let &(sealing_version, _) = keys.first()?;
+        let ciphers = keys.iter().map(|(version, key)| (*version, cipher(key))).collect();
+        Some(Self { sealing_version, ciphers })
     }
 
-    /// Seals a value for one place, under the newest key and a random nonce.
+    /// Seals a value for one place, under the first key and a random nonce.
     #[expect(clippy::missing_panics_doc, reason = "the cipher fails only above 256 GiB")]
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
-        let (version, cipher) = self.ciphers.last_key_value().expect("a ring has a key");
+        let (version, cipher) = (self.sealing_version, &self.ciphers[&self.sealing_version]);
         let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
         let payload = Payload { msg: plain, aad: &place.associated_data() };
@@ -140,7 +142,7 @@ mod tests {
 
     fn ring(versions: &[u16]) -> KeyRing {
         let key = |version: u16| Zeroizing::new([u8::try_from(version).expect("small"); 32]);
-        KeyRing::new(&versions.iter().map(|v| (*v, key(*v))).collect()).expect("has keys")
+        KeyRing::new(&versions.iter().map(|v| (*v, key(*v))).collect::<Vec<_>>()).expect("has keys")
     }
 
     const HERE: Place<'static> = Place { table: "customers", column: "name", row: b"7" };
@@ -177,12 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_key_seals_and_the_older_ones_still_open() {
-        let old = ring(&[1]).seal(HERE, b"a");
-        let both = ring(&[1, 2]);
-        assert_eq!(both.open_text(HERE, &old).expect("opens"), "a");
-        let new = both.seal(HERE, b"a");
-        assert!(matches!(ring(&[1]).open(HERE, &new), Err(OpenError::UnknownKey(2))));
+    fn a_key_is_replaced_without_a_replica_that_cannot_open_what_another_seals() {
+        let steps = [ring(&[1]), ring(&[1, 2]), ring(&[2, 1])];
+        // A rolling restart: replicas before and after a step run at once.
+        for beside in steps.windows(2) {
+            for (one, other) in [(&beside[0], &beside[1]), (&beside[1], &beside[0])] {
+                assert_eq!(other.open_text(HERE, &one.seal(HERE, b"a")).expect("opens"), "a");
+            }
+        }
+        let new = steps[2].seal(HERE, b"a");
+        assert!(matches!(steps[0].open(HERE, &new), Err(OpenError::UnknownKey(2))));
     }
 
     #[test]
