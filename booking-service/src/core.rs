@@ -57,12 +57,12 @@ impl Core {
         inline: Option<Relay<ConversationService>>,
     ) -> Self {
         Self {
+            turns: Turns::new(database.clone()),
             database,
             clock,
             ring: keys.ring(),
             email_hash: KeyedHash::derive(&keys.hash, "teppan booking customers.email_hash"),
             fingerprint: KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint"),
-            turns: Turns::default(),
             default_phone_region,
             phone_regions: PhoneRegions::default(),
             live: LiveStreams::new(event_stream),

@@ -72,7 +72,7 @@ impl Core {
     /// waits for a slot while its last booking is being delivered.
     async fn take_seats(&self, new: &NewBooking) -> Result<(BookingRow, bool), CreateBookingError> {
         let mut draft = self.draft(new);
-        let _turn = self.turns.take(new.slot).await;
+        let _turn = self.turns.take(new.slot).await?;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_booking(new, &draft).await {
                 Ok(answer) => answer,

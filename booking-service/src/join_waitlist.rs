@@ -59,7 +59,7 @@ impl Core {
     /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
         let mut draft = self.draft_entry(new);
-        let _turn = self.turns.take(new.slot).await;
+        let _turn = self.turns.take(new.slot).await?;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_entry(new, &draft).await {
                 Ok(answer) => answer,

@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod idempotency_key;
 pub mod identity;
 pub mod keys;
+pub mod mean_time;
 pub mod nats;
 pub mod outbox;
 pub mod page;

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
 use tower::Service as _;
-use tracing::{Instrument as _, field};
+use tracing::{Instrument as _, Span, field};
 
 use super::{
     answer::{Answer, Holds},
@@ -37,12 +37,12 @@ use super::{
     turn::{Bounds, Turn},
 };
 use crate::{
-    audit::AuditLog,
+    audit::{AuditLog, Record},
     config::ServerSettings,
     identity::{Access, Authenticator, Refused},
     postgres::{self, Database},
     status::Failure,
-    telemetry,
+    telemetry::{self, Trace},
 };
 
 /// A client's deadline is met this much before it passes, or a tenth before when that is less: the
@@ -119,6 +119,39 @@ impl Calls {
 impl ConnectionCalls {
     fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> {
         let method = self.calls.methods.get(request.uri().path());
+        let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
+        let ends_at = Instant::now() + budget;
+        // Under overload most calls end here, before anything is spent on them: they leave a count, but no span and no
+        // line in the audit log.
+        let overloaded = if method.kind == Kind::Work { self.calls.database.admit(budget).err() } else { None };
+        let (span, trace, record) =
+            if overloaded.is_some() { (Span::none(), None, None) } else { self.observe(method, &request) };
+        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
+        async move {
+            let mut holds = Holds { call, turn: None, answer_bytes: None, record, credential_ends_at: None };
+            let response = match overloaded {
+                None => self.respond(method, request, ends_at, &mut holds).await,
+                Some(error) => Err(error.to_failure().into()),
+            };
+            let response = response.unwrap_or_else(Status::into_http);
+            let (response, refusal) = complete_status(response);
+            if refusal.is_none() && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
+                let reflection_ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
+                let ends_at = reflection_ends_at.into_iter().chain(holds.credential_ends_at).min();
+                let closing = self.connection.closing.clone();
+                holds.write_down(None, &[]).await;
+                return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
+            }
+            if response.extensions().get::<Replay>().is_some() {
+                holds.call.replay();
+            }
+            self.whole(response, refusal, holds).await
+        }
+        .instrument(span)
+    }
+
+    /// What will be known of the call besides its metrics: its span, its trace, and its record in the audit log.
+    fn observe(&self, method: Method, request: &Request<Incoming>) -> (Span, Option<Trace>, Option<Record>) {
         let span = tracing::info_span!(
             target: telemetry::TRACE_TARGET,
             "rpc",
@@ -139,27 +172,7 @@ impl ConnectionCalls {
             let trace_id = trace.as_ref().map(|trace| trace.id.clone());
             audit.record(method.label, method.rule, self.connection.peer, trace_id)
         });
-        let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
-        async move {
-            let mut holds = Holds { call, turn: None, answer_bytes: None, record, credential_ends_at: None };
-            let response = match self.respond(method, request, &mut holds).await {
-                Ok(response) => response,
-                Err(status) => status.into_http(),
-            };
-            let (response, refusal) = complete_status(response);
-            if refusal.is_none() && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
-                let reflection_ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
-                let ends_at = reflection_ends_at.into_iter().chain(holds.credential_ends_at).min();
-                let closing = self.connection.closing.clone();
-                holds.write_down(None, &[]).await;
-                return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
-            }
-            if response.extensions().get::<Replay>().is_some() {
-                holds.call.replay();
-            }
-            self.whole(response, refusal, holds).await
-        }
-        .instrument(span)
+        (span, trace, record)
     }
 
     /// The answer of the service, or the failure that kept the call from it.
@@ -167,14 +180,13 @@ impl ConnectionCalls {
         &self,
         method: Method,
         request: Request<Incoming>,
+        ends_at: Instant,
         holds: &mut Holds,
     ) -> Result<Response<Body>, Status> {
         if let Some(failure) = metadata::refusal(request.headers()) {
             return Err(failure.into());
         }
         let Calls { pools, .. } = &*self.calls;
-        let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
-        let ends_at = Instant::now() + budget;
         let holders = &self.admit(method, request.headers(), ends_at, holds).await?;
         let (resource, message_bytes_max) = match method.kind {
             Kind::Work => (Resource::Work, self.calls.message_bytes_max),
@@ -195,11 +207,6 @@ impl ConnectionCalls {
             }
             (request.map(axum::body::Body::from), message_bytes)
         };
-        // Before the message is decoded: under overload most calls end here.
-        if method.kind == Kind::Work {
-            let left = ends_at.saturating_duration_since(Instant::now());
-            self.calls.database.admit(left).map_err(|error| error.to_failure())?;
-        }
         // A connection that does not take its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holders, 1) {

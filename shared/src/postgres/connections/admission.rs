@@ -21,74 +21,71 @@ pub async fn in_time<T>(ends_at: Instant, work: impl Future<Output = T>) -> T {
     ENDS_AT.scope(ends_at, work).await
 }
 
+/// How long the current call may wait for what it then has to work with: half of the time it has.
+pub fn patience() -> Duration {
+    ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now()) / 2).unwrap_or(Duration::MAX)
+}
+
+/// A caller that waits for something else before it needs a connection. It is in the queue of those who come later
+/// until this is dropped.
+pub struct Announced(Connections);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.0.lock().announced -= 1;
+    }
+}
+
 impl Connections {
     /// How long the current call may wait for a connection.
     ///
     /// # Errors
     /// `Overloaded`, when the wait would be longer.
     pub(super) fn patience(&self) -> Result<Duration, DatabaseError> {
-        let left = ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now()));
-        self.admit(left.unwrap_or(Duration::MAX))
-    }
-
-    /// How long a call with so much time left may wait for a connection.
-    ///
-    /// # Errors
-    /// `Overloaded`, when the wait would be longer.
-    pub fn admit(&self, left: Duration) -> Result<Duration, DatabaseError> {
-        let patience = self.0.limits.acquire_timeout.min(left / 2);
-        let wait = self.lock().expected_wait(self.0.limits.max);
+        let patience = self.0.limits.acquire_timeout.min(patience());
+        let wait = self.lock().expected_wait(0, self.0.limits.max);
         if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(patience) }
     }
-}
 
-/// How long connections are used at a time: an exponentially weighted mean.
-#[derive(Debug, Default)]
-pub(super) struct UseTime {
-    mean_seconds: Option<f64>,
-    uses: u32,
-}
-
-/// The weight of the last use.
-const LAST_WEIGHT: f64 = 0.05;
-/// So many uses make a mean. The first ones prepare statements, which takes several round trips.
-const USES_LEAST: u32 = 20;
-
-impl UseTime {
-    pub fn add(&mut self, used: Duration) {
-        let (used, mean) = (used.as_secs_f64(), self.mean_seconds);
-        self.mean_seconds = Some(mean.map_or(used, |mean| mean + (used - mean) * LAST_WEIGHT));
-        self.uses = self.uses.saturating_add(1);
+    /// Whether a new call with so much time would get a connection in time, behind all that wait for one and that
+    /// will.
+    ///
+    /// # Errors
+    /// `Overloaded`, when it would not.
+    pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
+        let patience = self.0.limits.acquire_timeout.min(left / 2);
+        let state = self.lock();
+        let wait = state.expected_wait(state.announced, self.0.limits.max);
+        if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(()) }
     }
 
-    /// `None` while too little is known.
-    fn mean_seconds(&self) -> Option<f64> {
-        self.mean_seconds.filter(|_| self.uses >= USES_LEAST)
+    /// Counts the current call among those that will wait for a connection.
+    pub fn announce(&self) -> Announced {
+        self.lock().announced += 1;
+        Announced(self.clone())
     }
 }
 
 impl State {
-    /// How long another caller would wait for a connection when there are at most `max`. While none can be opened,
-    /// only those there are count. Without any the database is unavailable, which is not for the queue to say.
-    fn expected_wait(&self, max: u32) -> Duration {
-        if !self.idle.is_empty() || self.waiting == 0 || self.live == 0 {
+    /// How long another caller would wait for a connection when there are at most `max`, behind those that wait and
+    /// `others`. While none can be opened, only those there are count. Without any the database is unavailable, which
+    /// is not for the queue to say.
+    fn expected_wait(&self, others: u32, max: u32) -> Duration {
+        if !self.idle.is_empty() || self.live == 0 {
             return Duration::ZERO;
         }
         let connections = if self.failures == 0 { max } else { self.live };
-        Duration::from_secs_f64(
-            self.use_time.mean_seconds().unwrap_or(0.0) * f64::from(self.waiting) / f64::from(connections),
-        )
+        self.use_time.mean().unwrap_or_default().mul_f64(f64::from(self.waiting + others) / f64::from(connections))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mean_time::MeanTime;
 
     fn used_for(millis: u64, waiting: u32) -> State {
-        let mut state = State { waiting, live: 4, ..State::default() };
-        (0..USES_LEAST).for_each(|_| state.use_time.add(Duration::from_millis(millis)));
-        state
+        State { waiting, live: 4, use_time: MeanTime::known(Duration::from_millis(millis)), ..State::default() }
     }
 
     fn millis(wait: Duration) -> u128 {
@@ -97,33 +94,25 @@ mod tests {
 
     #[test]
     fn the_wait_grows_with_the_queue_and_the_time_of_a_statement() {
-        assert_eq!(millis(used_for(10, 0).expected_wait(10)), 0);
-        assert_eq!(millis(used_for(10, 1).expected_wait(10)), 1);
-        assert_eq!(millis(used_for(10, 100).expected_wait(10)), 100);
-        assert_eq!(millis(used_for(30, 100).expected_wait(10)), 300);
+        assert_eq!(millis(used_for(10, 0).expected_wait(0, 10)), 0);
+        assert_eq!(millis(used_for(10, 1).expected_wait(0, 10)), 1);
+        assert_eq!(millis(used_for(10, 100).expected_wait(0, 10)), 100);
+        assert_eq!(millis(used_for(10, 100).expected_wait(50, 10)), 150);
+        assert_eq!(millis(used_for(30, 100).expected_wait(0, 10)), 300);
     }
 
     #[test]
     fn nobody_is_refused_before_enough_is_known() {
         let mut state = State { waiting: 100, live: 4, ..State::default() };
         state.use_time.add(Duration::from_secs(10));
-        assert_eq!(millis(state.expected_wait(10)), 0);
-    }
-
-    #[test]
-    fn the_time_of_a_statement_follows_the_last_ones() {
-        let mut state = used_for(10, 100);
-        state.use_time.add(Duration::from_millis(30));
-        assert_eq!(millis(state.expected_wait(10)), 110);
-        (0..200).for_each(|_| state.use_time.add(Duration::from_millis(30)));
-        assert_eq!(millis(state.expected_wait(10)), 300);
+        assert_eq!(millis(state.expected_wait(0, 10)), 0);
     }
 
     #[test]
     fn connections_that_cannot_be_opened_do_not_count() {
         let failing = State { failures: 1, ..used_for(10, 100) };
-        assert_eq!(millis(failing.expected_wait(10)), 250);
+        assert_eq!(millis(failing.expected_wait(0, 10)), 250);
         let none = State { live: 0, ..failing };
-        assert_eq!(millis(none.expected_wait(10)), 0, "the caller is told that the database is unavailable");
+        assert_eq!(millis(none.expected_wait(0, 10)), 0, "the caller is told that the database is unavailable");
     }
 }

@@ -8,7 +8,8 @@ use std::{
 use rand::Rng as _;
 use sqlx::PgConnection;
 
-use super::{Limits, Suspicion, admission::UseTime};
+use super::{Limits, Suspicion};
+use crate::mean_time::MeanTime;
 
 /// A connection is closed at about this age: it spreads load after a failover.
 const LIFETIME: Duration = Duration::from_mins(30);
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub opening: u32,
     /// Callers that wait for a connection.
     pub waiting: u32,
+    /// Callers that wait for something else, and will need a connection then.
+    pub announced: u32,
     /// Openings that failed since the last success.
     pub failures: u32,
     /// Whether the least number of connections is kept open.
@@ -39,7 +42,8 @@ pub(super) struct State {
     /// Connections of an earlier generation than this are not used again.
     pub oldest: u64,
     pub suspicion: Option<Suspicion>,
-    pub use_time: UseTime,
+    /// How long connections are used at a time.
+    pub use_time: MeanTime,
     /// Connections that were opened since the start.
     pub numbered: u64,
     /// Connections whose statement was given up, and waits for a synchronous standby.

@@ -1,0 +1,56 @@
+//! How long something takes: an exponentially weighted mean of the last times.
+
+use std::time::Duration;
+
+/// The weight of the last time.
+const LAST_WEIGHT: f64 = 0.05;
+/// So many times make a mean. The first ones prepare statements, which takes several round trips.
+const TIMES_LEAST: u32 = 20;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct MeanTime {
+    mean_seconds: f64,
+    times: u32,
+}
+
+impl MeanTime {
+    #[cfg(test)]
+    pub fn known(mean: Duration) -> Self {
+        Self { mean_seconds: mean.as_secs_f64(), times: TIMES_LEAST }
+    }
+
+    pub fn add(&mut self, took: Duration) {
+        let took = took.as_secs_f64();
+        let weight = if self.times == 0 { 1.0 } else { LAST_WEIGHT };
+        self.mean_seconds += (took - self.mean_seconds) * weight;
+        self.times = self.times.saturating_add(1);
+    }
+
+    /// `None` while too little is known.
+    pub fn mean(&self) -> Option<Duration> {
+        (self.times >= TIMES_LEAST).then(|| Duration::from_secs_f64(self.mean_seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(times: &MeanTime) -> u128 {
+        (times.mean().expect("enough is known") + Duration::from_micros(500)).as_millis()
+    }
+
+    #[test]
+    fn the_mean_follows_the_last_times() {
+        let mut times = MeanTime::default();
+        (1..TIMES_LEAST).for_each(|_| times.add(Duration::from_millis(10)));
+        assert_eq!(times.mean(), None);
+        times.add(Duration::from_millis(10));
+        assert_eq!(millis(&times), 10);
+        times.add(Duration::from_millis(30));
+        assert_eq!(millis(&times), 11);
+        (0..200).for_each(|_| times.add(Duration::from_millis(30)));
+        assert_eq!(millis(&times), 30);
+    }
+}
