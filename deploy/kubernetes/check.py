@@ -3,7 +3,7 @@
 
 Against the schemas of Kubernetes, strictly; against what schemas/operators.yaml knows of the operators' resources; the
 policies of checkov; and what no schema knows: settings that exist, names that lead somewhere, numbers that fit
-together. `setup.sh manifests` brings the libraries. Where there is no kubectl, nothing is checked, and it says so.
+together. `setup.sh manifests` brings the libraries and kubectl.
 """
 
 import json
@@ -42,8 +42,8 @@ OTHER_SETTINGS = {"PGSSLMODE", "PGSSLROOTCERT"}
 
 def main():
     if not shutil.which("kubectl"):
-        print("skipped: there is no kubectl to render the manifests of Kubernetes")
-        return 0
+        print("There is no kubectl to render the manifests: run deploy/local/setup.sh manifests", file=sys.stderr)
+        return 1
     problems = []
     if rules.WRITTEN.read_text() != rules.rendered():
         problems.append("The rules of deploy/prometheus have changed: run deploy/kubernetes/rules.py")
