@@ -146,10 +146,11 @@ class Overlay:
             for problem in self.workload_problems(workload, known):
                 yield f"{name_of(workload)}: {problem}"
         for job in self.of("Job"):
-            version = image(job).rsplit(":", 1)[-1]
+            tagged = image(job).split("@")[0]
+            version = tagged.rsplit(":", 1)[-1]
             if not job["metadata"]["name"].endswith("-migrate-" + version.replace(".", "-")):
                 yield f"{name_of(job)}: its name must end with the version of its image, {version}"
-            service = image(job).rsplit(":", 1)[0].rsplit("/", 1)[-1]
+            service = tagged.rsplit(":", 1)[0].rsplit("/", 1)[-1]
             if image(job) not in [image(it) for it in self.of("Deployment") if it["metadata"]["name"] == service]:
                 yield f"{name_of(job)}: the Deployment has another image than {image(job)}"
         for service in self.of("Service"):
