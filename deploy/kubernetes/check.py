@@ -175,6 +175,9 @@ class Overlay:
             waits = int(environment["SHUTDOWN_PAUSE_MS"]) + int(environment["SHUTDOWN_DRAIN_MS"])
             if pod["terminationGracePeriodSeconds"] < waits / 1000 + END_SECONDS:
                 yield f"terminationGracePeriodSeconds must be at least {waits / 1000 + END_SECONDS:.0f}"
+            # Then at most one pod is ending at a time, which connection_problems counts.
+            if workload["spec"].get("minReadySeconds", 0) < pod["terminationGracePeriodSeconds"]:
+                yield "minReadySeconds must not be less than terminationGracePeriodSeconds"
 
     def selected(self, selector):
         return [
@@ -191,9 +194,11 @@ class Overlay:
             (deployment,) = [it for it in self.of("Deployment") if it["metadata"]["name"] == service]
             environment = {variable["name"]: variable["value"] for variable in container(deployment)["env"]}
             each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 2
-            most = (scaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]) * each
+            # One more is ending, and has its connections until it has ended.
+            surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] + 1
+            most = (scaler["spec"]["maxReplicas"] + surge) * each
             allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-            # Superusers, replication and the operator need some too.
+            # Superusers, the operator and the Job of migrations need some too.
             if most + 20 > allowed:
                 yield f"{name_of(cluster)}: max_connections is {allowed}, and {service} may open {most}"
 
