@@ -25,4 +25,4 @@ PATH=$(cd "$home/tools/bin" && pwd):$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$
     deploy/kubernetes/check.py
 echo "== alerts"
 "$home/tools/bin/promtool" check config deploy/prometheus/prometheus.yml
-"$home/tools/bin/promtool" test rules deploy/prometheus/tests/*.yml
+"$home/tools/bin/promtool" test rules deploy/prometheus/tests/*.yml deploy/kubernetes/components/*/tests.yml
