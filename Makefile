@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run observe test test-slow failover test-postgres model replay dialogues bench overload growth hostile queries lint image-root first-day
+.PHONY: help setup demo run observe test test-slow failover test-postgres model replay dialogues bench overload growth hostile queries lint audit image-root first-day
 
 # Keep a `$` in these paths: make would expand it, also in a value from the command line.
 ifdef TEPPAN_HOME
@@ -88,6 +88,10 @@ queries: setup ## Check the SQL against the migrations and write sqlx's offline 
 
 lint: ## Format, lint, and check the contract and the offline data
 	@deploy/local/lint.sh
+
+audit: ## Look for known vulnerabilities of the dependencies, in a list from the network
+	@deploy/local/setup.sh deny
+	"$${TEPPAN_HOME:-.teppan}/tools/bin/cargo-deny" check --hide-inclusion-graph advisories
 
 image-root: setup ## Build what the images hold, run it without Docker, and measure it
 	deploy/docker/build.sh compile target/image

@@ -3,10 +3,11 @@
 
 Against the schemas of Kubernetes, strictly; against what schemas/operators.yaml knows of the operators' resources; the
 policies of checkov; and what no schema knows: settings that exist, names that lead somewhere, numbers that fit
-together. `setup.sh manifests` brings the libraries. Where there is no kubectl, nothing is checked, and it says so.
+together. `setup.sh manifests` brings the libraries and kubectl.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ ROOT = HERE.parent.parent
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 OVERLAYS = ["dev", "production"]
+# Components that no overlay has are rendered upon this one.
+MOST_COMPLETE = "production"
 # The oldest and the newest Kubernetes that the manifests are for.
 KUBERNETES = ["1.32", "1.37"]
 # Policies that are not followed:
@@ -42,25 +45,56 @@ OTHER_SETTINGS = {"PGSSLMODE", "PGSSLROOTCERT"}
 
 def main():
     if not shutil.which("kubectl"):
-        print("skipped: there is no kubectl to render the manifests of Kubernetes")
-        return 0
+        print("There is no kubectl to render the manifests: run deploy/local/setup.sh manifests", file=sys.stderr)
+        return 1
     problems = []
-    if rules.WRITTEN.read_text() != rules.rendered():
-        problems.append("The rules of deploy/prometheus have changed: run deploy/kubernetes/rules.py")
-    overlays = {}
-    for overlay in OVERLAYS:
-        rendered = subprocess.run(
-            ["kubectl", "kustomize", HERE / "overlays" / overlay], check=True, capture_output=True, text=True
-        ).stdout
-        resources = overlays[overlay] = list(yaml.load_all(rendered, yaml.CSafeLoader))
+    for file, text in rules.outputs().items():
+        if not file.exists() or file.read_text() != text:
+            problems.append(f"{file.relative_to(ROOT)} is not what its rules say: run deploy/kubernetes/rules.py")
+    overlays = {overlay: rendered(HERE / "overlays" / overlay) for overlay in OVERLAYS}
+    for component in unused_components():
+        overlays[f"{MOST_COMPLETE} with {component.name}"] = rendered_with(component)
+    for overlay, resources in overlays.items():
         found = [*schema_problems(resources), *Overlay(resources).problems()]
         problems += [f"{overlay}: {problem}" for problem in found]
     problems += [*policy_problems(overlays), *compose_problems()]
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print(f"The Dockerfile, compose.yaml and the manifests of {' and '.join(OVERLAYS)} are right.")
+        print(f"The Dockerfile, compose.yaml and the manifests of {', '.join(overlays)} are right.")
     return 1 if problems else 0
+
+
+def rendered(folder):
+    """The resources of a kustomization."""
+    result = subprocess.run(["kubectl", "kustomize", folder], stdout=subprocess.PIPE, text=True)
+    if result.returncode:
+        sys.exit(f"kustomize cannot render {folder}")
+    return list(yaml.load_all(result.stdout, yaml.CSafeLoader))
+
+
+def rendered_with(component):
+    """The resources of the most complete overlay and one more component."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made).resolve()
+        # kustomize takes no absolute paths.
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(HERE / "overlays" / MOST_COMPLETE, folder)],
+            "components": [os.path.relpath(component, folder)],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return rendered(folder)
+
+
+def unused_components():
+    used = set()
+    for overlay in OVERLAYS:
+        folder = HERE / "overlays" / overlay
+        kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+        used |= {(folder / component).resolve() for component in kustomization["components"]}
+    return sorted({file.parent for file in (HERE / "components").glob("*/kustomization.yaml")} - used)
 
 
 def name_of(resource):
@@ -87,7 +121,7 @@ def schema_problems(resources):
 def policy_problems(overlays):
     """What checkov says of the overlays, by name, and of the Dockerfile."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{name}.yaml" for name in overlays]
+        files = [Path(folder) / f"{name.replace(' ', '-')}.yaml" for name in overlays]
         for file, resources in zip(files, overlays.values()):
             # It takes long to read large ConfigMaps, and has nothing to say of them.
             file.write_text(yaml.safe_dump_all(it for it in resources if it["kind"] != "ConfigMap"))
@@ -146,10 +180,11 @@ class Overlay:
             for problem in self.workload_problems(workload, known):
                 yield f"{name_of(workload)}: {problem}"
         for job in self.of("Job"):
-            version = image(job).rsplit(":", 1)[-1]
+            tagged = image(job).split("@")[0]
+            version = tagged.rsplit(":", 1)[-1]
             if not job["metadata"]["name"].endswith("-migrate-" + version.replace(".", "-")):
                 yield f"{name_of(job)}: its name must end with the version of its image, {version}"
-            service = image(job).rsplit(":", 1)[0].rsplit("/", 1)[-1]
+            service = tagged.rsplit(":", 1)[0].rsplit("/", 1)[-1]
             if image(job) not in [image(it) for it in self.of("Deployment") if it["metadata"]["name"] == service]:
                 yield f"{name_of(job)}: the Deployment has another image than {image(job)}"
         for service in self.of("Service"):
@@ -159,7 +194,13 @@ class Overlay:
             for port in service["spec"]["ports"]:
                 if port["targetPort"] not in [p["name"] for workload in selected for p in container(workload)["ports"]]:
                     yield f"{name_of(service)}: there is no port {port['targetPort']}"
+        watched = [monitor["spec"]["selector"]["matchExpressions"][0]["values"] for monitor in self.of("PodMonitor")]
+        for cluster in self.of("Cluster"):
+            if cluster["metadata"]["name"] not in sum(watched, []):
+                yield f"{name_of(cluster)}: no PodMonitor watches it"
         yield from self.connection_problems()
+        yield from self.wal_problems()
+        yield from self.alert_problems()
 
     def workload_problems(self, workload, known):
         pod = workload["spec"]["template"]["spec"]
@@ -174,6 +215,9 @@ class Overlay:
             waits = int(environment["SHUTDOWN_PAUSE_MS"]) + int(environment["SHUTDOWN_DRAIN_MS"])
             if pod["terminationGracePeriodSeconds"] < waits / 1000 + END_SECONDS:
                 yield f"terminationGracePeriodSeconds must be at least {waits / 1000 + END_SECONDS:.0f}"
+            # Then at most one pod is ending at a time, which connection_problems counts.
+            if workload["spec"].get("minReadySeconds", 0) < pod["terminationGracePeriodSeconds"]:
+                yield "minReadySeconds must not be less than terminationGracePeriodSeconds"
 
     def selected(self, selector):
         return [
@@ -185,16 +229,42 @@ class Overlay:
     def connection_problems(self):
         """Each replica has its connections, one that looks at the database, and one that cancels statements."""
         for cluster in self.of("Cluster"):
-            service = cluster["metadata"]["name"].removesuffix("-postgres")
+            # One that was restored has another ending.
+            service = cluster["metadata"]["name"].split("-postgres")[0]
             (scaler,) = [it for it in self.of("HorizontalPodAutoscaler") if it["metadata"]["name"] == service]
             (deployment,) = [it for it in self.of("Deployment") if it["metadata"]["name"] == service]
             environment = {variable["name"]: variable["value"] for variable in container(deployment)["env"]}
             each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 2
-            most = (scaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]) * each
+            # One more is ending, and has its connections until it has ended.
+            surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] + 1
+            most = (scaler["spec"]["maxReplicas"] + surge) * each
             allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-            # Superusers, replication and the operator need some too.
+            # Superusers, the operator and the Job of migrations need some too.
             if most + 20 > allowed:
                 yield f"{name_of(cluster)}: max_connections is {allowed}, and {service} may open {most}"
+
+    def wal_problems(self):
+        """A quarter of the volume of WAL stays free for what the archive has not taken yet."""
+        for cluster in self.of("Cluster"):
+            parameters = cluster["spec"]["postgresql"]["parameters"]
+            kept = sum(bytes_of(parameters[name]) for name in ["max_slot_wal_keep_size", "max_wal_size"])
+            volume = cluster["spec"].get("walStorage", cluster["spec"]["storage"])["size"]
+            if kept > bytes_of(volume) * 0.75:
+                yield f"{name_of(cluster)}: max_slot_wal_keep_size and max_wal_size are too much for {volume}"
+
+    def alert_problems(self):
+        """Each alert links to the entry of its name in the handbook."""
+        for resource in self.of("PrometheusRule"):
+            for rule in (rule for group in resource["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
+                link = f"docs/operations.md#{rule['alert'].lower()}"
+                if rule["annotations"].get("runbook_url") != link:
+                    yield f"{name_of(resource)}: {rule['alert']}: runbook_url must be {link}"
+
+
+def bytes_of(size):
+    """The bytes of a size of PostgreSQL's or of Kubernetes's: both count in powers of two here."""
+    number, unit = re.fullmatch(r"(\d+)(MB|GB|Mi|Gi)", size).groups()
+    return int(number) * 1024 ** (2 if unit.startswith("M") else 3)
 
 
 def container(workload):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the rules of deploy/prometheus as resources of the Prometheus operator: components/alerts/rules.yaml.
+"""Writes rules of Prometheus as resources of its operator, because kustomize cannot make one from the other.
 
-kustomize cannot make one from the other, so the result is committed, and check.py says when it is not fresh.
+The result is committed, and check.py says when it is not fresh.
 """
 
 from pathlib import Path
@@ -9,11 +9,16 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).resolve().parent
-RULES = HERE.parent / "prometheus" / "rules"
-WRITTEN = HERE / "components" / "alerts" / "rules.yaml"
+ROOT = HERE.parent.parent
+COMPONENTS = HERE / "components"
+# The files of rules of each component.
+SOURCES = {
+    COMPONENTS / "alerts": sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")),
+    COMPONENTS / "postgres-alerts": [COMPONENTS / "postgres-alerts" / "postgres.yml"],
+}
 
 
-def rendered():
+def rendered(files):
     resources = [
         {
             "apiVersion": "monitoring.coreos.com/v1",
@@ -21,11 +26,18 @@ def rendered():
             "metadata": {"name": f"teppan-{file.stem}"},
             "spec": yaml.safe_load(file.read_text()),
         }
-        for file in sorted(RULES.glob("*.yml"))
+        for file in files
     ]
     text = yaml.safe_dump_all(resources, sort_keys=False, width=1000, allow_unicode=True)
-    return "# Written by rules.py from deploy/prometheus/rules; change those instead.\n" + text
+    sources = files[0].relative_to(ROOT) if len(files) == 1 else files[0].parent.relative_to(ROOT)
+    return f"# Written by rules.py from {sources}; change that instead.\n{text}"
+
+
+def outputs():
+    """The files that are written, and their texts."""
+    return {component / "rules.yaml": rendered(files) for component, files in SOURCES.items()}
 
 
 if __name__ == "__main__":
-    WRITTEN.write_text(rendered())
+    for file, text in outputs().items():
+        file.write_text(text)

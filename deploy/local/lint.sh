@@ -21,7 +21,8 @@ echo "== statements"
 deploy/local/queries.sh --check
 echo "== images and manifests"
 "$home/tools/bin/hadolint" deploy/docker/Dockerfile
-PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$home/tools/python/manifests deploy/kubernetes/check.py
+PATH=$(cd "$home/tools/bin" && pwd):$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$home/tools/python/manifests \
+    deploy/kubernetes/check.py
 echo "== alerts"
 "$home/tools/bin/promtool" check config deploy/prometheus/prometheus.yml
-"$home/tools/bin/promtool" test rules deploy/prometheus/tests/*.yml
+"$home/tools/bin/promtool" test rules deploy/prometheus/tests/*.yml deploy/kubernetes/components/*/tests.yml

