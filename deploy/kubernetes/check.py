@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
+HANDBOOK = ROOT / "docs" / "operations.md"
 OVERLAYS = ["dev", "production"]
 # Components that no overlay has are rendered upon this one.
 MOST_COMPLETE = "production"
@@ -253,12 +254,15 @@ class Overlay:
                 yield f"{name_of(cluster)}: max_slot_wal_keep_size and max_wal_size are too much for {volume}"
 
     def alert_problems(self):
-        """Each alert links to the entry of its name in the handbook."""
+        """Each alert links to the entry of its name in the handbook, and the entry is there."""
+        entries = re.findall(r"^### (Teppan\w+)$", HANDBOOK.read_text(), re.MULTILINE)
         for resource in self.of("PrometheusRule"):
             for rule in (rule for group in resource["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
                 link = f"docs/operations.md#{rule['alert'].lower()}"
                 if rule["annotations"].get("runbook_url") != link:
                     yield f"{name_of(resource)}: {rule['alert']}: runbook_url must be {link}"
+                if rule["alert"] not in entries:
+                    yield f"{name_of(resource)}: {rule['alert']}: has no entry in the handbook"
 
 
 def bytes_of(size):
