@@ -9,6 +9,7 @@ use teppan_shared::{
     embedded::{Durability, ThrowawayServer},
     keys::Keys,
     postgres::{self, Database, DatabaseError, DatabaseSettings},
+    status,
 };
 use teppan_tests::{
     fixtures,
@@ -17,6 +18,7 @@ use teppan_tests::{
 };
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
@@ -109,6 +111,25 @@ async fn calls_that_wait_in_vain_for_one_slot_do_not_keep_the_connections_from_o
     until_nothing_waits(&near).await;
     // At most ten for calls, one for readiness, one that cancels: none was closed and replaced.
     assert!(proxy.opened() <= 12, "{}", proxy.opened());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_without_a_turn_at_its_slot_in_half_of_its_time_is_refused_and_may_try_again() {
+    let LockedOut { proxy: _proxy, booking, near, venue, mut locker } = locked_out().await;
+    // As many as have a turn at a time.
+    let first = (book(&booking, &venue, Duration::from_secs(20)), book(&booking, &venue, Duration::from_secs(20)));
+    let mut both = pin!(future::join(first.0, first.1));
+    tokio::select! {
+        both = &mut both => panic!("the slot is locked: {both:?}"),
+        () = harness::eventually("they wait", async || waiting_for_a_lock(&near).await == 2) => {}
+    }
+    let refused = book(&booking, &venue, Duration::from_secs(2)).await.expect_err("there is no turn");
+    assert_eq!(status::reason(&refused), "OVERLOADED", "{refused:?}");
+    assert!(refused.get_details_retry_info().is_some(), "{refused:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.expect("the slots are free");
+    let (one, other) = both.await;
+    one.expect("booked");
+    other.expect("booked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
