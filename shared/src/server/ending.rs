@@ -28,13 +28,8 @@ impl Ending {
         Body::new(Self { inner, closing: Box::pin(closing.cancelled_owned()), ends_at, ended: false })
     }
 
-    /// Why the stream ends now, if it does.
-    fn failure(&mut self, context: &mut Context<'_>) -> Option<Failure> {
-        if self.closing.as_mut().poll(context).is_ready() {
-            return Some(Failure::draining());
-        }
-        let ends_at = self.ends_at.as_mut()?;
-        ends_at.as_mut().poll(context).is_ready().then(Failure::deadline_exceeded)
+    fn time_is_up(&mut self, context: &mut Context<'_>) -> bool {
+        self.ends_at.as_mut().is_some_and(|ends_at| ends_at.as_mut().poll(context).is_ready())
     }
 }
 
@@ -49,11 +44,16 @@ impl HttpBody for Ending {
         if self.ended {
             return Poll::Ready(None);
         }
-        // What is ready is sent first, so that the last word before the end is not lost.
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
+        let failure = if self.time_is_up(context) {
+            Failure::deadline_exceeded()
+        } else if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
+            // What is ready is sent before the stream ends with its connection, so that the last word is not lost.
             return Poll::Ready(frame);
-        }
-        let Some(failure) = self.failure(context) else { return Poll::Pending };
+        } else if self.closing.as_mut().poll(context).is_ready() {
+            Failure::draining()
+        } else {
+            return Poll::Pending;
+        };
         self.ended = true;
         let mut trailers = HeaderMap::new();
         let status = Status::from(failure);

@@ -1,17 +1,19 @@
 //! Which JWTs are accepted.
 
-use std::fs;
+use std::{fs, pin::pin};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use teppan_shared::{
     config::CommonSettings,
+    contract::booking::v1::{StreamBookingEventsRequest, StreamBookingEventsResponse},
     identity::{IssuerSettings, KeySetSource},
 };
 use teppan_tests::{
     callers::{call, reason},
     token_issuer::{AUDIENCE, ISSUER, SigningKey, claims, claims_with, key_set, now_seconds},
 };
+use tonic::{Code, Request, Status, Streaming};
 
 use super::*;
 
@@ -104,4 +106,41 @@ async fn roles_and_name_may_be_in_other_claims() {
     claims["realm_access"] = json!({"roles": ["offline_access", "orchestrator"]});
     let called = call(&channel_to(&service), STORE_MESSAGE, Some(&key.token(&claims))).await;
     assert_eq!(reason(&called).0, "INVALID_FIELDS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let key = SigningKey::ed25519("ed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keys.json");
+    fs::write(&file, key_set(&[&key])).expect("written");
+    let service = booking(|settings| accept(settings, KeySetSource::File(file))).await;
+    let open = async |exp: u64| {
+        let mut claims = claims("reporting", &["operator"]);
+        claims["exp"] = json!(exp);
+        let mut request = Request::new(StreamBookingEventsRequest { follow: true, ..Default::default() });
+        let bearer = format!("Bearer {}", key.token(&claims)).parse().expect("a header");
+        request.metadata_mut().insert("authorization", bearer);
+        let answer = service.clients.clone().bookings.stream_booking_events(request).await;
+        answer.expect("the token is good").into_inner()
+    };
+    // Clocks may differ by 30 s, so the first is good for 2 s more.
+    let (short, long) = (open(now_seconds() - 28).await, open(now_seconds() + 3600).await);
+    let (mut short, mut long) = (pin!(end_of(short)), pin!(end_of(long)));
+    let ended = tokio::select! {
+        ended = &mut short => ended,
+        other = &mut long => panic!("its token is good: {other:?}"),
+    };
+    assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
+}
+
+/// How the stream ends. It follows, so it does not end by itself.
+async fn end_of(mut stream: Streaming<StreamBookingEventsResponse>) -> Status {
+    loop {
+        match stream.message().await {
+            Ok(Some(_cursor)) => {}
+            Ok(None) => panic!("a stream that follows has no last event"),
+            Err(status) => return status,
+        }
+    }
 }
