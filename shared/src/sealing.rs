@@ -72,6 +72,16 @@ impl KeyRing {
         Some(Self { sealing_version, ciphers })
     }
 
+    /// The version of the key that seals.
+    pub fn sealing_version(&self) -> u16 {
+        self.sealing_version
+    }
+
+    /// The versions of the keys that open.
+    pub fn versions(&self) -> impl Iterator<Item = u16> {
+        self.ciphers.keys().copied()
+    }
+
     /// Seals a value for one place, under the first key and a random nonce.
     #[expect(clippy::missing_panics_doc, reason = "the cipher fails only above 256 GiB")]
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {

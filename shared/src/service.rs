@@ -169,6 +169,8 @@ impl Service {
         if let Some(server) = &database.private_server {
             supervisor.spawn("private PostgreSQL", server.supervisor().run(supervisor.stopping()));
         }
+        let ring = database.keys.ring();
+        tracing::info!(seals = ring.sealing_version(), opens = ?ring.versions().collect::<Vec<_>>(), "encryption keys");
         let rules = Rules::in_force();
         tracing::info!(version = %rules.version(), "time zone rules {}", rules.source());
         rules.observe();

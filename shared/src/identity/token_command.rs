@@ -8,6 +8,7 @@ use std::{
     process::ExitCode,
 };
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
 use super::{Role, Token, credentials::is_name};
@@ -59,17 +60,23 @@ fn create(name: &str, roles: &[Role], token_file: Option<&Path>) -> io::Result<(
     let token = Token::random();
     match token_file {
         Some(path) => {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            writeln!(file, "{}", token.expose())?;
+            let in_file = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            writeln!(file.map_err(in_file)?, "{}", token.expose()).map_err(in_file)?;
         }
         None => writeln!(io::stderr(), "The token, which is not shown again: {}", token.expose())?,
     }
-    io::stdout().write_all(entry(name, roles, &token).as_bytes())
+    io::stdout().write_all(entry(name, roles, &token, Utc::now()).as_bytes())
 }
 
-fn entry(name: &str, roles: &[Role], token: &Token) -> String {
+/// The entry of a token. While two of one name are in the file, the comment tells which is older.
+fn entry(name: &str, roles: &[Role], token: &Token, made_at: DateTime<Utc>) -> String {
     let roles = roles.iter().map(|role| format!("{:?}", role.name())).collect::<Vec<_>>().join(", ");
-    format!("\n[[credentials]]\nname = {name:?}\nroles = [{roles}]\ntoken_sha256 = \"{}\"\n", token.hash())
+    let made_at = made_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!(
+        "\n# made at {made_at}\n[[credentials]]\nname = {name:?}\nroles = [{roles}]\ntoken_sha256 = \"{}\"\n",
+        token.hash()
+    )
 }
 
 #[cfg(test)]
@@ -80,7 +87,8 @@ mod tests {
     #[test]
     fn the_entry_is_one_of_the_credentials_file() {
         let (one, two) = (Token::random(), Token::random());
-        let text = entry("a:b", &[Role::Sender, Role::Venue], &one) + &entry("a:b", &[Role::Venue, Role::Sender], &two);
+        let entry = |roles, token| entry("a:b", roles, token, Utc::now());
+        let text = entry(&[Role::Sender, Role::Venue], &one) + &entry(&[Role::Venue, Role::Sender], &two);
         let credentials = Credentials::parse(&text).expect("it is well");
         let identity = credentials.by_token(two.expose()).expect("known");
         assert_eq!((&*identity.name, identity.roles.to_string()), ("a:b", "sender, venue".to_owned()));

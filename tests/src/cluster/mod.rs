@@ -7,6 +7,7 @@ mod ports;
 
 use std::{
     fs, io,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -16,10 +17,11 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::embedded::{EmbeddedError, Unprivileged};
+use tokio::net::TcpStream;
 
 use self::guard::Guard;
 pub use self::node::Node;
-use crate::harness::within;
+use crate::{harness::within, stripe::exchange};
 
 const PATRONI_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/postgres/patroni.yml");
 const HAPROXY_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/postgres/haproxy.cfg");
@@ -145,6 +147,19 @@ impl Cluster {
         tokio::time::timeout(Duration::from_secs(1), write).await.is_ok_and(|written| written.is_ok())
     }
 
+    /// Whether Patroni knows of a synchronous standby. Before it does, which is some seconds after PostgreSQL does, a
+    /// primary that dies has no successor and is started again.
+    async fn may_fail_over(&self) -> bool {
+        for node in &self.nodes {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, node.rest_port));
+            let request = format!("GET /synchronous HTTP/1.0\r\nHost: {address}\r\n\r\n");
+            if TcpStream::connect(address).await.is_ok() && exchange(address, request.as_bytes()).await.0 == 200 {
+                return true;
+            }
+        }
+        false
+    }
+
     async fn nodes_that_answer(&self) -> usize {
         let mut count = 0;
         for node in &self.nodes {
@@ -167,6 +182,7 @@ impl Cluster {
             );
             following.fetch_one(&mut connection).await.unwrap_or(false)
                 && self.nodes_that_answer().await == self.nodes.len()
+                && self.may_fail_over().await
         };
         within(SETTLE_BOUND, "the cluster is at full strength", settled).await;
     }

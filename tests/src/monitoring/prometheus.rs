@@ -79,6 +79,14 @@ impl Prometheus {
         self.program.stop().await;
     }
 
+    /// The URL of a page for people, such as `alerts`. Debian's Prometheus has the classic pages only.
+    pub async fn page(&self, name: &str) -> String {
+        let address = self.address();
+        let (code, _) = exchange(address, format!("GET /{name} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await;
+        let folder = if code == 404 { "classic/" } else { "" };
+        format!("http://{address}/{folder}{name}")
+    }
+
     /// How many series an expression has now.
     pub async fn count(&self, expression: &str) -> Result<usize, QueryError> {
         let data = self.ask("query", &[("query", expression)], expression).await?;

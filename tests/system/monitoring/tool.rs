@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::is_set_up;
+use crate::health::get;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_database_fires_an_alert_that_ends_with_it_and_ctrl_c_leaves_nothing_running() {
@@ -32,6 +33,11 @@ async fn a_stopped_database_fires_an_alert_that_ends_with_it_and_ctrl_c_leaves_n
     let mut said = Vec::new();
     while !said.last().is_some_and(|line: &String| line.contains("Ctrl-C")) {
         said.push(lines.next_line().await.expect("readable").expect("it says where to look"));
+    }
+    for url in said.iter().flat_map(|line| line.split_whitespace()).filter_map(|word| word.strip_prefix("http://")) {
+        let (address, path) = url.split_once('/').expect("an address and a path");
+        let (code, _) = get(address.parse().expect("an address"), &format!("/{path}")).await;
+        assert!(code < 400, "{url}: {code}");
     }
     let addresses: Vec<SocketAddr> = said.iter().flat_map(|line| addresses(line)).collect();
     let alertmanager = said.iter().find(|line| line.contains("Alertmanager:")).expect("it is shown");

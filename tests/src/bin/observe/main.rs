@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         Ok(stack) => stack,
         Err(error) => return failed(&error),
     };
-    introduce(screen, &stack);
+    introduce(screen, &stack).await;
     let outcome = interrupt.unless_told(Box::pin(observe(&mut stack, screen))).await;
     say(format!("\n{}", screen.dim("Stopping everything ...")));
     let stopped = stack.stop().await;
@@ -70,13 +70,13 @@ fn failed(error: &StackError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn introduce(screen: Screen, stack: &Stack) {
-    let (prometheus, alertmanager) = (stack.prometheus.address(), stack.alertmanager.address());
+async fn introduce(screen: Screen, stack: &Stack) {
+    let (prometheus, alertmanager) = (&stack.prometheus, stack.alertmanager.address());
     say(format!("\n{}", screen.bold("Where to look:")));
     for (what, where_) in [
-        ("Prometheus: queries", format!("http://{prometheus}/graph")),
-        ("Prometheus: alerts", format!("http://{prometheus}/alerts")),
-        ("Prometheus: targets", format!("http://{prometheus}/targets")),
+        ("Prometheus: queries", prometheus.page("graph").await),
+        ("Prometheus: alerts", prometheus.page("alerts").await),
+        ("Prometheus: targets", prometheus.page("targets").await),
         ("Alertmanager: alerts", format!("http://{alertmanager}/api/v2/alerts")),
         ("booking-service", format!("gRPC {}, http://{}/metrics", stack.booking.grpc, stack.booking.http)),
         (
