@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Follows "First day" of docs/operations.md: runs its commands as they stand there, up to Kubernetes.
+# Follows "First day" of docs/operations.md: runs its commands as they stand there, up to Kubernetes. Before its end it
+# tries the words that "How to ask" has for one machine.
 #
 # They run in a folder of their own, with the programs of target/debug, and must not meet services that listen on the
-# usual ports. Root runs them as `nobody`, because PostgreSQL refuses root.
+# usual ports. Root runs them as `nobody`, as the page says, because PostgreSQL refuses root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -24,14 +25,43 @@ used_ports() {
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# The first block sets up, builds and makes the folder.
-awk '
-    /^## / { inside = $0 == "## First day" }
-    /^### In Kubernetes/ { inside = 0 }
-    inside && /^```sh$/ { block++; taking = 1; next }
-    /^```$/ { taking = 0 }
-    inside && taking && block > 1' docs/operations.md >"$folder/commands.sh"
-[[ -s $folder/commands.sh ]] || { echo "first-day: there are no commands in docs/operations.md" >&2; exit 1; }
+# blocks FROM TO SKIPPED: prints the page's commands between two headings, without the first SKIPPED blocks.
+blocks() {
+    awk -v from="$1" -v to="$2" -v skipped="$3" '
+        $0 == from { inside = 1 }
+        $0 == to { inside = 0 }
+        inside && /^```sh$/ { block++; taking = 1; next }
+        /^```$/ { taking = 0 }
+        taking && block > skipped { print; found = 1 }
+        END { exit !found }' docs/operations.md ||
+        { echo "first-day: docs/operations.md has no commands between '$1' and '$2'" >&2; return 1; }
+}
+
+# try_words PACKAGE: each word that the entries of the alerts use.
+try_words() {
+    cat <<END
+ask readyz
+ask metrics | grep '^teppan_build_info'
+call grpc.health.v1.Health/Check
+call teppan.$1.v1.OutboxService/GetOutboxStatus
+run dead-letters list
+query 'SELECT 1'
+log 1
+END
+}
+
+{
+    # The first block sets up, builds and makes the folder.
+    blocks '## First day' '### Stop and start again' 1
+    # The first block is for Kubernetes.
+    blocks '## How to ask' '## Alerts' 1
+    try_words booking
+    echo 'SERVICE=conversation-service GRPC=50052 HTTP=9052'
+    try_words conversation
+    blocks '### Stop and start again' '### In Kubernetes' 0
+    # The last block starts the services again, for another day.
+    echo 'kill $(jobs -p); wait; "$bin/pg_ctl" -D "$PWD/postgres" -m fast stop'
+} >"$folder/commands.sh"
 
 as_user=()
 if [[ $EUID -eq 0 ]]; then
