@@ -13,9 +13,9 @@ use crate::{
     domain::PhoneRegion,
     outbox::{ConversationService, Outbox, Relay},
     phone_regions::PhoneRegions,
+    slot_queues::SlotQueues,
     stream_booking_events::{EventStreamSettings, LiveStreams},
     stripe_metrics::StripeMetrics,
-    turns::Turns,
     waitlist_watch::WaitlistWatch,
 };
 
@@ -28,7 +28,7 @@ pub struct Core {
     pub(crate) email_hash: KeyedHash,
     /// Tells whether two requests with one idempotency key are the same.
     pub(crate) fingerprint: KeyedHash,
-    pub(crate) turns: Turns,
+    pub(crate) slot_queues: SlotQueues,
     /// Of venues that name none, and whose time zone belongs to no country.
     pub(crate) default_phone_region: PhoneRegion,
     pub(crate) phone_regions: PhoneRegions,
@@ -57,7 +57,7 @@ impl Core {
         inline: Option<Relay<ConversationService>>,
     ) -> Self {
         Self {
-            turns: Turns::new(database.clone()),
+            slot_queues: SlotQueues::default(),
             database,
             clock,
             ring: keys.ring(),

@@ -71,8 +71,8 @@ impl Core {
     /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody
     /// waits for a slot while its last booking is being delivered.
     async fn take_seats(&self, new: &NewBooking) -> Result<(BookingRow, bool), CreateBookingError> {
+        let _turn = self.slot_queues.turn(new.slot).await?;
         let mut draft = self.draft(new);
-        let _turn = self.turns.take(new.slot).await?;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_booking(new, &draft).await {
                 Ok(answer) => answer,

@@ -58,8 +58,8 @@ impl Core {
     /// # Errors
     /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
+        let _turn = self.slot_queues.turn(new.slot).await?;
         let mut draft = self.draft_entry(new);
-        let _turn = self.turns.take(new.slot).await?;
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_entry(new, &draft).await {
                 Ok(answer) => answer,

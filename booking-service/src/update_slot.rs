@@ -49,7 +49,7 @@ impl Core {
     /// # Errors
     /// [`UpdateSlotError`].
     pub async fn update_slot(&self, key: SlotKey, change: SlotChange) -> Result<Slot, UpdateSlotError> {
-        let _turn = self.turns.take(key).await;
+        let _turn = self.slot_queues.turn(key).await?;
         for _ in 0..ATTEMPTS_MAX {
             if let Some(slot) = self.change_slot(key, change).await? {
                 self.waitlist.seats_came_free();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// The weight of the last time.
 const LAST_WEIGHT: f64 = 0.05;
-/// So many times make a mean. The first ones prepare statements, which takes several round trips.
+/// Samples needed before the mean is used. The first ones may be slow: they prepare statements, in several round trips.
 const TIMES_LEAST: u32 = 20;
 
-/// See the module.
+/// An exponentially weighted mean.
 #[derive(Debug, Default)]
 pub struct MeanTime {
     mean_seconds: f64,

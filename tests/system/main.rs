@@ -35,6 +35,7 @@ mod open_telemetry;
 mod other_server;
 mod outages;
 mod outbox;
+mod overload;
 mod payments;
 mod pgbouncer;
 mod private_postgres;

@@ -21,7 +21,7 @@ use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use self::connections::{Connections, Lease, Limits};
 pub use self::{
-    connections::{Announced, in_time, patience},
+    connections::{in_time, patience},
     error::DatabaseError,
     migrations::MigrationError,
     pooler::{CheckError, PoolerFault},
@@ -95,11 +95,6 @@ impl Database {
     /// `Overloaded`, when it would not.
     pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
         self.0.admit(left)
-    }
-
-    /// Counts the current call among those that will need a connection, until the answer is dropped.
-    pub fn announce(&self) -> Announced {
-        self.0.announce()
     }
 
     /// Runs one statement that commits by itself, in one round trip on a warm connection, and

@@ -27,6 +27,14 @@ pub struct Arrival<'a> {
     pub message_bytes_max: usize,
 }
 
+/// Reads the message of a call that is refused, and drops it. An answer before the message has arrived would reset the
+/// stream, and HTTP/2 ends a connection on which data comes for many streams that were reset.
+pub async fn discard(mut body: Incoming, by: Instant) {
+    let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+    // A client that sends too slowly has its stream reset.
+    let _ = timeout_at(by, reading).await;
+}
+
 impl Arrival<'_> {
     /// The request with its whole message, and the permit of its bytes.
     ///

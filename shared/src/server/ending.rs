@@ -47,7 +47,7 @@ impl HttpBody for Ending {
         let failure = if self.time_is_up(context) {
             Failure::deadline_exceeded()
         } else if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            // What is ready is sent before the stream ends with its connection, so that the last word is not lost.
+            // What is ready is sent before the stream ends with its connection, so that the last cursor is not lost.
             return Poll::Ready(frame);
         } else if self.closing.as_mut().poll(context).is_ready() {
             Failure::draining()
@@ -65,5 +65,39 @@ impl HttpBody for Ending {
 
     fn is_end_stream(&self) -> bool {
         self.ended || self.inner.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::stream;
+    use http_body_util::{BodyExt as _, StreamBody};
+    use tonic::Code;
+
+    use super::*;
+
+    /// A stream that always has another event.
+    fn busy(closing: &CancellationToken, ends_at: Option<Instant>) -> Body {
+        let events = stream::repeat_with(|| Ok::<_, Status>(Frame::data(Bytes::from_static(b"event"))));
+        Ending::wrap(Body::new(StreamBody::new(events)), closing.clone(), ends_at)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_time_is_up_ends_also_while_events_come() {
+        let mut body = busy(&CancellationToken::new(), Some(Instant::now() + std::time::Duration::from_secs(1)));
+        assert!(body.frame().await.expect("a frame").expect("no error").is_data());
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        let trailers = body.frame().await.expect("a frame").expect("no error").into_trailers().expect("trailers");
+        assert_eq!(Status::from_header_map(&trailers).expect("a status").code(), Code::DeadlineExceeded);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_is_sent_before_a_stream_ends_with_its_connection() {
+        let closing = CancellationToken::new();
+        let mut body = busy(&closing, None);
+        closing.cancel();
+        assert!(body.frame().await.expect("a frame").expect("no error").is_data());
     }
 }

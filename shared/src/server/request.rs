@@ -1,5 +1,5 @@
-//! The layers of every gRPC call: a span, its caller, the arrival of its message, its permit, the deadline, the panic guard,
-//! complete errors, and metrics.
+//! The layers of every gRPC call: a span (but for calls that are refused by their headers under overload), its caller,
+//! the arrival of its message, its permit, the deadline, the panic guard, complete errors, and metrics.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use tracing::{Instrument as _, Span, field};
 
 use super::{
     answer::{Answer, Holds},
-    arrive::Arrival,
+    arrive::{self, Arrival},
     complete_status::complete_status,
     connection::Connection,
     ending::Ending,
@@ -122,8 +122,9 @@ impl ConnectionCalls {
         let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
         let ends_at = Instant::now() + budget;
         // Under overload most calls end here, before anything is spent on them: they leave a count, but no span and no
-        // line in the audit log.
-        let overloaded = if method.kind == Kind::Work { self.calls.database.admit(budget).err() } else { None };
+        // line in the audit log. A connection whose caller is not known yet has to say who it is first.
+        let may_be_refused = method.kind == Kind::Work && !self.connection.is_unauthenticated();
+        let overloaded = if may_be_refused { self.calls.database.admit(budget).err() } else { None };
         let (span, trace, record) =
             if overloaded.is_some() { (Span::none(), None, None) } else { self.observe(method, &request) };
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
@@ -131,7 +132,11 @@ impl ConnectionCalls {
             let mut holds = Holds { call, turn: None, answer_bytes: None, record, credential_ends_at: None };
             let response = match overloaded {
                 None => self.respond(method, request, ends_at, &mut holds).await,
-                Some(error) => Err(error.to_failure().into()),
+                Some(error) => {
+                    let arrives_by = Instant::now() + self.calls.arrival_timeout;
+                    arrive::discard(request.into_body(), arrives_by.min(ends_at)).await;
+                    Err(error.to_failure().into())
+                }
             };
             let response = response.unwrap_or_else(Status::into_http);
             let (response, refusal) = complete_status(response);
@@ -207,6 +212,10 @@ impl ConnectionCalls {
             }
             (request.map(axum::body::Body::from), message_bytes)
         };
+        if method.kind == Kind::Work {
+            let left = ends_at.saturating_duration_since(Instant::now());
+            self.calls.database.admit(left).map_err(|error| error.to_failure())?;
+        }
         // A connection that does not take its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holders, 1) {

@@ -7,7 +7,7 @@ mod ports;
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -17,17 +17,24 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::embedded::{EmbeddedError, Unprivileged};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use self::guard::Guard;
 pub use self::node::Node;
-use crate::{harness::within, stripe::exchange};
+use crate::harness::within;
 
 const PATRONI_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/postgres/patroni.yml");
 const HAPROXY_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/postgres/haproxy.cfg");
 const NODES: usize = 3;
 /// What a start, or a return to full strength, may take: a standby may have to be copied anew.
 const SETTLE_BOUND: Duration = Duration::from_mins(3);
+
+/// What Patroni may take to answer.
+const PATRONI_BOUND: Duration = Duration::from_secs(1);
 
 /// A cluster did not start.
 #[derive(Debug, thiserror::Error)]
@@ -151,9 +158,8 @@ impl Cluster {
     /// primary that dies has no successor and is started again.
     async fn may_fail_over(&self) -> bool {
         for node in &self.nodes {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, node.rest_port));
-            let request = format!("GET /synchronous HTTP/1.0\r\nHost: {address}\r\n\r\n");
-            if TcpStream::connect(address).await.is_ok() && exchange(address, request.as_bytes()).await.0 == 200 {
+            let asked = timeout(PATRONI_BOUND, get(node.rest_port, "/synchronous")).await;
+            if asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))) {
                 return true;
             }
         }
@@ -245,4 +251,13 @@ fn spawn(mut command: tokio::process::Command, folder: &Path, name: &str) -> io:
     let log = fs::File::create(folder.join(format!("{name}.log")))?;
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
     fs::write(folder.join(format!("{name}.pid")), format!("{}\n", child.id().unwrap_or_default()))
+}
+
+/// What the program at a port of this machine answers, head and body.
+async fn get(port: u16, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

@@ -124,8 +124,8 @@ async fn a_stream_ends_with_the_token_that_opened_it() {
         let answer = service.clients.clone().bookings.stream_booking_events(request).await;
         answer.expect("the token is good").into_inner()
     };
-    // Clocks may differ by 30 s, so the first is good for 2 s more.
-    let (short, long) = (open(now_seconds() - 28).await, open(now_seconds() + 3600).await);
+    // Clocks may differ by 30 s, so the first is good for 3 s more.
+    let (short, long) = (open(now_seconds() - 27).await, open(now_seconds() + 3600).await);
     let (mut short, mut long) = (pin!(end_of(short)), pin!(end_of(long)));
     let ended = tokio::select! {
         ended = &mut short => ended,

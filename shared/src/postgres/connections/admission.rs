@@ -21,19 +21,9 @@ pub async fn in_time<T>(ends_at: Instant, work: impl Future<Output = T>) -> T {
     ENDS_AT.scope(ends_at, work).await
 }
 
-/// How long the current call may wait for what it then has to work with: half of the time it has.
+/// How long the current call may wait in a queue: half of the time it has left. The other half is for its work.
 pub fn patience() -> Duration {
     ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now()) / 2).unwrap_or(Duration::MAX)
-}
-
-/// A caller that waits for something else before it needs a connection. It is in the queue of those who come later
-/// until this is dropped.
-pub struct Announced(Connections);
-
-impl Drop for Announced {
-    fn drop(&mut self) {
-        self.0.lock().announced -= 1;
-    }
 }
 
 impl Connections {
@@ -42,40 +32,33 @@ impl Connections {
     /// # Errors
     /// `Overloaded`, when the wait would be longer.
     pub(super) fn patience(&self) -> Result<Duration, DatabaseError> {
-        let patience = self.0.limits.acquire_timeout.min(patience());
-        let wait = self.lock().expected_wait(0, self.0.limits.max);
-        if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(patience) }
+        self.admit_for(patience())
     }
 
-    /// Whether a new call with so much time would get a connection in time, behind all that wait for one and that
-    /// will.
+    /// Whether a new call with so much time would get a connection in half of it, behind the callers that wait for one.
     ///
     /// # Errors
     /// `Overloaded`, when it would not.
     pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
-        let patience = self.0.limits.acquire_timeout.min(left / 2);
-        let state = self.lock();
-        let wait = state.expected_wait(state.announced, self.0.limits.max);
-        if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(()) }
+        self.admit_for(left / 2).map(|_| ())
     }
 
-    /// Counts the current call among those that will wait for a connection.
-    pub fn announce(&self) -> Announced {
-        self.lock().announced += 1;
-        Announced(self.clone())
+    fn admit_for(&self, patience: Duration) -> Result<Duration, DatabaseError> {
+        let patience = self.0.limits.acquire_timeout.min(patience);
+        let wait = self.lock().expected_wait(self.0.limits.max);
+        if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(patience) }
     }
 }
 
 impl State {
-    /// How long another caller would wait for a connection when there are at most `max`, behind those that wait and
-    /// `others`. While none can be opened, only those there are count. Without any the database is unavailable, which
-    /// is not for the queue to say.
-    fn expected_wait(&self, others: u32, max: u32) -> Duration {
+    /// How long another caller would wait for a connection when there are at most `max`. While none can be opened,
+    /// only those there are count. Without any the database is unavailable, which is not for the queue to say.
+    fn expected_wait(&self, max: u32) -> Duration {
         if !self.idle.is_empty() || self.live == 0 {
             return Duration::ZERO;
         }
         let connections = if self.failures == 0 { max } else { self.live };
-        self.use_time.mean().unwrap_or_default().mul_f64(f64::from(self.waiting + others) / f64::from(connections))
+        self.use_time.mean().unwrap_or_default().mul_f64(f64::from(self.waiting) / f64::from(connections))
     }
 }
 
@@ -94,25 +77,24 @@ mod tests {
 
     #[test]
     fn the_wait_grows_with_the_queue_and_the_time_of_a_statement() {
-        assert_eq!(millis(used_for(10, 0).expected_wait(0, 10)), 0);
-        assert_eq!(millis(used_for(10, 1).expected_wait(0, 10)), 1);
-        assert_eq!(millis(used_for(10, 100).expected_wait(0, 10)), 100);
-        assert_eq!(millis(used_for(10, 100).expected_wait(50, 10)), 150);
-        assert_eq!(millis(used_for(30, 100).expected_wait(0, 10)), 300);
+        assert_eq!(millis(used_for(10, 0).expected_wait(10)), 0);
+        assert_eq!(millis(used_for(10, 1).expected_wait(10)), 1);
+        assert_eq!(millis(used_for(10, 100).expected_wait(10)), 100);
+        assert_eq!(millis(used_for(30, 100).expected_wait(10)), 300);
     }
 
     #[test]
     fn nobody_is_refused_before_enough_is_known() {
         let mut state = State { waiting: 100, live: 4, ..State::default() };
         state.use_time.add(Duration::from_secs(10));
-        assert_eq!(millis(state.expected_wait(0, 10)), 0);
+        assert_eq!(millis(state.expected_wait(10)), 0);
     }
 
     #[test]
     fn connections_that_cannot_be_opened_do_not_count() {
         let failing = State { failures: 1, ..used_for(10, 100) };
-        assert_eq!(millis(failing.expected_wait(0, 10)), 250);
+        assert_eq!(millis(failing.expected_wait(10)), 250);
         let none = State { live: 0, ..failing };
-        assert_eq!(millis(none.expected_wait(0, 10)), 0, "the caller is told that the database is unavailable");
+        assert_eq!(millis(none.expected_wait(10)), 0, "the caller is told that the database is unavailable");
     }
 }

@@ -31,8 +31,6 @@ pub(super) struct State {
     pub opening: u32,
     /// Callers that wait for a connection.
     pub waiting: u32,
-    /// Callers that wait for something else, and will need a connection then.
-    pub announced: u32,
     /// Openings that failed since the last success.
     pub failures: u32,
     /// Whether the least number of connections is kept open.

@@ -122,6 +122,7 @@ async fn measure(cli: &Cli, name: CallName, server: &ThrowawayServer, report: &m
         (peak, best) = if phase.goodput() > peak { (phase.goodput(), clients) } else { (peak, best) };
         report.add(name, &format!("{clients} clients"), &phase, None);
     }
+    let first = peak;
     for factor in &cli.factors {
         eprintln!("{name:?}: {factor} times the peak ...");
         let load = load::open(&call, &connections, peak * factor, span);
@@ -130,6 +131,10 @@ async fn measure(cli: &Cli, name: CallName, server: &ThrowawayServer, report: &m
         // The tables grow, and the machine is not always the same.
         report.add(name, &format!("{factor} x peak"), &phase, Some(f64::midpoint(peak, after.goodput())));
         report.add(name, &format!("then {best} clients"), &after, Some(peak));
+        report.hold_against_the_first(name, &after, first);
+        if after.goodput() <= 0.0 {
+            break;
+        }
         peak = after.goodput();
     }
     stage.clear().await;

@@ -9,6 +9,8 @@ use crate::{CallName, load::Load, stage::Stage};
 
 /// Bounds that are kept at any load.
 const GOODPUT_SHARE_MIN: f64 = 0.9;
+/// What remains of the first peak after each overload. The tables grow meanwhile.
+const RECOVERY_SHARE_MIN: f64 = 0.8;
 const LATE_SHARE_MAX: f64 = 0.01;
 const MEMORY_MIB_MAX: u64 = 256;
 
@@ -103,6 +105,14 @@ impl Report {
         }
         if phase.memory_mib > MEMORY_MIB_MAX {
             broken(format!("the service took more than {MEMORY_MIB_MAX} MiB"));
+        }
+    }
+
+    /// A service that loses a little by each overload is found out by this.
+    pub fn hold_against_the_first(&mut self, call: CallName, after: &Phase, first_peak: f64) {
+        if after.goodput() < first_peak * RECOVERY_SHARE_MIN {
+            let share = percent(RECOVERY_SHARE_MIN);
+            self.broken.push(format!("{call:?}: after an overload the peak is below {share} of the first"));
         }
     }
 

@@ -1,0 +1,70 @@
+//! A service that is asked for more than its connections to the database can do.
+
+use std::{fs, pin::pin, time::Duration};
+
+use futures::{StreamExt as _, future::join_all, stream};
+use teppan_shared::{audit::AuditTarget, status};
+use teppan_tests::{
+    fixtures,
+    harness::{self, Conversation},
+};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+/// How long the one connection is used at a time, as far as the service knows.
+const USE: Duration = Duration::from_millis(40);
+/// Calls in the queue for it: another one would wait for 1.2 s.
+const WAITING: usize = 30;
+/// HTTP/2 ends a connection after 1,024 streams that were reset too early.
+const REFUSED: usize = 1200;
+
+async fn store(conversation: &Conversation, text: &str, deadline: Duration) -> Result<(), Status> {
+    let mut request = Request::new(fixtures::message(&fixtures::conversation_id(), text));
+    request.set_timeout(deadline);
+    conversation.client.clone().store_message(request).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connection_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let audit_log = folder.path().join("audit.log");
+    let (proxy, conversation) = Conversation::behind_a_proxy(|settings| {
+        settings.database_limits.max_connections = 1;
+        settings.database_limits.acquire_timeout = Duration::from_secs(20);
+        settings.server.identity.audit = AuditTarget::File(audit_log.clone());
+    })
+    .await;
+    let conversation = conversation.ready().await;
+    proxy.put_away(USE);
+    for _ in 0..100 {
+        store(&conversation, "Hello", Duration::from_secs(20)).await.expect("stored");
+    }
+    // The next use takes longer than all the rest of this test but its end.
+    proxy.put_away(Duration::from_secs(30));
+    let mut waiting = pin!(join_all((0..WAITING).map(|_| store(&conversation, "Hello", Duration::from_secs(60)))));
+    let large = "x".repeat(100 * 1024);
+    let refused = async {
+        // Those that wait have arrived when a call is refused.
+        harness::eventually("the queue is long", async || {
+            store(&conversation, "Hello", Duration::from_millis(500))
+                .await
+                .is_err_and(|it| it.code() != Code::Cancelled)
+        })
+        .await;
+        let calls = (0..REFUSED).map(|_| store(&conversation, &large, Duration::from_millis(1500)));
+        stream::iter(calls).buffer_unordered(20).collect::<Vec<_>>().await
+    };
+    let refused = tokio::select! {
+        _ = &mut waiting => panic!("the connection is in use"),
+        refused = refused => refused,
+    };
+    for refusal in &refused {
+        let refusal = refusal.as_ref().expect_err("it would be late");
+        assert_eq!(status::reason(refusal), "OVERLOADED", "{refusal:?}");
+        assert!(refusal.get_details_retry_info().is_some(), "{refusal:?}");
+    }
+    assert!(!fs::read_to_string(&audit_log).expect("readable").contains("OVERLOADED"), "nothing was done or read");
+    proxy.put_away(Duration::ZERO);
+    let stored = waiting.await;
+    assert!(stored.iter().all(Result::is_ok), "{stored:?}");
+}
