@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Follows "First day" of docs/operations.md: runs its commands as they stand there, up to Kubernetes. Before its end it
-# tries the words that "How to ask" has for one machine.
+# tries the shell functions that "How to ask" has for one machine.
 #
 # They run in a folder of their own, with the programs of target/debug, and must not meet services that listen on the
 # usual ports. Root runs them as `nobody`, as the page says, because PostgreSQL refuses root.
@@ -37,8 +37,8 @@ blocks() {
         { echo "first-day: docs/operations.md has no commands between '$1' and '$2'" >&2; return 1; }
 }
 
-# try_words PACKAGE: each word that the entries of the alerts use.
-try_words() {
+# try_functions PACKAGE: prints a call of each shell function that the entries of the alerts use.
+try_functions() {
     cat <<END
 ask readyz
 ask metrics | grep '^teppan_build_info'
@@ -55,9 +55,9 @@ END
     blocks '## First day' '### Stop and start again' 1
     # The first block is for Kubernetes.
     blocks '## How to ask' '## Alerts' 1
-    try_words booking
+    try_functions booking
     echo 'SERVICE=conversation-service GRPC=50052 HTTP=9052'
-    try_words conversation
+    try_functions conversation
     blocks '### Stop and start again' '### In Kubernetes' 0
     # The last block starts the services again, for another day.
     echo 'kill $(jobs -p); wait; "$bin/pg_ctl" -D "$PWD/postgres" -m fast stop'
