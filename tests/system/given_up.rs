@@ -114,7 +114,7 @@ async fn calls_that_wait_in_vain_for_one_slot_do_not_keep_the_connections_from_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_without_a_turn_at_its_slot_in_half_of_its_time_is_refused_and_may_try_again() {
+async fn a_booking_that_gets_no_turn_at_its_slot_in_time_is_refused_and_may_try_again() {
     let LockedOut { proxy: _proxy, booking, near, venue, mut locker } = locked_out().await;
     // As many as have a turn at a time.
     let first = (book(&booking, &venue, Duration::from_secs(20)), book(&booking, &venue, Duration::from_secs(20)));

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::admission::{in_time, patience};
+pub use self::admission::{in_time, time_left};
 pub(super) use self::lease::Lease;
 use self::{
     abandoned::Canceller,

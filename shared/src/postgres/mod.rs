@@ -21,7 +21,7 @@ use tracing::{Dispatch, instrument::WithSubscriber as _};
 
 use self::connections::{Connections, Lease, Limits};
 pub use self::{
-    connections::{in_time, patience},
+    connections::{in_time, time_left},
     error::DatabaseError,
     migrations::MigrationError,
     pooler::{CheckError, PoolerFault},

@@ -21,9 +21,9 @@ pub async fn in_time<T>(ends_at: Instant, work: impl Future<Output = T>) -> T {
     ENDS_AT.scope(ends_at, work).await
 }
 
-/// How long the current call may wait in a queue: half of the time it has left. The other half is for its work.
-pub fn patience() -> Duration {
-    ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now()) / 2).unwrap_or(Duration::MAX)
+/// How much time the current call has left; without a call, any.
+pub fn time_left() -> Duration {
+    ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now())).unwrap_or(Duration::MAX)
 }
 
 impl Connections {
@@ -32,7 +32,7 @@ impl Connections {
     /// # Errors
     /// `Overloaded`, when the wait would be longer.
     pub(super) fn patience(&self) -> Result<Duration, DatabaseError> {
-        self.admit_for(patience())
+        self.admit_for(time_left())
     }
 
     /// Whether a new call with so much time would get a connection in half of it, behind the callers that wait for one.
@@ -40,11 +40,11 @@ impl Connections {
     /// # Errors
     /// `Overloaded`, when it would not.
     pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
-        self.admit_for(left / 2).map(|_| ())
+        self.admit_for(left).map(|_| ())
     }
 
-    fn admit_for(&self, patience: Duration) -> Result<Duration, DatabaseError> {
-        let patience = self.0.limits.acquire_timeout.min(patience);
+    fn admit_for(&self, left: Duration) -> Result<Duration, DatabaseError> {
+        let patience = self.0.limits.acquire_timeout.min(left / 2);
         let wait = self.lock().expected_wait(self.0.limits.max);
         if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(patience) }
     }
