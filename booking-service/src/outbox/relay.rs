@@ -1,8 +1,8 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt as _, Stream, StreamExt as _,
-    stream::{self, BoxStream},
+    stream::{self, BoxStream, FuturesUnordered},
 };
 use teppan_shared::{
     error_chain::error_chain,
@@ -94,6 +94,14 @@ struct Tally {
     lag: Duration,
 }
 
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.undelivered += other.undelivered;
+        self.lag = self.lag.max(other.lag);
+    }
+}
+
 impl<R: Receiver> Relay<R> {
     pub fn new(outbox: Outbox, receiver: R) -> Self {
         let pace = Arc::new(Pace::new(outbox.settings().per_second_max, BATCH_MAX));
@@ -138,28 +146,30 @@ impl<R: Receiver> Relay<R> {
         messages: impl Stream<Item = OutboxMessage> + Send,
         run: &Run,
     ) -> Result<Tally, DatabaseError> {
-        let mut tally = Tally::default();
         let attempts = messages.map(|message| self.attempt(message, run));
-        let attempted = attempts.buffer_unordered(CONCURRENCY as usize).ready_chunks(BATCH_MAX as usize);
-        let mut attempted = std::pin::pin!(attempted);
-        while let Some(chunk) = attempted.next().await {
-            self.record(&chunk, &mut tally).await?;
+        let attempted = attempts.buffer_unordered(CONCURRENCY as usize).ready_chunks(BATCH_MAX as usize).fuse();
+        let (mut attempted, mut records) = (pin!(attempted), FuturesUnordered::new());
+        let mut tally = Tally::default();
+        loop {
+            // Both go on side by side. A claim that nobody polls keeps its connection, for which a record would wait.
+            tokio::select! {
+                Some(chunk) = attempted.next() => records.push(self.record(chunk)),
+                Some(recorded) = records.next() => tally.add(&recorded?),
+                else => return Ok(tally),
+            }
         }
-        Ok(tally)
     }
 
-    async fn record(&self, told: &[Delivered], tally: &mut Tally) -> Result<(), DatabaseError> {
-        let recorded = self.outbox.record(R::DESTINATION, told).await?;
-        tally.delivered += recorded.delivered;
-        tally.undelivered += recorded.put_back + recorded.dead;
+    async fn record(&self, told: Vec<Delivered>) -> Result<Tally, DatabaseError> {
+        let recorded = self.outbox.record(R::DESTINATION, &told).await?;
         let oldest = told.iter().map(|(message, _)| message.created_at).min();
         let lag = oldest.and_then(|oldest| (self.outbox.clock.now() - oldest).to_std().ok());
-        tally.lag = tally.lag.max(lag.unwrap_or_default());
         self.metrics.died(recorded.dead);
         if recorded.dead > 0 {
             tracing::error!(destination = %R::DESTINATION, messages = recorded.dead, "messages became dead letters");
         }
-        Ok(())
+        let (delivered, undelivered) = (recorded.delivered, recorded.put_back + recorded.dead);
+        Ok(Tally { delivered, undelivered, lag: lag.unwrap_or_default() })
     }
 
     async fn attempt(&self, message: OutboxMessage, run: &Run) -> Delivered {

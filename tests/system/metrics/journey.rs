@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use serde_json::json;
 use teppan_shared::contract::{
     booking::v1::{
-        CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, ExportCustomerRequest, ListWaitlistRequest,
-        StreamBookingEventsResponse, WaitlistEntryStatus,
+        CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, ExportCustomerRequest, GetVenueRequest,
+        ListWaitlistRequest, StreamBookingEventsResponse, WaitlistEntryStatus,
     },
     conversation::v1::{
         Channel, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, FollowUpTrigger, ScheduleFollowUpRequest,
@@ -21,6 +21,7 @@ use teppan_tests::{
     harness::{self, eventually},
     launch::{Process, Which},
     otlp::Receiver,
+    scrape::{OPEN_METRICS, Scrape},
     stripe,
 };
 use tonic::Streaming;
@@ -107,11 +108,26 @@ impl Journey {
         self.secrets.extend([chat, said[0].message_id.clone(), "My secret".to_owned()]);
     }
 
+    /// More calls at once than there are connections, until one has waited for one: on two processors that is chance.
+    async fn wait_for_a_connection(&self, clients: &BookingClients, venue_id: &str) {
+        eventually("a call has waited for a connection", async || {
+            let calls = (0..24).map(|_| {
+                let mut clients = clients.clone();
+                async move { clients.schedule.get_venue(GetVenueRequest { venue_id: venue_id.to_owned() }).await }
+            });
+            assert!(join_all(calls).await.iter().all(Result::is_ok));
+            let scrape = Scrape::of(self.booking.http, OPEN_METRICS).await;
+            scrape.sum("db_client_connection_wait_time_seconds_count", &[]).is_some_and(|count| count > 0.0)
+        })
+        .await;
+    }
+
     /// A slot that is sold out, those who wait for it, and one of them who has an offer and takes it.
     async fn book(&mut self) {
         let mut clients = BookingClients::new(self.booking.grpc);
         let stream = clients.bookings.stream_booking_events(following(from_the_oldest())).await.expect("it follows");
         let venue = fixtures::firm_venue(&mut clients, 4).await.expect("a venue");
+        self.wait_for_a_connection(&clients, &venue.venue_id).await;
         let request = fixtures::booking(&venue.venue_id, 2);
         let first = clients.bookings.create_booking(request.clone()).await.expect("booked").into_inner();
         let first = first.booking.expect("the booking");
