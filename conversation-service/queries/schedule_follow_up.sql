@@ -2,7 +2,8 @@
 --
 -- Always one row. `answer` is
 --   done       what `outcome` says was done (CREATED, MOVED, EXISTING), to the follow-up below, by this run or
---              by an earlier one of the same call, whose answer was lost: the key is as old as the call;
+--              by an earlier one of the same call, whose answer was lost: the key is as old as the call, and
+--              what was made has its id;
 --   replayed   this key did what `outcome` says earlier, to the follow-up below, of which all columns
 --              are null when it is gone; compare `fingerprint`;
 --   claimed    nothing was written: the one to be moved is being sent. It was so in the snapshot in
@@ -19,7 +20,9 @@
 -- later. Locks are taken on the follow-up first, as its row or as its place in the unique index, then on
 -- the key, as everywhere: nobody waits for a follow-up while holding a key.
 WITH prior AS MATERIALIZED (       -- has this key been used?
-    SELECT fingerprint, follow_up_id, outcome, created_at = $19::timestamptz AS is_own
+    SELECT fingerprint, follow_up_id, outcome,
+        -- two calls may come in one microsecond
+        created_at = $19::timestamptz AND (outcome <> 'CREATED' OR follow_up_id = $3::uuid) AS is_own
     FROM idempotency_keys
     WHERE method = 'ScheduleFollowUp' AND key = $1
 ),
