@@ -160,9 +160,9 @@ impl<R: Receiver> Relay<R> {
         }
     }
 
-    async fn record(&self, told: Vec<Delivered>) -> Result<Tally, DatabaseError> {
-        let recorded = self.outbox.record(R::DESTINATION, &told).await?;
-        let oldest = told.iter().map(|(message, _)| message.created_at).min();
+    async fn record(&self, attempted: Vec<Delivered>) -> Result<Tally, DatabaseError> {
+        let recorded = self.outbox.record(R::DESTINATION, &attempted).await?;
+        let oldest = attempted.iter().map(|(message, _)| message.created_at).min();
         let lag = oldest.and_then(|oldest| (self.outbox.clock.now() - oldest).to_std().ok());
         self.metrics.died(recorded.dead);
         if recorded.dead > 0 {
