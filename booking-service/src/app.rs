@@ -18,20 +18,19 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
+    bookings::{create, hold_expiry_job::HoldExpiry, key_retention::KeyRetention},
     core::Core,
-    create_booking,
     domain::GivenPhone,
     grpc::Grpc,
+    outbox::backlog_job::BacklogReading,
     outbox::{
         CONVERSATION_SERVICE, ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver,
         Relay,
     },
     settings::Settings,
-    webhooks::StripeWebhook,
-    workers::{
-        BacklogReading, HoldExpiry, KeyRetention, SlotLayout, StripeEvents, StripeRetention, TimeZoneRules,
-        WaitlistClosing, WaitlistOffers,
-    },
+    slots::{layout_job::SlotLayout, time_zone_rules_job::TimeZoneRules},
+    stripe::{events_job::StripeEvents, retention::StripeRetention, webhook::StripeWebhook},
+    waitlist::{closing_job::WaitlistClosing, offers_job::WaitlistOffers},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -47,7 +46,7 @@ pub const DEFINITION: Definition = Definition {
     database: "teppan_booking",
     build: Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TEPPAN_REVISION") },
     migrator: &MIGRATOR,
-    hot_statements: &[create_booking::STATEMENT],
+    hot_statements: &[create::STATEMENT],
     services: &[
         "teppan.booking.v1.BookingService",
         "teppan.booking.v1.ScheduleService",

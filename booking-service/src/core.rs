@@ -9,14 +9,14 @@ use teppan_shared::{
 };
 
 use crate::{
-    booking_metrics::BookingMetrics,
+    bookings::metrics::BookingMetrics,
+    bookings::slot_queue::SlotQueues,
     domain::PhoneRegion,
+    event_stream::stream::{EventStreamSettings, LiveStreams},
     outbox::{ConversationService, Outbox, Relay},
-    phone_regions::PhoneRegions,
-    slot_queues::SlotQueues,
-    stream_booking_events::{EventStreamSettings, LiveStreams},
-    stripe_metrics::StripeMetrics,
-    waitlist_watch::WaitlistWatch,
+    stripe::metrics::StripeMetrics,
+    venues::phone_regions::PhoneRegions,
+    waitlist::watch::WaitlistWatch,
 };
 
 /// The service behind its gRPC and HTTP faces.

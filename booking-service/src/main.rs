@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
-    dead_letters_command::{self, DeadLettersCommand},
+    commands::{
+        dead_letters::{self, DeadLettersCommand},
+        verify_events::VerifyEventsCommand,
+    },
     settings::{ServiceArgs, Settings},
-    verify_events_command::VerifyEventsCommand,
 };
 use clap::{Parser, Subcommand};
 use teppan_shared::{
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             BookingCommand::Token(command) => command.run(),
-            BookingCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
+            BookingCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }
     })

@@ -4,9 +4,13 @@
 //! claims messages, gives each to its [`Receiver`] and records what became of it. Any number of relays,
 //! in any number of processes, work on one destination.
 
+pub mod backlog;
+pub mod backlog_job;
 mod claim;
 mod conversation_service;
+pub mod dead_letters;
 mod event_stream;
+pub mod get_status;
 mod health;
 mod metrics;
 mod pace;

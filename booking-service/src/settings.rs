@@ -16,8 +16,8 @@ pub use self::stripe::{STRIPE_ATTEMPTS_MAX, StripeSettings};
 use self::{outbox::OutboxArgs, stripe::StripeArgs};
 use crate::domain::PhoneRegion;
 pub use crate::{
+    event_stream::stream::EventStreamSettings,
     outbox::{FollowUpScheduling, OutboxSettings},
-    stream_booking_events::EventStreamSettings,
 };
 
 /// Settings as they are given.

@@ -37,7 +37,7 @@ pub enum PaymentStatus {
     Processing,
 }
 
-/// A movement of money, or the state of an attempt to pay, as `queries/move_money.sql` records it.
+/// A movement of money, or the state of an attempt to pay, as `payments/move_money.sql` records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MoneyMove {
     /// Money came in.

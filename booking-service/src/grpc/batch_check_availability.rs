@@ -9,8 +9,8 @@ use tonic::Status;
 
 use super::encode;
 use crate::{
-    batch_check_availability as domain,
     domain::{PartySize, SlotKey, VenueId, parse_date, parse_start_time},
+    slots::batch_check_availability as domain,
 };
 
 const QUERIES_MAX: usize = 500;

@@ -5,7 +5,7 @@ use teppan_shared::{
 use tonic::Status;
 
 use super::change_booking;
-use crate::{change_booking::BookingTarget, domain::CancellationInitiator};
+use crate::{bookings::change::BookingTarget, domain::CancellationInitiator};
 
 /// Reads the request, or lists everything that is wrong with it.
 pub fn decode(request: CancelBookingRequest) -> Result<(BookingTarget, CancellationInitiator), Status> {

@@ -5,7 +5,7 @@ use teppan_shared::{status::Violations, wire::given};
 use tonic::Status;
 
 use crate::{
-    change_booking::BookingTarget,
+    bookings::change::BookingTarget,
     domain::{BookingId, Etag},
 };
 

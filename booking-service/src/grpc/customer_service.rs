@@ -9,8 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::{Grpc, encode, status};
 use crate::{
+    customers::find::CustomerName,
     domain::{CustomerId, Email},
-    find_customer::CustomerName,
 };
 
 #[tonic::async_trait]

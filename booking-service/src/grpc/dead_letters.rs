@@ -12,9 +12,9 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    dead_letters::DeadLetterFilter,
     domain::{BookingId, OutboxDestination},
-    get_outbox_status::DestinationStatus,
+    outbox::dead_letters::DeadLetterFilter,
+    outbox::get_status::DestinationStatus,
 };
 
 /// A page of dead letters that is asked for.

@@ -9,12 +9,12 @@ use teppan_shared::{
 };
 
 use crate::{
-    booking_row::Booking,
+    bookings::row::Booking,
+    customers::find::Customer,
     domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
-    find_customer::Customer,
-    get_venue::{StoredSchedule, Venue},
-    list_availability::SlotAvailability,
-    update_slot::Slot,
+    slots::list_availability::SlotAvailability,
+    slots::update::Slot,
+    venues::get::{StoredSchedule, Venue},
 };
 
 pub fn booking(booking: Booking) -> wire::Booking {

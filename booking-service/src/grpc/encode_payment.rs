@@ -4,7 +4,7 @@ use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 
 use crate::{
     domain::{PaymentKind, PaymentMethod, PaymentStatus},
-    payment_row::Payment,
+    payments::row::Payment,
 };
 
 pub fn payment(payment: Payment) -> wire::Payment {

@@ -5,7 +5,7 @@ use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 use super::encode::{date, time};
 use crate::{
     domain::{BookingId, WaitlistEntryStatus},
-    waitlist_entry_row::WaitlistEntry,
+    waitlist::row::WaitlistEntry,
 };
 
 pub fn waitlist_entry(entry: WaitlistEntry) -> wire::WaitlistEntry {

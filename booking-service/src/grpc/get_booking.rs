@@ -2,8 +2,8 @@ use teppan_shared::{contract::booking::v1::GetBookingRequest, status::Violations
 use tonic::Status;
 
 use crate::{
+    bookings::get::BookingName,
     domain::{BookingId, ConfirmationCode},
-    get_booking::BookingName,
 };
 
 /// Reads the request, or lists everything that is wrong with it.

@@ -9,7 +9,7 @@ use tonic::Status;
 use super::encode;
 use crate::{
     domain::{PartySize, VenueId, parse_date},
-    list_availability::{Availability, AvailabilityQuery, RANGE_DAYS_MAX, SlotCursor},
+    slots::list_availability::{Availability, AvailabilityQuery, RANGE_DAYS_MAX, SlotCursor},
 };
 
 const SIZES: PageSizes = PageSizes { default: 500, max: 2000 };

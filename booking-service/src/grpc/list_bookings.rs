@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{decode_statuses::decode_statuses, encode};
 use crate::{
+    bookings::list::{BookingOrder, BookingPage, BookingPosition, BookingsQuery},
     domain::{BookingStatus, ConversationId, CustomerId, VenueId, parse_date},
-    list_bookings::{BookingOrder, BookingPage, BookingPosition, BookingsQuery},
 };
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{decode_statuses::decode_statuses, encode_payment::payment};
 use crate::{
     domain::{BookingId, PaymentKind, PaymentStatus},
-    list_payments::{PaymentPage, PaymentPlace, PaymentsQuery},
+    payments::list::{PaymentPage, PaymentPlace, PaymentsQuery},
 };
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::encode;
 use crate::{
     domain::VenueName,
-    list_venues::{VenueCursor, VenuePage},
+    venues::list::{VenueCursor, VenuePage},
 };
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };

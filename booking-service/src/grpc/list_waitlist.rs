@@ -8,7 +8,7 @@ use tonic::Status;
 use super::{decode_statuses::decode_statuses, encode_waitlist_entry::waitlist_entry};
 use crate::{
     domain::{ConversationId, CustomerId, VenueId, WaitlistEntryStatus, parse_date, parse_start_time},
-    list_waitlist::{WaitlistPage, WaitlistQuery},
+    waitlist::list::{WaitlistPage, WaitlistQuery},
 };
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };

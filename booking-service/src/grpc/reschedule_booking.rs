@@ -3,8 +3,8 @@ use tonic::Status;
 
 use super::change_booking;
 use crate::{
+    bookings::reschedule::Reschedule,
     domain::{PartySize, parse_date, parse_start_time},
-    reschedule_booking::Reschedule,
 };
 
 /// Reads the request, or lists everything that is wrong with it.

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::encode;
 use crate::{
     domain::{ScheduleException, SchedulePeriod, VenueId, Weekday, WeeklySchedule, parse_date, parse_start_time},
-    set_weekly_schedule::LaidOut,
+    slots::set_weekly_schedule::LaidOut,
 };
 
 const PERIODS_MAX: usize = 100;

@@ -12,15 +12,15 @@ use tonic::{Code, Status};
 
 use super::{encode, list_bookings, update_venue::Update};
 use crate::{
-    change_booking::{BookingTarget, ChangeBookingError},
-    create_booking::CreateBookingError,
-    create_venue::CreateVenueError,
+    bookings::change::{BookingTarget, ChangeBookingError},
+    bookings::create::CreateBookingError,
+    bookings::list::ListBookingsError,
     domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault},
-    list_bookings::ListBookingsError,
-    move_money::MoveMoneyError,
-    set_weekly_schedule::SetScheduleError,
-    stream_booking_events::StreamError,
-    update_venue::UpdateVenueError,
+    event_stream::stream::StreamError,
+    payments::move_money::MoveMoneyError,
+    slots::set_weekly_schedule::SetScheduleError,
+    venues::create::CreateVenueError,
+    venues::update::UpdateVenueError,
 };
 
 use self::slot::{refused, slot_name};

@@ -9,7 +9,7 @@ use tonic::Status;
 use super::encode_event;
 use crate::{
     domain::{BookingEvent, BookingId, EVENT_SOURCE, VenueId},
-    stream_booking_events::{Begin, Cursor, EventFilter, Step, StreamRequest},
+    event_stream::stream::{Begin, Cursor, EventFilter, Step, StreamRequest},
 };
 
 const SPEC_VERSION: &str = "1.0";

@@ -44,7 +44,7 @@ impl Outbox {
             .fetch_all(|| {
                 sqlx::query_file_as!(
                     Row,
-                    "queries/claim_outbox.sql",
+                    "src/outbox/claim_outbox.sql",
                     destination.as_str(),
                     now,
                     now + self.lease(),

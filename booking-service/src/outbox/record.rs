@@ -40,7 +40,7 @@ impl Outbox {
             .fetch_one(|| {
                 sqlx::query_file_as!(
                     Recorded,
-                    "queries/record_deliveries.sql",
+                    "src/outbox/record_deliveries.sql",
                     destination.as_str(),
                     now,
                     &bookings,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Change, House, refusal};
 
-const EXPIRE: &str = include_str!("../../../booking-service/queries/expire_holds.sql");
+const EXPIRE: &str = include_str!("../../../booking-service/src/bookings/expire_holds.sql");
 
 /// A service over the house's database that looks for holds so often.
 async fn replica(house: &House, interval: Duration) -> Booking {

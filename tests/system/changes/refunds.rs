@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Change, House};
 
-const CANCEL: &str = include_str!("../../../booking-service/queries/cancel_booking.sql");
+const CANCEL: &str = include_str!("../../../booking-service/src/bookings/cancel.sql");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_back_depends_on_when_and_on_whose_wish() {

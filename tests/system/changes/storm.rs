@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use super::{Change, House, SLOTS_THAT_MISCOUNT, act, refusal};
 
-const CONFIRM: &str = include_str!("../../../booking-service/queries/confirm_booking.sql");
-const RESCHEDULE: &str = include_str!("../../../booking-service/queries/reschedule_booking.sql");
+const CONFIRM: &str = include_str!("../../../booking-service/src/bookings/confirm.sql");
+const RESCHEDULE: &str = include_str!("../../../booking-service/src/bookings/reschedule.sql");
 const CLIENTS: usize = 32;
 const CALLS_EACH: usize = 15;
 const TIMES: [&str; 3] = ["18:00", "18:30", "19:00"];

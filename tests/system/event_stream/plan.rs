@@ -8,9 +8,9 @@ use super::{
     written,
 };
 
-const ALL: &str = include_str!("../../../booking-service/queries/stream_events.sql");
-const OF_BOOKING: &str = include_str!("../../../booking-service/queries/stream_events_of_booking.sql");
-const OPEN: &str = include_str!("../../../booking-service/queries/open_event_stream.sql");
+const ALL: &str = include_str!("../../../booking-service/src/event_stream/stream_events.sql");
+const OF_BOOKING: &str = include_str!("../../../booking-service/src/event_stream/stream_events_of_booking.sql");
+const OPEN: &str = include_str!("../../../booking-service/src/event_stream/open.sql");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_look_is_a_range_of_an_index() {

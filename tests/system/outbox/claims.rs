@@ -10,8 +10,8 @@ use super::{
     stage::{all_delivered, append, book, quiet, replica, waiting},
 };
 
-const CLAIM: &str = include_str!("../../../booking-service/queries/claim_outbox.sql");
-const RECORD: &str = include_str!("../../../booking-service/queries/record_deliveries.sql");
+const CLAIM: &str = include_str!("../../../booking-service/src/outbox/claim_outbox.sql");
+const RECORD: &str = include_str!("../../../booking-service/src/outbox/record_deliveries.sql");
 
 /// The statements of a relay, past any service.
 pub struct Relay(pub PgConnection);

@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::{Till, deposit};
 
-const MOVE: &str = include_str!("../../../booking-service/queries/move_money.sql");
-const LOAD: &str = include_str!("../../../booking-service/queries/load_stripe_charge.sql");
-const NOTE: &str = include_str!("../../../booking-service/queries/note_stripe_facts.sql");
-const LIST: &str = include_str!("../../../booking-service/queries/list_payments.sql");
-const CLAIM: &str = include_str!("../../../booking-service/queries/claim_stripe_events.sql");
-const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_events.sql");
-const BACKLOG: &str = include_str!("../../../booking-service/queries/read_backlog.sql");
-const PUT_BACK: &str = include_str!("../../../booking-service/queries/put_back_stripe_events.sql");
-const SETTLE: &str = include_str!("../../../booking-service/queries/settle_stripe_event.sql");
+const MOVE: &str = include_str!("../../../booking-service/src/payments/move_money.sql");
+const LOAD: &str = include_str!("../../../booking-service/src/stripe/load_charge.sql");
+const NOTE: &str = include_str!("../../../booking-service/src/stripe/note_facts.sql");
+const LIST: &str = include_str!("../../../booking-service/src/payments/list.sql");
+const CLAIM: &str = include_str!("../../../booking-service/src/stripe/claim_events.sql");
+const PURGE: &str = include_str!("../../../booking-service/src/stripe/purge_events.sql");
+const BACKLOG: &str = include_str!("../../../booking-service/src/outbox/backlog.sql");
+const PUT_BACK: &str = include_str!("../../../booking-service/src/stripe/put_back_events.sql");
+const SETTLE: &str = include_str!("../../../booking-service/src/stripe/settle_event.sql");
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");

@@ -8,11 +8,11 @@ use teppan_tests::{
 
 use super::bookings::{copy_bookings, copy_very_many_bookings};
 
-const EARLIEST: &str = include_str!("../../../booking-service/queries/list_bookings_earliest_first.sql");
-const LATEST: &str = include_str!("../../../booking-service/queries/list_bookings_latest_first.sql");
-const CHECK: &str = include_str!("../../../booking-service/queries/batch_check_availability.sql");
-const AVAILABILITY: &str = include_str!("../../../booking-service/queries/list_availability.sql");
-const CLAIM: &str = include_str!("../../../booking-service/queries/claim_layouts.sql");
+const EARLIEST: &str = include_str!("../../../booking-service/src/bookings/list_earliest_first.sql");
+const LATEST: &str = include_str!("../../../booking-service/src/bookings/list_latest_first.sql");
+const CHECK: &str = include_str!("../../../booking-service/src/slots/batch_check_availability.sql");
+const AVAILABILITY: &str = include_str!("../../../booking-service/src/slots/list_availability.sql");
+const CLAIM: &str = include_str!("../../../booking-service/src/slots/claim_layouts.sql");
 const RANGE: &str = "'1970-01-01', '00:00', '00000000-0000-0000-0000-000000000000', \
                      '9999-12-31', '23:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
 

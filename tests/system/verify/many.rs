@@ -5,8 +5,8 @@ use tokio::{io::AsyncReadExt as _, process::Command};
 use super::verify;
 use crate::{changes::House, environment};
 
-const BOOKINGS: &str = include_str!("../../../booking-service/queries/verify_bookings.sql");
-const SLOTS: &str = include_str!("../../../booking-service/queries/verify_slots.sql");
+const BOOKINGS: &str = include_str!("../../../booking-service/src/verification/bookings.sql");
+const SLOTS: &str = include_str!("../../../booking-service/src/verification/slots.sql");
 
 /// So many bookings as CreateBooking leaves them, each with its event, beside one that it made.
 async fn with_many(count: u32) -> House {

@@ -83,7 +83,7 @@ async fn seats_are_never_repaired_beyond_what_there_is_room_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_that_changes_before_the_swap_is_left_out() {
-    const SWAP: &str = include_str!("../../../booking-service/queries/swap_booking.sql");
+    const SWAP: &str = include_str!("../../../booking-service/src/verification/swap_booking.sql");
     let house = House::firm(20).await;
     let made = house.book(2).await;
     house.sql("UPDATE bookings SET paid_cents = 100").await;

@@ -6,13 +6,13 @@ use teppan_tests::harness;
 use super::join;
 use crate::changes::House;
 
-const JOIN: &str = include_str!("../../../booking-service/queries/join_waitlist.sql");
-const LEAVE: &str = include_str!("../../../booking-service/queries/leave_waitlist.sql");
-const LIST: &str = include_str!("../../../booking-service/queries/list_waitlist.sql");
-const OFFER: &str = include_str!("../../../booking-service/queries/offer_seats.sql");
-const POSTPONE: &str = include_str!("../../../booking-service/queries/postpone_opening.sql");
-const REVIEW: &str = include_str!("../../../booking-service/queries/review_waitlist.sql");
-const CLOSE: &str = include_str!("../../../booking-service/queries/close_waitlist_entries.sql");
+const JOIN: &str = include_str!("../../../booking-service/src/waitlist/join.sql");
+const LEAVE: &str = include_str!("../../../booking-service/src/waitlist/leave.sql");
+const LIST: &str = include_str!("../../../booking-service/src/waitlist/list.sql");
+const OFFER: &str = include_str!("../../../booking-service/src/waitlist/offer.sql");
+const POSTPONE: &str = include_str!("../../../booking-service/src/waitlist/postpone_opening.sql");
+const REVIEW: &str = include_str!("../../../booking-service/src/waitlist/review.sql");
+const CLOSE: &str = include_str!("../../../booking-service/src/waitlist/close_entries.sql");
 
 /// As many as 40,000 who wait, half of them for the slot at 18:00 in parties of 5 and 6, and 40,000 who waited.
 const CROWD: &str = "

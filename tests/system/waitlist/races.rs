@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{FORGOTTEN, assert_sound, becomes, busy, deadlocks, join, join_by, leave, replica, request, settled};
 use crate::changes::{Change, House, refusal};
 
-const OFFER: &str = include_str!("../../../booking-service/queries/offer_seats.sql");
+const OFFER: &str = include_str!("../../../booking-service/src/waitlist/offer.sql");
 
 /// An offer by a statement of the test's own, in a transaction that has not ended.
 async fn begin_offer(house: &House) -> (PgConnection, String) {

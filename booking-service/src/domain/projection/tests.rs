@@ -223,7 +223,7 @@ fn rows_are_written_as_postgresql_reads_them() {
 
 #[test]
 fn every_column_that_events_determine_is_repaired() {
-    let statement = include_str!("../../../queries/swap_booking.sql");
+    let statement = include_str!("../../verification/swap_booking.sql");
     let columns = serde_json::to_value(Chain::new().sound()).expect("JSON");
     for column in columns.as_object().expect("an object").keys() {
         // These say which booking it is, and whether its events still end where they did.

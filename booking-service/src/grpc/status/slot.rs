@@ -7,7 +7,7 @@ use super::{Kind, VENUE, not_found};
 use crate::{
     domain::{Refusal, SlotKey},
     grpc::encode,
-    update_slot::UpdateSlotError,
+    slots::update::UpdateSlotError,
 };
 
 const SLOT: Kind = ("slot", "SLOT_NOT_FOUND");

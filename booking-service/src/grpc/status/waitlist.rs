@@ -7,8 +7,8 @@ use super::{Kind, key_reused, not_found, phone, refused, slot_name};
 use crate::{
     domain::{JoinRefusal, NewWaitlistEntry, WaitlistEntryId},
     grpc::encode_waitlist_entry::waitlist_entry_status,
-    join_waitlist::JoinWaitlistError,
-    leave_waitlist::LeaveWaitlistError,
+    waitlist::join::JoinWaitlistError,
+    waitlist::leave::LeaveWaitlistError,
 };
 
 pub const WAITLIST_ENTRY: Kind = ("waitlist entry", "WAITLIST_ENTRY_NOT_FOUND");

@@ -17,7 +17,7 @@ use crate::{
     stage::{DAYS, MINUTES_A_SLOT, SLOTS_A_DAY, Side, Stage, date_of, start_of},
 };
 
-pub const STATEMENT: &str = include_str!("../../../../booking-service/queries/create_booking.sql");
+pub const STATEMENT: &str = include_str!("../../../../booking-service/src/bookings/create.sql");
 pub const PRICE_CENTS: i64 = 3500;
 pub const SLOTS: usize = DAYS * SLOTS_A_DAY;
 

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{GrowthError, Sized, timed};
 
-const CLAIM: &str = include_str!("../../../../booking-service/queries/claim_outbox.sql");
-const RECORD: &str = include_str!("../../../../booking-service/queries/record_deliveries.sql");
+const CLAIM: &str = include_str!("../../../../booking-service/src/outbox/claim_outbox.sql");
+const RECORD: &str = include_str!("../../../../booking-service/src/outbox/record_deliveries.sql");
 const DESTINATION: &str = "conversation-service";
 const BATCH: i64 = 64;
 

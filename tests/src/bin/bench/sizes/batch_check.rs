@@ -16,7 +16,7 @@ use crate::{
     stage::{SLOTS_A_DAY, date_of, start_of},
 };
 
-const STATEMENT: &str = include_str!("../../../../../booking-service/queries/batch_check_availability.sql");
+const STATEMENT: &str = include_str!("../../../../../booking-service/src/slots/batch_check_availability.sql");
 
 /// Questions that are made up beforehand: making them is not what is timed.
 pub fn requests(contents: &Contents) -> Arc<[BatchCheckAvailabilityRequest]> {

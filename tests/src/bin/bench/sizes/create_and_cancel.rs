@@ -14,7 +14,7 @@ use crate::{
     pgbench::Script,
 };
 
-const CANCEL: &str = include_str!("../../../../../booking-service/queries/cancel_booking.sql");
+const CANCEL: &str = include_str!("../../../../../booking-service/src/bookings/cancel.sql");
 /// The parameter of CreateBooking's statement that is the venue.
 const VENUE_AT: usize = 2;
 

@@ -6,7 +6,7 @@ use tonic::transport::Channel;
 use super::database::{Contents, VENUE, draw_venue, random_venue};
 use crate::{create_booking::SLOTS, error::BenchError, pgbench::Script};
 
-const STATEMENT: &str = include_str!("../../../../../booking-service/queries/list_availability.sql");
+const STATEMENT: &str = include_str!("../../../../../booking-service/src/slots/list_availability.sql");
 /// The most there may be: one page is enough.
 const PAGE_SIZE: i32 = 2000;
 const PARTY_SIZE: i32 = 2;

@@ -11,7 +11,7 @@ use crate::{
     stage::{SLOTS_A_DAY, date_of},
 };
 
-const STATEMENT: &str = include_str!("../../../../../booking-service/queries/list_bookings_earliest_first.sql");
+const STATEMENT: &str = include_str!("../../../../../booking-service/src/bookings/list_earliest_first.sql");
 const PAGE_SIZE: i32 = 50;
 /// As in `booking-service/src/list_bookings.rs`.
 const LOOKED_AT_MAX: i64 = 5_000;

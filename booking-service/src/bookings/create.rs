@@ -1,0 +1,219 @@
+mod answer;
+
+use chrono::{DateTime, Utc};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+use tokio::time::Instant;
+
+use self::answer::{Answer, Outcome};
+use crate::{
+    bookings::row::{Booking, BookingRow, special_requests_place},
+    core::Core,
+    customers::sealed_contact::SealedContact,
+    domain::{
+        BookingId, ConfirmationCode, ConversationId, EventId, GivenPhone, NewBooking, OutboxDestination, PhoneFault,
+        Refusal, Source, SpecialRequests,
+    },
+};
+
+/// The statement, to be prepared when a connection opens.
+pub const STATEMENT: &str = include_str!("create.sql");
+
+/// How often the statement is run for one call. Each run after the first follows a commit of
+/// somebody else on the same slot or key, so that only a slot under constant change uses them up.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What a run loses on: the key, to a concurrent duplicate; the ids, to an earlier run of the same call.
+const LOST_ON: [&str; 3] = ["idempotency_keys_pkey", "booking_events_pkey", "bookings_pkey"];
+
+/// A booking, and whether an earlier call with the same key had made it.
+pub struct Created {
+    pub booking: Booking,
+    pub replayed: bool,
+}
+
+/// Why there is no booking. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
+/// is also the answer when the booking was made and cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateBookingError {
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the telephone number cannot be read by the venue's region")]
+    Phone(PhoneFault),
+    #[error("the booking is refused")]
+    Refused(Refusal),
+    #[error("the slot changed under every attempt")]
+    Contended,
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl Core {
+    /// Takes seats for a party and records everything that follows from it, in one round trip. A second one
+    /// is needed where the contact has a telephone number without + and this process has not seen the venue's
+    /// phone region yet.
+    ///
+    /// A second call with the same key and request returns the first one's booking, also while the
+    /// first is still running. What is done inline besides leaves time for the reply, due at `reply_by`.
+    ///
+    /// # Errors
+    /// [`CreateBookingError`].
+    pub async fn create_booking(&self, new: &NewBooking, reply_by: Instant) -> Result<Created, CreateBookingError> {
+        let (row, replayed) = self.take_seats(new).await?;
+        if !replayed {
+            self.live.nudge();
+            self.deliver(&row, reply_by).await;
+        }
+        Ok(Created { booking: row.open(&self.ring)?, replayed })
+    }
+
+    /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody
+    /// waits for a slot while its last booking is being delivered.
+    async fn take_seats(&self, new: &NewBooking) -> Result<(BookingRow, bool), CreateBookingError> {
+        let _turn = self.slot_queues.turn(new.slot).await?;
+        let mut draft = self.draft(new);
+        for _ in 0..ATTEMPTS_MAX {
+            let answer = match self.insert_booking(new, &draft).await {
+                Ok(answer) => answer,
+                // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.
+                Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
+                Err(error) if error.violates("bookings_confirmation_code_key") => {
+                    draft.confirmation_code = ConfirmationCode::generate();
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match answer.outcome()? {
+                Outcome::Created(row) => return Ok((row, false)),
+                Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
+                    return Err(CreateBookingError::KeyReused);
+                }
+                // Made by an earlier run of this call, whose answer was lost, it is this call's booking.
+                Outcome::Replayed { row, .. } => {
+                    let replayed = row.booking_id != draft.booking_id.0;
+                    return Ok((row, replayed));
+                }
+                Outcome::OtherPhoneRegion(region) => {
+                    let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+                    read.map_err(CreateBookingError::Phone)?;
+                }
+                Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
+                // The slot changed while the statement waited for it. A concurrent duplicate may hold the very
+                // seats that are missing now: only another look at the key can tell.
+                Outcome::Contended => {}
+            }
+        }
+        Err(CreateBookingError::Contended)
+    }
+
+    /// Everything about the booking that is known before the statement runs.
+    fn draft(&self, new: &NewBooking) -> Draft {
+        let booking_id = BookingId::generate();
+        Draft {
+            fingerprint: self.fingerprint_of(new),
+            contact: self.seal_contact(&new.contact, new.slot.venue_id),
+            confirmation_code: ConfirmationCode::generate(),
+            event_id: EventId::generate(),
+            special_requests_sealed: new
+                .special_requests
+                .as_ref()
+                .map(|text| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes())),
+            booking_id,
+            traceparent: telemetry::current_traceparent(),
+            destinations: self.destinations(new.conversation_id.is_some()),
+            now: self.clock.now(),
+        }
+    }
+
+    /// The request without its key, as a keyed hash. What normalises to the same is the same request.
+    fn fingerprint_of(&self, new: &NewBooking) -> [u8; 32] {
+        let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
+        let fields = [
+            b"CreateBooking".to_vec(),
+            new.slot.venue_id.0.as_bytes().to_vec(),
+            new.slot.date.to_string().into_bytes(),
+            new.slot.start_time.to_string().into_bytes(),
+            new.party_size.get().to_be_bytes().to_vec(),
+            new.contact.name.as_str().as_bytes().to_vec(),
+            new.contact.email.as_str().as_bytes().to_vec(),
+            optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
+            optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
+            optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
+            optional(expected_total),
+            optional(new.source.as_ref().map(Source::as_str)),
+        ];
+        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    /// Who hears of a booking: conversation-service of those that belong to a conversation.
+    pub(crate) fn destinations(&self, has_conversation: bool) -> Vec<String> {
+        let hears = |destination: &OutboxDestination| match destination {
+            OutboxDestination::ConversationService => has_conversation,
+            OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
+        };
+        OutboxDestination::ALL.iter().filter(|it| hears(it)).map(ToString::to_string).collect()
+    }
+
+    /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted. It takes
+    /// the row: what is told does not depend on whether its wishes can be read.
+    pub(crate) async fn deliver(&self, row: &BookingRow, reply_by: Instant) {
+        if self.outbox.is_in_use(OutboxDestination::EventStream) {
+            self.outbox.nudge(OutboxDestination::EventStream);
+        }
+        // What never was firm leaves nothing for conversation-service.
+        if row.conversation_id.is_empty() || row.confirmed_at.is_none() {
+            return;
+        }
+        match &self.inline {
+            Some(relay) => relay.deliver_of(BookingId(row.booking_id), reply_by).await,
+            None => self.outbox.nudge(OutboxDestination::ConversationService),
+        }
+    }
+
+    async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Answer, DatabaseError> {
+        self.database
+            .fetch_one(|| {
+                sqlx::query_file_as!(
+                    Answer,
+                    "src/bookings/create.sql",
+                    new.key.as_str(),
+                    &draft.fingerprint,
+                    new.slot.venue_id.0,
+                    new.slot.date,
+                    new.slot.start_time,
+                    new.party_size.get(),
+                    new.expected_total_cents,
+                    draft.contact.customer_id.0,
+                    &draft.contact.email_hash,
+                    draft.contact.name_sealed,
+                    draft.contact.email_sealed,
+                    draft.contact.phone_sealed.as_deref(),
+                    draft.booking_id.0,
+                    draft.confirmation_code.as_str(),
+                    new.conversation_id.as_ref().map_or("", ConversationId::as_str),
+                    draft.event_id.0,
+                    draft.traceparent.as_deref(),
+                    draft.special_requests_sealed.as_deref(),
+                    new.source.as_ref().map_or("", Source::as_str),
+                    &draft.destinations,
+                    draft.now,
+                    draft.contact.phone_region.as_deref(),
+                )
+            })
+            .await
+    }
+}
+
+/// A booking before it is written: ids, ciphertexts and hashes.
+struct Draft {
+    fingerprint: [u8; 32],
+    contact: SealedContact,
+    booking_id: BookingId,
+    confirmation_code: ConfirmationCode,
+    event_id: EventId,
+    special_requests_sealed: Option<Vec<u8>>,
+    traceparent: Option<String>,
+    destinations: Vec<String>,
+    now: DateTime<Utc>,
+}

@@ -1,0 +1,31 @@
+use std::{sync::Arc, time::Duration};
+
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
+
+use crate::core::Core;
+
+/// Removes idempotency keys that are older than they need to be kept.
+pub struct KeyRetention {
+    pub core: Arc<Core>,
+    pub keep: Duration,
+}
+
+impl Job for KeyRetention {
+    type Error = DatabaseError;
+    const NAME: &'static str = "idempotency-key-retention";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        let before = self.core.clock.now() - self.keep;
+        let purge = || sqlx::query_file!("src/bookings/purge_idempotency_keys.sql", before);
+        let run = self.core.database.fetch_one(purge).await?;
+        Ok(Batch {
+            done: u64::try_from(run.removed).unwrap_or(0),
+            failed: 0,
+            more: run.more,
+            lag: Duration::try_from_secs_f64(run.overdue_seconds).unwrap_or(Duration::ZERO),
+        })
+    }
+}

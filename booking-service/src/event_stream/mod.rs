@@ -1,0 +1,3 @@
+//! StreamBookingEvents.
+
+pub mod stream;

@@ -1,0 +1,105 @@
+//! What waits in the database, read for the metrics.
+
+use chrono::TimeDelta;
+use opentelemetry::{KeyValue, metrics::Gauge};
+use teppan_shared::{
+    backlog::{DestinationBacklog, OutboxBacklog, age, count, show_age, show_count},
+    read_error::ReadError,
+};
+
+use crate::{core::Core, domain::OutboxDestination};
+
+/// A hold that runs out within this time is expiring.
+const EXPIRING: TimeDelta = TimeDelta::minutes(5);
+
+/// The gauges of what waits. They stay as they were last read.
+pub struct Backlog {
+    outbox: OutboxBacklog,
+    holds: Gauge<u64>,
+    holds_overdue_age_seconds: Gauge<f64>,
+    waitlist_entries: Gauge<u64>,
+    openings: Gauge<u64>,
+    openings_age_seconds: Gauge<f64>,
+    stripe_waiting: Gauge<u64>,
+    stripe_waiting_age_seconds: Gauge<f64>,
+    stripe_set_aside: Gauge<u64>,
+    stripe_set_aside_age_seconds: Gauge<f64>,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self {
+            outbox: OutboxBacklog::default(),
+            holds: count("teppan.holds", "Bookings that hold seats for a limited time, of at most 10,000."),
+            holds_overdue_age_seconds: age(
+                "teppan.holds.overdue.age",
+                "For how long the hold that ran out first has been overdue, 0 when none is.",
+            ),
+            waitlist_entries: count(
+                "teppan.waitlist.entries",
+                "Customers who wait for a slot, and those who have an offer, of at most 10,000 each.",
+            ),
+            openings: count(
+                "teppan.waitlist.openings",
+                "Notes of freed seats that are due to be offered, of at most 10,000.",
+            ),
+            openings_age_seconds: age(
+                "teppan.waitlist.openings.age",
+                "Age of the oldest note of freed seats, 0 when there is none.",
+            ),
+            stripe_waiting: count("teppan.stripe.event.waiting", "Stripe events that wait, of at most 10,000."),
+            stripe_waiting_age_seconds: age(
+                "teppan.stripe.event.waiting.age",
+                "Age of the oldest Stripe event that waits, 0 when none does.",
+            ),
+            stripe_set_aside: count(
+                "teppan.stripe.event.set_aside",
+                "Stripe events that are set aside for somebody to look at, of at most 10,000.",
+            ),
+            stripe_set_aside_age_seconds: age(
+                "teppan.stripe.event.set_aside.age",
+                "For how long the oldest Stripe event has been set aside, 0 when none is.",
+            ),
+        }
+    }
+}
+
+impl Core {
+    /// Reads what waits, by indexes and up to a bound, and shows it in the metrics.
+    ///
+    /// # Errors
+    /// [`ReadError`]; then the metrics stay as they are.
+    pub async fn read_backlog(&self, backlog: &Backlog) -> Result<(), ReadError> {
+        let now = self.clock.now();
+        let destinations = self.database.fetch_all(|| sqlx::query_file!("src/outbox/read_outbox_backlog.sql")).await?;
+        for row in destinations {
+            // A newer version beside this one may have more.
+            let Some(destination) = OutboxDestination::from_column(&row.destination) else { continue };
+            let destination = destination.as_str();
+            let (pending, oldest_at, dead) = (row.pending, row.oldest_at, row.dead);
+            backlog.outbox.show(now, &DestinationBacklog { destination, pending, oldest_at, dead });
+        }
+        let read = || sqlx::query_file!("src/outbox/backlog.sql", now, now + EXPIRING);
+        let row = self.database.fetch_one(read).await?;
+        for (state, waiting) in
+            [("pending", row.holds_pending), ("expiring", row.holds_expiring), ("overdue", row.holds_overdue)]
+        {
+            show_count(&backlog.holds, waiting, &[KeyValue::new("state", state)]);
+        }
+        for (state, waiting) in [("waiting", row.waitlist_waiting), ("offered", row.waitlist_offered)] {
+            show_count(&backlog.waitlist_entries, waiting, &[KeyValue::new("state", state)]);
+        }
+        show_count(&backlog.openings, row.openings, &[]);
+        show_count(&backlog.stripe_waiting, row.stripe_waiting, &[]);
+        show_count(&backlog.stripe_set_aside, row.stripe_set_aside, &[]);
+        for (gauge, since) in [
+            (&backlog.holds_overdue_age_seconds, row.first_hold_expires_at),
+            (&backlog.openings_age_seconds, row.oldest_opening_at),
+            (&backlog.stripe_waiting_age_seconds, row.oldest_stripe_at),
+            (&backlog.stripe_set_aside_age_seconds, row.oldest_set_aside_at),
+        ] {
+            show_age(gauge, now, since, &[]);
+        }
+        Ok(())
+    }
+}

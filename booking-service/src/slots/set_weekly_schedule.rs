@@ -1,0 +1,129 @@
+use chrono::NaiveDate;
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    time_zone::Rules,
+};
+
+use crate::{
+    core::Core,
+    domain::{LayoutRange, PlannedSlot, TimeZone, TooManySlots, VenueId, WeeklySchedule},
+    slots::columns::SlotColumns,
+    venues::get::VenueWithSchedule,
+};
+
+/// Each attempt after the first follows a commit of somebody else, who changed the venue, set its
+/// schedule or laid it out further. Of schedules set at once one comes through at each turn, so that this many do.
+const ATTEMPTS_MAX: usize = 20;
+
+/// What laying out a schedule did, in slots from `first_date` to `last_date`.
+pub struct LaidOut {
+    pub created: i64,
+    pub updated: i64,
+    pub closed: i64,
+    pub kept_reserved: i64,
+    pub unchanged: i64,
+    pub first_date: NaiveDate,
+    pub last_date: NaiveDate,
+}
+
+/// What was read before the slots were laid out.
+#[derive(Clone, Copy)]
+struct VersionsRead {
+    venue: i64,
+    /// 0 when no schedule was set.
+    schedule: i64,
+}
+
+/// Why the schedule was not set. Nothing was written, unless [`DatabaseError`] leaves it open.
+#[derive(Debug, thiserror::Error)]
+pub enum SetScheduleError {
+    #[error("the venue cannot be read")]
+    Venue(#[from] ReadError),
+    #[error(transparent)]
+    TooManySlots(#[from] TooManySlots),
+    #[error("the venue or its schedule changed under every attempt")]
+    Contended,
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl Core {
+    /// Replaces a venue's schedule and lays out its slots from today to the horizon; the days after
+    /// are laid out as they come within it, see `lay_out_slots.rs`. No booking is touched: a slot that
+    /// is no longer scheduled takes no new ones, and no slot gets fewer seats than are reserved on it.
+    /// What UpdateSlot has set stays.
+    ///
+    /// # Errors
+    /// [`SetScheduleError`].
+    pub async fn set_weekly_schedule(
+        &self,
+        venue_id: VenueId,
+        schedule: &WeeklySchedule,
+    ) -> Result<LaidOut, SetScheduleError> {
+        for _ in 0..ATTEMPTS_MAX {
+            // The zone and the horizon are needed to tell the slots; the statement makes sure that
+            // they still hold, and that no other schedule was set meanwhile.
+            let VenueWithSchedule { venue, schedule: current } = self.get_venue(venue_id).await?;
+            let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
+            let zone = TimeZone::parse(&venue.time_zone)
+                .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;
+            let range = LayoutRange::of(zone, venue.horizon_days, self.clock.now());
+            let slots = schedule.lay_out(zone, range.first, range.last)?;
+            if let Some(done) = self.lay_out(venue_id, read, schedule, range, &slots).await? {
+                self.waitlist.seats_came_free();
+                return Ok(done);
+            }
+        }
+        Err(SetScheduleError::Contended)
+    }
+
+    /// `None` when the venue or its schedule is at another version by now.
+    async fn lay_out(
+        &self,
+        venue_id: VenueId,
+        read: VersionsRead,
+        schedule: &WeeklySchedule,
+        range: LayoutRange,
+        slots: &[PlannedSlot],
+    ) -> Result<Option<LaidOut>, DatabaseError> {
+        let periods = serde_json::to_value(&schedule.periods).expect("periods are plain values");
+        let exceptions = serde_json::to_value(&schedule.exceptions).expect("exceptions are plain values");
+        let columns = SlotColumns::of(slots);
+        let now = self.clock.now();
+        let counts = self
+            .database
+            .fetch_optional(|| {
+                sqlx::query_file!(
+                    "src/slots/set_weekly_schedule.sql",
+                    venue_id.0,
+                    read.venue,
+                    periods,
+                    exceptions,
+                    now,
+                    range.first,
+                    range.last,
+                    &columns.dates,
+                    &columns.start_times,
+                    &columns.starts_at,
+                    &columns.ends_at,
+                    &columns.capacities,
+                    &columns.prices,
+                    read.schedule,
+                    range.next_at,
+                    Rules::in_force().version().as_str(),
+                    &columns.closed,
+                )
+            })
+            .await?;
+        Ok(counts.map(|counts| LaidOut {
+            created: counts.created,
+            updated: counts.updated,
+            closed: counts.closed,
+            kept_reserved: counts.kept_reserved,
+            unchanged: counts.unchanged,
+            first_date: range.first,
+            last_date: range.last,
+        }))
+    }
+}

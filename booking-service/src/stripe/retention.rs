@@ -1,0 +1,32 @@
+use std::{sync::Arc, time::Duration};
+
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
+
+use crate::core::Core;
+
+/// Removes events of Stripe's that are done and older than they need to be kept. That one comes again later
+/// changes nothing even then: the payments know what it has to say. What is set aside stays.
+pub struct StripeRetention {
+    pub core: Arc<Core>,
+    pub keep: Duration,
+}
+
+impl Job for StripeRetention {
+    type Error = DatabaseError;
+    const NAME: &'static str = "stripe-event-retention";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        let before = self.core.clock.now() - self.keep;
+        let purge = || sqlx::query_file!("src/stripe/purge_events.sql", before);
+        let run = self.core.database.fetch_one(purge).await?;
+        Ok(Batch {
+            done: u64::try_from(run.removed).unwrap_or(0),
+            failed: 0,
+            more: run.more,
+            lag: Duration::try_from_secs_f64(run.overdue_seconds).unwrap_or(Duration::ZERO),
+        })
+    }
+}

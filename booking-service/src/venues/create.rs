@@ -1,0 +1,144 @@
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, time_zone::Rules};
+
+use crate::{
+    core::Core,
+    domain::{NewVenue, PhoneRegion, VenueId},
+    venues::get::Venue,
+};
+
+/// A twin that wins makes the statement fail once; the next run reads what it made.
+const ATTEMPTS_MAX: usize = 3;
+
+/// A venue, and whether an earlier call with the same key had made it.
+pub struct CreatedVenue {
+    pub venue: Venue,
+    pub replayed: bool,
+}
+
+/// Why there is no venue. Nothing was written, unless [`DatabaseError`] leaves it open.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateVenueError {
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("twins of this call keep winning and vanishing")]
+    Contended,
+    #[error("the database gave no answer")]
+    Database(#[source] DatabaseError),
+}
+
+impl Core {
+    /// Makes a venue. A second call with the same key and request returns the first one's venue.
+    ///
+    /// # Errors
+    /// [`CreateVenueError`].
+    pub async fn create_venue(&self, new: &NewVenue) -> Result<CreatedVenue, CreateVenueError> {
+        let fingerprint = self.venue_fingerprint(new);
+        let id = VenueId::generate();
+        for _ in 0..ATTEMPTS_MAX {
+            match self.insert_venue(new, id, &fingerprint).await {
+                Ok((venue, None)) => return Ok(CreatedVenue { venue, replayed: false }),
+                // Made by an earlier run of this call, whose answer was lost, it is this call's venue.
+                Ok((venue, Some(first))) if first == fingerprint => {
+                    let replayed = venue.venue_id != id.0;
+                    return Ok(CreatedVenue { venue, replayed });
+                }
+                Ok(_) => return Err(CreateVenueError::KeyReused),
+                // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its venue.
+                Err(error) if error.violates("idempotency_keys_pkey") || error.violates("venues_pkey") => {}
+                Err(error) => return Err(CreateVenueError::Database(error)),
+            }
+        }
+        Err(CreateVenueError::Contended)
+    }
+
+    fn venue_fingerprint(&self, new: &NewVenue) -> [u8; 32] {
+        let figures = [
+            new.min_party_size,
+            new.max_party_size,
+            new.notice_minutes,
+            new.horizon_days,
+            new.hold_minutes,
+            new.deposit_percent,
+            new.full_refund_hours,
+            new.late_refund_percent,
+            new.waitlist_hold_minutes,
+        ]
+        .map(i32::to_be_bytes);
+        self.fingerprint.hash([
+            b"CreateVenue".as_slice(),
+            new.name.as_str().as_bytes(),
+            new.time_zone.name().as_bytes(),
+            new.currency.code().as_bytes(),
+            figures.as_flattened(),
+            // As given: the setting that stands in for it may change before a call is made again.
+            &optional(new.phone_region.map(|region| region.to_string())),
+        ])
+    }
+
+    /// The region that the venue is given: its own, that of its time zone, or the service's.
+    fn phone_region_of(&self, new: &NewVenue) -> PhoneRegion {
+        let of_zone = || PhoneRegion::of_zone(new.time_zone.name());
+        new.phone_region.or_else(of_zone).unwrap_or(self.default_phone_region)
+    }
+
+    /// The venue, and the fingerprint of the call that made it when that was an earlier one.
+    async fn insert_venue(
+        &self,
+        new: &NewVenue,
+        id: VenueId,
+        fingerprint: &[u8],
+    ) -> Result<(Venue, Option<Vec<u8>>), DatabaseError> {
+        let now = self.clock.now();
+        let phone_region = self.phone_region_of(new).to_string();
+        let clock = new.time_zone.clock_from(now);
+        let row = self
+            .database
+            .fetch_one(|| {
+                sqlx::query_file!(
+                    "src/venues/create.sql",
+                    new.key.as_str(),
+                    fingerprint,
+                    id.0,
+                    new.name.as_str(),
+                    new.time_zone.name(),
+                    new.currency.code(),
+                    new.min_party_size,
+                    new.max_party_size,
+                    new.notice_minutes,
+                    new.horizon_days,
+                    new.hold_minutes,
+                    new.deposit_percent,
+                    new.full_refund_hours,
+                    new.late_refund_percent,
+                    new.waitlist_hold_minutes,
+                    now,
+                    phone_region,
+                    clock.offset_seconds,
+                    clock.changes_at,
+                    clock.next_offset_seconds,
+                    Rules::in_force().version().as_str(),
+                )
+            })
+            .await?;
+        let venue = Venue {
+            venue_id: row.venue_id,
+            name: row.name,
+            time_zone: row.time_zone,
+            currency: row.currency,
+            min_party_size: row.min_party_size,
+            max_party_size: row.max_party_size,
+            notice_minutes: row.notice_minutes,
+            horizon_days: row.horizon_days,
+            hold_minutes: row.hold_minutes,
+            deposit_percent: row.deposit_percent,
+            full_refund_hours: row.full_refund_hours,
+            late_refund_percent: row.late_refund_percent,
+            waitlist_hold_minutes: row.waitlist_hold_minutes,
+            phone_region: row.phone_region,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok((venue, row.fingerprint))
+    }
+}

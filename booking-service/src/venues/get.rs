@@ -1,0 +1,93 @@
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use teppan_shared::read_error::{Corrupted, ReadError};
+use uuid::Uuid;
+
+use crate::{
+    core::Core,
+    domain::{VenueId, WeeklySchedule},
+};
+
+/// A venue and its policy, as the contract describes it.
+pub struct Venue {
+    pub venue_id: Uuid,
+    pub name: String,
+    pub time_zone: String,
+    pub currency: String,
+    pub min_party_size: i32,
+    pub max_party_size: i32,
+    pub notice_minutes: i32,
+    pub horizon_days: i32,
+    pub hold_minutes: i32,
+    pub deposit_percent: i32,
+    pub full_refund_hours: i32,
+    pub late_refund_percent: i32,
+    pub waitlist_hold_minutes: i32,
+    pub phone_region: String,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A venue, and its schedule if one was set.
+pub struct VenueWithSchedule {
+    pub venue: Venue,
+    pub schedule: Option<StoredSchedule>,
+}
+
+/// A schedule as it was last set.
+pub struct StoredSchedule {
+    pub schedule: WeeklySchedule,
+    /// How often it was set or laid out further.
+    pub version: i64,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Core {
+    /// Reads one venue.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get_venue(&self, venue_id: VenueId) -> Result<VenueWithSchedule, ReadError> {
+        let row = self
+            .database
+            .fetch_optional(|| sqlx::query_file!("src/venues/get.sql", venue_id.0))
+            .await?
+            .ok_or(ReadError::NotFound)?;
+        let schedule = match (row.periods, row.exceptions, row.schedule_version, row.schedule_updated_at) {
+            (Some(periods), Some(exceptions), Some(version), Some(updated_at)) => {
+                let schedule = read_schedule(periods, exceptions)?;
+                Some(StoredSchedule { schedule, version, updated_at })
+            }
+            _ => None,
+        };
+        let venue = Venue {
+            venue_id: row.venue_id,
+            name: row.name,
+            time_zone: row.time_zone,
+            currency: row.currency,
+            min_party_size: row.min_party_size,
+            max_party_size: row.max_party_size,
+            notice_minutes: row.notice_minutes,
+            horizon_days: row.horizon_days,
+            hold_minutes: row.hold_minutes,
+            deposit_percent: row.deposit_percent,
+            full_refund_hours: row.full_refund_hours,
+            late_refund_percent: row.late_refund_percent,
+            waitlist_hold_minutes: row.waitlist_hold_minutes,
+            phone_region: row.phone_region,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok(VenueWithSchedule { venue, schedule })
+    }
+}
+
+/// The schedule in these columns.
+pub fn read_schedule(periods: Value, exceptions: Value) -> Result<WeeklySchedule, Corrupted> {
+    Ok(WeeklySchedule {
+        periods: serde_json::from_value(periods).map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,
+        exceptions: serde_json::from_value(exceptions).map_err(|_| Corrupted::Column("weekly_schedules.exceptions"))?,
+    })
+}

@@ -1,0 +1,51 @@
+use chrono::{DateTime, Utc};
+use teppan_shared::postgres::DatabaseError;
+use uuid::Uuid;
+
+use crate::{core::Core, venues::get::Venue};
+
+/// Where a page of venues starts: behind the venue made then.
+pub type VenueCursor = (DateTime<Utc>, Uuid);
+
+/// Venues, and where the next page starts if there is one.
+pub struct VenuePage {
+    pub venues: Vec<Venue>,
+    pub next: Option<VenueCursor>,
+}
+
+impl Core {
+    /// Lists venues by creation, from behind the cursor; only those of one name when it is given.
+    pub async fn list_venues(
+        &self,
+        name: Option<&str>,
+        after: Option<VenueCursor>,
+        page_size: u16,
+    ) -> Result<VenuePage, DatabaseError> {
+        let mut venues = self.venue_rows(name, after, page_size).await?;
+        let more = venues.len() > page_size.into();
+        venues.truncate(page_size.into());
+        let next = venues.last().filter(|_| more).map(|last| (last.created_at, last.venue_id));
+        Ok(VenuePage { venues, next })
+    }
+
+    /// The page, and the venue after it if there is one.
+    async fn venue_rows(
+        &self,
+        name: Option<&str>,
+        after: Option<VenueCursor>,
+        page_size: u16,
+    ) -> Result<Vec<Venue>, DatabaseError> {
+        let limit = i64::from(page_size) + 1;
+        let (created_at, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
+        match name {
+            None => {
+                let all = || sqlx::query_file_as!(Venue, "src/venues/list.sql", created_at, id, limit);
+                self.database.fetch_all(all).await
+            }
+            Some(name) => {
+                let named = || sqlx::query_file_as!(Venue, "src/venues/list_by_name.sql", created_at, id, limit, name);
+                self.database.fetch_all(named).await
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Venues and their policies.
+
+pub mod create;
+pub mod get;
+pub mod list;
+pub mod phone_regions;
+pub mod update;

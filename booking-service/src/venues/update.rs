@@ -1,0 +1,191 @@
+use chrono::{DateTime, NaiveDate, Utc};
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    time_zone::Rules,
+};
+use uuid::Uuid;
+
+use crate::{
+    core::Core,
+    domain::{Currency, TimeZone, VenueChange, VenueId, VenueName},
+    slots::lay_out::LayoutRow,
+    venues::get::Venue,
+};
+
+/// Each attempt after the first follows a commit of somebody else, who changed the venue.
+const ATTEMPTS_MAX: usize = 20;
+
+/// Why a venue was not changed. Nothing was written, unless [`DatabaseError`] leaves it open.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateVenueError {
+    #[error("there is no such venue")]
+    NotFound,
+    #[error("the venue is at another version")]
+    Stale,
+    #[error("the venue has slots, so that neither its time zone nor its currency can change")]
+    HasSlots,
+    #[error("the largest party would be smaller than the smallest")]
+    PartyRange,
+    #[error("the venue changed under every attempt")]
+    Contended,
+    #[error("the statement says what it never does")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[source] DatabaseError),
+    /// The exception: the venue is changed. The slots come when the call is made again, or from the
+    /// worker.
+    #[error("the venue was changed, its new days were not laid out")]
+    Layout(#[source] ReadError),
+}
+
+impl Core {
+    /// Changes a venue, in one round trip unless its horizon moves. Then a second lays out the days that
+    /// are now within it, or the first of them where they have many slots, and the worker the others.
+    /// Days that are no longer within it keep their slots, which cannot be booked while they are beyond it.
+    ///
+    /// A venue that is as asked for is left as it is, whatever its version.
+    ///
+    /// # Errors
+    /// [`UpdateVenueError`].
+    pub async fn update_venue(
+        &self,
+        venue_id: VenueId,
+        change: &VenueChange,
+        version: Option<i64>,
+    ) -> Result<Venue, UpdateVenueError> {
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some((venue, layout)) = self.change_venue(venue_id, change, version).await? {
+                self.waitlist.seats_came_free();
+                if let Some(layout) = layout {
+                    self.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
+                }
+                return Ok(venue);
+            }
+        }
+        Err(UpdateVenueError::Contended)
+    }
+
+    /// The venue, and what its layout needs when days of it may be without slots; `None` when somebody
+    /// else changed it meanwhile.
+    async fn change_venue(
+        &self,
+        venue_id: VenueId,
+        change: &VenueChange,
+        version: Option<i64>,
+    ) -> Result<Option<(Venue, Option<LayoutRow>)>, UpdateVenueError> {
+        let now = self.clock.now();
+        let phone_region = change.phone_region.map(|region| region.to_string());
+        let clock = change.time_zone.map(|zone| zone.clock_from(now));
+        let row = self
+            .database
+            .fetch_optional(|| {
+                sqlx::query_file_as!(
+                    VenueRow,
+                    "src/venues/update.sql",
+                    venue_id.0,
+                    version,
+                    change.name.as_ref().map(VenueName::as_str),
+                    change.time_zone.map(TimeZone::name),
+                    change.currency.map(Currency::code),
+                    change.min_party_size,
+                    change.max_party_size,
+                    change.notice_minutes,
+                    change.horizon_days,
+                    change.hold_minutes,
+                    change.deposit_percent,
+                    change.full_refund_hours,
+                    change.late_refund_percent,
+                    change.waitlist_hold_minutes,
+                    now,
+                    phone_region.as_deref(),
+                    clock.map(|clock| clock.offset_seconds),
+                    clock.and_then(|clock| clock.changes_at),
+                    clock.map(|clock| clock.next_offset_seconds),
+                    Rules::in_force().version().as_str(),
+                )
+            })
+            .await
+            .map_err(refused)?
+            .ok_or(UpdateVenueError::NotFound)?;
+        match row.outcome.as_str() {
+            "updated" | "unchanged" => Ok(Some(row.venue())),
+            "contended" => Ok(None),
+            "stale" => Err(UpdateVenueError::Stale),
+            "has_slots" => Err(UpdateVenueError::HasSlots),
+            _ => Err(Corrupted::Column("update_venue.outcome").into()),
+        }
+    }
+}
+
+/// What only the database can tell, because it depends on the fields that stay.
+fn refused(error: DatabaseError) -> UpdateVenueError {
+    if error.violates("venue_party_range") { UpdateVenueError::PartyRange } else { UpdateVenueError::Database(error) }
+}
+
+/// The row of the statement, which says what it means.
+struct VenueRow {
+    outcome: String,
+    layout_due: bool,
+    venue_id: Uuid,
+    name: String,
+    time_zone: String,
+    currency: String,
+    min_party_size: i32,
+    max_party_size: i32,
+    notice_minutes: i32,
+    horizon_days: i32,
+    hold_minutes: i32,
+    deposit_percent: i32,
+    full_refund_hours: i32,
+    late_refund_percent: i32,
+    waitlist_hold_minutes: i32,
+    phone_region: String,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    laid_out_until: Option<NaiveDate>,
+    periods: Option<serde_json::Value>,
+    exceptions: Option<serde_json::Value>,
+    schedule_version: Option<i64>,
+}
+
+impl VenueRow {
+    fn venue(self) -> (Venue, Option<LayoutRow>) {
+        let schedule = (self.periods, self.exceptions, self.schedule_version);
+        let layout = match schedule {
+            (Some(periods), Some(exceptions), Some(schedule_version)) if self.layout_due => Some(LayoutRow {
+                venue_id: self.venue_id,
+                venue_version: self.version,
+                time_zone: self.time_zone.clone(),
+                horizon_days: self.horizon_days,
+                laid_out_until: self.laid_out_until,
+                periods,
+                exceptions,
+                schedule_version,
+                due_since: self.updated_at,
+            }),
+            _ => None,
+        };
+        let venue = Venue {
+            venue_id: self.venue_id,
+            name: self.name,
+            time_zone: self.time_zone,
+            currency: self.currency,
+            min_party_size: self.min_party_size,
+            max_party_size: self.max_party_size,
+            notice_minutes: self.notice_minutes,
+            horizon_days: self.horizon_days,
+            hold_minutes: self.hold_minutes,
+            deposit_percent: self.deposit_percent,
+            full_refund_hours: self.full_refund_hours,
+            late_refund_percent: self.late_refund_percent,
+            waitlist_hold_minutes: self.waitlist_hold_minutes,
+            phone_region: self.phone_region,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        };
+        (venue, layout)
+    }
+}

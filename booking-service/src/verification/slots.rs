@@ -1,0 +1,100 @@
+//! Slots beside the seats that their live bookings take by their events.
+
+use chrono::{NaiveDate, NaiveTime};
+use teppan_shared::postgres::DatabaseError;
+use uuid::Uuid;
+
+use crate::{
+    core::Core,
+    domain::{SlotKey, VenueId},
+    verification::finding::Finding,
+};
+
+/// Slots that one statement reads, with the bookings of each.
+const PAGE_SIZE: i64 = 200;
+
+/// A page of slots that were looked at.
+#[derive(Debug, Default)]
+pub struct SlotPage {
+    pub count: u64,
+    /// Those that do not count the seats of their bookings.
+    pub miscounted: Vec<Miscount>,
+    /// The last one; `None` when there are no more.
+    pub reached: Option<SlotKey>,
+}
+
+/// A slot that does not count the seats of its live bookings.
+#[derive(Debug, Clone)]
+pub struct Miscount {
+    pub slot: SlotKey,
+    pub reserved: i32,
+    pub booked: i64,
+    pub capacity: i32,
+    /// Names the row as it was seen.
+    pub(super) row_version: String,
+}
+
+impl Miscount {
+    pub fn finding(&self) -> Finding {
+        Finding::of_slot(self.slot, self.reserved, self.booked, self.capacity)
+    }
+}
+
+struct Row {
+    venue_id: Uuid,
+    slot_date: NaiveDate,
+    start_time: NaiveTime,
+    reserved: i32,
+    capacity: i32,
+    booked: i64,
+    row_version: String,
+}
+
+impl Row {
+    fn key(&self) -> SlotKey {
+        SlotKey { venue_id: VenueId(self.venue_id), date: self.slot_date, start_time: self.start_time }
+    }
+}
+
+impl Core {
+    /// Looks at the next slots after this one, of one venue or of all. It only reads, in one snapshot.
+    /// `displaced` are bookings whose events name another slot than their row does.
+    ///
+    /// # Errors
+    /// When the database gave no answer.
+    pub async fn verify_slots(
+        &self,
+        after: Option<SlotKey>,
+        venue_id: Option<VenueId>,
+        displaced: &[Uuid],
+    ) -> Result<SlotPage, DatabaseError> {
+        // No slot is older than 1970.
+        let first = (venue_id.map_or(Uuid::nil(), |id| id.0), NaiveDate::default(), NaiveTime::MIN);
+        let after = after.map_or(first, |slot| (slot.venue_id.0, slot.date, slot.start_time));
+        let last = venue_id.map_or(Uuid::max(), |id| id.0);
+        let slots = || {
+            sqlx::query_file_as!(
+                Row,
+                "src/verification/slots.sql",
+                after.0,
+                after.1,
+                after.2,
+                last,
+                PAGE_SIZE,
+                displaced
+            )
+        };
+        let rows = self.database.fetch_all(slots).await?;
+        let count = rows.len();
+        let reached = rows.last().filter(|_| i64::try_from(count) == Ok(PAGE_SIZE)).map(Row::key);
+        let is_miscounted = |row: &Row| i64::from(row.reserved) != row.booked;
+        let miscounted = rows.into_iter().filter(is_miscounted).map(|row| Miscount {
+            slot: row.key(),
+            reserved: row.reserved,
+            booked: row.booked,
+            capacity: row.capacity,
+            row_version: row.row_version,
+        });
+        Ok(SlotPage { count: count.try_into().unwrap_or(u64::MAX), miscounted: miscounted.collect(), reached })
+    }
+}

@@ -1,0 +1,171 @@
+mod answer;
+
+use chrono::{DateTime, Utc};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+
+use self::answer::{Answer, Outcome};
+use crate::{
+    bookings::metrics::WaitlistChange,
+    bookings::row::special_requests_place,
+    core::Core,
+    customers::sealed_contact::SealedContact,
+    domain::{
+        BookingId, ConversationId, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Source, SpecialRequests,
+        WaitlistEntryId,
+    },
+    waitlist::row::WaitlistEntry,
+};
+
+/// How often the statement is run for one call. Each run after the first follows a commit of somebody else
+/// on the same slot, customer or key.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What a run loses on: the key, to a concurrent duplicate; the customer's entry, to another call for the same
+/// customer; the ids, to an earlier run of the same call.
+const LOST_ON: [&str; 4] =
+    ["idempotency_keys_pkey", "waitlist_entries_wait_once", "waitlist_entries_pkey", "waitlist_entries_booking_key"];
+
+/// An entry, and whether an earlier call with the same key had made it.
+pub struct Joined {
+    pub entry: WaitlistEntry,
+    pub replayed: bool,
+}
+
+/// Why there is no entry. Nothing was written, unless [`DatabaseError`] leaves it open.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinWaitlistError {
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the telephone number cannot be read by the venue's region")]
+    Phone(PhoneFault),
+    #[error("the customer cannot wait: {0:?}")]
+    Refused(JoinRefusal),
+    #[error("the slot changed under every attempt")]
+    Contended,
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl Core {
+    /// Puts a customer into the queue for a slot that has not enough open seats, in one round trip; in two where
+    /// CreateBooking needs two.
+    ///
+    /// A second call with the same key and request returns the first one's entry, as it stands by then, also
+    /// while the first is still running.
+    ///
+    /// # Errors
+    /// [`JoinWaitlistError`].
+    pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
+        let _turn = self.slot_queues.turn(new.slot).await?;
+        let mut draft = self.draft_entry(new);
+        for _ in 0..ATTEMPTS_MAX {
+            let answer = match self.insert_entry(new, &draft).await {
+                Ok(answer) => answer,
+                // The next run sees what the faster call wrote.
+                Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            match answer.outcome()? {
+                Outcome::Joined(row) => {
+                    self.waitlist.somebody_waits();
+                    self.metrics.waitlist(WaitlistChange::Joined, 1);
+                    return Ok(Joined { entry: row.read()?, replayed: false });
+                }
+                Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
+                    return Err(JoinWaitlistError::KeyReused);
+                }
+                // Made by an earlier run of this call, whose answer was lost, it is this call's entry.
+                Outcome::Replayed { row, .. } => {
+                    self.waitlist.somebody_waits();
+                    let replayed = row.waitlist_entry_id != draft.entry_id.0;
+                    return Ok(Joined { entry: row.read()?, replayed });
+                }
+                Outcome::OtherPhoneRegion(region) => {
+                    let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+                    read.map_err(JoinWaitlistError::Phone)?;
+                }
+                Outcome::Refused(refusal) => return Err(JoinWaitlistError::Refused(refusal)),
+                Outcome::Contended => {}
+            }
+        }
+        Err(JoinWaitlistError::Contended)
+    }
+
+    /// Everything about the entry that is known before the statement runs. The wishes are sealed for the
+    /// booking that an offer will be, which has its id from now on.
+    fn draft_entry(&self, new: &NewWaitlistEntry) -> Draft {
+        let booking_id = BookingId::generate();
+        let seal =
+            |text: &SpecialRequests| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes());
+        Draft {
+            fingerprint: self.fingerprint_of_entry(new),
+            contact: self.seal_contact(&new.contact, new.slot.venue_id),
+            entry_id: WaitlistEntryId::generate(),
+            special_requests_sealed: new.special_requests.as_ref().map(seal),
+            booking_id,
+            traceparent: telemetry::current_traceparent(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// The request without its key, as a keyed hash. What normalises to the same is the same request.
+    fn fingerprint_of_entry(&self, new: &NewWaitlistEntry) -> [u8; 32] {
+        let fields = [
+            b"JoinWaitlist".to_vec(),
+            new.slot.venue_id.0.as_bytes().to_vec(),
+            new.slot.date.to_string().into_bytes(),
+            new.slot.start_time.to_string().into_bytes(),
+            new.party_size.get().to_be_bytes().to_vec(),
+            new.contact.name.as_str().as_bytes().to_vec(),
+            new.contact.email.as_str().as_bytes().to_vec(),
+            optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
+            optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
+            optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
+            optional(new.source.as_ref().map(Source::as_str)),
+        ];
+        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    async fn insert_entry(&self, new: &NewWaitlistEntry, draft: &Draft) -> Result<Answer, DatabaseError> {
+        self.database
+            .fetch_one(|| {
+                sqlx::query_file_as!(
+                    Answer,
+                    "src/waitlist/join.sql",
+                    new.key.as_str(),
+                    &draft.fingerprint,
+                    new.slot.venue_id.0,
+                    new.slot.date,
+                    new.slot.start_time,
+                    new.party_size.get(),
+                    draft.contact.customer_id.0,
+                    &draft.contact.email_hash,
+                    draft.contact.name_sealed,
+                    draft.contact.email_sealed,
+                    draft.contact.phone_sealed.as_deref(),
+                    draft.entry_id.0,
+                    draft.booking_id.0,
+                    new.conversation_id.as_ref().map_or("", ConversationId::as_str),
+                    draft.special_requests_sealed.as_deref(),
+                    new.source.as_ref().map_or("", Source::as_str),
+                    draft.now,
+                    draft.traceparent.as_deref(),
+                    draft.contact.phone_region.as_deref(),
+                )
+            })
+            .await
+    }
+}
+
+/// An entry before it is written: ids, ciphertexts and hashes.
+struct Draft {
+    fingerprint: [u8; 32],
+    contact: SealedContact,
+    entry_id: WaitlistEntryId,
+    booking_id: BookingId,
+    special_requests_sealed: Option<Vec<u8>>,
+    traceparent: Option<String>,
+    now: DateTime<Utc>,
+}

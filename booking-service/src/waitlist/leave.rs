@@ -1,0 +1,133 @@
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::Corrupted::{self, Column},
+};
+use uuid::Uuid;
+
+use crate::{
+    bookings::change::{ATTEMPTS_MAX, BookingTarget, ChangeBookingError},
+    bookings::metrics::WaitlistChange,
+    core::Core,
+    domain::{BookingStatus, CancellationInitiator, Etag, WaitlistEntryId, WaitlistEntryStatus},
+    waitlist::row::{WaitlistEntry, WaitlistEntryRow},
+};
+
+/// Why a customer has not left the queue. Nothing was written, unless [`DatabaseError`] leaves it open.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveWaitlistError {
+    #[error("there is no such entry")]
+    NotFound,
+    #[error("the entry has ended as {0:?}")]
+    Closed(WaitlistEntryStatus),
+    #[error("the entry changed under every attempt")]
+    Contended,
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl Core {
+    /// Takes a customer out of the queue, in one round trip. A standing offer is given up, in a second one: its
+    /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on.
+    ///
+    /// # Errors
+    /// [`LeaveWaitlistError`].
+    pub async fn leave_waitlist(&self, id: WaitlistEntryId) -> Result<WaitlistEntry, LeaveWaitlistError> {
+        let now = self.clock.now();
+        let leave = || sqlx::query_file_as!(Answer, "src/waitlist/leave.sql", id.0, now);
+        // Each attempt after the first follows somebody else, who offered seats or changed what was offered.
+        for _ in 0..ATTEMPTS_MAX {
+            let answer = self.database.fetch_optional(leave).await?.ok_or(LeaveWaitlistError::NotFound)?;
+            let version = answer.booking_version;
+            match answer.outcome.as_str() {
+                "LEFT" => {
+                    // It may have left before.
+                    self.metrics.waitlist(WaitlistChange::Left, u64::from(answer.updated_at == now));
+                    return Ok(answer.entry().read()?);
+                }
+                "OFFERED" => {
+                    let version = version.ok_or(Column("leave_waitlist.booking_version"))?;
+                    if let Some(entry) = self.give_up_offer(answer.entry().read()?, version).await? {
+                        return Ok(entry);
+                    }
+                }
+                "CLOSED" => return Err(LeaveWaitlistError::Closed(answer.entry().read()?.status)),
+                "CONTENDED" => {}
+                _ => return Err(Column("leave_waitlist.outcome").into()),
+            }
+        }
+        Err(LeaveWaitlistError::Contended)
+    }
+
+    /// The entry when its offer is given up; `None` when its booking is no longer what was read. It is cancelled
+    /// at that version alone: what was taken meanwhile is not given up with it.
+    async fn give_up_offer(
+        &self,
+        entry: WaitlistEntry,
+        version: i64,
+    ) -> Result<Option<WaitlistEntry>, LeaveWaitlistError> {
+        let booking_id = entry.booking_id.ok_or(Column("waitlist_entries.booking_id"))?;
+        let target = BookingTarget { booking_id, etag: Some(Etag::of(version)) };
+        match self.cancel_booking(&target, CancellationInitiator::Customer).await {
+            Ok(booking) => Ok(Some(WaitlistEntry {
+                status: WaitlistEntryStatus::Left,
+                updated_at: booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
+                ..entry
+            })),
+            // The hold ran out at the latest at the start; the worker has not come to it yet.
+            Err(ChangeBookingError::Refused { status: BookingStatus::Pending, .. }) => {
+                Err(LeaveWaitlistError::Closed(WaitlistEntryStatus::Lapsed))
+            }
+            Err(ChangeBookingError::StaleEtag | ChangeBookingError::Refused { .. }) => Ok(None),
+            Err(ChangeBookingError::NotFound) => Err(Column("waitlist_entries.booking_id").into()),
+            Err(ChangeBookingError::Contended) => Err(LeaveWaitlistError::Contended),
+            Err(ChangeBookingError::Corrupted(error)) => Err(error.into()),
+            Err(ChangeBookingError::Database(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// The one row of the statement, which says what it means.
+struct Answer {
+    outcome: String,
+    booking_version: Option<i64>,
+    waitlist_entry_id: Uuid,
+    status: String,
+    venue_id: Uuid,
+    slot_date: NaiveDate,
+    start_time: NaiveTime,
+    starts_at: DateTime<Utc>,
+    time_zone: String,
+    party_size: i32,
+    position: i32,
+    customer_id: Uuid,
+    conversation_id: String,
+    booking_id: Option<Uuid>,
+    offer_expires_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl Answer {
+    fn entry(self) -> WaitlistEntryRow {
+        WaitlistEntryRow {
+            waitlist_entry_id: self.waitlist_entry_id,
+            status: self.status,
+            venue_id: self.venue_id,
+            slot_date: self.slot_date,
+            start_time: self.start_time,
+            starts_at: self.starts_at,
+            time_zone: self.time_zone,
+            party_size: self.party_size,
+            position: self.position,
+            customer_id: self.customer_id,
+            conversation_id: self.conversation_id,
+            booking_id: self.booking_id,
+            offer_expires_at: self.offer_expires_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}

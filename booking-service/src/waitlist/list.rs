@@ -1,0 +1,112 @@
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use teppan_shared::read_error::ReadError;
+use uuid::Uuid;
+
+use crate::{
+    core::Core,
+    domain::{ConversationId, CustomerId, VenueId, WaitlistEntryStatus},
+    waitlist::row::{WaitlistEntry, WaitlistEntryRow},
+};
+
+/// The most rows one page looks at. A page of what is rare ends there, perhaps without an entry, and the
+/// next goes on.
+pub const LOOKED_AT_MAX: i64 = 5_000;
+
+/// Which entries are asked for; filters that are given must all match.
+pub struct WaitlistQuery {
+    pub conversation_id: Option<ConversationId>,
+    pub customer_id: Option<CustomerId>,
+    pub venue_id: Option<VenueId>,
+    pub date: Option<NaiveDate>,
+    pub start_time: Option<NaiveTime>,
+    /// `None`: any.
+    pub statuses: Option<Vec<WaitlistEntryStatus>>,
+    /// The place in the order of joining after which the page starts.
+    pub after: i64,
+}
+
+/// Entries, and after which place the next page starts if there may be one.
+pub struct WaitlistPage {
+    pub entries: Vec<WaitlistEntry>,
+    pub next: Option<i64>,
+}
+
+impl Core {
+    /// Lists entries in the order of joining, in one round trip that looks at a bounded number of rows.
+    ///
+    /// # Errors
+    /// [`ReadError`], though never that something is not found.
+    pub async fn list_waitlist(&self, query: &WaitlistQuery, page_size: u16) -> Result<WaitlistPage, ReadError> {
+        let statuses: Option<Vec<String>> = query
+            .statuses
+            .as_ref()
+            .map(|statuses| statuses.iter().map(|status| status.as_column().to_owned()).collect());
+        let list = || {
+            sqlx::query_file_as!(
+                ListedRow,
+                "src/waitlist/list.sql",
+                query.conversation_id.as_ref().map(ConversationId::as_str),
+                query.customer_id.map(|id| id.0),
+                query.venue_id.map(|id| id.0),
+                query.date,
+                query.start_time,
+                statuses.as_deref(),
+                query.after,
+                LOOKED_AT_MAX,
+                // the page, and the row after it if there is one
+                i64::from(page_size) + 1,
+            )
+        };
+        let mut rows = self.database.fetch_all(list).await?;
+        let full = rows.len() > page_size.into();
+        rows.truncate(page_size.into());
+        let next = rows.last().filter(|last| full || last.looked == LOOKED_AT_MAX).map(|last| last.place);
+        let wanted = rows.into_iter().filter(|row| row.wanted);
+        let entries = wanted.map(|row| row.entry().read()).collect::<Result<_, _>>()?;
+        Ok(WaitlistPage { entries, next })
+    }
+}
+
+/// A row of the statement, which says what it means.
+struct ListedRow {
+    looked: i64,
+    wanted: bool,
+    place: i64,
+    waitlist_entry_id: Uuid,
+    status: String,
+    venue_id: Uuid,
+    slot_date: NaiveDate,
+    start_time: NaiveTime,
+    starts_at: DateTime<Utc>,
+    time_zone: String,
+    party_size: i32,
+    position: i32,
+    customer_id: Uuid,
+    conversation_id: String,
+    booking_id: Option<Uuid>,
+    offer_expires_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl ListedRow {
+    fn entry(self) -> WaitlistEntryRow {
+        WaitlistEntryRow {
+            waitlist_entry_id: self.waitlist_entry_id,
+            status: self.status,
+            venue_id: self.venue_id,
+            slot_date: self.slot_date,
+            start_time: self.start_time,
+            starts_at: self.starts_at,
+            time_zone: self.time_zone,
+            party_size: self.party_size,
+            position: self.position,
+            customer_id: self.customer_id,
+            conversation_id: self.conversation_id,
+            booking_id: self.booking_id,
+            offer_expires_at: self.offer_expires_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The queues for full slots, and the offers of seats that come free.
+
+pub mod close_entries;
+pub mod closing_job;
+pub mod join;
+pub mod leave;
+pub mod list;
+pub mod offer;
+pub mod offers_job;
+pub mod postpone_opening;
+pub mod review;
+pub mod row;
+pub mod watch;

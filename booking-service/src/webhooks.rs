@@ -1,5 +1,0 @@
-//! What others call over HTTP.
-
-mod stripe;
-
-pub use self::stripe::StripeWebhook;
