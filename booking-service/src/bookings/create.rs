@@ -1,12 +1,13 @@
 mod answer;
 
 use chrono::{DateTime, Utc};
+use sqlx::{FromRow as _, postgres::PgRow};
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
 use tokio::time::Instant;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::row::{Booking, BookingRow, special_requests_place},
+    bookings::booking::{Booking, OpenBooking, special_requests_place},
     core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
@@ -27,7 +28,7 @@ const LOST_ON: [&str; 3] = ["idempotency_keys_pkey", "booking_events_pkey", "boo
 
 /// A booking, and whether an earlier call with the same key had made it.
 pub struct Created {
-    pub booking: Booking,
+    pub booking: OpenBooking,
     pub replayed: bool,
 }
 
@@ -70,7 +71,7 @@ impl Core {
 
     /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody
     /// waits for a slot while its last booking is being delivered.
-    async fn take_seats(&self, new: &NewBooking) -> Result<(BookingRow, bool), CreateBookingError> {
+    async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
         let _turn = self.slot_queues.turn(new.slot).await?;
         let mut draft = self.draft(new);
         for _ in 0..ATTEMPTS_MAX {
@@ -85,14 +86,14 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
-                Outcome::Created(row) => return Ok((row, false)),
+                Outcome::Created(booking) => return Ok((booking, false)),
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
                 }
                 // Made by an earlier run of this call, whose answer was lost, it is this call's booking.
-                Outcome::Replayed { row, .. } => {
-                    let replayed = row.booking_id != draft.booking_id.0;
-                    return Ok((row, replayed));
+                Outcome::Replayed { booking, .. } => {
+                    let replayed = booking.booking_id != draft.booking_id;
+                    return Ok((booking, replayed));
                 }
                 Outcome::OtherPhoneRegion(region) => {
                     let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
@@ -157,7 +158,7 @@ impl Core {
 
     /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted. It takes
     /// the row: what is told does not depend on whether its wishes can be read.
-    pub(crate) async fn deliver(&self, row: &BookingRow, reply_by: Instant) {
+    pub(crate) async fn deliver(&self, row: &Booking, reply_by: Instant) {
         if self.outbox.is_in_use(OutboxDestination::EventStream) {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
@@ -166,7 +167,7 @@ impl Core {
             return;
         }
         match &self.inline {
-            Some(relay) => relay.deliver_of(BookingId(row.booking_id), reply_by).await,
+            Some(relay) => relay.deliver_of(row.booking_id, reply_by).await,
             None => self.outbox.nudge(OutboxDestination::ConversationService),
         }
     }
@@ -174,32 +175,30 @@ impl Core {
     async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Answer, DatabaseError> {
         self.database
             .fetch_one(|| {
-                sqlx::query_file_as!(
-                    Answer,
-                    "src/bookings/create.sql",
-                    new.key.as_str(),
-                    &draft.fingerprint,
-                    new.slot.venue_id.0,
-                    new.slot.date,
-                    new.slot.start_time,
-                    new.party_size.get(),
-                    new.expected_total_cents,
-                    draft.contact.customer_id.0,
-                    &draft.contact.email_hash,
-                    draft.contact.name_sealed,
-                    draft.contact.email_sealed,
-                    draft.contact.phone_sealed.as_deref(),
-                    draft.booking_id.0,
-                    draft.confirmation_code.as_str(),
-                    new.conversation_id.as_ref().map_or("", ConversationId::as_str),
-                    draft.event_id.0,
-                    draft.traceparent.as_deref(),
-                    draft.special_requests_sealed.as_deref(),
-                    new.source.as_ref().map_or("", Source::as_str),
-                    &draft.destinations,
-                    draft.now,
-                    draft.contact.phone_region.as_deref(),
-                )
+                sqlx::query(STATEMENT)
+                    .bind(new.key.as_str())
+                    .bind(&draft.fingerprint)
+                    .bind(new.slot.venue_id.0)
+                    .bind(new.slot.date)
+                    .bind(new.slot.start_time)
+                    .bind(new.party_size.get())
+                    .bind(new.expected_total_cents)
+                    .bind(draft.contact.customer_id.0)
+                    .bind(&draft.contact.email_hash)
+                    .bind(&draft.contact.name_sealed)
+                    .bind(&draft.contact.email_sealed)
+                    .bind(draft.contact.phone_sealed.as_deref())
+                    .bind(draft.booking_id.0)
+                    .bind(draft.confirmation_code.as_str())
+                    .bind(new.conversation_id.as_ref().map_or("", ConversationId::as_str))
+                    .bind(draft.event_id.0)
+                    .bind(draft.traceparent.as_deref())
+                    .bind(draft.special_requests_sealed.as_deref())
+                    .bind(new.source.as_ref().map_or("", Source::as_str))
+                    .bind(&draft.destinations)
+                    .bind(draft.now)
+                    .bind(draft.contact.phone_region.as_deref())
+                    .try_map(|row: PgRow| Answer::from_row(&row))
             })
             .await
     }

@@ -1,70 +1,71 @@
-//! What CompleteBooking and MarkNoShow do.
+use teppan_shared::contract::events::v1 as wire;
 
-use crate::{
-    bookings::change::{BookingTarget, ChangeAnswer, ChangeBookingError},
-    bookings::row::Booking,
-    core::Core,
-    domain::{BookingChange, BookingStatus},
+use super::{
+    booking::OpenBooking,
+    change::{BookingTarget, ChangeBookingError, NoChange, allow},
+    decision::{Decision, Occasion},
+    event_data::EventData,
+    load::{Loaded, Wanted},
 };
-
-impl Core {
-    /// Notes that a booking has taken place, in one round trip.
-    ///
-    /// # Errors
-    /// [`ChangeBookingError`].
-    pub async fn complete_booking(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
-        self.end_booking(target, &COMPLETED).await
-    }
-
-    /// Notes that the customer of a booking did not come, in one round trip.
-    ///
-    /// # Errors
-    /// [`ChangeBookingError`].
-    pub async fn mark_no_show(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
-        self.end_booking(target, &NO_SHOW).await
-    }
-
-    async fn end_booking(&self, target: &BookingTarget, end: &End) -> Result<Booking, ChangeBookingError> {
-        let draft = self.draft_of(end.change);
-        self.change(&draft, || {
-            sqlx::query_file_as!(
-                ChangeAnswer,
-                "src/bookings/end.sql",
-                target.booking_id.0,
-                target.version(),
-                &draft.allowed_from,
-                draft.event_id.0,
-                draft.traceparent.as_deref(),
-                &draft.destinations,
-                draft.now,
-                end.status.as_column(),
-                end.event_type,
-                end.calls_off_follow_up,
-            )
-        })
-        .await
-    }
-}
+use crate::{
+    core::Core,
+    domain::{BookingChange, BookingStatus, ChangeRefusal, Etag},
+};
 
 /// One way in which the time of a booking can be over.
 struct End {
     change: BookingChange,
     status: BookingStatus,
-    event_type: &'static str,
-    /// Nobody is asked how it was who was not there; after a visit the follow-up stands.
-    calls_off_follow_up: bool,
+    event: fn() -> EventData,
 }
 
 const COMPLETED: End = End {
     change: BookingChange::Complete,
     status: BookingStatus::Completed,
-    event_type: "teppan.booking.completed.v1",
-    calls_off_follow_up: false,
+    event: || EventData::BookingCompleted(wire::BookingCompleted::default()),
 };
 
 const NO_SHOW: End = End {
     change: BookingChange::MarkNoShow,
     status: BookingStatus::NoShow,
-    event_type: "teppan.booking.no_show.v1",
-    calls_off_follow_up: true,
+    event: || EventData::BookingNoShow(wire::BookingNoShow::default()),
 };
+
+impl Core {
+    /// The guests of a firm booking came: it took place.
+    ///
+    /// # Errors
+    /// [`ChangeBookingError`].
+    pub async fn complete_booking(&self, target: &BookingTarget) -> Result<OpenBooking, ChangeBookingError> {
+        self.end(target, &COMPLETED).await
+    }
+
+    /// The guests of a firm booking did not come.
+    ///
+    /// # Errors
+    /// [`ChangeBookingError`].
+    pub async fn mark_no_show(&self, target: &BookingTarget) -> Result<OpenBooking, ChangeBookingError> {
+        self.end(target, &NO_SHOW).await
+    }
+
+    async fn end(&self, target: &BookingTarget, end: &End) -> Result<OpenBooking, ChangeBookingError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let decide = |loaded: &Loaded| decide(loaded, target.etag, end, &occasion);
+        self.change(end.change, target, &occasion, Wanted::default(), decide).await
+    }
+}
+
+fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasion) -> Result<Decision, NoChange> {
+    let booking = &loaded.booking;
+    if booking.status == end.status {
+        return Err(NoChange::Unchanged);
+    }
+    allow(booking, etag, end.change)?;
+    if booking.starts_at > occasion.at {
+        return Err(NoChange::Refused(ChangeRefusal::NotStarted));
+    }
+    let mut decision = Decision::about(booking, occasion);
+    decision.free_seats();
+    decision.happen((end.event)())?;
+    Ok(decision)
+}

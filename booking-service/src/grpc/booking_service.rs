@@ -57,7 +57,7 @@ impl BookingService for Grpc {
         request: Request<ConfirmBookingRequest>,
     ) -> Result<Response<ConfirmBookingResponse>, Status> {
         let request = request.into_inner();
-        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.core.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::booking(booking)) }))
@@ -88,7 +88,7 @@ impl BookingService for Grpc {
         request: Request<CompleteBookingRequest>,
     ) -> Result<Response<CompleteBookingResponse>, Status> {
         let request = request.into_inner();
-        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.core.complete_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(CompleteBookingResponse { booking: Some(encode::booking(booking)) }))
@@ -96,7 +96,7 @@ impl BookingService for Grpc {
 
     async fn mark_no_show(&self, request: Request<MarkNoShowRequest>) -> Result<Response<MarkNoShowResponse>, Status> {
         let request = request.into_inner();
-        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking = self.core.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(MarkNoShowResponse { booking: Some(encode::booking(booking)) }))
     }

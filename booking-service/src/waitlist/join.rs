@@ -5,8 +5,8 @@ use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::
 
 use self::answer::{Answer, Outcome};
 use crate::{
+    bookings::booking::special_requests_place,
     bookings::metrics::WaitlistChange,
-    bookings::row::special_requests_place,
     core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
@@ -69,7 +69,6 @@ impl Core {
             };
             match answer.outcome()? {
                 Outcome::Joined(row) => {
-                    self.waitlist.somebody_waits();
                     self.metrics.waitlist(WaitlistChange::Joined, 1);
                     return Ok(Joined { entry: row.read()?, replayed: false });
                 }
@@ -78,7 +77,6 @@ impl Core {
                 }
                 // Made by an earlier run of this call, whose answer was lost, it is this call's entry.
                 Outcome::Replayed { row, .. } => {
-                    self.waitlist.somebody_waits();
                     let replayed = row.waitlist_entry_id != draft.entry_id.0;
                     return Ok(Joined { entry: row.read()?, replayed });
                 }

@@ -69,11 +69,11 @@ impl Core {
         version: i64,
     ) -> Result<Option<WaitlistEntry>, LeaveWaitlistError> {
         let booking_id = entry.booking_id.ok_or(Column("waitlist_entries.booking_id"))?;
-        let target = BookingTarget { booking_id, etag: Some(Etag::of(version)) };
+        let target = BookingTarget { booking_id, etag: Some(Etag::of(version)), validate_only: false };
         match self.cancel_booking(&target, CancellationInitiator::Customer).await {
             Ok(booking) => Ok(Some(WaitlistEntry {
                 status: WaitlistEntryStatus::Left,
-                updated_at: booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
+                updated_at: booking.booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
                 ..entry
             })),
             // The hold ran out at the latest at the start; the worker has not come to it yet.
