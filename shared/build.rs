@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // An RPC that is not built answers UNIMPLEMENTED.
         .generate_default_stubs(true)
         .extern_path(format!(".{EVENTS}"), "crate::contract::events::v1")
+        .extern_path(".google.protobuf.Timestamp", "::pbjson_types::Timestamp")
         .compile_fds(descriptors.clone())?;
     compile_events(descriptors, &descriptor_bytes)?;
     let has_private_postgres = env::var_os("CARGO_FEATURE_PRIVATE_POSTGRES").is_some();
@@ -46,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The package whose messages are stored, and published, as JSON.
 const EVENTS: &str = "teppan.events.v1";
 
-/// Events are compiled by themselves: their JSON mapping needs a timestamp that has one.
+/// Events are compiled by themselves: their JSON mapping needs a timestamp that has one. The
+/// other packages use the same timestamp.
 fn compile_events(descriptors: FileDescriptorSet, descriptor_bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let is_needed = |package: &str| [EVENTS, "google.protobuf"].contains(&package);
     let file = descriptors.file.into_iter().filter(|file| is_needed(file.package())).collect();

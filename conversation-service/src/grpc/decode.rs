@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use prost_types::{Struct, Timestamp};
+use prost_types::Struct;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes, status::Violations};
 
 use crate::{

@@ -1,5 +1,5 @@
 use chrono::{DateTime, SubsecRound as _, Utc};
-use prost_types::Timestamp;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::conversation::v1 as wire,
     page::{self, TokenError},

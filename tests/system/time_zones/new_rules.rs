@@ -5,10 +5,10 @@ use std::{collections::HashMap, fs, path::Path};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
-use prost_types::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::types::Json;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::booking::v1::{
         GetBookingRequest, ListWaitlistRequest, RescheduleBookingRequest, StreamBookingEventsRequest,
