@@ -80,7 +80,7 @@ offered AS (
     FROM done WHERE w.waitlist_entry_id = done.entry_id AND done.version = 0
 ),
 created AS (
-    INSERT INTO bookings SELECT r.* FROM done, jsonb_populate_record(NULL::bookings, booking) AS r WHERE done.version = 0
+    INSERT INTO bookings SELECT r.* FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r WHERE done.version = 0
 ),
 changed AS (
     UPDATE bookings b SET status = r.status, slot_date = r.slot_date, start_time = r.start_time, starts_at = r.starts_at,
@@ -90,7 +90,7 @@ changed AS (
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
         version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
-    FROM done, jsonb_populate_record(NULL::bookings, booking) AS r
+    FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r
     WHERE b.booking_id = done.booking_id AND done.version > 0 AND done.booking IS NOT NULL
 ),
 event AS MATERIALIZED (
@@ -108,7 +108,8 @@ message AS (
 ),
 paid AS (
     INSERT INTO payments SELECT r.*
-    FROM done JOIN payment USING (booking_id), jsonb_populate_record(NULL::payments, payment) AS r WHERE revision IS NULL
+    FROM done JOIN payment USING (booking_id), jsonb_populate_record(NULL::payments, payment.payment) AS r
+    WHERE payment.revision IS NULL
 ),
 corrected AS (
     UPDATE payments p SET status = r.status, amount_cents = r.amount_cents, refunded_cents = r.refunded_cents,

@@ -40,6 +40,8 @@ pub enum BookingChange {
 }
 
 impl BookingStatus {
+    pub const ALL: &[Self] = Self::VARIANTS;
+
     /// The state that a change leads to from this one; `None` where it is not allowed. This is the one
     /// place that says it.
     pub fn after(self, change: BookingChange) -> Option<Self> {
@@ -63,7 +65,7 @@ impl BookingStatus {
 impl BookingChange {
     /// The states from which this is allowed.
     pub fn allowed_from(self) -> Vec<BookingStatus> {
-        BookingStatus::VARIANTS.iter().copied().filter(|status| status.after(self).is_some()).collect()
+        BookingStatus::ALL.iter().copied().filter(|status| status.after(self).is_some()).collect()
     }
 
     /// Why this is not allowed in a state from which it leads nowhere. A hold that has run out is told as
@@ -117,7 +119,7 @@ mod tests {
             Change::Expire,
             Change::PayDeposit,
         ];
-        for ended in BookingStatus::VARIANTS.iter().copied().skip(2) {
+        for ended in BookingStatus::ALL.iter().copied().skip(2) {
             assert!(changes.iter().all(|change| ended.after(*change).is_none()), "{ended:?}");
         }
     }

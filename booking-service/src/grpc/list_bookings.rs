@@ -1,5 +1,4 @@
 use chrono::{Datelike as _, NaiveDate, NaiveTime, Timelike as _};
-use strum::VariantArray as _;
 use teppan_shared::{
     contract::booking::v1 as wire,
     page::{self, PageSizes, TokenError},
@@ -29,7 +28,7 @@ pub fn decode(request: &wire::ListBookingsRequest) -> Result<(BookingsQuery, u16
         violations.check_optional("customer_id", given(&request.customer_id).map(|raw| CustomerId::parse(&raw)));
     let conversation_id =
         violations.check_optional("conversation_id", given(&request.conversation_id).map(ConversationId::parse));
-    let statuses = decode_statuses(&request.statuses, BookingStatus::VARIANTS.len(), decode_status, &mut violations);
+    let statuses = decode_statuses(&request.statuses, BookingStatus::ALL.len(), decode_status, &mut violations);
     let order = violations.check("order", decode_order(request.order));
 
     let parsed = (size, cursor, venue_id, from_date, to_date, customer_id, conversation_id, order);

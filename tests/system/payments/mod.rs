@@ -5,6 +5,7 @@ mod disputes;
 mod effects;
 mod listing;
 mod orders;
+#[cfg(any())]
 mod plans;
 mod processing;
 mod recording;
