@@ -2,18 +2,33 @@ mod answer;
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow as _, postgres::PgRow};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+use teppan_shared::{
+    contract::events::v1 as wire,
+    fingerprint::optional,
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    telemetry,
+};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::booking::{Booking, OpenBooking, special_requests_place},
+    bookings::{
+        begin::created,
+        booking::{Booking, OpenBooking, special_requests_place},
+        event_data::EventData,
+        fold::fold,
+        get::BookingName,
+        preview::Preview,
+    },
     core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
         BookingId, ConfirmationCode, ConversationId, EventId, GivenPhone, NewBooking, OutboxDestination, PhoneFault,
         Refusal, Source, SpecialRequests,
     },
+    slots::row::slot_refusal,
 };
 
 /// The statement, to be prepared when a connection opens.
@@ -50,6 +65,16 @@ pub enum CreateBookingError {
     Database(#[from] DatabaseError),
 }
 
+impl From<ReadError> for CreateBookingError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Self::Corrupted(Corrupted::Column("idempotency_keys.resource_id")),
+            ReadError::Corrupted(error) => Self::Corrupted(error),
+            ReadError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl Core {
     /// Takes seats for a party and records everything that follows from it, in one round trip. A second one
     /// is needed where the contact has a telephone number without + and this process has not seen the venue's
@@ -61,12 +86,55 @@ impl Core {
     /// # Errors
     /// [`CreateBookingError`].
     pub async fn create_booking(&self, new: &NewBooking, reply_by: Instant) -> Result<Created, CreateBookingError> {
+        if new.validate_only {
+            return self.would_create(new).await;
+        }
         let (row, replayed) = self.take_seats(new).await?;
         if !replayed {
             self.live.nudge();
             self.deliver(&row, reply_by).await;
         }
         Ok(Created { booking: row.open(&self.ring)?, replayed })
+    }
+
+    /// The booking as it would be made now. It has no ids, no code and no customer.
+    async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
+        let mut draft = self.draft(new);
+        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.contact.email_hash).await?;
+        let preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
+        if let Some((fingerprint, booking_id)) = preview.prior {
+            if fingerprint != draft.fingerprint {
+                return Err(CreateBookingError::KeyReused);
+            }
+            let booking = self.get_booking(&BookingName::Id(BookingId(booking_id))).await?;
+            return Ok(Created { booking, replayed: true });
+        }
+        let region = preview.phone_region()?;
+        let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+        read.map_err(CreateBookingError::Phone)?;
+        let party_size = new.party_size.get();
+        let Preview { venue, slot, .. } = &preview;
+        if let Some(refusal) = slot_refusal(venue, slot.as_ref(), new.slot.date, party_size, draft.now) {
+            return Err(CreateBookingError::Refused(refusal));
+        }
+        let slot = slot.as_ref().ok_or(CreateBookingError::Refused(Refusal::SlotNotFound))?;
+        let total_cents = slot.price_per_person_cents * i64::from(party_size);
+        if new.expected_total_cents.is_some_and(|expected| expected != total_cents) {
+            return Err(CreateBookingError::Refused(Refusal::PriceChanged { total_cents }));
+        }
+        let created = wire::BookingCreated {
+            booking_id: Uuid::nil().to_string(),
+            customer_id: Uuid::nil().to_string(),
+            conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
+            ..created(slot, venue, party_size, false, draft.now)
+        };
+        let booking = fold(None, &EventData::BookingCreated(created), draft.now);
+        let booking = Booking {
+            source: new.source.as_ref().map_or_else(String::new, |source| source.as_str().to_owned()),
+            ..booking.map_err(|_| Corrupted::Column("slots"))?
+        };
+        let special_requests = new.special_requests.as_ref().map(|text| text.as_str().to_owned());
+        Ok(Created { booking: OpenBooking { booking, special_requests }, replayed: false })
     }
 
     /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody

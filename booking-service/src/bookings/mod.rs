@@ -3,6 +3,7 @@
 //! CreateBooking is one statement. Every other change is loaded (`load.rs`), decided by a pure function beside its use
 //! case, and committed (`commit.rs`); `change.rs` is the loop around the three.
 
+pub mod begin;
 pub mod booking;
 pub mod cancel;
 pub mod change;
@@ -22,5 +23,6 @@ pub mod key_retention;
 pub mod list;
 pub mod load;
 pub mod metrics;
+pub mod preview;
 pub mod reschedule;
 pub mod slot_queue;

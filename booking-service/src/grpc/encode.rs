@@ -50,6 +50,14 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
     }
 }
 
+/// A booking that was not made has none of these.
+pub fn forget_ids(booking: &mut wire::Booking) {
+    for id in [&mut booking.booking_id, &mut booking.customer_id, &mut booking.confirmation_code, &mut booking.etag] {
+        id.clear();
+    }
+    booking.version = 0;
+}
+
 fn initiator(initiator: CancellationInitiator) -> wire::CancellationInitiator {
     match initiator {
         CancellationInitiator::Customer => wire::CancellationInitiator::Customer,

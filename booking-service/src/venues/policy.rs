@@ -8,6 +8,7 @@ use crate::domain::Currency;
 pub struct VenuePolicy {
     pub time_zone: String,
     pub currency: Currency,
+    pub phone_region: String,
     pub utc_offset_seconds: i32,
     pub clock_changes_at: Option<DateTime<Utc>>,
     pub next_utc_offset_seconds: i32,
@@ -15,6 +16,7 @@ pub struct VenuePolicy {
     pub max_party_size: i32,
     pub notice_minutes: i32,
     pub horizon_days: i32,
+    pub hold_minutes: i32,
     pub waitlist_hold_minutes: i32,
     pub deposit_percent: i32,
     pub full_refund_hours: i32,

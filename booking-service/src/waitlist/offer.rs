@@ -15,18 +15,16 @@ use std::sync::Arc;
 
 use crate::{
     bookings::{
+        begin::created,
         booking::{Booking, from_hex},
         change::is_overtaken,
         decision::{Decision, Occasion},
-        event_data::{EventData, timestamp},
+        event_data::EventData,
         fold::FoldFault,
         metrics::WaitlistChange,
     },
     core::Core,
-    domain::{
-        BookingId, ConfirmationCode, CustomerId, OutboxDestination, TimeZone, WaitlistEntryId, deposit_cents,
-        instant_or_next,
-    },
+    domain::{BookingId, ConfirmationCode, CustomerId, OutboxDestination, TimeZone, WaitlistEntryId, instant_or_next},
     slots::row::{SlotRow, slot_refusal},
     venues::policy::VenuePolicy,
 };
@@ -93,28 +91,13 @@ fn offer(
     code: &ConfirmationCode,
 ) -> Result<Decision, FoldFault> {
     let occasion = Occasion { traceparent: next.traceparent.clone(), ..occasion.clone() };
-    let total_cents = slot.price_per_person_cents * i64::from(next.party_size);
-    let hold_expires_at = (occasion.at + TimeDelta::minutes(venue.waitlist_hold_minutes.into())).min(slot.starts_at);
     let created = wire::BookingCreated {
         booking_id: next.booking_id.to_string(),
-        venue_id: slot.venue_id.to_string(),
-        date: slot.slot_date.to_string(),
-        start_time: slot.start_time.format("%H:%M").to_string(),
-        status: wire::BookingStatus::Pending.into(),
         customer_id: next.customer_id.to_string(),
         conversation_id: next.conversation_id.clone(),
         confirmation_code: code.as_str().to_owned(),
-        starts_at: timestamp(slot.starts_at),
-        ends_at: timestamp(slot.ends_at),
-        time_zone: venue.time_zone.clone(),
-        party_size: next.party_size,
-        price_per_person_cents: slot.price_per_person_cents,
-        total_cents,
-        deposit_due_cents: deposit_cents(total_cents, venue.deposit_percent, venue.currency),
-        currency: venue.currency.code().to_owned(),
-        hold_expires_at: timestamp(hold_expires_at),
         waitlist_entry_id: next.waitlist_entry_id.to_string(),
-        ..Default::default()
+        ..created(slot, venue, next.party_size, true, occasion.at)
     };
     let mut decision = Decision::create(EventData::BookingCreated(created), &occasion)?;
     let waitlist_entry_id = next.waitlist_entry_id.to_string();
