@@ -100,14 +100,14 @@ impl Core {
             let status = loaded.booking.status;
             let refused = |refusal| ChangeBookingError::Refused { change, status, refusal };
             if loaded.is_done {
-                self.follow_change(change, &loaded.booking, occasion).await;
+                self.follow_change(&loaded.booking, loaded.anybody_waits, occasion).await;
                 return Ok(loaded.booking.open(&self.ring)?);
             }
             let decision = match decide(&loaded) {
                 Ok(decision) => decision,
                 Err(NoChange::Unchanged) => {
                     // An earlier run of this call may have changed it just now, and its answer was lost.
-                    self.nudge_after(change);
+                    self.nudge_after(loaded.anybody_waits);
                     return Ok(loaded.booking.open(&self.ring)?);
                 }
                 Err(NoChange::StaleEtag) => return Err(ChangeBookingError::StaleEtag),
@@ -119,7 +119,7 @@ impl Core {
             match self.commit(vec![decision]).await {
                 Ok(committed) => {
                     if let Some(decision) = committed.into_iter().next() {
-                        self.follow_change(change, &decision.booking, occasion).await;
+                        self.follow_change(&decision.booking, loaded.anybody_waits, occasion).await;
                         return Ok(decision.booking.open(&self.ring)?);
                     }
                 }
@@ -135,8 +135,8 @@ impl Core {
     }
 
     /// What follows a change that was committed by this call.
-    async fn follow_change(&self, change: BookingChange, booking: &Booking, occasion: &Occasion) {
-        self.nudge_after(change);
+    async fn follow_change(&self, booking: &Booking, anybody_waits: bool, occasion: &Occasion) {
+        self.nudge_after(anybody_waits);
         self.count_offer(booking, occasion);
         self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
     }
@@ -153,10 +153,10 @@ impl Core {
         }
     }
 
-    /// Wakes the workers that have work after a change.
-    fn nudge_after(&self, change: BookingChange) {
+    /// Wakes the workers that may have work after a change.
+    fn nudge_after(&self, anybody_waits: bool) {
         self.live.nudge();
-        if matches!(change, BookingChange::Cancel | BookingChange::Reschedule) {
+        if anybody_waits {
             self.waitlist.nudge();
         }
     }

@@ -49,11 +49,14 @@ impl Core {
         let loaded = self.load(&due, Wanted::default()).await?;
         let first_due = loaded.iter().filter_map(|it| it.booking.hold_expires_at).min();
         let lag = first_due.and_then(|due| (now - due).to_std().ok()).unwrap_or_default();
+        let anybody_waits = loaded.iter().any(|it| it.anybody_waits);
         let decisions = loaded.iter().filter_map(|it| decide(it, &Occasion::of_worker(now))).collect();
         let expired = self.commit_batch(decisions).await?;
         if !expired.is_empty() {
             self.live.nudge();
-            self.waitlist.nudge();
+            if anybody_waits {
+                self.waitlist.nudge();
+            }
             self.outbox.nudge(OutboxDestination::EventStream);
         }
         let lapsed = expired.iter().filter(|it| it.booking.waitlist_entry_id.is_some()).count();

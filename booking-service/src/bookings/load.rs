@@ -19,6 +19,8 @@ pub struct Loaded {
     pub slot: Option<Json<SlotRow>>,
     /// The slot to move to.
     pub target: Option<Json<SlotRow>>,
+    /// Seats of the booking's slot that come free are offered.
+    pub anybody_waits: bool,
     /// Of a change by Stripe: the charge, when it is known, and the refunds of it that count, the newest first.
     pub charge: Option<Json<Payment>>,
     pub refunds: Option<Json<Vec<Payment>>>,

@@ -30,6 +30,11 @@ SELECT
     to_jsonb(v) AS venue,
     to_jsonb(own) AS slot,
     to_jsonb(target) AS target,
+    EXISTS (
+        SELECT
+        FROM waitlist_entries w
+        WHERE w.venue_id = own.venue_id AND w.slot_date = own.slot_date AND w.start_time = own.start_time
+          AND w.status = 'WAITING' AND w.place > 0) AS anybody_waits,
     (SELECT to_jsonb(charge) FROM charge) AS charge,
     -- the refunds of the charge that count, the newest first
     (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.payment_id DESC)
