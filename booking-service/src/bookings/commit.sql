@@ -3,11 +3,9 @@
 --   $2 seats: above 0 they are taken, and price and start are those of the slot that was decided by; else null
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: "revision" as loaded, null for a new entry, and the row from now on
---
--- Answers a row for each booking that was committed; the others are stale. Stale is a booking with another version,
--- whose slot has changed or has not seats enough for the batch, whose payment has another revision, or whose waitlist
--- entry waits no longer. A key or an id that exists already fails the statement, and then nothing was written.
---
+-- Answers a row for each booking that was committed. The others are stale: another version, a slot that has changed or
+-- lacks the seats for the batch, a payment of another revision, or a waitlist entry that waits no longer. A key or an id
+-- that exists already fails the statement, and then nothing was written.
 -- Bookings are locked by id, then slots by key, payments and entries: the order of every statement. `reserved` comes
 -- from the locked row: PostgreSQL checks constraints on a row made from the snapshot's version before it sees a newer.
 WITH change AS MATERIALIZED (
@@ -18,8 +16,7 @@ target AS MATERIALIZED (           -- row locks; they see the latest committed v
 ),
 fresh AS MATERIALIZED (
     SELECT c.*, (c.booking ->> 'waitlist_entry_id')::uuid AS entry_id
-    FROM change c LEFT JOIN target t USING (booking_id)
-    WHERE COALESCE(t.version, 0) = c.version
+    FROM change c LEFT JOIN target t USING (booking_id) WHERE COALESCE(t.version, 0) = c.version
 ),
 seat AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS it (booking_id uuid, venue_id uuid, slot_date date, start_time time,
@@ -28,8 +25,7 @@ seat AS MATERIALIZED (
 slot AS MATERIALIZED (
     SELECT s.*
     FROM (SELECT DISTINCT venue_id, slot_date, start_time FROM seat) AS key JOIN slots s USING (venue_id, slot_date, start_time)
-    ORDER BY s.venue_id, s.slot_date, s.start_time
-    FOR NO KEY UPDATE OF s
+    ORDER BY s.venue_id, s.slot_date, s.start_time FOR NO KEY UPDATE OF s
 ),
 shut AS MATERIALIZED (             -- bookings whose seats are not to be had
     SELECT seat.booking_id
@@ -48,16 +44,12 @@ payment AS MATERIALIZED (
 charge AS MATERIALIZED (
     SELECT p.payment_id, p.revision
     FROM payment JOIN payments p USING (payment_id)
-    WHERE (SELECT count(*) FROM slot) >= 0
-    ORDER BY p.payment_id
-    FOR NO KEY UPDATE OF p
+    WHERE (SELECT count(*) FROM slot) >= 0 ORDER BY p.payment_id FOR NO KEY UPDATE OF p
 ),
 entry AS MATERIALIZED (            -- of new bookings that are offers
     SELECT w.waitlist_entry_id, w.status
     FROM fresh JOIN waitlist_entries w ON w.waitlist_entry_id = fresh.entry_id
-    WHERE fresh.version = 0 AND (SELECT count(*) FROM slot) >= 0
-    ORDER BY w.waitlist_entry_id
-    FOR NO KEY UPDATE OF w
+    WHERE fresh.version = 0 AND (SELECT count(*) FROM slot) >= 0 ORDER BY w.waitlist_entry_id FOR NO KEY UPDATE OF w
 ),
 done AS MATERIALIZED (             -- the gate: every step below hangs on it
     SELECT fresh.*

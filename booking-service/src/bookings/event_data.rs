@@ -5,6 +5,7 @@
 //! [`describe`] what it repeats of its booking.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde::de::Error as _;
 pub use teppan_shared::contract::booking::v1::booking_event::Data as EventData;
 use teppan_shared::contract::events::v1 as wire;
 
@@ -46,8 +47,7 @@ macro_rules! events {
             }
         }
 
-        /// Reads the stored JSON of an event of this type.
-        pub fn read(kind: &str, json: &str) -> Result<EventData, UnreadableEvent> {
+        fn read_fields(kind: &str, json: &str) -> Result<EventData, UnreadableEvent> {
             match kind {
                 $($kind => Ok(EventData::$variant(serde_json::from_str(json)?)),)+
                 _ => Err(UnreadableEvent::UnknownType),
@@ -110,6 +110,18 @@ events! {
     PaymentRefunded = "teppan.payment.refunded.v1",
     RefundRequired = "teppan.payment.refund_required.v1",
     WaitlistOffered = "teppan.waitlist.offered.v1",
+}
+
+/// Reads the stored JSON of an event of this type. In protobuf a field that is missing is empty: an event that does not
+/// say whose it is, or when it happened, is none.
+pub fn read(kind: &str, json: &str) -> Result<EventData, UnreadableEvent> {
+    let event = read_fields(kind, json)?;
+    match header(&event) {
+        Some(header) if header.booking_id.is_empty() || header.occurred_at.is_none() => {
+            Err(serde_json::Error::custom("it does not say whose it is, or when it happened").into())
+        }
+        _ => Ok(event),
+    }
 }
 
 /// Writes into an event everything that follows from its booking before and after it. What is left is what the event
@@ -333,11 +345,14 @@ mod tests {
     fn unknown_types_and_wrong_data_are_different_faults() {
         assert!(matches!(read("teppan.booking.moved.v9", "{}"), Err(UnreadableEvent::UnknownType)));
         assert!(matches!(read("teppan.booking.created.v1", "[]"), Err(UnreadableEvent::Corrupted(_))));
+        assert!(matches!(read("teppan.booking.created.v1", "{}"), Err(UnreadableEvent::Corrupted(_))));
     }
 
     #[test]
     fn the_json_of_an_event_reads_back_with_every_field_and_the_names_of_the_contract() {
         let event = EventData::PaymentFailed(wire::PaymentFailed {
+            booking_id: "01a229a3-3b30-7228-9285-b7f721d32769".to_owned(),
+            occurred_at: timestamp(DateTime::UNIX_EPOCH),
             reason: wire::PaymentFailureReason::Declined.into(),
             amount_cents: 1 << 60,
             ..Default::default()

@@ -27,6 +27,9 @@ impl FollowUpStep {
     /// # Errors
     /// Data that are not what the type says.
     pub fn after(kind: &str, json: &str) -> Result<Option<Self>, UnreadableEvent> {
+        if !kind.starts_with("teppan.booking.") {
+            return Ok(None);
+        }
         let event = match event_data::read(kind, json) {
             Err(UnreadableEvent::UnknownType) => return Ok(None),
             event => event?,
@@ -64,6 +67,7 @@ mod tests {
 
     fn event(status: &str) -> Value {
         json!({
+            "booking_id": "01a229a3-3b30-7228-9285-b7f721d32769", "occurred_at": "2026-12-01T09:00:00+00:00",
             "status": format!("BOOKING_STATUS_{status}"), "conversation_id": "chat-7",
             "ends_at": "2026-12-05T20:00:00+00:00", "time_zone": "Europe/Berlin",
         })
