@@ -272,3 +272,6 @@ impl WaitlistOffers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
