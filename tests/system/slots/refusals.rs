@@ -32,7 +32,8 @@ fn cases() -> impl Strategy<Value = Value> {
         Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).single().expect("an instant") + TimeDelta::minutes(minutes)
     });
     let venue = (-48..=56_i32, prop::option::of(-2..=2_i64), -48..=56_i32, 1..4, 0..5, 0..120_i32, 1..6_i32);
-    let slot = prop::option::of((-1..=1_i64, 0..10, 0..10, prop::sample::select(vec!["OPEN", "OPEN", "CLOSED"])));
+    let slot =
+        prop::option::of((-1..=1_i64, 0..10_i32, 0..10_i32, prop::sample::select(vec!["OPEN", "OPEN", "CLOSED"])));
     (moment, venue, slot, -2..=2_i64, 1..=9).prop_map(|(moment, venue, slot, days, party_size)| {
         let (quarters, changes_in, next_quarters, smallest, more, notice, horizon) = venue;
         let date = moment.date_naive() + TimeDelta::days(i64::from(horizon) + days);
