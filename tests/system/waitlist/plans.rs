@@ -120,7 +120,7 @@ async fn no_statement_reads_the_whole_queue() {
     let ids = "SELECT array_agg(opening_id)::text FROM (SELECT opening_id FROM waitlist_openings LIMIT 2) AS two";
     let ids = house.service.scalar::<String>(ids).await.replace(',', "}', '{");
     let settled = plan(&mut connection, &format!("settle ('{ids}', now(), false)")).await;
-    assert!(settled.contains("using waitlist_openings_pkey"), "{settled}");
+    assert!(settled.contains("waitlist_openings_pkey"), "{settled}");
     assert!(!settled.contains("Seq Scan") && buffers(&settled) < 100, "{settled}");
 
     // A venue's change leaves one row, however many wait; they are gone through a batch at a time.
