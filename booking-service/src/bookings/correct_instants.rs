@@ -85,7 +85,7 @@ mod tests {
             assert_eq!((booking.starts_at, booking.ends_at), (at(START + minutes), at(START + minutes + 120)));
             assert_eq!((booking.status, booking.slot()), (loaded.booking.status, loaded.booking.slot()));
             let [EventData::BookingInstantCorrected(event)] = &events(&decision)[..] else { panic!("one event") };
-            assert_eq!((event.previous_starts_at.clone(), &*event.time_zone_rules), (timestamp(at(START)), "2026a"));
+            assert_eq!((event.previous_starts_at, &*event.time_zone_rules), (timestamp(at(START)), "2026a"));
             assert_eq!(decision.events[0].concerns_conversation, booking.confirmed_at.is_some());
         }
     }

@@ -224,11 +224,13 @@ impl Story {
                 ..self.loaded.clone()
             };
             match apply_payment::next(Some(&loaded), &payment, self.now, &Occasion::of_worker(self.now)) {
-                Ok(Next::Nothing) => return,
                 Ok(Next::Facts(decision)) => return self.commit(Some(&before), &decision),
                 Ok(Next::Money(decision)) => self.commit(Some(&before), &decision),
-                Err(ApplyPaymentError::ChargeUnknown) => return,
-                Err(ApplyPaymentError::Refused(MoneyRefusal::RefundExceedsPaid { .. })) => return,
+                Ok(Next::Nothing)
+                | Err(
+                    ApplyPaymentError::ChargeUnknown
+                    | ApplyPaymentError::Refused(MoneyRefusal::RefundExceedsPaid { .. }),
+                ) => return,
                 Err(error) => panic!("{error:?}"),
             }
         }

@@ -9,10 +9,11 @@ use crate::{
 
 /// Somebody who waits with a party of this size; the sizes name them.
 fn waiting(party_size: i32) -> Candidate {
+    let id = |first: u32| Uuid::from_u128(u128::from(first + party_size.unsigned_abs()));
     Candidate {
-        waitlist_entry_id: WaitlistEntryId(Uuid::from_u128(100 + party_size.unsigned_abs() as u128)),
-        booking_id: BookingId(Uuid::from_u128(200 + party_size.unsigned_abs() as u128)),
-        customer_id: CustomerId(Uuid::from_u128(300 + party_size.unsigned_abs() as u128)),
+        waitlist_entry_id: WaitlistEntryId(id(100)),
+        booking_id: BookingId(id(200)),
+        customer_id: CustomerId(id(300)),
         party_size,
         conversation_id: "chat-1".to_owned(),
         special_requests_sealed: Some("\\x0102".to_owned()),
@@ -62,7 +63,7 @@ fn an_offer_is_a_booking_that_waits_for_an_answer() {
         panic!("two events")
     };
     assert_eq!((&created.confirmation_code, created.total_cents), (&"K7MX2QPD".to_owned(), 10_500));
-    assert_eq!((event.offer_expires_at.clone(), event.deposit_due_cents), (timestamp(at(40)), 2625));
+    assert_eq!((event.offer_expires_at, event.deposit_due_cents), (timestamp(at(40)), 2625));
     assert_eq!(event.waitlist_entry_id, next.waitlist_entry_id.to_string());
 }
 
