@@ -136,25 +136,32 @@ async fn bookings_that_swap_slots_never_deadlock() {
 
 /// Makes two calls, of which the first has decided, and locked its booking, before the second commits: it waits for the
 /// slots, which the test holds, and the second for the booking. Then both go on.
-async fn overtaken<A, B>(house: &House, first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
-    let mut slots = harness::connect(&house.service.url).await;
-    sqlx::raw_sql("BEGIN; SELECT FROM slots FOR NO KEY UPDATE").execute(&mut slots).await.expect("locked");
-    let waiting = async |calls: i64| {
-        let waiting =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let what = format!("{calls} calls wait");
-        eventually(&what, async || house.service.scalar::<i64>(waiting).await == calls).await;
-    };
-    let second = async {
-        waiting(1).await;
-        second.await
-    };
-    let release = async {
-        waiting(2).await;
-        sqlx::raw_sql("COMMIT").execute(&mut slots).await.expect("released");
-    };
-    let (first, second, ()) = join3(first, second, release).await;
-    (first, second)
+fn overtaken<A, B>(
+    house: &House,
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> impl Future<Output = (A, B)> {
+    // On the heap: two calls are large.
+    Box::pin(async move {
+        let mut slots = harness::connect(&house.service.url).await;
+        sqlx::raw_sql("BEGIN; SELECT FROM slots FOR NO KEY UPDATE").execute(&mut slots).await.expect("locked");
+        let waiting = async |calls: i64| {
+            let waiting =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let what = format!("{calls} calls wait");
+            eventually(&what, async || house.service.scalar::<i64>(waiting).await == calls).await;
+        };
+        let second = async {
+            waiting(1).await;
+            second.await
+        };
+        let release = async {
+            waiting(2).await;
+            sqlx::raw_sql("COMMIT").execute(&mut slots).await.expect("released");
+        };
+        let (first, second, ()) = join3(first, second, release).await;
+        (first, second)
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
