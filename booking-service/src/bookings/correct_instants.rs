@@ -13,7 +13,7 @@ use crate::{
 
 /// A booking follows its slot to the instant that its local time is by newer time zone rules. Local date and time stay,
 /// and so does the length. `None` where it need not or cannot follow.
-fn decide(loaded: &Loaded, rules: &str, occasion: &Occasion) -> Option<Decision> {
+pub fn decide(loaded: &Loaded, rules: &str, occasion: &Occasion) -> Option<Decision> {
     let (booking, slot) = (&loaded.booking, loaded.slot.as_ref()?);
     booking.status.after(BookingChange::CorrectInstant)?;
     let is_ahead = slot.starts_at.max(booking.starts_at) > occasion.at;
@@ -54,5 +54,58 @@ impl Core {
             }
         }
         Ok(corrected.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::{
+        super::fixtures::{START, assert_sound, at, events, firm, in_status, occasion, pending},
+        *,
+    };
+    use crate::domain::BookingStatus;
+
+    /// The booking's slot now begins so many minutes after its old instant.
+    fn shifted(mut loaded: Loaded, minutes: i64) -> Loaded {
+        let slot = loaded.slot.as_mut().expect("its slot");
+        slot.starts_at += TimeDelta::minutes(minutes);
+        slot.ends_at += TimeDelta::minutes(minutes);
+        loaded
+    }
+
+    #[test]
+    fn a_booking_follows_its_slot_and_keeps_its_length() {
+        for (loaded, minutes) in [(firm(), 60), (pending(), -60), (in_status(BookingStatus::Expired), 60)] {
+            let loaded = shifted(loaded, minutes);
+            let decision = decide(&loaded, "2026a", &occasion(2)).expect("corrected");
+            assert_sound(Some(&loaded.booking), &decision);
+            let booking = &decision.booking;
+            assert_eq!((booking.starts_at, booking.ends_at), (at(START + minutes), at(START + minutes + 120)));
+            assert_eq!((booking.status, booking.slot()), (loaded.booking.status, loaded.booking.slot()));
+            let [EventData::BookingInstantCorrected(event)] = &events(&decision)[..] else { panic!("one event") };
+            assert_eq!((event.previous_starts_at, &*event.time_zone_rules), (timestamp(at(START)), "2026a"));
+            assert_eq!(decision.events[0].concerns_conversation, booking.confirmed_at.is_some());
+        }
+    }
+
+    #[test]
+    fn a_hold_ends_when_the_booking_now_begins() {
+        let mut loaded = shifted(pending(), -60);
+        loaded.booking.hold_expires_at = Some(at(START));
+        let decision = decide(&loaded, "2026a", &occasion(2)).expect("corrected");
+        assert_eq!(decision.booking.hold_expires_at, Some(at(START - 60)));
+    }
+
+    #[test]
+    fn what_is_right_or_over_stays() {
+        assert!(decide(&firm(), "2026a", &occasion(2)).is_none(), "it is so already");
+        assert!(decide(&shifted(firm(), -60), "2026a", &occasion(START)).is_none(), "both instants have passed");
+        assert!(decide(&shifted(firm(), 60), "2026a", &occasion(START)).is_some(), "it begins once more");
+        for ended in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
+            assert!(decide(&shifted(in_status(ended), 60), "2026a", &occasion(2)).is_none(), "{ended:?}");
+        }
+        assert!(decide(&Loaded { slot: None, ..firm() }, "2026a", &occasion(2)).is_none(), "it has no slot");
     }
 }

@@ -13,19 +13,19 @@ use crate::{
 };
 
 /// One way in which the time of a booking can be over.
-struct End {
+pub struct End {
     change: BookingChange,
     status: BookingStatus,
     event: fn() -> EventData,
 }
 
-const COMPLETED: End = End {
+pub const COMPLETED: End = End {
     change: BookingChange::Complete,
     status: BookingStatus::Completed,
     event: || EventData::BookingCompleted(wire::BookingCompleted::default()),
 };
 
-const NO_SHOW: End = End {
+pub const NO_SHOW: End = End {
     change: BookingChange::MarkNoShow,
     status: BookingStatus::NoShow,
     event: || EventData::BookingNoShow(wire::BookingNoShow::default()),
@@ -55,7 +55,7 @@ impl Core {
     }
 }
 
-fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasion) -> Result<Decision, NoChange> {
+pub fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasion) -> Result<Decision, NoChange> {
     let booking = &loaded.booking;
     if booking.status == end.status {
         return Err(NoChange::Unchanged);
@@ -68,4 +68,44 @@ fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasion) -
     decision.free_seats();
     decision.happen((end.event)())?;
     Ok(decision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{START, assert_sound, firm, in_status, occasion},
+        *,
+    };
+
+    #[test]
+    fn a_firm_booking_that_has_begun_ends_and_its_seats_are_free() {
+        for (end, asks_the_guests) in [(&COMPLETED, false), (&NO_SHOW, true)] {
+            let loaded = firm();
+            let decision = decide(&loaded, Some(Etag::of(2)), end, &occasion(START)).expect("ended");
+            assert_sound(Some(&loaded.booking), &decision);
+            assert_eq!((decision.booking.status, decision.seats[0].seats), (end.status, -2));
+            let [event] = &decision.events[..] else { panic!("one event") };
+            assert_eq!(event.concerns_conversation, asks_the_guests, "{:?}", end.change);
+        }
+    }
+
+    #[test]
+    fn what_is_not_firm_or_has_not_begun_does_not_end() {
+        for end in [&COMPLETED, &NO_SHOW] {
+            let refused = |loaded: &Loaded, etag, minute| decide(loaded, etag, end, &occasion(minute)).expect_err("no");
+            assert_eq!(refused(&in_status(end.status), Some(Etag::of(1)), START), NoChange::Unchanged);
+            assert_eq!(refused(&firm(), None, START - 1), NoChange::Refused(ChangeRefusal::NotStarted));
+            assert_eq!(refused(&firm(), Some(Etag::of(1)), START), NoChange::StaleEtag);
+            let others = [
+                BookingStatus::Pending,
+                BookingStatus::Cancelled,
+                BookingStatus::Expired,
+                if end.status == BookingStatus::NoShow { BookingStatus::Completed } else { BookingStatus::NoShow },
+            ];
+            for status in others {
+                let refusal = refused(&in_status(status), None, START);
+                assert_eq!(refusal, NoChange::Refused(ChangeRefusal::NotAllowed), "{status:?}");
+            }
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{core::Core, domain::OutboxDestination};
 const BATCH_MAX: usize = 64;
 
 /// `None` where the hold has not run out, or a concurrent change has ended it.
-fn decide(loaded: &Loaded, occasion: &Occasion) -> Option<Decision> {
+pub fn decide(loaded: &Loaded, occasion: &Occasion) -> Option<Decision> {
     let booking = &loaded.booking;
     booking.hold_expires_at.filter(|at| *at <= occasion.at)?;
     let mut decision = Decision::about(booking, occasion);
@@ -76,5 +76,35 @@ impl Job for HoldExpiry {
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         self.0.expire_holds(self.0.clock.now()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{assert_sound, events, firm, in_status, occasion, pending},
+        *,
+    };
+    use crate::domain::BookingStatus;
+
+    #[test]
+    fn a_hold_that_has_run_out_frees_its_seats_and_everything_paid_is_owed() {
+        let mut loaded = pending();
+        loaded.booking.paid_cents = 1000;
+        let decision = decide(&loaded, &occasion(120)).expect("expired");
+        assert_sound(Some(&loaded.booking), &decision);
+        assert_eq!((decision.booking.status, decision.booking.refund_due_cents), (BookingStatus::Expired, 1000));
+        let [EventData::BookingExpired(event)] = &events(&decision)[..] else { panic!("one event") };
+        assert_eq!((event.paid_cents, event.refund_due_cents, event.party_size), (1000, 1000, 2));
+        assert!(!decision.events[0].concerns_conversation);
+    }
+
+    #[test]
+    fn a_hold_that_runs_or_has_ended_stays() {
+        assert!(decide(&pending(), &occasion(119)).is_none());
+        assert!(decide(&firm(), &occasion(120)).is_none());
+        let mut ended = in_status(BookingStatus::Cancelled);
+        ended.booking.hold_expires_at = pending().booking.hold_expires_at;
+        assert!(decide(&ended, &occasion(120)).is_none());
     }
 }

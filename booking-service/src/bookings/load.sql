@@ -40,11 +40,12 @@ SELECT
     (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.payment_id DESC)
      FROM charge
      JOIN payments r ON r.refund_of = charge.payment_id AND r.refund_of IS NOT NULL AND r.status = 'SUCCEEDED') AS refunds,
-    -- until when other payments that the bank decides about keep the hold
-    (SELECT max(p.hold_until)
-     FROM payments p
-     WHERE p.booking_id = (found.b).booking_id AND p.status = 'PROCESSING'
-       AND p.payment_id IS DISTINCT FROM (SELECT payment_id FROM charge)) AS others_hold_until,
+    -- until when other payments that the bank decides about keep the hold; only when that of this one ends
+    CASE WHEN (SELECT status FROM charge) = 'PROCESSING' THEN (
+        SELECT max(p.hold_until)
+        FROM payments p
+        WHERE p.booking_id = (found.b).booking_id AND p.status = 'PROCESSING'
+          AND p.payment_id <> (SELECT payment_id FROM charge)) END AS others_hold_until,
     (SELECT fingerprint FROM prior) AS prior_fingerprint,
     (SELECT payment FROM prior) AS prior_payment
 FROM wanted

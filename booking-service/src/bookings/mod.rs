@@ -17,6 +17,8 @@ pub mod end;
 pub mod event_chain;
 pub mod event_data;
 pub mod expire_holds;
+#[cfg(test)]
+pub mod fixtures;
 pub mod fold;
 pub mod get;
 pub mod key_retention;
@@ -26,3 +28,5 @@ pub mod metrics;
 pub mod preview;
 pub mod reschedule;
 pub mod slot_queue;
+#[cfg(test)]
+mod story_tests;

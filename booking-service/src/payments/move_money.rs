@@ -348,3 +348,6 @@ impl From<PaymentMethod> for wire::PaymentMethod {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ pub enum ApplyPaymentError {
 }
 
 /// What one event leads to.
-enum Next {
+pub enum Next {
     Nothing,
     /// Its facts are kept; no money moves.
     Facts(Decision),
@@ -104,7 +104,7 @@ fn is_there(error: &DatabaseError) -> bool {
     ["payments_pkey", "payments_stripe_intent", "payments_stripe_charge"].iter().any(|name| error.violates(name))
 }
 
-fn next(
+pub fn next(
     loaded: Option<&Loaded>,
     payment: &StripePayment,
     reported_at: DateTime<Utc>,

@@ -255,3 +255,6 @@ impl WaitlistOffers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

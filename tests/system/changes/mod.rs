@@ -1,13 +1,10 @@
 //! What can be done to a booking once it is there.
 
-#[cfg(any())]
 mod expiry;
 mod failures;
-#[cfg(any())]
 mod refunds;
 mod rescheduling;
 mod states;
-#[cfg(any())]
 mod storm;
 mod told;
 

@@ -5,7 +5,6 @@ mod disputes;
 mod effects;
 mod listing;
 mod orders;
-#[cfg(any())]
 mod plans;
 mod processing;
 mod recording;

@@ -6,9 +6,7 @@ mod joining;
 mod leaving;
 mod lists;
 mod offers;
-#[cfg(any())]
 mod plans;
-#[cfg(any())]
 mod races;
 mod storm;
 mod time;
