@@ -68,7 +68,7 @@ booking AS (
     RETURNING b.*
 ),
 messages AS (                      -- what never was firm was never to be asked about
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT event.event_id, destination, event.booking_id, event.version, $5, $7, $7
     FROM event, gate, unnest($6::text[]) AS destination
     WHERE destination <> 'conversation-service' OR gate.conversation_id <> '' AND gate.confirmed_at IS NOT NULL

@@ -72,7 +72,7 @@ booking AS (
     RETURNING b.booking_id
 ),
 messages AS (                      -- what is firm is asked about later or earlier now
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
     SELECT event.event_id, destination, event.booking_id, event.version, $6, $6
     FROM event
     JOIN gate g USING (booking_id)

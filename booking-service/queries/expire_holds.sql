@@ -65,7 +65,7 @@ booking AS (                       -- the seats are gone: whatever was paid towa
     RETURNING b.waitlist_entry_id
 ),
 messages AS (                      -- it never was firm: there is nothing for conversation-service to cancel
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
     SELECT event.event_id, destination, event.booking_id, event.version, $1, $1
     FROM event, unnest($3::text[]) AS destination
     WHERE destination <> 'conversation-service'

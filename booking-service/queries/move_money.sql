@@ -247,7 +247,7 @@ booking AS (
     RETURNING b.*
 ),
 messages AS (                      -- of the money conversation-service need not hear
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT links.event_id, destination, links.booking_id, links.version, $15, $13, $13
     FROM links, gate, unnest($16::text[]) AS destination
     WHERE destination <> 'conversation-service' OR links.makes_firm AND gate.conversation_id <> ''

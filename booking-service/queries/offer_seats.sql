@@ -131,7 +131,7 @@ booking AS (
     RETURNING booking_id
 ),
 messages AS (                      -- it is not firm: conversation-service has nothing to ask about yet
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT event.event_id, destination, draft.booking_id, event.version, draft.traceparent, $1, $1
     FROM draft,
          (SELECT event_id, version FROM created UNION ALL SELECT event_id, version FROM offered) AS event,

@@ -4,6 +4,6 @@
 -- The end of the lease names the claim, as its number will be given again: who claimed one of them anew keeps it,
 -- also when this runs twice.
 UPDATE stripe_events
-SET attempts = attempts - 1, next_attempt_at = $2
-WHERE event_id = ANY($1::text[]) AND next_attempt_at = $3 AND state = 'WAITING'
+SET attempts = attempts - 1, next_attempt_at = $2, lease_expires_at = NULL
+WHERE event_id = ANY($1::text[]) AND lease_expires_at = $3 AND state = 'WAITING'
 RETURNING event_id

@@ -154,7 +154,7 @@ booking AS (
     RETURNING b.*
 ),
 messages AS (                      -- what is firm is asked about later or earlier now
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT links.event_id, destination, links.booking_id, links.version, $5, $7, $7
     FROM links, gate, unnest($6::text[]) AS destination
     WHERE destination <> 'conversation-service'

@@ -4,6 +4,8 @@
 -- it answers the same.
 UPDATE stripe_events
 SET state = $3::text, reason = $4, next_attempt_at = COALESCE($5, next_attempt_at),
-    settled_at = CASE WHEN $3 <> 'WAITING' THEN $6::timestamptz END
+    lease_expires_at = NULL,
+    settled_at = CASE WHEN $3 <> 'WAITING' THEN $6::timestamptz END,
+    dead_letter_id = CASE WHEN $3 = 'SET_ASIDE' THEN COALESCE(dead_letter_id, gen_random_uuid()) END
 WHERE event_id = $1 AND attempts = $2 AND (state = 'WAITING' OR (state = $3 AND reason = $4))
 RETURNING event_id

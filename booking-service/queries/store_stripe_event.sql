@@ -5,16 +5,16 @@
 WITH stored AS (
     INSERT INTO stripe_events AS known (
         event_id, type, created_at, received_at, effect, booking_id, payment_intent, charge_id, object_id, amount_cents,
-        refunded_cents, currency, state, reason, next_attempt_at, settled_at)
+        refunded_cents, currency, state, reason, next_attempt_at, settled_at, dead_letter_id)
     SELECT $1, $2, $3, $4::timestamptz, $5, $6, $7, $8, $9, $10, $11, $12, $13::text, $14, $4,
-           CASE WHEN $13 <> 'WAITING' THEN $4 END
+           CASE WHEN $13 <> 'WAITING' THEN $4 END, CASE WHEN $13 = 'SET_ASIDE' THEN gen_random_uuid() END
     ON CONFLICT (event_id) DO UPDATE
     SET type = EXCLUDED.type, created_at = EXCLUDED.created_at, received_at = EXCLUDED.received_at,
         effect = EXCLUDED.effect, booking_id = EXCLUDED.booking_id, payment_intent = EXCLUDED.payment_intent,
         charge_id = EXCLUDED.charge_id, object_id = EXCLUDED.object_id, amount_cents = EXCLUDED.amount_cents,
         refunded_cents = EXCLUDED.refunded_cents, currency = EXCLUDED.currency, state = EXCLUDED.state,
         reason = EXCLUDED.reason, attempts = 0, next_attempt_at = EXCLUDED.next_attempt_at,
-        settled_at = EXCLUDED.settled_at
+        lease_expires_at = NULL, settled_at = EXCLUDED.settled_at, dead_letter_id = EXCLUDED.dead_letter_id
     WHERE EXCLUDED.effect IS NOT NULL
       AND (known.state = 'SET_ASIDE'
            OR known.state = 'DONE' AND known.reason IN ('IGNORED', 'UNRELATED', 'LIVEMODE_MISMATCH', 'ACCOUNT_MISMATCH'))

@@ -1,11 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::{
-    error_chain::error_chain,
-    postgres::DatabaseError,
-    worker::{Batch, jittered},
-};
+use teppan_shared::{backoff::Backoff, error_chain::error_chain, postgres::DatabaseError, worker::Batch};
 use uuid::Uuid;
 
 use crate::{
@@ -22,9 +18,8 @@ pub const BATCH_MAX: usize = 32;
 /// keeps bookings locked, somebody else applies its rest too, which changes nothing. Not longer than this,
 /// because a deposit that was claimed by a process that died waits so long, and its booking's hold runs meanwhile.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
-/// The first pause before another attempt, and the longest.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_hours(1);
+/// The pauses between the attempts of one event.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1));
 
 /// What became of one attempt to apply an event.
 enum Attempt {
@@ -148,7 +143,8 @@ impl Core {
         attempts_max: i32,
     ) -> Result<(), DatabaseError> {
         let now = self.clock.now();
-        let (is_last, again) = (event.attempts >= attempts_max, Some(now + jittered(pause_after(event.attempts))));
+        let (is_last, again) =
+            (event.attempts >= attempts_max, Some(now + BACKOFF.after(event.attempts.unsigned_abs())));
         let (state, reason, next) = match attempt {
             Attempt::Applied => ("DONE", "", None),
             Attempt::Waits(reason) if !is_last => ("WAITING", reason, again),
@@ -177,7 +173,7 @@ impl Core {
                 event = event.event_id,
                 kind = event.kind,
                 reason,
-                "an event of Stripe's was set aside: look into it, then let Stripe send it again"
+                "an event of Stripe's became a dead letter: resolve the cause, then retry it"
             );
         } else if reason == "BOOKING_NOT_FOUND" && event.attempts == 1 {
             tracing::warn!(
@@ -211,21 +207,14 @@ impl ClaimedEvent {
     }
 }
 
-/// The pause after so many attempts, to be jittered: doubling, up to a bound.
-fn pause_after(attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(16);
-    PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_an_hour_and_the_default_attempts_outlast_stripes_own() {
-        let seconds = |attempts| pause_after(attempts).as_secs();
-        assert_eq!([0, 1, 2, 3, 12, 13, i32::MAX].map(seconds), [1, 1, 2, 4, 2048, 3600, 3600]);
-        let shortest: u64 = (1..crate::settings::STRIPE_ATTEMPTS_MAX).map(|attempts| seconds(attempts) / 2).sum();
-        assert!(shortest > 72 * 60 * 60, "{shortest}");
+    fn the_default_attempts_outlast_those_of_stripe() {
+        let shortest: Duration =
+            (1..crate::settings::STRIPE_ATTEMPTS_MAX.unsigned_abs()).map(|attempts| BACKOFF.bound(attempts) / 2).sum();
+        assert!(shortest > Duration::from_hours(72), "{shortest:?}");
     }
 }

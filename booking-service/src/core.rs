@@ -3,6 +3,7 @@
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
+    outbox::{Outbox, Relay},
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
     worker::Nudge,
@@ -11,7 +12,7 @@ use teppan_shared::{
 use crate::{
     booking_metrics::BookingMetrics,
     domain::PhoneRegion,
-    outbox::{ConversationService, Outbox, Relay},
+    outbox::ConversationService,
     phone_regions::PhoneRegions,
     slot_queues::SlotQueues,
     stream_booking_events::{EventStreamSettings, LiveStreams},

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
-    dead_letters_command::{self, DeadLettersCommand},
+    outbox::command::{self as dead_letters, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
     verify_events_command::VerifyEventsCommand,
 };
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             BookingCommand::Token(command) => command.run(),
-            BookingCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
+            BookingCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }
     })

@@ -34,11 +34,13 @@ async fn assert_plans_go_by_indexes(definition: &Definition, url: &SecretString)
     let mut connection = harness::connect(url).await;
     // As the service's connections are set up.
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
-    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(definition.name).join("queries");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = [workspace.join(definition.name).join("queries"), workspace.join("shared/src/outbox")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of statements").flatten());
     let mut hot = 0;
-    for file in fs::read_dir(&queries).expect("the service's statements").flatten() {
-        let name = file.file_name().into_string().expect("a plain name");
-        let statement = fs::read_to_string(file.path()).expect("a statement");
+    for file in files.map(|file| file.path()).filter(|file| file.extension().is_some_and(|it| it == "sql")) {
+        let name = file.display();
+        let statement = fs::read_to_string(&file).expect("a statement");
         let plan = plan(&mut connection, &statement).await;
         let scanned: Vec<&str> = plan.lines().filter_map(scanned_table).collect();
         assert!(scanned.iter().all(|table| ONE_ROW.contains(table)), "{name} scans {scanned:?}:\n{plan}");

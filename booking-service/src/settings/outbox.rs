@@ -5,6 +5,7 @@ use teppan_shared::{
     config::{Problems, is_loopback},
     identity::OutgoingToken,
     nats::NatsArgs,
+    outbox::RelaySettings,
     reloaded::NamedFile,
     tls::ClientTlsSettings,
 };
@@ -105,11 +106,13 @@ impl OutboxArgs {
             conversation_service_tls: tls?,
             conversation_service_token: token?,
             nats: nats?,
-            relays: usize::try_from(relays?).ok()?,
-            interval: interval?,
-            delivery_timeout: timeout?,
-            attempts_max: i32::try_from(attempts?).ok()?,
-            per_second_max: u32::try_from(rate?).ok()?,
+            relay: RelaySettings {
+                relays: usize::try_from(relays?).ok()?,
+                interval: interval?,
+                delivery_timeout: timeout?,
+                attempts_max: i32::try_from(attempts?).ok()?,
+                per_second_max: u32::try_from(rate?).ok()?,
+            },
         })
     }
 

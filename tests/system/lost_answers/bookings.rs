@@ -8,6 +8,7 @@ use teppan_shared::{
         Booking as Made, BookingStatus, CreateVenueRequest, UpdateSlotRequest, UpdateVenueRequest, WaitlistEntryStatus,
     },
     keys::Keys,
+    outbox::RelaySettings,
 };
 use teppan_tests::{
     fixtures,
@@ -42,8 +43,7 @@ async fn nudged(deposit_percent: i32) -> Nudged {
     let mut settings = harness::booking_settings(harness::settings(through, &keys));
     settings.outbox = OutboxSettings {
         conversation_service_url: format!("http://{}", listening.address).parse().expect("a URL"),
-        interval: Duration::from_hours(1),
-        relays: 1,
+        relay: RelaySettings { interval: Duration::from_hours(1), relays: 1, ..RelaySettings::default() },
         ..OutboxSettings::default()
     };
     let service = Booking::configured(settings, url, keys).await.ready().await;

@@ -10,8 +10,8 @@ use super::{
     stage::{all_delivered, append, book, quiet, replica, waiting},
 };
 
-const CLAIM: &str = include_str!("../../../booking-service/queries/claim_outbox.sql");
-const RECORD: &str = include_str!("../../../booking-service/queries/record_deliveries.sql");
+const CLAIM: &str = include_str!("../../../shared/src/outbox/claim.sql");
+const RECORD: &str = include_str!("../../../shared/src/outbox/record.sql");
 
 /// The statements of a relay, past any service.
 pub struct Relay(pub PgConnection);
@@ -21,8 +21,8 @@ impl Relay {
     pub async fn over(booking: &Booking) -> Self {
         let mut relay = Self(harness::connect(&booking.url).await);
         relay.run("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
-        relay.run(format!("PREPARE claim (text, timestamptz, timestamptz, bigint, uuid) AS {CLAIM}")).await;
-        let types = "text, timestamptz, uuid[], bigint[], bigint[], text[], text[], timestamptz[]";
+        relay.run(format!("PREPARE claim (text, timestamptz, timestamptz, bigint, text) AS {CLAIM}")).await;
+        let types = "text, timestamptz, text[], bigint[], bigint[], text[], text[], timestamptz[]";
         relay.run(format!("PREPARE record ({types}) AS {RECORD}")).await;
         relay
     }
@@ -43,7 +43,7 @@ impl Relay {
 
     /// Records an outcome of every message under this number of a claim, and tells how many it changed.
     pub async fn record(&mut self, outcome: &str, claim: i64) -> i64 {
-        let each = "SELECT array_agg(booking_id)::text, array_agg(version)::text, count(*) FROM outbox_messages";
+        let each = "SELECT array_agg(aggregate_id)::text, array_agg(version)::text, count(*) FROM outbox_messages";
         let (bookings, versions, count): (String, String, i64) =
             sqlx::query_as(each).fetch_one(&mut self.0).await.expect("messages");
         let array = |value: &str| format!("{{{}}}", vec![value; usize::try_from(count).expect("few")].join(","));
@@ -85,10 +85,10 @@ async fn a_result_that_comes_after_the_lease_was_taken_over_changes_nothing() {
     let (mut late, mut second) = (Relay::over(&service).await, Relay::over(&service).await);
     assert_eq!(late.claim(64, Duration::ZERO).await.len(), 3);
     assert_eq!(second.claim(64, LONG).await.len(), 3, "the leases ended at once");
-    for outcome in ["DELIVERED", "FAILED", "AWAY", "DEAD"] {
+    for outcome in ["DELIVERED", "FAILED", "UNAVAILABLE", "DEAD"] {
         assert_eq!(late.record(outcome, 1).await, 0, "{outcome}");
     }
-    assert_eq!(second.record("AWAY", 2).await, 3);
+    assert_eq!(second.record("UNAVAILABLE", 2).await, 3);
     assert_eq!(second.record("DELIVERED", 2).await, 0, "a result counts once");
     let left = "SELECT string_agg(DISTINCT concat(attempts, ' ', claims), ',') FROM outbox_messages";
     assert_eq!(service.scalar::<String>(left).await, "1 2", "the attempt of the first counts, that of the second not");
@@ -125,11 +125,12 @@ async fn a_small_claim_takes_what_has_been_due_longest() {
     let (service, venue) = quiet().await;
     let made = book(&service, &venue, 20).await;
     let oldest = &made[11].booking_id;
-    let earlier =
-        format!("UPDATE outbox_messages SET next_attempt_at = now() - interval '1 hour' WHERE booking_id = '{oldest}'");
+    let earlier = format!(
+        "UPDATE outbox_messages SET next_attempt_at = now() - interval '1 hour' WHERE aggregate_id = '{oldest}'"
+    );
     harness::execute(&service.url, AssertSqlSafe(earlier)).await;
     let mut relay = Relay::over(&service).await;
     assert_eq!(relay.claim(1, LONG).await.len(), 1);
-    let claimed = "SELECT booking_id::text FROM outbox_messages WHERE lease_expires_at IS NOT NULL";
+    let claimed = "SELECT aggregate_id FROM outbox_messages WHERE lease_expires_at IS NOT NULL";
     assert_eq!(service.scalar::<String>(claimed).await, *oldest);
 }

@@ -128,7 +128,7 @@ async fn more_dead_letters_than_one_call_takes_are_left_for_another() {
             SELECT gen_random_uuid(), copied.booking_id, 1, type, occurred_at, data, traceparent, previous_hash
             FROM copied, (SELECT * FROM booking_events LIMIT 1) AS original
             RETURNING event_id, booking_id)
-        INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at,
+        INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at,
                                      claims, attempts, dead_at, dead_letter_id)
         SELECT event_id, 'conversation-service', booking_id, 1, now(), now(), 1, 1, now(), gen_random_uuid() FROM events";
     harness::execute(&service.url, copies).await;

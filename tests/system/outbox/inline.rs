@@ -18,7 +18,7 @@ async fn inline_the_follow_up_is_scheduled_with_the_reply() {
     let listening = receiver.listen().await;
     let mut inline = replica(&service, listening.address, |settings| {
         settings.follow_ups = FollowUpScheduling::Inline;
-        settings.relays = 0;
+        settings.relay.relays = 0;
     })
     .await;
     for count in 1..=5 {
@@ -36,7 +36,7 @@ async fn inline_a_receiver_that_is_away_fails_no_booking_and_the_relay_delivers_
     let address = receiver.listen().await.leave().await;
     let mut inline = replica(&service, address, |settings| {
         settings.follow_ups = FollowUpScheduling::Inline;
-        settings.interval = Duration::from_millis(50);
+        settings.relay.interval = Duration::from_millis(50);
     })
     .await;
     inline.clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect("booked");
@@ -54,8 +54,8 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
     let listening = receiver.listen().await;
     let mut inline = replica(&service, listening.address, |settings| {
         settings.follow_ups = FollowUpScheduling::Inline;
-        settings.delivery_timeout = Duration::from_secs(30);
-        settings.relays = 0;
+        settings.relay.delivery_timeout = Duration::from_secs(30);
+        settings.relay.relays = 0;
     })
     .await;
     let mut book = async |told: usize| {
@@ -93,8 +93,8 @@ async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
         let listening = receiver.listen().await;
         let inline = replica(&service, listening.address, |settings| {
             settings.follow_ups = FollowUpScheduling::Inline;
-            settings.delivery_timeout = Duration::from_secs(30);
-            settings.relays = 0;
+            settings.relay.delivery_timeout = Duration::from_secs(30);
+            settings.relay.relays = 0;
         })
         .await;
         let book = || {

@@ -120,7 +120,8 @@ async fn an_event_that_is_published_again_is_there_once() {
     book(&replica, &venue, 1).await;
     all_published(&service).await;
     // As when the relay dies between the publication and its record.
-    let again = "INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    let again =
+        "INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
                  SELECT event_id, 'event-stream', booking_id, version, now(), now() FROM booking_events";
     harness::execute(&service.url, again).await;
     all_published(&service).await;

@@ -17,8 +17,8 @@ async fn each_booking_is_told_of_in_order_by_any_number_of_relays() {
     let listening = receiver.listen().await;
     let made = book(&service, &venue, 30).await;
     let (first, second) = (
-        replica(&service, listening.address, |settings| settings.relays = 3).await,
-        replica(&service, listening.address, |settings| settings.relays = 3).await,
+        replica(&service, listening.address, |settings| settings.relay.relays = 3).await,
+        replica(&service, listening.address, |settings| settings.relay.relays = 3).await,
     );
     // More is written while it is delivered.
     for kind in KINDS {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use booking_service::settings::OutboxSettings;
 use futures::{StreamExt as _, stream};
 use sqlx::AssertSqlSafe;
-use teppan_shared::{contract::booking::v1::Booking as Made, keys::Keys};
+use teppan_shared::{contract::booking::v1::Booking as Made, keys::Keys, outbox::RelaySettings};
 use teppan_tests::{
     fixtures,
     harness::{self, Booking},
@@ -24,8 +24,7 @@ pub async fn replica(of: &Booking, receiver: SocketAddr, change: impl FnOnce(&mu
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
     settings.outbox = OutboxSettings {
         conversation_service_url: format!("http://{receiver}").parse().expect("a URL"),
-        interval: Duration::from_millis(50),
-        per_second_max: 5000,
+        relay: RelaySettings { interval: Duration::from_millis(50), per_second_max: 5000, ..RelaySettings::default() },
         ..OutboxSettings::default()
     };
     change(&mut settings.outbox);
@@ -49,7 +48,7 @@ pub async fn append(booking: &Booking, booking_id: &str, kind: &str, destination
             SELECT gen_random_uuid(), booking_id, version + 1, 'teppan.booking.{kind}.v1', now(), data, traceparent, hash
             FROM booking_events WHERE booking_id = '{booking_id}' ORDER BY version DESC LIMIT 1
             RETURNING *)
-         INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+         INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
          SELECT event_id, '{destination}', booking_id, version, traceparent, now(), now() FROM event"
     );
     harness::execute(&booking.url, AssertSqlSafe(sql)).await;

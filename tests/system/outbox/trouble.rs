@@ -22,7 +22,7 @@ async fn what_was_booked_while_the_receiver_was_away_all_arrives() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let address = receiver.listen().await.leave().await;
-    let replica = replica(&service, address, |settings| settings.attempts_max = 2).await;
+    let replica = replica(&service, address, |settings| settings.relay.attempts_max = 2).await;
     let made = book(&replica, &venue, 1000).await;
     assert_eq!(waiting(&service).await, 1000);
     harness::eventually("it was tried", async || {
@@ -75,7 +75,7 @@ async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
     for booking in &made {
         receiver.answer(&booking.conversation_id, Some(Answer::Refuse(Status::internal("made to fail"))));
     }
-    let replica = replica(&service, listening.address, |settings| settings.attempts_max = 2).await;
+    let replica = replica(&service, listening.address, |settings| settings.relay.attempts_max = 2).await;
     harness::eventually("both were tried", async || receiver.told().len() >= 2).await;
     receiver.answer(&made[0].conversation_id, None);
     harness::eventually("one is delivered, one is dead", async || {
@@ -98,8 +98,8 @@ async fn a_hanging_message_delays_no_other_booking() {
     receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
     let timeout = Duration::from_mins(1);
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = timeout;
-        settings.relays = 1;
+        settings.relay.delivery_timeout = timeout;
+        settings.relay.relays = 1;
     })
     .await;
     // Long before the time of the hanging one is up.
@@ -125,8 +125,8 @@ async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
     let made = book(&service, &venue, 1).await;
     receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = Duration::from_millis(500);
-        settings.attempts_max = 2;
+        settings.relay.delivery_timeout = Duration::from_millis(500);
+        settings.relay.attempts_max = 2;
     })
     .await;
     harness::within(Duration::from_secs(30), "it is dead", async || {
@@ -150,14 +150,14 @@ async fn what_is_decided_without_asking_the_receiver_is_no_answer_of_it() {
     receiver.answer(&hanging.conversation_id, Some(Answer::Hang));
     let others = book(&service, &venue, 20).await;
     // Nothing follows from the end of a visit: there is nothing to send.
-    let made_first = format!("DELETE FROM outbox_messages WHERE booking_id <> '{}'", hanging.booking_id);
+    let made_first = format!("DELETE FROM outbox_messages WHERE aggregate_id <> '{}'", hanging.booking_id);
     harness::execute(&service.url, sqlx::AssertSqlSafe(made_first)).await;
     for booking in &others {
         append(&service, &booking.booking_id, "completed", "conversation-service").await;
     }
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = Duration::from_secs(1);
-        settings.attempts_max = 1;
+        settings.relay.delivery_timeout = Duration::from_secs(1);
+        settings.relay.attempts_max = 1;
     })
     .await;
     harness::eventually("all but the hanging one are done with", async || waiting(&service).await == 1).await;
@@ -185,9 +185,9 @@ async fn the_few_messages_of_a_night_outlive_a_receiver_that_is_silent() {
     }
     let replica = replica(&service, listening.address, |settings| {
         // So much that a busy machine delivers what is taken.
-        settings.delivery_timeout = Duration::from_secs(1);
+        settings.relay.delivery_timeout = Duration::from_secs(1);
         // One counts when others are answered while it still hangs, which ends when all are answered again.
-        settings.attempts_max = 2;
+        settings.relay.attempts_max = 2;
     })
     .await;
     let tries =
@@ -213,7 +213,7 @@ async fn a_follow_up_that_is_being_sent_is_waited_for() {
     let made = book(&service, &venue, 10).await;
     let claimed = Status::from(Failure::precondition("FOLLOW_UP_CLAIMED", "follow_up", "made to fail"));
     receiver.answer(&made[0].conversation_id, Some(Answer::Refuse(claimed)));
-    let replica = replica(&service, listening.address, |settings| settings.attempts_max = 1).await;
+    let replica = replica(&service, listening.address, |settings| settings.relay.attempts_max = 1).await;
     harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
     let left = "SELECT concat_ws(' ', attempts, last_error_reason, next_attempt_at > now() + interval '50 seconds')
                 FROM outbox_messages";
