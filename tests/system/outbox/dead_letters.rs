@@ -235,7 +235,7 @@ async fn a_command_whose_answer_was_lost_can_be_run_again() {
 }
 
 /// What `booking-service dead-letters` says when it ends well.
-async fn command(service: &Booking, arguments: &[&str]) -> String {
+pub async fn command(service: &Booking, arguments: &[&str]) -> String {
     let output = run(service, arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")

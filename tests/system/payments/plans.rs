@@ -15,6 +15,8 @@ const PURGE: &str = include_str!("../../../booking-service/queries/purge_stripe_
 const BACKLOG: &str = include_str!("../../../booking-service/queries/read_backlog.sql");
 const PUT_BACK: &str = include_str!("../../../booking-service/queries/put_back_stripe_events.sql");
 const SETTLE: &str = include_str!("../../../booking-service/queries/settle_stripe_event.sql");
+const SETTLE_DEAD: &str = include_str!("../../../booking-service/queries/settle_stripe_dead_letters.sql");
+const LIST_DEAD: &str = include_str!("../../../shared/src/outbox/list_dead_letters.sql");
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
@@ -45,6 +47,12 @@ async fn prepare(connection: &mut PgConnection) {
     run(connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
     run(connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
     run(connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}")).await;
+    run(
+        connection,
+        format!("PREPARE settled_dead (boolean, timestamptz, uuid[], text, text, bigint) AS {SETTLE_DEAD}"),
+    )
+    .await;
+    run(connection, format!("PREPARE listed_dead (timestamptz, uuid, text, text, text, bigint) AS {LIST_DEAD}")).await;
     run(connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
 }
 
@@ -109,6 +117,13 @@ async fn every_statement_about_money_goes_by_an_index() {
     assert!(backlog.contains("bookings_hold") && !backlog.contains("Seq Scan"), "{backlog}");
     // Of 15,000 that are set aside and 30,000 that wait, those up to the bound.
     assert!(backlog.contains("rows=10000") && !backlog.contains("rows=15000"), "{backlog}");
+    let dead = "listed_dead ('epoch', '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, 51)";
+    let dead = plan(&mut connection, dead).await;
+    assert!(dead.contains(" stripe_events_dead ") && dead.contains(" outbox_messages_dead "), "{dead}");
+    assert!(!dead.contains("Seq Scan") && buffers(&dead) < 2000, "{dead}");
+    let one = "settled_dead (true, now(), ARRAY[gen_random_uuid()], NULL, NULL, 1000)";
+    let one = plan(&mut connection, one).await;
+    assert!(one.contains("using stripe_events_dead_letter") && buffers(&one) < 100, "{one}");
     let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
     assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
 
