@@ -55,11 +55,11 @@ impl Default for Backlog {
             ),
             stripe_set_aside: count(
                 "teppan.stripe.event.set_aside",
-                "Stripe events that are set aside for somebody to look at, of at most 10,000.",
+                "Stripe events that are dead letters, of at most 10,000.",
             ),
             stripe_set_aside_age_seconds: age(
                 "teppan.stripe.event.set_aside.age",
-                "For how long the oldest Stripe event has been set aside, 0 when none is.",
+                "For how long the oldest Stripe event has been a dead letter, 0 when there is none.",
             ),
         }
     }

@@ -33,15 +33,17 @@ pub struct RawFilter {
     /// The name of the enum's value; `None` for an unknown number.
     pub destination: Option<&'static str>,
     pub event_type: String,
-    /// The name of the aggregate's field, its value and how it is parsed.
-    pub aggregate: (&'static str, String, fn(String) -> Result<String, &'static str>),
+    pub aggregate_id: String,
+    /// The name of the aggregate's field.
+    pub aggregate_field: &'static str,
+    pub parse_aggregate_id: fn(String) -> Result<String, &'static str>,
 }
 
 impl RawFilter {
     fn is_empty(&self) -> bool {
         self.destination.is_some_and(|name| destination(name).is_none())
             && self.event_type.is_empty()
-            && self.aggregate.1.is_empty()
+            && self.aggregate_id.is_empty()
     }
 
     fn parse(self, path: &str, violations: &mut Violations) -> Option<DeadLetterFilter> {
@@ -49,8 +51,8 @@ impl RawFilter {
         let destination = violations.check(format_args!("{path}destination"), destination);
         let checked = |kind: String| if is_event_type(&kind) { Ok(kind) } else { Err(EVENT_TYPE_MUST) };
         let event_type = violations.check_optional(&format!("{path}event_type"), given(self.event_type).map(checked));
-        let (field, value, parse) = self.aggregate;
-        let aggregate_id = violations.check_optional(&format!("{path}{field}"), given(value).map(parse));
+        let field = format!("{path}{}", self.aggregate_field);
+        let aggregate_id = violations.check_optional(&field, given(self.aggregate_id).map(self.parse_aggregate_id));
         Some(DeadLetterFilter { destination: destination?, event_type: event_type?, aggregate_id: aggregate_id? })
     }
 }
@@ -221,11 +223,13 @@ macro_rules! outbox_service {
                 }
             }
 
-            fn raw_filter(destination: i32, event_type: String, aggregate: String) -> RawFilter {
+            fn raw_filter(destination: i32, event_type: String, aggregate_id: String) -> RawFilter {
                 RawFilter {
                     destination: v1::OutboxDestination::try_from(destination).ok().map(|it| it.as_str_name()),
                     event_type,
-                    aggregate: (stringify!($aggregate), aggregate, $parse),
+                    aggregate_id,
+                    aggregate_field: stringify!($aggregate),
+                    parse_aggregate_id: $parse,
                 }
             }
 
