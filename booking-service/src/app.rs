@@ -155,7 +155,7 @@ impl Relays {
 
     fn work(&self, service: &Service, settings: &OutboxSettings) {
         if let Some(nats) = settings.nats.clone().filter(|_| settings.relay.relays > 0) {
-            service.do_once("first look at NATS", nats::warn_if_away(nats));
+            service.do_once("first look at NATS", nats::warn_if_unavailable(nats));
         }
         self.to_conversation_service.work(service);
         if let Some(relay) = &self.to_event_stream {

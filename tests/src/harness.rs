@@ -240,6 +240,7 @@ impl Conversation {
                 ..DispatchSettings::default()
             },
             nats: None,
+            relay: RelaySettings::default(),
         };
         change(&mut settings);
         telemetry().await;

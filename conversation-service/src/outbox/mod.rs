@@ -3,7 +3,7 @@
 pub mod command;
 
 use teppan_shared::{
-    outbox::{EVENT_STREAM, EventStream, Outbox, Relay, RelaySettings},
+    outbox::{EVENT_STREAM, EventStream, Outbox, Relay},
     postgres::Database,
     service::Service,
 };
@@ -16,7 +16,7 @@ const SOURCE: &str = "/teppan/conversation-service";
 /// The outbox with its destination, if it is in use. Without NATS no message is written.
 pub fn open(database: Database, settings: &Settings) -> Outbox {
     let in_use: &[&'static str] = if settings.nats.is_some() { &[EVENT_STREAM] } else { &[] };
-    Outbox::new(database, settings.clock, RelaySettings::default(), in_use)
+    Outbox::new(database, settings.clock, settings.relay.clone(), in_use)
 }
 
 /// Starts the relays, where events are published.

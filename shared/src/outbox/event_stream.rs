@@ -35,7 +35,7 @@ impl Destination for EventStream {
             Ok(()) => Delivery::Tried(Ok(())),
             // The client usually decides this itself, by the limit that the server named at the connection.
             Err(PublishError::TooLarge) => Delivery::Decided(Err(Undelivered::Refused("MESSAGE_TOO_LARGE".to_owned()))),
-            Err(PublishError::Away(why)) => {
+            Err(PublishError::Unavailable(why)) => {
                 tracing::debug!(why, "event not published");
                 Delivery::Tried(Err(Undelivered::Unavailable("UNAVAILABLE".to_owned())))
             }

@@ -18,6 +18,7 @@ mod rate_limiter;
 mod record;
 mod relay;
 mod run;
+mod settings;
 mod span;
 mod status;
 
@@ -35,6 +36,7 @@ pub use self::{
     event_stream::EventStream,
     grpc::{EVENT_TYPE_MUST, is_event_type},
     relay::{Relay, RelayError},
+    settings::{RelayArgs, RelaySettings},
     status::DestinationStatus,
 };
 use crate::{clock::Clock, postgres::Database, worker::Nudge};
@@ -52,33 +54,6 @@ const BATCH_MAX: u32 = 64;
 const CONCURRENCY: u32 = 16;
 /// The time that a lease leaves to everything besides the deliveries.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
-
-/// How relays deliver messages.
-#[derive(Debug, Clone)]
-pub struct RelaySettings {
-    /// Relays of this process for each destination; with 0 it leaves delivery to other processes.
-    pub relays: usize,
-    /// How often a relay looks for due messages without a nudge.
-    pub interval: Duration,
-    /// The limit of one delivery.
-    pub delivery_timeout: Duration,
-    /// Attempts before a message becomes a dead letter.
-    pub attempts_max: i32,
-    /// Deliveries of this process to each destination.
-    pub per_second_max: u32,
-}
-
-impl Default for RelaySettings {
-    fn default() -> Self {
-        Self {
-            relays: 2,
-            interval: Duration::from_secs(1),
-            delivery_timeout: Duration::from_secs(5),
-            attempts_max: 12,
-            per_second_max: 500,
-        }
-    }
-}
 
 /// The outbox of a service. Cheap to clone.
 #[derive(Clone)]

@@ -66,7 +66,7 @@ async fn a_claim_and_its_results_cost_the_same_however_long_the_queue_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_blocked_is_out_of_the_way_of_the_next_claims() {
+async fn blocked_messages_do_not_delay_the_next_claims() {
     let (service, venue) = quiet().await;
     let made = book(&service, &venue, 1).await.remove(0);
     let mut relay = Relay::over(&service).await;
@@ -90,6 +90,6 @@ async fn what_is_blocked_is_out_of_the_way_of_the_next_claims() {
     let mut claims = 0;
     while relay.claim(64, std::time::Duration::from_mins(1)).await.is_empty() {
         claims += 1;
-        assert!(claims <= 10, "the blocked ones stay at the head of the queue");
+        assert!(claims <= 10, "blocked messages stay at the head of the queue");
     }
 }

@@ -1,4 +1,4 @@
-//! Services that deliver, bookings to tell of, and a look at the queue.
+//! Services that deliver, bookings with messages, and queries of the outbox.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ pub async fn quiet() -> (Booking, String) {
     (booking, venue.venue_id)
 }
 
-/// A replica over the same database that delivers to this address.
+/// A replica on the same database that delivers to this address.
 pub async fn replica(of: &Booking, receiver: SocketAddr, change: impl FnOnce(&mut OutboxSettings)) -> Booking {
     let (url, keys): (_, Keys) = (of.url.clone(), of.keys.clone());
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
@@ -31,7 +31,7 @@ pub async fn replica(of: &Booking, receiver: SocketAddr, change: impl FnOnce(&mu
     Booking::configured(settings, url, keys).await.ready().await
 }
 
-/// Books for one, so many times, in conversations of their own.
+/// Makes `count` bookings, each in a conversation of its own.
 pub async fn book(booking: &Booking, venue_id: &str, count: usize) -> Vec<Made> {
     let calls = (0..count).map(|_| {
         let (mut clients, request) = (booking.clients.clone(), fixtures::booking(venue_id, 1));
@@ -59,11 +59,12 @@ pub async fn all_delivered(booking: &Booking) {
     harness::eventually("everything is delivered", async || waiting(booking).await == 0).await;
 }
 
-/// Messages that are not delivered and not dead.
+/// Counts messages that are neither delivered nor dead letters.
 pub async fn waiting(booking: &Booking) -> i64 {
     booking.scalar("SELECT count(*) FROM outbox_messages WHERE dead_at IS NULL").await
 }
 
+/// Counts dead letters.
 pub async fn dead(booking: &Booking) -> i64 {
     booking.scalar("SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NULL").await
 }
