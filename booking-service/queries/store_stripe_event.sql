@@ -1,7 +1,7 @@
--- Keeps an event of Stripe's, once: one that is known changes nothing. But what was set aside, or came to nothing,
--- is read and tried anew: somebody may have let Stripe send it again after putting right what was wrong, and a
--- newer version may understand what an older one did not. Stripe also repeats events on its own; that does no
--- harm, as what is applied twice changes nothing. What is not understood (any longer) replaces nothing.
+-- Stores an event of Stripe's once: a known event changes nothing. But a dead letter, or an event that was found
+-- irrelevant, is read and tried anew: an operator may have resolved the cause and let Stripe send it again, and a newer
+-- version may understand an event that an older one did not. Stripe also repeats events on its own; that does no harm,
+-- because an event that is applied twice changes nothing. An event that is not understood replaces nothing.
 WITH stored AS (
     INSERT INTO stripe_events AS known (
         event_id, type, created_at, received_at, effect, booking_id, payment_intent, charge_id, object_id, amount_cents,

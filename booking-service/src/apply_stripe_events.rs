@@ -24,7 +24,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hou
 /// What became of one attempt to apply an event.
 enum Attempt {
     Applied,
-    /// What it is about may still be told by another event, or the fault may pass.
+    /// Another event may still bring what it lacks, or the fault may pass.
     Waits(&'static str),
     /// It names no booking, and is about nothing that is known: the account has other business too, unless
     /// what tells it apart is still to come.
@@ -55,8 +55,8 @@ impl Core {
     /// that none stands in the way of another; one that is applied twice changes nothing the second time.
     ///
     /// # Errors
-    /// When the database is away. What was claimed is put back; where the database is still away then, the
-    /// claims stay, and what they hold is found again only after its lease.
+    /// When the database is unavailable. Claimed events are put back; if the database is still unavailable then, they
+    /// come back when their leases end.
     pub async fn apply_stripe_events(&self, attempts_max: i32) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let leased_until = now + LEASE;
@@ -84,7 +84,7 @@ impl Core {
 
     /// Whether the event was applied.
     async fn try_stripe_event(&self, event: &ClaimedEvent, attempts_max: i32) -> Result<bool, DatabaseError> {
-        // Whoever claimed it the last time did not live to tell.
+        // The process of the last attempt died before it recorded a result.
         let attempt = if event.attempts > attempts_max {
             Attempt::Refused("ATTEMPTS_EXHAUSTED")
         } else {
@@ -95,7 +95,7 @@ impl Core {
         Ok(is_applied)
     }
 
-    /// Best effort: the database may still be away.
+    /// Best effort: the database may still be unavailable.
     async fn put_back_stripe_events(&self, events: &[ClaimedEvent], leased_until: DateTime<Utc>) {
         let ids: Vec<_> = events.iter().map(|event| event.event_id.clone()).collect();
         let now = self.clock.now();
@@ -163,7 +163,7 @@ impl Core {
                 now
             )
         };
-        // Somebody else, who had claimed it since, told what became of it.
+        // Another process has claimed it since.
         if self.database.fetch_optional(settle).await?.is_none() {
             return Ok(());
         }

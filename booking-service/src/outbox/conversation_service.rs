@@ -131,7 +131,7 @@ fn subject(message: &Message) -> String {
     format!("booking:{}", message.aggregate_id)
 }
 
-/// Tells the fault of the message from that of a destination that takes no messages at all.
+/// Separates faults of the message from those of a destination that takes no messages at all.
 fn undelivered(status: &Status) -> Undelivered {
     let reason = status::reason(status);
     // A status with a source was made on this side, because the connection failed.
@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn a_message_is_blamed_only_for_what_is_its_own_fault() {
-        let away = |status| matches!(undelivered(&status), Undelivered::Unavailable(_));
-        assert!(away(Failure::draining().into()) && away(Failure::overloaded().into()));
-        assert!(away(Status::unimplemented("")) && away(Status::unauthenticated("")));
-        assert!(away(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))));
+        let unavailable = |status| matches!(undelivered(&status), Undelivered::Unavailable(_));
+        assert!(unavailable(Failure::draining().into()) && unavailable(Failure::overloaded().into()));
+        assert!(unavailable(Status::unimplemented("")) && unavailable(Status::unauthenticated("")));
+        assert!(unavailable(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))));
         let refused = Failure::invalid_argument("INVALID_FIELDS", "");
         assert_eq!(undelivered(&refused.into()), Undelivered::Refused("INVALID_FIELDS".to_owned()));
         let claimed = Failure::precondition("FOLLOW_UP_CLAIMED", "", "");
