@@ -51,8 +51,8 @@ async fn nudged(deposit_percent: i32) -> Nudged {
 }
 
 async fn delivers(receiver: &Receiver, count: usize) {
-    harness::eventually("the follow-up's change is delivered", async || receiver.received().len() >= count).await;
-    assert_eq!(receiver.received().len(), count);
+    harness::eventually("the follow-up's change is delivered", async || receiver.calls().len() >= count).await;
+    assert_eq!(receiver.calls().len(), count);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,10 +71,10 @@ async fn messages_of_a_relay_that_died_are_delivered_when_its_lease_ends() {
     assert_eq!(dead.claim(64, Duration::from_millis(1500)).await.len(), 10);
     let replica = replica(&service, listening.address, |_| {}).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(receiver.received().is_empty(), "they are leased");
+    assert!(receiver.calls().is_empty(), "they are leased");
     all_delivered(&service).await;
-    let keys: HashSet<_> = receiver.received().into_iter().map(|received| received.key).collect();
-    assert_eq!((keys.len(), receiver.received().len()), (10, 10));
+    let keys: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!((keys.len(), receiver.calls().len()), (10, 10));
     replica.service.stop().await;
 }
 

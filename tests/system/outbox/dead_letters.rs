@@ -102,13 +102,13 @@ async fn retried_dead_letters_are_delivered_and_discarded_ones_free_the_messages
     assert_eq!((done.retried, done.remaining), (2, 0));
     assert_eq!(operator.retry_dead_letters(retry).await.expect("retried").into_inner().retried, 0);
 
-    let before = receiver.received().len();
+    let before = receiver.calls().len();
     let relay = replica(&service, listening.address, |_| {}).await;
     all_delivered(&service).await;
-    let received: Vec<_> = receiver.received().split_off(before).into_iter().map(|received| received.key).collect();
-    assert_eq!(received.len(), 6, "two retried, and the four behind them");
+    let calls: Vec<_> = receiver.calls().split_off(before).into_iter().map(|call| call.key).collect();
+    assert_eq!(calls.len(), 6, "two retried, and the four behind them");
     for (index, letter) in dead.iter().enumerate() {
-        assert_eq!(received.contains(&letter.event_id), index >= 2, "{index}");
+        assert_eq!(calls.contains(&letter.event_id), index >= 2, "{index}");
     }
     relay.service.stop().await;
 }

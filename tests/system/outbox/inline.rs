@@ -23,7 +23,7 @@ async fn inline_the_follow_up_is_scheduled_with_the_reply() {
     .await;
     for count in 1..=5 {
         inline.clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect("booked");
-        assert_eq!(receiver.received().len(), count);
+        assert_eq!(receiver.calls().len(), count);
         assert_eq!(waiting(&service).await, 0);
     }
     inline.service.stop().await;
@@ -43,7 +43,7 @@ async fn inline_an_unavailable_receiver_fails_no_booking_and_the_relay_delivers_
     assert_eq!(waiting(&service).await, 1);
     let _listening = receiver.listen_on(address).await;
     super::stage::all_delivered(&service).await;
-    assert_eq!(receiver.received().len(), 1);
+    assert_eq!(receiver.calls().len(), 1);
     inline.service.stop().await;
 }
 
@@ -58,7 +58,7 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
         settings.relay.relays = 0;
     })
     .await;
-    let mut book = async |received: usize| {
+    let mut book = async |calls: usize| {
         let booking = fixtures::booking(&venue, 1);
         receiver.answer(&booking.conversation_id, Some(Answer::Hang));
         let mut request = Request::new(booking);
@@ -66,7 +66,7 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
         request.set_timeout(Duration::from_secs(1));
         let since = Instant::now();
         inline.clients.bookings.create_booking(request).await.expect("booked in time");
-        assert_eq!(receiver.received().len(), received);
+        assert_eq!(receiver.calls().len(), calls);
         since.elapsed()
     };
     assert!(book(1).await >= Duration::from_millis(300), "the reply waited for it");
@@ -111,7 +111,7 @@ async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
             tokio::select! { _ = one => {} _ = two => {} }
         };
         let other = async {
-            harness::eventually("both hang", async || receiver.received().len() == 2).await;
+            harness::eventually("both hang", async || receiver.calls().len() == 2).await;
             third.await
         };
         let was_faster = tokio::select! { () = hanging => false, _ = other => true };

@@ -29,14 +29,10 @@ async fn any_number_of_relays_deliver_the_events_of_each_booking_in_order() {
         }
     }
     all_delivered(&service).await;
-    let received = receiver.received();
+    let calls = receiver.calls();
     for booking in &made {
         let subject = format!("booking:{}", booking.booking_id);
-        let keys: Vec<_> = received
-            .iter()
-            .filter(|received| received.subject == subject)
-            .map(|received| received.key.clone())
-            .collect();
+        let keys: Vec<_> = calls.iter().filter(|call| call.subject == subject).map(|call| call.key.clone()).collect();
         assert_eq!(keys, stage::events(&service, &booking.booking_id).await, "each event once, in order");
     }
     first.service.stop().await;
@@ -55,8 +51,8 @@ async fn the_messages_of_one_booking_follow_each_other_without_the_timer() {
     let interval = Duration::from_hours(1);
     let replica = replica(&service, listening.address, |settings| settings.relay.interval = interval).await;
     all_delivered(&service).await;
-    let received: Vec<_> = receiver.received().into_iter().map(|received| received.key).collect();
-    assert_eq!(received, stage::events(&service, &made.booking_id).await);
+    let calls: Vec<_> = receiver.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!(calls, stage::events(&service, &made.booking_id).await);
     replica.service.stop().await;
 }
 
@@ -72,16 +68,16 @@ async fn a_firm_booking_is_followed_up_moved_and_cancelled() {
         append(&service, &made.booking_id, kind, CONVERSATION_SERVICE).await;
     }
     all_delivered(&service).await;
-    let received = receiver.received();
+    let calls = receiver.calls();
     let ends_at = made.ends_at.expect("the end").seconds;
     let schedule = |moves| What::Schedule {
         ends_at: chrono::DateTime::from_timestamp(ends_at, 0).expect("a time"),
         time_zone: "Europe/Berlin".to_owned(),
         moves,
     };
-    let what: Vec<_> = received.iter().map(|received| received.what.clone()).collect();
+    let what: Vec<_> = calls.iter().map(|call| call.what.clone()).collect();
     assert_eq!(what, [schedule(false), schedule(true), What::Cancel], "nothing follows from a completed booking");
-    assert!(received.iter().all(|received| received.conversation_id == made.conversation_id));
+    assert!(calls.iter().all(|call| call.conversation_id == made.conversation_id));
     replica.service.stop().await;
 }
 
@@ -111,8 +107,8 @@ async fn the_follow_up_belongs_to_the_trace_of_the_booking() {
     let kept: String = service.scalar("SELECT traceparent FROM outbox_messages").await;
     let replica = replica(&service, listening.address, |_| {}).await;
     all_delivered(&service).await;
-    let received = receiver.received().remove(0).traceparent;
-    assert!(received.contains(TRACE_ID), "{received}");
-    assert_ne!(received, kept, "the delivery is a span of its own");
+    let sent = receiver.calls().remove(0).traceparent;
+    assert!(sent.contains(TRACE_ID), "{sent}");
+    assert_ne!(sent, kept, "the delivery is a span of its own");
     replica.service.stop().await;
 }

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, transport::Server};
 
 /// A call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct Call {
     /// The event's id.
     pub key: String,
     pub conversation_id: String,
@@ -45,7 +45,7 @@ pub struct Receiver(Arc<Memory>);
 
 #[derive(Default)]
 struct Memory {
-    received: Mutex<Vec<Received>>,
+    calls: Mutex<Vec<Call>>,
     answers: Mutex<HashMap<String, Answer>>,
 }
 
@@ -77,13 +77,13 @@ impl Receiver {
     }
 
     /// The calls so far, in order.
-    pub fn received(&self) -> Vec<Received> {
-        self.0.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The conversations of the calls.
     pub fn conversations(&self) -> Vec<String> {
-        self.received().into_iter().map(|received| received.conversation_id).collect()
+        self.calls().into_iter().map(|call| call.conversation_id).collect()
     }
 
     /// Sets the answer to calls about this conversation.
@@ -95,12 +95,12 @@ impl Receiver {
         };
     }
 
-    async fn take(&self, received: Received) -> Result<(), Status> {
+    async fn take(&self, call: Call) -> Result<(), Status> {
         let answer = {
             let answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.get(&received.conversation_id).cloned()
+            answers.get(&call.conversation_id).cloned()
         };
-        self.0.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         match answer {
             None => Ok(()),
             Some(Answer::Refuse(status)) => Err(status),
@@ -129,7 +129,7 @@ impl FollowUpService for Receiver {
         assert_eq!(request.trigger(), FollowUpTrigger::PostEvent);
         let ends_at = request.event_ends_at.expect("the end");
         let ends_at = DateTime::from_timestamp(ends_at.seconds, 0).expect("a time");
-        self.take(Received {
+        self.take(Call {
             key: request.idempotency_key,
             conversation_id: request.conversation_id,
             subject: request.subject,
@@ -148,7 +148,7 @@ impl FollowUpService for Receiver {
         let request = request.into_inner();
         let key = request.key.expect("by its key");
         assert_eq!(key.trigger(), FollowUpTrigger::PostEvent);
-        self.take(Received {
+        self.take(Call {
             key: request.idempotency_key,
             conversation_id: key.conversation_id,
             subject: key.subject,

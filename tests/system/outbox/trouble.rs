@@ -35,7 +35,7 @@ async fn every_message_is_delivered_after_the_receiver_was_unavailable() {
     let _listening = receiver.listen_on(address).await;
     // The pause after many failures may be half a minute long.
     harness::within(Duration::from_secs(45), "all arrive", async || waiting(&service).await == 0).await;
-    let keys: HashSet<_> = receiver.received().into_iter().map(|received| received.key).collect();
+    let keys: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
     assert_eq!((keys.len(), made.len(), dead(&service).await), (1000, 1000, 0));
     replica.service.stop().await;
 }
@@ -53,9 +53,9 @@ async fn a_refused_message_becomes_a_dead_letter_and_delays_no_other_booking() {
     // Only later messages of the same booking wait behind it.
     harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
     assert_eq!(dead(&service).await, 1);
-    let received = receiver.conversations();
-    assert_eq!(received.iter().filter(|it| **it == poison.conversation_id).count(), 1, "not tried again");
-    assert!(made.iter().all(|booking| received.contains(&booking.conversation_id)));
+    let calls = receiver.conversations();
+    assert_eq!(calls.iter().filter(|it| **it == poison.conversation_id).count(), 1, "not tried again");
+    assert!(made.iter().all(|booking| calls.contains(&booking.conversation_id)));
 
     let status = service.clients.outbox.get_outbox_status(GetOutboxStatusRequest {}).await.expect("read").into_inner();
     assert_eq!(status.destinations.len(), 1, "{status:?}");
@@ -76,7 +76,7 @@ async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
         receiver.answer(&booking.conversation_id, Some(Answer::Refuse(Status::internal("made to fail"))));
     }
     let replica = replica(&service, listening.address, |settings| settings.relay.attempts_max = 2).await;
-    harness::eventually("both were tried", async || receiver.received().len() >= 2).await;
+    harness::eventually("both were tried", async || receiver.calls().len() >= 2).await;
     receiver.answer(&made[0].conversation_id, None);
     harness::eventually("one is delivered, one is dead", async || {
         waiting(&service).await == 0 && dead(&service).await == 1
@@ -84,8 +84,8 @@ async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
     .await;
     let left = service.scalar::<String>("SELECT attempts || ' ' || last_error_reason FROM outbox_messages").await;
     assert_eq!(left, "2 INTERNAL");
-    let again: HashSet<_> = receiver.received().into_iter().map(|received| received.key).collect();
-    assert_eq!((receiver.received().len(), again.len()), (4, 2), "each under the same event id");
+    let again: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!((receiver.calls().len(), again.len()), (4, 2), "each under the same event id");
     replica.service.stop().await;
 }
 
@@ -224,6 +224,6 @@ async fn a_message_waits_while_its_follow_up_is_being_sent() {
     receiver.answer(&made[0].conversation_id, None);
     harness::execute(&service.url, "UPDATE outbox_messages SET next_attempt_at = now()").await;
     all_delivered(&service).await;
-    assert_eq!((receiver.received().len(), dead(&service).await), (11, 0));
+    assert_eq!((receiver.calls().len(), dead(&service).await), (11, 0));
     replica.service.stop().await;
 }
