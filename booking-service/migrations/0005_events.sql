@@ -1,4 +1,4 @@
--- What happened to each booking, and what others are still to be sent of it.
+-- What happened to each booking, and what must still be delivered of it.
 
 -- The events of a booking, in order. `data` is the published event as JSON: ids and figures, no personal data.
 --
@@ -74,19 +74,19 @@ CREATE FUNCTION restart_event_stream() RETURNS uuid LANGUAGE sql VOLATILE AS $$
     UPDATE event_stream SET stream_id = gen_random_uuid() RETURNING stream_id;
 $$;
 
--- What is still to be sent to others, written in the statement that made it true. A row is work to do, and
--- is removed by the statement that records that it is done: what happened stays in booking_events, so nothing
--- has to be purged later and the table is as large as the backlog.
+-- The outbox: a row for each message that must still be delivered, written by the statement that made it true and
+-- removed by the statement that records its delivery. So the table is as large as the backlog and needs no purge.
+-- teppan-shared has the statements; the table is the same in both services.
 --
--- A message waits for `next_attempt_at`. Whoever claims it moves that to the end of the lease: a claimed
--- message comes back by itself when nobody reports what became of it. `attempts` are the deliveries that
--- count against the most there may be. `claims` counts every claim and never goes back: what became of a
--- delivery is accepted only under the number of the claim that still stands.
+-- A message is due at `next_attempt_at`. A claim moves that to the end of its lease, so that a message whose relay
+-- died comes back by itself. `attempts` are the deliveries that count against the limit. `claims` counts every claim
+-- and never goes back: a result is accepted only under the number of the latest claim.
 CREATE TABLE outbox_messages (
-    event_id           uuid        NOT NULL,
+    event_id           uuid        NOT NULL CONSTRAINT outbox_message_event REFERENCES booking_events,
     destination        text        NOT NULL CONSTRAINT outbox_message_destination
                                    CHECK (destination IN ('conversation-service', 'event-stream')),
-    booking_id         uuid        NOT NULL,
+    -- The booking. Its messages are delivered to each destination in the order of `version`.
+    aggregate_id       text        COLLATE "C" NOT NULL,
     version            bigint      NOT NULL,
     traceparent        text,
     created_at         timestamptz NOT NULL,
@@ -97,19 +97,18 @@ CREATE TABLE outbox_messages (
     last_error_reason  text        NOT NULL DEFAULT '',
     dead_at            timestamptz,
     dead_letter_id     uuid,
-    -- The booking comes first: the messages of one booking are looked up by it, and a claim, which asks
-    -- for a destination, can only go by the index below.
-    PRIMARY KEY (booking_id, destination, version),
-    CONSTRAINT outbox_message_event FOREIGN KEY (booking_id, version) REFERENCES booking_events (booking_id, version),
+    -- The booking comes first: its messages are looked up by this key. A claim, which asks for a destination, can
+    -- then use only the index below.
+    PRIMARY KEY (aggregate_id, destination, version),
     CONSTRAINT outbox_message_attempts CHECK (attempts BETWEEN 0 AND claims),
     -- A lease ends when the message may be claimed again.
     CONSTRAINT outbox_message_lease CHECK (lease_expires_at = next_attempt_at),
     CONSTRAINT outbox_message_dead CHECK ((dead_at IS NULL) = (dead_letter_id IS NULL)),
     CONSTRAINT outbox_message_dead_is_not_leased CHECK (dead_at IS NULL OR lease_expires_at IS NULL)
--- Rows come and go all the time: the dead ones are removed by their number, not by their share.
+-- Rows come and go all the time: dead rows are vacuumed by their number, not by their share.
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_insert_threshold = -1);
 
--- What is due, the longest due first. Leased messages stand at the end of their lease.
+-- Due messages, the longest due first. Leased messages stand at the end of their lease.
 CREATE INDEX outbox_messages_due ON outbox_messages (destination, next_attempt_at) WHERE dead_at IS NULL;
 
 -- Dead letters, in the order in which they were given up, and by their ids.
@@ -122,3 +121,6 @@ CREATE TABLE outbox_destinations (
     last_delivered_at  timestamptz
 ) WITH (fillfactor = 50);
 INSERT INTO outbox_destinations (destination) VALUES ('conversation-service'), ('event-stream');
+
+-- The events that the messages carry.
+CREATE VIEW outbox_events AS SELECT event_id, type, occurred_at, data FROM booking_events;

@@ -44,11 +44,12 @@ CREATE INDEX payments_refund_of ON payments (refund_of) WHERE refund_of IS NOT N
 CREATE INDEX payments_created ON payments (created_at, payment_id);
 CREATE INDEX payments_booking_created ON payments (booking_id, created_at, payment_id);
 
--- Events that Stripe sent, each once: the ids and figures that matter, never the payload, which holds
--- personal data. An event waits until it has been applied, was of no concern, or is set aside with a reason.
+-- Events that Stripe sent, each once: the ids and figures that matter, never the payload, which holds personal data.
+-- An event is WAITING until it has been applied or was found irrelevant (DONE), or is a dead letter with a reason
+-- (SET_ASIDE).
 --
--- Whoever claims an event moves `next_attempt_at` to the end of its lease: it comes back by itself when
--- nobody tells what became of it. What became of it is accepted only from the last who claimed it.
+-- A claim moves `next_attempt_at` to the end of its lease: an event whose worker died comes back by itself. A result
+-- is accepted only from the latest claim.
 CREATE TABLE stripe_events (
     event_id         text        PRIMARY KEY CONSTRAINT stripe_event_id_length CHECK (char_length(event_id) BETWEEN 1 AND 255),
     type             text        NOT NULL CONSTRAINT stripe_event_type_length CHECK (char_length(type) BETWEEN 1 AND 255),
@@ -68,18 +69,39 @@ CREATE TABLE stripe_events (
     refunded_cents   bigint,
     currency         text,
     state            text        NOT NULL CONSTRAINT stripe_event_state CHECK (state IN ('WAITING', 'DONE', 'SET_ASIDE')),
-    -- Why it still waits or is set aside; IGNORED when it tells nothing of a payment, UNRELATED, LIVEMODE_MISMATCH or
-    -- ACCOUNT_MISMATCH when it is about somebody else's; empty when it was applied.
+    -- Why it still waits or is a dead letter; IGNORED when it says nothing about a payment; UNRELATED,
+    -- LIVEMODE_MISMATCH or ACCOUNT_MISMATCH when it is about somebody else's; DISCARDED when an operator discarded the
+    -- dead letter; empty when it was applied.
     reason           text        NOT NULL DEFAULT '',
     attempts         integer     NOT NULL DEFAULT 0 CONSTRAINT stripe_event_attempts CHECK (attempts >= 0),
     next_attempt_at  timestamptz NOT NULL,
+    lease_expires_at timestamptz,
     settled_at       timestamptz,
+    dead_letter_id   uuid,
+    CONSTRAINT stripe_event_lease CHECK (lease_expires_at IS NULL OR (state = 'WAITING' AND lease_expires_at = next_attempt_at)),
+    CONSTRAINT stripe_event_dead CHECK ((state = 'SET_ASIDE') = (dead_letter_id IS NOT NULL)),
     CONSTRAINT stripe_event_waits_for_something CHECK (state <> 'WAITING' OR effect IS NOT NULL),
     CONSTRAINT stripe_event_settled CHECK ((state = 'WAITING') = (settled_at IS NULL))
 ) WITH (fillfactor = 80);
 
 -- What is due, the longest due first.
 CREATE INDEX stripe_events_due ON stripe_events (next_attempt_at, event_id) WHERE state = 'WAITING';
--- What an operator has to look at, however old; and what is old enough to go.
-CREATE INDEX stripe_events_set_aside ON stripe_events (settled_at, event_id) WHERE state = 'SET_ASIDE';
+-- Dead letters, in the order in which they were given up, and by their ids.
+CREATE INDEX stripe_events_dead ON stripe_events (settled_at, dead_letter_id) WHERE state = 'SET_ASIDE';
+CREATE UNIQUE INDEX stripe_events_dead_letter ON stripe_events (dead_letter_id) WHERE state = 'SET_ASIDE';
+-- What is old enough to be removed.
 CREATE INDEX stripe_events_done ON stripe_events (settled_at) WHERE state = 'DONE';
+
+-- Every dead letter of this service: messages that could not be delivered, and events of Stripe's that could not be
+-- applied.
+CREATE VIEW dead_letters AS
+SELECT m.dead_letter_id, m.event_id::text AS event_id,
+       (SELECT e.type FROM outbox_events AS e WHERE e.event_id = m.event_id) AS event_type, m.destination,
+       m.aggregate_id, m.attempts, m.last_error_reason, m.created_at, m.dead_at, m.traceparent
+FROM outbox_messages AS m
+WHERE m.dead_at IS NOT NULL
+UNION ALL
+SELECT dead_letter_id, event_id, type, 'stripe', COALESCE(booking_id::text, '') COLLATE "C", attempts, reason,
+       created_at, settled_at, NULL
+FROM stripe_events
+WHERE state = 'SET_ASIDE';

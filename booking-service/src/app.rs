@@ -10,6 +10,7 @@ use teppan_shared::{
         schedule_service_server::ScheduleServiceServer,
     },
     nats,
+    outbox::{EventStream, Outbox, Relay},
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     tls::ClientTls,
@@ -18,15 +19,13 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
+    bookings::event_data::EVENT_SOURCE,
     bookings::{create, expire_holds::HoldExpiry, key_retention::KeyRetention},
     core::Core,
     domain::GivenPhone,
     grpc::Grpc,
     outbox::backlog_job::BacklogReading,
-    outbox::{
-        CONVERSATION_SERVICE, ConversationService, EventStream, FollowUpScheduling, Outbox, OutboxSettings, Receiver,
-        Relay,
-    },
+    outbox::{self, CONVERSATION_SERVICE, ConversationService, FollowUpScheduling, OutboxSettings, STRIPE},
     settings::Settings,
     slots::{layout_job::SlotLayout, time_zone_rules_job::TimeZoneRules},
     stripe::{events_job::StripeEvents, retention::StripeRetention, webhook::StripeWebhook},
@@ -63,9 +62,9 @@ pub const DEFINITION: Definition = Definition {
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let (open, ()) = tokio::join!(OpenDatabase::open(&DEFINITION, &settings.common), read_phone_rules());
     let open = open?;
-    let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
+    let outbox = outbox::open(open.database.clone(), settings);
     let tls = conversation_service_tls(&settings.outbox)?;
-    let relays = Relays::new(&outbox, tls.clone());
+    let relays = Relays::new(&outbox, &settings.outbox, tls.clone());
     let core = Arc::new(Core::new(
         open.database.clone(),
         &open.keys,
@@ -81,16 +80,16 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         core: Arc::clone(&core),
         secrets: settings.stripe.secrets.clone(),
         account: settings.stripe.account.clone(),
-        nudge: Nudge::default(),
+        nudge: outbox.nudge_of(STRIPE),
         timeout: settings.common.server.request_timeout,
     };
-    let told_by_stripe = webhook.nudge.clone();
+    let stripe_nudge = webhook.nudge.clone();
     let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
     if let Some(tls) = tls {
         let follow = tls.follow(settings.common.server.reload_interval, service.stopping());
         service.do_once("certificates for conversation-service", follow);
     }
-    relays.work(&service, &outbox);
+    relays.work(&service, &settings.outbox);
     if let Some(token) = settings.outbox.conversation_service_token.clone() {
         let follow = token.follow(settings.common.server.reload_interval, service.stopping());
         service.do_once("token for conversation-service", follow);
@@ -103,7 +102,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(WaitlistClosing(Arc::clone(&core)), Nudge::default(), settings.waitlist_interval);
     let stripe = &settings.stripe;
     let events = StripeEvents { core: Arc::clone(&core), attempts_max: stripe.attempts_max };
-    service.work(events, told_by_stripe, stripe.interval);
+    service.work(events, stripe_nudge, stripe.interval);
     let retention = StripeRetention { core: Arc::clone(&core), keep: stripe.keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
     service.work(BacklogReading::new(Arc::clone(&core)), Nudge::default(), settings.common.backlog_interval);
@@ -129,21 +128,24 @@ fn conversation_service_tls(outbox: &OutboxSettings) -> Result<Option<Arc<Client
     Ok(Some(Arc::new(outbox.conversation_service_tls.open(CONVERSATION_SERVICE)?)))
 }
 
-/// Who delivers the outbox, to each destination in use.
+/// The relays of the outbox.
 struct Relays {
     to_conversation_service: Relay<ConversationService>,
     to_event_stream: Option<Relay<EventStream>>,
 }
 
 impl Relays {
-    fn new(outbox: &Outbox, tls: Option<Arc<ClientTls>>) -> Self {
-        let OutboxSettings { conversation_service_url, conversation_service_token, delivery_timeout, nats, .. } =
-            outbox.settings().clone();
-        let conversation_service =
-            ConversationService::new(conversation_service_url, tls, conversation_service_token, delivery_timeout);
+    fn new(outbox: &Outbox, settings: &OutboxSettings, tls: Option<Arc<ClientTls>>) -> Self {
+        let conversation_service = ConversationService::new(
+            settings.conversation_service_url.clone(),
+            tls,
+            settings.conversation_service_token.clone(),
+            settings.relay.delivery_timeout,
+        );
+        let event_stream = |nats| Relay::new(outbox.clone(), EventStream::new(nats, EVENT_SOURCE));
         Self {
             to_conversation_service: Relay::new(outbox.clone(), conversation_service),
-            to_event_stream: nats.map(|nats| Relay::new(outbox.clone(), EventStream::new(nats))),
+            to_event_stream: settings.nats.clone().map(event_stream),
         }
     }
 
@@ -151,22 +153,15 @@ impl Relays {
         (settings.follow_ups == FollowUpScheduling::Inline).then(|| self.to_conversation_service.clone())
     }
 
-    fn work(&self, service: &Service, outbox: &Outbox) {
-        if let Some(nats) = outbox.settings().nats.clone().filter(|_| outbox.settings().relays > 0) {
-            service.do_once("first look at NATS", nats::warn_if_away(nats));
+    fn work(&self, service: &Service, settings: &OutboxSettings) {
+        if let Some(nats) = settings.nats.clone().filter(|_| settings.relay.relays > 0) {
+            service.do_once("first look at NATS", nats::warn_if_unavailable(nats));
         }
-        for _ in 0..outbox.settings().relays {
-            work(service, outbox, &self.to_conversation_service);
-            if let Some(relay) = &self.to_event_stream {
-                work(service, outbox, relay);
-            }
+        self.to_conversation_service.work(service);
+        if let Some(relay) = &self.to_event_stream {
+            relay.work(service);
         }
     }
-}
-
-fn work<R: Receiver>(service: &Service, outbox: &Outbox, relay: &Relay<R>) {
-    let nudge = outbox.nudge_of(R::DESTINATION).clone();
-    service.work(relay.until(service.stopping()), nudge, outbox.settings().interval);
 }
 
 fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {

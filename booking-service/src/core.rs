@@ -3,6 +3,7 @@
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
+    outbox::{Outbox, Relay},
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
     worker::Nudge,
@@ -13,7 +14,7 @@ use crate::{
     bookings::slot_queue::SlotQueues,
     domain::PhoneRegion,
     event_stream::stream::{EventStreamSettings, LiveStreams},
-    outbox::{ConversationService, Outbox, Relay},
+    outbox::ConversationService,
     stripe::metrics::StripeMetrics,
     venues::phone_regions::PhoneRegions,
 };

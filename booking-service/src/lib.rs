@@ -8,7 +8,7 @@ mod customers;
 pub mod domain;
 mod event_stream;
 mod grpc;
-mod outbox;
+pub mod outbox;
 mod payments;
 pub mod settings;
 mod slots;

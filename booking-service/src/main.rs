@@ -4,10 +4,8 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
-    commands::{
-        dead_letters::{self, DeadLettersCommand},
-        verify_events::VerifyEventsCommand,
-    },
+    commands::verify_events::VerifyEventsCommand,
+    outbox::command::{self as dead_letters, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
 };
 use clap::{Parser, Subcommand};

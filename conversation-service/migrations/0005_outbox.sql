@@ -1,19 +1,20 @@
--- Events of conversations and follow-ups that are still to be published, written in the statement that
--- made them true, where a broker is set up (NATS_URL). A row is work to do: it goes when it is done.
--- `message_id` gives the order within a conversation.
+-- The outbox: a row for each event that must still be published, written by the statement that made it true, where a
+-- broker is set up (NATS_URL), and removed by the statement that records its delivery. So the table is as large as the
+-- backlog and needs no purge. teppan-shared has the statements; the table is the same in both services, but here it
+-- also holds the events.
 --
--- A message waits for `next_attempt_at`. Whoever claims it moves that to the end of the lease: a claimed
--- message comes back by itself when nobody reports what became of it. `attempts` are the deliveries that
--- count against the most there may be. `claims` counts every claim and never goes back: what became of a
--- delivery is accepted only under the number of the claim that still stands.
+-- A message is due at `next_attempt_at`. A claim moves that to the end of its lease, so that a message whose relay
+-- died comes back by itself. `attempts` are the deliveries that count against the limit. `claims` counts every claim
+-- and never goes back: a result is accepted only under the number of the latest claim.
 CREATE TABLE outbox_messages (
-    message_id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id           uuid        NOT NULL CONSTRAINT outbox_messages_event UNIQUE,
-    conversation_id    text        COLLATE "C" NOT NULL,
-    type               text        NOT NULL,
-    occurred_at        timestamptz NOT NULL,
-    data               json        NOT NULL,
+    destination        text        NOT NULL DEFAULT 'event-stream' CONSTRAINT outbox_message_destination
+                                   CHECK (destination = 'event-stream'),
+    -- The conversation. Its messages are delivered to each destination in the order of `version`.
+    aggregate_id       text        COLLATE "C" NOT NULL,
+    version            bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
     traceparent        text,
+    created_at         timestamptz NOT NULL,
     attempts           integer     NOT NULL DEFAULT 0,
     claims             bigint      NOT NULL DEFAULT 0,
     next_attempt_at    timestamptz NOT NULL,
@@ -21,22 +22,40 @@ CREATE TABLE outbox_messages (
     last_error_reason  text        NOT NULL DEFAULT '',
     dead_at            timestamptz,
     dead_letter_id     uuid,
+    -- The event, which occurred at `created_at`.
+    type               text        NOT NULL,
+    data               json        NOT NULL,
+    -- The conversation comes first: its messages are looked up by this key. A claim, which asks for a destination, can
+    -- then use only the index below.
+    PRIMARY KEY (aggregate_id, destination, version),
     CONSTRAINT outbox_message_attempts CHECK (attempts BETWEEN 0 AND claims),
     -- A lease ends when the message may be claimed again.
     CONSTRAINT outbox_message_lease CHECK (lease_expires_at = next_attempt_at),
     CONSTRAINT outbox_message_dead CHECK ((dead_at IS NULL) = (dead_letter_id IS NULL)),
     CONSTRAINT outbox_message_dead_is_not_leased CHECK (dead_at IS NULL OR lease_expires_at IS NULL)
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
--- What is due, the longest due first. Leased messages stand at the end of their lease.
-CREATE INDEX outbox_messages_due ON outbox_messages (next_attempt_at) WHERE dead_at IS NULL;
-CREATE INDEX outbox_messages_order ON outbox_messages (conversation_id, message_id);
+-- Rows come and go all the time: dead rows are vacuumed by their number, not by their share.
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_insert_threshold = -1);
+
+-- Due messages, the longest due first. Leased messages stand at the end of their lease.
+CREATE INDEX outbox_messages_due ON outbox_messages (destination, next_attempt_at) WHERE dead_at IS NULL;
+
 -- Dead letters, in the order in which they were given up, and by their ids.
 CREATE INDEX outbox_messages_dead ON outbox_messages (dead_at, dead_letter_id) WHERE dead_at IS NOT NULL;
 CREATE UNIQUE INDEX outbox_messages_dead_letter ON outbox_messages (dead_letter_id) WHERE dead_at IS NOT NULL;
 
--- When an event was last published, to the second: published ones are not kept. One row.
+-- When each destination last took a message, to the second: delivered messages are not kept.
 CREATE TABLE outbox_destinations (
-    destination        text PRIMARY KEY CONSTRAINT outbox_destination CHECK (destination = 'event-stream'),
+    destination        text PRIMARY KEY,
     last_delivered_at  timestamptz
 ) WITH (fillfactor = 50);
 INSERT INTO outbox_destinations (destination) VALUES ('event-stream');
+
+-- The events that the messages carry.
+CREATE VIEW outbox_events AS SELECT event_id, type, created_at AS occurred_at, data FROM outbox_messages;
+
+-- Every dead letter of this service.
+CREATE VIEW dead_letters AS
+SELECT dead_letter_id, event_id::text AS event_id, type AS event_type, destination, aggregate_id, attempts,
+       last_error_reason, created_at, dead_at, traceparent
+FROM outbox_messages
+WHERE dead_at IS NOT NULL;

@@ -165,7 +165,7 @@ suggestions AS (                       -- every fall among the new scores, also 
     RETURNING *
 ),
 events AS (                            -- only where they are published
-    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT event_id, conversation_id, 'teppan.conversation.escalation_suggested.v1', occurred_at,
            json_build_object(
                'conversation_id', conversation_id, 'occurred_at', occurred_at, 'through_sequence', sequence,

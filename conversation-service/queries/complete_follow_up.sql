@@ -87,7 +87,7 @@ completed AS (
     RETURNING f.*
 ),
 event AS (
-    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT gen_random_uuid(), c.conversation_id, 'teppan.follow_up.completed.v1', $7,
            json_build_object(
                'follow_up_id', c.follow_up_id, 'conversation_id', c.conversation_id,

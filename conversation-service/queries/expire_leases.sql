@@ -25,7 +25,7 @@ back AS (
     RETURNING f.*
 ),
 event AS (
-    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT gen_random_uuid(), conversation_id, 'teppan.follow_up.failed.v1', $1,
            json_build_object(
                'follow_up_id', follow_up_id, 'conversation_id', conversation_id,

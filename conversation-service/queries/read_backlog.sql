@@ -7,10 +7,7 @@ SELECT
     claimable.count AS "claimable!",
     claimable.since AS "claimable_since?",
     claimed.count AS "claimed!",
-    overdue.due_at AS "overdue_since?",
-    live.pending AS "outbox_pending!",
-    live.oldest_at AS "outbox_oldest_at?",
-    dead.count AS "outbox_dead!"
+    overdue.due_at AS "overdue_since?"
 FROM (
     SELECT count(*) AS pending, min(since) AS oldest_at
     FROM (SELECT since FROM emotion_pending ORDER BY since LIMIT 10000) AS counted
@@ -46,13 +43,3 @@ CROSS JOIN (
         SELECT due_at FROM follow_ups WHERE status = 'PENDING' AND due_at <= $1 ORDER BY due_at LIMIT 1
     ) AS first
 ) AS overdue
-CROSS JOIN (
-    SELECT count(*) AS pending, min(occurred_at) AS oldest_at
-    FROM (
-        SELECT occurred_at FROM outbox_messages WHERE dead_at IS NULL ORDER BY next_attempt_at LIMIT 10000
-    ) AS counted
-) AS live
-CROSS JOIN (
-    SELECT count(*) AS count
-    FROM (SELECT FROM outbox_messages WHERE dead_at IS NOT NULL ORDER BY dead_at, dead_letter_id LIMIT 10000) AS counted
-) AS dead

@@ -33,7 +33,7 @@ unreadable AS (
     WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM locked WHERE follow_up_id = ANY ($7::uuid[]) AND waits))
 ),
 event AS (
-    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT gen_random_uuid(), conversation_id, 'teppan.follow_up.due.v1', $5,
            json_build_object(
                'follow_up_id', follow_up_id, 'conversation_id', conversation_id,

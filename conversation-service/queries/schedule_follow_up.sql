@@ -70,7 +70,7 @@ done AS (
     SELECT 'EXISTING', * FROM found WHERE NOT $16
 ),
 event AS (                         -- only where it is published
-    INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT $18, conversation_id, 'teppan.follow_up.scheduled.v1', $19,
            json_build_object(
                'follow_up_id', follow_up_id, 'conversation_id', conversation_id,

@@ -1,6 +1,6 @@
 //! The wiring of conversation-service.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use sqlx::migrate::Migrator;
 use teppan_shared::{
@@ -8,7 +8,6 @@ use teppan_shared::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
         outbox_service_server::OutboxServiceServer,
     },
-    nats::Publisher,
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     worker::Nudge,
@@ -18,10 +17,10 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use crate::{
     core::Core,
     grpc::Grpc,
-    publish_events::Publication,
+    outbox,
     settings::{DispatchSettings, Settings},
     store_message,
-    workers::{BacklogReading, EmotionAggregation, EventPublication, FollowUpClock, Reengagement, Retention},
+    workers::{BacklogReading, EmotionAggregation, FollowUpClock, Reengagement, Retention},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -45,9 +44,6 @@ pub const DEFINITION: Definition = Definition {
     ],
 };
 
-/// How often events are looked for that nobody nudged for.
-const PUBLICATION_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Starts the service.
 ///
 /// # Errors
@@ -62,10 +58,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     // What is old enough to go has time: nobody nudges it.
     service.work(Retention(Arc::clone(&core)), Nudge::default(), settings.scheduling.retention.interval);
     service.work(BacklogReading::new(Arc::clone(&core)), Nudge::default(), settings.common.backlog_interval);
-    if let Some(nats) = &settings.nats {
-        let publication = Publication::new(Arc::clone(&core), Publisher::new(nats.clone()), service.stopping());
-        service.work(EventPublication(publication), core.events_pending.clone(), PUBLICATION_INTERVAL);
-    }
+    outbox::start(&service, &core.outbox, settings);
     start_dispatch(&service, core, &settings.dispatch);
     Ok(service)
 }

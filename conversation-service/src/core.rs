@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
+    outbox::{EVENT_STREAM, Outbox},
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
     worker::Nudge,
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     claim_due_follow_ups::LOOKS_AT_ONCE,
     follow_up_metrics::FollowUpMetrics,
+    outbox,
     settings::{DispatchSettings, EmotionAggregation, SchedulingSettings, Settings},
 };
 
@@ -41,15 +43,17 @@ pub struct Core {
     pub(crate) claim_looks: Semaphore,
     /// Wakes up the clock: something may be due already.
     pub(crate) follow_up_clock: Nudge,
-    /// Whether what happens is published: then the statement that makes it happen writes the event.
+    pub(crate) outbox: Outbox,
+    /// Whether events are published: then the statement that makes one true writes its message.
     pub(crate) publishes: bool,
-    /// Wakes up the worker that publishes them.
+    /// Wakes up the relays of the outbox.
     pub(crate) events_pending: Nudge,
     pub(crate) follow_up_metrics: FollowUpMetrics,
 }
 
 impl Core {
     pub fn new(database: Database, keys: &Keys, settings: &Settings) -> Self {
+        let outbox = outbox::open(database.clone(), settings);
         Self {
             database,
             clock: settings.clock,
@@ -64,8 +68,9 @@ impl Core {
             claims_waiting: AtomicU32::new(0),
             claim_looks: Semaphore::new(LOOKS_AT_ONCE),
             follow_up_clock: Nudge::default(),
-            publishes: settings.nats.is_some(),
-            events_pending: Nudge::default(),
+            publishes: outbox.is_in_use(EVENT_STREAM),
+            events_pending: outbox.nudge_of(EVENT_STREAM),
+            outbox,
             follow_up_metrics: FollowUpMetrics::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversation_service::{
     app,
-    dead_letters_command::{self, DeadLettersCommand},
+    outbox::command::{self as dead_letters, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
 };
 use teppan_shared::{
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         match command {
             ConversationCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             ConversationCommand::Token(command) => command.run(),
-            ConversationCommand::DeadLetters(command) => dead_letters_command::run(command, &settings).await,
+            ConversationCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
         }
     })
 }

@@ -2,11 +2,12 @@
 
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
-    backlog::{DestinationBacklog, OutboxBacklog, age, count, show_age, show_count},
+    backlog::{age, count, show_age, show_count},
+    outbox::OutboxBacklog,
     postgres::DatabaseError,
 };
 
-use crate::{core::Core, domain::Channel, publish_events::EVENT_STREAM};
+use crate::{core::Core, domain::Channel};
 
 /// The gauges of what waits. They stay as they were last read.
 pub struct Backlog {
@@ -53,13 +54,7 @@ impl Core {
         let channels: Vec<&str> = Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
         let read = || sqlx::query_file!("queries/read_backlog.sql", now, &channels as &[&str]);
         let row = self.database.fetch_one(read).await?;
-        let outbox = DestinationBacklog {
-            destination: EVENT_STREAM,
-            pending: row.outbox_pending,
-            oldest_at: row.outbox_oldest_at,
-            dead: row.outbox_dead,
-        };
-        backlog.outbox.show(now, &outbox);
+        self.outbox.read_backlog(&backlog.outbox).await?;
         show_count(&backlog.emotions_pending, row.emotions_pending, &[]);
         for (state, waiting) in [("due", row.due), ("claimable", row.claimable), ("claimed", row.claimed)] {
             show_count(&backlog.follow_ups, waiting, &[KeyValue::new("state", state)]);

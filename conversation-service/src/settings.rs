@@ -11,6 +11,7 @@ use teppan_shared::{
     clock::Clock,
     config::{Addresses, CommonArgs, CommonSettings, Problems},
     nats::{NatsArgs, NatsSettings},
+    outbox::{RelayArgs, RelaySettings},
 };
 
 use self::dispatch::DispatchArgs;
@@ -52,6 +53,8 @@ pub struct ServiceArgs {
     #[command(flatten)]
     nats: NatsArgs,
     #[command(flatten)]
+    relay: RelayArgs,
+    #[command(flatten)]
     common: CommonArgs,
 }
 
@@ -65,6 +68,8 @@ pub struct Settings {
     pub dispatch: DispatchSettings,
     /// Where events are published; without it they are not.
     pub nats: Option<NatsSettings>,
+    /// How they are published.
+    pub relay: RelaySettings,
 }
 
 /// How emotions are counted.
@@ -120,9 +125,10 @@ impl Settings {
         let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
         let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
         let nats = args.nats.parse(args.common.allows_insecure(), &mut problems);
-        match (common, clock, emotions, scheduling, dispatch, nats) {
-            (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch), Some(nats)) => {
-                problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch, nats })
+        let relay = args.relay.parse(&mut problems);
+        match (common, clock, emotions, scheduling, dispatch, nats, relay) {
+            (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch), Some(nats), Some(relay)) => {
+                problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch, nats, relay })
             }
             _ => Err(problems),
         }

@@ -12,29 +12,33 @@ case "${1:-}" in
     *) echo "usage: $0 [--check]" >&2; exit 2 ;;
 esac
 
-cargo build --quiet -p teppan-shared --bin with-postgres
+cargo build --quiet -p teppan-shared --no-default-features --features private-postgres --bin with-postgres
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 stale=false
-for service in booking conversation; do
-    variable="${service^^}_DATABASE_URL"
-    fresh="$scratch/$service"
+# Checks the statements of a crate ($1) in folder $2, whose sqlx.toml names the variable $3, against the tables of
+# service $4.
+check_crate() {
+    local folder=$2 fresh="$scratch/$2"
     mkdir "$fresh"
     # Only a compilation asks the database: make sure that there is one.
-    touch "$service-service/src/lib.rs"
+    touch "$folder/src/lib.rs"
     SQLX_OFFLINE_DIR="$fresh" target/debug/with-postgres \
-        --database "$variable=teppan_$service:$service-service/migrations" -- \
-        cargo check --quiet -p "$service-service"
-    if diff -r "$service-service/.sqlx" "$fresh" >/dev/null 2>&1; then
-        echo "$service-service/.sqlx is fresh"
+        --database "$3=teppan_$4:$4-service/migrations" -- cargo check --quiet -p "$1"
+    if diff -r "$folder/.sqlx" "$fresh" >/dev/null 2>&1; then
+        echo "$folder/.sqlx is fresh"
     elif $check; then
-        echo "$service-service/.sqlx is stale: run \`make queries\` and commit it" >&2
+        echo "$folder/.sqlx is stale: run \`make queries\` and commit it" >&2
         stale=true
     else
-        rm -rf "$service-service/.sqlx"
-        cp -r "$fresh" "$service-service/.sqlx"
-        echo "$service-service/.sqlx is written anew"
+        rm -rf "$folder/.sqlx"
+        cp -r "$fresh" "$folder/.sqlx"
+        echo "$folder/.sqlx is written anew"
     fi
+}
+check_crate teppan-shared shared OUTBOX_DATABASE_URL booking
+for service in booking conversation; do
+    check_crate "$service-service" "$service-service" "${service^^}_DATABASE_URL" "$service"
 done
 ! $stale

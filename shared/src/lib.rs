@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod backlog;
+pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod identity;
 pub mod keys;
 pub mod mean_time;
 pub mod nats;
+#[cfg(feature = "outbox")]
 pub mod outbox;
 pub mod page;
 pub mod postgres;

@@ -58,10 +58,10 @@ pub struct CloudEvent<'a> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// Nothing can be published at the moment.
-    #[error("NATS takes nothing now: {0}")]
-    Away(String),
+    #[error("NATS is unavailable: {0}")]
+    Unavailable(String),
     /// This event can never be published.
-    #[error("the event is larger than NATS takes")]
+    #[error("the event is larger than NATS accepts")]
     TooLarge,
 }
 
@@ -78,11 +78,10 @@ impl Publisher {
         Self { settings, connected: Mutex::default() }
     }
 
-    /// Connects, if there is no connection yet, and makes sure that the stream is there. Publishing does so too. A
-    /// caller that bounds publishing more tightly than a first connection may take calls this before.
+    /// Connects, if there is no connection yet, and makes sure that the stream is there. Publishing does so too.
     ///
     /// # Errors
-    /// [`PublishError::Away`].
+    /// [`PublishError::Unavailable`].
     pub async fn connect(&self) -> Result<(), PublishError> {
         self.connected().await.map(|_| ())
     }
@@ -97,14 +96,14 @@ impl Publisher {
         // Without this it would be kept until the connection is back and sent then, long after it was
         // given up here.
         if client.connection_state() != State::Connected {
-            return Err(PublishError::Away("not connected".to_owned()));
+            return Err(PublishError::Unavailable("not connected".to_owned()));
         }
         let publishing = async {
             context.publish_with_headers(subject(event.kind), headers(event), body(event).into()).await?.await
         };
         let stored = tokio::select! {
             stored = publishing => stored,
-            () = lost(&client) => return Err(PublishError::Away("the connection was lost".to_owned())),
+            () = lost(&client) => return Err(PublishError::Unavailable("the connection was lost".to_owned())),
         };
         match stored {
             Ok(_) => Ok(()),
@@ -114,7 +113,7 @@ impl Publisher {
                     // Somebody removed the stream: the next event makes it again.
                     *self.connected.lock().await = None;
                 }
-                Err(away(error))
+                Err(unavailable(error))
             }
         }
     }
@@ -125,12 +124,12 @@ impl Publisher {
         if let Some((context, client)) = &*connected {
             return Ok((context.clone(), client.clone()));
         }
-        let (options, servers) = self.settings.connect_options().map_err(away)?;
+        let (options, servers) = self.settings.connect_options().map_err(unavailable)?;
         let options = options.name("teppan").connection_timeout(CONNECTION_TIMEOUT);
-        let client = options.connect(servers).await.map_err(away)?;
+        let client = options.connect(servers).await.map_err(unavailable)?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ANSWER_TIMEOUT);
-        context.get_or_create_stream(stream(&self.settings.stream)).await.map_err(away)?;
+        context.get_or_create_stream(stream(&self.settings.stream)).await.map_err(unavailable)?;
         *connected = Some((context.clone(), client.clone()));
         Ok((context, client))
     }
@@ -138,13 +137,13 @@ impl Publisher {
 
 /// Checks once whether events can be published, and logs a warning when they cannot. Otherwise the first event would
 /// show it, perhaps long after the start.
-pub async fn warn_if_away(settings: NatsSettings) {
+pub async fn warn_if_unavailable(settings: NatsSettings) {
     let servers = settings.server_names();
     let publisher = Publisher::new(settings);
     let error = match tokio::time::timeout(FIRST_LOOK, publisher.connect()).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
-        Err(_) => away("no answer in time"),
+        Err(_) => unavailable("no answer in time"),
     };
     tracing::warn!(
         servers,
@@ -167,8 +166,8 @@ fn is_too_large(error: &context::PublishError) -> bool {
         || refusal.is_some_and(|refusal| refusal.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
 }
 
-fn away(error: impl fmt::Display) -> PublishError {
-    PublishError::Away(error.to_string())
+fn unavailable(error: impl fmt::Display) -> PublishError {
+    PublishError::Unavailable(error.to_string())
 }
 
 fn stream(name: &str) -> Config {

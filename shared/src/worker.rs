@@ -16,15 +16,17 @@ use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Gauge, Histogram},
 };
-use rand::Rng as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error_chain::error_chain, telemetry::buckets};
+use crate::{
+    backoff::{Backoff, jittered},
+    error_chain::error_chain,
+    telemetry::buckets,
+};
 
-/// The first pause after a failure, and the longest after many.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The pauses after failed runs.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 
 /// A job that runs again and again. Any number of replicas run it at once.
 pub trait Job: Send + Sync + 'static {
@@ -80,14 +82,14 @@ impl Nudge {
 /// `interval` is how long the job rests when nobody nudges it.
 pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: CancellationToken) {
     let metrics = Metrics::new(J::NAME);
-    let mut backoff = Backoff::default();
+    let mut failures = 0;
     while !stopping.is_cancelled() {
         let started = Instant::now();
         let outcome = AssertUnwindSafe(job.run_once()).catch_unwind().await;
         match outcome {
             Ok(Ok(batch)) => {
                 metrics.ran(&batch, started.elapsed());
-                backoff = Backoff::default();
+                failures = 0;
                 if batch.more {
                     continue;
                 }
@@ -107,31 +109,13 @@ pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: Can
                 tracing::error!(worker = J::NAME, "a run panicked and will be repeated");
             }
         }
-        // No nudge shortens this: what failed a moment ago would fail again.
+        failures += 1;
+        // A nudge does not shorten this pause: a run that failed a moment ago would fail again.
         tokio::select! {
             () = stopping.cancelled() => {}
-            () = tokio::time::sleep(backoff.next()) => {}
+            () = tokio::time::sleep(BACKOFF.after(failures)) => {}
         }
     }
-}
-
-/// Pauses that double up to a bound, with jitter so that replicas do not fail in step.
-#[derive(Debug, Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MAX);
-        self.failures += 1;
-        jittered(pause)
-    }
-}
-
-/// Between half and all of a duration: those who wait for the same thing do not come back in step.
-pub fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 struct Metrics {
@@ -264,14 +248,5 @@ mod tests {
         let before = tokio::time::Instant::now();
         assert_eq!(runs_of(vec![|| Ok(Batch::default())], nudge).await, 2);
         assert!(before.elapsed() < Duration::from_secs(1), "the timer was not needed");
-    }
-
-    #[test]
-    fn pauses_grow_up_to_a_bound() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..40).map(|_| backoff.next()).collect();
-        assert!(pauses[0] <= BACKOFF_FIRST && pauses[0] >= BACKOFF_FIRST / 2);
-        assert!(pauses.iter().all(|pause| *pause <= BACKOFF_MAX));
-        assert!(pauses[39] >= BACKOFF_MAX / 2);
     }
 }

@@ -21,6 +21,7 @@ use teppan_shared::{
     },
     identity::IdentitySettings,
     keys::{Keys, KeysChoice},
+    outbox::RelaySettings,
     service::Service,
     telemetry::{Build, Telemetry},
 };
@@ -81,7 +82,10 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         common,
         default_phone_region: "US".parse().expect("a region"),
         event_stream: EventStreamSettings::default(),
-        outbox: OutboxSettings { relays: 0, ..OutboxSettings::default() },
+        outbox: OutboxSettings {
+            relay: RelaySettings { relays: 0, ..RelaySettings::default() },
+            ..OutboxSettings::default()
+        },
         stripe: StripeSettings {
             account: StripeAccount { live: false, connected: None },
             interval: Duration::from_hours(1),
@@ -236,6 +240,7 @@ impl Conversation {
                 ..DispatchSettings::default()
             },
             nats: None,
+            relay: RelaySettings::default(),
         };
         change(&mut settings);
         telemetry().await;

@@ -95,7 +95,7 @@ appended AS (
     SELECT event_id, booking_id, version, type, $6, data::json, traceparent, previous_hash FROM event ORDER BY booking_id, version
 ),
 message AS (
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT event_id, d, booking_id, version, traceparent, $6, $6 FROM event, jsonb_array_elements_text(destinations) AS d
 ),
 paid AS (

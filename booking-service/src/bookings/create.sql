@@ -94,7 +94,7 @@ booking AS (
     RETURNING bookings.*
 ),
 messages AS (                      -- one for each party that is to hear of it; no follow-up before it is firm
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT event.event_id, destination, $13, 1, $17, $21, $21
     FROM event, draft, unnest($20::text[]) AS destination
     WHERE destination <> 'conversation-service' OR draft.status = 'CONFIRMED'

@@ -20,7 +20,7 @@ use crate::{
     app::DEFINITION,
     core::Core,
     domain::{BookingId, VenueId},
-    outbox::Outbox,
+    outbox,
     settings::Settings,
     verification::bookings::VerifyScope,
 };
@@ -123,14 +123,13 @@ impl VerifyEventsCommand {
 }
 
 fn core(open: &OpenDatabase, settings: &Settings) -> Core {
-    let outbox = Outbox::new(open.database.clone(), settings.clock, settings.outbox.clone());
     Core::new(
         open.database.clone(),
         &open.keys,
         settings.clock,
         settings.default_phone_region,
         settings.event_stream,
-        outbox,
+        outbox::open(open.database.clone(), settings),
         None,
     )
 }

@@ -31,7 +31,7 @@ pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
 pub use local_time::instant_or_next;
-pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
+pub use outbox::OutboxDestination;
 pub use payment::{
     AmountCents, ExternalReference, MoneyMove, NewPayment, PaymentKind, PaymentMethod, PaymentStatus, parse_moved_at,
 };

@@ -7,7 +7,6 @@ mod change_booking;
 mod create_booking;
 mod create_venue;
 mod customer_service;
-mod dead_letters;
 mod decode_statuses;
 mod encode;
 mod encode_payment;

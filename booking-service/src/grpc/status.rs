@@ -246,14 +246,6 @@ pub fn list_bookings(error: &ListBookingsError, request: &ListBookingsRequest) -
     }
 }
 
-pub fn outbox(error: &ReadError) -> Status {
-    match error {
-        ReadError::NotFound => Failure::internal().into(),
-        ReadError::Corrupted(error) => error.to_failure().into(),
-        ReadError::Database(error) => error.to_failure().into(),
-    }
-}
-
 /// The violation of a national telephone number, which was found with the venue's phone region.
 fn phone(fault: PhoneFault) -> Status {
     let mut violations = Violations::default();

@@ -3,11 +3,12 @@
 use chrono::TimeDelta;
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
-    backlog::{DestinationBacklog, OutboxBacklog, age, count, show_age, show_count},
-    read_error::ReadError,
+    backlog::{age, count, show_age, show_count},
+    outbox::OutboxBacklog,
+    postgres::DatabaseError,
 };
 
-use crate::{core::Core, domain::OutboxDestination};
+use crate::core::Core;
 
 /// A hold that runs out within this time is expiring.
 const EXPIRING: TimeDelta = TimeDelta::minutes(5);
@@ -54,11 +55,11 @@ impl Default for Backlog {
             ),
             stripe_set_aside: count(
                 "teppan.stripe.event.set_aside",
-                "Stripe events that are set aside for somebody to look at, of at most 10,000.",
+                "Stripe events that are dead letters, of at most 10,000.",
             ),
             stripe_set_aside_age_seconds: age(
                 "teppan.stripe.event.set_aside.age",
-                "For how long the oldest Stripe event has been set aside, 0 when none is.",
+                "For how long the oldest Stripe event has been a dead letter, 0 when there is none.",
             ),
         }
     }
@@ -68,17 +69,10 @@ impl Core {
     /// Reads what waits, by indexes and up to a bound, and shows it in the metrics.
     ///
     /// # Errors
-    /// [`ReadError`]; then the metrics stay as they are.
-    pub async fn read_backlog(&self, backlog: &Backlog) -> Result<(), ReadError> {
+    /// When the database gives no answer; then the metrics stay as they are.
+    pub async fn read_backlog(&self, backlog: &Backlog) -> Result<(), DatabaseError> {
         let now = self.clock.now();
-        let destinations = self.database.fetch_all(|| sqlx::query_file!("src/outbox/read_outbox_backlog.sql")).await?;
-        for row in destinations {
-            // A newer version beside this one may have more.
-            let Some(destination) = OutboxDestination::from_column(&row.destination) else { continue };
-            let destination = destination.as_str();
-            let (pending, oldest_at, dead) = (row.pending, row.oldest_at, row.dead);
-            backlog.outbox.show(now, &DestinationBacklog { destination, pending, oldest_at, dead });
-        }
+        self.outbox.read_backlog(&backlog.outbox).await?;
         let read = || sqlx::query_file!("src/outbox/backlog.sql", now, now + EXPIRING);
         let row = self.database.fetch_one(read).await?;
         for (state, waiting) in

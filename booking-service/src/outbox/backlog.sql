@@ -50,6 +50,6 @@ CROSS JOIN (
 CROSS JOIN (
     SELECT count(*) AS count, min(settled_at) AS settled_at
     FROM (
-        SELECT settled_at FROM stripe_events WHERE state = 'SET_ASIDE' ORDER BY settled_at, event_id LIMIT 10000
+        SELECT settled_at FROM stripe_events WHERE state = 'SET_ASIDE' ORDER BY settled_at, dead_letter_id LIMIT 10000
     ) AS counted
 ) AS set_aside

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use teppan_shared::{
-    read_error::ReadError,
+    postgres::DatabaseError,
     worker::{Batch, Job},
 };
 
@@ -20,10 +20,10 @@ impl BacklogReading {
 }
 
 impl Job for BacklogReading {
-    type Error = ReadError;
+    type Error = DatabaseError;
     const NAME: &'static str = "backlog";
 
-    async fn run_once(&self) -> Result<Batch, ReadError> {
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
         self.core.read_backlog(&self.backlog).await?;
         Ok(Batch::default())
     }

@@ -8,6 +8,7 @@ use teppan_shared::{
     },
     error_chain::error_chain,
     identity::OutgoingToken,
+    outbox::{Delivery, Destination, Message, Undelivered},
     status, telemetry,
     tls::{self, ClientTls},
     wire::timestamp,
@@ -18,20 +19,19 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{Delivery, Receiver};
-use crate::domain::{FollowUpStep, OutboxDestination, OutboxMessage, Undelivered};
+use crate::domain::FollowUpStep;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection whose other end is gone without a word is noticed after so much silence.
+/// Keepalive interval and timeout: a connection whose peer has vanished is noticed after their sum.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The relay's own limit comes first; the server stops working on what nobody waits for.
+/// The relay's own limit ends a delivery first; this deadline makes the server stop working on it.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
-/// A follow-up that is being sent cannot be moved until it is sent, or its lease ends.
+/// A follow-up that is being sent cannot be moved until it is sent or its lease ends.
 const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
 
-/// The name of the other service, in the log and the metrics.
+/// The name of this destination, and of the other service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
 /// Schedules, moves and cancels the follow-ups of bookings.
@@ -42,7 +42,7 @@ pub struct ConversationService {
 }
 
 impl ConversationService {
-    /// Connects when it is first used, and again whenever the connection is lost; by `tls` if there is one.
+    /// Connects at the first use and whenever the connection is lost; with TLS if `tls` is given.
     pub fn new(
         url: http::Uri,
         tls: Option<Arc<ClientTls>>,
@@ -79,15 +79,15 @@ impl ConversationService {
     }
 }
 
-impl Receiver for ConversationService {
-    const DESTINATION: OutboxDestination = OutboxDestination::ConversationService;
+impl Destination for ConversationService {
+    const NAME: &'static str = CONVERSATION_SERVICE;
     const WORKER: &'static str = "relay-to-conversation-service";
 
-    async fn deliver(&self, message: &OutboxMessage) -> Delivery {
+    async fn deliver(&self, message: &Message) -> Delivery {
         let mut client = self.follow_ups.clone();
         let answer = match FollowUpStep::after(&message.event_type, &message.data) {
             Err(error) => {
-                tracing::error!(event = %message.event_id, error = error_chain(&error), "an event cannot be read");
+                tracing::error!(event = %message.event_id, error = error_chain(&error), "event unreadable");
                 return Delivery::Decided(Err(Undelivered::Refused("EVENT_UNREADABLE".to_owned())));
             }
             Ok(None) => return Delivery::Decided(Ok(())),
@@ -104,7 +104,7 @@ impl Receiver for ConversationService {
 }
 
 fn schedule(
-    message: &OutboxMessage,
+    message: &Message,
     conversation_id: String,
     ends_at: DateTime<Utc>,
     time_zone: String,
@@ -122,31 +122,31 @@ fn schedule(
     }
 }
 
-fn cancel(message: &OutboxMessage, conversation_id: String) -> CancelFollowUpRequest {
+fn cancel(message: &Message, conversation_id: String) -> CancelFollowUpRequest {
     let key = FollowUpKey { conversation_id, trigger: FollowUpTrigger::PostEvent.into(), subject: subject(message) };
     CancelFollowUpRequest { idempotency_key: message.event_id.to_string(), key: Some(key), ..Default::default() }
 }
 
-fn subject(message: &OutboxMessage) -> String {
-    format!("booking:{}", message.booking_id)
+fn subject(message: &Message) -> String {
+    format!("booking:{}", message.aggregate_id)
 }
 
-/// Whose fault it is: the message's, or that of a destination that takes nothing from anybody.
+/// Separates faults of the message from those of a destination that takes no messages at all.
 fn undelivered(status: &Status) -> Undelivered {
     let reason = status::reason(status);
     // A status with a source was made on this side, because the connection failed.
     let is_ours = status.source().is_some();
     match status.code() {
-        _ if is_ours => Undelivered::Away("UNAVAILABLE".to_owned()),
+        _ if is_ours => Undelivered::Unavailable("UNAVAILABLE".to_owned()),
         Code::ResourceExhausted if reason == "MESSAGE_TOO_LARGE" => Undelivered::Refused(reason),
         // Overload, an older version that lacks the call, or credentials that are not accepted.
         Code::Unavailable
         | Code::ResourceExhausted
         | Code::Unimplemented
         | Code::Unauthenticated
-        | Code::PermissionDenied => Undelivered::Away(reason),
-        Code::DeadlineExceeded => Undelivered::Silent,
-        Code::FailedPrecondition if reason == "FOLLOW_UP_CLAIMED" => Undelivered::Later(reason, CLAIMED_PAUSE),
+        | Code::PermissionDenied => Undelivered::Unavailable(reason),
+        Code::DeadlineExceeded => Undelivered::TimedOut,
+        Code::FailedPrecondition if reason == "FOLLOW_UP_CLAIMED" => Undelivered::Postponed(reason, CLAIMED_PAUSE),
         Code::InvalidArgument => Undelivered::Refused(reason),
         _ => Undelivered::Failed(reason),
     }
@@ -160,15 +160,15 @@ mod tests {
 
     #[test]
     fn a_message_is_blamed_only_for_what_is_its_own_fault() {
-        let away = |status| matches!(undelivered(&status), Undelivered::Away(_));
-        assert!(away(Failure::draining().into()) && away(Failure::overloaded().into()));
-        assert!(away(Status::unimplemented("")) && away(Status::unauthenticated("")));
-        assert!(away(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))));
+        let unavailable = |status| matches!(undelivered(&status), Undelivered::Unavailable(_));
+        assert!(unavailable(Failure::draining().into()) && unavailable(Failure::overloaded().into()));
+        assert!(unavailable(Status::unimplemented("")) && unavailable(Status::unauthenticated("")));
+        assert!(unavailable(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)))));
         let refused = Failure::invalid_argument("INVALID_FIELDS", "");
         assert_eq!(undelivered(&refused.into()), Undelivered::Refused("INVALID_FIELDS".to_owned()));
         let claimed = Failure::precondition("FOLLOW_UP_CLAIMED", "", "");
-        assert_eq!(undelivered(&claimed.into()), Undelivered::Later("FOLLOW_UP_CLAIMED".to_owned(), CLAIMED_PAUSE));
-        assert_eq!(undelivered(&Failure::deadline_exceeded().into()), Undelivered::Silent);
+        assert_eq!(undelivered(&claimed.into()), Undelivered::Postponed("FOLLOW_UP_CLAIMED".to_owned(), CLAIMED_PAUSE));
+        assert_eq!(undelivered(&Failure::deadline_exceeded().into()), Undelivered::TimedOut);
         assert_eq!(undelivered(&Status::internal("")), Undelivered::Failed("INTERNAL".to_owned()));
     }
 }

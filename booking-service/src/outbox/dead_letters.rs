@@ -1,74 +1,91 @@
-//! What operators do with messages that could not be delivered.
+//! What operators do with dead letters: messages that could not be delivered, and events of Stripe's that could not be
+//! applied.
 
-use chrono::DateTime;
 use teppan_shared::{
-    outbox::{DeadLetter, DeadLetterCursor, DeadLetterPage, DeadLetterSelection, DeadLetters, Settled, Settlement},
+    outbox::{
+        DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSelection, DestinationStatus, Operations,
+        SETTLED_MAX, Settled, Settlement,
+    },
     postgres::DatabaseError,
 };
-use uuid::Uuid;
 
-use crate::{
-    core::Core,
-    domain::{BookingId, OutboxDestination},
-};
+use super::STRIPE;
+use crate::core::Core;
 
-/// Only dead letters that match every filter given.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeadLetterFilter {
-    pub destination: Option<OutboxDestination>,
-    pub event_type: Option<String>,
-    pub booking_id: Option<BookingId>,
-}
+impl Operations for Core {
+    async fn read_status(&self) -> Result<Vec<DestinationStatus>, DatabaseError> {
+        let mut statuses = self.outbox.read_status().await?;
+        let stripe = self.stripe_status().await?;
+        if self.outbox.is_in_use(STRIPE) || stripe.was_used() {
+            statuses.push(stripe);
+        }
+        Ok(statuses)
+    }
 
-impl DeadLetters for Core {
-    type Filter = DeadLetterFilter;
-    const OWNER: (&'static str, &'static str) = ("BOOKING", "booking_id");
-
+    /// The view has the dead letters of Stripe too.
     async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
         after: Option<DeadLetterCursor>,
         page_size: u16,
     ) -> Result<DeadLetterPage, DatabaseError> {
-        let (dead_at, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
-        let list = || {
-            sqlx::query_file_as!(
-                DeadLetter,
-                "src/outbox/list_dead_letters.sql",
-                dead_at,
-                id,
-                filter.destination.map(OutboxDestination::as_str),
-                filter.event_type,
-                filter.booking_id.map(|id| id.0),
-                i64::from(page_size) + 1,
-            )
-        };
-        Ok(DeadLetterPage::of(self.database.fetch_all(list).await?, page_size))
+        self.outbox.list_dead_letters(filter, after, page_size).await
     }
 
     async fn settle_dead_letters(
         &self,
         settlement: Settlement,
-        selection: &DeadLetterSelection<DeadLetterFilter>,
+        selection: &DeadLetterSelection,
+    ) -> Result<Settled, DatabaseError> {
+        let messages = self.outbox.settle_dead_letters(settlement, selection).await?;
+        let stripe = self.settle_stripe_dead_letters(settlement, selection, SETTLED_MAX - messages.settled).await?;
+        self.outbox.nudge(STRIPE);
+        Ok(Settled {
+            settled: messages.settled + stripe.settled,
+            remaining: messages.remaining + stripe.remaining,
+            unknown: messages.unknown.into_iter().filter(|id| stripe.unknown.contains(id)).collect(),
+        })
+    }
+}
+
+impl Core {
+    async fn stripe_status(&self) -> Result<DestinationStatus, DatabaseError> {
+        let now = self.clock.now();
+        let row = self.database.fetch_one(|| sqlx::query_file!("src/stripe/read_status.sql", now)).await?;
+        Ok(DestinationStatus {
+            destination: STRIPE.to_owned(),
+            pending: row.pending,
+            leased: row.leased,
+            dead: row.dead,
+            oldest_at: row.oldest_at,
+            lag_seconds: row.lag_seconds,
+            last_delivered_at: row.last_delivered_at,
+        })
+    }
+
+    async fn settle_stripe_dead_letters(
+        &self,
+        settlement: Settlement,
+        selection: &DeadLetterSelection,
+        limit: i64,
     ) -> Result<Settled, DatabaseError> {
         let filter = selection.filter();
+        if filter.destination.is_some_and(|destination| destination != STRIPE) {
+            return Ok(Settled { settled: 0, remaining: 0, unknown: Vec::new() });
+        }
         let now = self.clock.now();
         let settle = || {
             sqlx::query_file_as!(
                 Settled,
-                "src/outbox/settle_dead_letters.sql",
+                "src/stripe/settle_dead_letters.sql",
                 settlement == Settlement::Retry,
                 now,
                 selection.ids(),
-                filter.and_then(|filter| filter.destination).map(OutboxDestination::as_str),
-                filter.and_then(|filter| filter.event_type.as_deref()),
-                filter.and_then(|filter| filter.booking_id).map(|id| id.0),
+                filter.event_type.as_deref(),
+                filter.aggregate_id.as_deref(),
+                limit,
             )
         };
-        let settled = self.database.fetch_one(settle).await?;
-        for destination in OutboxDestination::ALL {
-            self.outbox.nudge(destination);
-        }
-        Ok(settled)
+        self.database.fetch_one(settle).await
     }
 }

@@ -5,6 +5,7 @@ use teppan_shared::{
     config::{Problems, is_loopback},
     identity::OutgoingToken,
     nats::NatsArgs,
+    outbox::RelayArgs,
     reloaded::NamedFile,
     tls::ClientTlsSettings,
 };
@@ -51,27 +52,8 @@ pub(super) struct OutboxArgs {
     conversation_service_token_file: Option<PathBuf>,
     #[command(flatten)]
     nats: NatsArgs,
-    /// Relays of this process for each destination; with 0 it leaves delivery to other processes
-    #[arg(long, env = "OUTBOX_RELAYS", hide_env_values = true, default_value = "2", global = true)]
-    outbox_relays: String,
-    /// How often messages are looked for that became due, or that other processes left
-    #[arg(long, env = "OUTBOX_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
-    outbox_interval_ms: String,
-    /// Longest time one delivery may take
-    #[arg(long, env = "OUTBOX_DELIVERY_TIMEOUT_MS", hide_env_values = true, default_value = "5000", global = true)]
-    outbox_delivery_timeout_ms: String,
-    /// Attempts before a message becomes a dead letter
-    #[arg(long, env = "OUTBOX_ATTEMPTS_MAX", hide_env_values = true, default_value = "12", global = true)]
-    outbox_attempts_max: String,
-    /// Deliveries of this process to each destination in a second, so that a backlog drains gently
-    #[arg(
-        long,
-        env = "OUTBOX_DELIVERIES_PER_SECOND_MAX",
-        hide_env_values = true,
-        default_value = "500",
-        global = true
-    )]
-    outbox_deliveries_per_second_max: String,
+    #[command(flatten)]
+    relay: RelayArgs,
 }
 
 impl OutboxArgs {
@@ -93,23 +75,14 @@ impl OutboxArgs {
             problems,
         );
         let nats = self.nats.parse(allow_insecure, problems);
-        let relays = problems.number("OUTBOX_RELAYS", &self.outbox_relays, "relays", 0, 64);
-        let interval = problems.millis("OUTBOX_INTERVAL_MS", &self.outbox_interval_ms, 10, 60_000);
-        let timeout = problems.millis("OUTBOX_DELIVERY_TIMEOUT_MS", &self.outbox_delivery_timeout_ms, 10, 60_000);
-        let attempts = problems.number("OUTBOX_ATTEMPTS_MAX", &self.outbox_attempts_max, "attempts", 1, 1000);
-        let rate = &self.outbox_deliveries_per_second_max;
-        let rate = problems.number("OUTBOX_DELIVERIES_PER_SECOND_MAX", rate, "deliveries", 1, 100_000);
+        let relay = self.relay.parse(problems);
         Some(OutboxSettings {
             follow_ups: follow_ups?,
             conversation_service_url: url?,
             conversation_service_tls: tls?,
             conversation_service_token: token?,
             nats: nats?,
-            relays: usize::try_from(relays?).ok()?,
-            interval: interval?,
-            delivery_timeout: timeout?,
-            attempts_max: i32::try_from(attempts?).ok()?,
-            per_second_max: u32::try_from(rate?).ok()?,
+            relay: relay?,
         })
     }
 

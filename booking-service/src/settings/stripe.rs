@@ -19,7 +19,7 @@ pub struct StripeSettings {
     pub account: StripeAccount,
     /// How often events that are due are looked for without being told of any.
     pub interval: Duration,
-    /// Attempts before an event is set aside.
+    /// Attempts before an event becomes a dead letter.
     pub attempts_max: i32,
     /// How long events are kept at least.
     pub keep: Duration,
@@ -53,11 +53,11 @@ pub(super) struct StripeArgs {
     /// How often events of Stripe's are looked for that became due, or that other processes left
     #[arg(long, env = "STRIPE_EVENTS_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     stripe_events_interval_ms: String,
-    /// Attempts to apply an event of Stripe's before it is set aside; the default takes more than three days,
+    /// Attempts to apply an event of Stripe's before it becomes a dead letter; the default takes more than three days,
     /// or less when the process or the database is lost again and again during them
     #[arg(long, env = "STRIPE_EVENTS_ATTEMPTS_MAX", hide_env_values = true, default_value = "160", global = true)]
     stripe_events_attempts_max: String,
-    /// How long events of Stripe's that are done are kept at least; those set aside stay
+    /// How long events of Stripe's that are done are kept at least; dead letters stay
     #[arg(long, env = "STRIPE_EVENTS_KEEP_DAYS", hide_env_values = true, default_value = "90", global = true)]
     stripe_events_keep_days: String,
 }

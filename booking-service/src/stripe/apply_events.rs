@@ -1,11 +1,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::{
-    error_chain::error_chain,
-    postgres::DatabaseError,
-    worker::{Batch, jittered},
-};
+use teppan_shared::{backoff::Backoff, error_chain::error_chain, postgres::DatabaseError, worker::Batch};
 use uuid::Uuid;
 
 use crate::{
@@ -22,14 +18,13 @@ pub const BATCH_MAX: usize = 32;
 /// keeps bookings locked, somebody else applies its rest too, which changes nothing. Not longer than this,
 /// because a deposit that was claimed by a process that died waits so long, and its booking's hold runs meanwhile.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
-/// The first pause before another attempt, and the longest.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_hours(1);
+/// The pauses between the attempts of one event.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1));
 
 /// What became of one attempt to apply an event.
 enum Attempt {
     Applied,
-    /// What it is about may still be told by another event, or the fault may pass.
+    /// Another event may still bring what it lacks, or the fault may pass.
     Waits(&'static str),
     /// It names no booking, and is about nothing that is known: the account has other business too, unless
     /// what tells it apart is still to come.
@@ -60,8 +55,8 @@ impl Core {
     /// that none stands in the way of another; one that is applied twice changes nothing the second time.
     ///
     /// # Errors
-    /// When the database is away. What was claimed is put back; where the database is still away then, the
-    /// claims stay, and what they hold is found again only after its lease.
+    /// When the database is unavailable. Claimed events are put back; if the database is still unavailable then, they
+    /// come back when their leases end.
     pub async fn apply_stripe_events(&self, attempts_max: i32) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let leased_until = now + LEASE;
@@ -89,7 +84,7 @@ impl Core {
 
     /// Whether the event was applied.
     async fn try_stripe_event(&self, event: &ClaimedEvent, attempts_max: i32) -> Result<bool, DatabaseError> {
-        // Whoever claimed it the last time did not live to tell.
+        // The process of the last attempt died before it recorded a result.
         let attempt = if event.attempts > attempts_max {
             Attempt::Refused("ATTEMPTS_EXHAUSTED")
         } else {
@@ -100,7 +95,7 @@ impl Core {
         Ok(is_applied)
     }
 
-    /// Best effort: the database may still be away.
+    /// Best effort: the database may still be unavailable.
     async fn put_back_stripe_events(&self, events: &[ClaimedEvent], leased_until: DateTime<Utc>) {
         let ids: Vec<_> = events.iter().map(|event| event.event_id.clone()).collect();
         let now = self.clock.now();
@@ -145,7 +140,8 @@ impl Core {
         attempts_max: i32,
     ) -> Result<(), DatabaseError> {
         let now = self.clock.now();
-        let (is_last, again) = (event.attempts >= attempts_max, Some(now + jittered(pause_after(event.attempts))));
+        let (is_last, again) =
+            (event.attempts >= attempts_max, Some(now + BACKOFF.after(event.attempts.unsigned_abs())));
         let (state, reason, next) = match attempt {
             Attempt::Applied => ("DONE", "", None),
             Attempt::Waits(reason) if !is_last => ("WAITING", reason, again),
@@ -156,7 +152,7 @@ impl Core {
         let settle = || {
             sqlx::query_file!("src/stripe/settle_event.sql", event.event_id, event.attempts, state, reason, next, now)
         };
-        // Somebody else, who had claimed it since, told what became of it.
+        // Another process has claimed it since.
         if self.database.fetch_optional(settle).await?.is_none() {
             return Ok(());
         }
@@ -166,7 +162,7 @@ impl Core {
                 event = event.event_id,
                 kind = event.kind,
                 reason,
-                "an event of Stripe's was set aside: look into it, then let Stripe send it again"
+                "an event of Stripe's became a dead letter: resolve the cause, then retry it"
             );
         } else if reason == "BOOKING_NOT_FOUND" && event.attempts == 1 {
             tracing::warn!(
@@ -200,21 +196,14 @@ impl ClaimedEvent {
     }
 }
 
-/// The pause after so many attempts, to be jittered: doubling, up to a bound.
-fn pause_after(attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(16);
-    PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_an_hour_and_the_default_attempts_outlast_stripes_own() {
-        let seconds = |attempts| pause_after(attempts).as_secs();
-        assert_eq!([0, 1, 2, 3, 12, 13, i32::MAX].map(seconds), [1, 1, 2, 4, 2048, 3600, 3600]);
-        let shortest: u64 = (1..crate::settings::STRIPE_ATTEMPTS_MAX).map(|attempts| seconds(attempts) / 2).sum();
-        assert!(shortest > 72 * 60 * 60, "{shortest}");
+    fn the_default_attempts_outlast_those_of_stripe() {
+        let shortest: Duration =
+            (1..crate::settings::STRIPE_ATTEMPTS_MAX.unsigned_abs()).map(|attempts| BACKOFF.bound(attempts) / 2).sum();
+        assert!(shortest > Duration::from_hours(72), "{shortest:?}");
     }
 }

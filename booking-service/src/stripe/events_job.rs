@@ -10,7 +10,7 @@ use crate::core::Core;
 /// Applies what Stripe has told.
 pub struct StripeEvents {
     pub core: Arc<Core>,
-    /// Attempts before an event is set aside.
+    /// Attempts before an event becomes a dead letter.
     pub attempts_max: i32,
 }
 

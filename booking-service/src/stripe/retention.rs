@@ -8,7 +8,7 @@ use teppan_shared::{
 use crate::core::Core;
 
 /// Removes events of Stripe's that are done and older than they need to be kept. That one comes again later
-/// changes nothing even then: the payments know what it has to say. What is set aside stays.
+/// changes nothing even then: the payments know what it has to say. Dead letters stay.
 pub struct StripeRetention {
     pub core: Arc<Core>,
     pub keep: Duration,

@@ -63,7 +63,7 @@ impl Core {
                     event = event.id,
                     kind = event.kind,
                     reason,
-                    "an event of Stripe's was set aside: look into it, then let Stripe send it again"
+                    "an event of Stripe's became a dead letter: resolve the cause, then let Stripe send it again"
                 );
             }
         }

@@ -4,7 +4,6 @@ mod cancel_follow_up;
 mod claim_due_follow_ups;
 mod complete_follow_up;
 mod conversation_service;
-mod dead_letters;
 mod decode;
 mod encode;
 mod fail_follow_up;

@@ -2,12 +2,11 @@
 
 mod backlog;
 mod emotion_aggregation;
-mod event_publication;
 mod follow_up_clock;
 mod reengagement;
 mod retention;
 
 pub use self::{
-    backlog::BacklogReading, emotion_aggregation::EmotionAggregation, event_publication::EventPublication,
-    follow_up_clock::FollowUpClock, reengagement::Reengagement, retention::Retention,
+    backlog::BacklogReading, emotion_aggregation::EmotionAggregation, follow_up_clock::FollowUpClock,
+    reengagement::Reengagement, retention::Retention,
 };

@@ -10,13 +10,13 @@ use super::cluster::{Cluster, Stop};
 use super::error::EmbeddedError;
 use super::lock;
 use super::login::Login;
+use crate::backoff::Backoff;
 use crate::error_chain::error_chain;
 
 /// How often the server is checked. A check reads two small files.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The pause after a failed start: it doubles from the first to the longest.
-const PAUSE_FIRST: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The pauses after failed starts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Watches the shared server for one process that uses it.
 ///
@@ -35,7 +35,7 @@ impl Supervisor {
     /// Watches until `stopping` is cancelled. A start that is under way then is finished first, so that the last
     /// process to leave finds a server that it can stop.
     pub async fn run(self, stopping: CancellationToken) {
-        let mut pause = PAUSE_FIRST;
+        let mut failures = 0;
         let mut next_look = LOOK_EVERY;
         while stopping.run_until_cancelled(tokio::time::sleep(next_look)).await.is_some() {
             next_look = LOOK_EVERY;
@@ -44,12 +44,12 @@ impl Supervisor {
             }
             let Some(turn) = stopping.run_until_cancelled(self.turn()).await else { return };
             match self.bring_back(turn).await {
-                Ok(()) => pause = PAUSE_FIRST,
+                Ok(()) => failures = 0,
                 Err(error) => {
-                    let (error, retry_in_ms) = (error_chain(&error), pause.as_millis());
+                    failures += 1;
+                    next_look = BACKOFF.after(failures);
+                    let (error, retry_in_ms) = (error_chain(&error), next_look.as_millis());
                     tracing::error!(error, retry_in_ms, "the private PostgreSQL cannot be started again");
-                    next_look = pause;
-                    pause = PAUSE_MAX.min(pause * 2);
                 }
             }
         }

@@ -4,11 +4,18 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{DeadLetter, DeadLetterSelection, DeadLetters, Settlement};
+use super::{DeadLetter, DeadLetterFilter, DeadLetterSelection, Operations, Settlement};
 use crate::postgres::DatabaseError;
 
 /// Dead letters that are read or settled in one statement.
 const PAGE_SIZE: u16 = 1000;
+
+/// What a service calls the aggregate of a message: as a column heading, and as a field of the contract.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    pub heading: &'static str,
+    pub field: &'static str,
+}
 
 /// What to do with dead letters. `F` are a service's filters.
 #[derive(Debug, Subcommand)]
@@ -62,35 +69,38 @@ pub enum CommandError {
     FilteredIds,
 }
 
-impl<F: Args> DeadLettersCommand<F> {
+impl<F: Args + Into<DeadLetterFilter>> DeadLettersCommand<F> {
     /// Runs the command, and reports on stdout what was done.
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn run<D: DeadLetters>(self, dead_letters: &D) -> Result<(), CommandError>
-    where
-        F: Into<D::Filter>,
-    {
+    pub async fn run(self, owner: Owner, operations: &impl Operations) -> Result<(), CommandError> {
         match self {
-            Self::List { filter, output, limit } => list(dead_letters, &filter.into(), output, limit).await,
-            Self::Retry(selection) => settle(dead_letters, Settlement::Retry, selection).await,
-            Self::Discard(selection) => settle(dead_letters, Settlement::Discard, selection).await,
+            Self::List { filter, output, limit } => list(operations, owner, &filter.into(), output, limit).await,
+            Self::Retry(selection) => settle(operations, Settlement::Retry, selection).await,
+            Self::Discard(selection) => settle(operations, Settlement::Discard, selection).await,
         }
     }
 }
 
-async fn list<D: DeadLetters>(all: &D, filter: &D::Filter, output: Output, limit: usize) -> Result<(), CommandError> {
+async fn list(
+    all: &impl Operations,
+    owner: Owner,
+    filter: &DeadLetterFilter,
+    output: Output,
+    limit: usize,
+) -> Result<(), CommandError> {
     let (mut after, mut left) = (None, limit);
-    let (owner, owner_field) = D::OWNER;
+    let heading = owner.heading;
     if output == Output::Table {
-        println!("{:36}  {:20}  {:30}  {owner:36}  ATTEMPTS  REASON", "DEAD LETTER", "DESTINATION", "EVENT TYPE");
+        println!("{:36}  {:20}  {:30}  {heading:36}  ATTEMPTS  REASON", "DEAD LETTER", "DESTINATION", "EVENT TYPE");
     }
     while left > 0 {
         let page_size = PAGE_SIZE.min(u16::try_from(left).unwrap_or(PAGE_SIZE));
         let page = all.list_dead_letters(filter, after, page_size).await.map_err(CommandError::Read)?;
         left -= page.dead_letters.len();
         for dead in &page.dead_letters {
-            println!("{}", if output == Output::Json { as_json(dead, owner_field) } else { as_row(dead) });
+            println!("{}", if output == Output::Json { as_json(dead, owner.field) } else { as_row(dead) });
         }
         after = page.next;
         if after.is_none() {
@@ -106,7 +116,7 @@ async fn list<D: DeadLetters>(all: &D, filter: &D::Filter, output: Output, limit
 fn as_row(dead: &DeadLetter) -> String {
     format!(
         "{:36}  {:20}  {:30}  {:36}  {:>8}  {}",
-        dead.id, dead.destination, dead.event_type, dead.owner, dead.attempts, dead.last_error_reason
+        dead.id, dead.destination, dead.event_type, dead.aggregate_id, dead.attempts, dead.last_error_reason
     )
 }
 
@@ -117,7 +127,7 @@ fn as_json(dead: &DeadLetter, owner_field: &str) -> String {
         "event_id": dead.event_id,
         "event_type": dead.event_type,
         "destination": dead.destination,
-        owner_field: dead.owner,
+        owner_field: dead.aggregate_id,
         "attempts": dead.attempts,
         "last_error_reason": dead.last_error_reason,
         "created_at": dead.created_at,
@@ -134,16 +144,16 @@ struct Progress {
     unknown: Vec<Uuid>,
 }
 
-async fn settle<D: DeadLetters, F: Args + Into<D::Filter>>(
-    all: &D,
+async fn settle<F: Args + Into<DeadLetterFilter>>(
+    all: &impl Operations,
     settlement: Settlement,
     selection: SelectionArgs<F>,
 ) -> Result<(), CommandError> {
-    let filter: D::Filter = selection.filter.into();
+    let filter = selection.filter.into();
     let mut ids = selection.ids;
     let selections = if selection.all {
         vec![DeadLetterSelection::All(filter)]
-    } else if filter != D::Filter::default() {
+    } else if filter != DeadLetterFilter::default() {
         return Err(CommandError::FilteredIds);
     } else {
         ids.sort_unstable();
@@ -172,10 +182,10 @@ async fn settle<D: DeadLetters, F: Args + Into<D::Filter>>(
 
 /// Goes on until nothing is left of what there was at the beginning: a message that is refused again and
 /// again is retried once.
-async fn settle_each<D: DeadLetters>(
-    all: &D,
+async fn settle_each(
+    all: &impl Operations,
     settlement: Settlement,
-    selections: &[DeadLetterSelection<D::Filter>],
+    selections: &[DeadLetterSelection],
     progress: &mut Progress,
 ) -> Result<(), DatabaseError> {
     for selection in selections {

@@ -1,17 +1,21 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::{DestinationStatus, Outbox};
 use crate::postgres::DatabaseError;
 
-/// A message that could not be delivered: a row of a service's statement.
+/// The most dead letters that one call settles; the statements have the same number.
+pub const SETTLED_MAX: i64 = 1000;
+
+/// A message that could not be delivered: a row of the view `dead_letters`.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
     pub id: Uuid,
-    pub event_id: Uuid,
+    pub event_id: String,
     pub event_type: String,
     pub destination: String,
-    /// The booking or conversation of the event. Its later messages wait behind this one.
-    pub owner: String,
+    /// The booking or the conversation, whose later messages wait behind this one.
+    pub aggregate_id: String,
     pub attempts: i32,
     /// In UPPER_SNAKE_CASE.
     pub last_error_reason: String,
@@ -29,26 +33,24 @@ pub struct DeadLetterPage {
     pub next: Option<DeadLetterCursor>,
 }
 
-impl DeadLetterPage {
-    /// The page of what was read: one more than its size, if there are more.
-    pub fn of(mut read: Vec<DeadLetter>, page_size: u16) -> Self {
-        let more = read.len() > page_size.into();
-        read.truncate(page_size.into());
-        let next = read.last().filter(|_| more).map(|last| (last.dead_at, last.id));
-        Self { dead_letters: read, next }
-    }
+/// Only dead letters that match every filter given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    pub destination: Option<String>,
+    pub event_type: Option<String>,
+    pub aggregate_id: Option<String>,
 }
 
 /// Which dead letters.
 #[derive(Debug, Clone)]
-pub enum DeadLetterSelection<F> {
+pub enum DeadLetterSelection {
     /// Those with these ids, at most 1,000.
     Ids(Vec<Uuid>),
     /// Every one that matches.
-    All(F),
+    All(DeadLetterFilter),
 }
 
-impl<F> DeadLetterSelection<F> {
+impl DeadLetterSelection {
     /// The ids, if it is by ids.
     pub fn ids(&self) -> Option<&[Uuid]> {
         match self {
@@ -57,21 +59,21 @@ impl<F> DeadLetterSelection<F> {
         }
     }
 
-    /// The filter, if it is by a filter.
-    pub fn filter(&self) -> Option<&F> {
+    /// The filter; an empty one if it is by ids.
+    pub fn filter(&self) -> DeadLetterFilter {
         match self {
-            Self::Ids(_) => None,
-            Self::All(filter) => Some(filter),
+            Self::Ids(_) => DeadLetterFilter::default(),
+            Self::All(filter) => filter.clone(),
         }
     }
 }
 
-/// What is done with a dead letter.
+/// What happens to a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
     /// It is delivered again, with a full number of attempts.
     Retry,
-    /// It is removed, and later messages of its owner continue.
+    /// It is removed, and later messages of its aggregate continue.
     Discard,
 }
 
@@ -84,32 +86,91 @@ pub struct Settled {
     pub unknown: Vec<Uuid>,
 }
 
-/// The dead letters of a service.
-pub trait DeadLetters: Sync {
-    /// Only dead letters that match all of it; the default matches every one.
-    type Filter: Default + PartialEq + Sync;
+/// What operators do with a service's outbox. A service whose dead letters are not all messages of the outbox has its
+/// own implementation.
+pub trait Operations: Sync {
+    /// Reads the status of each destination that is in use, or was.
+    ///
+    /// # Errors
+    /// When the database gave no answer.
+    fn read_status(&self) -> impl Future<Output = Result<Vec<DestinationStatus>, DatabaseError>> + Send;
 
-    /// The name of an owner: as a column heading, and as a field of the contract.
-    const OWNER: (&'static str, &'static str);
-
-    /// Lists dead letters in the order in which they were given up, from behind the cursor.
+    /// Lists dead letters in the order in which they were given up, after the cursor.
     ///
     /// # Errors
     /// When the database gave no answer.
     fn list_dead_letters(
         &self,
-        filter: &Self::Filter,
+        filter: &DeadLetterFilter,
         after: Option<DeadLetterCursor>,
         page_size: u16,
     ) -> impl Future<Output = Result<DeadLetterPage, DatabaseError>> + Send;
 
-    /// Settles at most 1,000 dead letters. A message that is no longer one is left as it is.
+    /// Settles at most [`SETTLED_MAX`] dead letters. A message that is no longer one is left alone.
     ///
     /// # Errors
-    /// When the database gave no answer; what was selected may then be settled or not.
+    /// When the database gave no answer; the selection may then be settled or not.
     fn settle_dead_letters(
         &self,
         settlement: Settlement,
-        selection: &DeadLetterSelection<Self::Filter>,
+        selection: &DeadLetterSelection,
     ) -> impl Future<Output = Result<Settled, DatabaseError>> + Send;
+}
+
+impl Operations for Outbox {
+    async fn read_status(&self) -> Result<Vec<DestinationStatus>, DatabaseError> {
+        self.statuses().await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        after: Option<DeadLetterCursor>,
+        page_size: u16,
+    ) -> Result<DeadLetterPage, DatabaseError> {
+        let (dead_at, id) = after.unwrap_or((DateTime::UNIX_EPOCH, Uuid::nil()));
+        let list = || {
+            sqlx::query_file_as!(
+                DeadLetter,
+                "src/outbox/list_dead_letters.sql",
+                dead_at,
+                id,
+                filter.destination.as_deref(),
+                filter.event_type.as_deref(),
+                filter.aggregate_id.as_deref(),
+                i64::from(page_size) + 1,
+            )
+        };
+        let mut dead_letters = self.database.fetch_all(list).await?;
+        let more = dead_letters.len() > page_size.into();
+        dead_letters.truncate(page_size.into());
+        let next = dead_letters.last().filter(|_| more).map(|last| (last.dead_at, last.id));
+        Ok(DeadLetterPage { dead_letters, next })
+    }
+
+    async fn settle_dead_letters(
+        &self,
+        settlement: Settlement,
+        selection: &DeadLetterSelection,
+    ) -> Result<Settled, DatabaseError> {
+        let filter = selection.filter();
+        let now = self.clock.now();
+        let settle = || {
+            sqlx::query_file_as!(
+                Settled,
+                "src/outbox/settle_dead_letters.sql",
+                settlement == Settlement::Retry,
+                now,
+                selection.ids(),
+                filter.destination.as_deref(),
+                filter.event_type.as_deref(),
+                filter.aggregate_id.as_deref(),
+            )
+        };
+        let settled = self.database.fetch_one(settle).await?;
+        for (_, nudge) in self.nudges.iter() {
+            nudge.nudge();
+        }
+        Ok(settled)
+    }
 }

@@ -4,10 +4,11 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
+use super::{NO_ANSWER, Undelivered};
 use crate::telemetry::buckets;
 
-/// What is counted about the deliveries to one destination.
-pub struct DeliveryMetrics {
+/// The metrics of the deliveries to one destination.
+pub(super) struct DeliveryMetrics {
     destination: KeyValue,
     deliveries: Counter<u64>,
     given_up: Counter<u64>,
@@ -30,7 +31,7 @@ impl DeliveryMetrics {
             lag_seconds: meter
                 .f64_histogram("teppan.outbox.delivery.lag")
                 .with_unit("s")
-                .with_description("From the commit of what a message tells until it was delivered.")
+                .with_description("From the commit of a message until its delivery.")
                 .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
         };
@@ -40,8 +41,9 @@ impl DeliveryMetrics {
         metrics
     }
 
-    /// A delivery ended. `outcome` is `delivered` or why not; `lag` is the message's age.
-    pub fn attempted(&self, outcome: &'static str, lag: TimeDelta) {
+    /// Counts a delivery; `lag` is the age of the message.
+    pub fn attempted(&self, result: &Result<(), Undelivered>, lag: TimeDelta) {
+        let outcome = outcome(result);
         self.deliveries.add(1, &[self.destination.clone(), KeyValue::new("outcome", outcome)]);
         if outcome == "delivered" {
             let lag = lag.to_std().unwrap_or_default().as_secs_f64();
@@ -55,5 +57,18 @@ impl DeliveryMetrics {
         if messages > 0 {
             self.given_up.add(messages, std::slice::from_ref(&self.destination));
         }
+    }
+}
+
+/// How a delivery ended, as the metrics name it.
+fn outcome(result: &Result<(), Undelivered>) -> &'static str {
+    match result {
+        Ok(()) => "delivered",
+        Err(undelivered) if undelivered.reason() == NO_ANSWER => "timeout",
+        Err(Undelivered::Failed(_)) => "failed",
+        Err(Undelivered::Refused(_)) => "refused",
+        Err(Undelivered::Unavailable(_)) => "away",
+        Err(Undelivered::Postponed(..)) => "later",
+        Err(Undelivered::TimedOut) => "timeout",
     }
 }

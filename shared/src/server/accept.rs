@@ -22,11 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use crate::rarely::Rarely;
+use crate::{backoff::Backoff, rarely::Rarely};
 
-/// The pause after a failed accept doubles from the first to the longest.
-const PAUSE_FIRST: Duration = Duration::from_millis(10);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The pauses after failed accepts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 /// How long a new connection waits for an evicted one to close.
 const GIVING_WAY: Duration = Duration::from_millis(250);
 
@@ -77,14 +76,14 @@ impl Connections {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut tasks = JoinSet::new();
-        let (mut pause, mut failing, mut full) = (PAUSE_FIRST, Rarely::default(), Rarely::default());
+        let (mut failures, mut failing, mut full) = (0, Rarely::default(), Rarely::default());
         let drain = self.drain.clone();
         for id in 0.. {
             let Some(accepted) = drain.run_until_cancelled(listener.accept()).await else { break };
             while tasks.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, peer)) => {
-                    pause = PAUSE_FIRST;
+                    failures = 0;
                     let Some(slot) = self.slot(&mut full).await else { continue };
                     let _ = stream.set_nodelay(true);
                     let (entry, connection) = self.enter(id, peer, slot);
@@ -104,8 +103,8 @@ impl Connections {
                     }
                     // This frees a descriptor, if that is what is missing.
                     self.evict_idlest();
-                    let _ = drain.run_until_cancelled(sleep(pause)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    failures += 1;
+                    let _ = drain.run_until_cancelled(sleep(BACKOFF.after(failures))).await;
                 }
             }
         }

@@ -87,7 +87,7 @@ async fn conversation_service_hears_of_what_there_is_to_schedule_move_or_cancel(
     }
     let told = "SELECT string_agg(kind || ' ' || count, ', ' ORDER BY kind) FROM (
         SELECT split_part(e.type, '.', 3) AS kind, count(*)
-        FROM outbox_messages o JOIN booking_events e USING (event_id, booking_id, version)
+        FROM outbox_messages o JOIN booking_events e USING (event_id, version)
         WHERE o.destination = 'conversation-service' GROUP BY 1) AS told";
     assert_eq!(house.service.scalar::<String>(told).await, "cancelled 1, confirmed 3, no_show 1, rescheduled 1");
     // Without NATS nothing waits for it.

@@ -91,8 +91,8 @@ async fn every_ending_would_be_published_without_personal_data() {
         "teppan.follow_up.completed.v1 teppan.follow_up.due.v1 teppan.follow_up.failed.v1 \
          teppan.follow_up.missed.v1 teppan.follow_up.scheduled.v1"
     );
-    let sound = "SELECT bool_and(o.data->>'follow_up_id' IS NOT NULL AND o.data->>'conversation_id' = o.conversation_id
-                     AND o.data->>'trigger' LIKE 'FOLLOW\\_UP\\_TRIGGER\\_%' AND (o.data->>'occurred_at')::timestamptz = o.occurred_at
+    let sound = "SELECT bool_and(o.data->>'follow_up_id' IS NOT NULL AND o.data->>'conversation_id' = o.aggregate_id
+                     AND o.data->>'trigger' LIKE 'FOLLOW\\_UP\\_TRIGGER\\_%' AND (o.data->>'occurred_at')::timestamptz = o.created_at
                      AND NOT o.data::text LIKE '%user-%') FROM outbox_messages AS o";
     assert!(harness::scalar::<bool>(&url, sound).await);
     let message =

@@ -183,14 +183,14 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
             .expect("answered");
         ids.push(row.get::<Uuid, _>("follow_up_id?"));
     }
-    let query = "SELECT type, conversation_id, occurred_at, data, traceparent, next_attempt_at
-                 FROM outbox_messages ORDER BY message_id";
+    let query = "SELECT type, aggregate_id, created_at, data, traceparent, next_attempt_at
+                 FROM outbox_messages ORDER BY version";
     let events = sqlx::query(query).fetch_all(&mut connection).await.expect("answered");
     assert_eq!(events.len(), 2, "one that is left as it is, is no event, and neither is what is not published");
     for (event, moved) in events.iter().zip([false, true]) {
         assert_eq!(event.get::<String, _>("type"), "teppan.follow_up.scheduled.v1");
-        assert_eq!(event.get::<String, _>("conversation_id"), "web-7f3a91");
-        assert_eq!(event.get::<DateTime<Utc>, _>("occurred_at"), now);
+        assert_eq!(event.get::<String, _>("aggregate_id"), "web-7f3a91");
+        assert_eq!(event.get::<DateTime<Utc>, _>("created_at"), now);
         assert_eq!(event.get::<DateTime<Utc>, _>("next_attempt_at"), now);
         assert!(event.get::<Option<String>, _>("traceparent").is_some());
         let expected = json!({

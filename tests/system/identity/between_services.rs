@@ -8,6 +8,7 @@ use teppan_shared::{
     contract::booking::v1::CreateBookingRequest,
     identity::{OutgoingToken, Role},
     keys::Keys,
+    outbox::RelaySettings,
 };
 use teppan_tests::{callers::Callers, fixtures, harness::eventually};
 
@@ -32,7 +33,7 @@ async fn follow_ups_wait_while_the_token_is_wrong_and_are_scheduled_once_it_is_r
             settings.outbox = OutboxSettings {
                 conversation_service_url: format!("http://{address}").parse().expect("a URL"),
                 conversation_service_token: token.expect("the file is well"),
-                relays: 1,
+                relay: RelaySettings { relays: 1, ..settings.outbox.relay.clone() },
                 ..settings.outbox.clone()
             };
         },

@@ -8,6 +8,7 @@ use teppan_shared::{
         Booking as Made, BookingStatus, CreateVenueRequest, UpdateSlotRequest, UpdateVenueRequest, WaitlistEntryStatus,
     },
     keys::Keys,
+    outbox::RelaySettings,
 };
 use teppan_tests::{
     fixtures,
@@ -45,8 +46,7 @@ async fn nudged(deposit_percent: i32) -> Nudged {
     let mut settings = harness::booking_settings(harness::settings(through, &keys));
     settings.outbox = OutboxSettings {
         conversation_service_url: format!("http://{}", listening.address).parse().expect("a URL"),
-        interval: Duration::from_hours(1),
-        relays: 1,
+        relay: RelaySettings { interval: Duration::from_hours(1), relays: 1, ..RelaySettings::default() },
         ..OutboxSettings::default()
     };
     let service = Booking::configured(settings, url, keys).await.ready().await;
@@ -54,8 +54,8 @@ async fn nudged(deposit_percent: i32) -> Nudged {
 }
 
 async fn delivers(receiver: &Receiver, count: usize) {
-    harness::eventually("the follow-up's change is delivered", async || receiver.told().len() >= count).await;
-    assert_eq!(receiver.told().len(), count);
+    harness::eventually("the follow-up's change is delivered", async || receiver.calls().len() >= count).await;
+    assert_eq!(receiver.calls().len(), count);
 }
 
 #[tokio::test(flavor = "multi_thread")]

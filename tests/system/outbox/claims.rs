@@ -1,4 +1,4 @@
-//! Leases: of relays that died, and of those that come too late.
+//! Leases of relays that died, and results that come too late.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -10,10 +10,10 @@ use super::{
     stage::{all_delivered, append, book, quiet, replica, waiting},
 };
 
-const CLAIM: &str = include_str!("../../../booking-service/src/outbox/claim_outbox.sql");
-const RECORD: &str = include_str!("../../../booking-service/src/outbox/record_deliveries.sql");
+const CLAIM: &str = include_str!("../../../shared/src/outbox/claim.sql");
+const RECORD: &str = include_str!("../../../shared/src/outbox/record.sql");
 
-/// The statements of a relay, past any service.
+/// The statements of a relay, without a service.
 pub struct Relay(pub PgConnection);
 
 impl Relay {
@@ -21,8 +21,8 @@ impl Relay {
     pub async fn over(booking: &Booking) -> Self {
         let mut relay = Self(harness::connect(&booking.url).await);
         relay.run("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
-        relay.run(format!("PREPARE claim (text, timestamptz, timestamptz, bigint, uuid) AS {CLAIM}")).await;
-        let types = "text, timestamptz, uuid[], bigint[], bigint[], text[], text[], timestamptz[]";
+        relay.run(format!("PREPARE claim (text, timestamptz, timestamptz, bigint, text) AS {CLAIM}")).await;
+        let types = "text, timestamptz, text[], bigint[], bigint[], text[], text[], timestamptz[]";
         relay.run(format!("PREPARE record ({types}) AS {RECORD}")).await;
         relay
     }
@@ -31,7 +31,7 @@ impl Relay {
         sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(&mut self.0).await.expect("the SQL runs");
     }
 
-    /// Claims up to so many for so long, and tells their versions.
+    /// Claims up to `limit` messages, and returns their versions.
     pub async fn claim(&mut self, limit: u32, lease: Duration) -> Vec<i64> {
         let claim = format!(
             "EXECUTE claim ('conversation-service', now(), now() + interval '{} milliseconds', {limit}, NULL)",
@@ -41,9 +41,9 @@ impl Relay {
         rows.iter().filter_map(|row| sqlx::Row::get::<Option<i64>, _>(row, "version?")).collect()
     }
 
-    /// Records an outcome of every message under this number of a claim, and tells how many it changed.
+    /// Records an outcome of every message under this number of a claim, and returns how many it changed.
     pub async fn record(&mut self, outcome: &str, claim: i64) -> i64 {
-        let each = "SELECT array_agg(booking_id)::text, array_agg(version)::text, count(*) FROM outbox_messages";
+        let each = "SELECT array_agg(aggregate_id)::text, array_agg(version)::text, count(*) FROM outbox_messages";
         let (bookings, versions, count): (String, String, i64) =
             sqlx::query_as(each).fetch_one(&mut self.0).await.expect("messages");
         let array = |value: &str| format!("{{{}}}", vec![value; usize::try_from(count).expect("few")].join(","));
@@ -62,7 +62,7 @@ impl Relay {
 const LONG: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_dead_relay_had_claimed_is_delivered_when_its_lease_ends() {
+async fn messages_of_a_relay_that_died_are_delivered_when_its_lease_ends() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
@@ -71,28 +71,28 @@ async fn what_a_dead_relay_had_claimed_is_delivered_when_its_lease_ends() {
     assert_eq!(dead.claim(64, Duration::from_millis(1500)).await.len(), 10);
     let replica = replica(&service, listening.address, |_| {}).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(receiver.told().is_empty(), "they are leased");
+    assert!(receiver.calls().is_empty(), "they are leased");
     all_delivered(&service).await;
-    let keys: HashSet<_> = receiver.told().into_iter().map(|told| told.key).collect();
-    assert_eq!((keys.len(), receiver.told().len()), (10, 10));
+    let keys: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!((keys.len(), receiver.calls().len()), (10, 10));
     replica.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_that_comes_after_the_lease_was_taken_over_changes_nothing() {
+async fn a_result_changes_nothing_after_the_message_was_claimed_again() {
     let (service, venue) = quiet().await;
     book(&service, &venue, 3).await;
     let (mut late, mut second) = (Relay::over(&service).await, Relay::over(&service).await);
     assert_eq!(late.claim(64, Duration::ZERO).await.len(), 3);
     assert_eq!(second.claim(64, LONG).await.len(), 3, "the leases ended at once");
-    for outcome in ["DELIVERED", "FAILED", "AWAY", "DEAD"] {
+    for outcome in ["DELIVERED", "FAILED", "UNAVAILABLE", "DEAD"] {
         assert_eq!(late.record(outcome, 1).await, 0, "{outcome}");
     }
-    assert_eq!(second.record("AWAY", 2).await, 3);
+    assert_eq!(second.record("UNAVAILABLE", 2).await, 3);
     assert_eq!(second.record("DELIVERED", 2).await, 0, "a result counts once");
     let left = "SELECT string_agg(DISTINCT concat(attempts, ' ', claims), ',') FROM outbox_messages";
-    assert_eq!(service.scalar::<String>(left).await, "1 2", "the attempt of the first counts, that of the second not");
-    // A number is never given twice, though the attempts went back.
+    assert_eq!(service.scalar::<String>(left).await, "1 2", "the first attempt counts, the second does not");
+    // The number of a claim is never used twice, although the attempts went back.
     harness::execute(&service.url, "UPDATE outbox_messages SET next_attempt_at = now()").await;
     assert_eq!(second.claim(64, LONG).await.len(), 3);
     assert_eq!(late.record("DELIVERED", 2).await, 0);
@@ -109,12 +109,12 @@ async fn only_the_first_message_of_a_booking_can_be_claimed() {
     }
     let (mut first, mut second) = (Relay::over(&service).await, Relay::over(&service).await);
     for version in 1..=4 {
-        // The one before is gone: the next is due at once, although it was put off.
+        // The earlier message is gone: the next is due at once, although it was put off.
         assert_eq!(first.claim(64, LONG).await, [version]);
         assert_eq!(second.claim(64, LONG).await, [0_i64; 0]);
         let put_off =
             "SELECT count(*) FROM outbox_messages WHERE lease_expires_at IS NULL AND next_attempt_at <= now()";
-        assert_eq!(service.scalar::<i64>(put_off).await, 0, "those behind it are out of the way");
+        assert_eq!(service.scalar::<i64>(put_off).await, 0, "later messages are put off");
         assert_eq!(first.record("DELIVERED", 1).await, 1);
     }
     assert_eq!(waiting(&service).await, 0);
@@ -125,11 +125,12 @@ async fn a_small_claim_takes_what_has_been_due_longest() {
     let (service, venue) = quiet().await;
     let made = book(&service, &venue, 20).await;
     let oldest = &made[11].booking_id;
-    let earlier =
-        format!("UPDATE outbox_messages SET next_attempt_at = now() - interval '1 hour' WHERE booking_id = '{oldest}'");
+    let earlier = format!(
+        "UPDATE outbox_messages SET next_attempt_at = now() - interval '1 hour' WHERE aggregate_id = '{oldest}'"
+    );
     harness::execute(&service.url, AssertSqlSafe(earlier)).await;
     let mut relay = Relay::over(&service).await;
     assert_eq!(relay.claim(1, LONG).await.len(), 1);
-    let claimed = "SELECT booking_id::text FROM outbox_messages WHERE lease_expires_at IS NOT NULL";
+    let claimed = "SELECT aggregate_id FROM outbox_messages WHERE lease_expires_at IS NOT NULL";
     assert_eq!(service.scalar::<String>(claimed).await, *oldest);
 }

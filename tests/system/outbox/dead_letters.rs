@@ -21,7 +21,7 @@ use super::{
 };
 use crate::environment;
 
-/// A service with so many dead letters, and the receiver that would take them now.
+/// A service with `count` dead letters, and a receiver that accepts them from now on.
 async fn with_dead(count: usize) -> (Booking, Receiver, Listening) {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
@@ -83,7 +83,7 @@ async fn dead_letters_are_listed_in_pages_and_by_filters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retried_dead_letters_are_delivered_and_discarded_ones_make_way() {
+async fn retried_dead_letters_are_delivered_and_discarded_ones_free_the_messages_behind_them() {
     let (service, receiver, listening) = with_dead(4).await;
     let mut operator = service.clients.outbox.clone();
     let dead = all(&service).await;
@@ -102,19 +102,19 @@ async fn retried_dead_letters_are_delivered_and_discarded_ones_make_way() {
     assert_eq!((done.retried, done.remaining), (2, 0));
     assert_eq!(operator.retry_dead_letters(retry).await.expect("retried").into_inner().retried, 0);
 
-    let before = receiver.told().len();
+    let before = receiver.calls().len();
     let relay = replica(&service, listening.address, |_| {}).await;
     all_delivered(&service).await;
-    let told: Vec<_> = receiver.told().split_off(before).into_iter().map(|told| told.key).collect();
-    assert_eq!(told.len(), 6, "two retried, and the four behind them");
+    let calls: Vec<_> = receiver.calls().split_off(before).into_iter().map(|call| call.key).collect();
+    assert_eq!(calls.len(), 6, "two retried, and the four behind them");
     for (index, letter) in dead.iter().enumerate() {
-        assert_eq!(told.contains(&letter.event_id), index >= 2, "{index}");
+        assert_eq!(calls.contains(&letter.event_id), index >= 2, "{index}");
     }
     relay.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_dead_letters_than_one_call_takes_are_left_for_another() {
+async fn one_call_settles_a_thousand_dead_letters_and_leaves_the_rest_to_another() {
     let (service, ..) = with_dead(1).await;
     let copies = "
         WITH copied AS (
@@ -128,7 +128,7 @@ async fn more_dead_letters_than_one_call_takes_are_left_for_another() {
             SELECT gen_random_uuid(), copied.booking_id, 1, type, occurred_at, data, traceparent, previous_hash
             FROM copied, (SELECT * FROM booking_events LIMIT 1) AS original
             RETURNING event_id, booking_id)
-        INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at,
+        INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at,
                                      claims, attempts, dead_at, dead_letter_id)
         SELECT event_id, 'conversation-service', booking_id, 1, now(), now(), 1, 1, now(), gen_random_uuid() FROM events";
     harness::execute(&service.url, copies).await;
@@ -136,7 +136,7 @@ async fn more_dead_letters_than_one_call_takes_are_left_for_another() {
     let retry = RetryDeadLettersRequest { selection: Some(everything()) };
     let done = operator.retry_dead_letters(retry).await.expect("retried").into_inner();
     assert_eq!((done.retried, done.remaining), (1000, 1500));
-    // The second thousand fails: what was done before is told, and stays done.
+    // The second thousand fails: the command reports the first, which stays done.
     let fails = "
         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF (SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NULL) <= 500 THEN
@@ -159,7 +159,7 @@ async fn more_dead_letters_than_one_call_takes_are_left_for_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_selection_says_what_it_means_or_is_refused() {
+async fn an_ambiguous_selection_is_refused() {
     let (service, _) = quiet().await;
     let id = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90".to_owned();
     for selection in [
@@ -220,7 +220,7 @@ async fn the_command_lists_retries_and_discards() {
 async fn a_command_whose_answer_was_lost_can_be_run_again() {
     let (service, ..) = with_dead(1).await;
     let id = all(&service).await.remove(0).dead_letter_id;
-    // The first statement commits and its answer is lost: the command runs it again.
+    // The first statement commits, but its answer is lost: the command runs it again.
     let proxy = Proxy::start(harness::database_address(&service.url)).await.expect("a proxy");
     let behind = harness::through(&service.url, proxy.address);
     proxy.lose_answer_to("-- RetryDeadLetters");
@@ -234,8 +234,8 @@ async fn a_command_whose_answer_was_lost_can_be_run_again() {
     }
 }
 
-/// What `booking-service dead-letters` says when it ends well.
-async fn command(service: &Booking, arguments: &[&str]) -> String {
+/// The stdout of `booking-service dead-letters`, which succeeds.
+pub async fn command(service: &Booking, arguments: &[&str]) -> String {
     let output = run(service, arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")

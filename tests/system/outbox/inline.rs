@@ -18,32 +18,32 @@ async fn inline_the_follow_up_is_scheduled_with_the_reply() {
     let listening = receiver.listen().await;
     let mut inline = replica(&service, listening.address, |settings| {
         settings.follow_ups = FollowUpScheduling::Inline;
-        settings.relays = 0;
+        settings.relay.relays = 0;
     })
     .await;
     for count in 1..=5 {
         inline.clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect("booked");
-        assert_eq!(receiver.told().len(), count);
+        assert_eq!(receiver.calls().len(), count);
         assert_eq!(waiting(&service).await, 0);
     }
     inline.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inline_a_receiver_that_is_away_fails_no_booking_and_the_relay_delivers_later() {
+async fn inline_an_unavailable_receiver_fails_no_booking_and_the_relay_delivers_later() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let address = receiver.listen().await.leave().await;
     let mut inline = replica(&service, address, |settings| {
         settings.follow_ups = FollowUpScheduling::Inline;
-        settings.interval = Duration::from_millis(50);
+        settings.relay.interval = Duration::from_millis(50);
     })
     .await;
     inline.clients.bookings.create_booking(fixtures::booking(&venue, 1)).await.expect("booked");
     assert_eq!(waiting(&service).await, 1);
     let _listening = receiver.listen_on(address).await;
     super::stage::all_delivered(&service).await;
-    assert_eq!(receiver.told().len(), 1);
+    assert_eq!(receiver.calls().len(), 1);
     inline.service.stop().await;
 }
 
@@ -54,30 +54,30 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
     let listening = receiver.listen().await;
     let mut inline = replica(&service, listening.address, |settings| {
         settings.follow_ups = FollowUpScheduling::Inline;
-        settings.delivery_timeout = Duration::from_secs(30);
-        settings.relays = 0;
+        settings.relay.delivery_timeout = Duration::from_secs(30);
+        settings.relay.relays = 0;
     })
     .await;
-    let mut book = async |told: usize| {
+    let mut book = async |calls: usize| {
         let booking = fixtures::booking(&venue, 1);
         receiver.answer(&booking.conversation_id, Some(Answer::Hang));
         let mut request = Request::new(booking);
-        // The one who asks has less time than a delivery may take.
+        // The client has less time than a delivery may take.
         request.set_timeout(Duration::from_secs(1));
         let since = Instant::now();
         inline.clients.bookings.create_booking(request).await.expect("booked in time");
-        assert_eq!(receiver.told().len(), told);
+        assert_eq!(receiver.calls().len(), calls);
         since.elapsed()
     };
-    assert!(book(1).await >= Duration::from_millis(300), "it was waited for");
-    // Nobody was told, nor waited for; one or two may be the machine's.
+    assert!(book(1).await >= Duration::from_millis(300), "the reply waited for it");
+    // These replies neither deliver nor wait. A busy machine may delay one or two.
     let mut times = Vec::new();
     for _ in 0..5 {
         times.push(book(1).await);
     }
     times.sort();
-    assert!(times[2] < Duration::from_millis(300), "it was waited for: {times:?}");
-    // They are left to the relays of other processes, with all their attempts.
+    assert!(times[2] < Duration::from_millis(300), "replies waited for it: {times:?}");
+    // The relays of other processes get them, with a full number of attempts.
     let left = "SELECT count(*) FROM outbox_messages WHERE attempts = 0 AND lease_expires_at IS NULL";
     assert_eq!(service.scalar::<i64>(left).await, 6);
     inline.service.stop().await;
@@ -86,15 +86,15 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
 #[tokio::test(flavor = "multi_thread")]
 async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
     let (service, venue) = quiet().await;
-    // A delivery is given up after a second, which a busy machine may need for the other booking: it has to be
-    // faster once.
+    // An inline delivery ends after a second, which a busy machine may need for the other booking: it must be faster
+    // once in ten times.
     for _ in 0..10 {
         let receiver = Receiver::default();
         let listening = receiver.listen().await;
         let inline = replica(&service, listening.address, |settings| {
             settings.follow_ups = FollowUpScheduling::Inline;
-            settings.delivery_timeout = Duration::from_secs(30);
-            settings.relays = 0;
+            settings.relay.delivery_timeout = Duration::from_secs(30);
+            settings.relay.relays = 0;
         })
         .await;
         let book = || {
@@ -103,7 +103,7 @@ async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
             let call = async move { clients.bookings.create_booking(booking).await.expect("booked") };
             (conversation_id, call)
         };
-        // As many as may work on a slot at once.
+        // As many calls as may work on a slot at once.
         let ((first, one), (second, two), (_, third)) = (book(), book(), book());
         receiver.answer(&first, Some(Answer::Hang));
         receiver.answer(&second, Some(Answer::Hang));
@@ -111,7 +111,7 @@ async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
             tokio::select! { _ = one => {} _ = two => {} }
         };
         let other = async {
-            harness::eventually("both hang", async || receiver.told().len() == 2).await;
+            harness::eventually("both hang", async || receiver.calls().len() == 2).await;
             third.await
         };
         let was_faster = tokio::select! { () = hanging => false, _ = other => true };
@@ -120,5 +120,5 @@ async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
             return;
         }
     }
-    panic!("the slot was held while a booking was delivered");
+    panic!("a hanging delivery held the slot");
 }

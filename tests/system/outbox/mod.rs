@@ -1,7 +1,8 @@
 //! Delivery of the outbox.
 
 mod claims;
-mod dead_letters;
+mod connections;
+pub mod dead_letters;
 mod inline;
 pub mod nats;
 mod nats_login;

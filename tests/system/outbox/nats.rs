@@ -32,7 +32,7 @@ async fn publishing(of: &Booking, url: String) -> Booking {
 pub async fn published(url: &str) -> Vec<(String, String, Value)> {
     let context = jetstream::new(async_nats::connect(url).await.expect("it answers"));
     let mut stream = context.get_stream(STREAM).await.expect("the stream is there");
-    let count = usize::try_from(stream.info().await.expect("told").state.messages).expect("few");
+    let count = usize::try_from(stream.info().await.expect("read").state.messages).expect("few");
     let config = consumer::pull::Config { ack_policy: consumer::AckPolicy::None, ..Default::default() };
     let consumer = stream.create_consumer(config).await.expect("a consumer");
     let messages = consumer.messages().await.expect("messages").take(count);
@@ -46,7 +46,7 @@ pub async fn published(url: &str) -> Vec<(String, String, Value)> {
     read.collect().await
 }
 
-/// Waits until the event stream has everything; conversation-service is away.
+/// Waits until every event is published; conversation-service is unavailable.
 async fn all_published(service: &Booking) {
     harness::eventually("everything is published", async || {
         service.scalar::<i64>("SELECT count(*) FROM outbox_messages WHERE destination = 'event-stream'").await == 0
@@ -78,7 +78,7 @@ async fn events_are_published_as_cloud_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nats_server_that_crashes_loses_and_doubles_nothing() {
+async fn a_crash_of_the_nats_server_loses_and_doubles_no_event() {
     const KINDS: [&str; 4] = ["rescheduled", "rescheduled", "rescheduled", "cancelled"];
     let (service, venue) = quiet().await;
     let nats = NatsServer::start().await;
@@ -90,7 +90,7 @@ async fn a_nats_server_that_crashes_loses_and_doubles_nothing() {
             append(&service, &booking.booking_id, kind, EVENT_STREAM).await;
         }
     }
-    // In the middle of it.
+    // In the middle of the delivery.
     let left = nats.kill().await;
     made.extend(book(&second, &venue, 50).await);
     assert!(waiting(&service).await >= 50, "they wait");
@@ -113,14 +113,15 @@ async fn a_nats_server_that_crashes_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_published_again_is_there_once() {
+async fn an_event_that_is_published_twice_is_stored_once() {
     let (service, venue) = quiet().await;
     let nats = NatsServer::start().await;
     let replica = publishing(&service, nats.url()).await;
     book(&replica, &venue, 1).await;
     all_published(&service).await;
-    // As when the relay dies between the publication and its record.
-    let again = "INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    // As if the relay had died between the publication and its record.
+    let again =
+        "INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
                  SELECT event_id, 'event-stream', booking_id, version, now(), now() FROM booking_events";
     harness::execute(&service.url, again).await;
     all_published(&service).await;
@@ -131,7 +132,7 @@ async fn an_event_that_is_published_again_is_there_once() {
     assert_eq!((config.subjects, config.storage), (vec!["teppan.>".to_owned()], stream::StorageType::File));
     assert_eq!(config.duplicate_window.as_secs(), 3600);
 
-    // Somebody removes the stream: it is made anew.
+    // Somebody removes the stream: the next event makes it again.
     context.delete_stream(STREAM).await.expect("removed");
     book(&replica, &venue, 3).await;
     all_published(&service).await;
@@ -142,7 +143,7 @@ async fn an_event_that_is_published_again_is_there_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nats_that_is_away_is_warned_of_once_at_the_start_without_its_credentials() {
+async fn the_start_warns_once_that_nats_is_unavailable_without_its_credentials() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     for level in ["info", "debug", "trace"] {
         let settings = [

@@ -1,5 +1,7 @@
 //! What is delivered, and in which order.
 
+use std::time::Duration;
+
 use teppan_tests::fixtures;
 
 use super::{
@@ -10,31 +12,48 @@ use super::{
 const CONVERSATION_SERVICE: &str = "conversation-service";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_booking_is_told_of_in_order_by_any_number_of_relays() {
+async fn any_number_of_relays_deliver_the_events_of_each_booking_in_order() {
     const KINDS: [&str; 6] = ["rescheduled", "cancelled", "confirmed", "rescheduled", "no_show", "confirmed"];
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let made = book(&service, &venue, 30).await;
     let (first, second) = (
-        replica(&service, listening.address, |settings| settings.relays = 3).await,
-        replica(&service, listening.address, |settings| settings.relays = 3).await,
+        replica(&service, listening.address, |settings| settings.relay.relays = 3).await,
+        replica(&service, listening.address, |settings| settings.relay.relays = 3).await,
     );
-    // More is written while it is delivered.
+    // More events are written during the delivery.
     for kind in KINDS {
         for booking in &made {
             append(&service, &booking.booking_id, kind, CONVERSATION_SERVICE).await;
         }
     }
     all_delivered(&service).await;
-    let told = receiver.told();
+    let calls = receiver.calls();
     for booking in &made {
         let subject = format!("booking:{}", booking.booking_id);
-        let keys: Vec<_> = told.iter().filter(|told| told.subject == subject).map(|told| told.key.clone()).collect();
+        let keys: Vec<_> = calls.iter().filter(|call| call.subject == subject).map(|call| call.key.clone()).collect();
         assert_eq!(keys, stage::events(&service, &booking.booking_id).await, "each event once, in order");
     }
     first.service.stop().await;
     second.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_messages_of_one_booking_follow_each_other_without_the_timer() {
+    let (service, venue) = quiet().await;
+    let receiver = Receiver::default();
+    let listening = receiver.listen().await;
+    let made = book(&service, &venue, 1).await.remove(0);
+    for _ in 0..20 {
+        append(&service, &made.booking_id, "rescheduled", CONVERSATION_SERVICE).await;
+    }
+    let interval = Duration::from_hours(1);
+    let replica = replica(&service, listening.address, |settings| settings.relay.interval = interval).await;
+    all_delivered(&service).await;
+    let calls: Vec<_> = receiver.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!(calls, stage::events(&service, &made.booking_id).await);
+    replica.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,27 +62,27 @@ async fn a_firm_booking_is_followed_up_moved_and_cancelled() {
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let replica = replica(&service, listening.address, |_| {}).await;
-    // The one who books nudges the relay: it does not wait for its timer.
+    // CreateBooking nudges the relay, which then does not wait for its timer.
     let made = book(&replica, &venue, 1).await.remove(0);
     for kind in ["completed", "rescheduled", "cancelled"] {
         append(&service, &made.booking_id, kind, CONVERSATION_SERVICE).await;
     }
     all_delivered(&service).await;
-    let told = receiver.told();
+    let calls = receiver.calls();
     let ends_at = made.ends_at.expect("the end").seconds;
     let schedule = |moves| What::Schedule {
         ends_at: chrono::DateTime::from_timestamp(ends_at, 0).expect("a time"),
         time_zone: "Europe/Berlin".to_owned(),
         moves,
     };
-    let what: Vec<_> = told.iter().map(|told| told.what.clone()).collect();
+    let what: Vec<_> = calls.iter().map(|call| call.what.clone()).collect();
     assert_eq!(what, [schedule(false), schedule(true), What::Cancel], "nothing follows from a completed booking");
-    assert!(told.iter().all(|told| told.conversation_id == made.conversation_id));
+    assert!(calls.iter().all(|call| call.conversation_id == made.conversation_id));
     replica.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_to_tell_of_a_booking_without_a_conversation_or_without_its_deposit() {
+async fn a_booking_without_a_conversation_or_without_its_deposit_leaves_no_message() {
     let (mut service, venue) = quiet().await;
     let mut silent = fixtures::booking(&venue, 1);
     silent.conversation_id.clear();
@@ -72,7 +91,7 @@ async fn nothing_is_left_to_tell_of_a_booking_without_a_conversation_or_without_
     service.clients.bookings.create_booking(fixtures::booking(&pending, 1)).await.expect("booked");
     assert_eq!(stage::waiting(&service).await, 0);
     book(&service, &venue, 1).await;
-    assert_eq!(stage::waiting(&service).await, 1, "the event stream has readers, and without NATS no publisher");
+    assert_eq!(stage::waiting(&service).await, 1, "without NATS no message is written for the event stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,8 +107,8 @@ async fn the_follow_up_belongs_to_the_trace_of_the_booking() {
     let kept: String = service.scalar("SELECT traceparent FROM outbox_messages").await;
     let replica = replica(&service, listening.address, |_| {}).await;
     all_delivered(&service).await;
-    let told = receiver.told().remove(0).traceparent;
-    assert!(told.contains(TRACE_ID), "{told}");
-    assert_ne!(told, kept, "the delivery is a span of its own");
+    let sent = receiver.calls().remove(0).traceparent;
+    assert!(sent.contains(TRACE_ID), "{sent}");
+    assert_ne!(sent, kept, "the delivery is a span of its own");
     replica.service.stop().await;
 }

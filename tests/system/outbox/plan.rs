@@ -22,7 +22,7 @@ const COPIES: &str = "
         SELECT gen_random_uuid(), copied.booking_id, 1, type, occurred_at, data, traceparent, previous_hash
         FROM copied, (SELECT * FROM booking_events LIMIT 1) AS original
         RETURNING event_id, booking_id)
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
     SELECT event_id, 'conversation-service', booking_id, 1, now(), now() - interval '1 minute' * random() FROM events";
 
 const CLAIM: &str = "claim ('conversation-service', now(), now() + interval '1 minute', 64, NULL)";
@@ -50,7 +50,7 @@ async fn a_claim_and_its_results_cost_the_same_however_long_the_queue_is() {
         assert!(!claim.contains("on outbox_messages_pkey"), "no index is read as a whole: {claim}");
         assert!(buffers(&claim) < 3000, "{claim}");
 
-        let leased = "SELECT format('%L, %L, %L', array_agg(booking_id), array_agg(version), array_agg(claims))
+        let leased = "SELECT format('%L, %L, %L', array_agg(aggregate_id), array_agg(version), array_agg(claims))
                       FROM outbox_messages WHERE lease_expires_at IS NOT NULL";
         let leased: String = sqlx::query_scalar(leased).fetch_one(&mut relay.0).await.expect("leased");
         let each = |value: &str| format!("'{{{}}}'", [value; 64].join(","));
@@ -66,7 +66,7 @@ async fn a_claim_and_its_results_cost_the_same_however_long_the_queue_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_blocked_is_out_of_the_way_of_the_next_claims() {
+async fn blocked_messages_do_not_delay_the_next_claims() {
     let (service, venue) = quiet().await;
     let made = book(&service, &venue, 1).await.remove(0);
     let mut relay = Relay::over(&service).await;
@@ -77,19 +77,19 @@ async fn what_is_blocked_is_out_of_the_way_of_the_next_claims() {
         SELECT gen_random_uuid(), booking_id, 2, type, occurred_at, data, hash FROM booking_events;
         UPDATE outbox_messages
         SET claims = 1, attempts = 1, next_attempt_at = '2100-01-01', lease_expires_at = '2100-01-01';
-        INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+        INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
         SELECT event_id, 'conversation-service', booking_id, 2, now(), now() - interval '1 minute'
         FROM booking_events WHERE version = 2 LIMIT 640";
     relay.run(behind).await;
     let free = format!(
         "UPDATE outbox_messages SET next_attempt_at = now() - interval '1 second', lease_expires_at = NULL
-         WHERE booking_id = '{}' AND version = 1",
+         WHERE aggregate_id = '{}' AND version = 1",
         made.booking_id
     );
     sqlx::raw_sql(AssertSqlSafe(free)).execute(&mut relay.0).await.expect("freed");
     let mut claims = 0;
     while relay.claim(64, std::time::Duration::from_mins(1)).await.is_empty() {
         claims += 1;
-        assert!(claims <= 10, "the blocked ones stay at the head of the queue");
+        assert!(claims <= 10, "blocked messages stay at the head of the queue");
     }
 }

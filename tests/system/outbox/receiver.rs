@@ -1,4 +1,4 @@
-//! A FollowUpService that records what it is told, and that can refuse, hang or be away.
+//! A FollowUpService that records its calls, and that can refuse, hang or be unavailable.
 
 use std::{
     collections::HashMap,
@@ -16,9 +16,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::{Request, Response, Status, transport::Server};
 
-/// What it was told, in the order in which it was.
+/// A call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Call {
     /// The event's id.
     pub key: String,
     pub conversation_id: String,
@@ -33,7 +33,7 @@ pub enum What {
     Cancel,
 }
 
-/// How it answers what concerns a conversation.
+/// How it answers calls about a conversation.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Refuse(Status),
@@ -45,11 +45,11 @@ pub struct Receiver(Arc<Memory>);
 
 #[derive(Default)]
 struct Memory {
-    told: Mutex<Vec<Told>>,
+    calls: Mutex<Vec<Call>>,
     answers: Mutex<HashMap<String, Answer>>,
 }
 
-/// A receiver that listens. Dropped, it is away.
+/// A receiver that listens until this is dropped.
 pub struct Listening {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -76,16 +76,17 @@ impl Receiver {
         Listening { address, stop: Some(stop), serving: AbortOnDropHandle::new(serving) }
     }
 
-    pub fn told(&self) -> Vec<Told> {
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The calls so far, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Those it was told about, by their conversations.
+    /// The conversations of the calls.
     pub fn conversations(&self) -> Vec<String> {
-        self.told().into_iter().map(|told| told.conversation_id).collect()
+        self.calls().into_iter().map(|call| call.conversation_id).collect()
     }
 
-    /// From now on everything about this conversation is answered so.
+    /// Sets the answer to calls about this conversation.
     pub fn answer(&self, conversation_id: &str, answer: Option<Answer>) {
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
@@ -94,12 +95,12 @@ impl Receiver {
         };
     }
 
-    async fn take(&self, told: Told) -> Result<(), Status> {
+    async fn take(&self, call: Call) -> Result<(), Status> {
         let answer = {
             let answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            answers.get(&told.conversation_id).cloned()
+            answers.get(&call.conversation_id).cloned()
         };
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         match answer {
             None => Ok(()),
             Some(Answer::Refuse(status)) => Err(status),
@@ -109,7 +110,7 @@ impl Receiver {
 }
 
 impl Listening {
-    /// Leaves, and tells where it was.
+    /// Stops listening, and returns the address.
     pub async fn leave(mut self) -> SocketAddr {
         drop(self.stop.take());
         let _ = (&mut self.serving).await;
@@ -128,7 +129,7 @@ impl FollowUpService for Receiver {
         assert_eq!(request.trigger(), FollowUpTrigger::PostEvent);
         let ends_at = request.event_ends_at.expect("the end");
         let ends_at = DateTime::from_timestamp(ends_at.seconds, 0).expect("a time");
-        self.take(Told {
+        self.take(Call {
             key: request.idempotency_key,
             conversation_id: request.conversation_id,
             subject: request.subject,
@@ -147,7 +148,7 @@ impl FollowUpService for Receiver {
         let request = request.into_inner();
         let key = request.key.expect("by its key");
         assert_eq!(key.trigger(), FollowUpTrigger::PostEvent);
-        self.take(Told {
+        self.take(Call {
             key: request.idempotency_key,
             conversation_id: key.conversation_id,
             subject: key.subject,

@@ -1,11 +1,11 @@
-//! Services that deliver, bookings to tell of, and a look at the queue.
+//! Services that deliver, bookings with messages, and queries of the outbox.
 
 use std::{net::SocketAddr, time::Duration};
 
 use booking_service::settings::OutboxSettings;
 use futures::{StreamExt as _, stream};
 use sqlx::AssertSqlSafe;
-use teppan_shared::{contract::booking::v1::Booking as Made, keys::Keys};
+use teppan_shared::{contract::booking::v1::Booking as Made, keys::Keys, outbox::RelaySettings};
 use teppan_tests::{
     fixtures,
     harness::{self, Booking},
@@ -18,21 +18,20 @@ pub async fn quiet() -> (Booking, String) {
     (booking, venue.venue_id)
 }
 
-/// A replica over the same database that delivers to this address.
+/// A replica on the same database that delivers to this address.
 pub async fn replica(of: &Booking, receiver: SocketAddr, change: impl FnOnce(&mut OutboxSettings)) -> Booking {
     let (url, keys): (_, Keys) = (of.url.clone(), of.keys.clone());
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
     settings.outbox = OutboxSettings {
         conversation_service_url: format!("http://{receiver}").parse().expect("a URL"),
-        interval: Duration::from_millis(50),
-        per_second_max: 5000,
+        relay: RelaySettings { interval: Duration::from_millis(50), per_second_max: 5000, ..RelaySettings::default() },
         ..OutboxSettings::default()
     };
     change(&mut settings.outbox);
     Booking::configured(settings, url, keys).await.ready().await
 }
 
-/// Books for one, so many times, in conversations of their own.
+/// Makes `count` bookings, each in a conversation of its own.
 pub async fn book(booking: &Booking, venue_id: &str, count: usize) -> Vec<Made> {
     let calls = (0..count).map(|_| {
         let (mut clients, request) = (booking.clients.clone(), fixtures::booking(venue_id, 1));
@@ -49,7 +48,7 @@ pub async fn append(booking: &Booking, booking_id: &str, kind: &str, destination
             SELECT gen_random_uuid(), booking_id, version + 1, 'teppan.booking.{kind}.v1', now(), data, traceparent, hash
             FROM booking_events WHERE booking_id = '{booking_id}' ORDER BY version DESC LIMIT 1
             RETURNING *)
-         INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+         INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
          SELECT event_id, '{destination}', booking_id, version, traceparent, now(), now() FROM event"
     );
     harness::execute(&booking.url, AssertSqlSafe(sql)).await;
@@ -60,11 +59,12 @@ pub async fn all_delivered(booking: &Booking) {
     harness::eventually("everything is delivered", async || waiting(booking).await == 0).await;
 }
 
-/// Messages that are not delivered and not dead.
+/// Counts messages that are neither delivered nor dead letters.
 pub async fn waiting(booking: &Booking) -> i64 {
     booking.scalar("SELECT count(*) FROM outbox_messages WHERE dead_at IS NULL").await
 }
 
+/// Counts dead letters.
 pub async fn dead(booking: &Booking) -> i64 {
     booking.scalar("SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NULL").await
 }

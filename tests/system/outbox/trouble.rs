@@ -1,4 +1,4 @@
-//! Receivers that are away, refuse or hang.
+//! Receivers that are unavailable, refuse or hang.
 
 use std::{
     collections::HashSet,
@@ -18,11 +18,11 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_booked_while_the_receiver_was_away_all_arrives() {
+async fn every_message_is_delivered_after_the_receiver_was_unavailable() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let address = receiver.listen().await.leave().await;
-    let replica = replica(&service, address, |settings| settings.attempts_max = 2).await;
+    let replica = replica(&service, address, |settings| settings.relay.attempts_max = 2).await;
     let made = book(&replica, &venue, 1000).await;
     assert_eq!(waiting(&service).await, 1000);
     harness::eventually("it was tried", async || {
@@ -35,7 +35,7 @@ async fn what_was_booked_while_the_receiver_was_away_all_arrives() {
     let _listening = receiver.listen_on(address).await;
     // The pause after many failures may be half a minute long.
     harness::within(Duration::from_secs(45), "all arrive", async || waiting(&service).await == 0).await;
-    let keys: HashSet<_> = receiver.told().into_iter().map(|told| told.key).collect();
+    let keys: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
     assert_eq!((keys.len(), made.len(), dead(&service).await), (1000, 1000, 0));
     replica.service.stop().await;
 }
@@ -50,14 +50,14 @@ async fn a_refused_message_becomes_a_dead_letter_and_delays_no_other_booking() {
     append(&service, &poison.booking_id, "cancelled", "conversation-service").await;
     receiver.answer(&poison.conversation_id, Some(Answer::Refuse(Status::invalid_argument("made to fail"))));
     let replica = replica(&service, listening.address, |_| {}).await;
-    // Only what comes behind it in the same booking waits for it.
-    harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
+    // Only later messages of the same booking wait behind it.
+    harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
     assert_eq!(dead(&service).await, 1);
-    let told = receiver.conversations();
-    assert_eq!(told.iter().filter(|it| **it == poison.conversation_id).count(), 1, "not tried again");
-    assert!(made.iter().all(|booking| told.contains(&booking.conversation_id)));
+    let calls = receiver.conversations();
+    assert_eq!(calls.iter().filter(|it| **it == poison.conversation_id).count(), 1, "not tried again");
+    assert!(made.iter().all(|booking| calls.contains(&booking.conversation_id)));
 
-    let status = service.clients.outbox.get_outbox_status(GetOutboxStatusRequest {}).await.expect("told").into_inner();
+    let status = service.clients.outbox.get_outbox_status(GetOutboxStatusRequest {}).await.expect("read").into_inner();
     assert_eq!(status.destinations.len(), 1, "{status:?}");
     let status = &status.destinations[0];
     assert_eq!(status.destination(), OutboxDestination::ConversationService);
@@ -75,8 +75,8 @@ async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
     for booking in &made {
         receiver.answer(&booking.conversation_id, Some(Answer::Refuse(Status::internal("made to fail"))));
     }
-    let replica = replica(&service, listening.address, |settings| settings.attempts_max = 2).await;
-    harness::eventually("both were tried", async || receiver.told().len() >= 2).await;
+    let replica = replica(&service, listening.address, |settings| settings.relay.attempts_max = 2).await;
+    harness::eventually("both were tried", async || receiver.calls().len() >= 2).await;
     receiver.answer(&made[0].conversation_id, None);
     harness::eventually("one is delivered, one is dead", async || {
         waiting(&service).await == 0 && dead(&service).await == 1
@@ -84,8 +84,8 @@ async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
     .await;
     let left = service.scalar::<String>("SELECT attempts || ' ' || last_error_reason FROM outbox_messages").await;
     assert_eq!(left, "2 INTERNAL");
-    let again: HashSet<_> = receiver.told().into_iter().map(|told| told.key).collect();
-    assert_eq!((receiver.told().len(), again.len()), (4, 2), "each under the same event id");
+    let again: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!((receiver.calls().len(), again.len()), (4, 2), "each under the same event id");
     replica.service.stop().await;
 }
 
@@ -98,16 +98,16 @@ async fn a_hanging_message_delays_no_other_booking() {
     receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
     let timeout = Duration::from_mins(1);
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = timeout;
-        settings.relays = 1;
+        settings.relay.delivery_timeout = timeout;
+        settings.relay.relays = 1;
     })
     .await;
-    // Long before the time of the hanging one is up.
-    harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
+    // Long before the hanging delivery times out.
+    harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
     book(&replica, &venue, 10).await;
     harness::eventually("those that come later too", async || waiting(&service).await == 1).await;
     assert_eq!(dead(&service).await, 0);
-    // Nor does it hold up the stop, which gives it back: the next process need not wait for the lease.
+    // A stop does not wait for it either, and gives it back: the next process need not wait for the lease.
     let since = Instant::now();
     replica.service.stop().await;
     assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
@@ -125,8 +125,8 @@ async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
     let made = book(&service, &venue, 1).await;
     receiver.answer(&made[0].conversation_id, Some(Answer::Hang));
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = Duration::from_millis(500);
-        settings.attempts_max = 2;
+        settings.relay.delivery_timeout = Duration::from_millis(500);
+        settings.relay.attempts_max = 2;
     })
     .await;
     harness::within(Duration::from_secs(30), "it is dead", async || {
@@ -142,7 +142,7 @@ async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_decided_without_asking_the_receiver_is_no_answer_of_it() {
+async fn a_decision_of_this_side_is_no_answer_of_the_receiver() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
@@ -150,17 +150,17 @@ async fn what_is_decided_without_asking_the_receiver_is_no_answer_of_it() {
     receiver.answer(&hanging.conversation_id, Some(Answer::Hang));
     let others = book(&service, &venue, 20).await;
     // Nothing follows from the end of a visit: there is nothing to send.
-    let made_first = format!("DELETE FROM outbox_messages WHERE booking_id <> '{}'", hanging.booking_id);
+    let made_first = format!("DELETE FROM outbox_messages WHERE aggregate_id <> '{}'", hanging.booking_id);
     harness::execute(&service.url, sqlx::AssertSqlSafe(made_first)).await;
     for booking in &others {
         append(&service, &booking.booking_id, "completed", "conversation-service").await;
     }
     let replica = replica(&service, listening.address, |settings| {
-        settings.delivery_timeout = Duration::from_secs(1);
-        settings.attempts_max = 1;
+        settings.relay.delivery_timeout = Duration::from_secs(1);
+        settings.relay.attempts_max = 1;
     })
     .await;
-    harness::eventually("all but the hanging one are done with", async || waiting(&service).await == 1).await;
+    harness::eventually("all but the hanging one are settled", async || waiting(&service).await == 1).await;
     let left = "SELECT concat_ws(' ', attempts, last_error_reason) FROM outbox_messages WHERE lease_expires_at IS NULL";
     harness::eventually("the receiver is blamed, not the message", async || {
         let mut connection = harness::connect(&service.url).await;
@@ -173,21 +173,21 @@ async fn what_is_decided_without_asking_the_receiver_is_no_answer_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_few_messages_of_a_night_outlive_a_receiver_that_is_silent() {
+async fn a_few_messages_outlive_a_receiver_that_times_out() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let made = book(&service, &venue, 3).await;
-    // One way to be silent is to say so.
+    // DEADLINE_EXCEEDED from the receiver is a timeout too.
     let says_so = Answer::Refuse(Status::deadline_exceeded("made to fail"));
     for (booking, answer) in made.iter().zip([Answer::Hang, says_so, Answer::Hang]) {
         receiver.answer(&booking.conversation_id, Some(answer));
     }
     let replica = replica(&service, listening.address, |settings| {
         // So much that a busy machine delivers what is taken.
-        settings.delivery_timeout = Duration::from_secs(1);
+        settings.relay.delivery_timeout = Duration::from_secs(1);
         // One counts when others are answered while it still hangs, which ends when all are answered again.
-        settings.attempts_max = 2;
+        settings.relay.attempts_max = 2;
     })
     .await;
     let tries =
@@ -206,24 +206,24 @@ async fn the_few_messages_of_a_night_outlive_a_receiver_that_is_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_up_that_is_being_sent_is_waited_for() {
+async fn a_message_waits_while_its_follow_up_is_being_sent() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let made = book(&service, &venue, 10).await;
     let claimed = Status::from(Failure::precondition("FOLLOW_UP_CLAIMED", "follow_up", "made to fail"));
     receiver.answer(&made[0].conversation_id, Some(Answer::Refuse(claimed)));
-    let replica = replica(&service, listening.address, |settings| settings.attempts_max = 1).await;
-    harness::eventually("the others are told of", async || waiting(&service).await == 1).await;
+    let replica = replica(&service, listening.address, |settings| settings.relay.attempts_max = 1).await;
+    harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
     let left = "SELECT concat_ws(' ', attempts, last_error_reason, next_attempt_at > now() + interval '50 seconds')
                 FROM outbox_messages";
-    harness::eventually("it is waited for, and no attempt is counted", async || {
+    harness::eventually("it waits, and no attempt is counted", async || {
         service.scalar::<String>(left).await == "0 FOLLOW_UP_CLAIMED t"
     })
     .await;
     receiver.answer(&made[0].conversation_id, None);
     harness::execute(&service.url, "UPDATE outbox_messages SET next_attempt_at = now()").await;
     all_delivered(&service).await;
-    assert_eq!((receiver.told().len(), dead(&service).await), (11, 0));
+    assert_eq!((receiver.calls().len(), dead(&service).await), (11, 0));
     replica.service.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Money: what is recorded, what Stripe tells, and what follows for the booking.
 
 mod currencies;
+mod dead_letters;
 mod disputes;
 mod effects;
 mod listing;

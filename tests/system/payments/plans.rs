@@ -16,6 +16,9 @@ const PURGE: &str = include_str!("../../../booking-service/src/stripe/purge_even
 const BACKLOG: &str = include_str!("../../../booking-service/src/outbox/backlog.sql");
 const PUT_BACK: &str = include_str!("../../../booking-service/src/stripe/put_back_events.sql");
 const SETTLE: &str = include_str!("../../../booking-service/src/stripe/settle_event.sql");
+const SETTLE_DEAD: &str = include_str!("../../../booking-service/src/stripe/settle_dead_letters.sql");
+const LIST_DEAD: &str = include_str!("../../../shared/src/outbox/list_dead_letters.sql");
+
 
 /// Prepares the statements, whose plans are then those for any values.
 async fn prepare(connection: &mut PgConnection) {
@@ -26,6 +29,12 @@ async fn prepare(connection: &mut PgConnection) {
     run(connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
     run(connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
     run(connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}")).await;
+    run(
+        connection,
+        format!("PREPARE settled_dead (boolean, timestamptz, uuid[], text, text, bigint) AS {SETTLE_DEAD}"),
+    )
+    .await;
+    run(connection, format!("PREPARE listed_dead (timestamptz, uuid, text, text, text, bigint) AS {LIST_DEAD}")).await;
     run(connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
 }
 
@@ -61,9 +70,11 @@ async fn every_statement_about_money_goes_by_an_index() {
          SELECT gen_random_uuid(), booking_id, 'CHARGE', 'STRIPE', 'FAILED', 1, 'EUR', 'pi_' || n, now(),
                 now() + n * interval '1 ms', now()
          FROM bookings, generate_series(1, 60000) AS n;
-         INSERT INTO stripe_events (event_id, type, created_at, received_at, effect, state, next_attempt_at, settled_at)
+         INSERT INTO stripe_events (event_id, type, created_at, received_at, effect, state, next_attempt_at, settled_at,
+                                    dead_letter_id)
          SELECT 'evt_' || n, 'x', now(), now(), 'FAILED', CASE n % 4 WHEN 1 THEN 'DONE' WHEN 3 THEN 'SET_ASIDE' ELSE 'WAITING' END,
-                now() + n * interval '1 second', CASE WHEN n % 2 = 1 THEN now() - n * interval '1 hour' END
+                now() + n * interval '1 second', CASE WHEN n % 2 = 1 THEN now() - n * interval '1 hour' END,
+                CASE WHEN n % 4 = 3 THEN gen_random_uuid() END
          FROM generate_series(1, 60000) AS n",
     )
     .await;
@@ -83,7 +94,7 @@ async fn every_statement_about_money_goes_by_an_index() {
     assert!(!claimed.contains("Seq Scan") && buffers(&claimed) < 1000, "{claimed}");
     run(
         &mut connection,
-        "UPDATE stripe_events SET attempts = 1, next_attempt_at = '2200-01-01Z'
+        "UPDATE stripe_events SET attempts = 1, next_attempt_at = '2200-01-01Z', lease_expires_at = '2200-01-01Z'
          WHERE event_id IN (SELECT 'evt_' || 2 * n FROM generate_series(20001, 20032) AS n)",
     )
     .await;
@@ -93,13 +104,20 @@ async fn every_statement_about_money_goes_by_an_index() {
     let purged = plan(&mut connection, "purged (now() - interval '90 days')").await;
     assert!(purged.contains("using stripe_events_done") && !purged.contains("Seq Scan"), "{purged}");
     let backlog = plan(&mut connection, backlog).await;
-    for index in ["stripe_events_set_aside", "stripe_events_due"] {
+    for index in ["stripe_events_dead", "stripe_events_due"] {
         assert!(backlog.contains(&format!("using {index}")), "{index}: {backlog}");
     }
     // Holds are few, and may be read by a bitmap of their index and sorted.
     assert!(backlog.contains("bookings_hold") && !backlog.contains("Seq Scan"), "{backlog}");
     // Of 15,000 that are set aside and 30,000 that wait, those up to the bound.
     assert!(backlog.contains("rows=10000") && !backlog.contains("rows=15000"), "{backlog}");
+    let dead = "listed_dead ('epoch', '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, 51)";
+    let dead = plan(&mut connection, dead).await;
+    assert!(dead.contains(" stripe_events_dead ") && dead.contains(" outbox_messages_dead "), "{dead}");
+    assert!(!dead.contains("Seq Scan") && buffers(&dead) < 2000, "{dead}");
+    let one = "settled_dead (true, now(), ARRAY[gen_random_uuid()], NULL, NULL, 1000)";
+    let one = plan(&mut connection, one).await;
+    assert!(one.contains("using stripe_events_dead_letter") && buffers(&one) < 100, "{one}");
     let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
     assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
 

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 
 use serde_json::json;
+use teppan_shared::contract::booking::v1::{DeadLetterSelection, DiscardDeadLettersRequest};
 use teppan_tests::{
+    clients::BookingClients,
     harness::{self, eventually},
     launch::{Process, Which},
     stripe,
@@ -29,6 +31,8 @@ async fn what_is_set_aside_is_in_the_metrics_until_somebody_has_seen_to_it() {
     eventually("there is one", async || says("} 1").await || says("aside 1").await).await;
     harness::execute(&url, "UPDATE stripe_events SET settled_at = now() - interval '1000 days'").await;
     eventually("an old one", async || says(" 86400").await).await;
-    harness::execute(&url, "UPDATE stripe_events SET state = 'DONE', reason = 'BY_HAND'").await;
+    let selection = Some(DeadLetterSelection { all: true, ..Default::default() });
+    let discard = DiscardDeadLettersRequest { selection };
+    BookingClients::new(process.grpc).outbox.discard_dead_letters(discard).await.expect("discarded");
     eventually("there are none", async || !says(" 1").await && !says(" 86400").await).await;
 }

@@ -1,4 +1,4 @@
-//! Events that NATS never takes.
+//! Events that NATS never accepts.
 
 use std::process::{Output, Stdio};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// An event with a subject of 200 characters is larger, with the envelope and its headers; one without is not.
+/// With its envelope and headers, an event with a subject of 200 characters is larger; one without a subject is not.
 const PAYLOAD_BYTES_MAX: usize = 900;
 
 const PENDING: &str = "SELECT count(*) FROM outbox_messages WHERE dead_at IS NULL";
@@ -34,7 +34,7 @@ const DEAD: &str = "SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NU
 
 /// A service that publishes to a NATS server that accepts small events only, and an operator's client.
 async fn service() -> (NatsServer, Conversation, OutboxServiceClient<Channel>) {
-    // The request that makes the stream is larger too.
+    // The request that makes the stream is larger than the limit too, so another server makes it.
     let nats = NatsServer::start().await;
     let maker = publishing(None, &nats.url()).await;
     schedule(&maker, &fixtures::conversation_id(), "").await;
@@ -86,7 +86,7 @@ async fn an_event_that_is_too_large_becomes_a_dead_letter_and_only_its_conversat
     harness::eventually("the other conversation goes on", async || is_published(&other).await == 1).await;
     assert_eq!((service.scalar::<i64>(DEAD).await, service.scalar::<i64>(PENDING).await), (1, 1));
 
-    let status = operator.get_outbox_status(GetOutboxStatusRequest {}).await.expect("told").into_inner();
+    let status = operator.get_outbox_status(GetOutboxStatusRequest {}).await.expect("read").into_inner();
     assert_eq!(status.destinations.len(), 1);
     let status = &status.destinations[0];
     assert_eq!(status.destination(), OutboxDestination::EventStream);
@@ -201,7 +201,7 @@ async fn the_dead_letters_of_conversations_are_listed_in_pages_and_settled_by_th
     service.service.stop().await;
 }
 
-/// What `conversation-service dead-letters` says when it ends well.
+/// The stdout of `conversation-service dead-letters`, which succeeds.
 async fn command(service: &Conversation, arguments: &[&str]) -> String {
     let output = run(service, arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

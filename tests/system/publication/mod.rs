@@ -1,4 +1,4 @@
-//! What conversation-service tells the world on NATS.
+//! Events that conversation-service publishes to NATS.
 
 mod dead_letters;
 
@@ -66,7 +66,7 @@ async fn falls_and_follow_ups_are_published_once_and_in_order_also_when_nats_cra
     }
 }
 
-/// A service that publishes, over a database of its own or that of another.
+/// A service that publishes, on a database of its own or that of `replica_of`.
 async fn publishing(replica_of: Option<&Conversation>, url: &str) -> Conversation {
     let (database, keys) = match replica_of {
         Some(other) => (other.url.clone(), other.keys.clone()),
@@ -82,7 +82,7 @@ async fn publishing(replica_of: Option<&Conversation>, url: &str) -> Conversatio
     service.await.ready().await
 }
 
-/// A follow-up that is scheduled, falls due at once and is completed.
+/// Schedules a follow-up that falls due at once, completes it, and returns its id.
 async fn followed_up(service: &Conversation, key: &str) -> String {
     let chat = fixtures::conversation_id();
     service.client.clone().store_message(fixtures::message(&chat, "Hello")).await.expect("stored");

@@ -41,6 +41,7 @@ async fn assert_plans_go_by_indexes(definition: &Definition, url: &SecretString)
     settle(&mut connection).await;
     let mut files = Vec::new();
     collect_statements(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(definition.name), &mut files);
+    collect_statements(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/outbox"), &mut files);
     assert!(files.len() > 10, "the statements are found");
     let mut hot = 0;
     for file in files {

@@ -16,7 +16,7 @@ async fn a_thousand_bookings_made_while_conversation_service_is_away_have_their_
     let address = free_address();
     let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
     let mut with = booking_settings(settings(url.clone(), &keys));
-    with.outbox.relays = 2;
+    with.outbox.relay.relays = 2;
     with.outbox.conversation_service_url = format!("http://{address}").parse().expect("a URL");
     let mut booking = Booking::configured(with, url, keys).await.ready().await;
     let venue = fixtures::venue_with(&mut booking.clients, SEATS, |venue| venue.deposit_percent = Some(0)).await;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use booking_service::settings::OutboxSettings;
-use teppan_shared::{reloaded::NamedFile, tls::ClientTlsSettings};
+use teppan_shared::{outbox::RelaySettings, reloaded::NamedFile, tls::ClientTlsSettings};
 use teppan_tests::{fixtures, harness::Booking};
 
 use super::*;
@@ -23,7 +23,7 @@ async fn booking(server: SocketAddr, client: &Mounted) -> Booking {
                 file("CONVERSATION_SERVICE_KEY_FILE", client.key()),
             )),
         },
-        interval: Duration::from_millis(50),
+        relay: RelaySettings { interval: Duration::from_millis(50), ..RelaySettings::default() },
         ..OutboxSettings::default()
     };
     Booking::configured(settings, url, keys).await.ready().await

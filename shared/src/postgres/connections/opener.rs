@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::Rng as _;
 use tokio::time::timeout;
 
 use super::{Connections, Failed, Open, naming};
 use crate::{
+    backoff::Backoff,
     error_chain::error_chain,
     postgres::{
         opening,
@@ -17,9 +17,8 @@ use crate::{
     },
 };
 
-/// The pause after the first opening that failed; it doubles with each further one.
-const BACKOFF_LEAST: Duration = Duration::from_millis(20);
-const BACKOFF_MOST: Duration = Duration::from_millis(500);
+/// The pauses after openings that failed.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_millis(500));
 /// What the first connections may take to open once one of them has.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -48,7 +47,7 @@ impl Connections {
             let mut state = self.lock();
             let due = state.openings_due(&self.0.limits);
             state.opening += due;
-            (due, backoff(state.failures))
+            (due, if state.failures == 0 { Duration::ZERO } else { BACKOFF.after(state.failures) })
         };
         for _ in 0..due {
             let connections = self.clone();
@@ -111,13 +110,4 @@ impl Connections {
         self.0.opened.send_modify(|count| *count += 1);
         self.open_due();
     }
-}
-
-/// How long to wait before the next attempt after so many failed ones.
-fn backoff(failures: u32) -> Duration {
-    if failures == 0 {
-        return Duration::ZERO;
-    }
-    let most = BACKOFF_LEAST.saturating_mul(1 << failures.min(10)).min(BACKOFF_MOST);
-    most.mul_f64(rand::rng().random_range(0.5..1.0))
 }

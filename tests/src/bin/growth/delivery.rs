@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use sqlx::{Row as _, postgres::PgRow};
-use uuid::Uuid;
 
 use crate::{GrowthError, Sized, timed};
 
-const CLAIM: &str = include_str!("../../../../booking-service/src/outbox/claim_outbox.sql");
-const RECORD: &str = include_str!("../../../../booking-service/src/outbox/record_deliveries.sql");
+const CLAIM: &str = include_str!("../../../../shared/src/outbox/claim.sql");
+const RECORD: &str = include_str!("../../../../shared/src/outbox/record.sql");
 const DESTINATION: &str = "conversation-service";
 const BATCH: i64 = 64;
 
@@ -42,7 +41,7 @@ pub const FILL: &str = "
 
 /// As CreateBooking leaves them.
 const WRITE: &str = "
-    INSERT INTO outbox_messages (event_id, destination, booking_id, version, created_at, next_attempt_at)
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
     SELECT DISTINCT md5('e' || n)::uuid, 'conversation-service', md5(n::text)::uuid, 1, now(), now()
     FROM (SELECT 1 + floor(random() * $1)::int AS n FROM generate_series(1, 64)) AS r";
 
@@ -51,14 +50,14 @@ pub async fn run(database: &mut Sized) -> Result<Duration, GrowthError> {
     let written = sqlx::query(WRITE).bind(count).execute(&mut database.connection).await?.rows_affected();
     let now = Utc::now() + TimeDelta::seconds(1);
     let claim = sqlx::query(CLAIM).bind(DESTINATION).bind(now).bind(now + TimeDelta::seconds(30));
-    let claim = claim.bind(BATCH).bind(None::<Uuid>);
+    let claim = claim.bind(BATCH).bind(None::<String>);
     let (claimed, claiming) = timed(claim.fetch_all(&mut database.connection)).await?;
     assert_eq!(u64::try_from(claimed.len()), Ok(written), "all of them were claimed");
 
     let record = sqlx::query(RECORD)
         .bind(DESTINATION)
         .bind(now)
-        .bind(column::<Uuid>(&claimed, "booking_id?"))
+        .bind(column::<String>(&claimed, "aggregate_id?"))
         .bind(column::<i64>(&claimed, "version?"))
         .bind(column::<i64>(&claimed, "claim?"))
         .bind(vec!["DELIVERED"; claimed.len()])

@@ -4,7 +4,7 @@ WITH keys AS (
     RETURNING resource_id AS booking_id
 ),
 messages AS (
-    DELETE FROM outbox_messages m USING keys WHERE m.booking_id = keys.booking_id
+    DELETE FROM outbox_messages m USING keys WHERE m.aggregate_id = keys.booking_id::text
 ),
 events AS (
     DELETE FROM booking_events e USING keys WHERE e.booking_id = keys.booking_id

@@ -1,0 +1,61 @@
+//! `booking-service dead-letters`: dead letters for an operator at a terminal.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use teppan_shared::{
+    outbox::{self, DeadLetterFilter, Owner},
+    service::{self, OpenDatabase},
+};
+use uuid::Uuid;
+
+use super::{CONVERSATION_SERVICE, STRIPE};
+use crate::{app::DEFINITION, core::Core, settings::Settings};
+
+const DESTINATIONS: [&str; 3] = [CONVERSATION_SERVICE, outbox::EVENT_STREAM, STRIPE];
+const OWNER: Owner = Owner { heading: "BOOKING", field: "booking_id" };
+
+/// What to do with dead letters.
+pub type DeadLettersCommand = outbox::DeadLettersCommand<FilterArgs>;
+
+/// Only those that match every filter given.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Only to this destination; stripe stands for events of Stripe's that could not be applied
+    #[arg(long, value_parser = DESTINATIONS)]
+    destination: Option<String>,
+    /// Only with events of this type, such as teppan.booking.created.v1
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only of this booking
+    #[arg(long, value_name = "UUID")]
+    booking: Option<Uuid>,
+}
+
+/// Runs the command on the database of the settings, and returns the exit code of the process.
+pub async fn run(command: DeadLettersCommand, settings: &Settings) -> ExitCode {
+    service::on_database(&DEFINITION, &settings.common, async |open| command.run(OWNER, &core(open, settings)).await)
+        .await
+}
+
+fn core(open: &OpenDatabase, settings: &Settings) -> Core {
+    Core::new(
+        open.database.clone(),
+        &open.keys,
+        settings.clock,
+        settings.default_phone_region,
+        settings.event_stream,
+        super::open(open.database.clone(), settings),
+        None,
+    )
+}
+
+impl From<FilterArgs> for DeadLetterFilter {
+    fn from(args: FilterArgs) -> Self {
+        Self {
+            destination: args.destination,
+            event_type: args.event_type,
+            aggregate_id: args.booking.map(|id| id.to_string()),
+        }
+    }
+}
