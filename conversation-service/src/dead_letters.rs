@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use crate::{core::Core, domain::ConversationId};
+use crate::{domain::ConversationId, events::Outbox};
 
 /// Only dead letters that match every filter given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl DeadLetterFilter {
     }
 }
 
-impl DeadLetters for Core {
+impl DeadLetters for Outbox {
     type Filter = DeadLetterFilter;
     const OWNER: (&'static str, &'static str) = ("CONVERSATION", "conversation_id");
 
@@ -66,7 +66,7 @@ impl DeadLetters for Core {
             )
         };
         let settled = self.database.fetch_one(settle).await?;
-        self.events_pending.nudge();
+        self.events.pending.nudge();
         Ok(settled)
     }
 }

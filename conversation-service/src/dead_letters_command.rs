@@ -5,7 +5,13 @@ use std::process::ExitCode;
 use clap::Args;
 use teppan_shared::{outbox, service};
 
-use crate::{app::DEFINITION, core::Core, dead_letters::DeadLetterFilter, domain::ConversationId, settings::Settings};
+use crate::{
+    app::DEFINITION,
+    dead_letters::DeadLetterFilter,
+    domain::ConversationId,
+    events::{Events, Outbox},
+    settings::Settings,
+};
 
 /// The subcommands for dead letters.
 pub type DeadLettersCommand = outbox::DeadLettersCommand<FilterArgs>;
@@ -24,7 +30,7 @@ pub struct FilterArgs {
 /// Runs the command on the database of the settings, and returns the exit code of the process.
 pub async fn run(command: DeadLettersCommand, settings: &Settings) -> ExitCode {
     service::on_database(&DEFINITION, &settings.common, async |open| {
-        command.run(&Core::new(open.database.clone(), &open.keys, settings)).await
+        command.run(&Outbox::new(open.database.clone(), settings, Events::new(settings))).await
     })
     .await
 }

@@ -1,7 +1,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::postgres::DatabaseError;
 
-use crate::core::Core;
+use crate::events::Outbox;
 
 /// What waits to be published.
 pub struct OutboxStatus {
@@ -15,7 +15,7 @@ pub struct OutboxStatus {
     pub last_delivered_at: Option<DateTime<Utc>>,
 }
 
-impl Core {
+impl Outbox {
     /// Reads what waits to be published. `None` where nothing is published, nor was.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ impl Core {
         let now = self.clock.now();
         let row = self.database.fetch_one(|| sqlx::query_file!("queries/get_outbox_status.sql", now)).await?;
         let was_in_use = row.pending + row.dead > 0 || row.last_delivered_at.is_some();
-        Ok((self.publishes || was_in_use).then(|| OutboxStatus {
+        Ok((self.events.published || was_in_use).then(|| OutboxStatus {
             pending: row.pending,
             leased: row.leased,
             dead: row.dead,

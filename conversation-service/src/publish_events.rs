@@ -12,13 +12,13 @@ use teppan_shared::{
     postgres::DatabaseError,
     read_error::Corrupted,
     telemetry::{self, TRACE_TARGET},
-    worker::Batch,
+    worker::{Batch, Job},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::core::Core;
+use crate::events::Outbox;
 
 /// CloudEvents `source`.
 const SOURCE: &str = "/teppan/conversation-service";
@@ -37,7 +37,7 @@ pub const EVENT_STREAM: &str = "event-stream";
 
 /// Publishes the events of this service to NATS.
 pub struct Publication {
-    core: Arc<Core>,
+    outbox: Arc<Outbox>,
     publisher: Publisher,
     metrics: DeliveryMetrics,
     /// Cancelled when the service stops: what has not begun is given back.
@@ -58,8 +58,8 @@ pub enum PublicationError {
 }
 
 impl Publication {
-    pub fn new(core: Arc<Core>, publisher: Publisher, stopping: CancellationToken) -> Self {
-        Self { core, publisher, metrics: DeliveryMetrics::new(EVENT_STREAM), stopping }
+    pub fn new(outbox: Arc<Outbox>, publisher: Publisher, stopping: CancellationToken) -> Self {
+        Self { outbox, publisher, metrics: DeliveryMetrics::new(EVENT_STREAM), stopping }
     }
 
     /// Publishes the events that have waited longest: those of one conversation in their order, those of
@@ -70,9 +70,9 @@ impl Publication {
     pub async fn publish_events(&self) -> Result<Batch, PublicationError> {
         // Before anything is claimed, and with a limit of its own: a first connection takes longer than an event.
         self.publisher.connect().await?;
-        let now = self.core.clock.now();
+        let now = self.outbox.clock.now();
         let claim = || sqlx::query_file_as!(Row, "queries/claim_events.sql", now, now + LEASE);
-        let rows = self.core.database.fetch_all(claim).await?;
+        let rows = self.outbox.database.fetch_all(claim).await?;
         let more = rows.iter().any(|row| row.more);
         let events = rows.into_iter().filter(|row| row.message_id.is_some()).map(Row::event);
         let events: Vec<Event> = events.collect::<Option<_>>().ok_or(Corrupted::Column("outbox_messages"))?;
@@ -124,7 +124,7 @@ impl Publication {
             Err(error @ PublicationError::TimedOut) => ("timeout", Published::Returned(NO_ANSWER), Some(error)),
             Err(error) => ("away", Published::Returned("UNAVAILABLE"), Some(error)),
         };
-        self.metrics.attempted(outcome, self.core.clock.now() - event.occurred_at);
+        self.metrics.attempted(outcome, self.outbox.clock.now() - event.occurred_at);
         (result, error)
     }
 
@@ -162,14 +162,14 @@ impl Publication {
         if outcomes.is_empty() {
             return Ok(Settled::default());
         }
-        let now = self.core.clock.now();
+        let now = self.outbox.clock.now();
         let ids: Vec<_> = outcomes.iter().map(|outcome| outcome.message_id).collect();
         let claims: Vec<_> = outcomes.iter().map(|outcome| outcome.claim).collect();
         let results: Vec<_> = outcomes.iter().map(|outcome| outcome.result.as_str().to_owned()).collect();
         let reasons: Vec<_> = outcomes.iter().map(|outcome| outcome.result.reason().to_owned()).collect();
         let settle =
             || sqlx::query_file_as!(Settled, "queries/settle_events.sql", now, &ids, &claims, &results, &reasons);
-        let settled = self.core.database.fetch_one(settle).await?;
+        let settled = self.outbox.database.fetch_one(settle).await?;
         tracing::debug!(settled.published, settled.returned, "events were published");
         self.metrics.died(settled.dead);
         if settled.dead > 0 {
@@ -262,4 +262,15 @@ struct Settled {
     published: i64,
     returned: i64,
     dead: i64,
+}
+
+impl Job for Publication {
+    type Error = PublicationError;
+    const NAME: &'static str = "event-publication";
+    // Under load a run every few milliseconds instead of one for each event.
+    const GATHER: Duration = Duration::from_millis(10);
+
+    async fn run_once(&self) -> Result<Batch, PublicationError> {
+        self.publish_events().await
+    }
 }

@@ -3,13 +3,17 @@
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
     backlog::{DestinationBacklog, OutboxBacklog, age, count, show_age, show_count},
-    postgres::DatabaseError,
+    clock::Clock,
+    postgres::{Database, DatabaseError},
+    worker::{Batch, Job},
 };
 
-use crate::{core::Core, domain::Channel, publish_events::EVENT_STREAM};
+use crate::{domain::Channel, publish_events::EVENT_STREAM};
 
-/// The gauges of what waits. They stay as they were last read.
+/// Shows in the metrics what waits in the database. The gauges keep the values last read.
 pub struct Backlog {
+    database: Database,
+    clock: Clock,
     outbox: OutboxBacklog,
     emotions_pending: Gauge<u64>,
     emotions_age_seconds: Gauge<f64>,
@@ -18,9 +22,11 @@ pub struct Backlog {
     overdue_age_seconds: Gauge<f64>,
 }
 
-impl Default for Backlog {
-    fn default() -> Self {
+impl Backlog {
+    pub fn new(database: Database, clock: Clock) -> Self {
         Self {
+            database,
+            clock,
             outbox: OutboxBacklog::default(),
             emotions_pending: count(
                 "teppan.emotion_aggregation.pending",
@@ -43,15 +49,14 @@ impl Default for Backlog {
     }
 }
 
-impl Core {
-    /// Reads what waits, by indexes and up to a bound, and shows it in the metrics.
-    ///
-    /// # Errors
-    /// When the database gives no answer; then the metrics stay as they are.
-    pub async fn read_backlog(&self, backlog: &Backlog) -> Result<(), DatabaseError> {
+impl Job for Backlog {
+    type Error = DatabaseError;
+    const NAME: &'static str = "backlog";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let channels: Vec<&str> = Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
-        let read = || sqlx::query_file!("queries/read_backlog.sql", now, &channels as &[&str]);
+        let read = || sqlx::query_file!("src/read_backlog.sql", now, &channels as &[&str]);
         let row = self.database.fetch_one(read).await?;
         let outbox = DestinationBacklog {
             destination: EVENT_STREAM,
@@ -59,18 +64,18 @@ impl Core {
             oldest_at: row.outbox_oldest_at,
             dead: row.outbox_dead,
         };
-        backlog.outbox.show(now, &outbox);
-        show_count(&backlog.emotions_pending, row.emotions_pending, &[]);
+        self.outbox.show(now, &outbox);
+        show_count(&self.emotions_pending, row.emotions_pending, &[]);
         for (state, waiting) in [("due", row.due), ("claimable", row.claimable), ("claimed", row.claimed)] {
-            show_count(&backlog.follow_ups, waiting, &[KeyValue::new("state", state)]);
+            show_count(&self.follow_ups, waiting, &[KeyValue::new("state", state)]);
         }
         for (gauge, since) in [
-            (&backlog.emotions_age_seconds, row.oldest_emotion_at),
-            (&backlog.claimable_age_seconds, row.claimable_since),
-            (&backlog.overdue_age_seconds, row.overdue_since),
+            (&self.emotions_age_seconds, row.oldest_emotion_at),
+            (&self.claimable_age_seconds, row.claimable_since),
+            (&self.overdue_age_seconds, row.overdue_since),
         ] {
             show_age(gauge, now, since, &[]);
         }
-        Ok(())
+        Ok(Batch::default())
     }
 }

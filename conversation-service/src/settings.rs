@@ -18,7 +18,7 @@ pub use self::{
     dispatch::{DispatchSettings, FollowUpBackoff},
     scheduling::{RetentionSettings, SchedulingArgs, SchedulingSettings},
 };
-pub use crate::template_file::TemplateFile;
+pub use crate::follow_ups::TemplateFile;
 
 /// Settings as they are given.
 #[derive(Args)]

@@ -1,6 +1,9 @@
 //! The plan of every statement, on every version of PostgreSQL: it goes by indexes.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -34,11 +37,10 @@ async fn assert_plans_go_by_indexes(definition: &Definition, url: &SecretString)
     let mut connection = harness::connect(url).await;
     // As the service's connections are set up.
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
-    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(definition.name).join("queries");
     let mut hot = 0;
-    for file in fs::read_dir(&queries).expect("the service's statements").flatten() {
-        let name = file.file_name().into_string().expect("a plain name");
-        let statement = fs::read_to_string(file.path()).expect("a statement");
+    for file in statements(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(definition.name)) {
+        let name = file.display();
+        let statement = fs::read_to_string(&file).expect("a statement");
         let plan = plan(&mut connection, &statement).await;
         let scanned: Vec<&str> = plan.lines().filter_map(scanned_table).collect();
         assert!(scanned.iter().all(|table| ONE_ROW.contains(table)), "{name} scans {scanned:?}:\n{plan}");
@@ -51,6 +53,22 @@ async fn assert_plans_go_by_indexes(definition: &Definition, url: &SecretString)
         }
     }
     assert_eq!(hot, definition.hot_statements.len());
+}
+
+/// The files with a service's statements, beside the code that runs them.
+fn statements(service: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut statements) = (vec![service.join("src"), service.join("queries")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.extension().is_some_and(|extension| extension == "sql") => statements.push(path),
+                _ => {}
+            }
+        }
+    }
+    assert!(!statements.is_empty(), "{} has statements", service.display());
+    statements
 }
 
 fn scanned_table(line: &str) -> Option<&str> {

@@ -7,8 +7,8 @@ use tonic::Status;
 
 use super::{decode, encode};
 use crate::{
-    cancel_follow_up::{Cancelled, ToCancel},
-    domain::{ConversationId, FollowUpId, FollowUpKey, IdempotencyKey, Subject},
+    domain::{ConversationId, IdempotencyKey},
+    follow_ups::{Cancelled, FollowUpId, FollowUpKey, Subject, ToCancel},
 };
 
 /// Reads the request, or lists everything that is wrong with it.

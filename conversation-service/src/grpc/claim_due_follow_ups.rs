@@ -6,8 +6,8 @@ use tonic::Status;
 
 use super::{decode, encode};
 use crate::{
-    claim_due_follow_ups::{Claim, Claimed},
-    domain::{BatchSize, Channel, Claimant, IdempotencyKey, LeaseTime, WaitTime},
+    domain::{Channel, IdempotencyKey},
+    follow_ups::{BatchSize, Claim, Claimant, Claimed, LeaseTime, WaitTime},
 };
 
 /// A waiting call answers this long before its deadline, so that a claim that has just begun and its

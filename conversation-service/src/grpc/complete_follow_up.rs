@@ -4,8 +4,8 @@ use tonic::Status;
 
 use super::{decode, encode};
 use crate::{
-    complete_follow_up::{Completed, Completion},
-    domain::{ClaimToken, Content, FollowUpId, MessageId},
+    domain::{Content, MessageId},
+    follow_ups::{ClaimToken, Completed, Completion, FollowUpId},
 };
 
 /// Reads the request, or lists everything that is wrong with it.

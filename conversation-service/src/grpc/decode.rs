@@ -7,8 +7,9 @@ use prost_types::{Struct, Timestamp};
 use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes, status::Violations};
 
 use crate::{
-    domain::{Channel, ConversationStatus, FollowUpStatus, FollowUpTrigger, Metadata, Role, SentAt},
-    list_messages::SequenceOrder,
+    conversations::ConversationStatus,
+    domain::{Channel, Metadata, Role, SentAt, SequenceOrder},
+    follow_ups::{FollowUpStatus, FollowUpTrigger},
 };
 
 /// Pages of every list.

@@ -2,10 +2,12 @@
 
 use teppan_shared::{contract::conversation::v1 as wire, wire::timestamp};
 
-use crate::domain::{
-    Channel, Content, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionLevel, EmotionScore,
-    EmotionStatistics, EmotionTrend, FailureReason, FollowUp, FollowUpStatus, FollowUpTrigger, Message, Metadata, Role,
-    TokenCount, UserId,
+use crate::{
+    conversations::{Conversation, ConversationStatus},
+    domain::{Channel, Content, Metadata, Role, UserId},
+    emotions::{Emotion, EmotionLabel, EmotionLevel, EmotionScore, EmotionStatistics, EmotionTrend},
+    follow_ups::{FailureReason, FollowUp, FollowUpStatus, FollowUpTrigger},
+    messages::{Message, TokenCount},
 };
 
 pub fn conversation(conversation: &Conversation) -> wire::Conversation {

@@ -1,10 +1,7 @@
 use teppan_shared::{contract::conversation::v1 as wire, status::Violations};
 use tonic::Status;
 
-use crate::{
-    domain::{ClaimToken, FailureReason, FollowUpId, RetryPause},
-    fail_follow_up::Failure,
-};
+use crate::follow_ups::{ClaimToken, Failure, FailureReason, FollowUpId, RetryPause};
 
 /// Reads the request, or lists everything that is wrong with it.
 pub fn decode(request: wire::FailFollowUpRequest) -> Result<Failure, Status> {

@@ -11,9 +11,8 @@ use super::{
     encode,
 };
 use crate::{
-    domain::{ConversationId, Role},
-    get_emotion_history::{EmotionEntry, EmotionPage},
-    list_messages::{SequenceOrder, SequenceRange},
+    domain::{ConversationId, Role, SequenceOrder, SequenceRange},
+    emotions::{EmotionEntry, EmotionPage},
 };
 
 /// A page of emotions that is asked for.

@@ -12,8 +12,8 @@ use super::{
     encode,
 };
 use crate::{
+    conversations::{ConversationCursor, ConversationFilter, ConversationPage},
     domain::{ConversationId, UserId},
-    list_conversations::{ConversationCursor, ConversationFilter, ConversationPage},
 };
 
 /// A page of conversations that is asked for.

@@ -14,8 +14,8 @@ use super::{
     encode,
 };
 use crate::{
-    domain::{ConversationId, FollowUpId, FollowUpStatus, Subject},
-    list_follow_ups::{FollowUpCursor, FollowUpFilter, FollowUpOrder, FollowUpPage},
+    domain::ConversationId,
+    follow_ups::{FollowUpCursor, FollowUpFilter, FollowUpId, FollowUpOrder, FollowUpPage, FollowUpStatus, Subject},
 };
 
 /// The years whose times PostgreSQL and protobuf both have.

@@ -10,8 +10,8 @@ use super::{
     encode,
 };
 use crate::{
-    domain::ConversationId,
-    list_messages::{MessagePage, SequenceOrder, SequenceRange},
+    domain::{ConversationId, SequenceOrder, SequenceRange},
+    messages::MessagePage,
 };
 
 /// A page of messages that is asked for.

@@ -20,16 +20,19 @@ mod store_message;
 
 use std::sync::Arc;
 
-use crate::core::Core;
+use teppan_shared::clock::Clock;
+
+use crate::{
+    conversations::Conversations, emotions::Emotions, events::Outbox, follow_ups::FollowUps, messages::Messages,
+};
 
 /// All of this service's gRPC services. Cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
-    core: Arc<Core>,
-}
-
-impl Grpc {
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { core }
-    }
+    pub clock: Clock,
+    pub conversations: Arc<Conversations>,
+    pub messages: Arc<Messages>,
+    pub emotions: Arc<Emotions>,
+    pub follow_ups: Arc<FollowUps>,
+    pub outbox: Arc<Outbox>,
 }

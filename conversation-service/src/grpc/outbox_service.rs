@@ -16,7 +16,7 @@ impl OutboxService for Grpc {
         &self,
         _: Request<GetOutboxStatusRequest>,
     ) -> Result<Response<GetOutboxStatusResponse>, Status> {
-        let found = self.core.get_outbox_status().await.map_err(|error| error.to_failure())?;
+        let found = self.outbox.get_outbox_status().await.map_err(|error| error.to_failure())?;
         let destinations = found.iter().map(dead_letters::encode_status).collect();
         Ok(Response::new(GetOutboxStatusResponse { destinations }))
     }
@@ -26,7 +26,7 @@ impl OutboxService for Grpc {
         request: Request<ListDeadLettersRequest>,
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
         let page = dead_letters::decode_list(request.into_inner())?;
-        let found = self.core.list_dead_letters(&page.filter, page.after, page.size).await;
+        let found = self.outbox.list_dead_letters(&page.filter, page.after, page.size).await;
         let found = found.map_err(|error| error.to_failure())?;
         Ok(Response::new(dead_letters::encode_list(&page, found)))
     }
@@ -36,7 +36,7 @@ impl OutboxService for Grpc {
         request: Request<RetryDeadLettersRequest>,
     ) -> Result<Response<RetryDeadLettersResponse>, Status> {
         let selection = dead_letters::decode_selection(request.into_inner().selection)?;
-        let done = self.core.settle_dead_letters(Settlement::Retry, &selection).await;
+        let done = self.outbox.settle_dead_letters(Settlement::Retry, &selection).await;
         let done = done.map_err(|error| error.to_failure())?;
         Ok(Response::new(RetryDeadLettersResponse { retried: done.settled, remaining: done.remaining }))
     }
@@ -46,7 +46,7 @@ impl OutboxService for Grpc {
         request: Request<DiscardDeadLettersRequest>,
     ) -> Result<Response<DiscardDeadLettersResponse>, Status> {
         let selection = dead_letters::decode_selection(request.into_inner().selection)?;
-        let done = self.core.settle_dead_letters(Settlement::Discard, &selection).await;
+        let done = self.outbox.settle_dead_letters(Settlement::Discard, &selection).await;
         let done = done.map_err(|error| error.to_failure())?;
         Ok(Response::new(DiscardDeadLettersResponse { discarded: done.settled, remaining: done.remaining }))
     }

@@ -8,11 +8,8 @@ use tonic::Status;
 
 use super::{decode, encode};
 use crate::{
-    domain::{
-        Content, ConversationId, Due, FollowUpKey, FollowUpTrigger, IdempotencyKey, NewFollowUp, Subject, TimeZone,
-        UserId,
-    },
-    schedule_follow_up::{ScheduleOutcome, Scheduled},
+    domain::{Content, ConversationId, IdempotencyKey, TimeZone, UserId},
+    follow_ups::{Due, FollowUpKey, FollowUpTrigger, NewFollowUp, ScheduleOutcome, Scheduled, Subject},
 };
 
 /// Reads the request, or lists everything that is wrong with it.

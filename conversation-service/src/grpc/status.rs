@@ -8,16 +8,13 @@ use tonic::Status;
 
 use super::{encode, list_follow_ups, list_messages};
 use crate::{
-    cancel_follow_up::CancelFollowUpError,
-    claim_due_follow_ups::ClaimError,
-    complete_follow_up::CompleteFollowUpError,
-    domain::{ConversationId, FollowUpId, FollowUpStatus},
-    fail_follow_up::FailFollowUpError,
-    list_conversations::ListConversationsError,
-    list_follow_ups::ListFollowUpsError,
-    list_messages::ListMessagesError,
-    schedule_follow_up::ScheduleFollowUpError,
-    store_message::StoreMessageError,
+    conversations::ListConversationsError,
+    domain::ConversationId,
+    follow_ups::{
+        CancelFollowUpError, ClaimError, CompleteFollowUpError, FailFollowUpError, FollowUpId, FollowUpStatus,
+        ListFollowUpsError, ScheduleFollowUpError,
+    },
+    messages::{ListMessagesError, StoreMessageError},
 };
 
 pub fn store_message(error: &StoreMessageError) -> Status {

@@ -3,9 +3,10 @@ use teppan_shared::{contract::conversation::v1 as wire, status::Violations, wire
 use tonic::Status;
 
 use super::decode;
-use crate::domain::{
-    Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, NewMessage, TokenCount,
-    UserId,
+use crate::{
+    domain::{Content, ConversationId, MessageId, UserId},
+    emotions::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
+    messages::{NewMessage, TokenCount},
 };
 
 /// Reads the request, or lists everything that is wrong with it.

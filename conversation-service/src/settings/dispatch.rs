@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use teppan_shared::config::Problems;
 
-use crate::{domain::TimeZone, template_file::TemplateFile};
+use crate::{domain::TimeZone, follow_ups::TemplateFile};
 
 /// Settings as they are given.
 #[derive(Args)]

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use teppan_shared::config::Problems;
 
-use crate::domain::SendingHours;
+use crate::follow_ups::SendingHours;
 
 const HOUR: Duration = Duration::from_hours(1);
 const YEAR_MINUTES: u64 = 366 * 24 * 60;

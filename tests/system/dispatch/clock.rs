@@ -93,7 +93,7 @@ async fn what_was_not_sent_for_too_long_is_missed_ready_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_between_the_two_steps_is_not_overwritten() {
-    const READY: &str = include_str!("../../../conversation-service/queries/ready_follow_ups.sql");
+    const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready.sql");
     let service = start().await;
     // The service itself does not touch it: it is not due.
     let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 fn statements() -> Vec<(&'static str, String, String)> {
     macro_rules! query {
         ($name:literal) => {
-            include_str!(concat!("../../../conversation-service/queries/", $name, ".sql")).to_owned()
+            include_str!(concat!("../../../conversation-service/src/follow_ups/", $name, ".sql")).to_owned()
         };
     }
     let id = Uuid::nil();
@@ -19,22 +19,22 @@ fn statements() -> Vec<(&'static str, String, String)> {
         "00".repeat(32)
     );
     vec![
-        ("claim", query!("claim_due_follow_ups"), keyed),
-        ("due", query!("due_follow_ups"), "(now(), now(), '{Asia/Tokyo}', ARRAY[now()])".to_owned()),
-        ("miss", query!("miss_follow_ups"), "(now(), now() - interval '72 hours', true)".to_owned()),
+        ("claim", query!("claim"), keyed),
+        ("due", query!("due"), "(now(), now(), '{Asia/Tokyo}', ARRAY[now()])".to_owned()),
+        ("miss", query!("miss"), "(now(), now() - interval '72 hours', true)".to_owned()),
         ("expire", query!("expire_leases"), "(now(), 60, 3600, true)".to_owned()),
         (
             "ready",
-            query!("ready_follow_ups"),
+            query!("ready"),
             format!("('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', now())"),
         ),
         (
             "complete",
-            query!("complete_follow_up"),
+            query!("complete"),
             format!("('{id}', '{id}', '{id}', NULL, NULL, now(), now(), '\\x{}', NULL, true, now())", "00".repeat(32)),
         ),
-        ("fail", query!("fail_follow_up"), format!("('{id}', '{id}', now(), 'A', false, NULL, 1, 2, true)")),
-        ("reengage", query!("schedule_reengagements"), "(now(), 2592000, now(), 'UTC', 5, now(), true)".to_owned()),
+        ("fail", query!("fail"), format!("('{id}', '{id}', now(), 'A', false, NULL, 1, 2, true)")),
+        ("reengage", query!("reengage"), "(now(), 2592000, now(), 'UTC', 5, now(), true)".to_owned()),
     ]
 }
 

@@ -22,7 +22,7 @@ use self::expected::{assert_expected, falls};
 
 type Client = ConversationServiceClient<Channel>;
 
-const AGGREGATE: &str = include_str!("../../../conversation-service/queries/aggregate_emotions.sql");
+const AGGREGATE: &str = include_str!("../../../conversation-service/src/emotions/aggregate.sql");
 
 /// Keeps the aggregation of every replica waiting until the connection is dropped; reading goes on.
 /// Returns when one waits.

@@ -7,10 +7,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use teppan_tests::harness::{self, Conversation};
 use uuid::Uuid;
 
-const SCHEDULE: &str = include_str!("../../../conversation-service/queries/schedule_follow_up.sql");
-const CANCEL: &str = include_str!("../../../conversation-service/queries/cancel_follow_up.sql");
-const EARLIEST: &str = include_str!("../../../conversation-service/queries/list_follow_ups_earliest_first.sql");
-const LATEST: &str = include_str!("../../../conversation-service/queries/list_follow_ups_latest_first.sql");
+const SCHEDULE: &str = include_str!("../../../conversation-service/src/follow_ups/schedule.sql");
+const CANCEL: &str = include_str!("../../../conversation-service/src/follow_ups/cancel.sql");
+const EARLIEST: &str = include_str!("../../../conversation-service/src/follow_ups/list_earliest_first.sql");
+const LATEST: &str = include_str!("../../../conversation-service/src/follow_ups/list_latest_first.sql");
 const PURGE: &str = include_str!("../../../conversation-service/queries/purge.sql");
 
 /// As many follow-ups as a year may bring: of 5,000 conversations, 2,000 subjects, all triggers and states.

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use crate::{GrowthError, Sized, timed};
 
-const AGGREGATE: &str = include_str!("../../../../conversation-service/queries/aggregate_emotions.sql");
+const AGGREGATE: &str = include_str!("../../../../conversation-service/src/emotions/aggregate.sql");
 
 /// Conversations of twenty messages, all counted.
 pub const FILL: &str = "

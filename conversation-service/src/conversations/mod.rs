@@ -1,0 +1,24 @@
+//! Conversations. The first message makes one; here they are read.
+
+mod conversation;
+mod get;
+mod list;
+mod row;
+
+use teppan_shared::postgres::Database;
+
+pub use self::{
+    conversation::{Conversation, ConversationStatus},
+    list::{ConversationCursor, ConversationFilter, ConversationPage, ListConversationsError},
+};
+
+/// Reads conversations.
+pub struct Conversations {
+    database: Database,
+}
+
+impl Conversations {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}

@@ -1,0 +1,46 @@
+//! The emotions of messages, and what they add up to in a conversation.
+
+mod aggregate;
+mod emotion;
+mod history;
+mod statistics;
+
+use std::sync::Arc;
+
+use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
+
+pub use self::{
+    aggregate::EmotionAggregationJob,
+    emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore, read_emotion},
+    history::{EmotionEntry, EmotionPage},
+    statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
+};
+use crate::{conversations::Conversations, events::Events, settings::EmotionAggregation};
+
+/// Aggregates and lists emotions.
+pub struct Emotions {
+    database: Database,
+    clock: Clock,
+    aggregation: EmotionAggregation,
+    /// Wakes the aggregation worker.
+    pending: Nudge,
+    events: Events,
+    conversations: Arc<Conversations>,
+}
+
+impl Emotions {
+    pub fn new(
+        database: Database,
+        clock: Clock,
+        aggregation: EmotionAggregation,
+        events: Events,
+        conversations: Arc<Conversations>,
+    ) -> Self {
+        Self { database, clock, aggregation, pending: Nudge::default(), events, conversations }
+    }
+
+    /// Wakes the aggregation worker.
+    pub fn pending(&self) -> Nudge {
+        self.pending.clone()
+    }
+}
