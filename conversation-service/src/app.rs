@@ -28,8 +28,8 @@ use crate::{
     settings::Settings,
 };
 
-/// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
-/// only add what the version before can live with, so it ignores those it does not know.
+/// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
+/// migrations, because a migration only adds what the version before can live with.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
 /// What `--version` prints: the version and, where it is known, the revision.
@@ -49,7 +49,7 @@ pub const DEFINITION: Definition = Definition {
     ],
 };
 
-/// How often events are looked for that nobody nudged for.
+/// How often the worker checks for events that another process left unpublished.
 const PUBLICATION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the service.

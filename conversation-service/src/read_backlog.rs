@@ -1,4 +1,4 @@
-//! What waits in the database, read for the metrics.
+//! The backlog in the database, read for the metrics.
 
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
@@ -10,7 +10,7 @@ use teppan_shared::{
 
 use crate::{domain::Channel, publish_events::EVENT_STREAM};
 
-/// Shows in the metrics what waits in the database. The gauges keep the values last read.
+/// Shows the backlog in the metrics. The gauges keep the values last read.
 pub struct Backlog {
     database: Database,
     clock: Clock,
@@ -55,7 +55,7 @@ impl Job for Backlog {
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
-        let channels: Vec<&str> = Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
+        let channels = Channel::columns();
         let read = || sqlx::query_file!("src/read_backlog.sql", now, &channels as &[&str]);
         let row = self.database.fetch_one(read).await?;
         let outbox = DestinationBacklog {

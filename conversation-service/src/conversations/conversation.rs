@@ -3,7 +3,9 @@ use chrono::{DateTime, Utc};
 use crate::domain::{Channel, ConversationId, UserId};
 
 /// The state of a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::VariantArray)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConversationStatus {
     /// The assistant leads it.
     Open,
@@ -13,26 +15,11 @@ pub enum ConversationStatus {
     Closed,
 }
 
-impl ConversationStatus {
-    pub const ALL: [Self; 3] = [Self::Open, Self::Escalated, Self::Closed];
-
-    /// What the database keeps.
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Open => "OPEN",
-            Self::Escalated => "ESCALATED",
-            Self::Closed => "CLOSED",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_column() == raw)
-    }
-}
-
-/// One conversation with one customer.
-#[derive(Debug, Clone)]
+/// One conversation with one customer: a row of `conversations`, in the order of its columns.
+///
+/// Statements return it as an anonymous record: sqlx would ask the server to describe the table's own type.
+#[derive(Debug, Clone, sqlx::Type)]
+#[sqlx(type_name = "record")]
 pub struct Conversation {
     pub conversation_id: ConversationId,
     pub user_id: Option<UserId>,
@@ -41,8 +28,12 @@ pub struct Conversation {
     pub status: ConversationStatus,
     /// Equal to the sequence of the newest message.
     pub message_count: i64,
+    /// The newest message that has a score, 0 when none has.
+    pub newest_scored_sequence: i64,
     /// The latest `sent_at` of all messages.
     pub last_message_at: DateTime<Utc>,
+    /// The latest `sent_at` of the customer's own messages.
+    pub customer_wrote_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub closed_at: Option<DateTime<Utc>>,

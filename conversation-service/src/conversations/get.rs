@@ -4,16 +4,17 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use teppan_shared::read_error::ReadError;
 
-use super::{Conversation, Conversations, row::ConversationRow};
+use super::{Conversation, Conversations};
 use crate::{domain::ConversationId, emotions::EmotionStatistics};
 
+/// The key under which labels are counted together that are not counted by name. It is not a label.
+const OTHER_LABELS: &str = "";
+
 /// A conversation, and what its emotions say.
-pub struct Read {
+pub struct Found {
     pub conversation: Conversation,
     /// `None` before the first run of the aggregation.
     pub emotions: Option<EmotionStatistics>,
-    /// The newest message that has a score, 0 when none has.
-    pub newest_scored_sequence: i64,
 }
 
 impl Conversations {
@@ -21,28 +22,14 @@ impl Conversations {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn get(&self, conversation_id: &ConversationId) -> Result<Read, ReadError> {
-        let id = conversation_id.as_str();
-        let row = self.database.fetch_optional(|| sqlx::query_file_as!(Row, "src/conversations/get.sql", id)).await?;
-        row.ok_or(ReadError::NotFound)?.read()
+    pub async fn get(&self, conversation_id: &ConversationId) -> Result<Found, ReadError> {
+        let get = || sqlx::query_file_as!(Row, "src/conversations/get.sql", conversation_id.as_str());
+        Ok(self.database.fetch_optional(get).await?.ok_or(ReadError::NotFound)?.into())
     }
 }
 
-/// Where the labels are counted that are not counted by name. It is no label.
-const OTHER_LABELS: &str = "";
-
-/// The row of the statement.
 struct Row {
-    conversation_id: String,
-    user_id: Option<String>,
-    channel: String,
-    status: String,
-    message_count: i64,
-    last_message_at: DateTime<Utc>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    closed_at: Option<DateTime<Utc>>,
-    newest_scored_sequence: i64,
+    conversation: Conversation,
     aggregated_through: Option<i64>,
     score_count: Option<i64>,
     mean_score: Option<f64>,
@@ -55,41 +42,29 @@ struct Row {
     aggregated_at: Option<DateTime<Utc>>,
 }
 
-impl Row {
-    fn read(self) -> Result<Read, ReadError> {
-        let mut label_counts = self.label_counts.unwrap_or_default().0;
+impl From<Row> for Found {
+    fn from(row: Row) -> Self {
+        let mut label_counts = row.label_counts.unwrap_or_default().0;
         let other_label_count = label_counts.remove(OTHER_LABELS).unwrap_or(0);
-        let emotions = self.aggregated_through.map(|aggregated_through| EmotionStatistics {
-            score_count: self.score_count.unwrap_or(0),
-            mean_score: self.mean_score,
-            minimum_score: self.score_min,
-            maximum_score: self.score_max,
-            recent_mean: self.recent_mean,
-            recent_count: self.recent_count.unwrap_or(0),
-            trend_delta: self.trend_delta,
+        let emotions = row.aggregated_through.map(|aggregated_through| EmotionStatistics {
+            score_count: row.score_count.unwrap_or(0),
+            mean_score: row.mean_score,
+            minimum_score: row.score_min,
+            maximum_score: row.score_max,
+            recent_mean: row.recent_mean,
+            recent_count: row.recent_count.unwrap_or(0),
+            trend_delta: row.trend_delta,
             label_counts: most_frequent_first(label_counts),
             other_label_count,
             aggregated_through,
-            newest_scored_sequence: self.newest_scored_sequence,
-            updated_at: self.aggregated_at,
+            newest_scored_sequence: row.conversation.newest_scored_sequence,
+            updated_at: row.aggregated_at,
         });
-        let conversation = ConversationRow {
-            conversation_id: self.conversation_id,
-            user_id: self.user_id,
-            channel: self.channel,
-            status: self.status,
-            message_count: self.message_count,
-            last_message_at: self.last_message_at,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            closed_at: self.closed_at,
-        };
-        let conversation = conversation.read()?;
-        Ok(Read { conversation, emotions, newest_scored_sequence: self.newest_scored_sequence })
+        Self { conversation: row.conversation, emotions }
     }
 }
 
-/// Among equals by label, as the map has them.
+/// Labels of one count stay in the map's order.
 fn most_frequent_first(counts: BTreeMap<String, i64>) -> Vec<(String, i64)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

@@ -1,14 +1,6 @@
+-- One conversation, and the statistics of its emotions when there are some.
 SELECT
-    c.conversation_id AS "conversation_id!",
-    c.user_id AS "user_id?",
-    c.channel AS "channel!",
-    c.status AS "status!",
-    c.message_count AS "message_count!",
-    c.last_message_at AS "last_message_at!",
-    c.created_at AS "created_at!",
-    c.updated_at AS "updated_at!",
-    c.closed_at AS "closed_at?",
-    c.newest_scored_sequence AS "newest_scored_sequence!",
+    ROW(c.*) AS "conversation!: Conversation",
     s.aggregated_through AS "aggregated_through?",
     s.score_count AS "score_count?",
     (s.score_sum / NULLIF(s.score_count, 0))::double precision AS "mean_score?",

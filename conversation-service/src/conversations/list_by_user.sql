@@ -1,23 +1,13 @@
--- A page of one customer's conversations, the newest first, read as list_conversations.sql reads all of
--- them, from the index conversations_list_by_user.
-SELECT
-    c.conversation_id AS "conversation_id!",
-    c.user_id AS "user_id?",
-    c.channel AS "channel!",
-    c.status AS "status!",
-    c.message_count AS "message_count!",
-    c.last_message_at AS "last_message_at!",
-    c.created_at AS "created_at!",
-    c.updated_at AS "updated_at!",
-    c.closed_at AS "closed_at?"
+-- A page of one customer's conversations, the newest first. Read like list.sql, from the index
+-- conversations_list_by_user.
+SELECT c AS "conversation!: Conversation"
 FROM unnest($1::text[]) AS wanted_channel
 CROSS JOIN unnest($2::text[]) AS wanted_status
 CROSS JOIN LATERAL (
-    SELECT
-        conversation_id, user_id, channel, status, message_count, last_message_at, created_at, updated_at, closed_at
+    SELECT *
     FROM conversations
     WHERE user_id = $6 AND channel = wanted_channel AND status = wanted_status
-      -- where the last page ended; everything on the first one
+      -- the end of the last page; everything on the first one
       AND (created_at, conversation_id) < (COALESCE($3::timestamptz, 'infinity'), COALESCE($4::text, ''))
     ORDER BY created_at DESC, conversation_id DESC
     LIMIT $5

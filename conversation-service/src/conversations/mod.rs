@@ -3,13 +3,12 @@
 mod conversation;
 mod get;
 mod list;
-mod row;
 
 use teppan_shared::postgres::Database;
 
 pub use self::{
     conversation::{Conversation, ConversationStatus},
-    list::{ConversationCursor, ConversationFilter, ConversationPage, ListConversationsError},
+    list::{ConversationCursor, ConversationFilter, ConversationPage},
 };
 
 /// Reads conversations.

@@ -7,7 +7,8 @@ use super::NUL;
 const USER_ID_CHARS_MAX: usize = 100;
 
 /// The id of a message, made by the client: the idempotency key of storing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct MessageId(pub Uuid);
 
 impl MessageId {
@@ -24,7 +25,8 @@ impl fmt::Display for MessageId {
 }
 
 /// The customer as the client knows them: 1 to 100 characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct UserId(String);
 
 impl UserId {

@@ -1,6 +1,7 @@
 /// The direction of a list of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SequenceOrder {
+    #[default]
     OldestFirst,
     NewestFirst,
 }
@@ -13,7 +14,7 @@ pub struct SequenceRange {
 }
 
 impl SequenceRange {
-    /// What is left of the range after a page that ended with this sequence.
+    /// The rest of the range after a page that ended with this sequence.
     pub fn beyond(self, last: i64, order: SequenceOrder) -> Self {
         match order {
             SequenceOrder::OldestFirst => Self { after: self.after.max(last), ..self },
@@ -27,11 +28,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_starts_behind_the_one_before_and_stays_in_range() {
+    fn a_page_starts_after_the_one_before_and_stays_in_range() {
         let range = SequenceRange { after: 5, before: 40 };
         assert_eq!(range.beyond(15, SequenceOrder::OldestFirst), SequenceRange { after: 15, before: 40 });
         assert_eq!(range.beyond(30, SequenceOrder::NewestFirst), SequenceRange { after: 5, before: 30 });
-        // A token that somebody made up does not widen it.
+        // A forged token does not widen it.
         assert_eq!(range.beyond(1, SequenceOrder::OldestFirst), range);
         assert_eq!(range.beyond(i64::MAX, SequenceOrder::NewestFirst), range);
     }

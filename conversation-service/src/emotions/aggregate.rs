@@ -34,7 +34,7 @@ impl Emotions {
     /// number of replicas may do so at once.
     ///
     /// # Errors
-    /// When the database gave no answer. Whatever was not counted is still recorded as pending.
+    /// When the database gave no answer. Uncounted messages are still recorded as pending.
     async fn aggregate(&self) -> Result<Batch, DatabaseError> {
         let run = self.run_aggregation(None).await?;
         let waited = run.oldest.map(|oldest| self.clock.now() - oldest);
@@ -51,7 +51,7 @@ impl Emotions {
     /// rest of which is left to the worker.
     ///
     /// # Errors
-    /// When the database gave no answer. Whatever was not counted is still recorded as pending.
+    /// When the database gave no answer. Uncounted messages are still recorded as pending.
     async fn aggregate_of(&self, conversation_id: &ConversationId) -> Result<bool, DatabaseError> {
         for _ in 0..RUNS_MAX {
             if !self.run_aggregation(Some(conversation_id)).await?.more {

@@ -2,7 +2,7 @@ use crate::domain::NUL;
 
 const LABEL_CHARS_MAX: usize = 20;
 
-/// The emotion that the client read from a message. At least one of the three is there.
+/// The emotion that the client found in a message: at least one of the three.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Emotion {
     score: Option<EmotionScore>,
@@ -11,7 +11,7 @@ pub struct Emotion {
 }
 
 impl Emotion {
-    /// `None` when there is nothing to it.
+    /// `None` without any of them.
     pub fn new(score: Option<EmotionScore>, label: Option<EmotionLabel>, detected: DetectedEmotions) -> Option<Self> {
         let something = score.is_some() || label.is_some() || !detected.0.is_empty();
         something.then_some(Self { score, label, detected })
@@ -21,7 +21,7 @@ impl Emotion {
         self.score
     }
 
-    /// Whether statistics count it: by its score, its label, or both.
+    /// Whether the statistics count it, by score or label.
     pub fn is_counted(&self) -> bool {
         self.score.is_some() || self.label.is_some()
     }
@@ -38,7 +38,8 @@ impl Emotion {
 }
 
 /// From 0 (very negative) to 1 (very positive), both included.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct EmotionScore(f64);
 
 impl EmotionScore {
@@ -53,7 +54,8 @@ impl EmotionScore {
 }
 
 /// The name of an emotion: 1 to 20 characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct EmotionLabel(String);
 
 impl EmotionLabel {
@@ -73,7 +75,8 @@ impl EmotionLabel {
 }
 
 /// At most 10 emotions, in the order in which the client named them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent, no_pg_array)]
 pub struct DetectedEmotions(Vec<EmotionLabel>);
 
 impl DetectedEmotions {
@@ -83,18 +86,6 @@ impl DetectedEmotions {
     pub fn parse(labels: Vec<EmotionLabel>) -> Result<Self, &'static str> {
         if labels.len() <= Self::COUNT_MAX { Ok(Self(labels)) } else { Err(Self::MUST) }
     }
-}
-
-/// The emotion in its columns, if there is one.
-pub fn read_emotion(
-    score: Option<f64>,
-    label: Option<String>,
-    detected: Vec<String>,
-) -> Result<Option<Emotion>, &'static str> {
-    let score = score.map(EmotionScore::parse).transpose()?;
-    let label = label.map(EmotionLabel::parse).transpose()?;
-    let detected = detected.into_iter().map(EmotionLabel::parse).collect::<Result<_, _>>()?;
-    Ok(Emotion::new(score, label, DetectedEmotions::parse(detected)?))
 }
 
 #[cfg(test)]
@@ -110,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_from_0_to_1_is_no_score() {
+    fn a_number_outside_0_to_1_is_not_a_score() {
         for bad in [-f64::MIN_POSITIVE, -0.1, 1.0 + f64::EPSILON, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(EmotionScore::parse(bad).is_err(), "{bad}");
         }
@@ -132,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emotion_of_nothing_is_none_and_a_score_of_0_is_one() {
+    fn an_empty_emotion_is_none_and_a_score_of_0_is_an_emotion() {
         let none = || DetectedEmotions::parse(Vec::new()).expect("few");
         assert_eq!(Emotion::new(None, None, none()), None);
         assert!(Emotion::new(EmotionScore::parse(0.0).ok(), None, none()).is_some());

@@ -1,11 +1,11 @@
--- A page of a conversation's emotions, the oldest first: what of its messages has one, without their text.
+-- A page of a conversation's emotions, the oldest first, without the texts of the messages.
 SELECT
-    message_id AS "message_id!",
+    message_id AS "message_id!: _",
     sequence AS "sequence!",
-    role AS "role!",
-    emotion_score AS "emotion_score?",
-    emotion_label AS "emotion_label?",
-    emotion_detected AS "emotion_detected!",
+    role AS "role!: _",
+    emotion_score AS "score?: _",
+    emotion_label AS "label?: _",
+    emotion_detected AS "detected!: _",
     sent_at AS "sent_at!"
 FROM messages
 WHERE conversation_id = $1 AND sequence > $2 AND sequence < $3

@@ -11,7 +11,7 @@ use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
 
 pub use self::{
     aggregate::EmotionAggregationJob,
-    emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore, read_emotion},
+    emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
     history::{EmotionEntry, EmotionPage},
     statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
 };

@@ -1,13 +1,13 @@
 use chrono::{DateTime, Utc};
 
-/// Below it a person should take over.
+/// Below this mean a person should take over.
 const ESCALATE_BELOW: f64 = 0.3;
 const NEGATIVE_BELOW: f64 = 0.4;
 const POSITIVE_ABOVE: f64 = 0.6;
-/// From here on, both included, a trend is one.
+/// The least change that counts as a trend.
 const TREND_FROM: f64 = 0.15;
 
-/// What the scores and labels of a conversation say, over every message up to the watermark.
+/// The statistics of a conversation's scores and labels, over every message up to the watermark.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EmotionStatistics {
     pub score_count: i64,
@@ -25,7 +25,7 @@ pub struct EmotionStatistics {
     pub other_label_count: i64,
     /// The watermark: the newest message that is covered; 0 before the first run.
     pub aggregated_through: i64,
-    /// Complete when the watermark has reached it.
+    /// The statistics are complete when the watermark has reached it.
     pub newest_scored_sequence: i64,
     pub updated_at: Option<DateTime<Utc>>,
 }

@@ -6,9 +6,11 @@ use super::{
 };
 use crate::domain::IdempotencyKey;
 
-/// How often the statement is run for one call. What is finished stays finished, so that only one after
-/// the other being scheduled and finished under the same key uses them up.
+/// Runs of the statement for one call. A finished follow-up stays finished, so only a series of follow-ups that are
+/// scheduled and finished under the same key uses them up.
 const ATTEMPTS_MAX: usize = 4;
+
+type Answer = FollowUpAnswer<String>;
 
 /// Which follow-up is to be cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub enum ToCancel {
     ByKey(FollowUpKey),
 }
 
-/// What cancelling came to.
+/// The result of cancelling.
 pub struct Cancelled {
     /// `None` when there was none for the key.
     pub follow_up: Option<FollowUp>,
@@ -33,11 +35,11 @@ pub enum CancelFollowUpError {
     KeyReused,
     #[error("there is no such follow-up")]
     NotFound(FollowUpId),
-    #[error("the follow-up is finished otherwise")]
+    #[error("the follow-up has ended as {1:?}")]
     Finished(FollowUpId, FollowUpStatus),
     #[error("the follow-up changed under every attempt")]
     Contended,
-    #[error("what the database answered is corrupted")]
+    #[error("the stored follow-up is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
@@ -46,9 +48,9 @@ pub enum CancelFollowUpError {
 impl FollowUps {
     /// Cancels a follow-up that is not finished, in one round trip.
     ///
-    /// With an idempotency key a second call comes to what the first came to, whatever was scheduled in
-    /// between. Without one a call about a cancelled follow-up counts as the repetition of the one that
-    /// cancelled it.
+    /// With an idempotency key, a repeated call has the first one's result, also when another follow-up was
+    /// scheduled in between. Without a key, a call on a cancelled follow-up counts as a repetition of the call
+    /// that cancelled it.
     ///
     /// # Errors
     /// [`CancelFollowUpError`].
@@ -62,35 +64,40 @@ impl FollowUps {
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_cancel(key, &fingerprint, which, now).await {
                 Ok(answer) => answer,
-                // A concurrent duplicate was faster; the next run finds what it did.
+                // A concurrent duplicate was faster: the next run finds its result.
                 Err(error) if error.violates("idempotency_keys_pkey") => continue,
                 Err(error) => return Err(error.into()),
             };
-            if answer.is_of_another(&fingerprint) {
+            if answer.key_was_reused(&fingerprint) {
                 return Err(CancelFollowUpError::KeyReused);
             }
+
             match (answer.answer.as_str(), which) {
                 ("done" | "replayed", _) => {
                     let cancels = answer.answer == "done" && answer.outcome.as_deref() == Some("CANCELLED");
                     self.metrics.changed(FollowUpChange::Cancelled, u64::from(cancels));
                     return self.cancelled(answer, key.is_some());
                 }
-                ("finished", _) => return Err(finished(&answer)),
+                ("finished", _) => {
+                    let found = answer.follow_up.ok_or(Corrupted::Column("follow_ups"))?;
+                    return Err(CancelFollowUpError::Finished(found.follow_up_id, found.status));
+                }
                 ("not_found", ToCancel::ById(id)) => return Err(CancelFollowUpError::NotFound(*id)),
-                // Contended: a concurrent duplicate may have cancelled it. Another run finds out.
+                // Contended: a concurrent duplicate may have cancelled it. The next run finds out.
                 _ => {}
             }
         }
         Err(CancelFollowUpError::Contended)
     }
 
-    fn cancelled(&self, answer: FollowUpAnswer, keyed: bool) -> Result<Cancelled, CancelFollowUpError> {
+    fn cancelled(&self, answer: Answer, keyed: bool) -> Result<Cancelled, CancelFollowUpError> {
         let cancelled = match answer.outcome.as_deref() {
             Some("CANCELLED") => true,
             Some("UNCHANGED") => !keyed,
             _ => false,
         };
-        Ok(Cancelled { follow_up: answer.open(&self.ring)?, cancelled })
+        let follow_up = answer.follow_up.map(|row| row.open(&self.ring)).transpose()?;
+        Ok(Cancelled { follow_up, cancelled })
     }
 
     /// The request without its key, as a keyed hash.
@@ -100,7 +107,7 @@ impl FollowUps {
             ToCancel::ByKey(key) => {
                 vec![
                     key.conversation_id.as_str().as_bytes(),
-                    key.trigger.as_column().as_bytes(),
+                    key.trigger.as_ref().as_bytes(),
                     key.subject.as_str().as_bytes(),
                 ]
             }
@@ -114,33 +121,24 @@ impl FollowUps {
         fingerprint: &[u8; 32],
         which: &ToCancel,
         now: DateTime<Utc>,
-    ) -> Result<FollowUpAnswer, DatabaseError> {
+    ) -> Result<Answer, DatabaseError> {
         let (id, key) = match which {
             ToCancel::ById(id) => (Some(id.0), None),
             ToCancel::ByKey(key) => (None, Some(key)),
         };
         let write = || {
             sqlx::query_file_as!(
-                FollowUpAnswer,
+                Answer,
                 "src/follow_ups/cancel.sql",
                 idempotency_key.map(IdempotencyKey::as_str),
                 fingerprint,
                 id,
                 key.map(|key| key.conversation_id.as_str()),
-                key.map(|key| key.trigger.as_column()),
+                key.map(|key| key.trigger.as_ref()),
                 key.map(|key| key.subject.as_str()),
                 now,
             )
         };
         self.database.fetch_one(write).await
-    }
-}
-
-/// How the follow-up in the answer ended.
-fn finished(answer: &FollowUpAnswer) -> CancelFollowUpError {
-    let status = answer.status.as_deref().and_then(FollowUpStatus::from_column);
-    match (answer.follow_up_id, status) {
-        (Some(id), Some(status)) => CancelFollowUpError::Finished(FollowUpId(id), status),
-        _ => Corrupted::Column("follow_ups.status").into(),
     }
 }

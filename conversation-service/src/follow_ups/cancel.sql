@@ -1,25 +1,27 @@
--- CancelFollowUp: the follow-up $3, or the one that is not finished for a conversation, a trigger and a
--- subject ($4, $5, $6), is cancelled, in one statement that commits by itself.
+-- CancelFollowUp: cancels a follow-up, in one statement that commits by itself.
+--
+-- $1 key or null, $2 fingerprint, $3 follow-up; or without $3 the unfinished one of conversation $4, trigger $5
+-- and subject $6; $7 now.
 --
 -- Always one row. `answer` is
---   done       `outcome` says what: CANCELLED; UNCHANGED, because it was cancelled before; NOTHING, because
---              there was none for conversation, trigger and subject. Cancelled before is also what an earlier
---              run of this call cancelled, whose answer was lost: it ended when this call was made;
---   replayed   this key led to `outcome` earlier; compare `fingerprint`. All columns of the follow-up are
---              null when there was nothing, or when it is gone;
+--   done       with the `outcome` CANCELLED; UNCHANGED, because it was cancelled before; or NOTHING, because none
+--              has the conversation, trigger and subject. UNCHANGED is also the outcome when an earlier run of this
+--              call cancelled it and its answer was lost: then it ended at $7;
+--   replayed   an earlier call with this key came to `outcome`; compare `fingerprint`. The follow-up is null when
+--              there was none, or when it is gone;
 --   not_found  nothing was written: there is no follow-up $3;
 --   finished   nothing was written: the follow-up below was completed, failed or missed;
---   contended  nothing was written: it was finished between snapshot and lock. Perhaps a twin cancelled
---              it, so only running the statement again can tell.
--- A refusal is decided in the snapshot in which the key was absent too, so it is not a twin's doing. A
--- twin that commits first while this one runs makes the last step fail on idempotency_keys_pkey: then
--- nothing was written, and running again replays. Locks are taken on the follow-up first, then on the key.
+--   contended  nothing was written: it ended between snapshot and lock. A concurrent duplicate may have cancelled
+--              it: run again.
+-- The snapshot of a refusal also shows the key's absence, so no concurrent duplicate caused it. A concurrent
+-- duplicate that commits first makes the last step fail on idempotency_keys_pkey: then nothing was written, and
+-- the next run replays. Locks: the follow-up, then the key.
 WITH prior AS MATERIALIZED (       -- has this key been used? Without a key: no
     SELECT fingerprint, follow_up_id, outcome
     FROM idempotency_keys
     WHERE method = 'CancelFollowUp' AND key = $1
 ),
-own AS MATERIALIZED (              -- with a key `prior` tells, and by its id it is found anyway
+own AS MATERIALIZED (              -- cancelled by an earlier run; a key is found in `prior`, an id below
     SELECT *
     FROM follow_ups
     WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND status = 'CANCELLED' AND finished_at = $7::timestamptz
@@ -39,7 +41,7 @@ found AS MATERIALIZED (
     WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND finished_at IS NULL
       AND NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM own)
 ),
-cancelled AS (                     -- a claim is lost: its token completes nothing any more
+cancelled AS (                     -- a claim is lost: its token completes nothing now
     UPDATE follow_ups AS f
     SET status = 'CANCELLED', finished_at = $7::timestamptz, next_attempt_at = NULL, lease_expires_at = NULL,
         claim_token = NULL, claim_key = NULL, claimant = NULL, updated_at = GREATEST(f.updated_at, $7)
@@ -49,55 +51,33 @@ cancelled AS (                     -- a claim is lost: its token completes nothi
     RETURNING f.*
 ),
 done AS (
-    SELECT 'CANCELLED' AS outcome, * FROM cancelled
+    SELECT *, 'CANCELLED' AS outcome FROM cancelled
     UNION ALL
-    SELECT 'UNCHANGED', * FROM found WHERE status = 'CANCELLED'
+    SELECT *, 'UNCHANGED' FROM found WHERE status = 'CANCELLED'
     UNION ALL
-    SELECT 'NOTHING', found.*
+    SELECT found.*, 'NOTHING'
     FROM (SELECT) AS always
     LEFT JOIN found ON true
     WHERE $3::uuid IS NULL AND found.follow_up_id IS NULL AND NOT EXISTS (SELECT FROM prior)
 ),
-claim AS (                         -- no ON CONFLICT: losing to a twin must undo the step above
+claim AS (                         -- no ON CONFLICT: losing to a concurrent duplicate must undo the step above
     INSERT INTO idempotency_keys (method, key, fingerprint, follow_up_id, outcome, created_at)
     SELECT 'CancelFollowUp', $1::text, $2, follow_up_id, outcome, $7
     FROM done
     WHERE $1 IS NOT NULL
 ),
 reply AS (
-    SELECT 'done' AS answer, NULL::bytea AS fingerprint, done.* FROM done
+    SELECT done.*, 'done' AS answer, NULL::bytea AS fingerprint FROM done
     UNION ALL
-    SELECT 'replayed', prior.fingerprint, prior.outcome, f.*
+    SELECT f.*, prior.outcome, 'replayed', prior.fingerprint
     FROM prior
     LEFT JOIN follow_ups AS f ON f.follow_up_id = prior.follow_up_id
     UNION ALL
-    SELECT CASE WHEN found.finished_at IS NULL THEN 'contended' ELSE 'finished' END, NULL, NULL, found.*
+    SELECT found.*, NULL, CASE WHEN found.finished_at IS NULL THEN 'contended' ELSE 'finished' END, NULL
     FROM found
     WHERE NOT EXISTS (SELECT FROM done)
 )
-SELECT
-    COALESCE(answer, 'not_found') AS "answer!",
-    fingerprint AS "fingerprint?",
-    outcome AS "outcome?",
-    follow_up_id AS "follow_up_id?",
-    conversation_id AS "conversation_id?",
-    trigger AS "trigger?",
-    subject AS "subject?",
-    status AS "status?",
-    due_at AS "due_at?",
-    time_zone AS "time_zone?",
-    channel AS "channel?",
-    user_id AS "user_id?",
-    content_sealed AS "content_sealed?",
-    metadata_sealed AS "metadata_sealed?",
-    attempts AS "attempts?",
-    max_attempts AS "max_attempts?",
-    next_attempt_at AS "next_attempt_at?",
-    lease_expires_at AS "lease_expires_at?",
-    last_failure_reason AS "last_failure_reason?",
-    message_id AS "message_id?",
-    created_at AS "created_at?",
-    updated_at AS "updated_at?",
-    finished_at AS "finished_at?"
+SELECT COALESCE(answer, 'not_found') AS "answer!", fingerprint AS "fingerprint?", outcome AS "outcome?: _",
+       CASE WHEN follow_up_id IS NOT NULL THEN reply END AS "follow_up?: _"
 FROM (SELECT) AS always
 LEFT JOIN reply ON true

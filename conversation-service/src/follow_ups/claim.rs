@@ -15,31 +15,30 @@ use tokio::{
 };
 
 use super::{
-    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUps, LeaseTime, clock::LOOK_AGAIN,
-    dispatch_row::DispatchRow,
+    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseTime, clock::LOOK_AGAIN,
 };
-use crate::domain::{Channel, IdempotencyKey};
+use crate::domain::{Channel, IdempotencyKey, UserId};
 
-/// How often the statement is run for one look. Each run that ends with `again` has moved what it
-/// looked at out of the way, or others have; the next one looks at twice as many.
+/// Runs of the statement for one query. A run that ends with `again` has postponed its candidates, or other
+/// calls took them; the next one reads twice as many.
 const RUNS_MAX: u32 = 8;
-/// Most that a run looks at in a channel.
-const LOOK_MAX: i64 = 128;
-/// No further follow-up is claimed once texts and metadata exceed this together. With everything else of a
-/// hundred follow-ups the answer stays below the 4 MiB that gRPC clients accept by default.
+/// Most candidates of a run in a channel.
+const CANDIDATES_MAX: i64 = 128;
+/// A claim ends when texts and metadata together exceed this. With everything else of a hundred follow-ups the
+/// answer stays below the 4 MiB that gRPC clients accept by default.
 const ANSWER_BYTES_MAX: i64 = 2 << 20;
-/// Room that is taken for the answer before anything is claimed: what an answer cannot carry would stay claimed until
+/// Room that a call reserves for its answer before it claims: what an answer cannot carry would stay claimed until
 /// its lease ends.
 const ANSWER_ROOM_BYTES: usize = 4 << 20;
-/// While a call waits, how often it looks without being told: what another replica made ready, and
-/// what comes back after a failed attempt.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a waiting call queries without a wake-up: for what another replica made ready, and what comes back
+/// after a failed attempt.
+const QUERY_EVERY: Duration = Duration::from_secs(1);
 /// Waiting calls that query the database at once: many that wake up together must not fill its queue.
-const LOOKS_AT_ONCE: usize = 4;
-/// Each waiting call looks less often when there are many: together they query at most 50 times a second.
-const LOOK_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
+const QUERIES_AT_ONCE: usize = 4;
+/// With many waiting calls each queries less often: together at most 50 times a second.
+const QUERY_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
 
-/// What a sender asks for.
+/// The request of a sender.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub claimant: Claimant,
@@ -50,9 +49,11 @@ pub struct Claim {
     pub channels: Vec<Channel>,
 }
 
-/// A follow-up that was handed out, its text and channel in it.
+/// A claimed follow-up, with its text and channel.
 pub struct Claimed {
     pub follow_up: FollowUp,
+    /// The customer, as the conversation or the follow-up knows them.
+    pub user_id: Option<UserId>,
     pub token: ClaimToken,
 }
 
@@ -78,7 +79,7 @@ pub struct WaitingClaims {
 
 impl Default for WaitingClaims {
     fn default() -> Self {
-        Self { ready: Notify::new(), count: AtomicU32::new(0), queries: Semaphore::new(LOOKS_AT_ONCE) }
+        Self { ready: Notify::new(), count: AtomicU32::new(0), queries: Semaphore::new(QUERIES_AT_ONCE) }
     }
 }
 
@@ -91,8 +92,8 @@ impl<'a> Waiting<'a> {
         Self(waiting)
     }
 
-    fn look_every(&self) -> Duration {
-        LOOK_EVERY.max(LOOK_EVERY_PER_WAITER * self.0.load(Relaxed))
+    fn query_every(&self) -> Duration {
+        QUERY_EVERY.max(QUERY_EVERY_PER_WAITER * self.0.load(Relaxed))
     }
 }
 
@@ -103,16 +104,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl FollowUps {
-    /// Hands out what is due, or waits for it until `until`, or until the call's connection takes no more calls.
-    /// A call that waits holds no connection to the database, and does not count as work.
+    /// Claims what is due, or waits for it until `until`, or until the call's connection is draining. A waiting
+    /// call holds no connection to the database, and does not count as work.
     ///
     /// # Errors
-    /// [`ClaimError`]. When the database gave no answer, something may have been claimed: the same
-    /// key tells, and without one it comes back when the lease is over.
+    /// [`ClaimError`]. When the database gave no answer, something may have been claimed: a call with the same key
+    /// returns it, and without a key it comes back when the lease is over.
     pub async fn claim(&self, claim: &Claim, until: Instant, bounds: &Bounds) -> Result<Vec<Claimed>, ClaimError> {
         if until <= Instant::now() {
             bounds.answer_room(ANSWER_ROOM_BYTES).await;
-            return self.look(claim).await;
+            return self.query(claim).await;
         }
         let wait = bounds.wait(ANSWER_ROOM_BYTES)?;
         let waiting = Waiting::begin(&self.claims.count);
@@ -124,22 +125,22 @@ impl FollowUps {
         };
         tokio::pin!(over);
         loop {
-            // Listened to before looking: what becomes ready in between wakes up.
+            // Before the query: a follow-up that becomes ready in between wakes the call.
             let ready = self.claims.ready.notified();
             tokio::pin!(ready);
             ready.as_mut().enable();
-            let turn = async {
+            let permit = async {
                 loop {
-                    // First the room: one client's calls that have none must not fill the queue of looks.
+                    // Room first: calls of a client without room must not fill the queue of queries.
                     wait.room().await;
-                    let look = self.claims.queries.acquire().await;
+                    let query = self.claims.queries.acquire().await;
                     if wait.resume() {
-                        break look;
+                        break query;
                     }
                 }
             };
             let claimed = tokio::select! {
-                _look = turn => self.look(claim).await?,
+                _permit = permit => self.query(claim).await?,
                 () = &mut over => return Ok(Vec::new()),
             };
             if !claimed.is_empty() {
@@ -148,21 +149,21 @@ impl FollowUps {
             wait.pause();
             tokio::select! {
                 () = ready => {}
-                () = tokio::time::sleep(waiting.look_every()) => {}
+                () = tokio::time::sleep(waiting.query_every()) => {}
                 () = &mut over => return Ok(Vec::new()),
             }
         }
     }
 
-    async fn look(&self, claim: &Claim) -> Result<Vec<Claimed>, ClaimError> {
+    async fn query(&self, claim: &Claim) -> Result<Vec<Claimed>, ClaimError> {
         let closed = self.scheduling.sending_hours.closed_zones(self.clock.now());
         for run in 0..RUNS_MAX {
-            let look_at = (i64::from(claim.batch.get()) << run).min(LOOK_MAX);
-            let rows = self.claim_once(claim, look_at, &closed).await?;
+            let candidates = (i64::from(claim.batch.get()) << run).min(CANDIDATES_MAX);
+            let rows = self.claim_once(claim, candidates, &closed).await?;
             match rows.first().map(|row| row.outcome.as_str()) {
                 Some("claimed") => {
                     let claimed: Vec<_> = rows.into_iter().filter_map(|row| self.hand_out(row)).collect();
-                    // When none of them can be read there may be others. With a key the same ones would come again.
+                    // When none can be read there may be others. A key would only return the same ones.
                     if !claimed.is_empty() || claim.key.is_some() {
                         return Ok(claimed);
                     }
@@ -178,18 +179,17 @@ impl FollowUps {
     async fn claim_once(
         &self,
         claim: &Claim,
-        look_at: i64,
+        candidates: i64,
         closed: &ClosedZones,
-    ) -> Result<Vec<DispatchRow>, DatabaseError> {
+    ) -> Result<Vec<Answer>, DatabaseError> {
         let now = self.clock.now();
         let lease_expires_at = now + TimeDelta::seconds(claim.lease.seconds().into());
-        let every = || Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
-        let only = || claim.channels.iter().map(|channel| channel.as_column()).collect();
-        let channels: Vec<&str> = if claim.channels.is_empty() { every() } else { only() };
+        let only = || claim.channels.iter().map(AsRef::as_ref).collect();
+        let channels: Vec<&str> = if claim.channels.is_empty() { Channel::columns() } else { only() };
         let fingerprint = self.claim_fingerprint(claim);
         let statement = || {
             sqlx::query_file_as!(
-                DispatchRow,
+                Answer,
                 "src/follow_ups/claim.sql",
                 now,
                 lease_expires_at,
@@ -199,22 +199,22 @@ impl FollowUps {
                 claim.key.as_ref().map(IdempotencyKey::as_str),
                 &fingerprint,
                 now + LOOK_AGAIN,
-                look_at,
+                candidates,
                 &closed.names as &[&str],
                 &closed.open_at,
                 ANSWER_BYTES_MAX,
             )
         };
         let rows = self.database.fetch_all(statement).await?;
-        // A repeated claim shows what was claimed before.
-        for row in rows.iter().filter(|row| row.outcome == "claimed" && row.updated_at == Some(now)) {
+        // A repeated claim returns claims of before, which are counted already.
+        for row in rows.iter().filter_map(|row| row.follow_up.as_ref()).filter(|row| row.updated_at == now) {
             let claimable_since = row.next_attempt_at.unwrap_or(now);
             self.metrics.claimed((now - claimable_since).to_std().unwrap_or_default());
         }
         Ok(rows)
     }
 
-    /// The request without its key, as a keyed hash. How long it waits is not what it asks for.
+    /// The request without its key and its wait, as a keyed hash.
     fn claim_fingerprint(&self, claim: &Claim) -> [u8; 32] {
         let mut fields = vec![
             b"ClaimDueFollowUps".to_vec(),
@@ -222,21 +222,33 @@ impl FollowUps {
             claim.batch.get().to_be_bytes().into(),
             claim.lease.seconds().to_be_bytes().into(),
         ];
-        fields.extend(claim.channels.iter().map(|channel| channel.as_column().into()));
+        fields.extend(claim.channels.iter().map(|channel| channel.as_ref().into()));
         self.dispatch_fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
 
-    /// `None` when it cannot be read: that must not keep the others from their senders. It comes back
-    /// when its lease is over, until its attempts are used up.
-    fn hand_out(&self, row: DispatchRow) -> Option<Claimed> {
+    /// `None` when it cannot be read: the others are still handed out. It comes back when its lease is over,
+    /// until its attempts are used up.
+    fn hand_out(&self, answer: Answer) -> Option<Claimed> {
+        let row = answer.follow_up?;
         row.link_to_scheduling();
-        let (id, claim) = (row.follow_up_id, row.claim_token?);
+        let (id, claim, user_id) = (row.follow_up_id, row.claim_token?, answer.user_id.or(row.user_id.clone()));
         match row.open(&self.ring) {
-            Ok(follow_up) => Some(Claimed { token: ClaimToken { claim, message_id: follow_up.message_id }, follow_up }),
+            Ok(follow_up) => {
+                let token = ClaimToken { claim, message_id: follow_up.row.message_id };
+                Some(Claimed { follow_up, user_id, token })
+            }
             Err(error) => {
-                tracing::error!(follow_up_id = ?id, error = error_chain(&error), "a follow-up cannot be read");
+                tracing::error!(follow_up_id = %id, error = error_chain(&error), "a follow-up cannot be read");
                 None
             }
         }
     }
+}
+
+/// A row of the statement, whose comment says what each outcome means.
+struct Answer {
+    outcome: String,
+    follow_up: Option<FollowUpRow>,
+    /// The customer, as the conversation knows them.
+    user_id: Option<UserId>,
 }

@@ -6,7 +6,7 @@ use crate::domain::MessageId;
 
 const CLAIMANT_BYTES_MAX: usize = 100;
 
-/// Who claims follow-ups, for operators to read: 1 to 100 printable ASCII characters.
+/// The name of a sender, for operators: 1 to 100 printable ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimant(String);
 
@@ -76,7 +76,7 @@ impl WaitTime {
     }
 }
 
-/// The pause that a sender asks for after a failure: 0 to 604,800 seconds.
+/// The pause that a sender requests after a failure: 0 to 604,800 seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPause(i32);
 
@@ -90,8 +90,7 @@ impl RetryPause {
     }
 }
 
-/// What proves a claim. It also says as which message the follow-up is to be stored, so that
-/// completing it need not look that up.
+/// Proves a claim. It also holds the id of the follow-up's message, so that completing need not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimToken {
     pub claim: Uuid,

@@ -1,6 +1,6 @@
-//! What time does to follow-ups: they fall due, are missed, and their leases expire.
+//! The follow-up clock: follow-ups fall due, are missed, and their leases expire.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::{
@@ -13,24 +13,24 @@ use uuid::Uuid;
 
 use super::{
     FollowUpId, FollowUpTrigger, FollowUps, Mood, Templates,
+    follow_up::{content_place, open_metadata},
     metrics::FollowUpChange,
-    row::{content_place, metadata_place},
 };
-use crate::domain::{Content, MessageId, Metadata};
+use crate::domain::{MessageId, Metadata};
 
-/// When what has to wait, as for an escalated conversation, is looked at again.
+/// Pause until the next check of a follow-up that has to wait, as in an escalated conversation.
 pub const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(1);
-/// What the statements take at most in one run; each has it written out.
+/// Follow-ups of one run. Each statement repeats it as a literal.
 const BATCH_MAX: i64 = 128;
 
 impl FollowUps {
-    /// Moves every follow-up on whose time has come, in one bounded run. Any number of replicas may
-    /// do so at once.
+    /// Advances the follow-ups whose time has come, in one bounded run. Any number of replicas may do so at
+    /// once.
     ///
     /// # Errors
-    /// When the database gave no answer. What was not moved is found again.
+    /// When the database gave no answer. A later run finds what was left.
     async fn advance(&self) -> Result<Batch, DatabaseError> {
-        // Before anything is made ready: what is overdue for too long is not sent any more.
+        // First: a follow-up that is overdue for too long must not become ready.
         let missed = self.miss_follow_ups().await?;
         let expired = self.expire_leases().await?;
         let due = self.ready_follow_ups().await?;
@@ -53,21 +53,19 @@ impl FollowUps {
     async fn miss_follow_ups(&self) -> Result<i64, DatabaseError> {
         let now = self.clock.now();
         let due_before = now - self.dispatch.missed_after;
-        let statement =
-            || sqlx::query_file_as!(Missed, "src/follow_ups/miss.sql", now, due_before, self.events.published);
+        let statement = || sqlx::query_file!("src/follow_ups/miss.sql", now, due_before, self.events.published);
         Ok(self.database.fetch_one(statement).await?.missed)
     }
 
     async fn expire_leases(&self) -> Result<i64, DatabaseError> {
         let (now, backoff) = (self.clock.now(), self.dispatch.backoff);
         let (first, max) = (backoff.first.as_secs_f64(), backoff.max.as_secs_f64());
-        let statement = || {
-            sqlx::query_file_as!(Expired, "src/follow_ups/expire_leases.sql", now, first, max, self.events.published)
-        };
+        let statement =
+            || sqlx::query_file!("src/follow_ups/expire_leases.sql", now, first, max, self.events.published);
         Ok(self.database.fetch_one(statement).await?.expired)
     }
 
-    /// Chooses the texts of what fell due, and hands it to whoever waits for it.
+    /// Chooses the texts of follow-ups that fell due, and wakes the claims that wait.
     async fn ready_follow_ups(&self) -> Result<DueBatch, DatabaseError> {
         let now = self.clock.now();
         let templates = self.dispatch.templates.templates();
@@ -93,8 +91,8 @@ impl FollowUps {
                 Ok(content_sealed) => chosen.add(row, content_sealed),
                 Err(error) => {
                     let error = error_chain(&error);
-                    tracing::error!(follow_up_id = %row.follow_up_id, error, "a follow-up cannot be worded");
-                    chosen.unreadable.push(row.follow_up_id);
+                    tracing::error!(follow_up_id = %row.follow_up_id, error, "choosing the text of a follow-up failed");
+                    chosen.unreadable.push(row.follow_up_id.0);
                 }
             }
         }
@@ -111,24 +109,17 @@ impl FollowUps {
         })
     }
 
-    /// The text, sealed; `None` when it was given.
+    /// The text, sealed. `None` when the call that scheduled the follow-up gave one.
     fn choose_content(&self, due: &Due, templates: &Templates) -> Result<Option<Vec<u8>>, Corrupted> {
         if due.has_content {
             return Ok(None);
         }
-        let id = FollowUpId(due.follow_up_id);
-        let values = match &due.metadata_sealed {
-            Some(sealed) => Metadata::read(self.ring.open(metadata_place(&id), sealed)?.to_vec())
-                .map_err(|_| Corrupted::Column("follow_ups.metadata_sealed"))?
-                .texts(),
-            None => BTreeMap::new(),
-        };
-        let trigger = FollowUpTrigger::from_column(&due.trigger).ok_or(Corrupted::Column("follow_ups.trigger"))?;
-        let content = templates.word(trigger, Mood::of(due.recent_mean), &values);
-        // Only a custom one has no wording, and that cannot be without a text of its own.
-        let content: Content = content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
-        let place = MessageId(due.message_id);
-        Ok(Some(self.ring.seal(content_place(&place), content.as_str().as_bytes())))
+        let metadata = open_metadata(&self.ring, &due.follow_up_id, due.metadata_sealed.as_deref())?;
+        let values = metadata.map(Metadata::texts).unwrap_or_default();
+        let content = templates.word(due.trigger, Mood::of(due.recent_mean), &values);
+        // Only a custom follow-up has no wording, and a constraint makes it have a text.
+        let content = content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
+        Ok(Some(self.ring.seal(content_place(&due.message_id), content.as_str().as_bytes())))
     }
 
     async fn record_ready(&self, chosen: &Chosen) -> Result<i64, DatabaseError> {
@@ -137,8 +128,7 @@ impl FollowUps {
         }
         let now = self.clock.now();
         let statement = || {
-            sqlx::query_file_as!(
-                Ready,
+            sqlx::query_file!(
                 "src/follow_ups/ready.sql",
                 &chosen.ids,
                 &chosen.seen_at,
@@ -154,30 +144,18 @@ impl FollowUps {
     }
 }
 
-struct Missed {
-    missed: i64,
-}
-
-struct Expired {
-    expired: i64,
-}
-
-struct Ready {
-    ready: i64,
-}
-
-/// A follow-up that fell due, with what its wording depends on.
+/// A follow-up that fell due, and what its text depends on.
 struct Due {
-    follow_up_id: Uuid,
-    trigger: String,
+    follow_up_id: FollowUpId,
+    trigger: FollowUpTrigger,
     channel: String,
     has_content: bool,
     metadata_sealed: Option<Vec<u8>>,
-    message_id: Uuid,
+    message_id: MessageId,
     recent_mean: Option<f64>,
     due_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    /// The statement's own comment says what its outcomes mean.
+    /// The statement's comment says what each outcome means.
     outcome: String,
 }
 
@@ -187,7 +165,7 @@ impl Due {
     }
 }
 
-/// What the second statement is told, a column each.
+/// The parameters of the second statement, a column each.
 #[derive(Default)]
 struct Chosen {
     ids: Vec<Uuid>,
@@ -199,14 +177,14 @@ struct Chosen {
 
 impl Chosen {
     fn add(&mut self, due: Due, content_sealed: Option<Vec<u8>>) {
-        self.ids.push(due.follow_up_id);
+        self.ids.push(due.follow_up_id.0);
         self.seen_at.push(due.updated_at);
         self.contents_sealed.push(content_sealed);
         self.channels.push(due.channel);
     }
 }
 
-/// What became of a batch.
+/// The result of a batch.
 struct DueBatch {
     ready: i64,
     cancelled: u64,
@@ -215,7 +193,7 @@ struct DueBatch {
     lag: Duration,
 }
 
-/// Makes follow-ups ready when they fall due, and ends the leases of senders that have gone.
+/// Makes follow-ups ready when they fall due, and expires leases.
 pub struct FollowUpClock(pub Arc<FollowUps>);
 
 impl Job for FollowUpClock {

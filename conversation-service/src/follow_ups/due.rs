@@ -3,8 +3,8 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use super::{FollowUpTrigger, SendingHours, Subject};
 use crate::domain::{Channel, Content, ConversationId, IdempotencyKey, Metadata, TimeZone, UserId};
 
-/// The first second of the year 9998. What falls due after that may be moved beyond the year 9999,
-/// which times on the wire cannot tell.
+/// The first second of the year 9998. Sending hours may move a later time beyond the year 9999, where the wire's
+/// times end.
 const TOO_LATE_SECONDS: i64 = 253_339_228_800;
 
 /// A follow-up that is to be scheduled.
@@ -54,20 +54,19 @@ impl Due {
         if raw.timestamp() >= TOO_LATE_SECONDS {
             return Err("must be before the year 9998");
         }
-        // To the microsecond, which is what is kept: a retry of the same call is the same call.
+        // To the microsecond, like the stored times: a retry has the same fingerprint.
         Ok(Self { time: raw.trunc_subsecs(6), after_event })
     }
 
-    /// When it is to be sent: moved into sending hours.
+    /// The due time, moved into sending hours.
     ///
-    /// `after_event` is elapsed time, also across a change of the clock: 24 hours after an event that
-    /// ended at 20:00 it is 21:00 or 19:00 on such a day, never 23 or 25 hours later.
+    /// `after_event` is elapsed time. When the clock changes, 24 hours after 20:00 is 21:00 or 19:00.
     pub fn time(self, after_event: TimeDelta, hours: &SendingHours, zone: TimeZone) -> DateTime<Utc> {
         let delay = if self.after_event { after_event } else { TimeDelta::zero() };
         hours.at_or_after(self.time + delay, zone)
     }
 
-    /// What tells one from another.
+    /// For the fingerprint of a request.
     pub fn to_bytes(self) -> Vec<u8> {
         [&[u8::from(self.after_event)], self.time.timestamp_micros().to_be_bytes().as_slice()].concat()
     }
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_cannot_be_moved_any_more_is_refused() {
+    fn a_time_after_the_year_9997_is_refused() {
         let year = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
         assert!(Due::at(year("9997-12-31T23:59:59Z")).is_ok());
         assert!(Due::at(year("9998-01-01T00:00:00Z")).is_err());

@@ -1,12 +1,11 @@
--- What fell due and has no text yet, the longest due first, with what its wording depends on. $1 now,
--- $2 when what has to wait is looked at again, $3 the time zones in which it is not sending hours now, and
--- $4 when they begin there.
+-- Follow-ups that fell due and are not ready, the longest due first, with what their text depends on. $1 now,
+-- $2 next check of a follow-up that has to wait, $3 time zones outside sending hours, $4 when the hours begin there.
 --
 -- `outcome` is `due`, `waits`, or `cancelled`: a re-engagement whose user has written or booked since.
 --
--- Nothing is held afterwards: ready_follow_ups.sql finds out what has changed in between. The limit is
--- written out because the plan hangs on it.
-WITH due AS MATERIALIZED (             -- locked for the step below; other replicas pass over these rows
+-- The locks end with this statement: ready.sql notices what changed in between. The limit is a literal because
+-- the plan depends on it.
+WITH due AS MATERIALIZED (             -- locked for the steps below; other replicas skip these rows
     SELECT follow_up_id, conversation_id, trigger, channel, user_id, time_zone, content_sealed, metadata_sealed,
            message_id, next_attempt_at, created_at, updated_at
     FROM follow_ups
@@ -15,9 +14,9 @@ WITH due AS MATERIALIZED (             -- locked for the step below; other repli
     LIMIT 128
     FOR UPDATE SKIP LOCKED
 ),
-looked AS MATERIALIZED (               -- with their conversations, one by one
+found AS MATERIALIZED (                -- with their conversations, one by one
     SELECT d.*, c.channel AS conversation_channel, s.recent_mean,
-           -- while a person leads the conversation, and until the hours begin
+           -- until no person leads the conversation, and until the hours begin
            GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $2::timestamptz END, closed.opens_at)
                AS waits_until,
            d.trigger = 'REENGAGEMENT' AND (COALESCE(c.customer_wrote_at > d.created_at, false) OR back.again) AS obsolete
@@ -32,7 +31,7 @@ looked AS MATERIALIZED (               -- with their conversations, one by one
     LEFT JOIN LATERAL (
         SELECT recent_mean FROM emotion_statistics WHERE conversation_id = d.conversation_id LIMIT 1
     ) AS s ON true
-    CROSS JOIN LATERAL (               -- as many of the user's conversations as schedule_reengagements.sql looks at
+    CROSS JOIN LATERAL (               -- as many of the user's conversations as reengage.sql reads
         SELECT EXISTS (
             SELECT
             FROM (
@@ -54,24 +53,24 @@ looked AS MATERIALIZED (               -- with their conversations, one by one
 cancelled AS (
     UPDATE follow_ups
     SET status = 'CANCELLED', next_attempt_at = NULL, finished_at = $1, updated_at = $1
-    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM looked WHERE obsolete))
+    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM found WHERE obsolete))
 ),
-postponed AS (                         -- out of the way of the rest
+postponed AS (                         -- makes room for the rest
     UPDATE follow_ups AS f
     SET next_attempt_at = l.waits_until
-    FROM looked AS l
-    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM looked WHERE NOT obsolete AND waits_until IS NOT NULL))
+    FROM found AS l
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM found WHERE NOT obsolete AND waits_until IS NOT NULL))
       AND f.follow_up_id = l.follow_up_id
 )
 SELECT
-    follow_up_id AS "follow_up_id!",
-    trigger AS "trigger!",
+    follow_up_id AS "follow_up_id!: _",
+    trigger AS "trigger!: _",
     COALESCE(NULLIF(channel, ''), conversation_channel, '') AS "channel!",
     content_sealed IS NOT NULL AS "has_content!",
     metadata_sealed AS "metadata_sealed?",
-    message_id AS "message_id!",
+    message_id AS "message_id!: _",
     recent_mean AS "recent_mean?",
     next_attempt_at AS "due_at!",
     updated_at AS "updated_at!",
     CASE WHEN obsolete THEN 'cancelled' WHEN waits_until IS NOT NULL THEN 'waits' ELSE 'due' END AS "outcome!"
-FROM looked
+FROM found

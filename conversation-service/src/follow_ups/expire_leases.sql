@@ -1,7 +1,7 @@
--- Claims whose lease is over go back into the queue, or end as FAILED after the last attempt. $1 now, $2
--- and $3 first and longest pause in seconds, $4 whether events are published.
+-- Puts claims whose lease is over back into the queue, or ends them as FAILED after the last attempt. $1 now,
+-- $2 first pause in seconds, $3 longest pause, $4 whether events are published.
 --
--- The claim's token stays: as long as nobody else claims it, whoever sent the message can still say so.
+-- The claim's token stays: until another call claims the follow-up, the sender can still report it as sent.
 WITH expired AS MATERIALIZED (
     SELECT follow_up_id
     FROM follow_ups
@@ -14,7 +14,7 @@ back AS (
     UPDATE follow_ups AS f
     SET status = CASE WHEN f.attempts >= f.max_attempts THEN 'FAILED' ELSE 'PENDING' END,
         last_failure_reason = 'LEASE_EXPIRED',
-        -- as in fail_follow_up.sql
+        -- as in fail.sql
         next_attempt_at = CASE WHEN f.attempts < f.max_attempts THEN $1::timestamptz + make_interval(
             secs => LEAST($3::double precision, $2::double precision * 2 ^ LEAST(f.attempts - 1, 20)) * (0.5 + random() / 2))
             END,

@@ -1,7 +1,7 @@
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 
 use super::{
-    ClaimToken, FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUps, RetryPause, dispatch_row::DispatchRow,
+    ClaimToken, FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUps, RetryPause,
     metrics::FollowUpChange,
 };
 
@@ -13,7 +13,7 @@ pub struct Failure {
     pub reason: FailureReason,
     /// No further attempt.
     pub permanent: bool,
-    /// The service's own backoff when absent.
+    /// Default: the service's own backoff.
     pub retry_after: Option<RetryPause>,
 }
 
@@ -22,7 +22,7 @@ pub struct Failure {
 pub enum FailFollowUpError {
     #[error("there is no such follow-up")]
     NotFound,
-    #[error("somebody else has claimed it")]
+    #[error("another call has claimed it")]
     LeaseLost,
     #[error("it has ended as {0:?}")]
     Finished(FollowUpStatus),
@@ -36,14 +36,14 @@ impl FollowUps {
     /// Puts a follow-up back into the queue, or ends it after its last attempt, in one round trip.
     ///
     /// # Errors
-    /// [`FailFollowUpError`]. When the database gave no answer, it may have been recorded: the same
-    /// call changes nothing more.
+    /// [`FailFollowUpError`]. When the database gave no answer, it may have been recorded: repeating the call
+    /// changes nothing more.
     pub async fn fail(&self, failure: &Failure) -> Result<FollowUp, FailFollowUpError> {
         let now = self.clock.now();
         let backoff = self.dispatch.backoff;
         let statement = || {
             sqlx::query_file_as!(
-                DispatchRow,
+                Answer,
                 "src/follow_ups/fail.sql",
                 failure.follow_up_id.0,
                 failure.token.claim,
@@ -56,21 +56,25 @@ impl FollowUps {
                 self.events.published,
             )
         };
-        let row = self.database.fetch_one(statement).await?;
-        match row.outcome.as_str() {
-            "failed" | "unchanged" => {
-                if row.outcome == "failed" {
-                    let ends = row.status.as_deref() == Some(FollowUpStatus::Failed.as_column());
-                    let change = if ends { FollowUpChange::Failed } else { FollowUpChange::PutBack };
-                    self.metrics.changed(change, 1);
-                }
-                row.link_to_scheduling();
-                self.events.pending.nudge();
-                Ok(row.open(&self.ring)?)
+        let answer = self.database.fetch_one(statement).await?;
+        let row = answer.follow_up.ok_or(FailFollowUpError::NotFound)?;
+        match answer.outcome.as_str() {
+            "failed" => {
+                let ends = row.status == FollowUpStatus::Failed;
+                self.metrics.changed(if ends { FollowUpChange::Failed } else { FollowUpChange::PutBack }, 1);
             }
-            "finished" => Err(FailFollowUpError::Finished(row.finished_status()?)),
-            "lost" => Err(FailFollowUpError::LeaseLost),
-            _ => Err(FailFollowUpError::NotFound),
+            "unchanged" => {}
+            "finished" => return Err(FailFollowUpError::Finished(row.status)),
+            _ => return Err(FailFollowUpError::LeaseLost),
         }
+        self.events.pending.nudge();
+        row.link_to_scheduling();
+        Ok(row.open(&self.ring)?)
     }
+}
+
+/// The one row of the statement, whose comment says what each outcome means.
+struct Answer {
+    outcome: String,
+    follow_up: Option<FollowUpRow>,
 }

@@ -1,15 +1,25 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use teppan_shared::{
+    read_error::Corrupted,
+    sealing::{KeyRing, Place},
+    telemetry,
+};
+use tracing::Span;
 use uuid::Uuid;
 
-use crate::domain::{Channel, Content, ConversationId, MessageId, Metadata, NUL, TimeZone, UserId};
+use crate::{
+    domain::{Channel, Content, ConversationId, MessageId, Metadata, NUL, UserId},
+    messages,
+};
 
 const SUBJECT_CHARS_MAX: usize = 200;
 const REASON_CHARS_MAX: usize = 100;
 
 /// The id of a follow-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct FollowUpId(pub Uuid);
 
 impl FollowUpId {
@@ -29,8 +39,10 @@ impl fmt::Display for FollowUpId {
     }
 }
 
-/// What a follow-up is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The reason for a follow-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::VariantArray)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum FollowUpTrigger {
     PostEvent,
     Reengagement,
@@ -38,27 +50,10 @@ pub enum FollowUpTrigger {
     Custom,
 }
 
-impl FollowUpTrigger {
-    pub const ALL: [Self; 4] = [Self::PostEvent, Self::Reengagement, Self::EmotionBased, Self::Custom];
-
-    /// What the database keeps.
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::PostEvent => "POST_EVENT",
-            Self::Reengagement => "REENGAGEMENT",
-            Self::EmotionBased => "EMOTION_BASED",
-            Self::Custom => "CUSTOM",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|trigger| trigger.as_column() == raw)
-    }
-}
-
 /// The state of a follow-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::VariantArray)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum FollowUpStatus {
     /// Waits until it is due, or until its next attempt.
     Pending,
@@ -73,30 +68,9 @@ pub enum FollowUpStatus {
     Missed,
 }
 
-impl FollowUpStatus {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Claimed, Self::Completed, Self::Cancelled, Self::Failed, Self::Missed];
-
-    /// What the database keeps.
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Claimed => "CLAIMED",
-            Self::Completed => "COMPLETED",
-            Self::Cancelled => "CANCELLED",
-            Self::Failed => "FAILED",
-            Self::Missed => "MISSED",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_column() == raw)
-    }
-}
-
 /// The thing a follow-up is about: at most 200 characters, an id.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct Subject(String);
 
 impl Subject {
@@ -136,32 +110,95 @@ impl FailureReason {
     }
 }
 
-/// A follow-up as it is stored, its text opened.
-#[derive(Debug, Clone)]
-pub struct FollowUp {
+/// A row of `follow_ups`, in the order of its columns.
+///
+/// Statements return it as an anonymous record: sqlx would ask the server to describe the table's own type.
+#[derive(Debug, Clone, sqlx::Type)]
+#[sqlx(type_name = "record")]
+pub struct FollowUpRow {
     pub follow_up_id: FollowUpId,
     pub conversation_id: ConversationId,
     pub trigger: FollowUpTrigger,
     pub subject: Subject,
     pub status: FollowUpStatus,
     pub due_at: DateTime<Utc>,
-    pub time_zone: TimeZone,
-    /// `None`: the conversation's.
-    pub channel: Option<Channel>,
+    pub time_zone: String,
+    /// Empty for the conversation's.
+    pub channel: String,
     pub user_id: Option<UserId>,
-    /// Given when scheduled, or chosen when it fell due.
-    pub content: Option<Content>,
-    pub metadata: Option<Metadata>,
+    /// Given by the call that scheduled it, or chosen when it fell due.
+    pub content_sealed: Option<Vec<u8>>,
+    pub metadata_sealed: Option<Vec<u8>>,
+    /// When its text was chosen and it could be claimed.
+    pub ready_at: Option<DateTime<Utc>>,
     pub attempts: i32,
     pub max_attempts: i32,
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub lease_expires_at: Option<DateTime<Utc>>,
-    pub last_failure_reason: Option<FailureReason>,
+    pub claim_token: Option<Uuid>,
+    pub claim_key: Option<String>,
+    pub claimant: Option<String>,
+    /// Empty while no attempt failed.
+    pub last_failure_reason: String,
     /// The message it becomes.
     pub message_id: MessageId,
+    /// The trace context of the call that scheduled it.
+    pub traceparent: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A follow-up, its text and metadata opened.
+#[derive(Debug, Clone)]
+pub struct FollowUp {
+    pub row: FollowUpRow,
+    pub content: Option<Content>,
+    pub metadata: Option<Metadata>,
+}
+
+/// The associated data of a follow-up's text: that of the message it becomes, so that completing the
+/// follow-up copies the sealed text unopened.
+pub fn content_place(message_id: &MessageId) -> Place<'_> {
+    messages::content_place(message_id)
+}
+
+/// The associated data of a follow-up's metadata.
+pub fn metadata_place(follow_up_id: &FollowUpId) -> Place<'_> {
+    Place { table: "follow_ups", column: "metadata_sealed", row: follow_up_id.0.as_bytes() }
+}
+
+impl FollowUpRow {
+    /// The follow-up, its sealed columns opened.
+    pub fn open(self, ring: &KeyRing) -> Result<FollowUp, Corrupted> {
+        let content = self.content_sealed.as_ref();
+        let content = content.map(|sealed| ring.open_text(content_place(&self.message_id), sealed)).transpose()?;
+        let content = content.map(Content::parse).transpose();
+        Ok(FollowUp {
+            content: content.map_err(|_| Corrupted::Column("follow_ups.content_sealed"))?,
+            metadata: open_metadata(ring, &self.follow_up_id, self.metadata_sealed.as_deref())?,
+            row: self,
+        })
+    }
+
+    pub fn channel(&self) -> Option<Channel> {
+        self.channel.parse().ok()
+    }
+
+    /// Links the present span to the call that scheduled the follow-up. They are two traces, because no trace
+    /// stays open for days.
+    pub fn link_to_scheduling(&self) {
+        if let Some(traceparent) = &self.traceparent {
+            telemetry::link(&Span::current(), traceparent);
+        }
+    }
+}
+
+/// Opens the metadata of a follow-up, if it has any.
+pub fn open_metadata(ring: &KeyRing, id: &FollowUpId, sealed: Option<&[u8]>) -> Result<Option<Metadata>, Corrupted> {
+    let plain = sealed.map(|sealed| ring.open(metadata_place(id), sealed)).transpose()?;
+    let metadata = plain.map(|plain| Metadata::read(plain.to_vec())).transpose();
+    metadata.map_err(|_| Corrupted::Column("follow_ups.metadata_sealed"))
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 use chrono::{DateTime, Utc};
+use strum::VariantArray as _;
 use teppan_shared::{page, postgres::DatabaseError, read_error::Corrupted};
 use uuid::Uuid;
 
-use super::{FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, FollowUps, Subject, row::FollowUpRow};
+use super::{FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUpTrigger, FollowUps, Subject};
 use crate::domain::ConversationId;
 
-/// A page ends before its text and metadata grow past this. With all the rest of a thousand follow-ups
+/// A page ends before its text and metadata are larger than this. With everything else of a thousand follow-ups
 /// it stays below the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: usize = 2 << 20;
 
-/// Which follow-ups are wanted; what is `None` may be any.
+/// Which follow-ups are wanted. `None` means any.
 #[derive(Debug, Clone)]
 pub struct FollowUpFilter {
     pub conversation_id: Option<ConversationId>,
@@ -22,20 +23,21 @@ pub struct FollowUpFilter {
 }
 
 /// The direction of a list of follow-ups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FollowUpOrder {
+    #[default]
     EarliestFirst,
     LatestFirst,
 }
 
-/// Where a page of follow-ups starts: behind this one.
+/// A page of follow-ups starts after this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUpCursor {
     pub due_at: DateTime<Utc>,
     pub follow_up_id: FollowUpId,
 }
 
-/// Follow-ups, and where the next page starts if there is one.
+/// Follow-ups, and the cursor of the next page if there is one.
 pub struct FollowUpPage {
     pub follow_ups: Vec<FollowUp>,
     pub next: Option<FollowUpCursor>,
@@ -44,7 +46,7 @@ pub struct FollowUpPage {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListFollowUpsError {
-    /// The first of the page. With those behind it the list goes on.
+    /// It is the first of the page. The list goes on after this cursor.
     #[error("a follow-up is corrupted")]
     Unreadable { cursor: FollowUpCursor, source: Corrupted },
     #[error("the database gave no answer")]
@@ -52,8 +54,7 @@ pub enum ListFollowUpsError {
 }
 
 impl FollowUps {
-    /// Lists follow-ups by due time and id, from after the cursor on. A page ends before one that cannot be
-    /// read.
+    /// Lists follow-ups by due time and id, after the cursor. A page ends before one that cannot be read.
     ///
     /// # Errors
     /// [`ListFollowUpsError`].
@@ -70,7 +71,7 @@ impl FollowUps {
         rows.truncate(fitting);
         let mut follow_ups = Vec::with_capacity(rows.len());
         for row in rows {
-            let cursor = FollowUpCursor { due_at: row.due_at, follow_up_id: FollowUpId(row.follow_up_id) };
+            let cursor = FollowUpCursor { due_at: row.due_at, follow_up_id: row.follow_up_id };
             match row.open(&self.ring) {
                 Ok(follow_up) => follow_ups.push(follow_up),
                 Err(source) if follow_ups.is_empty() => return Err(ListFollowUpsError::Unreadable { cursor, source }),
@@ -83,7 +84,7 @@ impl FollowUps {
         let next = follow_ups
             .last()
             .filter(|_| more)
-            .map(|last| FollowUpCursor { due_at: last.due_at, follow_up_id: last.follow_up_id });
+            .map(|last| FollowUpCursor { due_at: last.row.due_at, follow_up_id: last.row.follow_up_id });
         Ok(FollowUpPage { follow_ups, next })
     }
 
@@ -95,10 +96,9 @@ impl FollowUps {
         after: Option<FollowUpCursor>,
         page_size: u16,
     ) -> Result<Vec<FollowUpRow>, DatabaseError> {
-        let all = FollowUpTrigger::ALL;
-        let triggers = filter.trigger.as_ref().map_or(all.as_slice(), std::slice::from_ref);
-        let triggers: Vec<_> = triggers.iter().map(|trigger| trigger.as_column()).collect();
-        let statuses: Vec<_> = filter.statuses.iter().map(|status| status.as_column()).collect();
+        let triggers = filter.trigger.as_ref().map_or(FollowUpTrigger::VARIANTS, std::slice::from_ref);
+        let triggers: Vec<&str> = triggers.iter().map(AsRef::as_ref).collect();
+        let statuses: Vec<&str> = filter.statuses.iter().map(AsRef::as_ref).collect();
         let conversation_id = filter.conversation_id.as_ref().map(ConversationId::as_str);
         let subject = filter.subject.as_ref().map(Subject::as_str);
         let after_due_at = after.map(|cursor| cursor.due_at);
@@ -109,8 +109,7 @@ impl FollowUps {
             ($file:literal) => {
                 self.database
                     .fetch_all(|| {
-                        sqlx::query_file_as!(
-                            FollowUpRow,
+                        sqlx::query_file!(
                             $file,
                             &triggers as &[&str],
                             &statuses as &[&str],
@@ -124,13 +123,16 @@ impl FollowUps {
                             bytes_max,
                         )
                     })
-                    .await
+                    .await?
+                    .into_iter()
+                    .map(|row| row.follow_up)
+                    .collect()
             };
         }
-        match order {
+        Ok(match order {
             FollowUpOrder::EarliestFirst => page!("src/follow_ups/list_earliest_first.sql"),
             FollowUpOrder::LatestFirst => page!("src/follow_ups/list_latest_first.sql"),
-        }
+        })
     }
 }
 

@@ -1,26 +1,5 @@
--- A page of follow-ups by due time, the latest first, read as list_follow_ups_earliest_first.sql reads
--- them, from the other end.
-SELECT
-    follow_up_id AS "follow_up_id!",
-    conversation_id AS "conversation_id!",
-    trigger AS "trigger!",
-    subject AS "subject!",
-    status AS "status!",
-    due_at AS "due_at!",
-    time_zone AS "time_zone!",
-    channel AS "channel!",
-    user_id AS "user_id?",
-    content_sealed AS "content_sealed?",
-    metadata_sealed AS "metadata_sealed?",
-    attempts AS "attempts!",
-    max_attempts AS "max_attempts!",
-    next_attempt_at AS "next_attempt_at?",
-    lease_expires_at AS "lease_expires_at?",
-    last_failure_reason AS "last_failure_reason!",
-    message_id AS "message_id!",
-    created_at AS "created_at!",
-    updated_at AS "updated_at!",
-    finished_at AS "finished_at?"
+-- A page of follow-ups by due time, the latest first; otherwise like list_earliest_first.sql.
+SELECT page AS "follow_up!: FollowUpRow"
 FROM (
     SELECT
         candidate.*,
@@ -37,7 +16,7 @@ FROM (
                 WHERE $3::text IS NULL AND $4::text IS NULL
                   AND trigger = wanted_trigger AND status = wanted_status
                   AND due_at >= COALESCE($5::timestamptz, '-infinity') AND due_at < COALESCE($6::timestamptz, 'infinity')
-                  -- where the last page ended; everything on the first one
+                  -- the end of the last page; everything on the first one
                   AND (due_at, follow_up_id) < (COALESCE($7::timestamptz, 'infinity'), $8::uuid)
                 ORDER BY due_at DESC, follow_up_id DESC
                 LIMIT $9

@@ -4,6 +4,7 @@ use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Histogram},
 };
+use strum::VariantArray as _;
 use teppan_shared::telemetry::buckets;
 
 /// What is counted of follow-ups.
@@ -12,8 +13,9 @@ pub struct FollowUpMetrics {
     claim_lag_seconds: Histogram<f64>,
 }
 
-/// What became of a follow-up.
-#[derive(Debug, Clone, Copy)]
+/// A change of a follow-up.
+#[derive(Debug, Clone, Copy, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum FollowUpChange {
     Scheduled,
     /// It has its text, and can be claimed.
@@ -27,34 +29,6 @@ pub enum FollowUpChange {
     Missed,
     LeaseExpired,
     Cancelled,
-}
-
-impl FollowUpChange {
-    const ALL: [Self; 9] = [
-        Self::Scheduled,
-        Self::Ready,
-        Self::Claimed,
-        Self::Completed,
-        Self::PutBack,
-        Self::Failed,
-        Self::Missed,
-        Self::LeaseExpired,
-        Self::Cancelled,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Ready => "ready",
-            Self::Claimed => "claimed",
-            Self::Completed => "completed",
-            Self::PutBack => "put_back",
-            Self::Failed => "failed",
-            Self::Missed => "missed",
-            Self::LeaseExpired => "lease_expired",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 impl Default for FollowUpMetrics {
@@ -72,9 +46,9 @@ impl Default for FollowUpMetrics {
                 .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
         };
-        // A counter that is first seen at 1 has no increase.
-        for change in FollowUpChange::ALL {
-            metrics.changed(change, 0);
+        // A counter whose first sample is 1 shows no increase.
+        for change in FollowUpChange::VARIANTS {
+            metrics.changed(*change, 0);
         }
         metrics
     }
@@ -82,7 +56,7 @@ impl Default for FollowUpMetrics {
 
 impl FollowUpMetrics {
     pub fn changed(&self, change: FollowUpChange, count: u64) {
-        self.changes.add(count, &[KeyValue::new("change", change.name())]);
+        self.changes.add(count, &[KeyValue::new("change", <&'static str>::from(change))]);
     }
 
     /// Counts a claim. `lag` is for how long the follow-up could have been claimed.

@@ -6,14 +6,12 @@ mod claim;
 mod claim_terms;
 mod clock;
 mod complete;
-mod dispatch_row;
 mod due;
 mod fail;
 mod follow_up;
 mod list;
 mod metrics;
 mod reengage;
-mod row;
 mod schedule;
 mod sending_hours;
 mod template_file;
@@ -35,7 +33,7 @@ pub use self::{
     complete::{CompleteFollowUpError, Completed, Completion},
     due::{Due, FollowUpKey, NewFollowUp},
     fail::{FailFollowUpError, Failure},
-    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpStatus, FollowUpTrigger, Subject},
+    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUpTrigger, Subject},
     list::{FollowUpCursor, FollowUpFilter, FollowUpOrder, FollowUpPage, ListFollowUpsError},
     reengage::Reengagement,
     schedule::{ScheduleFollowUpError, ScheduleOutcome, Scheduled},

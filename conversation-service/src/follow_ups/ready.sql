@@ -1,11 +1,10 @@
--- Makes follow-ups ready to be claimed: $1 their ids, $2 their `updated_at` when they were read, $3 the
--- texts that were chosen (null: as given), $4 their channels, $5 now, $6 whether events are published;
--- $7 those that could not be read, to be looked at again at $8.
+-- Makes follow-ups ready to be claimed: $1 their ids, $2 their `updated_at` when they were read, $3 the chosen
+-- texts (null: as given), $4 their channels, $5 now, $6 whether events are published; $7 unreadable follow-ups,
+-- $8 their next check.
 --
--- What was changed in between, by a move, a cancellation or another replica, is left alone: its
--- `updated_at` is not the one that was read, or another has it locked. In the first case it is found
--- again if it is still due.
-WITH locked AS MATERIALIZED (          -- in no order: nobody waits here
+-- A follow-up that changed in between (moved, cancelled, or made ready by another replica) is skipped: its
+-- `updated_at` differs, or its row is locked. A later run finds it again if it is still due.
+WITH locked AS MATERIALIZED (          -- in no order: SKIP LOCKED never waits
     SELECT follow_up_id, updated_at, status = 'PENDING' AND ready_at IS NULL AS waits
     FROM follow_ups
     WHERE follow_up_id = ANY ($1::uuid[] || $7::uuid[])

@@ -8,10 +8,9 @@ use teppan_shared::{
 
 use super::{FollowUps, metrics::FollowUpChange};
 
-/// When a user who has to wait, for a booking that is ahead or a person who leads the conversation,
-/// is looked after again.
+/// The next check of a user who has to wait: a booking is ahead, or a person leads the conversation.
 const WAITS: TimeDelta = TimeDelta::hours(6);
-/// What the statement takes at most in one run; it has it written out.
+/// Users of one run. The statement repeats it as a literal.
 const BATCH_MAX: i64 = 64;
 
 impl FollowUps {
@@ -19,14 +18,14 @@ impl FollowUps {
     /// Any number of replicas may do so at once.
     ///
     /// # Errors
-    /// When the database gave no answer. Nobody was passed over: the users are found again.
+    /// When the database gave no answer. A later run finds the users again.
     async fn reengage(&self, after: TimeDelta) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let time_zone = self.dispatch.reengagement_time_zone;
         let due_at = self.scheduling.sending_hours.at_or_after(now, time_zone);
         let statement = || {
             sqlx::query_file_as!(
-                Looked,
+                Run,
                 "src/follow_ups/reengage.sql",
                 now,
                 after.as_seconds_f64(),
@@ -43,14 +42,14 @@ impl FollowUps {
         }
         let done = u64::try_from(run.scheduled).unwrap_or(0);
         self.metrics.changed(FollowUpChange::Scheduled, done);
-        Ok(Batch { done, more: run.looked == BATCH_MAX, ..Batch::default() })
+        Ok(Batch { done, more: run.checked == BATCH_MAX, ..Batch::default() })
     }
 }
 
-/// The one row the statement answers.
-struct Looked {
+/// The one row of the statement.
+struct Run {
     scheduled: i64,
-    looked: i64,
+    checked: i64,
 }
 
 /// Schedules follow-ups for users who have been silent for this long.

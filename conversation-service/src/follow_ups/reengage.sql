@@ -1,13 +1,12 @@
--- Looks after the users whose turn it is, and schedules a re-engagement for each who has been silent for
--- $2 seconds, over all their conversations. $1 now, $3 when it is to be sent, $4 its time zone, $5 its most
--- attempts, $6 when a user who has to wait is looked after again, $7 whether events are published.
+-- Checks the users that are due, and schedules a re-engagement for each who wrote in no conversation for $2
+-- seconds. $1 now, $3 due time of the follow-up, $4 its time zone, $5 its most attempts, $6 next check of a user
+-- who has to wait, $7 whether events are published.
 --
--- Once for each silence, in any number of replicas: the user's row is locked, and names the silence that
--- was served; it is changed in the statement that serves it. A silence begins with the customer's last
--- message, so that the follow-up itself does not begin another.
+-- One re-engagement for each silence, with any number of replicas: the user's row is locked, and the statement
+-- that serves a silence records it there. A silence begins with the customer's last message, so the follow-up
+-- itself does not begin a new one.
 --
--- Of a user the newest 100 conversations are looked at: an id with more is shared, by a kiosk or a test, and
--- must not make this statement as long as its list.
+-- It reads a user's newest 100 conversations: an id with more of them is shared, by a kiosk or a test.
 WITH due AS MATERIALIZED (
     SELECT user_id, silent_since
     FROM reengagement_checks
@@ -16,9 +15,9 @@ WITH due AS MATERIALIZED (
     LIMIT 64
     FOR UPDATE SKIP LOCKED
 ),
-looked AS MATERIALIZED (               -- with the conversation they were last seen in
+found AS MATERIALIZED (                -- with the conversation in which they were last active
     SELECT d.user_id, d.silent_since, newest.conversation_id, newest.status, newest.active_at,
-           -- a booking is ahead, or its follow-up
+           -- a booking or its follow-up is ahead
            COALESCE((
                SELECT true
                FROM unnest(newest.conversation_ids) AS c (conversation_id)
@@ -46,13 +45,13 @@ looked AS MATERIALIZED (               -- with the conversation they were last s
 ),
 judged AS MATERIALIZED (
     SELECT *,
-           CASE WHEN active_at IS NULL THEN 'gone'            -- every conversation was deleted
+           CASE WHEN active_at IS NULL THEN 'deleted'         -- with every conversation
                 WHEN active_at > $1::timestamptz - make_interval(secs => $2) THEN 'active'
                 WHEN silent_since = active_at THEN 'served'
                 WHEN awaited OR status = 'ESCALATED' THEN 'waits'
                 ELSE 'silent'
            END AS verdict
-    FROM looked
+    FROM found
 ),
 scheduled AS (
     INSERT INTO follow_ups (
@@ -62,7 +61,7 @@ scheduled AS (
            gen_random_uuid(), $1, $1
     FROM judged
     WHERE verdict = 'silent'
-    -- one that somebody else has scheduled serves as well
+    -- an existing re-engagement serves as well
     ON CONFLICT (conversation_id, trigger, subject) WHERE finished_at IS NULL DO NOTHING
     RETURNING *
 ),
@@ -77,17 +76,17 @@ event AS (
     FROM scheduled
     WHERE $7::boolean
 ),
-checked AS (                           -- who writes from now on is silent for long at the earliest then
+checked AS (                           -- the earliest end of a new silence
     UPDATE reengagement_checks AS r
     SET check_at = CASE j.verdict WHEN 'active' THEN j.active_at + make_interval(secs => $2)
                                   WHEN 'waits' THEN $6
                                   ELSE $1::timestamptz + make_interval(secs => $2) END,
         silent_since = CASE j.verdict WHEN 'silent' THEN j.active_at ELSE r.silent_since END
     FROM judged AS j
-    WHERE j.verdict <> 'gone' AND r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
+    WHERE j.verdict <> 'deleted' AND r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
 ),
-forgotten AS (                         -- a conversation that first names the user makes the row anew
+forgotten AS (                         -- the user's next conversation makes a new row
     DELETE FROM reengagement_checks
-    WHERE user_id = ANY (ARRAY(SELECT user_id FROM judged WHERE verdict = 'gone'))
+    WHERE user_id = ANY (ARRAY(SELECT user_id FROM judged WHERE verdict = 'deleted'))
 )
-SELECT (SELECT count(*) FROM scheduled) AS "scheduled!", (SELECT count(*) FROM due) AS "looked!"
+SELECT (SELECT count(*) FROM scheduled) AS "scheduled!", (SELECT count(*) FROM due) AS "checked!"

@@ -5,36 +5,39 @@ use uuid::Uuid;
 use super::{
     FollowUp, FollowUpId, FollowUps, NewFollowUp,
     answer::FollowUpAnswer,
+    follow_up::{content_place, metadata_place},
     metrics::FollowUpChange,
-    row::{content_place, metadata_place},
 };
 use crate::domain::{Channel, Content, MessageId, Metadata, UserId};
 
-/// How often the statement is run for one call. Each run after the first follows a commit of somebody
-/// else on the same key or follow-up, so that only one under constant change uses them up.
+/// Runs of the statement for one call. Each further run follows another call's commit on the same key or
+/// follow-up, so only constant change uses them up.
 const ATTEMPTS_MAX: usize = 8;
 
-/// What a call loses on to a faster one: the same conversation, trigger and subject; the same idempotency
-/// key; when what was sealed for an existing follow-up met that one's end, the id of that one; and to an earlier
-/// run of the same call, the ids.
+/// The constraints on which a call loses to a faster one: the same conversation, trigger and subject; the same
+/// idempotency key; the id of an existing follow-up that ended after text was sealed for it; and, after a lost
+/// answer, the ids of an earlier run of this call.
 const LOST_ON: [&str; 4] =
     ["follow_ups_unfinished_key", "idempotency_keys_pkey", "follow_ups_pkey", "outbox_messages_event"];
 
-/// A follow-up, and what was done to it by this call or by the earlier one it repeats.
+/// A follow-up, and what this call, or the call it repeats, did to it.
 pub struct Scheduled {
     pub follow_up: FollowUp,
     pub outcome: ScheduleOutcome,
     pub replayed: bool,
 }
 
-/// What scheduling came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The result of scheduling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ScheduleOutcome {
     Created,
     Moved,
-    /// One was there and was left as it is.
+    /// An existing one was left as it is.
     Existing,
 }
+
+type Answer = FollowUpAnswer<ScheduleOutcome>;
 
 /// Why nothing is scheduled. Nothing was written, unless [`DatabaseError`] leaves it open.
 #[derive(Debug, thiserror::Error)]
@@ -43,77 +46,71 @@ pub enum ScheduleFollowUpError {
     KeyReused,
     #[error("the follow-up to be moved is being sent")]
     Claimed(FollowUpId),
-    #[error("the follow-up of the call that is repeated is gone")]
+    #[error("the follow-up of the repeated call was deleted")]
     Gone,
     #[error("the follow-up changed under every attempt")]
     Contended,
-    #[error("what the database answered is corrupted")]
+    #[error("the stored follow-up is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
 impl FollowUps {
-    /// Makes a follow-up, or moves or finds the one that is not finished for the same conversation,
-    /// trigger and subject, in one round trip; moving one with a text or metadata takes two, because they
-    /// are sealed for the very follow-up they belong to.
+    /// Makes a follow-up, or moves or finds the unfinished one of the same conversation, trigger and subject, in
+    /// one round trip. Moving one with a text or metadata takes two: they are sealed for the follow-up's id.
     ///
-    /// A second call with the same key and request returns the first one's follow-up, also while the
-    /// first is still running.
+    /// A repeated call with the same key and request returns the first one's follow-up, also while the first is
+    /// still running.
     ///
     /// # Errors
     /// [`ScheduleFollowUpError`].
     pub async fn schedule(&self, new: &NewFollowUp) -> Result<Scheduled, ScheduleFollowUpError> {
         let fingerprint = self.schedule_fingerprint(new);
-        // What is written is as old as the call, whichever of its runs writes it.
+        // One time for every run: a run recognises by it what an earlier run wrote.
         let now = self.clock.now();
         let mut draft = self.draft(new, now, FollowUpId::generate(), MessageId(Uuid::now_v7()));
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_follow_up(new, &fingerprint, &draft).await {
                 Ok(answer) => answer,
-                // The next run finds what the faster call did.
+                // The next run finds the result of the faster call.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => {
                     draft = self.draft(new, now, FollowUpId::generate(), MessageId(Uuid::now_v7()));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
-            if answer.is_of_another(&fingerprint) {
+            if answer.key_was_reused(&fingerprint) {
                 return Err(ScheduleFollowUpError::KeyReused);
             }
-            match (answer.answer.as_str(), answer.follow_up_id.map(FollowUpId), answer.message_id.map(MessageId)) {
-                ("done", ..) => {
+            match (answer.answer.as_str(), &answer.follow_up) {
+                ("done", _) => {
                     self.events.pending.nudge();
-                    let created = answer.outcome.as_deref() == Some("CREATED");
+                    let created = answer.outcome == Some(ScheduleOutcome::Created);
                     self.metrics.changed(FollowUpChange::Scheduled, u64::from(created));
                     if draft.due_at <= draft.now {
                         self.due.nudge();
                     }
                     return self.scheduled(answer, false);
                 }
-                ("replayed", ..) => return self.scheduled(answer, true),
-                ("claimed", Some(id), _) => return Err(ScheduleFollowUpError::Claimed(id)),
-                ("reseal", Some(id), Some(message_id)) => draft = self.draft(new, now, id, message_id),
-                // Contended: a concurrent duplicate may have moved it. Another run finds out.
+                ("replayed", _) => return self.scheduled(answer, true),
+                ("claimed", Some(found)) => return Err(ScheduleFollowUpError::Claimed(found.follow_up_id)),
+                ("reseal", Some(found)) => draft = self.draft(new, now, found.follow_up_id, found.message_id),
+                // Contended: a concurrent duplicate may have moved it. The next run finds out.
                 _ => {}
             }
         }
         Err(ScheduleFollowUpError::Contended)
     }
 
-    fn scheduled(&self, answer: FollowUpAnswer, replayed: bool) -> Result<Scheduled, ScheduleFollowUpError> {
-        let outcome = match answer.outcome.as_deref() {
-            Some("CREATED") => ScheduleOutcome::Created,
-            Some("MOVED") => ScheduleOutcome::Moved,
-            Some("EXISTING") => ScheduleOutcome::Existing,
-            _ => return Err(Corrupted::Column("idempotency_keys.outcome").into()),
-        };
-        let follow_up = answer.open(&self.ring)?.ok_or(ScheduleFollowUpError::Gone)?;
+    fn scheduled(&self, answer: Answer, replayed: bool) -> Result<Scheduled, ScheduleFollowUpError> {
+        let outcome = answer.outcome.ok_or(Corrupted::Column("idempotency_keys.outcome"))?;
+        let follow_up = answer.follow_up.ok_or(ScheduleFollowUpError::Gone)?.open(&self.ring)?;
         Ok(Scheduled { follow_up, outcome, replayed })
     }
 
-    /// Everything about the follow-up that is known before the statement runs. The ids are those it gets
-    /// when it is made, or those of the follow-up that takes over its text and metadata.
+    /// Everything about the follow-up that is known before the statement runs. The ids are new ones, or those of
+    /// the follow-up to be moved.
     fn draft(&self, new: &NewFollowUp, now: DateTime<Utc>, id: FollowUpId, message_id: MessageId) -> Draft {
         let content = new.content.as_ref().map(|content| content.as_str().as_bytes());
         let metadata = new.metadata.as_ref().map(Metadata::as_bytes);
@@ -129,17 +126,17 @@ impl FollowUps {
         }
     }
 
-    /// The request without its key, as a keyed hash. It holds the time that was asked for, not the one
-    /// that it came to: settings may change between a call and its repetition.
+    /// The request without its key, as a keyed hash. It holds the requested time, not the moved one: settings may
+    /// change between a call and its repetition.
     fn schedule_fingerprint(&self, new: &NewFollowUp) -> [u8; 32] {
         let fields = [
             b"ScheduleFollowUp".to_vec(),
             new.key.conversation_id.as_str().into(),
-            new.key.trigger.as_column().into(),
+            new.key.trigger.as_ref().into(),
             new.key.subject.as_str().into(),
             new.due.to_bytes(),
             new.time_zone.name().into(),
-            optional(new.channel.map(Channel::as_column)),
+            optional(new.channel.as_ref().map(<Channel as AsRef<str>>::as_ref)),
             optional(new.content.as_ref().map(Content::as_str)),
             optional(new.metadata.as_ref().map(Metadata::as_bytes)),
             optional(new.user_id.as_ref().map(UserId::as_str)),
@@ -153,20 +150,20 @@ impl FollowUps {
         new: &NewFollowUp,
         fingerprint: &[u8; 32],
         draft: &Draft,
-    ) -> Result<FollowUpAnswer, DatabaseError> {
+    ) -> Result<Answer, DatabaseError> {
         let write = || {
             sqlx::query_file_as!(
-                FollowUpAnswer,
+                Answer,
                 "src/follow_ups/schedule.sql",
                 new.idempotency_key.as_str(),
                 fingerprint,
                 draft.follow_up_id.0,
                 new.key.conversation_id.as_str(),
-                new.key.trigger.as_column(),
+                new.key.trigger.as_ref(),
                 new.key.subject.as_str(),
                 draft.due_at,
                 new.time_zone.name(),
-                new.channel.map_or("", Channel::as_column),
+                new.channel.as_ref().map_or("", AsRef::as_ref),
                 new.user_id.as_ref().map(UserId::as_str),
                 draft.content_sealed.as_deref(),
                 draft.metadata_sealed.as_deref(),

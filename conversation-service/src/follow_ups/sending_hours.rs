@@ -6,12 +6,10 @@ use teppan_shared::time_zone::Rules;
 use crate::domain::TimeZone;
 
 const DAY_MINUTES: u32 = 24 * 60;
-/// How many days are looked through for one that has the hours. Where a zone crossed the date line
-/// a whole date is missing, never two.
+/// Days to search for one that has the hours. A zone that crossed the date line lacks one date, never two.
 const DAYS_TRIED: u64 = 3;
 
-/// The local times of day at which follow-ups may be sent, such as 09:00 to 21:00: from the first on,
-/// and before the last.
+/// The local times of day at which follow-ups may be sent, such as 09:00 (included) to 21:00 (excluded).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendingHours {
     /// Minutes of the day.
@@ -19,12 +17,11 @@ pub struct SendingHours {
 }
 
 impl SendingHours {
-    /// The time itself within sending hours, otherwise the next beginning of them. It is never
-    /// earlier than what was asked for.
+    /// The requested time when it is in sending hours, otherwise their next beginning. It is never earlier than
+    /// requested.
     ///
-    /// A beginning that does not exist on its date, because the clock is set forward over it, is the
-    /// first minute after it that does; one that exists twice, because the clock is set back, is the
-    /// first of the two, or the second when the first is already over.
+    /// When the clock is set forward over a beginning, the hours begin with the next minute that exists. When it
+    /// is set back over one, they begin with the first of the two, or with the second when the first is over.
     pub fn at_or_after(&self, asked: DateTime<Utc>, zone: TimeZone) -> DateTime<Utc> {
         let local = asked.with_timezone(&zone);
         let minute = local.hour() * 60 + local.minute();
@@ -39,7 +36,7 @@ impl SendingHours {
             .unwrap_or(asked)
     }
 
-    /// The zones in which it is not sending hours, each with the time at which they begin.
+    /// The zones outside sending hours, and when the hours begin there.
     pub fn closed_zones(&self, now: DateTime<Utc>) -> ClosedZones {
         let mut closed = ClosedZones::default();
         for zone in Rules::in_force().zones() {
@@ -69,7 +66,7 @@ impl SendingHours {
     }
 }
 
-/// Where nothing may be sent at a moment, a column each.
+/// Time zones outside sending hours, a column each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClosedZones {
     pub names: Vec<&'static str>,

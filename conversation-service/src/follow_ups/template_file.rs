@@ -1,4 +1,4 @@
-//! The file that holds what follow-ups say, read again when it changes.
+//! The file with the texts of follow-ups, read again when it changes.
 
 use std::{
     fs,
@@ -22,11 +22,11 @@ pub struct TemplateFile {
 #[derive(Debug)]
 struct Current {
     templates: Arc<Templates>,
-    /// What the file looked like when it was last read.
+    /// The file's version when it was last read.
     version: Option<Version>,
 }
 
-/// Time of change and length: a change within the file system's tick mostly changes the length.
+/// Time of change and length: two changes within one tick of the file system mostly differ in length.
 type Version = (SystemTime, u64);
 
 impl TemplateFile {
@@ -38,15 +38,15 @@ impl TemplateFile {
     }
 
     /// # Errors
-    /// Everything that is wrong with the file.
+    /// All faults of the file.
     pub fn open(path: PathBuf) -> Result<Self, Vec<String>> {
         let version = version(&path);
         let templates = Arc::new(read(&path)?);
         Ok(Self { path: Some(path), current: Arc::new(Mutex::new(Current { templates, version })) })
     }
 
-    /// The templates as the file has them now. When it is broken or gone that is logged once, and
-    /// the last sound ones stay in force.
+    /// The file's present templates. A broken or missing file is logged once, and the last good templates stay in
+    /// force.
     pub fn templates(&self) -> Arc<Templates> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.path {

@@ -1,14 +1,16 @@
-//! What follow-ups say when nobody gave them a text.
+//! The texts of follow-ups that were scheduled without one.
 
 use std::{collections::BTreeMap, fmt};
 
+use strum::VariantArray as _;
 use toml::{Table, Value};
 
 use super::FollowUpTrigger;
 use crate::domain::Content;
 
-/// Which of the wordings fits, by the mean of the customer's last ten scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The tone of a text, by the mean of the customer's last ten scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::AsRefStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Mood {
     Warm,
     Neutral,
@@ -16,22 +18,12 @@ pub enum Mood {
 }
 
 impl Mood {
-    const ALL: [Self; 3] = [Self::Warm, Self::Neutral, Self::Apologetic];
-
-    /// Warm from 0.7, apologetic below 0.4; neutral between, and for who has shown no emotion.
+    /// Warm from 0.7, apologetic below 0.4; neutral between, and without an emotion.
     pub fn of(recent_mean: Option<f64>) -> Self {
         match recent_mean {
             Some(mean) if mean >= 0.7 => Self::Warm,
             Some(mean) if mean < 0.4 => Self::Apologetic,
             _ => Self::Neutral,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Warm => "warm",
-            Self::Neutral => "neutral",
-            Self::Apologetic => "apologetic",
         }
     }
 }
@@ -59,10 +51,10 @@ impl Templates {
         let mut read = Vec::new();
         for (trigger, name) in WORDED {
             let moods = table.get(name).and_then(Value::as_table);
-            for mood in Mood::ALL {
-                match parse_wordings(moods.and_then(|moods| moods.get(mood.name()))) {
-                    Ok(wordings) => read.push((trigger, mood, wordings)),
-                    Err(fault) => faults.push(format!("{name}.{} {fault}", mood.name())),
+            for mood in Mood::VARIANTS {
+                match parse_wordings(moods.and_then(|moods| moods.get(mood.as_ref()))) {
+                    Ok(wordings) => read.push((trigger, *mood, wordings)),
+                    Err(fault) => faults.push(format!("{name}.{} {fault}", mood.as_ref())),
                 }
             }
         }
@@ -77,20 +69,20 @@ impl Templates {
     }
 }
 
-/// What a file says may be about somebody.
+/// The file may hold personal data, which stays out of logs.
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Templates({} entries)", self.0.len())
     }
 }
 
-/// Where the file stops being TOML; the parser's own words would quote it.
+/// The line of the syntax error. The parser's message would quote the file.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {} is not TOML", before.matches('\n').count() + 1)
 }
 
-/// Entries that would be ignored: a name written wrongly.
+/// Misspelt entries, which would be ignored.
 fn unknown_entries(table: &Table) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, moods) in table {
@@ -98,7 +90,7 @@ fn unknown_entries(table: &Table) -> Vec<String> {
             faults.push("has an entry that is none of post_event, reengagement and emotion_based".to_owned());
             continue;
         }
-        let known = |mood: &&String| Mood::ALL.iter().any(|known| known.name() == *mood);
+        let known = |mood: &&String| Mood::VARIANTS.iter().any(|known| known.as_ref() == *mood);
         if moods.as_table().is_some_and(|moods| moods.keys().any(|mood| !known(&mood))) {
             faults.push(format!("{name} has an entry that is none of warm, neutral and apologetic"));
         }
@@ -115,14 +107,14 @@ fn parse_wordings(entry: Option<&Value>) -> Result<Vec<Wording>, &'static str> {
     if plain { Ok(wordings) } else { Err("must end with a text without placeholders, for when values are missing") }
 }
 
-/// A text with holes.
+/// A text with placeholders.
 #[derive(Clone)]
 struct Wording(Vec<Part>);
 
 #[derive(Clone)]
 enum Part {
     Text(String),
-    Hole(String),
+    Placeholder(String),
 }
 
 impl Wording {
@@ -136,7 +128,7 @@ impl Wording {
             if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return Err("has a placeholder that is not like {{venue_name}}");
             }
-            parts.extend([Part::Hole(name.to_owned()), Part::Text(rest.to_owned())]);
+            parts.extend([Part::Placeholder(name.to_owned()), Part::Text(rest.to_owned())]);
         }
         let stray = parts.iter().any(|part| matches!(part, Part::Text(text) if text.contains("}}")));
         if stray { Err("has a }} without {{") } else { Ok(Self(parts)) }
@@ -146,7 +138,7 @@ impl Wording {
     fn fill(&self, values: &BTreeMap<String, String>) -> Option<String> {
         let fill = |part: &Part| match part {
             Part::Text(text) => Some(text.clone()),
-            Part::Hole(name) => values.get(name).cloned(),
+            Part::Placeholder(name) => values.get(name).cloned(),
         };
         self.0.iter().map(fill).collect()
     }
@@ -177,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn the_default_has_a_text_for_everything_and_leaves_no_hole() {
+    fn the_default_has_a_text_for_every_trigger_and_mood_and_fills_every_placeholder() {
         let templates = Templates::parse(DEFAULT).expect("it is sound");
         for values in [values(&[]), values(&[("venue_name", "Teppan Garden")])] {
             for (trigger, _) in WORDED {
-                for mood in Mood::ALL {
-                    let text = templates.word(trigger, mood, &values).expect("a text").into_string();
+                for mood in Mood::VARIANTS {
+                    let text = templates.word(trigger, *mood, &values).expect("a text").into_string();
                     assert!(!text.contains("{{") && !text.contains("}}"), "{text}");
                 }
             }
@@ -203,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_at_once_without_the_text() {
+    fn every_fault_is_reported_at_once_without_the_text() {
         let text = "
             hunter2 = 1
             [post_event]

@@ -49,7 +49,7 @@ impl ConversationService for Grpc {
             .conversations
             .list(&wanted.filter, wanted.after.as_ref(), wanted.page_size)
             .await
-            .map_err(|error| status::list_conversations(&error))?;
+            .map_err(|error| error.to_failure())?;
         Ok(Response::new(list_conversations::encode(&wanted, &page)))
     }
 

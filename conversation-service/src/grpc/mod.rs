@@ -1,4 +1,4 @@
-//! The gRPC face: decode, call, encode. Wire types stop here.
+//! The gRPC services: decode, call, encode. Wire types stop here.
 
 mod cancel_follow_up;
 mod claim_due_follow_ups;
@@ -7,6 +7,7 @@ mod conversation_service;
 mod dead_letters;
 mod decode;
 mod encode;
+mod enums;
 mod fail_follow_up;
 mod follow_up_service;
 mod get_emotion_history;

@@ -1,21 +1,7 @@
--- A page of a conversation's messages, the oldest first. No row when there is no such conversation, one
--- row of nulls when the page is empty. `found` counts the messages in the range, at most $4; fewer rows
--- come back when together they would be larger than $5 bytes.
-SELECT
-    page.found AS "found?",
-    page.message_id AS "message_id?",
-    page.sequence AS "sequence?",
-    page.role AS "role?",
-    page.channel AS "channel?",
-    page.content_sealed AS "content_sealed?",
-    page.emotion_score AS "emotion_score?",
-    page.emotion_label AS "emotion_label?",
-    page.emotion_detected AS "emotion_detected?",
-    page.metadata_sealed AS "metadata_sealed?",
-    page.sent_at AS "sent_at?",
-    page.stored_at AS "stored_at?",
-    page.input_tokens AS "input_tokens?",
-    page.output_tokens AS "output_tokens?"
+-- A page of a conversation's messages, the oldest first. No row when there is no such conversation, one row
+-- of nulls when the page is empty. `found` counts the messages in the range, at most $4. Fewer rows are
+-- returned when together they would be larger than $5 bytes.
+SELECT page.found AS "found?", page AS "message?: MessageRow"
 FROM conversations AS c
 LEFT JOIN LATERAL (
     SELECT run.*
@@ -26,9 +12,7 @@ LEFT JOIN LATERAL (
             sum(octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0))
                 OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS bytes_through
         FROM (
-            SELECT
-                message_id, sequence, role, channel, content_sealed, emotion_score, emotion_label, emotion_detected,
-                metadata_sealed, sent_at, stored_at, input_tokens, output_tokens
+            SELECT *
             FROM messages
             WHERE conversation_id = $1 AND sequence > $2 AND sequence < $3
             ORDER BY sequence

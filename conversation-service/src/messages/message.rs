@@ -14,11 +14,11 @@ pub struct NewMessage {
     pub role: Role,
     pub content: Content,
     pub channel: Channel,
-    /// Fills the conversation's when that is empty.
+    /// Becomes the conversation's, when that has none.
     pub user_id: Option<UserId>,
     pub emotion: Option<Emotion>,
     pub metadata: Option<Metadata>,
-    /// The time of storing when absent.
+    /// Default: the time of storing.
     pub sent_at: Option<SentAt>,
     pub input_tokens: Option<TokenCount>,
     pub output_tokens: Option<TokenCount>,
@@ -29,7 +29,7 @@ pub struct NewMessage {
 pub struct Message {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
-    /// Its place in the conversation: 1, 2, 3 and so on.
+    /// Its number in the conversation: 1, 2, 3 and so on.
     pub sequence: i64,
     pub role: Role,
     pub content: Content,

@@ -19,7 +19,7 @@ use teppan_shared::{
 pub use self::{
     list::{ListMessagesError, MessagePage},
     message::{Message, NewMessage},
-    row::content_place,
+    row::{MessageRow, content_place},
     store::{STATEMENT, StoreMessageError},
     tokens::TokenCount,
 };

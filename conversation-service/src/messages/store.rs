@@ -13,8 +13,8 @@ use crate::{
 /// The statement, to be prepared when a connection opens.
 pub const STATEMENT: &str = include_str!("store.sql");
 
-/// How often the statement is run for one call. A faster concurrent duplicate costs one more run,
-/// which finds what it stored; more are needed only when that is deleted meanwhile.
+/// Runs of the statement for one call. A faster concurrent duplicate costs one more run, which finds what it
+/// stored; a further one is needed only when that is deleted meanwhile.
 const ATTEMPTS_MAX: usize = 4;
 
 /// A message, and whether an earlier call had stored it.
@@ -28,22 +28,21 @@ pub struct Stored {
 pub enum StoreMessageError {
     #[error("another message was stored under this id")]
     KeyReused,
-    #[error("the id was taken and freed again under every attempt")]
+    #[error("the id was taken and freed again in every attempt")]
     Contended,
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
 impl Messages {
-    /// Appends a message to its conversation, which is made or opened again as needed, in one round
-    /// trip.
+    /// Appends a message to its conversation, in one round trip. It creates or reopens the conversation as needed.
     ///
-    /// A second call with the same message returns the first one's, also while the first is still
+    /// A repeated call with the same message returns the first one's result, also while the first is still
     /// running.
     ///
     /// # Errors
-    /// [`StoreMessageError`]. When the database gave no answer, the message may have been stored:
-    /// the same call tells.
+    /// [`StoreMessageError`]. When the database gave no answer, the message may have been stored: repeat the call
+    /// to find out.
     pub async fn store(&self, new: NewMessage) -> Result<Stored, StoreMessageError> {
         let draft = self.draft(&new);
         for _ in 0..ATTEMPTS_MAX {
@@ -55,7 +54,7 @@ impl Messages {
                     }
                     return Ok(Stored { replayed: row.outcome == "replayed", message: row.message(new) });
                 }
-                // A concurrent duplicate was faster; the next run finds its message.
+                // A concurrent duplicate was faster: the next run finds its message.
                 Err(error) if error.violates("messages_pkey") => {}
                 Err(error) => return Err(error.into()),
             }
@@ -79,15 +78,15 @@ impl Messages {
         }
     }
 
-    /// The call without its message id, as a keyed hash. What reads the same is the same call.
+    /// The call without its message id, as a keyed hash.
     fn fingerprint_of(&self, new: &NewMessage) -> [u8; 32] {
         let emotion = new.emotion.as_ref();
         let mut fields = vec![
             b"StoreMessage".to_vec(),
             new.conversation_id.as_str().into(),
-            new.role.as_column().into(),
+            new.role.as_ref().into(),
             new.content.as_str().into(),
-            new.channel.as_column().into(),
+            new.channel.as_ref().into(),
             optional(new.user_id.as_ref().map(UserId::as_str)),
             optional(new.metadata.as_ref().map(Metadata::as_bytes)),
             optional(new.sent_at.map(|at| at.time().timestamp_micros().to_be_bytes())),
@@ -96,7 +95,7 @@ impl Messages {
             optional(emotion.and_then(Emotion::score).map(|score| score.get().to_be_bytes())),
             optional(emotion.and_then(Emotion::label).map(EmotionLabel::as_str)),
         ];
-        // Last, because there may be any number of them.
+        // Last: their number varies.
         fields.extend(detected(emotion).map(Vec::from));
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
@@ -111,10 +110,10 @@ impl Messages {
                 new.message_id.0,
                 new.conversation_id.as_str(),
                 new.user_id.as_ref().map(UserId::as_str),
-                new.channel.as_column(),
+                new.channel.as_ref(),
                 draft.sent_at,
                 draft.stored_at,
-                new.role.as_column(),
+                new.role.as_ref(),
                 draft.content_sealed,
                 emotion.and_then(Emotion::score).map(EmotionScore::get),
                 emotion.and_then(Emotion::label).map(EmotionLabel::as_str),
@@ -145,7 +144,7 @@ struct Draft {
     traceparent: Option<String>,
 }
 
-/// The one row the statement answers; the statement's own comment says what each outcome means.
+/// The one row of the statement, whose comment says what each outcome means.
 struct Answer {
     outcome: String,
     sequence: i64,
@@ -155,8 +154,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The message as stored: all that the call did not say itself is in the row, and the
-    /// fingerprints being equal, what a replayed call says is what is stored.
+    /// The message as stored. The fingerprints are equal, so the call holds everything that is not in this row.
     fn message(self, new: NewMessage) -> Message {
         Message {
             message_id: new.message_id,

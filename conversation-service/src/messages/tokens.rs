@@ -1,5 +1,6 @@
 /// A number of tokens: 0 or more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct TokenCount(i32);
 
 impl TokenCount {

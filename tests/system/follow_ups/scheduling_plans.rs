@@ -156,9 +156,8 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
     run(&mut connection, "SET timezone = 'UTC'").await;
     let now: DateTime<Utc> = "2029-01-01T00:00:00Z".parse().expect("a time");
     let due: DateTime<Utc> = "2030-01-15T12:00:00Z".parse().expect("a time");
-    let mut ids = Vec::new();
     for (key, moves, publishes) in [("a", false, true), ("b", false, true), ("c", true, true), ("d", true, false)] {
-        let row = sqlx::query(SCHEDULE)
+        sqlx::query(SCHEDULE)
             .bind(key)
             .bind(vec![0_u8; 32])
             .bind(Uuid::now_v7())
@@ -181,8 +180,8 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
             .fetch_one(&mut connection)
             .await
             .expect("answered");
-        ids.push(row.get::<Uuid, _>("follow_up_id?"));
     }
+    let id: Uuid = service.scalar("SELECT follow_up_id FROM follow_ups").await;
     let query = "SELECT type, conversation_id, occurred_at, data, traceparent, next_attempt_at
                  FROM outbox_messages ORDER BY message_id";
     let events = sqlx::query(query).fetch_all(&mut connection).await.expect("answered");
@@ -194,7 +193,7 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
         assert_eq!(event.get::<DateTime<Utc>, _>("next_attempt_at"), now);
         assert!(event.get::<Option<String>, _>("traceparent").is_some());
         let expected = json!({
-            "follow_up_id": ids[0].to_string(),
+            "follow_up_id": id.to_string(),
             "conversation_id": "web-7f3a91",
             "trigger": "FOLLOW_UP_TRIGGER_POST_EVENT",
             "subject": "booking:7",
