@@ -5,10 +5,10 @@ use sqlx::types::Json;
 use teppan_shared::read_error::ReadError;
 
 use super::{Conversation, Conversations};
-use crate::{domain::ConversationId, emotions::EmotionStatistics};
-
-/// The key under which labels are counted together that are not counted by name. It is not a label.
-const OTHER_LABELS: &str = "";
+use crate::{
+    domain::ConversationId,
+    emotions::{EmotionStatistics, OTHER_LABELS},
+};
 
 /// A conversation, and what its emotions say.
 pub struct Found {

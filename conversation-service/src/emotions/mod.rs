@@ -1,6 +1,7 @@
 //! The emotions of messages, and what they add up to in a conversation.
 
 mod aggregate;
+mod count;
 mod emotion;
 mod history;
 mod statistics;
@@ -16,6 +17,9 @@ pub use self::{
     statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
 };
 use crate::{conversations::Conversations, events::Events, settings::EmotionAggregation};
+
+/// The key under which labels are counted together that are not counted by name. It is not a label.
+pub const OTHER_LABELS: &str = "";
 
 /// Aggregates and lists emotions.
 pub struct Emotions {

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 
 /// Below this mean a person should take over.
-const ESCALATE_BELOW: f64 = 0.3;
+pub const ESCALATE_BELOW: f64 = 0.3;
 const NEGATIVE_BELOW: f64 = 0.4;
 const POSITIVE_ABOVE: f64 = 0.6;
 /// The least change that counts as a trend.

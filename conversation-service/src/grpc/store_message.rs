@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_violation_is_told_at_once() {
+    fn every_violation_is_reported_at_once() {
         let request = wire::StoreMessageRequest {
             conversation_id: "a b".to_owned(),
             message_id: "7".to_owned(),
