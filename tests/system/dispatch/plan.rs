@@ -1,4 +1,4 @@
-//! Every look costs what it finds, however many follow-ups there are; and what it would publish.
+//! Every statement costs what it finds, with any number of follow-ups; and the events that it writes.
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -61,7 +61,7 @@ async fn no_step_reads_more_than_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_ending_would_be_published_without_personal_data() {
+async fn every_change_is_published_without_personal_data() {
     let url = many().await;
     let mut connection = harness::connect(&url).await;
     for (name, statement, call) in statements() {
@@ -129,7 +129,7 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages that the whole statement read: the topmost node counts them all.
 fn buffers(plan: &str) -> u64 {
     number(plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers"), "hit=")
 }

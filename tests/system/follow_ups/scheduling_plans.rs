@@ -1,5 +1,4 @@
-//! Every statement costs the same however many follow-ups there are, and writes the event where it is
-//! published.
+//! Every statement costs the same with any number of follow-ups, and writes an event where events are published.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -57,14 +56,14 @@ async fn plan(connection: &mut PgConnection, call: &str) -> String {
     lines.join("\n")
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages that the whole statement read: the topmost node counts them all.
 fn buffers(plan: &str) -> u64 {
     let top = plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers");
     let number = |what| top.split(what).nth(1).and_then(|rest: &str| rest.split(' ').next()?.parse::<u64>().ok());
     number("hit=").unwrap_or(0) + number("read=").unwrap_or(0)
 }
 
-/// The indexes that were looked into.
+/// The indexes that were read.
 fn used(plan: &str) -> Vec<&str> {
     let scans = plan.lines().filter(|line| line.contains(" using follow_ups") && !line.contains("never executed"));
     scans.filter_map(|line| line.split(" using ").nth(1)?.split(' ').next()).collect()
@@ -98,7 +97,7 @@ async fn every_list_is_a_few_ranges_of_one_index() {
                     let plan = plan(&mut connection, &call).await;
                     assert_eq!(used(&plan), [index], "{call}: {plan}");
                     assert!(!plan.contains("Seq Scan"), "{call}: {plan}");
-                    // Only a subject beside a conversation is looked for among that conversation's.
+                    // Only a subject beside a conversation is a filter.
                     let filtered = plan.contains("Rows Removed by Filter");
                     assert!(!filtered || (conversation != "NULL" && subject != "NULL"), "{call}: {plan}");
                     assert!(buffers(&plan) < 24 * 60, "{call}: {plan}");
@@ -109,7 +108,7 @@ async fn every_list_is_a_few_ranges_of_one_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scheduling_and_cancelling_look_at_a_few_pages() {
+async fn scheduling_and_cancelling_read_a_few_pages() {
     let service = Conversation::start().await.ready().await;
     let mut connection = prepared(&service).await;
     run(&mut connection, MANY).await;
@@ -138,7 +137,7 @@ async fn scheduling_and_cancelling_look_at_a_few_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_old_is_found_by_index() {
+async fn old_rows_are_found_by_index() {
     let service = Conversation::start().await.ready().await;
     let mut connection = prepared(&service).await;
     run(&mut connection, MANY).await;
@@ -150,7 +149,7 @@ async fn what_is_old_is_found_by_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
+async fn a_created_or_moved_follow_up_is_published_where_events_are() {
     let service = Conversation::start().await.ready().await;
     let mut connection = harness::connect(&service.url).await;
     run(&mut connection, "SET timezone = 'UTC'").await;
@@ -185,7 +184,7 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
     let query = "SELECT type, conversation_id, occurred_at, data, traceparent, next_attempt_at
                  FROM outbox_messages ORDER BY message_id";
     let events = sqlx::query(query).fetch_all(&mut connection).await.expect("answered");
-    assert_eq!(events.len(), 2, "one that is left as it is, is no event, and neither is what is not published");
+    assert_eq!(events.len(), 2, "neither an existing follow-up nor an unpublished change is an event");
     for (event, moved) in events.iter().zip([false, true]) {
         assert_eq!(event.get::<String, _>("type"), "teppan.follow_up.scheduled.v1");
         assert_eq!(event.get::<String, _>("conversation_id"), "web-7f3a91");
