@@ -1,5 +1,6 @@
 //! Types that more than one subject uses and that cannot hold a wrong value. No I/O.
 
+mod bounded;
 mod channel;
 mod content;
 mod ids;
@@ -11,6 +12,7 @@ mod sequence;
 pub use teppan_shared::{conversation_id::ConversationId, idempotency_key::IdempotencyKey, time_zone::TimeZone};
 
 pub use self::{
+    bounded::NUL,
     channel::Channel,
     content::Content,
     ids::{MessageId, UserId},
@@ -20,5 +22,4 @@ pub use self::{
     sequence::{SequenceOrder, SequenceRange},
 };
 
-/// PostgreSQL stores every character in text but this one.
-pub const NUL: char = '\0';
+pub(crate) use self::bounded::{bounded_number, bounded_text, uuid_id};

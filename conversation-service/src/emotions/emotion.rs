@@ -1,6 +1,4 @@
-use crate::domain::NUL;
-
-const LABEL_CHARS_MAX: usize = 20;
+use crate::domain::bounded_text;
 
 /// The emotion that the client found in a message: at least one of the three.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,26 +51,10 @@ impl EmotionScore {
     }
 }
 
-/// The name of an emotion: 1 to 20 characters.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct EmotionLabel(String);
-
-impl EmotionLabel {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        if !(1..=LABEL_CHARS_MAX).contains(&raw.chars().count()) {
-            Err("must be 1 to 20 characters")
-        } else if raw.contains(NUL) {
-            Err("must not contain the character U+0000")
-        } else {
-            Ok(Self(raw))
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+bounded_text!(
+    /// The name of an emotion: 1 to 20 characters.
+    EmotionLabel, 1..=20, "must be 1 to 20 characters"
+);
 
 /// At most 10 emotions, in the order in which the client named them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::Type)]

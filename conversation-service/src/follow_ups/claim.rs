@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseTime, clock::LOOK_AGAIN,
+    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseSeconds, clock::LOOK_AGAIN,
 };
 use crate::domain::{Channel, IdempotencyKey, UserId};
 
@@ -44,7 +44,7 @@ pub struct Claim {
     pub claimant: Claimant,
     pub key: Option<IdempotencyKey>,
     pub batch: BatchSize,
-    pub lease: LeaseTime,
+    pub lease: LeaseSeconds,
     /// In a fixed order. Empty: any, also none.
     pub channels: Vec<Channel>,
 }
@@ -183,7 +183,7 @@ impl FollowUps {
         closed: &ClosedZones,
     ) -> Result<Vec<Answer>, DatabaseError> {
         let now = self.clock.now();
-        let lease_expires_at = now + TimeDelta::seconds(claim.lease.seconds().into());
+        let lease_expires_at = now + TimeDelta::seconds(claim.lease.get().into());
         let only = || claim.channels.iter().map(AsRef::as_ref).collect();
         let channels: Vec<&str> = if claim.channels.is_empty() { Channel::columns() } else { only() };
         let fingerprint = self.claim_fingerprint(claim);
@@ -220,7 +220,7 @@ impl FollowUps {
             b"ClaimDueFollowUps".to_vec(),
             claim.claimant.as_str().into(),
             claim.batch.get().to_be_bytes().into(),
-            claim.lease.seconds().to_be_bytes().into(),
+            claim.lease.get().to_be_bytes().into(),
         ];
         fields.extend(claim.channels.iter().map(|channel| channel.as_ref().into()));
         self.dispatch_fingerprint.hash(fields.iter().map(Vec::as_slice))

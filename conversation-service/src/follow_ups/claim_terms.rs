@@ -1,8 +1,8 @@
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::MessageId;
+use crate::domain::{MessageId, bounded_number};
 
 const CLAIMANT_BYTES_MAX: usize = 100;
 
@@ -25,70 +25,25 @@ impl Claimant {
     }
 }
 
-/// Most follow-ups of one claim: 1 to 100, 10 by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchSize(i32);
+bounded_number!(
+    /// Most follow-ups of one claim: 1 to 100, 10 by default.
+    BatchSize, (1..=100), "must be 1 to 100, or 0 for 10", 0 => 10
+);
 
-impl BatchSize {
-    pub fn parse(raw: i32) -> Result<Self, &'static str> {
-        match raw {
-            0 => Ok(Self(10)),
-            1..=100 => Ok(Self(raw)),
-            _ => Err("must be 1 to 100, or 0 for 10"),
-        }
-    }
+bounded_number!(
+    /// How long a claim stands: 5 to 3,600 seconds, 60 by default.
+    LeaseSeconds, (5..=3600), "must be 5 to 3,600 seconds, or 0 for 60", 0 => 60
+);
 
-    pub fn get(self) -> i32 {
-        self.0
-    }
-}
+bounded_number!(
+    /// How long a claim waits when nothing is due: 0 to 60 seconds.
+    WaitSeconds, (0..=60), "must be 0 to 60 seconds"
+);
 
-/// How long a claim stands: 5 to 3,600 seconds, 60 by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseTime(i32);
-
-impl LeaseTime {
-    pub fn parse(raw: i32) -> Result<Self, &'static str> {
-        match raw {
-            0 => Ok(Self(60)),
-            5..=3600 => Ok(Self(raw)),
-            _ => Err("must be 5 to 3,600 seconds, or 0 for 60"),
-        }
-    }
-
-    pub fn seconds(self) -> i32 {
-        self.0
-    }
-}
-
-/// How long a claim waits when nothing is due: 0 to 60 seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitTime(Duration);
-
-impl WaitTime {
-    pub fn parse(raw: i32) -> Result<Self, &'static str> {
-        let seconds = u64::try_from(raw).ok().filter(|seconds| *seconds <= 60);
-        seconds.map(|seconds| Self(Duration::from_secs(seconds))).ok_or("must be 0 to 60 seconds")
-    }
-
-    pub fn get(self) -> Duration {
-        self.0
-    }
-}
-
-/// The pause that a sender requests after a failure: 0 to 604,800 seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPause(i32);
-
-impl RetryPause {
-    pub fn parse(raw: i32) -> Result<Self, &'static str> {
-        if (0..=604_800).contains(&raw) { Ok(Self(raw)) } else { Err("must be 0 to 604,800 seconds") }
-    }
-
-    pub fn seconds(self) -> i32 {
-        self.0
-    }
-}
+bounded_number!(
+    /// The pause that a sender requests after a failure: 0 to 604,800 seconds.
+    RetrySeconds, (0..=604_800), "must be 0 to 604,800 seconds"
+);
 
 /// Proves a claim. It also holds the id of the follow-up's message, so that completing need not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,11 +85,11 @@ mod tests {
     #[test]
     fn limits_have_defaults_and_bounds() {
         assert_eq!(BatchSize::parse(0).map(BatchSize::get), Ok(10));
-        assert_eq!(LeaseTime::parse(0).map(LeaseTime::seconds), Ok(60));
+        assert_eq!(LeaseSeconds::parse(0).map(LeaseSeconds::get), Ok(60));
         assert!([-1, 101].into_iter().all(|bad| BatchSize::parse(bad).is_err()));
-        assert!([-1, 4, 3601].into_iter().all(|bad| LeaseTime::parse(bad).is_err()));
-        assert!([-1, 61].into_iter().all(|bad| WaitTime::parse(bad).is_err()));
-        assert!([-1, 604_801].into_iter().all(|bad| RetryPause::parse(bad).is_err()));
+        assert!([-1, 4, 3601].into_iter().all(|bad| LeaseSeconds::parse(bad).is_err()));
+        assert!([-1, 61].into_iter().all(|bad| WaitSeconds::parse(bad).is_err()));
+        assert!([-1, 604_801].into_iter().all(|bad| RetrySeconds::parse(bad).is_err()));
         assert!(["", "ü", "a\n", &"x".repeat(101)].into_iter().all(|bad| Claimant::parse(bad.to_owned()).is_err()));
     }
 }

@@ -1,7 +1,7 @@
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 
 use super::{
-    ClaimToken, FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUps, RetryPause,
+    ClaimToken, FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUps, RetrySeconds,
     metrics::FollowUpChange,
 };
 
@@ -14,7 +14,7 @@ pub struct Failure {
     /// No further attempt.
     pub permanent: bool,
     /// Default: the service's own backoff.
-    pub retry_after: Option<RetryPause>,
+    pub retry_after: Option<RetrySeconds>,
 }
 
 /// Why a failure was not recorded.
@@ -50,7 +50,7 @@ impl FollowUps {
                 now,
                 failure.reason.as_str(),
                 failure.permanent,
-                failure.retry_after.map(|pause| f64::from(pause.seconds())),
+                failure.retry_after.map(|pause| f64::from(pause.get())),
                 backoff.first.as_secs_f64(),
                 backoff.max.as_secs_f64(),
                 self.events.published,

@@ -1,5 +1,3 @@
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use teppan_shared::{
     read_error::Corrupted,
@@ -10,34 +8,16 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Channel, Content, ConversationId, MessageId, Metadata, NUL, UserId},
+    domain::{Channel, Content, ConversationId, MessageId, Metadata, UserId, bounded_text, uuid_id},
     messages,
 };
 
-const SUBJECT_CHARS_MAX: usize = 200;
 const REASON_CHARS_MAX: usize = 100;
 
-/// The id of a follow-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct FollowUpId(pub Uuid);
-
-impl FollowUpId {
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    pub fn parse(raw: &str) -> Result<Self, &'static str> {
-        let must = "must be a UUID, such as 0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
-        Uuid::try_parse(raw).map(Self).map_err(|_| must)
-    }
-}
-
-impl fmt::Display for FollowUpId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+uuid_id!(
+    /// The id of a follow-up.
+    FollowUpId
+);
 
 /// The reason for a follow-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::VariantArray)]
@@ -68,26 +48,10 @@ pub enum FollowUpStatus {
     Missed,
 }
 
-/// The thing a follow-up is about: at most 200 characters, an id.
-#[derive(Debug, Clone, PartialEq, Eq, Default, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct Subject(String);
-
-impl Subject {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        if raw.chars().count() > SUBJECT_CHARS_MAX {
-            Err("must be at most 200 characters")
-        } else if raw.contains(NUL) {
-            Err("must not contain the character U+0000")
-        } else {
-            Ok(Self(raw))
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+bounded_text!(
+    /// The id of the thing that a follow-up is about, such as a booking: at most 200 characters.
+    Subject, 0..=200, "must be at most 200 characters"
+);
 
 /// Why a follow-up could not be sent: `UPPER_SNAKE_CASE`, 1 to 100 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,7 +28,7 @@ use teppan_shared::{
 pub use self::{
     cancel::{CancelFollowUpError, Cancelled, ToCancel},
     claim::{Claim, ClaimError, Claimed},
-    claim_terms::{BatchSize, ClaimToken, Claimant, LeaseTime, RetryPause, WaitTime},
+    claim_terms::{BatchSize, ClaimToken, Claimant, LeaseSeconds, RetrySeconds, WaitSeconds},
     clock::FollowUpClock,
     complete::{CompleteFollowUpError, Completed, Completion},
     due::{Due, FollowUpKey, NewFollowUp},

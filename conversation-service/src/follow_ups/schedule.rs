@@ -69,13 +69,13 @@ impl FollowUps {
         let fingerprint = self.schedule_fingerprint(new);
         // One time for every run: a run recognises by it what an earlier run wrote.
         let now = self.clock.now();
-        let mut draft = self.draft(new, now, FollowUpId::generate(), MessageId(Uuid::now_v7()));
+        let mut draft = self.draft(new, now, FollowUpId::generate(), MessageId::generate());
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_follow_up(new, &fingerprint, &draft).await {
                 Ok(answer) => answer,
                 // The next run finds the result of the faster call.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => {
-                    draft = self.draft(new, now, FollowUpId::generate(), MessageId(Uuid::now_v7()));
+                    draft = self.draft(new, now, FollowUpId::generate(), MessageId::generate());
                     continue;
                 }
                 Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use tonic::Status;
 use super::{decode, encode, enums::WireEnum as _};
 use crate::{
     domain::{Channel, IdempotencyKey, UserId},
-    follow_ups::{BatchSize, Claim, Claimant, Claimed, LeaseTime, WaitTime},
+    follow_ups::{BatchSize, Claim, Claimant, Claimed, LeaseSeconds, WaitSeconds},
 };
 
 /// A waiting call answers this long before its deadline. A claim that has just begun then still arrives in
@@ -16,14 +16,14 @@ use crate::{
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
 /// Reads the request, or reports everything that is wrong with it.
-pub fn decode(request: wire::ClaimDueFollowUpsRequest) -> Result<(Claim, WaitTime), Status> {
+pub fn decode(request: wire::ClaimDueFollowUpsRequest) -> Result<(Claim, WaitSeconds), Status> {
     decode::request(|violations| {
         let key =
             violations.check_optional("idempotency_key", given(request.idempotency_key).map(IdempotencyKey::parse));
         let claimant = violations.check("claimant", Claimant::parse(request.claimant));
         let batch = violations.check("batch_size", BatchSize::parse(request.batch_size));
-        let lease = violations.check("lease_seconds", LeaseTime::parse(request.lease_seconds));
-        let wait = violations.check("wait_seconds", WaitTime::parse(request.wait_seconds));
+        let lease = violations.check("lease_seconds", LeaseSeconds::parse(request.lease_seconds));
+        let wait = violations.check("wait_seconds", WaitSeconds::parse(request.wait_seconds));
         let channels = decode_channels(&request.channels, violations);
         let claim = Claim { key: key?, claimant: claimant?, batch: batch?, lease: lease?, channels: channels? };
         Some((claim, wait?))
@@ -42,11 +42,11 @@ fn decode_channels(raw: &[i32], violations: &mut Violations) -> Option<Vec<Chann
 }
 
 /// How long the call may wait: as long as it asks for, but not past its deadline.
-pub fn wait_until(wait: WaitTime, bounds: &Bounds) -> Instant {
+pub fn wait_until(wait: WaitSeconds, bounds: &Bounds) -> Instant {
     let now = Instant::now();
     let ends_at = bounds.ends_at();
     let margin = ANSWER_MARGIN.min(ends_at.saturating_duration_since(now) / 4);
-    (now + wait.get()).min(ends_at - margin)
+    (now + Duration::from_secs(wait.get().unsigned_abs().into())).min(ends_at - margin)
 }
 
 pub fn encode(claimed: Vec<Claimed>) -> wire::ClaimDueFollowUpsResponse {

@@ -2,7 +2,7 @@ use teppan_shared::contract::conversation::v1 as wire;
 use tonic::Status;
 
 use super::decode;
-use crate::follow_ups::{ClaimToken, Failure, FailureReason, FollowUpId, RetryPause};
+use crate::follow_ups::{ClaimToken, Failure, FailureReason, FollowUpId, RetrySeconds};
 
 /// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: wire::FailFollowUpRequest) -> Result<Failure, Status> {
@@ -11,7 +11,7 @@ pub fn decode(request: wire::FailFollowUpRequest) -> Result<Failure, Status> {
         let token = violations.check("claim_token", ClaimToken::parse(&request.claim_token));
         let reason = violations.check("reason", FailureReason::parse(request.reason));
         let retry_after =
-            violations.check_optional("retry_after_seconds", request.retry_after_seconds.map(RetryPause::parse));
+            violations.check_optional("retry_after_seconds", request.retry_after_seconds.map(RetrySeconds::parse));
         Some(Failure {
             follow_up_id: follow_up_id?,
             token: token?,

@@ -1,17 +1,9 @@
-/// A number of tokens: 0 or more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct TokenCount(i32);
+use crate::domain::bounded_number;
 
-impl TokenCount {
-    pub fn parse(raw: i32) -> Result<Self, &'static str> {
-        if raw >= 0 { Ok(Self(raw)) } else { Err("must be 0 or more") }
-    }
-
-    pub fn get(self) -> i32 {
-        self.0
-    }
-}
+bounded_number!(
+    /// A number of tokens: 0 or more.
+    TokenCount, (0..), "must be 0 or more"
+);
 
 #[cfg(test)]
 mod tests {
