@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseSeconds, clock::LOOK_AGAIN,
+    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseSeconds, ready::CHECK_AGAIN,
 };
 use crate::domain::{Channel, IdempotencyKey, UserId};
 
@@ -198,7 +198,7 @@ impl FollowUps {
                 claim.claimant.as_str(),
                 claim.key.as_ref().map(IdempotencyKey::as_str),
                 &fingerprint,
-                now + LOOK_AGAIN,
+                now + CHECK_AGAIN,
                 candidates,
                 &closed.names as &[&str],
                 &closed.open_at,

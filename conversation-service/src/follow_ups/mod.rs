@@ -11,6 +11,7 @@ mod fail;
 mod follow_up;
 mod list;
 mod metrics;
+mod ready;
 mod reengage;
 mod schedule;
 mod sending_hours;

@@ -93,7 +93,7 @@ async fn a_follow_up_that_is_overdue_for_too_long_is_missed_ready_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_between_reading_and_writing_is_not_overwritten() {
-    const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready.sql");
+    const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready_commit.sql");
     let service = start().await;
     // The service itself does not touch it: it is not due.
     let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };
@@ -108,7 +108,9 @@ async fn a_move_between_reading_and_writing_is_not_overwritten() {
             .bind(Utc::now())
             .bind(false)
             .bind(Vec::<uuid::Uuid>::new())
-            .bind(Utc::now())
+            .bind(Vec::<chrono::DateTime<Utc>>::new())
+            .bind(Vec::<uuid::Uuid>::new())
+            .bind(Vec::<chrono::DateTime<Utc>>::new())
             .fetch_one(&mut connection)
             .await
             .expect("answered")

@@ -20,13 +20,13 @@ fn statements() -> Vec<(&'static str, String, String)> {
     );
     vec![
         ("claim", query!("claim"), keyed),
-        ("due", query!("due"), "(now(), now(), '{Asia/Tokyo}', ARRAY[now()])".to_owned()),
+        ("due", query!("ready_load"), "(now())".to_owned()),
         ("miss", query!("miss"), "(now(), now() - interval '72 hours', true)".to_owned()),
         ("expire", query!("expire_leases"), "(now(), 60, 3600, true)".to_owned()),
         (
             "ready",
-            query!("ready"),
-            format!("('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', now())"),
+            query!("ready_commit"),
+            format!("('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}')"),
         ),
         (
             "complete",
@@ -80,7 +80,7 @@ async fn every_change_is_published_without_personal_data() {
     run(
         &mut connection,
         format!(
-            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', now())"
+            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}')"
         ),
     )
     .await;

@@ -1,13 +1,13 @@
--- Makes follow-ups ready to be claimed: $1 their ids, $2 their `updated_at` when they were read, $3 the chosen
--- texts (null: as given), $4 their channels, $5 now, $6 whether events are published; $7 unreadable follow-ups,
--- $8 their next check.
+-- Writes what the clock decided about follow-ups that are due: $1 those that become ready, $2 their `updated_at` when
+-- they were loaded, $3 the chosen texts (null: as given), $4 their channels, $5 now, $6 whether events are published;
+-- $7 those that wait, $8 until when; $9 those that are cancelled, $10 their `updated_at`.
 --
 -- A follow-up that changed in between (moved, cancelled, or made ready by another replica) is skipped: its
 -- `updated_at` differs, or its row is locked. A later run finds it again if it is still due.
 WITH locked AS MATERIALIZED (          -- in no order: SKIP LOCKED never waits
     SELECT follow_up_id, updated_at, status = 'PENDING' AND ready_at IS NULL AS waits
     FROM follow_ups
-    WHERE follow_up_id = ANY ($1::uuid[] || $7::uuid[])
+    WHERE follow_up_id = ANY ($1::uuid[] || $7::uuid[] || $9::uuid[])
     FOR UPDATE SKIP LOCKED
 ),
 chosen AS MATERIALIZED (
@@ -26,10 +26,25 @@ ready AS (
     WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM chosen)) AND f.follow_up_id = c.follow_up_id
     RETURNING f.*
 ),
-unreadable AS (
+waiting AS MATERIALIZED (
+    SELECT n.follow_up_id, n.until
+    FROM unnest($7::uuid[], $8::timestamptz[]) AS n (follow_up_id, until)
+    JOIN locked AS l ON l.follow_up_id = n.follow_up_id AND l.waits
+),
+postponed AS (                         -- makes room for the rest
+    UPDATE follow_ups AS f
+    SET next_attempt_at = w.until
+    FROM waiting AS w
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM waiting)) AND f.follow_up_id = w.follow_up_id
+),
+cancelled AS (
     UPDATE follow_ups
-    SET next_attempt_at = $8
-    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM locked WHERE follow_up_id = ANY ($7::uuid[]) AND waits))
+    SET status = 'CANCELLED', next_attempt_at = NULL, finished_at = $5, updated_at = $5
+    WHERE follow_up_id = ANY (ARRAY(
+        SELECT l.follow_up_id
+        FROM unnest($9::uuid[], $10::timestamptz[]) AS n (follow_up_id, seen_at)
+        JOIN locked AS l ON l.follow_up_id = n.follow_up_id AND l.updated_at = n.seen_at AND l.waits))
+    RETURNING 1
 ),
 event AS (
     INSERT INTO outbox_messages (event_id, conversation_id, type, occurred_at, data, traceparent, next_attempt_at)
@@ -42,4 +57,4 @@ event AS (
     FROM ready
     WHERE $6::boolean
 )
-SELECT count(*) AS "ready!" FROM ready
+SELECT (SELECT count(*) FROM ready) AS "ready!", (SELECT count(*) FROM cancelled) AS "cancelled!"
