@@ -8,7 +8,7 @@
 --              has the conversation, trigger and subject. UNCHANGED is also the outcome when an earlier run of this
 --              call cancelled it and its answer was lost: then it ended at $7;
 --   replayed   an earlier call with this key came to `outcome`; compare `fingerprint`. The follow-up is null when
---              there was none, or when it is gone;
+--              there was none, or when it was deleted;
 --   not_found  nothing was written: there is no follow-up $3;
 --   finished   nothing was written: the follow-up below was completed, failed or missed;
 --   contended  nothing was written: it ended between snapshot and lock. A concurrent duplicate may have cancelled

@@ -226,8 +226,8 @@ impl FollowUps {
         self.dispatch_fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
 
-    /// `None` when it cannot be read: the others are still handed out. It comes back when its lease is over,
-    /// until its attempts are used up.
+    /// `None` when it cannot be read: the sender still gets the others. It comes back when its lease is over, until
+    /// its attempts are used up.
     fn hand_out(&self, answer: Answer) -> Option<Claimed> {
         let row = answer.follow_up?;
         row.link_to_scheduling();

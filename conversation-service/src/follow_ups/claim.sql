@@ -1,4 +1,4 @@
--- ClaimDueFollowUps: hands out what is due under a lease, in one statement that commits by itself.
+-- ClaimDueFollowUps: claims what is due under a lease, in one statement that commits by itself.
 --
 -- $1 now, $2 end of the lease, $3 channels ('' for an unknown one), $4 batch size, $5 claimant, $6 key or null,
 -- $7 fingerprint, $8 next check of a follow-up that has to wait, $9 candidates per channel, $10 time zones

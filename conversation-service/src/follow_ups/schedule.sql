@@ -7,8 +7,8 @@
 -- Always one row. `answer` is
 --   done       this run, or an earlier run of the same call whose answer was lost, did `outcome` to the
 --              follow-up below;
---   replayed   an earlier call with this key did `outcome` to the follow-up below, which is null when it is
---              gone; compare `fingerprint`;
+--   replayed   an earlier call with this key did `outcome` to the follow-up below, which is null when it was
+--              deleted; compare `fingerprint`;
 --   claimed    nothing was written: the follow-up to be moved is being sent. The snapshot shows that and the
 --              key's absence, so no concurrent duplicate moved it first;
 --   reseal     nothing was written: seal text and metadata for the follow-up below, and run again;
