@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run observe test test-slow failover test-postgres model replay dialogues bench overload growth hostile queries lint audit image-root first-day
 
-# Keep a `$` in these paths: make would expand it, also in a value from the command line.
+# make would expand a `$` in these paths, also in a value from the command line; $(value) keeps it.
 ifdef TEPPAN_HOME
 override TEPPAN_HOME := $(value TEPPAN_HOME)
 export TEPPAN_HOME
@@ -11,21 +11,21 @@ ifdef DIALOGUES
 override DIALOGUES := $(value DIALOGUES)
 export DIALOGUES
 endif
-# PostgreSQL's variables are meant for another server: keep them from the private ones.
+# PostgreSQL's variables are meant for another server: do not pass them to the private servers.
 unexport $(filter PG%,$(.VARIABLES))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  DIALOGUES=path.jsonl and OPTIONS='...' go to the tools: make replay DIALOGUES=... OPTIONS='--concurrency 16'"
 
-setup: ## Bring what is missing: PostgreSQL's programs, grpcurl and nats-server
+setup: ## Install missing tools: PostgreSQL's programs, grpcurl and nats-server
 	@deploy/local/setup.sh
 
-demo: setup ## Run a whole journey through both services and show it
+demo: setup ## Play a chat that ends in a booking, and show each step
 	cargo build --workspace --bins
 	@target/debug/demo $(OPTIONS)
 
-run: setup ## Start both services and keep them up
+run: setup ## Start both services and run them until Ctrl-C
 	cargo build --workspace --bins
 	@target/debug/run $(OPTIONS)
 
@@ -53,7 +53,7 @@ failover: setup ## Take the primary of a PostgreSQL cluster away ten times under
 test-postgres: setup ## Test on each version of PostgreSQL: VERSIONS='15 18' NEWEST=1
 	@deploy/local/postgres-versions.sh $(VERSIONS)
 
-model: setup ## Hold booking-service against its model: OPERATIONS=100000 SEED=42
+model: setup ## Compare booking-service with a model of the contract: OPERATIONS=100000 SEED=42
 	cargo build --bin booking-service --bin model
 	@target/debug/model --operations $(or $(OPERATIONS),10000) $(if $(SEED),--seed $(SEED)) $(OPTIONS)
 
@@ -61,25 +61,25 @@ replay: dialogues setup ## Play a file of dialogues through both services: DIALO
 	cargo build --release --bin booking-service --bin conversation-service --bin replay
 	@target/release/replay $${DIALOGUES:+"$$DIALOGUES"} $(OPTIONS)
 
-# Fails before anything is set up and built.
+# Checks the file before set-up and build.
 dialogues:
 	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
 	@test -z "$$DIALOGUES" || test -r "$$DIALOGUES" || { \
 		echo "make replay: $$DIALOGUES cannot be read: DIALOGUES names a file of dialogues" >&2; exit 1; }
 
-bench: setup ## Time calls beside their bare statements, also in large tables
+bench: setup ## Time calls and their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
 
-overload: setup ## Offer the services several times what they can do, and measure what they still do
+overload: setup ## Offer the services several times their peak load, and measure what they serve
 	cargo build --release --bin booking-service --bin conversation-service --bin overload
 	@target/release/overload $(OPTIONS)
 
-growth: setup ## Time the background work beside small and large tables
+growth: setup ## Time the background work on small and large tables
 	cargo build --release --bin growth
 	@target/release/growth $(OPTIONS)
 
-hostile: setup ## Attack the services, and measure what others are served meanwhile
+hostile: setup ## Attack the services, and measure what a well-behaved client is served
 	cargo build --release --bin booking-service --bin conversation-service --bin hostile
 	@target/release/hostile $(OPTIONS)
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from("../proto");
@@ -27,15 +28,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
 
+    let descriptor_bytes = descriptors.encode_to_vec();
     tonic_prost_build::configure()
         .codec_path("crate::server::codec::RequestCodec")
         // An RPC that is not built answers UNIMPLEMENTED.
         .generate_default_stubs(true)
-        .compile_fds(descriptors)?;
+        .extern_path(format!(".{EVENTS}"), "crate::contract::events::v1")
+        .extern_path(".google.protobuf.Timestamp", "::pbjson_types::Timestamp")
+        .compile_fds(descriptors.clone())?;
+    compile_events(descriptors, &descriptor_bytes)?;
     let has_private_postgres = env::var_os("CARGO_FEATURE_PRIVATE_POSTGRES").is_some();
     if has_private_postgres && env::var("CARGO_CFG_TARGET_OS")? == "linux" {
         compile_user_name(&out.join("user_name.so"))?;
     }
+    Ok(())
+}
+
+/// The package whose messages are stored, and published, as JSON.
+const EVENTS: &str = "teppan.events.v1";
+
+/// Events are compiled by themselves: their JSON mapping needs a timestamp that has one. The
+/// other packages use the same timestamp.
+fn compile_events(descriptors: FileDescriptorSet, descriptor_bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let is_needed = |package: &str| [EVENTS, "google.protobuf"].contains(&package);
+    let file = descriptors.file.into_iter().filter(|file| is_needed(file.package())).collect();
+    tonic_prost_build::configure()
+        .compile_well_known_types(true)
+        .extern_path(".google.protobuf", "::pbjson_types")
+        .compile_fds(FileDescriptorSet { file })?;
+    pbjson_build::Builder::new()
+        .register_descriptors(descriptor_bytes)?
+        .preserve_proto_field_names()
+        // A newer replica may have written fields that this one does not know.
+        .ignore_unknown_fields()
+        // A reader of the JSON sees every field, also one that is 0.
+        .emit_fields()
+        .build(&[format!(".{EVENTS}")])?;
     Ok(())
 }
 

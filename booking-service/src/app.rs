@@ -18,7 +18,7 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
-    bookings::{create, hold_expiry_job::HoldExpiry, key_retention::KeyRetention},
+    bookings::{create, expire_holds::HoldExpiry, key_retention::KeyRetention},
     core::Core,
     domain::GivenPhone,
     grpc::Grpc,
@@ -30,7 +30,7 @@ use crate::{
     settings::Settings,
     slots::{layout_job::SlotLayout, time_zone_rules_job::TimeZoneRules},
     stripe::{events_job::StripeEvents, retention::StripeRetention, webhook::StripeWebhook},
-    waitlist::{closing_job::WaitlistClosing, offers_job::WaitlistOffers},
+    waitlist::{closing_job::WaitlistClosing, offer::WaitlistOffers},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -98,7 +98,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
     service.work(TimeZoneRules::new(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
-    let waitlist = core.waitlist.nudge().clone();
+    let waitlist = core.waitlist.clone();
     service.work(WaitlistOffers(Arc::clone(&core)), waitlist, settings.waitlist_interval);
     service.work(WaitlistClosing(Arc::clone(&core)), Nudge::default(), settings.waitlist_interval);
     let stripe = &settings.stripe;

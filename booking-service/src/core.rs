@@ -16,7 +16,6 @@ use crate::{
     outbox::{ConversationService, Outbox, Relay},
     stripe::metrics::StripeMetrics,
     venues::phone_regions::PhoneRegions,
-    waitlist::watch::WaitlistWatch,
 };
 
 /// The service behind its gRPC and HTTP faces.
@@ -36,8 +35,8 @@ pub struct Core {
     pub(crate) live: LiveStreams,
     /// Wakes whoever lays out slots.
     pub(crate) layout: Nudge,
-    /// Who offers seats that came free.
-    pub(crate) waitlist: WaitlistWatch,
+    /// Wakes the worker that offers seats that came free.
+    pub(crate) waitlist: Nudge,
     /// What is still to be told to others.
     pub(crate) outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, where that is wanted.
@@ -67,7 +66,7 @@ impl Core {
             phone_regions: PhoneRegions::default(),
             live: LiveStreams::new(event_stream),
             layout: Nudge::default(),
-            waitlist: WaitlistWatch::default(),
+            waitlist: Nudge::default(),
             outbox,
             inline,
             metrics: BookingMetrics::default(),

@@ -21,7 +21,7 @@ readonly PYPI_OLDEST=18
 # The columns of the table, and the tests of each, by parts of their names.
 readonly COLUMNS=(migrate journey round-trips races plans)
 declare -rA TESTS=(
-    [migrate]=migrations:: [journey]=journey:: [round-trips]=round_trips:: [races]=last_seat:: [plans]=statement_plans::
+    [migrate]=migrations:: [journey]=journey:: [round-trips]=round_trips:: [races]=last_seat:: [plans]=statements::
 )
 readonly ROW='%-8s  %-7s  %-8s  %-8s  %-11s  %-8s  %-8s  %s\n'
 

@@ -21,9 +21,10 @@ pub mod conversation {
 }
 
 pub mod events {
-    /// `teppan.events.v1`
+    /// `teppan.events.v1`, with the JSON mapping of protobuf.
     pub mod v1 {
         #![allow(clippy::all, clippy::pedantic, rustdoc::all)]
         tonic::include_proto!("teppan.events.v1");
+        include!(concat!(env!("OUT_DIR"), "/teppan.events.v1.serde.rs"));
     }
 }

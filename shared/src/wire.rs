@@ -1,7 +1,7 @@
 //! Values as protobuf has them.
 
 use chrono::{DateTime, Utc};
-use prost_types::Timestamp;
+pub use pbjson_types::Timestamp;
 
 /// A time on the wire.
 pub fn timestamp(time: DateTime<Utc>) -> Timestamp {

@@ -2,7 +2,6 @@
 //! of all others a page of the largest entries there can be is small enough.
 
 use prost::Message;
-use prost_types::Timestamp;
 use teppan_shared::contract::{
     booking::v1::{
         Booking, DeadLetter, Payment, ScheduleException, SchedulePeriod, SlotAvailability, SlotCheck, SlotQuery, Venue,
@@ -10,6 +9,7 @@ use teppan_shared::contract::{
     },
     conversation::v1::{Conversation, Emotion, EmotionHistoryEntry, EmotionLabelCount},
 };
+use teppan_shared::wire::Timestamp;
 
 /// Half of what a client accepts.
 const BYTES_MAX: usize = 2 << 20;

@@ -48,7 +48,7 @@ mod schedule;
 mod settings;
 mod shutdown;
 mod slots;
-mod statement_plans;
+mod statements;
 mod survival;
 mod texts;
 mod time_zones;

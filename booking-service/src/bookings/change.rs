@@ -1,44 +1,47 @@
-//! What the changes of a booking have in common; each has a file, and a statement, of its own.
-
-mod answer;
+//! How a booking is changed: load, decide, commit.
+//!
+//! Concurrent changes are found by the booking's version when they are committed: of those that were decided by the same
+//! version, one is committed. The others are stale, and are loaded and decided anew. Every attempt that fails so has
+//! seen another change succeed, so that somebody always gets on.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use sqlx::{
-    Postgres,
-    postgres::{PgArguments, PgRow},
-    query::Map,
-};
-use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
+use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 use tokio::time::Instant;
 
-pub use self::answer::ChangeAnswer;
-use self::answer::Outcome;
+use super::{
+    booking::{Booking, OpenBooking},
+    decision::{Decision, Occasion},
+    fold::FoldFault,
+    load::{Loaded, Wanted},
+};
 use crate::{
     bookings::metrics::WaitlistChange,
-    bookings::row::{Booking, BookingRow},
     core::Core,
-    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag, EventId},
+    domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag},
 };
 
-/// What an inline delivery is told to have left; it takes half of it.
+/// Budget of an inline delivery; it uses at most half.
 pub const DELIVERY_TIME: Duration = Duration::from_secs(2);
-/// How often a statement is run. Each run after the first follows something that came in between, as
-/// [`came_in_between`] says, or a move of the booking to a slot newer than the snapshot.
-pub const ATTEMPTS_MAX: usize = 8;
+/// How often a change is decided. A call that loses every time meets as many others that succeeded.
+pub const ATTEMPTS_MAX: usize = 64;
 
-/// Which booking is to change, and as what it was last read; without that whatever it is.
+/// Which booking is to change, and at which version the caller has read it.
 #[derive(Debug, Clone, Copy)]
 pub struct BookingTarget {
     pub booking_id: BookingId,
     pub etag: Option<Etag>,
+    /// Decide and answer, but write nothing.
+    pub validate_only: bool,
 }
 
-impl BookingTarget {
-    pub fn version(&self) -> Option<i64> {
-        self.etag.map(Etag::version)
-    }
+/// Why a change comes to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoChange {
+    /// The booking has come to that before.
+    Unchanged,
+    StaleEtag,
+    Refused(ChangeRefusal),
 }
 
 /// Why a booking was not changed. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`,
@@ -51,7 +54,7 @@ pub enum ChangeBookingError {
     StaleEtag,
     #[error("a booking that is {status:?} is refused {change:?}: {refusal:?}")]
     Refused { change: BookingChange, status: BookingStatus, refusal: ChangeRefusal },
-    #[error("something came between every attempt")]
+    #[error("concurrent changes won every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -59,108 +62,113 @@ pub enum ChangeBookingError {
     Database(#[from] DatabaseError),
 }
 
-/// A change before it is written.
-pub struct Draft {
-    pub change: BookingChange,
-    /// The states from which it is allowed.
-    pub allowed_from: Vec<String>,
-    pub event_id: EventId,
-    pub traceparent: Option<String>,
-    pub destinations: Vec<String>,
-    pub now: DateTime<Utc>,
+/// What an event cannot do to a booking is not allowed.
+impl From<FoldFault> for NoChange {
+    fn from(_: FoldFault) -> Self {
+        Self::Refused(ChangeRefusal::NotAllowed)
+    }
+}
+
+/// Whether a booking may be changed so, as its state and the caller's etag have it.
+///
+/// # Errors
+/// [`NoChange`].
+pub fn allow(booking: &Booking, etag: Option<Etag>, change: BookingChange) -> Result<(), NoChange> {
+    if etag.is_some_and(|etag| etag.version() != booking.version) {
+        return Err(NoChange::StaleEtag);
+    }
+    match booking.status.after(change) {
+        Some(_) => Ok(()),
+        None => Err(NoChange::Refused(change.refused_in(booking.status))),
+    }
 }
 
 impl Core {
-    /// Everything about a change that is known before its statement runs.
-    pub(crate) fn draft_of(&self, change: BookingChange) -> Draft {
-        Draft {
-            change,
-            allowed_from: change.allowed_from().iter().map(|status| status.as_column().to_owned()).collect(),
-            event_id: EventId::generate(),
-            traceparent: telemetry::current_traceparent(),
-            // Which bookings conversation-service hears of, the statements say.
-            destinations: self.destinations(true),
-            now: self.clock.now(),
-        }
-    }
-
-    /// Runs the statement of a change, and tells the booking as it stands after it. It is safe to run twice: a
-    /// statement changes nothing when its outcome stood before, or when its event is there.
-    pub(crate) async fn change<'q, F>(
+    /// Changes a booking as decided, and returns it as it stands then. With `validate_only` it is the booking as it
+    /// would stand.
+    pub(crate) async fn change(
         &self,
-        draft: &Draft,
-        statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
-    ) -> Result<Booking, ChangeBookingError>
-    where
-        F: FnMut(PgRow) -> Result<ChangeAnswer, sqlx::Error> + Send,
-    {
-        for attempt in 1..=ATTEMPTS_MAX {
-            let answer = match self.database.fetch_optional(&statement).await {
-                Ok(answer) => answer.ok_or(ChangeBookingError::NotFound)?,
-                Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => continue,
-                // Only an offer takes its entry along, and an offer is pending.
+        change: BookingChange,
+        target: &BookingTarget,
+        occasion: &Occasion,
+        wanted: Wanted<'_>,
+        decide: impl Fn(&Loaded) -> Result<Decision, NoChange>,
+    ) -> Result<OpenBooking, ChangeBookingError> {
+        let wanted = Wanted { event_id: Some(occasion.event_ids[0].0), ..wanted };
+        for _ in 0..ATTEMPTS_MAX {
+            let loaded = self.load_one(target.booking_id, wanted).await?.ok_or(ChangeBookingError::NotFound)?;
+            let status = loaded.booking.status;
+            let refused = |refusal| ChangeBookingError::Refused { change, status, refusal };
+            if loaded.is_done {
+                self.follow_change(&loaded.booking, loaded.anybody_waits, occasion).await;
+                return Ok(loaded.booking.open(&self.ring)?);
+            }
+            let decision = match decide(&loaded) {
+                Ok(decision) => decision,
+                Err(NoChange::Unchanged) => {
+                    // An earlier run of this call may have changed it just now, and its answer was lost.
+                    self.nudge_after(loaded.anybody_waits);
+                    return Ok(loaded.booking.open(&self.ring)?);
+                }
+                Err(NoChange::StaleEtag) => return Err(ChangeBookingError::StaleEtag),
+                Err(NoChange::Refused(refusal)) => return Err(refused(refusal)),
+            };
+            if target.validate_only {
+                return Ok(decision.booking.open(&self.ring)?);
+            }
+            match self.commit(vec![decision]).await {
+                Ok(committed) => {
+                    if let Some(decision) = committed.into_iter().next() {
+                        self.follow_change(&decision.booking, loaded.anybody_waits, occasion).await;
+                        return Ok(decision.booking.open(&self.ring)?);
+                    }
+                }
+                Err(error) if is_overtaken(&error) => {}
+                // Only an offer takes its entry along.
                 Err(error) if error.violates("waitlist_entries_wait_once") => {
-                    let refusal = ChangeRefusal::AlreadyOffered;
-                    let status = BookingStatus::Pending;
-                    return Err(ChangeBookingError::Refused { change: draft.change, status, refusal });
+                    return Err(refused(ChangeRefusal::AlreadyOffered));
                 }
                 Err(error) => return Err(error.into()),
-            };
-            match answer.outcome(draft.change)? {
-                Outcome::Changed(row) => {
-                    self.nudge_after(draft.change);
-                    self.count_offer(&row, draft.now);
-                    self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
-                    return Ok(row.open(&self.ring)?);
-                }
-                Outcome::Unchanged(row) => {
-                    // An earlier run of this call may have changed it just now, and its answer was lost.
-                    self.nudge_after(draft.change);
-                    return Ok(row.open(&self.ring)?);
-                }
-                Outcome::StaleEtag => return Err(ChangeBookingError::StaleEtag),
-                Outcome::Refused { status, refusal } => {
-                    return Err(ChangeBookingError::Refused { change: draft.change, status, refusal });
-                }
-                Outcome::Contended => {}
             }
         }
         Err(ChangeBookingError::Contended)
     }
 
-    /// Counts what became of an offer, when the change that was made now decided it.
-    pub(crate) fn count_offer(&self, row: &BookingRow, now: DateTime<Utc>) {
-        if row.waitlist_entry_id.is_none() {
+    /// What follows a change that was committed by this call.
+    async fn follow_change(&self, booking: &Booking, anybody_waits: bool, occasion: &Occasion) {
+        self.nudge_after(anybody_waits);
+        self.count_offer(booking, occasion);
+        self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
+    }
+
+    /// Counts what became of an offer, when this change decided it.
+    pub(crate) fn count_offer(&self, booking: &Booking, occasion: &Occasion) {
+        if booking.waitlist_entry_id.is_none() {
             return;
         }
-        if row.confirmed_at == Some(now) {
+        if booking.confirmed_at == Some(occasion.at) {
             self.metrics.waitlist(WaitlistChange::Accepted, 1);
-        } else if row.cancelled_at == Some(now) && row.confirmed_at.is_none() {
+        } else if booking.cancelled_at == Some(occasion.at) && booking.confirmed_at.is_none() {
             self.metrics.waitlist(WaitlistChange::Left, 1);
         }
     }
 
-    /// Wakes those who have work after a change.
-    fn nudge_after(&self, change: BookingChange) {
+    /// Wakes the workers that may have work after a change.
+    fn nudge_after(&self, anybody_waits: bool) {
         self.live.nudge();
-        if matches!(change, BookingChange::Cancel | BookingChange::Reschedule) {
-            self.waitlist.seats_came_free();
+        if anybody_waits {
+            self.waitlist.nudge();
         }
     }
 }
 
-/// Whether the statement may have failed, and written nothing, only because another came in between. A new
-/// run sees what the other did.
-///
-/// A statement waits for the rows it changes, and goes on from what they are then. But before PostgreSQL
-/// finds out that a row has a newer version, it makes the new row from the old one and checks it: stale
-/// seats minus this party may be below nothing. So a violated check may be that of a row that would never
-/// have been stored; one that stays is real.
-///
-/// Or an earlier run of the same statement came in between, whose answer was lost: its events have the ids of this
-/// one's.
-pub fn came_in_between(error: &DatabaseError) -> bool {
+/// Whether a commit failed, and wrote nothing, because of a concurrent one: loading again shows what that did. Ids that
+/// are there already are those of an earlier run of the same commit, whose answer was lost.
+pub fn is_overtaken(error: &DatabaseError) -> bool {
     const CHECK_VIOLATION: &str = "23514";
     const DEADLOCK_DETECTED: &str = "40P01";
-    error.has_code(CHECK_VIOLATION) || error.has_code(DEADLOCK_DETECTED) || error.violates("booking_events_pkey")
+    const OWN_IDS: [&str; 2] = ["booking_events_pkey", "booking_events_version_key"];
+    error.has_code(CHECK_VIOLATION)
+        || error.has_code(DEADLOCK_DETECTED)
+        || OWN_IDS.iter().any(|constraint| error.violates(constraint))
 }

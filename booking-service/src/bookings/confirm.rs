@@ -1,30 +1,79 @@
+use teppan_shared::contract::events::v1::{self as wire, ConfirmationCause};
+
+use super::{
+    booking::OpenBooking,
+    change::{BookingTarget, ChangeBookingError, NoChange, allow},
+    decision::{Decision, Occasion},
+    event_data::EventData,
+    load::{Loaded, Wanted},
+};
 use crate::{
-    bookings::change::{BookingTarget, ChangeAnswer, ChangeBookingError},
-    bookings::row::Booking,
     core::Core,
-    domain::BookingChange,
+    domain::{BookingChange, BookingStatus, ChangeRefusal, Etag},
 };
 
 impl Core {
-    /// Makes a booking that waits firm, in one round trip.
+    /// Makes a booking that waits firm, whether its deposit is paid or not.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
-    pub async fn confirm_booking(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
-        let draft = self.draft_of(BookingChange::Confirm);
-        self.change(&draft, || {
-            sqlx::query_file_as!(
-                ChangeAnswer,
-                "src/bookings/confirm.sql",
-                target.booking_id.0,
-                target.version(),
-                &draft.allowed_from,
-                draft.event_id.0,
-                draft.traceparent.as_deref(),
-                &draft.destinations,
-                draft.now,
-            )
-        })
-        .await
+    pub async fn confirm_booking(&self, target: &BookingTarget) -> Result<OpenBooking, ChangeBookingError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let confirm = |loaded: &Loaded| decide(loaded, target.etag, &occasion);
+        self.change(BookingChange::Confirm, target, &occasion, Wanted::default(), confirm).await
+    }
+}
+
+pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Result<Decision, NoChange> {
+    let booking = &loaded.booking;
+    if booking.status == BookingStatus::Confirmed {
+        return Err(NoChange::Unchanged);
+    }
+    allow(booking, etag, BookingChange::Confirm)?;
+    // The seats count as taken until the worker frees them, but they are promised no longer.
+    if booking.hold_expires_at.is_some_and(|at| at <= occasion.at) {
+        return Err(NoChange::Refused(ChangeRefusal::HoldExpired));
+    }
+    let mut decision = Decision::about(booking, occasion);
+    decision.happen(confirmed(ConfirmationCause::Requested, false))?;
+    Ok(decision)
+}
+
+/// A booking becomes firm.
+pub fn confirmed(cause: ConfirmationCause, seats_retaken: bool) -> EventData {
+    EventData::BookingConfirmed(wire::BookingConfirmed { cause: cause.into(), seats_retaken, ..Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{assert_sound, at, events, firm, in_status, occasion, pending},
+        *,
+    };
+
+    #[test]
+    fn a_booking_that_waits_becomes_firm() {
+        let loaded = pending();
+        let decision = decide(&loaded, Some(Etag::of(1)), &occasion(119)).expect("confirmed");
+        assert_sound(Some(&loaded.booking), &decision);
+        let booking = &decision.booking;
+        assert_eq!((booking.status, booking.version), (BookingStatus::Confirmed, 2));
+        assert_eq!((booking.hold_expires_at, booking.confirmed_at), (None, Some(at(119))));
+        let [EventData::BookingConfirmed(event)] = &events(&decision)[..] else { panic!("one event") };
+        assert_eq!((event.cause(), event.seats_retaken), (ConfirmationCause::Requested, false));
+        assert!(decision.events[0].concerns_conversation && decision.payments.is_empty() && decision.key.is_none());
+    }
+
+    #[test]
+    fn a_booking_is_confirmed_while_its_hold_runs_and_once() {
+        let refused = |loaded: &Loaded, etag, minute| decide(loaded, etag, &occasion(minute)).expect_err("refused");
+        let hold_expired = NoChange::Refused(ChangeRefusal::HoldExpired);
+        assert_eq!(refused(&pending(), None, 120), hold_expired);
+        assert_eq!(refused(&in_status(BookingStatus::Expired), None, 2), hold_expired);
+        assert_eq!(refused(&firm(), Some(Etag::of(1)), 2), NoChange::Unchanged, "whatever the caller has read");
+        assert_eq!(refused(&pending(), Some(Etag::of(2)), 2), NoChange::StaleEtag);
+        for ended in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
+            assert_eq!(refused(&in_status(ended), None, 2), NoChange::Refused(ChangeRefusal::NotAllowed), "{ended:?}");
+        }
     }
 }

@@ -1,18 +1,34 @@
 mod answer;
 
 use chrono::{DateTime, Utc};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+use sqlx::{FromRow as _, postgres::PgRow};
+use teppan_shared::{
+    contract::events::v1 as wire,
+    fingerprint::optional,
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    telemetry,
+};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::row::{Booking, BookingRow, special_requests_place},
+    bookings::{
+        begin::created,
+        booking::{Booking, OpenBooking, special_requests_place},
+        event_data::EventData,
+        fold::fold,
+        get::BookingName,
+        preview::Preview,
+    },
     core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
         BookingId, ConfirmationCode, ConversationId, EventId, GivenPhone, NewBooking, OutboxDestination, PhoneFault,
         Refusal, Source, SpecialRequests,
     },
+    slots::row::slot_refusal,
 };
 
 /// The statement, to be prepared when a connection opens.
@@ -27,7 +43,7 @@ const LOST_ON: [&str; 3] = ["idempotency_keys_pkey", "booking_events_pkey", "boo
 
 /// A booking, and whether an earlier call with the same key had made it.
 pub struct Created {
-    pub booking: Booking,
+    pub booking: OpenBooking,
     pub replayed: bool,
 }
 
@@ -49,6 +65,16 @@ pub enum CreateBookingError {
     Database(#[from] DatabaseError),
 }
 
+impl From<ReadError> for CreateBookingError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Self::Corrupted(Corrupted::Column("idempotency_keys.resource_id")),
+            ReadError::Corrupted(error) => Self::Corrupted(error),
+            ReadError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl Core {
     /// Takes seats for a party and records everything that follows from it, in one round trip. A second one
     /// is needed where the contact has a telephone number without + and this process has not seen the venue's
@@ -60,6 +86,9 @@ impl Core {
     /// # Errors
     /// [`CreateBookingError`].
     pub async fn create_booking(&self, new: &NewBooking, reply_by: Instant) -> Result<Created, CreateBookingError> {
+        if new.validate_only {
+            return self.would_create(new).await;
+        }
         let (row, replayed) = self.take_seats(new).await?;
         if !replayed {
             self.live.nudge();
@@ -68,9 +97,49 @@ impl Core {
         Ok(Created { booking: row.open(&self.ring)?, replayed })
     }
 
+    /// The booking as it would be made now. It has no ids, no code and no customer.
+    async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
+        let mut draft = self.draft(new);
+        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.contact.email_hash).await?;
+        let preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
+        if let Some((fingerprint, booking_id)) = preview.prior {
+            if fingerprint != draft.fingerprint {
+                return Err(CreateBookingError::KeyReused);
+            }
+            let booking = self.get_booking(&BookingName::Id(BookingId(booking_id))).await?;
+            return Ok(Created { booking, replayed: true });
+        }
+        let region = preview.phone_region()?;
+        let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+        read.map_err(CreateBookingError::Phone)?;
+        let party_size = new.party_size.get();
+        let Preview { venue, slot, .. } = &preview;
+        if let Some(refusal) = slot_refusal(venue, slot.as_ref(), new.slot.date, party_size, draft.now) {
+            return Err(CreateBookingError::Refused(refusal));
+        }
+        let slot = slot.as_ref().ok_or(CreateBookingError::Refused(Refusal::SlotNotFound))?;
+        let total_cents = slot.price_per_person_cents * i64::from(party_size);
+        if new.expected_total_cents.is_some_and(|expected| expected != total_cents) {
+            return Err(CreateBookingError::Refused(Refusal::PriceChanged { total_cents }));
+        }
+        let created = wire::BookingCreated {
+            booking_id: Uuid::nil().to_string(),
+            customer_id: Uuid::nil().to_string(),
+            conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
+            ..created(slot, venue, party_size, false, draft.now)
+        };
+        let booking = fold(None, &EventData::BookingCreated(created), draft.now);
+        let booking = Booking {
+            source: new.source.as_ref().map_or_else(String::new, |source| source.as_str().to_owned()),
+            ..booking.map_err(|_| Corrupted::Column("slots"))?
+        };
+        let special_requests = new.special_requests.as_ref().map(|text| text.as_str().to_owned());
+        Ok(Created { booking: OpenBooking { booking, special_requests }, replayed: false })
+    }
+
     /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody
     /// waits for a slot while its last booking is being delivered.
-    async fn take_seats(&self, new: &NewBooking) -> Result<(BookingRow, bool), CreateBookingError> {
+    async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
         let _turn = self.slot_queues.turn(new.slot).await?;
         let mut draft = self.draft(new);
         for _ in 0..ATTEMPTS_MAX {
@@ -85,14 +154,14 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
-                Outcome::Created(row) => return Ok((row, false)),
+                Outcome::Created(booking) => return Ok((booking, false)),
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
                 }
                 // Made by an earlier run of this call, whose answer was lost, it is this call's booking.
-                Outcome::Replayed { row, .. } => {
-                    let replayed = row.booking_id != draft.booking_id.0;
-                    return Ok((row, replayed));
+                Outcome::Replayed { booking, .. } => {
+                    let replayed = booking.booking_id != draft.booking_id;
+                    return Ok((booking, replayed));
                 }
                 Outcome::OtherPhoneRegion(region) => {
                     let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
@@ -157,7 +226,7 @@ impl Core {
 
     /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted. It takes
     /// the row: what is told does not depend on whether its wishes can be read.
-    pub(crate) async fn deliver(&self, row: &BookingRow, reply_by: Instant) {
+    pub(crate) async fn deliver(&self, row: &Booking, reply_by: Instant) {
         if self.outbox.is_in_use(OutboxDestination::EventStream) {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
@@ -166,7 +235,7 @@ impl Core {
             return;
         }
         match &self.inline {
-            Some(relay) => relay.deliver_of(BookingId(row.booking_id), reply_by).await,
+            Some(relay) => relay.deliver_of(row.booking_id, reply_by).await,
             None => self.outbox.nudge(OutboxDestination::ConversationService),
         }
     }
@@ -174,32 +243,30 @@ impl Core {
     async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Answer, DatabaseError> {
         self.database
             .fetch_one(|| {
-                sqlx::query_file_as!(
-                    Answer,
-                    "src/bookings/create.sql",
-                    new.key.as_str(),
-                    &draft.fingerprint,
-                    new.slot.venue_id.0,
-                    new.slot.date,
-                    new.slot.start_time,
-                    new.party_size.get(),
-                    new.expected_total_cents,
-                    draft.contact.customer_id.0,
-                    &draft.contact.email_hash,
-                    draft.contact.name_sealed,
-                    draft.contact.email_sealed,
-                    draft.contact.phone_sealed.as_deref(),
-                    draft.booking_id.0,
-                    draft.confirmation_code.as_str(),
-                    new.conversation_id.as_ref().map_or("", ConversationId::as_str),
-                    draft.event_id.0,
-                    draft.traceparent.as_deref(),
-                    draft.special_requests_sealed.as_deref(),
-                    new.source.as_ref().map_or("", Source::as_str),
-                    &draft.destinations,
-                    draft.now,
-                    draft.contact.phone_region.as_deref(),
-                )
+                sqlx::query(STATEMENT)
+                    .bind(new.key.as_str())
+                    .bind(&draft.fingerprint)
+                    .bind(new.slot.venue_id.0)
+                    .bind(new.slot.date)
+                    .bind(new.slot.start_time)
+                    .bind(new.party_size.get())
+                    .bind(new.expected_total_cents)
+                    .bind(draft.contact.customer_id.0)
+                    .bind(&draft.contact.email_hash)
+                    .bind(&draft.contact.name_sealed)
+                    .bind(&draft.contact.email_sealed)
+                    .bind(draft.contact.phone_sealed.as_deref())
+                    .bind(draft.booking_id.0)
+                    .bind(draft.confirmation_code.as_str())
+                    .bind(new.conversation_id.as_ref().map_or("", ConversationId::as_str))
+                    .bind(draft.event_id.0)
+                    .bind(draft.traceparent.as_deref())
+                    .bind(draft.special_requests_sealed.as_deref())
+                    .bind(new.source.as_ref().map_or("", Source::as_str))
+                    .bind(&draft.destinations)
+                    .bind(draft.now)
+                    .bind(draft.contact.phone_region.as_deref())
+                    .try_map(|row: PgRow| Answer::from_row(&row))
             })
             .await
     }

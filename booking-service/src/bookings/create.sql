@@ -4,12 +4,12 @@
 --   created    the booking below was made;
 --   replayed   this key made the booking below earlier; compare `fingerprint`;
 --   refused    nothing was written, `refusal` says why. It was decided in the snapshot in which the
---              key was absent too, so no twin of this call can be what stands in the way;
+--              key was absent too, so no concurrent duplicate of this call can be what stands in the way;
 --              PHONE_REGION, with the venue's `phone_region`, is for the caller alone: the national telephone
 --              number was read by another region, $22, or by none, and has to be read by this one;
---   contended  nothing was written: the slot changed between snapshot and lock. Perhaps a twin with
+--   contended  nothing was written: the slot changed between snapshot and lock. Perhaps a duplicate with
 --              this key took the seats, so only running the statement again can tell.
--- A twin that commits first while this one runs makes the last step fail on idempotency_keys_pkey:
+-- A duplicate that commits first while this one runs makes the last step fail on idempotency_keys_pkey:
 -- then nothing was written, and running again replays.
 --
 -- The steps are ordered by what they read from one another and by nothing else. Locks are taken on
@@ -72,11 +72,12 @@ event AS (                         -- the first link of the booking's chain
     SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
            json_build_object(
                'booking_id', $13::uuid, 'venue_id', $3::uuid, 'date', $4, 'start_time', left($5::text, 5),
-               'booking_version', 1, 'status', 'BOOKING_STATUS_' || status, 'occurred_at', $21,
+               'booking_version', '1', 'status', 'BOOKING_STATUS_' || status, 'occurred_at', $21,
                'customer_id', customer_id, 'conversation_id', $15::text, 'confirmation_code', $14::text,
                'starts_at', starts_at, 'ends_at', ends_at, 'time_zone', time_zone, 'party_size', $6,
-               'price_per_person_cents', price_per_person_cents, 'total_cents', total_cents,
-               'deposit_due_cents', due_cents, 'currency', currency, 'hold_expires_at', hold_expires_at),
+               'price_per_person_cents', price_per_person_cents::text, 'total_cents', total_cents::text,
+               'deposit_due_cents', due_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
+               'waitlist_entry_id', ''),
            $17, ''
     FROM draft
     RETURNING event_id, hash
@@ -98,7 +99,7 @@ messages AS (                      -- one for each party that is to hear of it; 
     FROM event, draft, unnest($20::text[]) AS destination
     WHERE destination <> 'conversation-service' OR draft.status = 'CONFIRMED'
 ),
-claim AS (                         -- no ON CONFLICT: losing to a twin must undo every step above
+claim AS (                         -- no ON CONFLICT: losing to a duplicate must undo every step above
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'CreateBooking', $1, $2, booking_id, $21
     FROM booking
@@ -116,48 +117,19 @@ SELECT
     CASE WHEN reply.outcome IS NOT NULL THEN reply.outcome
          WHEN offer.currency IS NULL OR offer.refusal IS NOT NULL THEN 'refused'
          ELSE 'contended'
-    END AS "outcome!",
+    END AS verdict,
     -- why not, and the figures that explain it
-    CASE WHEN reply.outcome IS NULL AND offer.currency IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS "refusal?",
-    offer.open_seats AS "open_seats?",
+    CASE WHEN reply.outcome IS NULL AND offer.currency IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS refusal,
     -- no plain columns of a table: sqlx would ask for their names each time it prepares this
-    COALESCE(offer.notice_minutes) AS "notice_minutes?",
-    COALESCE(offer.horizon_days) AS "horizon_days?",
-    COALESCE(offer.min_party_size) AS "min_party_size?",
-    COALESCE(offer.max_party_size) AS "max_party_size?",
-    offer.price_per_person_cents * $6 AS "offer_total_cents?",
-    COALESCE(offer.phone_region) AS "phone_region?",
-    -- the booking
-    reply.fingerprint AS "fingerprint?",
-    reply.booking_id AS "booking_id?",
-    reply.confirmation_code AS "confirmation_code?",
-    reply.status AS "status?",
-    reply.venue_id AS "venue_id?",
-    reply.slot_date AS "slot_date?",
-    reply.start_time AS "start_time?",
-    reply.time_zone AS "time_zone?",
-    reply.starts_at AS "starts_at?",
-    reply.ends_at AS "ends_at?",
-    reply.customer_id AS "customer_id?",
-    reply.party_size AS "party_size?",
-    reply.price_per_person_cents AS "price_per_person_cents?",
-    reply.total_cents AS "total_cents?",
-    reply.deposit_due_cents AS "deposit_due_cents?",
-    reply.paid_cents AS "paid_cents?",
-    reply.refunded_cents AS "refunded_cents?",
-    reply.refund_due_cents AS "refund_due_cents?",
-    reply.currency AS "currency?",
-    reply.hold_expires_at AS "hold_expires_at?",
-    reply.confirmed_at AS "confirmed_at?",
-    reply.cancelled_at AS "cancelled_at?",
-    reply.cancelled_by AS "cancelled_by?",
-    reply.conversation_id AS "conversation_id?",
-    reply.special_requests_sealed AS "special_requests_sealed?",
-    reply.source AS "source?",
-    reply.waitlist_entry_id AS "waitlist_entry_id?",
-    reply.version AS "version?",
-    reply.created_at AS "created_at?",
-    reply.updated_at AS "updated_at?"
+    CASE offer.refusal WHEN 'SLOT_FULL' THEN offer.open_seats
+                       WHEN 'INSUFFICIENT_NOTICE' THEN offer.notice_minutes
+                       WHEN 'TOO_FAR_AHEAD' THEN offer.horizon_days
+                       WHEN 'PARTY_TOO_SMALL' THEN offer.min_party_size
+                       WHEN 'PARTY_TOO_LARGE' THEN offer.max_party_size
+                       WHEN 'PRICE_CHANGED' THEN offer.price_per_person_cents * $6
+    END::bigint AS figure,
+    COALESCE(offer.phone_region) AS offered_phone_region,
+    reply.*                        -- the booking, and the fingerprint
 FROM (SELECT) AS always
 LEFT JOIN offer ON true
 LEFT JOIN reply ON true

@@ -1,70 +1,111 @@
-//! What CompleteBooking and MarkNoShow do.
+use teppan_shared::contract::events::v1 as wire;
 
+use super::{
+    booking::OpenBooking,
+    change::{BookingTarget, ChangeBookingError, NoChange, allow},
+    decision::{Decision, Occasion},
+    event_data::EventData,
+    load::{Loaded, Wanted},
+};
 use crate::{
-    bookings::change::{BookingTarget, ChangeAnswer, ChangeBookingError},
-    bookings::row::Booking,
     core::Core,
-    domain::{BookingChange, BookingStatus},
+    domain::{BookingChange, BookingStatus, ChangeRefusal, Etag},
+};
+
+/// One way in which the time of a booking can be over.
+pub struct End {
+    change: BookingChange,
+    status: BookingStatus,
+    event: fn() -> EventData,
+}
+
+pub const COMPLETED: End = End {
+    change: BookingChange::Complete,
+    status: BookingStatus::Completed,
+    event: || EventData::BookingCompleted(wire::BookingCompleted::default()),
+};
+
+pub const NO_SHOW: End = End {
+    change: BookingChange::MarkNoShow,
+    status: BookingStatus::NoShow,
+    event: || EventData::BookingNoShow(wire::BookingNoShow::default()),
 };
 
 impl Core {
-    /// Notes that a booking has taken place, in one round trip.
+    /// The guests of a firm booking came: it took place.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
-    pub async fn complete_booking(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
-        self.end_booking(target, &COMPLETED).await
+    pub async fn complete_booking(&self, target: &BookingTarget) -> Result<OpenBooking, ChangeBookingError> {
+        self.end(target, &COMPLETED).await
     }
 
-    /// Notes that the customer of a booking did not come, in one round trip.
+    /// The guests of a firm booking did not come.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
-    pub async fn mark_no_show(&self, target: &BookingTarget) -> Result<Booking, ChangeBookingError> {
-        self.end_booking(target, &NO_SHOW).await
+    pub async fn mark_no_show(&self, target: &BookingTarget) -> Result<OpenBooking, ChangeBookingError> {
+        self.end(target, &NO_SHOW).await
     }
 
-    async fn end_booking(&self, target: &BookingTarget, end: &End) -> Result<Booking, ChangeBookingError> {
-        let draft = self.draft_of(end.change);
-        self.change(&draft, || {
-            sqlx::query_file_as!(
-                ChangeAnswer,
-                "src/bookings/end.sql",
-                target.booking_id.0,
-                target.version(),
-                &draft.allowed_from,
-                draft.event_id.0,
-                draft.traceparent.as_deref(),
-                &draft.destinations,
-                draft.now,
-                end.status.as_column(),
-                end.event_type,
-                end.calls_off_follow_up,
-            )
-        })
-        .await
+    async fn end(&self, target: &BookingTarget, end: &End) -> Result<OpenBooking, ChangeBookingError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let decide = |loaded: &Loaded| decide(loaded, target.etag, end, &occasion);
+        self.change(end.change, target, &occasion, Wanted::default(), decide).await
     }
 }
 
-/// One way in which the time of a booking can be over.
-struct End {
-    change: BookingChange,
-    status: BookingStatus,
-    event_type: &'static str,
-    /// Nobody is asked how it was who was not there; after a visit the follow-up stands.
-    calls_off_follow_up: bool,
+pub fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasion) -> Result<Decision, NoChange> {
+    let booking = &loaded.booking;
+    if booking.status == end.status {
+        return Err(NoChange::Unchanged);
+    }
+    allow(booking, etag, end.change)?;
+    if booking.starts_at > occasion.at {
+        return Err(NoChange::Refused(ChangeRefusal::NotStarted));
+    }
+    let mut decision = Decision::about(booking, occasion);
+    decision.free_seats();
+    decision.happen((end.event)())?;
+    Ok(decision)
 }
 
-const COMPLETED: End = End {
-    change: BookingChange::Complete,
-    status: BookingStatus::Completed,
-    event_type: "teppan.booking.completed.v1",
-    calls_off_follow_up: false,
-};
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{START, assert_sound, firm, in_status, occasion},
+        *,
+    };
 
-const NO_SHOW: End = End {
-    change: BookingChange::MarkNoShow,
-    status: BookingStatus::NoShow,
-    event_type: "teppan.booking.no_show.v1",
-    calls_off_follow_up: true,
-};
+    #[test]
+    fn a_firm_booking_that_has_begun_ends_and_its_seats_are_free() {
+        for (end, asks_the_guests) in [(&COMPLETED, false), (&NO_SHOW, true)] {
+            let loaded = firm();
+            let decision = decide(&loaded, Some(Etag::of(2)), end, &occasion(START)).expect("ended");
+            assert_sound(Some(&loaded.booking), &decision);
+            assert_eq!((decision.booking.status, decision.seats[0].seats), (end.status, -2));
+            let [event] = &decision.events[..] else { panic!("one event") };
+            assert_eq!(event.concerns_conversation, asks_the_guests, "{:?}", end.change);
+        }
+    }
+
+    #[test]
+    fn what_is_not_firm_or_has_not_begun_does_not_end() {
+        for end in [&COMPLETED, &NO_SHOW] {
+            let refused = |loaded: &Loaded, etag, minute| decide(loaded, etag, end, &occasion(minute)).expect_err("no");
+            assert_eq!(refused(&in_status(end.status), Some(Etag::of(1)), START), NoChange::Unchanged);
+            assert_eq!(refused(&firm(), None, START - 1), NoChange::Refused(ChangeRefusal::NotStarted));
+            assert_eq!(refused(&firm(), Some(Etag::of(1)), START), NoChange::StaleEtag);
+            let others = [
+                BookingStatus::Pending,
+                BookingStatus::Cancelled,
+                BookingStatus::Expired,
+                if end.status == BookingStatus::NoShow { BookingStatus::Completed } else { BookingStatus::NoShow },
+            ];
+            for status in others {
+                let refusal = refused(&in_status(status), None, START);
+                assert_eq!(refusal, NoChange::Refused(ChangeRefusal::NotAllowed), "{status:?}");
+            }
+        }
+    }
+}

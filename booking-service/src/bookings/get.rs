@@ -1,10 +1,13 @@
+use sqlx::{FromRow as _, postgres::PgRow};
 use teppan_shared::read_error::ReadError;
 
 use crate::{
-    bookings::row::{Booking, BookingRow},
+    bookings::booking::{Booking, OpenBooking},
     core::Core,
     domain::{BookingId, ConfirmationCode},
 };
+
+const GET: &str = include_str!("get.sql");
 
 /// What a booking is asked for by.
 pub enum BookingName {
@@ -17,13 +20,13 @@ impl Core {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn get_booking(&self, name: &BookingName) -> Result<Booking, ReadError> {
+    pub async fn get_booking(&self, name: &BookingName) -> Result<OpenBooking, ReadError> {
         let (id, code) = match name {
             BookingName::Id(id) => (Some(id.0), None),
             BookingName::Code(code) => (None, Some(code.as_str())),
         };
-        let row =
-            self.database.fetch_optional(|| sqlx::query_file_as!(BookingRow, "src/bookings/get.sql", id, code)).await?;
+        let get = || sqlx::query(GET).bind(id).bind(code).try_map(|row: PgRow| Booking::from_row(&row));
+        let row = self.database.fetch_optional(get).await?;
         Ok(row.ok_or(ReadError::NotFound)?.open(&self.ring)?)
     }
 }

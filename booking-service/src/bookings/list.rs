@@ -1,12 +1,16 @@
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{NaiveDate, NaiveTime};
+use sqlx::{FromRow, postgres::PgRow};
 use teppan_shared::{page, postgres::DatabaseError, read_error::Corrupted};
 use uuid::Uuid;
 
 use crate::{
-    bookings::row::{Booking, BookingRow},
+    bookings::booking::{Booking, OpenBooking},
     core::Core,
     domain::{BookingStatus, ConversationId, CustomerId, VenueId},
 };
+
+const EARLIEST_FIRST: &str = include_str!("list_earliest_first.sql");
+const LATEST_FIRST: &str = include_str!("list_latest_first.sql");
 
 /// The most rows one page looks at. A page of what is rare ends there, perhaps without a booking, and
 /// the next goes on.
@@ -41,7 +45,7 @@ pub struct BookingsQuery {
 
 /// Bookings, and where the next page starts if there may be one.
 pub struct BookingPage {
-    pub bookings: Vec<Booking>,
+    pub bookings: Vec<OpenBooking>,
     pub next: Option<BookingPosition>,
 }
 
@@ -71,7 +75,7 @@ impl Core {
         let mut last_read = None;
         for row in rows.into_iter().filter(|row| row.wanted) {
             let position = row.booking_position();
-            match row.booking().open(&self.ring) {
+            match row.booking.open(&self.ring) {
                 Ok(booking) => page.bookings.push(booking),
                 Err(source) if last_read.is_none() => return Err(ListBookingsError::Unreadable { position, source }),
                 Err(_) => {
@@ -88,135 +92,49 @@ impl Core {
     async fn listed_rows(&self, query: &BookingsQuery, page_size: u16) -> Result<Vec<ListedRow>, DatabaseError> {
         let conversation_id = query.conversation_id.as_ref().map(ConversationId::as_str);
         let (customer_id, venue_id) = (query.customer_id.map(|id| id.0), query.venue_id.map(|id| id.0));
-        let statuses: Option<Vec<String>> = query
-            .statuses
-            .as_ref()
-            .map(|statuses| statuses.iter().map(|status| status.as_column().to_owned()).collect());
-        let statuses = statuses.as_deref();
+        let statuses: Option<Vec<&str>> =
+            query.statuses.as_ref().map(|statuses| statuses.iter().map(|status| (*status).into()).collect());
         let (after, before, limit) = (query.after, query.before, i64::from(page_size) + 1);
-        match query.order {
-            BookingOrder::EarliestFirst => {
-                let earliest_first = || {
-                    sqlx::query_file_as!(
-                        ListedRow,
-                        "src/bookings/list_earliest_first.sql",
-                        conversation_id,
-                        customer_id,
-                        venue_id,
-                        statuses,
-                        after.0,
-                        after.1,
-                        after.2,
-                        before.0,
-                        before.1,
-                        before.2,
-                        LOOKED_AT_MAX,
-                        limit,
-                    )
-                };
-                self.database.fetch_all(earliest_first).await
-            }
-            BookingOrder::LatestFirst => {
-                let latest_first = || {
-                    sqlx::query_file_as!(
-                        ListedRow,
-                        "src/bookings/list_latest_first.sql",
-                        conversation_id,
-                        customer_id,
-                        venue_id,
-                        statuses,
-                        after.0,
-                        after.1,
-                        after.2,
-                        before.0,
-                        before.1,
-                        before.2,
-                        LOOKED_AT_MAX,
-                        limit,
-                    )
-                };
-                self.database.fetch_all(latest_first).await
-            }
-        }
+        let statement = match query.order {
+            BookingOrder::EarliestFirst => EARLIEST_FIRST,
+            BookingOrder::LatestFirst => LATEST_FIRST,
+        };
+        let list = || {
+            sqlx::query(statement)
+                .bind(conversation_id)
+                .bind(customer_id)
+                .bind(venue_id)
+                .bind(&statuses)
+                .bind(after.0)
+                .bind(after.1)
+                .bind(after.2)
+                .bind(before.0)
+                .bind(before.1)
+                .bind(before.2)
+                .bind(LOOKED_AT_MAX)
+                .bind(limit)
+                .try_map(|row: PgRow| ListedRow::from_row(&row))
+        };
+        self.database.fetch_all(list).await
     }
 }
 
 /// A row of the statements, which say what it means.
+#[derive(FromRow)]
 struct ListedRow {
     place: i64,
     wanted: bool,
-    booking_id: Uuid,
-    confirmation_code: String,
-    status: String,
-    venue_id: Uuid,
-    slot_date: NaiveDate,
-    start_time: NaiveTime,
-    time_zone: String,
-    starts_at: DateTime<Utc>,
-    ends_at: DateTime<Utc>,
-    customer_id: Uuid,
-    party_size: i32,
-    price_per_person_cents: i64,
-    total_cents: i64,
-    deposit_due_cents: i64,
-    paid_cents: i64,
-    refunded_cents: i64,
-    refund_due_cents: i64,
-    currency: String,
-    hold_expires_at: Option<DateTime<Utc>>,
-    confirmed_at: Option<DateTime<Utc>>,
-    cancelled_at: Option<DateTime<Utc>>,
-    cancelled_by: Option<String>,
-    conversation_id: String,
-    special_requests_sealed: Option<Vec<u8>>,
-    source: String,
-    waitlist_entry_id: Option<Uuid>,
-    version: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    booking: Booking,
 }
 
 impl ListedRow {
     /// What the booking takes in an answer, but for what is small in every booking.
     fn wishes_bytes(&self) -> usize {
-        self.special_requests_sealed.as_ref().filter(|_| self.wanted).map_or(0, Vec::len)
+        self.booking.special_requests_sealed.as_ref().filter(|_| self.wanted).map_or(0, Vec::len)
     }
 
     fn booking_position(&self) -> BookingPosition {
-        (self.slot_date, self.start_time, self.booking_id)
-    }
-
-    fn booking(self) -> BookingRow {
-        BookingRow {
-            booking_id: self.booking_id,
-            confirmation_code: self.confirmation_code,
-            status: self.status,
-            venue_id: self.venue_id,
-            slot_date: self.slot_date,
-            start_time: self.start_time,
-            time_zone: self.time_zone,
-            starts_at: self.starts_at,
-            ends_at: self.ends_at,
-            customer_id: self.customer_id,
-            party_size: self.party_size,
-            price_per_person_cents: self.price_per_person_cents,
-            total_cents: self.total_cents,
-            deposit_due_cents: self.deposit_due_cents,
-            paid_cents: self.paid_cents,
-            refunded_cents: self.refunded_cents,
-            refund_due_cents: self.refund_due_cents,
-            currency: self.currency,
-            hold_expires_at: self.hold_expires_at,
-            confirmed_at: self.confirmed_at,
-            cancelled_at: self.cancelled_at,
-            cancelled_by: self.cancelled_by,
-            conversation_id: self.conversation_id,
-            special_requests_sealed: self.special_requests_sealed,
-            source: self.source,
-            waitlist_entry_id: self.waitlist_entry_id,
-            version: self.version,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-        }
+        (self.booking.slot_date, self.booking.start_time, self.booking.booking_id.0)
     }
 }

@@ -39,20 +39,7 @@ judged AS NOT MATERIALIZED (
             AND ($4::text[] IS NULL OR l.status = ANY ($4)) AS wanted
     FROM looked_at l
 )
-SELECT
-    j.place AS "place!", j.wanted AS "wanted!",
-    j.booking_id AS "booking_id!", j.confirmation_code AS "confirmation_code!", j.status AS "status!",
-    j.venue_id AS "venue_id!", j.slot_date AS "slot_date!", j.start_time AS "start_time!",
-    (SELECT v.time_zone FROM venues v WHERE v.venue_id = j.venue_id) AS "time_zone!",
-    j.starts_at AS "starts_at!", j.ends_at AS "ends_at!", j.customer_id AS "customer_id!",
-    j.party_size AS "party_size!", j.price_per_person_cents AS "price_per_person_cents!",
-    j.total_cents AS "total_cents!", j.deposit_due_cents AS "deposit_due_cents!", j.paid_cents AS "paid_cents!",
-    j.refunded_cents AS "refunded_cents!", j.refund_due_cents AS "refund_due_cents!", j.cancelled_at AS "cancelled_at?",
-    j.cancelled_by AS "cancelled_by?",
-    j.currency AS "currency!", j.hold_expires_at AS "hold_expires_at?", j.confirmed_at AS "confirmed_at?",
-    j.conversation_id AS "conversation_id!", j.special_requests_sealed AS "special_requests_sealed?",
-    j.source AS "source!", j.waitlist_entry_id AS "waitlist_entry_id?", j.version AS "version!",
-    j.created_at AS "created_at!", j.updated_at AS "updated_at!"
+SELECT j.*, (SELECT v.time_zone FROM venues v WHERE v.venue_id = j.venue_id) AS time_zone
 FROM judged j
 WHERE j.wanted OR j.place = $11
 ORDER BY j.slot_date DESC, j.start_time DESC, j.booking_id DESC

@@ -1,10 +1,18 @@
 use chrono::{NaiveDate, NaiveTime};
+use teppan_shared::contract::events::v1::{self as wire, ConfirmationCause};
 
+use super::{
+    booking::{Booking, OpenBooking},
+    change::{BookingTarget, ChangeBookingError, NoChange, allow},
+    confirm::confirmed,
+    decision::{Decision, Occasion},
+    event_data::{self, EventData},
+    load::{Loaded, Wanted},
+};
 use crate::{
-    bookings::change::{BookingTarget, ChangeAnswer, ChangeBookingError},
-    bookings::row::Booking,
     core::Core,
-    domain::{BookingChange, ChangeRefusal, PartySize, SlotKey},
+    domain::{BookingChange, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
+    slots::row::{SlotRow, slot_refusal},
 };
 
 /// What a booking is to become; what is not given stays.
@@ -14,56 +22,224 @@ pub struct Reschedule {
     pub date: Option<NaiveDate>,
     pub start_time: Option<NaiveTime>,
     pub party_size: Option<PartySize>,
-    /// What the customer was told, in minor units: refused at another price.
+    /// The price that the customer was shown, in minor units: refused at another.
     pub expected_total_cents: Option<i64>,
 }
 
 impl Core {
-    /// Moves a booking to another slot of its venue, or changes its party size, in one round trip. At no
-    /// time does it hold no seats, or those of both slots.
+    /// Moves a booking to another slot of its venue, or changes its party size. At no time does it hold no seats, or
+    /// those of both slots.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
-    pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<Booking, ChangeBookingError> {
-        let draft = self.draft_of(BookingChange::Reschedule);
-        // What was paid may be all of the new deposit.
-        let firm = self.draft_of(BookingChange::PayDeposit);
-        let changed = self.change(&draft, || {
-            sqlx::query_file_as!(
-                ChangeAnswer,
-                "src/bookings/reschedule.sql",
-                wish.target.booking_id.0,
-                wish.target.version(),
-                &draft.allowed_from,
-                draft.event_id.0,
-                draft.traceparent.as_deref(),
-                &draft.destinations,
-                draft.now,
-                wish.date,
-                wish.start_time,
-                wish.party_size.map(PartySize::get),
-                wish.expected_total_cents,
-                &firm.allowed_from,
-                firm.event_id.0,
-            )
-        });
-        changed.await.map_err(|error| wish.about_the_new_slot(error))
+    pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<OpenBooking, ChangeBookingError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let wanted = Wanted { date: wish.date, start_time: wish.start_time, ..Wanted::default() };
+        let decide = |loaded: &Loaded| decide(loaded, wish, &occasion);
+        self.change(BookingChange::Reschedule, &wish.target, &occasion, wanted, decide).await
     }
 }
 
-impl Reschedule {
-    /// The statement answers the booking as it stands, in its old slot; a refusal is about the new one.
-    fn about_the_new_slot(&self, error: ChangeBookingError) -> ChangeBookingError {
-        match error {
-            ChangeBookingError::Refused { change, status, refusal: ChangeRefusal::Slot(old, why) } => {
-                let new = SlotKey {
-                    venue_id: old.venue_id,
-                    date: self.date.unwrap_or(old.date),
-                    start_time: self.start_time.unwrap_or(old.start_time),
-                };
-                ChangeBookingError::Refused { change, status, refusal: ChangeRefusal::Slot(new, why) }
-            }
-            error => error,
+pub fn decide(loaded: &Loaded, wish: &Reschedule, occasion: &Occasion) -> Result<Decision, NoChange> {
+    let booking = &loaded.booking;
+    let slot = SlotKey {
+        venue_id: booking.venue_id,
+        date: wish.date.unwrap_or(booking.slot_date),
+        start_time: wish.start_time.unwrap_or(booking.start_time),
+    };
+    let party_size = wish.party_size.map_or(booking.party_size, PartySize::get);
+    if is_so_already(loaded, wish, slot, party_size) {
+        return Err(NoChange::Unchanged);
+    }
+    allow(booking, wish.target.etag, BookingChange::Reschedule)?;
+    if booking.hold_expires_at.is_some_and(|at| at <= occasion.at) {
+        return Err(NoChange::Refused(ChangeRefusal::HoldExpired));
+    }
+    // Otherwise a guest who did not come could move the booking, and then cancel it for nothing.
+    if booking.starts_at <= occasion.at {
+        return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
+    }
+    let refuse = |refusal| NoChange::Refused(ChangeRefusal::Slot(slot, refusal));
+    let target = loaded.target.as_ref().map(|target| without_own_seats(target, booking));
+    if let Some(refusal) = slot_refusal(&loaded.venue, target.as_ref(), slot.date, party_size, occasion.at) {
+        return Err(refuse(refusal));
+    }
+    let target = target.ok_or(refuse(Refusal::SlotNotFound))?;
+    let total_cents = target.price_per_person_cents * i64::from(party_size);
+    if wish.expected_total_cents.is_some_and(|expected| expected != total_cents) {
+        return Err(refuse(Refusal::PriceChanged { total_cents }));
+    }
+    let mut decision = Decision::about(booking, occasion);
+    decision.free_seats();
+    decision.take_seats(&target, party_size);
+    decision.happen(rescheduled(loaded, &target, party_size, total_cents))?;
+    if completes_deposit(booking, &decision.booking) {
+        decision.happen(confirmed(ConfirmationCause::DepositPaid, false))?;
+    }
+    Ok(decision)
+}
+
+/// By newer rules of the time zone the same local time may be another instant: then there is something to change.
+fn is_so_already(loaded: &Loaded, wish: &Reschedule, slot: SlotKey, party_size: i32) -> bool {
+    let booking = &loaded.booking;
+    booking.status.after(BookingChange::Reschedule).is_some()
+        && (slot, party_size) == (booking.slot(), booking.party_size)
+        && wish.expected_total_cents.is_none_or(|expected| expected == booking.total_cents)
+        && loaded.slot.as_ref().is_none_or(|slot| slot.starts_at == booking.starts_at)
+}
+
+/// The slot as if the booking's own seats in it were free.
+fn without_own_seats(target: &SlotRow, booking: &Booking) -> SlotRow {
+    let own = if target.key() == booking.slot() { booking.party_size } else { 0 };
+    SlotRow { reserved: target.reserved - own, ..target.clone() }
+}
+
+fn rescheduled(loaded: &Loaded, target: &SlotRow, party_size: i32, total_cents: i64) -> EventData {
+    let (booking, venue) = (&loaded.booking, &loaded.venue);
+    EventData::BookingRescheduled(wire::BookingRescheduled {
+        date: target.slot_date.to_string(),
+        start_time: target.start_time.format("%H:%M").to_string(),
+        starts_at: event_data::timestamp(target.starts_at),
+        ends_at: event_data::timestamp(target.ends_at),
+        party_size,
+        price_per_person_cents: target.price_per_person_cents,
+        total_cents,
+        deposit_due_cents: deposit_cents(total_cents, venue.deposit_percent, venue.currency),
+        refund_due_cents: (booking.paid_cents - total_cents).max(0),
+        hold_expires_at: booking.hold_expires_at.and_then(|at| event_data::timestamp(at.min(target.starts_at))),
+        ..Default::default()
+    })
+}
+
+/// Whether a booking that waited for its deposit has paid as much as it now comes to. An offer waits for an answer:
+/// only who pays, or confirms, takes it.
+fn completes_deposit(before: &Booking, after: &Booking) -> bool {
+    after.status.after(BookingChange::PayDeposit).is_some()
+        && before.deposit_due_cents > before.paid_cents
+        && after.deposit_due_cents <= after.paid_cents
+        && (after.waitlist_entry_id.is_none() || after.paid_cents > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{START, assert_sound, at, events, firm, in_status, occasion, pending, slot_at},
+        *,
+    };
+    use crate::domain::{BookingStatus, Etag};
+
+    /// A wish for this hour and party size, and what is loaded for it.
+    fn wish(mut loaded: Loaded, hour: u32, party_size: i32) -> (Loaded, Reschedule) {
+        let own = loaded.slot.clone().filter(|_| hour == 18);
+        loaded.target = own.or(Some(sqlx::types::Json(slot_at(hour))));
+        let target = BookingTarget { booking_id: loaded.booking.booking_id, etag: None, validate_only: false };
+        let start_time = loaded.target.as_ref().map(|it| it.start_time);
+        let party_size = Some(PartySize::parse(party_size).expect("a party"));
+        (loaded, Reschedule { target, date: None, start_time, party_size, expected_total_cents: None })
+    }
+
+    fn decided(loaded: &Loaded, wish: &Reschedule) -> Decision {
+        let decision = decide(loaded, wish, &occasion(10)).expect("rescheduled");
+        assert_sound(Some(&loaded.booking), &decision);
+        decision
+    }
+
+    #[test]
+    fn a_booking_moves_with_its_seats_at_the_price_of_the_new_slot() {
+        let (mut loaded, wish) = wish(firm(), 19, 3);
+        loaded.target.as_mut().expect("a slot").price_per_person_cents = 2000;
+        loaded.booking.paid_cents = 7000;
+        let decision = decided(&loaded, &wish);
+        let booking = &decision.booking;
+        assert_eq!((booking.starts_at, booking.ends_at), (at(START + 60), at(START + 180)));
+        assert_eq!((booking.total_cents, booking.deposit_due_cents, booking.refund_due_cents), (6000, 1500, 1000));
+        assert_eq!(decision.seats.iter().map(|it| it.seats).collect::<Vec<_>>(), [-2, 3]);
+        let expects = decision.seats[1].expects.expect("the slot that was decided by");
+        assert_eq!((expects.price_per_person_cents, expects.starts_at), (2000, at(START + 60)));
+        let [EventData::BookingRescheduled(event)] = &events(&decision)[..] else { panic!("one event") };
+        assert_eq!((&*event.previous_start_time, event.previous_party_size), ("18:00", 2));
+        assert_eq!((&*event.start_time, event.party_size, event.refund_due_cents), ("19:00", 3, 1000));
+        assert!(decision.events[0].concerns_conversation);
+    }
+
+    #[test]
+    fn a_party_grows_into_the_seats_beside_its_own() {
+        let (mut loaded, wish) = wish(firm(), 18, 8);
+        loaded.target.as_mut().expect("a slot").reserved = 4;
+        assert_eq!(decided(&loaded, &wish).booking.party_size, 8);
+        loaded.target.as_mut().expect("a slot").reserved = 5;
+        let refused = decide(&loaded, &wish, &occasion(10)).expect_err("full");
+        assert_eq!(refused, slot_refused(&loaded, Refusal::SlotFull { open_seats: 7 }));
+    }
+
+    fn slot_refused(loaded: &Loaded, refusal: Refusal) -> NoChange {
+        NoChange::Refused(ChangeRefusal::Slot(loaded.target.as_ref().expect("a slot").key(), refusal))
+    }
+
+    #[test]
+    fn a_hold_ends_at_the_latest_when_the_new_slot_begins() {
+        let (mut loaded, wish) = wish(pending(), 17, 2);
+        loaded.booking.hold_expires_at = Some(at(START - 30));
+        assert_eq!(decided(&loaded, &wish).booking.hold_expires_at, Some(at(START - 60)));
+    }
+
+    #[test]
+    fn a_deposit_that_is_paid_after_the_move_makes_the_booking_firm() {
+        let (mut loaded, wish) = wish(pending(), 18, 1);
+        loaded.booking.paid_cents = 875;
+        let decision = decided(&loaded, &wish);
+        assert_eq!(decision.booking.status, BookingStatus::Confirmed);
+        let [_, EventData::BookingConfirmed(event)] = &events(&decision)[..] else { panic!("two events") };
+        assert_eq!(event.cause(), ConfirmationCause::DepositPaid);
+
+        loaded.booking.paid_cents = 874;
+        assert_eq!(decided(&loaded, &wish).booking.status, BookingStatus::Pending);
+        loaded.booking.paid_cents = 0;
+        loaded.venue.deposit_percent = 0;
+        assert_eq!(decided(&loaded, &wish).booking.status, BookingStatus::Confirmed, "no deposit is due any more");
+        loaded.booking.waitlist_entry_id = Some(crate::domain::WaitlistEntryId::generate());
+        assert_eq!(decided(&loaded, &wish).booking.status, BookingStatus::Pending, "an offer waits for an answer");
+    }
+
+    #[test]
+    fn what_is_so_already_is_no_change() {
+        let unchanged =
+            |loaded: &Loaded, wish: &Reschedule| decide(loaded, wish, &occasion(10)).err() == Some(NoChange::Unchanged);
+        let (mut loaded, mut same) = wish(firm(), 18, 2);
+        assert!(unchanged(&loaded, &same));
+        same.expected_total_cents = Some(7000);
+        same.target.etag = Some(Etag::of(1));
+        assert!(unchanged(&loaded, &same), "whatever the caller has read");
+        same.target.etag = None;
+        loaded.slot.as_mut().expect("a slot").starts_at = at(START + 60);
+        loaded.target.clone_from(&loaded.slot);
+        assert!(!unchanged(&loaded, &same), "the same local time is another instant now");
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason() {
+        let refused =
+            |loaded: &Loaded, wish: &Reschedule, minute| decide(loaded, wish, &occasion(minute)).expect_err("refused");
+        let (mut loaded, mut moved) = wish(firm(), 19, 2);
+        assert_eq!(refused(&loaded, &moved, START), NoChange::Refused(ChangeRefusal::NotAllowed), "it has begun");
+        moved.target.etag = Some(Etag::of(1));
+        assert_eq!(refused(&loaded, &moved, 10), NoChange::StaleEtag);
+        moved.target.etag = None;
+        moved.expected_total_cents = Some(6999);
+        let total_cents = 7000;
+        assert_eq!(refused(&loaded, &moved, 10), slot_refused(&loaded, Refusal::PriceChanged { total_cents }));
+        moved.expected_total_cents = None;
+        let late = slot_refused(&loaded, Refusal::InsufficientNotice { notice_minutes: 120 });
+        loaded.venue.notice_minutes = 120;
+        assert_eq!(refused(&loaded, &moved, START - 1), late);
+
+        let (pending, moved) = wish(pending(), 19, 2);
+        assert_eq!(refused(&pending, &moved, 120), NoChange::Refused(ChangeRefusal::HoldExpired));
+        let missing = Loaded { target: None, ..pending.clone() };
+        assert_eq!(refused(&missing, &moved, 10), slot_refused(&pending, Refusal::SlotNotFound));
+        for status in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
+            let (ended, moved) = wish(in_status(status), 18, 2);
+            assert_eq!(refused(&ended, &moved, 10), NoChange::Refused(ChangeRefusal::NotAllowed), "{status:?}");
         }
     }
 }

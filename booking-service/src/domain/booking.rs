@@ -32,6 +32,8 @@ pub struct NewBooking {
     /// What the customer was told, in minor units: the booking is refused at another price.
     pub expected_total_cents: Option<i64>,
     pub source: Option<Source>,
+    /// Decide and answer, but write nothing.
+    pub validate_only: bool,
 }
 
 /// The digits of Crockford's base 32: none look alike.

@@ -1,9 +1,17 @@
 //! The life of a booking: its states, and what may be done in each.
 
+use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
+
 use super::SlotKey;
 
 /// The state of a booking. PENDING and CONFIRMED bookings take seats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum BookingStatus {
     Pending,
     Confirmed,
@@ -32,11 +40,10 @@ pub enum BookingChange {
 }
 
 impl BookingStatus {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Confirmed, Self::Cancelled, Self::Expired, Self::Completed, Self::NoShow];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The state that a change leads to from this one; `None` where it is not allowed. The statements are
-    /// given the states from which each change is allowed, so that this is the one place that says it.
+    /// The state that a change leads to from this one; `None` where it is not allowed. This is the one
+    /// place that says it.
     pub fn after(self, change: BookingChange) -> Option<Self> {
         use BookingChange as Change;
         match (self, change) {
@@ -53,28 +60,12 @@ impl BookingStatus {
             _ => None,
         }
     }
-
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Confirmed => "CONFIRMED",
-            Self::Cancelled => "CANCELLED",
-            Self::Expired => "EXPIRED",
-            Self::Completed => "COMPLETED",
-            Self::NoShow => "NO_SHOW",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_column() == raw)
-    }
 }
 
 impl BookingChange {
     /// The states from which this is allowed.
     pub fn allowed_from(self) -> Vec<BookingStatus> {
-        BookingStatus::ALL.into_iter().filter(|status| status.after(self).is_some()).collect()
+        BookingStatus::ALL.iter().copied().filter(|status| status.after(self).is_some()).collect()
     }
 
     /// Why this is not allowed in a state from which it leads nowhere. A hold that has run out is told as
@@ -88,24 +79,15 @@ impl BookingChange {
 }
 
 /// Who wants a booking cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum CancellationInitiator {
     Customer,
     Venue,
-}
-
-impl CancellationInitiator {
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Customer => "CUSTOMER",
-            Self::Venue => "VENUE",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        [Self::Customer, Self::Venue].into_iter().find(|initiator| initiator.as_column() == raw)
-    }
 }
 
 /// Why a booking cannot be changed.
@@ -126,14 +108,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_reads_back() {
-        for status in BookingStatus::ALL {
-            assert_eq!(BookingStatus::from_column(status.as_column()), Some(status));
-        }
-        assert_eq!(BookingStatus::from_column("LOST"), None);
-    }
-
-    #[test]
     fn nothing_is_done_to_a_booking_that_has_ended() {
         use BookingChange as Change;
         let changes = [
@@ -145,7 +119,7 @@ mod tests {
             Change::Expire,
             Change::PayDeposit,
         ];
-        for ended in BookingStatus::ALL.into_iter().skip(2) {
+        for ended in BookingStatus::ALL.iter().copied().skip(2) {
             assert!(changes.iter().all(|change| ended.after(*change).is_none()), "{ended:?}");
         }
     }

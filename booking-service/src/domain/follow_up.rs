@@ -1,9 +1,10 @@
 //! What conversation-service is told of a booking.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, de::Error as _};
+use serde::de::Error as _;
 
-use super::{BookingStatus, UnreadableEvent, event};
+use super::BookingStatus;
+use crate::bookings::event_data::{self, EventData, UnreadableEvent};
 
 /// What follows from an event for the booking's conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,38 +21,40 @@ pub enum FollowUpStep {
     Cancel { conversation_id: String },
 }
 
-/// What all these events have in common. The end is known to those that make or move a booking.
-#[derive(Deserialize)]
-struct Facts {
-    #[serde(deserialize_with = "event::status")]
-    status: BookingStatus,
-    conversation_id: String,
-    ends_at: Option<DateTime<Utc>>,
-    time_zone: Option<String>,
-}
-
 impl FollowUpStep {
     /// What follows from an event of this type with these data; `None` for nothing.
     ///
     /// # Errors
     /// Data that are not what the type says.
     pub fn after(kind: &str, json: &str) -> Result<Option<Self>, UnreadableEvent> {
-        let (schedules, move_existing) = match kind {
-            "teppan.booking.created.v1" | "teppan.booking.confirmed.v1" => (true, false),
-            "teppan.booking.rescheduled.v1" | "teppan.booking.instant_corrected.v1" => (true, true),
-            "teppan.booking.cancelled.v1" | "teppan.booking.expired.v1" | "teppan.booking.no_show.v1" => (false, false),
-            _ => return Ok(None),
-        };
-        let Facts { status, conversation_id, ends_at, time_zone } = serde_json::from_str(json)?;
-        // A booking that still waits for its deposit is not asked about.
-        if conversation_id.is_empty() || (schedules && status != BookingStatus::Confirmed) {
+        if !kind.starts_with("teppan.booking.") {
             return Ok(None);
         }
-        if !schedules {
-            return Ok(Some(Self::Cancel { conversation_id }));
+        let event = match event_data::read(kind, json) {
+            Err(UnreadableEvent::UnknownType) => return Ok(None),
+            event => event?,
+        };
+        let is_firm =
+            event_data::header(&event).and_then(|it| event_data::status(it.status)) == Some(BookingStatus::Confirmed);
+        let (conversation_id, schedule) = match event {
+            EventData::BookingCreated(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),
+            EventData::BookingConfirmed(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),
+            EventData::BookingRescheduled(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, true))),
+            EventData::BookingInstantCorrected(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, true))),
+            EventData::BookingCancelled(it) => (it.conversation_id, None),
+            EventData::BookingExpired(it) => (it.conversation_id, None),
+            EventData::BookingNoShow(it) => (it.conversation_id, None),
+            _ => return Ok(None),
+        };
+        // A booking that still waits for its deposit is not asked about.
+        if conversation_id.is_empty() || (schedule.is_some() && !is_firm) {
+            return Ok(None);
         }
-        let missing = || serde_json::Error::custom("the end or its time zone is missing");
-        let (ends_at, time_zone) = ends_at.zip(time_zone).ok_or_else(missing)?;
+        let Some((ends_at, time_zone, move_existing)) = schedule else {
+            return Ok(Some(Self::Cancel { conversation_id }));
+        };
+        let missing = || serde_json::Error::custom("the end is missing");
+        let ends_at = event_data::instant(ends_at.as_ref()).ok_or_else(missing)?;
         Ok(Some(Self::Schedule { conversation_id, ends_at, time_zone, move_existing }))
     }
 }
@@ -64,6 +67,7 @@ mod tests {
 
     fn event(status: &str) -> Value {
         json!({
+            "booking_id": "01a229a3-3b30-7228-9285-b7f721d32769", "occurred_at": "2026-12-01T09:00:00+00:00",
             "status": format!("BOOKING_STATUS_{status}"), "conversation_id": "chat-7",
             "ends_at": "2026-12-05T20:00:00+00:00", "time_zone": "Europe/Berlin",
         })
@@ -115,6 +119,6 @@ mod tests {
         let mut endless = event("CONFIRMED");
         endless["ends_at"] = Value::Null;
         let read = |data: &str| FollowUpStep::after("teppan.booking.created.v1", data);
-        assert!(read(&endless.to_string()).is_err() && read("{}").is_err() && read("").is_err());
+        assert!(read(&endless.to_string()).is_err() && read("[]").is_err() && read("").is_err());
     }
 }

@@ -4,18 +4,14 @@ mod booking;
 mod booking_status;
 mod contact;
 mod etag;
-mod event;
-mod event_chain;
 mod follow_up;
 mod ids;
 mod layout_range;
 mod local_time;
 mod outbox;
 mod payment;
-mod payment_event;
 mod phone;
 mod phone_region;
-mod projection;
 mod refusal;
 mod schedule;
 mod slot;
@@ -31,12 +27,6 @@ pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
 pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
-pub use event::{
-    BookingCancelled, BookingCompleted, BookingConfirmed, BookingCreated, BookingEvent, BookingExpired,
-    BookingInstantCorrected, BookingNoShow, BookingRescheduled, ConfirmationCause, EVENT_SOURCE, EventData,
-    UnreadableEvent, WaitlistOffered,
-};
-pub use event_chain::{EventFault, EventFaultKind, StoredEvent};
 pub use follow_up::FollowUpStep;
 pub use ids::{BookingId, CustomerId, EventId, PaymentId, VenueId, WaitlistEntryId};
 pub use layout_range::LayoutRange;
@@ -45,13 +35,8 @@ pub use outbox::{OutboxDestination, OutboxMessage, Undelivered, pause_after};
 pub use payment::{
     AmountCents, ExternalReference, MoneyMove, NewPayment, PaymentKind, PaymentMethod, PaymentStatus, parse_moved_at,
 };
-pub use payment_event::{
-    PaymentCause, PaymentFailed, PaymentFailureReason, PaymentProcessing, PaymentRecorded, PaymentRefunded,
-    RefundReason, RefundRequired,
-};
 pub use phone::{GivenPhone, Phone, PhoneFault};
 pub use phone_region::PhoneRegion;
-pub use projection::{BookingColumns, Derived, derive};
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};

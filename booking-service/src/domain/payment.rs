@@ -2,10 +2,17 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{BookingId, Currency, Etag, IdempotencyKey};
 
 /// Which way money moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentKind {
     /// From the customer.
     Charge,
@@ -14,7 +21,12 @@ pub enum PaymentKind {
 }
 
 /// By which means money moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentMethod {
     /// Recorded by Stripe's webhooks only.
     Stripe,
@@ -26,7 +38,12 @@ pub enum PaymentMethod {
 }
 
 /// The state of a payment. Succeeded payments count, and the undisputed part of disputed charges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentStatus {
     Succeeded,
     /// Of a refund: it failed later, and its amount counts as paid again.
@@ -37,7 +54,7 @@ pub enum PaymentStatus {
     Processing,
 }
 
-/// A movement of money, or the state of an attempt to pay, as `payments/move_money.sql` records it.
+/// A movement of money, or the state of an attempt to pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MoneyMove {
     /// Money came in.
@@ -58,89 +75,10 @@ pub enum MoneyMove {
     DisputeWon,
 }
 
-impl PaymentKind {
-    const ALL: [Self; 2] = [Self::Charge, Self::Refund];
-
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Charge => "CHARGE",
-            Self::Refund => "REFUND",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_column() == raw)
-    }
-}
-
-impl PaymentMethod {
-    const ALL: [Self; 6] =
-        [Self::Stripe, Self::Cash, Self::CardTerminal, Self::BankTransfer, Self::Voucher, Self::Other];
-
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Stripe => "STRIPE",
-            Self::Cash => "CASH",
-            Self::CardTerminal => "CARD_TERMINAL",
-            Self::BankTransfer => "BANK_TRANSFER",
-            Self::Voucher => "VOUCHER",
-            Self::Other => "OTHER",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_column() == raw)
-    }
-}
-
-impl PaymentStatus {
-    pub const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::Disputed, Self::Processing];
-
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Succeeded => "SUCCEEDED",
-            Self::Failed => "FAILED",
-            Self::Cancelled => "CANCELLED",
-            Self::Disputed => "DISPUTED",
-            Self::Processing => "PROCESSING",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_column() == raw)
-    }
-}
-
 impl MoneyMove {
-    /// The name of its event: `teppan.payment.<name>.v1`.
-    pub fn event(self) -> &'static str {
-        match self {
-            Self::Received | Self::RefundFailed | Self::DisputeWon => "recorded",
-            Self::Refunded => "refunded",
-            Self::Declined | Self::Cancelled | Self::Disputed => "failed",
-            Self::Processing => "processing",
-        }
-    }
-
     /// Whether it is about an attempt to pay, and not about a later refund or dispute.
     pub fn is_of_attempt(self) -> bool {
         matches!(self, Self::Received | Self::Declined | Self::Cancelled | Self::Processing)
-    }
-
-    /// The cause or reason that its event names; empty for events that name none.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Received => "PAYMENT_CAUSE_RECEIVED",
-            Self::RefundFailed => "PAYMENT_CAUSE_REFUND_FAILED",
-            Self::DisputeWon => "PAYMENT_CAUSE_DISPUTE_WON",
-            Self::Declined => "PAYMENT_FAILURE_REASON_DECLINED",
-            Self::Cancelled => "PAYMENT_FAILURE_REASON_CANCELLED",
-            Self::Disputed => "PAYMENT_FAILURE_REASON_DISPUTED",
-            Self::Refunded | Self::Processing => "",
-        }
     }
 }
 
@@ -204,14 +142,6 @@ pub struct NewPayment {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_the_database_keeps_reads_back() {
-        assert!(PaymentKind::ALL.iter().all(|it| PaymentKind::from_column(it.as_column()) == Some(*it)));
-        assert!(PaymentMethod::ALL.iter().all(|it| PaymentMethod::from_column(it.as_column()) == Some(*it)));
-        assert!(PaymentStatus::ALL.iter().all(|it| PaymentStatus::from_column(it.as_column()) == Some(*it)));
-        assert_eq!(PaymentStatus::from_column("LOST"), None);
-    }
 
     #[test]
     fn an_amount_is_above_nothing_and_bounded() {

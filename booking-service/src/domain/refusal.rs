@@ -12,6 +12,20 @@ pub enum Refusal {
     PriceChanged { total_cents: i64 },
 }
 
+impl Refusal {
+    /// Reads what a statement answers, with the figure that explains it; `None` for what it never does.
+    pub fn from_column(raw: &str, figure: Option<i64>) -> Option<Self> {
+        match raw {
+            "VENUE_NOT_FOUND" => Some(Self::VenueNotFound),
+            "PRICE_CHANGED" => Some(Self::PriceChanged { total_cents: figure? }),
+            slot => {
+                let figure = || figure.and_then(|it| i32::try_from(it).ok()).ok_or(());
+                SlotRefusal::from_column(slot)?.explained(figure).ok()
+            }
+        }
+    }
+}
+
 /// Why a party cannot book a slot, as the database's function `slot_refusal` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotRefusal {

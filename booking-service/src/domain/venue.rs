@@ -19,7 +19,8 @@ impl VenueName {
 }
 
 /// A currency of ISO 4217 that people pay in, such as `EUR`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(serde::Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(try_from = "String")]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
@@ -40,6 +41,14 @@ impl Currency {
     /// Decimals of an amount in major units, as ISO 4217 has them: 2 for EUR, 0 for JPY.
     pub fn decimals(self) -> u32 {
         self.0.exponent().map_or(2, u32::from)
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = &'static str;
+
+    fn try_from(raw: String) -> Result<Self, &'static str> {
+        Self::parse(&raw)
     }
 }
 

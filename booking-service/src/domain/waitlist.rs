@@ -46,6 +46,8 @@ pub struct NewWaitlistEntry {
     pub conversation_id: Option<ConversationId>,
     pub special_requests: Option<SpecialRequests>,
     pub source: Option<Source>,
+    /// Decide and answer, but write nothing.
+    pub validate_only: bool,
 }
 
 /// Why a customer cannot wait for a slot.

@@ -1,3 +1,4 @@
 //! StreamBookingEvents.
 
+pub mod event;
 pub mod stream;

@@ -23,7 +23,8 @@ use self::{
 };
 use crate::{
     core::Core,
-    domain::{BookingEvent, BookingId, VenueId},
+    domain::{BookingId, VenueId},
+    event_stream::event::BookingEvent,
 };
 
 /// Which stream is asked for.

@@ -30,7 +30,11 @@ impl BookingService for Grpc {
         let new = create_booking::decode(request.into_inner())?;
         let created = self.core.create_booking(&new, reply_by).await;
         let created = created.map_err(|error| status::create_booking(&error, &new))?;
-        let booking = Some(encode::booking(created.booking));
+        let mut booking = encode::booking(created.booking);
+        if new.validate_only && !created.replayed {
+            encode::forget_ids(&mut booking);
+        }
+        let booking = Some(booking);
         Ok(answer(CreateBookingResponse { booking, replayed: created.replayed }, created.replayed))
     }
 
@@ -57,7 +61,7 @@ impl BookingService for Grpc {
         request: Request<ConfirmBookingRequest>,
     ) -> Result<Response<ConfirmBookingResponse>, Status> {
         let request = request.into_inner();
-        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.core.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::booking(booking)) }))
@@ -88,7 +92,7 @@ impl BookingService for Grpc {
         request: Request<CompleteBookingRequest>,
     ) -> Result<Response<CompleteBookingResponse>, Status> {
         let request = request.into_inner();
-        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.core.complete_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(CompleteBookingResponse { booking: Some(encode::booking(booking)) }))
@@ -96,7 +100,7 @@ impl BookingService for Grpc {
 
     async fn mark_no_show(&self, request: Request<MarkNoShowRequest>) -> Result<Response<MarkNoShowResponse>, Status> {
         let request = request.into_inner();
-        let target = change_booking::decode(&request.booking_id, request.etag)?;
+        let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking = self.core.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(MarkNoShowResponse { booking: Some(encode::booking(booking)) }))
     }
@@ -107,7 +111,12 @@ impl BookingService for Grpc {
     ) -> Result<Response<JoinWaitlistResponse>, Status> {
         let new = join_waitlist::decode(request.into_inner())?;
         let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
-        let entry = Some(waitlist_entry(joined.entry));
+        let mut entry = waitlist_entry(joined.entry);
+        if new.validate_only && !joined.replayed {
+            // It has no ids yet.
+            (entry.waitlist_entry_id, entry.customer_id) = (String::new(), String::new());
+        }
+        let entry = Some(entry);
         Ok(answer(JoinWaitlistResponse { entry, replayed: joined.replayed }, joined.replayed))
     }
 
@@ -115,8 +124,13 @@ impl BookingService for Grpc {
         &self,
         request: Request<LeaveWaitlistRequest>,
     ) -> Result<Response<LeaveWaitlistResponse>, Status> {
-        let id = leave_waitlist::decode(&request.into_inner())?;
-        let entry = self.core.leave_waitlist(id).await.map_err(|error| status::leave_waitlist(&error, id))?;
+        let request = request.into_inner();
+        let id = leave_waitlist::decode(&request)?;
+        let entry = self
+            .core
+            .leave_waitlist(id, request.validate_only)
+            .await
+            .map_err(|error| status::leave_waitlist(&error, id))?;
         Ok(Response::new(LeaveWaitlistResponse { entry: Some(waitlist_entry(entry)) }))
     }
 

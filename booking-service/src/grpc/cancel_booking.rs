@@ -20,6 +20,6 @@ pub fn decode(request: CancelBookingRequest) -> Result<(BookingTarget, Cancellat
             None
         }
     };
-    let target = change_booking::target(&request.booking_id, request.etag, &mut violations);
+    let target = change_booking::target(&request.booking_id, request.etag, request.validate_only, &mut violations);
     target.zip(cancelled_by).ok_or_else(|| violations.into_status())
 }

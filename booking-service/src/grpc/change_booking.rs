@@ -10,13 +10,18 @@ use crate::{
 };
 
 /// Reads a request that names a booking and nothing else, or lists what is wrong with it.
-pub fn decode(booking_id: &str, etag: String) -> Result<BookingTarget, Status> {
+pub fn decode(booking_id: &str, etag: String, validate_only: bool) -> Result<BookingTarget, Status> {
     let mut violations = Violations::default();
-    target(booking_id, etag, &mut violations).ok_or_else(|| violations.into_status())
+    target(booking_id, etag, validate_only, &mut violations).ok_or_else(|| violations.into_status())
 }
 
 /// Reads which booking is to change, and as what it was last read.
-pub fn target(booking_id: &str, etag: String, violations: &mut Violations) -> Option<BookingTarget> {
+pub fn target(
+    booking_id: &str,
+    etag: String,
+    validate_only: bool,
+    violations: &mut Violations,
+) -> Option<BookingTarget> {
     let booking_id = violations.check("booking_id", BookingId::parse(booking_id))?;
-    Some(BookingTarget { booking_id, etag: given(etag).map(|etag| Etag::parse(&etag)) })
+    Some(BookingTarget { booking_id, etag: given(etag).map(|etag| Etag::parse(&etag)), validate_only })
 }

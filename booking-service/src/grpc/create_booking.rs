@@ -49,6 +49,7 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
         special_requests,
         expected_total_cents: request.expected_total_cents,
         source,
+        validate_only: request.validate_only,
     })
 }
 

@@ -3,13 +3,10 @@
 use std::fmt::Write as _;
 
 use chrono::{NaiveDate, NaiveTime};
-use teppan_shared::{
-    contract::{booking::v1 as wire, events::v1 as events},
-    wire::timestamp,
-};
+use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 
 use crate::{
-    bookings::row::Booking,
+    bookings::booking::OpenBooking,
     customers::find::Customer,
     domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     slots::list_availability::SlotAvailability,
@@ -17,13 +14,14 @@ use crate::{
     venues::get::{StoredSchedule, Venue},
 };
 
-pub fn booking(booking: Booking) -> wire::Booking {
+pub fn booking(open: OpenBooking) -> wire::Booking {
+    let OpenBooking { booking, special_requests } = open;
     wire::Booking {
-        booking_id: booking.id.to_string(),
+        booking_id: booking.booking_id.to_string(),
         confirmation_code: booking.confirmation_code,
         status: status(booking.status).into(),
         venue_id: booking.venue_id.to_string(),
-        date: date(booking.date),
+        date: date(booking.slot_date),
         start_time: time(booking.start_time),
         starts_at: Some(timestamp(booking.starts_at)),
         ends_at: Some(timestamp(booking.ends_at)),
@@ -39,7 +37,7 @@ pub fn booking(booking: Booking) -> wire::Booking {
         updated_at: Some(timestamp(booking.updated_at)),
         customer_id: booking.customer_id.to_string(),
         conversation_id: booking.conversation_id,
-        special_requests: booking.special_requests.unwrap_or_default(),
+        special_requests: special_requests.unwrap_or_default(),
         source: booking.source,
         price_per_person_cents: booking.price_per_person_cents,
         version: booking.version,
@@ -52,17 +50,18 @@ pub fn booking(booking: Booking) -> wire::Booking {
     }
 }
 
+/// A booking that was not made has none of these.
+pub fn forget_ids(booking: &mut wire::Booking) {
+    for id in [&mut booking.booking_id, &mut booking.customer_id, &mut booking.confirmation_code, &mut booking.etag] {
+        id.clear();
+    }
+    booking.version = 0;
+}
+
 fn initiator(initiator: CancellationInitiator) -> wire::CancellationInitiator {
     match initiator {
         CancellationInitiator::Customer => wire::CancellationInitiator::Customer,
         CancellationInitiator::Venue => wire::CancellationInitiator::Venue,
-    }
-}
-
-pub fn event_initiator(initiator: CancellationInitiator) -> events::CancellationInitiator {
-    match initiator {
-        CancellationInitiator::Customer => events::CancellationInitiator::Customer,
-        CancellationInitiator::Venue => events::CancellationInitiator::Venue,
     }
 }
 
@@ -74,17 +73,6 @@ pub fn status(status: BookingStatus) -> wire::BookingStatus {
         BookingStatus::Expired => wire::BookingStatus::Expired,
         BookingStatus::Completed => wire::BookingStatus::Completed,
         BookingStatus::NoShow => wire::BookingStatus::NoShow,
-    }
-}
-
-pub fn event_status(status: BookingStatus) -> events::BookingStatus {
-    match status {
-        BookingStatus::Pending => events::BookingStatus::Pending,
-        BookingStatus::Confirmed => events::BookingStatus::Confirmed,
-        BookingStatus::Cancelled => events::BookingStatus::Cancelled,
-        BookingStatus::Expired => events::BookingStatus::Expired,
-        BookingStatus::Completed => events::BookingStatus::Completed,
-        BookingStatus::NoShow => events::BookingStatus::NoShow,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 
 pub fn payment(payment: Payment) -> wire::Payment {
     wire::Payment {
-        payment_id: payment.id.to_string(),
+        payment_id: payment.payment_id.to_string(),
         booking_id: payment.booking_id.to_string(),
         kind: match payment.kind {
             PaymentKind::Charge => wire::PaymentKind::Charge,

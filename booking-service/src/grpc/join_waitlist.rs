@@ -45,5 +45,6 @@ pub fn decode(request: wire::JoinWaitlistRequest) -> Result<NewWaitlistEntry, St
         conversation_id,
         special_requests,
         source,
+        validate_only: request.validate_only,
     })
 }

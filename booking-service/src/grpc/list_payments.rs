@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use strum::VariantArray as _;
 use teppan_shared::{
     contract::booking::v1 as wire,
     page::{self, PageSizes, TokenError},
@@ -24,7 +25,7 @@ pub fn decode(request: &wire::ListPaymentsRequest) -> Result<(PaymentsQuery, u16
     let booking_id =
         violations.check_optional("booking_id", given(request.booking_id.clone()).map(|raw| BookingId::parse(&raw)));
     let kind = violations.check("kind", decode_kind(request.kind));
-    let statuses = decode_statuses(&request.statuses, PaymentStatus::ALL.len(), decode_status, &mut violations);
+    let statuses = decode_statuses(&request.statuses, PaymentStatus::VARIANTS.len(), decode_status, &mut violations);
     let parsed = (size, cursor, booking_id, kind);
     let (Some(size), Some(cursor), Some(booking_id), Some(kind)) = parsed else { return Err(violations.into_status()) };
     violations.finish()?;

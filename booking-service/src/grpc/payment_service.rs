@@ -31,7 +31,7 @@ impl PaymentService for Grpc {
         let request = request.into_inner();
         let (query, page_size) = list_payments::decode(&request)?;
         let found = self.core.list_payments(&query, page_size).await;
-        let found = found.map_err(|error| status::read(&error, status::PAYMENT, ""))?;
+        let found = found.map_err(|error| error.to_failure())?;
         Ok(Response::new(list_payments::encode(&request, found)))
     }
 }

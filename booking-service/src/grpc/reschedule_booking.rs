@@ -10,7 +10,7 @@ use crate::{
 /// Reads the request, or lists everything that is wrong with it.
 pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
     let mut violations = Violations::default();
-    let target = change_booking::target(&request.booking_id, request.etag, &mut violations);
+    let target = change_booking::target(&request.booking_id, request.etag, request.validate_only, &mut violations);
     let date = violations.check_optional("date", given(request.date).map(|date| parse_date(&date)));
     let start_time =
         violations.check_optional("start_time", given(request.start_time).map(|time| parse_start_time(&time)));

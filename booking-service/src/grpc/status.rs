@@ -5,7 +5,7 @@ mod waitlist;
 
 use teppan_shared::{
     contract::booking::v1::{GetBookingRequest, ListBookingsRequest},
-    read_error::ReadError,
+    read_error::{Corrupted, ReadError},
     status::{Failure, Violations},
 };
 use tonic::{Code, Status};
@@ -17,7 +17,8 @@ use crate::{
     bookings::list::ListBookingsError,
     domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, NewBooking, PhoneFault},
     event_stream::stream::StreamError,
-    payments::move_money::MoveMoneyError,
+    payments::move_money::MoneyRefusal,
+    payments::record::RecordPaymentError,
     slots::set_weekly_schedule::SetScheduleError,
     venues::create::CreateVenueError,
     venues::update::UpdateVenueError,
@@ -34,7 +35,6 @@ pub type Kind = (&'static str, &'static str);
 pub const BOOKING: Kind = ("booking", "BOOKING_NOT_FOUND");
 pub const CUSTOMER: Kind = ("customer", "CUSTOMER_NOT_FOUND");
 pub const VENUE: Kind = ("venue", "VENUE_NOT_FOUND");
-pub const PAYMENT: Kind = ("payment", "PAYMENT_NOT_FOUND");
 
 pub fn not_found((kind, reason): Kind, name: &str) -> Status {
     Failure::not_found(reason, kind, name).into()
@@ -138,25 +138,32 @@ fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
     }
 }
 
-pub fn record_payment(error: &MoveMoneyError, booking_id: BookingId) -> Status {
-    let failure = |reason, message: &str| Failure::precondition(reason, format!("bookings/{booking_id}"), message);
+pub fn record_payment(error: &RecordPaymentError, booking_id: BookingId) -> Status {
     match error {
-        MoveMoneyError::BookingNotFound => not_found(BOOKING, &booking_id.to_string()),
-        MoveMoneyError::KeyReused => key_reused(),
-        MoveMoneyError::StaleEtag => etag_mismatch("booking"),
-        MoveMoneyError::CurrencyMismatch { currency } => {
+        RecordPaymentError::BookingNotFound => not_found(BOOKING, &booking_id.to_string()),
+        RecordPaymentError::KeyReused => key_reused(),
+        RecordPaymentError::Refused(refusal) => money_refused(refusal, booking_id),
+        RecordPaymentError::Contended => Failure::overloaded().into(),
+        RecordPaymentError::Corrupted(error) => error.to_failure().into(),
+        RecordPaymentError::Database(error) => error.to_failure().into(),
+    }
+}
+
+fn money_refused(refusal: &MoneyRefusal, booking_id: BookingId) -> Status {
+    let failure = |reason, message: &str| Failure::precondition(reason, format!("bookings/{booking_id}"), message);
+    match refusal {
+        MoneyRefusal::StaleEtag => etag_mismatch("booking"),
+        MoneyRefusal::CurrencyMismatch { currency } => {
             failure("CURRENCY_MISMATCH", "The booking is paid in another currency: record the amount in that one.")
                 .with("currency", currency)
                 .into()
         }
-        MoveMoneyError::RefundExceedsPaid { paid_cents } => {
+        MoneyRefusal::RefundExceedsPaid { paid_cents } => {
             failure("REFUND_EXCEEDS_PAID", "No more can be given back than was received: read the booking again.")
                 .with("paid_cents", paid_cents)
                 .into()
         }
-        MoveMoneyError::Contended => Failure::overloaded().into(),
-        MoveMoneyError::Corrupted(error) => error.to_failure().into(),
-        MoveMoneyError::Database(error) => error.to_failure().into(),
+        MoneyRefusal::Impossible(_) => Corrupted::Column("bookings.status").to_failure().into(),
     }
 }
 

@@ -6,9 +6,10 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use super::encode_event;
 use crate::{
-    domain::{BookingEvent, BookingId, EVENT_SOURCE, VenueId},
+    bookings::event_data::EVENT_SOURCE,
+    domain::{BookingId, VenueId},
+    event_stream::event::BookingEvent,
     event_stream::stream::{Begin, Cursor, EventFilter, Step, StreamRequest},
 };
 
@@ -66,6 +67,6 @@ fn event(event: BookingEvent) -> wire::BookingEvent {
         booking_version: event.version,
         previous_hash: event.previous_hash,
         hash: event.hash,
-        data: event.data.map(encode_event::data),
+        data: event.data,
     }
 }

@@ -1,7 +1,10 @@
 use teppan_shared::nats::{CloudEvent, NatsSettings, PublishError, Publisher};
 
 use super::{Delivery, Receiver};
-use crate::domain::{EVENT_SOURCE, OutboxDestination, OutboxMessage, Undelivered};
+use crate::{
+    bookings::event_data::EVENT_SOURCE,
+    domain::{OutboxDestination, OutboxMessage, Undelivered},
+};
 
 /// Publishes events to NATS JetStream.
 pub struct EventStream(Publisher);

@@ -23,12 +23,7 @@ judged AS NOT MATERIALIZED (
         ($2::text IS NULL OR l.kind = $2) AND ($3::text[] IS NULL OR l.status = ANY ($3)) AS wanted
     FROM looked_at l
 )
-SELECT
-    j.place AS "place!", j.wanted AS "wanted!", j.payment_id AS "payment_id!", j.booking_id AS "booking_id!",
-    j.kind AS "kind!", j.method AS "method!", j.status AS "status!", j.amount_cents AS "amount_cents!",
-    j.currency AS "currency!", j.external_reference AS "external_reference!", j.occurred_at AS "occurred_at!",
-    j.created_at AS "created_at!", j.updated_at AS "updated_at!",
-    j.disputed_cents AS "disputed_cents!"
+SELECT j.*
 FROM judged j
 WHERE j.wanted OR j.place = $6
 ORDER BY j.created_at, j.payment_id

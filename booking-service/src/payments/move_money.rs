@@ -1,35 +1,29 @@
-//! What RecordPayment and Stripe's events have in common: a movement of money, and what follows from it.
-
-mod answer;
+//! A movement of money, and what follows from it: for RecordPayment, and for what Stripe reports about a charge.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
-use tokio::time::Instant;
-use uuid::Uuid;
-
-use self::answer::MoveAnswer;
-pub use self::answer::Moved;
-use crate::{
-    bookings::change::{DELIVERY_TIME, came_in_between},
-    bookings::row::BookingRow,
-    core::Core,
-    domain::{BookingChange, EventId, MoneyMove, PaymentId, PaymentMethod},
-    payments::row::Payment,
+use teppan_shared::contract::events::v1::{
+    self as wire, ConfirmationCause, PaymentCause, PaymentFailureReason, RefundReason,
 };
 
-/// How often the statement is run. Each run after the first follows a commit of somebody else on the same
-/// booking, slot, key or payment intent.
-const ATTEMPTS_MAX: usize = 16;
+use super::row::Payment;
+use crate::{
+    bookings::{
+        booking::Booking,
+        confirm::confirmed,
+        decision::{Decision, Occasion, PaymentChange},
+        event_data::{EventData, timestamp},
+        fold::FoldFault,
+        load::Loaded,
+    },
+    domain::{BookingChange, BookingStatus, Currency, Etag, MoneyMove, PaymentKind, PaymentMethod, PaymentStatus},
+    slots::row::{SlotRow, SlotState},
+};
 
 /// A movement of money to be recorded.
+#[derive(Debug, Clone)]
 pub struct Movement<'a> {
-    /// The idempotency key and the fingerprint of the request, of a call.
-    pub key: Option<(&'a str, [u8; 32])>,
-    /// `None` when no booking is named: the answer is BookingNotFound.
-    pub booking_id: Option<Uuid>,
-    /// The booking's version as last read.
-    pub version: Option<i64>,
+    pub etag: Option<Etag>,
     pub money: MoneyMove,
     pub method: PaymentMethod,
     /// The amount of the event, in minor units of the booking's currency.
@@ -41,169 +35,319 @@ pub struct Movement<'a> {
     /// Whether it may confirm the booking.
     pub may_confirm: bool,
     /// `None`: not compared with the booking's currency.
-    pub currency: Option<&'a str>,
+    pub currency: Option<Currency>,
     pub external_reference: &'a str,
     pub charge_id: Option<&'a str>,
     pub occurred_at: DateTime<Utc>,
-    /// Of a charge through Stripe: the charge after this movement, as the statement reads it.
-    pub charge: Option<Value>,
+    /// Of a charge through Stripe.
+    pub charge: Option<ChargeChange>,
 }
 
-/// Why money was not moved. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
-/// is also the answer when what was written cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum MoveMoneyError {
-    #[error("there is no such booking")]
-    BookingNotFound,
-    #[error("the key was used for another request")]
-    KeyReused,
+/// A charge through Stripe after a movement.
+#[derive(Debug, Clone)]
+pub struct ChargeChange {
+    /// Its entry; `None` when nothing is known of it yet.
+    pub known: Option<Payment>,
+    pub status: PaymentStatus,
+    pub amount_cents: i64,
+    pub refunded_cents: i64,
+    pub disputed_cents: i64,
+    pub occurred_at: DateTime<Utc>,
+    pub facts: Value,
+    /// Of a payment that the bank decides about: how long it keeps the booking's hold.
+    pub hold_until: Option<DateTime<Utc>>,
+    /// The entry of the refund that failed, wholly or in part.
+    pub undone: Option<Payment>,
+}
+
+/// Why money is not moved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyRefusal {
     #[error("the booking is no longer what the caller read")]
     StaleEtag,
     #[error("the booking is paid in another currency")]
     CurrencyMismatch { currency: String },
     #[error("more would be given back than was received")]
     RefundExceedsPaid { paid_cents: i64 },
-    #[error("something came between every attempt")]
-    Contended,
-    #[error("what the database answered is corrupted")]
-    Corrupted(#[from] Corrupted),
-    #[error("the database gave no answer")]
-    Database(#[from] DatabaseError),
+    #[error("its events cannot happen to the booking")]
+    Impossible(#[from] FoldFault),
 }
 
-/// What the movement came to. The payment is there when this call, or an earlier one with its key, made it.
-///
-/// The booking's wishes are still sealed. By now the money has moved, so whoever does not need them must not
-/// fail when they cannot be opened.
-pub struct MovedMoney {
-    pub payment: Option<Payment>,
-    pub booking: BookingRow,
-    pub replayed: bool,
+/// Decides what a movement does to its booking: the payment, what is paid and owed, a booking that becomes firm.
+pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> Result<Decision, MoneyRefusal> {
+    let booking = &loaded.booking;
+    if movement.etag.is_some_and(|etag| etag.version() != booking.version) {
+        return Err(MoneyRefusal::StaleEtag);
+    }
+    if movement.currency.is_some_and(|currency| currency.code() != booking.currency) {
+        return Err(MoneyRefusal::CurrencyMismatch { currency: booking.currency.clone() });
+    }
+    let paid_cents = booking.paid_cents + movement.paid_delta_cents;
+    if paid_cents < 0 {
+        return Err(MoneyRefusal::RefundExceedsPaid { paid_cents: booking.paid_cents });
+    }
+    let confirmation = confirmation(loaded, movement, paid_cents, occasion.at);
+    let owed_in_all = (paid_cents - venue_may_keep(booking, confirmation.is_some())).max(0);
+    let owed_before = if confirmation == Some(Confirmation::RetakesSeats) { 0 } else { booking.refund_due_cents };
+    let payment_id = match &movement.charge {
+        Some(ChargeChange { known: Some(known), .. }) if movement.money != MoneyMove::Refunded => known.payment_id,
+        _ => occasion.payment_id,
+    };
+
+    let mut decision = Decision::about(booking, occasion);
+    decision.payments = entries(booking, movement, occasion);
+    let sums = Sums {
+        payment_id: payment_id.to_string(),
+        paid_cents,
+        refunded_cents: booking.refunded_cents + movement.refunded_delta_cents,
+        disputed_cents: booking.disputed_cents + movement.disputed_delta_cents,
+        refund_due_cents: owed_in_all.min(booking.refund_due_cents),
+        // Becoming firm, by the next event, ends the hold.
+        hold_expires_at: match confirmation {
+            Some(_) => booking.hold_expires_at,
+            None => hold_after(loaded, movement),
+        },
+    };
+    decision.happen(sums.event(movement))?;
+    if let Some(confirmation) = confirmation {
+        if let (Confirmation::RetakesSeats, Some(slot)) = (confirmation, &loaded.slot) {
+            decision.take_seats(slot, booking.party_size);
+        }
+        let seats_retaken = confirmation == Confirmation::RetakesSeats;
+        decision.happen(confirmed(ConfirmationCause::DepositPaid, seats_retaken))?;
+    }
+    if owed_in_all > owed_before {
+        decision.happen(EventData::RefundRequired(wire::RefundRequired {
+            payment_id: payment_id_of_charge(movement, occasion),
+            reason: refund_reason(booking.status, confirmation.is_some()).into(),
+            amount_cents: owed_in_all - owed_before,
+            refund_due_cents: owed_in_all,
+            ..Default::default()
+        }))?;
+    }
+    Ok(decision)
 }
 
-impl Core {
-    /// Records a movement of money: the payment, what is paid and owed, a booking that becomes firm, the
-    /// events and messages, in one round trip.
-    ///
-    /// # Errors
-    /// [`MoveMoneyError`].
-    pub(crate) async fn move_money(&self, movement: &Movement<'_>) -> Result<MovedMoney, MoveMoneyError> {
-        let draft = self.draft_of_movement(movement.money);
-        for attempt in 1..=ATTEMPTS_MAX {
-            let answer = match self.run_move_money(movement, &draft).await {
-                Ok(answer) => answer.ok_or(MoveMoneyError::BookingNotFound)?,
-                Err(error) if movement.charge.is_some() && (is_overtaken(&error) || is_own_first_run(&error)) => {
-                    return Err(MoveMoneyError::Contended);
-                }
-                Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => continue,
-                Err(error) => return Err(error.into()),
+/// How a payment makes a booking firm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Confirmation {
+    HasSeats,
+    /// The hold had run out, and the seats are still there.
+    RetakesSeats,
+}
+
+/// A booking that has its seats keeps them, also when the hold has run out, until it begins. Only money that comes in
+/// takes seats again: money that comes back, because a refund failed or a dispute was won, is owed.
+fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: DateTime<Utc>) -> Option<Confirmation> {
+    let booking = &loaded.booking;
+    let completes = movement.paid_delta_cents > 0 && movement.may_confirm && paid_cents >= booking.deposit_due_cents;
+    if !completes {
+        return None;
+    }
+    if booking.status.after(BookingChange::PayDeposit).is_some() && booking.starts_at > now {
+        return Some(Confirmation::HasSeats);
+    }
+    let may_retake =
+        movement.money == MoneyMove::Received && booking.status.after(BookingChange::RetakeSeats).is_some();
+    let has_room = |slot: &SlotRow| {
+        slot.state == SlotState::Open && slot.starts_at > now && booking.party_size <= slot.open_seats()
+    };
+    (may_retake && loaded.slot.as_ref().is_some_and(|slot| has_room(slot))).then_some(Confirmation::RetakesSeats)
+}
+
+/// Whatever is paid beyond this has to be given back.
+fn venue_may_keep(booking: &Booking, becomes_firm: bool) -> i64 {
+    match booking.status {
+        BookingStatus::Cancelled => booking.kept_cents,
+        BookingStatus::Expired if !becomes_firm => 0,
+        _ => booking.total_cents,
+    }
+}
+
+fn refund_reason(status: BookingStatus, becomes_firm: bool) -> RefundReason {
+    match status {
+        BookingStatus::Cancelled => RefundReason::BookingCancelled,
+        BookingStatus::Expired if !becomes_firm => RefundReason::SeatsGone,
+        _ => RefundReason::Overpaid,
+    }
+}
+
+/// A payment that the bank decides about keeps the hold until it is decided, for a bounded time. Then the hold ends
+/// when it would have ended without the payment, or when the last other such payment lets it.
+fn hold_after(loaded: &Loaded, movement: &Movement<'_>) -> Option<DateTime<Utc>> {
+    let booking = &loaded.booking;
+    let hold = booking.hold_expires_at.filter(|_| booking.status == BookingStatus::Pending)?;
+    let Some(charge) = &movement.charge else { return Some(hold) };
+    if let Some(until) = charge.hold_until {
+        return Some(hold.max(until.min(booking.starts_at)));
+    }
+    let was_processed = charge.known.as_ref().is_some_and(|known| known.status == PaymentStatus::Processing);
+    if was_processed && charge.status != PaymentStatus::Processing {
+        let without = booking.unpaid_hold_expires_at.max(loaded.others_hold_until);
+        return Some(without.map_or(hold, |without| hold.min(without)));
+    }
+    Some(hold)
+}
+
+fn payment_id_of_charge(movement: &Movement<'_>, occasion: &Occasion) -> String {
+    let known = movement.charge.as_ref().and_then(|charge| charge.known.as_ref());
+    known.map_or(occasion.payment_id, |known| known.payment_id).to_string()
+}
+
+/// What an event of money says of its booking.
+struct Sums {
+    payment_id: String,
+    paid_cents: i64,
+    refunded_cents: i64,
+    disputed_cents: i64,
+    refund_due_cents: i64,
+    hold_expires_at: Option<DateTime<Utc>>,
+}
+
+impl Sums {
+    fn event(self, movement: &Movement<'_>) -> EventData {
+        let hold_expires_at = self.hold_expires_at.and_then(timestamp);
+        let method = wire::PaymentMethod::from(movement.method).into();
+        macro_rules! of {
+            ($message:ident { $($field:ident $(: $value:expr)?),* }) => {
+                EventData::$message(wire::$message {
+                    payment_id: self.payment_id,
+                    method,
+                    amount_cents: movement.amount_cents,
+                    paid_cents: self.paid_cents,
+                    refunded_cents: self.refunded_cents,
+                    disputed_cents: self.disputed_cents,
+                    refund_due_cents: self.refund_due_cents,
+                    $($field $(: $value)?,)*
+                    ..Default::default()
+                })
             };
-            match answer.outcome()? {
-                Moved::Changed(payment, row) => {
-                    self.live.nudge();
-                    self.count_offer(&row, draft.now);
-                    self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
-                    return Ok(MovedMoney { payment, booking: row, replayed: false });
-                }
-                Moved::Replayed { fingerprint, payment, row } => {
-                    if movement.key.is_none_or(|(_, own)| own.as_slice() != fingerprint) {
-                        return Err(MoveMoneyError::KeyReused);
-                    }
-                    // Recorded by an earlier run of this call, whose answer was lost, it is this call's payment.
-                    let replayed = payment.id != draft.payment_id;
-                    if !replayed {
-                        self.live.nudge();
-                        self.deliver(&row, Instant::now() + DELIVERY_TIME).await;
-                    }
-                    return Ok(MovedMoney { payment: Some(payment), booking: row, replayed });
-                }
-                Moved::StaleEtag => return Err(MoveMoneyError::StaleEtag),
-                Moved::CurrencyMismatch { currency } => return Err(MoveMoneyError::CurrencyMismatch { currency }),
-                Moved::RefundExceedsPaid { paid_cents } => {
-                    return Err(MoveMoneyError::RefundExceedsPaid { paid_cents });
-                }
-                // The next step has to be computed from the charge as it is now.
-                Moved::Contended if movement.charge.is_some() => return Err(MoveMoneyError::Contended),
-                Moved::Contended => {}
+        }
+        let recorded = |cause: PaymentCause| cause.into();
+        let failed = |reason: PaymentFailureReason| reason.into();
+        match movement.money {
+            MoneyMove::Received => of!(PaymentRecorded { hold_expires_at, cause: recorded(PaymentCause::Received) }),
+            MoneyMove::RefundFailed => {
+                of!(PaymentRecorded { hold_expires_at, cause: recorded(PaymentCause::RefundFailed) })
+            }
+            MoneyMove::DisputeWon => {
+                of!(PaymentRecorded { hold_expires_at, cause: recorded(PaymentCause::DisputeWon) })
+            }
+            MoneyMove::Refunded => of!(PaymentRefunded {}),
+            MoneyMove::Processing => of!(PaymentProcessing { hold_expires_at }),
+            MoneyMove::Declined => {
+                of!(PaymentFailed { hold_expires_at, reason: failed(PaymentFailureReason::Declined) })
+            }
+            MoneyMove::Cancelled => {
+                of!(PaymentFailed { hold_expires_at, reason: failed(PaymentFailureReason::Cancelled) })
+            }
+            MoneyMove::Disputed => {
+                of!(PaymentFailed { hold_expires_at, reason: failed(PaymentFailureReason::Disputed) })
             }
         }
-        Err(MoveMoneyError::Contended)
     }
+}
 
-    fn draft_of_movement(&self, money: MoneyMove) -> Draft {
-        let allows = |change: BookingChange| change.allowed_from().iter().map(|it| it.as_column().to_owned()).collect();
-        Draft {
-            payment_id: PaymentId::generate(),
-            // Recorded, confirmed, to be given back.
-            event_ids: [(); 3].map(|()| EventId::generate().0).to_vec(),
-            traceparent: telemetry::current_traceparent(),
-            destinations: self.destinations(true),
-            confirms_from: allows(BookingChange::PayDeposit),
-            // Only money that comes in takes seats again. Money that comes back, because a refund failed or a dispute
-            // was won, is owed: the customer had no table any more.
-            retakes_from: if money == MoneyMove::Received { allows(BookingChange::RetakeSeats) } else { Vec::new() },
-            now: self.clock.now(),
+/// The entries that a movement makes and changes: its own, that of its charge, and that of the refund that failed.
+fn entries(booking: &Booking, movement: &Movement<'_>, occasion: &Occasion) -> Vec<PaymentChange> {
+    let new = new_entry(booking, movement, occasion);
+    let Some(charge) = &movement.charge else {
+        return vec![PaymentChange { payment: new, revision: None }];
+    };
+    let mut changes = Vec::new();
+    let failed_cents = -movement.refunded_delta_cents;
+    if let Some(undone) = &charge.undone {
+        let is_a_part = undone.amount_cents > failed_cents;
+        let mut undone = Payment { updated_at: occasion.at, ..undone.clone() };
+        let revision = Some(undone.revision);
+        if is_a_part {
+            undone.amount_cents -= failed_cents;
+            let part = Payment {
+                kind: PaymentKind::Refund,
+                status: PaymentStatus::Failed,
+                amount_cents: failed_cents,
+                ..refund_of(charge, new.clone())
+            };
+            changes.push(PaymentChange { payment: part, revision: None });
+        } else {
+            undone.status = PaymentStatus::Failed;
+        }
+        changes.push(PaymentChange { payment: undone, revision });
+    }
+    match &charge.known {
+        Some(known) => {
+            let revision = Some(known.revision);
+            changes.push(PaymentChange { payment: charge.applied_to(known.clone(), movement, occasion), revision });
+            if movement.money == MoneyMove::Refunded {
+                changes.push(PaymentChange { payment: refund_of(charge, new), revision: None });
+            }
+        }
+        None => {
+            let payment = charge.applied_to(new, movement, occasion);
+            changes.push(PaymentChange { payment, revision: None });
         }
     }
+    changes
+}
 
-    async fn run_move_money(&self, it: &Movement<'_>, draft: &Draft) -> Result<Option<MoveAnswer>, DatabaseError> {
-        let (key, fingerprint) = it.key.map(|(key, fingerprint)| (key, fingerprint.to_vec())).unzip();
-        let fingerprint = fingerprint.as_deref();
-        self.database
-            .fetch_optional(|| {
-                sqlx::query_file_as!(
-                    MoveAnswer,
-                    "src/payments/move_money.sql",
-                    key,
-                    fingerprint,
-                    it.booking_id,
-                    it.version,
-                    it.money.event(),
-                    draft.payment_id.0,
-                    it.method.as_column(),
-                    it.amount_cents,
-                    it.currency,
-                    it.external_reference,
-                    it.charge_id,
-                    it.occurred_at,
-                    draft.now,
-                    &draft.event_ids,
-                    draft.traceparent.as_deref(),
-                    &draft.destinations,
-                    &draft.confirms_from,
-                    &draft.retakes_from,
-                    it.money.reason(),
-                    it.paid_delta_cents,
-                    it.refunded_delta_cents,
-                    it.disputed_delta_cents,
-                    it.may_confirm,
-                    it.charge,
-                )
-            })
-            .await
+fn new_entry(booking: &Booking, movement: &Movement<'_>, occasion: &Occasion) -> Payment {
+    let is_refund = movement.money == MoneyMove::Refunded;
+    Payment {
+        payment_id: occasion.payment_id,
+        booking_id: booking.booking_id,
+        kind: if is_refund { PaymentKind::Refund } else { PaymentKind::Charge },
+        method: movement.method,
+        status: PaymentStatus::Succeeded,
+        amount_cents: movement.amount_cents,
+        currency: booking.currency.clone(),
+        external_reference: movement.external_reference.to_owned(),
+        charge_id: None,
+        facts: None,
+        revision: 1,
+        refunded_cents: 0,
+        disputed_cents: 0,
+        hold_until: None,
+        refund_of: None,
+        occurred_at: movement.occurred_at,
+        created_at: occasion.at,
+        updated_at: occasion.at,
     }
 }
 
-/// The parts of a movement that are made before its statement runs.
-struct Draft {
-    payment_id: PaymentId,
-    event_ids: Vec<Uuid>,
-    traceparent: Option<String>,
-    destinations: Vec<String>,
-    confirms_from: Vec<String>,
-    retakes_from: Vec<String>,
-    now: DateTime<Utc>,
+fn refund_of(charge: &ChargeChange, entry: Payment) -> Payment {
+    Payment { refund_of: charge.known.as_ref().map(|known| known.payment_id.0), ..entry }
 }
 
-/// Whether an earlier run of the same call committed, and its answer was lost with the connection.
-fn is_own_first_run(error: &DatabaseError) -> bool {
-    ["payments_pkey", "booking_events_pkey", "booking_events_version_key"].iter().any(|name| error.violates(name))
+impl ChargeChange {
+    /// What is known of the charge now.
+    fn applied_to(&self, entry: Payment, movement: &Movement<'_>, occasion: &Occasion) -> Payment {
+        Payment {
+            status: self.status,
+            amount_cents: self.amount_cents,
+            refunded_cents: self.refunded_cents,
+            disputed_cents: self.disputed_cents,
+            facts: Some(self.facts.clone()),
+            hold_until: self.hold_until,
+            occurred_at: self.occurred_at,
+            charge_id: movement.charge_id.map(str::to_owned).or(entry.charge_id),
+            updated_at: occasion.at,
+            ..entry
+        }
+    }
 }
 
-/// Whether a concurrent call was faster: a new run sees what it did.
-fn is_overtaken(error: &DatabaseError) -> bool {
-    came_in_between(error)
-        || ["idempotency_keys_pkey", "payments_pkey", "payments_stripe_intent", "payments_stripe_charge"]
-            .iter()
-            .any(|constraint| error.violates(constraint))
+impl From<PaymentMethod> for wire::PaymentMethod {
+    fn from(method: PaymentMethod) -> Self {
+        match method {
+            PaymentMethod::Stripe => Self::Stripe,
+            PaymentMethod::Cash => Self::Cash,
+            PaymentMethod::CardTerminal => Self::CardTerminal,
+            PaymentMethod::BankTransfer => Self::BankTransfer,
+            PaymentMethod::Voucher => Self::Voucher,
+            PaymentMethod::Other => Self::Other,
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,56 +1,100 @@
-use teppan_shared::{fingerprint::optional, read_error::Corrupted};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted};
+use tokio::time::Instant;
 
+use super::{
+    move_money::{MoneyRefusal, Movement, decide},
+    row::Payment,
+};
 use crate::{
-    bookings::row::Booking,
+    bookings::{
+        booking::{Booking, OpenBooking},
+        change::{ATTEMPTS_MAX, DELIVERY_TIME, is_overtaken},
+        decision::{NewKey, Occasion},
+        load::Wanted,
+    },
     core::Core,
-    domain::{Etag, ExternalReference, MoneyMove, NewPayment, PaymentKind},
-    payments::move_money::{MoveMoneyError, Movement},
-    payments::row::Payment,
+    domain::{ExternalReference, MoneyMove, NewPayment, PaymentKind},
 };
 
 /// A payment, its booking as it stands, and whether an earlier call with the same key had recorded it.
 pub struct RecordedPayment {
     pub payment: Payment,
-    pub booking: Booking,
+    pub booking: OpenBooking,
     pub replayed: bool,
 }
 
+/// Why a payment was not recorded. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`,
+/// which is also the answer when it was recorded and the booking's wishes cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordPaymentError {
+    #[error("there is no such booking")]
+    BookingNotFound,
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the money is not moved")]
+    Refused(#[from] MoneyRefusal),
+    #[error("concurrent changes won every attempt")]
+    Contended,
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
 impl Core {
-    /// Records money that moved by other means than Stripe, and what follows from it, in one round trip.
+    /// Records money that moved by other means than Stripe, and what follows from it.
     ///
-    /// A second call with the same key and request returns the first one's payment, also while the first
-    /// is still running.
+    /// A second call with the same key and request returns the first one's payment, also while the first is still
+    /// running.
     ///
     /// # Errors
-    /// [`MoveMoneyError`]. It is `Corrupted` too when the payment is recorded and the booking's wishes cannot be
-    /// read.
-    pub async fn record_payment(&self, new: &NewPayment) -> Result<RecordedPayment, MoveMoneyError> {
-        let cents = new.amount.get();
-        let (money, paid_delta_cents, refunded_delta_cents) = match new.kind {
-            PaymentKind::Charge => (MoneyMove::Received, cents, 0),
-            PaymentKind::Refund => (MoneyMove::Refunded, -cents, cents),
-        };
-        let moved = self
-            .move_money(&Movement {
-                key: Some((new.key.as_str(), self.payment_fingerprint(new))),
-                booking_id: Some(new.booking_id.0),
-                version: new.etag.map(Etag::version),
-                money,
-                method: new.method,
-                amount_cents: cents,
-                paid_delta_cents,
-                refunded_delta_cents,
-                disputed_delta_cents: 0,
-                may_confirm: true,
-                currency: Some(new.currency.code()),
-                external_reference: new.external_reference.as_ref().map_or("", ExternalReference::as_str),
-                charge_id: None,
-                occurred_at: new.occurred_at.unwrap_or_else(|| self.clock.now()),
-                charge: None,
-            })
-            .await?;
-        let payment = moved.payment.ok_or(Corrupted::Column("move_money.payment_id"))?;
-        Ok(RecordedPayment { payment, booking: moved.booking.open(&self.ring)?, replayed: moved.replayed })
+    /// [`RecordPaymentError`].
+    pub async fn record_payment(&self, new: &NewPayment) -> Result<RecordedPayment, RecordPaymentError> {
+        let occasion = Occasion::of_call(self.clock.now());
+        let fingerprint = self.payment_fingerprint(new);
+        let movement = movement(new, &occasion);
+        let wanted = Wanted { key: Some(new.key.as_str()), ..Wanted::default() };
+        for _ in 0..ATTEMPTS_MAX {
+            let loaded = self.load_one(new.booking_id, wanted).await?.ok_or(RecordPaymentError::BookingNotFound)?;
+            if let Some(prior) = &loaded.prior_fingerprint {
+                if *prior != fingerprint {
+                    return Err(RecordPaymentError::KeyReused);
+                }
+                let payment = loaded.prior_payment.ok_or(Corrupted::Column("idempotency_keys.resource_id"))?.0;
+                // Recorded by an earlier run of this call, whose answer was lost, it is this call's payment.
+                let replayed = payment.payment_id != occasion.payment_id;
+                if !replayed {
+                    self.follow_payment(&loaded.booking, &occasion).await;
+                }
+                return Ok(RecordedPayment { payment, booking: loaded.booking.open(&self.ring)?, replayed });
+            }
+            let mut decision = decide(&loaded, &movement, &occasion)?;
+            decision.key = Some(NewKey {
+                method: "RecordPayment",
+                key: new.key.as_str().to_owned(),
+                fingerprint,
+                resource_id: occasion.payment_id.0,
+            });
+            let committed = match self.commit(vec![decision]).await {
+                Ok(committed) => committed.into_iter().next(),
+                // The next load shows what the faster call, or an earlier run of this one, recorded.
+                Err(error) if is_overtaken(&error) || is_there(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(mut decision) = committed {
+                self.follow_payment(&decision.booking, &occasion).await;
+                let payment = decision.payments.remove(0).payment;
+                return Ok(RecordedPayment { payment, booking: decision.booking.open(&self.ring)?, replayed: false });
+            }
+        }
+        Err(RecordPaymentError::Contended)
+    }
+
+    /// What follows money that moved.
+    pub(crate) async fn follow_payment(&self, booking: &Booking, occasion: &Occasion) {
+        self.live.nudge();
+        self.count_offer(booking, occasion);
+        self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
     }
 
     /// The request without its key, as a keyed hash. The etag is part of it: with another it is another
@@ -60,13 +104,41 @@ impl Core {
             b"RecordPayment".to_vec(),
             new.booking_id.0.as_bytes().to_vec(),
             optional(new.etag.map(|etag| etag.to_string())),
-            new.kind.as_column().as_bytes().to_vec(),
-            new.method.as_column().as_bytes().to_vec(),
+            <&str>::from(new.kind).as_bytes().to_vec(),
+            <&str>::from(new.method).as_bytes().to_vec(),
             new.amount.get().to_be_bytes().to_vec(),
             new.currency.code().as_bytes().to_vec(),
             optional(new.external_reference.as_ref().map(ExternalReference::as_str)),
             optional(new.occurred_at.map(|at| at.timestamp_micros().to_be_bytes())),
         ];
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+}
+
+/// Whether what was to be recorded is there already.
+fn is_there(error: &DatabaseError) -> bool {
+    ["idempotency_keys_pkey", "payments_pkey"].iter().any(|constraint| error.violates(constraint))
+}
+
+fn movement<'a>(new: &'a NewPayment, occasion: &Occasion) -> Movement<'a> {
+    let cents = new.amount.get();
+    let (money, paid_delta_cents, refunded_delta_cents) = match new.kind {
+        PaymentKind::Charge => (MoneyMove::Received, cents, 0),
+        PaymentKind::Refund => (MoneyMove::Refunded, -cents, cents),
+    };
+    Movement {
+        etag: new.etag,
+        money,
+        method: new.method,
+        amount_cents: cents,
+        paid_delta_cents,
+        refunded_delta_cents,
+        disputed_delta_cents: 0,
+        may_confirm: true,
+        currency: Some(new.currency),
+        external_reference: new.external_reference.as_ref().map_or("", ExternalReference::as_str),
+        charge_id: None,
+        occurred_at: new.occurred_at.unwrap_or(occasion.at),
+        charge: None,
     }
 }

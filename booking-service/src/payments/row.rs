@@ -1,30 +1,15 @@
-//! A payment as it is stored and as it is read.
-
 use chrono::{DateTime, Utc};
-use teppan_shared::read_error::Corrupted;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{BookingId, PaymentId, PaymentKind, PaymentMethod, PaymentStatus};
 
-/// The columns of a payment.
-pub struct PaymentRow {
-    pub payment_id: Uuid,
-    pub booking_id: Uuid,
-    pub kind: String,
-    pub method: String,
-    pub status: String,
-    pub amount_cents: i64,
-    pub currency: String,
-    pub external_reference: String,
-    pub occurred_at: DateTime<Utc>,
-    pub created_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-    pub disputed_cents: i64,
-}
-
-/// A movement of money. The amount is in minor units of `currency`.
+/// A movement of money, or an attempt at one, as it is stored. Amounts are minor units of `currency`.
+///
+/// The one list of the columns: statements answer `payments.*` or its JSON, and take rows as the JSON of this.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Payment {
-    pub id: PaymentId,
+    pub payment_id: PaymentId,
     pub booking_id: BookingId,
     pub kind: PaymentKind,
     pub method: PaymentMethod,
@@ -32,29 +17,16 @@ pub struct Payment {
     pub amount_cents: i64,
     pub currency: String,
     pub external_reference: String,
+    /// Of Stripe's charges: the charge, as soon as it is known.
+    pub charge_id: Option<String>,
+    /// Of Stripe's charges: everything that Stripe reported about it.
+    pub facts: Option<serde_json::Value>,
+    pub revision: i64,
+    pub refunded_cents: i64,
+    pub disputed_cents: i64,
+    pub hold_until: Option<DateTime<Utc>>,
+    pub refund_of: Option<Uuid>,
     pub occurred_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    pub disputed_cents: i64,
-}
-
-impl TryFrom<PaymentRow> for Payment {
-    type Error = Corrupted;
-
-    fn try_from(row: PaymentRow) -> Result<Self, Corrupted> {
-        Ok(Self {
-            id: PaymentId(row.payment_id),
-            booking_id: BookingId(row.booking_id),
-            kind: PaymentKind::from_column(&row.kind).ok_or(Corrupted::Column("payments.kind"))?,
-            method: PaymentMethod::from_column(&row.method).ok_or(Corrupted::Column("payments.method"))?,
-            status: PaymentStatus::from_column(&row.status).ok_or(Corrupted::Column("payments.status"))?,
-            amount_cents: row.amount_cents,
-            currency: row.currency,
-            external_reference: row.external_reference,
-            occurred_at: row.occurred_at,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            disputed_cents: row.disputed_cents,
-        })
-    }
 }

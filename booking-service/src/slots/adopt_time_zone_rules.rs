@@ -1,5 +1,3 @@
-use std::iter;
-
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use teppan_shared::{
     error_chain::error_chain,
@@ -11,9 +9,8 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    bookings::change::{ATTEMPTS_MAX, came_in_between},
     core::Core,
-    domain::{BookingChange, EventId, OutboxDestination, TimeZone, instant_or_next},
+    domain::{TimeZone, instant_or_next},
 };
 
 /// The most venues that one run takes.
@@ -21,10 +18,10 @@ const VENUES_MAX: i64 = 20;
 /// The most slots that one statement reads, and that one statement moves.
 const SLOTS_READ: i64 = 5_000;
 const SLOTS_MOVED: usize = 500;
-/// The most bookings that one statement reads; it has the same number.
+/// The most bookings that one statement reads.
 const BOOKINGS_MAX: usize = 200;
 /// A run stops after it has corrected this many bookings of one venue; the next run does the rest.
-const CORRECTED_MAX: i64 = 2_000;
+const CORRECTED_MAX: usize = 2_000;
 
 /// A venue whose slots are not all laid out by the rules in force, or whose clock has changed and must be renewed.
 struct DueVenue {
@@ -101,7 +98,7 @@ impl Core {
         }
         let slots = self.correct_slots(venue, zone).await?;
         let Some(bookings) = self.correct_bookings(venue, zone).await? else { return Ok(Adoption::More) };
-        if slots + bookings > 0 {
+        if slots > 0 || bookings > 0 {
             let venue_id = venue.venue_id;
             tracing::info!(%venue_id, time_zone = zone.name(), rules, slots, bookings, "newer time zone rules applied");
         }
@@ -153,7 +150,7 @@ impl Core {
         }
         if moved > 0 {
             self.layout.nudge();
-            self.waitlist.seats_came_free();
+            self.waitlist.nudge();
         }
         Ok(moved)
     }
@@ -185,50 +182,26 @@ impl Core {
         Ok(self.database.fetch_one(correct).await?.moved)
     }
 
-    /// Moves the bookings of a venue to where their slots are. Returns how many; `None` when there are more.
-    ///
-    /// The slots have been moved already. A booking that took seats before its slot moved held the slot's lock and has
-    /// committed, so this statement sees it; a later booking takes the new instant from the slot.
-    async fn correct_bookings(&self, venue: &DueVenue, zone: TimeZone) -> Result<Option<i64>, DatabaseError> {
-        let draft = self.draft_of(BookingChange::CorrectInstant);
+    /// Moves the bookings of a venue to where their slots are. Returns how many; `None` when some are left.
+    async fn correct_bookings(&self, venue: &DueVenue, zone: TimeZone) -> Result<Option<usize>, DatabaseError> {
+        let now = self.clock.now();
         let rules = Rules::in_force().version().as_str();
-        let first = first_date(zone, draft.now);
+        let first = first_date(zone, now);
+        let limit = i64::try_from(BOOKINGS_MAX).unwrap_or(i64::MAX);
         let mut after = (first - Days::new(1), NaiveTime::MIN, Uuid::nil());
         let mut corrected = 0;
         while corrected < CORRECTED_MAX {
-            let event_ids: Vec<Uuid> = iter::repeat_with(|| EventId::generate().0).take(BOOKINGS_MAX).collect();
-            let correct = || {
-                sqlx::query_file!(
-                    "src/slots/correct_bookings.sql",
-                    venue.venue_id,
-                    first,
-                    after.0,
-                    after.1,
-                    after.2,
-                    draft.now,
-                    &event_ids,
-                    &draft.allowed_from,
-                    rules,
-                    &draft.destinations,
-                )
+            let page = || {
+                let (date, time, id) = after;
+                let venue_id = venue.venue_id;
+                sqlx::query_file!("src/slots/bookings_beside_slots.sql", venue_id, first, date, time, id, limit, now)
             };
-            let mut attempt = 1;
-            let page = loop {
-                match self.database.fetch_one(correct).await {
-                    Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => attempt += 1,
-                    answer => break answer?,
-                }
-            };
-            if page.corrected > 0 {
-                corrected += page.corrected;
-                self.live.nudge();
-                for destination in OutboxDestination::ALL {
-                    self.outbox.nudge(destination);
-                }
-            }
-            match (page.slot_date, page.start_time, page.booking_id) {
-                (Some(date), Some(time), Some(id)) if usize::try_from(page.looked_at) == Ok(BOOKINGS_MAX) => {
-                    after = (date, time, id);
+            let page = self.database.fetch_all(page).await?;
+            let differing: Vec<_> = page.iter().filter(|it| it.differs).map(|it| it.booking_id).collect();
+            corrected += self.correct_instants(&differing, rules).await?;
+            match page.last() {
+                Some(last) if page.len() == BOOKINGS_MAX => {
+                    after = (last.slot_date, last.start_time, last.booking_id);
                 }
                 _ => return Ok(Some(corrected)),
             }

@@ -6,6 +6,7 @@ pub mod columns;
 pub mod lay_out;
 pub mod layout_job;
 pub mod list_availability;
+pub mod row;
 pub mod set_weekly_schedule;
 pub mod time_zone_rules_job;
 pub mod update;

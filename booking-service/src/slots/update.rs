@@ -52,7 +52,7 @@ impl Core {
         let _turn = self.slot_queues.turn(key).await?;
         for _ in 0..ATTEMPTS_MAX {
             if let Some(slot) = self.change_slot(key, change).await? {
-                self.waitlist.seats_came_free();
+                self.waitlist.nudge();
                 return Ok(slot);
             }
         }

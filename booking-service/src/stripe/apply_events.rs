@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     core::Core,
     domain::{Currency, StripeEffect, StripeNames, StripePayment},
-    payments::move_money::MoveMoneyError,
+    payments::move_money::MoneyRefusal,
     stripe::apply_payment::ApplyPaymentError,
 };
 
@@ -120,25 +120,22 @@ impl Core {
             Err(ApplyPaymentError::AmountUnknown) => return Ok(Attempt::Refused("DISPUTE_AMOUNT_UNKNOWN")),
             Err(ApplyPaymentError::CurrencyMismatch) => return Ok(Attempt::Refused("CURRENCY_MISMATCH")),
             Err(ApplyPaymentError::TooMany(_)) => return Ok(Attempt::Refused("TOO_MANY")),
-            Err(ApplyPaymentError::Move(fault)) => fault,
-        };
-        match fault {
-            MoveMoneyError::BookingNotFound if event.booking_id.is_none() => Ok(Attempt::Nameless),
-            MoveMoneyError::BookingNotFound => Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
-            MoveMoneyError::RefundExceedsPaid { .. } => Ok(Attempt::Waits("REFUND_EXCEEDS_PAID")),
-            MoveMoneyError::Contended => Ok(Attempt::Waits("CONTENDED")),
-            MoveMoneyError::CurrencyMismatch { .. } => Ok(Attempt::Refused("CURRENCY_MISMATCH")),
-            MoveMoneyError::Database(error) if error.is_away() => Err(error),
-            // A fault of ours, or of this event: it must not keep the others waiting.
-            error @ (MoveMoneyError::Database(_)
-            | MoveMoneyError::Corrupted(_)
-            | MoveMoneyError::KeyReused
-            | MoveMoneyError::StaleEtag) => {
-                let error = error_chain(&error);
-                tracing::error!(event = event.event_id, error, "an event of Stripe's failed");
-                Ok(Attempt::Waits("FAILED"))
+            Err(ApplyPaymentError::BookingNotFound) if event.booking_id.is_none() => return Ok(Attempt::Nameless),
+            Err(ApplyPaymentError::BookingNotFound) => return Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
+            Err(ApplyPaymentError::Contended) => return Ok(Attempt::Waits("CONTENDED")),
+            Err(ApplyPaymentError::Refused(MoneyRefusal::RefundExceedsPaid { .. })) => {
+                return Ok(Attempt::Waits("REFUND_EXCEEDS_PAID"));
             }
-        }
+            Err(ApplyPaymentError::Refused(MoneyRefusal::CurrencyMismatch { .. })) => {
+                return Ok(Attempt::Refused("CURRENCY_MISMATCH"));
+            }
+            Err(ApplyPaymentError::Database(error)) if error.is_away() => return Err(error),
+            Err(fault) => fault,
+        };
+        // A fault of ours, or of this event: it must not keep the others waiting.
+        let error = error_chain(&fault);
+        tracing::error!(event = event.event_id, error, "an event of Stripe's failed");
+        Ok(Attempt::Waits("FAILED"))
     }
 
     async fn settle_stripe_event(

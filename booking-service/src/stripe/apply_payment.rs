@@ -3,21 +3,28 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
-use uuid::Uuid;
 
 use crate::{
+    bookings::{
+        change::is_overtaken,
+        decision::{Decision, Occasion, PaymentChange},
+        load::{Loaded, Wanted},
+    },
     core::Core,
     domain::{
         AttemptState, ChargeFacts, PROCESSING_MAX, PaymentMethod, PaymentStatus, RefundEntry, Standing, Step,
         StripeEffect, StripePayment, TooManyFacts, next_step,
     },
-    payments::move_money::{MoveMoneyError, Movement},
+    payments::{
+        move_money::{ChargeChange, MoneyRefusal, Movement, decide},
+        row::Payment,
+    },
 };
 
-/// How often the charge is read. Each read after the first follows a movement, or a concurrent commit.
-const ATTEMPTS_MAX: usize = 32;
+/// How often a charge is loaded for one event. Each time after the first follows a movement, or a concurrent commit.
+const ATTEMPTS_MAX: usize = 64;
 
 /// Why an event was not applied. Nothing was written, or a part that the same event completes when it is applied
 /// again.
@@ -26,6 +33,8 @@ pub enum ApplyPaymentError {
     /// Stripe may send a refund or a dispute before the charge.
     #[error("nothing is known of the charge")]
     ChargeUnknown,
+    #[error("there is no such booking")]
+    BookingNotFound,
     /// A part came back in another currency than the charge's.
     #[error("it is unknown how much of the charge came back")]
     AmountUnknown,
@@ -33,25 +42,22 @@ pub enum ApplyPaymentError {
     CurrencyMismatch,
     #[error(transparent)]
     TooMany(#[from] TooManyFacts),
-    #[error(transparent)]
-    Move(#[from] MoveMoneyError),
+    #[error("the money is not moved")]
+    Refused(#[from] MoneyRefusal),
+    #[error("concurrent changes won every attempt")]
+    Contended,
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
 }
 
-/// A charge as it is recorded.
-struct ChargeRow {
-    payment_id: Uuid,
-    booking_id: Uuid,
-    revision: i64,
-    status: String,
-    amount_cents: i64,
-    currency: String,
-    charge_id: Option<String>,
-    refunded_cents: i64,
-    disputed_cents: i64,
-    occurred_at: DateTime<Utc>,
-    facts: Value,
-    refund_ids: Vec<Uuid>,
-    refund_cents: Vec<i64>,
+/// What one event leads to.
+pub enum Next {
+    Nothing,
+    /// Its facts are kept; no money moves.
+    Facts(Decision),
+    Money(Decision),
 }
 
 impl Core {
@@ -65,94 +71,126 @@ impl Core {
         payment: &StripePayment,
         reported_at: DateTime<Utc>,
     ) -> Result<(), ApplyPaymentError> {
+        let named = payment.names.booking_id.unwrap_or_default();
+        let charge_id = payment.names.charge_id.as_deref();
+        let wanted = Wanted { reference: Some(payment.reference()), charge_id, ..Wanted::default() };
         for _ in 0..ATTEMPTS_MAX {
-            let row = self.load_stripe_charge(payment).await.map_err(MoveMoneyError::from)?;
-            let (known, recorded, refunds) = row.as_ref().map_or(Ok(Default::default()), ChargeRow::read)?;
-            let facts = with_facts(known.clone(), payment, row.as_ref(), reported_at)?;
-            let decided = |it: &Standing| matches!(it.state, AttemptState::Succeeded | AttemptState::Cancelled);
-            let is_of_attempt = payment.effect.is_attempt();
-            let Some(comes_to) = facts.standing().filter(|comes_to| is_of_attempt || decided(comes_to)) else {
-                let is_named = row.is_some() || payment.names.booking_id.is_some();
-                return Err(if is_named {
-                    ApplyPaymentError::ChargeUnknown
-                } else {
-                    MoveMoneyError::BookingNotFound.into()
-                });
+            let occasion = Occasion::of_call(self.clock.now());
+            let loaded = self.load(&[named], wanted).await?.pop();
+            let (decision, is_last) = match next(loaded.as_ref(), payment, reported_at, &occasion)? {
+                Next::Nothing => return Ok(()),
+                Next::Facts(decision) => (decision, true),
+                // The next look decides whether a step is left.
+                Next::Money(decision) => (decision, false),
             };
-            let Some(step) = next_step(recorded, &refunds, comes_to) else {
-                let Some(row) = row else { return Ok(()) };
-                let newly_named = row.charge_id.is_none() && payment.names.charge_id.is_some();
-                if (facts == known && !newly_named)
-                    || self.note_stripe_facts(&row, &facts, comes_to.at, payment).await?
-                {
-                    return Ok(());
+            match self.commit(vec![decision]).await {
+                Ok(committed) => {
+                    let Some(decision) = committed.first() else { continue };
+                    if is_last {
+                        return Ok(());
+                    }
+                    self.follow_payment(&decision.booking, &occasion).await;
                 }
-                continue;
-            };
-            let charge = charge_after(row.as_ref(), &step, &facts, self.clock.now());
-            let movement = movement(payment, row.as_ref(), &step, charge, reported_at);
-            match self.move_money(&movement).await {
-                // The next read decides whether a step is left.
-                Ok(_) | Err(MoveMoneyError::Contended) => {}
+                Err(error) if is_overtaken(&error) || is_there(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(MoveMoneyError::Contended.into())
-    }
-
-    async fn load_stripe_charge(&self, payment: &StripePayment) -> Result<Option<ChargeRow>, DatabaseError> {
-        let (reference, charge_id) = (payment.reference(), payment.names.charge_id.as_deref());
-        let load = || sqlx::query_file_as!(ChargeRow, "src/stripe/load_charge.sql", reference, charge_id);
-        self.database.fetch_optional(load).await
-    }
-
-    /// `false` when a concurrent writer was faster.
-    async fn note_stripe_facts(
-        &self,
-        row: &ChargeRow,
-        facts: &ChargeFacts,
-        occurred_at: DateTime<Utc>,
-        payment: &StripePayment,
-    ) -> Result<bool, MoveMoneyError> {
-        let (facts, charge_id, now) = (json!(facts), payment.names.charge_id.as_deref(), self.clock.now());
-        let note = || {
-            let (id, revision) = (row.payment_id, row.revision);
-            sqlx::query_file!("src/stripe/note_facts.sql", id, revision, facts, charge_id, now, occurred_at)
-        };
-        Ok(self.database.fetch_optional(note).await?.is_some())
+        Err(ApplyPaymentError::Contended)
     }
 }
 
-impl ChargeRow {
-    fn read(&self) -> Result<(ChargeFacts, Option<Standing>, Vec<RefundEntry>), MoveMoneyError> {
-        let facts = ChargeFacts::deserialize(&self.facts).map_err(|_| Corrupted::Column("payments.facts"))?;
-        let status = PaymentStatus::from_column(&self.status).ok_or(Corrupted::Column("payments.status"))?;
-        let recorded = Standing {
-            state: match status {
-                PaymentStatus::Succeeded | PaymentStatus::Disputed => AttemptState::Succeeded,
-                PaymentStatus::Failed => AttemptState::Failed,
-                PaymentStatus::Cancelled => AttemptState::Cancelled,
-                PaymentStatus::Processing => AttemptState::Processing,
-            },
-            amount_cents: self.amount_cents,
-            refunded_cents: self.refunded_cents,
-            disputed_cents: self.disputed_cents,
-            at: self.occurred_at,
-        };
-        let refunds = self.refund_ids.iter().zip(&self.refund_cents);
-        let refunds = refunds.map(|(&payment_id, &amount_cents)| RefundEntry { payment_id, amount_cents }).collect();
-        Ok((facts, Some(recorded), refunds))
+/// Whether an event of the same charge, or an earlier run of the same commit, was faster.
+fn is_there(error: &DatabaseError) -> bool {
+    ["payments_pkey", "payments_stripe_intent", "payments_stripe_charge"].iter().any(|name| error.violates(name))
+}
+
+pub fn next(
+    loaded: Option<&Loaded>,
+    payment: &StripePayment,
+    reported_at: DateTime<Utc>,
+    occasion: &Occasion,
+) -> Result<Next, ApplyPaymentError> {
+    let charge = loaded.and_then(|loaded| loaded.charge.as_ref()).map(|charge| &charge.0);
+    let known = charge.map(facts_of).transpose()?.unwrap_or_default();
+    let facts = with_facts(known.clone(), payment, charge, reported_at)?;
+    let decided = |it: &Standing| matches!(it.state, AttemptState::Succeeded | AttemptState::Cancelled);
+    let is_of_attempt = payment.effect.is_attempt();
+    let Some(comes_to) = facts.standing().filter(|comes_to| is_of_attempt || decided(comes_to)) else {
+        let is_named = charge.is_some() || payment.names.booking_id.is_some();
+        return Err(if is_named { ApplyPaymentError::ChargeUnknown } else { ApplyPaymentError::BookingNotFound });
+    };
+    let refunds = loaded.and_then(|loaded| loaded.refunds.as_ref()).map_or(&[][..], |refunds| &refunds.0);
+    let entries: Vec<_> = refunds
+        .iter()
+        .map(|refund| RefundEntry { payment_id: refund.payment_id.0, amount_cents: refund.amount_cents })
+        .collect();
+    let step = next_step(charge.map(recorded), &entries, comes_to);
+    let loaded = loaded.ok_or(ApplyPaymentError::BookingNotFound)?;
+    let Some(step) = step else {
+        let Some(charge) = charge else { return Ok(Next::Nothing) };
+        let newly_named = charge.charge_id.is_none() && payment.names.charge_id.is_some();
+        if facts == known && !newly_named {
+            return Ok(Next::Nothing);
+        }
+        return Ok(Next::Facts(keep_facts(loaded, charge, &facts, payment, comes_to.at, occasion)));
+    };
+    let undone = step.undone.and_then(|undone| refunds.iter().find(|it| it.payment_id.0 == undone.payment_id));
+    let change = charge_after(charge, undone, &step, &facts, occasion.at);
+    let movement = movement(payment, &step, change, reported_at);
+    Ok(Next::Money(decide(loaded, &movement, occasion)?))
+}
+
+fn facts_of(charge: &Payment) -> Result<ChargeFacts, Corrupted> {
+    let facts = charge.facts.as_ref().ok_or(Corrupted::Column("payments.facts"))?;
+    ChargeFacts::deserialize(facts).map_err(|_| Corrupted::Column("payments.facts"))
+}
+
+/// The standing of a charge as it is recorded.
+fn recorded(charge: &Payment) -> Standing {
+    Standing {
+        state: match charge.status {
+            PaymentStatus::Succeeded | PaymentStatus::Disputed => AttemptState::Succeeded,
+            PaymentStatus::Failed => AttemptState::Failed,
+            PaymentStatus::Cancelled => AttemptState::Cancelled,
+            PaymentStatus::Processing => AttemptState::Processing,
+        },
+        amount_cents: charge.amount_cents,
+        refunded_cents: charge.refunded_cents,
+        disputed_cents: charge.disputed_cents,
+        at: charge.occurred_at,
     }
+}
+
+/// The charge with more facts, and its name where that was not known: a session does not name the charge, its intent
+/// does.
+fn keep_facts(
+    loaded: &Loaded,
+    charge: &Payment,
+    facts: &ChargeFacts,
+    payment: &StripePayment,
+    occurred_at: DateTime<Utc>,
+    occasion: &Occasion,
+) -> Decision {
+    let revision = Some(charge.revision);
+    let payment = Payment {
+        facts: Some(json!(facts)),
+        charge_id: charge.charge_id.clone().or_else(|| payment.names.charge_id.clone()),
+        occurred_at,
+        updated_at: occasion.at,
+        ..charge.clone()
+    };
+    let payments = vec![PaymentChange { payment, revision }];
+    Decision { payments, ..Decision::about(&loaded.booking, occasion) }
 }
 
 /// The known facts and those of the event.
 fn with_facts(
     mut facts: ChargeFacts,
     payment: &StripePayment,
-    row: Option<&ChargeRow>,
+    charge: Option<&Payment>,
     reported_at: DateTime<Utc>,
 ) -> Result<ChargeFacts, ApplyPaymentError> {
-    let of_charge = row.is_none_or(|row| row.currency == payment.currency.code());
+    let of_charge = charge.is_none_or(|charge| charge.currency == payment.currency.code());
     match payment.effect {
         _ if of_charge => {}
         // A bank may report a dispute in its own currency: then it counts for all of the charge.
@@ -161,43 +199,42 @@ fn with_facts(
         StripeEffect::DisputeReinstated => return Err(ApplyPaymentError::AmountUnknown),
         _ => return Err(ApplyPaymentError::CurrencyMismatch),
     }
-    let reported =
-        payment.facts(reported_at, of_charge).ok_or(MoveMoneyError::from(Corrupted::Column("stripe_events")))?;
+    let reported = payment.facts(reported_at, of_charge).ok_or(Corrupted::Column("stripe_events"))?;
     for fact in &reported {
         facts.add(fact)?;
     }
     Ok(facts)
 }
 
-/// The charge after a step, as `payments/move_money.sql` reads it.
-fn charge_after(row: Option<&ChargeRow>, step: &Step, facts: &ChargeFacts, now: DateTime<Utc>) -> Value {
+fn charge_after(
+    known: Option<&Payment>,
+    undone: Option<&Payment>,
+    step: &Step,
+    facts: &ChargeFacts,
+    now: DateTime<Utc>,
+) -> ChargeChange {
     let after = step.after;
-    json!({
-        "payment_id": row.map(|row| row.payment_id),
-        "revision": row.map(|row| row.revision),
-        "status": after.status().as_column(),
-        "amount_cents": after.amount_cents,
-        "refunded_cents": after.refunded_cents,
-        "disputed_cents": after.disputed_cents,
-        "occurred_at": after.at,
-        "facts": facts,
-        "hold_until": (after.state == AttemptState::Processing).then(|| after.at.min(now) + PROCESSING_MAX),
-        "undone_id": step.undone.map(|undone| undone.payment_id),
-        "undone_cents": step.undone.map(|undone| undone.amount_cents),
-    })
+    ChargeChange {
+        known: known.cloned(),
+        status: after.status(),
+        amount_cents: after.amount_cents,
+        refunded_cents: after.refunded_cents,
+        disputed_cents: after.disputed_cents,
+        occurred_at: after.at,
+        facts: json!(facts),
+        hold_until: (after.state == AttemptState::Processing).then(|| after.at.min(now) + PROCESSING_MAX),
+        undone: undone.cloned(),
+    }
 }
 
 fn movement<'a>(
     payment: &'a StripePayment,
-    row: Option<&ChargeRow>,
     step: &Step,
-    charge: Value,
+    charge: ChargeChange,
     reported_at: DateTime<Utc>,
 ) -> Movement<'a> {
     Movement {
-        key: None,
-        booking_id: row.map(|row| row.booking_id).or(payment.names.booking_id),
-        version: None,
+        etag: None,
         money: step.money,
         method: PaymentMethod::Stripe,
         amount_cents: step.amount_cents,
@@ -206,7 +243,7 @@ fn movement<'a>(
         disputed_delta_cents: step.disputed_delta_cents,
         may_confirm: step.may_confirm,
         // The currency of a known charge was compared before.
-        currency: row.is_none().then(|| payment.currency.code()),
+        currency: charge.known.is_none().then_some(payment.currency),
         external_reference: payment.reference(),
         charge_id: payment.names.charge_id.as_deref(),
         occurred_at: if step.money.is_of_attempt() { step.after.at } else { reported_at },

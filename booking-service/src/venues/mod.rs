@@ -4,4 +4,5 @@ pub mod create;
 pub mod get;
 pub mod list;
 pub mod phone_regions;
+pub mod policy;
 pub mod update;

@@ -56,7 +56,7 @@ impl Core {
     ) -> Result<Venue, UpdateVenueError> {
         for _ in 0..ATTEMPTS_MAX {
             if let Some((venue, layout)) = self.change_venue(venue_id, change, version).await? {
-                self.waitlist.seats_came_free();
+                self.waitlist.nudge();
                 if let Some(layout) = layout {
                     self.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
                 }

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::domain::{EventFault, EventFaultKind, SlotKey};
+use crate::{
+    bookings::event_chain::{EventFault, EventFaultKind},
+    domain::SlotKey,
+};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +81,7 @@ pub struct Finding {
     pub version: Option<i64>,
     /// Columns of the row, or figures of the event.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<&'static str>,
+    pub fields: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<MiscountedSlot>,
 }
@@ -97,7 +100,7 @@ pub struct MiscountedSlot {
 }
 
 impl Finding {
-    pub fn of_booking(booking_id: Uuid, reason: FindingReason, fields: Vec<&'static str>) -> Self {
+    pub fn of_booking(booking_id: Uuid, reason: FindingReason, fields: Vec<String>) -> Self {
         Self { reason, booking_id: Some(booking_id), event_id: None, version: None, fields, slot: None }
     }
 

@@ -9,6 +9,6 @@ CROSS JOIN LATERAL (
     SELECT b AS present FROM bookings b WHERE b.booking_id = (derived ->> 'booking_id')::uuid OFFSET 0
 ) AS found
 CROSS JOIN LATERAL jsonb_populate_record(
-    found.present, derived -> 'columns' || '{"special_requests_sealed": null}') AS rebuilt
+    found.present, (derived -> 'columns') - 'source' || '{"special_requests_sealed": null}') AS rebuilt
 -- the statement may be run again after its connection was lost
 ON CONFLICT (booking_id) DO NOTHING

@@ -6,7 +6,7 @@ use teppan_shared::postgres::DatabaseError;
 use uuid::Uuid;
 
 use crate::{
-    bookings::change::{ATTEMPTS_MAX, came_in_between},
+    bookings::change::{ATTEMPTS_MAX, is_overtaken},
     core::Core,
     verification::bookings::VerifiedBooking,
     verification::slots::Miscount,
@@ -70,8 +70,8 @@ impl Core {
         let rows: Vec<_> = bookings
             .iter()
             .filter_map(|booking| booking.derived.as_ref())
-            .map(|(columns, differs)| {
-                json!({ "booking_id": columns.booking_id, "columns": columns, "differs": differs })
+            .map(|(booking, differs)| {
+                json!({ "booking_id": booking.booking_id, "columns": booking, "differs": differs })
             })
             .collect();
         let count = rows.len().try_into().unwrap_or(u64::MAX);
@@ -100,7 +100,7 @@ impl Core {
             match self.database.fetch_optional(swap).await {
                 Ok(Some(_)) => return Ok(Swapped::Repaired),
                 Ok(None) => return Ok(Swapped::ChangedMeanwhile),
-                Err(error) if attempt < ATTEMPTS_MAX && came_in_between(&error) => {}
+                Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => {}
                 // Class 23: a constraint stands against it.
                 Err(DatabaseError::Failed(sqlx::Error::Database(error)))
                     if error.code().is_some_and(|code| code.starts_with("23")) =>

@@ -1,19 +1,27 @@
 mod answer;
 
 use chrono::{DateTime, Utc};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+use teppan_shared::{
+    fingerprint::optional,
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    telemetry,
+};
+
+use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::metrics::WaitlistChange,
-    bookings::row::special_requests_place,
+    bookings::booking::special_requests_place,
+    bookings::{metrics::WaitlistChange, preview::Preview},
     core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
-        BookingId, ConversationId, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Source, SpecialRequests,
-        WaitlistEntryId,
+        BookingId, ConversationId, CustomerId, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal, Source,
+        SpecialRequests, WaitlistEntryId, WaitlistEntryStatus,
     },
-    waitlist::row::WaitlistEntry,
+    slots::row::slot_refusal,
+    waitlist::row::{WaitlistEntry, read_status},
 };
 
 /// How often the statement is run for one call. Each run after the first follows a commit of somebody else
@@ -48,6 +56,16 @@ pub enum JoinWaitlistError {
     Database(#[from] DatabaseError),
 }
 
+impl From<ReadError> for JoinWaitlistError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Self::Corrupted(Corrupted::Column("idempotency_keys.resource_id")),
+            ReadError::Corrupted(error) => Self::Corrupted(error),
+            ReadError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl Core {
     /// Puts a customer into the queue for a slot that has not enough open seats, in one round trip; in two where
     /// CreateBooking needs two.
@@ -58,6 +76,9 @@ impl Core {
     /// # Errors
     /// [`JoinWaitlistError`].
     pub async fn join_waitlist(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
+        if new.validate_only {
+            return self.would_join(new).await;
+        }
         let _turn = self.slot_queues.turn(new.slot).await?;
         let mut draft = self.draft_entry(new);
         for _ in 0..ATTEMPTS_MAX {
@@ -69,7 +90,6 @@ impl Core {
             };
             match answer.outcome()? {
                 Outcome::Joined(row) => {
-                    self.waitlist.somebody_waits();
                     self.metrics.waitlist(WaitlistChange::Joined, 1);
                     return Ok(Joined { entry: row.read()?, replayed: false });
                 }
@@ -78,7 +98,6 @@ impl Core {
                 }
                 // Made by an earlier run of this call, whose answer was lost, it is this call's entry.
                 Outcome::Replayed { row, .. } => {
-                    self.waitlist.somebody_waits();
                     let replayed = row.waitlist_entry_id != draft.entry_id.0;
                     return Ok(Joined { entry: row.read()?, replayed });
                 }
@@ -91,6 +110,45 @@ impl Core {
             }
         }
         Err(JoinWaitlistError::Contended)
+    }
+
+    /// The entry as it would be made now. It has no id and no customer.
+    async fn would_join(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
+        let mut draft = self.draft_entry(new);
+        let preview = self.preview(new.slot, "JoinWaitlist", new.key.as_str(), &draft.contact.email_hash).await?;
+        let refused = JoinWaitlistError::Refused;
+        let preview = preview.ok_or(refused(JoinRefusal::Slot(Refusal::VenueNotFound)))?;
+        if let Some((fingerprint, _)) = &preview.prior {
+            if *fingerprint != draft.fingerprint {
+                return Err(JoinWaitlistError::KeyReused);
+            }
+            return match self.insert_entry(new, &draft).await?.outcome()? {
+                Outcome::Replayed { row, .. } => Ok(Joined { entry: row.read()?, replayed: true }),
+                _ => Err(JoinWaitlistError::Contended),
+            };
+        }
+        let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, preview.phone_region()?);
+        read.map_err(JoinWaitlistError::Phone)?;
+        if let Some(refusal) = join_refusal(&preview, new, draft.now)? {
+            return Err(refused(refusal));
+        }
+        let starts_at = preview.slot.as_ref().map_or(draft.now, |slot| slot.starts_at);
+        let entry = WaitlistEntry {
+            id: WaitlistEntryId(Uuid::nil()),
+            status: WaitlistEntryStatus::Waiting,
+            slot: new.slot,
+            starts_at,
+            time_zone: preview.venue.time_zone,
+            party_size: new.party_size.get(),
+            position: preview.position,
+            customer_id: CustomerId(Uuid::nil()),
+            conversation_id: new.conversation_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
+            booking_id: None,
+            offer_expires_at: None,
+            created_at: draft.now,
+            updated_at: draft.now,
+        };
+        Ok(Joined { entry, replayed: false })
     }
 
     /// Everything about the entry that is known before the statement runs. The wishes are sealed for the
@@ -153,10 +211,34 @@ impl Core {
                     draft.now,
                     draft.traceparent.as_deref(),
                     draft.contact.phone_region.as_deref(),
+                    new.validate_only,
                 )
             })
             .await
     }
+}
+
+/// Why a customer cannot wait for a slot: the rule of `join.sql`.
+fn join_refusal(
+    preview: &Preview,
+    new: &NewWaitlistEntry,
+    now: DateTime<Utc>,
+) -> Result<Option<JoinRefusal>, Corrupted> {
+    let (slot, party_size) = (preview.slot.as_ref(), new.party_size.get());
+    let refusal = slot_refusal(&preview.venue, slot, new.slot.date, party_size, now);
+    let is_full = matches!(refusal, Some(Refusal::SlotFull { .. }));
+    if let Some(refusal) = refusal.filter(|_| !is_full) {
+        return Ok(Some(JoinRefusal::Slot(refusal)));
+    }
+    if let Some((id, status)) = &preview.waiting {
+        let waitlist_entry_id = WaitlistEntryId(*id);
+        return Ok(Some(JoinRefusal::AlreadyWaiting { waitlist_entry_id, status: read_status(status)? }));
+    }
+    let (open_seats, capacity) = slot.map_or((0, 0), |slot| (slot.open_seats(), slot.capacity));
+    if !is_full {
+        return Ok(Some(JoinRefusal::SlotAvailable { open_seats }));
+    }
+    Ok((party_size > capacity).then_some(JoinRefusal::PartyExceedsCapacity { capacity }))
 }
 
 /// An entry before it is written: ids, ciphertexts and hashes.

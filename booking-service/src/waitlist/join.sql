@@ -4,13 +4,15 @@
 --   joined     the entry below was made;
 --   replayed   this key made the entry below earlier; compare `fingerprint`;
 --   refused    nothing was written, `refusal` says why, with the `figure` that explains it. It was decided in
---              the snapshot in which the key was absent too, so no twin of this call can be the reason;
+--              the snapshot in which the key was absent too, so no concurrent duplicate can be the reason;
 --              PHONE_REGION, with the venue's `phone_region`, is for the caller alone: the national telephone
 --              number was read by another region, $19, or by none, and has to be read by this one;
 --   contended  nothing was written: seats came free, or something else changed, between snapshot and lock.
---              Perhaps a twin with this key has joined, so only running the statement again can tell.
--- A twin, or another call for the same customer, that commits first while this one runs makes a step fail
+--              Perhaps a duplicate with this key has joined, so only running the statement again can tell.
+-- A duplicate, or another call for the same customer, that commits first while this one runs makes a step fail
 -- on idempotency_keys_pkey or waitlist_entries_wait_once: then nothing was written, and running again tells.
+--
+-- $20: only an entry of this key is looked for.
 --
 -- The slot is locked before it is decided that the seats are not there, see note_waitlist_opening. Slot,
 -- customer, entries is the order in which all lock them.
@@ -39,7 +41,7 @@ offer AS MATERIALIZED (            -- the slot and its venue's policy, and what 
         WHERE w.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $8)
           AND w.venue_id = $3 AND w.slot_date = $4 AND w.start_time = $5 AND w.status IN ('WAITING', 'OFFERED')
     ) AS waits ON true
-    WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)
+    WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior) AND NOT $20::boolean
 ),
 place AS MATERIALIZED (            -- locked, and read as it is once the lock is there
     SELECT s AS slot, o.venue
@@ -73,7 +75,7 @@ entry AS (                         -- with the id of the booking that an offer w
     FROM queue, customer
     RETURNING waitlist_entries.*
 ),
-claim AS (                         -- no ON CONFLICT: losing to a twin must undo every step above
+claim AS (                         -- no ON CONFLICT: losing to a duplicate must undo every step above
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'JoinWaitlist', $1, $2, waitlist_entry_id, $17
     FROM entry

@@ -30,13 +30,18 @@ pub enum LeaveWaitlistError {
 
 impl Core {
     /// Takes a customer out of the queue, in one round trip. A standing offer is given up, in a second one: its
-    /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on.
+    /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on. With `validate_only`
+    /// nothing is written, and the entry is as it would be.
     ///
     /// # Errors
     /// [`LeaveWaitlistError`].
-    pub async fn leave_waitlist(&self, id: WaitlistEntryId) -> Result<WaitlistEntry, LeaveWaitlistError> {
+    pub async fn leave_waitlist(
+        &self,
+        id: WaitlistEntryId,
+        validate_only: bool,
+    ) -> Result<WaitlistEntry, LeaveWaitlistError> {
         let now = self.clock.now();
-        let leave = || sqlx::query_file_as!(Answer, "src/waitlist/leave.sql", id.0, now);
+        let leave = || sqlx::query_file_as!(Answer, "src/waitlist/leave.sql", id.0, now, validate_only);
         // Each attempt after the first follows somebody else, who offered seats or changed what was offered.
         for _ in 0..ATTEMPTS_MAX {
             let answer = self.database.fetch_optional(leave).await?.ok_or(LeaveWaitlistError::NotFound)?;
@@ -44,12 +49,12 @@ impl Core {
             match answer.outcome.as_str() {
                 "LEFT" => {
                     // It may have left before.
-                    self.metrics.waitlist(WaitlistChange::Left, u64::from(answer.updated_at == now));
+                    self.metrics.waitlist(WaitlistChange::Left, u64::from(answer.updated_at == now && !validate_only));
                     return Ok(answer.entry().read()?);
                 }
                 "OFFERED" => {
                     let version = version.ok_or(Column("leave_waitlist.booking_version"))?;
-                    if let Some(entry) = self.give_up_offer(answer.entry().read()?, version).await? {
+                    if let Some(entry) = self.give_up_offer(answer.entry().read()?, version, validate_only).await? {
                         return Ok(entry);
                     }
                 }
@@ -67,13 +72,14 @@ impl Core {
         &self,
         entry: WaitlistEntry,
         version: i64,
+        validate_only: bool,
     ) -> Result<Option<WaitlistEntry>, LeaveWaitlistError> {
         let booking_id = entry.booking_id.ok_or(Column("waitlist_entries.booking_id"))?;
-        let target = BookingTarget { booking_id, etag: Some(Etag::of(version)) };
+        let target = BookingTarget { booking_id, etag: Some(Etag::of(version)), validate_only };
         match self.cancel_booking(&target, CancellationInitiator::Customer).await {
             Ok(booking) => Ok(Some(WaitlistEntry {
                 status: WaitlistEntryStatus::Left,
-                updated_at: booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
+                updated_at: booking.booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
                 ..entry
             })),
             // The hold ran out at the latest at the start; the worker has not come to it yet.

@@ -4,6 +4,7 @@
 -- LEFT, by this call or before; OFFERED, nothing was written: the booking that holds the seats, at the version
 -- that is told, is to be cancelled, which moves the entry; CLOSED, it has ended otherwise, as `status` says,
 -- and nothing was written; CONTENDED, it changed between snapshot and lock: run it again.
+-- $3: nothing is written, and the entry is as it would be.
 -- Bookings and slots are locked before entries. So an offer is given up by CancelBooking's own statement, and
 -- what it holds is read here without a lock: whoever takes the offer meanwhile gives its booking another version.
 WITH entry AS MATERIALIZED (
@@ -13,7 +14,7 @@ waiting AS MATERIALIZED (          -- locked, and read as it is once the lock is
     SELECT w.waitlist_entry_id, w.status
     FROM entry
     JOIN waitlist_entries w ON w.waitlist_entry_id = entry.waitlist_entry_id
-    WHERE entry.status = 'WAITING'
+    WHERE entry.status = 'WAITING' AND NOT $3
     FOR NO KEY UPDATE OF w
 ),
 left_queue AS (
@@ -31,7 +32,8 @@ verdict AS (
              ELSE 'CLOSED'
         END AS outcome
     FROM entry
-    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM left_queue) AS now_left) AS done
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (SELECT FROM left_queue) OR $3::boolean AND entry.status = 'WAITING' AS now_left) AS done
 )
 SELECT
     v.outcome AS "outcome!",

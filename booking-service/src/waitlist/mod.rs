@@ -6,8 +6,5 @@ pub mod join;
 pub mod leave;
 pub mod list;
 pub mod offer;
-pub mod offers_job;
-pub mod postpone_opening;
 pub mod review;
 pub mod row;
-pub mod watch;

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use prost_types::{Struct, Timestamp};
-use teppan_shared::{page::PageSizes, status::Violations};
+use prost_types::Struct;
+use teppan_shared::{page::PageSizes, status::Violations, wire::Timestamp};
 use tonic::Status;
 
 use crate::domain::{Metadata, SentAt};

@@ -1,6 +1,6 @@
 use chrono::{DateTime, SubsecRound as _, Utc};
-use prost_types::Timestamp;
 use strum::VariantArray as _;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::conversation::v1 as wire,
     page::{self, TokenError},

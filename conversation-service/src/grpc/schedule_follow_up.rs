@@ -1,4 +1,4 @@
-use prost_types::Timestamp;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::conversation::v1::{ScheduleFollowUpOutcome, ScheduleFollowUpRequest, ScheduleFollowUpResponse},
     status::Violations,

@@ -60,7 +60,7 @@ fn decode_detected(detected: Vec<String>, violations: &mut Violations) -> Option
 
 #[cfg(test)]
 mod tests {
-    use prost_types::Timestamp;
+    use teppan_shared::wire::Timestamp;
 
     use super::*;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
-use prost_types::Timestamp;
 use teppan_shared::contract::{
     booking::v1::{Booking as Told, BookingEvent, StreamBookingEventsRequest, booking_event::Data},
     events::v1 as events,
 };
+use teppan_shared::wire::Timestamp;
 
 use super::state::{Booking, Model, moment};
 use crate::clients::BookingClients;

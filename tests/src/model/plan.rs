@@ -149,6 +149,7 @@ impl Planner {
             special_requests: format!("A table for {}.", create.party_size),
             expected_total_cents: None,
             source: "model".to_owned(),
+            validate_only: false,
         };
         request.expected_total_cents =
             told(model, &request.venue_id, (&request.date, &request.start_time), create.party_size, create.expected);
@@ -180,10 +181,15 @@ fn plan_change(model: &Model, change: &Change) -> Call {
     let booking_id = id(booking);
     let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
     match &change.wish {
-        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag }),
+        Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, validate_only: false }),
         &Wish::Cancel { by_venue } => {
             let by = if by_venue { CancellationInitiator::Venue } else { CancellationInitiator::Customer };
-            Call::CancelBooking(CancelBookingRequest { booking_id, etag, cancelled_by: by.into() })
+            Call::CancelBooking(CancelBookingRequest {
+                booking_id,
+                etag,
+                cancelled_by: by.into(),
+                validate_only: false,
+            })
         }
         &Wish::Reschedule { day, start, party_size, expected } => {
             let venue = booking.and_then(|booking| model.venue(&booking.told.venue_id)).map(|n| &model.venues[n]);
@@ -195,12 +201,19 @@ fn plan_change(model: &Model, change: &Change) -> Call {
                 let party_size = party_size.unwrap_or(booking.told.party_size);
                 told(model, &booking.told.venue_id, (date, start), party_size, expected)
             });
-            let request =
-                RescheduleBookingRequest { booking_id, etag, date, start_time, party_size, expected_total_cents };
+            let request = RescheduleBookingRequest {
+                booking_id,
+                etag,
+                date,
+                start_time,
+                party_size,
+                expected_total_cents,
+                validate_only: false,
+            };
             Call::RescheduleBooking(request)
         }
-        Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag }),
-        Wish::NoShow => Call::MarkNoShow(MarkNoShowRequest { booking_id, etag }),
+        Wish::Complete => Call::CompleteBooking(CompleteBookingRequest { booking_id, etag, validate_only: false }),
+        Wish::NoShow => Call::MarkNoShow(MarkNoShowRequest { booking_id, etag, validate_only: false }),
     }
 }
 

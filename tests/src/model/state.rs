@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use prost_types::Timestamp;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::booking::v1::{self as wire, BookingStatus, CreateBookingRequest, RecordPaymentRequest},
     time_zone::TimeZone,

@@ -107,7 +107,12 @@ impl Model {
             WaitlistEntryStatus::Offered => {
                 let booking_id = self.waitlist[n].told.booking_id.clone();
                 let cancelled_by = CancellationInitiator::Customer.into();
-                self.cancel(&CancelBookingRequest { booking_id, etag: String::new(), cancelled_by })?;
+                self.cancel(&CancelBookingRequest {
+                    booking_id,
+                    etag: String::new(),
+                    cancelled_by,
+                    validate_only: false,
+                })?;
             }
             status => {
                 return Err(Refused::precondition("WAITLIST_ENTRY_CLOSED").with("status", status.as_str_name()));

@@ -35,6 +35,7 @@ impl Waits {
             conversation_id: if join.guest == 0 { "chat-0".to_owned() } else { String::new() },
             special_requests: format!("Any table for {}.", join.party_size),
             source: "model".to_owned(),
+            validate_only: false,
         };
         match join.key {
             Key::New => {}
@@ -55,7 +56,7 @@ pub fn leave(model: &Model, pick: Pick) -> LeaveWaitlistRequest {
     let all: Vec<_> = model.waitlist.iter().rev().filter(stands).collect();
     let entry = all.get(usize::from(pick.back) % all.len().max(1));
     let waitlist_entry_id = entry.map_or_else(|| NOBODY.to_owned(), |entry| entry.told.waitlist_entry_id.clone());
-    LeaveWaitlistRequest { waitlist_entry_id }
+    LeaveWaitlistRequest { waitlist_entry_id, validate_only: false }
 }
 
 /// One of the slots that have not enough seats for a party.

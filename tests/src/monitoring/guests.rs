@@ -4,7 +4,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use chrono::TimeDelta;
 use futures::{StreamExt as _, future};
-use prost_types::Timestamp;
 use serde_json::json;
 use teppan_shared::contract::{
     booking::v1::{
@@ -17,6 +16,7 @@ use teppan_shared::contract::{
         follow_up_service_client::FollowUpServiceClient,
     },
 };
+use teppan_shared::wire::Timestamp;
 use tonic::{Code, Status, transport::Channel};
 use uuid::Uuid;
 

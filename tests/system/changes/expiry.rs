@@ -1,20 +1,33 @@
 use std::time::Duration;
 
+use booking_service::settings::Settings;
 use futures::future::join_all;
-use sqlx::{AssertSqlSafe, Row as _};
-use teppan_shared::contract::booking::v1::{BookingStatus, GetBookingRequest};
+use secrecy::SecretString;
+use teppan_shared::{
+    contract::booking::v1::{BookingStatus, GetBookingRequest},
+    nats::NatsSettings,
+};
 use teppan_tests::harness::{self, Booking, eventually};
-use uuid::Uuid;
 
 use super::{Change, House, refusal};
+use crate::statements::{
+    buffers,
+    change::{self, Decided},
+    plan, run, settle,
+};
 
-const EXPIRE: &str = include_str!("../../../booking-service/src/bookings/expire_holds.sql");
+const DUE: &str = include_str!("../../../booking-service/src/bookings/due_holds.sql");
 
 /// A service over the house's database that looks for holds so often.
 async fn replica(house: &House, interval: Duration) -> Booking {
+    replica_with(house, interval, |_| {}).await
+}
+
+async fn replica_with(house: &House, interval: Duration, change: impl FnOnce(&mut Settings)) -> Booking {
     let common = harness::settings(house.service.url.clone(), &house.service.keys);
     let mut settings = harness::booking_settings(common);
     settings.hold_expiry_interval = interval;
+    change(&mut settings);
     Booking::configured(settings, house.service.url.clone(), house.service.keys.clone()).await.ready().await
 }
 
@@ -117,25 +130,39 @@ async fn a_run_looks_only_at_what_is_due_however_many_wait() {
         )
         .await;
     let mut connection = harness::connect(&house.service.url).await;
-    let prepare = format!(
-        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
-         PREPARE expire (timestamptz, uuid[], text[]) AS {EXPIRE}"
-    );
-    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("prepared");
-    let ids: Vec<_> = (0..64).map(|_| Uuid::now_v7().to_string()).collect();
-    let explain = format!(
-        "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE expire (now(), '{{{}}}', '{{event-stream}}')",
-        ids.join(",")
-    );
-    let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await.expect("a plan");
-    let plan = plan.iter().map(|line| line.get::<String, _>(0)).collect::<Vec<_>>().join("\n");
-    assert!(plan.contains("Index Scan using bookings_hold on bookings"), "{plan}");
-    assert!(!plan.contains("Seq Scan") && !plan.contains("Rows Removed by Filter"), "{plan}");
-    assert!(!plan.contains("Merge Join"), "slots are looked up one by one: {plan}");
-    let due = plan.lines().find(|line| line.contains("Index Scan using bookings_hold")).expect("the scan");
-    assert!(due.contains("rows=64"), "it stops at the bound: {due}");
+    settle(&mut connection).await;
+    run(&mut connection, format!("PREPARE due (timestamptz, bigint) AS {DUE}")).await;
+    change::prepare(&mut connection).await;
+    let due = plan(&mut connection, "due (now(), 64)").await;
+    assert!(due.contains("Index Scan using bookings_hold on bookings") && !due.contains("Rows Removed"), "{due}");
+    let scan = due.lines().find(|line| line.contains("Index Scan using bookings_hold")).expect("the scan");
+    assert!(scan.contains("rows=64"), "it stops at the bound: {scan}");
+
+    let ids = "SELECT array_agg(booking_id::text) FROM (
+                   SELECT booking_id FROM bookings WHERE hold_expires_at <= now() ORDER BY hold_expires_at LIMIT 64) AS due";
+    let loaded = plan(&mut connection, &change::load(&house.service.scalar::<Vec<String>>(ids).await)).await;
+    assert!(loaded.lines().next().is_some_and(|top| top.contains("rows=64")), "{loaded}");
+    assert!(loaded.contains("using bookings_pkey") && !loaded.contains("Seq Scan"), "{loaded}");
+    assert!(buffers(&loaded) < 2000, "{loaded}");
+
+    let expired = Decided {
+        bookings: "(SELECT * FROM bookings WHERE hold_expires_at <= now() ORDER BY hold_expires_at LIMIT 64) AS b",
+        becomes: Some(r#"{"status": "EXPIRED", "hold_expires_at": null}"#),
+        seats: "-party_size",
+        payments: "[]",
+    };
+    let expire = expired.call(&mut connection).await;
+    let committed = plan(&mut connection, &expire).await;
+    assert!(!committed.contains("Seq Scan") && !committed.contains("Merge Join"), "{committed}");
+    assert!(buffers(&committed) < 10_000, "{committed}");
     let expired = "SELECT count(*) FROM bookings WHERE status = 'EXPIRED'";
     assert_eq!(house.service.scalar::<i64>(expired).await, 64);
+}
+
+/// A worker whose events are to be published, and wait for that.
+async fn publishing(house: &House) -> Booking {
+    let nats = NatsSettings { url: SecretString::from("nats://127.0.0.1:1"), ..Default::default() };
+    replica_with(house, Duration::from_millis(10), |settings| settings.outbox.nats = Some(nats)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,19 +171,26 @@ async fn whichever_write_of_an_expiry_fails_nothing_is_left() {
     let made = house.book(4).await;
     house.run_out(&made.booking_id).await;
     let before = house.service.written().await;
-    let run = format!("PREPARE expire (timestamptz, uuid[], text[]) AS {EXPIRE}");
-    let mut connection = harness::connect(&house.service.url).await;
-    sqlx::raw_sql(AssertSqlSafe(run)).execute(&mut connection).await.expect("prepared");
-    house.sql("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'made to fail'; END $$").await;
-    let expire = "EXECUTE expire (now(), ARRAY[gen_random_uuid()], '{event-stream}')";
+    // What a sequence counted stays counted.
+    house
+        .sql(
+            "CREATE SEQUENCE failures;
+             CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM nextval('failures'); RAISE 'made to fail'; END $$",
+        )
+        .await;
     for write in ["UPDATE slots", "INSERT booking_events", "UPDATE bookings", "INSERT outbox_messages"] {
         let (verb, table) = write.split_once(' ').expect("two words");
         house.sql(format!("CREATE TRIGGER fail BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION fail()")).await;
-        sqlx::raw_sql(expire).execute(&mut connection).await.expect_err(write);
+        let worker = publishing(&house).await;
+        let failed = "SELECT is_called FROM failures";
+        eventually(write, async || house.service.scalar::<bool>(failed).await).await;
+        worker.service.stop().await;
         assert_eq!(house.service.written().await, before, "{write}");
-        house.sql(format!("DROP TRIGGER fail ON {table}")).await;
+        house.sql(format!("DROP TRIGGER fail ON {table}; SELECT setval('failures', 1, false)")).await;
     }
-    sqlx::raw_sql(expire).execute(&mut connection).await.expect("all is well again");
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM outbox_messages").await, 1);
+    let _worker = publishing(&house).await;
+    let written = "SELECT count(*) FROM outbox_messages";
+    eventually("all is well again", async || house.service.scalar::<i64>(written).await == 1).await;
     house.assert_sound().await;
 }

@@ -152,7 +152,11 @@ pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, eta
     let (booking_id, etag) = (booking_id.to_owned(), etag.to_owned());
     let booking = match change {
         Change::Confirm => {
-            bookings.confirm_booking(ConfirmBookingRequest { booking_id, etag }).await?.into_inner().booking
+            bookings
+                .confirm_booking(ConfirmBookingRequest { booking_id, etag, validate_only: false })
+                .await?
+                .into_inner()
+                .booking
         }
         Change::Cancel => {
             let request = CancelBookingRequest { booking_id, etag, ..Default::default() };
@@ -169,9 +173,19 @@ pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, eta
             bookings.reschedule_booking(request).await?.into_inner().booking
         }
         Change::Complete => {
-            bookings.complete_booking(CompleteBookingRequest { booking_id, etag }).await?.into_inner().booking
+            bookings
+                .complete_booking(CompleteBookingRequest { booking_id, etag, validate_only: false })
+                .await?
+                .into_inner()
+                .booking
         }
-        Change::NoShow => bookings.mark_no_show(MarkNoShowRequest { booking_id, etag }).await?.into_inner().booking,
+        Change::NoShow => {
+            bookings
+                .mark_no_show(MarkNoShowRequest { booking_id, etag, validate_only: false })
+                .await?
+                .into_inner()
+                .booking
+        }
     };
     Ok(booking.expect("the booking"))
 }

@@ -3,10 +3,8 @@ use std::{
     time::Duration,
 };
 
-use chrono::{NaiveDate, NaiveTime, Utc};
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, join3};
 use rand::Rng as _;
-use sqlx::{PgConnection, Row as _};
 use teppan_shared::contract::booking::v1::{CreateBookingRequest, RescheduleBookingRequest};
 use teppan_tests::{
     clients::BookingClients,
@@ -14,12 +12,9 @@ use teppan_tests::{
     harness::{self, Booking, eventually},
 };
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 use super::{Change, House, SLOTS_THAT_MISCOUNT, act, refusal};
 
-const CONFIRM: &str = include_str!("../../../booking-service/src/bookings/confirm.sql");
-const RESCHEDULE: &str = include_str!("../../../booking-service/src/bookings/reschedule.sql");
 const CLIENTS: usize = 32;
 const CALLS_EACH: usize = 15;
 const TIMES: [&str; 3] = ["18:00", "18:30", "19:00"];
@@ -139,66 +134,71 @@ async fn bookings_that_swap_slots_never_deadlock() {
     assert_eq!(harness::scalar::<i64>(&url, deadlocks).await, 0);
 }
 
-/// A change by a statement of the test's own, in a transaction that has not ended.
-async fn begin_change(house: &House, statement: &'static str, booking_id: &str, time: Option<&str>) -> PgConnection {
-    let mut connection = harness::connect(&house.service.url).await;
-    sqlx::raw_sql("BEGIN").execute(&mut connection).await.expect("a transaction");
-    let query = sqlx::query(statement)
-        .bind(Uuid::parse_str(booking_id).expect("a UUID"))
-        .bind(None::<i64>)
-        .bind(vec!["PENDING", "CONFIRMED"])
-        .bind(Uuid::now_v7())
-        .bind(None::<String>)
-        .bind(Vec::<String>::new())
-        .bind(Utc::now());
-    let query = match time {
-        None => query,
-        Some(time) => query
-            .bind(None::<NaiveDate>)
-            .bind(time.parse::<NaiveTime>().expect("a time"))
-            .bind(None::<i32>)
-            .bind(None::<i64>)
-            .bind(vec!["PENDING"])
-            .bind(Uuid::now_v7()),
-    };
-    let row = query.fetch_one(&mut connection).await.expect("changed");
-    assert_eq!(row.get::<String, _>("outcome!"), "CHANGED");
-    connection
-}
-
-/// Makes a call while another change of the booking has not ended, and ends that when the call waits for it.
-async fn meanwhile<T>(house: &House, mut other: PgConnection, call: impl Future<Output = T>) -> T {
-    let ending = async {
-        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database OR database IS NULL
-                       WHERE NOT granted AND d.datname = current_database()";
-        eventually("the call waits", async || house.service.scalar::<i64>(waiting).await > 0).await;
-        sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("committed");
-    };
-    join(call, ending).await.0
+/// Makes two calls, of which the first has decided, and locked its booking, before the second commits: it waits for the
+/// slots, which the test holds, and the second for the booking. Then both go on.
+fn overtaken<A, B>(
+    house: &House,
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> impl Future<Output = (A, B)> {
+    // On the heap: two calls are large.
+    Box::pin(async move {
+        let mut slots = harness::connect(&house.service.url).await;
+        sqlx::raw_sql("BEGIN; SELECT FROM slots FOR NO KEY UPDATE").execute(&mut slots).await.expect("locked");
+        let waiting = async |calls: i64| {
+            let waiting =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let what = format!("{calls} calls wait");
+            eventually(&what, async || house.service.scalar::<i64>(waiting).await == calls).await;
+        };
+        let second = async {
+            waiting(1).await;
+            second.await
+        };
+        let release = async {
+            waiting(2).await;
+            sqlx::raw_sql("COMMIT").execute(&mut slots).await.expect("released");
+        };
+        let (first, second, ()) = join3(first, second, release).await;
+        (first, second)
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_waited_for_another_change_goes_on_from_what_that_did() {
+async fn a_change_that_was_overtaken_is_decided_by_what_the_other_did() {
     let house = House::open(10).await;
-    // The seats at 19:00 are not in the snapshot of the call that frees them.
-    let made = house.book(4).await;
-    let moving = begin_change(&house, RESCHEDULE, &made.booking_id, Some("19:00:00")).await;
-    let cancelled = meanwhile(&house, moving, house.act(Change::Cancel, &made.booking_id)).await.expect("cancelled");
+    let id = house.book(4).await.booking_id;
+    let (moved, cancelled) =
+        overtaken(&house, house.act(Change::Move("19:00"), &id), house.act(Change::Cancel, &id)).await;
+    assert_eq!(moved.expect("moved").version, 2);
+    let cancelled = cancelled.expect("cancelled");
     assert_eq!((cancelled.start_time.as_str(), cancelled.version), ("19:00", 3));
     assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 0);
 
-    // That it was confirmed is not in the snapshot of the call that completes it.
-    let made = house.book(4).await;
-    house.begin(&made.booking_id).await;
-    let confirming = begin_change(&house, CONFIRM, &made.booking_id, None).await;
-    let completed = meanwhile(&house, confirming, house.act(Change::Complete, &made.booking_id)).await;
-    assert_eq!(completed.expect("completed").version, 3);
+    let id = house.book(4).await.booking_id;
+    let (resized, moved) =
+        overtaken(&house, house.act(Change::Resize(6), &id), house.act(Change::Move("19:00"), &id)).await;
+    assert_eq!(resized.expect("resized").start_time, "18:00");
+    let moved = moved.expect("moved");
+    assert_eq!((moved.start_time.as_str(), moved.party_size, moved.version), ("19:00", 6, 3));
+    house.act(Change::Cancel, &id).await.expect("cancelled");
 
-    // An etag that was current when the call came is not any longer.
+    let id = house.book(4).await.booking_id;
+    let (cancelled, confirmed) =
+        overtaken(&house, house.act(Change::Cancel, &id), house.act(Change::Confirm, &id)).await;
+    assert_eq!(cancelled.expect("cancelled").version, 2);
+    let refused = confirmed.expect_err("nothing is left to confirm");
+    assert_eq!(refusal(&refused, "status").1, "BOOKING_STATUS_CANCELLED");
+    house.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_etag_that_was_current_when_the_call_came_is_stale_when_another_change_overtook_it() {
+    let house = House::open(10).await;
     let made = house.book(4).await;
-    let moving = begin_change(&house, RESCHEDULE, &made.booking_id, Some("18:30:00")).await;
-    let call = act(&house.service.clients, Change::Cancel, &made.booking_id, &made.etag);
-    let refused = meanwhile(&house, moving, call).await.expect_err("stale");
-    assert_eq!(refused.code(), Code::Aborted);
+    let cancel = act(&house.service.clients, Change::Cancel, &made.booking_id, &made.etag);
+    let (moved, refused) = overtaken(&house, house.act(Change::Move("18:30"), &made.booking_id), cancel).await;
+    assert_eq!(moved.expect("moved").version, 2);
+    assert_eq!(refused.expect_err("stale").code(), Code::Aborted);
     house.assert_sound().await;
 }

@@ -43,7 +43,7 @@ fn follow_up(metadata: Struct) -> ScheduleFollowUpRequest {
         idempotency_key: Uuid::new_v4().to_string(),
         conversation_id: fixtures::conversation_id(),
         trigger: FollowUpTrigger::PostEvent.into(),
-        due_at: Some(std::time::SystemTime::now().into()),
+        due_at: Some(chrono::Utc::now().into()),
         metadata: Some(metadata),
         ..Default::default()
     }

@@ -3,11 +3,11 @@ mod metadata;
 
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
-use prost_types::Timestamp;
 use teppan_shared::contract::conversation::v1::{
     Channel, Conversation as WireConversation, ConversationStatus, Emotion, GetConversationRequest,
     ListMessagesRequest, Message, StoreMessageRequest,
 };
+use teppan_shared::wire::Timestamp;
 use teppan_tests::{
     fixtures,
     harness::{self, Conversation},

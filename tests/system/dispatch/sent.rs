@@ -1,10 +1,10 @@
 //! What senders report.
 
-use prost_types::Timestamp;
 use teppan_shared::contract::conversation::v1::{
     Channel, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpStatus, GetConversationRequest, ListMessagesRequest,
     Role,
 };
+use teppan_shared::wire::Timestamp;
 use teppan_tests::{fixtures, harness};
 use uuid::Uuid;
 

@@ -30,6 +30,7 @@ async fn every_violation_is_told_at_once() {
             email: "nobody".to_owned(),
             phone: "12".to_owned(),
         }),
+        validate_only: false,
     };
     let status = create(&mut booking.clients, request).await;
     assert_eq!(kind(&status), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()));

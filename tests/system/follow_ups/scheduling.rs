@@ -1,7 +1,8 @@
 use chrono::{DateTime, Utc};
 use conversation_service::settings::SchedulingSettings;
-use prost_types::{Struct, Timestamp};
+use prost_types::Struct;
 use sqlx::AssertSqlSafe;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::conversation::v1::{
         CancelFollowUpRequest, Channel, FollowUp, FollowUpKey, FollowUpStatus, FollowUpTrigger,

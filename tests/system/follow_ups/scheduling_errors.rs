@@ -1,8 +1,9 @@
-use prost_types::{Struct, Timestamp};
+use prost_types::Struct;
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::conversation::v1::{
     CancelFollowUpRequest, Channel, FollowUpKey, FollowUpTrigger, ListFollowUpsRequest, ScheduleFollowUpRequest,
 };
+use teppan_shared::wire::Timestamp;
 use teppan_tests::{
     fixtures,
     harness::{self, Conversation},

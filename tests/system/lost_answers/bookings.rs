@@ -23,6 +23,9 @@ use crate::{
     payments, waitlist,
 };
 
+/// The beginning of the statement by which every change is committed.
+const COMMIT: &str = "-- Commits what was decided";
+
 /// A service that reaches its database through a proxy, and that looks for nothing by itself: what it does, it was
 /// nudged to. The house's own URL leads past the proxy.
 struct Nudged {
@@ -111,19 +114,19 @@ async fn a_change_whose_first_answer_is_lost_is_made_and_delivered_once() {
         changed
     };
     let (kept, missed) = (house.book(2).await, house.book(1).await);
-    let kept = change(&kept, Change::Confirm, "-- ConfirmBooking:").await;
+    let kept = change(&kept, Change::Confirm, COMMIT).await;
     delivers(receiver, 1).await;
-    let kept = change(&kept, Change::Move("18:30"), "-- RescheduleBooking:").await;
+    let kept = change(&kept, Change::Move("18:30"), COMMIT).await;
     delivers(receiver, 2).await;
-    let kept = change(&kept, Change::Resize(3), "-- RescheduleBooking:").await;
+    let kept = change(&kept, Change::Resize(3), COMMIT).await;
     delivers(receiver, 3).await;
-    let cancelled = change(&kept, Change::Cancel, "-- CancelBooking:").await;
+    let cancelled = change(&kept, Change::Cancel, COMMIT).await;
     assert_eq!(cancelled.status(), BookingStatus::Cancelled);
     delivers(receiver, 4).await;
-    let missed = change(&missed, Change::Confirm, "-- ConfirmBooking:").await;
+    let missed = change(&missed, Change::Confirm, COMMIT).await;
     delivers(receiver, 5).await;
     house.begin(&missed.booking_id).await;
-    let missed = change(&missed, Change::NoShow, "-- CompleteBooking and MarkNoShow:").await;
+    let missed = change(&missed, Change::NoShow, COMMIT).await;
     assert_eq!(missed.status(), BookingStatus::NoShow);
     delivers(receiver, 6).await;
     house.assert_sound().await;
@@ -148,7 +151,7 @@ async fn a_change_that_another_follows_before_it_is_run_again_is_not_made_twice(
     .await
     .expect("made");
     let move_it = act(&clients, Change::Move("18:30"), &made.booking_id, &made.etag);
-    let moved = losing(proxy, "-- RescheduleBooking:", move_it).await;
+    let moved = losing(proxy, COMMIT, move_it).await;
     assert_eq!((moved.version, moved.start_time.as_str()), (2, "19:00"), "as it stands");
     let events = "SELECT count(*) FROM booking_events";
     assert_eq!(house.service.scalar::<i64>(events).await, 2, "made and moved, once each");
@@ -173,8 +176,7 @@ async fn a_keyed_call_whose_first_answer_is_lost_is_not_answered_as_replayed() {
 
     let mut client = clients.payments.clone();
     let paid = payments::cash(&made.booking_id, 875);
-    let recorded =
-        losing(proxy, "-- Records a movement of money", client.record_payment(paid.clone())).await.into_inner();
+    let recorded = losing(proxy, COMMIT, client.record_payment(paid.clone())).await.into_inner();
     assert!(!recorded.replayed);
     assert_eq!(recorded.booking.expect("the booking").status(), BookingStatus::Confirmed);
     delivers(receiver, 1).await;

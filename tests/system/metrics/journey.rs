@@ -178,7 +178,7 @@ impl Journey {
                 idempotency_key: Uuid::now_v7().to_string(),
                 conversation_id: fixtures::conversation_id(),
                 trigger: FollowUpTrigger::EmotionBased.into(),
-                due_at: Some(std::time::SystemTime::now().into()),
+                due_at: Some(chrono::Utc::now().into()),
                 channel: Channel::Web.into(),
                 ..Default::default()
             };

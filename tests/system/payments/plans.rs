@@ -1,14 +1,15 @@
 //! What payments cost does not grow with how many there are.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::harness;
-use uuid::Uuid;
 
 use super::{Till, deposit};
+use crate::statements::{
+    buffers,
+    change::{self, Decided},
+    plan, run, settle,
+};
 
-const MOVE: &str = include_str!("../../../booking-service/src/payments/move_money.sql");
-const LOAD: &str = include_str!("../../../booking-service/src/stripe/load_charge.sql");
-const NOTE: &str = include_str!("../../../booking-service/src/stripe/note_facts.sql");
 const LIST: &str = include_str!("../../../booking-service/src/payments/list.sql");
 const CLAIM: &str = include_str!("../../../booking-service/src/stripe/claim_events.sql");
 const PURGE: &str = include_str!("../../../booking-service/src/stripe/purge_events.sql");
@@ -16,36 +17,28 @@ const BACKLOG: &str = include_str!("../../../booking-service/src/outbox/backlog.
 const PUT_BACK: &str = include_str!("../../../booking-service/src/stripe/put_back_events.sql");
 const SETTLE: &str = include_str!("../../../booking-service/src/stripe/settle_event.sql");
 
-async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
-    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
-}
-
-async fn plan(connection: &mut PgConnection, call: &str) -> String {
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
-    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
-    rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
-}
-
-fn buffers(plan: &str) -> u64 {
-    let top = plan.lines().find(|line| line.contains("Buffers: shared")).expect("buffers");
-    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
-    hit.and_then(|hit| hit.parse().ok()).expect("a number")
-}
-
 /// Prepares the statements, whose plans are then those for any values.
 async fn prepare(connection: &mut PgConnection) {
-    run(connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
-    let types = "text, bytea, uuid, bigint, text, uuid, text, bigint, text, text, text, timestamptz, timestamptz, uuid[], \
-                 text, text[], text[], text[], text, bigint, bigint, bigint, boolean, jsonb";
-    run(connection, format!("PREPARE moved ({types}) AS {MOVE}")).await;
+    settle(connection).await;
+    change::prepare(connection).await;
     run(connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}")).await;
-    run(connection, format!("PREPARE loaded (text, text) AS {LOAD}")).await;
-    run(connection, format!("PREPARE noted AS {NOTE}")).await;
     run(connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
     run(connection, format!("PREPARE backlog (timestamptz, timestamptz) AS {BACKLOG}")).await;
     run(connection, format!("PREPARE purged (timestamptz) AS {PURGE}")).await;
     run(connection, format!("PREPARE settled (text, integer, text, text, timestamptz, timestamptz) AS {SETTLE}")).await;
     run(connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
+}
+
+/// The entries that a commit writes, made of that of `pi_77`: the revision that was loaded, and what is new.
+async fn entries(connection: &mut PgConnection, entries: &[(&str, &str)]) -> String {
+    let entries = entries.iter().map(|(revision, is_new)| {
+        format!(
+            "jsonb_build_object('booking_id', booking_id, 'revision', {revision}, 'payment', to_jsonb(p) || {is_new})"
+        )
+    });
+    let entries = entries.collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT jsonb_build_array({entries})::text FROM payments p WHERE external_reference = 'pi_77'");
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.expect("the entries")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,40 +103,36 @@ async fn every_statement_about_money_goes_by_an_index() {
     let settled = plan(&mut connection, "settled ('evt_2', 0, 'DONE', '', NULL, now())").await;
     assert!(settled.contains("using stripe_events_pkey") && !settled.contains("Seq Scan"), "{settled}");
 
-    let loaded = plan(&mut connection, "loaded ('pi_77', 'ch_77')").await;
+    let charge = "ARRAY[gen_random_uuid()], gen_random_uuid(), NULL, NULL, 'pi_77', 'ch_77', NULL";
+    let loaded = plan(&mut connection, &format!("load ({charge})")).await;
     assert!(!loaded.contains("Seq Scan") && buffers(&loaded) < 100, "{loaded}");
-    for index in ["payments_stripe_intent", "payments_stripe_charge", "payments_refund_of"] {
+    for index in ["payments_stripe_intent", "payments_stripe_charge", "payments_refund_of", "bookings_pkey"] {
         assert!(loaded.contains(index), "{index}: {loaded}");
     }
-    let known: Uuid = sqlx::query_scalar("SELECT payment_id FROM payments WHERE external_reference = 'pi_77'")
-        .fetch_one(&mut connection)
-        .await
-        .expect("the charge");
-    for (n, (event, delta, status, refunded, disputed)) in
-        [("recorded", 1, "SUCCEEDED", 0, 0), ("refunded", -1, "SUCCEEDED", 1, 0)].into_iter().enumerate()
-    {
-        let ids = [(); 3].map(|()| Uuid::now_v7().to_string()).join(",");
-        let charge = serde_json::json!({
-            "payment_id": known, "revision": n + 1, "status": status, "amount_cents": 1, "refunded_cents": refunded,
-            "disputed_cents": disputed, "occurred_at": chrono::Utc::now(), "facts": {},
-        });
-        let call = format!(
-            "moved (NULL, NULL, '{}', NULL, '{event}', '{}', 'STRIPE', 1, NULL, 'pi_77', 'ch_77', now(), now(),
-                    '{{{ids}}}', NULL, '{{}}', '{{PENDING}}', '{{EXPIRED}}', 'PAYMENT_CAUSE_RECEIVED', {delta}, {refunded}, 0,
-                    true, '{charge}')",
-            made.booking_id,
-            Uuid::now_v7()
-        );
-        let moved = plan(&mut connection, &call).await;
-        assert!(!moved.contains("Seq Scan") && buffers(&moved) < 600, "{event}: {moved}");
-        for index in ["payments_pkey", "bookings_pkey", "payments_booking_created"] {
-            assert!(moved.contains(index), "{event}: {index}: {moved}");
+
+    // The charge succeeds and is given back, and the booking's sums follow.
+    let charge = r#"{"status": "SUCCEEDED", "charge_id": "ch_77", "refunded_cents": 1, "facts": {}}"#;
+    let refund = "jsonb_build_object('payment_id', gen_random_uuid(), 'kind', 'REFUND', 'status', 'SUCCEEDED',
+                                     'refund_of', payment_id)";
+    let payments = entries(&mut connection, &[("revision", &format!("'{charge}'")), ("NULL", refund)]).await;
+    let bookings = format!("(SELECT * FROM bookings WHERE booking_id = '{}') AS b", made.booking_id);
+    let moved =
+        Decided { bookings: &bookings, becomes: Some(r#"{"refunded_cents": 1}"#), seats: "0", payments: &payments };
+    let moved = moved.call(&mut connection).await;
+    let moved = plan(&mut connection, &moved).await;
+    // And once more only the charge, with other facts.
+    let noted = entries(&mut connection, &[("revision", r#"'{"facts": {"refunded_in_all": 1}}'"#)]).await;
+    let noted = Decided { bookings: &bookings, becomes: None, seats: "0", payments: &noted };
+    let noted = noted.call(&mut connection).await;
+    let noted = plan(&mut connection, &noted).await;
+    for committed in [moved, noted] {
+        assert!(!committed.contains("Seq Scan") && buffers(&committed) < 600, "{committed}");
+        for index in ["payments_pkey", "bookings_pkey"] {
+            assert!(committed.contains(index), "{index}: {committed}");
         }
     }
-    let noted = plan(&mut connection, &format!("noted ('{known}', 3, '{{}}', NULL, now(), now())")).await;
-    assert!(noted.contains("using payments_pkey") && !noted.contains("Seq Scan"), "{noted}");
     let ends = "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM payments WHERE payment_id IN (
-                    SELECT payment_id FROM payments WHERE charge_id = 'ch_77'
+                    SELECT payment_id FROM payments WHERE charge_id = 'ch_77' AND revision = 3
                     UNION ALL SELECT r.payment_id FROM payments r WHERE r.refund_of IS NOT NULL)";
     assert_eq!(till.service.scalar::<String>(ends).await, "CHARGE SUCCEEDED, REFUND SUCCEEDED");
 }

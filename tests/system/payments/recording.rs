@@ -1,9 +1,9 @@
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
-use prost_types::Timestamp;
 use teppan_shared::contract::booking::v1::{
     BookingStatus, PaymentKind, PaymentMethod, PaymentStatus, RecordPaymentRequest,
 };
+use teppan_shared::wire::Timestamp;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;

@@ -54,7 +54,7 @@ async fn schedule(service: &Conversation, chat: &str, subject: &str) {
         trigger: FollowUpTrigger::Custom.into(),
         subject: subject.to_owned(),
         content: "Hello".to_owned(),
-        due_at: Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 }),
+        due_at: Some(teppan_shared::wire::Timestamp { seconds: 4_102_444_800, nanos: 0 }),
         ..Default::default()
     };
     service.follow_ups.clone().schedule_follow_up(request).await.expect("scheduled");

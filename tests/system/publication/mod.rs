@@ -90,7 +90,7 @@ async fn followed_up(service: &Conversation, key: &str) -> String {
         idempotency_key: key.to_owned(),
         conversation_id: chat,
         trigger: FollowUpTrigger::EmotionBased.into(),
-        due_at: Some(std::time::SystemTime::now().into()),
+        due_at: Some(chrono::Utc::now().into()),
         ..Default::default()
     };
     let mut client = service.follow_ups.clone();

@@ -84,7 +84,7 @@ async fn pages_of_any_size_have_every_slot_once_in_order_and_as_a_check_finds_it
     assert_eq!(checked, all);
 
     let first = &all[0];
-    let seconds = |time: &Option<prost_types::Timestamp>| time.as_ref().expect("a time").seconds;
+    let seconds = |time: &Option<teppan_shared::wire::Timestamp>| time.as_ref().expect("a time").seconds;
     assert_eq!(seconds(&first.ends_at) - seconds(&first.starts_at), 90 * 60);
     assert_eq!((first.capacity, first.open_seats, first.price_per_person_cents), (10, 3, 3500));
     let reasons: Vec<_> = all.iter().map(SlotAvailability::unavailable_reason).collect();

@@ -12,6 +12,7 @@ mod layout;
 mod list;
 mod oversold;
 mod plans;
+mod refusals;
 mod update_slot;
 mod update_venue;
 mod zones;

@@ -5,10 +5,10 @@ use std::{collections::HashMap, fs, path::Path};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
-use prost_types::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::types::Json;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::booking::v1::{
         GetBookingRequest, ListWaitlistRequest, RescheduleBookingRequest, StreamBookingEventsRequest,
@@ -129,8 +129,9 @@ async fn after_new_rules_slots_and_bookings_keep_their_local_times_and_an_event_
     let (version, kind, data) = last_event(url, &firm.booking_id).await;
     assert_eq!((version, kind.as_str()), (2, CORRECTED));
     assert_eq!((&data["time_zone_rules"], &data["status"]), (&json!("2098a"), &json!("BOOKING_STATUS_CONFIRMED")));
-    let fields: std::collections::BTreeSet<_> = data.as_object().expect("an object").keys().cloned().collect();
-    assert_eq!(fields, events::fields_of("BookingInstantCorrected"));
+    let object = data.as_object().expect("an object");
+    let fields: std::collections::BTreeSet<_> = object.keys().cloned().collect();
+    assert_eq!(fields, events::fields_said("BookingInstantCorrected", object));
     assert_eq!(last_event(url, &cancelled.booking_id).await.1, "teppan.booking.cancelled.v1", "it is over");
     // Its follow-up moves with it.
     let told = "SELECT string_agg(destination || ' ' || version, ', ') FROM outbox_messages";

@@ -24,7 +24,7 @@ async fn every_way_to_alter_events_is_found_and_named() {
 
     // Nor is it seen by a hash that was put there by hand.
     let forged = "ALTER TABLE booking_events ALTER COLUMN hash DROP EXPRESSION;
-                  UPDATE booking_events SET data = replace(data::text, ' : ', ': ')::json
+                  UPDATE booking_events SET data = replace(data::text, '{', '{ ')::json
                   WHERE booking_id = $booking AND version = 2";
     let (_, said) = tampered(forged).await;
     assert_eq!(said.reasons(), ["HASH_MISMATCH"], "{:?}", said.findings);

@@ -51,7 +51,7 @@ async fn a_booking_whose_chain_is_broken_is_told_and_never_repaired() {
     let [broken, headless, other] = [broken, headless, other].map(|made| made.booking_id);
     house
         .sql(format!(
-            "UPDATE booking_events SET data = replace(data::text, ' : ', ': ')::json WHERE booking_id = '{broken}' AND version = 1;
+            "UPDATE booking_events SET data = replace(data::text, '{{', '{{ ')::json WHERE booking_id = '{broken}' AND version = 1;
              UPDATE bookings SET paid_cents = 1 WHERE booking_id IN ('{broken}', '{headless}', '{other}');
              UPDATE bookings SET event_hash = sha256('') WHERE booking_id = '{headless}';
              UPDATE slots SET reserved = reserved + 1 WHERE reserved > 0"

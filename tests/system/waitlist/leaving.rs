@@ -76,7 +76,7 @@ async fn what_has_ended_otherwise_cannot_be_left() {
         assert_eq!(closed(&leave(clients, &entry).await.expect_err(status)), status);
         assert_eq!(now(&house, &entry).await, before);
     }
-    let unknown = LeaveWaitlistRequest { waitlist_entry_id: Uuid::nil().to_string() };
+    let unknown = LeaveWaitlistRequest { waitlist_entry_id: Uuid::nil().to_string(), validate_only: false };
     let refused = clients.bookings.clone().leave_waitlist(unknown).await.expect_err("unknown");
     assert_eq!((refused.code(), refusal(&refused, "").0.as_str()), (Code::NotFound, "WAITLIST_ENTRY_NOT_FOUND"));
     assert!(refused.get_details_resource_info().is_some());

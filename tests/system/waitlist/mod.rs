@@ -80,6 +80,7 @@ pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
         conversation_id: booking.conversation_id,
         special_requests: booking.special_requests,
         source: booking.source,
+        validate_only: false,
     }
 }
 
@@ -93,7 +94,7 @@ pub async fn join_by(clients: &BookingClients, request: JoinWaitlistRequest) -> 
 }
 
 pub async fn leave(clients: &BookingClients, entry: &WaitlistEntry) -> Result<WaitlistEntry, Status> {
-    let request = LeaveWaitlistRequest { waitlist_entry_id: entry.waitlist_entry_id.clone() };
+    let request = LeaveWaitlistRequest { waitlist_entry_id: entry.waitlist_entry_id.clone(), validate_only: false };
     Ok(clients.bookings.clone().leave_waitlist(request).await?.into_inner().entry.expect("the entry"))
 }
 

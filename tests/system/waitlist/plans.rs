@@ -1,16 +1,18 @@
 //! Joining, leaving, offering and listing cost what they do, however many wait.
 
-use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::harness;
 
 use super::join;
-use crate::changes::House;
+use crate::{
+    changes::House,
+    statements::{buffers, plan, run, settle},
+};
 
 const JOIN: &str = include_str!("../../../booking-service/src/waitlist/join.sql");
 const LEAVE: &str = include_str!("../../../booking-service/src/waitlist/leave.sql");
 const LIST: &str = include_str!("../../../booking-service/src/waitlist/list.sql");
-const OFFER: &str = include_str!("../../../booking-service/src/waitlist/offer.sql");
-const POSTPONE: &str = include_str!("../../../booking-service/src/waitlist/postpone_opening.sql");
+const CLAIM: &str = include_str!("../../../booking-service/src/waitlist/claim_opening.sql");
+const SETTLE: &str = include_str!("../../../booking-service/src/waitlist/settle_notes.sql");
 const REVIEW: &str = include_str!("../../../booking-service/src/waitlist/review.sql");
 const CLOSE: &str = include_str!("../../../booking-service/src/waitlist/close_entries.sql");
 
@@ -33,7 +35,7 @@ async fn no_statement_reads_the_whole_queue() {
     house.book(2).await;
     let entry = join(&house, 1).await;
     let mut connection = harness::connect(&house.service.url).await;
-    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    settle(&mut connection).await;
     // A connection plans once, perhaps while there is next to nothing: the plan has to do for more.
     for (name, types, statement) in [
         (
@@ -43,8 +45,8 @@ async fn no_statement_reads_the_whole_queue() {
         ),
         ("leave", "uuid, timestamptz", LEAVE),
         ("list", "text, uuid, uuid, date, time, text[], bigint, bigint, bigint", LIST),
-        ("offer", "timestamptz, uuid, uuid, text, text[]", OFFER),
-        ("postpone", "timestamptz, timestamptz", POSTPONE),
+        ("claim", "timestamptz, timestamptz", CLAIM),
+        ("settle", "bigint[], bigint[], timestamptz, boolean", SETTLE),
         ("close", "timestamptz", CLOSE),
     ] {
         run(&mut connection, format!("PREPARE {name} ({types}) AS {statement}")).await;
@@ -60,8 +62,8 @@ async fn no_statement_reads_the_whole_queue() {
     };
     plan(&mut connection, &joined("first", "sha256('first')")).await;
     plan(&mut connection, "list (NULL, NULL, NULL, NULL, NULL, NULL, 0, 5000, 51)").await;
-    plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'x', '{}')").await;
-    plan(&mut connection, "postpone (now(), now())").await;
+    plan(&mut connection, "claim (now(), now())").await;
+    plan(&mut connection, "settle ('{}', '{}', now(), false)").await;
     plan(&mut connection, "review").await;
     run(&mut connection, CROWD).await;
 
@@ -98,13 +100,14 @@ async fn no_statement_reads_the_whole_queue() {
 
     // Two seats, and 20,000 who do not fit in front of one who does.
     run(&mut connection, "UPDATE slots SET capacity = 4 WHERE reserved = 2").await;
-    let offered = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'y', '{}')").await;
-    assert!(offered.contains("using waitlist_entries_next") && !offered.contains("Seq Scan"), "{offered}");
-    assert!(buffers(&offered) < 250, "{offered}");
-    let made: i64 = house.service.scalar("SELECT count(*) FROM bookings WHERE waitlist_entry_id IS NOT NULL").await;
-    assert_eq!(made, 1);
+    let claimed = plan(&mut connection, "claim (now(), now() + interval '30 s')").await;
+    assert!(claimed.contains("using waitlist_entries_next") && !claimed.contains("Seq Scan"), "{claimed}");
+    assert!(buffers(&claimed) < 100, "{claimed}");
+    let leased: i64 =
+        house.service.scalar("SELECT count(*) FROM waitlist_openings WHERE next_attempt_at > now()").await;
+    assert_eq!(leased, 1);
     run(&mut connection, "DELETE FROM waitlist_openings").await;
-    let idle = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'z', '{}')").await;
+    let idle = plan(&mut connection, "claim (now(), now())").await;
     assert!(buffers(&idle) < 20, "looking for nothing costs next to nothing: {idle}");
 
     // As many slots as there may be whose offers fail, or that wait for their day.
@@ -112,11 +115,13 @@ async fn no_statement_reads_the_whole_queue() {
         SELECT venue_id, current_date + n, '18:00', now(), now() + interval '1 day'
         FROM venues, generate_series(1, 20000) AS n";
     run(&mut connection, many).await;
-    let idle = plan(&mut connection, "offer (now(), gen_random_uuid(), gen_random_uuid(), 'w', '{}')").await;
+    let idle = plan(&mut connection, "claim (now(), now())").await;
     assert!(idle.contains("using waitlist_openings_due") && buffers(&idle) < 20, "{idle}");
-    let postponed = plan(&mut connection, "postpone (now() + interval '2 days', now())").await;
-    assert!(postponed.contains("using waitlist_openings_due"), "{postponed}");
-    assert!(!postponed.contains("Seq Scan") && buffers(&postponed) < 100, "{postponed}");
+    let ids = "SELECT array_agg(opening_id)::text FROM (SELECT opening_id FROM waitlist_openings LIMIT 2) AS two";
+    let ids = house.service.scalar::<String>(ids).await.replace(',', "}', '{");
+    let settled = plan(&mut connection, &format!("settle ('{ids}', now(), false)")).await;
+    assert!(settled.contains("waitlist_openings_pkey"), "{settled}");
+    assert!(!settled.contains("Seq Scan") && buffers(&settled) < 100, "{settled}");
 
     // A venue's change leaves one row, however many wait; they are gone through a batch at a time.
     run(&mut connection, "UPDATE venues SET notice_minutes = 43200").await;
@@ -140,7 +145,7 @@ async fn a_booking_does_not_read_the_queue_that_its_customer_leaves() {
     house.book(2).await;
     join(&house, 1).await;
     let mut connection = harness::connect(&house.service.url).await;
-    run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
+    settle(&mut connection).await;
     let book = "INSERT INTO bookings SELECT (jsonb_populate_record(b, jsonb_build_object(
                     'booking_id', gen_random_uuid(), 'confirmation_code', gen_random_uuid()))).*
                 FROM bookings b LIMIT 1";
@@ -151,21 +156,4 @@ async fn a_booking_does_not_read_the_queue_that_its_customer_leaves() {
     let read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'waitlist_entries'";
     let read: i64 = sqlx::query_scalar(read).fetch_one(&mut connection).await.expect("counted");
     assert!(read < 10, "{read} entries were read");
-}
-
-async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
-    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
-}
-
-async fn plan(connection: &mut PgConnection, call: &str) -> String {
-    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
-    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
-    rows.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n")
-}
-
-/// Pages that the whole statement looked at: the topmost node counts them all.
-fn buffers(plan: &str) -> u64 {
-    let top = plan.lines().find(|line| line.contains("Buffers: shared")).expect("buffers");
-    let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());
-    hit.and_then(|hit| hit.parse().ok()).expect("a number")
 }

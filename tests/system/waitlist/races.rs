@@ -1,28 +1,24 @@
+use chrono::{TimeDelta, Utc};
 use futures::future::join as both;
-use sqlx::{PgConnection, Row as _};
+use serde_json::Value;
+use sqlx::Row as _;
 use teppan_shared::contract::booking::v1::WaitlistEntryStatus;
 use teppan_tests::harness::{self, eventually};
-use uuid::Uuid;
 
 use super::{FORGOTTEN, assert_sound, becomes, busy, deadlocks, join, join_by, leave, replica, request, settled};
 use crate::changes::{Change, House, refusal};
 
-const OFFER: &str = include_str!("../../../booking-service/src/waitlist/offer.sql");
+const CLAIM: &str = include_str!("../../../booking-service/src/waitlist/claim_opening.sql");
+const SETTLE: &str = include_str!("../../../booking-service/src/waitlist/settle_notes.sql");
 
-/// An offer by a statement of the test's own, in a transaction that has not ended.
-async fn begin_offer(house: &House) -> (PgConnection, String) {
+/// What a process claims before it decides on an offer: the notes, and how many who wait would fit.
+async fn claim(house: &House) -> (Vec<i64>, usize) {
     let mut connection = harness::connect(&house.service.url).await;
-    sqlx::raw_sql("SET enable_seqscan = off; BEGIN").execute(&mut connection).await.expect("a transaction");
-    let row = sqlx::query(OFFER)
-        .bind(chrono::Utc::now())
-        .bind(Uuid::now_v7())
-        .bind(Uuid::now_v7())
-        .bind(Uuid::now_v7().simple().to_string())
-        .bind(Vec::<String>::new())
-        .fetch_one(&mut connection)
-        .await
-        .expect("run");
-    (connection, row.get("outcome!"))
+    let now = Utc::now();
+    let claim = sqlx::query(CLAIM).bind(now).bind(now + TimeDelta::seconds(30));
+    let row = claim.fetch_one(&mut connection).await.expect("run");
+    let candidates: Option<Value> = row.get("candidates?");
+    (row.get("notes!"), candidates.and_then(|all| all.as_array().map(Vec::len)).unwrap_or_default())
 }
 
 /// Seats are freed past the service, so that no worker of it is told.
@@ -45,11 +41,12 @@ async fn an_offer_whose_process_dies_is_made_by_another() {
     let made = house.book(2).await;
     let entry = join(&house, 2).await;
     free(&house, &made.booking_id).await;
-    let (dying, outcome) = begin_offer(&house).await;
-    assert_eq!(outcome, "offered");
-    // While it is at it nobody else is, and nobody waits for it.
-    assert_eq!(begin_offer(&house).await.1, "idle");
-    drop(dying);
+    // Its process dies with the notes claimed.
+    let (notes, fit) = claim(&house).await;
+    assert_eq!((notes.len(), fit), (1, 1));
+    // While it may be at it nobody else is, and nobody waits for it.
+    assert_eq!(claim(&house).await, (Vec::new(), 0));
+    house.sql("UPDATE waitlist_openings SET next_attempt_at = next_attempt_at - interval '30 seconds'").await;
     let _another = replica(&house).await;
     becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
     settled(&house).await;
@@ -63,17 +60,12 @@ async fn seats_freed_while_an_offer_is_decided_are_not_forgotten() {
     let (one, other) = (house.book(2).await, house.book(2).await);
     let entry = join(&house, 4).await;
     free(&house, &one.booking_id).await;
-    // Two seats are not enough: the note goes. The other two come free in the meantime.
-    let (mut deciding, outcome) = begin_offer(&house).await;
-    assert_eq!(outcome, "settled");
-    let freeing = free(&house, &other.booking_id);
-    let ending = async {
-        let waiting =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        eventually("it waits for the slot", async || house.service.scalar::<i64>(waiting).await > 0).await;
-        sqlx::raw_sql("COMMIT").execute(&mut deciding).await.expect("committed");
-    };
-    both(freeing, ending).await;
+    // Two seats are not enough, so the note is done with. The other two come free in the meantime.
+    let (notes, fit) = claim(&house).await;
+    assert_eq!((notes.len(), fit), (1, 0));
+    free(&house, &other.booking_id).await;
+    let settle = sqlx::query(SETTLE).bind(notes).bind(Vec::<i64>::new()).bind(Utc::now()).bind(false);
+    settle.execute(&mut harness::connect(&house.service.url).await).await.expect("settled");
     let _worker = replica(&house).await;
     becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
 }

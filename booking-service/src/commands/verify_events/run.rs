@@ -55,7 +55,7 @@ struct Tally {
     rebuilt: u64,
     untrusted: u64,
     /// Rows that differ, by column.
-    differing: BTreeMap<&'static str, u64>,
+    differing: BTreeMap<String, u64>,
     differing_rows: u64,
 }
 
@@ -127,9 +127,10 @@ impl<'a> Run<'a> {
             Some((_, differs)) => {
                 self.tally.differing_rows += u64::from(!differs.is_empty());
                 for column in differs {
-                    *self.tally.differing.entry(column).or_default() += 1;
+                    *self.tally.differing.entry(column.clone()).or_default() += 1;
                 }
-                let is_displaced = ["venue_id", "slot_date", "start_time"].iter().any(|name| differs.contains(name));
+                let is_displaced =
+                    ["venue_id", "slot_date", "start_time"].iter().any(|name| differs.iter().any(|it| it == name));
                 if is_displaced && self.displaced.len() <= REMEMBERED_MAX {
                     self.displaced.push(booking.booking_id);
                 }

@@ -65,7 +65,7 @@ fn every_type_that_the_endpoint_is_to_send_is_understood() {
         |status: &str| json!({"id": "re_1", "amount": 5, "charge": "ch_1", "currency": "eur", "status": status});
     let dispute =
         |status: &str| json!({"id": "dp_1", "amount": 5, "charge": "ch_1", "currency": "eur", "status": status});
-    let readme = include_str!("../../../../README.md");
+    let page = include_str!("../../../../docs/payments.md");
     for (kind, object, effect, cents) in [
         ("payment_intent.processing", &intent, Effect::Processing, 3500),
         ("payment_intent.succeeded", &intent, Effect::Succeeded, 3500),
@@ -91,7 +91,7 @@ fn every_type_that_the_endpoint_is_to_send_is_understood() {
         assert_eq!((told.effect, told.amount_cents), (effect, Some(cents)), "{kind} {object}");
         assert!(told.facts(DateTime::UNIX_EPOCH, true).is_some(), "{kind}");
         assert_eq!(StripeEffect::from_column(effect.as_column()), Some(effect));
-        assert!(readme.contains(kind), "the README does not name {kind}");
+        assert!(page.contains(kind), "docs/payments.md does not name {kind}");
     }
 }
 

@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use super::{EventFilter, cursor::Place};
 use crate::{
+    bookings::event_data,
     core::Core,
-    domain::{BookingEvent, BookingId, EventData, EventId},
+    domain::{BookingId, EventId},
+    event_stream::event::BookingEvent,
 };
 
 /// Events that one look takes in, whether they match or not.
@@ -143,7 +145,7 @@ impl Row {
         let (id, kind) = (EventId(self.event_id?), self.r#type?);
         // An event that cannot be read is told of all the same, without its contents: a reader that
         // never heard of it would miss it, and one that got an error instead would never get past it.
-        let data = EventData::read(&kind, &self.data?);
+        let data = event_data::read(&kind, &self.data?);
         let data = data.inspect_err(|error| {
             tracing::error!(event = %id, kind, error = error_chain(error), "an event cannot be read");
         });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use prost_types::Timestamp;
+use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::booking::v1::{Booking, BookingStatus},
     time_zone::TimeZone,

@@ -95,7 +95,11 @@ async fn show_offer(stage: &mut Stage, entry: &WaitlistEntry) -> Result<Booking,
 }
 
 async fn take(stage: &mut Stage, entry: &WaitlistEntry, booking: &Booking) -> Result<(), Failed> {
-    let request = ConfirmBookingRequest { booking_id: booking.booking_id.clone(), etag: booking.etag.clone() };
+    let request = ConfirmBookingRequest {
+        booking_id: booking.booking_id.clone(),
+        etag: booking.etag.clone(),
+        validate_only: false,
+    };
     let answer = stage.clients.bookings.confirm_booking(request);
     let (answer, took) = stage.journal.call(CONFIRM, answer).await?;
     let is_firm = answer.booking.is_some_and(|booking| booking.status() == BookingStatus::Confirmed);

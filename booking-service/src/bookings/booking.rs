@@ -1,0 +1,124 @@
+//! A booking: the row of `bookings`, which its events determine.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde::Serialize;
+use teppan_shared::{
+    read_error::Corrupted,
+    sealing::{KeyRing, Place},
+};
+
+use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, SlotKey, VenueId, WaitlistEntryId};
+
+/// A booking as it is stored, and its venue's time zone. Amounts are minor units of `currency`.
+///
+/// The one list of the columns: statements answer `bookings.*`, and take rows as the JSON of this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Booking {
+    pub booking_id: BookingId,
+    pub confirmation_code: String,
+    pub status: BookingStatus,
+    pub venue_id: VenueId,
+    pub slot_date: NaiveDate,
+    pub start_time: NaiveTime,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub customer_id: CustomerId,
+    pub party_size: i32,
+    pub price_per_person_cents: i64,
+    pub total_cents: i64,
+    /// The deposit that is asked for; what is still missing of it depends on `paid_cents`.
+    pub deposit_due_cents: i64,
+    pub paid_cents: i64,
+    pub refunded_cents: i64,
+    pub refund_due_cents: i64,
+    pub disputed_cents: i64,
+    pub kept_cents: i64,
+    pub currency: String,
+    pub hold_expires_at: Option<DateTime<Utc>>,
+    pub unpaid_hold_expires_at: Option<DateTime<Utc>>,
+    pub confirmed_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub cancelled_by: Option<CancellationInitiator>,
+    pub conversation_id: String,
+    #[serde(serialize_with = "optional_hex")]
+    pub special_requests_sealed: Option<Vec<u8>>,
+    pub source: String,
+    /// The entry whose offer this is.
+    pub waitlist_entry_id: Option<WaitlistEntryId>,
+    pub version: i64,
+    #[serde(serialize_with = "hex")]
+    pub event_hash: Vec<u8>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub time_zone: String,
+}
+
+/// A booking with its wishes in clear.
+pub struct OpenBooking {
+    pub booking: Booking,
+    pub special_requests: Option<String>,
+}
+
+/// What names the seal of a booking's special requests.
+pub fn special_requests_place(booking_id: &BookingId) -> Place<'_> {
+    Place { table: "bookings", column: "special_requests_sealed", row: booking_id.0.as_bytes() }
+}
+
+impl Booking {
+    pub fn slot(&self) -> SlotKey {
+        SlotKey { venue_id: self.venue_id, date: self.slot_date, start_time: self.start_time }
+    }
+
+    /// The booking, its sealed column opened.
+    pub fn open(self, ring: &KeyRing) -> Result<OpenBooking, Corrupted> {
+        let sealed = self.special_requests_sealed.as_deref();
+        let open = |sealed| ring.open_text(special_requests_place(&self.booking_id), sealed);
+        let special_requests = sealed.map(open).transpose()?;
+        Ok(OpenBooking { booking: self, special_requests })
+    }
+
+    /// The columns that no booking can have so; the constraints of the table say the same.
+    pub fn impossible(&self) -> Vec<&'static str> {
+        let total = self.price_per_person_cents.checked_mul(self.party_size.into());
+        let checks = [
+            ("party_size", (1..=50).contains(&self.party_size)),
+            ("total_cents", total == Some(self.total_cents)),
+            ("deposit_due_cents", (0..=self.total_cents).contains(&self.deposit_due_cents)),
+            ("paid_cents", self.paid_cents >= 0),
+            ("refunded_cents", self.refunded_cents >= 0),
+            ("refund_due_cents", (0..=self.paid_cents).contains(&self.refund_due_cents)),
+            ("disputed_cents", self.disputed_cents >= 0),
+            ("kept_cents", self.kept_cents >= 0),
+            ("hold_expires_at", (self.status == BookingStatus::Pending) == self.hold_expires_at.is_some()),
+        ];
+        checks.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "serde hands over the field")]
+fn hex<S: serde::Serializer>(bytes: &Vec<u8>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&to_hex(bytes))
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over the field")]
+fn optional_hex<S: serde::Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    bytes.as_deref().map(to_hex).serialize(serializer)
+}
+
+/// Bytes as PostgreSQL reads them.
+pub fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::from("\\x"), |mut text, byte| {
+        // Writing to a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Bytes as PostgreSQL writes them into JSON; `None` for other text.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("\\x")?.as_bytes();
+    let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    pairs.collect()
+}

@@ -1,0 +1,137 @@
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sqlx::{Row as _, postgres::PgRow};
+use teppan_shared::{error_chain::error_chain, postgres::DatabaseError};
+use uuid::Uuid;
+
+use super::{
+    booking::to_hex,
+    change::is_overtaken,
+    decision::{Decision, NewEvent, PaymentChange, SeatChange},
+};
+use crate::{core::Core, domain::OutboxDestination};
+
+const COMMIT: &str = include_str!("commit.sql");
+
+impl Core {
+    /// Commits decisions about different bookings in one statement. Returns those that were committed; the others are
+    /// stale: something they were decided by has changed.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; where a constraint was violated, nothing was written.
+    pub(crate) async fn commit(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, DatabaseError> {
+        let Some(now) = decisions.first().map(|first| first.occasion.at) else { return Ok(decisions) };
+        let all = |rows: fn(&Core, &Decision) -> Vec<Value>| -> Value {
+            decisions.iter().flat_map(|decision| rows(self, decision)).collect()
+        };
+        let bookings = all(|_, it| vec![booking_row(it)]);
+        let seats = all(|_, it| it.seats.iter().map(|seats| seat_row(it, seats)).collect());
+        let events = all(|core, it| it.events.iter().map(|event| core.event_row(it, event)).collect());
+        let payments = all(|_, it| it.payments.iter().map(|payment| payment_row(it, payment)).collect());
+        let keys = all(|_, it| key_row(it).into_iter().collect());
+        let commit = || {
+            sqlx::query(COMMIT)
+                .bind(&bookings)
+                .bind(&seats)
+                .bind(&events)
+                .bind(&payments)
+                .bind(&keys)
+                .bind(now)
+                .try_map(|row: PgRow| Ok((row.try_get::<Uuid, _>(0)?, row.try_get::<bool, _>(1)?)))
+        };
+        let committed: HashMap<Uuid, bool> = self.database.fetch_all(commit).await?.into_iter().collect();
+        if committed.values().any(|is_miscounted| *is_miscounted) {
+            tracing::error!("a slot counted fewer seats than its bookings gave back: run verify-events");
+        }
+        let is_committed = |decision: &Decision| committed.contains_key(&decision.booking.booking_id.0);
+        Ok(decisions.into_iter().filter(is_committed).collect())
+    }
+
+    /// Commits what a worker decided. Where one of them keeps the others from being committed, each goes alone, so
+    /// that a booking that cannot be changed is in the way of no other.
+    ///
+    /// # Errors
+    /// When the database gives no answer, as [`DatabaseError`] says.
+    pub(crate) async fn commit_batch(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, DatabaseError> {
+        match self.commit(decisions.clone()).await {
+            Err(error) if is_overtaken(&error) && decisions.len() > 1 => {}
+            Err(error) if is_overtaken(&error) => return Ok(Vec::new()),
+            result => return result,
+        }
+        let mut committed = Vec::new();
+        for decision in decisions {
+            let booking_id = decision.booking.booking_id;
+            match self.commit(vec![decision]).await {
+                Ok(one) => committed.extend(one),
+                Err(error) if is_overtaken(&error) => {
+                    tracing::warn!(%booking_id, error = error_chain(&error), "change of a booking failed");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(committed)
+    }
+
+    fn event_row(&self, decision: &Decision, event: &NewEvent) -> Value {
+        let stored = &event.stored;
+        let destinations: Vec<_> = OutboxDestination::ALL
+            .into_iter()
+            .filter(|destination| match destination {
+                OutboxDestination::ConversationService => event.concerns_conversation,
+                OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
+            })
+            .map(|destination| destination.to_string())
+            .collect();
+        json!({
+            "event_id": stored.event_id,
+            "booking_id": stored.booking_id,
+            "version": stored.version,
+            "type": stored.kind,
+            "data": stored.data,
+            "traceparent": decision.occasion.traceparent,
+            "previous_hash": to_hex(&stored.previous_hash),
+            "destinations": destinations,
+        })
+    }
+}
+
+fn booking_row(decision: &Decision) -> Value {
+    let booking = (!decision.events.is_empty()).then_some(&decision.booking);
+    json!({
+        "booking_id": decision.booking.booking_id,
+        "version": decision.loaded_version,
+        "booking": booking,
+    })
+}
+
+fn seat_row(decision: &Decision, change: &SeatChange) -> Value {
+    json!({
+        "booking_id": decision.booking.booking_id,
+        "venue_id": change.slot.venue_id,
+        "slot_date": change.slot.date,
+        "start_time": change.slot.start_time,
+        "seats": change.seats,
+        "price_per_person_cents": change.expects.map(|slot| slot.price_per_person_cents),
+        "starts_at": change.expects.map(|slot| slot.starts_at),
+    })
+}
+
+fn payment_row(decision: &Decision, change: &PaymentChange) -> Value {
+    json!({
+        "booking_id": decision.booking.booking_id,
+        "revision": change.revision,
+        "payment": change.payment,
+    })
+}
+
+fn key_row(decision: &Decision) -> Option<Value> {
+    let key = decision.key.as_ref()?;
+    Some(json!({
+        "booking_id": decision.booking.booking_id,
+        "method": key.method,
+        "key": key.key,
+        "fingerprint": to_hex(&key.fingerprint),
+        "resource_id": key.resource_id,
+    }))
+}

@@ -1,0 +1,120 @@
+-- Commits what was decided about bookings, each wholly or not at all: one statement for every kind of change.
+--   $1 bookings: "version" as loaded, 0 for a new one, and the row from now on, null where only payments change
+--   $2 seats: above 0 they are taken, and price and start are those of the slot that was decided by; else null
+--   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
+--   $4 payments: "revision" as loaded, null for a new entry, and the row from now on
+-- Answers a row for each booking that was committed. The others are stale: another version, a slot that has changed or
+-- lacks the seats for the batch, a payment of another revision, or a waitlist entry that waits no longer. A key or an id
+-- that exists already fails the statement, and then nothing was written.
+-- Bookings are locked by id, then slots by key, payments and entries: the order of every statement. `reserved` comes
+-- from the locked row: PostgreSQL checks constraints on a row made from the snapshot's version before it sees a newer.
+WITH change AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb)
+),
+target AS MATERIALIZED (           -- row locks; they see the latest committed versions
+    SELECT b.booking_id, b.version FROM change JOIN bookings b USING (booking_id) ORDER BY b.booking_id FOR NO KEY UPDATE OF b
+),
+fresh AS MATERIALIZED (
+    SELECT c.*, (c.booking ->> 'waitlist_entry_id')::uuid AS entry_id
+    FROM change c LEFT JOIN target t USING (booking_id) WHERE COALESCE(t.version, 0) = c.version
+),
+seat AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($2::jsonb) AS it (booking_id uuid, venue_id uuid, slot_date date, start_time time,
+        seats integer, price_per_person_cents bigint, starts_at timestamptz) JOIN fresh USING (booking_id)
+),
+slot AS MATERIALIZED (
+    SELECT s.*
+    FROM (SELECT DISTINCT venue_id, slot_date, start_time FROM seat) AS key JOIN slots s USING (venue_id, slot_date, start_time)
+    ORDER BY s.venue_id, s.slot_date, s.start_time FOR NO KEY UPDATE OF s
+),
+shut AS MATERIALIZED (             -- bookings whose seats are not to be had
+    SELECT seat.booking_id
+    FROM seat
+    LEFT JOIN slot USING (venue_id, slot_date, start_time)
+    JOIN (SELECT venue_id, slot_date, start_time, sum(seats) AS seats FROM seat GROUP BY 1, 2, 3) AS wanted
+        USING (venue_id, slot_date, start_time)
+    WHERE slot.venue_id IS NULL OR seat.starts_at IS NOT NULL AND (
+        (slot.state, slot.starts_at, slot.price_per_person_cents) <> ('OPEN', seat.starts_at, seat.price_per_person_cents)
+        OR wanted.seats > 0 AND slot.reserved + wanted.seats > slot.capacity)
+),
+payment AS MATERIALIZED (
+    SELECT it.*, (it.payment ->> 'payment_id')::uuid AS payment_id
+    FROM jsonb_to_recordset($4::jsonb) AS it (booking_id uuid, revision bigint, payment jsonb) JOIN fresh USING (booking_id)
+),
+charge AS MATERIALIZED (
+    SELECT p.payment_id, p.revision
+    FROM payment JOIN payments p USING (payment_id)
+    WHERE (SELECT count(*) FROM slot) >= 0 ORDER BY p.payment_id FOR NO KEY UPDATE OF p
+),
+entry AS MATERIALIZED (            -- of new bookings that are offers
+    SELECT w.waitlist_entry_id, w.status
+    FROM fresh JOIN waitlist_entries w ON w.waitlist_entry_id = fresh.entry_id
+    WHERE fresh.version = 0 AND (SELECT count(*) FROM slot) >= 0 ORDER BY w.waitlist_entry_id FOR NO KEY UPDATE OF w
+),
+done AS MATERIALIZED (             -- the gate: every step below hangs on it
+    SELECT fresh.*
+    FROM fresh LEFT JOIN entry ON entry.waitlist_entry_id = fresh.entry_id
+    WHERE COALESCE(entry.status, 'WAITING') = 'WAITING' AND booking_id NOT IN (SELECT booking_id FROM shut)
+      AND NOT EXISTS (SELECT FROM payment LEFT JOIN charge USING (payment_id)
+                      WHERE payment.booking_id = fresh.booking_id AND payment.revision <> COALESCE(charge.revision, 0))
+),
+moved AS MATERIALIZED (
+    SELECT slot.venue_id, slot.slot_date, slot.start_time, slot.reserved + sum(seat.seats)::integer AS reserved
+    FROM done JOIN seat USING (booking_id) JOIN slot USING (venue_id, slot_date, start_time)
+    GROUP BY 1, 2, 3, slot.reserved
+),
+counted AS (                       -- a slot that was miscounted keeps no seat from being given back
+    UPDATE slots s SET reserved = GREATEST(moved.reserved, 0) FROM moved
+    WHERE (s.venue_id, s.slot_date, s.start_time) = (moved.venue_id, moved.slot_date, moved.start_time)
+),
+offered AS (
+    UPDATE waitlist_entries w SET status = 'OFFERED', offered_at = $6::timestamptz, special_requests_sealed = NULL, updated_at = $6
+    FROM done WHERE w.waitlist_entry_id = done.entry_id AND done.version = 0
+),
+created AS (
+    INSERT INTO bookings SELECT r.* FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r WHERE done.version = 0
+),
+changed AS (
+    UPDATE bookings b SET status = r.status, slot_date = r.slot_date, start_time = r.start_time, starts_at = r.starts_at,
+        ends_at = r.ends_at, party_size = r.party_size, price_per_person_cents = r.price_per_person_cents,
+        total_cents = r.total_cents, deposit_due_cents = r.deposit_due_cents, paid_cents = r.paid_cents,
+        refunded_cents = r.refunded_cents, refund_due_cents = r.refund_due_cents, disputed_cents = r.disputed_cents,
+        kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
+        confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,
+        version = r.version, event_hash = r.event_hash, updated_at = r.updated_at
+    FROM done, jsonb_populate_record(NULL::bookings, done.booking) AS r
+    WHERE b.booking_id = done.booking_id AND done.version > 0 AND done.booking IS NOT NULL
+),
+event AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($3::jsonb) AS it (event_id uuid, booking_id uuid, version bigint, type text, data text,
+        traceparent text, previous_hash bytea, destinations jsonb)
+    WHERE booking_id IN (SELECT booking_id FROM done)
+),
+appended AS (
+    INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
+    SELECT event_id, booking_id, version, type, $6, data::json, traceparent, previous_hash FROM event ORDER BY booking_id, version
+),
+message AS (
+    INSERT INTO outbox_messages (event_id, destination, booking_id, version, traceparent, created_at, next_attempt_at)
+    SELECT event_id, d, booking_id, version, traceparent, $6, $6 FROM event, jsonb_array_elements_text(destinations) AS d
+),
+paid AS (
+    INSERT INTO payments SELECT r.*
+    FROM done JOIN payment USING (booking_id), jsonb_populate_record(NULL::payments, payment.payment) AS r
+    WHERE payment.revision IS NULL
+),
+corrected AS (
+    UPDATE payments p SET status = r.status, amount_cents = r.amount_cents, refunded_cents = r.refunded_cents,
+        disputed_cents = r.disputed_cents, facts = r.facts, hold_until = r.hold_until, occurred_at = r.occurred_at,
+        charge_id = r.charge_id, revision = p.revision + 1, updated_at = r.updated_at
+    FROM done JOIN payment USING (booking_id), jsonb_populate_record(NULL::payments, payment.payment) AS r
+    WHERE p.payment_id = payment.payment_id AND payment.revision IS NOT NULL
+),
+keyed AS (                         -- no ON CONFLICT: a concurrent duplicate must undo every step above
+    INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
+    SELECT method, key, fingerprint, resource_id, $6 FROM jsonb_to_recordset($5::jsonb)
+        AS it (booking_id uuid, method text, key text, fingerprint bytea, resource_id uuid) JOIN done USING (booking_id)
+)
+SELECT booking_id, EXISTS (SELECT FROM seat JOIN moved USING (venue_id, slot_date, start_time)
+                           WHERE seat.booking_id = done.booking_id AND moved.reserved < 0) AS is_miscounted
+FROM done

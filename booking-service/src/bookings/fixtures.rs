@@ -1,0 +1,172 @@
+//! What tests of decisions begin with: a booking of two for 70.00 in a fortnight, at a venue that asks for a quarter as
+//! deposit and gives half of a late cancellation back.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use sqlx::types::Json;
+use teppan_shared::contract::events::v1 as wire;
+use uuid::Uuid;
+
+use super::{
+    booking::Booking,
+    confirm,
+    decision::{Decision, Occasion},
+    event_data::{self, EventData},
+    fold::fold,
+    load::Loaded,
+};
+use crate::{
+    domain::{BookingStatus, Currency, SlotKey, VenueId},
+    slots::row::{SlotRow, SlotState},
+    venues::policy::VenuePolicy,
+};
+
+pub const VENUE: VenueId = VenueId(Uuid::from_u128(8));
+/// When the booking begins, in minutes: at 18:00 in a fortnight.
+pub const START: i64 = 14 * 24 * 60 + 18 * 60;
+
+/// So many minutes after midnight of 4 October 2024.
+pub fn at(minutes: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minutes)
+}
+
+/// A change that happens at this minute.
+pub fn occasion(minutes: i64) -> Occasion {
+    Occasion::of_worker(at(minutes))
+}
+
+pub fn euro() -> Currency {
+    Currency::parse("EUR").expect("a currency")
+}
+
+pub fn policy() -> VenuePolicy {
+    VenuePolicy {
+        time_zone: "Etc/UTC".to_owned(),
+        currency: euro(),
+        utc_offset_seconds: 0,
+        clock_changes_at: None,
+        next_utc_offset_seconds: 0,
+        min_party_size: 1,
+        max_party_size: 8,
+        notice_minutes: 60,
+        horizon_days: 60,
+        waitlist_hold_minutes: 30,
+        deposit_percent: 25,
+        full_refund_hours: 24,
+        late_refund_percent: 50,
+    }
+}
+
+/// The slot of ten seats at this hour of the booking's day.
+pub fn slot_at(hour: u32) -> SlotRow {
+    let starts_at = at(START + (i64::from(hour) - 18) * 60);
+    SlotRow {
+        venue_id: VENUE,
+        slot_date: NaiveDate::from_ymd_opt(2024, 10, 18).expect("a date"),
+        start_time: NaiveTime::from_hms_opt(hour, 0, 0).expect("a time"),
+        starts_at,
+        ends_at: starts_at + TimeDelta::hours(2),
+        capacity: 10,
+        reserved: 0,
+        price_per_person_cents: 3500,
+        state: SlotState::Open,
+    }
+}
+
+/// The creation of the booking: its hold ends after two hours.
+pub fn created() -> Decision {
+    let slot = slot_at(18);
+    let created = wire::BookingCreated {
+        booking_id: Uuid::from_u128(7).to_string(),
+        venue_id: VENUE.to_string(),
+        date: slot.slot_date.to_string(),
+        start_time: "18:00".to_owned(),
+        status: wire::BookingStatus::Pending.into(),
+        customer_id: Uuid::from_u128(9).to_string(),
+        conversation_id: "chat-1".to_owned(),
+        confirmation_code: "K7MX2QPD".to_owned(),
+        starts_at: event_data::timestamp(slot.starts_at),
+        ends_at: event_data::timestamp(slot.ends_at),
+        time_zone: policy().time_zone,
+        party_size: 2,
+        price_per_person_cents: slot.price_per_person_cents,
+        total_cents: 7000,
+        deposit_due_cents: 1750,
+        currency: "EUR".to_owned(),
+        hold_expires_at: event_data::timestamp(at(120)),
+        ..Default::default()
+    };
+    let mut decision = Decision::create(EventData::BookingCreated(created), &occasion(0)).expect("a first event");
+    decision.take_seats(&slot, 2);
+    decision
+}
+
+/// The booking, which waits for its deposit.
+pub fn pending() -> Loaded {
+    of_booking(created().booking)
+}
+
+/// The booking, confirmed without a deposit.
+pub fn firm() -> Loaded {
+    of_booking(confirm::decide(&pending(), None, &occasion(1)).expect("confirmed").booking)
+}
+
+/// The booking in any state, however it came to that.
+pub fn in_status(status: BookingStatus) -> Loaded {
+    let mut loaded = firm();
+    loaded.booking.status = status;
+    loaded
+}
+
+fn of_booking(booking: Booking) -> Loaded {
+    Loaded {
+        booking,
+        is_done: false,
+        venue: Json(policy()),
+        slot: Some(Json(SlotRow { reserved: 2, ..slot_at(18) })),
+        target: None,
+        charge: None,
+        refunds: None,
+        others_hold_until: None,
+        prior_fingerprint: None,
+        prior_payment: None,
+    }
+}
+
+/// The events of a decision, as they are stored.
+pub fn events(decision: &Decision) -> Vec<EventData> {
+    let read = |event: &super::decision::NewEvent| event_data::read(&event.stored.kind, &event.stored.data);
+    decision.events.iter().map(read).collect::<Result<_, _>>().expect("events that read back")
+}
+
+/// What must hold of every decision: its events, as they are stored, lead from the booking before to the one after, and
+/// its seats are those that the booking has more, or fewer.
+pub fn assert_sound(before: Option<&Booking>, decision: &Decision) {
+    assert_eq!(decision.loaded_version, before.map_or(0, |before| before.version));
+    let mut folded = before.cloned();
+    for (stored, event) in decision.events.iter().map(|event| &event.stored).zip(events(decision)) {
+        let previous = folded.as_ref().map_or(&[][..], |it| &it.event_hash);
+        assert_eq!((&stored.previous_hash[..], &stored.hash[..]), (previous, &stored.computed_hash()[..]));
+        let after = fold(folded.as_ref(), &event, stored.occurred_at).expect("an event that can happen");
+        assert_eq!(after.version, stored.version);
+        folded = Some(Booking { event_hash: stored.hash.clone(), ..after });
+    }
+    let after = &decision.booking;
+    // Not in the events.
+    let Booking { special_requests_sealed, source, .. } = after.clone();
+    let folded = Booking { special_requests_sealed, source, ..folded.expect("a booking") };
+    assert_eq!(&folded, after);
+    assert_eq!(after.impossible(), [""; 0], "{after:?}");
+
+    let moved = |slot: SlotKey| -> i32 { decision.seats.iter().filter(|it| it.slot == slot).map(|it| it.seats).sum() };
+    for slot in decision.seats.iter().map(|it| it.slot).chain(before.map(Booking::slot)).chain([after.slot()]) {
+        assert_eq!(moved(slot), seats_in(Some(after), slot) - seats_in(before, slot), "{slot:?}");
+    }
+}
+
+/// The seats that a booking takes in a slot.
+pub fn seats_in(booking: Option<&Booking>, slot: SlotKey) -> i32 {
+    let takes = |booking: &&Booking| {
+        booking.slot() == slot && matches!(booking.status, BookingStatus::Pending | BookingStatus::Confirmed)
+    };
+    booking.filter(takes).map_or(0, |booking| booking.party_size)
+}

@@ -1,0 +1,201 @@
+//! What an event makes of its booking: the one function by which changes are written, rows are verified, and repaired.
+
+use chrono::{DateTime, Utc};
+use teppan_shared::contract::events::v1 as wire;
+
+use super::{
+    booking::Booking,
+    event_data::{EventData, initiator, instant, slot, status},
+};
+use crate::domain::{BookingChange, BookingId, BookingStatus, CustomerId, VenueId, WaitlistEntryId};
+
+/// An event cannot be the next of its booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FoldFault {
+    /// Its contents are not what its type says.
+    #[error("its contents cannot be read")]
+    Unreadable,
+    /// It cannot happen to a booking in the state in which the events before it leave it.
+    #[error("it cannot happen in the booking's state")]
+    IllegalTransition,
+}
+
+/// The booking after an event. The hash of the event is left to the caller: it is computed from what follows from this.
+///
+/// # Errors
+/// [`FoldFault`].
+pub fn fold(before: Option<&Booking>, event: &EventData, at: DateTime<Utc>) -> Result<Booking, FoldFault> {
+    let Some(before) = before else {
+        return match event {
+            EventData::BookingCreated(event) => created(event, at).ok_or(FoldFault::Unreadable),
+            _ => Err(FoldFault::IllegalTransition),
+        };
+    };
+    let mut after = Booking { version: before.version + 1, updated_at: at, ..before.clone() };
+    happen(&mut after, event, at)?.ok_or(FoldFault::Unreadable)?;
+    if after.status != BookingStatus::Pending {
+        after.hold_expires_at = None;
+    }
+    Ok(after)
+}
+
+/// `None` when the event cannot be read.
+fn happen(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<Option<()>, FoldFault> {
+    Ok(match event {
+        EventData::BookingCreated(_) | EventData::CustomerErased(_) => return Err(FoldFault::IllegalTransition),
+        EventData::BookingConfirmed(event) => Some(confirm(booking, event, at)?),
+        EventData::BookingRescheduled(moved) => {
+            change(booking, BookingChange::Reschedule)?;
+            slot(event).and_then(|slot| reschedule(booking, moved, slot))
+        }
+        EventData::BookingInstantCorrected(event) => {
+            change(booking, BookingChange::CorrectInstant)?;
+            booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+            begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
+        }
+        EventData::BookingCancelled(event) => {
+            change(booking, BookingChange::Cancel)?;
+            booking.cancelled_at = Some(at);
+            booking.cancelled_by = initiator(event.cancelled_by);
+            booking.refund_due_cents = event.refund_due_cents;
+            booking.kept_cents = event.kept_cents;
+            booking.cancelled_by.map(|_| ())
+        }
+        EventData::BookingExpired(event) => {
+            change(booking, BookingChange::Expire)?;
+            booking.refund_due_cents = event.refund_due_cents;
+            Some(())
+        }
+        EventData::BookingCompleted(_) => Some(change(booking, BookingChange::Complete)?),
+        EventData::BookingNoShow(_) => Some(change(booking, BookingChange::MarkNoShow)?),
+        EventData::RefundRequired(event) => {
+            booking.refund_due_cents = event.refund_due_cents;
+            Some(())
+        }
+        // It follows the creation of the booking that is the offer.
+        EventData::WaitlistOffered(_) if booking.status != BookingStatus::Pending => {
+            return Err(FoldFault::IllegalTransition);
+        }
+        EventData::WaitlistOffered(event) => {
+            booking.waitlist_entry_id = WaitlistEntryId::parse(&event.waitlist_entry_id).ok();
+            booking.waitlist_entry_id.map(|_| ())
+        }
+        EventData::PaymentRecorded(_)
+        | EventData::PaymentFailed(_)
+        | EventData::PaymentProcessing(_)
+        | EventData::PaymentRefunded(_) => pay(booking, event),
+    })
+}
+
+fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
+    let status = status(event.status).filter(|it| matches!(it, BookingStatus::Pending | BookingStatus::Confirmed))?;
+    let (slot_date, start_time) = slot(&EventData::BookingCreated(event.clone()))?;
+    Some(Booking {
+        booking_id: BookingId::parse(&event.booking_id).ok()?,
+        confirmation_code: event.confirmation_code.clone(),
+        status,
+        venue_id: VenueId::parse(&event.venue_id).ok()?,
+        slot_date,
+        start_time,
+        starts_at: instant(event.starts_at.as_ref())?,
+        ends_at: instant(event.ends_at.as_ref())?,
+        customer_id: CustomerId::parse(&event.customer_id).ok()?,
+        party_size: event.party_size,
+        price_per_person_cents: event.price_per_person_cents,
+        total_cents: event.total_cents,
+        deposit_due_cents: event.deposit_due_cents,
+        paid_cents: 0,
+        refunded_cents: 0,
+        refund_due_cents: 0,
+        disputed_cents: 0,
+        kept_cents: 0,
+        currency: event.currency.clone(),
+        hold_expires_at: instant(event.hold_expires_at.as_ref()),
+        unpaid_hold_expires_at: None,
+        confirmed_at: (status == BookingStatus::Confirmed).then_some(at),
+        cancelled_at: None,
+        cancelled_by: None,
+        conversation_id: event.conversation_id.clone(),
+        special_requests_sealed: None,
+        source: String::new(),
+        waitlist_entry_id: WaitlistEntryId::parse(&event.waitlist_entry_id).ok(),
+        version: 1,
+        event_hash: Vec::new(),
+        created_at: at,
+        updated_at: at,
+        time_zone: event.time_zone.clone(),
+    })
+}
+
+fn change(booking: &mut Booking, change: BookingChange) -> Result<(), FoldFault> {
+    booking.status = booking.status.after(change).ok_or(FoldFault::IllegalTransition)?;
+    Ok(())
+}
+
+/// A hold that had run out takes its seats again with the deposit, and nothing of it is owed back any more.
+fn confirm(booking: &mut Booking, event: &wire::BookingConfirmed, at: DateTime<Utc>) -> Result<(), FoldFault> {
+    if event.seats_retaken {
+        change(booking, BookingChange::RetakeSeats)?;
+        booking.refund_due_cents = 0;
+    } else {
+        change(booking, BookingChange::Confirm)?;
+    }
+    booking.confirmed_at = Some(at);
+    Ok(())
+}
+
+fn reschedule(
+    booking: &mut Booking,
+    event: &wire::BookingRescheduled,
+    slot: (chrono::NaiveDate, chrono::NaiveTime),
+) -> Option<()> {
+    (booking.slot_date, booking.start_time) = slot;
+    booking.party_size = event.party_size;
+    booking.price_per_person_cents = event.price_per_person_cents;
+    booking.total_cents = event.total_cents;
+    booking.deposit_due_cents = event.deposit_due_cents;
+    booking.refund_due_cents = event.refund_due_cents;
+    booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+    begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
+}
+
+fn begin_at(
+    booking: &mut Booking,
+    starts_at: Option<&pbjson_types::Timestamp>,
+    ends_at: Option<&pbjson_types::Timestamp>,
+) -> Option<()> {
+    booking.starts_at = instant(starts_at)?;
+    booking.ends_at = instant(ends_at)?;
+    Some(())
+}
+
+/// The sums after money moved, and how long a booking that waits keeps its seats: a payment that the bank decides
+/// about extends the hold meanwhile.
+fn pay(booking: &mut Booking, event: &EventData) -> Option<()> {
+    macro_rules! sums {
+        ($event:ident) => {{
+            booking.paid_cents = $event.paid_cents;
+            booking.refunded_cents = $event.refunded_cents;
+            booking.refund_due_cents = $event.refund_due_cents;
+            booking.disputed_cents = $event.disputed_cents;
+        }};
+    }
+    match event {
+        EventData::PaymentRecorded(event) => {
+            sums!(event);
+            booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+        }
+        EventData::PaymentFailed(event) => {
+            sums!(event);
+            booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+        }
+        EventData::PaymentProcessing(event) => {
+            sums!(event);
+            booking.unpaid_hold_expires_at = booking.unpaid_hold_expires_at.or(booking.hold_expires_at);
+            booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
+        }
+        EventData::PaymentRefunded(event) => sums!(event),
+        _ => return None,
+    }
+    Some(())
+}

@@ -1,0 +1,58 @@
+-- Loads what a change of bookings is decided by, in one snapshot: a row a booking.
+--
+--   $1       the bookings. One that is named by a known charge or key instead is loaded in place of any of them
+--   $2       the event that the change would append: it is there when the change's own first run was committed
+--   $3, $4   date and time of the slot to move to; those of the booking where not given
+--   $5, $6   of a charge through Stripe: the name of its payment, and of the charge itself
+--   $7       an idempotency key of RecordPayment
+WITH prior AS MATERIALIZED (
+    SELECT k.fingerprint, p.booking_id, to_jsonb(p) AS payment
+    FROM idempotency_keys k
+    JOIN payments p ON p.payment_id = k.resource_id
+    WHERE k.method = 'RecordPayment' AND k.key = $7::text
+),
+charge AS MATERIALIZED (
+    SELECT p.*
+    FROM payments p
+    WHERE p.payment_id = COALESCE(
+        (SELECT payment_id FROM payments WHERE method = 'STRIPE' AND kind = 'CHARGE' AND external_reference = $5::text),
+        (SELECT payment_id FROM payments WHERE charge_id = $6::text AND charge_id IS NOT NULL))
+),
+wanted AS MATERIALIZED (
+    SELECT DISTINCT COALESCE((SELECT booking_id FROM charge), (SELECT booking_id FROM prior), named) AS booking_id
+    FROM unnest($1::uuid[]) AS named
+)
+SELECT
+    -- The fields of a whole row are no plain columns of a table: sqlx would ask for the names of those.
+    (found.b).*,
+    v.time_zone || '' AS time_zone,
+    EXISTS (SELECT FROM booking_events e WHERE e.event_id = $2::uuid) AS is_done,
+    to_jsonb(v) AS venue,
+    to_jsonb(own) AS slot,
+    to_jsonb(target) AS target,
+    EXISTS (
+        SELECT
+        FROM waitlist_entries w
+        WHERE w.venue_id = own.venue_id AND w.slot_date = own.slot_date AND w.start_time = own.start_time
+          AND w.status = 'WAITING' AND w.place > 0) AS anybody_waits,
+    (SELECT to_jsonb(charge) FROM charge) AS charge,
+    -- the refunds of the charge that count, the newest first
+    (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.payment_id DESC)
+     FROM charge
+     JOIN payments r ON r.refund_of = charge.payment_id AND r.refund_of IS NOT NULL AND r.status = 'SUCCEEDED') AS refunds,
+    -- until when other payments that the bank decides about keep the hold; only when that of this one ends
+    CASE WHEN (SELECT status FROM charge) = 'PROCESSING' THEN (
+        SELECT max(p.hold_until)
+        FROM payments p
+        WHERE p.booking_id = (found.b).booking_id AND p.status = 'PROCESSING'
+          AND p.payment_id <> (SELECT payment_id FROM charge)) END AS others_hold_until,
+    (SELECT fingerprint FROM prior) AS prior_fingerprint,
+    (SELECT payment FROM prior) AS prior_payment
+FROM wanted
+CROSS JOIN LATERAL (SELECT b FROM bookings b WHERE b.booking_id = wanted.booking_id OFFSET 0) AS found
+JOIN venues v ON v.venue_id = (found.b).venue_id
+LEFT JOIN slots own
+    ON own.venue_id = (found.b).venue_id AND own.slot_date = (found.b).slot_date AND own.start_time = (found.b).start_time
+LEFT JOIN slots target
+    ON target.venue_id = (found.b).venue_id AND target.slot_date = COALESCE($3::date, (found.b).slot_date)
+   AND target.start_time = COALESCE($4::time, (found.b).start_time)

@@ -1,0 +1,63 @@
+//! What a new booking or waitlist entry would be, for calls that validate only: nothing is written, no seats are held.
+
+use serde_json::Value;
+use teppan_shared::read_error::{Corrupted, ReadError};
+use uuid::Uuid;
+
+use crate::{
+    core::Core,
+    domain::{PhoneRegion, SlotKey},
+    slots::row::SlotRow,
+    venues::policy::VenuePolicy,
+};
+
+/// What is decided by; the statement says what each is.
+pub struct Preview {
+    pub venue: VenuePolicy,
+    pub slot: Option<SlotRow>,
+    pub prior: Option<(Vec<u8>, Uuid)>,
+    pub waiting: Option<(Uuid, String)>,
+    pub position: i32,
+}
+
+struct Row {
+    venue: Value,
+    slot: Option<Value>,
+    prior_fingerprint: Option<Vec<u8>>,
+    prior_resource_id: Option<Uuid>,
+    waiting_entry_id: Option<Uuid>,
+    waiting_status: Option<String>,
+    position: i32,
+}
+
+impl Core {
+    /// `None` when there is no such venue.
+    pub(crate) async fn preview(
+        &self,
+        slot: SlotKey,
+        method: &str,
+        key: &str,
+        email_hash: &[u8],
+    ) -> Result<Option<Preview>, ReadError> {
+        let preview = || {
+            let SlotKey { venue_id, date, start_time } = slot;
+            let venue_id = venue_id.0;
+            sqlx::query_file_as!(Row, "src/bookings/preview.sql", venue_id, date, start_time, method, key, email_hash)
+        };
+        let Some(row) = self.database.fetch_optional(preview).await? else { return Ok(None) };
+        let read = |_| Corrupted::Column("preview");
+        Ok(Some(Preview {
+            venue: serde_json::from_value(row.venue).map_err(read)?,
+            slot: row.slot.map(serde_json::from_value).transpose().map_err(read)?,
+            prior: row.prior_fingerprint.zip(row.prior_resource_id),
+            waiting: row.waiting_entry_id.zip(row.waiting_status),
+            position: row.position,
+        }))
+    }
+}
+
+impl Preview {
+    pub fn phone_region(&self) -> Result<PhoneRegion, Corrupted> {
+        PhoneRegion::parse(&self.venue.phone_region).map_err(|_| Corrupted::Column("venues.phone_region"))
+    }
+}

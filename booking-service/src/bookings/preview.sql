@@ -1,0 +1,18 @@
+-- Loads what a new booking, or a new waitlist entry, is decided by: for calls that validate only. No row: no such venue.
+--
+--   $1 - $3  the slot; $4, $5 the method and its idempotency key; $6 the hash of the customer's e-mail
+SELECT
+    to_jsonb(v) AS "venue!",
+    to_jsonb(s) AS "slot?",
+    prior.fingerprint AS "prior_fingerprint?",
+    prior.resource_id AS "prior_resource_id?",
+    waits.waitlist_entry_id AS "waiting_entry_id?",
+    waits.status AS "waiting_status?",
+    waitlist_position(v.venue_id, $2, $3, 9223372036854775807) AS "position!"
+FROM venues v
+LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $2 AND s.start_time = $3
+LEFT JOIN idempotency_keys prior ON prior.method = $4 AND prior.key = $5
+LEFT JOIN waitlist_entries waits
+    ON waits.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $6) AND waits.venue_id = v.venue_id
+   AND waits.slot_date = $2 AND waits.start_time = $3 AND waits.status IN ('WAITING', 'OFFERED')
+WHERE v.venue_id = $1

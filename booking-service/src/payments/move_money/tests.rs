@@ -1,0 +1,306 @@
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    bookings::fixtures::{START, assert_sound, at, euro, events, firm, in_status, occasion, pending},
+    domain::PaymentId,
+};
+
+/// Money that came in, in cash.
+fn cash(cents: i64) -> Movement<'static> {
+    Movement {
+        etag: None,
+        money: MoneyMove::Received,
+        method: PaymentMethod::Cash,
+        amount_cents: cents,
+        paid_delta_cents: cents,
+        refunded_delta_cents: 0,
+        disputed_delta_cents: 0,
+        may_confirm: true,
+        currency: Some(euro()),
+        external_reference: "receipt 1",
+        charge_id: None,
+        occurred_at: at(5),
+        charge: None,
+    }
+}
+
+fn cash_back(cents: i64) -> Movement<'static> {
+    Movement { money: MoneyMove::Refunded, paid_delta_cents: -cents, refunded_delta_cents: cents, ..cash(cents) }
+}
+
+/// The entry of a charge through Stripe.
+fn entry(status: PaymentStatus, cents: i64) -> Payment {
+    Payment {
+        payment_id: PaymentId::generate(),
+        method: PaymentMethod::Stripe,
+        status,
+        facts: Some(json!({})),
+        revision: 3,
+        ..new_entry(&pending().booking, &cash(cents), &occasion(5))
+    }
+}
+
+/// What a movement makes of a charge.
+fn charge(known: Option<Payment>, status: PaymentStatus, cents: i64) -> ChargeChange {
+    ChargeChange {
+        known,
+        status,
+        amount_cents: cents,
+        refunded_cents: 0,
+        disputed_cents: 0,
+        occurred_at: at(6),
+        facts: json!({ "attempt": null }),
+        hold_until: None,
+        undone: None,
+    }
+}
+
+/// An attempt through Stripe that moves nothing.
+fn attempt(money: MoneyMove, charge: ChargeChange) -> Movement<'static> {
+    let method = PaymentMethod::Stripe;
+    Movement { money, method, paid_delta_cents: 0, charge_id: Some("ch_1"), charge: Some(charge), ..cash(1750) }
+}
+
+fn decided(loaded: &Loaded, movement: &Movement<'_>) -> Decision {
+    let decision = decide(loaded, movement, &occasion(10)).expect("money moves");
+    assert_sound(Some(&loaded.booking), &decision);
+    let sums = |it: &Booking| (it.paid_cents, it.refunded_cents, it.disputed_cents);
+    let ((paid, refunded, disputed), after) = (sums(&loaded.booking), sums(&decision.booking));
+    let deltas = (movement.paid_delta_cents, movement.refunded_delta_cents, movement.disputed_delta_cents);
+    assert_eq!(after, (paid + deltas.0, refunded + deltas.1, disputed + deltas.2));
+    decision
+}
+
+fn kinds(decision: &Decision) -> Vec<&str> {
+    decision
+        .events
+        .iter()
+        .map(|event| event.stored.kind.trim_start_matches("teppan.").trim_end_matches(".v1"))
+        .collect()
+}
+
+/// The last event, which says that money is owed: why, how much more, and for which payment.
+fn owed(decision: &Decision) -> (RefundReason, i64, String) {
+    let Some(EventData::RefundRequired(event)) = events(decision).pop() else { panic!("nothing is owed") };
+    assert_eq!(event.refund_due_cents, decision.booking.refund_due_cents);
+    (event.reason(), event.amount_cents, event.payment_id)
+}
+
+#[test]
+fn a_deposit_makes_the_booking_firm_when_it_is_complete() {
+    let part = decided(&pending(), &cash(1749));
+    assert_eq!(kinds(&part), ["payment.recorded"]);
+    assert_eq!((part.booking.status, part.booking.hold_expires_at), (BookingStatus::Pending, Some(at(120))));
+    let loaded = Loaded { booking: part.booking, ..pending() };
+    let whole = decided(&loaded, &cash(1));
+    assert_eq!(kinds(&whole), ["payment.recorded", "booking.confirmed"]);
+    assert_eq!((whole.booking.status, whole.booking.hold_expires_at), (BookingStatus::Confirmed, None));
+    let [EventData::PaymentRecorded(recorded), EventData::BookingConfirmed(confirmed)] = &events(&whole)[..] else {
+        panic!("two events")
+    };
+    assert_eq!((recorded.cause(), recorded.amount_cents, recorded.paid_cents), (PaymentCause::Received, 1, 1750));
+    assert_eq!((confirmed.cause(), confirmed.seats_retaken), (ConfirmationCause::DepositPaid, false));
+
+    let [PaymentChange { payment, revision: None }] = &whole.payments[..] else { panic!("one new entry") };
+    assert_eq!(payment.payment_id, whole.occasion.payment_id);
+    assert_eq!(
+        (payment.kind, payment.amount_cents, &*payment.external_reference),
+        (PaymentKind::Charge, 1, "receipt 1")
+    );
+    assert_eq!((payment.occurred_at, payment.created_at), (at(5), at(10)));
+}
+
+#[test]
+fn a_charge_that_was_given_back_in_full_makes_nothing_firm() {
+    let movement = Movement { may_confirm: false, ..cash(1750) };
+    assert_eq!(decided(&pending(), &movement).booking.status, BookingStatus::Pending);
+}
+
+#[test]
+fn a_deposit_counts_after_the_hold_has_run_out_until_the_booking_begins() {
+    let paid = |minute| decide(&pending(), &cash(1750), &occasion(minute)).expect("paid").booking.status;
+    assert_eq!(paid(START - 1), BookingStatus::Confirmed);
+    assert_eq!(paid(START), BookingStatus::Pending);
+}
+
+#[test]
+fn what_is_paid_beyond_the_price_is_owed() {
+    let decision = decided(&pending(), &cash(8000));
+    assert_eq!(kinds(&decision), ["payment.recorded", "booking.confirmed", "payment.refund_required"]);
+    assert_eq!(owed(&decision), (RefundReason::Overpaid, 1000, decision.occasion.payment_id.to_string()));
+    let again = decided(&Loaded { booking: decision.booking, ..firm() }, &cash(500));
+    assert_eq!((owed(&again).1, again.booking.refund_due_cents), (500, 1500));
+}
+
+#[test]
+fn a_late_deposit_takes_the_seats_again_where_there_are_seats() {
+    let mut loaded = in_status(BookingStatus::Expired);
+    (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (750, 750);
+    loaded.slot.as_mut().expect("a slot").reserved = 8;
+    let decision = decided(&loaded, &cash(1000));
+    assert_eq!(kinds(&decision), ["payment.recorded", "booking.confirmed"]);
+    assert_eq!((decision.booking.status, decision.booking.refund_due_cents), (BookingStatus::Confirmed, 0));
+    let [seats] = &decision.seats[..] else { panic!("seats are taken") };
+    assert_eq!((seats.slot, seats.seats), (loaded.booking.slot(), 2));
+    assert_eq!(seats.expects.map(|slot| slot.starts_at), Some(at(START)));
+
+    let alter: [fn(&mut SlotRow); 4] = [
+        |slot| slot.reserved = 9,
+        |slot| slot.state = SlotState::Closed,
+        |slot| slot.state = SlotState::Unscheduled,
+        |slot| slot.starts_at = at(10),
+    ];
+    for (n, alter) in alter.into_iter().enumerate() {
+        let mut loaded = loaded.clone();
+        alter(loaded.slot.as_mut().expect("a slot"));
+        let decision = decided(&loaded, &cash(1000));
+        assert_eq!((decision.booking.status, decision.seats.len()), (BookingStatus::Expired, 0), "{n}");
+        assert_eq!((owed(&decision).0, owed(&decision).1), (RefundReason::SeatsGone, 1000), "{n}");
+        assert_eq!(decision.booking.refund_due_cents, 1750, "{n}");
+    }
+}
+
+#[test]
+fn money_that_comes_back_takes_no_seats() {
+    for money in [MoneyMove::RefundFailed, MoneyMove::DisputeWon] {
+        let mut loaded = in_status(BookingStatus::Expired);
+        (loaded.booking.refunded_cents, loaded.booking.disputed_cents) = (1750, 1750);
+        let (refunded_delta_cents, disputed_delta_cents) =
+            if money == MoneyMove::DisputeWon { (0, -1750) } else { (-1750, 0) };
+        let movement = Movement { money, refunded_delta_cents, disputed_delta_cents, ..cash(1750) };
+        let decision = decided(&loaded, &movement);
+        assert_eq!(decision.booking.status, BookingStatus::Expired, "{money:?}");
+        assert_eq!(owed(&decision).1, 1750, "{money:?}");
+    }
+}
+
+#[test]
+fn of_a_cancelled_booking_the_venue_keeps_what_it_kept() {
+    let mut loaded = in_status(BookingStatus::Cancelled);
+    loaded.booking.kept_cents = 3500;
+    let decision = decided(&loaded, &cash(4000));
+    assert_eq!(decision.booking.status, BookingStatus::Cancelled);
+    assert_eq!((owed(&decision).0, owed(&decision).1), (RefundReason::BookingCancelled, 500));
+}
+
+#[test]
+fn what_is_given_back_is_owed_no_longer() {
+    let mut loaded = firm();
+    (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (8000, 1000);
+    let part = decided(&loaded, &cash_back(400));
+    assert_eq!((kinds(&part), part.booking.refund_due_cents), (vec!["payment.refunded"], 600));
+    assert_eq!((part.payments[0].payment.kind, part.payments[0].revision), (PaymentKind::Refund, None));
+    assert_eq!(decided(&loaded, &cash_back(8000)).booking.refund_due_cents, 0);
+    let refused = decide(&loaded, &cash_back(8001), &occasion(10)).expect_err("not received");
+    assert_eq!(refused, MoneyRefusal::RefundExceedsPaid { paid_cents: 8000 });
+}
+
+#[test]
+fn the_version_and_the_currency_are_compared() {
+    let refused = |movement| decide(&pending(), &movement, &occasion(10)).expect_err("refused");
+    assert_eq!(refused(Movement { etag: Some(Etag::of(2)), ..cash(1) }), MoneyRefusal::StaleEtag);
+    let dollars = Movement { currency: Currency::parse("USD").ok(), ..cash(1) };
+    assert_eq!(refused(dollars), MoneyRefusal::CurrencyMismatch { currency: "EUR".to_owned() });
+    decided(&pending(), &Movement { etag: Some(Etag::of(1)), currency: None, ..cash(1) });
+}
+
+#[test]
+fn a_payment_that_the_bank_decides_about_keeps_the_hold() {
+    let processing = |until| {
+        let charge = ChargeChange { hold_until: Some(until), ..charge(None, PaymentStatus::Processing, 1750) };
+        decided(&pending(), &attempt(MoneyMove::Processing, charge))
+    };
+    assert_eq!(processing(at(100)).booking.hold_expires_at, Some(at(120)), "the hold is longer");
+    let until_start = processing(at(START) + TimeDelta::days(1));
+    assert_eq!(until_start.booking.hold_expires_at, Some(at(START)), "the booking begins before that");
+    let decision = processing(at(5000));
+    let held = &decision.booking;
+    assert_eq!((held.hold_expires_at, held.unpaid_hold_expires_at), (Some(at(5000)), Some(at(120))));
+    let [PaymentChange { payment, revision: None }] = &decision.payments[..] else { panic!("one new entry") };
+    assert_eq!((payment.status, payment.hold_until), (PaymentStatus::Processing, Some(at(5000))));
+
+    // It fails, beside another one that the bank decides about until then, or none.
+    for (others, hold) in [(None, 120), (Some(4000), 4000), (Some(9000), 5000), (Some(60), 120)] {
+        let known = Some(payment.clone());
+        let others_hold_until = others.map(at);
+        let loaded = Loaded { booking: held.clone(), others_hold_until, ..pending() };
+        let failed = attempt(MoneyMove::Declined, charge(known, PaymentStatus::Failed, 1750));
+        let decision = decided(&loaded, &failed);
+        assert_eq!(decision.booking.hold_expires_at, Some(at(hold)), "{others:?}");
+        assert_eq!((decision.payments.len(), decision.payments[0].revision), (1, Some(1)));
+    }
+}
+
+#[test]
+fn an_attempt_that_never_held_anything_changes_no_hold() {
+    for (money, status) in
+        [(MoneyMove::Declined, PaymentStatus::Failed), (MoneyMove::Cancelled, PaymentStatus::Cancelled)]
+    {
+        let decision = decided(&pending(), &attempt(money, charge(None, status, 1750)));
+        assert_eq!((kinds(&decision), decision.booking.hold_expires_at), (vec!["payment.failed"], Some(at(120))));
+        assert_eq!(decision.payments[0].payment.status, status);
+    }
+}
+
+#[test]
+fn a_dispute_takes_what_was_owed() {
+    let mut loaded = firm();
+    (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (8000, 1000);
+    let known = entry(PaymentStatus::Succeeded, 8000);
+    let disputed_cents = 7500;
+    let change = ChargeChange { disputed_cents, ..charge(Some(known.clone()), PaymentStatus::Disputed, 8000) };
+    let movement = Movement {
+        paid_delta_cents: -disputed_cents,
+        disputed_delta_cents: disputed_cents,
+        ..attempt(MoneyMove::Disputed, change)
+    };
+    let decision = decided(&loaded, &movement);
+    assert_eq!((kinds(&decision), decision.booking.refund_due_cents), (vec!["payment.failed"], 0));
+    let [PaymentChange { payment, revision: Some(3) }] = &decision.payments[..] else { panic!("the charge's entry") };
+    assert_eq!((payment.payment_id, payment.status), (known.payment_id, PaymentStatus::Disputed));
+    assert_eq!((payment.disputed_cents, payment.charge_id.as_deref()), (disputed_cents, Some("ch_1")));
+}
+
+#[test]
+fn a_refund_of_a_charge_has_an_entry_of_its_own() {
+    let mut loaded = firm();
+    loaded.booking.paid_cents = 7000;
+    let known = entry(PaymentStatus::Succeeded, 7000);
+    let change = ChargeChange { refunded_cents: 2000, ..charge(Some(known.clone()), PaymentStatus::Succeeded, 7000) };
+    let movement = Movement { method: PaymentMethod::Stripe, charge: Some(change), ..cash_back(2000) };
+    let decision = decided(&loaded, &movement);
+    let [of_charge, refund] = &decision.payments[..] else { panic!("two entries") };
+    assert_eq!((of_charge.revision, of_charge.payment.refunded_cents), (Some(3), 2000));
+    assert_eq!((refund.revision, refund.payment.refund_of), (None, Some(known.payment_id.0)));
+    assert_eq!((refund.payment.kind, refund.payment.amount_cents), (PaymentKind::Refund, 2000));
+    assert_eq!(refund.payment.payment_id, decision.occasion.payment_id);
+}
+
+#[test]
+fn a_refund_that_failed_wholly_or_in_part_counts_no_longer() {
+    for (failed, left, status) in [(2000, 2000, PaymentStatus::Failed), (500, 1500, PaymentStatus::Succeeded)] {
+        let mut loaded = firm();
+        (loaded.booking.paid_cents, loaded.booking.refunded_cents) = (5000, 2000);
+        let known = entry(PaymentStatus::Succeeded, 7000);
+        let refund = Payment { kind: PaymentKind::Refund, ..entry(PaymentStatus::Succeeded, 2000) };
+        let change = ChargeChange {
+            undone: Some(refund.clone()),
+            refunded_cents: 2000 - failed,
+            ..charge(Some(known.clone()), PaymentStatus::Succeeded, 7000)
+        };
+        let movement = Movement {
+            money: MoneyMove::RefundFailed,
+            refunded_delta_cents: -failed,
+            charge: Some(change),
+            ..cash(failed)
+        };
+        let decision = decided(&loaded, &movement);
+        let undone = decision.payments.iter().find(|it| it.payment.payment_id == refund.payment_id).expect("its entry");
+        assert_eq!((undone.revision, undone.payment.status, undone.payment.amount_cents), (Some(3), status, left));
+        let part = decision.payments.iter().find(|it| it.revision.is_none()).map(|it| &it.payment);
+        let expected = (failed < 2000).then_some((PaymentStatus::Failed, failed, Some(known.payment_id.0)));
+        assert_eq!(part.map(|it| (it.status, it.amount_cents, it.refund_of)), expected);
+    }
+}

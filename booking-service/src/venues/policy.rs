@@ -1,0 +1,38 @@
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::Deserialize;
+
+use crate::domain::Currency;
+
+/// What a venue allows, and the clock of its row. Read as the JSON of its row.
+#[derive(Debug, Clone, Deserialize)]
+pub struct VenuePolicy {
+    pub time_zone: String,
+    pub currency: Currency,
+    pub phone_region: String,
+    pub utc_offset_seconds: i32,
+    pub clock_changes_at: Option<DateTime<Utc>>,
+    pub next_utc_offset_seconds: i32,
+    pub min_party_size: i32,
+    pub max_party_size: i32,
+    pub notice_minutes: i32,
+    pub horizon_days: i32,
+    pub hold_minutes: i32,
+    pub waitlist_hold_minutes: i32,
+    pub deposit_percent: i32,
+    pub full_refund_hours: i32,
+    pub late_refund_percent: i32,
+}
+
+impl VenuePolicy {
+    /// The date at the venue at a moment. The same as the schema's `venue_date`.
+    pub fn date_at(&self, moment: DateTime<Utc>) -> NaiveDate {
+        let has_changed = self.clock_changes_at.is_some_and(|at| moment >= at);
+        let offset = if has_changed { self.next_utc_offset_seconds } else { self.utc_offset_seconds };
+        (moment + TimeDelta::seconds(offset.into())).date_naive()
+    }
+
+    /// The last date that can be booked at a moment.
+    pub fn horizon(&self, moment: DateTime<Utc>) -> NaiveDate {
+        self.date_at(moment) + TimeDelta::days(self.horizon_days.into())
+    }
+}

@@ -1,0 +1,48 @@
+-- Waitlist offers: claims the notes of one slot of which seats came free until $2, and loads what an offer is decided by.
+--
+-- Always one row; its slot is null when no note is due. Notes that another process has claimed are not waited for. The
+-- snapshot shows the notes, so everything that was freed before they were made, and everybody who waited then.
+-- `candidates`: of each party size that fits, the first in the queue.
+WITH oldest AS MATERIALIZED (
+    SELECT venue_id, slot_date, start_time, noted_at
+    FROM waitlist_openings
+    WHERE next_attempt_at <= $1::timestamptz
+    ORDER BY next_attempt_at, opening_id
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+),
+notes AS MATERIALIZED (            -- all of this slot, so that no other process comes to it meanwhile
+    SELECT o.opening_id
+    FROM oldest JOIN waitlist_openings o USING (venue_id, slot_date, start_time)
+    ORDER BY o.opening_id
+    LIMIT 1000
+    FOR UPDATE OF o SKIP LOCKED
+),
+claimed AS (
+    UPDATE waitlist_openings o SET next_attempt_at = $2::timestamptz FROM notes WHERE o.opening_id = notes.opening_id
+)
+SELECT
+    ARRAY(SELECT opening_id FROM notes ORDER BY opening_id) AS "notes!",
+    oldest.noted_at AS "noted_at?",
+    to_jsonb(s) AS "slot?",
+    to_jsonb(v) AS "venue?",
+    (SELECT jsonb_agg(to_jsonb(first) ORDER BY first.place)
+     FROM generate_series(1, LEAST(s.capacity - s.reserved, v.max_party_size)) AS size
+     CROSS JOIN LATERAL (
+         SELECT *
+         FROM waitlist_entries e
+         WHERE e.venue_id = s.venue_id AND e.slot_date = s.slot_date AND e.start_time = s.start_time
+           AND e.party_size = size AND e.party_size > 0 AND e.status = 'WAITING'
+         ORDER BY e.place
+         LIMIT 1
+     ) AS first) AS "candidates?",
+    EXISTS (
+        SELECT
+        FROM waitlist_entries w
+        WHERE w.venue_id = s.venue_id AND w.slot_date = s.slot_date AND w.start_time = s.start_time
+          AND w.status = 'WAITING' AND w.place > 0) AS "anybody_waits!",
+    EXISTS (SELECT FROM waitlist_reviews WHERE review_id > 0) AS "review_due!"
+FROM (SELECT) AS always
+LEFT JOIN oldest ON (SELECT count(*) FROM notes) > 0
+LEFT JOIN slots s USING (venue_id, slot_date, start_time)
+LEFT JOIN venues v USING (venue_id)

@@ -1,0 +1,126 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    bookings::fixtures::{START, assert_sound, at, events, occasion, policy, slot_at},
+    domain::BookingStatus,
+    slots::row::SlotState,
+};
+
+/// Somebody who waits with a party of this size; the sizes name them.
+fn waiting(party_size: i32) -> Candidate {
+    let id = |first: u32| Uuid::from_u128(u128::from(first + party_size.unsigned_abs()));
+    Candidate {
+        waitlist_entry_id: WaitlistEntryId(id(100)),
+        booking_id: BookingId(id(200)),
+        customer_id: CustomerId(id(300)),
+        party_size,
+        conversation_id: "chat-1".to_owned(),
+        special_requests_sealed: Some("\\x0102".to_owned()),
+        source: "web-chat".to_owned(),
+        traceparent: Some("00-trace".to_owned()),
+    }
+}
+
+/// Four seats are free, and parties of these sizes wait, in this order.
+fn opening(sizes: &[i32]) -> Opening {
+    Opening {
+        notes: vec![1, 2],
+        noted_at: at(0),
+        slot: SlotRow { reserved: 6, ..slot_at(18) },
+        venue: policy(),
+        candidates: sizes.iter().copied().map(waiting).collect(),
+        anybody_waits: !sizes.is_empty(),
+    }
+}
+
+fn verdict(opening: &Opening, minute: i64) -> Verdict {
+    let code = ConfirmationCode::parse("K7MX2QPD").expect("a code");
+    decide(opening, &occasion(minute), &code).expect("events that can happen")
+}
+
+fn offered(opening: &Opening, minute: i64) -> Decision {
+    let Verdict::Offer(decision) = verdict(opening, minute) else { panic!("nobody is offered the seats") };
+    assert_sound(None, &decision);
+    *decision
+}
+
+#[test]
+fn an_offer_is_a_booking_that_waits_for_an_answer() {
+    let decision = offered(&opening(&[3]), 10);
+    let (booking, next) = (&decision.booking, waiting(3));
+    assert_eq!((booking.booking_id, booking.customer_id), (next.booking_id, next.customer_id));
+    assert_eq!((booking.status, booking.waitlist_entry_id), (BookingStatus::Pending, Some(next.waitlist_entry_id)));
+    assert_eq!((booking.total_cents, booking.deposit_due_cents), (10_500, 2625));
+    assert_eq!((booking.hold_expires_at, booking.starts_at), (Some(at(40)), at(START)));
+    assert_eq!((booking.special_requests_sealed.as_deref(), &*booking.source), (Some(&[1, 2][..]), "web-chat"));
+    assert_eq!((decision.loaded_version, booking.version), (0, 2));
+    assert_eq!(decision.occasion.traceparent.as_deref(), Some("00-trace"), "of the call by which they joined");
+    let [seats] = &decision.seats[..] else { panic!("their seats are taken") };
+    assert_eq!((seats.seats, seats.expects.map(|slot| slot.starts_at)), (3, Some(at(START))));
+
+    let [EventData::BookingCreated(created), EventData::WaitlistOffered(event)] = &events(&decision)[..] else {
+        panic!("two events")
+    };
+    assert_eq!((&created.confirmation_code, created.total_cents), (&"K7MX2QPD".to_owned(), 10_500));
+    assert_eq!((event.offer_expires_at, event.deposit_due_cents), (timestamp(at(40)), 2625));
+    assert_eq!(event.waitlist_entry_id, next.waitlist_entry_id.to_string());
+}
+
+#[test]
+fn it_waits_also_where_no_deposit_is_due() {
+    let mut opening = opening(&[2]);
+    opening.venue.deposit_percent = 0;
+    let booking = offered(&opening, 10).booking;
+    assert_eq!((booking.status, booking.deposit_due_cents), (BookingStatus::Pending, 0));
+}
+
+#[test]
+fn an_offer_ends_when_the_slot_begins() {
+    let mut opening = opening(&[2]);
+    opening.venue.notice_minutes = 0;
+    assert_eq!(offered(&opening, START - 10).booking.hold_expires_at, Some(at(START)));
+}
+
+#[test]
+fn the_first_whose_party_fits_is_next() {
+    let chosen = |sizes: &[i32]| offered(&opening(sizes), 10).booking.party_size;
+    assert_eq!(chosen(&[2, 4, 1]), 2);
+    assert_eq!(chosen(&[4, 2]), 4);
+    assert_eq!(chosen(&[5, 4]), 4);
+    let mut of_three_at_least = opening(&[2, 3]);
+    of_three_at_least.venue.min_party_size = 3;
+    assert_eq!(offered(&of_three_at_least, 10).booking.party_size, 3);
+}
+
+#[test]
+fn seats_that_cannot_be_booked_are_offered_to_nobody() {
+    let is_for_nobody = |opening: &Opening, minute| matches!(verdict(opening, minute), Verdict::Nobody);
+    assert!(is_for_nobody(&opening(&[]), 10));
+    assert!(is_for_nobody(&opening(&[5, 6]), 10), "they do not fit");
+    assert!(is_for_nobody(&opening(&[2]), START - 59), "the venue wants an hour's notice");
+    for state in [SlotState::Closed, SlotState::Unscheduled] {
+        let opening = opening(&[2]);
+        let slot = SlotRow { state, ..opening.slot.clone() };
+        assert!(is_for_nobody(&Opening { slot, ..opening }, 10), "{state:?}");
+    }
+}
+
+#[test]
+fn a_slot_beyond_the_horizon_is_looked_at_again_when_its_day_comes_within_it() {
+    let mut opening = opening(&[2]);
+    opening.venue.horizon_days = 10;
+    // The slot's day is the fourteenth from now: in four days it is the tenth.
+    assert!(matches!(verdict(&opening, 10), Verdict::NotBefore(due) if due == at(4 * 24 * 60)));
+    assert!(matches!(verdict(&opening, 4 * 24 * 60), Verdict::Offer(_)));
+    assert!(matches!(verdict(&Opening { anybody_waits: false, ..opening }, 10), Verdict::Nobody));
+}
+
+#[test]
+fn a_clock_that_is_a_little_off_is_asked_again_in_a_minute() {
+    let mut opening = opening(&[2]);
+    opening.venue.horizon_days = 10;
+    // By the venue's row its day is an hour behind that of its zone.
+    opening.venue.utc_offset_seconds = -3600;
+    assert!(matches!(verdict(&opening, 4 * 24 * 60 + 5), Verdict::NotBefore(due) if due == at(4 * 24 * 60 + 6)));
+}
