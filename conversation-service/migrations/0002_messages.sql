@@ -1,6 +1,5 @@
--- Messages are appended and never changed. Text and metadata are sealed; the message's id names the
--- row to the seal. The fingerprint is a keyed hash of the call that stored the message, to tell its
--- retry from another message under the same id.
+-- Messages are appended and never changed. Text and metadata are sealed with the message's id as associated data.
+-- The fingerprint is a keyed hash of the call: it distinguishes a retry from another message with the same id.
 CREATE TABLE messages (
     message_id        uuid             PRIMARY KEY,
     conversation_id   text             COLLATE "C" NOT NULL REFERENCES conversations,
@@ -22,7 +21,7 @@ CREATE TABLE messages (
     CONSTRAINT messages_sequence_key UNIQUE (conversation_id, sequence)
 );
 
--- Sealed bytes do not compress: do not try.
+-- Sealed bytes do not compress.
 ALTER TABLE messages
     ALTER COLUMN content_sealed SET STORAGE EXTERNAL,
     ALTER COLUMN metadata_sealed SET STORAGE EXTERNAL;

@@ -1,7 +1,6 @@
--- Work to do: messages whose score or label is not in the statistics yet, one row each, written by the
--- statement that stores the message and removed by the one that counts it. Rows are only ever added
--- and removed: who stores never waits for who counts, and a row is visible exactly when its message is.
--- Who deletes a conversation locks its rows here first: a run holds them while it writes the rest.
+-- Pending work: one row for each message whose score or label is not in the statistics yet. The statement that stores
+-- the message writes it, and the one that counts the message removes it. Rows are never updated, so storing never
+-- waits for counting, and a row becomes visible with its message.
 CREATE TABLE emotion_pending (
     conversation_id  text        COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
     sequence         bigint      NOT NULL CONSTRAINT emotion_pending_sequence CHECK (sequence >= 1),
@@ -10,21 +9,20 @@ CREATE TABLE emotion_pending (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX emotion_pending_since ON emotion_pending (since);
 
--- What a conversation's scores and labels say, over every message up to `aggregated_through`. Sums are kept in the
--- decimals that clients wrote. They add up to the same in any order: adding new scores gives exactly what computing
--- everything anew would. Every run rewrites the row: its next versions fit on the same page.
+-- Statistics of a conversation's scores and labels, over every message up to `aggregated_through`. Scores add up as the
+-- decimals that clients wrote, exactly and in any order. Every run rewrites the row, and its page has room for that.
 CREATE TABLE emotion_statistics (
     conversation_id     text             COLLATE "C" PRIMARY KEY REFERENCES conversations ON DELETE CASCADE,
     aggregated_through  bigint           NOT NULL,
-    -- The watermark from which the last run started. A run writes only where it is still there.
+    -- The watermark from which the last run started. A run writes only while the watermark is the one it loaded.
     aggregated_after    bigint           NOT NULL,
     score_count         bigint           NOT NULL,
     score_sum           numeric          NOT NULL,
     score_min           double precision,
     score_max           double precision,
-    -- Of the first 100 labels each, and under '' of all others together.
+    -- The count of each of the first 100 labels, and under '' that of all others together.
     label_counts        jsonb            NOT NULL,
-    -- The newest ten scores, the oldest of them first: all that the next run needs to know of the past.
+    -- The newest ten scores, the oldest of them first: the next run needs no earlier ones.
     recent_scores       numeric[]        NOT NULL CONSTRAINT emotion_statistics_recent CHECK (cardinality(recent_scores) <= 10),
     recent_mean         double precision,
     trend_delta         double precision,
@@ -36,8 +34,8 @@ CREATE TABLE emotion_statistics (
         AND (score_count >= 4) = (trend_delta IS NOT NULL))
 ) WITH (fillfactor = 50);
 
--- One row for each time the mean of a conversation's last ten scores fell below 0.3: the message with
--- which it fell, and what the event of it says.
+-- One row for each time the mean of a conversation's last ten scores fell below 0.3: the message with which it fell,
+-- and the content of the event.
 CREATE TABLE escalation_suggestions (
     conversation_id  text             COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
     sequence         bigint           NOT NULL,

@@ -1,11 +1,11 @@
--- Messages to be sent later. The text and the metadata are sealed. The metadata's seal is named by the
--- follow-up; the text's by the message it becomes (messages.content_sealed, `message_id`), so that
--- completing copies it as it is. The conversation need not exist yet.
+-- Messages to be sent later. Text and metadata are sealed. The metadata's associated data names the follow-up; the
+-- text's names the message it becomes (messages.content_sealed, `message_id`), so that completing copies the sealed
+-- text. The conversation need not exist yet.
 --
--- A follow-up that is not finished is PENDING or CLAIMED. PENDING it first waits for `due_at`; then the
--- follow-up clock chooses its text and makes it ready (`ready_at`), and from `next_attempt_at` on it can
--- be claimed. CLAIMED it stands under a lease. The token of the last claim stays in the row after the
--- lease, so that whoever sent the message late can still say so as long as nobody else has claimed it.
+-- An unfinished follow-up is PENDING or CLAIMED. A PENDING one waits for `due_at`; then the follow-up clock chooses
+-- its text and makes it ready (`ready_at`), and from `next_attempt_at` on it can be claimed. A CLAIMED one has a lease.
+-- The token of the last claim stays in the row after the lease: until another call claims the follow-up, a late
+-- sender can still report it as sent.
 CREATE TABLE follow_ups (
     follow_up_id         uuid        PRIMARY KEY,
     conversation_id      text        COLLATE "C" NOT NULL
@@ -26,16 +26,16 @@ CREATE TABLE follow_ups (
     ready_at             timestamptz,
     attempts             integer     NOT NULL DEFAULT 0,
     max_attempts         integer     NOT NULL CONSTRAINT follow_up_max_attempts CHECK (max_attempts >= 1),
-    -- From when on it may be claimed. NULL exactly when it is finished.
+    -- The earliest time of the next claim. NULL exactly when it is finished.
     next_attempt_at      timestamptz,
     lease_expires_at     timestamptz,
     claim_token          uuid,
-    -- The request whose claim it is, and who made it, for a repeated request and for operators.
+    -- The idempotency key of the claim, for a repeated request, and the claimant, for operators.
     claim_key            text        CONSTRAINT follow_up_claim_key_form CHECK (claim_key ~ '^[ -~]{1,255}$'),
     claimant             text        CONSTRAINT follow_up_claimant_form CHECK (claimant ~ '^[ -~]{1,100}$'),
     last_failure_reason  text        NOT NULL DEFAULT '' CONSTRAINT follow_up_failure_reason_form
                                      CHECK (last_failure_reason ~ '^([A-Z][A-Z0-9_]{0,99})?$'),
-    -- The id of the message it becomes, the same in every attempt; another one when the sender chose so.
+    -- The id of the message it becomes: the same in every attempt, unless the sender chose another one.
     message_id           uuid        NOT NULL,
     -- The trace context of the call that scheduled it.
     traceparent          text,
@@ -55,27 +55,26 @@ ALTER TABLE follow_ups
     ALTER COLUMN content_sealed SET STORAGE EXTERNAL,
     ALTER COLUMN metadata_sealed SET STORAGE EXTERNAL;
 
--- At most one that is not finished for a conversation, a trigger and a subject.
+-- At most one unfinished follow-up for a conversation, a trigger and a subject.
 CREATE UNIQUE INDEX follow_ups_unfinished_key ON follow_ups (conversation_id, trigger, subject) WHERE finished_at IS NULL;
--- What the follow-up clock looks for: what fell due, and what is overdue, ready or not. The first is by
--- `next_attempt_at`: what has to wait longer, as for an escalated conversation, is pushed back there and
--- does not stand in the way of the rest.
+-- For the follow-up clock: follow-ups that are due, and overdue ones, ready or not. The first is by `next_attempt_at`:
+-- the clock postpones a follow-up that has to wait, so that it does not block the rest.
 CREATE INDEX follow_ups_waiting ON follow_ups (next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NULL;
 CREATE INDEX follow_ups_overdue ON follow_ups (due_at) WHERE status = 'PENDING';
--- What can be claimed, and whose lease is over.
+-- Claimable follow-ups, and expired leases.
 CREATE INDEX follow_ups_claimable ON follow_ups (channel, next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NOT NULL;
 CREATE INDEX follow_ups_leased ON follow_ups (lease_expires_at) WHERE status = 'CLAIMED';
--- What a repeated claim is answered with.
+-- For the answer to a repeated claim.
 CREATE INDEX follow_ups_claim_key ON follow_ups (claim_key) WHERE status = 'CLAIMED' AND claim_key IS NOT NULL;
 -- Old finished ones.
 CREATE INDEX follow_ups_finished ON follow_ups (finished_at) WHERE finished_at IS NOT NULL;
--- Lists are by due time, of a conversation, of a subject, or of all; each trigger and status is a run.
+-- For lists by due time, of a conversation, of a subject, or of all; each pair of trigger and status is one run.
 CREATE INDEX follow_ups_list ON follow_ups (trigger, status, due_at, follow_up_id);
 CREATE INDEX follow_ups_list_by_conversation ON follow_ups (conversation_id, trigger, status, due_at, follow_up_id);
 CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, trigger, status, due_at, follow_up_id) WHERE subject <> '';
 
--- What a call with this key led to. The fingerprint is a keyed hash of the request: the request itself
--- is not kept. `follow_up_id` is null when there was nothing to cancel.
+-- The result of a call with this key. The fingerprint is a keyed hash of the request, which is not kept.
+-- `follow_up_id` is null when there was nothing to cancel.
 CREATE TABLE idempotency_keys (
     method        text        NOT NULL,
     key           text        NOT NULL CONSTRAINT idempotency_key_form CHECK (key ~ '^[ -~]{1,255}$'),
@@ -87,9 +86,9 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
 
--- When to look next whether a user has been silent for long, one row a user. It is made when a
--- conversation first names the user; nothing else changes it but the look itself, so that storing a
--- message costs nothing more. `silent_since` is the silence a re-engagement was last scheduled for.
+-- The next check for a long silence, one row a user. The first conversation that names the user makes it, and only
+-- the check changes it, so that storing a message costs nothing more. `silent_since` is the silence for which a
+-- re-engagement was last scheduled.
 CREATE TABLE reengagement_checks (
     user_id       text        PRIMARY KEY,
     check_at      timestamptz NOT NULL,

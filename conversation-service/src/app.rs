@@ -15,16 +15,20 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
-    core::Core,
+    conversations::Conversations,
+    emotions::{EmotionAggregationJob, Emotions},
+    events::Events,
+    follow_ups::{FollowUpClock, FollowUps, Reengagement},
     grpc::Grpc,
+    messages::{self, Messages},
     outbox,
-    settings::{DispatchSettings, Settings},
-    store_message,
-    workers::{BacklogReading, EmotionAggregation, FollowUpClock, Reengagement, Retention},
+    purge::Retention,
+    read_backlog::Backlog,
+    settings::Settings,
 };
 
-/// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
-/// only add what the version before can live with, so it ignores those it does not know.
+/// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
+/// migrations, because a migration only adds what the version before can live with.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
 /// What `--version` prints: the version and, where it is known, the revision.
@@ -36,7 +40,7 @@ pub const DEFINITION: Definition = Definition {
     database: "teppan_conversation",
     build: Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TEPPAN_REVISION") },
     migrator: &MIGRATOR,
-    hot_statements: &[store_message::STATEMENT],
+    hot_statements: &[messages::STATEMENT],
     services: &[
         "teppan.conversation.v1.ConversationService",
         "teppan.conversation.v1.FollowUpService",
@@ -50,25 +54,45 @@ pub const DEFINITION: Definition = Definition {
 /// [`StartError`].
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
-    let core = Arc::new(Core::new(open.database.clone(), &open.keys, settings));
-    let routes = routes(&Grpc::new(Arc::clone(&core)), settings.common.server.max_message_bytes);
+    let (database, clock) = (open.database.clone(), settings.clock);
+    let grpc = subjects(&open, settings);
+    let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
-    let pending = core.emotions_pending.clone();
-    service.work(EmotionAggregation(Arc::clone(&core)), pending, settings.emotions.interval);
-    // What is old enough to go has time: nobody nudges it.
-    service.work(Retention(Arc::clone(&core)), Nudge::default(), settings.scheduling.retention.interval);
-    service.work(BacklogReading::new(Arc::clone(&core)), Nudge::default(), settings.common.backlog_interval);
-    outbox::start(&service, &core.outbox, settings);
-    start_dispatch(&service, core, &settings.dispatch);
+
+    let Grpc { emotions, follow_ups, outbox, .. } = grpc;
+    let pending = emotions.pending();
+    service.work(EmotionAggregationJob(emotions), pending, settings.emotions.interval);
+    let backlog = Backlog::new(database, outbox.clone(), clock);
+    service.work(backlog, Nudge::default(), settings.common.backlog_interval);
+    outbox::start(&service, &outbox, settings);
+    service.work(FollowUpClock(Arc::clone(&follow_ups)), follow_ups.due(), settings.dispatch.clock_interval);
+    // The timer alone starts these two: they are never urgent.
+    service.work(Retention(Arc::clone(&follow_ups)), Nudge::default(), settings.scheduling.retention.interval);
+    if let Some(after) = settings.dispatch.reengagement_after {
+        let job = Reengagement(follow_ups, after);
+        service.work(job, Nudge::default(), settings.dispatch.reengagement_interval);
+    }
     Ok(service)
 }
 
-/// The jobs that follow-ups depend on.
-fn start_dispatch(service: &Service, core: Arc<Core>, settings: &DispatchSettings) {
-    let due = core.follow_up_clock.clone();
-    service.work(FollowUpClock(Arc::clone(&core)), due, settings.clock_interval);
-    if let Some(after) = settings.reengagement_after {
-        service.work(Reengagement(core, after), Nudge::default(), settings.reengagement_interval);
+/// Builds each subject over what it needs.
+fn subjects(open: &OpenDatabase, settings: &Settings) -> Grpc {
+    let outbox = outbox::open(open.database.clone(), settings);
+    let events = Events::of(&outbox);
+    let (database, keys, clock) = (&open.database, &open.keys, settings.clock);
+    let conversations = Arc::new(Conversations::new(database.clone()));
+    let aggregation = settings.emotions.aggregation;
+    let emotions = Emotions::new(database.clone(), clock, aggregation, events.clone(), Arc::clone(&conversations));
+    let emotions = Arc::new(emotions);
+    let reengagement_after = settings.dispatch.reengagement_after.unwrap_or_default();
+    let messages = Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), reengagement_after);
+    Grpc {
+        clock,
+        conversations,
+        messages: Arc::new(messages),
+        emotions,
+        follow_ups: Arc::new(FollowUps::new(database.clone(), keys, settings, events.clone())),
+        outbox,
     }
 }
 

@@ -17,14 +17,14 @@ use teppan_shared::{
 
 /// Conversations, and every message said in them, over gRPC.
 ///
-/// Every setting is a flag and an environment variable. Without DATABASE_URL the service starts on
-/// a private PostgreSQL of its own.
+/// Every setting is a flag and an environment variable. Without DATABASE_URL the service starts a
+/// private PostgreSQL.
 #[derive(Parser)]
 #[command(name = app::DEFINITION.name, version = app::VERSION)]
 struct Cli {
     #[command(subcommand)]
     command: Option<ConversationCommand>,
-    // What a command has of its own comes first in its help.
+    // In a command's help its own options come first.
     #[command(flatten, next_help_heading = "Settings")]
     args: ServiceArgs,
 }
@@ -33,7 +33,7 @@ struct Cli {
 enum ConversationCommand {
     #[command(flatten)]
     Common(Command),
-    /// List, retry or discard what could not be published
+    /// List, retry or discard events that could not be published
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
     /// Make tokens for callers
@@ -43,7 +43,7 @@ enum ConversationCommand {
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
-    // Before the settings are looked at: the first token is made when there is no file of credentials yet.
+    // Before the settings are checked: the first token is made before there is a file of credentials.
     if let Some(ConversationCommand::Token(command)) = &cli.command {
         return command.run();
     }

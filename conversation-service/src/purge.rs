@@ -1,20 +1,23 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::{postgres::DatabaseError, worker::Batch};
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
 
-use crate::core::Core;
+use crate::follow_ups::FollowUps;
 
-impl Core {
+impl FollowUps {
     /// Removes idempotency keys and finished follow-ups that are older than they are kept, in one bounded
     /// run. Any number of replicas may do so at once.
     ///
     /// # Errors
     /// When the database gave no answer. Whatever was not removed is found again by the next run.
-    pub async fn purge(&self) -> Result<Batch, DatabaseError> {
+    async fn purge(&self) -> Result<Batch, DatabaseError> {
         let (now, retention) = (self.clock.now(), self.scheduling.retention);
         let (keys_before, follow_ups_before) = (before(now, retention.keys), before(now, retention.follow_ups));
-        let purge = || sqlx::query_file_as!(Run, "queries/purge.sql", keys_before, follow_ups_before);
+        let purge = || sqlx::query_file_as!(Run, "src/purge.sql", keys_before, follow_ups_before);
         let run = self.database.fetch_one(purge).await?;
         Ok(Batch {
             done: u64::try_from(run.keys + run.follow_ups).unwrap_or(0),
@@ -36,4 +39,16 @@ struct Run {
     follow_ups: i64,
     more: bool,
     overdue_seconds: f64,
+}
+
+/// Removes what has been kept for long enough.
+pub struct Retention(pub Arc<FollowUps>);
+
+impl Job for Retention {
+    type Error = DatabaseError;
+    const NAME: &'static str = "retention";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.0.purge().await
+    }
 }

@@ -1,17 +1,22 @@
-//! What waits in the database, read for the metrics.
+//! The backlog in the database, read for the metrics.
 
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
     backlog::{age, count, show_age, show_count},
-    outbox::OutboxBacklog,
-    postgres::DatabaseError,
+    clock::Clock,
+    outbox::{Outbox, OutboxBacklog},
+    postgres::{Database, DatabaseError},
+    worker::{Batch, Job},
 };
 
-use crate::{core::Core, domain::Channel};
+use crate::domain::Channel;
 
-/// The gauges of what waits. They stay as they were last read.
+/// Shows the backlog in the metrics. The gauges keep the values last read.
 pub struct Backlog {
-    outbox: OutboxBacklog,
+    database: Database,
+    clock: Clock,
+    outbox: Outbox,
+    messages: OutboxBacklog,
     emotions_pending: Gauge<u64>,
     emotions_age_seconds: Gauge<f64>,
     follow_ups: Gauge<u64>,
@@ -19,10 +24,13 @@ pub struct Backlog {
     overdue_age_seconds: Gauge<f64>,
 }
 
-impl Default for Backlog {
-    fn default() -> Self {
+impl Backlog {
+    pub fn new(database: Database, outbox: Outbox, clock: Clock) -> Self {
         Self {
-            outbox: OutboxBacklog::default(),
+            database,
+            clock,
+            outbox,
+            messages: OutboxBacklog::default(),
             emotions_pending: count(
                 "teppan.emotion_aggregation.pending",
                 "Messages whose score or labels are not in the statistics yet, of at most 10,000.",
@@ -44,28 +52,27 @@ impl Default for Backlog {
     }
 }
 
-impl Core {
-    /// Reads what waits, by indexes and up to a bound, and shows it in the metrics.
-    ///
-    /// # Errors
-    /// When the database gives no answer; then the metrics stay as they are.
-    pub async fn read_backlog(&self, backlog: &Backlog) -> Result<(), DatabaseError> {
+impl Job for Backlog {
+    type Error = DatabaseError;
+    const NAME: &'static str = "backlog";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
-        let channels: Vec<&str> = Channel::ALL.into_iter().map(Channel::as_column).chain([""]).collect();
-        let read = || sqlx::query_file!("queries/read_backlog.sql", now, &channels as &[&str]);
+        let channels = Channel::columns();
+        let read = || sqlx::query_file!("src/read_backlog.sql", now, &channels as &[&str]);
         let row = self.database.fetch_one(read).await?;
-        self.outbox.read_backlog(&backlog.outbox).await?;
-        show_count(&backlog.emotions_pending, row.emotions_pending, &[]);
+        self.outbox.read_backlog(&self.messages).await?;
+        show_count(&self.emotions_pending, row.emotions_pending, &[]);
         for (state, waiting) in [("due", row.due), ("claimable", row.claimable), ("claimed", row.claimed)] {
-            show_count(&backlog.follow_ups, waiting, &[KeyValue::new("state", state)]);
+            show_count(&self.follow_ups, waiting, &[KeyValue::new("state", state)]);
         }
         for (gauge, since) in [
-            (&backlog.emotions_age_seconds, row.oldest_emotion_at),
-            (&backlog.claimable_age_seconds, row.claimable_since),
-            (&backlog.overdue_age_seconds, row.overdue_since),
+            (&self.emotions_age_seconds, row.oldest_emotion_at),
+            (&self.claimable_age_seconds, row.claimable_since),
+            (&self.overdue_age_seconds, row.overdue_since),
         ] {
             show_age(gauge, now, since, &[]);
         }
-        Ok(())
+        Ok(Batch::default())
     }
 }

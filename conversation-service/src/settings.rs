@@ -3,7 +3,7 @@
 mod dispatch;
 mod scheduling;
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Args;
@@ -19,7 +19,7 @@ pub use self::{
     dispatch::{DispatchSettings, FollowUpBackoff},
     scheduling::{RetentionSettings, SchedulingArgs, SchedulingSettings},
 };
-pub use crate::template_file::TemplateFile;
+pub use crate::follow_ups::TemplateFile;
 
 /// Settings as they are given.
 #[derive(Args)]
@@ -33,7 +33,7 @@ pub struct ServiceArgs {
     /// When a message's emotion is counted: background (soon after the reply) or inline (before it)
     #[arg(long, env = "EMOTION_AGGREGATION", hide_env_values = true, default_value = "background", global = true)]
     emotion_aggregation: String,
-    /// How often emotions are looked for that a process left uncounted when it ended
+    /// How often the service checks for emotions that an ended process left uncounted
     #[arg(
         long,
         env = "EMOTION_AGGREGATION_INTERVAL_MS",
@@ -42,8 +42,7 @@ pub struct ServiceArgs {
         global = true
     )]
     emotion_aggregation_interval_ms: String,
-    /// How far the service's clock is ahead of the machine's, in seconds: what is due in so long is due
-    /// now. For demos and tests only
+    /// How far the service's clock is ahead of the machine's, in seconds. For demos and tests only
     #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
     clock_ahead_seconds: String,
     #[command(flatten)]
@@ -66,7 +65,7 @@ pub struct Settings {
     pub emotions: EmotionSettings,
     pub scheduling: SchedulingSettings,
     pub dispatch: DispatchSettings,
-    /// Where events are published; without it they are not.
+    /// Where events are published; `None` for nowhere.
     pub nats: Option<NatsSettings>,
     /// How they are published.
     pub relay: RelaySettings,
@@ -76,7 +75,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy)]
 pub struct EmotionSettings {
     pub aggregation: EmotionAggregation,
-    /// How often uncounted ones are looked for without being told.
+    /// How often the worker checks without a wake-up.
     pub interval: Duration,
 }
 
@@ -87,24 +86,13 @@ impl Default for EmotionSettings {
 }
 
 /// When the emotion of a message is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum EmotionAggregation {
     /// Soon after the reply.
     Background,
     /// Before the reply, at the price of a second round trip.
     Inline,
-}
-
-impl FromStr for EmotionAggregation {
-    type Err = ();
-
-    fn from_str(raw: &str) -> Result<Self, ()> {
-        match raw {
-            "background" => Ok(Self::Background),
-            "inline" => Ok(Self::Inline),
-            _ => Err(()),
-        }
-    }
 }
 
 impl ServiceArgs {
@@ -114,10 +102,10 @@ impl ServiceArgs {
 }
 
 impl Settings {
-    /// `problems` are those that were found before.
+    /// `problems` holds the earlier ones.
     ///
     /// # Errors
-    /// Everything that is wrong with the settings.
+    /// All problems of the settings.
     pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
         let common = CommonSettings::parse(&args.common, args.addresses(), &mut problems);
         let clock = parse_clock(args, &mut problems);

@@ -1,5 +1,7 @@
-/// The way by which a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::EnumString, strum::VariantArray)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Channel {
     Web,
     Email,
@@ -11,24 +13,8 @@ pub enum Channel {
 }
 
 impl Channel {
-    pub const ALL: [Self; 7] =
-        [Self::Web, Self::Email, Self::Sms, Self::Voice, Self::Whatsapp, Self::Facebook, Self::Instagram];
-
-    /// What the database keeps.
-    pub fn as_column(self) -> &'static str {
-        match self {
-            Self::Web => "WEB",
-            Self::Email => "EMAIL",
-            Self::Sms => "SMS",
-            Self::Voice => "VOICE",
-            Self::Whatsapp => "WHATSAPP",
-            Self::Facebook => "FACEBOOK",
-            Self::Instagram => "INSTAGRAM",
-        }
-    }
-
-    /// Reads what the database keeps; `None` for what its constraint forbids.
-    pub fn from_column(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|channel| channel.as_column() == raw)
+    /// Every channel as a column has it, and the empty text for an unknown one.
+    pub fn columns() -> Vec<&'static str> {
+        <Self as strum::VariantArray>::VARIANTS.iter().map(AsRef::as_ref).chain([""]).collect()
     }
 }

@@ -20,7 +20,7 @@ impl Content {
     }
 }
 
-/// What was said stays out of logs.
+/// Texts stay out of logs.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes)", self.0.len())

@@ -1,47 +1,14 @@
-use std::fmt;
+use super::{bounded_text, uuid_id};
 
-use uuid::Uuid;
+uuid_id!(
+    /// The id of a message, made by the client: the idempotency key of storing it.
+    MessageId
+);
 
-use super::NUL;
-
-const USER_ID_CHARS_MAX: usize = 100;
-
-/// The id of a message, made by the client: the idempotency key of storing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MessageId(pub Uuid);
-
-impl MessageId {
-    pub fn parse(raw: &str) -> Result<Self, &'static str> {
-        let must = "must be a UUID, such as 0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
-        Uuid::try_parse(raw).map(Self).map_err(|_| must)
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The customer as the client knows them: 1 to 100 characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserId(String);
-
-impl UserId {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        if !(1..=USER_ID_CHARS_MAX).contains(&raw.chars().count()) {
-            Err("must be 1 to 100 characters")
-        } else if raw.contains(NUL) {
-            Err("must not contain the character U+0000")
-        } else {
-            Ok(Self(raw))
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+bounded_text!(
+    /// The customer as the client knows them: 1 to 100 characters.
+    UserId, 1..=100, "must be 1 to 100 characters"
+);
 
 #[cfg(test)]
 mod tests {

@@ -15,15 +15,15 @@ const NAME_CHARS_MAX: usize = 50;
 /// Bytes of a path that are shown: a longer one does not fit into the trailers of an answer.
 const PATH_BYTES_MAX: usize = 500;
 
-/// What the client keeps with a message: at most 16 KiB when encoded, and readable for every client,
-/// in protobuf and in JSON. Its meaning is the client's affair.
+/// A client's own data about a message: at most 16 KiB when encoded, and readable for every client, in protobuf
+/// and in JSON.
 #[derive(Clone, PartialEq)]
 pub struct Metadata {
     fields: Struct,
     encoded: Vec<u8>,
 }
 
-/// A value that some client could not read: its path below the metadata, and what it must be.
+/// A value that some clients could not read: its path in the metadata, and what it must be.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MetadataFault {
     pub path: String,
@@ -44,10 +44,10 @@ impl Metadata {
         if faults.is_empty() { Ok(Self { fields, encoded }) } else { Err(faults) }
     }
 
-    /// What [`Metadata::as_bytes`] gave.
+    /// Decodes the bytes of [`Metadata::as_bytes`].
     ///
     /// # Errors
-    /// It is something else.
+    /// When the bytes are something else.
     pub fn read(encoded: Vec<u8>) -> Result<Self, &'static str> {
         let fields = Struct::decode(encoded.as_slice()).map_err(|_| "is no Struct")?;
         if fields.encoded_len() > BYTES_MAX {
@@ -75,7 +75,7 @@ impl Metadata {
     }
 }
 
-/// It may hold personal data, which stays out of logs.
+/// Metadata may hold personal data, which stays out of logs.
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Metadata({} bytes)", self.encoded.len())
@@ -113,7 +113,7 @@ fn check(value: &Value, path: &Path<'_>, levels: usize, faults: &mut Vec<Metadat
     }
 }
 
-/// Where a value is, below the metadata.
+/// The path of a value in the metadata.
 enum Path<'a> {
     Root,
     Member(&'a Path<'a>, &'static str),

@@ -1,6 +1,6 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
-/// Clocks differ; this much is forgiven.
+/// Tolerance for clocks that differ.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// When a message was written, as the client says: not more than 5 minutes ahead of our clock.
@@ -12,7 +12,7 @@ impl SentAt {
         if raw > now + AHEAD_MAX {
             return Err("must not be more than 5 minutes ahead of the service's clock");
         }
-        // To the microsecond, which is what is kept: a retry of the same call is the same call.
+        // To the microsecond, like the stored times: a retry has the same fingerprint.
         Ok(Self(raw.trunc_subsecs(6)))
     }
 

@@ -5,44 +5,37 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use super::{decode, encode};
+use super::{decode, encode, enums::WireEnum as _};
 use crate::{
-    cancel_follow_up::{Cancelled, ToCancel},
-    domain::{ConversationId, FollowUpId, FollowUpKey, IdempotencyKey, Subject},
+    domain::{ConversationId, IdempotencyKey},
+    follow_ups::{Cancelled, FollowUpId, FollowUpKey, FollowUpTrigger, Subject, ToCancel},
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: CancelFollowUpRequest) -> Result<(Option<IdempotencyKey>, ToCancel), Status> {
-    let mut violations = Violations::default();
-    decode_fields(request, &mut violations).ok_or_else(|| violations.into_status())
-}
-
-/// `None` when a field is wrong, which is then among the violations.
-fn decode_fields(
-    request: CancelFollowUpRequest,
-    violations: &mut Violations,
-) -> Option<(Option<IdempotencyKey>, ToCancel)> {
-    let idempotency_key = given(request.idempotency_key).map(IdempotencyKey::parse);
-    let idempotency_key = violations.check_optional("idempotency_key", idempotency_key);
-    let id = given(request.follow_up_id).map(|id| FollowUpId::parse(&id));
-    let id = violations.check_optional("follow_up_id", id);
-    let key = request.key.map_or(Some(None), |key| decode_key(key, violations).map(Some));
-    let which = match (id?, key?) {
-        (Some(id), None) => ToCancel::ById(id),
-        (None, Some(key)) => ToCancel::ByKey(key),
-        (given, _) => {
-            let must =
-                if given.is_some() { "must not be given beside key" } else { "is required, unless key is given" };
-            violations.add("follow_up_id", must);
-            return None;
-        }
-    };
-    Some((idempotency_key?, which))
+    decode::request(|violations| {
+        let idempotency_key = given(request.idempotency_key).map(IdempotencyKey::parse);
+        let idempotency_key = violations.check_optional("idempotency_key", idempotency_key);
+        let id = given(request.follow_up_id).map(|id| FollowUpId::parse(&id));
+        let id = violations.check_optional("follow_up_id", id);
+        let key = request.key.map_or(Some(None), |key| decode_key(key, violations).map(Some));
+        let which = match (id?, key?) {
+            (Some(id), None) => ToCancel::ById(id),
+            (None, Some(key)) => ToCancel::ByKey(key),
+            (given, _) => {
+                let must =
+                    if given.is_some() { "must not be given beside key" } else { "is required, unless key is given" };
+                violations.add("follow_up_id", must);
+                return None;
+            }
+        };
+        Some((idempotency_key?, which))
+    })
 }
 
 fn decode_key(key: WireKey, violations: &mut Violations) -> Option<FollowUpKey> {
     let conversation_id = violations.check("key.conversation_id", ConversationId::parse(key.conversation_id));
-    let trigger = violations.check("key.trigger", decode::follow_up_trigger(key.trigger));
+    let trigger = violations.check("key.trigger", FollowUpTrigger::required(key.trigger));
     let subject = violations.check("key.subject", Subject::parse(key.subject));
     Some(FollowUpKey { conversation_id: conversation_id?, trigger: trigger?, subject: subject? })
 }

@@ -1,38 +1,31 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{contract::conversation::v1 as wire, status::Violations, wire::given};
+use teppan_shared::{contract::conversation::v1 as wire, wire::given};
 use tonic::Status;
 
-use super::{decode, encode};
+use super::{decode, encode, enums::WireEnum as _};
 use crate::{
-    complete_follow_up::{Completed, Completion},
-    domain::{ClaimToken, Content, FollowUpId, MessageId},
+    domain::{Channel, Content, MessageId},
+    follow_ups::{ClaimToken, Completed, Completion, FollowUpId},
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: wire::CompleteFollowUpRequest, now: DateTime<Utc>) -> Result<Completion, Status> {
-    let mut violations = Violations::default();
-    decode_fields(request, now, &mut violations).ok_or_else(|| violations.into_status())
-}
-
-fn decode_fields(
-    request: wire::CompleteFollowUpRequest,
-    now: DateTime<Utc>,
-    violations: &mut Violations,
-) -> Option<Completion> {
-    let follow_up_id = violations.check("follow_up_id", FollowUpId::parse(&request.follow_up_id));
-    let token = violations.check("claim_token", ClaimToken::parse(&request.claim_token));
-    let message_id =
-        violations.check_optional("message_id", given(request.message_id).map(|raw| MessageId::parse(&raw)));
-    let content = violations.check_optional("content", given(request.content).map(Content::parse));
-    let channel = violations.check("channel", decode::channel_filter(request.channel));
-    let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
-    Some(Completion {
-        follow_up_id: follow_up_id?,
-        token: token?,
-        message_id: message_id?,
-        content: content?,
-        channel: channel?,
-        sent_at: sent_at?,
+    decode::request(|violations| {
+        let follow_up_id = violations.check("follow_up_id", FollowUpId::parse(&request.follow_up_id));
+        let token = violations.check("claim_token", ClaimToken::parse(&request.claim_token));
+        let message_id =
+            violations.check_optional("message_id", given(request.message_id).map(|raw| MessageId::parse(&raw)));
+        let content = violations.check_optional("content", given(request.content).map(Content::parse));
+        let channel = violations.check("channel", Channel::optional(request.channel));
+        let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
+        Some(Completion {
+            follow_up_id: follow_up_id?,
+            token: token?,
+            message_id: message_id?,
+            content: content?,
+            channel: channel?,
+            sent_at: sent_at?,
+        })
     })
 }
 

@@ -19,8 +19,8 @@ impl ConversationService for Grpc {
         &self,
         request: Request<StoreMessageRequest>,
     ) -> Result<Response<StoreMessageResponse>, Status> {
-        let new = store_message::decode(request.into_inner(), self.core.clock.now())?;
-        let stored = self.core.store_message(new).await.map_err(|error| status::store_message(&error))?;
+        let new = store_message::decode(request.into_inner(), self.clock.now())?;
+        let stored = self.messages.store(new).await.map_err(|error| status::store_message(&error))?;
         let message = Some(encode::message(stored.message));
         Ok(answer(StoreMessageResponse { message, replayed: stored.replayed }, stored.replayed))
     }
@@ -32,7 +32,7 @@ impl ConversationService for Grpc {
         let mut violations = Violations::default();
         let id = violations.check("conversation_id", ConversationId::parse(request.into_inner().conversation_id));
         let Some(id) = id else { return Err(violations.into_status()) };
-        let read = self.core.get_conversation(&id).await.map_err(|error| status::read(&error, &id))?;
+        let read = self.conversations.get(&id).await.map_err(|error| status::read(&error, &id))?;
         let conversation = Conversation {
             emotion_statistics: read.emotions.map(encode::emotion_statistics),
             ..encode::conversation(&read.conversation)
@@ -46,10 +46,10 @@ impl ConversationService for Grpc {
     ) -> Result<Response<ListConversationsResponse>, Status> {
         let wanted = list_conversations::decode(request.into_inner())?;
         let page = self
-            .core
-            .list_conversations(&wanted.filter, wanted.after.as_ref(), wanted.page_size)
+            .conversations
+            .list(&wanted.filter, wanted.after.as_ref(), wanted.page_size)
             .await
-            .map_err(|error| status::list_conversations(&error))?;
+            .map_err(|error| error.to_failure())?;
         Ok(Response::new(list_conversations::encode(&wanted, &page)))
     }
 
@@ -60,8 +60,8 @@ impl ConversationService for Grpc {
         let wanted = list_messages::decode(request.into_inner())?;
         let id = &wanted.conversation_id;
         let page = self
-            .core
-            .list_messages(id, wanted.range, wanted.order, wanted.page_size)
+            .messages
+            .list(id, wanted.range, wanted.order, wanted.page_size)
             .await
             .map_err(|error| status::list_messages(&error, &wanted))?;
         Ok(Response::new(list_messages::encode(&wanted, page)))
@@ -74,8 +74,8 @@ impl ConversationService for Grpc {
         let wanted = get_emotion_history::decode(request.into_inner())?;
         let id = &wanted.conversation_id;
         let page = self
-            .core
-            .get_emotion_history(id, wanted.range, wanted.order, wanted.role, wanted.page_size)
+            .emotions
+            .history(id, wanted.range, wanted.order, wanted.role, wanted.page_size)
             .await
             .map_err(|error| status::read(&error, id))?;
         Ok(Response::new(get_emotion_history::encode(&wanted, page)))

@@ -4,19 +4,23 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use prost_types::Struct;
-use teppan_shared::wire::Timestamp;
-use teppan_shared::{contract::conversation::v1 as wire, page::PageSizes, status::Violations};
+use teppan_shared::{page::PageSizes, status::Violations, wire::Timestamp};
+use tonic::Status;
 
-use crate::{
-    domain::{Channel, ConversationStatus, FollowUpStatus, FollowUpTrigger, Metadata, Role, SentAt},
-    list_messages::SequenceOrder,
-};
+use crate::domain::{Metadata, SentAt};
 
 /// Pages of every list.
 pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
 /// The years 1 to 9999, as protobuf's timestamps have them.
 const TIMESTAMP_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// Decodes a request, or reports everything that is wrong with it. `decode` returns `None` when it added a
+/// violation.
+pub fn request<T>(decode: impl FnOnce(&mut Violations) -> Option<T>) -> Result<T, Status> {
+    let mut violations = Violations::default();
+    decode(&mut violations).ok_or_else(|| violations.into_status())
+}
 
 pub fn time(time: Timestamp) -> Result<DateTime<Utc>, &'static str> {
     let in_range = TIMESTAMP_SECONDS.contains(&time.seconds);
@@ -38,96 +42,17 @@ pub fn metadata(given: Option<Struct>, violations: &mut Violations) -> Option<Op
     }
 }
 
-const CHANNEL_MUST: &str = "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, \
-                            CHANNEL_FACEBOOK or CHANNEL_INSTAGRAM";
-
-const ROLE_MUST: &str = "must be ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM or ROLE_TOOL";
-
-pub fn role(raw: i32) -> Result<Role, &'static str> {
-    role_filter(raw)?.ok_or(ROLE_MUST)
-}
-
-/// `None` for any role.
-pub fn role_filter(raw: i32) -> Result<Option<Role>, &'static str> {
-    match wire::Role::try_from(raw) {
-        Ok(wire::Role::Unspecified) => Ok(None),
-        Ok(wire::Role::User) => Ok(Some(Role::User)),
-        Ok(wire::Role::Assistant) => Ok(Some(Role::Assistant)),
-        Ok(wire::Role::System) => Ok(Some(Role::System)),
-        Ok(wire::Role::Tool) => Ok(Some(Role::Tool)),
-        Err(_) => Err(ROLE_MUST),
-    }
-}
-
-pub fn channel(raw: i32) -> Result<Channel, &'static str> {
-    channel_filter(raw)?.ok_or(CHANNEL_MUST)
-}
-
-/// `None` for any channel.
-pub fn channel_filter(raw: i32) -> Result<Option<Channel>, &'static str> {
-    match wire::Channel::try_from(raw) {
-        Ok(wire::Channel::Unspecified) => Ok(None),
-        Ok(wire::Channel::Web) => Ok(Some(Channel::Web)),
-        Ok(wire::Channel::Email) => Ok(Some(Channel::Email)),
-        Ok(wire::Channel::Sms) => Ok(Some(Channel::Sms)),
-        Ok(wire::Channel::Voice) => Ok(Some(Channel::Voice)),
-        Ok(wire::Channel::Whatsapp) => Ok(Some(Channel::Whatsapp)),
-        Ok(wire::Channel::Facebook) => Ok(Some(Channel::Facebook)),
-        Ok(wire::Channel::Instagram) => Ok(Some(Channel::Instagram)),
-        Err(_) => Err(CHANNEL_MUST),
-    }
-}
-
-/// `None` for any status.
-pub fn status_filter(raw: i32) -> Result<Option<ConversationStatus>, &'static str> {
-    match wire::ConversationStatus::try_from(raw) {
-        Ok(wire::ConversationStatus::Unspecified) => Ok(None),
-        Ok(wire::ConversationStatus::Open) => Ok(Some(ConversationStatus::Open)),
-        Ok(wire::ConversationStatus::Escalated) => Ok(Some(ConversationStatus::Escalated)),
-        Ok(wire::ConversationStatus::Closed) => Ok(Some(ConversationStatus::Closed)),
-        Err(_) => Err("must be CONVERSATION_STATUS_OPEN, CONVERSATION_STATUS_ESCALATED or CONVERSATION_STATUS_CLOSED"),
-    }
-}
-
-const TRIGGER_MUST: &str = "must be FOLLOW_UP_TRIGGER_POST_EVENT, FOLLOW_UP_TRIGGER_REENGAGEMENT, \
-                            FOLLOW_UP_TRIGGER_EMOTION_BASED or FOLLOW_UP_TRIGGER_CUSTOM";
-
-pub fn follow_up_trigger(raw: i32) -> Result<FollowUpTrigger, &'static str> {
-    follow_up_trigger_filter(raw)?.ok_or(TRIGGER_MUST)
-}
-
-/// `None` for any trigger.
-pub fn follow_up_trigger_filter(raw: i32) -> Result<Option<FollowUpTrigger>, &'static str> {
-    match wire::FollowUpTrigger::try_from(raw) {
-        Ok(wire::FollowUpTrigger::Unspecified) => Ok(None),
-        Ok(wire::FollowUpTrigger::PostEvent) => Ok(Some(FollowUpTrigger::PostEvent)),
-        Ok(wire::FollowUpTrigger::Reengagement) => Ok(Some(FollowUpTrigger::Reengagement)),
-        Ok(wire::FollowUpTrigger::EmotionBased) => Ok(Some(FollowUpTrigger::EmotionBased)),
-        Ok(wire::FollowUpTrigger::Custom) => Ok(Some(FollowUpTrigger::Custom)),
-        Err(_) => Err(TRIGGER_MUST),
-    }
-}
-
-/// `None` for any status.
-pub fn follow_up_status_filter(raw: i32) -> Result<Option<FollowUpStatus>, &'static str> {
-    match wire::FollowUpStatus::try_from(raw) {
-        Ok(wire::FollowUpStatus::Unspecified) => Ok(None),
-        Ok(wire::FollowUpStatus::Pending) => Ok(Some(FollowUpStatus::Pending)),
-        Ok(wire::FollowUpStatus::Claimed) => Ok(Some(FollowUpStatus::Claimed)),
-        Ok(wire::FollowUpStatus::Completed) => Ok(Some(FollowUpStatus::Completed)),
-        Ok(wire::FollowUpStatus::Cancelled) => Ok(Some(FollowUpStatus::Cancelled)),
-        Ok(wire::FollowUpStatus::Failed) => Ok(Some(FollowUpStatus::Failed)),
-        Ok(wire::FollowUpStatus::Missed) => Ok(Some(FollowUpStatus::Missed)),
-        Err(_) => Err("must be one of FollowUpStatus, such as FOLLOW_UP_STATUS_PENDING"),
-    }
-}
-
-pub fn order(raw: i32) -> Result<SequenceOrder, &'static str> {
-    match wire::SequenceOrder::try_from(raw) {
-        Ok(wire::SequenceOrder::Unspecified | wire::SequenceOrder::OldestFirst) => Ok(SequenceOrder::OldestFirst),
-        Ok(wire::SequenceOrder::NewestFirst) => Ok(SequenceOrder::NewestFirst),
-        Err(_) => Err("must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST"),
-    }
+/// Each entry of a repeated field; `None` when one of them is wrong.
+pub fn entries<T, R>(
+    field: &str,
+    raw: impl IntoIterator<Item = R>,
+    decode: impl Fn(R) -> Result<T, &'static str>,
+    violations: &mut Violations,
+) -> Option<Vec<T>> {
+    let check = |(index, raw)| violations.check(format_args!("{field}[{index}]"), decode(raw));
+    // All of them first: every wrong entry is a violation.
+    let decoded: Vec<Option<T>> = raw.into_iter().enumerate().map(check).collect();
+    decoded.into_iter().collect()
 }
 
 /// When a message was sent.

@@ -2,18 +2,20 @@
 
 use teppan_shared::{contract::conversation::v1 as wire, wire::timestamp};
 
-use crate::domain::{
-    Channel, Content, Conversation, ConversationStatus, Emotion, EmotionLabel, EmotionLevel, EmotionScore,
-    EmotionStatistics, EmotionTrend, FailureReason, FollowUp, FollowUpStatus, FollowUpTrigger, Message, Metadata, Role,
-    TokenCount, UserId,
+use crate::{
+    conversations::Conversation,
+    domain::{Content, Metadata, UserId},
+    emotions::{Emotion, EmotionLabel, EmotionScore, EmotionStatistics},
+    follow_ups::{FollowUp, FollowUpStatus},
+    messages::{Message, TokenCount},
 };
 
 pub fn conversation(conversation: &Conversation) -> wire::Conversation {
     wire::Conversation {
         conversation_id: conversation.conversation_id.to_string(),
         user_id: conversation.user_id.as_ref().map_or("", UserId::as_str).to_owned(),
-        channel: channel(conversation.channel).into(),
-        status: status(conversation.status).into(),
+        channel: wire::Channel::from(conversation.channel).into(),
+        status: wire::ConversationStatus::from(conversation.status).into(),
         message_count: conversation.message_count,
         last_message_at: Some(timestamp(conversation.last_message_at)),
         created_at: Some(timestamp(conversation.created_at)),
@@ -28,9 +30,9 @@ pub fn message(message: Message) -> wire::Message {
         message_id: message.message_id.to_string(),
         conversation_id: message.conversation_id.to_string(),
         sequence: message.sequence,
-        role: role(message.role).into(),
+        role: wire::Role::from(message.role).into(),
         content: message.content.into_string(),
-        channel: channel(message.channel).into(),
+        channel: wire::Channel::from(message.channel).into(),
         emotion: message.emotion.as_ref().map(emotion),
         metadata: message.metadata.map(Metadata::into_fields),
         sent_at: Some(timestamp(message.sent_at)),
@@ -49,6 +51,7 @@ pub fn emotion(emotion: &Emotion) -> wire::Emotion {
 }
 
 pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatistics {
+    let label_count = |(label, count)| wire::EmotionLabelCount { label, count };
     wire::EmotionStatistics {
         score_count: statistics.score_count,
         mean_score: statistics.mean_score,
@@ -56,8 +59,8 @@ pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatist
         maximum_score: statistics.maximum_score,
         recent_mean_score: statistics.recent_mean,
         recent_score_count: statistics.recent_count,
-        level: statistics.level().map_or(wire::EmotionLevel::Unspecified, level).into(),
-        trend: statistics.trend().map_or(wire::EmotionTrend::Unspecified, trend).into(),
+        level: statistics.level().map(wire::EmotionLevel::from).unwrap_or_default().into(),
+        trend: statistics.trend().map(wire::EmotionTrend::from).unwrap_or_default().into(),
         trend_delta: statistics.trend_delta,
         escalation_suggested: statistics.escalation_suggested(),
         aggregated_through: statistics.aggregated_through,
@@ -69,95 +72,27 @@ pub fn emotion_statistics(statistics: EmotionStatistics) -> wire::EmotionStatist
 }
 
 pub fn follow_up(follow_up: FollowUp) -> wire::FollowUp {
-    let completed = follow_up.status == FollowUpStatus::Completed;
+    let FollowUp { row, content, metadata } = follow_up;
+    let completed = row.status == FollowUpStatus::Completed;
     wire::FollowUp {
-        follow_up_id: follow_up.follow_up_id.to_string(),
-        conversation_id: follow_up.conversation_id.to_string(),
-        trigger: follow_up_trigger(follow_up.trigger).into(),
-        subject: follow_up.subject.as_str().to_owned(),
-        status: follow_up_status(follow_up.status).into(),
-        due_at: Some(timestamp(follow_up.due_at)),
-        time_zone: follow_up.time_zone.name().to_owned(),
-        channel: follow_up.channel.map_or(wire::Channel::Unspecified, channel).into(),
-        content: follow_up.content.map_or_else(String::new, Content::into_string),
-        metadata: follow_up.metadata.map(Metadata::into_fields),
-        attempts: follow_up.attempts,
-        max_attempts: follow_up.max_attempts,
-        next_attempt_at: follow_up.next_attempt_at.map(timestamp),
-        lease_expires_at: follow_up.lease_expires_at.map(timestamp),
-        last_failure_reason: follow_up.last_failure_reason.as_ref().map_or("", FailureReason::as_str).to_owned(),
-        message_id: if completed { follow_up.message_id.to_string() } else { String::new() },
-        created_at: Some(timestamp(follow_up.created_at)),
-        updated_at: Some(timestamp(follow_up.updated_at)),
-        finished_at: follow_up.finished_at.map(timestamp),
-    }
-}
-
-fn follow_up_trigger(trigger: FollowUpTrigger) -> wire::FollowUpTrigger {
-    match trigger {
-        FollowUpTrigger::PostEvent => wire::FollowUpTrigger::PostEvent,
-        FollowUpTrigger::Reengagement => wire::FollowUpTrigger::Reengagement,
-        FollowUpTrigger::EmotionBased => wire::FollowUpTrigger::EmotionBased,
-        FollowUpTrigger::Custom => wire::FollowUpTrigger::Custom,
-    }
-}
-
-pub fn follow_up_status(status: FollowUpStatus) -> wire::FollowUpStatus {
-    match status {
-        FollowUpStatus::Pending => wire::FollowUpStatus::Pending,
-        FollowUpStatus::Claimed => wire::FollowUpStatus::Claimed,
-        FollowUpStatus::Completed => wire::FollowUpStatus::Completed,
-        FollowUpStatus::Cancelled => wire::FollowUpStatus::Cancelled,
-        FollowUpStatus::Failed => wire::FollowUpStatus::Failed,
-        FollowUpStatus::Missed => wire::FollowUpStatus::Missed,
-    }
-}
-
-fn label_count((label, count): (String, i64)) -> wire::EmotionLabelCount {
-    wire::EmotionLabelCount { label, count }
-}
-
-fn level(level: EmotionLevel) -> wire::EmotionLevel {
-    match level {
-        EmotionLevel::Negative => wire::EmotionLevel::Negative,
-        EmotionLevel::Neutral => wire::EmotionLevel::Neutral,
-        EmotionLevel::Positive => wire::EmotionLevel::Positive,
-    }
-}
-
-fn trend(trend: EmotionTrend) -> wire::EmotionTrend {
-    match trend {
-        EmotionTrend::Improving => wire::EmotionTrend::Improving,
-        EmotionTrend::Stable => wire::EmotionTrend::Stable,
-        EmotionTrend::Declining => wire::EmotionTrend::Declining,
-    }
-}
-
-pub fn role(role: Role) -> wire::Role {
-    match role {
-        Role::User => wire::Role::User,
-        Role::Assistant => wire::Role::Assistant,
-        Role::System => wire::Role::System,
-        Role::Tool => wire::Role::Tool,
-    }
-}
-
-pub fn channel(channel: Channel) -> wire::Channel {
-    match channel {
-        Channel::Web => wire::Channel::Web,
-        Channel::Email => wire::Channel::Email,
-        Channel::Sms => wire::Channel::Sms,
-        Channel::Voice => wire::Channel::Voice,
-        Channel::Whatsapp => wire::Channel::Whatsapp,
-        Channel::Facebook => wire::Channel::Facebook,
-        Channel::Instagram => wire::Channel::Instagram,
-    }
-}
-
-fn status(status: ConversationStatus) -> wire::ConversationStatus {
-    match status {
-        ConversationStatus::Open => wire::ConversationStatus::Open,
-        ConversationStatus::Escalated => wire::ConversationStatus::Escalated,
-        ConversationStatus::Closed => wire::ConversationStatus::Closed,
+        follow_up_id: row.follow_up_id.to_string(),
+        conversation_id: row.conversation_id.to_string(),
+        trigger: wire::FollowUpTrigger::from(row.trigger).into(),
+        subject: row.subject.as_str().to_owned(),
+        status: wire::FollowUpStatus::from(row.status).into(),
+        due_at: Some(timestamp(row.due_at)),
+        channel: row.channel().map(wire::Channel::from).unwrap_or_default().into(),
+        time_zone: row.time_zone,
+        content: content.map(Content::into_string).unwrap_or_default(),
+        metadata: metadata.map(Metadata::into_fields),
+        attempts: row.attempts,
+        max_attempts: row.max_attempts,
+        next_attempt_at: row.next_attempt_at.map(timestamp),
+        lease_expires_at: row.lease_expires_at.map(timestamp),
+        last_failure_reason: row.last_failure_reason,
+        message_id: if completed { row.message_id.to_string() } else { String::new() },
+        created_at: Some(timestamp(row.created_at)),
+        updated_at: Some(timestamp(row.updated_at)),
+        finished_at: row.finished_at.map(timestamp),
     }
 }

@@ -1,28 +1,23 @@
-use teppan_shared::{contract::conversation::v1 as wire, status::Violations};
+use teppan_shared::contract::conversation::v1 as wire;
 use tonic::Status;
 
-use crate::{
-    domain::{ClaimToken, FailureReason, FollowUpId, RetryPause},
-    fail_follow_up::Failure,
-};
+use super::decode;
+use crate::follow_ups::{ClaimToken, Failure, FailureReason, FollowUpId, RetrySeconds};
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: wire::FailFollowUpRequest) -> Result<Failure, Status> {
-    let mut violations = Violations::default();
-    decode_fields(request, &mut violations).ok_or_else(|| violations.into_status())
-}
-
-fn decode_fields(request: wire::FailFollowUpRequest, violations: &mut Violations) -> Option<Failure> {
-    let follow_up_id = violations.check("follow_up_id", FollowUpId::parse(&request.follow_up_id));
-    let token = violations.check("claim_token", ClaimToken::parse(&request.claim_token));
-    let reason = violations.check("reason", FailureReason::parse(request.reason));
-    let retry_after =
-        violations.check_optional("retry_after_seconds", request.retry_after_seconds.map(RetryPause::parse));
-    Some(Failure {
-        follow_up_id: follow_up_id?,
-        token: token?,
-        reason: reason?,
-        permanent: request.permanent,
-        retry_after: retry_after?,
+    decode::request(|violations| {
+        let follow_up_id = violations.check("follow_up_id", FollowUpId::parse(&request.follow_up_id));
+        let token = violations.check("claim_token", ClaimToken::parse(&request.claim_token));
+        let reason = violations.check("reason", FailureReason::parse(request.reason));
+        let retry_after =
+            violations.check_optional("retry_after_seconds", request.retry_after_seconds.map(RetrySeconds::parse));
+        Some(Failure {
+            follow_up_id: follow_up_id?,
+            token: token?,
+            reason: reason?,
+            permanent: request.permanent,
+            retry_after: retry_after?,
+        })
     })
 }

@@ -21,7 +21,7 @@ impl FollowUpService for Grpc {
         request: Request<ScheduleFollowUpRequest>,
     ) -> Result<Response<ScheduleFollowUpResponse>, Status> {
         let new = schedule_follow_up::decode(request.into_inner())?;
-        let scheduled = self.core.schedule_follow_up(&new).await.map_err(|error| status::schedule_follow_up(&error))?;
+        let scheduled = self.follow_ups.schedule(&new).await.map_err(|error| status::schedule_follow_up(&error))?;
         let replayed = scheduled.replayed;
         Ok(answer(schedule_follow_up::encode(scheduled), replayed))
     }
@@ -32,8 +32,8 @@ impl FollowUpService for Grpc {
     ) -> Result<Response<ListFollowUpsResponse>, Status> {
         let wanted = list_follow_ups::decode(request.into_inner())?;
         let page = self
-            .core
-            .list_follow_ups(&wanted.filter, wanted.order, wanted.after, wanted.page_size)
+            .follow_ups
+            .list(&wanted.filter, wanted.order, wanted.after, wanted.page_size)
             .await
             .map_err(|error| status::list_follow_ups(&error, &wanted))?;
         Ok(Response::new(list_follow_ups::encode(&wanted, page)))
@@ -45,7 +45,7 @@ impl FollowUpService for Grpc {
     ) -> Result<Response<CancelFollowUpResponse>, Status> {
         let (key, which) = cancel_follow_up::decode(request.into_inner())?;
         let cancelled =
-            self.core.cancel_follow_up(key.as_ref(), &which).await.map_err(|error| status::cancel_follow_up(&error))?;
+            self.follow_ups.cancel(key.as_ref(), &which).await.map_err(|error| status::cancel_follow_up(&error))?;
         Ok(Response::new(cancel_follow_up::encode(cancelled)))
     }
 
@@ -56,7 +56,7 @@ impl FollowUpService for Grpc {
         let bounds = Bounds::of(&request)?;
         let (claim, wait) = claim_due_follow_ups::decode(request.into_inner())?;
         let until = claim_due_follow_ups::wait_until(wait, &bounds);
-        let claimed = self.core.claim_due_follow_ups(&claim, until, &bounds).await;
+        let claimed = self.follow_ups.claim(&claim, until, &bounds).await;
         let claimed = claimed.map_err(|error| status::claim_due_follow_ups(&error))?;
         Ok(Response::new(claim_due_follow_ups::encode(claimed)))
     }
@@ -65,8 +65,8 @@ impl FollowUpService for Grpc {
         &self,
         request: Request<CompleteFollowUpRequest>,
     ) -> Result<Response<CompleteFollowUpResponse>, Status> {
-        let sent = complete_follow_up::decode(request.into_inner(), self.core.clock.now())?;
-        let completed = self.core.complete_follow_up(&sent).await;
+        let sent = complete_follow_up::decode(request.into_inner(), self.clock.now())?;
+        let completed = self.follow_ups.complete(&sent).await;
         let completed = completed.map_err(|error| status::complete_follow_up(&error, &sent.follow_up_id))?;
         let replayed = completed.replayed;
         Ok(answer(complete_follow_up::encode(completed), replayed))
@@ -77,7 +77,7 @@ impl FollowUpService for Grpc {
         request: Request<FailFollowUpRequest>,
     ) -> Result<Response<FailFollowUpResponse>, Status> {
         let failure = fail_follow_up::decode(request.into_inner())?;
-        let failed = self.core.fail_follow_up(&failure).await;
+        let failed = self.follow_ups.fail(&failure).await;
         let failed = failed.map_err(|error| status::fail_follow_up(&error, &failure.follow_up_id))?;
         Ok(Response::new(FailFollowUpResponse { follow_up: Some(encode::follow_up(failed)) }))
     }

@@ -2,7 +2,6 @@ use chrono::DateTime;
 use teppan_shared::{
     contract::conversation::v1::{ListConversationsRequest, ListConversationsResponse},
     page::{self, TokenError},
-    status::Violations,
     wire::given,
 };
 use tonic::Status;
@@ -10,13 +9,14 @@ use tonic::Status;
 use super::{
     decode::{self, PAGE_SIZES},
     encode,
+    enums::WireEnum as _,
 };
 use crate::{
-    domain::{ConversationId, UserId},
-    list_conversations::{ConversationCursor, ConversationFilter, ConversationPage},
+    conversations::{ConversationCursor, ConversationFilter, ConversationPage, ConversationStatus},
+    domain::{Channel, ConversationId, UserId},
 };
 
-/// A page of conversations that is asked for.
+/// The page of conversations that a request asks for.
 pub struct Wanted {
     pub filter: ConversationFilter,
     pub after: Option<ConversationCursor>,
@@ -24,28 +24,24 @@ pub struct Wanted {
     token_filter: TokenFilter,
 }
 
-/// What a page token is bound to: user, status, channel.
+/// The filters in a page token: user, status, channel.
 type TokenFilter = (String, i32, i32);
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: ListConversationsRequest) -> Result<Wanted, Status> {
-    let mut violations = Violations::default();
-    decode_fields(request, &mut violations).ok_or_else(|| violations.into_status())
-}
-
-/// `None` when a field is wrong, which is then among the violations.
-fn decode_fields(request: ListConversationsRequest, violations: &mut Violations) -> Option<Wanted> {
-    let token_filter = (request.user_id.clone(), request.status, request.channel);
-    let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
-    let after = violations.check("page_token", decode_token(&token_filter, &request.page_token));
-    let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
-    let status = violations.check("status", decode::status_filter(request.status));
-    let channel = violations.check("channel", decode::channel_filter(request.channel));
-    Some(Wanted {
-        filter: ConversationFilter { user_id: user_id?, channel: channel?, status: status? },
-        after: after?,
-        page_size: page_size?,
-        token_filter,
+    decode::request(|violations| {
+        let token_filter = (request.user_id.clone(), request.status, request.channel);
+        let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
+        let after = violations.check("page_token", decode_token(&token_filter, &request.page_token));
+        let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
+        let status = violations.check("status", ConversationStatus::optional(request.status));
+        let channel = violations.check("channel", Channel::optional(request.channel));
+        Some(Wanted {
+            filter: ConversationFilter { user_id: user_id?, channel: channel?, status: status? },
+            after: after?,
+            page_size: page_size?,
+            token_filter,
+        })
     })
 }
 
@@ -65,7 +61,7 @@ fn encode_token(filter: &TokenFilter, cursor: &ConversationCursor) -> String {
 
 fn decode_token(filter: &TokenFilter, token: &str) -> Result<Option<ConversationCursor>, TokenError> {
     let Some((created_at, id)) = page::decode_token::<(i64, String)>(filter, token)? else { return Ok(None) };
-    // A token that somebody made up must not reach the database with what it cannot read.
+    // A forged token must not bring the database values that it cannot read.
     let created_at = DateTime::from_timestamp_micros(created_at).filter(|time| *time >= DateTime::UNIX_EPOCH);
     match (created_at, ConversationId::parse(id)) {
         (Some(created_at), Ok(conversation_id)) => Ok(Some(ConversationCursor { created_at, conversation_id })),
@@ -78,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_somebody_made_up_is_refused() {
+    fn a_forged_token_is_refused() {
         let filter = (String::new(), 0, 0);
         let decode = |cursor: (i64, &str)| decode_token(&filter, &page::encode_token(&filter, &cursor));
         let cursor = decode((1_700_000_000_123_456, "web-7f3a91")).expect("readable").expect("there");

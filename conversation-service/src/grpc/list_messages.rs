@@ -1,20 +1,20 @@
 use teppan_shared::{
     contract::conversation::v1::{ListMessagesRequest, ListMessagesResponse},
     page,
-    status::Violations,
 };
 use tonic::Status;
 
 use super::{
     decode::{self, PAGE_SIZES},
     encode,
+    enums::WireEnum as _,
 };
 use crate::{
-    domain::ConversationId,
-    list_messages::{MessagePage, SequenceOrder, SequenceRange},
+    domain::{ConversationId, SequenceOrder, SequenceRange},
+    messages::MessagePage,
 };
 
-/// A page of messages that is asked for.
+/// The page of messages that a request asks for.
 pub struct Wanted {
     pub conversation_id: ConversationId,
     pub range: SequenceRange,
@@ -23,35 +23,33 @@ pub struct Wanted {
     token_filter: TokenFilter,
 }
 
-/// What a page token is bound to: conversation, whether the newest come first, bounds.
+/// The filters in a page token: conversation, whether the newest come first, bounds.
 type TokenFilter = (String, bool, i64, i64);
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: ListMessagesRequest) -> Result<Wanted, Status> {
-    let mut violations = Violations::default();
-    decode_fields(request, &mut violations).ok_or_else(|| violations.into_status())
-}
+    decode::request(|violations| {
+        let order = violations.check("order", SequenceOrder::optional(request.order));
+        let order = order.map(Option::unwrap_or_default);
+        // The default order, given or not, is the same list.
+        let newest_first = order == Some(SequenceOrder::NewestFirst);
+        let token_filter =
+            (request.conversation_id.clone(), newest_first, request.after_sequence, request.before_sequence);
+        let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
+        let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
+        let last = violations.check("page_token", page::decode_token::<i64>(&token_filter, &request.page_token));
+        let after = violations.check("after_sequence", decode_bound(request.after_sequence));
+        let before = violations.check("before_sequence", decode_bound(request.before_sequence));
 
-/// `None` when a field is wrong, which is then among the violations.
-fn decode_fields(request: ListMessagesRequest, violations: &mut Violations) -> Option<Wanted> {
-    let order = violations.check("order", decode::order(request.order));
-    // The order that is meant when none is given and the same one given make one list.
-    let newest_first = order == Some(SequenceOrder::NewestFirst);
-    let token_filter = (request.conversation_id.clone(), newest_first, request.after_sequence, request.before_sequence);
-    let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
-    let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
-    let last = violations.check("page_token", page::decode_token::<i64>(&token_filter, &request.page_token));
-    let after = violations.check("after_sequence", decode_bound(request.after_sequence));
-    let before = violations.check("before_sequence", decode_bound(request.before_sequence));
-
-    let (order, before) = (order?, before?);
-    let range = SequenceRange { after: after?, before: if before == 0 { i64::MAX } else { before } };
-    Some(Wanted {
-        conversation_id: conversation_id?,
-        range: last?.map_or(range, |last| range.beyond(last, order)),
-        order,
-        page_size: page_size?,
-        token_filter,
+        let (order, before) = (order?, before?);
+        let range = SequenceRange { after: after?, before: if before == 0 { i64::MAX } else { before } };
+        Some(Wanted {
+            conversation_id: conversation_id?,
+            range: last?.map_or(range, |last| range.beyond(last, order)),
+            order,
+            page_size: page_size?,
+            token_filter,
+        })
     })
 }
 
@@ -66,7 +64,7 @@ pub fn encode(wanted: &Wanted, page: MessagePage) -> ListMessagesResponse {
     }
 }
 
-/// The token of the page behind this sequence.
+/// The token of the page after this sequence.
 pub fn token(wanted: &Wanted, last: i64) -> String {
     page::encode_token(&wanted.token_filter, &last)
 }

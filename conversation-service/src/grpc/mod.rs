@@ -1,4 +1,4 @@
-//! The gRPC face: decode, call, encode. Wire types stop here.
+//! The gRPC services: decode, call, encode. Wire types stop here.
 
 mod cancel_follow_up;
 mod claim_due_follow_ups;
@@ -6,6 +6,7 @@ mod complete_follow_up;
 mod conversation_service;
 mod decode;
 mod encode;
+mod enums;
 mod fail_follow_up;
 mod follow_up_service;
 mod get_emotion_history;
@@ -19,16 +20,17 @@ mod store_message;
 
 use std::sync::Arc;
 
-use crate::core::Core;
+use teppan_shared::{clock::Clock, outbox::Outbox};
+
+use crate::{conversations::Conversations, emotions::Emotions, follow_ups::FollowUps, messages::Messages};
 
 /// All of this service's gRPC services. Cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
-    core: Arc<Core>,
-}
-
-impl Grpc {
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { core }
-    }
+    pub clock: Clock,
+    pub conversations: Arc<Conversations>,
+    pub messages: Arc<Messages>,
+    pub emotions: Arc<Emotions>,
+    pub follow_ups: Arc<FollowUps>,
+    pub outbox: Outbox,
 }

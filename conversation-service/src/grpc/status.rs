@@ -1,23 +1,20 @@
-//! The one place where a use case's errors become what a client is told.
+//! Turns the errors of every use case into the status that a client gets.
 
 use teppan_shared::{
+    contract::conversation::v1 as wire,
     read_error::ReadError,
     status::{Failure, Violations},
 };
 use tonic::Status;
 
-use super::{encode, list_follow_ups, list_messages};
+use super::{list_follow_ups, list_messages};
 use crate::{
-    cancel_follow_up::CancelFollowUpError,
-    claim_due_follow_ups::ClaimError,
-    complete_follow_up::CompleteFollowUpError,
-    domain::{ConversationId, FollowUpId, FollowUpStatus},
-    fail_follow_up::FailFollowUpError,
-    list_conversations::ListConversationsError,
-    list_follow_ups::ListFollowUpsError,
-    list_messages::ListMessagesError,
-    schedule_follow_up::ScheduleFollowUpError,
-    store_message::StoreMessageError,
+    domain::ConversationId,
+    follow_ups::{
+        CancelFollowUpError, ClaimError, CompleteFollowUpError, FailFollowUpError, FollowUpId, FollowUpStatus,
+        ListFollowUpsError, ScheduleFollowUpError,
+    },
+    messages::{ListMessagesError, StoreMessageError},
 };
 
 pub fn store_message(error: &StoreMessageError) -> Status {
@@ -50,13 +47,6 @@ pub fn list_messages(error: &ListMessagesError, wanted: &list_messages::Wanted) 
             source.to_failure_of_page(list_messages::token(wanted, *sequence)).with("sequence", sequence).into()
         }
         ListMessagesError::Database(error) => error.to_failure().into(),
-    }
-}
-
-pub fn list_conversations(error: &ListConversationsError) -> Status {
-    match error {
-        ListConversationsError::Corrupted(error) => error.to_failure().into(),
-        ListConversationsError::Database(error) => error.to_failure().into(),
     }
 }
 
@@ -131,7 +121,7 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
         )
         .with("follow_up_id", id)
         .into(),
-        // Not which one: the key is all that is left of it.
+        // Its id is unknown: only the key is left.
         ScheduleFollowUpError::Gone => Failure::not_found("FOLLOW_UP_NOT_FOUND", "follow_up", "").into(),
         ScheduleFollowUpError::Contended => Failure::overloaded().into(),
         ScheduleFollowUpError::Corrupted(error) => error.to_failure().into(),
@@ -174,10 +164,10 @@ fn follow_up_finished(id: FollowUpId, status: FollowUpStatus) -> Failure {
         subject(&id),
         "The follow-up is finished, as the metadata says: there is nothing left to do about it.",
     )
-    .with("status", encode::follow_up_status(status).as_str_name())
+    .with("status", wire::FollowUpStatus::from(status).as_str_name())
 }
 
-/// What a violated precondition is about.
+/// The subject of a violated precondition.
 fn subject(follow_up_id: &FollowUpId) -> String {
     format!("teppan/follow_up/{follow_up_id}")
 }

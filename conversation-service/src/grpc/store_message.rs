@@ -2,47 +2,40 @@ use chrono::{DateTime, Utc};
 use teppan_shared::{contract::conversation::v1 as wire, status::Violations, wire::given};
 use tonic::Status;
 
-use super::decode;
-use crate::domain::{
-    Content, ConversationId, DetectedEmotions, Emotion, EmotionLabel, EmotionScore, MessageId, NewMessage, TokenCount,
-    UserId,
+use super::{decode, enums::WireEnum as _};
+use crate::{
+    domain::{Channel, Content, ConversationId, MessageId, Role, UserId},
+    emotions::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
+    messages::{NewMessage, TokenCount},
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: wire::StoreMessageRequest, now: DateTime<Utc>) -> Result<NewMessage, Status> {
-    let mut violations = Violations::default();
-    decode_fields(request, now, &mut violations).ok_or_else(|| violations.into_status())
-}
-
-/// `None` when a field is wrong, which is then among the violations.
-fn decode_fields(
-    request: wire::StoreMessageRequest,
-    now: DateTime<Utc>,
-    violations: &mut Violations,
-) -> Option<NewMessage> {
-    let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
-    let message_id = violations.check("message_id", MessageId::parse(&request.message_id));
-    let role = violations.check("role", decode::role(request.role));
-    let content = violations.check("content", Content::parse(request.content));
-    let channel = violations.check("channel", decode::channel(request.channel));
-    let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
-    let emotion = decode_emotion(request.emotion, violations);
-    let metadata = decode::metadata(request.metadata, violations);
-    let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
-    let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
-    let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
-    Some(NewMessage {
-        message_id: message_id?,
-        conversation_id: conversation_id?,
-        role: role?,
-        content: content?,
-        channel: channel?,
-        user_id: user_id?,
-        emotion: emotion?,
-        metadata: metadata?,
-        sent_at: sent_at?,
-        input_tokens: input_tokens?,
-        output_tokens: output_tokens?,
+    decode::request(|violations| {
+        let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
+        let message_id = violations.check("message_id", MessageId::parse(&request.message_id));
+        let role = violations.check("role", Role::required(request.role));
+        let content = violations.check("content", Content::parse(request.content));
+        let channel = violations.check("channel", Channel::required(request.channel));
+        let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
+        let emotion = decode_emotion(request.emotion, violations);
+        let metadata = decode::metadata(request.metadata, violations);
+        let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
+        let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
+        let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
+        Some(NewMessage {
+            message_id: message_id?,
+            conversation_id: conversation_id?,
+            role: role?,
+            content: content?,
+            channel: channel?,
+            user_id: user_id?,
+            emotion: emotion?,
+            metadata: metadata?,
+            sent_at: sent_at?,
+            input_tokens: input_tokens?,
+            output_tokens: output_tokens?,
+        })
     })
 }
 
@@ -56,17 +49,12 @@ fn decode_emotion(emotion: Option<wire::Emotion>, violations: &mut Violations) -
 }
 
 fn decode_detected(detected: Vec<String>, violations: &mut Violations) -> Option<DetectedEmotions> {
-    // Of the entries of a list that is too long nothing is told: there might be very many.
+    // A longer list may be very long; report one violation.
     if detected.len() > DetectedEmotions::COUNT_MAX {
         violations.add("emotion.detected", DetectedEmotions::MUST);
         return None;
     }
-    let labels: Vec<_> = detected
-        .into_iter()
-        .enumerate()
-        .map(|(index, label)| violations.check(format_args!("emotion.detected[{index}]"), EmotionLabel::parse(label)))
-        .collect();
-    let labels = labels.into_iter().collect::<Option<_>>()?;
+    let labels = decode::entries("emotion.detected", detected, EmotionLabel::parse, violations)?;
     violations.check("emotion.detected", DetectedEmotions::parse(labels))
 }
 
@@ -77,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_violation_is_told_at_once() {
+    fn every_violation_is_reported_at_once() {
         let request = wire::StoreMessageRequest {
             conversation_id: "a b".to_owned(),
             message_id: "7".to_owned(),

@@ -1,4 +1,4 @@
-//! How follow-ups are made ready, handed out, and made up for the silent.
+//! Settings of the follow-up clock, of senders, and of re-engagement.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,15 +6,15 @@ use chrono::TimeDelta;
 use clap::Args;
 use teppan_shared::config::Problems;
 
-use crate::{domain::TimeZone, template_file::TemplateFile};
+use crate::{domain::TimeZone, follow_ups::TemplateFile};
 
 /// Settings as they are given.
 #[derive(Args)]
 pub struct DispatchArgs {
-    /// How often it is looked for follow-ups that fell due, were missed, or whose sender has gone
+    /// How often the service checks for follow-ups that fell due, were missed, or whose lease expired
     #[arg(long, env = "FOLLOW_UP_CLOCK_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     follow_up_clock_interval_ms: String,
-    /// A follow-up that has not been sent so long after it was due ends as MISSED
+    /// How long after it was due an unsent follow-up ends as MISSED
     #[arg(long, env = "FOLLOW_UP_MISSED_AFTER_HOURS", hide_env_values = true, default_value = "72", global = true)]
     follow_up_missed_after_hours: String,
     /// Pause after the first failed attempt to send a follow-up; it doubles with each attempt, and is
@@ -28,13 +28,13 @@ pub struct DispatchArgs {
     /// is used without it. It is read again when it changes
     #[arg(long, env = "FOLLOW_UP_TEMPLATES", hide_env_values = true, value_name = "PATH", global = true)]
     follow_up_templates: Option<PathBuf>,
-    /// Write to customers who have been silent for so many days; 0 for never
+    /// Send a follow-up to customers who have been silent for this many days; 0 for never
     #[arg(long, env = "REENGAGEMENT_AFTER_DAYS", hide_env_values = true, default_value = "30", global = true)]
     reengagement_after_days: String,
-    /// Time zone of the sending hours of that, as IANA names it
+    /// Time zone of the sending hours of such follow-ups, by its IANA name
     #[arg(long, env = "REENGAGEMENT_TIME_ZONE", hide_env_values = true, default_value = "UTC", global = true)]
     reengagement_time_zone: String,
-    /// How often it is looked for such customers
+    /// How often the service checks for such customers
     #[arg(long, env = "REENGAGEMENT_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     reengagement_interval_ms: String,
 }
@@ -46,7 +46,7 @@ pub struct DispatchSettings {
     pub missed_after: TimeDelta,
     pub backoff: FollowUpBackoff,
     pub templates: TemplateFile,
-    /// `None`: customers are left alone.
+    /// `None`: never.
     pub reengagement_after: Option<TimeDelta>,
     pub reengagement_time_zone: TimeZone,
     pub reengagement_interval: Duration,

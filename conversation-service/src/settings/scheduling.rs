@@ -1,4 +1,4 @@
-//! How follow-ups are scheduled, and how long what is done is kept.
+//! Settings of scheduling and of retention.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use teppan_shared::config::Problems;
 
-use crate::domain::SendingHours;
+use crate::follow_ups::SendingHours;
 
 const HOUR: Duration = Duration::from_hours(1);
 const YEAR_MINUTES: u64 = 366 * 24 * 60;
@@ -21,16 +21,16 @@ pub struct SchedulingArgs {
     /// How long after the end of an event its follow-up is due, in minutes
     #[arg(long, env = "FOLLOW_UP_AFTER_EVENT_MINUTES", hide_env_values = true, default_value = "1440", global = true)]
     follow_up_after_event_minutes: String,
-    /// How often a follow-up is handed out before it is FAILED. Those that are scheduled keep theirs
+    /// How often a follow-up is claimed before it is FAILED. Scheduled follow-ups keep the number they had
     #[arg(long, env = "FOLLOW_UP_ATTEMPTS_MAX", hide_env_values = true, default_value = "5", global = true)]
     follow_up_attempts_max: String,
     /// How long finished follow-ups are kept, in days; not less than idempotency keys
     #[arg(long, env = "FOLLOW_UP_KEEP_DAYS", hide_env_values = true, default_value = "90", global = true)]
     follow_up_keep_days: String,
-    /// How long idempotency keys of follow-ups are kept, in hours: a call that is repeated later is a new one
+    /// How long idempotency keys of follow-ups are kept, in hours; a call repeated later is a new call
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
-    /// How often what is older than that is removed
+    /// How often the service removes what is older
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
 }
@@ -46,14 +46,14 @@ pub struct SchedulingSettings {
     pub retention: RetentionSettings,
 }
 
-/// How long what is done is kept.
+/// How long finished follow-ups and keys are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionSettings {
-    /// Finished follow-ups. Not shorter than `keys`: a call that is repeated has to find what it led to.
+    /// Finished follow-ups. Not shorter than `keys`: a repeated call has to find its follow-up.
     pub follow_ups: Duration,
     /// Idempotency keys.
     pub keys: Duration,
-    /// How often what is older is looked for.
+    /// How often the service removes what is older.
     pub interval: Duration,
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_setting_is_told_by_name() {
+    fn every_bad_setting_is_reported_by_name() {
         let problems = parse(&[
             "--follow-up-sending-hours=9-21",
             "--follow-up-after-event-minutes=-1",

@@ -113,7 +113,7 @@ async fn conversations_are_listed_by_customer_state_and_channel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_cannot_be_read_is_named_and_the_list_goes_on_behind_it() {
+async fn an_unreadable_message_is_reported_and_the_list_goes_on_after_it() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     for _ in 0..5 {

@@ -49,7 +49,7 @@ fn follow_up(metadata: Struct) -> ScheduleFollowUpRequest {
     }
 }
 
-/// The fields that are named as wrong.
+/// The fields that are reported as wrong.
 fn fields(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     let faults = status.get_details_bad_request().expect("a BadRequest").field_violations;
@@ -57,7 +57,7 @@ fn fields(status: &Status) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_that_some_client_cannot_read_is_refused_with_its_path() {
+async fn metadata_that_some_clients_cannot_read_is_refused_with_its_path() {
     let conversation = Conversation::start().await.ready().await;
     let refused = [
         (of("a", value(Kind::NumberValue(f64::NAN))), r#"metadata.fields["a"]"#.to_owned()),
@@ -81,7 +81,7 @@ async fn metadata_that_some_client_cannot_read_is_refused_with_its_path() {
     }
 }
 
-/// A message of a client that embeds an answer of ours.
+/// A client's message that embeds one of our answers.
 #[derive(Clone, PartialEq, prost::Message)]
 struct PassedOn {
     #[prost(message, optional, boxed, tag = "1")]

@@ -56,16 +56,16 @@ async fn sequences_are_dense_under_32_writers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twins_of_one_message_at_once_store_it_once_and_get_equal_replies() {
+async fn concurrent_duplicates_of_a_message_store_it_once_and_get_equal_replies() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     for n in 1..=5 {
         let message = fixtures::message(&chat, "Is there a table?");
-        let twins = (0..16).map(|_| {
+        let duplicates = (0..16).map(|_| {
             let (mut client, message) = (service.client.clone(), message.clone());
             async move { client.store_message(message).await.expect("answered").into_inner() }
         });
-        let replies = join_all(twins).await;
+        let replies = join_all(duplicates).await;
         assert_eq!(replies.iter().filter(|reply| !reply.replayed).count(), 1);
         assert!(replies.iter().all(|reply| reply.message == replies[0].message));
         assert_eq!(replies[0].message.as_ref().expect("the message").sequence, n);
@@ -112,7 +112,7 @@ async fn a_score_of_zero_is_a_score_and_the_reply_is_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_id_that_comes_late_is_filled_in_and_then_stays() {
+async fn a_conversation_takes_the_first_user_id_and_keeps_it() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     for (given, kept) in [("", ""), ("mina", "mina"), ("somebody else", "mina"), ("", "mina")] {
@@ -155,7 +155,7 @@ async fn the_time_of_the_last_message_never_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_is_sealed_at_rest() {
+async fn the_text_of_a_message_is_sealed_at_rest() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let mut message = fixtures::message(&chat, "My name is Mina Sato.");
@@ -180,7 +180,7 @@ async fn what_was_said_is_sealed_at_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_violation_of_a_message_is_told_at_once() {
+async fn every_violation_of_a_message_is_reported_at_once() {
     let service = Conversation::start().await.ready().await;
     let ahead = Utc::now() + TimeDelta::minutes(6);
     let request = StoreMessageRequest {
@@ -232,7 +232,7 @@ async fn every_violation_of_a_message_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_that_is_not_there_is_not_found() {
+async fn an_unknown_conversation_is_not_found() {
     let service = Conversation::start().await.ready().await;
     let request = GetConversationRequest { conversation_id: fixtures::conversation_id() };
     let status = service.client.clone().get_conversation(request).await.expect_err("not there");

@@ -36,7 +36,7 @@ async fn a_hundred_large_follow_ups_are_claimed_in_answers_that_a_client_takes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_whose_reply_was_lost_is_given_again_in_the_same_size() {
+async fn a_repeated_claim_whose_reply_was_lost_has_the_same_size() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let follow_ups: Vec<_> = (0..100).map(|_| custom(&chat, &"t".repeat(32_768))).collect();

@@ -1,4 +1,4 @@
-//! Who gets what.
+//! Claims.
 
 use futures::future::join_all;
 use teppan_shared::contract::conversation::v1::{Channel, FollowUpStatus};
@@ -13,7 +13,7 @@ fn keyed(key: &str) -> ClaimDueFollowUpsRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_says_all_that_a_sender_needs() {
+async fn a_claim_holds_all_that_a_sender_needs() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let new = Scheduled { user_id: Some("mina".to_owned()), ..custom(&chat, "How was it?") };
@@ -25,11 +25,11 @@ async fn a_claim_says_all_that_a_sender_needs() {
     assert_eq!((follow_up.content.as_str(), follow_up.attempts), ("How was it?", 1));
     assert_eq!(follow_up.status(), FollowUpStatus::Claimed);
     assert!(follow_up.lease_expires_at.is_some() && follow_up.message_id.is_empty());
-    assert!(claim(&service.follow_ups, at_once()).await.is_empty(), "nobody else gets it");
+    assert!(claim(&service.follow_ups, at_once()).await.is_empty(), "no other call claims it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_longest_due_is_handed_out_first_by_the_channels_asked_for() {
+async fn a_claim_has_the_longest_due_first_of_the_requested_channels() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let channels = ["WEB", "SMS", "EMAIL", "SMS"];
@@ -48,7 +48,7 @@ async fn the_longest_due_is_handed_out_first_by_the_channels_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_reply_is_given_again_for_the_same_key() {
+async fn a_claim_with_the_same_key_returns_the_lost_reply() {
     let service = start().await;
     let other = replica(&service).await;
     let chat = fixtures::conversation_id();
@@ -56,8 +56,8 @@ async fn a_lost_reply_is_given_again_for_the_same_key() {
     schedule(&service, &follow_ups).await;
     until(&service, "SELECT count(*) = 12 FROM follow_ups WHERE ready_at IS NOT NULL").await;
 
-    // Also when the same call is under way several times.
-    let twins = join_all((0..8).map(|n| {
+    // Also for concurrent duplicates.
+    let duplicates = join_all((0..8).map(|n| {
         let client = if n % 2 == 0 { &service.follow_ups } else { &other.follow_ups };
         claim(client, keyed("a"))
     }))
@@ -70,22 +70,22 @@ async fn a_lost_reply_is_given_again_for_the_same_key() {
         tokens.sort();
         tokens
     };
-    assert!(twins.iter().all(|twin| twin.len() == 3 && tokens(twin) == tokens(&twins[0])));
+    assert!(duplicates.iter().all(|claim| claim.len() == 3 && tokens(claim) == tokens(&duplicates[0])));
     assert_eq!(service.scalar::<i64>("SELECT count(*) FROM follow_ups WHERE status = 'CLAIMED'").await, 3);
 
     let other_request = ClaimDueFollowUpsRequest { lease_seconds: 7, ..keyed("a") };
     let refused = service.follow_ups.clone().claim_due_follow_ups(other_request).await;
     assert_eq!(reason(refused).0, "IDEMPOTENCY_KEY_REUSED");
-    assert_ne!(tokens(&claim(&service.follow_ups, keyed("b")).await), tokens(&twins[0]));
+    assert_ne!(tokens(&claim(&service.follow_ups, keyed("b")).await), tokens(&duplicates[0]));
 
-    // When the leases are over the key claims anew.
+    // After the leases the key claims again.
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now() WHERE claim_key = 'a'").await;
     let again = claim(&service.follow_ups, keyed("a")).await;
-    assert!(again.len() == 3 && tokens(&again) != tokens(&twins[0]));
+    assert!(again.len() == 3 && tokens(&again) != tokens(&duplicates[0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_sender_that_died_had_claimed_comes_back_until_its_attempts_are_used_up() {
+async fn claims_of_a_dead_sender_come_back_until_their_attempts_are_used_up() {
     let service = start().await;
     let new = Scheduled { max_attempts: 2, ..due(&fixtures::conversation_id()) };
     schedule(&service, &[new]).await;
@@ -108,7 +108,7 @@ async fn what_a_sender_that_died_had_claimed_comes_back_until_its_attempts_are_u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_but_custom_ones_is_sent_while_a_person_leads_the_conversation() {
+async fn only_custom_follow_ups_are_sent_while_a_person_leads_the_conversation() {
     let mut service = start().await;
     let (led, free) = (fixtures::conversation_id(), fixtures::conversation_id());
     for chat in [&led, &free] {
@@ -143,7 +143,7 @@ async fn nothing_but_custom_ones_is_sent_while_a_person_leads_the_conversation()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_cannot_be_read_keeps_no_other_from_its_sender() {
+async fn an_unreadable_follow_up_does_not_block_the_others() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let broken = [custom(&chat, "x"), Scheduled { metadata: vec![("a", "b")], ..due(&chat) }];

@@ -1,4 +1,4 @@
-//! What time does to follow-ups.
+//! The follow-up clock.
 
 use chrono::{TimeDelta, Utc};
 use conversation_service::settings::{DispatchSettings, TemplateFile};
@@ -24,7 +24,7 @@ const TEMPLATES: &str = "
     apologetic = ['x']";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_wording_follows_the_recent_emotion_and_the_file_as_it_is_when_due() {
+async fn the_text_follows_the_recent_emotion_and_the_templates_at_the_due_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("follow_ups.toml");
     std::fs::write(&path, TEMPLATES).expect("written");
@@ -71,7 +71,7 @@ async fn a_follow_up_waits_for_its_time_and_takes_the_channel_of_its_conversatio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_sent_for_too_long_is_missed_ready_or_not() {
+async fn a_follow_up_that_is_overdue_for_too_long_is_missed_ready_or_not() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let old = || Scheduled { due_at: Utc::now() - TimeDelta::hours(73), ..due(&chat) };
@@ -92,8 +92,8 @@ async fn what_was_not_sent_for_too_long_is_missed_ready_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_between_the_two_steps_is_not_overwritten() {
-    const READY: &str = include_str!("../../../conversation-service/queries/ready_follow_ups.sql");
+async fn a_move_between_reading_and_writing_is_not_overwritten() {
+    const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready_commit.sql");
     let service = start().await;
     // The service itself does not touch it: it is not due.
     let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };
@@ -108,7 +108,9 @@ async fn a_move_between_the_two_steps_is_not_overwritten() {
             .bind(Utc::now())
             .bind(false)
             .bind(Vec::<uuid::Uuid>::new())
-            .bind(Utc::now())
+            .bind(Vec::<chrono::DateTime<Utc>>::new())
+            .bind(Vec::<uuid::Uuid>::new())
+            .bind(Vec::<chrono::DateTime<Utc>>::new())
             .fetch_one(&mut connection)
             .await
             .expect("answered")
@@ -116,5 +118,5 @@ async fn a_move_between_the_two_steps_is_not_overwritten() {
     assert_eq!(ready(new.due_at - TimeDelta::microseconds(1)).await, 0, "it was changed since it was read");
     let seen: chrono::DateTime<Utc> = service.scalar("SELECT updated_at FROM follow_ups").await;
     assert_eq!(ready(seen).await, 1);
-    assert_eq!(ready(seen).await, 0, "a twin was faster");
+    assert_eq!(ready(seen).await, 0, "a concurrent duplicate was faster");
 }

@@ -1,4 +1,4 @@
-//! Follow-ups as ScheduleFollowUp would leave them, and services that hand them out.
+//! Follow-ups as ScheduleFollowUp would leave them, and services that dispatch them.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn encoded(values: &[(&str, &str)]) -> Vec<u8> {
     Struct { fields }.encode_to_vec()
 }
 
-/// Everything looked for all the time, and no pause that a test would have to wait for.
+/// Workers that run all the time, and no pauses.
 pub fn quick() -> DispatchSettings {
     DispatchSettings {
         clock_interval: Duration::from_millis(20),
@@ -110,7 +110,7 @@ pub fn quick() -> DispatchSettings {
     }
 }
 
-/// A service over a database of its own.
+/// A service over a new database.
 pub async fn start() -> Conversation {
     start_with(quick()).await
 }

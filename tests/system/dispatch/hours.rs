@@ -1,4 +1,4 @@
-//! Nobody is written to at night.
+//! Nothing is sent outside sending hours.
 
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::conversation::v1::FailFollowUpRequest;
@@ -20,7 +20,7 @@ async fn night_falls(service: &Conversation) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_overdue_at_night_is_made_ready_in_the_morning() {
+async fn a_follow_up_that_is_overdue_at_night_is_made_ready_in_the_morning() {
     let service = start_by_day().await;
     let chat = fixtures::conversation_id();
     let overdue = |hour| Scheduled { time_zone: zone_at(hour), ..custom(&chat, "Hello") };
@@ -41,7 +41,7 @@ async fn what_is_overdue_at_night_is_made_ready_in_the_morning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_ready_and_not_claimed_by_day_waits_for_the_morning() {
+async fn a_ready_follow_up_that_was_not_claimed_by_day_waits_for_the_morning() {
     let service = start_by_day().await;
     let new = Scheduled { time_zone: zone_at(15), ..due(&fixtures::conversation_id()) };
     schedule(&service, &[new]).await;
@@ -52,7 +52,7 @@ async fn what_was_ready_and_not_claimed_by_day_waits_for_the_morning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_back_at_night_waits_for_the_morning() {
+async fn a_follow_up_that_comes_back_at_night_waits_for_the_morning() {
     let service = start_by_day().await;
     for fails in [true, false] {
         let new = Scheduled { time_zone: zone_at(15), ..due(&fixtures::conversation_id()) };

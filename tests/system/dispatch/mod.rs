@@ -1,4 +1,4 @@
-//! Follow-ups when their time has come: made ready, handed out, sent, missed.
+//! Follow-ups that are due: made ready, claimed, sent, missed.
 
 mod answers;
 mod claims;

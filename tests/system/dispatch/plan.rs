@@ -1,4 +1,4 @@
-//! Every look costs what it finds, however many follow-ups there are; and what it would publish.
+//! Every statement costs what it finds, with any number of follow-ups; and the events that it writes.
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 fn statements() -> Vec<(&'static str, String, String)> {
     macro_rules! query {
         ($name:literal) => {
-            include_str!(concat!("../../../conversation-service/queries/", $name, ".sql")).to_owned()
+            include_str!(concat!("../../../conversation-service/src/follow_ups/", $name, ".sql")).to_owned()
         };
     }
     let id = Uuid::nil();
@@ -19,22 +19,22 @@ fn statements() -> Vec<(&'static str, String, String)> {
         "00".repeat(32)
     );
     vec![
-        ("claim", query!("claim_due_follow_ups"), keyed),
-        ("due", query!("due_follow_ups"), "(now(), now(), '{Asia/Tokyo}', ARRAY[now()])".to_owned()),
-        ("miss", query!("miss_follow_ups"), "(now(), now() - interval '72 hours', true)".to_owned()),
+        ("claim", query!("claim"), keyed),
+        ("due", query!("ready_load"), "(now())".to_owned()),
+        ("miss", query!("miss"), "(now(), now() - interval '72 hours', true)".to_owned()),
         ("expire", query!("expire_leases"), "(now(), 60, 3600, true)".to_owned()),
         (
             "ready",
-            query!("ready_follow_ups"),
-            format!("('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', now())"),
+            query!("ready_commit"),
+            format!("('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}')"),
         ),
         (
             "complete",
-            query!("complete_follow_up"),
+            query!("complete"),
             format!("('{id}', '{id}', '{id}', NULL, NULL, now(), now(), '\\x{}', NULL, true, now())", "00".repeat(32)),
         ),
-        ("fail", query!("fail_follow_up"), format!("('{id}', '{id}', now(), 'A', false, NULL, 1, 2, true)")),
-        ("reengage", query!("schedule_reengagements"), "(now(), 2592000, now(), 'UTC', 5, now(), true)".to_owned()),
+        ("fail", query!("fail"), format!("('{id}', '{id}', now(), 'A', false, NULL, 1, 2, true)")),
+        ("reengage", query!("reengage"), "(now(), 2592000, now(), 'UTC', 5, now(), true)".to_owned()),
     ]
 }
 
@@ -61,7 +61,7 @@ async fn no_step_reads_more_than_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_ending_would_be_published_without_personal_data() {
+async fn every_change_is_published_without_personal_data() {
     let url = many().await;
     let mut connection = harness::connect(&url).await;
     for (name, statement, call) in statements() {
@@ -80,7 +80,7 @@ async fn every_ending_would_be_published_without_personal_data() {
     run(
         &mut connection,
         format!(
-            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', now())"
+            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}')"
         ),
     )
     .await;
@@ -129,7 +129,7 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages that the whole statement read: the topmost node counts them all.
 fn buffers(plan: &str) -> u64 {
     number(plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers"), "hit=")
 }

@@ -1,4 +1,4 @@
-//! Writing to customers who have been silent.
+//! Re-engagement of customers who have been silent.
 
 use conversation_service::settings::DispatchSettings;
 use sqlx::AssertSqlSafe;
@@ -22,8 +22,8 @@ async fn silent_for(service: &Conversation, user: &str, days: u32) -> String {
     chat
 }
 
-/// Every user's turn comes now, and the rounds are over.
-async fn look(service: &Conversation) {
+/// Makes every user due, and waits until all are checked.
+async fn check_all(service: &Conversation) {
     harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now()").await;
     until(service, "SELECT count(*) = 0 FROM reengagement_checks WHERE check_at <= now()").await;
 }
@@ -42,7 +42,7 @@ async fn a_silence_over_all_conversations_leads_to_one_reengagement() {
     silent_for(&service, "kenji", 31).await;
     silent_for(&service, "kenji", 29).await;
     for _ in 0..3 {
-        look(&service).await;
+        check_all(&service).await;
     }
     assert_eq!(
         scheduled(&service).await,
@@ -50,27 +50,27 @@ async fn a_silence_over_all_conversations_leads_to_one_reengagement() {
         "in the newest, once, and not to who wrote elsewhere"
     );
 
-    // Sending it does not begin another silence.
+    // Sending it does not begin a new silence.
     let claimed = claim_one(&other.follow_ups).await;
     service.follow_ups.clone().complete_follow_up(completion(&claimed)).await.expect("completed");
-    look(&service).await;
+    check_all(&service).await;
     assert_eq!(scheduled(&service).await.len(), 1);
 
-    // Writing does.
+    // The customer's message does.
     service.client.clone().store_message(fixtures::message(&newest, "Hello again")).await.expect("stored");
-    look(&service).await;
+    check_all(&service).await;
     assert_eq!(scheduled(&service).await.len(), 1);
     harness::execute(
         &service.url,
         "UPDATE conversations SET customer_wrote_at = customer_wrote_at - interval '30 days'",
     )
     .await;
-    look(&service).await;
+    check_all(&service).await;
     assert_eq!(scheduled(&service).await.iter().filter(|chat| **chat == newest).count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_a_booking_ahead_or_talks_to_a_person_is_left_alone() {
+async fn a_user_with_a_booking_ahead_or_an_escalated_conversation_is_not_re_engaged() {
     let service = start().await;
     let booked = silent_for(&service, "mina", 50).await;
     silent_for(&service, "mina", 40).await;
@@ -79,7 +79,7 @@ async fn who_has_a_booking_ahead_or_talks_to_a_person_is_left_alone() {
     let led = silent_for(&service, "kenji", 40).await;
     let escalate = format!("UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{led}'");
     harness::execute(&service.url, AssertSqlSafe(escalate)).await;
-    look(&service).await;
+    check_all(&service).await;
     assert!(scheduled(&service).await.is_empty());
 
     harness::execute(
@@ -88,12 +88,12 @@ async fn who_has_a_booking_ahead_or_talks_to_a_person_is_left_alone() {
          UPDATE follow_ups SET status = 'CANCELLED', finished_at = now(), next_attempt_at = NULL",
     )
     .await;
-    look(&service).await;
+    check_all(&service).await;
     assert_eq!(scheduled(&service).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_is_looked_after_from_when_they_are_first_named() {
+async fn a_user_is_checked_from_the_first_conversation_that_names_them() {
     let mut service = start_with(DispatchSettings { reengagement_after: None, ..quick() }).await;
     let chat = fixtures::conversation_id();
     let users = "SELECT count(*) FROM reengagement_checks";
@@ -107,7 +107,7 @@ async fn a_user_is_looked_after_from_when_they_are_first_named() {
 
     silent_for(&service, "mina", 400).await;
     harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now() - interval '1 day'").await;
-    // The clock, which looks as often, does so several times meanwhile.
+    // The clock runs as often: several times meanwhile.
     for _ in 0..5 {
         schedule(&service, &[due(&chat)]).await;
         until(&service, "SELECT bool_and(ready_at IS NOT NULL) FROM follow_ups").await;
@@ -118,7 +118,7 @@ async fn a_user_is_looked_after_from_when_they_are_first_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_writes_or_books_before_it_goes_out_is_not_missed() {
+async fn a_re_engagement_is_cancelled_when_its_user_writes_or_books_first() {
     let service = start().await;
     let mut chats = Vec::new();
     for user in ["writes", "books", "silent"] {
@@ -136,7 +136,7 @@ async fn who_writes_or_books_before_it_goes_out_is_not_missed() {
         chats.push(chat);
     }
     harness::execute(&service.url, "UPDATE follow_ups SET created_at = now() - interval '1 hour'").await;
-    // Both in another conversation than the one that it would be sent into.
+    // Both in another conversation than that of the re-engagement.
     let elsewhere = "UPDATE conversations SET customer_wrote_at = now()
                      WHERE user_id = 'writes' AND customer_wrote_at < now() - interval '35 days'";
     harness::execute(&service.url, elsewhere).await;
@@ -155,7 +155,7 @@ async fn who_writes_or_books_before_it_goes_out_is_not_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_without_conversations_is_forgotten_and_one_with_very_many_costs_no_more() {
+async fn a_user_without_conversations_is_removed_and_one_with_very_many_costs_no_more() {
     let service = start().await;
     let rows = "
         INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
@@ -171,7 +171,7 @@ async fn a_user_without_conversations_is_forgotten_and_one_with_very_many_costs_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_write_to_many_users_once_each() {
+async fn two_replicas_re_engage_many_users_once_each() {
     let service = start().await;
     let other = replica(&service).await;
     silent_for(&service, "first", 31).await;
@@ -182,8 +182,8 @@ async fn two_replicas_write_to_many_users_once_each() {
         FROM generate_series(0, 999) AS n;
         INSERT INTO reengagement_checks SELECT 'user-' || n, now() FROM generate_series(0, 499) AS n";
     harness::execute(&service.url, many).await;
-    look(&other).await;
-    look(&service).await;
+    check_all(&other).await;
+    check_all(&service).await;
     let once = "SELECT count(*) = 501 AND count(DISTINCT user_id) = 501 FROM follow_ups WHERE trigger = 'REENGAGEMENT'";
     assert!(service.scalar::<bool>(once).await);
 }

@@ -45,7 +45,7 @@ async fn a_completed_follow_up_is_a_message_of_the_assistant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_otherwise_is_stored_as_it_was_sent() {
+async fn a_message_that_was_sent_with_another_text_is_stored_as_it_was_sent() {
     let mut service = start().await;
     let chat = fixtures::conversation_id();
     schedule(&service, &[due(&chat), due(&chat)]).await;
@@ -76,7 +76,7 @@ async fn what_was_sent_otherwise_is_stored_as_it_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_completion_counts_until_somebody_else_has_claimed() {
+async fn a_late_completion_counts_until_another_call_has_claimed() {
     let mut service = start().await;
     let chat = fixtures::conversation_id();
     schedule(&service, &[due(&chat)]).await;
@@ -88,15 +88,15 @@ async fn a_late_completion_counts_until_somebody_else_has_claimed() {
 
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now(), max_attempts = 9").await;
     until(&service, "SELECT status = 'PENDING' FROM follow_ups").await;
-    service.follow_ups.complete_follow_up(completion(&other)).await.expect("nobody else has it");
-    // The other sender, too, gets what it wants to be: its message is the same.
+    service.follow_ups.complete_follow_up(completion(&other)).await.expect("no other call has claimed it");
+    // The other sender has the same message, so its report is a repetition.
     let replayed = service.follow_ups.complete_follow_up(completion(&late)).await.expect("it is as it should be");
     assert!(replayed.into_inner().replayed);
     assert_eq!(reason(service.follow_ups.fail_follow_up(failure(&other)).await), finished("COMPLETED"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_before_it_was_missed_is_completed_by_whoever_claimed_it_last() {
+async fn a_missed_follow_up_is_still_completed_by_its_last_claimant() {
     let mut service = start().await;
     schedule(&service, &[due(&fixtures::conversation_id())]).await;
     let claimed = claim_one(&service.follow_ups).await;
@@ -129,7 +129,7 @@ async fn a_failure_that_was_reported_is_final() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_one_comes_back_and_fails_for_good_in_the_end() {
+async fn a_failed_follow_up_comes_back_until_its_attempts_are_used_up() {
     let mut service = start().await;
     schedule(&service, &[Scheduled { max_attempts: 3, ..due(&fixtures::conversation_id()) }]).await;
     for attempt in 1..=3 {
@@ -139,7 +139,7 @@ async fn a_failed_one_comes_back_and_fails_for_good_in_the_end() {
         assert_eq!((failed.attempts, failed.last_failure_reason.as_str()), (attempt, "CHANNEL_UNREACHABLE"));
         assert_eq!(failed.status() == FollowUpStatus::Failed, attempt == 3);
         assert_eq!(failed.next_attempt_at.is_some(), attempt < 3);
-        // Also when it says something else the second time.
+        // Also when the second report differs.
         let again = FailFollowUpRequest { permanent: true, reason: "OTHER".to_owned(), ..failure(&claimed) };
         let again = service.follow_ups.fail_follow_up(again).await.expect("known").into_inner();
         assert_eq!(again.follow_up, Some(failed));
@@ -147,7 +147,7 @@ async fn a_failed_one_comes_back_and_fails_for_good_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_can_say_when_to_come_back_or_never() {
+async fn a_sender_chooses_the_pause_or_fails_for_good() {
     let mut service = start().await;
     let chat = fixtures::conversation_id();
     schedule(&service, &[due(&chat)]).await;
@@ -157,7 +157,7 @@ async fn a_sender_can_say_when_to_come_back_or_never() {
     let hour = "SELECT next_attempt_at - updated_at = interval '1 hour' FROM follow_ups";
     assert!(service.scalar::<bool>(hour).await);
 
-    // A lease that is over is not the sender's last word.
+    // After the lease the sender can still report.
     schedule(&service, &[due(&chat)]).await;
     let claimed = claim_one(&service.follow_ups).await;
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now() WHERE status = 'CLAIMED'").await;
@@ -168,7 +168,7 @@ async fn a_sender_can_say_when_to_come_back_or_never() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_is_refused_by_name() {
+async fn invalid_reports_are_refused_with_the_field() {
     let mut service = start().await;
     let chat = fixtures::conversation_id();
     schedule(&service, &[Scheduled { channel: "", ..due(&chat) }]).await;

@@ -42,7 +42,7 @@ async fn a_waiting_call_finds_what_another_replica_made_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_is_bounded_by_the_call_and_holds_no_connection() {
+async fn a_waiting_call_ends_with_its_deadline_and_holds_no_connection() {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let service = over(url, Keys::random(), quick(), |common| {
         common.server.request_timeout = Duration::from_secs(6);
@@ -51,7 +51,7 @@ async fn a_wait_is_bounded_by_the_call_and_holds_no_connection() {
     .await;
     let since = Instant::now();
     let long = ClaimDueFollowUpsRequest { wait_seconds: 60, ..at_once() };
-    // By the cap of the server, and by the client's own deadline.
+    // By the server's cap, and by the client's deadline.
     let capped = futures::future::join_all((0..16).map(|_| claim(&service.follow_ups, long.clone())));
     let mut hurried = tonic::Request::new(long.clone());
     hurried.set_timeout(Duration::from_secs(4));
@@ -113,7 +113,7 @@ async fn calls_of_one_client_that_wake_up_together_leave_others_their_share_of_w
         other.store_message(fixtures::message(&fixtures::conversation_id(), "Hello")).await.expect("stored");
     }
     assert_eq!(service.scalar::<i64>(claimed).await, 2);
-    // Another client's calls are handed the rest.
+    // Another client's calls claim the rest.
     let mut others = clients::follow_ups(service.service.server.grpc_addr);
     let rest = ClaimDueFollowUpsRequest { batch_size: 10, ..at_once() };
     assert_eq!(others.claim_due_follow_ups(rest).await.expect("claimed").into_inner().follow_ups.len(), 2);

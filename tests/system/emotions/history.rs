@@ -74,20 +74,22 @@ async fn emotions_are_listed_in_both_directions_page_by_page_and_by_role() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_run_the_history_says_what_the_watermark_has_to_reach() {
+async fn before_the_first_run_the_history_has_the_sequence_that_the_watermark_must_reach() {
     let mut service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let request = GetEmotionHistoryRequest { conversation_id: chat.clone(), ..Default::default() };
     let missing = service.client.get_emotion_history(request.clone()).await.expect_err("not there");
     assert_eq!(missing.code(), Code::NotFound);
 
-    let held_back = hold_back(&service.url).await;
     store(&mut service.client, scored(&chat, 500)).await;
     store(&mut service.client, scored(&chat, 600)).await;
+    everything_is_counted(&service.url).await;
+    harness::execute(&service.url, "DELETE FROM emotion_statistics").await;
     assert!(statistics(&service.client, &chat).await.is_none());
     let uncounted = page(&service, request.clone()).await.statistics.expect("statistics");
     assert_eq!((uncounted.aggregated_through, uncounted.newest_scored_sequence), (0, 2));
-    drop(held_back);
+    let again = "INSERT INTO emotion_pending SELECT conversation_id, sequence, now() FROM messages";
+    harness::execute(&service.url, again).await;
     everything_is_counted(&service.url).await;
     let counted = page(&service, request).await.statistics.expect("statistics");
     assert_eq!((counted.aggregated_through, counted.newest_scored_sequence), (2, 2));

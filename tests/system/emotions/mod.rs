@@ -1,9 +1,12 @@
-//! Emotion statistics: always equal to a computation over the messages, made here anew.
+//! Emotion statistics always equal a fresh computation over all messages.
 
 mod expected;
 mod history;
 mod runs;
 
+use std::time::Duration;
+
+use conversation_service::settings::{EmotionAggregation, EmotionSettings};
 use futures::future::join_all;
 use rand::Rng as _;
 use secrecy::SecretString;
@@ -22,13 +25,14 @@ use self::expected::{assert_expected, falls};
 
 type Client = ConversationServiceClient<Channel>;
 
-const AGGREGATE: &str = include_str!("../../../conversation-service/queries/aggregate_emotions.sql");
+const LOAD: &str = include_str!("../../../conversation-service/src/emotions/aggregate_load.sql");
+const COMMIT: &str = include_str!("../../../conversation-service/src/emotions/aggregate_commit.sql");
 
-/// Keeps the aggregation of every replica waiting until the connection is dropped; reading goes on.
-/// Returns when one waits.
+/// Keeps the aggregation of every replica, and reading, waiting until the connection is dropped. Returns when one
+/// waits.
 pub(super) async fn hold_back(url: &SecretString) -> PgConnection {
     let mut holding = harness::connect(url).await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE emotion_statistics IN EXCLUSIVE MODE")
+    sqlx::raw_sql("BEGIN; LOCK TABLE emotion_statistics IN ACCESS EXCLUSIVE MODE")
         .execute(&mut holding)
         .await
         .expect("locked");
@@ -79,7 +83,7 @@ async fn suggested(url: &SecretString, chat: &str) -> Vec<i64> {
     sqlx::query_scalar(query).bind(chat).fetch_all(&mut harness::connect(url).await).await.expect("answered")
 }
 
-/// The statistics and the falls of a conversation are what its messages make them.
+/// Asserts that statistics and falls of a conversation are those of its messages.
 async fn assert_counted((client, url): (&Client, &SecretString), chat: &str, messages: &mut [Message]) {
     messages.sort_by_key(|message| message.sequence);
     assert_expected(&statistics(client, chat).await.expect("statistics"), messages);
@@ -102,15 +106,16 @@ async fn statistics_equal_a_fresh_computation_with_32_writers_two_replicas_and_m
             stored
         }
     });
-    let others = (0..3).map(|_| async {
-        let mut connection = harness::connect(&first.url).await;
-        for _ in 0..60 {
-            let run = sqlx::query(AGGREGATE).bind(None::<String>).bind(chrono::Utc::now()).bind(false);
-            run.execute(&mut connection).await.expect("a run never fails");
-        }
-    });
-    let (stored, _) = tokio::join!(join_all(writers), join_all(others));
+    // They count all the time, and never wait for a nudge.
+    let eager = EmotionSettings { aggregation: EmotionAggregation::Background, interval: Duration::from_millis(1) };
+    let others = join_all((0..3).map(|_| {
+        let (url, keys) = (first.url.clone(), first.keys.clone());
+        Conversation::counting(eager, harness::settings(url.clone(), &keys), url, keys)
+    }));
+    let others = others.await;
+    let stored = join_all(writers).await;
     everything_is_counted(&first.url).await;
+    drop(others);
     for chat in &chats {
         let mut messages: Vec<_> = stored.iter().flatten().filter(|it| it.conversation_id == *chat).cloned().collect();
         assert!(messages.len() >= 120);
@@ -204,7 +209,7 @@ async fn a_mean_lies_between_the_lowest_and_the_highest_score() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_no_score_leaves_the_scores_alone() {
+async fn a_message_without_a_score_does_not_change_the_scores() {
     let mut service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let plain = StoreMessageRequest { emotion: None, ..fixtures::message(&chat, "Hello") };
@@ -254,15 +259,19 @@ async fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() 
 async fn no_step_of_a_run_reads_a_whole_table() {
     let service = Conversation::start().await.ready().await;
     let mut connection = harness::connect(&service.url).await;
-    let prepare =
-        format!("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE run AS {AGGREGATE}");
+    let prepare = format!(
+        "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE load AS {LOAD}; PREPARE commit_run AS {COMMIT}"
+    );
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("prepared");
-    let explained = sqlx::raw_sql("EXPLAIN EXECUTE run (NULL, now(), false)").fetch_all(&mut connection).await;
-    let plan: Vec<String> =
-        explained.expect("explained").iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect();
-    let plan = plan.join("\n");
+    let mut explain = async |call: &'static str| {
+        let explained = sqlx::raw_sql(call).fetch_all(&mut connection).await.expect("explained");
+        explained.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n")
+    };
+    let commit = explain("EXPLAIN EXECUTE commit_run ('[]', now(), false)").await;
+    assert!(!commit.contains("Seq Scan"), "{commit}");
+    let plan = explain("EXPLAIN EXECUTE load (NULL)").await;
     assert!(!plan.contains("Seq Scan"), "{plan}");
-    // Neither does it read one through an index: each table but the queue is looked into by key.
+    // It reads no whole index either: every table but the queue is read by key.
     for (index, condition) in [
         ("messages_emotion on messages", "(conversation_id = b.conversation_id) AND (sequence > b.through)"),
         ("emotion_statistics_pkey on emotion_statistics", "conversation_id = taken.conversation_id"),

@@ -1,8 +1,7 @@
-//! How runs come about: many messages in one, one for each, none until a restart, before the reply.
+//! The kinds of runs: many messages in one run, one run for each, after a restart, before the reply.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use conversation_service::settings::{EmotionAggregation, EmotionSettings};
 use teppan_shared::keys::Keys;
 use teppan_tests::{
     clients,
@@ -35,7 +34,7 @@ async fn every_fall_is_suggested_once_when_many_messages_are_counted_in_one_run(
     assert_eq!(falls(&messages).len(), 3);
     assert_counted((&replica.client, &replica.url), &chat, &mut messages).await;
 
-    // What was counted already is found pending again, as after a failure in between.
+    // Counted messages are pending again, as after a crash between the two.
     harness::execute(
         &service.url,
         "INSERT INTO emotion_pending SELECT conversation_id, sequence, now() FROM messages WHERE sequence % 3 = 0",
@@ -62,7 +61,7 @@ async fn a_conversation_longer_than_a_run_is_counted_in_several() {
     let mut service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let mut messages = vec![store(&mut service.client, scored(&chat, 500)).await];
-    // Stored by a version that knew nothing of statistics: one row stands for them all.
+    // As stored by a version without statistics: one pending row stands for all messages.
     harness::execute(
         &service.url,
         "BEGIN;

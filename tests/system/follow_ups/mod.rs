@@ -1,4 +1,4 @@
-//! Follow-ups: scheduled, listed, cancelled, handed out, sent.
+//! Follow-ups: scheduled, listed, cancelled.
 
 mod scheduling;
 mod scheduling_cancel;

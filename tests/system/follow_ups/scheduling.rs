@@ -22,7 +22,7 @@ pub(super) fn at(text: &str) -> Timestamp {
     timestamp(text.parse::<DateTime<Utc>>().expect("a time"))
 }
 
-/// A follow-up of a booking of its own, far enough ahead that nobody sends it meanwhile.
+/// A follow-up of a new booking, due so late that no test sends it.
 pub(crate) fn request(conversation_id: &str) -> ScheduleFollowUpRequest {
     ScheduleFollowUpRequest {
         idempotency_key: Uuid::now_v7().to_string(),
@@ -55,7 +55,7 @@ pub(super) async fn schedule(service: &Conversation, request: ScheduleFollowUpRe
     service.follow_ups.clone().schedule_follow_up(request).await.expect("scheduled").into_inner()
 }
 
-/// A follow-up that is there now.
+/// A follow-up that exists now.
 pub(super) async fn scheduled(service: &Conversation, request: ScheduleFollowUpRequest) -> FollowUp {
     schedule(service, request).await.follow_up.expect("the follow-up")
 }
@@ -91,7 +91,7 @@ pub(super) async fn written(service: &Conversation) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_up_is_made_with_everything_that_was_asked_for() {
+async fn a_follow_up_is_made_with_everything_that_was_requested() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let metadata = Struct { fields: [("table".to_owned(), "7".to_owned().into())].into() };
@@ -135,7 +135,7 @@ fn hex(text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_call_is_answered_with_what_the_first_one_did() {
+async fn a_repeated_call_returns_the_result_of_the_first() {
     let first = Conversation::start().await.ready().await;
     let second = Conversation::over(first.url.clone(), first.keys.clone()).await.ready().await;
     let chat = fixtures::conversation_id();
@@ -162,7 +162,7 @@ async fn a_repeated_call_is_answered_with_what_the_first_one_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_existing_one_is_left_as_it_is_until_it_is_finished() {
+async fn an_existing_follow_up_is_left_as_it_is_until_it_is_finished() {
     let service = Conversation::start().await.ready().await;
     let request = request(&fixtures::conversation_id());
     let made = scheduled(&service, request.clone()).await;
@@ -175,13 +175,13 @@ async fn an_existing_one_is_left_as_it_is_until_it_is_finished() {
     assert_eq!(existing.outcome(), ScheduleFollowUpOutcome::Existing);
     assert_eq!(existing.follow_up.as_ref(), Some(&made));
     finish(&service, &made.follow_up_id, "MISSED", "0 s").await;
-    let anew = schedule(&service, again(&other)).await;
-    assert_eq!(anew.outcome(), ScheduleFollowUpOutcome::Created);
-    assert_ne!(anew.follow_up.expect("the follow-up").follow_up_id, made.follow_up_id);
+    let next = schedule(&service, again(&other)).await;
+    assert_eq!(next.outcome(), ScheduleFollowUpOutcome::Created);
+    assert_ne!(next.follow_up.expect("the follow-up").follow_up_id, made.follow_up_id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_moved_one_starts_anew_at_the_new_time_under_its_old_ids() {
+async fn a_moved_follow_up_starts_again_at_the_new_time_with_its_old_ids() {
     let service = Conversation::start().await.ready().await;
     let original = ScheduleFollowUpRequest {
         content: "The old text".to_owned(),
@@ -191,7 +191,7 @@ async fn a_moved_one_starts_anew_at_the_new_time_under_its_old_ids() {
     let made = scheduled(&service, original.clone()).await;
     let ids = "SELECT follow_up_id || ' ' || message_id FROM follow_ups";
     let before: String = service.scalar(ids).await;
-    // A lease that is over does not stand in the way.
+    // An expired lease does not prevent it.
     claim(&service, &made.follow_up_id, -5).await;
     for (content, metadata) in [("", None), ("The new text", Some(Struct::default())), ("", None)] {
         let move_to = ScheduleFollowUpRequest {
@@ -221,7 +221,7 @@ async fn a_moved_one_starts_anew_at_the_new_time_under_its_old_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn move_existing_makes_one_when_there_is_none() {
+async fn move_existing_makes_a_follow_up_when_there_is_none() {
     let service = Conversation::start().await.ready().await;
     let request = ScheduleFollowUpRequest { move_existing: true, ..request(&fixtures::conversation_id()) };
     assert_eq!(schedule(&service, request).await.outcome(), ScheduleFollowUpOutcome::Created);
@@ -255,7 +255,7 @@ async fn a_follow_up_is_due_in_sending_hours_and_a_day_after_its_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_settings_say_when_and_how_often() {
+async fn settings_give_sending_hours_delay_and_attempts() {
     let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
     let common = harness::settings(url.clone(), &keys);
     let service = Conversation::changed(common, url, keys, |settings| {

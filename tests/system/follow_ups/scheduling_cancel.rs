@@ -14,7 +14,7 @@ fn status(response: &CancelFollowUpResponse) -> FollowUpStatus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_up_is_cancelled_by_its_id_once_and_that_stays_so() {
+async fn a_follow_up_is_cancelled_by_its_id_once_and_stays_cancelled() {
     let service = Conversation::start().await.ready().await;
     let made = scheduled(&service, request(&fixtures::conversation_id())).await;
     let by_id = CancelFollowUpRequest { follow_up_id: made.follow_up_id.clone(), ..Default::default() };
@@ -25,7 +25,7 @@ async fn a_follow_up_is_cancelled_by_its_id_once_and_that_stays_so() {
     let before = written(&service).await;
     assert_eq!(cancel(&service, &by_id).await, done);
     assert_eq!(written(&service).await, before);
-    // A call with a key of its own is no repetition: it finds it cancelled.
+    // A call with another key is not a repetition: it finds the follow-up cancelled.
     let keyed = CancelFollowUpRequest { idempotency_key: "another".to_owned(), ..by_id };
     let unchanged = cancel(&service, &keyed).await;
     assert_eq!((unchanged.follow_up.as_ref(), unchanged.cancelled), (Some(&follow_up), false));
@@ -46,13 +46,13 @@ async fn a_repeated_call_never_cancels_what_was_scheduled_in_between() {
     assert_eq!((status(&done), done.cancelled), (FollowUpStatus::Cancelled, true));
     assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&made.follow_up_id));
 
-    let anew = scheduled(&service, again(&original)).await;
+    let next = scheduled(&service, again(&original)).await;
     assert_eq!(cancel(&service, &something).await, done);
     let without = CancelFollowUpRequest { idempotency_key: String::new(), ..something };
     let done = cancel(&service, &without).await;
-    assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&anew.follow_up_id));
+    assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&next.follow_up_id));
     assert_eq!(cancel(&service, &without).await, CancelFollowUpResponse::default(), "without a key there is no memory");
-    // The call that scheduled it does not schedule it again either.
+    // Repeating the call that scheduled it does not schedule it again.
     let replay = schedule(&service, original).await;
     assert_eq!((replay.replayed, replay.follow_up.expect("it").status()), (true, FollowUpStatus::Cancelled));
 }

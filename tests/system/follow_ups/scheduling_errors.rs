@@ -39,7 +39,7 @@ async fn list_refused(service: &Conversation, request: ListFollowUpsRequest) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_violation_is_told_at_once() {
+async fn every_violation_is_reported_at_once() {
     let service = Conversation::start().await.ready().await;
     let beyond = Timestamp { seconds: i64::MAX, nanos: 0 };
     let large = Struct { fields: [("x".to_owned(), "x".repeat(17_000).into())].into() };
@@ -115,7 +115,7 @@ async fn every_violation_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_required_hangs_on_the_trigger() {
+async fn the_required_fields_depend_on_the_trigger() {
     let service = Conversation::start().await.ready().await;
     let event_ends_at = Some(at("2030-01-15T12:00:00Z"));
     for trigger in [FollowUpTrigger::Reengagement, FollowUpTrigger::EmotionBased] {
@@ -194,7 +194,7 @@ async fn the_same_key_with_any_other_request_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_being_sent_is_not_moved() {
+async fn a_claimed_follow_up_is_not_moved() {
     let service = Conversation::start().await.ready().await;
     let original = ScheduleFollowUpRequest { content: "Hello".to_owned(), ..request(&fixtures::conversation_id()) };
     let made = scheduled(&service, original.clone()).await;
@@ -211,7 +211,7 @@ async fn one_that_is_being_sent_is_not_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_unknown_or_finished_is_not_cancelled() {
+async fn an_unknown_or_finished_follow_up_is_not_cancelled() {
     let service = Conversation::start().await.ready().await;
     let unknown = Uuid::now_v7().to_string();
     let by_id = |id: &str| CancelFollowUpRequest {
@@ -235,7 +235,7 @@ async fn one_that_is_unknown_or_finished_is_not_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_call_whose_follow_up_was_deleted_says_so() {
+async fn a_repeated_call_reports_that_its_follow_up_was_deleted() {
     let service = Conversation::start().await.ready().await;
     let original = request(&fixtures::conversation_id());
     schedule(&service, original.clone()).await;
@@ -246,7 +246,7 @@ async fn a_repeated_call_whose_follow_up_was_deleted_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_does_not_open_is_told_without_its_reason() {
+async fn a_text_that_does_not_open_is_reported_without_the_reason() {
     let service = Conversation::start().await.ready().await;
     let original = ScheduleFollowUpRequest { content: "Hello".to_owned(), ..request(&fixtures::conversation_id()) };
     schedule(&service, original.clone()).await;

@@ -57,11 +57,11 @@ async fn some(service: &Conversation) -> Vec<FollowUp> {
         }
         all.push(made);
     }
-    all.sort_by_key(place);
+    all.sort_by_key(position);
     all
 }
 
-fn place(follow_up: &FollowUp) -> (i64, String) {
+fn position(follow_up: &FollowUp) -> (i64, String) {
     (follow_up.due_at.expect("a time").seconds, follow_up.follow_up_id.clone())
 }
 
@@ -159,6 +159,6 @@ async fn a_page_stays_below_what_clients_accept_however_long_the_texts_are() {
             listed.reverse();
         }
         assert_eq!(listed.len(), 150);
-        assert!(listed.is_sorted_by_key(place));
+        assert!(listed.is_sorted_by_key(position));
     }
 }

@@ -1,5 +1,4 @@
-//! Every statement costs the same however many follow-ups there are, and writes the event where it is
-//! published.
+//! Every statement costs the same with any number of follow-ups, and writes an event where events are published.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -7,11 +6,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use teppan_tests::harness::{self, Conversation};
 use uuid::Uuid;
 
-const SCHEDULE: &str = include_str!("../../../conversation-service/queries/schedule_follow_up.sql");
-const CANCEL: &str = include_str!("../../../conversation-service/queries/cancel_follow_up.sql");
-const EARLIEST: &str = include_str!("../../../conversation-service/queries/list_follow_ups_earliest_first.sql");
-const LATEST: &str = include_str!("../../../conversation-service/queries/list_follow_ups_latest_first.sql");
-const PURGE: &str = include_str!("../../../conversation-service/queries/purge.sql");
+const SCHEDULE: &str = include_str!("../../../conversation-service/src/follow_ups/schedule.sql");
+const CANCEL: &str = include_str!("../../../conversation-service/src/follow_ups/cancel.sql");
+const EARLIEST: &str = include_str!("../../../conversation-service/src/follow_ups/list_earliest_first.sql");
+const LATEST: &str = include_str!("../../../conversation-service/src/follow_ups/list_latest_first.sql");
+const PURGE: &str = include_str!("../../../conversation-service/src/purge.sql");
 
 /// As many follow-ups as a year may bring: of 5,000 conversations, 2,000 subjects, all triggers and states.
 const MANY: &str = "
@@ -57,14 +56,14 @@ async fn plan(connection: &mut PgConnection, call: &str) -> String {
     lines.join("\n")
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages that the whole statement read: the topmost node counts them all.
 fn buffers(plan: &str) -> u64 {
     let top = plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers");
     let number = |what| top.split(what).nth(1).and_then(|rest: &str| rest.split(' ').next()?.parse::<u64>().ok());
     number("hit=").unwrap_or(0) + number("read=").unwrap_or(0)
 }
 
-/// The indexes that were looked into.
+/// The indexes that were read.
 fn used(plan: &str) -> Vec<&str> {
     let scans = plan.lines().filter(|line| line.contains(" using follow_ups") && !line.contains("never executed"));
     scans.filter_map(|line| line.split(" using ").nth(1)?.split(' ').next()).collect()
@@ -98,7 +97,7 @@ async fn every_list_is_a_few_ranges_of_one_index() {
                     let plan = plan(&mut connection, &call).await;
                     assert_eq!(used(&plan), [index], "{call}: {plan}");
                     assert!(!plan.contains("Seq Scan"), "{call}: {plan}");
-                    // Only a subject beside a conversation is looked for among that conversation's.
+                    // Only a subject beside a conversation is a filter.
                     let filtered = plan.contains("Rows Removed by Filter");
                     assert!(!filtered || (conversation != "NULL" && subject != "NULL"), "{call}: {plan}");
                     assert!(buffers(&plan) < 24 * 60, "{call}: {plan}");
@@ -109,7 +108,7 @@ async fn every_list_is_a_few_ranges_of_one_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scheduling_and_cancelling_look_at_a_few_pages() {
+async fn scheduling_and_cancelling_read_a_few_pages() {
     let service = Conversation::start().await.ready().await;
     let mut connection = prepared(&service).await;
     run(&mut connection, MANY).await;
@@ -138,7 +137,7 @@ async fn scheduling_and_cancelling_look_at_a_few_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_old_is_found_by_index() {
+async fn old_rows_are_found_by_index() {
     let service = Conversation::start().await.ready().await;
     let mut connection = prepared(&service).await;
     run(&mut connection, MANY).await;
@@ -150,15 +149,14 @@ async fn what_is_old_is_found_by_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
+async fn a_created_or_moved_follow_up_is_published_where_events_are() {
     let service = Conversation::start().await.ready().await;
     let mut connection = harness::connect(&service.url).await;
     run(&mut connection, "SET timezone = 'UTC'").await;
     let now: DateTime<Utc> = "2029-01-01T00:00:00Z".parse().expect("a time");
     let due: DateTime<Utc> = "2030-01-15T12:00:00Z".parse().expect("a time");
-    let mut ids = Vec::new();
     for (key, moves, publishes) in [("a", false, true), ("b", false, true), ("c", true, true), ("d", true, false)] {
-        let row = sqlx::query(SCHEDULE)
+        sqlx::query(SCHEDULE)
             .bind(key)
             .bind(vec![0_u8; 32])
             .bind(Uuid::now_v7())
@@ -181,12 +179,12 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
             .fetch_one(&mut connection)
             .await
             .expect("answered");
-        ids.push(row.get::<Uuid, _>("follow_up_id?"));
     }
+    let id: Uuid = service.scalar("SELECT follow_up_id FROM follow_ups").await;
     let query = "SELECT type, aggregate_id, created_at, data, traceparent, next_attempt_at
                  FROM outbox_messages ORDER BY version";
     let events = sqlx::query(query).fetch_all(&mut connection).await.expect("answered");
-    assert_eq!(events.len(), 2, "one that is left as it is, is no event, and neither is what is not published");
+    assert_eq!(events.len(), 2, "neither an existing follow-up nor an unpublished change is an event");
     for (event, moved) in events.iter().zip([false, true]) {
         assert_eq!(event.get::<String, _>("type"), "teppan.follow_up.scheduled.v1");
         assert_eq!(event.get::<String, _>("aggregate_id"), "web-7f3a91");
@@ -194,7 +192,7 @@ async fn what_is_made_or_moved_is_published_where_that_is_wanted() {
         assert_eq!(event.get::<DateTime<Utc>, _>("next_attempt_at"), now);
         assert!(event.get::<Option<String>, _>("traceparent").is_some());
         let expected = json!({
-            "follow_up_id": ids[0].to_string(),
+            "follow_up_id": id.to_string(),
             "conversation_id": "web-7f3a91",
             "trigger": "FOLLOW_UP_TRIGGER_POST_EVENT",
             "subject": "booking:7",

@@ -56,7 +56,7 @@ async fn calls_with_one_key_at_once_move_one_follow_up_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_with_keys_of_their_own_make_one_follow_up_too() {
+async fn calls_with_different_keys_make_one_follow_up_too() {
     let replicas = two_replicas().await;
     for round in 0_i64..8 {
         let original = request(&fixtures::conversation_id());
@@ -70,7 +70,7 @@ async fn calls_with_keys_of_their_own_make_one_follow_up_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_follow_up_is_cancelled_once_however_many_try() {
+async fn concurrent_cancellations_cancel_a_follow_up_once() {
     let [first, second] = two_replicas().await;
     let original = request(&fixtures::conversation_id());
     for same_key in [true, false] {
@@ -88,9 +88,9 @@ async fn one_follow_up_is_cancelled_once_however_many_try() {
     }
 }
 
-/// A storm over few follow-ups: made, moved with and without a text, cancelled by id and by key.
+/// Concurrent changes of few follow-ups: made, moved with and without a text, cancelled by id and by key.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_leaves_at_most_one_unfinished_and_never_locks_up() {
+async fn concurrent_changes_leave_at_most_one_unfinished_follow_up_and_no_deadlock() {
     let replicas = two_replicas().await;
     let originals: Vec<_> = (0..3).map(|_| request(&fixtures::conversation_id())).collect();
     let clients = (0..32).map(|n: usize| {
@@ -115,7 +115,7 @@ async fn a_storm_leaves_at_most_one_unfinished_and_never_locks_up() {
                         client.cancel_follow_up(cancel).await.err()
                     }
                 };
-                // Nothing here is refused; what gave up under constant change would say OVERLOADED.
+                // No call is refused: one that gives up under constant change would answer OVERLOADED.
                 let reason = failed.map(|status| status.get_details_error_info().map(|info| info.reason));
                 assert_eq!(reason, None, "choice {choice}");
             }
@@ -127,7 +127,7 @@ async fn a_storm_leaves_at_most_one_unfinished_and_never_locks_up() {
                     SELECT count(*) FROM follow_ups WHERE finished_at IS NULL GROUP BY conversation_id, trigger, subject
                 ) AS unfinished";
     assert!(service.scalar::<i64>(most).await <= 1);
-    // Every key leads to what is there, and what was made was made under one key.
+    // Every key leads to an existing follow-up, and each follow-up was made under one key.
     let orphans = "SELECT count(*) FROM idempotency_keys k LEFT JOIN follow_ups f USING (follow_up_id)
                    WHERE k.follow_up_id IS NOT NULL AND f.follow_up_id IS NULL";
     assert_eq!(service.scalar::<i64>(orphans).await, 0);

@@ -9,9 +9,9 @@ use teppan_tests::{
 
 use super::scheduling::{finish, request, schedule, scheduled};
 
-const PURGE: &str = include_str!("../../../conversation-service/queries/purge.sql");
+const PURGE: &str = include_str!("../../../conversation-service/src/purge.sql");
 
-/// A service that looks for old rows all the time.
+/// A service that purges all the time.
 async fn eager() -> Conversation {
     let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
     let common = harness::settings(url.clone(), &keys);
@@ -40,7 +40,7 @@ async fn rows(service: &Conversation) -> (i64, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_old_goes_and_what_is_young_or_unfinished_stays() {
+async fn old_rows_are_purged_and_young_or_unfinished_ones_stay() {
     let service = eager().await;
     let unfinished = request(&fixtures::conversation_id());
     schedule(&service, unfinished.clone()).await;
@@ -64,12 +64,12 @@ async fn what_is_old_goes_and_what_is_young_or_unfinished_stays() {
                 WHERE key = (SELECT min(key) FROM idempotency_keys)";
     harness::execute(&service.url, aged).await;
     harness::eventually("the old key is gone", async || rows(&service).await == (2, 2)).await;
-    // A call with a forgotten key is a new one: it finds what is there.
+    // A call with a purged key is a new call: it finds the existing follow-up.
     assert!(!schedule(&service, unfinished).await.replayed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backlog_goes_in_bounded_batches() {
+async fn a_backlog_is_purged_in_bounded_batches() {
     let idle = Conversation::start().await.ready().await;
     harness::execute(&idle.url, copies(2500, "100 days")).await;
     harness::execute(&idle.url, copies(10, "1 hour")).await;

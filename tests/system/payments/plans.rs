@@ -19,7 +19,6 @@ const SETTLE: &str = include_str!("../../../booking-service/src/stripe/settle_ev
 const SETTLE_DEAD: &str = include_str!("../../../booking-service/src/stripe/settle_dead_letters.sql");
 const LIST_DEAD: &str = include_str!("../../../shared/src/outbox/list_dead_letters.sql");
 
-
 /// Prepares the statements, whose plans are then those for any values.
 async fn prepare(connection: &mut PgConnection) {
     settle(connection).await;

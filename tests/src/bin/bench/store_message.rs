@@ -16,7 +16,7 @@ use crate::{
     stage::Side,
 };
 
-const STATEMENT: &str = include_str!("../../../../conversation-service/queries/store_message.sql");
+const STATEMENT: &str = include_str!("../../../../conversation-service/src/messages/store.sql");
 const CONTENT: &str = "Could we get a table for four on Saturday evening, please? One of us does not eat fish, \
                        and it would be lovely to sit close to the grill.";
 const USER_ID: &str = "guest-0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";

@@ -1,0 +1,40 @@
+use chrono::{DateTime, Utc};
+
+use crate::domain::{Channel, ConversationId, UserId};
+
+/// The state of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::VariantArray)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConversationStatus {
+    /// The assistant leads it.
+    Open,
+    /// A person has taken over. New messages leave it so.
+    Escalated,
+    /// Finished. A new message opens it again.
+    Closed,
+}
+
+/// One conversation with one customer: a row of `conversations`, in the order of its columns.
+///
+/// Statements return it as an anonymous record: sqlx would ask the server to describe the table's own type.
+#[derive(Debug, Clone, sqlx::Type)]
+#[sqlx(type_name = "record")]
+pub struct Conversation {
+    pub conversation_id: ConversationId,
+    pub user_id: Option<UserId>,
+    /// The channel of the first message.
+    pub channel: Channel,
+    pub status: ConversationStatus,
+    /// Equal to the sequence of the newest message.
+    pub message_count: i64,
+    /// The newest message that has a score, 0 when none has.
+    pub newest_scored_sequence: i64,
+    /// The latest `sent_at` of all messages.
+    pub last_message_at: DateTime<Utc>,
+    /// The latest `sent_at` of the customer's own messages.
+    pub customer_wrote_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub closed_at: Option<DateTime<Utc>>,
+}

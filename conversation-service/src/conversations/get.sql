@@ -1,0 +1,16 @@
+-- One conversation, and the statistics of its emotions when there are some.
+SELECT
+    ROW(c.*) AS "conversation!: Conversation",
+    s.aggregated_through AS "aggregated_through?",
+    s.score_count AS "score_count?",
+    (s.score_sum / NULLIF(s.score_count, 0))::double precision AS "mean_score?",
+    s.score_min AS "score_min?",
+    s.score_max AS "score_max?",
+    s.recent_mean AS "recent_mean?",
+    cardinality(s.recent_scores) AS "recent_count?",
+    s.trend_delta AS "trend_delta?",
+    s.label_counts AS "label_counts?: Json<BTreeMap<String, i64>>",
+    s.updated_at AS "aggregated_at?"
+FROM conversations AS c
+LEFT JOIN emotion_statistics AS s ON s.conversation_id = c.conversation_id
+WHERE c.conversation_id = $1

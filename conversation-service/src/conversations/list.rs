@@ -1,0 +1,82 @@
+use chrono::{DateTime, Utc};
+use strum::VariantArray;
+use teppan_shared::postgres::DatabaseError;
+
+use super::{Conversation, ConversationStatus, Conversations};
+use crate::domain::{Channel, ConversationId, UserId};
+
+/// Which conversations are wanted. `None` means any.
+#[derive(Debug, Clone, Default)]
+pub struct ConversationFilter {
+    pub user_id: Option<UserId>,
+    pub channel: Option<Channel>,
+    pub status: Option<ConversationStatus>,
+}
+
+/// A page of conversations starts after this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationCursor {
+    pub created_at: DateTime<Utc>,
+    pub conversation_id: ConversationId,
+}
+
+/// Conversations, and the cursor of the next page if there is one.
+pub struct ConversationPage {
+    pub conversations: Vec<Conversation>,
+    pub next: Option<ConversationCursor>,
+}
+
+impl Conversations {
+    /// Lists conversations after the cursor, the newest first.
+    ///
+    /// # Errors
+    /// When the database gave no answer.
+    pub async fn list(
+        &self,
+        filter: &ConversationFilter,
+        after: Option<&ConversationCursor>,
+        page_size: u16,
+    ) -> Result<ConversationPage, DatabaseError> {
+        let channels = wanted(filter.channel.as_ref());
+        let statuses = wanted(filter.status.as_ref());
+        let after_created_at = after.map(|cursor| cursor.created_at);
+        let after_id = after.map(|cursor| cursor.conversation_id.as_str());
+        let limit = i64::from(page_size) + 1;
+        macro_rules! page {
+            ($file:literal $(, $user_id:expr)?) => {
+                self.database
+                    .fetch_all(|| {
+                        sqlx::query_file!(
+                            $file,
+                            &channels as &[&str],
+                            &statuses as &[&str],
+                            after_created_at,
+                            after_id,
+                            limit
+                            $(, $user_id)?
+                        )
+                    })
+                    .await?
+                    .into_iter()
+                    .map(|row| row.conversation)
+                    .collect::<Vec<_>>()
+            };
+        }
+        let mut conversations = match &filter.user_id {
+            None => page!("src/conversations/list.sql"),
+            Some(user_id) => page!("src/conversations/list_by_user.sql", user_id.as_str()),
+        };
+        let more = conversations.len() > page_size.into();
+        conversations.truncate(page_size.into());
+        let next = conversations.last().filter(|_| more).map(|last| ConversationCursor {
+            created_at: last.created_at,
+            conversation_id: last.conversation_id.clone(),
+        });
+        Ok(ConversationPage { conversations, next })
+    }
+}
+
+/// The columns' values that match a filter.
+fn wanted<T: VariantArray + AsRef<str>>(filter: Option<&T>) -> Vec<&str> {
+    filter.map_or(T::VARIANTS, std::slice::from_ref).iter().map(AsRef::as_ref).collect()
+}

@@ -1,0 +1,23 @@
+//! Conversations. The first message makes one; here they are read.
+
+mod conversation;
+mod get;
+mod list;
+
+use teppan_shared::postgres::Database;
+
+pub use self::{
+    conversation::{Conversation, ConversationStatus},
+    list::{ConversationCursor, ConversationFilter, ConversationPage},
+};
+
+/// Reads conversations.
+pub struct Conversations {
+    database: Database,
+}
+
+impl Conversations {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}

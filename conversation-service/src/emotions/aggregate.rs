@@ -1,0 +1,139 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use sqlx::types::Json;
+use teppan_shared::{
+    error_chain::error_chain,
+    postgres::DatabaseError,
+    telemetry::{self, TRACE_TARGET},
+    worker::{Batch, Job},
+};
+
+use super::{
+    Emotions,
+    count::{Before, Counted, FreshMessage, count},
+};
+use crate::{domain::ConversationId, settings::EmotionAggregation};
+
+/// Runs for one conversation. A run that loses to a concurrent one finds nearly everything counted by it.
+const RUNS_MAX: usize = 8;
+/// Pending messages of one run. The statement repeats it as a literal.
+const BATCH_MAX: i64 = 256;
+/// Traces to which a span can be linked.
+const LINKS_MAX: usize = 128;
+
+impl Emotions {
+    /// Aggregates a conversation's emotions soon, or now when they are aggregated inline. The statement
+    /// that stored the message recorded the work, so only the time depends on this.
+    pub async fn count(&self, conversation_id: &ConversationId) {
+        if self.aggregation == EmotionAggregation::Inline {
+            match self.aggregate_of(conversation_id).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                // The message is stored: the call has done what it is for.
+                Err(error) => tracing::warn!(error = error_chain(&error), "inline emotion aggregation failed"),
+            }
+        }
+        self.pending.nudge();
+    }
+
+    /// Counts everything that is pending of one conversation. `false` when there was too much: the worker
+    /// counts the rest.
+    async fn aggregate_of(&self, conversation_id: &ConversationId) -> Result<bool, DatabaseError> {
+        for _ in 0..RUNS_MAX {
+            if !self.aggregate(Some(conversation_id)).await?.more {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Counts the messages that have waited longest, of one conversation or of any, in one bounded run. Any
+    /// number of replicas may do so at once.
+    ///
+    /// # Errors
+    /// When the database gave no answer. Uncounted messages are still recorded as pending.
+    async fn aggregate(&self, only: Option<&ConversationId>) -> Result<Batch, DatabaseError> {
+        let only = only.map(ConversationId::as_str);
+        let load = || sqlx::query_file_as!(Loaded, "src/emotions/aggregate_load.sql", only);
+        let loaded = self.database.fetch_all(load).await?;
+        if loaded.is_empty() {
+            return Ok(Batch::default());
+        }
+        let pending: i64 = loaded.iter().map(|conversation| conversation.pending).sum();
+        let traces: Vec<_> = loaded.iter().map(Loaded::recorded_traces).collect();
+        let counted: Vec<_> = loaded.into_iter().map(Loaded::count).collect();
+        let now = self.clock.now();
+        let commit = || {
+            let counted = Json(&counted);
+            sqlx::query_file!("src/emotions/aggregate_commit.sql", counted as _, now, self.events.published)
+        };
+        let run = self.database.fetch_one(commit).await?;
+        if run.suggestions > 0 {
+            self.events.pending.nudge();
+        }
+        let traces = traces.iter().filter(|(id, _)| run.written.contains(id)).flat_map(|(_, traces)| traces);
+        link_to_storing(traces.take(LINKS_MAX), run.done, run.suggestions);
+        Ok(Batch {
+            done: u64::try_from(run.done).unwrap_or(0),
+            failed: 0,
+            // Less is done than is pending after a concurrent run, and in a conversation longer than a run.
+            more: pending >= BATCH_MAX || run.done < pending,
+            lag: run.oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or(Duration::ZERO),
+        })
+    }
+}
+
+/// A conversation with pending messages. The columns of its new messages are as long as one another.
+struct Loaded {
+    conversation_id: String,
+    pending: i64,
+    through: i64,
+    label_counts: Json<BTreeMap<String, i64>>,
+    recent_scores: Vec<f64>,
+    sequences: Vec<i64>,
+    scores: Vec<Option<f64>>,
+    labels: Vec<Option<String>>,
+    traceparents: Vec<Option<String>>,
+}
+
+impl Loaded {
+    /// The conversation, and the traces of its new messages that are recorded.
+    fn recorded_traces(&self) -> (String, Vec<String>) {
+        let recorded = |traceparent: &&String| traceparent.ends_with("01") || traceparent.ends_with("03");
+        (self.conversation_id.clone(), self.traceparents.iter().flatten().filter(recorded).cloned().collect())
+    }
+
+    fn count(self) -> Counted {
+        let columns = self.sequences.into_iter().zip(self.scores).zip(self.labels).zip(self.traceparents);
+        let message = |(((sequence, score), label), traceparent)| FreshMessage { sequence, score, label, traceparent };
+        let label_counts = self.label_counts.0;
+        let before = Before { through: self.through, label_counts, recent_scores: self.recent_scores };
+        count(self.conversation_id, before, columns.map(message).collect())
+    }
+}
+
+/// Makes a span that links the calls that stored the messages to the run that counted them, if any was recorded.
+fn link_to_storing<'a>(traces: impl Iterator<Item = &'a String>, messages: i64, suggestions: i64) {
+    let mut traces = traces.peekable();
+    if traces.peek().is_none() {
+        return;
+    }
+    let span = tracing::info_span!(target: TRACE_TARGET, parent: None, "aggregate emotions", messages, suggestions);
+    for traceparent in traces {
+        telemetry::link(&span, traceparent);
+    }
+}
+
+/// Keeps the statistics of every conversation up with its messages.
+pub struct EmotionAggregationJob(pub Arc<Emotions>);
+
+impl Job for EmotionAggregationJob {
+    type Error = DatabaseError;
+    const NAME: &'static str = "emotion-aggregation";
+    // Under load some runs a second instead of one for each message, which would slow storing down.
+    const GATHER: Duration = Duration::from_millis(25);
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.0.aggregate(None).await
+    }
+}

@@ -1,0 +1,86 @@
+-- Writes the result of an aggregation run: $1 an array with an object for each conversation, $2 now, $3 whether events
+-- are published.
+--
+-- Concurrent runs neither count a message twice nor lose one: `statistics` writes only where the watermark is still the
+-- one that the run loaded. The watermark only grows, so the row then is the one that `before` shows. A run that lost
+-- writes neither statistics nor suggestions for that conversation, and its pending rows stay for the next run.
+--
+-- Scores arrive as the decimals that clients wrote, which add up exactly: a double's text is the shortest decimal that
+-- reads back as it.
+WITH counted AS MATERIALIZED (
+    SELECT *
+    FROM jsonb_to_recordset($1::jsonb) AS c (
+        conversation_id text, through_before bigint, through bigint, scores numeric[], label_counts jsonb,
+        recent_scores numeric[], recent_mean double precision, trend_delta double precision, falls jsonb)
+),
+statistics AS (
+    INSERT INTO emotion_statistics AS s (
+        conversation_id, aggregated_through, aggregated_after, score_count, score_sum, score_min, score_max,
+        label_counts, recent_scores, recent_mean, trend_delta, updated_at)
+    SELECT c.conversation_id, c.through, c.through_before,
+           COALESCE(before.score_count, 0) + added.count, COALESCE(before.score_sum, 0) + COALESCE(added.sum, 0),
+           LEAST(before.score_min, added.min), GREATEST(before.score_max, added.max),
+           c.label_counts, c.recent_scores, c.recent_mean, c.trend_delta, $2
+    FROM counted AS c
+    LEFT JOIN LATERAL (                -- LIMIT: one lookup each, not a join with the whole table
+        SELECT * FROM emotion_statistics WHERE conversation_id = c.conversation_id LIMIT 1
+    ) AS before ON true
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS count, sum(score) AS sum, min(score)::double precision AS min, max(score)::double precision AS max
+        FROM unnest(c.scores) AS score
+    ) AS added
+    WHERE c.through > c.through_before
+    ORDER BY c.conversation_id         -- concurrent runs lock rows in the same order
+    ON CONFLICT (conversation_id) DO UPDATE
+    SET aggregated_through = EXCLUDED.aggregated_through,
+        aggregated_after = EXCLUDED.aggregated_after,
+        score_count = EXCLUDED.score_count,
+        score_sum = EXCLUDED.score_sum,
+        score_min = EXCLUDED.score_min,
+        score_max = EXCLUDED.score_max,
+        label_counts = EXCLUDED.label_counts,
+        recent_scores = EXCLUDED.recent_scores,
+        recent_mean = EXCLUDED.recent_mean,
+        trend_delta = EXCLUDED.trend_delta,
+        updated_at = EXCLUDED.updated_at
+    WHERE s.aggregated_through = EXCLUDED.aggregated_after
+    RETURNING s.conversation_id, s.aggregated_through
+),
+suggestions AS (
+    INSERT INTO escalation_suggestions (
+        conversation_id, sequence, event_id, recent_mean, recent_count, occurred_at, traceparent)
+    SELECT c.conversation_id, fall.sequence, gen_random_uuid(), fall.recent_mean, fall.recent_count, $2, fall.traceparent
+    FROM statistics AS s
+    JOIN counted AS c ON c.conversation_id = s.conversation_id
+    CROSS JOIN LATERAL jsonb_to_recordset(c.falls) AS fall (
+        sequence bigint, recent_mean double precision, recent_count integer, traceparent text)
+    RETURNING *
+),
+events AS (                            -- only where they are published
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
+    SELECT event_id, conversation_id, 'teppan.conversation.escalation_suggested.v1', occurred_at,
+           json_build_object(
+               'conversation_id', conversation_id, 'occurred_at', occurred_at, 'through_sequence', sequence,
+               'recent_mean_score', recent_mean, 'recent_score_count', recent_count),
+           traceparent, $2
+    FROM suggestions
+    WHERE $3::boolean
+    ORDER BY conversation_id, sequence
+),
+done AS (                              -- counted by this run or an earlier one; SKIP LOCKED: waits for no other run
+    DELETE FROM emotion_pending
+    WHERE ctid = ANY (ARRAY(
+        SELECT p.ctid
+        FROM counted AS c
+        LEFT JOIN statistics AS s ON s.conversation_id = c.conversation_id
+        CROSS JOIN LATERAL (
+            SELECT ctid
+            FROM emotion_pending
+            WHERE conversation_id = c.conversation_id AND sequence <= COALESCE(s.aggregated_through, c.through_before)
+            FOR UPDATE SKIP LOCKED
+        ) AS p))
+    RETURNING since
+)
+SELECT count(*) AS "done!", min(since) AS "oldest?", (SELECT count(*) FROM suggestions) AS "suggestions!",
+       ARRAY(SELECT conversation_id FROM statistics) AS "written!"
+FROM done

@@ -1,0 +1,192 @@
+//! Counts new messages into the statistics of their conversation. Pure.
+
+use std::{collections::BTreeMap, str::FromStr as _};
+
+use bigdecimal::BigDecimal;
+use serde::Serialize;
+
+use super::{OTHER_LABELS, statistics::ESCALATE_BELOW};
+
+/// Scores of the recent mean.
+const RECENT_MAX: usize = 10;
+/// Clients name labels as they like: the first ones of a conversation are counted by name.
+const NAMED_LABELS_MAX: usize = 100;
+
+/// The part of a conversation's statistics on which the next ones depend.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// The watermark.
+    pub through: i64,
+    pub label_counts: BTreeMap<String, i64>,
+    /// The newest scores, the oldest of them first.
+    pub recent_scores: Vec<f64>,
+}
+
+/// A message after the watermark.
+#[derive(Debug, Clone, Default)]
+pub struct FreshMessage {
+    pub sequence: i64,
+    pub score: Option<f64>,
+    pub label: Option<String>,
+    pub traceparent: Option<String>,
+}
+
+/// What a run writes for a conversation: an object of `aggregate_commit.sql`.
+#[derive(Debug, Serialize)]
+pub struct Counted {
+    pub conversation_id: String,
+    through_before: i64,
+    through: i64,
+    /// The new scores.
+    scores: Vec<f64>,
+    label_counts: BTreeMap<String, i64>,
+    recent_scores: Vec<f64>,
+    recent_mean: Option<f64>,
+    /// Mean of the newest two scores minus mean of the two before; `None` below four scores.
+    trend_delta: Option<f64>,
+    falls: Vec<Fall>,
+}
+
+/// The message with which the recent mean fell below the bound.
+#[derive(Debug, Serialize)]
+struct Fall {
+    sequence: i64,
+    recent_mean: f64,
+    recent_count: usize,
+    traceparent: Option<String>,
+}
+
+/// Counts the messages, which are in the order of their sequences.
+pub fn count(conversation_id: String, before: Before, fresh: Vec<FreshMessage>) -> Counted {
+    let Before { through: through_before, mut label_counts, mut recent_scores } = before;
+    let through = fresh.last().map_or(through_before, |last| last.sequence);
+    let mut recent_mean = mean(&recent_scores);
+    let (mut scores, mut falls) = (Vec::new(), Vec::new());
+    for message in fresh {
+        if let Some(label) = message.label {
+            count_label(&mut label_counts, label);
+        }
+        let Some(score) = message.score else { continue };
+        scores.push(score);
+        recent_scores.push(score);
+        recent_scores.drain(..recent_scores.len().saturating_sub(RECENT_MAX));
+        let was_low = recent_mean.is_some_and(is_low);
+        recent_mean = mean(&recent_scores);
+        if let Some(recent_mean) = recent_mean.filter(|mean| is_low(*mean) && !was_low) {
+            let recent_count = recent_scores.len();
+            falls.push(Fall {
+                sequence: message.sequence,
+                recent_mean,
+                recent_count,
+                traceparent: message.traceparent,
+            });
+        }
+    }
+    let trend_delta = trend_delta(&recent_scores);
+    Counted {
+        conversation_id,
+        through_before,
+        through,
+        scores,
+        label_counts,
+        recent_scores,
+        recent_mean,
+        trend_delta,
+        falls,
+    }
+}
+
+fn is_low(mean: f64) -> bool {
+    mean < ESCALATE_BELOW
+}
+
+fn count_label(counts: &mut BTreeMap<String, i64>, label: String) {
+    let named = counts.len() - usize::from(counts.contains_key(OTHER_LABELS));
+    let is_named = named < NAMED_LABELS_MAX || counts.contains_key(&label);
+    *counts.entry(if is_named { label } else { OTHER_LABELS.to_owned() }).or_default() += 1;
+}
+
+fn mean(scores: &[f64]) -> Option<f64> {
+    let count = u32::try_from(scores.len()).ok().filter(|count| *count > 0)?;
+    Some(nearest(&(sum(scores) / BigDecimal::from(count))))
+}
+
+fn trend_delta(scores: &[f64]) -> Option<f64> {
+    let (_, newest) = scores.split_at_checked(scores.len().checked_sub(4)?)?;
+    Some(nearest(&((sum(&newest[2..]) - sum(&newest[..2])) / BigDecimal::from(2))))
+}
+
+/// The sum of the scores as the decimals that clients wrote: ten scores of 0.3 are 3. The text of a double is
+/// the shortest decimal that reads back as it.
+fn sum(scores: &[f64]) -> BigDecimal {
+    scores.iter().filter_map(|score| BigDecimal::from_str(&score.to_string()).ok()).sum()
+}
+
+/// The double that is nearest to a decimal.
+fn nearest(decimal: &BigDecimal) -> f64 {
+    decimal.to_string().parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(scores: &[f64]) -> Vec<FreshMessage> {
+        let message =
+            |(sequence, score): (i64, &f64)| FreshMessage { sequence, score: Some(*score), ..Default::default() };
+        (1..).zip(scores).map(message).collect()
+    }
+
+    fn labelled(labels: impl Iterator<Item = String>) -> Vec<FreshMessage> {
+        let message = |(sequence, label)| FreshMessage { sequence, label: Some(label), ..Default::default() };
+        (1..).zip(labels).map(message).collect()
+    }
+
+    fn counted(before: Before, fresh: Vec<FreshMessage>) -> Counted {
+        count("web-7f3a91".to_owned(), before, fresh)
+    }
+
+    #[test]
+    fn means_are_those_of_decimals() {
+        let low = counted(Before::default(), scored(&[0.3; 10]));
+        assert_eq!((low.recent_mean, low.falls.len()), (Some(0.3), 0));
+        assert_eq!(counted(Before::default(), scored(&[0.45, 0.45, 0.6, 0.6])).trend_delta, Some(0.15));
+        for score in [f64::MIN_POSITIVE, 1.0 / 3.0, 0.1 + 0.2, f64::from_bits(0.3_f64.to_bits() - 1)] {
+            assert_eq!(counted(Before::default(), scored(&[score; 7])).recent_mean, Some(score));
+        }
+    }
+
+    #[test]
+    fn a_fall_is_found_once_whether_messages_are_counted_together_or_alone() {
+        let scores: Vec<f64> = [(0.9, 12), (0.1, 12), (0.9, 12), (0.0, 9), (1.0, 10), (0.05, 15)]
+            .into_iter()
+            .flat_map(|(score, times)| std::iter::repeat_n(score, times))
+            .collect();
+        let sequences = |counted: &Counted| counted.falls.iter().map(|fall| fall.sequence).collect::<Vec<_>>();
+        let together = counted(Before::default(), scored(&scores));
+        let (mut before, mut alone) = (Before::default(), Vec::new());
+        for message in scored(&scores) {
+            let one = counted(before, vec![message]);
+            alone.extend(sequences(&one));
+            before = Before { through: one.through, label_counts: one.label_counts, recent_scores: one.recent_scores };
+        }
+        assert_eq!(sequences(&together).len(), 3);
+        assert_eq!(sequences(&together), alone);
+        assert_eq!((together.recent_scores, together.through), (before.recent_scores, before.through));
+    }
+
+    #[test]
+    fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() {
+        let first = counted(Before::default(), labelled((0..120).map(|n| format!("label {n}"))));
+        let before = Before { label_counts: first.label_counts, ..Default::default() };
+        let second = counted(before, labelled(["label 7", "label 110"].map(str::to_owned).into_iter()));
+        assert_eq!(second.label_counts.len(), 101);
+        assert_eq!((second.label_counts["label 7"], second.label_counts[OTHER_LABELS]), (2, 21));
+    }
+
+    #[test]
+    fn without_new_messages_the_watermark_stays() {
+        let counted = counted(Before { through: 7, ..Default::default() }, Vec::new());
+        assert_eq!((counted.through_before, counted.through), (7, 7));
+    }
+}

@@ -1,0 +1,113 @@
+use crate::domain::bounded_text;
+
+/// The emotion that the client found in a message: at least one of the three.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emotion {
+    score: Option<EmotionScore>,
+    label: Option<EmotionLabel>,
+    detected: DetectedEmotions,
+}
+
+impl Emotion {
+    /// `None` without any of them.
+    pub fn new(score: Option<EmotionScore>, label: Option<EmotionLabel>, detected: DetectedEmotions) -> Option<Self> {
+        let something = score.is_some() || label.is_some() || !detected.0.is_empty();
+        something.then_some(Self { score, label, detected })
+    }
+
+    pub fn score(&self) -> Option<EmotionScore> {
+        self.score
+    }
+
+    /// Whether the statistics count it, by score or label.
+    pub fn is_counted(&self) -> bool {
+        self.score.is_some() || self.label.is_some()
+    }
+
+    /// The leading emotion in one word.
+    pub fn label(&self) -> Option<&EmotionLabel> {
+        self.label.as_ref()
+    }
+
+    /// Every emotion that was found.
+    pub fn detected(&self) -> &[EmotionLabel] {
+        &self.detected.0
+    }
+}
+
+/// From 0 (very negative) to 1 (very positive), both included.
+#[derive(Debug, Clone, Copy, PartialEq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct EmotionScore(f64);
+
+impl EmotionScore {
+    pub fn parse(raw: f64) -> Result<Self, &'static str> {
+        // NaN is in no range. Adding 0 makes -0, which is in this one, the 0 it is equal to.
+        if (0.0..=1.0).contains(&raw) { Ok(Self(raw + 0.0)) } else { Err("must be a number from 0 to 1") }
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+bounded_text!(
+    /// The name of an emotion: 1 to 20 characters.
+    EmotionLabel, 1..=20, "must be 1 to 20 characters"
+);
+
+/// At most 10 emotions, in the order in which the client named them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent, no_pg_array)]
+pub struct DetectedEmotions(Vec<EmotionLabel>);
+
+impl DetectedEmotions {
+    pub const COUNT_MAX: usize = 10;
+    pub const MUST: &str = "must have at most 10 entries";
+
+    pub fn parse(labels: Vec<EmotionLabel>) -> Result<Self, &'static str> {
+        if labels.len() <= Self::COUNT_MAX { Ok(Self(labels)) } else { Err(Self::MUST) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_and_one_are_scores() {
+        for good in [0.0, f64::MIN_POSITIVE, 0.5, 1.0] {
+            assert_eq!(EmotionScore::parse(good).map(|score| score.get().to_bits()), Ok(good.to_bits()));
+        }
+        assert_eq!(EmotionScore::parse(-0.0).map(|score| score.get().to_bits()), Ok(0.0_f64.to_bits()));
+    }
+
+    #[test]
+    fn a_number_outside_0_to_1_is_not_a_score() {
+        for bad in [-f64::MIN_POSITIVE, -0.1, 1.0 + f64::EPSILON, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(EmotionScore::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_counted_in_characters() {
+        assert!(EmotionLabel::parse("喜".repeat(20)).is_ok());
+        for bad in ["", &"喜".repeat(21), "joy\0"] {
+            assert!(EmotionLabel::parse(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn at_most_10_emotions_are_detected() {
+        let joy = || EmotionLabel::parse("joy".to_owned()).expect("a label");
+        assert!(DetectedEmotions::parse(vec![joy(); 10]).is_ok());
+        assert!(DetectedEmotions::parse(vec![joy(); 11]).is_err());
+    }
+
+    #[test]
+    fn an_empty_emotion_is_none_and_a_score_of_0_is_an_emotion() {
+        let none = || DetectedEmotions::parse(Vec::new()).expect("few");
+        assert_eq!(Emotion::new(None, None, none()), None);
+        assert!(Emotion::new(EmotionScore::parse(0.0).ok(), None, none()).is_some());
+    }
+}

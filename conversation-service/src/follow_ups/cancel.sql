@@ -1,0 +1,83 @@
+-- CancelFollowUp: cancels a follow-up, in one statement that commits by itself.
+--
+-- $1 key or null, $2 fingerprint, $3 follow-up; or without $3 the unfinished one of conversation $4, trigger $5
+-- and subject $6; $7 now.
+--
+-- Always one row. `answer` is
+--   done       with the `outcome` CANCELLED; UNCHANGED, because it was cancelled before; or NOTHING, because none
+--              has the conversation, trigger and subject. UNCHANGED is also the outcome when an earlier run of this
+--              call cancelled it and its answer was lost: then it ended at $7;
+--   replayed   an earlier call with this key came to `outcome`; compare `fingerprint`. The follow-up is null when
+--              there was none, or when it was deleted;
+--   not_found  nothing was written: there is no follow-up $3;
+--   finished   nothing was written: the follow-up below was completed, failed or missed;
+--   contended  nothing was written: it ended between snapshot and lock. A concurrent duplicate may have cancelled
+--              it: run again.
+-- The snapshot of a refusal also shows the key's absence, so no concurrent duplicate caused it. A concurrent
+-- duplicate that commits first makes the last step fail on idempotency_keys_pkey: then nothing was written, and
+-- the next run replays. Locks: the follow-up, then the key.
+WITH prior AS MATERIALIZED (       -- has this key been used? Without a key: no
+    SELECT fingerprint, follow_up_id, outcome
+    FROM idempotency_keys
+    WHERE method = 'CancelFollowUp' AND key = $1
+),
+own AS MATERIALIZED (              -- cancelled by an earlier run; a key is found in `prior`, an id below
+    SELECT *
+    FROM follow_ups
+    WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND status = 'CANCELLED' AND finished_at = $7::timestamptz
+      AND $1 IS NULL
+),
+found AS MATERIALIZED (
+    SELECT *
+    FROM follow_ups
+    WHERE follow_up_id = $3
+      AND NOT EXISTS (SELECT FROM prior)
+    UNION ALL
+    SELECT *
+    FROM own
+    UNION ALL
+    SELECT *
+    FROM follow_ups
+    WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND finished_at IS NULL
+      AND NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM own)
+),
+cancelled AS (                     -- a claim is lost: its token completes nothing now
+    UPDATE follow_ups AS f
+    SET status = 'CANCELLED', finished_at = $7::timestamptz, next_attempt_at = NULL, lease_expires_at = NULL,
+        claim_token = NULL, claim_key = NULL, claimant = NULL, updated_at = GREATEST(f.updated_at, $7)
+    FROM found
+    -- the gate: an end since the snapshot is seen on the row itself
+    WHERE f.follow_up_id = found.follow_up_id AND f.finished_at IS NULL
+    RETURNING f.*
+),
+done AS (
+    SELECT *, 'CANCELLED' AS outcome FROM cancelled
+    UNION ALL
+    SELECT *, 'UNCHANGED' FROM found WHERE status = 'CANCELLED'
+    UNION ALL
+    SELECT found.*, 'NOTHING'
+    FROM (SELECT) AS always
+    LEFT JOIN found ON true
+    WHERE $3::uuid IS NULL AND found.follow_up_id IS NULL AND NOT EXISTS (SELECT FROM prior)
+),
+claim AS (                         -- no ON CONFLICT: losing to a concurrent duplicate must undo the step above
+    INSERT INTO idempotency_keys (method, key, fingerprint, follow_up_id, outcome, created_at)
+    SELECT 'CancelFollowUp', $1::text, $2, follow_up_id, outcome, $7
+    FROM done
+    WHERE $1 IS NOT NULL
+),
+reply AS (
+    SELECT done.*, 'done' AS answer, NULL::bytea AS fingerprint FROM done
+    UNION ALL
+    SELECT f.*, prior.outcome, 'replayed', prior.fingerprint
+    FROM prior
+    LEFT JOIN follow_ups AS f ON f.follow_up_id = prior.follow_up_id
+    UNION ALL
+    SELECT found.*, NULL, CASE WHEN found.finished_at IS NULL THEN 'contended' ELSE 'finished' END, NULL
+    FROM found
+    WHERE NOT EXISTS (SELECT FROM done)
+)
+SELECT COALESCE(answer, 'not_found') AS "answer!", fingerprint AS "fingerprint?", outcome AS "outcome?: _",
+       CASE WHEN follow_up_id IS NOT NULL THEN reply END AS "follow_up?: _"
+FROM (SELECT) AS always
+LEFT JOIN reply ON true

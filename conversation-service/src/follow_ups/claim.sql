@@ -1,0 +1,119 @@
+-- ClaimDueFollowUps: claims what is due under a lease, in one statement that commits by itself.
+--
+-- $1 now, $2 end of the lease, $3 channels ('' for an unknown one), $4 batch size, $5 claimant, $6 key or null,
+-- $7 fingerprint, $8 next check of a follow-up that has to wait, $9 candidates per channel, $10 time zones
+-- outside sending hours, $11 when the hours begin there, $12 bytes of text and metadata before the last one.
+--
+-- One row for each claim, with the outcome `claimed`, the longest due first; or one row with the reason:
+--   none    nothing is due;
+--   again   something may be due: other calls were faster, or every candidate had to wait;
+--   reused  this key belongs to another request.
+--
+-- `next_attempt_at` is only the earliest time: a follow-up outside its sending hours moves to their beginning,
+-- whatever made it wait.
+--
+-- A call waits only for a concurrent duplicate with its key; it skips rows that another call has locked. Each
+-- channel is one run of the index, so that a channel whose sender is down does not block the others. Rows are
+-- updated by an array of ids: whatever the planner thinks of their number, it looks them up one by one.
+WITH prior AS MATERIALIZED (           -- an earlier claim with this key
+    SELECT fingerprint, created_at
+    FROM idempotency_keys
+    WHERE method = 'ClaimDueFollowUps' AND key = $6
+),
+held AS MATERIALIZED (                 -- its claims that still stand are the answer
+    SELECT *
+    FROM follow_ups
+    WHERE claim_key = $6 AND status = 'CLAIMED' AND lease_expires_at > $1
+      AND EXISTS (SELECT FROM prior WHERE fingerprint = $7)
+),
+due AS MATERIALIZED (                  -- locked
+    SELECT f.*
+    FROM unnest($3::text[]) AS c (channel)
+    CROSS JOIN LATERAL (
+        SELECT follow_up_id, conversation_id, trigger, time_zone, next_attempt_at,
+               octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0) AS bytes
+        FROM follow_ups
+        WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
+        ORDER BY next_attempt_at
+        LIMIT $9
+        FOR UPDATE SKIP LOCKED
+    ) AS f
+    WHERE NOT EXISTS (SELECT FROM held)
+      AND NOT EXISTS (SELECT FROM prior WHERE fingerprint <> $7)
+),
+checked AS MATERIALIZED (              -- nothing automatic is sent while a person leads the conversation
+    SELECT d.follow_up_id, d.next_attempt_at, d.bytes, c.channel,
+           GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
+               AS waits_until
+    FROM due AS d
+    LEFT JOIN unnest($10::text[], $11::timestamptz[]) AS closed (time_zone, opens_at)
+           ON closed.time_zone = d.time_zone
+    LEFT JOIN LATERAL (
+        SELECT channel, status FROM conversations WHERE conversation_id = d.conversation_id LIMIT 1
+    ) AS c ON true
+),
+postponed AS (                         -- makes room for what can be sent
+    UPDATE follow_ups AS f
+    SET next_attempt_at = c.waits_until
+    FROM checked AS c
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE waits_until IS NOT NULL))
+      AND f.follow_up_id = c.follow_up_id
+    RETURNING 1
+),
+chosen AS MATERIALIZED (               -- no more than fits into an answer
+    SELECT follow_up_id, channel
+    FROM (
+        SELECT follow_up_id, channel, next_attempt_at,
+               sum(bytes) OVER (
+                   ORDER BY next_attempt_at, follow_up_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+               ) AS bytes_before
+        FROM checked
+        WHERE waits_until IS NULL
+    ) AS candidate
+    WHERE COALESCE(bytes_before, 0) <= $12::bigint
+    ORDER BY next_attempt_at, follow_up_id
+    LIMIT $4
+),
+gate AS (                              -- one of two concurrent duplicates writes the key; the other claims nothing
+    INSERT INTO idempotency_keys AS k (method, key, fingerprint, outcome, created_at)
+    SELECT 'ClaimDueFollowUps', $6, $7, 'CLAIMED', $1
+    WHERE $6::text IS NOT NULL AND EXISTS (SELECT FROM chosen)
+    ON CONFLICT (method, key) DO UPDATE
+    SET created_at = GREATEST(EXCLUDED.created_at, k.created_at + interval '1 microsecond')
+    WHERE k.created_at = (SELECT created_at FROM prior)
+    RETURNING 1
+),
+claimed AS (
+    UPDATE follow_ups AS f
+    SET status = 'CLAIMED',
+        attempts = f.attempts + 1,
+        lease_expires_at = $2,
+        claim_token = gen_random_uuid(),
+        claim_key = $6,
+        claimant = $5,
+        -- the conversation may not have existed when the text was chosen
+        channel = COALESCE(
+            NULLIF(f.channel, ''), (SELECT c.channel FROM chosen AS c WHERE c.follow_up_id = f.follow_up_id), ''),
+        updated_at = $1
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM chosen))
+      AND ($6::text IS NULL OR EXISTS (SELECT FROM gate))
+    RETURNING f.*
+),
+reply AS (SELECT * FROM claimed UNION ALL SELECT * FROM held)
+SELECT
+    CASE WHEN r.follow_up_id IS NOT NULL THEN 'claimed'
+         WHEN EXISTS (SELECT FROM prior WHERE fingerprint <> $7) THEN 'reused'
+         WHEN EXISTS (SELECT FROM checked) THEN 'again'
+         WHEN EXISTS (
+             SELECT
+             FROM follow_ups
+             WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = ANY ($3) AND next_attempt_at <= $1
+         ) THEN 'again'
+         ELSE 'none'
+    END AS "outcome!",
+    r AS "follow_up?: _",
+    -- the customer, as the conversation knows them
+    (SELECT user_id FROM conversations AS c WHERE c.conversation_id = r.conversation_id) AS "user_id?: _"
+FROM (SELECT) AS always
+LEFT JOIN reply AS r ON true
+ORDER BY r.next_attempt_at, r.follow_up_id

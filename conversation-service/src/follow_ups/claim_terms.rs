@@ -1,0 +1,95 @@
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::domain::{MessageId, bounded_number};
+
+const CLAIMANT_BYTES_MAX: usize = 100;
+
+/// The name of a sender, for operators: 1 to 100 printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant(String);
+
+impl Claimant {
+    pub fn parse(raw: String) -> Result<Self, &'static str> {
+        let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if printable && (1..=CLAIMANT_BYTES_MAX).contains(&raw.len()) {
+            Ok(Self(raw))
+        } else {
+            Err("must be 1 to 100 printable ASCII characters, such as orchestrator-7")
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+bounded_number!(
+    /// Most follow-ups of one claim: 1 to 100, 10 by default.
+    BatchSize, (1..=100), "must be 1 to 100, or 0 for 10", 0 => 10
+);
+
+bounded_number!(
+    /// How long a claim stands: 5 to 3,600 seconds, 60 by default.
+    LeaseSeconds, (5..=3600), "must be 5 to 3,600 seconds, or 0 for 60", 0 => 60
+);
+
+bounded_number!(
+    /// How long a claim waits when nothing is due: 0 to 60 seconds.
+    WaitSeconds, (0..=60), "must be 0 to 60 seconds"
+);
+
+bounded_number!(
+    /// The pause that a sender requests after a failure: 0 to 604,800 seconds.
+    RetrySeconds, (0..=604_800), "must be 0 to 604,800 seconds"
+);
+
+/// Proves a claim. It also holds the id of the follow-up's message, so that completing need not read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimToken {
+    pub claim: Uuid,
+    pub message_id: MessageId,
+}
+
+impl ClaimToken {
+    pub fn parse(raw: &str) -> Result<Self, &'static str> {
+        let halves = raw.split_at_checked(32).filter(|(_, second)| second.len() == 32);
+        let parse = |half| Uuid::try_parse(half).ok();
+        halves
+            .and_then(|(claim, id)| Some(Self { claim: parse(claim)?, message_id: MessageId(parse(id)?) }))
+            .ok_or("must be the claim_token that ClaimDueFollowUps gave")
+    }
+}
+
+impl fmt::Display for ClaimToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.claim.simple(), self.message_id.0.simple())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_token_reads_as_it_was_written() {
+        let token = ClaimToken { claim: Uuid::new_v4(), message_id: MessageId(Uuid::now_v7()) };
+        assert_eq!(ClaimToken::parse(&token.to_string()), Ok(token));
+        let text = token.to_string();
+        for bad in ["", "x", &text[1..], &format!("{text}0"), &"ü".repeat(32), &"g".repeat(64)] {
+            assert!(ClaimToken::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn limits_have_defaults_and_bounds() {
+        assert_eq!(BatchSize::parse(0).map(BatchSize::get), Ok(10));
+        assert_eq!(LeaseSeconds::parse(0).map(LeaseSeconds::get), Ok(60));
+        assert!([-1, 101].into_iter().all(|bad| BatchSize::parse(bad).is_err()));
+        assert!([-1, 4, 3601].into_iter().all(|bad| LeaseSeconds::parse(bad).is_err()));
+        assert!([-1, 61].into_iter().all(|bad| WaitSeconds::parse(bad).is_err()));
+        assert!([-1, 604_801].into_iter().all(|bad| RetrySeconds::parse(bad).is_err()));
+        assert!(["", "ü", "a\n", &"x".repeat(101)].into_iter().all(|bad| Claimant::parse(bad.to_owned()).is_err()));
+    }
+}

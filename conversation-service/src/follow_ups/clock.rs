@@ -1,0 +1,68 @@
+//! The follow-up clock: follow-ups fall due, are missed, and their leases expire.
+
+use std::sync::Arc;
+
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
+
+use super::{FollowUps, metrics::FollowUpChange};
+
+/// Follow-ups of one run. Each statement repeats it as a literal.
+pub const BATCH_MAX: i64 = 128;
+
+impl FollowUps {
+    /// Advances the follow-ups whose time has come, in one bounded run. Any number of replicas may do so at
+    /// once.
+    ///
+    /// # Errors
+    /// When the database gave no answer. A later run finds what was left.
+    async fn advance(&self) -> Result<Batch, DatabaseError> {
+        // First: a follow-up that is overdue for too long must not become ready.
+        let missed = self.miss_follow_ups().await?;
+        let expired = self.expire_leases().await?;
+        let due = self.ready_follow_ups().await?;
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        self.metrics.changed(FollowUpChange::Missed, count(missed));
+        self.metrics.changed(FollowUpChange::LeaseExpired, count(expired));
+        self.metrics.changed(FollowUpChange::Ready, count(due.ready));
+        self.metrics.changed(FollowUpChange::Cancelled, count(due.cancelled));
+        if missed + expired + due.ready > 0 {
+            self.events.pending.nudge();
+        }
+        Ok(Batch {
+            done: count(missed + expired + due.ready),
+            failed: due.unreadable,
+            more: due.more || [missed, expired].contains(&BATCH_MAX),
+            lag: due.lag,
+        })
+    }
+
+    async fn miss_follow_ups(&self) -> Result<i64, DatabaseError> {
+        let now = self.clock.now();
+        let due_before = now - self.dispatch.missed_after;
+        let statement = || sqlx::query_file!("src/follow_ups/miss.sql", now, due_before, self.events.published);
+        Ok(self.database.fetch_one(statement).await?.missed)
+    }
+
+    async fn expire_leases(&self) -> Result<i64, DatabaseError> {
+        let (now, backoff) = (self.clock.now(), self.dispatch.backoff);
+        let (first, max) = (backoff.first.as_secs_f64(), backoff.max.as_secs_f64());
+        let statement =
+            || sqlx::query_file!("src/follow_ups/expire_leases.sql", now, first, max, self.events.published);
+        Ok(self.database.fetch_one(statement).await?.expired)
+    }
+}
+
+/// Makes follow-ups ready when they fall due, and expires leases.
+pub struct FollowUpClock(pub Arc<FollowUps>);
+
+impl Job for FollowUpClock {
+    type Error = DatabaseError;
+    const NAME: &'static str = "follow-up-clock";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.0.advance().await
+    }
+}

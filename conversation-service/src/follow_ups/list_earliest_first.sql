@@ -1,0 +1,58 @@
+-- A page of follow-ups by due time, the earliest first: at most $9 of them, fewer when those before the last
+-- are larger than $10 bytes together.
+--
+-- Each wanted pair of trigger and status is one run of the fitting index: that of the conversation $3, of the
+-- subject $4, or of all. The first rows of every run, 24 runs at most, hold the page. A conversation's runs
+-- are short, so a subject beside it is only a filter. One branch runs: the conditions of the others on $3 and
+-- $4 alone are false before they read anything.
+SELECT page AS "follow_up!: FollowUpRow"
+FROM (
+    SELECT
+        candidate.*,
+        sum(COALESCE(octet_length(content_sealed), 0) + COALESCE(octet_length(metadata_sealed), 0))
+            OVER (ORDER BY due_at, follow_up_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+    FROM (
+        SELECT run.*
+        FROM unnest($1::text[]) AS wanted_trigger
+        CROSS JOIN unnest($2::text[]) AS wanted_status
+        CROSS JOIN LATERAL (
+            (
+                SELECT *
+                FROM follow_ups
+                WHERE $3::text IS NULL AND $4::text IS NULL
+                  AND trigger = wanted_trigger AND status = wanted_status
+                  AND due_at >= COALESCE($5::timestamptz, '-infinity') AND due_at < COALESCE($6::timestamptz, 'infinity')
+                  -- the end of the last page; everything on the first one
+                  AND (due_at, follow_up_id) > (COALESCE($7::timestamptz, '-infinity'), $8::uuid)
+                ORDER BY due_at, follow_up_id
+                LIMIT $9
+            )
+            UNION ALL
+            (
+                SELECT *
+                FROM follow_ups
+                WHERE $3::text IS NOT NULL AND conversation_id = $3 AND ($4::text IS NULL OR subject = $4)
+                  AND trigger = wanted_trigger AND status = wanted_status
+                  AND due_at >= COALESCE($5::timestamptz, '-infinity') AND due_at < COALESCE($6::timestamptz, 'infinity')
+                  AND (due_at, follow_up_id) > (COALESCE($7::timestamptz, '-infinity'), $8::uuid)
+                ORDER BY due_at, follow_up_id
+                LIMIT $9
+            )
+            UNION ALL
+            (
+                SELECT *
+                FROM follow_ups
+                WHERE $3::text IS NULL AND $4::text IS NOT NULL AND subject = $4 AND subject <> ''
+                  AND trigger = wanted_trigger AND status = wanted_status
+                  AND due_at >= COALESCE($5::timestamptz, '-infinity') AND due_at < COALESCE($6::timestamptz, 'infinity')
+                  AND (due_at, follow_up_id) > (COALESCE($7::timestamptz, '-infinity'), $8::uuid)
+                ORDER BY due_at, follow_up_id
+                LIMIT $9
+            )
+        ) AS run
+        ORDER BY run.due_at, run.follow_up_id
+        LIMIT $9
+    ) AS candidate
+) AS page
+WHERE COALESCE(bytes_before, 0) <= $10::bigint
+ORDER BY due_at, follow_up_id

@@ -1,0 +1,90 @@
+//! Follow-ups: messages to be sent later, from being scheduled to being a message.
+
+mod answer;
+mod cancel;
+mod claim;
+mod claim_terms;
+mod clock;
+mod complete;
+mod due;
+mod fail;
+mod follow_up;
+mod list;
+mod metrics;
+mod ready;
+mod reengage;
+mod schedule;
+mod sending_hours;
+mod template_file;
+mod templates;
+
+use teppan_shared::{
+    clock::Clock,
+    keys::Keys,
+    postgres::Database,
+    sealing::{KeyRing, KeyedHash},
+    worker::Nudge,
+};
+
+pub use self::{
+    cancel::{CancelFollowUpError, Cancelled, ToCancel},
+    claim::{Claim, ClaimError, Claimed},
+    claim_terms::{BatchSize, ClaimToken, Claimant, LeaseSeconds, RetrySeconds, WaitSeconds},
+    clock::FollowUpClock,
+    complete::{CompleteFollowUpError, Completed, Completion},
+    due::{Due, FollowUpKey, NewFollowUp},
+    fail::{FailFollowUpError, Failure},
+    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUpTrigger, Subject},
+    list::{FollowUpCursor, FollowUpFilter, FollowUpOrder, FollowUpPage, ListFollowUpsError},
+    reengage::Reengagement,
+    schedule::{ScheduleFollowUpError, ScheduleOutcome, Scheduled},
+    sending_hours::{ClosedZones, SendingHours},
+    template_file::TemplateFile,
+    templates::{Mood, Templates},
+};
+use self::{claim::WaitingClaims, metrics::FollowUpMetrics};
+use crate::{
+    events::Events,
+    settings::{DispatchSettings, SchedulingSettings, Settings},
+};
+
+/// Schedules follow-ups, makes them ready when they fall due, and hands them to senders.
+pub struct FollowUps {
+    pub(crate) database: Database,
+    pub(crate) clock: Clock,
+    ring: KeyRing,
+    /// Compares calls with the same idempotency key.
+    fingerprint: KeyedHash,
+    /// Compares claims with the same key, and the message of one follow-up with another.
+    dispatch_fingerprint: KeyedHash,
+    pub(crate) scheduling: SchedulingSettings,
+    dispatch: DispatchSettings,
+    claims: WaitingClaims,
+    /// Wakes the follow-up clock: something may be due already.
+    due: Nudge,
+    events: Events,
+    metrics: FollowUpMetrics,
+}
+
+impl FollowUps {
+    pub fn new(database: Database, keys: &Keys, settings: &Settings, events: Events) -> Self {
+        Self {
+            database,
+            clock: settings.clock,
+            ring: keys.ring(),
+            fingerprint: KeyedHash::derive(&keys.hash, "teppan conversation messages.fingerprint"),
+            dispatch_fingerprint: KeyedHash::derive(&keys.hash, "teppan follow_ups.fingerprint"),
+            scheduling: settings.scheduling.clone(),
+            dispatch: settings.dispatch.clone(),
+            claims: WaitingClaims::default(),
+            due: Nudge::default(),
+            events,
+            metrics: FollowUpMetrics::default(),
+        }
+    }
+
+    /// Wakes the follow-up clock.
+    pub fn due(&self) -> Nudge {
+        self.due.clone()
+    }
+}

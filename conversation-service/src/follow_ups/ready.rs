@@ -1,0 +1,225 @@
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use teppan_shared::{error_chain::error_chain, postgres::DatabaseError, read_error::Corrupted};
+use uuid::Uuid;
+
+use super::{
+    FollowUpId, FollowUpTrigger, FollowUps, Mood, SendingHours, Templates,
+    clock::BATCH_MAX,
+    follow_up::{content_place, open_metadata},
+};
+use crate::domain::{MessageId, Metadata, TimeZone};
+
+/// Pause until the next check of a follow-up that has to wait, as in an escalated conversation.
+pub const CHECK_AGAIN: TimeDelta = TimeDelta::minutes(1);
+
+/// What a run made of the follow-ups that were due.
+pub struct ReadyBatch {
+    pub ready: i64,
+    pub cancelled: i64,
+    pub unreadable: u64,
+    /// Whether more may be due.
+    pub more: bool,
+    /// How long the oldest had waited.
+    pub lag: Duration,
+}
+
+impl FollowUps {
+    /// Decides what becomes of the follow-ups that are due, chooses their texts, and wakes the claims that wait.
+    pub(super) async fn ready_follow_ups(&self) -> Result<ReadyBatch, DatabaseError> {
+        let now = self.clock.now();
+        let load = || sqlx::query_file_as!(Due, "src/follow_ups/ready_load.sql", now);
+        let due = self.database.fetch_all(load).await?;
+        let more = i64::try_from(due.len()).unwrap_or(BATCH_MAX) >= BATCH_MAX;
+        let (mut decided, mut unreadable, mut oldest) = (Decided::default(), 0, now);
+        let templates = self.dispatch.templates.templates();
+        for due in due {
+            match due.decide(now, &self.scheduling.sending_hours) {
+                Decision::Cancel => decided.cancel(&due),
+                Decision::WaitUntil(time) => decided.postpone(&due, time),
+                Decision::Ready => {
+                    oldest = oldest.min(due.due_at);
+                    match self.choose_content(&due, &templates) {
+                        Ok(content_sealed) => decided.make_ready(due, content_sealed),
+                        Err(error) => {
+                            let (id, error) = (due.follow_up_id, error_chain(&error));
+                            tracing::error!(follow_up_id = %id, error, "choosing the text of a follow-up failed");
+                            unreadable += 1;
+                            decided.postpone(&due, now + CHECK_AGAIN);
+                        }
+                    }
+                }
+            }
+        }
+        let (ready, cancelled) = self.commit_ready(&decided).await?;
+        if ready > 0 {
+            self.claims.ready.notify_waiters();
+        }
+        Ok(ReadyBatch { ready, cancelled, unreadable, more, lag: (now - oldest).to_std().unwrap_or_default() })
+    }
+
+    /// The text, sealed. `None` when the call that scheduled the follow-up gave one.
+    fn choose_content(&self, due: &Due, templates: &Templates) -> Result<Option<Vec<u8>>, Corrupted> {
+        if due.has_content {
+            return Ok(None);
+        }
+        let metadata = open_metadata(&self.ring, &due.follow_up_id, due.metadata_sealed.as_deref())?;
+        let values = metadata.map(Metadata::texts).unwrap_or_default();
+        let content = templates.word(due.trigger, Mood::of(due.recent_mean), &values);
+        // Only a custom follow-up has no wording, and a constraint makes it have a text.
+        let content = content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
+        Ok(Some(self.ring.seal(content_place(&due.message_id), content.as_str().as_bytes())))
+    }
+
+    /// How many became ready, and how many were cancelled.
+    async fn commit_ready(&self, decided: &Decided) -> Result<(i64, i64), DatabaseError> {
+        if decided.is_empty() {
+            return Ok((0, 0));
+        }
+        let now = self.clock.now();
+        let commit = || {
+            sqlx::query_file!(
+                "src/follow_ups/ready_commit.sql",
+                &decided.ready,
+                &decided.ready_seen_at,
+                &decided.contents_sealed as &[Option<Vec<u8>>],
+                &decided.channels,
+                now,
+                self.events.published,
+                &decided.waiting,
+                &decided.waiting_until,
+                &decided.cancelled,
+                &decided.cancelled_seen_at,
+            )
+        };
+        let written = self.database.fetch_one(commit).await?;
+        Ok((written.ready, written.cancelled))
+    }
+}
+
+/// A follow-up that is due, and what the clock decides by.
+struct Due {
+    follow_up_id: FollowUpId,
+    trigger: FollowUpTrigger,
+    time_zone: String,
+    channel: String,
+    has_content: bool,
+    metadata_sealed: Option<Vec<u8>>,
+    message_id: MessageId,
+    due_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    /// A person leads the conversation.
+    is_escalated: bool,
+    /// Since a re-engagement was scheduled, its user has written or booked.
+    user_came_back: bool,
+    recent_mean: Option<f64>,
+}
+
+/// What becomes of a follow-up that is due.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    Cancel,
+    WaitUntil(DateTime<Utc>),
+    Ready,
+}
+
+impl Due {
+    /// A re-engagement whose user came back is cancelled. Nothing automatic is sent while a person leads the
+    /// conversation, and nothing outside sending hours.
+    fn decide(&self, now: DateTime<Utc>, hours: &SendingHours) -> Decision {
+        if self.trigger == FollowUpTrigger::Reengagement && self.user_came_back {
+            return Decision::Cancel;
+        }
+        let is_automatic = self.trigger != FollowUpTrigger::Custom;
+        let person = (self.is_escalated && is_automatic).then(|| now + CHECK_AGAIN);
+        let opens_at = TimeZone::parse(&self.time_zone).ok().map(|zone| hours.at_or_after(now, zone));
+        match person.max(opens_at.filter(|opens_at| *opens_at > now)) {
+            Some(time) => Decision::WaitUntil(time),
+            None => Decision::Ready,
+        }
+    }
+}
+
+/// The parameters of the commit, a column each.
+#[derive(Default)]
+struct Decided {
+    ready: Vec<Uuid>,
+    ready_seen_at: Vec<DateTime<Utc>>,
+    contents_sealed: Vec<Option<Vec<u8>>>,
+    channels: Vec<String>,
+    waiting: Vec<Uuid>,
+    waiting_until: Vec<DateTime<Utc>>,
+    cancelled: Vec<Uuid>,
+    cancelled_seen_at: Vec<DateTime<Utc>>,
+}
+
+impl Decided {
+    fn make_ready(&mut self, due: Due, content_sealed: Option<Vec<u8>>) {
+        self.ready.push(due.follow_up_id.0);
+        self.ready_seen_at.push(due.updated_at);
+        self.contents_sealed.push(content_sealed);
+        self.channels.push(due.channel);
+    }
+
+    fn postpone(&mut self, due: &Due, until: DateTime<Utc>) {
+        self.waiting.push(due.follow_up_id.0);
+        self.waiting_until.push(until);
+    }
+
+    fn cancel(&mut self, due: &Due) {
+        self.cancelled.push(due.follow_up_id.0);
+        self.cancelled_seen_at.push(due.updated_at);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.waiting.is_empty() && self.cancelled.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(trigger: FollowUpTrigger, time_zone: &str) -> Due {
+        Due {
+            follow_up_id: FollowUpId::generate(),
+            trigger,
+            time_zone: time_zone.to_owned(),
+            channel: String::new(),
+            has_content: true,
+            metadata_sealed: None,
+            message_id: MessageId::generate(),
+            due_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            is_escalated: false,
+            user_came_back: false,
+            recent_mean: None,
+        }
+    }
+
+    #[test]
+    fn a_follow_up_waits_for_its_hours_and_for_the_person_who_leads_the_conversation() {
+        let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
+        let decide = |due: Due| due.decide(now, &SendingHours::default());
+        assert_eq!(decide(due(FollowUpTrigger::PostEvent, "Asia/Tokyo")), Decision::Ready);
+        let morning = "2026-12-05T08:00:00Z".parse().expect("a time");
+        assert_eq!(decide(due(FollowUpTrigger::PostEvent, "Europe/Berlin")), Decision::WaitUntil(morning));
+        let escalated = |trigger, zone| Due { is_escalated: true, ..due(trigger, zone) };
+        let again = Decision::WaitUntil(now + CHECK_AGAIN);
+        assert_eq!(decide(escalated(FollowUpTrigger::PostEvent, "Asia/Tokyo")), again);
+        assert_eq!(decide(escalated(FollowUpTrigger::Custom, "Asia/Tokyo")), Decision::Ready);
+        assert_eq!(decide(escalated(FollowUpTrigger::PostEvent, "Europe/Berlin")), Decision::WaitUntil(morning));
+    }
+
+    #[test]
+    fn only_a_re_engagement_is_cancelled_when_its_user_came_back() {
+        let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
+        let decide = |trigger| {
+            let due = Due { user_came_back: true, ..due(trigger, "Asia/Tokyo") };
+            due.decide(now, &SendingHours::default())
+        };
+        assert_eq!(decide(FollowUpTrigger::Reengagement), Decision::Cancel);
+        assert_eq!(decide(FollowUpTrigger::PostEvent), Decision::Ready);
+    }
+}

@@ -1,0 +1,193 @@
+use chrono::{DateTime, Utc};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+use uuid::Uuid;
+
+use super::{
+    FollowUp, FollowUpId, FollowUps, NewFollowUp,
+    answer::FollowUpAnswer,
+    follow_up::{content_place, metadata_place},
+    metrics::FollowUpChange,
+};
+use crate::domain::{Channel, Content, MessageId, Metadata, UserId};
+
+/// Runs of the statement for one call. Each further run follows another call's commit on the same key or
+/// follow-up, so only constant change uses them up.
+const ATTEMPTS_MAX: usize = 8;
+
+/// The constraints on which a call loses to a faster one: the same conversation, trigger and subject; the same
+/// idempotency key; the id of an existing follow-up that ended after text was sealed for it; and, after a lost
+/// answer, the ids of an earlier run of this call.
+const LOST_ON: [&str; 4] =
+    ["follow_ups_unfinished_key", "idempotency_keys_pkey", "follow_ups_pkey", "outbox_messages_event"];
+
+/// A follow-up, and what this call, or the call it repeats, did to it.
+pub struct Scheduled {
+    pub follow_up: FollowUp,
+    pub outcome: ScheduleOutcome,
+    pub replayed: bool,
+}
+
+/// The result of scheduling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ScheduleOutcome {
+    Created,
+    Moved,
+    /// An existing one was left as it is.
+    Existing,
+}
+
+type Answer = FollowUpAnswer<ScheduleOutcome>;
+
+/// Why nothing is scheduled. Nothing was written, unless [`DatabaseError`] leaves it open.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleFollowUpError {
+    #[error("the key was used for another request")]
+    KeyReused,
+    #[error("the follow-up to be moved is being sent")]
+    Claimed(FollowUpId),
+    #[error("the follow-up of the repeated call was deleted")]
+    Gone,
+    #[error("the follow-up changed under every attempt")]
+    Contended,
+    #[error("the stored follow-up is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl FollowUps {
+    /// Makes a follow-up, or moves or finds the unfinished one of the same conversation, trigger and subject, in
+    /// one round trip. Moving one with a text or metadata takes two: they are sealed for the follow-up's id.
+    ///
+    /// A repeated call with the same key and request returns the first one's follow-up, also while the first is
+    /// still running.
+    ///
+    /// # Errors
+    /// [`ScheduleFollowUpError`].
+    pub async fn schedule(&self, new: &NewFollowUp) -> Result<Scheduled, ScheduleFollowUpError> {
+        let fingerprint = self.schedule_fingerprint(new);
+        // One time for every run: a run recognises by it what an earlier run wrote.
+        let now = self.clock.now();
+        let mut draft = self.draft(new, now, FollowUpId::generate(), MessageId::generate());
+        for _ in 0..ATTEMPTS_MAX {
+            let answer = match self.write_follow_up(new, &fingerprint, &draft).await {
+                Ok(answer) => answer,
+                // The next run finds the result of the faster call.
+                Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => {
+                    draft = self.draft(new, now, FollowUpId::generate(), MessageId::generate());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if answer.key_was_reused(&fingerprint) {
+                return Err(ScheduleFollowUpError::KeyReused);
+            }
+            match (answer.answer.as_str(), &answer.follow_up) {
+                ("done", _) => {
+                    self.events.pending.nudge();
+                    let created = answer.outcome == Some(ScheduleOutcome::Created);
+                    self.metrics.changed(FollowUpChange::Scheduled, u64::from(created));
+                    if draft.due_at <= draft.now {
+                        self.due.nudge();
+                    }
+                    return self.scheduled(answer, false);
+                }
+                ("replayed", _) => return self.scheduled(answer, true),
+                ("claimed", Some(found)) => return Err(ScheduleFollowUpError::Claimed(found.follow_up_id)),
+                ("reseal", Some(found)) => draft = self.draft(new, now, found.follow_up_id, found.message_id),
+                // Contended: a concurrent duplicate may have moved it. The next run finds out.
+                _ => {}
+            }
+        }
+        Err(ScheduleFollowUpError::Contended)
+    }
+
+    fn scheduled(&self, answer: Answer, replayed: bool) -> Result<Scheduled, ScheduleFollowUpError> {
+        let outcome = answer.outcome.ok_or(Corrupted::Column("idempotency_keys.outcome"))?;
+        let follow_up = answer.follow_up.ok_or(ScheduleFollowUpError::Gone)?.open(&self.ring)?;
+        Ok(Scheduled { follow_up, outcome, replayed })
+    }
+
+    /// Everything about the follow-up that is known before the statement runs. The ids are new ones, or those of
+    /// the follow-up to be moved.
+    fn draft(&self, new: &NewFollowUp, now: DateTime<Utc>, id: FollowUpId, message_id: MessageId) -> Draft {
+        let content = new.content.as_ref().map(|content| content.as_str().as_bytes());
+        let metadata = new.metadata.as_ref().map(Metadata::as_bytes);
+        Draft {
+            follow_up_id: id,
+            content_sealed: content.map(|plain| self.ring.seal(content_place(&message_id), plain)),
+            metadata_sealed: metadata.map(|plain| self.ring.seal(metadata_place(&id), plain)),
+            due_at: new.due.time(self.scheduling.after_event, &self.scheduling.sending_hours, new.time_zone),
+            message_id: message_id.0,
+            event_id: Uuid::now_v7(),
+            traceparent: telemetry::current_traceparent(),
+            now,
+        }
+    }
+
+    /// The request without its key, as a keyed hash. It holds the requested time, not the moved one: settings may
+    /// change between a call and its repetition.
+    fn schedule_fingerprint(&self, new: &NewFollowUp) -> [u8; 32] {
+        let fields = [
+            b"ScheduleFollowUp".to_vec(),
+            new.key.conversation_id.as_str().into(),
+            new.key.trigger.as_ref().into(),
+            new.key.subject.as_str().into(),
+            new.due.to_bytes(),
+            new.time_zone.name().into(),
+            optional(new.channel.as_ref().map(<Channel as AsRef<str>>::as_ref)),
+            optional(new.content.as_ref().map(Content::as_str)),
+            optional(new.metadata.as_ref().map(Metadata::as_bytes)),
+            optional(new.user_id.as_ref().map(UserId::as_str)),
+            vec![u8::from(new.move_existing)],
+        ];
+        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
+    }
+
+    async fn write_follow_up(
+        &self,
+        new: &NewFollowUp,
+        fingerprint: &[u8; 32],
+        draft: &Draft,
+    ) -> Result<Answer, DatabaseError> {
+        let write = || {
+            sqlx::query_file_as!(
+                Answer,
+                "src/follow_ups/schedule.sql",
+                new.idempotency_key.as_str(),
+                fingerprint,
+                draft.follow_up_id.0,
+                new.key.conversation_id.as_str(),
+                new.key.trigger.as_ref(),
+                new.key.subject.as_str(),
+                draft.due_at,
+                new.time_zone.name(),
+                new.channel.as_ref().map_or("", AsRef::as_ref),
+                new.user_id.as_ref().map(UserId::as_str),
+                draft.content_sealed.as_deref(),
+                draft.metadata_sealed.as_deref(),
+                self.scheduling.attempts_max,
+                draft.message_id,
+                draft.traceparent.as_deref(),
+                new.move_existing,
+                self.events.published,
+                draft.event_id,
+                draft.now,
+            )
+        };
+        self.database.fetch_one(write).await
+    }
+}
+
+/// A follow-up before it is written: ids, ciphertexts and times.
+struct Draft {
+    follow_up_id: FollowUpId,
+    content_sealed: Option<Vec<u8>>,
+    metadata_sealed: Option<Vec<u8>>,
+    due_at: DateTime<Utc>,
+    message_id: Uuid,
+    event_id: Uuid,
+    traceparent: Option<String>,
+    now: DateTime<Utc>,
+}

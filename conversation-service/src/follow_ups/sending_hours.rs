@@ -1,0 +1,218 @@
+use std::{ops::Range, str::FromStr};
+
+use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc};
+use teppan_shared::time_zone::Rules;
+
+use crate::domain::TimeZone;
+
+const DAY_MINUTES: u32 = 24 * 60;
+/// Days to search for one that has the hours. A zone that crossed the date line lacks one date, never two.
+const DAYS_TRIED: u64 = 3;
+
+/// The local times of day at which follow-ups may be sent, such as 09:00 (included) to 21:00 (excluded).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendingHours {
+    /// Minutes of the day.
+    minutes: Range<u32>,
+}
+
+impl SendingHours {
+    /// The requested time when it is in sending hours, otherwise their next beginning. It is never earlier than
+    /// requested.
+    ///
+    /// When the clock is set forward over a beginning, the hours begin with the next minute that exists. When it
+    /// is set back over one, they begin with the first of the two, or with the second when the first is over.
+    pub fn at_or_after(&self, asked: DateTime<Utc>, zone: TimeZone) -> DateTime<Utc> {
+        let local = asked.with_timezone(&zone);
+        let minute = local.hour() * 60 + local.minute();
+        if self.minutes.contains(&minute) {
+            return asked;
+        }
+        // Before the hours it is this date's beginning, after them the next one's.
+        let first_day = u64::from(minute >= self.minutes.start);
+        (first_day..first_day + DAYS_TRIED)
+            .filter_map(|days| local.date_naive().checked_add_days(Days::new(days)))
+            .find_map(|date| self.beginning(date, zone, asked))
+            .unwrap_or(asked)
+    }
+
+    /// The zones outside sending hours, and when the hours begin there.
+    pub fn closed_zones(&self, now: DateTime<Utc>) -> ClosedZones {
+        let mut closed = ClosedZones::default();
+        for zone in Rules::in_force().zones() {
+            let opens_at = self.at_or_after(now, zone);
+            if opens_at > now {
+                closed.names.push(zone.name());
+                closed.open_at.push(opens_at);
+            }
+        }
+        closed
+    }
+
+    /// The first minute of a date's sending hours that exists and is not before `asked`.
+    fn beginning(&self, date: NaiveDate, zone: TimeZone, asked: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.minutes.clone().find_map(|minute| {
+            let local = date.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute.into());
+            match zone.from_local_datetime(&local) {
+                MappedLocalTime::Single(at) => [Some(at), None],
+                MappedLocalTime::Ambiguous(first, second) => [Some(first), Some(second)],
+                MappedLocalTime::None => [None, None],
+            }
+            .into_iter()
+            .flatten()
+            .map(|at| at.to_utc())
+            .find(|at| *at >= asked)
+        })
+    }
+}
+
+/// Time zones outside sending hours, a column each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClosedZones {
+    pub names: Vec<&'static str>,
+    pub open_at: Vec<DateTime<Utc>>,
+}
+
+impl Default for SendingHours {
+    fn default() -> Self {
+        Self { minutes: 9 * 60..21 * 60 }
+    }
+}
+
+/// Reads `09:00-21:00`. Until `24:00` is to the end of the day.
+impl FromStr for SendingHours {
+    type Err = ();
+
+    fn from_str(raw: &str) -> Result<Self, ()> {
+        let (from, until) = raw.split_once('-').ok_or(())?;
+        let minutes = parse_minute(from).ok_or(())?..parse_minute(until).ok_or(())?;
+        if minutes.is_empty() { Err(()) } else { Ok(Self { minutes }) }
+    }
+}
+
+/// The minute of the day that a text such as `09:00` names.
+fn parse_minute(raw: &str) -> Option<u32> {
+    let number = |digits: &str| {
+        let strict = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        strict.then(|| digits.parse::<u32>().ok()).flatten()
+    };
+    let (hour, minute) = raw.split_once(':')?;
+    let (hour, minute) = (number(hour)?, number(minute)?);
+    let of_day = hour * 60 + minute;
+    (minute < 60 && of_day <= DAY_MINUTES).then_some(of_day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(hours: &str, zone: &str, asked: &str) -> String {
+        let hours: SendingHours = hours.parse().expect("hours");
+        let asked: DateTime<Utc> = asked.parse().expect("a time");
+        let at = hours.at_or_after(asked, TimeZone::parse(zone).expect("a zone"));
+        assert!(at >= asked, "{asked} is moved to later times only");
+        at.to_rfc3339()
+    }
+
+    #[test]
+    fn sending_hours_are_read_strictly() {
+        assert_eq!("09:00-21:00".parse(), Ok(SendingHours::default()));
+        assert_eq!("00:00-24:00".parse(), Ok(SendingHours { minutes: 0..DAY_MINUTES }));
+        for bad in
+            ["", "09:00", "9:00-21:00", "21:00-09:00", "09:00-09:00", "09:00-24:01", "09:60-21:00", "+9:00-21:00"]
+        {
+            assert_eq!(bad.parse::<SendingHours>(), Err(()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn outside_sending_hours_it_is_the_next_beginning() {
+        let in_tokyo = |asked| moved("09:00-21:00", "Asia/Tokyo", asked);
+        for (asked, expected) in [
+            ("2026-12-04T23:59:59Z", "2026-12-05T00:00:00+00:00"),
+            ("2026-12-05T00:00:00Z", "2026-12-05T00:00:00+00:00"),
+            ("2026-12-05T11:59:59Z", "2026-12-05T11:59:59+00:00"),
+            ("2026-12-05T12:00:00Z", "2026-12-06T00:00:00+00:00"),
+            ("2026-12-05T14:59:59Z", "2026-12-06T00:00:00+00:00"),
+            ("2026-12-05T15:00:00Z", "2026-12-06T00:00:00+00:00"),
+        ] {
+            assert_eq!(in_tokyo(asked), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn the_beginning_is_local_on_both_sides_of_a_change_of_the_clock() {
+        for (zone, asked, expected) in [
+            // the evening before, the night itself
+            ("Europe/Berlin", "2027-03-27T21:00:00Z", "2027-03-28T07:00:00+00:00"),
+            ("Europe/Berlin", "2026-10-24T20:00:00Z", "2026-10-25T08:00:00+00:00"),
+            ("America/New_York", "2027-03-14T02:00:00Z", "2027-03-14T13:00:00+00:00"),
+            ("America/New_York", "2026-11-01T05:30:00Z", "2026-11-01T14:00:00+00:00"),
+            // half an hour only
+            ("Australia/Lord_Howe", "2026-10-03T15:00:00Z", "2026-10-03T22:00:00+00:00"),
+            ("Australia/Lord_Howe", "2027-04-03T14:00:00Z", "2027-04-03T22:30:00+00:00"),
+        ] {
+            assert_eq!(moved("09:00-21:00", zone, asked), expected, "{zone} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_does_not_exist_is_the_first_minute_that_does() {
+        for (zone, hours, asked, expected) in [
+            ("Europe/Berlin", "02:30-21:00", "2027-03-28T00:15:00Z", "2027-03-28T01:00:00+00:00"),
+            ("America/New_York", "02:30-21:00", "2027-03-14T06:15:00Z", "2027-03-14T07:00:00+00:00"),
+            ("Australia/Lord_Howe", "02:15-21:00", "2026-10-03T15:00:00Z", "2026-10-03T15:30:00+00:00"),
+            // the hours do not exist at all that night
+            ("Europe/Berlin", "02:00-03:00", "2027-03-28T00:15:00Z", "2027-03-29T00:00:00+00:00"),
+            // a date that was left out
+            ("Pacific/Apia", "09:00-21:00", "2011-12-30T08:00:00Z", "2011-12-30T19:00:00+00:00"),
+        ] {
+            assert_eq!(moved(hours, zone, asked), expected, "{zone} {hours} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_that_exists_twice_is_the_first_that_is_not_over() {
+        for (zone, hours, asked, expected) in [
+            ("Europe/Berlin", "02:30-21:00", "2026-10-24T23:00:00Z", "2026-10-25T00:30:00+00:00"),
+            // 02:10 for the second time: the first 02:30 is over
+            ("Europe/Berlin", "02:30-21:00", "2026-10-25T01:10:00Z", "2026-10-25T01:30:00+00:00"),
+            ("America/New_York", "01:30-21:00", "2026-11-01T05:00:00Z", "2026-11-01T05:30:00+00:00"),
+            ("America/New_York", "01:30-21:00", "2026-11-01T06:10:00Z", "2026-11-01T06:30:00+00:00"),
+            ("Australia/Lord_Howe", "01:45-21:00", "2027-04-03T14:00:00Z", "2027-04-03T14:45:00+00:00"),
+            ("Australia/Lord_Howe", "01:45-21:00", "2027-04-03T15:05:00Z", "2027-04-03T15:15:00+00:00"),
+        ] {
+            assert_eq!(moved(hours, zone, asked), expected, "{zone} {hours} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_closed_outside_its_own_hours_until_they_begin() {
+        let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
+        let closed = SendingHours::default().closed_zones(now);
+        let opens = |name: &str| {
+            closed.names.iter().position(|closed| *closed == name).map(|index| closed.open_at[index].to_rfc3339())
+        };
+        assert_eq!(opens("Asia/Tokyo"), None, "noon");
+        assert_eq!(opens("Europe/Berlin").as_deref(), Some("2026-12-05T08:00:00+00:00"));
+        assert_eq!(opens("America/New_York").as_deref(), Some("2026-12-05T14:00:00+00:00"));
+        let always: SendingHours = "00:00-24:00".parse().expect("hours");
+        assert_eq!(always.closed_zones(now), ClosedZones::default());
+    }
+
+    #[test]
+    fn wherever_and_whenever_it_lands_in_sending_hours_within_two_days() {
+        let hours = SendingHours::default();
+        for zone in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "Asia/Kathmandu"] {
+            let zone = TimeZone::parse(zone).expect("a zone");
+            let start: DateTime<Utc> = "2026-09-01T00:00:00Z".parse().expect("a time");
+            for step in 0..9000 {
+                let asked = start + TimeDelta::minutes(step * 37);
+                let at = hours.at_or_after(asked, zone);
+                let local = at.with_timezone(&zone);
+                assert!(at >= asked && at - asked < TimeDelta::hours(14), "{zone:?} {asked}");
+                assert!((9..21).contains(&local.hour()), "{zone:?} {asked}");
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Enums of the domain and of the wire, which have the same names.
+
+use teppan_shared::contract::conversation::v1 as wire;
+
+use crate::{
+    conversations::ConversationStatus,
+    domain::{Channel, Role, SequenceOrder},
+    emotions::{EmotionLevel, EmotionTrend},
+    follow_ups::{FollowUpOrder, FollowUpStatus, FollowUpTrigger, ScheduleOutcome},
+};
+
+/// An enum of the domain that requests have.
+pub trait WireEnum: Sized {
+    /// What the field must be.
+    const MUST: &'static str;
+
+    /// The value, or `None` for UNSPECIFIED.
+    fn optional(raw: i32) -> Result<Option<Self>, &'static str>;
+
+    fn required(raw: i32) -> Result<Self, &'static str> {
+        Self::optional(raw)?.ok_or(Self::MUST)
+    }
+}
+
+/// From the domain to the wire, and for requests back.
+macro_rules! wire_enum {
+    ($domain:ident as $wire:ident { $($name:ident),+ }) => {
+        impl From<$domain> for wire::$wire {
+            fn from(value: $domain) -> Self {
+                match value {
+                    $($domain::$name => Self::$name),+
+                }
+            }
+        }
+    };
+    ($domain:ident { $($name:ident),+ } $must:literal) => {
+        wire_enum!($domain as $domain { $($name),+ });
+
+        impl WireEnum for $domain {
+            const MUST: &'static str = $must;
+
+            fn optional(raw: i32) -> Result<Option<Self>, &'static str> {
+                match wire::$domain::try_from(raw) {
+                    Ok(wire::$domain::Unspecified) => Ok(None),
+                    $(Ok(wire::$domain::$name) => Ok(Some(Self::$name)),)+
+                    Err(_) => Err($must),
+                }
+            }
+        }
+    };
+}
+
+wire_enum!(Role { User, Assistant, System, Tool } "must be ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM or ROLE_TOOL");
+wire_enum!(Channel { Web, Email, Sms, Voice, Whatsapp, Facebook, Instagram }
+    "must be CHANNEL_WEB, CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_VOICE, CHANNEL_WHATSAPP, CHANNEL_FACEBOOK or \
+     CHANNEL_INSTAGRAM");
+wire_enum!(ConversationStatus { Open, Escalated, Closed }
+    "must be CONVERSATION_STATUS_OPEN, CONVERSATION_STATUS_ESCALATED or CONVERSATION_STATUS_CLOSED");
+wire_enum!(SequenceOrder { OldestFirst, NewestFirst }
+    "must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST");
+wire_enum!(FollowUpTrigger { PostEvent, Reengagement, EmotionBased, Custom }
+    "must be FOLLOW_UP_TRIGGER_POST_EVENT, FOLLOW_UP_TRIGGER_REENGAGEMENT, FOLLOW_UP_TRIGGER_EMOTION_BASED or \
+     FOLLOW_UP_TRIGGER_CUSTOM");
+wire_enum!(FollowUpStatus { Pending, Claimed, Completed, Cancelled, Failed, Missed }
+    "must be one of FollowUpStatus, such as FOLLOW_UP_STATUS_PENDING");
+wire_enum!(FollowUpOrder { EarliestFirst, LatestFirst }
+    "must be FOLLOW_UP_ORDER_EARLIEST_FIRST or FOLLOW_UP_ORDER_LATEST_FIRST");
+wire_enum!(EmotionLevel as EmotionLevel { Negative, Neutral, Positive });
+wire_enum!(EmotionTrend as EmotionTrend { Improving, Stable, Declining });
+wire_enum!(ScheduleOutcome as ScheduleFollowUpOutcome { Created, Moved, Existing });

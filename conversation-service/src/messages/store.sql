@@ -1,0 +1,67 @@
+-- StoreMessage: stores the message and its conversation, in one statement that commits by itself.
+--
+-- $1 message, $2 conversation, $3 user, $4 channel, $5 sent at, $6 now, $7 role, $8 text, $9 score, $10 label,
+-- $11 detected emotions, $12 metadata, $13 input tokens, $14 output tokens, $15 fingerprint, $16 traceparent,
+-- $17 first check of a new user.
+--
+-- Always one row. `outcome` is
+--   stored    this run, or an earlier run of the same call whose answer was lost, appended the message as
+--             `sequence`: no other call seals the content to the same bytes;
+--   replayed  an earlier call stored this message_id as `sequence`; compare `fingerprint`.
+-- A concurrent duplicate that commits first makes the last step fail on messages_pkey: then nothing was written,
+-- the counter included, and the next run replays.
+WITH prior AS MATERIALIZED (       -- an earlier message with this id
+    SELECT sequence, sent_at, stored_at, fingerprint, content_sealed = $8 AS is_own
+    FROM messages
+    WHERE message_id = $1
+),
+conversation AS (                  -- created, or its row locked: the lock reserves the next sequence
+    INSERT INTO conversations AS c (
+        conversation_id, user_id, channel, message_count, newest_scored_sequence, last_message_at,
+        customer_wrote_at, created_at, updated_at)
+    SELECT $2::text, $3::text, $4, 1, CASE WHEN $9::double precision IS NULL THEN 0 ELSE 1 END, $5::timestamptz,
+           CASE WHEN $7::text = 'USER' THEN $5::timestamptz END, $6, $6
+    WHERE NOT EXISTS (SELECT FROM prior)
+    ON CONFLICT (conversation_id) DO UPDATE
+    SET message_count = c.message_count + 1,
+        newest_scored_sequence =
+            CASE WHEN $9::double precision IS NULL THEN c.newest_scored_sequence ELSE c.message_count + 1 END,
+        user_id = COALESCE(c.user_id, EXCLUDED.user_id),
+        -- a new message reopens it, but does not take it back from a person
+        status = CASE WHEN c.status = 'CLOSED' THEN 'OPEN' ELSE c.status END,
+        closed_at = NULL,
+        last_message_at = GREATEST(c.last_message_at, EXCLUDED.last_message_at),
+        customer_wrote_at = GREATEST(c.customer_wrote_at, EXCLUDED.customer_wrote_at),
+        updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
+    RETURNING message_count
+),
+message AS (                       -- no ON CONFLICT: losing to a concurrent duplicate must undo the step above
+    INSERT INTO messages (
+        message_id, conversation_id, sequence, role, channel, content_sealed, emotion_score, emotion_label,
+        emotion_detected, metadata_sealed, sent_at, stored_at, input_tokens, output_tokens, fingerprint, traceparent)
+    SELECT $1, $2, message_count, $7, $4, $8, $9, $10,
+           $11, $12, $5, $6, $13, $14, $15, $16
+    FROM conversation
+    RETURNING sequence, sent_at, stored_at, fingerprint
+),
+pending AS (                       -- a score or a label has to be counted (emotions/aggregate.sql)
+    INSERT INTO emotion_pending (conversation_id, sequence, since)
+    SELECT $2, sequence, stored_at
+    FROM message
+    WHERE $9::double precision IS NOT NULL OR $10::text IS NOT NULL
+),
+named AS (                         -- the conversation names its user for the first time (follow_ups/reengage.sql);
+                                   -- its former user is read only for a message that names one
+    INSERT INTO reengagement_checks (user_id, check_at)
+    SELECT $3, $17
+    FROM conversation
+    WHERE $3::text IS NOT NULL
+      AND (message_count = 1 OR (SELECT user_id FROM conversations WHERE conversation_id = $2) IS NULL)
+    ON CONFLICT (user_id) DO NOTHING
+)
+SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", stored_at AS "stored_at!",
+       fingerprint AS "fingerprint!"
+FROM message
+UNION ALL
+SELECT CASE WHEN is_own THEN 'stored' ELSE 'replayed' END, sequence, sent_at, stored_at, fingerprint
+FROM prior
