@@ -20,16 +20,24 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
     bookings::event_data::EVENT_SOURCE,
-    bookings::{create, expire_holds::HoldExpiry, key_retention::KeyRetention},
-    core::Core,
+    bookings::{
+        self, Bookings, create, expire_holds::HoldExpiry, key_retention::KeyRetention, metrics::BookingMetrics,
+        slot_queue::SlotQueues,
+    },
+    customers::Customers,
     domain::GivenPhone,
+    event_stream::{BookingEvents, stream::LiveStreams},
     grpc::Grpc,
-    outbox::backlog_job::BacklogReading,
     outbox::{self, CONVERSATION_SERVICE, ConversationService, FollowUpScheduling, OutboxSettings, STRIPE},
+    outbox::{backlog::Backlog, dead_letters::OutboxOperations},
+    payments::Payments,
     settings::Settings,
-    slots::{layout_job::SlotLayout, time_zone_rules_job::TimeZoneRules},
-    stripe::{events_job::StripeEvents, retention::StripeRetention, webhook::StripeWebhook},
-    waitlist::{closing_job::WaitlistClosing, offer::WaitlistOffers},
+    slots::{Slots, adopt_time_zone_rules::TimeZoneRules, lay_out::SlotLayout},
+    stripe::{
+        Stripe, apply_events::StripeEvents, metrics::StripeMetrics, retention::StripeRetention, webhook::StripeWebhook,
+    },
+    venues::Venues,
+    waitlist::{Waitlist, close_entries::WaitlistClosing, offer::WaitlistOffers},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -65,25 +73,18 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let outbox = outbox::open(open.database.clone(), settings);
     let tls = conversation_service_tls(&settings.outbox)?;
     let relays = Relays::new(&outbox, &settings.outbox, tls.clone());
-    let core = Arc::new(Core::new(
-        open.database.clone(),
-        &open.keys,
-        settings.clock,
-        settings.default_phone_region,
-        settings.event_stream,
-        outbox.clone(),
-        relays.inline(&settings.outbox),
-    ));
-    let grpc = Grpc::new(Arc::clone(&core));
+    let inline = relays.inline(&settings.outbox);
+    let (grpc, stripe) = subjects(&open, settings, &outbox, inline);
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let webhook = StripeWebhook {
-        core: Arc::clone(&core),
+        stripe: Arc::clone(&stripe),
         secrets: settings.stripe.secrets.clone(),
         account: settings.stripe.account.clone(),
         nudge: outbox.nudge_of(STRIPE),
         timeout: settings.common.server.request_timeout,
     };
     let stripe_nudge = webhook.nudge.clone();
+    let backlog = Backlog::new(open.database.clone(), settings.clock, outbox);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
     if let Some(tls) = tls {
         let follow = tls.follow(settings.common.server.reload_interval, service.stopping());
@@ -94,21 +95,97 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         let follow = token.follow(settings.common.server.reload_interval, service.stopping());
         service.do_once("token for conversation-service", follow);
     }
-    service.work(SlotLayout(Arc::clone(&core)), core.layout.clone(), settings.slot_layout_interval);
-    service.work(TimeZoneRules::new(Arc::clone(&core)), Nudge::default(), settings.slot_layout_interval);
-    service.work(HoldExpiry(Arc::clone(&core)), Nudge::default(), settings.hold_expiry_interval);
-    let waitlist = core.waitlist.clone();
-    service.work(WaitlistOffers(Arc::clone(&core)), waitlist, settings.waitlist_interval);
-    service.work(WaitlistClosing(Arc::clone(&core)), Nudge::default(), settings.waitlist_interval);
-    let stripe = &settings.stripe;
-    let events = StripeEvents { core: Arc::clone(&core), attempts_max: stripe.attempts_max };
-    service.work(events, stripe_nudge, stripe.interval);
-    let retention = StripeRetention { core: Arc::clone(&core), keep: stripe.keep };
-    service.work(retention, Nudge::default(), settings.retention_interval);
-    service.work(BacklogReading::new(Arc::clone(&core)), Nudge::default(), settings.common.backlog_interval);
-    let retention = KeyRetention { core, keep: settings.idempotency_keep };
-    service.work(retention, Nudge::default(), settings.retention_interval);
+    work_on_subjects(&service, settings, grpc, stripe, stripe_nudge);
+    service.work(backlog, Nudge::default(), settings.common.backlog_interval);
     Ok(service)
+}
+
+/// Builds each subject over what it needs.
+fn subjects(
+    open: &OpenDatabase,
+    settings: &Settings,
+    outbox: &Outbox,
+    inline: Option<Relay<ConversationService>>,
+) -> (Grpc, Arc<Stripe>) {
+    let (database, clock, keys) = (|| open.database.clone(), settings.clock, &open.keys);
+    let (ring, fingerprint) = (|| keys.ring(), || bookings::fingerprint(keys));
+    let (live, metrics) = (Arc::new(LiveStreams::new(settings.event_stream)), Arc::new(BookingMetrics::default()));
+    let (slot_queues, seats_came_free) = (Arc::new(SlotQueues::default()), Nudge::default());
+    let customers = Arc::new(Customers::new(database(), keys));
+    let bookings = Arc::new(Bookings {
+        database: database(),
+        clock,
+        ring: ring(),
+        fingerprint: fingerprint(),
+        customers: Arc::clone(&customers),
+        slot_queues: Arc::clone(&slot_queues),
+        live: Arc::clone(&live),
+        waitlist: seats_came_free.clone(),
+        outbox: outbox.clone(),
+        inline,
+        metrics: Arc::clone(&metrics),
+    });
+    let slots = Arc::new(Slots {
+        database: database(),
+        clock,
+        bookings: Arc::clone(&bookings),
+        slot_queues: Arc::clone(&slot_queues),
+        layout: Nudge::default(),
+        waitlist: seats_came_free.clone(),
+    });
+    let stripe =
+        Stripe { database: database(), clock, bookings: Arc::clone(&bookings), metrics: StripeMetrics::default() };
+    let grpc = Grpc {
+        events: Arc::new(BookingEvents { database: database(), clock, live: Arc::clone(&live) }),
+        outbox: OutboxOperations { outbox: outbox.clone(), database: database(), clock },
+        payments: Arc::new(Payments {
+            database: database(),
+            clock,
+            ring: ring(),
+            fingerprint: fingerprint(),
+            bookings: Arc::clone(&bookings),
+        }),
+        venues: Arc::new(Venues {
+            database: database(),
+            clock,
+            fingerprint: fingerprint(),
+            default_phone_region: settings.default_phone_region,
+            slots: Arc::clone(&slots),
+            waitlist: seats_came_free,
+        }),
+        waitlist: Arc::new(Waitlist {
+            database: database(),
+            clock,
+            ring: ring(),
+            fingerprint: fingerprint(),
+            customers: Arc::clone(&customers),
+            bookings: Arc::clone(&bookings),
+            slot_queues,
+            live,
+            outbox: outbox.clone(),
+            metrics,
+        }),
+        bookings,
+        customers,
+        slots,
+    };
+    (grpc, Arc::new(stripe))
+}
+
+/// Starts the workers of the subjects.
+fn work_on_subjects(service: &Service, settings: &Settings, grpc: Grpc, stripe: Arc<Stripe>, stripe_nudge: Nudge) {
+    let Grpc { bookings, slots, waitlist, .. } = grpc;
+    service.work(SlotLayout(Arc::clone(&slots)), slots.layout.clone(), settings.slot_layout_interval);
+    service.work(TimeZoneRules::new(slots), Nudge::default(), settings.slot_layout_interval);
+    service.work(HoldExpiry(Arc::clone(&bookings)), Nudge::default(), settings.hold_expiry_interval);
+    service.work(WaitlistOffers(Arc::clone(&waitlist)), bookings.waitlist.clone(), settings.waitlist_interval);
+    service.work(WaitlistClosing(waitlist), Nudge::default(), settings.waitlist_interval);
+    let events = StripeEvents { stripe: Arc::clone(&stripe), attempts_max: settings.stripe.attempts_max };
+    service.work(events, stripe_nudge, settings.stripe.interval);
+    let retention = StripeRetention { stripe, keep: settings.stripe.keep };
+    service.work(retention, Nudge::default(), settings.retention_interval);
+    let retention = KeyRetention { bookings, keep: settings.idempotency_keep };
+    service.work(retention, Nudge::default(), settings.retention_interval);
 }
 
 /// The rules of telephone numbers take long to read, and must not make the first booking wait. They are read on a

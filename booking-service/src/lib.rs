@@ -3,7 +3,6 @@
 pub mod app;
 mod bookings;
 pub mod commands;
-mod core;
 mod customers;
 pub mod domain;
 mod event_stream;

@@ -9,12 +9,12 @@ use super::{
     load::{Loaded, Wanted},
 };
 use crate::{
-    core::Core,
+    bookings::Bookings,
     domain::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal, Etag, step_cents},
     venues::policy::VenuePolicy,
 };
 
-impl Core {
+impl Bookings {
     /// Cancels a booking that has not begun, and frees its seats.
     ///
     /// # Errors

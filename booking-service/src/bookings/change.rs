@@ -16,8 +16,8 @@ use super::{
     load::{Loaded, Wanted},
 };
 use crate::{
+    bookings::Bookings,
     bookings::metrics::WaitlistChange,
-    core::Core,
     domain::{BookingChange, BookingId, BookingStatus, ChangeRefusal, Etag},
 };
 
@@ -83,7 +83,7 @@ pub fn allow(booking: &Booking, etag: Option<Etag>, change: BookingChange) -> Re
     }
 }
 
-impl Core {
+impl Bookings {
     /// Changes a booking as decided, and returns it as it stands then. With `validate_only` it is the booking as it
     /// would stand.
     pub(crate) async fn change(
@@ -141,8 +141,15 @@ impl Core {
         self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
     }
 
+    /// What follows money that moved.
+    pub(crate) async fn follow_payment(&self, booking: &Booking, occasion: &Occasion) {
+        self.live.nudge();
+        self.count_offer(booking, occasion);
+        self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
+    }
+
     /// Counts what became of an offer, when this change decided it.
-    pub(crate) fn count_offer(&self, booking: &Booking, occasion: &Occasion) {
+    fn count_offer(&self, booking: &Booking, occasion: &Occasion) {
         if booking.waitlist_entry_id.is_none() {
             return;
         }

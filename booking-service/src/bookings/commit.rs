@@ -10,11 +10,11 @@ use super::{
     change::is_overtaken,
     decision::{Decision, NewEvent, PaymentChange, SeatChange},
 };
-use crate::{core::Core, domain::OutboxDestination};
+use crate::{bookings::Bookings, domain::OutboxDestination};
 
 const COMMIT: &str = include_str!("commit.sql");
 
-impl Core {
+impl Bookings {
     /// Commits decisions about different bookings in one statement. Returns those that were committed; the others are
     /// stale: something they were decided by has changed.
     ///
@@ -22,7 +22,7 @@ impl Core {
     /// [`DatabaseError`]; where a constraint was violated, nothing was written.
     pub(crate) async fn commit(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, DatabaseError> {
         let Some(now) = decisions.first().map(|first| first.occasion.at) else { return Ok(decisions) };
-        let all = |rows: fn(&Core, &Decision) -> Vec<Value>| -> Value {
+        let all = |rows: fn(&Bookings, &Decision) -> Vec<Value>| -> Value {
             decisions.iter().flat_map(|decision| rows(self, decision)).collect()
         };
         let bookings = all(|_, it| vec![booking_row(it)]);

@@ -8,11 +8,11 @@ use super::{
     load::{Loaded, Wanted},
 };
 use crate::{
-    core::Core,
+    bookings::Bookings,
     domain::{BookingChange, BookingStatus, ChangeRefusal, Etag},
 };
 
-impl Core {
+impl Bookings {
     /// Makes a booking that waits firm, whether its deposit is paid or not.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::{
     load::{Loaded, Wanted},
 };
 use crate::{
-    core::Core,
+    bookings::Bookings,
     domain::{BookingChange, OutboxDestination},
 };
 
@@ -34,7 +34,7 @@ pub fn decide(loaded: &Loaded, rules: &str, occasion: &Occasion) -> Option<Decis
     Some(decision)
 }
 
-impl Core {
+impl Bookings {
     /// Moves bookings to the instant of their slots. Returns how many; one that changes concurrently is left out.
     ///
     /// The slots have been moved already. A booking that took seats before its slot moved held the slot's lock and has

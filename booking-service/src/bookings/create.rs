@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
+    bookings::Bookings,
     bookings::{
         begin::created,
         booking::{Booking, OpenBooking, special_requests_place},
@@ -22,7 +23,6 @@ use crate::{
         get::BookingName,
         preview::Preview,
     },
-    core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
         BookingId, ConfirmationCode, ConversationId, EventId, GivenPhone, NewBooking, OutboxDestination, PhoneFault,
@@ -75,7 +75,7 @@ impl From<ReadError> for CreateBookingError {
     }
 }
 
-impl Core {
+impl Bookings {
     /// Takes seats for a party and records everything that follows from it, in one round trip. A second one
     /// is needed where the contact has a telephone number without + and this process has not seen the venue's
     /// phone region yet.
@@ -110,7 +110,7 @@ impl Core {
             return Ok(Created { booking, replayed: true });
         }
         let region = preview.phone_region()?;
-        let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+        let read = self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
         read.map_err(CreateBookingError::Phone)?;
         let party_size = new.party_size.get();
         let Preview { venue, slot, .. } = &preview;
@@ -164,7 +164,7 @@ impl Core {
                     return Ok((booking, replayed));
                 }
                 Outcome::OtherPhoneRegion(region) => {
-                    let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+                    let read = self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
                     read.map_err(CreateBookingError::Phone)?;
                 }
                 Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
@@ -181,7 +181,7 @@ impl Core {
         let booking_id = BookingId::generate();
         Draft {
             fingerprint: self.fingerprint_of(new),
-            contact: self.seal_contact(&new.contact, new.slot.venue_id),
+            contact: self.customers.seal_contact(&new.contact, new.slot.venue_id),
             confirmation_code: ConfirmationCode::generate(),
             event_id: EventId::generate(),
             special_requests_sealed: new

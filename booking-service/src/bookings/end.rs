@@ -8,7 +8,7 @@ use super::{
     load::{Loaded, Wanted},
 };
 use crate::{
-    core::Core,
+    bookings::Bookings,
     domain::{BookingChange, BookingStatus, ChangeRefusal, Etag},
 };
 
@@ -31,7 +31,7 @@ pub const NO_SHOW: End = End {
     event: || EventData::BookingNoShow(wire::BookingNoShow::default()),
 };
 
-impl Core {
+impl Bookings {
     /// The guests of a firm booking came: it took place.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::{
     load::{Loaded, Wanted},
     metrics::WaitlistChange,
 };
-use crate::{core::Core, domain::OutboxDestination};
+use crate::{bookings::Bookings, domain::OutboxDestination};
 
 /// The most bookings that one run expires.
 const BATCH_MAX: usize = 64;
@@ -32,7 +32,7 @@ pub fn decide(loaded: &Loaded, occasion: &Occasion) -> Option<Decision> {
     Some(decision)
 }
 
-impl Core {
+impl Bookings {
     /// Frees the seats of bookings whose hold has run out, a bounded number of them. A booking that changes
     /// concurrently is left to the next run.
     ///
@@ -68,7 +68,7 @@ impl Core {
 }
 
 /// Frees the seats of bookings whose hold has run out.
-pub struct HoldExpiry(pub Arc<Core>);
+pub struct HoldExpiry(pub Arc<Bookings>);
 
 impl Job for HoldExpiry {
     type Error = DatabaseError;

@@ -2,8 +2,8 @@ use sqlx::{FromRow as _, postgres::PgRow};
 use teppan_shared::read_error::ReadError;
 
 use crate::{
+    bookings::Bookings,
     bookings::booking::{Booking, OpenBooking},
-    core::Core,
     domain::{BookingId, ConfirmationCode},
 };
 
@@ -15,7 +15,7 @@ pub enum BookingName {
     Code(ConfirmationCode),
 }
 
-impl Core {
+impl Bookings {
     /// Reads one booking.
     ///
     /// # Errors

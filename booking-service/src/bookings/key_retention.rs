@@ -5,11 +5,11 @@ use teppan_shared::{
     worker::{Batch, Job},
 };
 
-use crate::core::Core;
+use crate::bookings::Bookings;
 
 /// Removes idempotency keys that are older than they need to be kept.
 pub struct KeyRetention {
-    pub core: Arc<Core>,
+    pub bookings: Arc<Bookings>,
     pub keep: Duration,
 }
 
@@ -18,9 +18,9 @@ impl Job for KeyRetention {
     const NAME: &'static str = "idempotency-key-retention";
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
-        let before = self.core.clock.now() - self.keep;
+        let before = self.bookings.clock.now() - self.keep;
         let purge = || sqlx::query_file!("src/bookings/purge_idempotency_keys.sql", before);
-        let run = self.core.database.fetch_one(purge).await?;
+        let run = self.bookings.database.fetch_one(purge).await?;
         Ok(Batch {
             done: u64::try_from(run.removed).unwrap_or(0),
             failed: 0,

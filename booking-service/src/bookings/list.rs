@@ -4,8 +4,8 @@ use teppan_shared::{page, postgres::DatabaseError, read_error::Corrupted};
 use uuid::Uuid;
 
 use crate::{
+    bookings::Bookings,
     bookings::booking::{Booking, OpenBooking},
-    core::Core,
     domain::{BookingStatus, ConversationId, CustomerId, VenueId},
 };
 
@@ -59,7 +59,7 @@ pub enum ListBookingsError {
     Database(#[from] DatabaseError),
 }
 
-impl Core {
+impl Bookings {
     /// Lists bookings by slot and id, in one round trip that looks at a bounded number of rows. A page ends before a
     /// booking that cannot be read.
     ///

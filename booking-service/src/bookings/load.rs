@@ -4,7 +4,9 @@ use teppan_shared::postgres::DatabaseError;
 use uuid::Uuid;
 
 use super::booking::Booking;
-use crate::{core::Core, domain::BookingId, payments::row::Payment, slots::row::SlotRow, venues::policy::VenuePolicy};
+use crate::{
+    bookings::Bookings, domain::BookingId, payments::row::Payment, slots::row::SlotRow, venues::policy::VenuePolicy,
+};
 
 const LOAD: &str = include_str!("load.sql");
 
@@ -42,7 +44,7 @@ pub struct Wanted<'a> {
     pub key: Option<&'a str>,
 }
 
-impl Core {
+impl Bookings {
     pub(crate) async fn load(&self, booking_ids: &[Uuid], wanted: Wanted<'_>) -> Result<Vec<Loaded>, DatabaseError> {
         let load = || {
             sqlx::query(LOAD)

@@ -30,3 +30,41 @@ pub mod reschedule;
 pub mod slot_queue;
 #[cfg(test)]
 mod story_tests;
+
+use std::sync::Arc;
+
+use teppan_shared::{
+    clock::Clock,
+    keys::Keys,
+    outbox::{Outbox, Relay},
+    postgres::Database,
+    sealing::{KeyRing, KeyedHash},
+    worker::Nudge,
+};
+
+use self::{metrics::BookingMetrics, slot_queue::SlotQueues};
+use crate::{customers::Customers, event_stream::stream::LiveStreams, outbox::ConversationService};
+
+/// Bookings, and what has to know of their changes.
+pub struct Bookings {
+    pub database: Database,
+    pub clock: Clock,
+    pub ring: KeyRing,
+    /// Recognises a second request with one idempotency key.
+    pub fingerprint: KeyedHash,
+    pub customers: Arc<Customers>,
+    pub slot_queues: Arc<SlotQueues>,
+    /// Readers that follow what happens to bookings.
+    pub live: Arc<LiveStreams>,
+    /// Wakes the worker that offers seats that came free.
+    pub waitlist: Nudge,
+    pub outbox: Outbox,
+    /// Schedules a new booking's follow-up before the reply, if that is set.
+    pub inline: Option<Relay<ConversationService>>,
+    pub metrics: Arc<BookingMetrics>,
+}
+
+/// The hash by which a second request with one idempotency key is recognised.
+pub fn fingerprint(keys: &Keys) -> KeyedHash {
+    KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint")
+}

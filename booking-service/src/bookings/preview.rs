@@ -5,7 +5,7 @@ use teppan_shared::read_error::{Corrupted, ReadError};
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
+    bookings::Bookings,
     domain::{PhoneRegion, SlotKey},
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
@@ -30,7 +30,7 @@ struct Row {
     position: i32,
 }
 
-impl Core {
+impl Bookings {
     /// `None` when there is no such venue.
     pub(crate) async fn preview(
         &self,

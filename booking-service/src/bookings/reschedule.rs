@@ -10,7 +10,7 @@ use super::{
     load::{Loaded, Wanted},
 };
 use crate::{
-    core::Core,
+    bookings::Bookings,
     domain::{BookingChange, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
     slots::row::{SlotRow, slot_refusal},
 };
@@ -26,7 +26,7 @@ pub struct Reschedule {
     pub expected_total_cents: Option<i64>,
 }
 
-impl Core {
+impl Bookings {
     /// Moves a booking to another slot of its venue, or changes its party size. At no time does it hold no seats, or
     /// those of both slots.
     ///

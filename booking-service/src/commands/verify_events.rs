@@ -6,22 +6,16 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Args;
-use teppan_shared::{
-    postgres::DatabaseError,
-    read_error::ReadError,
-    service::{self, OpenDatabase},
-    tasks::StopSignals,
-};
+use teppan_shared::{postgres::DatabaseError, read_error::ReadError, service, tasks::StopSignals};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::run::{Outcome, Run};
 use crate::{
     app::DEFINITION,
-    core::Core,
     domain::{BookingId, VenueId},
-    outbox,
     settings::Settings,
+    verification::Verification,
     verification::bookings::VerifyScope,
 };
 
@@ -73,7 +67,10 @@ impl VerifyEventsCommand {
     pub async fn run(self, settings: &Settings) -> ExitCode {
         let mut outcome = None;
         let _ = service::on_database(&DEFINITION, &settings.common, async |open| {
-            outcome = Some(self.verify(&core(open, settings)).await?);
+            outcome = Some({
+                let (database, clock) = (open.database.clone(), settings.clock);
+                self.verify(&Verification { database, clock }).await?
+            });
             Ok::<_, CommandError>(())
         })
         .await;
@@ -87,10 +84,10 @@ impl VerifyEventsCommand {
     }
 
     /// Ctrl-C and SIGTERM end it between two statements, so that none is left half done.
-    async fn verify(&self, core: &Core) -> Result<Outcome, CommandError> {
+    async fn verify(&self, verification: &Verification) -> Result<Outcome, CommandError> {
         let mut signals = StopSignals::receive().map_err(CommandError::Signals)?;
         let told = CancellationToken::new();
-        let work = self.work(core, &told);
+        let work = self.work(verification, &told);
         tokio::pin!(work);
         tokio::select! {
             biased;
@@ -100,9 +97,9 @@ impl VerifyEventsCommand {
         work.await
     }
 
-    async fn work(&self, core: &Core, told: &CancellationToken) -> Result<Outcome, CommandError> {
+    async fn work(&self, verification: &Verification, told: &CancellationToken) -> Result<Outcome, CommandError> {
         let scope = VerifyScope { booking_id: self.booking.map(BookingId), venue_id: self.venue.map(VenueId) };
-        let run = |rebuild| Run::new(core, scope, self.json, rebuild, told);
+        let run = |rebuild| Run::new(verification, scope, self.json, rebuild, told);
         let mut first = run(self.repair_projection);
         let outcome = first.verify().await?;
         if !self.swap || matches!(outcome, Outcome::Interrupted | Outcome::NoSuchBooking) {
@@ -114,22 +111,10 @@ impl VerifyEventsCommand {
             }
             eprintln!("Verifying again ...");
             let again = run(false).verify().await?;
-            core.drop_rebuilt().await?;
+            verification.drop_rebuilt().await?;
             return Ok(again);
         }
-        core.drop_rebuilt().await?;
+        verification.drop_rebuilt().await?;
         Ok(outcome)
     }
-}
-
-fn core(open: &OpenDatabase, settings: &Settings) -> Core {
-    Core::new(
-        open.database.clone(),
-        &open.keys,
-        settings.clock,
-        settings.default_phone_region,
-        settings.event_stream,
-        outbox::open(open.database.clone(), settings),
-        None,
-    )
 }

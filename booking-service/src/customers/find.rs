@@ -6,7 +6,7 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
+    customers::Customers,
     domain::{CustomerId, Email},
 };
 
@@ -46,7 +46,7 @@ struct CustomerRow {
     booking_count: i64,
 }
 
-impl Core {
+impl Customers {
     /// Reads one customer, by id or by e-mail.
     ///
     /// # Errors

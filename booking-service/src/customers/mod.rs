@@ -2,3 +2,27 @@
 
 pub mod find;
 pub mod sealed_contact;
+
+use teppan_shared::{
+    keys::Keys,
+    postgres::Database,
+    sealing::{KeyRing, KeyedHash},
+};
+
+use crate::venues::phone_regions::PhoneRegions;
+
+/// Customers are found by a keyed hash; their contact data are sealed.
+pub struct Customers {
+    database: Database,
+    ring: KeyRing,
+    /// Finds customers by their normalised e-mail.
+    email_hash: KeyedHash,
+    phone_regions: PhoneRegions,
+}
+
+impl Customers {
+    pub fn new(database: Database, keys: &Keys) -> Self {
+        let email_hash = KeyedHash::derive(&keys.hash, "teppan booking customers.email_hash");
+        Self { database, ring: keys.ring(), email_hash, phone_regions: PhoneRegions::default() }
+    }
+}

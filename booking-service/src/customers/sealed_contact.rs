@@ -3,7 +3,7 @@
 use teppan_shared::sealing::Place;
 
 use crate::{
-    core::Core,
+    customers::Customers,
     domain::{Contact, CustomerId, PhoneFault, PhoneRegion, VenueId},
     venues::phone_regions::ReadPhone,
 };
@@ -20,7 +20,7 @@ pub struct SealedContact {
     pub phone_region: Option<String>,
 }
 
-impl Core {
+impl Customers {
     /// Seals a contact given to a venue. A national telephone number is read by the region that the venue is
     /// known to have, if it is.
     pub(crate) fn seal_contact(&self, contact: &Contact, venue_id: VenueId) -> SealedContact {

@@ -22,8 +22,8 @@ use self::{
     page::{Opened, Page},
 };
 use crate::{
-    core::Core,
     domain::{BookingId, VenueId},
+    event_stream::BookingEvents,
     event_stream::event::BookingEvent,
 };
 
@@ -77,7 +77,7 @@ impl From<DatabaseError> for StreamError {
     }
 }
 
-impl Core {
+impl BookingEvents {
     /// Streams events in the order of their commits, so that no event is ever missed; see
     /// `migrations/0005_events.sql`.
     ///
@@ -102,7 +102,7 @@ impl Core {
             filter: request.filter,
             nudges: self.live.nudges(),
             open,
-            core: self,
+            events: self,
             found: Vec::new().into_iter(),
             state: State::Reading,
             is_live: false,
@@ -129,7 +129,7 @@ fn first_place(begin: Begin, opened: &Opened) -> Result<Place, StreamError> {
 
 /// One stream, between two steps.
 struct Reader {
-    core: Arc<Core>,
+    events: Arc<BookingEvents>,
     open: OpenStream,
     opened: Opened,
     filter: EventFilter,
@@ -167,7 +167,7 @@ impl Reader {
     async fn next(&mut self) -> Result<Option<Step>, StreamError> {
         loop {
             if let Some((place, event)) = self.found.next() {
-                let lag = self.is_live.then(|| self.core.clock.now() - event.occurred_at);
+                let lag = self.is_live.then(|| self.events.clock.now() - event.occurred_at);
                 self.open.sent(lag);
                 return Ok(Some(self.step(Some(event), place)));
             }
@@ -187,7 +187,7 @@ impl Reader {
                 }
                 State::Ended => return Ok(None),
             }
-            if self.found.as_slice().is_empty() && self.silent_since.elapsed() >= self.core.live.settings.heartbeat {
+            if self.found.as_slice().is_empty() && self.silent_since.elapsed() >= self.events.live.settings.heartbeat {
                 return Ok(Some(self.step(None, self.place)));
             }
         }
@@ -197,8 +197,8 @@ impl Reader {
     async fn look(&mut self) -> Result<(), StreamError> {
         // Whoever commits from here on is heard, whether or not this look sees it.
         self.nudges.mark_unchanged();
-        let page = self.core.events_after(self.place, &self.filter).await?;
-        self.open.looked(self.core.clock.now(), page.held_back_since);
+        let page = self.events.events_after(self.place, &self.filter).await?;
+        self.open.looked(self.events.clock.now(), page.held_back_since);
         self.patience = self.patience_after(&page);
         self.place = page.reached;
         let seen_below = if page.more { page.reached.position } else { page.settled_below };
@@ -218,7 +218,7 @@ impl Reader {
     /// What waits for a transaction to end comes without a nudge when the transaction is somebody
     /// else's: looked for soon, and then less and less often.
     fn patience_after(&self, page: &Page) -> Duration {
-        let poll = self.core.live.settings.poll;
+        let poll = self.events.live.settings.poll;
         let waits = page.held_back_since.is_some() || self.ends_at.is_some();
         match (waits, page.events.is_empty()) {
             (false, _) => poll,
@@ -229,9 +229,9 @@ impl Reader {
 
     async fn rest(&mut self) {
         self.is_live = true;
-        tokio::time::sleep(self.core.live.look_interval()).await;
+        tokio::time::sleep(self.events.live.look_interval()).await;
         tokio::select! {
-            // The sender lives as long as `core`.
+            // The sender lives as long as `events`.
             _ = self.nudges.changed() => {}
             () = tokio::time::sleep(self.patience) => {}
         }

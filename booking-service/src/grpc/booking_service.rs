@@ -28,7 +28,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<CreateBookingResponse>, Status> {
         let reply_by = Bounds::of(&request)?.ends_at();
         let new = create_booking::decode(request.into_inner())?;
-        let created = self.core.create_booking(&new, reply_by).await;
+        let created = self.bookings.create_booking(&new, reply_by).await;
         let created = created.map_err(|error| status::create_booking(&error, &new))?;
         let mut booking = encode::booking(created.booking);
         if new.validate_only && !created.replayed {
@@ -41,7 +41,7 @@ impl BookingService for Grpc {
     async fn get_booking(&self, request: Request<GetBookingRequest>) -> Result<Response<GetBookingResponse>, Status> {
         let request = request.into_inner();
         let name = get_booking::decode(&request)?;
-        let booking = self.core.get_booking(&name).await.map_err(|error| status::get_booking(&error, &request))?;
+        let booking = self.bookings.get_booking(&name).await.map_err(|error| status::get_booking(&error, &request))?;
         Ok(Response::new(GetBookingResponse { booking: Some(encode::booking(booking)) }))
     }
 
@@ -51,7 +51,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<ListBookingsResponse>, Status> {
         let request = request.into_inner();
         let (query, page_size) = list_bookings::decode(&request)?;
-        let found = self.core.list_bookings(&query, page_size).await;
+        let found = self.bookings.list_bookings(&query, page_size).await;
         let found = found.map_err(|error| status::list_bookings(&error, &request))?;
         Ok(Response::new(list_bookings::encode(&request, found)))
     }
@@ -63,7 +63,7 @@ impl BookingService for Grpc {
         let request = request.into_inner();
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
-            self.core.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+            self.bookings.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::booking(booking)) }))
     }
 
@@ -72,7 +72,7 @@ impl BookingService for Grpc {
         request: Request<CancelBookingRequest>,
     ) -> Result<Response<CancelBookingResponse>, Status> {
         let (target, cancelled_by) = cancel_booking::decode(request.into_inner())?;
-        let cancelled = self.core.cancel_booking(&target, cancelled_by).await;
+        let cancelled = self.bookings.cancel_booking(&target, cancelled_by).await;
         let booking = cancelled.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(CancelBookingResponse { booking: Some(encode::booking(booking)) }))
     }
@@ -82,7 +82,7 @@ impl BookingService for Grpc {
         request: Request<RescheduleBookingRequest>,
     ) -> Result<Response<RescheduleBookingResponse>, Status> {
         let wish = reschedule_booking::decode(request.into_inner())?;
-        let moved = self.core.reschedule_booking(&wish).await;
+        let moved = self.bookings.reschedule_booking(&wish).await;
         let booking = moved.map_err(|error| status::change_booking(&error, &wish.target))?;
         Ok(Response::new(RescheduleBookingResponse { booking: Some(encode::booking(booking)) }))
     }
@@ -94,14 +94,15 @@ impl BookingService for Grpc {
         let request = request.into_inner();
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
-            self.core.complete_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+            self.bookings.complete_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(CompleteBookingResponse { booking: Some(encode::booking(booking)) }))
     }
 
     async fn mark_no_show(&self, request: Request<MarkNoShowRequest>) -> Result<Response<MarkNoShowResponse>, Status> {
         let request = request.into_inner();
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
-        let booking = self.core.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
+        let booking =
+            self.bookings.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
         Ok(Response::new(MarkNoShowResponse { booking: Some(encode::booking(booking)) }))
     }
 
@@ -110,7 +111,7 @@ impl BookingService for Grpc {
         request: Request<JoinWaitlistRequest>,
     ) -> Result<Response<JoinWaitlistResponse>, Status> {
         let new = join_waitlist::decode(request.into_inner())?;
-        let joined = self.core.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
+        let joined = self.waitlist.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
         let mut entry = waitlist_entry(joined.entry);
         if new.validate_only && !joined.replayed {
             // It has no ids yet.
@@ -127,7 +128,7 @@ impl BookingService for Grpc {
         let request = request.into_inner();
         let id = leave_waitlist::decode(&request)?;
         let entry = self
-            .core
+            .waitlist
             .leave_waitlist(id, request.validate_only)
             .await
             .map_err(|error| status::leave_waitlist(&error, id))?;
@@ -140,7 +141,7 @@ impl BookingService for Grpc {
     ) -> Result<Response<ListWaitlistResponse>, Status> {
         let request = request.into_inner();
         let (query, page_size) = list_waitlist::decode(&request)?;
-        let found = self.core.list_waitlist(&query, page_size).await;
+        let found = self.waitlist.list_waitlist(&query, page_size).await;
         let found = found.map_err(|error| status::read(&error, status::WAITLIST_ENTRY, ""))?;
         Ok(Response::new(list_waitlist::encode(&request, found)))
     }
@@ -150,7 +151,7 @@ impl BookingService for Grpc {
         request: Request<StreamBookingEventsRequest>,
     ) -> Result<Response<BoxStream<StreamBookingEventsResponse>>, Status> {
         let request = stream_booking_events::decode(request.into_inner())?;
-        let steps = Arc::clone(&self.core).stream_booking_events(request).await;
+        let steps = Arc::clone(&self.events).stream_booking_events(request).await;
         let steps = steps.map_err(|error| status::stream(&error))?;
         let steps = steps.map(|step| step.map(stream_booking_events::encode).map_err(|error| status::stream(&error)));
         Ok(Response::new(Box::pin(steps)))

@@ -24,7 +24,7 @@ impl CustomerService for Grpc {
         let id = violations.check("customer_id", CustomerId::parse(&request.customer_id));
         let Some(id) = id else { return Err(violations.into_status()) };
         let customer = self
-            .core
+            .customers
             .find_customer(&CustomerName::Id(id))
             .await
             .map_err(|error| status::read(&error, status::CUSTOMER, &request.customer_id))?;
@@ -39,7 +39,7 @@ impl CustomerService for Grpc {
         let email = violations.check("email", Email::parse(&request.into_inner().email));
         let Some(email) = email else { return Err(violations.into_status()) };
         let customer = self
-            .core
+            .customers
             .find_customer(&CustomerName::Email(email))
             .await
             // The name of what is missing would be the e-mail, which no error may carry.

@@ -32,16 +32,20 @@ mod update_venue;
 
 use std::sync::Arc;
 
-use crate::core::Core;
+use crate::{
+    bookings::Bookings, customers::Customers, event_stream::BookingEvents, outbox::dead_letters::OutboxOperations,
+    payments::Payments, slots::Slots, venues::Venues, waitlist::Waitlist,
+};
 
 /// All of this service's gRPC services. Cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
-    core: Arc<Core>,
-}
-
-impl Grpc {
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { core }
-    }
+    pub bookings: Arc<Bookings>,
+    pub customers: Arc<Customers>,
+    pub events: Arc<BookingEvents>,
+    pub outbox: OutboxOperations,
+    pub payments: Arc<Payments>,
+    pub slots: Arc<Slots>,
+    pub venues: Arc<Venues>,
+    pub waitlist: Arc<Waitlist>,
 }

@@ -15,8 +15,8 @@ impl PaymentService for Grpc {
         &self,
         request: Request<RecordPaymentRequest>,
     ) -> Result<Response<RecordPaymentResponse>, Status> {
-        let new = record_payment::decode(request.into_inner(), self.core.clock.now())?;
-        let recorded = self.core.record_payment(&new).await;
+        let new = record_payment::decode(request.into_inner(), self.payments.clock.now())?;
+        let recorded = self.payments.record_payment(&new).await;
         let recorded = recorded.map_err(|error| status::record_payment(&error, new.booking_id))?;
         let replayed = recorded.replayed;
         let payment = Some(payment(recorded.payment));
@@ -30,7 +30,7 @@ impl PaymentService for Grpc {
     ) -> Result<Response<ListPaymentsResponse>, Status> {
         let request = request.into_inner();
         let (query, page_size) = list_payments::decode(&request)?;
-        let found = self.core.list_payments(&query, page_size).await;
+        let found = self.payments.list_payments(&query, page_size).await;
         let found = found.map_err(|error| error.to_failure())?;
         Ok(Response::new(list_payments::encode(&request, found)))
     }

@@ -23,7 +23,7 @@ impl ScheduleService for Grpc {
         request: Request<CreateVenueRequest>,
     ) -> Result<Response<CreateVenueResponse>, Status> {
         let new = create_venue::decode(request.into_inner())?;
-        let created = self.core.create_venue(&new).await.map_err(|error| status::create_venue(&error))?;
+        let created = self.venues.create_venue(&new).await.map_err(|error| status::create_venue(&error))?;
         let venue = Some(encode::venue(created.venue));
         Ok(answer(CreateVenueResponse { venue, replayed: created.replayed }, created.replayed))
     }
@@ -34,7 +34,7 @@ impl ScheduleService for Grpc {
     ) -> Result<Response<UpdateVenueResponse>, Status> {
         let update = update_venue::decode(request.into_inner())?;
         let venue = self
-            .core
+            .venues
             .update_venue(update.venue_id, &update.change, update.version)
             .await
             .map_err(|error| status::update_venue(&error, &update))?;
@@ -47,7 +47,7 @@ impl ScheduleService for Grpc {
         let id = violations.check("venue_id", VenueId::parse(&request.venue_id));
         let Some(id) = id else { return Err(violations.into_status()) };
         let found =
-            self.core.get_venue(id).await.map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
+            self.venues.get_venue(id).await.map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
         Ok(Response::new(GetVenueResponse {
             venue: Some(encode::venue(found.venue)),
             schedule: found.schedule.as_ref().map(encode::schedule),
@@ -57,7 +57,7 @@ impl ScheduleService for Grpc {
     async fn list_venues(&self, request: Request<ListVenuesRequest>) -> Result<Response<ListVenuesResponse>, Status> {
         let page = list_venues::decode(request.into_inner())?;
         let found = self
-            .core
+            .venues
             .list_venues(page.name.as_ref().map(VenueName::as_str), page.after, page.size)
             .await
             .map_err(|error| error.to_failure())?;
@@ -71,7 +71,7 @@ impl ScheduleService for Grpc {
         let request = request.into_inner();
         let (venue_id, schedule) = set_weekly_schedule::decode(&request)?;
         let done = self
-            .core
+            .slots
             .set_weekly_schedule(venue_id, &schedule)
             .await
             .map_err(|error| status::set_schedule(&error, &request.venue_id))?;
@@ -80,7 +80,7 @@ impl ScheduleService for Grpc {
 
     async fn update_slot(&self, request: Request<UpdateSlotRequest>) -> Result<Response<UpdateSlotResponse>, Status> {
         let (key, change) = update_slot::decode(&request.into_inner())?;
-        let slot = self.core.update_slot(key, change).await.map_err(|error| status::update_slot(&error, key))?;
+        let slot = self.slots.update_slot(key, change).await.map_err(|error| status::update_slot(&error, key))?;
         Ok(Response::new(UpdateSlotResponse { slot: Some(encode::slot(&slot)) }))
     }
 
@@ -91,7 +91,7 @@ impl ScheduleService for Grpc {
         let request = request.into_inner();
         let page = list_availability::decode(&request)?;
         let found = self
-            .core
+            .slots
             .list_availability(&page.query, page.after, page.size)
             .await
             .map_err(|error| status::read(&error, status::VENUE, &request.venue_id))?;
@@ -105,7 +105,7 @@ impl ScheduleService for Grpc {
         let request = request.into_inner();
         let queries = batch_check_availability::decode(&request)?;
         let checks = self
-            .core
+            .slots
             .batch_check_availability(&queries)
             .await
             .map_err(|error| status::read(&error, status::VENUE, ""))?;

@@ -4,18 +4,21 @@ use chrono::TimeDelta;
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
     backlog::{age, count, show_age, show_count},
-    outbox::OutboxBacklog,
-    postgres::DatabaseError,
+    clock::Clock,
+    outbox::{Outbox, OutboxBacklog},
+    postgres::{Database, DatabaseError},
+    worker::{Batch, Job},
 };
-
-use crate::core::Core;
 
 /// A hold that runs out within this time is expiring.
 const EXPIRING: TimeDelta = TimeDelta::minutes(5);
 
-/// The gauges of what waits. They stay as they were last read.
+/// Shows in the metrics what waits in the database. The gauges keep the values last read.
 pub struct Backlog {
-    outbox: OutboxBacklog,
+    database: Database,
+    clock: Clock,
+    outbox: Outbox,
+    messages: OutboxBacklog,
     holds: Gauge<u64>,
     holds_overdue_age_seconds: Gauge<f64>,
     waitlist_entries: Gauge<u64>,
@@ -27,10 +30,13 @@ pub struct Backlog {
     stripe_set_aside_age_seconds: Gauge<f64>,
 }
 
-impl Default for Backlog {
-    fn default() -> Self {
+impl Backlog {
+    pub fn new(database: Database, clock: Clock, outbox: Outbox) -> Self {
         Self {
-            outbox: OutboxBacklog::default(),
+            database,
+            clock,
+            outbox,
+            messages: OutboxBacklog::default(),
             holds: count("teppan.holds", "Bookings that hold seats for a limited time, of at most 10,000."),
             holds_overdue_age_seconds: age(
                 "teppan.holds.overdue.age",
@@ -65,35 +71,35 @@ impl Default for Backlog {
     }
 }
 
-impl Core {
-    /// Reads what waits, by indexes and up to a bound, and shows it in the metrics.
-    ///
-    /// # Errors
-    /// When the database gives no answer; then the metrics stay as they are.
-    pub async fn read_backlog(&self, backlog: &Backlog) -> Result<(), DatabaseError> {
+impl Job for Backlog {
+    type Error = DatabaseError;
+    const NAME: &'static str = "backlog";
+
+    /// Reads by indexes and up to a bound.
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
-        self.outbox.read_backlog(&backlog.outbox).await?;
+        self.outbox.read_backlog(&self.messages).await?;
         let read = || sqlx::query_file!("src/outbox/backlog.sql", now, now + EXPIRING);
         let row = self.database.fetch_one(read).await?;
         for (state, waiting) in
             [("pending", row.holds_pending), ("expiring", row.holds_expiring), ("overdue", row.holds_overdue)]
         {
-            show_count(&backlog.holds, waiting, &[KeyValue::new("state", state)]);
+            show_count(&self.holds, waiting, &[KeyValue::new("state", state)]);
         }
         for (state, waiting) in [("waiting", row.waitlist_waiting), ("offered", row.waitlist_offered)] {
-            show_count(&backlog.waitlist_entries, waiting, &[KeyValue::new("state", state)]);
+            show_count(&self.waitlist_entries, waiting, &[KeyValue::new("state", state)]);
         }
-        show_count(&backlog.openings, row.openings, &[]);
-        show_count(&backlog.stripe_waiting, row.stripe_waiting, &[]);
-        show_count(&backlog.stripe_set_aside, row.stripe_set_aside, &[]);
+        show_count(&self.openings, row.openings, &[]);
+        show_count(&self.stripe_waiting, row.stripe_waiting, &[]);
+        show_count(&self.stripe_set_aside, row.stripe_set_aside, &[]);
         for (gauge, since) in [
-            (&backlog.holds_overdue_age_seconds, row.first_hold_expires_at),
-            (&backlog.openings_age_seconds, row.oldest_opening_at),
-            (&backlog.stripe_waiting_age_seconds, row.oldest_stripe_at),
-            (&backlog.stripe_set_aside_age_seconds, row.oldest_set_aside_at),
+            (&self.holds_overdue_age_seconds, row.first_hold_expires_at),
+            (&self.openings_age_seconds, row.oldest_opening_at),
+            (&self.stripe_waiting_age_seconds, row.oldest_stripe_at),
+            (&self.stripe_set_aside_age_seconds, row.oldest_set_aside_at),
         ] {
             show_age(gauge, now, since, &[]);
         }
-        Ok(())
+        Ok(Batch::default())
     }
 }

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Args;
 use teppan_shared::{
     outbox::{self, DeadLetterFilter, Owner},
-    service::{self, OpenDatabase},
+    service,
 };
 use uuid::Uuid;
 
+use super::dead_letters::OutboxOperations;
 use super::{CONVERSATION_SERVICE, STRIPE};
-use crate::{app::DEFINITION, core::Core, settings::Settings};
+use crate::{app::DEFINITION, settings::Settings};
 
 const DESTINATIONS: [&str; 3] = [CONVERSATION_SERVICE, outbox::EVENT_STREAM, STRIPE];
 const OWNER: Owner = Owner { heading: "BOOKING", field: "booking_id" };
@@ -34,20 +35,12 @@ pub struct FilterArgs {
 
 /// Runs the command on the database of the settings, and returns the exit code of the process.
 pub async fn run(command: DeadLettersCommand, settings: &Settings) -> ExitCode {
-    service::on_database(&DEFINITION, &settings.common, async |open| command.run(OWNER, &core(open, settings)).await)
-        .await
-}
-
-fn core(open: &OpenDatabase, settings: &Settings) -> Core {
-    Core::new(
-        open.database.clone(),
-        &open.keys,
-        settings.clock,
-        settings.default_phone_region,
-        settings.event_stream,
-        super::open(open.database.clone(), settings),
-        None,
-    )
+    service::on_database(&DEFINITION, &settings.common, async |open| {
+        let (database, clock) = (open.database.clone(), settings.clock);
+        let outbox = super::open(database.clone(), settings);
+        command.run(OWNER, &OutboxOperations { outbox, database, clock }).await
+    })
+    .await
 }
 
 impl From<FilterArgs> for DeadLetterFilter {

@@ -2,17 +2,25 @@
 //! applied.
 
 use teppan_shared::{
+    clock::Clock,
     outbox::{
-        DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSelection, DestinationStatus, Operations,
+        DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSelection, DestinationStatus, Operations, Outbox,
         SETTLED_MAX, Settled, Settlement,
     },
-    postgres::DatabaseError,
+    postgres::{Database, DatabaseError},
 };
 
 use super::STRIPE;
-use crate::core::Core;
 
-impl Operations for Core {
+/// What operators see and settle.
+#[derive(Clone)]
+pub struct OutboxOperations {
+    pub outbox: Outbox,
+    pub database: Database,
+    pub clock: Clock,
+}
+
+impl Operations for OutboxOperations {
     async fn read_status(&self) -> Result<Vec<DestinationStatus>, DatabaseError> {
         let mut statuses = self.outbox.read_status().await?;
         let stripe = self.stripe_status().await?;
@@ -48,7 +56,7 @@ impl Operations for Core {
     }
 }
 
-impl Core {
+impl OutboxOperations {
     async fn stripe_status(&self) -> Result<DestinationStatus, DatabaseError> {
         let now = self.clock.now();
         let row = self.database.fetch_one(|| sqlx::query_file!("src/stripe/read_status.sql", now)).await?;

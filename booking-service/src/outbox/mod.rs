@@ -1,10 +1,9 @@
 //! What is particular to this service's outbox: its destinations and its dead letters.
 
 pub mod backlog;
-pub mod backlog_job;
 pub mod command;
 mod conversation_service;
-mod dead_letters;
+pub mod dead_letters;
 
 use teppan_shared::{
     identity::OutgoingToken,

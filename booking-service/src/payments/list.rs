@@ -4,8 +4,8 @@ use teppan_shared::postgres::DatabaseError;
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{BookingId, PaymentKind, PaymentStatus},
+    payments::Payments,
     payments::row::Payment,
 };
 
@@ -33,7 +33,7 @@ pub struct PaymentPage {
     pub next: Option<PaymentPlace>,
 }
 
-impl Core {
+impl Payments {
     /// Lists payments in the order of recording, in one round trip that looks at a bounded number of rows.
     ///
     /// # Errors

@@ -1,5 +1,4 @@
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted};
-use tokio::time::Instant;
 
 use super::{
     move_money::{MoneyRefusal, Movement, decide},
@@ -7,13 +6,13 @@ use super::{
 };
 use crate::{
     bookings::{
-        booking::{Booking, OpenBooking},
-        change::{ATTEMPTS_MAX, DELIVERY_TIME, is_overtaken},
+        booking::OpenBooking,
+        change::{ATTEMPTS_MAX, is_overtaken},
         decision::{NewKey, Occasion},
         load::Wanted,
     },
-    core::Core,
     domain::{ExternalReference, MoneyMove, NewPayment, PaymentKind},
+    payments::Payments,
 };
 
 /// A payment, its booking as it stands, and whether an earlier call with the same key had recorded it.
@@ -41,7 +40,7 @@ pub enum RecordPaymentError {
     Database(#[from] DatabaseError),
 }
 
-impl Core {
+impl Payments {
     /// Records money that moved by other means than Stripe, and what follows from it.
     ///
     /// A second call with the same key and request returns the first one's payment, also while the first is still
@@ -55,7 +54,8 @@ impl Core {
         let movement = movement(new, &occasion);
         let wanted = Wanted { key: Some(new.key.as_str()), ..Wanted::default() };
         for _ in 0..ATTEMPTS_MAX {
-            let loaded = self.load_one(new.booking_id, wanted).await?.ok_or(RecordPaymentError::BookingNotFound)?;
+            let loaded =
+                self.bookings.load_one(new.booking_id, wanted).await?.ok_or(RecordPaymentError::BookingNotFound)?;
             if let Some(prior) = &loaded.prior_fingerprint {
                 if *prior != fingerprint {
                     return Err(RecordPaymentError::KeyReused);
@@ -64,7 +64,7 @@ impl Core {
                 // Recorded by an earlier run of this call, whose answer was lost, it is this call's payment.
                 let replayed = payment.payment_id != occasion.payment_id;
                 if !replayed {
-                    self.follow_payment(&loaded.booking, &occasion).await;
+                    self.bookings.follow_payment(&loaded.booking, &occasion).await;
                 }
                 return Ok(RecordedPayment { payment, booking: loaded.booking.open(&self.ring)?, replayed });
             }
@@ -75,26 +75,19 @@ impl Core {
                 fingerprint,
                 resource_id: occasion.payment_id.0,
             });
-            let committed = match self.commit(vec![decision]).await {
+            let committed = match self.bookings.commit(vec![decision]).await {
                 Ok(committed) => committed.into_iter().next(),
                 // The next load shows what the faster call, or an earlier run of this one, recorded.
                 Err(error) if is_overtaken(&error) || is_there(&error) => continue,
                 Err(error) => return Err(error.into()),
             };
             if let Some(mut decision) = committed {
-                self.follow_payment(&decision.booking, &occasion).await;
+                self.bookings.follow_payment(&decision.booking, &occasion).await;
                 let payment = decision.payments.remove(0).payment;
                 return Ok(RecordedPayment { payment, booking: decision.booking.open(&self.ring)?, replayed: false });
             }
         }
         Err(RecordPaymentError::Contended)
-    }
-
-    /// What follows money that moved.
-    pub(crate) async fn follow_payment(&self, booking: &Booking, occasion: &Occasion) {
-        self.live.nudge();
-        self.count_offer(booking, occasion);
-        self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
     }
 
     /// The request without its key, as a keyed hash. The etag is part of it: with another it is another

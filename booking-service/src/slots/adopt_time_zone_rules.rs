@@ -1,16 +1,19 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
     time_zone::Rules,
-    worker::Batch,
+    worker::{Batch, Job},
 };
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{TimeZone, instant_or_next},
+    slots::Slots,
 };
 
 /// The most venues that one run takes.
@@ -39,7 +42,7 @@ enum Adoption {
     More,
 }
 
-impl Core {
+impl Slots {
     /// Applies the time zone rules in force to a bounded number of venues: to their clocks, to their slots that have
     /// not begun, and to the bookings of those slots, each by an event. `after` is the last venue of the previous
     /// run; it is set to the last venue of this run, or to `None` after the last of all.
@@ -198,7 +201,7 @@ impl Core {
             };
             let page = self.database.fetch_all(page).await?;
             let differing: Vec<_> = page.iter().filter(|it| it.differs).map(|it| it.booking_id).collect();
-            corrected += self.correct_instants(&differing, rules).await?;
+            corrected += self.bookings.correct_instants(&differing, rules).await?;
             match page.last() {
                 Some(last) if page.len() == BOOKINGS_MAX => {
                     after = (last.slot_date, last.start_time, last.booking_id);
@@ -213,4 +216,26 @@ impl Core {
 /// The first date whose slots are read: a slot that has not begun by one set of rules may be of yesterday by the other.
 fn first_date(zone: TimeZone, now: DateTime<Utc>) -> NaiveDate {
     now.with_timezone(&zone).date_naive() - Days::new(1)
+}
+
+/// Applies the time zone rules in force to venues, slots and bookings, after a start with newer rules.
+pub struct TimeZoneRules {
+    slots: Arc<Slots>,
+    /// Cursor: the last venue of the previous run, so that venues that fail do not hold up those after them.
+    after: Mutex<Option<Uuid>>,
+}
+
+impl TimeZoneRules {
+    pub fn new(slots: Arc<Slots>) -> Self {
+        Self { slots, after: Mutex::default() }
+    }
+}
+
+impl Job for TimeZoneRules {
+    type Error = DatabaseError;
+    const NAME: &'static str = "time-zone-rules";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.slots.adopt_time_zone_rules(&mut *self.after.lock().await).await
+    }
 }

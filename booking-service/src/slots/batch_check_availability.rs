@@ -3,8 +3,8 @@ use itertools::izip;
 use teppan_shared::read_error::{Corrupted, ReadError};
 
 use crate::{
-    core::Core,
     domain::{PartySize, SlotKey, SlotRefusal},
+    slots::Slots,
     slots::list_availability::{SlotAvailability, read_refusal},
 };
 
@@ -31,7 +31,7 @@ pub enum SlotCheck {
     },
 }
 
-impl Core {
+impl Slots {
     /// Checks slots of any venues at one moment, in one round trip: an answer for each query, in the
     /// same order.
     ///

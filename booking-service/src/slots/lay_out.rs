@@ -1,16 +1,18 @@
+use std::sync::Arc;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
     time_zone::Rules,
-    worker::Batch,
+    worker::{Batch, Job},
 };
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{LayoutRange, TimeZone},
+    slots::Slots,
     slots::columns::SlotColumns,
     venues::get::read_schedule,
 };
@@ -46,7 +48,7 @@ enum Part {
     Overtaken,
 }
 
-impl Core {
+impl Slots {
     /// Lays out the days of a bounded number of venues that have come within their horizon, exactly
     /// as SetWeeklySchedule would have.
     ///
@@ -132,5 +134,17 @@ impl Core {
             Some(_) if is_last => Part::Last,
             Some(_) => Part::More,
         })
+    }
+}
+
+/// Lays out the slots of every venue up to its horizon, as days pass.
+pub struct SlotLayout(pub Arc<Slots>);
+
+impl Job for SlotLayout {
+    type Error = DatabaseError;
+    const NAME: &'static str = "slot-layout";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.0.lay_out_due_slots().await
     }
 }

@@ -6,8 +6,8 @@ use teppan_shared::{
 };
 
 use crate::{
-    core::Core,
     domain::{PartySize, SlotRefusal, VenueId},
+    slots::Slots,
 };
 
 /// How far apart the dates of one request may be.
@@ -48,7 +48,7 @@ pub struct SlotAvailability {
     pub refusal: Option<SlotRefusal>,
 }
 
-impl Core {
+impl Slots {
     /// Lists slots by date and start time, from behind the cursor.
     ///
     /// # Errors

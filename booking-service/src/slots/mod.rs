@@ -4,9 +4,25 @@ pub mod adopt_time_zone_rules;
 pub mod batch_check_availability;
 pub mod columns;
 pub mod lay_out;
-pub mod layout_job;
 pub mod list_availability;
 pub mod row;
 pub mod set_weekly_schedule;
-pub mod time_zone_rules_job;
 pub mod update;
+
+use std::sync::Arc;
+
+use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
+
+use crate::bookings::{Bookings, slot_queue::SlotQueues};
+
+/// Schedules, slots and availability.
+pub struct Slots {
+    pub database: Database,
+    pub clock: Clock,
+    pub bookings: Arc<Bookings>,
+    pub slot_queues: Arc<SlotQueues>,
+    /// Wakes the worker that lays out slots.
+    pub layout: Nudge,
+    /// Wakes the worker that offers seats that came free.
+    pub waitlist: Nudge,
+}

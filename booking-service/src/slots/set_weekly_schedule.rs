@@ -6,10 +6,10 @@ use teppan_shared::{
 };
 
 use crate::{
-    core::Core,
     domain::{LayoutRange, PlannedSlot, TimeZone, TooManySlots, VenueId, WeeklySchedule},
+    slots::Slots,
     slots::columns::SlotColumns,
-    venues::get::VenueWithSchedule,
+    venues::get::{VenueWithSchedule, read_venue},
 };
 
 /// Each attempt after the first follows a commit of somebody else, who changed the venue, set its
@@ -48,9 +48,9 @@ pub enum SetScheduleError {
     Database(#[from] DatabaseError),
 }
 
-impl Core {
+impl Slots {
     /// Replaces a venue's schedule and lays out its slots from today to the horizon; the days after
-    /// are laid out as they come within it, see `lay_out_slots.rs`. No booking is touched: a slot that
+    /// are laid out as they come within it, see `lay_out.rs`. No booking is touched: a slot that
     /// is no longer scheduled takes no new ones, and no slot gets fewer seats than are reserved on it.
     /// What UpdateSlot has set stays.
     ///
@@ -64,7 +64,7 @@ impl Core {
         for _ in 0..ATTEMPTS_MAX {
             // The zone and the horizon are needed to tell the slots; the statement makes sure that
             // they still hold, and that no other schedule was set meanwhile.
-            let VenueWithSchedule { venue, schedule: current } = self.get_venue(venue_id).await?;
+            let VenueWithSchedule { venue, schedule: current } = read_venue(&self.database, venue_id).await?;
             let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
             let zone = TimeZone::parse(&venue.time_zone)
                 .map_err(|_| ReadError::Corrupted(Corrupted::Column("venues.time_zone")))?;

@@ -2,8 +2,8 @@ use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 
 use crate::{
-    core::Core,
     domain::{SlotChange, SlotKey},
+    slots::Slots,
 };
 
 /// Each attempt after the first follows a commit of somebody else on the slot. Calls of this process
@@ -38,7 +38,7 @@ pub enum UpdateSlotError {
     Database(#[from] DatabaseError),
 }
 
-impl Core {
+impl Slots {
     /// Closes or reopens a slot, or sets its seats or price. No booking is touched.
     ///
     /// What is set here is pinned: SetWeeklySchedule and the slot layout leave it as it is, each of

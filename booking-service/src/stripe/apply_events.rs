@@ -1,13 +1,18 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::{backoff::Backoff, error_chain::error_chain, postgres::DatabaseError, worker::Batch};
+use teppan_shared::{
+    backoff::Backoff,
+    error_chain::error_chain,
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{Currency, StripeEffect, StripeNames, StripePayment},
     payments::move_money::MoneyRefusal,
+    stripe::Stripe,
     stripe::apply_payment::ApplyPaymentError,
 };
 
@@ -50,7 +55,7 @@ struct ClaimedEvent {
     due_at: DateTime<Utc>,
 }
 
-impl Core {
+impl Stripe {
     /// Applies the events of Stripe's that are due, a bounded number of them. Each is settled by itself, so
     /// that none stands in the way of another; one that is applied twice changes nothing the second time.
     ///
@@ -156,7 +161,7 @@ impl Core {
         if self.database.fetch_optional(settle).await?.is_none() {
             return Ok(());
         }
-        self.stripe_metrics.settled(state, reason);
+        self.metrics.settled(state, reason);
         if state == "SET_ASIDE" {
             tracing::error!(
                 event = event.event_id,
@@ -205,5 +210,21 @@ mod tests {
         let shortest: Duration =
             (1..crate::settings::STRIPE_ATTEMPTS_MAX.unsigned_abs()).map(|attempts| BACKOFF.bound(attempts) / 2).sum();
         assert!(shortest > Duration::from_hours(72), "{shortest:?}");
+    }
+}
+
+/// Applies what Stripe has reported.
+pub struct StripeEvents {
+    pub stripe: Arc<Stripe>,
+    /// Attempts before an event becomes a dead letter.
+    pub attempts_max: i32,
+}
+
+impl Job for StripeEvents {
+    type Error = DatabaseError;
+    const NAME: &'static str = "stripe-events";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        self.stripe.apply_stripe_events(self.attempts_max).await
     }
 }

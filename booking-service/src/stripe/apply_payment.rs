@@ -12,7 +12,6 @@ use crate::{
         decision::{Decision, Occasion, PaymentChange},
         load::{Loaded, Wanted},
     },
-    core::Core,
     domain::{
         AttemptState, ChargeFacts, PROCESSING_MAX, PaymentMethod, PaymentStatus, RefundEntry, Standing, Step,
         StripeEffect, StripePayment, TooManyFacts, next_step,
@@ -21,6 +20,7 @@ use crate::{
         move_money::{ChargeChange, MoneyRefusal, Movement, decide},
         row::Payment,
     },
+    stripe::Stripe,
 };
 
 /// How often a charge is loaded for one event. Each time after the first follows a movement, or a concurrent commit.
@@ -60,7 +60,7 @@ pub enum Next {
     Money(Decision),
 }
 
-impl Core {
+impl Stripe {
     /// Adds the facts of an event to those of its charge, and records what follows. The order of events and their
     /// repetitions do not matter.
     ///
@@ -76,20 +76,20 @@ impl Core {
         let wanted = Wanted { reference: Some(payment.reference()), charge_id, ..Wanted::default() };
         for _ in 0..ATTEMPTS_MAX {
             let occasion = Occasion::of_call(self.clock.now());
-            let loaded = self.load(&[named], wanted).await?.pop();
+            let loaded = self.bookings.load(&[named], wanted).await?.pop();
             let (decision, is_last) = match next(loaded.as_ref(), payment, reported_at, &occasion)? {
                 Next::Nothing => return Ok(()),
                 Next::Facts(decision) => (decision, true),
                 // The next look decides whether a step is left.
                 Next::Money(decision) => (decision, false),
             };
-            match self.commit(vec![decision]).await {
+            match self.bookings.commit(vec![decision]).await {
                 Ok(committed) => {
                     let Some(decision) = committed.first() else { continue };
                     if is_last {
                         return Ok(());
                     }
-                    self.follow_payment(&decision.booking, &occasion).await;
+                    self.bookings.follow_payment(&decision.booking, &occasion).await;
                 }
                 Err(error) if is_overtaken(&error) || is_there(&error) => {}
                 Err(error) => return Err(error.into()),

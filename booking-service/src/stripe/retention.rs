@@ -5,12 +5,12 @@ use teppan_shared::{
     worker::{Batch, Job},
 };
 
-use crate::core::Core;
+use crate::stripe::Stripe;
 
 /// Removes events of Stripe's that are done and older than they need to be kept. That one comes again later
 /// changes nothing even then: the payments know what it has to say. Dead letters stay.
 pub struct StripeRetention {
-    pub core: Arc<Core>,
+    pub stripe: Arc<Stripe>,
     pub keep: Duration,
 }
 
@@ -19,9 +19,9 @@ impl Job for StripeRetention {
     const NAME: &'static str = "stripe-event-retention";
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
-        let before = self.core.clock.now() - self.keep;
+        let before = self.stripe.clock.now() - self.keep;
         let purge = || sqlx::query_file!("src/stripe/purge_events.sql", before);
-        let run = self.core.database.fetch_one(purge).await?;
+        let run = self.stripe.database.fetch_one(purge).await?;
         Ok(Batch {
             done: u64::try_from(run.removed).unwrap_or(0),
             failed: 0,

@@ -1,11 +1,11 @@
 use teppan_shared::postgres::DatabaseError;
 
 use crate::{
-    core::Core,
     domain::{StripeEvent, StripeNames, StripeNews},
+    stripe::Stripe,
 };
 
-impl Core {
+impl Stripe {
     /// Keeps an event of Stripe's, in one round trip, and tells whether there is something to do: it is new, or
     /// came to nothing before. It is applied in the background; that Stripe sends it again changes nothing.
     ///
@@ -48,7 +48,7 @@ impl Core {
     fn report(&self, event: &StripeEvent, state: &'static str, reason: &'static str) {
         match event.news {
             StripeNews::Nothing("LIVEMODE_MISMATCH") => {
-                self.stripe_metrics.settled(state, reason);
+                self.metrics.settled(state, reason);
                 tracing::warn!(
                     event = event.id,
                     kind = event.kind,
@@ -58,7 +58,7 @@ impl Core {
             }
             StripeNews::Payment(_) | StripeNews::Nothing(_) => {}
             StripeNews::SetAside(..) => {
-                self.stripe_metrics.settled(state, reason);
+                self.metrics.settled(state, reason);
                 tracing::error!(
                     event = event.id,
                     kind = event.kind,

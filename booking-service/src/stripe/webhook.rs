@@ -20,8 +20,8 @@ use teppan_shared::{
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    core::Core,
     domain::{BadSignature, StripeAccount, StripeEvent, StripeNews, StripeSecrets, StripeSignature},
+    stripe::Stripe,
 };
 
 /// Stripe's events take some kilobytes.
@@ -33,7 +33,7 @@ const IN_FLIGHT_MAX: usize = 64;
 
 /// Takes Stripe's events: checks the signature, keeps the event, and only then says so.
 pub struct StripeWebhook {
-    pub core: Arc<Core>,
+    pub stripe: Arc<Stripe>,
     pub secrets: StripeSecrets,
     /// The mode and the account whose events are applied; other events are acknowledged, so that Stripe does not send
     /// them again.
@@ -110,7 +110,7 @@ impl StripeWebhook {
     }
 
     async fn store(&self, event: &StripeEvent) -> Answer {
-        match self.core.store_stripe_event(event).await {
+        match self.stripe.store_stripe_event(event).await {
             Ok(true) => {
                 // Any other event is settled as it is kept: a look for work would be in vain.
                 if matches!(event.news, StripeNews::Payment(_)) {
@@ -143,7 +143,7 @@ async fn receive(
 ) -> Response {
     let webhook = &endpoint.webhook;
     let answer = webhook.receive(request, &bodies, &endpoint).await;
-    webhook.core.stripe_metrics.answered(answer.name());
+    webhook.stripe.metrics.answered(answer.name());
     answer.into_response()
 }
 

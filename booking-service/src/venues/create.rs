@@ -1,8 +1,8 @@
 use teppan_shared::{fingerprint::optional, postgres::DatabaseError, time_zone::Rules};
 
 use crate::{
-    core::Core,
     domain::{NewVenue, PhoneRegion, VenueId},
+    venues::Venues,
     venues::get::Venue,
 };
 
@@ -26,7 +26,7 @@ pub enum CreateVenueError {
     Database(#[source] DatabaseError),
 }
 
-impl Core {
+impl Venues {
     /// Makes a venue. A second call with the same key and request returns the first one's venue.
     ///
     /// # Errors

@@ -1,11 +1,14 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use teppan_shared::read_error::{Corrupted, ReadError};
+use teppan_shared::{
+    postgres::Database,
+    read_error::{Corrupted, ReadError},
+};
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{VenueId, WeeklySchedule},
+    venues::Venues,
 };
 
 /// A venue and its policy, as the contract describes it.
@@ -43,45 +46,49 @@ pub struct StoredSchedule {
     pub updated_at: DateTime<Utc>,
 }
 
-impl Core {
+impl Venues {
     /// Reads one venue.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn get_venue(&self, venue_id: VenueId) -> Result<VenueWithSchedule, ReadError> {
-        let row = self
-            .database
-            .fetch_optional(|| sqlx::query_file!("src/venues/get.sql", venue_id.0))
-            .await?
-            .ok_or(ReadError::NotFound)?;
-        let schedule = match (row.periods, row.exceptions, row.schedule_version, row.schedule_updated_at) {
-            (Some(periods), Some(exceptions), Some(version), Some(updated_at)) => {
-                let schedule = read_schedule(periods, exceptions)?;
-                Some(StoredSchedule { schedule, version, updated_at })
-            }
-            _ => None,
-        };
-        let venue = Venue {
-            venue_id: row.venue_id,
-            name: row.name,
-            time_zone: row.time_zone,
-            currency: row.currency,
-            min_party_size: row.min_party_size,
-            max_party_size: row.max_party_size,
-            notice_minutes: row.notice_minutes,
-            horizon_days: row.horizon_days,
-            hold_minutes: row.hold_minutes,
-            deposit_percent: row.deposit_percent,
-            full_refund_hours: row.full_refund_hours,
-            late_refund_percent: row.late_refund_percent,
-            waitlist_hold_minutes: row.waitlist_hold_minutes,
-            phone_region: row.phone_region,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        };
-        Ok(VenueWithSchedule { venue, schedule })
+        read_venue(&self.database, venue_id).await
     }
+}
+
+/// A venue and its schedule.
+pub async fn read_venue(database: &Database, venue_id: VenueId) -> Result<VenueWithSchedule, ReadError> {
+    let row = database
+        .fetch_optional(|| sqlx::query_file!("src/venues/get.sql", venue_id.0))
+        .await?
+        .ok_or(ReadError::NotFound)?;
+    let schedule = match (row.periods, row.exceptions, row.schedule_version, row.schedule_updated_at) {
+        (Some(periods), Some(exceptions), Some(version), Some(updated_at)) => {
+            let schedule = read_schedule(periods, exceptions)?;
+            Some(StoredSchedule { schedule, version, updated_at })
+        }
+        _ => None,
+    };
+    let venue = Venue {
+        venue_id: row.venue_id,
+        name: row.name,
+        time_zone: row.time_zone,
+        currency: row.currency,
+        min_party_size: row.min_party_size,
+        max_party_size: row.max_party_size,
+        notice_minutes: row.notice_minutes,
+        horizon_days: row.horizon_days,
+        hold_minutes: row.hold_minutes,
+        deposit_percent: row.deposit_percent,
+        full_refund_hours: row.full_refund_hours,
+        late_refund_percent: row.late_refund_percent,
+        waitlist_hold_minutes: row.waitlist_hold_minutes,
+        phone_region: row.phone_region,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
+    Ok(VenueWithSchedule { venue, schedule })
 }
 
 /// The schedule in these columns.

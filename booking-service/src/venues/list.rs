@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use teppan_shared::postgres::DatabaseError;
 use uuid::Uuid;
 
-use crate::{core::Core, venues::get::Venue};
+use crate::{venues::Venues, venues::get::Venue};
 
 /// Where a page of venues starts: behind the venue made then.
 pub type VenueCursor = (DateTime<Utc>, Uuid);
@@ -13,7 +13,7 @@ pub struct VenuePage {
     pub next: Option<VenueCursor>,
 }
 
-impl Core {
+impl Venues {
     /// Lists venues by creation, from behind the cursor; only those of one name when it is given.
     pub async fn list_venues(
         &self,

@@ -6,3 +6,21 @@ pub mod list;
 pub mod phone_regions;
 pub mod policy;
 pub mod update;
+
+use std::sync::Arc;
+
+use teppan_shared::{clock::Clock, postgres::Database, sealing::KeyedHash, worker::Nudge};
+
+use crate::{domain::PhoneRegion, slots::Slots};
+
+/// Venues.
+pub struct Venues {
+    pub database: Database,
+    pub clock: Clock,
+    pub fingerprint: KeyedHash,
+    /// For venues that name none, and whose time zone belongs to no country.
+    pub default_phone_region: PhoneRegion,
+    pub slots: Arc<Slots>,
+    /// Wakes the worker that offers seats that came free.
+    pub waitlist: Nudge,
+}

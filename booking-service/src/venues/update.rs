@@ -7,9 +7,9 @@ use teppan_shared::{
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{Currency, TimeZone, VenueChange, VenueId, VenueName},
     slots::lay_out::LayoutRow,
+    venues::Venues,
     venues::get::Venue,
 };
 
@@ -39,7 +39,7 @@ pub enum UpdateVenueError {
     Layout(#[source] ReadError),
 }
 
-impl Core {
+impl Venues {
     /// Changes a venue, in one round trip unless its horizon moves. Then a second lays out the days that
     /// are now within it, or the first of them where they have many slots, and the worker the others.
     /// Days that are no longer within it keep their slots, which cannot be booked while they are beyond it.
@@ -58,7 +58,7 @@ impl Core {
             if let Some((venue, layout)) = self.change_venue(venue_id, change, version).await? {
                 self.waitlist.nudge();
                 if let Some(layout) = layout {
-                    self.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
+                    self.slots.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
                 }
                 return Ok(venue);
             }

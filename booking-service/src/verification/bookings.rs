@@ -11,8 +11,8 @@ use crate::{
         derive::{derive, differing},
         event_chain::StoredEvent,
     },
-    core::Core,
     domain::{BookingChange, BookingId, SlotKey, TimeZone, VenueId, instant_or_next},
+    verification::Verification,
     verification::finding::{Finding, FindingReason},
 };
 
@@ -60,7 +60,7 @@ impl VerifyScope {
     }
 }
 
-impl Core {
+impl Verification {
     /// Looks at the next bookings from this id on. It only reads, in one snapshot.
     ///
     /// # Errors

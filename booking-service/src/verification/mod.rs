@@ -4,3 +4,11 @@ pub mod bookings;
 pub mod finding;
 pub mod repair;
 pub mod slots;
+
+use teppan_shared::{clock::Clock, postgres::Database};
+
+/// Bookings and slots beside what the events make of them.
+pub struct Verification {
+    pub database: Database,
+    pub clock: Clock,
+}

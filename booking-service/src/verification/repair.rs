@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     bookings::change::{ATTEMPTS_MAX, is_overtaken},
-    core::Core,
+    verification::Verification,
     verification::bookings::VerifiedBooking,
     verification::slots::Miscount,
 };
@@ -41,7 +41,7 @@ pub enum Swapped {
     Refused,
 }
 
-impl Core {
+impl Verification {
     /// Makes an empty table for rebuilt rows; one that an earlier run left is dropped.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use teppan_shared::postgres::DatabaseError;
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{SlotKey, VenueId},
+    verification::Verification,
     verification::finding::Finding,
 };
 
@@ -56,7 +56,7 @@ impl Row {
     }
 }
 
-impl Core {
+impl Verification {
     /// Looks at the next slots after this one, of one venue or of all. It only reads, in one snapshot.
     /// `displaced` are bookings whose events name another slot than their row does.
     ///

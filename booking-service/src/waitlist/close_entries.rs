@@ -1,7 +1,12 @@
-use chrono::{DateTime, Utc};
-use teppan_shared::postgres::DatabaseError;
+use std::sync::Arc;
 
-use crate::{bookings::metrics::WaitlistChange, core::Core};
+use chrono::{DateTime, Utc};
+use teppan_shared::{
+    postgres::DatabaseError,
+    worker::{Batch, Job},
+};
+
+use crate::{bookings::metrics::WaitlistChange, waitlist::Waitlist};
 
 /// Entries that one run looks at at most; the statement has the same number.
 pub const BATCH_MAX: i64 = 64;
@@ -14,7 +19,7 @@ pub struct ClosedEntries {
     pub first_due: Option<DateTime<Utc>>,
 }
 
-impl Core {
+impl Waitlist {
     /// Ends entries whose slot can no longer be booked, a bounded number of them.
     ///
     /// # Errors
@@ -24,5 +29,21 @@ impl Core {
         let run = self.database.fetch_one(close).await?;
         self.metrics.waitlist(WaitlistChange::Closed, u64::try_from(run.closed).unwrap_or(0));
         Ok(run)
+    }
+}
+
+/// Ends waitlist entries whose slot can no longer be booked.
+pub struct WaitlistClosing(pub Arc<Waitlist>);
+
+impl Job for WaitlistClosing {
+    type Error = DatabaseError;
+    const NAME: &'static str = "waitlist-closing";
+
+    async fn run_once(&self) -> Result<Batch, DatabaseError> {
+        let now = self.0.clock.now();
+        let run = self.0.close_waitlist_entries(now).await?;
+        let lag = run.first_due.and_then(|due| (now - due).to_std().ok()).unwrap_or_default();
+        let done = u64::try_from(run.closed).unwrap_or(0);
+        Ok(Batch { done, more: run.looked_at == BATCH_MAX, lag, ..Batch::default() })
     }
 }

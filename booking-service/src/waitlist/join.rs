@@ -14,13 +14,13 @@ use self::answer::{Answer, Outcome};
 use crate::{
     bookings::booking::special_requests_place,
     bookings::{metrics::WaitlistChange, preview::Preview},
-    core::Core,
     customers::sealed_contact::SealedContact,
     domain::{
         BookingId, ConversationId, CustomerId, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal, Source,
         SpecialRequests, WaitlistEntryId, WaitlistEntryStatus,
     },
     slots::row::slot_refusal,
+    waitlist::Waitlist,
     waitlist::row::{WaitlistEntry, read_status},
 };
 
@@ -66,7 +66,7 @@ impl From<ReadError> for JoinWaitlistError {
     }
 }
 
-impl Core {
+impl Waitlist {
     /// Puts a customer into the queue for a slot that has not enough open seats, in one round trip; in two where
     /// CreateBooking needs two.
     ///
@@ -102,7 +102,7 @@ impl Core {
                     return Ok(Joined { entry: row.read()?, replayed });
                 }
                 Outcome::OtherPhoneRegion(region) => {
-                    let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
+                    let read = self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
                     read.map_err(JoinWaitlistError::Phone)?;
                 }
                 Outcome::Refused(refusal) => return Err(JoinWaitlistError::Refused(refusal)),
@@ -115,7 +115,8 @@ impl Core {
     /// The entry as it would be made now. It has no id and no customer.
     async fn would_join(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
         let mut draft = self.draft_entry(new);
-        let preview = self.preview(new.slot, "JoinWaitlist", new.key.as_str(), &draft.contact.email_hash).await?;
+        let preview =
+            self.bookings.preview(new.slot, "JoinWaitlist", new.key.as_str(), &draft.contact.email_hash).await?;
         let refused = JoinWaitlistError::Refused;
         let preview = preview.ok_or(refused(JoinRefusal::Slot(Refusal::VenueNotFound)))?;
         if let Some((fingerprint, _)) = &preview.prior {
@@ -127,7 +128,8 @@ impl Core {
                 _ => Err(JoinWaitlistError::Contended),
             };
         }
-        let read = self.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, preview.phone_region()?);
+        let read =
+            self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, preview.phone_region()?);
         read.map_err(JoinWaitlistError::Phone)?;
         if let Some(refusal) = join_refusal(&preview, new, draft.now)? {
             return Err(refused(refusal));
@@ -159,7 +161,7 @@ impl Core {
             |text: &SpecialRequests| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes());
         Draft {
             fingerprint: self.fingerprint_of_entry(new),
-            contact: self.seal_contact(&new.contact, new.slot.venue_id),
+            contact: self.customers.seal_contact(&new.contact, new.slot.venue_id),
             entry_id: WaitlistEntryId::generate(),
             special_requests_sealed: new.special_requests.as_ref().map(seal),
             booking_id,

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::{
     bookings::change::{ATTEMPTS_MAX, BookingTarget, ChangeBookingError},
     bookings::metrics::WaitlistChange,
-    core::Core,
     domain::{BookingStatus, CancellationInitiator, Etag, WaitlistEntryId, WaitlistEntryStatus},
+    waitlist::Waitlist,
     waitlist::row::{WaitlistEntry, WaitlistEntryRow},
 };
 
@@ -28,8 +28,8 @@ pub enum LeaveWaitlistError {
     Database(#[from] DatabaseError),
 }
 
-impl Core {
-    /// Takes a customer out of the queue, in one round trip. A standing offer is given up, in a second one: its
+impl Waitlist {
+    /// Takes a customer out of the queue, in one round trip. A standing offer is given up, in two more: its
     /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on. With `validate_only`
     /// nothing is written, and the entry is as it would be.
     ///
@@ -76,7 +76,7 @@ impl Core {
     ) -> Result<Option<WaitlistEntry>, LeaveWaitlistError> {
         let booking_id = entry.booking_id.ok_or(Column("waitlist_entries.booking_id"))?;
         let target = BookingTarget { booking_id, etag: Some(Etag::of(version)), validate_only };
-        match self.cancel_booking(&target, CancellationInitiator::Customer).await {
+        match self.bookings.cancel_booking(&target, CancellationInitiator::Customer).await {
             Ok(booking) => Ok(Some(WaitlistEntry {
                 status: WaitlistEntryStatus::Left,
                 updated_at: booking.booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,

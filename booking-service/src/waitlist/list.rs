@@ -3,8 +3,8 @@ use teppan_shared::read_error::ReadError;
 use uuid::Uuid;
 
 use crate::{
-    core::Core,
     domain::{ConversationId, CustomerId, VenueId, WaitlistEntryStatus},
+    waitlist::Waitlist,
     waitlist::row::{WaitlistEntry, WaitlistEntryRow},
 };
 
@@ -31,7 +31,7 @@ pub struct WaitlistPage {
     pub next: Option<i64>,
 }
 
-impl Core {
+impl Waitlist {
     /// Lists entries in the order of joining, in one round trip that looks at a bounded number of rows.
     ///
     /// # Errors

@@ -1,10 +1,38 @@
 //! The queues for full slots, and the offers of seats that come free.
 
 pub mod close_entries;
-pub mod closing_job;
 pub mod join;
 pub mod leave;
 pub mod list;
 pub mod offer;
 pub mod review;
 pub mod row;
+
+use std::sync::Arc;
+
+use teppan_shared::{
+    clock::Clock,
+    outbox::Outbox,
+    postgres::Database,
+    sealing::{KeyRing, KeyedHash},
+};
+
+use crate::{
+    bookings::{Bookings, metrics::BookingMetrics, slot_queue::SlotQueues},
+    customers::Customers,
+    event_stream::stream::LiveStreams,
+};
+
+/// The queues for full slots.
+pub struct Waitlist {
+    pub database: Database,
+    pub clock: Clock,
+    pub ring: KeyRing,
+    pub fingerprint: KeyedHash,
+    pub customers: Arc<Customers>,
+    pub bookings: Arc<Bookings>,
+    pub slot_queues: Arc<SlotQueues>,
+    pub live: Arc<LiveStreams>,
+    pub outbox: Outbox,
+    pub metrics: Arc<BookingMetrics>,
+}

@@ -23,10 +23,10 @@ use crate::{
         fold::FoldFault,
         metrics::WaitlistChange,
     },
-    core::Core,
     domain::{BookingId, ConfirmationCode, CustomerId, OutboxDestination, TimeZone, WaitlistEntryId, instant_or_next},
     slots::row::{SlotRow, slot_refusal},
     venues::policy::VenuePolicy,
+    waitlist::Waitlist,
 };
 
 /// Slots that one run looks at.
@@ -147,7 +147,7 @@ impl Claimed {
     }
 }
 
-impl Core {
+impl Waitlist {
     /// Offers the seats of one slot to the first who fits, or finds that nobody does. Returns how many were offered.
     ///
     /// The notes of the slot stay until a run finds nobody. A run that dies leaves them, and they are due again after
@@ -169,7 +169,7 @@ impl Core {
                 return Ok(0);
             }
         };
-        let offered = match self.commit(vec![*decision]).await {
+        let offered = match self.bookings.commit(vec![*decision]).await {
             Ok(committed) => committed.len(),
             // The seats, the entry or the code were taken meanwhile: the next step looks again.
             Err(error) if is_overtaken(&error) || error.violates("bookings_confirmation_code_key") => 0,
@@ -198,7 +198,7 @@ impl Core {
 }
 
 /// Offers seats that came free to those who wait for them.
-pub struct WaitlistOffers(pub Arc<Core>);
+pub struct WaitlistOffers(pub Arc<Waitlist>);
 
 impl Job for WaitlistOffers {
     type Error = ReadError;

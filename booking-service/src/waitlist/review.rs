@@ -1,8 +1,8 @@
 use teppan_shared::postgres::DatabaseError;
 
-use crate::core::Core;
+use crate::waitlist::Waitlist;
 
-impl Core {
+impl Waitlist {
     /// Goes through those who wait at a venue whose policy has changed, a bounded number of them: notes the
     /// slots that may have seats for them now, and shortens their time where it has become shorter. Tells how
     /// many were gone through.

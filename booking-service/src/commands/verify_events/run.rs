@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{CommandError, progress::Progress};
 use crate::{
-    core::Core,
     domain::SlotKey,
+    verification::Verification,
     verification::bookings::{VerifiedBooking, VerifyScope},
     verification::finding::Finding,
     verification::repair::Swapped,
@@ -33,7 +33,7 @@ pub enum Outcome {
 /// A look at everything in its scope. Memory does not grow with the tables: pages are forgotten when they have
 /// been told, and of what is wrong only counts are kept, and a bounded number of ids.
 pub struct Run<'a> {
-    core: &'a Core,
+    verification: &'a Verification,
     scope: VerifyScope,
     json: bool,
     /// Whether rows are rebuilt beside those in force.
@@ -60,15 +60,21 @@ struct Tally {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(core: &'a Core, scope: VerifyScope, json: bool, rebuild: bool, told: &'a CancellationToken) -> Self {
+    pub fn new(
+        verification: &'a Verification,
+        scope: VerifyScope,
+        json: bool,
+        rebuild: bool,
+        told: &'a CancellationToken,
+    ) -> Self {
         let (tally, displaced, doubtful) = (Tally::default(), Vec::new(), HashSet::new());
-        Self { core, scope, json, rebuild, told, tally, displaced, doubtful }
+        Self { verification, scope, json, rebuild, told, tally, displaced, doubtful }
     }
 
     /// Looks at bookings, then at slots, and tells every finding.
     pub async fn verify(&mut self) -> Result<Outcome, CommandError> {
         if self.rebuild {
-            self.core.begin_rebuild().await?;
+            self.verification.begin_rebuild().await?;
         }
         let progress = Progress::start("bookings");
         let is_done = self.verify_bookings(&progress).await?;
@@ -98,7 +104,7 @@ impl<'a> Run<'a> {
             if self.told.is_cancelled() {
                 return Ok(false);
             }
-            let page = self.core.verify_bookings(first, self.scope).await?;
+            let page = self.verification.verify_bookings(first, self.scope).await?;
             progress.advance(page.bookings.len().try_into().unwrap_or(u64::MAX));
             self.tally.events += page.events;
             for booking in &page.bookings {
@@ -108,7 +114,7 @@ impl<'a> Run<'a> {
                 }
             }
             if self.rebuild {
-                self.tally.rebuilt += self.core.rebuild(&page.bookings).await?;
+                self.tally.rebuilt += self.verification.rebuild(&page.bookings).await?;
             }
             from = page.next;
         }
@@ -144,7 +150,7 @@ impl<'a> Run<'a> {
             if self.told.is_cancelled() {
                 return Ok(false);
             }
-            let page = self.core.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
+            let page = self.verification.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
             progress.advance(page.count);
             self.tally.slots += page.count;
             for miscount in &page.miscounted {
@@ -162,14 +168,14 @@ impl<'a> Run<'a> {
     pub async fn swap(&self) -> Result<Outcome, CommandError> {
         let (mut repaired, mut after) = (0_u64, Uuid::nil());
         loop {
-            let differing = self.core.rebuilt_differing(after).await?;
+            let differing = self.verification.rebuilt_differing(after).await?;
             let Some(last) = differing.last() else { break };
             after = *last;
             for booking_id in differing {
                 if self.told.is_cancelled() {
                     return Ok(Outcome::Interrupted);
                 }
-                match self.core.swap_booking(booking_id).await? {
+                match self.verification.swap_booking(booking_id).await? {
                     Swapped::Repaired => repaired += 1,
                     Swapped::ChangedMeanwhile => eprintln!("Not repaired: booking {booking_id} changed meanwhile."),
                     Swapped::Refused => eprintln!("Not repaired: booking {booking_id} is against a constraint."),
@@ -192,7 +198,7 @@ impl<'a> Run<'a> {
             if self.told.is_cancelled() {
                 return Ok(None);
             }
-            let page = self.core.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
+            let page = self.verification.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
             for miscount in page.miscounted {
                 repaired += u64::from(self.repair_slot(&miscount).await?);
             }
@@ -210,7 +216,7 @@ impl<'a> Run<'a> {
             "a booking there cannot be derived"
         } else if miscount.booked > i64::from(miscount.capacity) {
             "its bookings take more seats than there are"
-        } else if self.core.repair_slot(miscount).await? {
+        } else if self.verification.repair_slot(miscount).await? {
             return Ok(true);
         } else {
             "it changed meanwhile"

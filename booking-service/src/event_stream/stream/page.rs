@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{EventFilter, cursor::Place};
 use crate::{
     bookings::event_data,
-    core::Core,
     domain::{BookingId, EventId},
+    event_stream::BookingEvents,
     event_stream::event::BookingEvent,
 };
 
@@ -54,7 +54,7 @@ pub struct Page {
     pub held_back_since: Option<DateTime<Utc>>,
 }
 
-impl Core {
+impl BookingEvents {
     pub(super) async fn open_event_stream(&self) -> Result<Opened, DatabaseError> {
         self.database.fetch_one(|| sqlx::query_file_as!(Opened, "src/event_stream/open.sql")).await
     }
