@@ -1,4 +1,4 @@
-//! The answer of `join_waitlist.sql`.
+//! The answer of `join.sql`.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use teppan_shared::read_error::Corrupted::{self, Column};

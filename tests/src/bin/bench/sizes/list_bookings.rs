@@ -13,7 +13,7 @@ use crate::{
 
 const STATEMENT: &str = include_str!("../../../../../booking-service/src/bookings/list_earliest_first.sql");
 const PAGE_SIZE: i32 = 50;
-/// As in `booking-service/src/list_bookings.rs`.
+/// As in `booking-service/src/bookings/list.rs`.
 const LOOKED_AT_MAX: i64 = 5_000;
 /// The days a page may begin at: enough bookings follow on each.
 const FIRST_DAYS: usize = 60;
