@@ -64,7 +64,7 @@ impl BookingService for Grpc {
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.bookings.confirm_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
-        Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::booking(booking)) }))
+        Ok(Response::new(ConfirmBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 
     async fn cancel_booking(
@@ -74,7 +74,7 @@ impl BookingService for Grpc {
         let (target, cancelled_by) = cancel_booking::decode(request.into_inner())?;
         let cancelled = self.bookings.cancel_booking(&target, cancelled_by).await;
         let booking = cancelled.map_err(|error| status::change_booking(&error, &target))?;
-        Ok(Response::new(CancelBookingResponse { booking: Some(encode::booking(booking)) }))
+        Ok(Response::new(CancelBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 
     async fn reschedule_booking(
@@ -84,7 +84,7 @@ impl BookingService for Grpc {
         let wish = reschedule_booking::decode(request.into_inner())?;
         let moved = self.bookings.reschedule_booking(&wish).await;
         let booking = moved.map_err(|error| status::change_booking(&error, &wish.target))?;
-        Ok(Response::new(RescheduleBookingResponse { booking: Some(encode::booking(booking)) }))
+        Ok(Response::new(RescheduleBookingResponse { booking: Some(encode::changed(booking, wish.target.validate_only)) }))
     }
 
     async fn complete_booking(
@@ -95,7 +95,7 @@ impl BookingService for Grpc {
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.bookings.complete_booking(&target).await.map_err(|error| status::change_booking(&error, &target))?;
-        Ok(Response::new(CompleteBookingResponse { booking: Some(encode::booking(booking)) }))
+        Ok(Response::new(CompleteBookingResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 
     async fn mark_no_show(&self, request: Request<MarkNoShowRequest>) -> Result<Response<MarkNoShowResponse>, Status> {
@@ -103,7 +103,7 @@ impl BookingService for Grpc {
         let target = change_booking::decode(&request.booking_id, request.etag, request.validate_only)?;
         let booking =
             self.bookings.mark_no_show(&target).await.map_err(|error| status::change_booking(&error, &target))?;
-        Ok(Response::new(MarkNoShowResponse { booking: Some(encode::booking(booking)) }))
+        Ok(Response::new(MarkNoShowResponse { booking: Some(encode::changed(booking, target.validate_only)) }))
     }
 
     async fn join_waitlist(

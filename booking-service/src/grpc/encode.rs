@@ -50,6 +50,15 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
     }
 }
 
+/// A booking after a change. One that was only validated has no etag: the next change of the booking may be another.
+pub fn changed(open: OpenBooking, validate_only: bool) -> wire::Booking {
+    let mut booking = self::booking(open);
+    if validate_only {
+        booking.etag.clear();
+    }
+    booking
+}
+
 /// A booking that was not made has none of these.
 pub fn forget_ids(booking: &mut wire::Booking) {
     for id in [&mut booking.booking_id, &mut booking.customer_id, &mut booking.confirmation_code, &mut booking.etag] {

@@ -106,6 +106,11 @@ impl DatabaseError {
             Self::TimedOut(_) => Failure::deadline_exceeded(),
             // Chosen by PostgreSQL to end a deadlock, or to keep transactions in a row: nothing was written.
             Self::Failed(_) if self.has_code("40P01") || self.has_code("40001") => Failure::overloaded(),
+            // A value that its column's constraint forbids.
+            Self::Failed(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                tracing::error!(error = error_chain(self), "stored data cannot be read");
+                Failure::data_corrupted()
+            }
             Self::Failed(_) => {
                 tracing::error!(error = error_chain(self), "a statement failed");
                 Failure::internal()
