@@ -37,7 +37,7 @@ use crate::{
         Stripe, apply_events::StripeEvents, metrics::StripeMetrics, retention::StripeRetention, webhook::StripeWebhook,
     },
     venues::Venues,
-    waitlist::{Waitlist, close_entries::WaitlistClosing, offer::WaitlistOffers},
+    waitlist::{Waitlist, close_entries::WaitlistClosing, freed_seats::FreedSeats, offer::WaitlistOffers},
 };
 
 /// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
@@ -110,7 +110,7 @@ fn subjects(
     let (database, clock, keys) = (|| open.database.clone(), settings.clock, &open.keys);
     let (ring, fingerprint) = (|| keys.ring(), || bookings::fingerprint(keys));
     let (live, metrics) = (Arc::new(LiveStreams::new(settings.event_stream)), Arc::new(BookingMetrics::default()));
-    let (slot_queues, seats_came_free) = (Arc::new(SlotQueues::default()), Nudge::default());
+    let (slot_queues, freed_seats) = (Arc::new(SlotQueues::default()), FreedSeats::default());
     let customers = Arc::new(Customers::new(database(), keys));
     let bookings = Arc::new(Bookings {
         database: database(),
@@ -120,7 +120,7 @@ fn subjects(
         customers: Arc::clone(&customers),
         slot_queues: Arc::clone(&slot_queues),
         live: Arc::clone(&live),
-        waitlist: seats_came_free.clone(),
+        freed_seats: freed_seats.clone(),
         outbox: outbox.clone(),
         inline,
         metrics: Arc::clone(&metrics),
@@ -131,7 +131,7 @@ fn subjects(
         bookings: Arc::clone(&bookings),
         slot_queues: Arc::clone(&slot_queues),
         layout: Nudge::default(),
-        waitlist: seats_came_free.clone(),
+        freed_seats: freed_seats.clone(),
     });
     let stripe =
         Stripe { database: database(), clock, bookings: Arc::clone(&bookings), metrics: StripeMetrics::default() };
@@ -151,9 +151,10 @@ fn subjects(
             fingerprint: fingerprint(),
             default_phone_region: settings.default_phone_region,
             slots: Arc::clone(&slots),
-            waitlist: seats_came_free,
+            freed_seats: freed_seats.clone(),
         }),
         waitlist: Arc::new(Waitlist {
+            freed_seats,
             database: database(),
             clock,
             ring: ring(),
@@ -178,7 +179,11 @@ fn work_on_subjects(service: &Service, settings: &Settings, grpc: Grpc, stripe: 
     service.work(SlotLayout(Arc::clone(&slots)), slots.layout.clone(), settings.slot_layout_interval);
     service.work(TimeZoneRules::new(slots), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry(Arc::clone(&bookings)), Nudge::default(), settings.hold_expiry_interval);
-    service.work(WaitlistOffers(Arc::clone(&waitlist)), bookings.waitlist.clone(), settings.waitlist_interval);
+    service.work(
+        WaitlistOffers(Arc::clone(&waitlist)),
+        bookings.freed_seats.nudge().clone(),
+        settings.waitlist_interval,
+    );
     service.work(WaitlistClosing(waitlist), Nudge::default(), settings.waitlist_interval);
     let events = StripeEvents { stripe: Arc::clone(&stripe), attempts_max: settings.stripe.attempts_max };
     service.work(events, stripe_nudge, settings.stripe.interval);

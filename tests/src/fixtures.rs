@@ -1,13 +1,15 @@
 //! Things to book, to say, and to ask for.
 
 use chrono::{Days, NaiveDate, Utc};
+use prost_types::FieldMask;
 use teppan_shared::contract::{
     booking::v1::{
-        Contact, CreateBookingRequest, CreateVenueRequest, SchedulePeriod, SetWeeklyScheduleRequest, Venue, Weekday,
+        Contact, CreateBookingRequest, CreateVenueRequest, SchedulePeriod, SetWeeklyScheduleRequest, Slot,
+        UpdateSlotRequest, Venue, Weekday,
     },
     conversation::v1::{Channel, Emotion, Role, StoreMessageRequest},
 };
-use tonic::Status;
+use tonic::{IntoRequest, Request, Status};
 use uuid::Uuid;
 
 use crate::clients::BookingClients;
@@ -46,6 +48,56 @@ pub async fn venue_with(
     let venue = clients.schedule.create_venue(request).await?.into_inner().venue.unwrap_or_default();
     clients.schedule.set_weekly_schedule(every_evening(&venue.venue_id, seats)).await?;
     Ok(venue)
+}
+
+/// A call of UpdateSlot: its mask names what is given.
+#[derive(Debug, Clone, Default)]
+pub struct SlotUpdate {
+    pub venue_id: String,
+    pub date: String,
+    pub start_time: String,
+    pub closed: Option<bool>,
+    pub capacity: Option<i32>,
+    pub price_per_person_cents: Option<i64>,
+}
+
+impl SlotUpdate {
+    /// An update, of nothing yet, of the slot in a fortnight.
+    pub fn of(venue_id: &str) -> Self {
+        Self {
+            venue_id: venue_id.to_owned(),
+            date: date().to_string(),
+            start_time: "18:00".to_owned(),
+            ..Default::default()
+        }
+    }
+}
+
+impl From<SlotUpdate> for UpdateSlotRequest {
+    fn from(update: SlotUpdate) -> Self {
+        let given = [
+            ("closed", update.closed.is_some()),
+            ("capacity", update.capacity.is_some()),
+            ("price_per_person_cents", update.price_per_person_cents.is_some()),
+        ];
+        let slot = Slot {
+            venue_id: update.venue_id,
+            date: update.date,
+            start_time: update.start_time,
+            closed: update.closed.unwrap_or_default(),
+            capacity: update.capacity.unwrap_or_default(),
+            price_per_person_cents: update.price_per_person_cents.unwrap_or_default(),
+            ..Default::default()
+        };
+        let paths = given.into_iter().filter(|(_, given)| *given).map(|(field, _)| field.to_owned()).collect();
+        Self { slot: Some(slot), update_mask: Some(FieldMask { paths }) }
+    }
+}
+
+impl IntoRequest<UpdateSlotRequest> for SlotUpdate {
+    fn into_request(self) -> Request<UpdateSlotRequest> {
+        Request::new(self.into())
+    }
 }
 
 /// One slot a day, at 18:00 every day.

@@ -5,7 +5,7 @@ use teppan_shared::{
     contract::{
         booking::v1::{
             BatchCheckAvailabilityRequest, JoinWaitlistRequest, ListAvailabilityRequest, ListBookingsRequest,
-            ListWaitlistRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue, WaitlistEntryStatus,
+            ListWaitlistRequest, SlotQuery, UpdateVenueRequest, Venue, WaitlistEntryStatus,
         },
         conversation::v1::{CancelFollowUpRequest, ListFollowUpsRequest},
     },
@@ -13,7 +13,7 @@ use teppan_shared::{
 };
 use teppan_tests::{
     clients::BookingClients,
-    fixtures,
+    fixtures::{self, SlotUpdate},
     harness::{self, Booking, Conversation},
     proxy::Proxy,
     stripe,
@@ -221,13 +221,7 @@ async fn what_a_single_statement_can_do_costs_one_round_trip() {
     // One connection is enough for calls one after another; the first of each kind prepares it.
     let mut counts = [const { Vec::new() }; 5];
     for n in 0..=TRIES {
-        let set = UpdateSlotRequest {
-            venue_id: slot.0.clone(),
-            date: slot.1.clone(),
-            start_time: slot.2.clone(),
-            capacity: Some(if n % 2 == 0 { 90 } else { 80 }),
-            ..Default::default()
-        };
+        let set = SlotUpdate { capacity: Some(if n % 2 == 0 { 90 } else { 80 }), ..SlotUpdate::of(&venue_id) };
         let named = Venue { name: format!("Teppan {n}"), ..venue.clone() };
         let mask = FieldMask { paths: vec!["name".to_owned()] };
         let rename = UpdateVenueRequest { venue: Some(named), update_mask: Some(mask), ..Default::default() };

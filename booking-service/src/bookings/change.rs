@@ -164,7 +164,7 @@ impl Bookings {
     fn nudge_after(&self, anybody_waits: bool) {
         self.live.nudge();
         if anybody_waits {
-            self.waitlist.nudge();
+            self.freed_seats.offer();
         }
     }
 }

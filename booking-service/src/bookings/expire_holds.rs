@@ -55,7 +55,7 @@ impl Bookings {
         if !expired.is_empty() {
             self.live.nudge();
             if anybody_waits {
-                self.waitlist.nudge();
+                self.freed_seats.offer();
             }
             self.outbox.nudge(OutboxDestination::EventStream);
         }

@@ -43,6 +43,7 @@ use teppan_shared::{
 };
 
 use self::{metrics::BookingMetrics, slot_queue::SlotQueues};
+use crate::waitlist::freed_seats::FreedSeats;
 use crate::{customers::Customers, event_stream::stream::LiveStreams, outbox::ConversationService};
 
 /// Bookings, and what has to know of their changes.
@@ -57,7 +58,7 @@ pub struct Bookings {
     /// Readers that follow what happens to bookings.
     pub live: Arc<LiveStreams>,
     /// Wakes the worker that offers seats that came free.
-    pub waitlist: Nudge,
+    pub freed_seats: FreedSeats,
     pub outbox: Outbox,
     /// Schedules a new booking's follow-up before the reply, if that is set.
     pub inline: Option<Relay<ConversationService>>,

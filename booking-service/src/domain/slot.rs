@@ -13,7 +13,7 @@ pub struct SlotKey {
 }
 
 /// What UpdateSlot sets; `None` stays as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct SlotChange {
     pub closed: Option<bool>,
     pub capacity: Option<i32>,

@@ -84,7 +84,9 @@ impl BookingService for Grpc {
         let wish = reschedule_booking::decode(request.into_inner())?;
         let moved = self.bookings.reschedule_booking(&wish).await;
         let booking = moved.map_err(|error| status::change_booking(&error, &wish.target))?;
-        Ok(Response::new(RescheduleBookingResponse { booking: Some(encode::changed(booking, wish.target.validate_only)) }))
+        Ok(Response::new(RescheduleBookingResponse {
+            booking: Some(encode::changed(booking, wish.target.validate_only)),
+        }))
     }
 
     async fn complete_booking(

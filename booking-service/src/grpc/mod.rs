@@ -27,6 +27,7 @@ mod schedule_service;
 mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;
+mod update_mask;
 mod update_slot;
 mod update_venue;
 

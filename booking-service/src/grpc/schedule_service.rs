@@ -79,7 +79,7 @@ impl ScheduleService for Grpc {
     }
 
     async fn update_slot(&self, request: Request<UpdateSlotRequest>) -> Result<Response<UpdateSlotResponse>, Status> {
-        let (key, change) = update_slot::decode(&request.into_inner())?;
+        let (key, change) = update_slot::decode(request.into_inner())?;
         let slot = self.slots.update_slot(key, change).await.map_err(|error| status::update_slot(&error, key))?;
         Ok(Response::new(UpdateSlotResponse { slot: Some(encode::slot(&slot)) }))
     }

@@ -62,7 +62,6 @@ fn event(event: BookingEvent) -> wire::BookingEvent {
         subject: event.booking_id.to_string(),
         time: Some(timestamp(event.occurred_at)),
         traceparent: event.traceparent.unwrap_or_default(),
-        tracestate: String::new(),
         venue_id: event.venue_id,
         booking_version: event.version,
         previous_hash: event.previous_hash,

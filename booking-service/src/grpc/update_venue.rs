@@ -7,10 +7,8 @@ use teppan_shared::{
 };
 use tonic::Status;
 
+use super::update_mask;
 use crate::domain::{Currency, Etag, PhoneRegion, TimeZone, VenueChange, VenueId, VenueName, range};
-
-/// More than there are fields, so that some may be named twice.
-const PATHS_MAX: usize = 100;
 
 /// A venue to be changed.
 pub struct Update {
@@ -26,20 +24,11 @@ pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
     let mut violations = Violations::default();
     let venue = request.venue.unwrap_or_default();
     let venue_id = violations.check("venue.venue_id", VenueId::parse(&venue.venue_id));
-    let paths = request.update_mask.unwrap_or_default().paths;
-    if paths.is_empty() {
-        violations.add("update_mask", "must name at least one field");
-    }
     let mut change = VenueChange::default();
-    if paths.len() > PATHS_MAX {
-        violations.add("update_mask", format_args!("must have at most {PATHS_MAX} paths"));
-    }
-    for (index, path) in paths.iter().take(PATHS_MAX).enumerate() {
-        // A path that is named twice says the same twice.
-        if !paths[..index].contains(path) {
-            set(path, index, &venue, &mut change, &mut violations);
-        }
-    }
+    let paths = request.update_mask.unwrap_or_default().paths;
+    update_mask::apply(&paths, "name or horizon_days", &mut violations, |path, violations| {
+        set(path, &venue, &mut change, violations)
+    });
     if let (Some(min), Some(max)) = (change.min_party_size, change.max_party_size)
         && max < min
     {
@@ -50,7 +39,8 @@ pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
     Ok(Update { venue_id, change, version: given(request.etag).map(|etag| Etag::parse(&etag).version()) })
 }
 
-fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violations: &mut Violations) {
+/// False for a field that cannot be changed.
+fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Violations) -> bool {
     let field = format!("venue.{path}");
     let mut figure = |value: i32, range: RangeInclusive<i32>| {
         if !range.contains(&value) {
@@ -74,9 +64,7 @@ fn set(path: &str, index: usize, venue: &Venue, change: &mut VenueChange, violat
             change.waitlist_hold_minutes = figure(venue.waitlist_hold_minutes, range::HOLD_MINUTES);
         }
         "phone_region" => change.phone_region = violations.check(&field, PhoneRegion::parse(&venue.phone_region)),
-        _ => violations.add(
-            format!("update_mask.paths[{index}]"),
-            "must be a field that can be changed, such as name or horizon_days",
-        ),
+        _ => return false,
     }
+    true
 }

@@ -153,7 +153,7 @@ impl Slots {
         }
         if moved > 0 {
             self.layout.nudge();
-            self.waitlist.nudge();
+            self.freed_seats.may_offer();
         }
         Ok(moved)
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
 
 use crate::bookings::{Bookings, slot_queue::SlotQueues};
+use crate::waitlist::freed_seats::FreedSeats;
 
 /// Schedules, slots and availability.
 pub struct Slots {
@@ -24,5 +25,5 @@ pub struct Slots {
     /// Wakes the worker that lays out slots.
     pub layout: Nudge,
     /// Wakes the worker that offers seats that came free.
-    pub waitlist: Nudge,
+    pub freed_seats: FreedSeats,
 }

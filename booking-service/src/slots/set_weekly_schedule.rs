@@ -71,7 +71,7 @@ impl Slots {
             let range = LayoutRange::of(zone, venue.horizon_days, self.clock.now());
             let slots = schedule.lay_out(zone, range.first, range.last)?;
             if let Some(done) = self.lay_out(venue_id, read, schedule, range, &slots).await? {
-                self.waitlist.nudge();
+                self.freed_seats.may_offer();
                 return Ok(done);
             }
         }

@@ -52,7 +52,7 @@ impl Slots {
         let _turn = self.slot_queues.turn(key).await?;
         for _ in 0..ATTEMPTS_MAX {
             if let Some(slot) = self.change_slot(key, change).await? {
-                self.waitlist.nudge();
+                self.freed_seats.may_offer();
                 return Ok(slot);
             }
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use teppan_shared::{clock::Clock, postgres::Database, sealing::KeyedHash, worker::Nudge};
 
+use crate::waitlist::freed_seats::FreedSeats;
 use crate::{domain::PhoneRegion, slots::Slots};
 
 /// Venues.
@@ -22,5 +23,5 @@ pub struct Venues {
     pub default_phone_region: PhoneRegion,
     pub slots: Arc<Slots>,
     /// Wakes the worker that offers seats that came free.
-    pub waitlist: Nudge,
+    pub freed_seats: FreedSeats,
 }

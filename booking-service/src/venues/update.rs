@@ -56,7 +56,7 @@ impl Venues {
     ) -> Result<Venue, UpdateVenueError> {
         for _ in 0..ATTEMPTS_MAX {
             if let Some((venue, layout)) = self.change_venue(venue_id, change, version).await? {
-                self.waitlist.nudge();
+                self.freed_seats.may_offer();
                 if let Some(layout) = layout {
                     self.slots.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
                 }

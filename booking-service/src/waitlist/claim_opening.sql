@@ -41,6 +41,7 @@ SELECT
         FROM waitlist_entries w
         WHERE w.venue_id = s.venue_id AND w.slot_date = s.slot_date AND w.start_time = s.start_time
           AND w.status = 'WAITING' AND w.place > 0) AS "anybody_waits!",
+    EXISTS (SELECT FROM waitlist_entries WHERE status = 'WAITING' AND bookable_until > '-infinity') AS "queue_exists!",
     EXISTS (SELECT FROM waitlist_reviews WHERE review_id > 0) AS "review_due!"
 FROM (SELECT) AS always
 LEFT JOIN oldest ON (SELECT count(*) FROM notes) > 0

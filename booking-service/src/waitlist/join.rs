@@ -90,6 +90,7 @@ impl Waitlist {
             };
             match answer.outcome()? {
                 Outcome::Joined(row) => {
+                    self.freed_seats.note(true);
                     self.metrics.waitlist(WaitlistChange::Joined, 1);
                     return Ok(Joined { entry: row.read()?, replayed: false });
                 }

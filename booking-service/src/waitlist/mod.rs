@@ -1,6 +1,7 @@
 //! The queues for full slots, and the offers of seats that come free.
 
 pub mod close_entries;
+pub mod freed_seats;
 pub mod join;
 pub mod leave;
 pub mod list;
@@ -17,6 +18,7 @@ use teppan_shared::{
     sealing::{KeyRing, KeyedHash},
 };
 
+use self::freed_seats::FreedSeats;
 use crate::{
     bookings::{Bookings, metrics::BookingMetrics, slot_queue::SlotQueues},
     customers::Customers,
@@ -25,6 +27,7 @@ use crate::{
 
 /// The queues for full slots.
 pub struct Waitlist {
+    pub freed_seats: FreedSeats,
     pub database: Database,
     pub clock: Clock,
     pub ring: KeyRing,

@@ -127,6 +127,8 @@ struct Claimed {
     venue: Option<Value>,
     candidates: Option<Value>,
     anybody_waits: bool,
+    /// Somebody waits for some slot.
+    queue_exists: bool,
     review_due: bool,
 }
 
@@ -211,6 +213,7 @@ impl Job for WaitlistOffers {
             let claim = || sqlx::query_file_as!(Claimed, "src/waitlist/claim_opening.sql", now, now + LEASE);
             let claimed = self.0.database.fetch_one(claim).await?;
             let review_due = claimed.review_due;
+            self.0.freed_seats.note(claimed.queue_exists);
             let Some(opening) = claimed.opening()? else {
                 // What a review notes is offered by the next steps.
                 if review_due && self.review(&mut batch).await {

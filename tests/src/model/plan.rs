@@ -6,8 +6,7 @@ use teppan_shared::contract::booking::v1::{
     CompleteBookingRequest, ConfirmBookingRequest, Contact, CreateBookingRequest, GetBookingRequest,
     ListAvailabilityRequest, ListBookingsRequest, ListPaymentsRequest, ListWaitlistRequest, MarkNoShowRequest,
     PaymentKind, PaymentMethod, RecordPaymentRequest, RescheduleBookingRequest, ScheduleException,
-    SetWeeklyScheduleRequest, SlotQuery, UpdateSlotRequest, UpdateVenueRequest, Venue as WireVenue,
-    WaitlistEntryStatus,
+    SetWeeklyScheduleRequest, SlotQuery, UpdateVenueRequest, Venue as WireVenue, WaitlistEntryStatus,
 };
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
     stories::Stories,
     waits::{self, Waits},
 };
+use crate::fixtures::SlotUpdate;
 
 /// What was asked for so far, to be asked for again.
 #[derive(Debug, Default)]
@@ -53,9 +53,8 @@ impl Planner {
             &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
                 let (venue_id, date, start_time) = named(model, place);
                 let price_per_person_cents = price_cents;
-                let request =
-                    UpdateSlotRequest { venue_id, date, start_time, closed, capacity, price_per_person_cents };
-                Call::UpdateSlot(request)
+                let update = SlotUpdate { venue_id, date, start_time, closed, capacity, price_per_person_cents };
+                Call::UpdateSlot(update.into())
             }
             &Operation::UpdateVenue { venue, policy, etag } => {
                 Call::UpdateVenue(update_venue(model, venue, policy, etag))

@@ -21,37 +21,38 @@ use super::{
 
 impl Model {
     pub(super) fn update_slot(&mut self, request: &UpdateSlotRequest) -> Answer {
-        if request.closed.is_none() && request.capacity.is_none() && request.price_per_person_cents.is_none() {
-            return Err(Refused::invalid(&["closed"]));
+        let paths = request.update_mask.clone().unwrap_or_default().paths;
+        if paths.is_empty() {
+            return Err(Refused::invalid(&["update_mask"]));
         }
-        let n = self.venue(&request.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
-        let key = (date(&request.date), time(&request.start_time));
-        let reserved = self.reserved(&request.venue_id, key, None);
+        let wanted = request.slot.clone().unwrap_or_default();
+        let n = self.venue(&wanted.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
+        let key = (date(&wanted.date), time(&wanted.start_time));
+        let reserved = self.reserved(&wanted.venue_id, key, None);
         let venue = Arc::make_mut(&mut self.venues[n]);
         let slot = venue.slots.get_mut(&key).ok_or_else(|| Refused::not_found("SLOT_NOT_FOUND"))?;
-        if let Some(capacity) = request.capacity.filter(|&capacity| capacity < reserved) {
+        let names = |field: &str| paths.iter().any(|path| path == field);
+        if names("capacity") && wanted.capacity < reserved {
             let refused = Refused::precondition("CAPACITY_BELOW_RESERVED");
-            return Err(refused.with("capacity", capacity).with("reserved_seats", reserved));
+            return Err(refused.with("capacity", wanted.capacity).with("reserved_seats", reserved));
         }
-        if let Some(closed) = request.closed {
-            slot.opening = Opening::ByTheVenue { open: !closed };
+        if names("closed") {
+            slot.opening = Opening::ByTheVenue { open: !wanted.closed };
         }
-        if let Some(capacity) = request.capacity {
-            (slot.capacity, slot.capacity_set) = (capacity, true);
+        if names("capacity") {
+            (slot.capacity, slot.capacity_set) = (wanted.capacity, true);
         }
-        if let Some(cents) = request.price_per_person_cents {
-            (slot.price_cents, slot.price_set) = (cents, true);
+        if names("price_per_person_cents") {
+            (slot.price_cents, slot.price_set) = (wanted.price_per_person_cents, true);
         }
         Ok(Reply::Slot(wire::Slot {
-            venue_id: request.venue_id.clone(),
-            date: request.date.clone(),
-            start_time: request.start_time.clone(),
             starts_at: Some(timestamp(slot.starts_at)),
             ends_at: Some(timestamp(slot.ends_at)),
             capacity: slot.capacity,
             reserved_seats: reserved,
             closed: !slot.opening.open(),
             price_per_person_cents: slot.price_cents,
+            ..wanted
         }))
     }
 

@@ -60,7 +60,8 @@ impl Touched {
                     }
                 }
                 Call::UpdateSlot(request) => {
-                    touched.days.insert((request.venue_id.clone(), request.date.clone()));
+                    let slot = request.slot.iter().map(|slot| (slot.venue_id.clone(), slot.date.clone()));
+                    touched.days.extend(slot);
                 }
                 Call::UpdateVenue(request) => {
                     touched.venues.extend(request.venue.iter().map(|venue| venue.venue_id.clone()));

@@ -5,13 +5,13 @@ use prost_types::FieldMask;
 use sqlx::Connection as _;
 use teppan_shared::{
     contract::booking::v1::{
-        Booking as Made, BookingStatus, CreateVenueRequest, UpdateSlotRequest, UpdateVenueRequest, WaitlistEntryStatus,
+        Booking as Made, BookingStatus, CreateVenueRequest, UpdateVenueRequest, WaitlistEntryStatus,
     },
     keys::Keys,
     outbox::RelaySettings,
 };
 use teppan_tests::{
-    fixtures,
+    fixtures::{self, SlotUpdate},
     harness::{self, Booking},
     proxy::Proxy,
 };
@@ -204,13 +204,7 @@ async fn changes_of_a_venue_whose_first_answer_is_lost_succeed() {
     let rename = UpdateVenueRequest { venue: Some(named), update_mask: Some(mask), ..Default::default() };
     let renamed = losing(proxy, "-- UpdateVenue:", schedule.update_venue(rename)).await.into_inner().venue;
     assert_eq!(renamed.expect("the venue").name, "Renamed");
-    let set = UpdateSlotRequest {
-        venue_id: venue.venue_id.clone(),
-        date: fixtures::date().to_string(),
-        start_time: "18:00".to_owned(),
-        capacity: Some(7),
-        ..Default::default()
-    };
+    let set = SlotUpdate { capacity: Some(7), ..SlotUpdate::of(&venue.venue_id) };
     let set = losing(proxy, "-- UpdateSlot:", schedule.update_slot(set)).await.into_inner().slot;
     assert_eq!(set.expect("the slot").capacity, 7);
     let laid = schedule.set_weekly_schedule(fixtures::every_evening(&venue.venue_id, 9));

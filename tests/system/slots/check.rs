@@ -1,13 +1,17 @@
 use chrono::Days;
 use teppan_shared::contract::booking::v1::{
-    BatchCheckAvailabilityRequest, SlotAvailability, SlotCheck, SlotQuery, UnavailableReason, UpdateSlotRequest,
+    BatchCheckAvailabilityRequest, SlotAvailability, SlotCheck, SlotQuery, UnavailableReason,
     schedule_service_client::ScheduleServiceClient,
 };
-use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures::{self, SlotUpdate},
+    harness::Booking,
+};
 use tonic::{Code, Status, transport::Endpoint};
 use uuid::Uuid;
 
-use super::{fields, kind, update};
+use super::{fields, kind};
 
 fn query(venue_id: &str, party_size: i32) -> SlotQuery {
     SlotQuery {
@@ -36,7 +40,7 @@ async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() 
     let second = second.await.expect("a venue").venue_id;
     clients.bookings.create_booking(fixtures::booking(&first, 7)).await.expect("booked");
     let day = |days| (fixtures::date() + Days::new(days)).to_string();
-    let close = UpdateSlotRequest { closed: Some(true), date: day(1), ..update(&first) };
+    let close = SlotUpdate { closed: Some(true), date: day(1), ..SlotUpdate::of(&first) };
     clients.schedule.update_slot(close).await.expect("closed");
 
     let nobody = Uuid::now_v7().to_string();

@@ -5,17 +5,13 @@ use futures::future::join_all;
 use secrecy::{ExposeSecret as _, SecretString};
 use teppan_shared::{
     clock::Clock,
-    contract::booking::v1::{
-        CreateVenueRequest, GetVenueRequest, SchedulePeriod, UpdateSlotRequest, UpdateVenueRequest, Venue,
-    },
+    contract::booking::v1::{CreateVenueRequest, GetVenueRequest, SchedulePeriod, UpdateVenueRequest, Venue},
     keys::Keys,
 };
 use teppan_tests::{
-    fixtures,
+    fixtures::{self, SlotUpdate},
     harness::{self, Booking, eventually},
 };
-
-use super::update;
 
 /// A replica whose clock is days ahead, and which looks often for days to lay out.
 async fn ahead(days: i64, url: &SecretString, keys: &Keys) -> Booking {
@@ -46,7 +42,7 @@ async fn the_days_that_come_within_the_horizon_get_their_slots_and_no_other_slot
     };
     let venue = fixtures::venue_with(&mut booking.clients, 10, change).await.expect("a venue");
     booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 3)).await.expect("booked");
-    let fewer = UpdateSlotRequest { capacity: Some(5), ..update(&venue.venue_id) };
+    let fewer = SlotUpdate { capacity: Some(5), ..SlotUpdate::of(&venue.venue_id) };
     booking.clients.schedule.update_slot(fewer).await.expect("set");
     let laid = "SELECT string_agg(xmin || s::text, ' ' ORDER BY slot_date, start_time) FROM slots s
                 WHERE slot_date <= (now() AT TIME ZONE 'UTC')::date + 90";

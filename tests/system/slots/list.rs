@@ -1,11 +1,12 @@
 use chrono::Days;
 use teppan_shared::contract::booking::v1::{
     BatchCheckAvailabilityRequest, ListAvailabilityRequest, SlotAvailability, SlotQuery, UnavailableReason,
-    UpdateSlotRequest,
 };
-use teppan_tests::{clients::BookingClients, fixtures, harness::Booking};
-
-use super::update;
+use teppan_tests::{
+    clients::BookingClients,
+    fixtures::{self, SlotUpdate},
+    harness::Booking,
+};
 
 const DAYS: u64 = 5;
 const PARTY_SIZE: i32 = 2;
@@ -55,11 +56,15 @@ async fn pages_of_any_size_have_every_slot_once_in_order_and_as_a_check_finds_it
     schedule.periods[0].duration_minutes = 90;
     clients.schedule.set_weekly_schedule(schedule).await.expect("set");
     clients.bookings.create_booking(fixtures::booking(&venue, 7)).await.expect("booked");
-    let full = UpdateSlotRequest { date: day(1), capacity: Some(1), ..update(&venue) };
+    let full = SlotUpdate { date: day(1), capacity: Some(1), ..SlotUpdate::of(&venue) };
     clients.schedule.update_slot(full).await.expect("small");
     for days in [0, 4] {
-        let closed =
-            UpdateSlotRequest { date: day(days), start_time: "18:30".to_owned(), closed: Some(true), ..update(&venue) };
+        let closed = SlotUpdate {
+            date: day(days),
+            start_time: "18:30".to_owned(),
+            closed: Some(true),
+            ..SlotUpdate::of(&venue)
+        };
         clients.schedule.update_slot(closed).await.expect("closed");
     }
 

@@ -1,7 +1,7 @@
 //! Slots: how they are laid out, changed, checked, and what is booked on them.
 
-use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, SlotAvailability, UpdateSlotRequest};
-use teppan_tests::{clients::BookingClients, fixtures};
+use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, SlotAvailability};
+use teppan_tests::clients::BookingClients;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -26,16 +26,6 @@ fn kind(status: &Status) -> (Code, String) {
 fn fields(status: &Status) -> Vec<String> {
     let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
     violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// An update, of nothing yet, of the slot in a fortnight.
-fn update(venue_id: &str) -> UpdateSlotRequest {
-    UpdateSlotRequest {
-        venue_id: venue_id.to_owned(),
-        date: fixtures::date().to_string(),
-        start_time: "18:00".to_owned(),
-        ..Default::default()
-    }
 }
 
 /// The slots that a request lists, on all pages.

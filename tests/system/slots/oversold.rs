@@ -1,9 +1,11 @@
 use futures::future::join_all;
-use teppan_shared::contract::booking::v1::UpdateSlotRequest;
-use teppan_tests::{fixtures, harness::Booking};
+use teppan_tests::{
+    fixtures::{self, SlotUpdate},
+    harness::Booking,
+};
 use tonic::Code;
 
-use super::{kind, update};
+use super::kind;
 
 /// What must hold whatever happened: a slot counts the seats of its bookings, and has as many.
 const SLOTS_THAT_MISCOUNT: &str = "
@@ -40,10 +42,10 @@ async fn seats_added_and_taken_away_while_32_clients_book_are_never_oversold() {
         let venue = venue.clone();
         async move {
             for capacity in [40, 12, 25, 8, 30, 20, 16, 50, 18, 22] {
-                let request = UpdateSlotRequest {
+                let request = SlotUpdate {
                     capacity: Some(capacity),
                     closed: Some(n == 3 && capacity == 16),
-                    ..update(&venue)
+                    ..SlotUpdate::of(&venue)
                 };
                 match clients.schedule.update_slot(request).await {
                     Ok(answer) => {

@@ -43,7 +43,7 @@ fn cases() -> impl Strategy<Value = Value> {
             "date": date,
             "party_size": party_size,
             "venue": {
-                "time_zone": "Europe/Berlin", "currency": "EUR", "utc_offset_seconds": quarters * 900,
+                "time_zone": "Europe/Berlin", "currency": "EUR", "phone_region": "DE", "utc_offset_seconds": quarters * 900,
                 "clock_changes_at": changes_in.map(|near| moment + TimeDelta::microseconds(near)),
                 "next_utc_offset_seconds": next_quarters * 900, "min_party_size": smallest,
                 "max_party_size": smallest + more, "notice_minutes": notice, "horizon_days": horizon,

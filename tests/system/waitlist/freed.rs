@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
-    CreateBookingRequest, JoinWaitlistRequest, SchedulePeriod, SetWeeklyScheduleRequest, UpdateSlotRequest,
-    UpdateVenueRequest, Venue, WaitlistEntryStatus,
+    CreateBookingRequest, JoinWaitlistRequest, SchedulePeriod, SetWeeklyScheduleRequest, UpdateVenueRequest, Venue,
+    WaitlistEntryStatus,
 };
-use teppan_tests::{fixtures, harness::eventually};
+use teppan_tests::{
+    fixtures::{self, SlotUpdate},
+    harness::eventually,
+};
 
 use super::{FORGOTTEN, assert_sound, becomes, busy, join, join_by, now, request, settled};
 use crate::changes::{Change, House};
@@ -33,13 +36,8 @@ const WAYS: [Way; 8] = [
     Way::LargerParties,
 ];
 
-async fn update_slot(house: &House, change: impl FnOnce(&mut UpdateSlotRequest)) {
-    let mut request = UpdateSlotRequest {
-        venue_id: house.venue_id.clone(),
-        date: fixtures::date().to_string(),
-        start_time: "18:00".to_owned(),
-        ..Default::default()
-    };
+async fn update_slot(house: &House, change: impl FnOnce(&mut SlotUpdate)) {
+    let mut request = SlotUpdate::of(&house.venue_id);
     change(&mut request);
     house.service.clients.clone().schedule.update_slot(request).await.expect("set");
 }

@@ -1,6 +1,6 @@
 use futures::future::join_all;
-use teppan_shared::contract::booking::v1::{JoinWaitlistRequest, UpdateSlotRequest, WaitlistEntryStatus};
-use teppan_tests::{fixtures, harness::Booking};
+use teppan_shared::contract::booking::v1::{JoinWaitlistRequest, WaitlistEntryStatus};
+use teppan_tests::{fixtures::SlotUpdate, harness::Booking};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -138,13 +138,7 @@ async fn nobody_waits_for_what_can_be_booked_or_never_will_be() {
         let (told, figure) = refusal(&refused, figure);
         assert_eq!((told.as_str(), figure.is_empty()), (reason, false));
     }
-    let close = UpdateSlotRequest {
-        venue_id: house.venue_id.clone(),
-        date: fixtures::date().to_string(),
-        start_time: "18:00".to_owned(),
-        closed: Some(true),
-        ..Default::default()
-    };
+    let close = SlotUpdate { closed: Some(true), ..SlotUpdate::of(&house.venue_id) };
     clients.schedule.clone().update_slot(close).await.expect("closed");
     let refused = join_by(clients, request(&house.venue_id, 2)).await.expect_err("closed");
     assert_eq!(refusal(&refused, "").0, "SLOT_CLOSED");

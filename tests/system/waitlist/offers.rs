@@ -1,7 +1,7 @@
 use teppan_shared::contract::booking::v1::{
-    BookingStatus, GetBookingRequest, JoinWaitlistRequest, UpdateSlotRequest, WaitlistEntry, WaitlistEntryStatus,
+    BookingStatus, GetBookingRequest, JoinWaitlistRequest, WaitlistEntry, WaitlistEntryStatus,
 };
-use teppan_tests::fixtures;
+use teppan_tests::fixtures::SlotUpdate;
 use uuid::Uuid;
 
 use super::{FORGOTTEN, assert_sound, becomes, busy, join, join_by, now, request, settled};
@@ -51,13 +51,7 @@ async fn an_offer_is_a_booking_at_the_price_of_the_day_that_waits_also_without_a
         let made = house.book(2).await;
         let request = request(&house.venue_id, 2);
         let entry = join_by(&house.service.clients, request.clone()).await.expect("joined");
-        let dearer = UpdateSlotRequest {
-            venue_id: house.venue_id.clone(),
-            date: fixtures::date().to_string(),
-            start_time: "18:00".to_owned(),
-            price_per_person_cents: Some(4000),
-            ..Default::default()
-        };
+        let dearer = SlotUpdate { price_per_person_cents: Some(4000), ..SlotUpdate::of(&house.venue_id) };
         house.service.clients.clone().schedule.update_slot(dearer).await.expect("dearer");
         house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
 

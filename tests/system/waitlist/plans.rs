@@ -40,10 +40,10 @@ async fn no_statement_reads_the_whole_queue() {
     for (name, types, statement) in [
         (
             "join_it",
-            "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text, text",
+            "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text, text, boolean",
             JOIN,
         ),
-        ("leave", "uuid, timestamptz", LEAVE),
+        ("leave", "uuid, timestamptz, boolean", LEAVE),
         ("list", "text, uuid, uuid, date, time, text[], bigint, bigint, bigint", LIST),
         ("claim", "timestamptz, timestamptz", CLAIM),
         ("settle", "bigint[], bigint[], timestamptz, boolean", SETTLE),
@@ -57,7 +57,7 @@ async fn no_statement_reads_the_whole_queue() {
     let joined = |key: &str, email: &str| {
         format!(
             "join_it ('{key}', sha256(''), {slot}, 1, gen_random_uuid(), {email}, '', '', '', gen_random_uuid(),
-                 gen_random_uuid(), '', NULL, '', now(), NULL, NULL)"
+                 gen_random_uuid(), '', NULL, '', now(), NULL, NULL, false)"
         )
     };
     plan(&mut connection, &joined("first", "sha256('first')")).await;
@@ -72,7 +72,7 @@ async fn no_statement_reads_the_whole_queue() {
     let new = plan(&mut connection, &joined("new", "sha256('new')")).await;
     // Its place is counted, up to a bound: what is ahead of it is read from the index alone, page by page.
     assert!(!new.contains("Seq Scan") && buffers(&new) < 400, "{new}");
-    let left = plan(&mut connection, &format!("leave ('{}', now())", entry.waitlist_entry_id)).await;
+    let left = plan(&mut connection, &format!("leave ('{}', now(), false)", entry.waitlist_entry_id)).await;
     assert!(!left.contains("Seq Scan") && buffers(&left) < 100, "{left}");
 
     for (filters, index) in [
