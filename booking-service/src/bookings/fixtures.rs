@@ -40,6 +40,8 @@ pub fn euro() -> Currency {
 
 pub fn policy() -> VenuePolicy {
     VenuePolicy {
+        phone_region: "DE".to_owned(),
+        hold_minutes: 120,
         time_zone: "Etc/UTC".to_owned(),
         currency: euro(),
         utc_offset_seconds: 0,
@@ -119,6 +121,7 @@ pub fn in_status(status: BookingStatus) -> Loaded {
 
 fn of_booking(booking: Booking) -> Loaded {
     Loaded {
+        anybody_waits: false,
         booking,
         is_done: false,
         venue: Json(policy()),

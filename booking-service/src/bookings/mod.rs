@@ -39,7 +39,6 @@ use teppan_shared::{
     outbox::{Outbox, Relay},
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
-    worker::Nudge,
 };
 
 use self::{metrics::BookingMetrics, slot_queue::SlotQueues};

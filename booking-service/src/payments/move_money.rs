@@ -274,18 +274,15 @@ fn entries(booking: &Booking, movement: &Movement<'_>, occasion: &Occasion) -> V
         }
         changes.push(PaymentChange { payment: undone, revision });
     }
-    match &charge.known {
-        Some(known) => {
-            let revision = Some(known.revision);
-            changes.push(PaymentChange { payment: charge.applied_to(known.clone(), movement, occasion), revision });
-            if movement.money == MoneyMove::Refunded {
-                changes.push(PaymentChange { payment: refund_of(charge, new), revision: None });
-            }
-        }
-        None => {
-            let payment = charge.applied_to(new, movement, occasion);
-            changes.push(PaymentChange { payment, revision: None });
-        }
+    let Some(known) = &charge.known else {
+        let payment = charge.applied_to(new, movement, occasion);
+        changes.push(PaymentChange { payment, revision: None });
+        return changes;
+    };
+    let payment = charge.applied_to(known.clone(), movement, occasion);
+    changes.push(PaymentChange { payment, revision: Some(known.revision) });
+    if movement.money == MoneyMove::Refunded {
+        changes.push(PaymentChange { payment: refund_of(charge, new), revision: None });
     }
     changes
 }

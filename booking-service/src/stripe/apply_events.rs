@@ -201,18 +201,6 @@ impl ClaimedEvent {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_attempts_outlast_those_of_stripe() {
-        let shortest: Duration =
-            (1..crate::settings::STRIPE_ATTEMPTS_MAX.unsigned_abs()).map(|attempts| BACKOFF.bound(attempts) / 2).sum();
-        assert!(shortest > Duration::from_hours(72), "{shortest:?}");
-    }
-}
-
 /// Applies what Stripe has reported.
 pub struct StripeEvents {
     pub stripe: Arc<Stripe>,
@@ -226,5 +214,17 @@ impl Job for StripeEvents {
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         self.stripe.apply_stripe_events(self.attempts_max).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_attempts_outlast_those_of_stripe() {
+        let shortest: Duration =
+            (1..crate::settings::STRIPE_ATTEMPTS_MAX.unsigned_abs()).map(|attempts| BACKOFF.bound(attempts) / 2).sum();
+        assert!(shortest > Duration::from_hours(72), "{shortest:?}");
     }
 }

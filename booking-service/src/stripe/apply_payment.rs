@@ -135,8 +135,8 @@ pub fn next(
         return Ok(Next::Facts(keep_facts(loaded, charge, &facts, payment, comes_to.at, occasion)));
     };
     let undone = step.undone.and_then(|undone| refunds.iter().find(|it| it.payment_id.0 == undone.payment_id));
-    let change = charge_after(charge, undone, &step, &facts, occasion.at);
-    let movement = movement(payment, &step, change, reported_at);
+    let known_after = charge_after(charge, undone, &step, &facts, occasion.at);
+    let movement = movement(payment, &step, known_after, reported_at);
     Ok(Next::Money(decide(loaded, &movement, occasion)?))
 }
 

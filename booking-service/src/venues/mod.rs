@@ -9,7 +9,7 @@ pub mod update;
 
 use std::sync::Arc;
 
-use teppan_shared::{clock::Clock, postgres::Database, sealing::KeyedHash, worker::Nudge};
+use teppan_shared::{clock::Clock, postgres::Database, sealing::KeyedHash};
 
 use crate::waitlist::freed_seats::FreedSeats;
 use crate::{domain::PhoneRegion, slots::Slots};

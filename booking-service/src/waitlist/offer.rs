@@ -76,8 +76,7 @@ fn decide(opening: &Opening, occasion: &Occasion, code: &ConfirmationCode) -> Re
 fn within_horizon_at(slot: &SlotRow, venue: &VenuePolicy, now: DateTime<Utc>) -> DateTime<Utc> {
     let days = Days::new(u64::try_from(venue.horizon_days).unwrap_or(0));
     let midnight = TimeZone::parse(&venue.time_zone)
-        .map(|zone| instant_or_next(zone, (slot.slot_date - days).and_time(NaiveTime::MIN)))
-        .unwrap_or(now);
+        .map_or(now, |zone| instant_or_next(zone, (slot.slot_date - days).and_time(NaiveTime::MIN)));
     // A clock that is a little off is asked again.
     midnight.max(now + TimeDelta::minutes(1))
 }

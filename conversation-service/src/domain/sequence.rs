@@ -15,6 +15,7 @@ pub struct SequenceRange {
 
 impl SequenceRange {
     /// The rest of the range after a page that ended with this sequence.
+    #[must_use]
     pub fn beyond(self, last: i64, order: SequenceOrder) -> Self {
         match order {
             SequenceOrder::OldestFirst => Self { after: self.after.max(last), ..self },

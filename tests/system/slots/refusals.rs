@@ -47,7 +47,7 @@ fn cases() -> impl Strategy<Value = Value> {
                 "clock_changes_at": changes_in.map(|near| moment + TimeDelta::microseconds(near)),
                 "next_utc_offset_seconds": next_quarters * 900, "min_party_size": smallest,
                 "max_party_size": smallest + more, "notice_minutes": notice, "horizon_days": horizon,
-                "waitlist_hold_minutes": 60, "deposit_percent": 25, "full_refund_hours": 24, "late_refund_percent": 50,
+                "hold_minutes": 120, "waitlist_hold_minutes": 60, "deposit_percent": 25, "full_refund_hours": 24, "late_refund_percent": 50,
             },
             "slot": slot.map(|(near, capacity, reserved, state)| json!({
                 "venue_id": uuid::Uuid::nil(), "slot_date": date, "start_time": "18:00:00",

@@ -2,7 +2,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    bookings::fixtures::{START, assert_sound, at, events, occasion, policy, slot_at},
+    bookings::{
+        event_data::timestamp,
+        fixtures::{START, assert_sound, at, events, occasion, policy, slot_at},
+    },
     domain::BookingStatus,
     slots::row::SlotState,
 };
