@@ -9,6 +9,8 @@ pub mod booking {
     pub mod v1 {
         #![allow(clippy::all, clippy::pedantic, rustdoc::all)]
         tonic::include_proto!("teppan.booking.v1");
+        // Events and bookings share these.
+        pub use crate::contract::events::v1::{BookingStatus, CancellationInitiator, PaymentMethod};
     }
 }
 

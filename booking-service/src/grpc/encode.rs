@@ -8,7 +8,7 @@ use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 use crate::{
     bookings::booking::OpenBooking,
     customers::find::Customer,
-    domain::{BookingStatus, CancellationInitiator, Etag, ScheduleException, SchedulePeriod, SlotRefusal},
+    domain::{Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     slots::list_availability::SlotAvailability,
     slots::update::Slot,
     venues::get::{StoredSchedule, Venue},
@@ -19,7 +19,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
     wire::Booking {
         booking_id: booking.booking_id.to_string(),
         confirmation_code: booking.confirmation_code,
-        status: status(booking.status).into(),
+        status: wire::BookingStatus::from(booking.status).into(),
         venue_id: booking.venue_id.to_string(),
         date: date(booking.slot_date),
         start_time: time(booking.start_time),
@@ -45,7 +45,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         refund_due_cents: booking.refund_due_cents,
         confirmed_at: booking.confirmed_at.map(timestamp),
         cancelled_at: booking.cancelled_at.map(timestamp),
-        cancelled_by: booking.cancelled_by.map_or(wire::CancellationInitiator::Unspecified, initiator).into(),
+        cancelled_by: booking.cancelled_by.map_or(wire::CancellationInitiator::Unspecified, Into::into).into(),
         waitlist_entry_id: booking.waitlist_entry_id.map_or_else(String::new, |id| id.to_string()),
     }
 }
@@ -65,24 +65,6 @@ pub fn forget_ids(booking: &mut wire::Booking) {
         id.clear();
     }
     booking.version = 0;
-}
-
-fn initiator(initiator: CancellationInitiator) -> wire::CancellationInitiator {
-    match initiator {
-        CancellationInitiator::Customer => wire::CancellationInitiator::Customer,
-        CancellationInitiator::Venue => wire::CancellationInitiator::Venue,
-    }
-}
-
-pub fn status(status: BookingStatus) -> wire::BookingStatus {
-    match status {
-        BookingStatus::Pending => wire::BookingStatus::Pending,
-        BookingStatus::Confirmed => wire::BookingStatus::Confirmed,
-        BookingStatus::Cancelled => wire::BookingStatus::Cancelled,
-        BookingStatus::Expired => wire::BookingStatus::Expired,
-        BookingStatus::Completed => wire::BookingStatus::Completed,
-        BookingStatus::NoShow => wire::BookingStatus::NoShow,
-    }
 }
 
 pub fn venue(venue: Venue) -> wire::Venue {

@@ -3,7 +3,7 @@
 use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 
 use crate::{
-    domain::{PaymentKind, PaymentMethod, PaymentStatus},
+    domain::{PaymentKind, PaymentStatus},
     payments::row::Payment,
 };
 
@@ -16,15 +16,7 @@ pub fn payment(payment: Payment) -> wire::Payment {
             PaymentKind::Refund => wire::PaymentKind::Refund,
         }
         .into(),
-        method: match payment.method {
-            PaymentMethod::Stripe => wire::PaymentMethod::Stripe,
-            PaymentMethod::Cash => wire::PaymentMethod::Cash,
-            PaymentMethod::CardTerminal => wire::PaymentMethod::CardTerminal,
-            PaymentMethod::BankTransfer => wire::PaymentMethod::BankTransfer,
-            PaymentMethod::Voucher => wire::PaymentMethod::Voucher,
-            PaymentMethod::Other => wire::PaymentMethod::Other,
-        }
-        .into(),
+        method: wire::PaymentMethod::from(payment.method).into(),
         status: match payment.status {
             PaymentStatus::Succeeded => wire::PaymentStatus::Succeeded,
             PaymentStatus::Failed => wire::PaymentStatus::Failed,

@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use super::{decode_statuses::decode_statuses, encode};
 use crate::{
-    bookings::list::{BookingOrder, BookingPage, BookingPosition, BookingsQuery},
+    bookings::{
+        event_data,
+        list::{BookingOrder, BookingPage, BookingPosition, BookingsQuery},
+    },
     domain::{BookingStatus, ConversationId, CustomerId, VenueId, parse_date},
 };
 
@@ -81,15 +84,7 @@ fn after_all_of(date: Option<NaiveDate>) -> BookingPosition {
 }
 
 fn decode_status(raw: i32) -> Result<BookingStatus, &'static str> {
-    match wire::BookingStatus::try_from(raw) {
-        Ok(wire::BookingStatus::Pending) => Ok(BookingStatus::Pending),
-        Ok(wire::BookingStatus::Confirmed) => Ok(BookingStatus::Confirmed),
-        Ok(wire::BookingStatus::Cancelled) => Ok(BookingStatus::Cancelled),
-        Ok(wire::BookingStatus::Expired) => Ok(BookingStatus::Expired),
-        Ok(wire::BookingStatus::Completed) => Ok(BookingStatus::Completed),
-        Ok(wire::BookingStatus::NoShow) => Ok(BookingStatus::NoShow),
-        Ok(wire::BookingStatus::Unspecified) | Err(_) => Err("must be a status of a booking"),
-    }
+    event_data::status(raw).ok_or("must be a status of a booking")
 }
 
 fn decode_order(raw: i32) -> Result<BookingOrder, &'static str> {

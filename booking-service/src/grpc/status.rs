@@ -4,13 +4,13 @@ mod slot;
 mod waitlist;
 
 use teppan_shared::{
-    contract::booking::v1::{GetBookingRequest, ListBookingsRequest},
+    contract::booking::v1::{self as wire, GetBookingRequest, ListBookingsRequest},
     read_error::{Corrupted, ReadError},
     status::{Failure, Violations},
 };
 use tonic::{Code, Status};
 
-use super::{encode, list_bookings, update_venue::Update};
+use super::{list_bookings, update_venue::Update};
 use crate::{
     bookings::change::{BookingTarget, ChangeBookingError},
     bookings::create::CreateBookingError,
@@ -102,7 +102,7 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
 
 fn change_refused(reason: &'static str, message: &str, booking_id: &str, status: BookingStatus) -> Status {
     Failure::precondition(reason, format!("bookings/{booking_id}"), message)
-        .with("status", encode::status(status).as_str_name())
+        .with("status", wire::BookingStatus::from(status).as_str_name())
         .into()
 }
 
