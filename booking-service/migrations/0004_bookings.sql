@@ -12,7 +12,7 @@ CREATE TABLE bookings (
     party_size               integer     NOT NULL CONSTRAINT booking_party_size CHECK (party_size BETWEEN 1 AND 50),
     price_per_person_cents   bigint      NOT NULL,
     total_cents              bigint      NOT NULL,
-    deposit_due_cents        bigint      NOT NULL,
+    deposit_cents            bigint      NOT NULL,
     paid_cents               bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_paid CHECK (paid_cents >= 0),
     refunded_cents           bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_refunded CHECK (refunded_cents >= 0),
     refund_due_cents         bigint      NOT NULL DEFAULT 0,
@@ -38,7 +38,7 @@ CREATE TABLE bookings (
     updated_at               timestamptz NOT NULL,
     FOREIGN KEY (venue_id, slot_date, start_time) REFERENCES slots,
     CONSTRAINT booking_total CHECK (total_cents = price_per_person_cents * party_size),
-    CONSTRAINT booking_deposit CHECK (deposit_due_cents BETWEEN 0 AND total_cents),
+    CONSTRAINT booking_deposit CHECK (deposit_cents BETWEEN 0 AND total_cents),
     -- Nothing is owed that was not received, or that was given back.
     CONSTRAINT booking_refund_due CHECK (refund_due_cents BETWEEN 0 AND paid_cents),
     -- Exactly the bookings that wait for something hold their seats for a limited time.

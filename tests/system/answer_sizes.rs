@@ -45,6 +45,7 @@ fn booking() -> Booking {
         ends_at: time(),
         party_size: i32::MAX,
         total_cents: i64::MAX,
+        deposit_cents: i64::MAX,
         deposit_due_cents: i64::MAX,
         paid_cents: i64::MAX,
         currency: "EUR".to_owned(),
@@ -189,7 +190,7 @@ fn a_page_of_the_largest_entries_is_half_of_what_clients_accept_at_most() {
         query: Some(query),
         availability: Some(slot()),
         total_cents: i64::MAX,
-        deposit_due_cents: i64::MAX,
+        deposit_cents: i64::MAX,
         currency: "EUR".to_owned(),
     };
     let labels = EmotionLabelCount { label: chars(20), count: i64::MAX };

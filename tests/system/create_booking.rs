@@ -93,7 +93,7 @@ async fn without_a_deposit_a_booking_is_confirmed_at_once() {
         fixtures::venue_with(&mut booking.clients, 10, |venue| venue.deposit_percent = Some(0)).await.expect("a venue");
     let made = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2)).await.expect("booked");
     let made = made.into_inner().booking.expect("the booking");
-    assert_eq!((made.status(), made.deposit_due_cents), (BookingStatus::Confirmed, 0));
+    assert_eq!((made.status(), made.deposit_cents), (BookingStatus::Confirmed, 0));
     assert!(made.hold_expires_at.is_none() && made.confirmed_at.is_some());
 }
 

@@ -88,7 +88,7 @@ async fn the_first_event_has_every_field_the_contract_names_with_the_bookings_ow
     let agrees =
         "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id) JOIN venues v USING (venue_id)
         WHERE (e.data->>'total_cents')::bigint = b.total_cents AND e.data->>'status' = 'BOOKING_STATUS_' || b.status
-          AND (e.data->>'deposit_due_cents')::bigint = b.deposit_due_cents AND e.data->>'currency' = b.currency
+          AND (e.data->>'deposit_cents')::bigint = b.deposit_cents AND e.data->>'currency' = b.currency
           AND (e.data->>'price_per_person_cents')::bigint = b.price_per_person_cents
           AND (e.data->>'party_size')::int = b.party_size AND (e.data->>'booking_version')::bigint = b.version
           AND e.data->>'venue_id' = b.venue_id::text AND e.data->>'customer_id' = b.customer_id::text

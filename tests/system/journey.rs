@@ -36,7 +36,7 @@ pub async fn a_chat_becomes_a_booking_in(
     let made = created.booking.expect("the booking");
     assert!(!created.replayed);
     assert_eq!(made.status(), BookingStatus::Pending);
-    assert_eq!((made.total_cents, made.deposit_due_cents, made.currency.as_str()), (7000, 1750, "EUR"));
+    assert_eq!((made.total_cents, made.deposit_cents, made.currency.as_str()), (7000, 1750, "EUR"));
     assert_eq!((made.date.as_str(), made.start_time.as_str()), (request.date.as_str(), "18:00"));
     assert_eq!(made.conversation_id, chat);
     assert_eq!(made.special_requests, request.special_requests);

@@ -14,8 +14,8 @@ pub fn created(
     now: DateTime<Utc>,
 ) -> wire::BookingCreated {
     let total_cents = slot.price_per_person_cents * i64::from(party_size);
-    let deposit_due_cents = deposit_cents(total_cents, venue.deposit_percent, venue.currency);
-    let waits = is_offer || deposit_due_cents > 0;
+    let deposit_cents = deposit_cents(total_cents, venue.deposit_percent, venue.currency);
+    let waits = is_offer || deposit_cents > 0;
     let hold_minutes = if is_offer { venue.waitlist_hold_minutes } else { venue.hold_minutes };
     let hold_expires_at = (now + TimeDelta::minutes(hold_minutes.into())).min(slot.starts_at);
     let status = if waits { wire::BookingStatus::Pending } else { wire::BookingStatus::Confirmed };
@@ -30,7 +30,7 @@ pub fn created(
         party_size,
         price_per_person_cents: slot.price_per_person_cents,
         total_cents,
-        deposit_due_cents,
+        deposit_cents,
         currency: venue.currency.code().to_owned(),
         hold_expires_at: waits.then(|| timestamp(hold_expires_at)).flatten(),
         ..Default::default()

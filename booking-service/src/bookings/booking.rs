@@ -27,7 +27,7 @@ pub struct Booking {
     pub price_per_person_cents: i64,
     pub total_cents: i64,
     /// The deposit that is asked for; what is still missing of it depends on `paid_cents`.
-    pub deposit_due_cents: i64,
+    pub deposit_cents: i64,
     pub paid_cents: i64,
     pub refunded_cents: i64,
     pub refund_due_cents: i64,
@@ -77,13 +77,19 @@ impl Booking {
         Ok(OpenBooking { booking: self, special_requests })
     }
 
+    /// What a booking that waits for its deposit has still to pay of it.
+    pub fn deposit_due_cents(&self) -> i64 {
+        let waits = self.status == BookingStatus::Pending;
+        if waits { (self.deposit_cents - self.paid_cents).max(0) } else { 0 }
+    }
+
     /// The columns that no booking can have so; the constraints of the table say the same.
     pub fn impossible(&self) -> Vec<&'static str> {
         let total = self.price_per_person_cents.checked_mul(self.party_size.into());
         let checks = [
             ("party_size", (1..=50).contains(&self.party_size)),
             ("total_cents", total == Some(self.total_cents)),
-            ("deposit_due_cents", (0..=self.total_cents).contains(&self.deposit_due_cents)),
+            ("deposit_cents", (0..=self.total_cents).contains(&self.deposit_cents)),
             ("paid_cents", self.paid_cents >= 0),
             ("refunded_cents", self.refunded_cents >= 0),
             ("refund_due_cents", (0..=self.paid_cents).contains(&self.refund_due_cents)),

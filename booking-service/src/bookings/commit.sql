@@ -77,7 +77,7 @@ created AS (
 changed AS (
     UPDATE bookings b SET status = r.status, slot_date = r.slot_date, start_time = r.start_time, starts_at = r.starts_at,
         ends_at = r.ends_at, party_size = r.party_size, price_per_person_cents = r.price_per_person_cents,
-        total_cents = r.total_cents, deposit_due_cents = r.deposit_due_cents, paid_cents = r.paid_cents,
+        total_cents = r.total_cents, deposit_cents = r.deposit_cents, paid_cents = r.paid_cents,
         refunded_cents = r.refunded_cents, refund_due_cents = r.refund_due_cents, disputed_cents = r.disputed_cents,
         kept_cents = r.kept_cents, hold_expires_at = r.hold_expires_at, unpaid_hold_expires_at = r.unpaid_hold_expires_at,
         confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,

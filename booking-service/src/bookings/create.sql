@@ -56,15 +56,15 @@ customer AS (                      -- found by hash or made; the newest contact 
 ),
 draft AS MATERIALIZED (            -- the booking as it will stand
     SELECT
-        customer.customer_id, taken.*, deposit.due_cents, offer.currency, offer.time_zone,
-        CASE WHEN deposit.due_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
-        CASE WHEN deposit.due_cents > 0
+        customer.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone,
+        CASE WHEN deposit.deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
+        CASE WHEN deposit.deposit_cents > 0
              THEN LEAST($21 + make_interval(mins => offer.hold_minutes), taken.starts_at)
         END AS hold_expires_at,
-        CASE WHEN deposit.due_cents = 0 THEN $21 END AS confirmed_at
+        CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at
     FROM taken, customer, offer
     CROSS JOIN LATERAL (
-        SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS due_cents
+        SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
     ) AS deposit
 ),
 event AS (                         -- the first link of the booking's chain
@@ -76,7 +76,7 @@ event AS (                         -- the first link of the booking's chain
                'customer_id', customer_id, 'conversation_id', $15::text, 'confirmation_code', $14::text,
                'starts_at', starts_at, 'ends_at', ends_at, 'time_zone', time_zone, 'party_size', $6,
                'price_per_person_cents', price_per_person_cents::text, 'total_cents', total_cents::text,
-               'deposit_due_cents', due_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
+               'deposit_cents', deposit_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
                'waitlist_entry_id', ''),
            $17, ''
     FROM draft
@@ -85,10 +85,10 @@ event AS (                         -- the first link of the booking's chain
 booking AS (
     INSERT INTO bookings (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
-        party_size, price_per_person_cents, total_cents, deposit_due_cents, currency, hold_expires_at, confirmed_at,
+        party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
         conversation_id, special_requests_sealed, source, version, event_hash, created_at, updated_at)
     SELECT $13, $14, status, $3, $4, $5, starts_at, ends_at, customer_id,
-           $6, price_per_person_cents, total_cents, due_cents, currency, hold_expires_at, confirmed_at,
+           $6, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
            $15, $18, $19, 1, event.hash, $21, $21
     FROM draft, event
     RETURNING bookings.*

@@ -24,7 +24,7 @@ impl Chain {
             &json!({
                 "customer_id": Uuid::from_u128(9), "conversation_id": "chat-1", "confirmation_code": "K7MX2QPD",
                 "starts_at": at(5000), "ends_at": at(5120), "party_size": 2, "price_per_person_cents": 2000,
-                "total_cents": 4000, "deposit_due_cents": 1000, "currency": "EUR", "hold_expires_at": at(120),
+                "total_cents": 4000, "deposit_cents": 1000, "currency": "EUR", "hold_expires_at": at(120),
             }),
         )
     }
@@ -94,7 +94,7 @@ fn a_booking_is_what_happened_to_it() {
     let moved = json!({
         "date": "2026-12-06", "start_time": "19:30", "previous_date": "2026-12-05", "previous_start_time": "18:00",
         "previous_party_size": 2, "starts_at": at(6000), "ends_at": at(6120), "party_size": 1,
-        "price_per_person_cents": 500, "total_cents": 500, "deposit_due_cents": 125, "refund_due_cents": 500,
+        "price_per_person_cents": 500, "total_cents": 500, "deposit_cents": 125, "refund_due_cents": 500,
         "currency": "EUR", "hold_expires_at": null,
     });
     let cancelled = json!({

@@ -193,7 +193,7 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
             event.conversation_id.clone_from(&after.conversation_id);
             event.party_size = after.party_size;
             event.offer_expires_at = after.hold_expires_at.and_then(timestamp);
-            event.deposit_due_cents = after.deposit_due_cents;
+            event.deposit_cents = after.deposit_cents;
             event.currency.clone_from(&after.currency);
         }
         EventData::PaymentRecorded(_)
@@ -214,7 +214,7 @@ fn describe_created(event: &mut wire::BookingCreated, after: &Booking) {
     event.party_size = after.party_size;
     event.price_per_person_cents = after.price_per_person_cents;
     event.total_cents = after.total_cents;
-    event.deposit_due_cents = after.deposit_due_cents;
+    event.deposit_cents = after.deposit_cents;
     event.currency.clone_from(&after.currency);
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
     event.waitlist_entry_id = after.waitlist_entry_id.map_or_else(String::new, |id| id.to_string());
@@ -233,7 +233,7 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.party_size = after.party_size;
     event.price_per_person_cents = after.price_per_person_cents;
     event.total_cents = after.total_cents;
-    event.deposit_due_cents = after.deposit_due_cents;
+    event.deposit_cents = after.deposit_cents;
     event.refund_due_cents = after.refund_due_cents;
     event.currency.clone_from(&after.currency);
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);

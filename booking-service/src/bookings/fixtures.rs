@@ -92,7 +92,7 @@ pub fn created() -> Decision {
         party_size: 2,
         price_per_person_cents: slot.price_per_person_cents,
         total_cents: 7000,
-        deposit_due_cents: 1750,
+        deposit_cents: 1750,
         currency: "EUR".to_owned(),
         hold_expires_at: event_data::timestamp(at(120)),
         ..Default::default()

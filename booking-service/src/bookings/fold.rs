@@ -103,7 +103,7 @@ fn created(event: &wire::BookingCreated, at: DateTime<Utc>) -> Option<Booking> {
         party_size: event.party_size,
         price_per_person_cents: event.price_per_person_cents,
         total_cents: event.total_cents,
-        deposit_due_cents: event.deposit_due_cents,
+        deposit_cents: event.deposit_cents,
         paid_cents: 0,
         refunded_cents: 0,
         refund_due_cents: 0,
@@ -153,7 +153,7 @@ fn reschedule(
     booking.party_size = event.party_size;
     booking.price_per_person_cents = event.price_per_person_cents;
     booking.total_cents = event.total_cents;
-    booking.deposit_due_cents = event.deposit_due_cents;
+    booking.deposit_cents = event.deposit_cents;
     booking.refund_due_cents = event.refund_due_cents;
     booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
     begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())

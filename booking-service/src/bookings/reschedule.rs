@@ -104,7 +104,7 @@ fn rescheduled(loaded: &Loaded, target: &SlotRow, party_size: i32, total_cents: 
         party_size,
         price_per_person_cents: target.price_per_person_cents,
         total_cents,
-        deposit_due_cents: deposit_cents(total_cents, venue.deposit_percent, venue.currency),
+        deposit_cents: deposit_cents(total_cents, venue.deposit_percent, venue.currency),
         refund_due_cents: (booking.paid_cents - total_cents).max(0),
         hold_expires_at: booking.hold_expires_at.and_then(|at| event_data::timestamp(at.min(target.starts_at))),
         ..Default::default()
@@ -115,8 +115,8 @@ fn rescheduled(loaded: &Loaded, target: &SlotRow, party_size: i32, total_cents: 
 /// only who pays, or confirms, takes it.
 fn completes_deposit(before: &Booking, after: &Booking) -> bool {
     after.status.after(BookingChange::PayDeposit).is_some()
-        && before.deposit_due_cents > before.paid_cents
-        && after.deposit_due_cents <= after.paid_cents
+        && before.deposit_cents > before.paid_cents
+        && after.deposit_cents <= after.paid_cents
         && (after.waitlist_entry_id.is_none() || after.paid_cents > 0)
 }
 
@@ -152,7 +152,7 @@ mod tests {
         let decision = decided(&loaded, &wish);
         let booking = &decision.booking;
         assert_eq!((booking.starts_at, booking.ends_at), (at(START + 60), at(START + 180)));
-        assert_eq!((booking.total_cents, booking.deposit_due_cents, booking.refund_due_cents), (6000, 1500, 1000));
+        assert_eq!((booking.total_cents, booking.deposit_cents, booking.refund_due_cents), (6000, 1500, 1000));
         assert_eq!(decision.seats.iter().map(|it| it.seats).collect::<Vec<_>>(), [-2, 3]);
         let expects = decision.seats[1].expects.expect("the slot that was decided by");
         assert_eq!((expects.price_per_person_cents, expects.starts_at), (2000, at(START + 60)));

@@ -60,14 +60,14 @@ fn encode_check(query: SlotQuery, check: domain::SlotCheck) -> SlotCheck {
         unavailable_reason: reason.into(),
         ..Default::default()
     };
-    let (availability, total_cents, deposit_due_cents, currency) = match check {
+    let (availability, total_cents, deposit_cents, currency) = match check {
         domain::SlotCheck::NoVenue => (missing(UnavailableReason::VenueNotFound), 0, 0, String::new()),
         domain::SlotCheck::NoSlot { currency, refusal } => {
             (missing(encode::unavailable_reason(refusal)), 0, 0, currency)
         }
-        domain::SlotCheck::Slot { currency, slot, total_cents, deposit_due_cents } => {
-            (encode::slot_availability(&slot), total_cents, deposit_due_cents, currency)
+        domain::SlotCheck::Slot { currency, slot, total_cents, deposit_cents } => {
+            (encode::slot_availability(&slot), total_cents, deposit_cents, currency)
         }
     };
-    SlotCheck { query: Some(query), availability: Some(availability), total_cents, deposit_due_cents, currency }
+    SlotCheck { query: Some(query), availability: Some(availability), total_cents, deposit_cents, currency }
 }

@@ -16,6 +16,7 @@ use crate::{
 
 pub fn booking(open: OpenBooking) -> wire::Booking {
     let OpenBooking { booking, special_requests } = open;
+    let deposit_due_cents = booking.deposit_due_cents();
     wire::Booking {
         booking_id: booking.booking_id.to_string(),
         confirmation_code: booking.confirmation_code,
@@ -28,7 +29,8 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         time_zone: booking.time_zone,
         party_size: booking.party_size,
         total_cents: booking.total_cents,
-        deposit_due_cents: booking.deposit_due_cents,
+        deposit_cents: booking.deposit_cents,
+        deposit_due_cents,
         paid_cents: booking.paid_cents,
         currency: booking.currency,
         hold_expires_at: booking.hold_expires_at.map(timestamp),

@@ -140,7 +140,7 @@ enum Confirmation {
 /// takes seats again: money that comes back, because a refund failed or a dispute was won, is owed.
 fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: DateTime<Utc>) -> Option<Confirmation> {
     let booking = &loaded.booking;
-    let completes = movement.paid_delta_cents > 0 && movement.may_confirm && paid_cents >= booking.deposit_due_cents;
+    let completes = movement.paid_delta_cents > 0 && movement.may_confirm && paid_cents >= booking.deposit_cents;
     if !completes {
         return None;
     }

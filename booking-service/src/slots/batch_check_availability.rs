@@ -27,7 +27,7 @@ pub enum SlotCheck {
         currency: String,
         slot: SlotAvailability,
         total_cents: i64,
-        deposit_due_cents: i64,
+        deposit_cents: i64,
     },
 }
 
@@ -71,7 +71,7 @@ struct Checks {
     reserved: Vec<Option<i32>>,
     prices_per_person_cents: Vec<Option<i64>>,
     totals_cents: Vec<Option<i64>>,
-    deposits_due_cents: Vec<Option<i64>>,
+    deposits_cents: Vec<Option<i64>>,
     refusals: Vec<Option<String>>,
 }
 
@@ -88,12 +88,12 @@ impl Checks {
             self.reserved.len(),
             self.prices_per_person_cents.len(),
             self.totals_cents.len(),
-            self.deposits_due_cents.len(),
+            self.deposits_cents.len(),
             self.refusals.len(),
         ];
         Corrupted::unless_even("batch_check_availability.queries", &lengths)?;
         let slots = izip!(self.starts_at, self.ends_at, self.capacities, self.reserved, self.prices_per_person_cents);
-        let prices = izip!(self.totals_cents, self.deposits_due_cents);
+        let prices = izip!(self.totals_cents, self.deposits_cents);
         izip!(queries, self.venue_found, self.currencies, slots, prices, self.refusals)
             .map(|(query, venue_found, currency, slot, prices, refusal)| {
                 if !venue_found {
@@ -102,8 +102,8 @@ impl Checks {
                 let currency = currency.unwrap_or_default();
                 let refusal = read_refusal(refusal.as_deref())?;
                 match (slot_of(query, slot, refusal), prices, refusal) {
-                    (Some(slot), (Some(total_cents), Some(deposit_due_cents)), _) => {
-                        Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_due_cents })
+                    (Some(slot), (Some(total_cents), Some(deposit_cents)), _) => {
+                        Ok(SlotCheck::Slot { currency, slot, total_cents, deposit_cents })
                     }
                     (_, _, Some(refusal)) => Ok(SlotCheck::NoSlot { currency, refusal }),
                     (_, _, None) => Err(Corrupted::Column("slot_refusal")),

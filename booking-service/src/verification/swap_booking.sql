@@ -10,7 +10,7 @@ UPDATE bookings b
 SET confirmation_code = r.confirmation_code, status = r.status, venue_id = r.venue_id, slot_date = r.slot_date,
     start_time = r.start_time, starts_at = r.starts_at, ends_at = r.ends_at, customer_id = r.customer_id,
     party_size = r.party_size, price_per_person_cents = r.price_per_person_cents, total_cents = r.total_cents,
-    deposit_due_cents = r.deposit_due_cents, paid_cents = r.paid_cents, refunded_cents = r.refunded_cents,
+    deposit_cents = r.deposit_cents, paid_cents = r.paid_cents, refunded_cents = r.refunded_cents,
     refund_due_cents = r.refund_due_cents, disputed_cents = r.disputed_cents, kept_cents = r.kept_cents,
     unpaid_hold_expires_at = r.unpaid_hold_expires_at, currency = r.currency, hold_expires_at = r.hold_expires_at,
     confirmed_at = r.confirmed_at, cancelled_at = r.cancelled_at, cancelled_by = r.cancelled_by,

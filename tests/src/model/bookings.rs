@@ -70,7 +70,7 @@ impl Model {
             ..Default::default()
         };
         let starts_at = self.priced(&mut made, wish);
-        if made.deposit_due_cents > 0 {
+        if made.deposit_cents > 0 {
             made.set_status(BookingStatus::Pending);
             let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
             made.hold_expires_at = Some(timestamp(hold_until(venue.told.hold_minutes, self.now, starts_at)));
@@ -94,7 +94,7 @@ impl Model {
         booking.party_size = wish.party_size;
         booking.price_per_person_cents = slot.price_cents;
         booking.total_cents = slot.price_cents * i64::from(wish.party_size);
-        booking.deposit_due_cents = deposit(booking.total_cents, venue.told.deposit_percent);
+        booking.deposit_cents = deposit(booking.total_cents, venue.told.deposit_percent);
         slot.starts_at
     }
 
@@ -201,8 +201,8 @@ impl Model {
         // offer for which nothing was paid.
         let answered = told.waitlist_entry_id.is_empty() || told.paid_cents > 0;
         let confirms = told.status() == BookingStatus::Pending
-            && told.paid_cents < told.deposit_due_cents
-            && moved.paid_cents >= moved.deposit_due_cents
+            && told.paid_cents < told.deposit_cents
+            && moved.paid_cents >= moved.deposit_cents
             && answered;
         let changes_slot = slot != (date(&told.date), time(&told.start_time));
         let stands = !told.waitlist_entry_id.is_empty() && told.status() == BookingStatus::Pending;

@@ -89,6 +89,20 @@ pub enum Reply {
     Checks(Vec<SlotCheck>),
 }
 
+impl Reply {
+    /// The bookings that it tells.
+    pub fn bookings(&mut self) -> impl Iterator<Item = &mut Booking> {
+        let (one, more): (_, &mut [Booking]) = match self {
+            Self::Created(response) => (response.booking.as_mut(), &mut []),
+            Self::Paid(response) => (response.booking.as_mut(), &mut []),
+            Self::Booking(booking) => (Some(booking), &mut []),
+            Self::Bookings(bookings) => (None, bookings),
+            _ => (None, &mut []),
+        };
+        one.into_iter().chain(more)
+    }
+}
+
 /// A refusal: code, reason, and the metadata that the contract names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refused {

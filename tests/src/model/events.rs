@@ -104,7 +104,7 @@ fn apply(booking: &mut Told, event: &BookingEvent) {
             booking.party_size = moved.party_size;
             booking.price_per_person_cents = moved.price_per_person_cents;
             booking.total_cents = moved.total_cents;
-            booking.deposit_due_cents = moved.deposit_due_cents;
+            booking.deposit_cents = moved.deposit_cents;
             booking.refund_due_cents = moved.refund_due_cents;
             booking.hold_expires_at = moved.hold_expires_at;
         }
@@ -166,7 +166,7 @@ fn of_creation(created: events::BookingCreated) -> Told {
         time_zone: created.time_zone,
         party_size: created.party_size,
         total_cents: created.total_cents,
-        deposit_due_cents: created.deposit_due_cents,
+        deposit_cents: created.deposit_cents,
         currency: created.currency,
         hold_expires_at: created.hold_expires_at,
         created_at: created.occurred_at,

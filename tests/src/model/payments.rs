@@ -112,7 +112,7 @@ impl Model {
         booking.changed("teppan.payment.recorded.v1", now);
         let told = &mut booking.told;
         let begun = has_begun(told, now);
-        let complete = any_is_left && cents > 0 && told.paid_cents >= told.deposit_due_cents;
+        let complete = any_is_left && cents > 0 && told.paid_cents >= told.deposit_cents;
         let (confirms, retakes) = match told.status() {
             BookingStatus::Pending => (complete && !begun, false),
             BookingStatus::Expired => (complete && seats_to_be_had, true),

@@ -27,13 +27,10 @@ pub async fn perform(mut clients: BookingClients, call: &Call) -> Seen {
     let reply = reply(&mut clients, call.clone()).await;
     let mut seen = Seen { answer: reply.map_err(|status| refused(&status)), etags: Vec::new(), venue_etag: None };
     match &mut seen.answer {
-        Ok(Reply::Created(response)) => response.booking.iter_mut().for_each(|booking| seen.etags.push(cut(booking))),
-        Ok(Reply::Booking(booking)) => seen.etags.push(cut(booking)),
-        Ok(Reply::Paid(response)) => response.booking.iter_mut().for_each(|booking| seen.etags.push(cut(booking))),
-        Ok(Reply::Bookings(bookings)) => seen.etags.extend(bookings.iter_mut().map(cut)),
         Ok(Reply::Venue(venue)) => seen.venue_etag = Some(cut_venue(venue)),
         Ok(Reply::VenueAndSchedule(response)) => seen.venue_etag = response.venue.as_mut().map(cut_venue),
-        _ => {}
+        Ok(reply) => seen.etags.extend(reply.bookings().map(cut)),
+        Err(_) => {}
     }
     seen
 }

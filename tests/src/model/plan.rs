@@ -101,7 +101,7 @@ impl Planner {
         let booking = pick(model, pay.booking);
         let told = booking.map(|booking| booking.told.clone()).unwrap_or_default();
         let amount_cents = match (pay.amount, pay.back) {
-            (Amount::Due, false) => told.deposit_due_cents - told.paid_cents,
+            (Amount::Due, false) => told.deposit_cents - told.paid_cents,
             (Amount::All, false) => told.total_cents - told.paid_cents,
             (Amount::Due, true) => told.refund_due_cents,
             (Amount::All, true) => told.paid_cents,

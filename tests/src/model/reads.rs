@@ -95,7 +95,7 @@ impl Model {
             query: Some(query.clone()),
             availability: Some(availability),
             total_cents,
-            deposit_due_cents: venue.map_or(0, |venue| deposit(total_cents, venue.deposit_percent)),
+            deposit_cents: venue.map_or(0, |venue| deposit(total_cents, venue.deposit_percent)),
             currency: venue.map_or_else(String::new, |venue| venue.currency.clone()),
         }
     }

@@ -1,7 +1,7 @@
 //! The figures and refusals of the contract.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use teppan_shared::contract::booking::v1::{self as wire, CancellationInitiator, UnavailableReason};
+use teppan_shared::contract::booking::v1::{self as wire, BookingStatus, CancellationInitiator, UnavailableReason};
 use tonic::Code;
 
 use super::{
@@ -22,6 +22,14 @@ pub fn deposit(total_cents: i64, share: i32) -> i64 {
         0 => 0,
         _ if total_cents < LEAST => 0,
         cents => cents.max(LEAST),
+    }
+}
+
+/// What a booking that waits for its deposit has still to pay of it.
+pub fn deposit_due(booking: &wire::Booking) -> i64 {
+    match booking.status() {
+        BookingStatus::Pending => (booking.deposit_cents - booking.paid_cents).max(0),
+        _ => 0,
     }
 }
 

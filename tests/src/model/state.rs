@@ -14,7 +14,7 @@ use teppan_shared::{
 use super::{
     calls::{Answer, Call},
     etags::Etags,
-    stripe,
+    rules, stripe,
     waitlist::{Entry, Named},
 };
 
@@ -154,6 +154,15 @@ impl Model {
     /// Makes a call and answers it. The names that only the service can give, ids and codes of what is new, are
     /// taken from what it answered.
     pub fn take(&mut self, call: &Call, seen: &Answer) -> Answer {
+        let mut answer = self.make(call, seen);
+        if let Ok(reply) = &mut answer {
+            // It follows from what a booking keeps.
+            reply.bookings().for_each(|booking| booking.deposit_due_cents = rules::deposit_due(booking));
+        }
+        answer
+    }
+
+    fn make(&mut self, call: &Call, seen: &Answer) -> Answer {
         match call {
             Call::CreateBooking(request) => self.create_booking(request, seen),
             Call::ConfirmBooking(request) => self.confirm(&request.booking_id, &request.etag),

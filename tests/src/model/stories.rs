@@ -35,7 +35,7 @@ impl Stories {
             let Some(booking) = pick(model, story.booking) else { return Vec::new() };
             let told = &booking.told;
             let cents = match story.amount {
-                Amount::Due => told.deposit_due_cents - told.paid_cents,
+                Amount::Due => told.deposit_cents - told.paid_cents,
                 Amount::All => told.total_cents - told.paid_cents,
                 Amount::Cents(cents) => cents,
             };

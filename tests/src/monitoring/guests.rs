@@ -70,7 +70,7 @@ impl Guests {
         }
         let booking = self.book(request.clone()).await?;
         self.book(request).await?;
-        let paid = stripe::Intent::of(&booking.booking_id, booking.deposit_due_cents).succeeded();
+        let paid = stripe::Intent::of(&booking.booking_id, booking.deposit_cents).succeeded();
         stripe::send(self.webhook, &paid, SECRET).await;
         let now = chrono::Utc::now().timestamp();
         let follow_up = ScheduleFollowUpRequest {

@@ -19,7 +19,7 @@ async fn a_booking_moves_with_its_seats_its_price_and_its_hold() {
     house.sql("UPDATE slots SET price_per_person_cents = 4001 WHERE start_time = '19:00'").await;
     let moved = house.act(Change::Move("19:00"), &made.booking_id).await.expect("moved");
     assert_eq!((moved.date.as_str(), moved.start_time.as_str(), moved.party_size), (&*made.date, "19:00", 4));
-    assert_eq!((moved.price_per_person_cents, moved.total_cents, moved.deposit_due_cents), (4001, 16004, 4001));
+    assert_eq!((moved.price_per_person_cents, moved.total_cents, moved.deposit_cents), (4001, 16004, 4001));
     assert_eq!(moved.hold_expires_at, made.hold_expires_at);
     assert!(moved.starts_at.expect("a start").seconds == made.starts_at.expect("a start").seconds + 3600);
 
@@ -34,7 +34,7 @@ async fn a_booking_moves_with_its_seats_its_price_and_its_hold() {
     };
     let moved = reschedule(&house, request.clone()).await.expect("moved");
     assert_eq!((moved.date, moved.start_time, moved.party_size), (tomorrow, "18:30".to_owned(), 2));
-    assert_eq!((moved.total_cents, moved.deposit_due_cents, moved.version), (7000, 1750, 3));
+    assert_eq!((moved.total_cents, moved.deposit_cents, moved.version), (7000, 1750, 3));
     assert_eq!(reschedule(&house, request).await.expect("it stands").version, 3);
     assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 2);
     house.assert_sound().await;
@@ -131,9 +131,9 @@ async fn a_booking_that_has_paid_what_its_new_deposit_comes_to_becomes_firm() {
     let made = house.book(4).await;
     house.sql("UPDATE bookings SET paid_cents = 2000, conversation_id = 'chat'").await;
     let smaller = house.act(Change::Resize(3), &made.booking_id).await.expect("resized");
-    assert_eq!((smaller.status(), smaller.deposit_due_cents, smaller.version), (BookingStatus::Pending, 2625, 2));
+    assert_eq!((smaller.status(), smaller.deposit_cents, smaller.version), (BookingStatus::Pending, 2625, 2));
     let firm = house.act(Change::Resize(2), &made.booking_id).await.expect("resized");
-    assert_eq!((firm.status(), firm.deposit_due_cents, firm.version), (BookingStatus::Confirmed, 1750, 4));
+    assert_eq!((firm.status(), firm.deposit_cents, firm.version), (BookingStatus::Confirmed, 1750, 4));
     assert!(firm.hold_expires_at.is_none() && firm.confirmed_at.is_some());
     let told = "SELECT string_agg(version || ' ' || type, ', ' ORDER BY stream_position, version) FROM booking_events
                 WHERE version > 2";
@@ -148,7 +148,7 @@ async fn a_booking_that_has_paid_what_its_new_deposit_comes_to_becomes_firm() {
     let other = house.book(1).await;
     house.sql("UPDATE venues SET deposit_percent = 0").await;
     let free = house.act(Change::Resize(2), &other.booking_id).await.expect("resized");
-    assert_eq!((free.status(), free.deposit_due_cents), (BookingStatus::Confirmed, 0));
+    assert_eq!((free.status(), free.deposit_cents), (BookingStatus::Confirmed, 0));
     house.assert_sound().await;
 }
 
@@ -167,7 +167,7 @@ async fn an_offer_of_the_waitlist_that_is_moved_becomes_firm_only_when_something
         }
         house.sql("UPDATE venues SET deposit_percent = 0").await;
         let moved = house.act(Change::Move("18:30"), &entry.booking_id).await.expect("moved");
-        assert_eq!(moved.deposit_due_cents, 0);
+        assert_eq!(moved.deposit_cents, 0);
         if paid == 0 {
             assert_eq!((moved.status(), moved.hold_expires_at), (BookingStatus::Pending, entry.offer_expires_at));
             let taken = house.act(Change::Confirm, &entry.booking_id).await.expect("taken");

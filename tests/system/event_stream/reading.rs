@@ -38,7 +38,7 @@ async fn an_event_carries_its_envelope_and_the_bookings_own_figures() {
     assert_eq!((data.confirmation_code, data.time_zone), (booking.confirmation_code, booking.time_zone));
     assert_eq!((data.starts_at, data.ends_at), (booking.starts_at, booking.ends_at));
     assert_eq!((data.party_size, data.price_per_person_cents), (2, booking.price_per_person_cents));
-    assert_eq!((data.total_cents, data.deposit_due_cents), (booking.total_cents, booking.deposit_due_cents));
+    assert_eq!((data.total_cents, data.deposit_cents), (booking.total_cents, booking.deposit_cents));
     assert_eq!((data.currency, data.hold_expires_at), (booking.currency, booking.hold_expires_at));
 }
 

@@ -22,7 +22,7 @@ async fn what_stripe_counts_otherwise_is_recorded_in_minor_units() {
         till.sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = 5000"))
             .await;
         let made = till.book(4).await;
-        assert_eq!((made.currency.as_str(), made.deposit_due_cents), (code, 5000));
+        assert_eq!((made.currency.as_str(), made.deposit_cents), (code, 5000));
         let paid = Intent { currency: code.to_lowercase(), ..Intent::of(&made.booking_id, stripe) };
         till.told(&paid.succeeded()).await;
         let firm = till.read(&made.booking_id).await;
@@ -154,7 +154,7 @@ async fn a_deposit_that_cannot_be_charged_is_rounded_or_not_asked_for() {
         till.sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = {price}"))
             .await;
         let made = till.book(4).await;
-        assert_eq!((made.status(), made.deposit_due_cents), (status, deposit), "{code} {price}");
+        assert_eq!((made.status(), made.deposit_cents), (status, deposit), "{code} {price}");
         let query = SlotQuery {
             venue_id: made.venue_id.clone(),
             date: made.date.clone(),
@@ -163,6 +163,6 @@ async fn a_deposit_that_cannot_be_charged_is_rounded_or_not_asked_for() {
         };
         let request = BatchCheckAvailabilityRequest { queries: vec![query] };
         let told = till.service.clients.clone().schedule.batch_check_availability(request).await.expect("checked");
-        assert_eq!(told.into_inner().checks[0].deposit_due_cents, deposit, "{code} {price}");
+        assert_eq!(told.into_inner().checks[0].deposit_cents, deposit, "{code} {price}");
     }
 }

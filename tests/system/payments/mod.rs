@@ -89,7 +89,7 @@ impl Till {
     /// A booking of four for 140.00 that waits for a deposit of 35.00.
     pub async fn four(&self) -> Made {
         let made = self.book(4).await;
-        assert_eq!((made.total_cents, made.deposit_due_cents), (14_000, 3_500));
+        assert_eq!((made.total_cents, made.deposit_cents, made.deposit_due_cents), (14_000, 3_500, 3_500));
         made
     }
 
@@ -201,5 +201,5 @@ pub fn sums(booking: &Made) -> (i64, i64, i64) {
 }
 
 pub fn deposit(booking: &Made) -> Intent {
-    Intent::of(&booking.booking_id, booking.deposit_due_cents)
+    Intent::of(&booking.booking_id, booking.deposit_cents)
 }

@@ -154,9 +154,11 @@ async fn a_smaller_deposit_that_is_paid_already_confirms_the_booking() {
     let made = till.four().await;
     till.record(cash(&made.booking_id, 2000)).await.expect("recorded");
     let smaller = till.act(Change::Resize(3), &made.booking_id).await.expect("moved");
-    assert_eq!((smaller.status(), smaller.deposit_due_cents), (BookingStatus::Pending, 2625));
+    assert_eq!(smaller.status(), BookingStatus::Pending);
+    assert_eq!((smaller.deposit_cents, smaller.deposit_due_cents), (2625, 625));
     let firm = till.act(Change::Resize(2), &made.booking_id).await.expect("moved");
-    assert_eq!((firm.status(), firm.deposit_due_cents, firm.version), (BookingStatus::Confirmed, 1750, 5));
+    assert_eq!((firm.status(), firm.deposit_cents, firm.version), (BookingStatus::Confirmed, 1750, 5));
+    assert_eq!(firm.deposit_due_cents, 0);
     assert!(firm.confirmed_at.is_some() && firm.hold_expires_at.is_none());
     let story = till.story(&made.booking_id).await;
     assert_eq!(story, ["payment.recorded", "booking.rescheduled", "booking.rescheduled", "booking.confirmed"]);

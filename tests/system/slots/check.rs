@@ -79,7 +79,7 @@ async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() 
     assert!(checks.iter().zip(&reasons).all(|(check, reason)| found(check).bookable == (*reason as i32 == 0)));
     let figures: Vec<_> = checks
         .iter()
-        .map(|check| (found(check).open_seats, check.total_cents, check.deposit_due_cents, check.currency.as_str()))
+        .map(|check| (found(check).open_seats, check.total_cents, check.deposit_cents, check.currency.as_str()))
         .collect();
     // 33 % of 105.00 are 34.65.
     assert_eq!(figures[0], (4, 10_500, 3465, "USD"));

@@ -45,7 +45,7 @@ async fn only_what_the_mask_names_is_changed() {
     assert_eq!(booking.clients.schedule.get_venue(get).await.expect("read").into_inner().venue, Some(changed));
     // The new policy applies to what is booked from now on.
     let made = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2)).await.expect("booked");
-    assert_eq!(made.into_inner().booking.expect("the booking").deposit_due_cents, 0);
+    assert_eq!(made.into_inner().booking.expect("the booking").deposit_cents, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,10 +63,7 @@ async fn every_way_to_alter_events_is_found_and_named() {
 async fn every_way_to_alter_rows_is_found_and_named() {
     for (set, fields) in [
         ("paid_cents = 500, refund_due_cents = 100", &["paid_cents", "refund_due_cents"][..]),
-        (
-            "price_per_person_cents = 1, total_cents = 2, deposit_due_cents = 0",
-            &["price_per_person_cents", "total_cents"],
-        ),
+        ("price_per_person_cents = 1, total_cents = 2, deposit_cents = 0", &["price_per_person_cents", "total_cents"]),
         ("version = 7", &["version"]),
         ("created_at = created_at - interval '1 microsecond'", &["created_at"]),
         ("conversation_id = 'chat-of-somebody'", &["conversation_id"]),

@@ -58,7 +58,7 @@ async fn an_offer_is_a_booking_at_the_price_of_the_day_that_waits_also_without_a
         let offered = becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
         let booking = booking_of(&house, &offered).await;
         assert_eq!((booking.status(), booking.version), (BookingStatus::Pending, 2));
-        assert_eq!((booking.total_cents, booking.deposit_due_cents), (8000, deposit_due));
+        assert_eq!((booking.total_cents, booking.deposit_cents), (8000, deposit_due));
         assert_eq!((&booking.waitlist_entry_id, &booking.customer_id), (&entry.waitlist_entry_id, &entry.customer_id));
         assert_eq!((&booking.special_requests, &booking.source), (&request.special_requests, &request.source));
         assert_eq!(booking.conversation_id, request.conversation_id);

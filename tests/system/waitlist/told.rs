@@ -42,7 +42,7 @@ async fn an_offer_is_told_as_the_second_event_of_its_booking_and_to_the_stream()
             assert_eq!((&event.waitlist_entry_id, &event.customer_id), (&entry.waitlist_entry_id, &entry.customer_id));
             assert_eq!(event.conversation_id, entry.conversation_id);
             assert_eq!(event.offer_expires_at, offered.offer_expires_at);
-            assert_eq!((event.booking_version, event.party_size, event.deposit_due_cents), (2, 2, 1750));
+            assert_eq!((event.booking_version, event.party_size, event.deposit_cents), (2, 2, 1750));
         }
         other => panic!("{other:?}"),
     }

@@ -54,7 +54,7 @@ fn an_offer_is_a_booking_that_waits_for_an_answer() {
     let (booking, next) = (&decision.booking, waiting(3));
     assert_eq!((booking.booking_id, booking.customer_id), (next.booking_id, next.customer_id));
     assert_eq!((booking.status, booking.waitlist_entry_id), (BookingStatus::Pending, Some(next.waitlist_entry_id)));
-    assert_eq!((booking.total_cents, booking.deposit_due_cents), (10_500, 2625));
+    assert_eq!((booking.total_cents, booking.deposit_cents), (10_500, 2625));
     assert_eq!((booking.hold_expires_at, booking.starts_at), (Some(at(40)), at(START)));
     assert_eq!((booking.special_requests_sealed.as_deref(), &*booking.source), (Some(&[1, 2][..]), "web-chat"));
     assert_eq!((decision.loaded_version, booking.version), (0, 2));
@@ -66,7 +66,7 @@ fn an_offer_is_a_booking_that_waits_for_an_answer() {
         panic!("two events")
     };
     assert_eq!((&created.confirmation_code, created.total_cents), (&"K7MX2QPD".to_owned(), 10_500));
-    assert_eq!((event.offer_expires_at, event.deposit_due_cents), (timestamp(at(40)), 2625));
+    assert_eq!((event.offer_expires_at, event.deposit_cents), (timestamp(at(40)), 2625));
     assert_eq!(event.waitlist_entry_id, next.waitlist_entry_id.to_string());
 }
 
@@ -75,7 +75,7 @@ fn it_waits_also_where_no_deposit_is_due() {
     let mut opening = opening(&[2]);
     opening.venue.deposit_percent = 0;
     let booking = offered(&opening, 10).booking;
-    assert_eq!((booking.status, booking.deposit_due_cents), (BookingStatus::Pending, 0));
+    assert_eq!((booking.status, booking.deposit_cents), (BookingStatus::Pending, 0));
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn booking(screen: Screen, booking: &Booking, took: Duration) {
         screen.dim(millis(took)),
     ));
     let total = money(booking.total_cents, &booking.currency);
-    let deposit = money(booking.deposit_due_cents, &booking.currency);
+    let deposit = money(booking.deposit_cents, &booking.currency);
     say(format!("            total {total}, deposit {deposit}"));
     if booking.status() == BookingStatus::Pending {
         let until = clock(booking.hold_expires_at, &booking.time_zone);

@@ -28,7 +28,7 @@ pub const FILL: &str = "
     VALUES ('00000000-0000-0000-0000-000000000002', sha256(''), '', '', now(), now())
     --;
     INSERT INTO bookings (booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
-        party_size, price_per_person_cents, total_cents, deposit_due_cents, currency, confirmed_at, version, event_hash,
+        party_size, price_per_person_cents, total_cents, deposit_cents, currency, confirmed_at, version, event_hash,
         created_at, updated_at)
     SELECT md5(n::text)::uuid, 'G' || n, 'CONFIRMED', '00000000-0000-0000-0000-000000000001', '2030-01-01', '18:00',
         '2030-01-01T18:00Z', '2030-01-01T20:00Z', '00000000-0000-0000-0000-000000000002', 1, 100, 100, 0, 'EUR', now(), 1,

@@ -46,8 +46,8 @@ async fn an_hour_later_and_one_more(stage: &mut Stage, booking: &Booking) -> Res
         screen.dim(millis(took)),
     ));
     let money = |cents| show::money(cents, &moved.currency);
-    let (total, paid, due) = (money(moved.total_cents), money(moved.paid_cents), money(moved.deposit_due_cents));
-    say(format!("               total {total}, deposit {due}, paid {paid}: it stays confirmed"));
+    let (total, paid, deposit) = (money(moved.total_cents), money(moved.paid_cents), money(moved.deposit_cents));
+    say(format!("               total {total}, deposit {deposit}, paid {paid}: it stays confirmed"));
     Ok(())
 }
 

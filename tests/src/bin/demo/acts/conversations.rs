@@ -84,7 +84,7 @@ fn filled(text: &str, booking: Option<&Booking>) -> String {
     match booking {
         Some(booking) => text
             .replace("{code}", &booking.confirmation_code)
-            .replace("{deposit}", &show::money(booking.deposit_due_cents, &booking.currency)),
+            .replace("{deposit}", &show::money(booking.deposit_cents, &booking.currency)),
         None => text,
     }
 }

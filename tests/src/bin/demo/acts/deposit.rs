@@ -33,7 +33,7 @@ pub async fn play(stage: &mut Stage, first: &Talk, second: &Talk) -> Result<(Pay
 }
 
 async fn forge(stage: &mut Stage, booking: &Booking) -> Result<(), Failed> {
-    let event = Intent::of(&booking.booking_id, booking.deposit_due_cents).succeeded();
+    let event = Intent::of(&booking.booking_id, booking.deposit_cents).succeeded();
     let (code, _) = stripe::send(stage.webhook, &event, "a guess").await;
     if code != 400 {
         return Err(Failed::new(WEBHOOK, format!("an event with a forged signature was answered {code}")));
@@ -43,7 +43,7 @@ async fn forge(stage: &mut Stage, booking: &Booking) -> Result<(), Failed> {
 }
 
 async fn pay(stage: &mut Stage, booking: &Booking) -> Result<Payer, Failed> {
-    let intent = Intent::of(&booking.booking_id, booking.deposit_due_cents);
+    let intent = Intent::of(&booking.booking_id, booking.deposit_cents);
     let event = intent.succeeded();
     let started = Instant::now();
     post(stage, &event).await?;
@@ -54,7 +54,7 @@ async fn pay(stage: &mut Stage, booking: &Booking) -> Result<Payer, Failed> {
     let took = started.elapsed();
     // Stripe may well tell it again.
     post(stage, &event).await?;
-    if read(stage, booking).await?.paid_cents != firm.deposit_due_cents {
+    if read(stage, booking).await?.paid_cents != firm.deposit_cents {
         return Err(Failed::new(WEBHOOK, "the same event counted twice"));
     }
     let screen = stage.journal.screen;

@@ -14,7 +14,7 @@ WITH draft AS MATERIALIZED (       -- a slot and a customer at random
         party_size, s.price_per_person_cents * party_size AS total_cents,
         CASE WHEN n % 10 IN (7, 9) THEN (s.price_per_person_cents * party_size * v.deposit_percent + 50) / 100
              ELSE 0
-        END AS deposit_due_cents,
+        END AS deposit_cents,
         'chat-' || lpad(to_hex(n), 32, '0') AS conversation_id,
         n, now() - interval '1 day' AS created_at, now() - interval '1 hour' AS changed_at
     FROM (
@@ -36,7 +36,7 @@ created AS (                       -- the first link of each chain
                'occurred_at', created_at, 'customer_id', customer_id, 'conversation_id', conversation_id,
                'confirmation_code', confirmation_code, 'starts_at', starts_at, 'ends_at', ends_at,
                'time_zone', time_zone, 'party_size', party_size, 'price_per_person_cents', price_per_person_cents,
-               'total_cents', total_cents, 'deposit_due_cents', deposit_due_cents, 'currency', currency,
+               'total_cents', total_cents, 'deposit_cents', deposit_cents, 'currency', currency,
                'hold_expires_at', CASE WHEN NOT firm THEN starts_at END),
            ''
     FROM draft
@@ -65,10 +65,10 @@ keys AS (                          -- of the newest: the others' are no longer k
 )
 INSERT INTO bookings (
     booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id, party_size,
-    price_per_person_cents, total_cents, deposit_due_cents, currency, hold_expires_at, confirmed_at, cancelled_at,
+    price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, cancelled_at,
     cancelled_by, conversation_id, source, version, event_hash, created_at, updated_at)
 SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id, party_size,
-       price_per_person_cents, total_cents, deposit_due_cents, currency, CASE status WHEN 'PENDING' THEN starts_at END,
+       price_per_person_cents, total_cents, deposit_cents, currency, CASE status WHEN 'PENDING' THEN starts_at END,
        CASE WHEN firm THEN created_at END, CASE status WHEN 'CANCELLED' THEN changed_at END,
        CASE status WHEN 'CANCELLED' THEN 'CUSTOMER' END, conversation_id, 'web-chat',
        CASE WHEN ended.hash IS NULL THEN 1 ELSE 2 END, COALESCE(ended.hash, created.hash), created_at,
