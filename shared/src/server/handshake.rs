@@ -31,6 +31,8 @@ const TLS_HANDSHAKE: u8 = 22;
 /// What a client may take to read why its handshake failed, and the bytes that are read of it meanwhile.
 const PARTING_TIME: Duration = Duration::from_secs(1);
 const PARTING_BYTES: u64 = 64 * 1024;
+/// How long a client that speaks plaintext may take until its first call begins.
+const CALL_TIME: Duration = Duration::from_millis(500);
 
 /// Why handshakes fail, in metrics.
 const PLAINTEXT: &str = "plaintext";
@@ -185,7 +187,13 @@ impl Handshake {
 /// Answers a client that speaks plaintext so that its library reports what is wrong.
 async fn refuse_plaintext(protocol: Protocol, mut stream: TcpStream) -> io::Result<()> {
     match protocol {
-        Protocol::Grpc => stream.write_all(&goaway()).await?,
+        Protocol::Grpc => {
+            stream.write_all(&SETTINGS).await?;
+            // A client's library passes the reason on to calls that are under way. If the connection ends before a
+            // call begins, it forgets the reason.
+            let _ = timeout(CALL_TIME, call_begins(&mut stream)).await;
+            stream.write_all(&goaway()).await?;
+        }
         Protocol::Http => {
             let body = "This address speaks TLS: use https.\n";
             let length = body.len();
@@ -207,11 +215,29 @@ fn is_of_the_network(error: &io::Error) -> bool {
     [BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof].contains(&error.kind())
 }
 
-/// HTTP/2's frames SETTINGS, which is empty, and GOAWAY with INADEQUATE_SECURITY.
+/// HTTP/2's frame SETTINGS, empty.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Reads HTTP/2's frames until the first HEADERS.
+async fn call_begins(stream: &mut TcpStream) -> io::Result<()> {
+    const PREFACE_BYTES: u64 = 24;
+    const HEADERS: u8 = 1;
+    copy(&mut stream.take(PREFACE_BYTES), &mut sink()).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        if head[3] == HEADERS {
+            return Ok(());
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        copy(&mut stream.take(length.into()), &mut sink()).await?;
+    }
+}
+
+/// HTTP/2's frame GOAWAY with INADEQUATE_SECURITY.
 fn goaway() -> Vec<u8> {
-    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const LAST_STREAM_AND_CODE: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0xc];
     let debug = b"this address speaks TLS";
     let length = u8::try_from(LAST_STREAM_AND_CODE.len() + debug.len()).unwrap_or(u8::MAX);
-    [&SETTINGS[..], &[0, 0, length, 7, 0, 0, 0, 0, 0], &LAST_STREAM_AND_CODE, debug].concat()
+    [&[0, 0, length, 7, 0, 0, 0, 0, 0][..], &LAST_STREAM_AND_CODE, debug].concat()
 }
