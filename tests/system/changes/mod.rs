@@ -2,6 +2,7 @@
 
 mod expiry;
 mod failures;
+mod previews;
 mod refunds;
 mod rescheduling;
 mod states;
