@@ -45,7 +45,7 @@ pub struct VerifyEventsCommand {
     #[arg(long)]
     repair_projection: bool,
     /// Put the rebuilt rows in force where they differ, then correct the seats of slots, and verify again. What
-    /// has a broken chain, or changes meanwhile, is left as it is and told, and so are the slots where --booking
+    /// has a broken chain, or changes meanwhile, is left as it is and reported, and so are the slots where --booking
     /// or --venue looks at less than everything. The exit code is that of the second look
     #[arg(long, requires = "repair_projection")]
     swap: bool,
@@ -86,20 +86,20 @@ impl VerifyEventsCommand {
     /// Ctrl-C and SIGTERM end it between two statements, so that none is left half done.
     async fn verify(&self, verification: &Verification) -> Result<Outcome, CommandError> {
         let mut signals = StopSignals::receive().map_err(CommandError::Signals)?;
-        let told = CancellationToken::new();
-        let work = self.work(verification, &told);
+        let stopping = CancellationToken::new();
+        let work = self.work(verification, &stopping);
         tokio::pin!(work);
         tokio::select! {
             biased;
-            _ = signals.next() => told.cancel(),
+            _ = signals.next() => stopping.cancel(),
             outcome = &mut work => return outcome,
         }
         work.await
     }
 
-    async fn work(&self, verification: &Verification, told: &CancellationToken) -> Result<Outcome, CommandError> {
+    async fn work(&self, verification: &Verification, stopping: &CancellationToken) -> Result<Outcome, CommandError> {
         let scope = VerifyScope { booking_id: self.booking.map(BookingId), venue_id: self.venue.map(VenueId) };
-        let run = |rebuild| Run::new(verification, scope, self.json, rebuild, told);
+        let run = |rebuild| Run::new(verification, scope, self.json, rebuild, stopping);
         let mut first = run(self.repair_projection);
         let outcome = first.verify().await?;
         if !self.swap || matches!(outcome, Outcome::Interrupted | Outcome::NoSuchBooking) {

@@ -17,7 +17,6 @@ use crate::{
     bookings::{
         begin::created,
         booking::{Booking, from_hex},
-        change::is_overtaken,
         decision::{Decision, Occasion},
         event_data::EventData,
         fold::FoldFault,
@@ -170,12 +169,9 @@ impl Waitlist {
                 return Ok(0);
             }
         };
-        let offered = match self.bookings.commit(vec![*decision]).await {
-            Ok(committed) => committed.len(),
-            // The seats, the entry or the code were taken meanwhile: the next step looks again.
-            Err(error) if is_overtaken(&error) || error.violates("bookings_confirmation_code_key") => 0,
-            Err(error) => return Err(error.into()),
-        };
+        // None where the seats or the entry were taken meanwhile: the next step looks again. A slot whose commit fails is
+        // put off, so that one that fails each time is not tried without a pause.
+        let offered = self.bookings.commit(vec![*decision]).await?.len();
         if offered > 0 {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);

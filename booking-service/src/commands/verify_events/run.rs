@@ -31,14 +31,14 @@ pub enum Outcome {
 }
 
 /// A look at everything in its scope. Memory does not grow with the tables: pages are forgotten when they have
-/// been told, and of what is wrong only counts are kept, and a bounded number of ids.
+/// been reported, and of what is wrong only counts are kept, and a bounded number of ids.
 pub struct Run<'a> {
     verification: &'a Verification,
     scope: VerifyScope,
     json: bool,
     /// Whether rows are rebuilt beside those in force.
     rebuild: bool,
-    told: &'a CancellationToken,
+    stopping: &'a CancellationToken,
     tally: Tally,
     /// Bookings whose events name another slot than their row does.
     displaced: Vec<Uuid>,
@@ -65,10 +65,10 @@ impl<'a> Run<'a> {
         scope: VerifyScope,
         json: bool,
         rebuild: bool,
-        told: &'a CancellationToken,
+        stopping: &'a CancellationToken,
     ) -> Self {
         let (tally, displaced, doubtful) = (Tally::default(), Vec::new(), HashSet::new());
-        Self { verification, scope, json, rebuild, told, tally, displaced, doubtful }
+        Self { verification, scope, json, rebuild, stopping, tally, displaced, doubtful }
     }
 
     /// Looks at bookings, then at slots, and tells every finding.
@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
     async fn verify_bookings(&mut self, progress: &Progress) -> Result<bool, CommandError> {
         let mut from = Some(self.scope.first());
         while let Some(first) = from {
-            if self.told.is_cancelled() {
+            if self.stopping.is_cancelled() {
                 return Ok(false);
             }
             let page = self.verification.verify_bookings(first, self.scope).await?;
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
     async fn verify_slots(&mut self, progress: &Progress) -> Result<bool, CommandError> {
         let mut after = None;
         while self.scope.booking_id.is_none() {
-            if self.told.is_cancelled() {
+            if self.stopping.is_cancelled() {
                 return Ok(false);
             }
             let page = self.verification.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
             let Some(last) = differing.last() else { break };
             after = *last;
             for booking_id in differing {
-                if self.told.is_cancelled() {
+                if self.stopping.is_cancelled() {
                     return Ok(Outcome::Interrupted);
                 }
                 match self.verification.swap_booking(booking_id).await? {
@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
     async fn repair_slots(&self) -> Result<Option<u64>, CommandError> {
         let (mut repaired, mut after) = (0, None);
         loop {
-            if self.told.is_cancelled() {
+            if self.stopping.is_cancelled() {
                 return Ok(None);
             }
             let page = self.verification.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
