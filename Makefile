@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run observe test test-slow failover test-postgres model replay dialogues bench overload growth hostile queries lint audit image-root first-day
 
-# make would expand a `$` in these paths, also in a value from the command line; $(value) keeps it.
+# make would expand a `$` in these paths, also in a value from the command line. $(value) prevents that.
 ifdef TEPPAN_HOME
 override TEPPAN_HOME := $(value TEPPAN_HOME)
 export TEPPAN_HOME
@@ -11,14 +11,14 @@ ifdef DIALOGUES
 override DIALOGUES := $(value DIALOGUES)
 export DIALOGUES
 endif
-# PostgreSQL's variables are meant for another server: do not pass them to the private servers.
+# PostgreSQL's variables refer to another server: do not pass them to the private servers.
 unexport $(filter PG%,$(.VARIABLES))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  DIALOGUES=path.jsonl and OPTIONS='...' go to the tools: make replay DIALOGUES=... OPTIONS='--concurrency 16'"
 
-setup: ## Install missing tools: PostgreSQL's programs, grpcurl and nats-server
+setup: ## Install missing tools: PostgreSQL, grpcurl and nats-server
 	@deploy/local/setup.sh
 
 demo: setup ## Play a chat that ends in a booking, and show each step
@@ -29,7 +29,7 @@ run: setup ## Start both services and run them until Ctrl-C
 	cargo build --workspace --bins
 	@target/debug/run $(OPTIONS)
 
-observe: setup ## Watch both services with Prometheus and Alertmanager, under a load
+observe: setup ## Watch both services under load with Prometheus and Alertmanager
 	@deploy/local/setup.sh prometheus
 	cargo build --workspace --bins
 	@target/debug/observe $(OPTIONS)
@@ -45,7 +45,7 @@ test-slow: setup ## Run the tests that take minutes, on a machine that does noth
 	cargo test --workspace -- --ignored --nocapture
 	@$(MAKE) overload
 
-failover: setup ## Take the primary of a PostgreSQL cluster away ten times under load
+failover: setup ## Kill or suspend the primary of a PostgreSQL cluster ten times under load
 	@deploy/local/setup.sh cluster
 	cargo build --workspace --bins
 	cargo test -p teppan-tests --test slow failover -- --ignored --nocapture
@@ -61,17 +61,17 @@ replay: dialogues setup ## Play a file of dialogues through both services: DIALO
 	cargo build --release --bin booking-service --bin conversation-service --bin replay
 	@target/release/replay $${DIALOGUES:+"$$DIALOGUES"} $(OPTIONS)
 
-# Checks the file before set-up and build.
+# Checks the file of dialogues before set-up and build.
 dialogues:
-	@$(if $(DIALOGUES)$(OPTIONS),,$(error Which dialogues? make replay DIALOGUES=path.jsonl))true
+	@$(if $(DIALOGUES)$(OPTIONS),,$(error no dialogues are named: make replay DIALOGUES=path.jsonl))true
 	@test -z "$$DIALOGUES" || test -r "$$DIALOGUES" || { \
-		echo "make replay: $$DIALOGUES cannot be read: DIALOGUES names a file of dialogues" >&2; exit 1; }
+		echo "make replay: $$DIALOGUES cannot be read; DIALOGUES must name a file of dialogues" >&2; exit 1; }
 
 bench: setup ## Time calls and their bare statements, also in large tables
 	cargo build --release --bin booking-service --bin conversation-service --bin bench
 	@target/release/bench $(OPTIONS)
 
-overload: setup ## Offer the services several times their peak load, and measure what they serve
+overload: setup ## Offer the services several times their peak load, and measure what they serve in time
 	cargo build --release --bin booking-service --bin conversation-service --bin overload
 	@target/release/overload $(OPTIONS)
 
@@ -89,15 +89,15 @@ queries: setup ## Check the SQL against the migrations and write sqlx's offline 
 lint: ## Format, lint, and check the contract and the offline data
 	@deploy/local/lint.sh
 
-audit: ## Look for known vulnerabilities of the dependencies, in a list from the network
+audit: ## Check the dependencies for known vulnerabilities, with a list from the network
 	@deploy/local/setup.sh deny
 	"$${TEPPAN_HOME:-.teppan}/tools/bin/cargo-deny" check --hide-inclusion-graph advisories
 
-image-root: setup ## Build what the images hold, run it without Docker, and measure it
+image-root: setup ## Build the contents of the images, run them without Docker, and measure them
 	deploy/docker/build.sh compile target/image
 	cargo build --workspace --bins
 	TEPPAN_IMAGE_BINARIES="$(CURDIR)/target/image/release" cargo test --workspace --test system image_root:: -- --nocapture
 
-first-day: setup ## Follow the first day of docs/operations.md, command by command
+first-day: setup ## Run the commands of the first day in docs/operations.md
 	cargo build --workspace --bins
 	@deploy/local/first-day.sh

@@ -1,4 +1,4 @@
-//! Sets the version. Also, a new migration changes no source file: without this the binary would be built without it.
+//! Sets the version. Also makes cargo rebuild the binary after a new migration, which changes no source file.
 
 #[path = "../shared/build/revision.rs"]
 mod revision;

@@ -1,5 +1,5 @@
-//! Compiles the contract, with a protobuf compiler written in Rust, so that protoc is not needed; and the small library
-//! that lets `initdb` run as a user without a name.
+//! Compiles the contract with a protobuf compiler written in Rust, so that protoc is not needed. Also compiles the
+//! small library with which `initdb` can run as a user without a name.
 
 use std::{
     env,
@@ -24,14 +24,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
 
     let descriptors = protox::compile(&files, [&root])?;
-    // The same bytes feed reflection: a client sees exactly what was compiled.
+    // Reflection uses the same bytes, so clients see exactly the compiled contract.
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
 
     let descriptor_bytes = descriptors.encode_to_vec();
     tonic_prost_build::configure()
         .codec_path("crate::server::codec::RequestCodec")
-        // An RPC that is not built answers UNIMPLEMENTED.
+        // An RPC without an implementation answers UNIMPLEMENTED.
         .generate_default_stubs(true)
         .extern_path(format!(".{EVENTS}"), "crate::contract::events::v1")
         .extern_path(".google.protobuf.Timestamp", "::pbjson_types::Timestamp")
@@ -44,11 +44,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The package whose messages are stored, and published, as JSON.
+/// The package whose messages are stored and published as JSON.
 const EVENTS: &str = "teppan.events.v1";
 
-/// Events are compiled by themselves: their JSON mapping needs a timestamp that has one. The
-/// other packages use the same timestamp.
+/// Compiles the events separately: their JSON mapping needs a timestamp type with a JSON mapping. The other packages
+/// use the same timestamp type.
 fn compile_events(descriptors: FileDescriptorSet, descriptor_bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let is_needed = |package: &str| [EVENTS, "google.protobuf"].contains(&package);
     let file = descriptors.file.into_iter().filter(|file| is_needed(file.package())).collect();
@@ -59,9 +59,9 @@ fn compile_events(descriptors: FileDescriptorSet, descriptor_bytes: &[u8]) -> Re
     pbjson_build::Builder::new()
         .register_descriptors(descriptor_bytes)?
         .preserve_proto_field_names()
-        // A newer replica may have written fields that this one does not know.
+        // A newer replica may have written fields that this version does not know.
         .ignore_unknown_fields()
-        // A reader of the JSON sees every field, also one that is 0.
+        // The JSON contains every field, even if it is 0.
         .emit_fields()
         .build(&[format!(".{EVENTS}")])?;
     Ok(())

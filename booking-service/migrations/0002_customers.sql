@@ -1,5 +1,5 @@
--- Personal data is sealed; a customer is found by the keyed hash of the normalised e-mail. The hash
--- also names the row to the seal, so it changes only together with the sealed fields.
+-- Personal data is sealed. A customer is found by the keyed hash of the normalised e-mail. The hash is also part of the
+-- associated data of the sealed fields, so it changes only together with them.
 CREATE TABLE customers (
     customer_id   uuid        PRIMARY KEY,
     email_hash    bytea       CONSTRAINT customers_email_hash_key UNIQUE

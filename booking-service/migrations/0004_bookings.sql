@@ -16,13 +16,13 @@ CREATE TABLE bookings (
     paid_cents               bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_paid CHECK (paid_cents >= 0),
     refunded_cents           bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_refunded CHECK (refunded_cents >= 0),
     refund_due_cents         bigint      NOT NULL DEFAULT 0,
-    -- What banks have taken of Stripe's charges and may still give back: the sum over the booking's payments.
+    -- What banks have taken back from Stripe's charges and may still return: the sum over the booking's payments.
     disputed_cents           bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_disputed CHECK (disputed_cents >= 0),
-    -- Of a cancelled booking: what the venue keeps. Whatever is paid beyond it is owed, also when it comes later.
+    -- For a cancelled booking: what the venue keeps. Everything paid beyond it is owed, also if it is paid later.
     kept_cents               bigint      NOT NULL DEFAULT 0 CONSTRAINT booking_kept CHECK (kept_cents >= 0),
     currency                 text        NOT NULL,
     hold_expires_at          timestamptz,
-    -- When the hold would run out but for a payment that Stripe still processes; NULL before there was one.
+    -- When the hold would expire without the payment that Stripe is processing; NULL if there was no such payment.
     unpaid_hold_expires_at   timestamptz,
     confirmed_at             timestamptz,
     cancelled_at             timestamptz,
@@ -30,7 +30,7 @@ CREATE TABLE bookings (
     conversation_id          text        NOT NULL DEFAULT '',
     special_requests_sealed  bytea,
     source                   text        NOT NULL DEFAULT '',
-    -- The entry whose offer a booking is; NULL for all others, which pay nothing for it.
+    -- The waitlist entry whose offer this booking is; NULL for all other bookings.
     waitlist_entry_id        uuid        REFERENCES waitlist_entries,
     version                  bigint      NOT NULL CONSTRAINT booking_version CHECK (version >= 1),
     event_hash               bytea       NOT NULL CONSTRAINT booking_hash_length CHECK (octet_length(event_hash) = 32),
@@ -39,13 +39,13 @@ CREATE TABLE bookings (
     FOREIGN KEY (venue_id, slot_date, start_time) REFERENCES slots,
     CONSTRAINT booking_total CHECK (total_cents = price_per_person_cents * party_size),
     CONSTRAINT booking_deposit CHECK (deposit_cents BETWEEN 0 AND total_cents),
-    -- Nothing is owed that was not received, or that was given back.
+    -- The venue owes at most what it received and has not refunded.
     CONSTRAINT booking_refund_due CHECK (refund_due_cents BETWEEN 0 AND paid_cents),
-    -- Exactly the bookings that wait for something hold their seats for a limited time.
+    -- Exactly the pending bookings hold their seats for a limited time.
     CONSTRAINT booking_hold CHECK ((status = 'PENDING') = (hold_expires_at IS NOT NULL)),
     CONSTRAINT booking_cancelled CHECK (
         (status = 'CANCELLED') = (cancelled_at IS NOT NULL) AND (cancelled_at IS NULL) = (cancelled_by IS NULL)),
-    -- Whoever came, or was awaited, had a firm booking; whoever let the hold run out never had one.
+    -- A completed or no-show booking was confirmed; a pending or expired booking was not.
     CONSTRAINT booking_confirmed CHECK (
         CASE status
             WHEN 'CANCELLED' THEN true
@@ -53,37 +53,37 @@ CREATE TABLE bookings (
         END)
 ) WITH (fillfactor = 80);
 
--- ListBookings: by slot, then id, whatever narrows the list. None of these columns changes but when a
--- booking is moved, so that its other changes stay heap-only.
+-- ListBookings: in the order of slot and id, one index for each filter. These columns change only when a booking is
+-- moved, so other changes of a booking are heap-only.
 CREATE INDEX bookings_slot ON bookings (slot_date, start_time, booking_id);
 CREATE INDEX bookings_venue_slot ON bookings (venue_id, slot_date, start_time, booking_id);
--- Most that belong to no conversation have nothing to be found by.
+-- Most bookings without a conversation have the value '', so an index entry would not help to find them.
 CREATE INDEX bookings_conversation_slot ON bookings (conversation_id, slot_date, start_time, booking_id)
     WHERE conversation_id <> '';
--- Also what counts a customer's bookings, and what the foreign key looks for.
+-- This index also serves the count of a customer's bookings and the check of the foreign key.
 CREATE INDEX bookings_customer_slot ON bookings (customer_id, slot_date, start_time, booking_id);
--- Holds by when they run out, for the worker that frees their seats. Its condition does not name the status:
--- the columns of an index's condition keep an update from being heap-only as its own columns do, and with the
--- status every change of a booking would write all its index entries anew. By `booking_hold` these are the
--- same rows, and only what begins or ends to wait for something pays for it.
-CREATE INDEX bookings_hold ON bookings (hold_expires_at) WHERE hold_expires_at IS NOT NULL;
+-- Holds in the order of their expiry, for the worker that frees their seats. The condition does not use the status. An
+-- update that changes a column of an index's condition is not heap-only, so with the status most changes of a booking
+-- would rewrite all its index entries. By `booking_hold`, this condition selects the same rows.
+CREATE INDEX bookings_hold ON bookings (hold_expires_at, booking_id) WHERE hold_expires_at IS NOT NULL;
 
--- Whoever takes seats of a slot no longer waits for it: by a new booking, one that is moved there, or one whose
--- seats are taken again. Like every trigger, it runs at a statement's end: entries are locked after bookings,
--- slots and customers. It is volatile, so that it sees who joined while the slot's lock was waited for.
+-- A customer who takes seats of a slot leaves its queue: by a new booking, by a booking that is moved there, or by a
+-- booking whose seats are taken again. Like every trigger, it runs at the end of a statement, so entries are locked
+-- after bookings, slots and customers. It is volatile, so that it sees entries that were added during the wait for the
+-- slot's lock.
 CREATE FUNCTION leave_queue_of_booked_slot() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     UPDATE waitlist_entries
     SET status = 'LEFT', special_requests_sealed = NULL, updated_at = NEW.updated_at
     WHERE customer_id = NEW.customer_id AND venue_id = NEW.venue_id
       AND slot_date = NEW.slot_date AND start_time = NEW.start_time
-      -- who waits, in the words of waitlist_entries_wait_once: no index of the waiting alone fits
+      -- selects WAITING; written so that the index waitlist_entries_wait_once can be used
       AND status IN ('WAITING', 'OFFERED') AND offered_at IS NULL;
     RETURN NULL;
 END
 $$;
 
--- An offer comes from the queue, and its customer is not in it any more.
+-- Not for an offer: its entry is no longer waiting.
 CREATE TRIGGER bookings_leave_queue AFTER INSERT ON bookings
     FOR EACH ROW WHEN (NEW.waitlist_entry_id IS NULL)
     EXECUTE FUNCTION leave_queue_of_booked_slot();
@@ -95,13 +95,13 @@ CREATE TRIGGER bookings_leave_other_queue AFTER UPDATE OF status, slot_date, sta
              OR (NEW.slot_date, NEW.start_time) <> (OLD.slot_date, OLD.start_time)))
     EXECUTE FUNCTION leave_queue_of_booked_slot();
 
--- An entry goes with its booking, whoever changes that and for whatever reason: confirmed by a call or by a
--- payment, also by one that comes after the offer lapsed; expired; cancelled by either side; moved to another
--- slot while the offer stands. An offer that was taken stays taken.
+-- An entry follows the booking of its offer, for every kind of change: confirmed by a call or by a payment, also by a
+-- payment after the offer lapsed; expired; cancelled by either side; moved to another slot while the offer is open. An
+-- accepted entry does not change again.
 --
--- Triggers run in the order of their names: before an entry comes to another slot, its customer has left the
--- queue there (bookings_leave_other_queue). Another offer of that slot to the same customer stands in the way,
--- by waitlist_entries_wait_once.
+-- Triggers run in the order of their names: before an entry moves to another slot, its customer has left the queue of
+-- that slot (bookings_leave_other_queue). If the customer has an open offer for that slot, waitlist_entries_wait_once
+-- refuses the move.
 CREATE FUNCTION follow_offered_booking() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE waitlist_entries
@@ -123,8 +123,8 @@ CREATE TRIGGER bookings_offer AFTER UPDATE OF status, slot_date, start_time ON b
              OR (NEW.slot_date, NEW.start_time) <> (OLD.slot_date, OLD.start_time)))
     EXECUTE FUNCTION follow_offered_booking();
 
--- What a call with this key led to. The fingerprint is a keyed hash of the request: the request
--- itself is not kept.
+-- Idempotency keys, each with the resource that its call created. The fingerprint is a keyed hash of the request; the
+-- request itself is not kept.
 CREATE TABLE idempotency_keys (
     method       text        NOT NULL,
     key          text        NOT NULL CONSTRAINT idempotency_key_form CHECK (key ~ '^[ -~]{1,255}$'),
@@ -133,5 +133,5 @@ CREATE TABLE idempotency_keys (
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (method, key)
 );
--- Keys by age, for the worker that removes the old ones.
+-- For the worker that removes old keys.
 CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);

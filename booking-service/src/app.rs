@@ -1,4 +1,4 @@
-//! The wiring of booking-service.
+//! Builds and starts booking-service.
 
 use std::sync::Arc;
 
@@ -40,14 +40,14 @@ use crate::{
     waitlist::{Waitlist, close_entries::WaitlistClosing, freed_seats::FreedSeats, offer::WaitlistOffers},
 };
 
-/// In a rollout an old replica may start on a database that a newer one has migrated. Migrations
-/// only add what the version before can live with, so it ignores those it does not know.
+/// During a rollout an old replica may start on a database that a newer replica has migrated. Every migration is
+/// compatible with the version before, so a replica ignores migrations that it does not know.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
-/// What `--version` prints: the version and, where it is known, the revision.
+/// The output of `--version`: the version and, if known, the revision.
 pub const VERSION: &str = env!("TEPPAN_VERSION");
 
-/// What makes this service different from the other.
+/// The properties of this service that the shared code needs.
 pub const DEFINITION: Definition = Definition {
     name: "booking-service",
     database: "teppan_booking",
@@ -74,7 +74,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let tls = conversation_service_tls(&settings.outbox)?;
     let relays = Relays::new(&outbox, &settings.outbox, tls.clone());
     let inline = relays.inline(&settings.outbox);
-    let (grpc, stripe) = subjects(&open, settings, &outbox, inline);
+    let (grpc, stripe) = build_modules(&open, settings, &outbox, inline);
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let webhook = StripeWebhook {
         stripe: Arc::clone(&stripe),
@@ -95,13 +95,13 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         let follow = token.follow(settings.common.server.reload_interval, service.stopping());
         service.do_once("token for conversation-service", follow);
     }
-    work_on_subjects(&service, settings, grpc, stripe, stripe_nudge);
+    start_workers(&service, settings, grpc, stripe, stripe_nudge);
     service.work(backlog, Nudge::default(), settings.common.backlog_interval);
     Ok(service)
 }
 
-/// Builds each subject over what it needs.
-fn subjects(
+/// Builds the objects of each module of this crate.
+fn build_modules(
     open: &OpenDatabase,
     settings: &Settings,
     outbox: &Outbox,
@@ -173,12 +173,12 @@ fn subjects(
     (grpc, Arc::new(stripe))
 }
 
-/// Starts the workers of the subjects.
-fn work_on_subjects(service: &Service, settings: &Settings, grpc: Grpc, stripe: Arc<Stripe>, stripe_nudge: Nudge) {
+/// Starts the background workers.
+fn start_workers(service: &Service, settings: &Settings, grpc: Grpc, stripe: Arc<Stripe>, stripe_nudge: Nudge) {
     let Grpc { bookings, slots, waitlist, .. } = grpc;
     service.work(SlotLayout(Arc::clone(&slots)), slots.layout.clone(), settings.slot_layout_interval);
     service.work(TimeZoneRules::new(slots), Nudge::default(), settings.slot_layout_interval);
-    service.work(HoldExpiry(Arc::clone(&bookings)), Nudge::default(), settings.hold_expiry_interval);
+    service.work(HoldExpiry::new(Arc::clone(&bookings)), Nudge::default(), settings.hold_expiry_interval);
     service.work(
         WaitlistOffers(Arc::clone(&waitlist)),
         bookings.freed_seats.nudge().clone(),
@@ -193,12 +193,12 @@ fn work_on_subjects(service: &Service, settings: &Settings, grpc: Grpc, stripe: 
     service.work(retention, Nudge::default(), settings.retention_interval);
 }
 
-/// The rules of telephone numbers take long to read, and must not make the first booking wait. They are read on a
-/// thread for work that blocks, beside the opening of the database.
-#[expect(clippy::disallowed_methods, reason = "it is awaited here")]
+/// Reads the telephone number rules on a blocking thread while the database opens. Reading takes long, and the first
+/// booking must not wait for it.
+#[expect(clippy::disallowed_methods, reason = "the task is awaited here")]
 async fn read_phone_rules() {
     if let Err(error) = tokio::task::spawn_blocking(GivenPhone::load_rules).await {
-        tracing::error!(%error, "the rules of telephone numbers cannot be read");
+        tracing::error!(%error, "reading the telephone number rules failed");
     }
 }
 
@@ -237,7 +237,7 @@ impl Relays {
 
     fn work(&self, service: &Service, settings: &OutboxSettings) {
         if let Some(nats) = settings.nats.clone().filter(|_| settings.relay.relays > 0) {
-            service.do_once("first look at NATS", nats::warn_if_unavailable(nats));
+            service.do_once("check of NATS", nats::warn_if_unavailable(nats));
         }
         self.to_conversation_service.work(service);
         if let Some(relay) = &self.to_event_stream {

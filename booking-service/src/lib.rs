@@ -1,4 +1,4 @@
-//! booking-service: venues, their slots, and the bookings on them.
+//! booking-service: venues, their slots, and bookings.
 
 pub mod app;
 mod bookings;
@@ -16,7 +16,7 @@ mod venues;
 mod verification;
 mod waitlist;
 
-/// Rules that stand in the schema too: a test holds them against its functions.
+/// Rules that the schema implements too. A test compares them with the SQL functions.
 #[doc(hidden)]
 pub mod rules {
     pub use crate::{

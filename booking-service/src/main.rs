@@ -16,16 +16,16 @@ use teppan_shared::{
     service,
 };
 
-/// Venues, their slots, and the bookings on them, over gRPC.
+/// Venues, their slots, and bookings, over gRPC.
 ///
-/// Every setting is a flag and an environment variable. Without DATABASE_URL the service starts on
-/// a private PostgreSQL of its own.
+/// Every setting is a flag and an environment variable. Without DATABASE_URL the service starts a
+/// private PostgreSQL.
 #[derive(Parser)]
 #[command(name = app::DEFINITION.name, version = app::VERSION)]
 struct Cli {
     #[command(subcommand)]
     command: Option<BookingCommand>,
-    // What a command has of its own comes first in its help.
+    // A command's own options come before the settings in its help.
     #[command(flatten, next_help_heading = "Settings")]
     args: ServiceArgs,
 }
@@ -34,26 +34,25 @@ struct Cli {
 enum BookingCommand {
     #[command(flatten)]
     Common(Command),
-    /// List, retry or discard what could not be delivered
+    /// List, retry or discard messages that could not be delivered
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
     /// Make tokens for callers
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Hold every booking against its events, and repair rows that differ
+    /// Compare every booking with its events, and repair rows that differ
     ///
-    /// Derives every booking from its events once more and holds it against its row: the chain of hashes, each
-    /// column, and the seats that slots count. It only reads, in short statements, and runs beside the service.
+    /// Derives every booking from its events and compares it with its row: the chain of hashes, each column, and
+    /// the reserved seats of slots. It only reads, in short statements, and can run while the service runs.
     ///
-    /// Each finding is a line on stdout, with ids and names of columns and no personal data; the summary is on
-    /// stderr. Exit code 0: nothing is wrong; 1: there are findings; 2: wrong usage or settings; 3: it could not
-    /// be done; 130: it was interrupted.
+    /// Each finding is a line on stdout, with ids and column names and no personal data; the summary is on stderr.
+    /// Exit code 0: no findings; 1: findings; 2: wrong usage or settings; 3: the command failed; 130: interrupted.
     VerifyEvents(VerifyEventsCommand),
 }
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
-    // Before the settings are looked at: the first token is made when there is no file of credentials yet.
+    // Before the settings are read: the first token is made when no credentials file exists yet.
     if let Some(BookingCommand::Token(command)) = &cli.command {
         return command.run();
     }
@@ -61,7 +60,7 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
     };
-    if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
+    if let Err(code) = service::exec_without_postgres_variables(&app::DEFINITION, &settings.common) {
         return code;
     }
     let command = cli.command.unwrap_or(BookingCommand::Common(Command::default()));

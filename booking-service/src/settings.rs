@@ -20,7 +20,7 @@ pub use crate::{
     outbox::{FollowUpScheduling, OutboxSettings},
 };
 
-/// Settings as they are given.
+/// The settings as given: flags and environment variables.
 #[derive(Args)]
 pub struct ServiceArgs {
     /// Address of the gRPC server
@@ -29,37 +29,36 @@ pub struct ServiceArgs {
     /// Address of the HTTP server: /metrics, /livez, /readyz, and /webhooks/stripe unless WEBHOOK_ADDR is given
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9051", global = true)]
     http_addr: String,
-    /// Address at which only /webhooks/stripe is served, so that metrics and probes are not where the public webhook is
+    /// Address that serves only /webhooks/stripe, to keep metrics and probes apart from the public webhook
     #[arg(long, env = "WEBHOOK_ADDR", hide_env_values = true, value_name = "ADDR", global = true)]
     webhook_addr: Option<String>,
-    /// Phone region (country of ISO 3166) of new venues that name none and whose time zone belongs to no country:
-    /// telephone numbers without + are read as numbers of that country
+    /// Default phone region (an ISO 3166 country) of new venues, if the venue's time zone belongs to no country:
+    /// telephone numbers without + are read as numbers of this country
     #[arg(long, env = "DEFAULT_PHONE_REGION", hide_env_values = true, default_value = "US", global = true)]
     default_phone_region: String,
-    /// How long a stream of events rests before it looks for events that other replicas made
+    /// Pause of an event stream between two reads when this replica writes no events; other replicas may write some
     #[arg(long, env = "EVENT_STREAM_POLL_MS", hide_env_values = true, default_value = "250", global = true)]
     event_stream_poll_ms: String,
-    /// After so much silence a stream of events sends its cursor
+    /// An event stream that has sent nothing for this long sends its cursor
     #[arg(long, env = "EVENT_STREAM_HEARTBEAT_MS", hide_env_values = true, default_value = "15000", global = true)]
     event_stream_heartbeat_ms: String,
-    /// How long idempotency keys are kept at least
+    /// How long idempotency keys are kept, at least
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
-    /// How often venues are looked for whose next day has begun, to lay out its slots
+    /// Interval of the worker that lays out the slots of a venue's next day
     #[arg(long, env = "SLOT_LAYOUT_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     slot_layout_interval_ms: String,
-    /// How far the service's clock is ahead of the machine's, in seconds: what is due in so long is due
-    /// now. For demos and tests only
+    /// How far the service's clock is ahead of the machine's clock, in seconds. For demos and tests only
     #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
     clock_ahead_seconds: String,
-    /// How often bookings are looked for whose hold has run out, to free their seats
+    /// Interval of the worker that expires holds and frees their seats
     #[arg(long, env = "HOLD_EXPIRY_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     hold_expiry_interval_ms: String,
-    /// How often seats that came free are looked for, to offer them to the waitlist, and entries that can no
-    /// longer be offered anything
+    /// Interval of the workers that offer freed seats to the waitlist and close entries of slots that can no longer
+    /// be booked
     #[arg(long, env = "WAITLIST_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     waitlist_interval_ms: String,
-    /// How often keys that have been kept for long enough are removed
+    /// Interval of the workers that delete old idempotency keys and old Stripe events
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
     #[command(flatten)]
@@ -70,7 +69,7 @@ pub struct ServiceArgs {
     common: CommonArgs,
 }
 
-/// Settings as the service uses them.
+/// The settings as the service uses them.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub common: CommonSettings,
@@ -78,16 +77,16 @@ pub struct Settings {
     pub event_stream: EventStreamSettings,
     pub outbox: OutboxSettings,
     pub stripe: StripeSettings,
-    /// How long idempotency keys are kept at least.
+    /// How long idempotency keys are kept, at least.
     pub idempotency_keep: Duration,
     pub clock: Clock,
-    /// How often the slot layout looks without being told.
+    /// Interval of the slot layout worker; a nudge starts it earlier.
     pub slot_layout_interval: Duration,
-    /// How often bookings are looked for whose hold has run out.
+    /// Interval of the hold expiry worker.
     pub hold_expiry_interval: Duration,
-    /// How often seats are looked for that can be offered to the waitlist.
+    /// Interval of the waitlist workers.
     pub waitlist_interval: Duration,
-    /// How often older ones are removed.
+    /// Interval of the workers that delete old idempotency keys and old Stripe events.
     pub retention_interval: Duration,
 }
 
@@ -98,10 +97,10 @@ impl ServiceArgs {
 }
 
 impl Settings {
-    /// `problems` are those that were found before.
+    /// `problems` are the problems found so far.
     ///
     /// # Errors
-    /// Everything that is wrong with the settings.
+    /// All problems of the settings.
     pub fn parse(args: &ServiceArgs, mut problems: Problems) -> Result<Self, Problems> {
         let default_phone_region =
             problems.parse("DEFAULT_PHONE_REGION", &args.default_phone_region, PhoneRegion::MUST);
@@ -166,7 +165,7 @@ fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {
     Some(Clock::ahead(TimeDelta::seconds(ahead.cast_signed())))
 }
 
-/// The contract promises a sign of life every 30 seconds: the longest silence and rest take less together.
+/// The API promises a step every 30 seconds: the largest heartbeat plus the largest poll stay below that.
 fn parse_event_stream(args: &ServiceArgs, problems: &mut Problems) -> Option<EventStreamSettings> {
     let poll = problems.millis("EVENT_STREAM_POLL_MS", &args.event_stream_poll_ms, 10, 5_000);
     let heartbeat = problems.millis("EVENT_STREAM_HEARTBEAT_MS", &args.event_stream_heartbeat_ms, 100, 20_000);

@@ -1,5 +1,5 @@
--- The client names a conversation. Every message changes its counters: the row's page has room for the next
--- versions, and no index has a column that changes, so that storing a message is a heap-only update.
+-- Clients choose the id of a conversation. Every message changes its counters. The fillfactor leaves room for new row
+-- versions, and no index contains a column that changes, so that storing a message is a heap-only update.
 CREATE TABLE conversations (
     conversation_id         text        COLLATE "C" PRIMARY KEY
                                         CONSTRAINT conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
@@ -9,11 +9,11 @@ CREATE TABLE conversations (
     status                  text        NOT NULL DEFAULT 'OPEN' CONSTRAINT conversation_status
                                         CHECK (status IN ('OPEN', 'ESCALATED', 'CLOSED')),
     message_count           bigint      NOT NULL CONSTRAINT conversation_not_empty CHECK (message_count >= 1),
-    -- The newest message that has a score.
+    -- The newest message with a score.
     newest_scored_sequence  bigint      NOT NULL DEFAULT 0
                                         CONSTRAINT conversation_newest_scored CHECK (newest_scored_sequence BETWEEN 0 AND message_count),
     last_message_at         timestamptz NOT NULL,
-    -- The latest `sent_at` of the customer's own messages: a message of the assistant does not end a silence.
+    -- The latest `sent_at` of the customer's own messages. Messages of the assistant do not count for re-engagement.
     customer_wrote_at       timestamptz,
     created_at              timestamptz NOT NULL,
     updated_at              timestamptz NOT NULL,
@@ -21,8 +21,8 @@ CREATE TABLE conversations (
     CONSTRAINT conversation_closed CHECK ((status = 'CLOSED') = (closed_at IS NOT NULL))
 ) WITH (fillfactor = 50);
 
--- Every list of conversations reads one of these two, newest first: a list without a filter on channel or
--- status merges their few values (see src/conversations/list.sql).
+-- Every list of conversations reads one of these two, newest first. A list without a filter on channel or status merges
+-- their few values (see src/conversations/list.sql).
 CREATE INDEX conversations_list ON conversations (channel, status, created_at, conversation_id);
 CREATE INDEX conversations_list_by_user ON conversations (user_id, channel, status, created_at, conversation_id)
     WHERE user_id IS NOT NULL;

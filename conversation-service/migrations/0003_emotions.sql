@@ -1,6 +1,6 @@
 -- Pending work: one row for each message whose score or label is not in the statistics yet. The statement that stores
--- the message writes it, and the one that counts the message removes it. Rows are never updated, so storing never
--- waits for counting, and a row becomes visible with its message.
+-- the message inserts the row, and the statement that counts the message deletes it. Rows are never updated, so storing
+-- never waits for counting, and a row becomes visible together with its message.
 CREATE TABLE emotion_pending (
     conversation_id  text        COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
     sequence         bigint      NOT NULL CONSTRAINT emotion_pending_sequence CHECK (sequence >= 1),
@@ -9,20 +9,20 @@ CREATE TABLE emotion_pending (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX emotion_pending_since ON emotion_pending (since);
 
--- Statistics of a conversation's scores and labels, over every message up to `aggregated_through`. Scores add up as the
--- decimals that clients wrote, exactly and in any order. Every run rewrites the row, and its page has room for that.
+-- Statistics of a conversation's scores and labels, over every message up to `aggregated_through`. Scores are summed as
+-- the decimals that clients wrote, so the sum is exact. Every run updates the row; the fillfactor leaves room for that.
 CREATE TABLE emotion_statistics (
     conversation_id     text             COLLATE "C" PRIMARY KEY REFERENCES conversations ON DELETE CASCADE,
     aggregated_through  bigint           NOT NULL,
-    -- The watermark from which the last run started. A run writes only while the watermark is the one it loaded.
+    -- The watermark that the last run loaded. A run writes only if the watermark has not changed since it was loaded.
     aggregated_after    bigint           NOT NULL,
     score_count         bigint           NOT NULL,
     score_sum           numeric          NOT NULL,
     score_min           double precision,
     score_max           double precision,
-    -- The count of each of the first 100 labels, and under '' that of all others together.
+    -- The counts of the first 100 labels; the key '' has the common count of all others.
     label_counts        jsonb            NOT NULL,
-    -- The newest ten scores, the oldest of them first: the next run needs no earlier ones.
+    -- The newest ten scores, the oldest of them first. The next run needs no earlier scores.
     recent_scores       numeric[]        NOT NULL CONSTRAINT emotion_statistics_recent CHECK (cardinality(recent_scores) <= 10),
     recent_mean         double precision,
     trend_delta         double precision,
@@ -34,8 +34,8 @@ CREATE TABLE emotion_statistics (
         AND (score_count >= 4) = (trend_delta IS NOT NULL))
 ) WITH (fillfactor = 50);
 
--- One row for each time the mean of a conversation's last ten scores fell below 0.3: the message with which it fell,
--- and the content of the event.
+-- One row for each time when the mean of a conversation's last ten scores fell below 0.3. It has the message with which
+-- the mean fell, and the content of the event.
 CREATE TABLE escalation_suggestions (
     conversation_id  text             COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
     sequence         bigint           NOT NULL,

@@ -1,11 +1,11 @@
--- Messages to be sent later. Text and metadata are sealed. The metadata's associated data names the follow-up; the
--- text's names the message it becomes (messages.content_sealed, `message_id`), so that completing copies the sealed
--- text. The conversation need not exist yet.
+-- Messages to be sent later. Text and metadata are sealed. The associated data of the metadata contain the follow-up's
+-- id. Those of the text are the same as in messages.content_sealed, with `message_id`, so that completing can copy the
+-- sealed text. The conversation need not exist yet.
 --
--- An unfinished follow-up is PENDING or CLAIMED. A PENDING one waits for `due_at`; then the follow-up clock chooses
--- its text and makes it ready (`ready_at`), and from `next_attempt_at` on it can be claimed. A CLAIMED one has a lease.
--- The token of the last claim stays in the row after the lease: until another call claims the follow-up, a late
--- sender can still report it as sent.
+-- An unfinished follow-up is PENDING or CLAIMED. A PENDING one waits until `due_at`. Then the follow-up clock chooses
+-- its text and makes it ready (`ready_at`), and it can be claimed from `next_attempt_at` on. A CLAIMED one has a lease.
+-- The token of the last claim stays in the row after the lease: until another call claims the follow-up, a late sender
+-- can still report it as sent.
 CREATE TABLE follow_ups (
     follow_up_id         uuid        PRIMARY KEY,
     conversation_id      text        COLLATE "C" NOT NULL
@@ -17,7 +17,8 @@ CREATE TABLE follow_ups (
                                      CHECK (status IN ('PENDING', 'CLAIMED', 'COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')),
     due_at               timestamptz NOT NULL,
     time_zone            text        NOT NULL,
-    -- The channel to send by; once ready, the conversation's when none was given. Empty: unknown.
+    -- The channel to send by. If none was given, it is the conversation's, set when the follow-up becomes ready. Empty
+    -- means unknown.
     channel              text        NOT NULL DEFAULT '' CONSTRAINT follow_up_channel
                                      CHECK (channel IN ('', 'WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
     user_id              text        CONSTRAINT follow_up_user_length CHECK (length(user_id) BETWEEN 1 AND 100),
@@ -26,16 +27,16 @@ CREATE TABLE follow_ups (
     ready_at             timestamptz,
     attempts             integer     NOT NULL DEFAULT 0,
     max_attempts         integer     NOT NULL CONSTRAINT follow_up_max_attempts CHECK (max_attempts >= 1),
-    -- The earliest time of the next claim. NULL exactly when it is finished.
+    -- The earliest time of the next claim. NULL exactly when the follow-up is finished.
     next_attempt_at      timestamptz,
     lease_expires_at     timestamptz,
     claim_token          uuid,
-    -- The idempotency key of the claim, for a repeated request, and the claimant, for operators.
+    -- The idempotency key of the claim (for a repeated request), and the claimant (for operators).
     claim_key            text        CONSTRAINT follow_up_claim_key_form CHECK (claim_key ~ '^[ -~]{1,255}$'),
     claimant             text        CONSTRAINT follow_up_claimant_form CHECK (claimant ~ '^[ -~]{1,100}$'),
     last_failure_reason  text        NOT NULL DEFAULT '' CONSTRAINT follow_up_failure_reason_form
                                      CHECK (last_failure_reason ~ '^([A-Z][A-Z0-9_]{0,99})?$'),
-    -- The id of the message it becomes: the same in every attempt, unless the sender chose another one.
+    -- The id of the message that it becomes: the same in every attempt, unless the sender chooses another one.
     message_id           uuid        NOT NULL,
     -- The trace context of the call that scheduled it.
     traceparent          text,
@@ -57,8 +58,8 @@ ALTER TABLE follow_ups
 
 -- At most one unfinished follow-up for a conversation, a trigger and a subject.
 CREATE UNIQUE INDEX follow_ups_unfinished_key ON follow_ups (conversation_id, trigger, subject) WHERE finished_at IS NULL;
--- For the follow-up clock: follow-ups that are due, and overdue ones, ready or not. The first is by `next_attempt_at`:
--- the clock postpones a follow-up that has to wait, so that it does not block the rest.
+-- For the follow-up clock: due follow-ups that are not ready, and overdue ones, ready or not. The first index has
+-- `next_attempt_at`, because the clock postpones a follow-up that must wait, so that it does not block the others.
 CREATE INDEX follow_ups_waiting ON follow_ups (next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NULL;
 CREATE INDEX follow_ups_overdue ON follow_ups (due_at) WHERE status = 'PENDING';
 -- Claimable follow-ups, and expired leases.
@@ -66,15 +67,16 @@ CREATE INDEX follow_ups_claimable ON follow_ups (channel, next_attempt_at) WHERE
 CREATE INDEX follow_ups_leased ON follow_ups (lease_expires_at) WHERE status = 'CLAIMED';
 -- For the answer to a repeated claim.
 CREATE INDEX follow_ups_claim_key ON follow_ups (claim_key) WHERE status = 'CLAIMED' AND claim_key IS NOT NULL;
--- Old finished ones.
+-- Finished follow-ups, for their removal.
 CREATE INDEX follow_ups_finished ON follow_ups (finished_at) WHERE finished_at IS NOT NULL;
--- For lists by due time, of a conversation, of a subject, or of all; each pair of trigger and status is one run.
+-- For lists by due time: of all follow-ups, of a conversation, or of a subject. The rows of one trigger and status are
+-- adjacent.
 CREATE INDEX follow_ups_list ON follow_ups (trigger, status, due_at, follow_up_id);
 CREATE INDEX follow_ups_list_by_conversation ON follow_ups (conversation_id, trigger, status, due_at, follow_up_id);
 CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, trigger, status, due_at, follow_up_id) WHERE subject <> '';
 
--- The result of a call with this key. The fingerprint is a keyed hash of the request, which is not kept.
--- `follow_up_id` is null when there was nothing to cancel.
+-- The result of the call with this key. The fingerprint is a keyed hash of the request; the request itself is not
+-- stored. `follow_up_id` is null when there was nothing to cancel.
 CREATE TABLE idempotency_keys (
     method        text        NOT NULL,
     key           text        NOT NULL CONSTRAINT idempotency_key_form CHECK (key ~ '^[ -~]{1,255}$'),
@@ -86,9 +88,9 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
 
--- The next check for a long silence, one row a user. The first conversation that names the user makes it, and only
--- the check changes it, so that storing a message costs nothing more. `silent_since` is the silence for which a
--- re-engagement was last scheduled.
+-- The next check for re-engagement, one row a user. The first conversation with the user inserts the row, and only the
+-- check updates it, so that storing a message does not get slower. `silent_since` is the beginning of the silence for
+-- which the last re-engagement was scheduled.
 CREATE TABLE reengagement_checks (
     user_id       text        PRIMARY KEY,
     check_at      timestamptz NOT NULL,

@@ -28,13 +28,13 @@ use crate::{
 };
 
 /// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
-/// migrations, because a migration only adds what the version before can live with.
+/// migrations: every migration is compatible with the version before it.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
-/// What `--version` prints: the version and, where it is known, the revision.
+/// The text that `--version` prints: the version and, if it is known, the revision.
 pub const VERSION: &str = env!("TEPPAN_VERSION");
 
-/// What makes this service different from the other.
+/// The properties of this service.
 pub const DEFINITION: Definition = Definition {
     name: "conversation-service",
     database: "teppan_conversation",
@@ -55,7 +55,7 @@ pub const DEFINITION: Definition = Definition {
 pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) -> Result<Service, StartError> {
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
     let (database, clock) = (open.database.clone(), settings.clock);
-    let grpc = subjects(&open, settings);
+    let grpc = use_cases(&open, settings);
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
 
@@ -66,7 +66,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(backlog, Nudge::default(), settings.common.backlog_interval);
     outbox::start(&service, &outbox, settings);
     service.work(FollowUpClock(Arc::clone(&follow_ups)), follow_ups.due(), settings.dispatch.clock_interval);
-    // The timer alone starts these two: they are never urgent.
+    // Only the timer starts these two, because they are never urgent.
     service.work(Retention(Arc::clone(&follow_ups)), Nudge::default(), settings.scheduling.retention.interval);
     if let Some(after) = settings.dispatch.reengagement_after {
         let job = Reengagement(follow_ups, after);
@@ -75,8 +75,8 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     Ok(service)
 }
 
-/// Builds each subject over what it needs.
-fn subjects(open: &OpenDatabase, settings: &Settings) -> Grpc {
+/// Creates the use cases with their dependencies.
+fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     let outbox = outbox::open(open.database.clone(), settings);
     let events = Events::of(&outbox);
     let (database, keys, clock) = (&open.database, &open.keys, settings.clock);

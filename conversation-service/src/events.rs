@@ -1,11 +1,11 @@
-//! The way of events into the outbox.
+//! Access of the use cases to the outbox.
 
 use teppan_shared::{
     outbox::{EVENT_STREAM, Outbox},
     worker::Nudge,
 };
 
-/// What a subject needs to emit events. Clones share the nudge.
+/// The means to emit events. Clones share the nudge.
 #[derive(Clone)]
 pub struct Events {
     /// Whether statements write events to the outbox.

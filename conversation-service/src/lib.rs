@@ -1,4 +1,4 @@
-//! conversation-service: conversations, and every message said in them.
+//! conversation-service: conversations, their messages and follow-ups.
 
 pub mod app;
 mod conversations;

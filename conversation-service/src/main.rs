@@ -24,7 +24,7 @@ use teppan_shared::{
 struct Cli {
     #[command(subcommand)]
     command: Option<ConversationCommand>,
-    // In a command's help its own options come first.
+    // A command's own options come first in its help.
     #[command(flatten, next_help_heading = "Settings")]
     args: ServiceArgs,
 }
@@ -43,7 +43,7 @@ enum ConversationCommand {
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
-    // Before the settings are checked: the first token is made before there is a file of credentials.
+    // Before the settings are checked, because the first token is created before there is a credentials file.
     if let Some(ConversationCommand::Token(command)) = &cli.command {
         return command.run();
     }
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(problems) => return service::refuse(&app::DEFINITION, &problems, &misspelt),
     };
-    if let Err(code) = service::shed_postgres_variables(&app::DEFINITION, &settings.common) {
+    if let Err(code) = service::exec_without_postgres_variables(&app::DEFINITION, &settings.common) {
         return code;
     }
     let command = cli.command.unwrap_or(ConversationCommand::Common(Command::default()));

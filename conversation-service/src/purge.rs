@@ -9,11 +9,11 @@ use teppan_shared::{
 use crate::follow_ups::FollowUps;
 
 impl FollowUps {
-    /// Removes idempotency keys and finished follow-ups that are older than they are kept, in one bounded
-    /// run. Any number of replicas may do so at once.
+    /// Removes idempotency keys and finished follow-ups after their retention time, in one bounded run. Any number of
+    /// replicas may do so at once.
     ///
     /// # Errors
-    /// When the database gave no answer. Whatever was not removed is found again by the next run.
+    /// When the database does not answer. The next run removes the rest.
     async fn purge(&self) -> Result<Batch, DatabaseError> {
         let (now, retention) = (self.clock.now(), self.scheduling.retention);
         let (keys_before, follow_ups_before) = (before(now, retention.keys), before(now, retention.follow_ups));
@@ -28,12 +28,12 @@ impl FollowUps {
     }
 }
 
-/// What was made before this has been kept for long enough.
+/// The time before which the retention time is over.
 fn before(now: DateTime<Utc>, kept: Duration) -> DateTime<Utc> {
     now - TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX)
 }
 
-/// The one row the statement answers.
+/// The row of `purge.sql`.
 struct Run {
     keys: i64,
     follow_ups: i64,
@@ -41,7 +41,7 @@ struct Run {
     overdue_seconds: f64,
 }
 
-/// Removes what has been kept for long enough.
+/// The job that removes rows after their retention time.
 pub struct Retention(pub Arc<FollowUps>);
 
 impl Job for Retention {

@@ -1,9 +1,9 @@
--- Removes what nobody asks for any more: idempotency keys made before $1 and follow-ups finished before $2,
--- the oldest first, a bounded number of each.
+-- Removes idempotency keys that were created before $1 and follow-ups that finished before $2: the oldest first, a
+-- bounded number of each.
 --
--- Always one row. `more` when as many were removed as may be. Replicas that run at once pass over each
--- other's rows and never wait. A locked row stays where it is until the end of the statement, so it is found
--- by its place, whatever the planner thinks of the tables.
+-- Always one row. `more` is true when the bound was reached. Concurrent replicas skip each other's rows and never wait.
+-- A locked row cannot move until the end of the statement, so it is deleted by its ctid. That is fast independent of
+-- the planner's estimates.
 WITH old_keys AS (
     DELETE FROM idempotency_keys
     WHERE ctid = ANY (ARRAY(
@@ -20,7 +20,7 @@ SELECT
     k.removed AS "keys!",
     f.removed AS "follow_ups!",
     k.removed = 1000 OR f.removed = 1000 AS "more!",
-    -- for how long the oldest of them could have been removed
+    -- the time for which the oldest of them could have been removed
     COALESCE(EXTRACT(epoch FROM GREATEST(k.overdue, f.overdue)), 0)::double precision AS "overdue_seconds!"
 FROM (SELECT count(*) AS removed, max(overdue) AS overdue FROM old_keys) AS k,
      (SELECT count(*) AS removed, max(overdue) AS overdue FROM old_follow_ups) AS f

@@ -1,4 +1,4 @@
-//! The backlog in the database, read for the metrics.
+//! Reads the backlog in the database for the metrics.
 
 use opentelemetry::{KeyValue, metrics::Gauge};
 use teppan_shared::{
@@ -11,7 +11,7 @@ use teppan_shared::{
 
 use crate::domain::Channel;
 
-/// Shows the backlog in the metrics. The gauges keep the values last read.
+/// The job that exports the backlog as metrics. The gauges keep the values of the last read.
 pub struct Backlog {
     database: Database,
     clock: Clock,
@@ -33,16 +33,19 @@ impl Backlog {
             messages: OutboxBacklog::default(),
             emotions_pending: count(
                 "teppan.emotion_aggregation.pending",
-                "Messages whose score or labels are not in the statistics yet, of at most 10,000.",
+                "Messages whose score or label is not in the statistics yet, counted up to 10,000.",
             ),
             emotions_age_seconds: age(
                 "teppan.emotion_aggregation.pending.age",
                 "Age of the oldest message that is not in the statistics yet, 0 when there is none.",
             ),
-            follow_ups: count("teppan.follow_ups", "Follow-ups that are due, claimable or claimed, up to a bound."),
+            follow_ups: count(
+                "teppan.follow_ups",
+                "Follow-ups that are due, claimable or claimed, counted up to a bound.",
+            ),
             claimable_age_seconds: age(
                 "teppan.follow_ups.claimable.age",
-                "For how long the oldest claimable follow-up has waited for a sender, 0 when there is none.",
+                "How long the oldest claimable follow-up has waited for a sender, 0 when there is none.",
             ),
             overdue_age_seconds: age(
                 "teppan.follow_ups.overdue.age",

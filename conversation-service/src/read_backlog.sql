@@ -1,5 +1,5 @@
--- The backlog at $1, for the metrics: one row, read by indexes. $2 all channels. A count stops at 10,000 (for claimable
--- follow-ups: in each channel), and an age is that of the oldest among the counted.
+-- The backlog at time $1 for the metrics: one row, read by indexes. $2 are all channels. A count stops at 10,000 (for
+-- claimable follow-ups in each channel). An age is that of the oldest counted row.
 SELECT
     emotion.pending AS "emotions_pending!",
     emotion.oldest_at AS "oldest_emotion_at?",

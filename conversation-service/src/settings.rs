@@ -21,7 +21,7 @@ pub use self::{
 };
 pub use crate::follow_ups::TemplateFile;
 
-/// Settings as they are given.
+/// The settings, not yet validated.
 #[derive(Args)]
 pub struct ServiceArgs {
     /// Address of the gRPC server
@@ -30,7 +30,7 @@ pub struct ServiceArgs {
     /// Address of the HTTP server: /metrics, /livez, /readyz
     #[arg(long, env = "HTTP_ADDR", hide_env_values = true, default_value = "127.0.0.1:9052", global = true)]
     http_addr: String,
-    /// When a message's emotion is counted: background (soon after the reply) or inline (before it)
+    /// When the emotion of a message is counted: background (soon after the reply) or inline (before the reply)
     #[arg(long, env = "EMOTION_AGGREGATION", hide_env_values = true, default_value = "background", global = true)]
     emotion_aggregation: String,
     /// How often the service checks for emotions that an ended process left uncounted
@@ -57,7 +57,7 @@ pub struct ServiceArgs {
     common: CommonArgs,
 }
 
-/// Settings as the service uses them.
+/// The parsed settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub common: CommonSettings,
@@ -65,9 +65,9 @@ pub struct Settings {
     pub emotions: EmotionSettings,
     pub scheduling: SchedulingSettings,
     pub dispatch: DispatchSettings,
-    /// Where events are published; `None` for nowhere.
+    /// Where events are published; `None` when they are not published.
     pub nats: Option<NatsSettings>,
-    /// How they are published.
+    /// How events are published.
     pub relay: RelaySettings,
 }
 
@@ -91,7 +91,7 @@ impl Default for EmotionSettings {
 pub enum EmotionAggregation {
     /// Soon after the reply.
     Background,
-    /// Before the reply, at the price of a second round trip.
+    /// Before the reply, which costs more round trips.
     Inline,
 }
 
@@ -102,7 +102,7 @@ impl ServiceArgs {
 }
 
 impl Settings {
-    /// `problems` holds the earlier ones.
+    /// Parses the settings. `problems` contains earlier problems.
     ///
     /// # Errors
     /// All problems of the settings.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The steps of the images. The Dockerfile runs them, and so do those who try the images' contents without Docker.
+# The steps that build the images. The Dockerfile runs them, and `make image-root` runs them without Docker.
 #
 #   deploy/docker/build.sh compile TARGET_FOLDER
 #   deploy/docker/build.sh root BINARY ROOT_FOLDER
@@ -12,7 +12,7 @@
 #          must be absent or empty.
 # pack     packs a root as a registry does, to see how large it is.
 #
-# SOURCE_DATE_EPOCH is the time of every file (default: 0). No file holds the time or the place at which it was made.
+# SOURCE_DATE_EPOCH is the time of every file (default: 0). No file contains the time or the path of its build.
 set -euo pipefail
 umask 022
 
@@ -30,7 +30,7 @@ compile() {
     target=$(cd "$target" && pwd -P)
     local -a cargo=(cargo)
     ! command -v cargo-auditable >/dev/null || cargo=(cargo auditable)
-    # The paths of this machine stay out of the binaries. Names of functions stay in, for backtraces.
+    # The binaries contain no path of this machine. They contain the names of functions, for backtraces.
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} sysroot
     sysroot=$(rustc --print sysroot)
     export CARGO_ENCODED_RUSTFLAGS
@@ -49,7 +49,7 @@ root() {
     [[ -x $binary ]] || fail "there is no program $binary"
     ! ldd "$binary" | grep 'not found' || fail "$binary needs libraries that this machine lacks"
     [[ ! -e $root || -z $(ls -A "$root") ]] || fail "$root is not empty"
-    # What a container's engine mounts over.
+    # Container engines mount over these folders.
     mkdir -p "$root"/{dev,etc/ssl/certs,proc,sys,tmp}
     chmod 1777 "$root/tmp"
     install -m 755 "$binary" "$root/$(basename "$binary")"

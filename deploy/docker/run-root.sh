@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a program in the root file system of an image without Docker: read-only, as user 12345, and with nothing of this
-# machine but /proc and the network.
+# Runs a program in the root file system of an image without Docker: read-only, as user 12345. Of this machine the
+# program sees only /proc and the network.
 #
 #   deploy/docker/run-root.sh ROOT_FOLDER PROGRAM [ARGUMENT...]
 #   deploy/docker/run-root.sh --check                              whether this machine lets this user do so

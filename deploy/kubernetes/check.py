@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Renders the overlays and checks them without a cluster.
 
-Against the schemas of Kubernetes, strictly; against what schemas/operators.yaml knows of the operators' resources; the
-policies of checkov; and what no schema knows: settings that exist, names that lead somewhere, numbers that fit
-together. `setup.sh manifests` brings the libraries and kubectl.
+The overlays are checked strictly against the schemas of Kubernetes, against the schemas of the operators' resources in
+schemas/operators.yaml, and against the policies of checkov. Other checks need no schema: every setting exists, every
+reference has a target, and numbers fit together. `setup.sh manifests` installs the libraries and kubectl.
 """
 
 import json
@@ -27,18 +27,18 @@ DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 HANDBOOK = ROOT / "docs" / "operations.md"
 OVERLAYS = ["dev", "production"]
-# Components that no overlay has are rendered upon this one.
+# Components that are in no overlay are rendered with this one.
 MOST_COMPLETE = "production"
 # The oldest and the newest Kubernetes that the manifests are for.
 KUBERNETES = ["1.32", "1.37"]
 # Policies that are not followed:
 SKIPPED = {
-    "CKV_K8S_11": "A limit of CPU throttles a busy service although the node has time to spare; requests share it fairly",
-    "CKV_K8S_15": "The tag of a release is never pushed again, so a node that has the image need not ask",
-    "CKV_DOCKER_2": "Kubernetes does not read HEALTHCHECK, and the images have no program that could ask",
-    "CKV_K8S_43": "A digest is known only when the images have been pushed; whoever pushes may add it to the overlay",
+    "CKV_K8S_11": "A limit of CPU throttles a busy service although the node has idle processors; requests share them fairly",
+    "CKV_K8S_15": "The tag of a release is never pushed again, so a node that has the image need not pull it",
+    "CKV_DOCKER_2": "Kubernetes does not read HEALTHCHECK, and the images have no program for it",
+    "CKV_K8S_43": "A digest is known only after the images have been pushed; it may be added to the overlay then",
 }
-# What a process takes to end beyond the two settings: workers and the last connections.
+# The time that a process needs to end beside the two settings: for workers and the last connections.
 END_SECONDS = 8
 # Settings that libraries read.
 OTHER_SETTINGS = {"PGSSLMODE", "PGSSLROOTCERT"}
@@ -51,7 +51,7 @@ def main():
     problems = []
     for file, text in rules.outputs().items():
         if not file.exists() or file.read_text() != text:
-            problems.append(f"{file.relative_to(ROOT)} is not what its rules say: run deploy/kubernetes/rules.py")
+            problems.append(f"{file.relative_to(ROOT)} is stale: run deploy/kubernetes/rules.py")
     overlays = {overlay: rendered(HERE / "overlays" / overlay) for overlay in OVERLAYS}
     for component in unused_components():
         overlays[f"{MOST_COMPLETE} with {component.name}"] = rendered_with(component)
@@ -62,7 +62,7 @@ def main():
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print(f"The Dockerfile, compose.yaml and the manifests of {', '.join(overlays)} are right.")
+        print(f"The Dockerfile, compose.yaml and the manifests of {', '.join(overlays)} have no problems.")
     return 1 if problems else 0
 
 
@@ -120,11 +120,11 @@ def schema_problems(resources):
 
 
 def policy_problems(overlays):
-    """What checkov says of the overlays, by name, and of the Dockerfile."""
+    """The findings of checkov about the overlays, by name, and about the Dockerfile."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{name.replace(' ', '-')}.yaml" for name in overlays]
         for file, resources in zip(files, overlays.values()):
-            # It takes long to read large ConfigMaps, and has nothing to say of them.
+            # checkov reads large ConfigMaps slowly, and has no policies for them.
             file.write_text(yaml.safe_dump_all(it for it in resources if it["kind"] != "ConfigMap"))
         checkov = Path(yaml.__file__).parent.parent / "bin" / "checkov"
         options = ["--skip-download", "--framework", "kubernetes", "dockerfile", "--output", "json"]
@@ -145,7 +145,7 @@ def policy_problems(overlays):
 
 
 def compose_problems():
-    """Settings that do not exist, and files that are not there."""
+    """Settings and files that do not exist."""
     compose = yaml.safe_load(COMPOSE.read_text())
     for name, service in compose["services"].items():
         if "build" in service:
@@ -161,13 +161,13 @@ def unknown_settings(given, known):
 
 
 def settings():
-    """The names of all settings of the services, from their sources."""
+    """The names of all settings of the services, read from their sources."""
     sources = [*ROOT.glob("shared/src/**/*.rs"), *ROOT.glob("*-service/src/**/*.rs")]
     return {name for source in sources for name in re.findall(r'env = "([A-Z0-9_]+)"', source.read_text())}
 
 
 class Overlay:
-    """What the resources of an overlay say of each other."""
+    """The resources of an overlay, which are checked against each other."""
 
     def __init__(self, resources):
         self.resources = resources
@@ -216,7 +216,7 @@ class Overlay:
             waits = int(environment["SHUTDOWN_PAUSE_MS"]) + int(environment["SHUTDOWN_DRAIN_MS"])
             if pod["terminationGracePeriodSeconds"] < waits / 1000 + END_SECONDS:
                 yield f"terminationGracePeriodSeconds must be at least {waits / 1000 + END_SECONDS:.0f}"
-            # Then at most one pod is ending at a time, which connection_problems counts.
+            # This ensures that at most one pod is terminating at a time, as connection_problems assumes.
             if workload["spec"].get("minReadySeconds", 0) < pod["terminationGracePeriodSeconds"]:
                 yield "minReadySeconds must not be less than terminationGracePeriodSeconds"
 
@@ -228,24 +228,24 @@ class Overlay:
         ]
 
     def connection_problems(self):
-        """Each replica has its connections, one that looks at the database, and one that cancels statements."""
+        """Each replica has its connections, one for readiness, and one that cancels statements."""
         for cluster in self.of("Cluster"):
-            # One that was restored has another ending.
+            # The name of a restored Cluster has another ending.
             service = cluster["metadata"]["name"].split("-postgres")[0]
             (scaler,) = [it for it in self.of("HorizontalPodAutoscaler") if it["metadata"]["name"] == service]
             (deployment,) = [it for it in self.of("Deployment") if it["metadata"]["name"] == service]
             environment = {variable["name"]: variable["value"] for variable in container(deployment)["env"]}
             each = int(environment.get("DATABASE_MAX_CONNECTIONS", 16)) + 2
-            # One more is ending, and has its connections until it has ended.
+            # One more pod is terminating, and keeps its connections until it has ended.
             surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] + 1
             most = (scaler["spec"]["maxReplicas"] + surge) * each
             allowed = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
-            # Superusers, the operator and the Job of migrations need some too.
+            # Superusers, the operator and the Job of migrations need connections too.
             if most + 20 > allowed:
                 yield f"{name_of(cluster)}: max_connections is {allowed}, and {service} may open {most}"
 
     def wal_problems(self):
-        """A quarter of the volume of WAL stays free for what the archive has not taken yet."""
+        """A quarter of the volume of WAL stays free for WAL that is not archived yet."""
         for cluster in self.of("Cluster"):
             parameters = cluster["spec"]["postgresql"]["parameters"]
             kept = sum(bytes_of(parameters[name]) for name in ["max_slot_wal_keep_size", "max_wal_size"])
@@ -254,7 +254,7 @@ class Overlay:
                 yield f"{name_of(cluster)}: max_slot_wal_keep_size and max_wal_size are too much for {volume}"
 
     def alert_problems(self):
-        """Each alert links to the entry of its name in the handbook, and the entry is there."""
+        """Each alert links to the entry of its name in the handbook, and the entry exists."""
         entries = re.findall(r"^### (Teppan\w+)$", HANDBOOK.read_text(), re.MULTILINE)
         for resource in self.of("PrometheusRule"):
             for rule in (rule for group in resource["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
@@ -266,7 +266,7 @@ class Overlay:
 
 
 def bytes_of(size):
-    """The bytes of a size of PostgreSQL's or of Kubernetes's: both count in powers of two here."""
+    """The bytes of a size in the notation of PostgreSQL or Kubernetes: both count in powers of two here."""
     number, unit = re.fullmatch(r"(\d+)(MB|GB|Mi|Gi)", size).groups()
     return int(number) * 1024 ** (2 if unit.startswith("M") else 3)
 

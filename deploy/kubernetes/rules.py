@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes rules of Prometheus as resources of its operator, because kustomize cannot make one from the other.
+"""Writes the rules of Prometheus as resources of its operator, because kustomize cannot convert them.
 
-The result is committed, and check.py says when it is not fresh.
+The result is committed, and check.py fails when it is stale.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 COMPONENTS = HERE / "components"
-# The files of rules of each component.
+# The rule files of each component.
 SOURCES = {
     COMPONENTS / "alerts": sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")),
     COMPONENTS / "postgres-alerts": [COMPONENTS / "postgres-alerts" / "postgres.yml"],
@@ -30,11 +30,11 @@ def rendered(files):
     ]
     text = yaml.safe_dump_all(resources, sort_keys=False, width=1000, allow_unicode=True)
     sources = files[0].relative_to(ROOT) if len(files) == 1 else files[0].parent.relative_to(ROOT)
-    return f"# Written by rules.py from {sources}; change that instead.\n{text}"
+    return f"# Written by rules.py from {sources}; do not edit.\n{text}"
 
 
 def outputs():
-    """The files that are written, and their texts."""
+    """The files to write, and their texts."""
     return {component / "rules.yaml": rendered(files) for component, files in SOURCES.items()}
 
 

@@ -1,8 +1,7 @@
-# shellcheck shell=bash
-# PgBouncer, and what a cluster of PostgreSQL needs to fail over: Patroni, etcd and HAProxy. All are Debian's. Read by
-# setup.sh, whose `home`, `say` and `version_at_least` it uses.
+# shellcheck shell=bash PgBouncer, and what a cluster of PostgreSQL needs to fail over: Patroni, etcd and HAProxy. All
+# are Debian packages. setup.sh sources this file, which uses its `home`, `say` and `version_at_least`.
 #
-# Tests that lack one of these programs are skipped, and say so.
+# Tests that lack one of these programs print that they are skipped.
 
 readonly PGBOUNCER_PACKAGES=(
     pgbouncer/1.18.0-1+deb12u1/b8468c31f94596da0967b1a27980a0a036268eb8e53d3e647651bd7b82b6f65e
@@ -62,14 +61,13 @@ set_up_cluster() {
 
 is_cluster() {
     local bin=$home/tools/bin
-    local bin=$home/tools/bin
     version_at_least 3.0 "$bin/patroni" && version_at_least 3.4 "$bin/etcd" && "$bin/haproxy" -v >/dev/null 2>&1
 }
 
 # wrap FOLDER PROGRAM PATH: makes tools/bin/PROGRAM, which runs a program of tools/debian/FOLDER with the libraries there.
 wrap() {
     local folder=$1 link=$home/tools/bin/$2 path=$3
-    # What lies here may be a link to another program, through which nothing must be written.
+    # The file may be a link to another program, which must not be overwritten.
     rm -f "$link"
     cat >"$link" <<WRAPPER
 #!/usr/bin/env bash
@@ -81,8 +79,8 @@ WRAPPER
     chmod a+x "$link"
 }
 
-# Patroni runs PostgreSQL, which must not get the libraries of this folder, and runs itself anew to do so: a module that
-# is named `patroni` would then stand before its own.
+# Patroni starts PostgreSQL, which must not get the libraries of this folder, so no LD_LIBRARY_PATH is set. Patroni also
+# executes itself again, and a script named `patroni` would then hide its own module of that name.
 wrap_patroni() {
     local link=$home/tools/bin/patroni python
     for python in /usr/bin/python3 "$(command -v python3)"; do

@@ -1,9 +1,9 @@
-# shellcheck shell=bash
-# Programs of Debian's, unpacked into the project's folder. Read by setup.sh, whose `home`, `partial` and `say` it uses.
+# shellcheck shell=bash Debian packages, unpacked into the project's folder. setup.sh sources this file, which uses its
+# `home`, `partial` and `say`.
 
-# fetch_debian NAME PACKAGE/VERSION/SHA256...: unpacks packages into tools/debian/NAME, which is whole or absent. A hash
-# is that of the package for amd64 or for all machines. Where Debian has replaced a version by a newer one, as security
-# fixes do, or the machine is another, what counts is the archive's signature, which apt checks.
+# fetch_debian NAME PACKAGE/VERSION/SHA256...: unpacks packages into tools/debian/NAME, which is complete or absent. A
+# hash is that of the package for amd64 or for all machines. If Debian has replaced a version by a newer one, as
+# security fixes do, or the machine is not amd64, only apt verifies the package, by the signature of the archive.
 fetch_debian() {
     local name=$1 pinned package version hash file
     shift
@@ -19,7 +19,7 @@ fetch_debian() {
         (
             cd "$partial/packages"
             "${apt[@]}" download "$package=$version" >/dev/null 2>&1 && exit
-            say "Debian has no $package $version any more: its newest is taken"
+            say "Debian has no $package $version any more: getting the newest version"
             "${apt[@]}" download "$package" >/dev/null
         ) || return 1
         # apt writes a colon of a version as %3a.
@@ -37,8 +37,8 @@ fetch_debian() {
     partial=
 }
 
-# know_packages PACKAGE: sets `apt` to the command that knows the package: the machine's, or with lists of the project's
-# own where the machine has none, as in a container.
+# know_packages PACKAGE: sets `apt` to a command that knows the package: with the machine's lists, or with lists in the
+# project's folder if the machine has none, as in a container.
 know_packages() {
     apt=(apt-get --quiet --quiet -o APT::Sandbox::User=)
     [[ -z $(apt-cache show "$1" 2>/dev/null) ]] || return 0

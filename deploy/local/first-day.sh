@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Follows "First day" of docs/operations.md: runs its commands as they stand there, up to Kubernetes. Before its end it
-# tries the shell functions that "How to ask" has for one machine.
+# Runs the commands of "First day" in docs/operations.md unchanged, up to Kubernetes. Then it tries the shell functions
+# of "Shell functions" for one machine.
 #
-# They run in a folder of their own, with the programs of target/debug, and must not meet services that listen on the
-# usual ports. Root runs them as `nobody`, as the page says, because PostgreSQL refuses root.
+# The commands run in a temporary folder, with the programs of target/debug. No other service may listen on their ports.
+# Root runs them as `nobody`, as the page describes, because PostgreSQL refuses root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -54,7 +54,7 @@ END
     # The first block sets up, builds and makes the folder.
     blocks '## First day' '### Stop and start again' 1
     # The first block is for Kubernetes.
-    blocks '## How to ask' '## Alerts' 1
+    blocks '## Shell functions' '## Alerts' 1
     try_functions booking
     echo 'SERVICE=conversation-service GRPC=50052 HTTP=9052'
     try_functions conversation
@@ -70,7 +70,7 @@ if [[ $EUID -eq 0 ]]; then
     as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 fi
 cd "$folder"
-# Whatever fails, nothing is left running.
+# After a failure, no process is left running.
 ${as_user[@]+"${as_user[@]}"} env HOME="$folder" timeout --foreground 600 bash -euo pipefail -c '
     trap "kill \$(jobs -p) 2>/dev/null; [ ! -f postgres/postmaster.pid ] || kill \$(head -n 1 postgres/postmaster.pid)" EXIT
     umask 022

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that is checked without running a test: format, lints, dependencies, the contract, the statements, the images,
-# the manifests and the alerts.
+# All checks except the tests: format, lints, dependencies, the contract, the statements, the images, the manifests and
+# the alerts.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +11,7 @@ echo "== format"
 cargo fmt --all --check
 echo "== lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
-# As the images have them.
+# With the features of the images.
 cargo clippy --package booking-service --package conversation-service --no-default-features --quiet -- -D warnings
 echo "== dependencies"
 "$home/tools/bin/cargo-deny" --offline check --hide-inclusion-graph licenses bans sources

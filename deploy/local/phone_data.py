@@ -1,7 +1,7 @@
-"""Writes the facts about telephone numbers that booking-service is built and tested with.
+"""Writes the data about telephone numbers with which booking-service is built and tested.
 
-What libphonenumber (PyPI `phonenumbers`) answers about its own example numbers, and the country of
-each IANA time zone (Unicode CLDR, from PyPI `babel`; names of PyPI `tzdata`). To renew them:
+The data are the results of libphonenumber (PyPI `phonenumbers`) for its own example numbers, and the
+country of each IANA time zone (Unicode CLDR, from PyPI `babel`; names of PyPI `tzdata`). To renew them:
 
     python3 -m venv /tmp/phone-data && /tmp/phone-data/bin/pip install phonenumbers babel tzdata
     /tmp/phone-data/bin/python deploy/local/phone_data.py
@@ -16,7 +16,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 SERVICE = Path(__file__).parents[2] / "booking-service"
 REFUSED = "-"
-# Today links to zones of a country that most who name them are not in.
+# These names are links to zones of one country, but most users of the names are in another country.
 ABBREVIATIONS = {"EST", "MST", "HST"}
 
 
@@ -27,7 +27,7 @@ def write(path: Path, source: str, columns: str, rows) -> None:
 
 
 def read(text: str, region: str | None) -> str:
-    """What libphonenumber understands, in E.164. A number with + has no region."""
+    """The number that libphonenumber reads, in E.164. A number with + is read without a region."""
     try:
         number = phonenumbers.parse(text, None if "+" in text else region)
     except phonenumbers.NumberParseException:
@@ -46,7 +46,7 @@ def examples():
 
 
 def numbers():
-    """Each example in the three forms, which all mean the first. Many have one number for both kinds."""
+    """Each example in three forms, all of which are read as the first. Many regions have one number for both kinds."""
     rows = []
     for region, number in examples():
         e164, international, national = (
@@ -65,7 +65,7 @@ def digits(text: str, zero: str) -> str:
 
 
 def spellings():
-    """One example of each region as people also write it, with what becomes of it."""
+    """One example of each region in other spellings, with the number that is read from each."""
     seen = set()
     for region, e164, international, national in numbers():
         if region in seen:

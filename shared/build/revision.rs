@@ -1,16 +1,16 @@
-//! What `--version` prints: the version and, in a release build from a git checkout, the revision. Part of the build
-//! scripts of both services.
+//! The text that `--version` prints: the version and, in a release build from a git checkout, the revision. Part of the
+//! build scripts of both services.
 //!
-//! A debug build has no revision: with one, every commit would compile both services and their tests anew.
+//! A debug build has no revision, because otherwise every commit would recompile both services and their tests.
 
 use std::{env, path::Path, process::Command};
 
-/// The variable that names the revision where the checkout is not at hand, as in the build of an image.
+/// The variable with the revision for builds without a git checkout, such as that of an image.
 const REVISION: &str = "TEPPAN_REVISION";
-/// What the programs are made from, beside the package itself.
+/// The sources of the programs outside the package itself.
 const SOURCES: [&str; 4] = ["../Cargo.lock", "../Cargo.toml", "../proto", "../shared"];
 
-/// Sets `TEPPAN_VERSION` and, where it is known, `TEPPAN_REVISION` for the compiler.
+/// Sets `TEPPAN_VERSION` and, if it is known, `TEPPAN_REVISION` for the compiler.
 pub fn set() {
     println!("cargo:rerun-if-env-changed={REVISION}");
     let given = env::var(REVISION).ok().filter(|revision| !revision.trim().is_empty());
@@ -25,7 +25,7 @@ pub fn set() {
     }
 }
 
-/// The revision of the checkout, to be looked up again when it or a source changes.
+/// The revision of the checkout. The build script runs again when the revision or a source changes.
 fn of_release() -> Option<String> {
     let root = Path::new("..");
     for source in SOURCES.iter().chain(&["src", "queries"]) {
@@ -33,7 +33,7 @@ fn of_release() -> Option<String> {
     }
     for file in ["HEAD", "logs/HEAD", "index"] {
         let path = git(root, &["rev-parse", "--path-format=absolute", "--git-path", file]);
-        // Of a file that is not there cargo always thinks that it has changed.
+        // Cargo treats a missing file as always changed.
         if let Some(path) = path.filter(|path| Path::new(path).exists()) {
             println!("cargo:rerun-if-changed={path}");
         }
@@ -41,15 +41,15 @@ fn of_release() -> Option<String> {
     of(root)
 }
 
-/// The revision that is checked out in this folder, marked where files differ from it. `None` without git, or where
-/// the folder only lies within the checkout of something else.
+/// The revision that is checked out in this folder, with a mark if files differ from it. `None` without git, or if the
+/// folder is inside the checkout of another project.
 pub fn of(root: &Path) -> Option<String> {
     let top = git(root, &["rev-parse", "--show-toplevel"])?;
     if Path::new(&top).canonicalize().ok()? != root.canonicalize().ok()? {
         return None;
     }
     let revision = git(root, &["rev-parse", "--short=12", "HEAD"])?;
-    // Without locks: it must not touch the index, whose change would lead here again.
+    // Without locks, because a change of the index would trigger this build script again.
     let is_clean = git(root, &["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"])?.is_empty();
     Some(if is_clean { revision } else { format!("{revision}-modified") })
 }

@@ -1,4 +1,4 @@
-//! What waits in a service's database, for its metrics.
+//! Gauges for the work that waits in a service's database.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use opentelemetry::{
     metrics::{Gauge, Meter},
 };
 
-/// A gauge of how many wait.
+/// A gauge of a number.
 pub fn count(name: &'static str, description: &'static str) -> Gauge<u64> {
     meter().u64_gauge(name).with_description(description).build()
 }
 
-/// A gauge of how long something has waited, in seconds.
+/// A gauge of an age in seconds.
 pub fn age(name: &'static str, description: &'static str) -> Gauge<f64> {
     meter().f64_gauge(name).with_unit("s").with_description(description).build()
 }
@@ -22,12 +22,12 @@ fn meter() -> Meter {
     global::meter("teppan")
 }
 
-/// Shows a number that a statement counted.
+/// Sets a gauge to a counted number.
 pub fn show_count(gauge: &Gauge<u64>, count: i64, attributes: &[KeyValue]) {
     gauge.record(u64::try_from(count).unwrap_or(0), attributes);
 }
 
-/// Shows how long ago a moment was; 0 when it is still to come, or when there is none.
+/// Sets a gauge to the age of `since`; 0 when it is in the future or `None`.
 pub fn show_age(gauge: &Gauge<f64>, now: DateTime<Utc>, since: Option<DateTime<Utc>>, attributes: &[KeyValue]) {
     let age: Option<Duration> = since.and_then(|since| (now - since).to_std().ok());
     gauge.record(age.unwrap_or_default().as_secs_f64(), attributes);

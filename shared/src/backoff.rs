@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rand::Rng as _;
 
-/// Pauses that double from the first to the longest, with jitter, so that processes that failed together do not try
-/// again together.
+/// Pauses that double from the first to the longest. They have jitter, so that processes that failed together do not
+/// retry together.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -17,19 +17,19 @@ impl Backoff {
         Self { first, longest }
     }
 
-    /// The pause after so many failures: between half and all of [`Backoff::bound`].
+    /// The pause after this many failures: between half and all of [`Backoff::bound`].
     pub fn after(self, failures: u32) -> Duration {
         jittered(self.bound(failures))
     }
 
-    /// The longest that [`Backoff::after`] can be.
+    /// The longest possible pause after this many failures.
     pub fn bound(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         self.first.saturating_mul(1 << doublings).min(self.longest)
     }
 }
 
-/// Between half and all of a duration.
+/// A random duration between half and all of this one.
 pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::rng().random_range(0.5..=1.0))
 }

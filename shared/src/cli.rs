@@ -1,4 +1,4 @@
-//! The commands both binaries have.
+//! The commands of both binaries.
 
 use std::process::ExitCode;
 
@@ -7,24 +7,24 @@ use clap::Subcommand;
 use crate::{
     config::CommonSettings,
     service::{self, Definition, Service, StartError},
-    tasks::LAST_WORDS,
+    tasks::FORCED_STOP_TIME,
 };
 
-/// What a binary is asked to do.
+/// The command of a binary.
 #[derive(Debug, Clone, Copy, Default, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM, Ctrl-C or SIGHUP (the default); a second one does not wait for running calls
+    /// Serve until SIGTERM, Ctrl-C or SIGHUP (the default); a second signal cuts off running calls
     #[default]
     Serve,
-    /// Apply the database migrations that are missing, and end
+    /// Apply the missing database migrations, and exit
     Migrate,
 }
 
-/// Runs a binary's work on a runtime of its size.
+/// Runs the work of a binary on an asynchronous runtime.
 ///
-/// A call's work is small beside what it costs to wake another thread for it, and the database does
-/// the most of it. So there is a worker for every two cores, where the library has one for each;
-/// `TOKIO_WORKER_THREADS` sets another number.
+/// The database does most of the work of a call, and waking another thread costs more than the rest of it. So the
+/// runtime has one worker for two cores; the library's default is one for each core. `TOKIO_WORKER_THREADS` overrides
+/// the number.
 pub fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
@@ -34,8 +34,8 @@ pub fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     match runtime.enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(work);
-            // A write or a read that hangs on a thread of its own must not keep the process.
-            runtime.shutdown_timeout(LAST_WORDS);
+            // A blocking read or write that hangs must not keep the process from ending.
+            runtime.shutdown_timeout(FORCED_STOP_TIME);
             code
         }
         Err(error) => {
@@ -46,7 +46,7 @@ pub fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 impl Command {
-    /// Does it, and tells the process's exit code.
+    /// Runs the command and returns the exit code of the process.
     pub async fn run(
         self,
         definition: &Definition,

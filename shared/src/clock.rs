@@ -1,10 +1,10 @@
-//! What time it is.
+//! The clock of the services.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-/// Where the service takes the time from.
+/// The source of a service's time.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock(Source);
 
@@ -21,17 +21,17 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A clock that is ahead of the machine's: what is due in so long is due now. For demos and tests.
+    /// A clock that is ahead of the machine's clock by this much. For demos and tests.
     pub fn ahead(ahead: TimeDelta) -> Self {
         Self(Source::Machine { ahead })
     }
 
-    /// A clock that stands still until it is moved, for all services that have it. For tests.
+    /// A clock that stands still until a test sets it, for all services that share it. For tests.
     pub fn steered(time: &'static SteeredTime) -> Self {
         Self(Source::Steered(time))
     }
 
-    /// Now, to the microsecond: what PostgreSQL keeps, so that a time reads back as it was written.
+    /// The current time, truncated to microseconds like PostgreSQL's times, so that a stored time equals the original.
     pub fn now(self) -> DateTime<Utc> {
         match self.0 {
             Source::Machine { ahead } => (Utc::now() + ahead).trunc_subsecs(6),
@@ -40,14 +40,14 @@ impl Clock {
     }
 }
 
-/// A time that passes only when a test says so.
+/// A time that changes only when a test sets it.
 #[derive(Debug)]
 pub struct SteeredTime {
     epoch_micros: AtomicI64,
 }
 
 impl SteeredTime {
-    /// A time that stands at a moment. It lives as long as the process, as the clocks do that show it.
+    /// A time that stands at this moment. It is never freed, because clocks refer to it.
     pub fn at(moment: DateTime<Utc>) -> &'static Self {
         Box::leak(Box::new(Self { epoch_micros: AtomicI64::new(moment.timestamp_micros()) }))
     }

@@ -1,5 +1,5 @@
-//! Settings: read once at the start, from environment variables and flags, every bad one reported
-//! together, by name and never with its value.
+//! Settings. They are read once at the start, from environment variables and flags. All invalid settings are reported
+//! together, by name and never with their value.
 
 mod exposure;
 mod given;
@@ -33,31 +33,30 @@ use crate::{
     tls::{ServerTlsSettings, TlsArgs},
 };
 
-/// The settings both services have.
+/// The settings of both services.
 #[derive(Args)]
 pub struct CommonArgs {
-    /// PostgreSQL of this service, as postgres://user:password@host:port/database. Without it the
-    /// service starts on a private server of its own under TEPPAN_HOME
+    /// PostgreSQL database of this service, as postgres://user:password@host:port/database. Without it the service
+    /// starts a private server in TEPPAN_HOME
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<String>,
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub database_url_file: Option<PathBuf>,
-    /// Database connections of this process, each for one request at a time; one more looks whether
-    /// the database is there, and another, opened when it is needed, cancels statements of requests that were given up
+    /// Most database connections of this process, each for one statement at a time. One more connection checks whether
+    /// the database is available, and another one, opened when it is needed, cancels statements of abandoned calls
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", hide_env_values = true, default_value = "16", global = true)]
     pub database_max_connections: String,
-    /// Connections that are opened before the service is ready and kept open, also while nobody uses
-    /// them; never more than DATABASE_MAX_CONNECTIONS
+    /// Connections that are opened before the service is ready and kept open even when they are not used; never more
+    /// than DATABASE_MAX_CONNECTIONS
     #[arg(long, env = "DATABASE_MIN_CONNECTIONS", hide_env_values = true, default_value = "10", global = true)]
     pub database_min_connections: String,
-    /// How long a request waits for a connection before it is answered OVERLOADED, or
-    /// DATABASE_UNAVAILABLE when there is none. It waits for no more than half of the time it has left, and not at all
-    /// when that would not do
+    /// How long a call waits for a connection before it is answered OVERLOADED, or DATABASE_UNAVAILABLE when there is
+    /// none. It waits for at most half of its remaining time, and not at all when the expected wait is longer
     #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", hide_env_values = true, default_value = "2000", global = true)]
     pub database_acquire_timeout_ms: String,
-    /// Apply the database migrations that are missing at the start. With false the service is not ready until the
-    /// command `migrate` has applied them
+    /// Apply the missing database migrations at the start. With false the service is not ready until the command
+    /// `migrate` has applied them
     #[arg(long, env = "MIGRATE_AT_START", hide_env_values = true, default_value = "true", global = true)]
     pub migrate_at_start: String,
     /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the first seals, all open.
@@ -67,15 +66,14 @@ pub struct CommonArgs {
     /// File that holds ENCRYPTION_KEYS
     #[arg(long, env = "ENCRYPTION_KEYS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub encryption_keys_file: Option<PathBuf>,
-    /// Key of the hashes by which customers are found and requests compared: base64 of 32 bytes.
-    /// Required with DATABASE_URL
+    /// Key of the hashes that find customers and compare requests: base64 of 32 bytes. Required with DATABASE_URL
     #[arg(long, env = "HASH_KEY", hide_env_values = true, value_name = "KEY", global = true)]
     pub hash_key: Option<String>,
     /// File that holds HASH_KEY
     #[arg(long, env = "HASH_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub hash_key_file: Option<PathBuf>,
-    /// Folder of the private server, its keys and the tools that set-up brought. The server's programs
-    /// are looked for there and in the usual places, or in POSTGRES_BIN_DIR when that is set
+    /// Folder of the private server, its keys and the tools that `make setup` installed. The server's programs are
+    /// searched there and in the usual folders, or in POSTGRES_BIN_DIR when that is set
     #[arg(
         long,
         env = "TEPPAN_HOME",
@@ -88,8 +86,8 @@ pub struct CommonArgs {
     /// Longest time a call may take; a client's own deadline applies when it is shorter
     #[arg(long, env = "REQUEST_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub request_timeout_ms: String,
-    /// Calls that are worked on at once; more are answered OVERLOADED. One connection holds at most as many as it
-    /// leaves free, so alone it has half; all connections of one caller do too
+    /// Most calls that are worked on at once; more are answered OVERLOADED. One connection, or all connections of one
+    /// caller, can hold at most as many as they leave free, which is half of the limit for a single client
     #[arg(long, env = "MAX_IN_FLIGHT", hide_env_values = true, default_value = "1024", global = true)]
     pub max_in_flight: String,
     /// Largest message that is accepted, in bytes; a larger one is answered MESSAGE_TOO_LARGE
@@ -99,7 +97,7 @@ pub struct CommonArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
-    /// How often files that are read anew are looked at; a change is in force once it is there at two looks
+    /// How often certificates, keys and other files are checked for changes; a change is used after two equal checks
     #[arg(long, env = "RELOAD_INTERVAL_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub reload_interval_ms: String,
     /// After SIGTERM: how long calls are still accepted while health answers NOT_SERVING, so that
@@ -109,11 +107,11 @@ pub struct CommonArgs {
     /// After that pause: how long running calls may take to end. A second signal ends both waits
     #[arg(long, env = "SHUTDOWN_DRAIN_MS", hide_env_values = true, default_value = "10000", global = true)]
     pub shutdown_drain_ms: String,
-    /// Listen beyond loopback although connections are not encrypted or callers are not authenticated, and connect to
-    /// other services without TLS: true only where something else, such as a mesh, does both
+    /// Listen beyond loopback without encryption or authentication, and connect to other services without TLS: set it
+    /// to true only if something else, such as a mesh, does both
     #[arg(long, env = "ALLOW_INSECURE", hide_env_values = true, default_value = "false", global = true)]
     pub allow_insecure: String,
-    /// How often what waits in the database is counted for the metrics
+    /// How often the waiting work in the database is counted for the metrics
     #[arg(long, env = "BACKLOG_INTERVAL_MS", hide_env_values = true, default_value = "15000", global = true)]
     pub backlog_interval_ms: String,
     /// Format of the log: text, json, or auto (text in a terminal, json otherwise)
@@ -124,27 +122,27 @@ pub struct CommonArgs {
     pub log_level: String,
     #[command(flatten)]
     pub identity: IdentityArgs,
-    // Last: the heading of its help is that of all that follow.
+    // Last, because its heading in the help applies to all arguments after it.
     #[command(flatten)]
     pub open_telemetry: OpenTelemetryArgs,
 }
 
-/// What the servers need.
+/// The settings of the servers.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     pub listen_addr: SocketAddr,
     /// `/metrics`, `/livez` and `/readyz`.
     pub http_addr: SocketAddr,
-    /// What the service adds to these, where it has an address of its own.
+    /// The address of the service's own HTTP routes, if they have a separate one.
     pub webhook_addr: Option<SocketAddr>,
-    /// For all of its addresses.
+    /// For all addresses.
     pub tls: Option<ServerTlsSettings>,
-    /// How often files that are read anew are looked at.
+    /// How often files are checked for changes.
     pub reload_interval: Duration,
     pub request_timeout: Duration,
     pub max_in_flight: usize,
     pub max_message_bytes: usize,
-    /// Whether the service applies the migrations, or waits until something else has applied them.
+    /// Whether the service applies the migrations, or waits until the command `migrate` has applied them.
     pub migrate_at_start: bool,
     pub limits: ServerLimits,
     pub shutdown_pause: Duration,
@@ -152,15 +150,15 @@ pub struct ServerSettings {
     pub identity: IdentitySettings,
 }
 
-/// Where the database is.
+/// The database to use.
 #[derive(Debug, Clone)]
 pub enum DatabaseChoice {
     Url(SecretString),
-    /// The private server under this folder.
+    /// The private server in this home folder.
     Embedded(PathBuf),
 }
 
-/// Limits of the database's use; see [`postgres::DatabaseSettings`].
+/// The limits of database connections; see [`postgres::DatabaseSettings`].
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseLimits {
     pub max_connections: u32,
@@ -168,7 +166,7 @@ pub struct DatabaseLimits {
     pub acquire_timeout: Duration,
 }
 
-/// The addresses of a service, as they are given: their defaults differ.
+/// The addresses of a service, not yet validated. They are arguments of each service because their defaults differ.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses<'a> {
     pub listen: &'a str,
@@ -190,13 +188,13 @@ pub struct CommonSettings {
     pub database: DatabaseChoice,
     pub database_limits: DatabaseLimits,
     pub keys: KeysChoice,
-    /// How often what waits in the database is counted for the metrics.
+    /// How often the waiting work in the database is counted for the metrics.
     pub backlog_interval: Duration,
     pub telemetry: TelemetrySettings,
 }
 
 impl CommonSettings {
-    /// For a command that reads the data of a service: a new private database would have none.
+    /// Checks that a database is named, for a command that reads existing data: a new private database would be empty.
     ///
     /// # Errors
     /// No database is named.
@@ -208,7 +206,7 @@ impl CommonSettings {
         problems.finish()
     }
 
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub fn parse(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Problems) -> Option<Self> {
         let url = problems.secret("DATABASE_URL", args.database_url.as_deref(), args.database_url_file.as_deref());
         let database = if let Some(url) = url {
@@ -252,7 +250,7 @@ fn parse_server(args: &CommonArgs, addresses: Addresses<'_>, problems: &mut Prob
     let allow_insecure: Option<bool> = problems.parse("ALLOW_INSECURE", &args.allow_insecure, "must be true or false");
     if allow_insecure == Some(false) {
         let grpc = Protection { tls: args.tls.are_given(), credentials: args.identity.are_given() };
-        // Stripe signs what it sends, and metrics and probes hold nothing that must be hidden.
+        // Stripe signs its requests, and metrics and probes contain nothing secret.
         let http = Protection { credentials: true, ..grpc };
         let webhook_addr = webhook_addr.flatten();
         for (name, address, protection) in

@@ -1,7 +1,7 @@
-//! The protobuf contract, compiled from `proto/`: messages, servers and clients. The modules are
-//! nested as the packages are, which the generated code relies on.
+//! The protobuf contract, compiled from `proto/`: messages, servers and clients. The modules are nested like the
+//! packages, because the generated code requires it.
 
-/// Every file of the contract and what it imports, for reflection.
+/// The descriptors of all files of the contract and their imports, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 pub mod booking {

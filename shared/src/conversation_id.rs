@@ -1,4 +1,4 @@
-//! What names a conversation, in both services.
+//! The id of a conversation, in both services.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conversation_id_has_1_to_100_of_its_characters() {
+    fn a_conversation_id_has_1_to_100_allowed_characters() {
         for good in ["a", "web-7f3a91", "A.b_c:9-", &"x".repeat(100)] {
             assert!(ConversationId::parse(good.to_owned()).is_ok(), "{good}");
         }

@@ -1,5 +1,5 @@
-//! Takes the place of `embedded` in programs that are built without the feature `private-postgres`: settings then
-//! require DATABASE_URL, and whatever else asks for the private PostgreSQL is answered [`EmbeddedError`].
+//! Replaces `embedded` in programs that are built without the feature `private-postgres`. Settings then require
+//! DATABASE_URL, and other uses of the private PostgreSQL return [`EmbeddedError`].
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// Whether this program can start a PostgreSQL of its own.
 pub const IS_BUILT_IN: bool = false;
 
-/// The only way in which the private PostgreSQL can fail here.
+/// The only error of the private PostgreSQL in such a program.
 #[derive(Debug, thiserror::Error)]
 #[error("this program has no private PostgreSQL: set DATABASE_URL")]
 pub struct EmbeddedError;
@@ -32,18 +32,18 @@ pub fn prepare_home(_: &Path) -> Result<PathBuf, EmbeddedError> {
     Err(EmbeddedError)
 }
 
-/// Variables of PostgreSQL cannot reach a server that is not there.
+/// Does nothing, because there is no private server.
 ///
 /// # Errors
 /// Never.
-pub fn shed_postgres_variables() -> io::Result<()> {
+pub fn exec_without_postgres_variables() -> io::Result<()> {
     Ok(())
 }
 
 impl SharedServer {
     /// # Errors
     /// Always.
-    #[expect(clippy::unused_async, reason = "that of `embedded` is")]
+    #[expect(clippy::unused_async, reason = "the function in `embedded` is async")]
     pub async fn start(_: &Path) -> Result<Self, EmbeddedError> {
         Err(EmbeddedError)
     }
@@ -53,8 +53,8 @@ impl SharedServer {
     }
 
     /// # Errors
-    /// There is no server that could be asked.
-    #[expect(clippy::unused_async, reason = "that of `embedded` is")]
+    /// Never called, because there is no server.
+    #[expect(clippy::unused_async, reason = "the function in `embedded` is async")]
     pub async fn ensure_database(&self, _: &str) -> Result<(), EmbeddedError> {
         match self.0 {}
     }
@@ -64,18 +64,18 @@ impl SharedServer {
     }
 
     /// # Errors
-    /// There is no server that could be stopped.
-    #[expect(clippy::unused_async, reason = "that of `embedded` is")]
+    /// Never called, because there is no server.
+    #[expect(clippy::unused_async, reason = "the function in `embedded` is async")]
     pub async fn stop(self) -> Result<(), EmbeddedError> {
         match self.0 {}
     }
 }
 
 impl Supervisor {
-    /// There is nothing to wait for.
+    /// Zero, because there is nothing to wait for.
     pub const END_BOUND: Duration = Duration::ZERO;
 
-    #[expect(clippy::unused_async, reason = "that of `embedded` is")]
+    #[expect(clippy::unused_async, reason = "the function in `embedded` is async")]
     pub async fn run(self, _: CancellationToken) {
         match self.0 {}
     }

@@ -2,13 +2,13 @@
 
 use std::error::Error;
 
-/// What an error says, and after it what each of its sources adds, joined by colons.
+/// The text of an error and of its sources, joined by colons.
 ///
-/// The log's formatters print the error alone. A source is left out when what stands before it says
-/// the same, as with the libraries' errors that repeat their sources.
+/// The log's formatters print only the error itself. A source is left out if its text is already contained, because
+/// some libraries' errors repeat their sources.
 ///
-/// Of what PostgreSQL answers, `sqlx::Error` shows the primary message alone. DETAIL and HINT, which
-/// quote rows and so could hold personal data, are in its `Debug` only: never log that.
+/// The `Display` of `sqlx::Error` has only PostgreSQL's primary message. Its `Debug` also has DETAIL and HINT, which
+/// quote rows and may contain personal data: never log it.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -31,7 +31,7 @@ mod tests {
     use crate::{postgres::DatabaseError, read_error::ReadError};
 
     #[derive(Debug, thiserror::Error)]
-    #[error("it says the same: {0}")]
+    #[error("the source is repeated: {0}")]
     struct Repeats(#[source] io::Error);
 
     #[derive(Debug, thiserror::Error)]
@@ -39,16 +39,16 @@ mod tests {
     struct Plain(#[source] Repeats);
 
     #[test]
-    fn an_error_is_told_with_all_its_causes_and_none_twice() {
+    fn an_error_is_shown_with_all_its_causes_and_without_repetition() {
         assert_eq!(error_chain(&io::Error::other("alone")), "alone");
         let error = Plain(Repeats(io::Error::other("the disk is full")));
-        assert_eq!(error_chain(&error), "the run failed: it says the same: the disk is full");
+        assert_eq!(error_chain(&error), "the run failed: the source is repeated: the disk is full");
     }
 
     #[test]
-    fn a_statement_that_failed_is_told_with_what_the_database_said() {
+    fn a_failed_statement_is_shown_with_the_error_of_the_database() {
         let error = ReadError::from(DatabaseError::from(sqlx::Error::ColumnNotFound("lost".to_owned())));
-        let told = "the database gave no answer: the statement failed: no column found for name: lost";
-        assert_eq!(error_chain(&error), told);
+        let expected = "the database gave no answer: the statement failed: no column found for name: lost";
+        assert_eq!(error_chain(&error), expected);
     }
 }

@@ -1,6 +1,6 @@
-//! Fields of a request as they go into its fingerprint.
+//! The encoding of request fields for a fingerprint.
 
-/// A field that may be absent: the sign before what is there tells it from an empty one.
+/// Encodes an optional field. A present field begins with a sign, so that an empty one differs from an absent one.
 pub fn optional(field: Option<impl AsRef<[u8]>>) -> Vec<u8> {
     field.map_or_else(Vec::new, |field| [b"=", field.as_ref()].concat())
 }

@@ -1,14 +1,14 @@
-//! What names a call that may be made more than once.
+//! The idempotency key of a call.
 
 const BYTES_MAX: usize = 255;
 
-/// Names one intended call: 1 to 255 printable ASCII characters.
+/// Identifies one intended call, which may be sent several times: 1 to 255 printable ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
     /// # Errors
-    /// What a key must be.
+    /// The form that a key must have.
     pub fn parse(raw: String) -> Result<Self, &'static str> {
         let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         if printable && (1..=BYTES_MAX).contains(&raw.len()) {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_printable_and_bounded() {
+    fn a_key_has_1_to_255_printable_ascii_characters() {
         for good in ["a", " ", "web-7f3a91/booking-1", &"k".repeat(255)] {
             assert!(IdempotencyKey::parse(good.to_owned()).is_ok(), "{good:?}");
         }

@@ -1,4 +1,4 @@
-//! The secrets that seal and hash: where they come from and how they are kept.
+//! The keys for sealing and hashing: their sources and their storage.
 
 use std::{
     fmt, fs,
@@ -18,22 +18,22 @@ use crate::{
     sealing::{Key, KeyRing},
 };
 
-/// The secrets that seal and hash.
+/// The keys for sealing and hashing.
 #[derive(Clone)]
 pub struct Keys {
-    /// By version; the first seals.
+    /// With their versions; the first one seals.
     encryption: Vec<(u16, Key)>,
-    /// The secret every keyed hash is derived from.
+    /// The secret that every keyed hash is derived from.
     pub hash: Key,
 }
 
 impl Keys {
-    #[expect(clippy::missing_panics_doc, reason = "there is no way to make this without a key")]
+    #[expect(clippy::missing_panics_doc, reason = "there is always a key")]
     pub fn ring(&self) -> KeyRing {
         KeyRing::new(&self.encryption).expect("has a key")
     }
 
-    /// Keys made at random.
+    /// Random keys.
     pub fn random() -> Self {
         Self { encryption: vec![(1, random_key())], hash: random_key() }
     }
@@ -45,31 +45,31 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Where the keys come from.
+/// The source of the keys.
 #[derive(Debug, Clone)]
 pub enum KeysChoice {
     Given(Keys),
-    /// Those that lie beside the private server's data, under this folder.
+    /// The keys beside the private server's data, in this home folder.
     Kept(PathBuf),
 }
 
-/// The keys beside the private server's data cannot be used.
+/// Why the keys beside the private server's data cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     #[error(
-        "{} is missing, and without it the data beside it cannot be opened; put the file back, or move \
-         that folder away to start with an empty database", .0.display()
+        "{} is missing, and without it the data beside it cannot be opened; restore the file, or move \
+         that folder elsewhere to start with an empty database", .0.display()
     )]
     Lost(PathBuf),
-    #[error("{} does not hold a key; put the right file back", .0.display())]
+    #[error("{} does not contain a key; restore the right file", .0.display())]
     Unreadable(PathBuf),
-    #[error("the keys in {} can be neither read nor made", folder.display())]
+    #[error("the keys in {} can be neither read nor created", folder.display())]
     Io { folder: PathBuf, source: io::Error },
 }
 
 impl KeysChoice {
-    /// `None` when something is wrong with the settings, which `problems` then names. Only with the
-    /// private server may there be no keys.
+    /// `None` when a setting is invalid; `problems` then has the reason. Keys may be absent only with the private
+    /// server.
     pub fn parse(args: &CommonArgs, database: &DatabaseChoice, problems: &mut Problems) -> Option<Self> {
         let none_given = args.encryption_keys.is_none()
             && args.encryption_keys_file.is_none()
@@ -84,7 +84,7 @@ impl KeysChoice {
         given_keys(encryption.as_ref(), hash.as_ref(), problems).map(Self::Given)
     }
 
-    /// The keys. Those of the private server are made when it has no data yet.
+    /// The keys. Those of the private server are created if it has no data yet.
     pub fn open(&self) -> Result<Keys, KeysError> {
         match self {
             Self::Given(keys) => Ok(keys.clone()),
@@ -120,8 +120,8 @@ fn given_keys(encryption: Option<&SecretString>, hash: Option<&SecretString>, pr
     Some(Keys { encryption: encryption?, hash: hash? })
 }
 
-/// The keys in `<home>/keys`. They are made only before there is any data: later ones would not
-/// open it.
+/// The keys in `<home>/keys`. They are created only before there are data, because new keys could not open existing
+/// data.
 fn kept_keys(home: &Path) -> Result<Keys, KeysError> {
     let folder = home.join("keys");
     let may_make = !home.join("postgres").join("data").exists();
@@ -166,8 +166,8 @@ fn parse_key(raw: &str) -> Option<Key> {
     Some(Zeroizing::new(bytes.as_slice().try_into().ok()?))
 }
 
-/// The secret in this file; made, and kept for the next start, when there is none. When two
-/// processes make it at once the first one's is used by both: a hard link never replaces a file.
+/// The secret in this file; created if the file does not exist. If two processes create it at once, both use the first
+/// one, because `persist_noclobber` never replaces a file.
 fn kept(path: &Path, make: &dyn Fn() -> String) -> io::Result<SecretString> {
     if !path.exists() {
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -175,7 +175,7 @@ fn kept(path: &Path, make: &dyn Fn() -> String) -> io::Result<SecretString> {
         let mut new = tempfile::NamedTempFile::new_in(folder)?; // mode 0600
         new.write_all(make().as_bytes())?;
         new.as_file().sync_all()?;
-        give_like(folder.parent().unwrap_or(folder), &[folder, new.path()])?;
+        make_owned_by_home_owner(folder.parent().unwrap_or(folder), &[folder, new.path()])?;
         match new.persist_noclobber(path) {
             Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(error.error),
             _ => {}
@@ -184,8 +184,8 @@ fn kept(path: &Path, make: &dyn Fn() -> String) -> io::Result<SecretString> {
     fs::read_to_string(path).map(|text| SecretString::from(text.trim()))
 }
 
-/// Gives files that root made to the owner of the home, who is to find them again.
-fn give_like(home: &Path, files: &[&Path]) -> io::Result<()> {
+/// Makes the owner of the home the owner of files that root created, so that this user can read them.
+fn make_owned_by_home_owner(home: &Path, files: &[&Path]) -> io::Result<()> {
     let owner = fs::metadata(home)?;
     for file in files {
         if fs::metadata(file)?.uid() != owner.uid() {

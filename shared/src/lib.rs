@@ -1,4 +1,4 @@
-//! What both of Teppan's services stand on.
+//! The common parts of Teppan's two services.
 
 pub mod audit;
 pub mod backlog;
@@ -15,13 +15,13 @@ pub mod fingerprint;
 pub mod idempotency_key;
 pub mod identity;
 pub mod keys;
+pub mod log_limiter;
 pub mod mean_time;
 pub mod nats;
 #[cfg(feature = "outbox")]
 pub mod outbox;
 pub mod page;
 pub mod postgres;
-pub mod rarely;
 pub mod read_error;
 pub mod reloaded;
 pub mod sealing;

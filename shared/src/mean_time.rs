@@ -1,10 +1,11 @@
-//! How long something takes: an exponentially weighted mean of the last times.
+//! An exponentially weighted mean of durations.
 
 use std::time::Duration;
 
-/// The weight of the last time.
+/// The weight of the newest sample.
 const LAST_WEIGHT: f64 = 0.05;
-/// Samples needed before the mean is used. The first ones may be slow: they prepare statements, in several round trips.
+/// The number of samples before the mean is used. The first samples may be slow, because they prepare statements in
+/// several round trips.
 const TIMES_LEAST: u32 = 20;
 
 /// An exponentially weighted mean.
@@ -27,7 +28,7 @@ impl MeanTime {
         self.times = self.times.saturating_add(1);
     }
 
-    /// `None` while too little is known.
+    /// `None` while there are too few samples.
     pub fn mean(&self) -> Option<Duration> {
         (self.times >= TIMES_LEAST).then(|| Duration::from_secs_f64(self.mean_seconds))
     }
@@ -38,11 +39,11 @@ mod tests {
     use super::*;
 
     fn millis(times: &MeanTime) -> u128 {
-        (times.mean().expect("enough is known") + Duration::from_micros(500)).as_millis()
+        (times.mean().expect("there are enough samples") + Duration::from_micros(500)).as_millis()
     }
 
     #[test]
-    fn the_mean_follows_the_last_times() {
+    fn the_mean_follows_the_newest_samples() {
         let mut times = MeanTime::default();
         (1..TIMES_LEAST).for_each(|_| times.add(Duration::from_millis(10)));
         assert_eq!(times.mean(), None);

@@ -21,26 +21,26 @@ use tokio::sync::Mutex;
 pub use self::settings::{NatsArgs, NatsSettings};
 use crate::telemetry;
 
-/// What the stream takes in.
+/// The subjects of the stream.
 const SUBJECTS: &str = "teppan.>";
-/// An event that is published again within this time is recognised by its id and not kept twice.
+/// An event that is published again within this time is recognised by its id and not stored twice.
 const DUPLICATE_WINDOW: Duration = Duration::from_hours(1);
-/// How long a stream of our own making keeps an event: long enough for any reader to come back. What
-/// happened to bookings can be read for good with StreamBookingEvents.
+/// How long a stream that this service creates keeps an event, so that a reader can be down for some time. Booking
+/// events can be read without a time limit with StreamBookingEvents.
 const MAX_AGE: Duration = Duration::from_hours(24 * 30);
-/// Callers that wait for an answer have shorter limits of their own.
+/// The timeout for an answer of NATS. Callers have shorter timeouts of their own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest time to connect to one server.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest time of the first check of NATS, also when some of its servers do not answer.
-const FIRST_LOOK: Duration = Duration::from_secs(15);
+/// Longest time of the first check of NATS, even if some of its servers do not answer.
+const FIRST_CHECK: Duration = Duration::from_secs(15);
 
-/// How soon the loss of the connection is noticed by those who wait for an answer.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a call that waits for an answer checks the connection.
+const CONNECTION_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An event in its envelope.
+/// An event with its CloudEvents attributes.
 #[derive(Debug, Clone)]
 pub struct CloudEvent<'a> {
     pub id: String,
@@ -49,12 +49,12 @@ pub struct CloudEvent<'a> {
     pub kind: &'a str,
     pub subject: String,
     pub time: DateTime<Utc>,
-    /// The W3C trace context of what led to the event.
+    /// The W3C trace context of the cause of the event.
     pub traceparent: Option<&'a str>,
     pub data: Value,
 }
 
-/// An event was not published.
+/// Why an event was not published.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// Nothing can be published at the moment.
@@ -65,11 +65,10 @@ pub enum PublishError {
     TooLarge,
 }
 
-/// Publishes events to one stream. Connects when it is first used, and again by itself whenever the
-/// connection is lost.
+/// Publishes events to one stream. It connects at the first use, and reconnects when the connection is lost.
 pub struct Publisher {
     settings: NatsSettings,
-    /// Made with the first event; whether the stream is known to be there.
+    /// `Some` after the connection was made and the stream was found or created.
     connected: Mutex<Option<(Context, Client)>>,
 }
 
@@ -78,7 +77,7 @@ impl Publisher {
         Self { settings, connected: Mutex::default() }
     }
 
-    /// Connects, if there is no connection yet, and makes sure that the stream is there. Publishing does so too.
+    /// Connects if there is no connection yet, and creates the stream if it does not exist. Publishing does so too.
     ///
     /// # Errors
     /// [`PublishError::Unavailable`].
@@ -93,8 +92,8 @@ impl Publisher {
     /// [`PublishError`]. When the future is dropped before it is done, the event may or may not be stored.
     pub async fn publish(&self, event: &CloudEvent<'_>) -> Result<(), PublishError> {
         let (context, client) = self.connected().await?;
-        // Without this it would be kept until the connection is back and sent then, long after it was
-        // given up here.
+        // Without this check, the client would buffer the event and send it after it has reconnected, long after this
+        // call has failed.
         if client.connection_state() != State::Connected {
             return Err(PublishError::Unavailable("not connected".to_owned()));
         }
@@ -110,7 +109,7 @@ impl Publisher {
             Err(error) if is_too_large(&error) => Err(PublishError::TooLarge),
             Err(error) => {
                 if error.kind() == PublishErrorKind::StreamNotFound {
-                    // Somebody removed the stream: the next event makes it again.
+                    // The stream was removed. The next event creates it again.
                     *self.connected.lock().await = None;
                 }
                 Err(unavailable(error))
@@ -118,7 +117,7 @@ impl Publisher {
         }
     }
 
-    /// The connection, and the certainty that the stream is there. Those who come first wait for one.
+    /// The connection, after the stream was found or created. Concurrent first calls wait for one connection.
     async fn connected(&self) -> Result<(Context, Client), PublishError> {
         let mut connected = self.connected.lock().await;
         if let Some((context, client)) = &*connected {
@@ -135,12 +134,12 @@ impl Publisher {
     }
 }
 
-/// Checks once whether events can be published, and logs a warning when they cannot. Otherwise the first event would
-/// show it, perhaps long after the start.
+/// Checks once whether events can be published, and logs a warning if not. Otherwise a problem would appear only with
+/// the first event, perhaps long after the start.
 pub async fn warn_if_unavailable(settings: NatsSettings) {
     let servers = settings.server_names();
     let publisher = Publisher::new(settings);
-    let error = match tokio::time::timeout(FIRST_LOOK, publisher.connect()).await {
+    let error = match tokio::time::timeout(FIRST_CHECK, publisher.connect()).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
         Err(_) => unavailable("no answer in time"),
@@ -148,18 +147,18 @@ pub async fn warn_if_unavailable(settings: NatsSettings) {
     tracing::warn!(
         servers,
         %error,
-        "NATS cannot be used, and events wait until it can: check NATS_URL and the login, and that JetStream is on"
+        "NATS cannot be used, so events wait: check NATS_URL, the login, and that JetStream is enabled"
     );
 }
 
-/// Ends when the connection has: an answer that was on its way does not come any more.
+/// Returns when the connection is lost. An outstanding answer does not arrive any more.
 async fn lost(client: &Client) {
     while client.connection_state() == State::Connected {
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(CONNECTION_CHECK_INTERVAL).await;
     }
 }
 
-/// Whether the event exceeds the limit of the server, or that of a stream that an operator made.
+/// Whether the event exceeds the limit of the server, or the limit of a stream that an operator created.
 fn is_too_large(error: &context::PublishError) -> bool {
     let refusal = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     error.kind() == PublishErrorKind::MaxPayloadExceeded
@@ -181,7 +180,7 @@ fn stream(name: &str) -> Config {
     }
 }
 
-/// The type without its version.
+/// The NATS subject: the event type without its version.
 fn subject(kind: &str) -> String {
     match kind.rsplit_once(".v") {
         Some((subject, version)) if version.bytes().all(|digit| digit.is_ascii_digit()) => subject.to_owned(),

@@ -1,18 +1,18 @@
 //! Pages of a list, as AIP-158 describes them.
 //!
-//! A page token names where the next page starts and which filters it was made for, so that a
-//! token used with other filters is refused instead of answering something nobody asked for.
+//! A page token contains the cursor of the next page and a hash of the filters. A token that is used with other filters
+//! is refused, because its page would be wrong.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-/// The longest token that is looked at.
+/// The longest token that is decoded.
 const TOKEN_BYTES_MAX: usize = 1024;
 /// Bytes of the filters' hash that a token carries.
 const FILTER_BYTES: usize = 8;
 
-/// Pages of one list: how long, and how long at the most.
+/// The page sizes of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct PageSizes {
     pub default: u16,
@@ -20,7 +20,7 @@ pub struct PageSizes {
 }
 
 impl PageSizes {
-    /// How many rows a page has: the default for 0, at most the maximum.
+    /// The number of rows of a page: the default for 0, and at most the maximum.
     ///
     /// # Errors
     /// A negative size.
@@ -34,8 +34,8 @@ impl PageSizes {
     }
 }
 
-/// How many rows make a page of at most `page_size`: those whose sizes do not grow past the bound together.
-/// The first always does, so that a list comes to its end.
+/// The number of rows of a page: at most `page_size`, and as many as fit into `bytes_max`. It is at least one if there
+/// is a row, so that a list always ends.
 pub fn fitting(bytes: impl IntoIterator<Item = usize>, bytes_max: usize, page_size: u16) -> usize {
     let mut total = 0_usize;
     let grown = bytes.into_iter().take(page_size.into()).enumerate();
@@ -47,7 +47,7 @@ pub fn fitting(bytes: impl IntoIterator<Item = usize>, bytes_max: usize, page_si
         .count()
 }
 
-/// A token that cannot be used.
+/// Why a token cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("must be the next_page_token of an earlier answer, unchanged, or empty")]
@@ -63,7 +63,7 @@ pub fn encode_token(filters: &impl Serialize, cursor: &impl Serialize) -> String
     BASE64_URL_SAFE_NO_PAD.encode(token)
 }
 
-/// Where the page starts: after the cursor in the token, or `None` for the first page.
+/// The cursor in the token; `None` for the first page.
 pub fn decode_token<C: DeserializeOwned>(filters: &impl Serialize, token: &str) -> Result<Option<C>, TokenError> {
     if token.is_empty() {
         return Ok(None);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_ends_before_it_grows_past_its_bound_and_has_a_row_however_large() {
+    fn a_page_stays_within_its_bytes_but_has_at_least_one_row() {
         assert_eq!(fitting([4, 4, 2, 1], 10, 50), 3);
         assert_eq!(fitting([4, 4, 2, 1], 10, 2), 2);
         assert_eq!(fitting([11, 1], 10, 50), 1);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_leads_on_and_only_with_its_own_filters() {
+    fn a_token_returns_its_cursor_only_with_the_same_filters() {
         let token = encode_token(&("venue", 1), &42_i64);
         assert_eq!(decode_token(&("venue", 1), &token), Ok(Some(42_i64)));
         assert_eq!(decode_token::<i64>(&("venue", 2), &token), Err(TokenError::OtherFilters));

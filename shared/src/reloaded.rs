@@ -1,7 +1,7 @@
-//! What is made of files, and made anew when they change.
+//! Values that are made from files, and made again when the files change.
 //!
-//! The files are read at intervals, because that also notices the ways in which files are replaced that a watch on a
-//! folder misses: Kubernetes swaps a symbolic link two folders up, and network file systems report nothing.
+//! The files are read at intervals. A watch on a folder would miss some changes: Kubernetes swaps a symbolic link two
+//! folders up, and network file systems report no changes.
 
 use std::{
     fs::File,
@@ -17,17 +17,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error_chain::error_chain;
 
-/// Certificates, keys and credentials are far smaller.
+/// The largest file. Certificates, keys and credentials are far smaller.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// A file, and the setting that names it.
+/// A file, and the setting that has its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
     pub setting: &'static str,
     pub path: PathBuf,
 }
 
-/// A file that cannot be used, by its setting. None of its content is shown.
+/// Why a file cannot be used, with its setting and without its content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {problem}")]
 pub struct FileFault {
@@ -44,28 +44,28 @@ impl FileFault {
 type Contents = Vec<Result<Vec<u8>, FileFault>>;
 type Make<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, FileFault> + Send + Sync>;
 
-/// A value made of files. While the files cannot be used, the last good value stays.
+/// A value made from files. While the files cannot be used, the last good value stays in use.
 pub struct Reloaded<T> {
     name: &'static str,
     files: Vec<NamedFile>,
     make: Make<T>,
     current: RwLock<Arc<T>>,
-    looks: Mutex<Looks>,
+    checks: Mutex<Checks>,
 }
 
-/// What the files held, as digests: they may hold keys.
-struct Looks {
+/// Digests of the files' contents, because the contents may be keys.
+struct Checks {
     /// The content of the current value.
-    settled: [u8; 32],
-    /// The content that was reported as unusable, while it is. It is tried again: a certificate may begin soon.
+    in_use: [u8; 32],
+    /// The content that was reported as unusable. It is tried again, because a certificate may become valid.
     reported: Option<[u8; 32]>,
-    /// The content at the last look.
+    /// The content at the last check.
     last: [u8; 32],
 }
 
 impl<T: Send + Sync + 'static> Reloaded<T> {
-    /// Reads the files for the first time. `name` stands in the log and the metrics, such as `server-certificate`;
-    /// `make` is given the contents in the order of the files.
+    /// Reads the files for the first time. `name` is the name in the log and the metrics, such as `server-certificate`;
+    /// `make` gets the contents in the order of the files.
     ///
     /// # Errors
     /// The files cannot be read or used.
@@ -75,14 +75,14 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         make: impl Fn(&[Vec<u8>]) -> Result<T, FileFault> + Send + Sync + 'static,
     ) -> Result<Self, FileFault> {
         let contents = read(&files);
-        let seen = digest(&contents);
+        let found = digest(&contents);
         let value = make(&all(contents)?)?;
         Ok(Self {
             name,
             files,
             make: Box::new(make),
             current: RwLock::new(Arc::new(value)),
-            looks: Mutex::new(Looks { settled: seen, reported: None, last: seen }),
+            checks: Mutex::new(Checks { in_use: found, reported: None, last: found }),
         })
     }
 
@@ -91,56 +91,56 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files every `interval`, until `stopping` is cancelled.
+    /// Checks the files every `interval`, until `stopping` is cancelled.
     #[expect(clippy::disallowed_methods, reason = "it is awaited here")]
     pub async fn follow(self: Arc<Self>, interval: Duration, stopping: CancellationToken) {
         self.report(false);
         while stopping.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
             let this = Arc::clone(&self);
-            // A file system may take its time.
-            if let Err(error) = tokio::task::spawn_blocking(move || this.look()).await {
-                tracing::error!(files = self.name, error = error_chain(&error), "files could not be looked at");
+            // A file system may be slow.
+            if let Err(error) = tokio::task::spawn_blocking(move || this.check()).await {
+                tracing::error!(files = self.name, error = error_chain(&error), "checking files for changes failed");
             }
         }
     }
 
-    /// Takes new content once it has been the same at two looks: files that belong together change one by one.
-    fn look(&self) {
+    /// Uses new content after it was the same in two checks, because files that belong together change one by one.
+    fn check(&self) {
         let contents = read(&self.files);
-        let seen = digest(&contents);
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_stable = std::mem::replace(&mut looks.last, seen) == seen;
+        let found = digest(&contents);
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_stable = std::mem::replace(&mut checks.last, found) == found;
         if !is_stable {
             return;
         }
-        if looks.settled == seen {
-            if looks.reported.take().is_some() {
+        if checks.in_use == found {
+            if checks.reported.take().is_some() {
                 self.report(false);
-                tracing::info!(files = self.name, "the files are as they were when they were last taken");
+                tracing::info!(files = self.name, "the files have the content that is in use again");
             }
             return;
         }
         match all(contents).and_then(|contents| (self.make)(&contents)) {
             Ok(value) => {
-                looks.settled = seen;
-                looks.reported = None;
+                checks.in_use = found;
+                checks.reported = None;
                 self.report(false);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
-                tracing::info!(files = self.name, "changed files are in force");
+                tracing::info!(files = self.name, "changed files are in use");
             }
-            Err(error) if looks.reported.replace(seen) != Some(seen) => {
+            Err(error) if checks.reported.replace(found) != Some(found) => {
                 self.report(true);
-                tracing::error!(files = self.name, %error, "changed files cannot be used: the former ones stay in force");
+                tracing::error!(files = self.name, %error, "changed files cannot be used; the former content stays in use");
             }
             Err(_) => {}
         }
     }
 
-    /// The gauge is looked up each time: files may be opened before there is anybody to show metrics to.
+    /// The gauge is looked up each time, because files may be opened before the metrics are set up.
     fn report(&self, is_unusable: bool) {
         let unusable = global::meter("teppan")
             .u64_gauge("teppan.files.unusable")
-            .with_description("1 while changed files cannot be used and the former ones stay in force.")
+            .with_description("1 while changed files cannot be used and the former content stays in use.")
             .build();
         unusable.record(is_unusable.into(), &[KeyValue::new("files", self.name)]);
     }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_taken_once_it_has_settled_and_a_bad_one_is_not() {
+    fn a_stable_change_is_used_and_an_invalid_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
         fs::write(&first, "a").unwrap();
@@ -213,56 +213,60 @@ mod tests {
         fs::write(&second, "b").unwrap();
         let reloaded = Reloaded::open("test", two_files(&folder), text).unwrap();
         fs::write(&first, "A").unwrap();
-        reloaded.look();
+        reloaded.check();
         assert_eq!(*reloaded.current(), "ab", "the second file may still change");
         fs::write(&second, "B").unwrap();
-        reloaded.look();
-        reloaded.look();
+        reloaded.check();
+        reloaded.check();
         assert_eq!(*reloaded.current(), "AB");
 
         fs::write(&first, [0xff]).unwrap();
         for _ in 0..3 {
-            reloaded.look();
+            reloaded.check();
         }
         assert_eq!(*reloaded.current(), "AB");
         fs::remove_file(&first).unwrap();
         for _ in 0..3 {
-            reloaded.look();
+            reloaded.check();
         }
         assert_eq!(*reloaded.current(), "AB");
         fs::write(&first, "c").unwrap();
         for _ in 0..2 {
-            reloaded.look();
+            reloaded.check();
         }
         assert_eq!(*reloaded.current(), "cB");
     }
 
     #[test]
-    fn files_that_cannot_be_used_yet_are_taken_once_they_can() {
+    fn files_that_become_valid_later_are_used_then() {
         use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("first"), "a").unwrap();
         fs::write(folder.path().join("second"), "").unwrap();
         let is_valid = Arc::new(AtomicBool::new(true));
-        let seen = Arc::clone(&is_valid);
+        let is_valid_now = Arc::clone(&is_valid);
         let make = move |contents: &[Vec<u8>]| {
-            if seen.load(Relaxed) { text(contents) } else { Err(FileFault::new("FIRST_FILE", "is not valid yet")) }
+            if is_valid_now.load(Relaxed) {
+                text(contents)
+            } else {
+                Err(FileFault::new("FIRST_FILE", "is not valid yet"))
+            }
         };
         let reloaded = Reloaded::open("test", two_files(&folder), make).unwrap();
         is_valid.store(false, Relaxed);
         fs::write(folder.path().join("first"), "b").unwrap();
         for _ in 0..3 {
-            reloaded.look();
+            reloaded.check();
         }
         assert_eq!(*reloaded.current(), "a");
         is_valid.store(true, Relaxed);
-        reloaded.look();
+        reloaded.check();
         assert_eq!(*reloaded.current(), "b");
     }
 
     #[test]
-    fn a_swapped_symbolic_link_is_a_change() {
+    fn a_swapped_symbolic_link_counts_as_a_change() {
         let folder = tempfile::tempdir().unwrap();
         for (version, content) in [("1", "old"), ("2", "new")] {
             fs::create_dir(folder.path().join(version)).unwrap();
@@ -279,8 +283,8 @@ mod tests {
         }
         let reloaded = Reloaded::open("test", two_files(&folder), text).unwrap();
         point_to("2");
-        reloaded.look();
-        reloaded.look();
+        reloaded.check();
+        reloaded.check();
         assert_eq!(*reloaded.current(), "new");
     }
 

@@ -1,4 +1,4 @@
-//! Personal data at rest: sealed with XChaCha20-Poly1305, found again by a keyed hash.
+//! Sealing of personal data with XChaCha20-Poly1305, and keyed hashes to find them again.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use rand::RngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// First byte of every sealed value: the layout below it.
+/// The first byte of every sealed value: the version of its layout.
 const LAYOUT: u8 = 1;
 const NONCE_BYTES: usize = 24;
 /// layout (1) + key version (2) + nonce (24)
@@ -21,20 +21,20 @@ const HEADER_BYTES: usize = 3 + NONCE_BYTES;
 /// A 256-bit key.
 pub type Key = Zeroizing<[u8; 32]>;
 
-/// Where a sealed value belongs. It is authenticated with the value, so that a ciphertext that is
-/// moved to another table, column or row does not open there.
+/// The associated data of a sealed value. It is authenticated with the value, so a ciphertext that is moved to another
+/// table, column or row cannot be opened there.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct AssociatedData<'a> {
     pub table: &'static str,
     pub column: &'static str,
-    /// The row's identity: its primary key, or another value that never changes.
+    /// The primary key of the row, or another value that never changes.
     pub row: &'a [u8],
 }
 
-impl Place<'_> {
-    fn associated_data(&self) -> Vec<u8> {
+impl AssociatedData<'_> {
+    fn to_bytes(self) -> Vec<u8> {
         let mut data = Vec::with_capacity(self.table.len() + self.column.len() + self.row.len() + 2);
-        // Names of tables and columns hold no NUL, so no two places read the same.
+        // Names of tables and columns contain no NUL, so the encoding is unambiguous.
         data.extend_from_slice(self.table.as_bytes());
         data.push(0);
         data.extend_from_slice(self.column.as_bytes());
@@ -44,20 +44,20 @@ impl Place<'_> {
     }
 }
 
-/// A sealed value did not open: it was altered, moved, or its key is not in the ring.
+/// Why a sealed value cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("sealed under key version {0}, which is not in the key ring")]
     UnknownKey(u16),
-    #[error("sealed value is altered, or belongs elsewhere")]
+    #[error("sealed value was altered, or belongs to another row or column")]
     NotAuthentic,
     #[error("not a sealed value")]
     Malformed,
 }
 
-/// Versioned keys: the first seals, all of them open.
+/// Versioned keys. The first one seals, all of them open.
 ///
-/// The order is the operator's, so that every replica can open what a new key seals before one seals with it.
+/// Operators choose the order. So they can give every replica a new key for opening before any replica seals with it.
 pub struct KeyRing {
     sealing_version: u16,
     ciphers: BTreeMap<u16, XChaCha20Poly1305>,
@@ -82,13 +82,13 @@ impl KeyRing {
         self.ciphers.keys().copied()
     }
 
-    /// Seals a value for one place, under the first key and a random nonce.
+    /// Seals a value with the first key and a random nonce.
     #[expect(clippy::missing_panics_doc, reason = "the cipher fails only above 256 GiB")]
-    pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, about: AssociatedData<'_>, plain: &[u8]) -> Vec<u8> {
         let (version, cipher) = (self.sealing_version, &self.ciphers[&self.sealing_version]);
         let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
-        let payload = Payload { msg: plain, aad: &place.associated_data() };
+        let payload = Payload { msg: plain, aad: &about.to_bytes() };
         let ciphertext = cipher.encrypt(&XNonce::from(nonce), payload).expect("fits one message");
 
         let mut sealed = Vec::with_capacity(HEADER_BYTES + ciphertext.len());
@@ -99,28 +99,28 @@ impl KeyRing {
         sealed
     }
 
-    /// Opens what was sealed for this place.
-    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    /// Opens a value that was sealed with the same associated data.
+    pub fn open(&self, about: AssociatedData<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
         let [LAYOUT, high, low, nonce @ ..] = header else { return Err(OpenError::Malformed) };
         let version = u16::from_be_bytes([*high, *low]);
         let cipher = self.ciphers.get(&version).ok_or(OpenError::UnknownKey(version))?;
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Malformed)?;
-        let payload = Payload { msg: ciphertext, aad: &place.associated_data() };
+        let payload = Payload { msg: ciphertext, aad: &about.to_bytes() };
         cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::NotAuthentic)
     }
 
-    /// Opens text that was sealed for this place.
-    pub fn open_text(&self, place: Place<'_>, sealed: &[u8]) -> Result<String, OpenError> {
-        let plain = self.open(place, sealed)?;
+    /// Opens text that was sealed with the same associated data.
+    pub fn open_text(&self, about: AssociatedData<'_>, sealed: &[u8]) -> Result<String, OpenError> {
+        let plain = self.open(about, sealed)?;
         std::str::from_utf8(&plain).map(str::to_owned).map_err(|_| OpenError::Malformed)
     }
 }
 
 /// A keyed hash (HMAC-SHA256) for one purpose.
 ///
-/// Blind indexes and request fingerprints each have a key of their own, derived from one secret
-/// by HKDF, so that a hash made for the one says nothing about the other.
+/// Blind indexes and request fingerprints have separate keys, which HKDF derives from one secret. So hashes of
+/// different purposes cannot be compared.
 #[derive(Clone)]
 pub struct KeyedHash(Hmac<Sha256>);
 
@@ -134,8 +134,7 @@ impl KeyedHash {
         Self(Hmac::new_from_slice(key.as_slice()).expect("any key length is accepted"))
     }
 
-    /// The hash of a sequence of fields. Each is preceded by its length, so that no two different
-    /// sequences read the same.
+    /// The hash of a sequence of fields. Each field is preceded by its length, so that the encoding is unambiguous.
     pub fn hash<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         let mut hmac = self.0.clone();
         for field in fields {
@@ -155,21 +154,23 @@ mod tests {
         KeyRing::new(&versions.iter().map(|v| (*v, key(*v))).collect::<Vec<_>>()).expect("has keys")
     }
 
-    const HERE: Place<'static> = Place { table: "customers", column: "name", row: b"7" };
+    const NAME: AssociatedData<'static> = AssociatedData { table: "customers", column: "name", row: b"7" };
 
     #[test]
-    fn a_sealed_value_opens_where_it_belongs() {
-        let sealed = ring(&[1]).seal(HERE, b"Mina Sato");
-        assert_eq!(ring(&[1]).open_text(HERE, &sealed).expect("opens"), "Mina Sato");
+    fn a_sealed_value_opens_with_its_associated_data() {
+        let sealed = ring(&[1]).seal(NAME, b"Mina Sato");
+        assert_eq!(ring(&[1]).open_text(NAME, &sealed).expect("opens"), "Mina Sato");
         assert!(!sealed.windows(4).any(|w| w == b"Mina"));
     }
 
     #[test]
-    fn a_sealed_value_does_not_open_elsewhere() {
-        let sealed = ring(&[1]).seal(HERE, b"Mina Sato");
-        for other in
-            [Place { table: "bookings", ..HERE }, Place { column: "email", ..HERE }, Place { row: b"8", ..HERE }]
-        {
+    fn a_sealed_value_does_not_open_with_other_associated_data() {
+        let sealed = ring(&[1]).seal(NAME, b"Mina Sato");
+        for other in [
+            AssociatedData { table: "bookings", ..NAME },
+            AssociatedData { column: "email", ..NAME },
+            AssociatedData { row: b"8", ..NAME },
+        ] {
             assert!(matches!(ring(&[1]).open(other, &sealed), Err(OpenError::NotAuthentic)));
         }
     }
@@ -177,32 +178,32 @@ mod tests {
     #[test]
     fn an_altered_or_short_value_is_refused_without_a_panic() {
         let ring = ring(&[1]);
-        let sealed = ring.seal(HERE, b"Mina Sato");
+        let sealed = ring.seal(NAME, b"Mina Sato");
         for length in 0..sealed.len() {
-            assert!(ring.open(HERE, &sealed[..length]).is_err());
+            assert!(ring.open(NAME, &sealed[..length]).is_err());
         }
-        for place in 0..sealed.len() {
+        for index in 0..sealed.len() {
             let mut altered = sealed.clone();
-            altered[place] ^= 1;
-            assert!(ring.open(HERE, &altered).is_err());
+            altered[index] ^= 1;
+            assert!(ring.open(NAME, &altered).is_err());
         }
     }
 
     #[test]
-    fn a_key_is_replaced_without_a_replica_that_cannot_open_what_another_seals() {
+    fn while_a_key_is_replaced_every_replica_can_open_what_the_others_seal() {
         let steps = [ring(&[1]), ring(&[1, 2]), ring(&[2, 1])];
         // A rolling restart: replicas before and after a step run at once.
-        for beside in steps.windows(2) {
-            for (one, other) in [(&beside[0], &beside[1]), (&beside[1], &beside[0])] {
-                assert_eq!(other.open_text(HERE, &one.seal(HERE, b"a")).expect("opens"), "a");
+        for step in steps.windows(2) {
+            for (one, other) in [(&step[0], &step[1]), (&step[1], &step[0])] {
+                assert_eq!(other.open_text(NAME, &one.seal(NAME, b"a")).expect("opens"), "a");
             }
         }
-        let new = steps[2].seal(HERE, b"a");
-        assert!(matches!(steps[0].open(HERE, &new), Err(OpenError::UnknownKey(2))));
+        let new = steps[2].seal(NAME, b"a");
+        assert!(matches!(steps[0].open(NAME, &new), Err(OpenError::UnknownKey(2))));
     }
 
     #[test]
-    fn hashes_differ_by_purpose_and_by_where_fields_end() {
+    fn hashes_differ_by_purpose_and_by_the_boundaries_of_fields() {
         let secret = Zeroizing::new([7; 32]);
         let (a, b) = (KeyedHash::derive(&secret, "a"), KeyedHash::derive(&secret, "b"));
         assert_ne!(a.hash([b"x".as_slice()]), b.hash([b"x".as_slice()]));

@@ -1,4 +1,4 @@
-//! A service as its binary runs it: settings to database to servers, and back down again.
+//! The start and the stop of a service: database, servers and background tasks.
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -20,12 +20,12 @@ use crate::{
     worker::{self, Job, Nudge},
 };
 
-/// Exit code when settings are wrong, as command-line parsers use it.
+/// The exit code for invalid settings, the same as for an invalid command line.
 const BAD_SETTINGS: u8 = 2;
-/// A statement may take a little longer than a call may, so that the call's own answer comes first.
+/// A statement may take a little longer than a call, so that the call's own timeout fires first.
 const STATEMENT_MARGIN: Duration = Duration::from_secs(1);
 
-/// What makes one service different from another.
+/// The properties in which the services differ.
 #[derive(Clone, Copy)]
 pub struct Definition {
     /// Such as `booking-service`.
@@ -40,7 +40,7 @@ pub struct Definition {
     pub services: &'static [&'static str],
 }
 
-/// A service did not start.
+/// Why a service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -55,19 +55,19 @@ pub enum StartError {
     File(#[from] FileFault),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    #[error("{0} interrupted it")]
+    #[error("interrupted by {0}")]
     Interrupted(&'static str),
     #[error(transparent)]
     Migrate(#[from] MigrationError),
     #[error(
-        "the database seems to lack migrations of {service} ({answer}). If DATABASE_URL names the database of {service}: \
-         `{service} migrate` applies them, and so does the service when it starts"
+        "the database seems to lack migrations of {service} ({answer}). If DATABASE_URL names the database of {service}, \
+         apply them with `{service} migrate`, or start the service, which applies them too"
     )]
     NotMigrated { service: &'static str, answer: String },
 }
 
-/// The database of the settings, with the keys of what is in it: the one they name, or the private
-/// server's, which is then started.
+/// The database of the settings, with its keys. If the settings name no database, it is that of the private server,
+/// which is started.
 pub struct OpenDatabase {
     pub database: Database,
     pub keys: Keys,
@@ -76,12 +76,12 @@ pub struct OpenDatabase {
 
 impl OpenDatabase {
     /// # Errors
-    /// [`StartError`]. That a named database is away is none: the first statement connects.
+    /// [`StartError`]. An unavailable database is no error, because only the first statement connects.
     pub async fn open(definition: &Definition, settings: &CommonSettings) -> Result<Self, StartError> {
         if let DatabaseChoice::Embedded(home) = &settings.database {
             prepare_home(home)?;
         }
-        // Before the server makes its data: that is how lost keys are told from new ones.
+        // Before the server creates its data: keys are created only if there are no data.
         let keys = settings.keys.open()?;
         let (url, private_server) = match &settings.database {
             DatabaseChoice::Url(url) => (url.clone(), None),
@@ -99,7 +99,7 @@ impl OpenDatabase {
         Ok(Self { database, keys, private_server })
     }
 
-    /// Closes the connections, and stops the private server when nobody else uses it.
+    /// Closes the connections, and stops the private server if no other process uses it.
     pub async fn close(self) {
         self.database.close().await;
         if let Some(server) = self.private_server {
@@ -110,7 +110,7 @@ impl OpenDatabase {
 
 async fn stop_private(server: SharedServer) {
     if let Err(error) = server.stop().await {
-        tracing::warn!(error = error_chain(&error), "the private PostgreSQL was not stopped");
+        tracing::warn!(error = error_chain(&error), "stopping the private PostgreSQL failed");
     }
 }
 
@@ -127,7 +127,6 @@ fn database_settings(definition: &Definition, url: SecretString, settings: &Comm
 
 /// A running service.
 pub struct Service {
-    /// Its servers, and whether they are ready.
     pub server: Server,
     database: OpenDatabase,
     background: Tasks,
@@ -136,7 +135,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the servers over an open database.
+    /// Starts the servers with an open database.
     pub async fn start(
         definition: &Definition,
         settings: &CommonSettings,
@@ -151,7 +150,7 @@ impl Service {
             grpc,
             http,
             database: database.database.clone(),
-            // The probe of readiness has one of its own, and so has what cancels statements.
+            // The readiness probe and the canceller of statements have one connection each.
             database_connections: settings.database_limits.max_connections + 2,
             migrator: definition.migrator,
             registry,
@@ -185,11 +184,11 @@ impl Service {
         Ok(Self { server, database, background, supervisor })
     }
 
-    /// Runs a job in the background, from when the service is first ready until it stops.
+    /// Runs a job in the background, from the time when the service is ready until it stops.
     pub fn work<J: Job>(&self, job: J, nudge: Nudge, interval: Duration) {
         let (readiness, stopping) = (self.server.readiness().clone(), self.background.stopping());
         self.background.spawn(J::NAME, async move {
-            // Before that its tables may be missing.
+            // Before that, its tables may be missing.
             let ready = tokio::select! {
                 ready = readiness.ready() => ready,
                 () = stopping.cancelled() => false,
@@ -200,7 +199,7 @@ impl Service {
         });
     }
 
-    /// Does something once, beside the service, unless the service stops first.
+    /// Runs work once in the background, unless the service stops first.
     pub fn do_once(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.background.stopping();
         self.background.spawn(name, async move {
@@ -211,7 +210,7 @@ impl Service {
         });
     }
 
-    /// Cancelled when what runs in the background is to end.
+    /// Cancelled when background tasks must end.
     pub fn stopping(&self) -> CancellationToken {
         self.background.stopping()
     }
@@ -219,20 +218,20 @@ impl Service {
     /// Stops without failing a call; see [`Server::stop`].
     pub async fn stop(self) {
         // On the heap: the tests' futures hold this one.
-        Box::pin(self.stop_hurried(&CancellationToken::new())).await;
+        Box::pin(self.stop_or_abort(&CancellationToken::new())).await;
     }
 
-    /// [`Service::stop`]. Cancelling `at_once` cuts running calls and workers off; the private PostgreSQL is still
-    /// stopped in order.
-    async fn stop_hurried(self, at_once: &CancellationToken) {
+    /// [`Service::stop`]. Cancelling `at_once` cuts off running calls and workers. The private PostgreSQL is still stopped
+    /// in order.
+    async fn stop_or_abort(self, at_once: &CancellationToken) {
         self.server.stop(at_once).await;
-        // Never cut off: a PostgreSQL that it has just started would be left running.
+        // Never cut off, because a PostgreSQL that the supervisor has just started would keep running.
         self.supervisor.stop(Supervisor::END_BOUND, &CancellationToken::new()).await;
         self.database.close().await;
     }
 
-    /// Runs until the process is told to stop. A migration that cannot be applied ends it too,
-    /// because waiting will not mend it. A second signal cuts off what the first one waits for.
+    /// Runs until the process gets a stop signal, or until the service cannot start (a migration cannot be applied). A
+    /// second signal cuts off running calls.
     async fn until_stopped(self, signals: &mut StopSignals) -> ExitCode {
         let code = tokio::select! {
             signal = signals.next() => {
@@ -242,12 +241,12 @@ impl Service {
             () = self.server.readiness().broken() => ExitCode::FAILURE,
         };
         let at_once = CancellationToken::new();
-        let stop = self.stop_hurried(&at_once);
+        let stop = self.stop_or_abort(&at_once);
         tokio::pin!(stop);
         tokio::select! {
             () = &mut stop => {}
             signal = signals.next() => {
-                tracing::warn!(signal, "stopping at once: running calls are cut off");
+                tracing::warn!(signal, "stopping at once; running calls are cut off");
                 at_once.cancel();
                 stop.await;
             }
@@ -257,22 +256,24 @@ impl Service {
     }
 }
 
-/// Makes sure that PostgreSQL's variables in the environment do not reach the private server. For that the program may
-/// run itself anew; `Err` is the exit code when it cannot.
-pub fn shed_postgres_variables(definition: &Definition, settings: &CommonSettings) -> Result<(), ExitCode> {
+/// Makes sure that PostgreSQL's environment variables do not reach the private server. The program may execute itself
+/// again for that; `Err` is the exit code when that fails.
+pub fn exec_without_postgres_variables(definition: &Definition, settings: &CommonSettings) -> Result<(), ExitCode> {
     match settings.database {
         DatabaseChoice::Url(_) => Ok(()),
-        DatabaseChoice::Embedded(_) => embedded::shed_postgres_variables().map_err(|error| fail(definition, &error)),
+        DatabaseChoice::Embedded(_) => {
+            embedded::exec_without_postgres_variables().map_err(|error| fail(definition, &error))
+        }
     }
 }
 
-/// Reports what is wrong with the settings. Answers the process's exit code.
+/// Prints what is wrong with the settings, and returns the exit code of the process.
 pub fn refuse(definition: &Definition, problems: &Problems, misspelt: &Misspelt) -> ExitCode {
     eprint!("{}: {problems}{misspelt}", definition.name);
     ExitCode::from(BAD_SETTINGS)
 }
 
-/// Runs a service to its end, and tells the process's exit code.
+/// Runs a service to its end, and returns the exit code of the process.
 pub async fn serve(
     definition: &Definition,
     settings: &CommonSettings,
@@ -282,8 +283,8 @@ pub async fn serve(
         Ok(telemetry) => telemetry,
         Err(error) => return fail(definition, &error),
     };
-    // Received from here on: a signal during the start ends the service once it has started, so that
-    // nothing it started is left behind.
+    // Signals are received from here on. A signal during the start stops the service after it has started, so that
+    // everything that it started is stopped in order.
     let code = match StopSignals::receive() {
         Err(error) => fail(definition, &error),
         Ok(mut signals) => match start(telemetry.registry.clone()).await {
@@ -295,7 +296,7 @@ pub async fn serve(
     code
 }
 
-/// Applies the migrations that are missing, and tells the process's exit code.
+/// Applies the missing migrations, and returns the exit code of the process.
 pub async fn migrate(definition: &Definition, settings: &CommonSettings) -> ExitCode {
     // Before the private PostgreSQL is started: a signal must not leave it running.
     let mut signals = match StopSignals::receive() {
@@ -313,7 +314,7 @@ pub async fn migrate(definition: &Definition, settings: &CommonSettings) -> Exit
     .await
 }
 
-/// Does an operator's work on the database, without a server, and tells the process's exit code.
+/// Runs an operator's command on the database, without a server, and returns the exit code of the process.
 pub async fn on_database<E: std::error::Error + 'static>(
     definition: &Definition,
     settings: &CommonSettings,
@@ -334,14 +335,14 @@ pub async fn on_database<E: std::error::Error + 'static>(
     }
 }
 
-/// The database's answer, where the error comes from migrations that are missing.
+/// The error of the database, if missing migrations caused the error.
 fn lacks_migrations(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.clone().filter_map(|cause| cause.downcast_ref()).find(|error: &&DatabaseError| error.lacks_migrations())?;
     causes.by_ref().last().map(ToString::to_string)
 }
 
-/// Says why, with every cause, and what the exit code is.
+/// Prints an error with all its causes, and returns the exit code.
 fn fail(definition: &Definition, error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("{}: {error}", definition.name);
     let mut cause = error.source();

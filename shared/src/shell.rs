@@ -1,4 +1,4 @@
-//! Text for a shell.
+//! Quotes text for a shell.
 
 use std::path::Path;
 

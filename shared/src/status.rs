@@ -1,4 +1,4 @@
-//! How a failure is told to a gRPC client: one code, one `ErrorInfo`, and the detail its kind calls for.
+//! Reports failures to gRPC clients: a code, an `ErrorInfo`, and the details for the kind of failure.
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
@@ -12,20 +12,20 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "teppan";
 
-/// How long a client is asked to wait before it tries again, where nothing better is known.
+/// The default delay before a client should retry.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// The same for a call that another replica can take at once.
+/// The same for a call that another replica can answer at once.
 const RETRY_ELSEWHERE_AFTER: Duration = Duration::from_millis(100);
-/// Delays are made longer by up to this factor, at random: clients that were refused together do not come back
+/// Delays are extended at random by up to this factor, so that clients that were refused together do not retry
 /// together.
 const SPREAD: f64 = 1.5;
-/// By this trailer the retry policies of gRPC clients learn when to retry (gRFC A6).
+/// The trailer that controls the retry policies of gRPC clients (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// A failure on its way to a client.
+/// A failure for a client.
 ///
-/// `reason` is what programs act on, `message` says what to do next; values that change from case
-/// to case go into the metadata. Neither may carry personal data, SQL or internals.
+/// `reason` is for programs, `message` states what to do next. Variable values are in the metadata. None of them may
+/// contain personal data, SQL or internals.
 #[derive(Debug)]
 pub struct Failure {
     code: Code,
@@ -52,7 +52,7 @@ impl Failure {
         Self::new(Code::InvalidArgument, reason, message)
     }
 
-    /// Something named in the request is not there. `kind` is the resource's type, `name` its id.
+    /// A resource of the request does not exist. `kind` is its type, `name` its id.
     pub fn not_found(reason: &'static str, kind: &str, name: impl Display) -> Self {
         let message = format!("No such {kind}: check its id.");
         let name = name.to_string();
@@ -61,14 +61,14 @@ impl Failure {
         if name.is_empty() { failure } else { failure.with("resource_name", name) }
     }
 
-    /// With another message, where there is more to say than its kind does.
+    /// Replaces the message by a more specific one.
     #[must_use]
-    pub fn saying(self, message: impl Into<String>) -> Self {
+    pub fn with_message(self, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..self }
     }
 
-    /// The request is sound, but the state of things forbids it. `subject` names what stands in
-    /// the way, as a proto field path or a resource.
+    /// The request is valid, but the current state forbids it. `subject` is the obstacle, as a proto field path or a
+    /// resource.
     pub fn precondition(reason: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Self {
         let mut failure = Self::new(Code::FailedPrecondition, reason, message);
         let violation = PreconditionViolation::new(reason, subject.into(), failure.message.clone());
@@ -76,7 +76,7 @@ impl Failure {
         failure
     }
 
-    /// Too much at once; the same call may succeed soon.
+    /// Too many calls at once; the same call may succeed soon.
     pub fn overloaded() -> Self {
         Self::new(
             Code::ResourceExhausted,
@@ -96,8 +96,8 @@ impl Failure {
         .retry_after(RETRY_AFTER)
     }
 
-    /// The server stops, or renews the connection; another replica, or this one over a new connection, takes the
-    /// same call.
+    /// The server stops or renews the connection. Another replica, or this one over a new connection, can answer the
+    /// call.
     pub fn draining() -> Self {
         Self::new(
             Code::Unavailable,
@@ -107,7 +107,7 @@ impl Failure {
         .retry_after(RETRY_ELSEWHERE_AFTER)
     }
 
-    /// The call's time was up before it was done; it may or may not have taken effect.
+    /// The deadline of the call passed before it was done; it may or may not have taken effect.
     pub fn deadline_exceeded() -> Self {
         Self::new(
             Code::DeadlineExceeded,
@@ -116,12 +116,12 @@ impl Failure {
         )
     }
 
-    /// What is stored cannot be read back. The client learns nothing more; the log has the rest.
+    /// Stored data cannot be read. The client gets no details; they are in the log.
     pub fn data_corrupted() -> Self {
         Self::new(Code::Internal, "DATA_CORRUPTED", "Stored data cannot be read: the operators have to look into it.")
     }
 
-    /// A fault of the service itself. The client learns nothing more; the log has the rest.
+    /// A fault of the service itself. The client gets no details; they are in the log.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "INTERNAL", "The service failed: the operators have to look into it.")
     }
@@ -133,17 +133,17 @@ impl Failure {
         self
     }
 
-    /// Asks for a retry after this time, or up to half as much more.
+    /// Requests a retry after this time, or up to half as much more.
     #[must_use]
     pub fn retry_after(self, delay: Duration) -> Self {
         Self { retry_after: Some(delay.mul_f64(rand::rng().random_range(1.0..SPREAD))), ..self }
     }
 
-    /// What the retry policy of a client is told: when to retry, or not to. `None` where the code says it already.
+    /// The value for the retry policy of a client: a delay, or "do not retry". `None` if the code is enough.
     fn pushback(&self) -> Option<MetadataValue<tonic::metadata::Ascii>> {
         match self.retry_after {
             Some(delay) => MetadataValue::try_from(delay.as_millis().to_string()).ok(),
-            // A message that is too large has this code too, and will not become smaller.
+            // A message that is too large has this code too; a retry would not help.
             None if self.code == Code::ResourceExhausted => Some(MetadataValue::from_static("-1")),
             None => None,
         }
@@ -192,26 +192,26 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// How many bytes of trailers a list of violations may take.
+/// The bytes of the trailers for a list of violations.
 ///
-/// Clients accept 8 KiB of headers and more. With one violation beyond the bound, and what else a
-/// refusal has, the answer stays below that; a longer one would reach many as a broken stream.
+/// Clients accept at least 8 KiB of headers. With one violation beyond this bound and the other fields, an answer stays
+/// below that. Many clients would see a longer answer as a broken stream.
 const VIOLATIONS_BYTES: usize = 6 * 1024;
-/// How far the last violation may go beyond that bound.
+/// The bytes by which the last violation may exceed that bound.
 const BEYOND_BYTES: usize = 1024;
 
-/// Everything that is wrong with a request, so that it can be told at once; of very many faults the
-/// first, and how many more there are.
+/// The violations of a request, so that they are reported together. If there are very many, the first ones and the
+/// number of the rest.
 #[derive(Debug, Default)]
 pub struct Violations {
     listed: Vec<FieldViolation>,
-    /// What those listed take in the trailers.
+    /// The bytes of the listed violations in the trailers.
     bytes: usize,
     more: usize,
 }
 
 impl Violations {
-    /// Notes that the field at this proto path is wrong, and why. Neither is written out when the list is full.
+    /// Adds a violation of the field at this proto path. Neither text is formatted if the list is full.
     pub fn add(&mut self, field: impl Display, description: impl Display) {
         if self.bytes >= VIOLATIONS_BYTES {
             self.more += 1;
@@ -220,7 +220,7 @@ impl Violations {
         let violation = FieldViolation::new(field.to_string(), description.to_string());
         let bytes = self.bytes + trailer_bytes(&violation);
         if !self.listed.is_empty() && bytes > VIOLATIONS_BYTES + BEYOND_BYTES {
-            // A very long field: it is counted only, and so is everything after it.
+            // A very long field: this violation and all later ones are only counted.
             self.bytes = VIOLATIONS_BYTES;
             self.more += 1;
             return;
@@ -229,22 +229,23 @@ impl Violations {
         self.listed.push(violation);
     }
 
-    /// The value of a field, or `None` with the violation noted. The field's path is written out only then.
+    /// The value of a field; `None` when it is invalid, with the violation added. Only then the field's path is
+    /// formatted.
     pub fn check<T>(&mut self, field: impl Display, parsed: Result<T, impl Display>) -> Option<T> {
         parsed.map_err(|error| self.add(field, error)).ok()
     }
 
-    /// The value of a field that may be absent: `Some(None)` when it is, `None` when it is wrong.
+    /// The value of an optional field: `Some(None)` when it is absent, `None` when it is invalid.
     pub fn check_optional<T>(&mut self, field: &str, parsed: Option<Result<T, impl Display>>) -> Option<Option<T>> {
         parsed.map(|parsed| self.check(field, parsed)).map_or(Some(None), |value| value.map(Some))
     }
 
-    /// `Ok` when nothing is wrong.
+    /// `Ok` when there are no violations.
     pub fn finish(self) -> Result<(), Status> {
         if self.listed.is_empty() { Ok(()) } else { Err(self.into_status()) }
     }
 
-    /// The answer that lists every violation, or the first and the number of the rest.
+    /// The status that lists all violations, or the first ones and the number of the rest.
     pub fn into_status(self) -> Status {
         let fields = self.listed.iter().map(|v| v.field.as_str()).collect::<Vec<_>>().join(", ");
         let message = match self.more {
@@ -261,17 +262,17 @@ impl Violations {
     }
 }
 
-/// What a violation takes in the trailers, or a little more: its field is in `grpc-message`, and in
-/// `grpc-status-details-bin` twice, there in base64, which makes four bytes of three.
+/// An upper estimate of a violation's bytes in the trailers. Its field is once in `grpc-message`, and twice in
+/// `grpc-status-details-bin`, where base64 makes four bytes of three.
 fn trailer_bytes(violation: &FieldViolation) -> usize {
-    // The separators in both messages, the space of one as %20, and the tags and lengths of the details.
+    // The separators in both messages (a space in one of them is %20), and the tags and lengths of the details.
     const FRAME: usize = 20;
     let (field, description) = (violation.field.len(), violation.description.len());
     let in_message: usize = violation.field.bytes().map(percent_encoded_bytes).sum();
     FRAME + in_message + (2 * field + description) * 4 / 3
 }
 
-/// What a byte takes in `grpc-message`, which gRPC percent-encodes.
+/// The size of a byte in `grpc-message`, which gRPC percent-encodes.
 fn percent_encoded_bytes(byte: u8) -> usize {
     if byte.is_ascii_graphic() && !b"\"#%<>?`{}".contains(&byte) { 1 } else { 3 }
 }
@@ -301,12 +302,16 @@ mod tests {
         let status = Status::from(failure);
         let pushback = status.metadata().get(PUSHBACK)?.to_str().ok()?.to_owned();
         let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        assert_eq!(pushback, delay.map_or("-1".to_owned(), |delay| delay.as_millis().to_string()), "both say the same");
+        assert_eq!(
+            pushback,
+            delay.map_or("-1".to_owned(), |delay| delay.as_millis().to_string()),
+            "the pushback trailer and RetryInfo are equal"
+        );
         Some(pushback)
     }
 
     #[test]
-    fn retry_policies_are_told_when_to_retry_and_each_client_another_time() {
+    fn the_pushback_trailer_has_a_different_delay_for_each_client() {
         let times: Vec<u64> =
             (0..100).map(|_| pushback(Failure::overloaded()).expect("a time").parse().expect("milliseconds")).collect();
         assert!(times.iter().all(|time| (500..=750).contains(time)), "{times:?}");
@@ -314,35 +319,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_retry_does_not_mend_is_not_retried() {
+    fn a_failure_that_a_retry_cannot_solve_has_no_retry_delay() {
         let too_large = Failure::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "Send less.");
         assert_eq!(pushback(too_large).as_deref(), Some("-1"));
         assert_eq!(pushback(Failure::deadline_exceeded()), None);
     }
 
     #[test]
-    fn every_fault_is_listed_where_they_are_few() {
+    fn few_violations_are_all_listed() {
         let status = refusal(10, "must be 0 to 100000000 minor units");
         assert_eq!(status.get_details_bad_request().expect("a BadRequest").field_violations.len(), 10);
         assert!(status.message().ends_with("[9].price_per_person_cents. BadRequest says what each must be."));
     }
 
     #[test]
-    fn of_very_many_faults_the_first_are_listed_and_the_rest_is_counted() {
+    fn of_very_many_violations_the_first_are_listed_and_the_rest_is_counted() {
         for description in ["x", "must be 0 to 100000000 minor units", &"must be one of these names ".repeat(8)] {
             let status = refusal(4000, description);
             let listed = status.get_details_bad_request().expect("a BadRequest").field_violations.len();
             assert!(listed >= 10, "{listed}");
             let rest = format!(", and {} more. ", 4000 - listed);
             assert!(status.message().contains(&rest), "{}", status.message());
-            // Room for what every answer has: content-type, date, the call's id.
+            // Room for the headers of every answer: content-type, date, the call's id.
             let bytes = header_list_bytes(&status);
             assert!((5 * 1024..8 * 1024 - 512).contains(&bytes), "{bytes} bytes, {listed} listed");
         }
     }
 
     #[test]
-    fn long_fields_that_are_percent_encoded_stay_within_the_bound() {
+    fn long_percent_encoded_fields_stay_within_the_bound() {
         let mut violations = Violations::default();
         for _ in 0..100 {
             violations.add("席".repeat(140), "must be a finite number");
@@ -353,18 +358,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_bound_is_not_written_out() {
-        struct Unwritten;
-        impl Display for Unwritten {
+    fn violations_beyond_the_bound_are_not_formatted() {
+        struct Unformatted;
+        impl Display for Unformatted {
             fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                panic!("it is written out")
+                panic!("it is formatted")
             }
         }
         let mut violations = Violations::default();
         while violations.bytes < VIOLATIONS_BYTES {
             violations.add("queries", "must be 1 to 500");
         }
-        assert_eq!(violations.check(Unwritten, Err::<(), _>(Unwritten)), None);
+        assert_eq!(violations.check(Unformatted, Err::<(), _>(Unformatted)), None);
         assert_eq!(violations.more, 1);
     }
 }

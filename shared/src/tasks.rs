@@ -1,4 +1,4 @@
-//! Everything a service runs in the background: named, owned, and awaited when it stops.
+//! The background tasks of a service. They have names and an owner, and are awaited when the service stops.
 
 use std::{
     future::Future,
@@ -13,8 +13,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a task may take to end once everything has to end at once.
-pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a task may take to end after a forced stop.
+pub const FORCED_STOP_TIME: Duration = Duration::from_secs(1);
 
 /// The tasks of one service. Cheap to clone.
 #[derive(Clone, Default)]
@@ -29,20 +29,20 @@ struct Running {
 }
 
 impl Tasks {
-    /// Cancelled when the tasks are to end.
+    /// Cancelled when the tasks must end.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Starts a task. It has to end soon after [`Tasks::stopping`] is cancelled.
-    #[expect(clippy::disallowed_methods, reason = "here is where tasks get their owner")]
+    /// Starts a task. It must end soon after [`Tasks::stopping`] is cancelled.
+    #[expect(clippy::disallowed_methods, reason = "tasks get their owner here")]
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let handle = tokio::spawn(task);
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push(Running { name, handle });
     }
 
-    /// Tells every task to end, waits for each until the bound, and then ends it by force. Logs
-    /// the name of whoever overran or panicked. Cancelling `at_once` shortens the bound to [`LAST_WORDS`].
+    /// Stops all tasks: waits until the bound, then aborts those that still run. Logs the names of tasks that were
+    /// aborted or panicked. Cancelling `at_once` shortens the bound to [`FORCED_STOP_TIME`].
     pub async fn stop(&self, bound: Duration, at_once: &CancellationToken) {
         self.stop.cancel();
         let mut deadline = Instant::now() + bound;
@@ -52,7 +52,7 @@ impl Tasks {
             let ended = at_once.run_until_cancelled(timeout_at(deadline, &mut handle)).await;
             if ended.is_none() && !hurried {
                 hurried = true;
-                deadline = deadline.min(Instant::now() + LAST_WORDS);
+                deadline = deadline.min(Instant::now() + FORCED_STOP_TIME);
             }
             let ended = match ended {
                 Some(ended) => ended,
@@ -60,9 +60,9 @@ impl Tasks {
             };
             match ended {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(task = name, %error, "a task failed"),
+                Ok(Err(error)) => tracing::error!(task = name, %error, "background task failed"),
                 Err(_) => {
-                    tracing::warn!(task = name, "a task did not end in time and is ended by force");
+                    tracing::warn!(task = name, "background task did not end in time; it is aborted");
                     handle.abort();
                 }
             }
@@ -70,12 +70,13 @@ impl Tasks {
     }
 }
 
-/// The signals that tell the process to stop: SIGTERM, Ctrl-C, and SIGHUP, which comes when the
-/// terminal is closed. None is lost from the moment this is made.
+/// The signals that stop the process: SIGTERM, Ctrl-C, and SIGHUP (the terminal was closed). No signal is lost after
+/// this is created.
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
-    /// `None` when the process was started with it ignored, as by `nohup`: then it outlives its terminal.
+    /// `None` when the process was started with SIGHUP ignored, as by `nohup`. It then keeps running without its
+    /// terminal.
     hang_up: Option<Signal>,
 }
 
@@ -104,13 +105,13 @@ impl StopSignals {
     }
 }
 
-/// SIGHUP, unless the process was started with it ignored.
+/// SIGHUP; `None` when the process was started with it ignored.
 pub fn hang_up() -> std::io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if ignores(&status, SignalKind::hangup()) { Ok(None) } else { signal(SignalKind::hangup()).map(Some) }
 }
 
-/// Whether a process ignores a signal, by its `/proc/<pid>/status`; `false` on systems without that file.
+/// Whether a process ignores a signal, from its `/proc/<pid>/status`; `false` on systems without that file.
 fn ignores(status: &str, signal: SignalKind) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

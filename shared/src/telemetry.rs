@@ -1,7 +1,7 @@
 //! Logs, traces and metrics.
 //!
-//! A trace leads from the caller through the services and, kept in their rows, to work that is
-//! done days later. It is carried whether or not traces are sent anywhere.
+//! A trace connects a caller, the services, and work that is done days later, because its context is stored in their
+//! rows. The context is passed on even if traces are not exported.
 
 pub mod buckets;
 pub(crate) mod exemplars;
@@ -36,29 +36,29 @@ use uuid::Uuid;
 pub use self::exporter::ExporterError;
 use crate::config::{LogFormat, MetricsSettings, OpenTelemetrySettings, TelemetrySettings};
 
-/// Reads stored trace context, whatever OTEL_PROPAGATORS says about that of callers.
+/// Reads stored trace context. OTEL_PROPAGATORS does not apply to it, only to the context of callers.
 static STORED: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
 
 /// The target of the spans that make up a trace.
 pub const TRACE_TARGET: &str = "teppan";
 
-/// Which build of a program this is.
+/// The build of a program.
 #[derive(Debug, Clone, Copy)]
 pub struct Build {
     pub version: &'static str,
-    /// Of the source in git, where it is known.
+    /// The git revision of the source, if it is known.
     pub revision: Option<&'static str>,
 }
 
-/// Holds what is still to be sent; [`Telemetry::shutdown`] sends it.
+/// The telemetry of a process. [`Telemetry::shutdown`] sends what is still buffered.
 pub struct Telemetry {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
-    /// What `/metrics` shows; `None`: there is no such page.
+    /// The metrics of `/metrics`; `None` if there is no such page.
     pub registry: Option<prometheus::Registry>,
 }
 
-/// The telemetry could not be set up.
+/// Why the telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("an OTLP exporter cannot be built")]
@@ -87,7 +87,7 @@ impl Telemetry {
         }
 
         let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-        // At debug level the NATS client logs the URLs of its servers, which may hold passwords.
+        // At debug level the NATS client logs the URLs of its servers, which may contain passwords.
         let without_passwords =
             Targets::new().with_default(LevelFilter::TRACE).with_target("async_nats", LevelFilter::INFO);
         let filter = filter.and(without_passwords);
@@ -109,7 +109,7 @@ impl Telemetry {
         Ok(Self { traces, metrics, registry })
     }
 
-    /// Sends what is still to be sent.
+    /// Sends what is still buffered.
     pub fn shutdown(self) {
         if let Err(error) = self.traces.shutdown() {
             tracing::warn!(%error, "some spans were not sent");
@@ -120,7 +120,7 @@ impl Telemetry {
     }
 }
 
-/// The attributes of this process. The variables take precedence over the service's own values.
+/// The attributes of this process. OpenTelemetry's variables take precedence over the service's own values.
 fn resource(service: &'static str, build: Build, settings: &OpenTelemetrySettings) -> Resource {
     let given = settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     let resource = Resource::builder_empty()
@@ -128,7 +128,7 @@ fn resource(service: &'static str, build: Build, settings: &OpenTelemetrySetting
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.namespace", "teppan"))
         .with_attribute(KeyValue::new("service.version", build.version))
-        // Tells the metrics of one replica from those of another.
+        // Distinguishes the metrics of the replicas.
         .with_attribute(KeyValue::new("service.instance.id", Uuid::new_v4().to_string()))
         .with_attributes(build.revision.map(|revision| KeyValue::new("vcs.ref.head.revision", revision)))
         .with_attributes(given);
@@ -142,7 +142,7 @@ fn resource(service: &'static str, build: Build, settings: &OpenTelemetrySetting
 fn traces(resource: Resource, settings: &OpenTelemetrySettings) -> Result<SdkTracerProvider, ExporterError> {
     let traces = SdkTracerProvider::builder().with_resource(resource).with_span_limits(settings.limits);
     let Some(otlp) = &settings.traces else {
-        // Ids are made and carried, and with them the caller's wish to have the trace recorded.
+        // Trace ids are still generated and passed on, with the caller's sampling decision.
         return Ok(traces.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build());
     };
     let batches = BatchConfigBuilder::default()
@@ -154,7 +154,7 @@ fn traces(resource: Resource, settings: &OpenTelemetrySettings) -> Result<SdkTra
     Ok(traces.with_sampler(settings.sampler.clone()).with_span_processor(processor).build())
 }
 
-/// The metrics, and what `/metrics` shows of them.
+/// The metrics, and the registry for `/metrics`.
 fn metrics(
     resource: Resource,
     settings: &MetricsSettings,
@@ -166,7 +166,7 @@ fn metrics(
     }
     let registry = settings.prometheus.then(prometheus::Registry::new);
     if let Some(registry) = &registry {
-        // There is one scope: a label that names it would say nothing.
+        // There is only one scope, so a label for it would be useless.
         let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
         metrics = metrics.with_reader(exporter.build()?);
         exemplars::OF_CALLS.enable(settings.exemplars);
@@ -174,7 +174,7 @@ fn metrics(
     Ok((metrics.build(), registry))
 }
 
-/// The W3C trace context a request came with.
+/// The W3C trace context in the headers of a request.
 struct Headers<'a>(&'a http::HeaderMap);
 
 impl Extractor for Headers<'_> {
@@ -191,12 +191,12 @@ impl Extractor for Headers<'_> {
 pub fn adopt_parent(span: &Span, headers: &http::HeaderMap) {
     if headers.contains_key("traceparent") {
         let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
-        // It fails only where no trace layer is installed, and then there is nothing to adopt.
+        // It fails only if no trace layer is installed, and then there is no parent.
         let _ = span.set_parent(parent);
     }
 }
 
-/// The current span as a W3C `traceparent`, to be kept with what the request leaves behind.
+/// The current span as a W3C `traceparent`, to be stored with the rows that the request writes.
 pub fn current_traceparent() -> Option<String> {
     use opentelemetry::trace::TraceContextExt as _;
 
@@ -206,8 +206,8 @@ pub fn current_traceparent() -> Option<String> {
     span.is_valid().then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
 }
 
-/// The headers that continue the current span in another process: W3C trace context, unless OTEL_PROPAGATORS says
-/// that none is passed on.
+/// The headers that continue the current span in another process: W3C trace context, unless OTEL_PROPAGATORS disables
+/// it.
 pub fn outgoing() -> HashMap<String, String> {
     let mut headers = HashMap::new();
     let context = Span::current().context();
@@ -215,24 +215,23 @@ pub fn outgoing() -> HashMap<String, String> {
     headers
 }
 
-/// Makes `span` a child of the span that left this `traceparent` behind: work of the same trace, done
-/// later.
+/// Makes `span` a child of the span of this stored `traceparent`: later work of the same trace.
 pub fn continue_from(span: &Span, traceparent: &str) {
     use opentelemetry::trace::TraceContextExt as _;
 
     let parent = span_context(traceparent);
     if parent.is_valid() {
-        // It fails only where no trace layer is installed, and then there is nothing to continue.
+        // It fails only if no trace layer is installed, and then there is no parent.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
     }
 }
 
-/// Links `span` to the span that left this `traceparent` behind.
+/// Links `span` to the span of this stored `traceparent`.
 pub fn link(span: &Span, traceparent: &str) {
     span.add_link(span_context(traceparent));
 }
 
-/// Whether the span that left this `traceparent` behind is recorded.
+/// Whether the span of this stored `traceparent` is recorded.
 pub fn is_recorded(traceparent: &str) -> bool {
     span_context(traceparent).is_sampled()
 }
@@ -245,14 +244,14 @@ fn span_context(traceparent: &str) -> SpanContext {
     stored.span().span_context().clone()
 }
 
-/// The trace that a span belongs to.
+/// The trace of a span.
 pub struct Trace {
     pub id: String,
-    /// Whether it is kept for somebody to look at.
+    /// Whether the trace is recorded.
     pub is_recorded: bool,
 }
 
-/// The trace that `span` belongs to.
+/// The trace of `span`.
 pub fn trace_of(span: &Span) -> Option<Trace> {
     use opentelemetry::trace::TraceContextExt as _;
 

@@ -1,8 +1,8 @@
-//! Time zones, by the one set of rules that is in force in this process.
+//! Time zones, by the set of rules that is in force in this process.
 //!
-//! Governments change the rules of their zones several times a year, often at a few weeks' notice. A
-//! process decides by one set of them, chosen when it starts: see [`rules`]. Nothing else may judge
-//! what a local time is, in particular not PostgreSQL, which has rules of its own.
+//! Governments change time zone rules several times a year, often at a few weeks' notice. A process uses one set of
+//! rules, which it chooses when it starts: see [`rules`]. No other code may convert local times, in particular not
+//! PostgreSQL, which has rules of its own.
 
 mod rules;
 
@@ -23,15 +23,15 @@ struct Zone {
     rules: tz::TimeZone,
 }
 
-/// What a zone's clock shows from a moment on, until it is changed for the second time: enough to tell local
-/// times meanwhile without knowing the rules.
+/// The offset of a zone from a moment on, and the next change. With it, a client can compute local times until the
+/// second change without knowing the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalClock {
     /// Seconds ahead of UTC.
     pub offset_seconds: i32,
-    /// When the clock is changed next; `None` for never.
+    /// The next change of the offset; `None` for never.
     pub changes_at: Option<DateTime<Utc>>,
-    /// Seconds ahead of UTC from then on; the same as before where it is never changed.
+    /// Seconds ahead of UTC after the change; the same as before if there is no change.
     pub next_offset_seconds: i32,
 }
 
@@ -41,7 +41,7 @@ impl TimeZone {
     /// The zone of this name, spelt as IANA spells it.
     ///
     /// # Errors
-    /// [`Self::MUST`], for a name that the rules in force do not know.
+    /// [`Self::MUST`] for a name that the rules in force do not contain.
     pub fn parse(name: &str) -> Result<Self, &'static str> {
         Rules::in_force().zone(name).ok_or(Self::MUST)
     }
@@ -54,10 +54,10 @@ impl TimeZone {
         &self.0.name
     }
 
-    /// What the clock shows from this moment on.
+    /// The offset from this moment on, and its next change.
     pub fn clock_from(self, moment: DateTime<Utc>) -> LocalClock {
         let offset_seconds = self.offset_at(moment);
-        // A change of the name alone, or of what counts as summer time, is no change of the clock.
+        // Some transitions change only the abbreviation or the summer-time flag. They do not count.
         let mut current = offset_seconds;
         let mut changes = self.0.rules.following(timestamp(moment)).filter_map(|change| {
             let before = std::mem::replace(&mut current, seconds(change.offset()));
@@ -72,7 +72,7 @@ impl TimeZone {
         }
     }
 
-    /// How the zone's clock is called at this moment, such as `CEST`; its offset where it has no name.
+    /// The abbreviation of the zone at this moment, such as `CEST`; its offset if it has none.
     pub fn abbreviation_at(self, moment: DateTime<Utc>) -> String {
         self.0.rules.to_offset_info(timestamp(moment)).abbreviation().to_owned()
     }
@@ -86,13 +86,13 @@ impl TimeZone {
     }
 }
 
-/// Clamped to less than a day, which only a broken file could exceed.
+/// Clamped to less than a day. Only a broken file could exceed that.
 fn seconds(offset: tz::Offset) -> i32 {
     const DAY: i32 = 24 * 60 * 60;
     offset.seconds().clamp(1 - DAY, DAY - 1)
 }
 
-/// Times outside the rules' range are read by the first or last moment of that range.
+/// Times outside the range of the rules become the first or last moment of that range.
 fn timestamp(moment: DateTime<Utc>) -> Timestamp {
     let limit = if moment > DateTime::UNIX_EPOCH { Timestamp::MAX } else { Timestamp::MIN };
     Timestamp::from_second(moment.timestamp()).unwrap_or(limit)
@@ -118,7 +118,7 @@ impl fmt::Debug for TimeZone {
     }
 }
 
-/// How far a zone's clock is ahead of UTC at some moment.
+/// The offset of a zone from UTC at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalOffset {
     zone: TimeZone,
@@ -149,7 +149,7 @@ impl chrono::TimeZone for TimeZone {
     }
 
     fn offset_from_local_datetime(&self, local: &NaiveDateTime) -> MappedLocalTime<LocalOffset> {
-        // As seconds since the epoch of the local calendar, which both libraries count alike.
+        // Converted through seconds since the epoch in the local calendar, which both libraries count alike.
         let seconds = timestamp(local.and_utc());
         let local = tz::Offset::UTC.to_datetime(seconds);
         match self.0.rules.to_ambiguous_timestamp(local).offset() {

@@ -1,15 +1,15 @@
-//! Values as protobuf has them.
+//! Conversions of protobuf values.
 
 use chrono::{DateTime, Utc};
 pub use pbjson_types::Timestamp;
 
-/// A time on the wire.
+/// Encodes a time.
 pub fn timestamp(time: DateTime<Utc>) -> Timestamp {
-    // Below 2^31, also in a leap second.
+    // The nanoseconds are below 2^31, even in a leap second.
     Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos().cast_signed() }
 }
 
-/// Empty text on the wire means that nothing was given.
+/// `None` for an empty text, which in protobuf means that the field was not given.
 pub fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

@@ -1,7 +1,7 @@
-//! Background work: every job is a `run_once` under this one loop.
+//! The loop of all background jobs: it calls `run_once` again and again.
 //!
-//! The work itself is in the database, so that it survives any process. A nudge from the request
-//! that made work only wakes the loop up; the timer finds what a dead process left behind.
+//! The queue of work is in the database, so that it survives any process. A nudge from the request that added work only
+//! wakes the loop up. The timer finds work that another process left undone.
 
 use std::{
     error::Error,
@@ -36,14 +36,14 @@ pub trait Job: Send + Sync + 'static {
     /// For the log and the metrics, such as `emotion-aggregation`.
     const NAME: &'static str;
 
-    /// How long a nudge waits for others, so that one run does what many requests made.
+    /// How long the loop waits after a nudge, so that one run does the work of many requests.
     const GATHER: Duration = Duration::ZERO;
 
-    /// Claims a bounded batch of work, does it, and records it. What it leaves undone, by an error,
-    /// a panic or the end of the process, must be found again by a later run.
+    /// Claims a bounded batch of work, does it, and records the result. A later run must find everything that an error,
+    /// a panic or the end of the process leaves undone.
     fn run_once(&self) -> impl Future<Output = Result<Batch, Self::Error>> + Send;
 
-    /// How long the oldest item had waited that a failed run had before it, where the error knows.
+    /// How long the oldest item of a failed run had waited, if the error has this information.
     fn lag_of(_error: &Self::Error) -> Option<Duration> {
         None
     }
@@ -62,7 +62,7 @@ pub struct Batch {
     pub lag: Duration,
 }
 
-/// Wakes a worker up. Cheap to clone; nudges while it runs count as one.
+/// Wakes a worker up. Cheap to clone; several nudges during a run count as one.
 #[derive(Debug, Clone, Default)]
 pub struct Nudge(Arc<Notify>);
 
@@ -71,15 +71,15 @@ impl Nudge {
         self.0.notify_one();
     }
 
-    /// Returns at the next nudge, or at once when there was one that nobody took.
+    /// Returns at the next nudge, or at once if there was a nudge since the last return.
     pub async fn nudged(&self) {
         self.0.notified().await;
     }
 }
 
-/// Runs a job until `stopping` is cancelled; a run that has begun is finished first.
+/// Runs a job until `stopping` is cancelled; a started run is finished first.
 ///
-/// `interval` is how long the job rests when nobody nudges it.
+/// `interval` is the pause between runs without a nudge.
 pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: CancellationToken) {
     let metrics = Metrics::new(J::NAME);
     let mut failures = 0;
@@ -102,15 +102,15 @@ pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: Can
             }
             Ok(Err(error)) => {
                 metrics.failed("error", started.elapsed(), J::lag_of(&error));
-                tracing::warn!(worker = J::NAME, error = error_chain(&error), "a run failed and will be repeated");
+                tracing::warn!(worker = J::NAME, error = error_chain(&error), "worker run failed; it will be repeated");
             }
             Err(_) => {
                 metrics.failed("panic", started.elapsed(), None);
-                tracing::error!(worker = J::NAME, "a run panicked and will be repeated");
+                tracing::error!(worker = J::NAME, "worker run panicked; it will be repeated");
             }
         }
         failures += 1;
-        // A nudge does not shorten this pause: a run that failed a moment ago would fail again.
+        // A nudge does not shorten this pause: the next run would probably fail for the same reason.
         tokio::select! {
             () = stopping.cancelled() => {}
             () = tokio::time::sleep(BACKOFF.after(failures)) => {}
@@ -132,8 +132,8 @@ impl Metrics {
         let meter = global::meter("teppan");
         let metrics = Self {
             worker: KeyValue::new("worker", worker),
-            runs: meter.u64_counter("teppan.worker.runs").with_description("Runs, by how they ended.").build(),
-            items: meter.u64_counter("teppan.worker.items").with_description("Items, by how they ended.").build(),
+            runs: meter.u64_counter("teppan.worker.runs").with_description("Runs, by outcome.").build(),
+            items: meter.u64_counter("teppan.worker.items").with_description("Items, by outcome.").build(),
             duration_seconds: meter
                 .f64_histogram("teppan.worker.run.duration")
                 .with_unit("s")
@@ -143,16 +143,16 @@ impl Metrics {
             lag_seconds: meter
                 .f64_histogram("teppan.worker.lag")
                 .with_unit("s")
-                .with_description("How long the oldest item of a run had waited, of runs that had any.")
+                .with_description("How long the oldest item of a run had waited; runs without items are left out.")
                 .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
             last_success: meter
                 .f64_gauge("teppan.worker.last_success_timestamp")
                 .with_unit("s")
-                .with_description("When the last run ended that did not fail, as a Unix time.")
+                .with_description("End of the last successful run, as a Unix time.")
                 .build(),
         };
-        // A counter that is first seen at 1 has no increase.
+        // Prometheus sees no increase in a counter that first appears with the value 1.
         for outcome in ["done", "error", "panic"] {
             metrics.runs.add(0, &metrics.with(outcome));
         }
@@ -174,7 +174,7 @@ impl Metrics {
         self.duration_seconds.record(took.as_secs_f64(), worker);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.record(now.as_secs_f64(), worker);
-        // A run that had nothing to do says nothing about what waits.
+        // A run without items has no lag to record.
         if batch.done + batch.failed > 0 {
             self.lag_seconds.record(batch.lag.as_secs_f64(), worker);
         }
@@ -204,14 +204,14 @@ mod tests {
 
     type Step = fn() -> io::Result<Batch>;
 
-    /// Does what the script says, one entry a run, and stops the loop at its end.
-    struct Scripted {
+    /// Runs one step of the script a run, and stops the loop after the last one.
+    struct ScriptedJob {
         script: Mutex<VecDeque<Step>>,
         runs: Arc<AtomicUsize>,
         stop: CancellationToken,
     }
 
-    impl Job for Scripted {
+    impl Job for ScriptedJob {
         type Error = io::Error;
         const NAME: &'static str = "scripted";
 
@@ -228,7 +228,7 @@ mod tests {
 
     async fn runs_of(script: Vec<Step>, nudge: Nudge) -> usize {
         let (runs, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
-        let job = Scripted { script: Mutex::new(script.into()), runs: Arc::clone(&runs), stop: stop.clone() };
+        let job = ScriptedJob { script: Mutex::new(script.into()), runs: Arc::clone(&runs), stop: stop.clone() };
         run(job, nudge, Duration::from_hours(1), stop).await;
         runs.load(Ordering::SeqCst)
     }
@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_that_fails_or_panics_is_repeated() {
         let more = || Ok(Batch { more: true, ..Batch::default() });
-        let script: Vec<Step> = vec![|| Err(io::Error::other("away")), || panic!("made to panic"), more];
+        let script: Vec<Step> = vec![|| Err(io::Error::other("injected error")), || panic!("injected panic"), more];
         assert_eq!(runs_of(script, Nudge::default()).await, 4);
     }
 
@@ -247,6 +247,6 @@ mod tests {
         nudge.nudge();
         let before = tokio::time::Instant::now();
         assert_eq!(runs_of(vec![|| Ok(Batch::default())], nudge).await, 2);
-        assert!(before.elapsed() < Duration::from_secs(1), "the timer was not needed");
+        assert!(before.elapsed() < Duration::from_secs(1), "the second run waited for the timer");
     }
 }

@@ -1,4 +1,4 @@
-//! A certificate authority for tests, and the files of what it signs.
+//! A certificate authority for tests, and the files of its certificates.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
@@ -67,7 +67,7 @@ impl Authority {
         Issued { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// The TLS of a client that trusts this authority, and shows this certificate.
+    /// The TLS settings of a client that trusts this authority, and presents this certificate.
     pub fn client_tls(&self, shown: Option<&Issued>) -> ClientTlsConfig {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.pem()));
         match shown {
@@ -81,7 +81,7 @@ fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
 }
 
-/// A folder of certificates, mounted as Kubernetes mounts secrets: the files are links through a link that is swapped.
+/// A folder of certificates, mounted as Kubernetes mounts secrets: the files are links through a link that is replaced.
 pub struct Mounted {
     folder: TempDir,
     versions: u32,
@@ -92,7 +92,7 @@ const KEY: &str = "tls.key";
 const AUTHORITIES: &str = "ca.crt";
 
 impl Mounted {
-    /// A certificate with its key, and the authorities of the other side.
+    /// A certificate with its key, and the authorities that the other side must be signed by.
     pub fn new(issued: &Issued, authorities: &str) -> Self {
         let mut mounted = Self { folder: tempfile::tempdir().expect("a folder"), versions: 0 };
         mounted.replace(issued, authorities);
@@ -128,7 +128,7 @@ impl Mounted {
         self.folder.path().join(AUTHORITIES)
     }
 
-    /// A server's TLS of these files.
+    /// The TLS settings of a server with these files.
     pub fn server_tls(&self, client_certificates: Option<ClientCertificates>) -> ServerTlsSettings {
         ServerTlsSettings {
             certificate_file: self.certificate(),

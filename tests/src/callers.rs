@@ -1,4 +1,4 @@
-//! Callers with credentials, and services that ask for them.
+//! Callers with credentials, and services that require them.
 
 use std::{fs, path::PathBuf};
 
@@ -12,7 +12,7 @@ use tonic::{Request, Status, transport::Channel};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-/// A credentials file with one caller for each role, named as it is.
+/// A credentials file with one caller for each role, named after the role.
 pub struct Callers {
     folder: TempDir,
     tokens: Vec<(Role, Token)>,
@@ -34,7 +34,7 @@ impl Callers {
         self.folder.path().join("credentials.toml")
     }
 
-    /// Makes a service ask for these credentials.
+    /// Makes a service require these credentials.
     pub fn guard(&self, settings: &mut CommonSettings) {
         settings.server.identity.credentials_file = Some(self.path());
     }
@@ -43,7 +43,7 @@ impl Callers {
         self.tokens.iter().find(|(of, _)| *of == role).expect("each role has a caller").1.expose()
     }
 
-    /// Writes the file anew, with more entries at its end.
+    /// Rewrites the file, with more entries at its end.
     pub fn write(&self, more: &str) {
         let entries = self.tokens.iter().map(|(role, token)| entry(role.name(), *role, token));
         let text: String = entries.chain([more.to_owned()]).collect();
@@ -71,7 +71,7 @@ pub async fn call(channel: &Channel, method: &str, token: Option<&str>) -> Resul
     client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
     let request = token.map_or_else(|| Request::new(()), |token| with_token(token, ()));
     let path: PathAndQuery = format!("/{method}").parse().expect("a path");
-    // A call that ends within the stream has been let in.
+    // The server has accepted the caller when the call ends within the stream.
     client.server_streaming(request, path, ProstCodec::<(), ()>::default()).await.map(|_| ())
 }
 

@@ -28,7 +28,7 @@ pub struct BookingClients {
 }
 
 impl BookingClients {
-    /// Clients that connect when they are first used.
+    /// Clients that connect on first use.
     pub fn new(address: SocketAddr) -> Self {
         let channel = channel(address);
         Self {
@@ -41,22 +41,22 @@ impl BookingClients {
     }
 }
 
-/// A client of conversation-service that connects when it is first used.
+/// A client of conversation-service that connects on first use.
 pub fn conversations(address: SocketAddr) -> ConversationServiceClient<Channel> {
     ConversationServiceClient::new(channel(address))
 }
 
-/// A client of conversation-service's follow-ups that connects when it is first used.
+/// A client of conversation-service's follow-ups that connects on first use.
 pub fn follow_ups(address: SocketAddr) -> FollowUpServiceClient<Channel> {
     FollowUpServiceClient::new(channel(address))
 }
 
-/// A client of conversation-service's outbox that connects when it is first used.
+/// A client of conversation-service's outbox that connects on first use.
 pub fn conversation_outbox(address: SocketAddr) -> ConversationOutboxServiceClient<Channel> {
     ConversationOutboxServiceClient::new(channel(address))
 }
 
-/// A connection that is made when it is first used.
+/// A connection that opens on first use.
 pub fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .expect("an address makes a URL")

@@ -1,4 +1,4 @@
-//! Things to book, to say, and to ask for.
+//! Venues, bookings and messages for tests.
 
 use chrono::{Days, NaiveDate, Utc};
 use prost_types::FieldMask;
@@ -14,25 +14,25 @@ use uuid::Uuid;
 
 use crate::clients::BookingClients;
 
-/// A statement of a hot call takes more bytes than this, what readiness asks takes fewer.
+/// A statement of a frequent call is longer than this; the statement of the readiness check is shorter.
 pub const STATEMENT_BYTES: u64 = 100;
 
-/// A date a fortnight ahead: within every venue's horizon, beyond its notice.
+/// A date two weeks ahead, within every venue's horizon and beyond its notice.
 pub fn date() -> NaiveDate {
     Utc::now().date_naive() + Days::new(14)
 }
 
-/// A venue with one slot a day, at 18:00 every day, of this many seats, for 35.00 a person.
+/// A venue with one slot a day, at 18:00, with this many seats, at 35.00 per person.
 pub async fn venue(clients: &mut BookingClients, seats: i32) -> Result<Venue, Status> {
     venue_with(clients, seats, |_| {}).await
 }
 
-/// [`venue`], whose bookings are firm at once because it asks for no deposit.
+/// [`venue`], without a deposit: its bookings are confirmed at once.
 pub async fn firm_venue(clients: &mut BookingClients, seats: i32) -> Result<Venue, Status> {
     venue_with(clients, seats, |venue| venue.deposit_percent = Some(0)).await
 }
 
-/// [`venue`], with something changed before it is made.
+/// [`venue`], with a change before it is created.
 pub async fn venue_with(
     clients: &mut BookingClients,
     seats: i32,
@@ -50,7 +50,7 @@ pub async fn venue_with(
     Ok(venue)
 }
 
-/// A call of UpdateSlot: its mask names what is given.
+/// An UpdateSlot request, whose mask names the given fields.
 #[derive(Debug, Clone, Default)]
 pub struct SlotUpdate {
     pub venue_id: String,
@@ -62,7 +62,7 @@ pub struct SlotUpdate {
 }
 
 impl SlotUpdate {
-    /// An update, of nothing yet, of the slot in a fortnight.
+    /// An update of the slot in two weeks, without any fields yet.
     pub fn of(venue_id: &str) -> Self {
         Self {
             venue_id: venue_id.to_owned(),
@@ -100,7 +100,7 @@ impl IntoRequest<UpdateSlotRequest> for SlotUpdate {
     }
 }
 
-/// One slot a day, at 18:00 every day.
+/// A schedule with one slot a day, at 18:00.
 pub fn every_evening(venue_id: &str, seats: i32) -> SetWeeklyScheduleRequest {
     let period = SchedulePeriod {
         days: (Weekday::Monday as i32..=Weekday::Sunday as i32).collect(),
@@ -113,7 +113,7 @@ pub fn every_evening(venue_id: &str, seats: i32) -> SetWeeklyScheduleRequest {
     SetWeeklyScheduleRequest { venue_id: venue_id.to_owned(), periods: vec![period], exceptions: Vec::new() }
 }
 
-/// A booking of the venue's slot in a fortnight, by a customer of its own.
+/// A booking of the venue's slot in two weeks, by a new customer.
 pub fn booking(venue_id: &str, party_size: i32) -> CreateBookingRequest {
     let id = Uuid::now_v7();
     CreateBookingRequest {
@@ -147,7 +147,7 @@ pub fn message(conversation_id: &str, content: &str) -> StoreMessageRequest {
     }
 }
 
-/// A conversation id nobody else uses.
+/// A new conversation id.
 pub fn conversation_id() -> String {
     format!("chat-{}", Uuid::now_v7().simple())
 }

@@ -1,4 +1,4 @@
-//! Real services on port 0 over a real PostgreSQL, each test with a database of its own.
+//! Real services on port 0 over a real PostgreSQL. Each test has its own database.
 
 mod databases;
 
@@ -38,8 +38,8 @@ use crate::{
 
 static TELEMETRY: OnceCell<Telemetry> = OnceCell::const_new();
 
-/// Settings of a service in a test: port 0, no pause at the stop, and so much time that a busy
-/// machine fails no call (an unoptimised build takes long to log in to the database).
+/// Settings of a service in a test: port 0, no pause at the stop, and timeouts so long that no call fails on a busy
+/// machine (an unoptimised build takes long to log in to the database).
 pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     CommonSettings {
@@ -59,7 +59,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             identity: IdentitySettings::default(),
         },
         database: DatabaseChoice::Url(url),
-        // Hundreds of services share a server here: each opens what it needs.
+        // Hundreds of services share a server, so each opens only the connections that it needs.
         database_limits: DatabaseLimits {
             max_connections: 10,
             min_connections: 1,
@@ -75,8 +75,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
     }
 }
 
-/// Settings of a booking-service in a test: it delivers nothing and expires nothing after the
-/// start, so that only calls are seen.
+/// Settings of a booking-service in a test: it delivers and expires nothing after the start, so that only calls act.
 pub fn booking_settings(common: CommonSettings) -> BookingSettings {
     BookingSettings {
         common,
@@ -109,12 +108,12 @@ pub struct Booking {
 }
 
 impl Booking {
-    /// A service over a database of its own.
+    /// A service over a new database.
     pub async fn start() -> Self {
         Self::over(database(&booking_service::app::DEFINITION).await, Keys::random()).await
     }
 
-    /// A service over this database, under these keys: a replica, or one that was started again.
+    /// A service over this database with these keys: a replica, or a restarted service.
     pub async fn over(url: SecretString, keys: Keys) -> Self {
         let common = settings(url.clone(), &keys);
         Self::with(common, url, keys).await
@@ -125,8 +124,8 @@ impl Booking {
         Box::pin(Self::changed(|_| {}, common, url, keys)).await
     }
 
-    /// A service with these settings, and others changed. Its clock is right, it lays out slots once, at
-    /// the start, and delivers nothing, unless it is told otherwise.
+    /// A service with these settings, of which some are changed. By default its clock is right, it lays out slots once,
+    /// at the start, and it delivers nothing.
     pub async fn changed(
         change: impl FnOnce(&mut BookingSettings),
         common: CommonSettings,
@@ -135,20 +134,20 @@ impl Booking {
     ) -> Self {
         let mut settings = booking_settings(common);
         change(&mut settings);
-        // On the heap, like the service: settings are large too.
+        // Boxed, like the service, because settings are large too.
         Box::pin(Self::configured(settings, url, keys)).await
     }
 
     /// A service with all of its settings.
     pub async fn configured(settings: BookingSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
-        // On the heap: a test that awaits several services would need a large stack.
+        // Boxed: a test that awaits several services would need a large stack.
         let service = Box::pin(booking_service::app::start(&settings, None)).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);
         Self { service, url, keys, clients }
     }
 
-    /// A service that is ready, over a database of its own that it reaches through a proxy.
+    /// A ready service over a new database that it reaches through a proxy.
     pub async fn behind_a_proxy(change: impl FnOnce(&mut CommonSettings)) -> (Proxy, Self) {
         let (proxy, url) = proxied(&booking_service::app::DEFINITION).await;
         let keys = Keys::random();
@@ -157,13 +156,13 @@ impl Booking {
         (proxy, Self::with(settings, url, keys).await.ready().await)
     }
 
-    /// Waits until calls can be answered.
+    /// Waits until the service is ready.
     pub async fn ready(self) -> Self {
         assert!(self.service.server.readiness().ready().await, "the service is ready");
         self
     }
 
-    /// The only row of a query past the service.
+    /// The single value of a query, run directly on the database.
     pub async fn scalar<T>(&self, query: &'static str) -> T
     where
         T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
@@ -171,8 +170,8 @@ impl Booking {
         scalar(&self.url, query).await
     }
 
-    /// Every row that CreateBooking writes, in every version, as one text: equal when nothing was
-    /// written in between.
+    /// Every row that CreateBooking writes, with its transaction id, as one string. Two equal strings prove that
+    /// nothing was written in between.
     pub async fn written(&self) -> String {
         let rows = "
             SELECT string_agg(row, ' ' ORDER BY row) FROM (
@@ -200,12 +199,12 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// A service over a database of its own.
+    /// A service over a new database.
     pub async fn start() -> Self {
         Self::over(database(&conversation_service::app::DEFINITION).await, Keys::random()).await
     }
 
-    /// A service over this database, under these keys: a replica, or one that was started again.
+    /// A service over this database with these keys: a replica, or a restarted service.
     pub async fn over(url: SecretString, keys: Keys) -> Self {
         let common = settings(url.clone(), &keys);
         Self::with(common, url, keys).await
@@ -213,15 +212,20 @@ impl Conversation {
 
     /// A service with these settings.
     pub async fn with(common: CommonSettings, url: SecretString, keys: Keys) -> Self {
-        Self::counting(EmotionSettings::default(), common, url, keys).await
+        Self::with_emotion_settings(EmotionSettings::default(), common, url, keys).await
     }
 
-    /// A service with these settings, the ones for emotions among them.
-    pub async fn counting(emotions: EmotionSettings, common: CommonSettings, url: SecretString, keys: Keys) -> Self {
+    /// A service with these settings and these settings for emotions.
+    pub async fn with_emotion_settings(
+        emotions: EmotionSettings,
+        common: CommonSettings,
+        url: SecretString,
+        keys: Keys,
+    ) -> Self {
         Self::changed(common, url, keys, |settings| settings.emotions = emotions).await
     }
 
-    /// A service with these settings and the default ones, something of which is changed.
+    /// A service with these and otherwise default settings, of which some are changed.
     pub async fn changed(
         common: CommonSettings,
         url: SecretString,
@@ -233,7 +237,7 @@ impl Conversation {
             clock: Clock::default(),
             emotions: EmotionSettings::default(),
             scheduling: SchedulingSettings::default(),
-            // Time passes only where a test is about it: statements are counted.
+            // Timers are off by default, because tests count statements.
             dispatch: DispatchSettings {
                 clock_interval: Duration::from_hours(1),
                 reengagement_interval: Duration::from_hours(1),
@@ -250,7 +254,7 @@ impl Conversation {
         Self { service, url, keys, client, follow_ups }
     }
 
-    /// A service that is ready, over a database of its own that it reaches through a proxy.
+    /// A ready service over a new database that it reaches through a proxy.
     pub async fn behind_a_proxy(change: impl FnOnce(&mut CommonSettings)) -> (Proxy, Self) {
         let (proxy, url) = proxied(&conversation_service::app::DEFINITION).await;
         let keys = Keys::random();
@@ -259,13 +263,13 @@ impl Conversation {
         (proxy, Self::with(settings, url, keys).await.ready().await)
     }
 
-    /// Waits until calls can be answered.
+    /// Waits until the service is ready.
     pub async fn ready(self) -> Self {
         assert!(self.service.server.readiness().ready().await, "the service is ready");
         self
     }
 
-    /// The only row of a query past the service.
+    /// The single value of a query, run directly on the database.
     pub async fn scalar<T>(&self, query: &'static str) -> T
     where
         T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
@@ -274,7 +278,7 @@ impl Conversation {
     }
 }
 
-/// Waits until a condition holds, and fails after a minute: a busy machine is no reason to fail.
+/// Waits until a condition holds. Fails after a minute, which is long enough for a busy machine.
 pub async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
     within(Duration::from_mins(1), what, holds).await;
 }
@@ -291,7 +295,7 @@ pub async fn within(bound: Duration, what: &str, mut holds: impl AsyncFnMut() ->
 
 const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), revision: None };
 
-/// Traces are carried in tests too; the log shows errors.
+/// Tests also propagate traces; the log shows errors only.
 async fn telemetry() {
     let settings = TelemetrySettings {
         log_format: LogFormat::Text,

@@ -1,4 +1,4 @@
-//! The services as processes of their own, the way they run in earnest.
+//! The services as separate processes, as in production.
 
 use std::{
     collections::HashMap,
@@ -17,10 +17,10 @@ use tokio::{
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-/// A service has this long to listen: a first start creates the database folder.
+/// The bound until a service listens: a first start creates the database folder.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Which service.
+/// One of the two services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     Booking,
@@ -41,23 +41,23 @@ impl Which {
 pub enum LaunchError {
     #[error("{} cannot be started; run `cargo build --workspace --bins` first", path.display())]
     Spawn { path: PathBuf, source: std::io::Error },
-    #[error("{service} ended before it listened; it said:\n{said}")]
-    Ended { service: &'static str, said: String },
-    #[error("{service} did not listen within {} s; it said:\n{said}", START_TIMEOUT.as_secs())]
-    Silent { service: &'static str, said: String },
+    #[error("{service} ended before it listened; it printed:\n{output}")]
+    Ended { service: &'static str, output: String },
+    #[error("{service} did not listen within {} s; it printed:\n{output}", START_TIMEOUT.as_secs())]
+    NotListening { service: &'static str, output: String },
 }
 
-/// A running service process. [`Process::stop`] stops it and waits; dropping this only tells it to stop, so
-/// that also a tool that ends in an unforeseen way leaves no PostgreSQL behind.
+/// A running service process. [`Process::stop`] stops it and waits. Dropping it only sends SIGTERM, so a tool that ends
+/// unexpectedly leaves no PostgreSQL running.
 pub struct Process {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     child: Child,
-    /// Reads its log to the end, so that it never blocks on writing.
+    /// Reads the log to its end, so that the service never blocks on writing it.
     _log: AbortOnDropHandle<()>,
 }
 
-/// What is shown of a service's log.
+/// The part of a service's log that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     Nothing,
@@ -65,7 +65,7 @@ pub enum Shown {
     WarningsAndErrors,
 }
 
-/// The line of the log that tells where a service listens.
+/// The log line that names the service's addresses.
 #[derive(Deserialize)]
 struct Listening {
     grpc: SocketAddr,
@@ -73,13 +73,13 @@ struct Listening {
 }
 
 impl Process {
-    /// Starts a service from the folder of the running program. `environment` is added to this
-    /// process's own; without addresses in it the ports are free ones. The errors it logs are shown.
+    /// Starts a service from the folder of the running program. `environment` is added to this process's environment;
+    /// without addresses in it the ports are free ones. Logged errors are shown.
     pub async fn start(which: Which, environment: &HashMap<String, String>) -> Result<Self, LaunchError> {
         Self::start_showing(which, environment, Shown::Errors).await
     }
 
-    /// [`Process::start`], with a choice of what is shown of its log.
+    /// [`Process::start`], with a choice of the shown part of its log.
     pub async fn start_showing(
         which: Which,
         environment: &HashMap<String, String>,
@@ -88,7 +88,7 @@ impl Process {
         Self::start_program(which, binary(which.binary()), environment, shown).await
     }
 
-    /// [`Process::start_showing`], of the program at this path.
+    /// [`Process::start_showing`], with the program at this path.
     pub async fn start_program(
         which: Which,
         path: PathBuf,
@@ -98,7 +98,7 @@ impl Process {
         Self::start_command(which, Command::new(path), environment, shown).await
     }
 
-    /// [`Process::start_showing`], by a command that becomes the service.
+    /// [`Process::start_showing`], with a command that executes the service.
     pub async fn start_command(
         which: Which,
         mut command: Command,
@@ -108,36 +108,36 @@ impl Process {
         command
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("HTTP_ADDR", "127.0.0.1:0")
-            // Each service has a database of its own: one URL for both can only be a mistake.
+            // Each service has its own database, so one URL for both can only be a mistake.
             .env_remove("DATABASE_URL")
             .env_remove("DATABASE_URL_FILE")
-            // A quieter log would not tell where the service listens.
+            // At a quieter level the log would not contain the addresses.
             .env("LOG_LEVEL", "info")
             .envs(environment)
             .env("LOG_FORMAT", "json")
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C in the terminal reaches only the tool, which then stops its services in order.
+            // Ctrl-C in the terminal signals only the tool, which then stops its services in order.
             .process_group(0);
         let path = PathBuf::from(command.as_std().get_program());
         let mut child = command.spawn().map_err(|source| LaunchError::Spawn { path, source })?;
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines();
         let service = which.binary();
-        let mut said = String::new();
-        let listening = tokio::time::timeout(START_TIMEOUT, listening(&mut lines, &mut said)).await;
+        let mut output = String::new();
+        let listening = tokio::time::timeout(START_TIMEOUT, listening(&mut lines, &mut output)).await;
         let Listening { grpc, http } = match listening {
             Ok(Some(listening)) => listening,
-            Ok(None) => return Err(LaunchError::Ended { service, said }),
-            Err(_) => return Err(LaunchError::Silent { service, said }),
+            Ok(None) => return Err(LaunchError::Ended { service, output }),
+            Err(_) => return Err(LaunchError::NotListening { service, output }),
         };
         let show = move |line: &str| {
             if let Some(complaint) = complaint(line, shown) {
-                // Nobody may be left to read it.
+                // The terminal may be closed.
                 let _ = writeln!(io::stderr(), "{service}: {complaint}");
             }
         };
-        said.lines().for_each(show);
+        output.lines().for_each(show);
         let log = TaskTracker::new().spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 show(&line);
@@ -151,23 +151,23 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits until the process ends by itself, and tells how.
+    /// Waits until the process ends by itself, and returns its exit status.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Ends the process by SIGKILL, and waits until it is gone.
+    /// Kills the process by SIGKILL, and waits for its end.
     pub async fn kill(&mut self) -> io::Result<()> {
         self.child.kill().await
     }
 
-    /// Sends SIGTERM and waits for the end. `true` when the service ended well.
+    /// Sends SIGTERM and waits for the end. Returns `true` when the exit code is 0.
     pub async fn stop(self) -> bool {
-        self.stop_hurried(std::future::pending()).await
+        self.stop_or_abort(std::future::pending()).await
     }
 
-    /// [`Process::stop`], with a second SIGTERM once `hurry` ends: the service then cuts off what it waits for.
-    pub async fn stop_hurried(mut self, hurry: impl Future<Output = ()>) -> bool {
+    /// [`Process::stop`], with a second SIGTERM once `hurry` ends: the service then cuts off running calls.
+    pub async fn stop_or_abort(mut self, hurry: impl Future<Output = ()>) -> bool {
         self.terminate();
         let status = tokio::select! {
             status = self.child.wait() => status,
@@ -181,7 +181,7 @@ impl Process {
 
     fn terminate(&self) {
         if let Some(id) = self.child.id() {
-            // It may have ended just now.
+            // The process may have ended already.
             let _ = std::process::Command::new("kill").arg("-TERM").arg(id.to_string()).status();
         }
     }
@@ -195,19 +195,19 @@ impl Drop for Process {
     }
 }
 
-async fn listening(lines: &mut Lines<BufReader<ChildStderr>>, said: &mut String) -> Option<Listening> {
+async fn listening(lines: &mut Lines<BufReader<ChildStderr>>, output: &mut String) -> Option<Listening> {
     while let Ok(Some(line)) = lines.next_line().await {
         if let Ok(listening) = serde_json::from_str(&line) {
             return Some(listening);
         }
-        said.push_str(&line);
-        said.push('\n');
+        output.push_str(&line);
+        output.push('\n');
     }
     None
 }
 
-/// A line of the log, for a person to read, when it is one to be shown. What is no log line, such
-/// as a panic's, always is.
+/// A readable form of a log line, if it is to be shown. A line that is no log line, such as one of a panic, is always
+/// shown.
 fn complaint(line: &str, shown: Shown) -> Option<String> {
     let Ok(Value::Object(mut line)) = serde_json::from_str(line) else {
         return Some(line.to_owned());
@@ -218,19 +218,19 @@ fn complaint(line: &str, shown: Shown) -> Option<String> {
         "WARN" if shown == Shown::WarningsAndErrors => {}
         _ => return None,
     }
-    let said = line.remove("message");
-    let said = said.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let message = line.remove("message");
+    let message = message.as_ref().and_then(Value::as_str).unwrap_or_default();
     let fields = line.iter().filter(|(name, value)| *name != "timestamp" && *name != "target" && !is_nested(value));
     let fields = fields.map(|(name, value)| format!("{name}={value}"));
-    Some([level, said.to_owned()].into_iter().chain(fields).collect::<Vec<_>>().join(" "))
+    Some([level, message.to_owned()].into_iter().chain(fields).collect::<Vec<_>>().join(" "))
 }
 
-/// The spans around a line, which repeat what its fields say.
+/// Whether a value is a span, which only repeats fields of the line.
 fn is_nested(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// A program of this workspace, built beside the running one (tests run from a folder below).
+/// The path of a program of this workspace, beside the running program or above its folder.
 pub fn binary(name: &str) -> PathBuf {
     let running = std::env::current_exe().unwrap_or_default();
     running

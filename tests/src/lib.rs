@@ -1,4 +1,4 @@
-//! What the system tests and the tools share: clients, services to talk to, and things to book.
+//! The common code of the system tests and tools: clients, services, and fixtures.
 
 pub mod authority;
 pub mod callers;
@@ -18,7 +18,7 @@ pub mod stripe;
 pub mod token_issuer;
 pub mod tool;
 
-/// An error with its causes, for messages of tests.
+/// An error with its causes, for test messages.
 pub fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

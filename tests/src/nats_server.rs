@@ -1,4 +1,4 @@
-//! A nats-server of a test's own, with its store in a file.
+//! A nats-server for one test, with file storage.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -6,10 +6,10 @@ use crate::harness;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// In the folder of its store.
+/// The configuration file in the folder of the store.
 const CONFIG: &str = "nats-server.conf";
 
-/// A nats-server. Dropped, it is killed.
+/// A nats-server, killed on drop.
 pub struct NatsServer {
     child: Child,
     pub port: u16,
@@ -17,31 +17,31 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// Starts one anywhere.
+    /// Starts a server on a free port.
     pub async fn start() -> Self {
         let store = tempfile::tempdir().expect("a folder");
         Self::over(store, None).await
     }
 
-    /// Starts one anywhere, with this in its configuration.
+    /// Starts a server on a free port with this configuration.
     pub async fn configured(config: &str) -> Self {
         let store = tempfile::tempdir().expect("a folder");
         std::fs::write(store.path().join(CONFIG), config).expect("written");
         Self::over(store, None).await
     }
 
-    /// Kills it as a crash would, and tells what it left.
+    /// Kills the server as a crash would, and returns its store and port.
     pub async fn kill(mut self) -> (TempDir, u16) {
         self.child.kill().await.expect("it is killed");
         (self.store, self.port)
     }
 
-    /// Starts one over what another left, where the other was.
+    /// Restarts a killed server with its store and port.
     pub async fn again((store, port): (TempDir, u16)) -> Self {
         Self::over(store, Some(port)).await
     }
 
-    /// Starts one over what another left, that takes no larger messages.
+    /// Restarts a killed server with a smaller limit for messages.
     pub async fn limited((store, port): (TempDir, u16), payload_bytes_max: usize) -> Self {
         std::fs::write(store.path().join(CONFIG), format!("max_payload: {payload_bytes_max}")).expect("written");
         Self::over(store, Some(port)).await
@@ -78,7 +78,7 @@ impl NatsServer {
     }
 }
 
-/// The port that it wrote down.
+/// The port that the server has written to its ports file.
 async fn listening(folder: &Path) -> u16 {
     loop {
         let files = std::fs::read_dir(folder).expect("the folder is there");

@@ -1,4 +1,4 @@
-//! A receiver of traces and metrics, as a collector has one: OTLP over gRPC or HTTP, kept in memory.
+//! An OTLP receiver of traces and metrics over gRPC or HTTP, which keeps them in memory.
 
 use std::{
     collections::BTreeMap,
@@ -50,58 +50,58 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig},
 };
 
-/// A span that was received, and from which service.
+/// A received span.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub service: String,
-    /// What describes the process it came from.
+    /// The resource attributes of the sending process.
     pub resource: BTreeMap<String, String>,
-    /// The path of the request it came with, over HTTP.
+    /// The HTTP path of the request.
     pub path: String,
-    /// The headers of that request.
+    /// The headers of the request.
     pub headers: HeaderMap,
     pub span: Span,
 }
 
 impl Received {
-    /// The id of its trace, as `traceparent` has it.
+    /// The trace id, as in `traceparent`.
     pub fn trace_id(&self) -> String {
         hex(&self.span.trace_id)
     }
 
-    /// Whether it is linked to a span of this trace.
+    /// Whether the span is linked to a span of this trace.
     pub fn is_linked_to(&self, trace_id: &str) -> bool {
         self.span.links.iter().any(|link| hex(&link.trace_id) == trace_id)
     }
 }
 
-/// A metric that was received, and from which service.
+/// A received metric.
 #[derive(Debug, Clone)]
 pub struct ReceivedMetric {
     pub service: String,
-    /// What describes the process it came from.
+    /// The resource attributes of the sending process.
     pub resource: BTreeMap<String, String>,
-    /// The path of the request it came with, over HTTP.
+    /// The HTTP path of the request.
     pub path: String,
-    /// The headers of that request.
+    /// The headers of the request.
     pub headers: HeaderMap,
     pub metric: Metric,
 }
 
-/// What carries the messages.
+/// The transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carrier {
     Grpc,
     Http,
 }
 
-/// Certificate and key of a receiver, in PEM.
+/// The certificate and key of a receiver, in PEM.
 pub struct Certified {
     pub certificate: String,
     pub key: String,
 }
 
-/// A running receiver. It ends when this is dropped.
+/// A running receiver. It ends when dropped.
 pub struct Receiver {
     pub address: SocketAddr,
     kept: Kept,
@@ -115,15 +115,15 @@ struct Kept {
 }
 
 impl Receiver {
-    /// Starts one on a free port, over gRPC and not encrypted.
+    /// Starts a receiver on a free port, over gRPC without TLS.
     pub async fn start() -> Self {
         Self::start_as(Carrier::Grpc, None).await
     }
 
-    /// Starts one on a free port, encrypted where it is to show a certificate.
+    /// Starts a receiver on a free port, with TLS if there is a certificate.
     pub async fn start_as(carrier: Carrier, certified: Option<&Certified>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the listener is bound");
         let kept = Kept::default();
         let tasks = TaskTracker::new();
         let server = match carrier {
@@ -133,19 +133,19 @@ impl Receiver {
         Self { address, kept, _server: AbortOnDropHandle::new(server) }
     }
 
-    /// The spans that it received so far.
+    /// The spans received so far.
     pub fn spans(&self) -> Vec<Received> {
         self.kept.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The metrics that it received so far, each as often as it was sent.
+    /// The metrics received so far, one for each export.
     pub fn metrics(&self) -> Vec<ReceivedMetric> {
         self.kept.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Certified {
-    /// For 127.0.0.1, signed by itself.
+    /// A self-signed certificate for 127.0.0.1.
     pub fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
@@ -160,10 +160,10 @@ impl Certified {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("the provider has them")
+            .expect("the provider supports the default versions")
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
-            .expect("they belong together");
+            .expect("certificate and key belong together");
         TlsAcceptor::from(Arc::new(config))
     }
 }
@@ -177,7 +177,7 @@ impl Default for Certified {
 async fn serve_grpc(listener: TcpListener, kept: Kept, tls: Option<ServerTlsConfig>) {
     let mut server = Server::builder();
     if let Some(tls) = tls {
-        server = server.tls_config(tls).expect("the certificate can be shown");
+        server = server.tls_config(tls).expect("the certificate is valid");
     }
     let traces = TraceServiceServer::new(kept.clone()).accept_compressed(CompressionEncoding::Gzip);
     let metrics = MetricsServiceServer::new(kept).accept_compressed(CompressionEncoding::Gzip);
@@ -192,7 +192,7 @@ async fn serve_http(listener: TcpListener, kept: Kept, tls: Option<TlsAcceptor>)
         connections.spawn(async move {
             match tls {
                 None => kept.serve(stream).await,
-                // Who does not trust the certificate goes away.
+                // A client that does not trust the certificate disconnects.
                 Some(tls) => {
                     if let Ok(stream) = tls.accept(stream).await {
                         kept.serve(stream).await;
@@ -237,7 +237,7 @@ impl Kept {
     /// Serves one connection.
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let service = service_fn(|request| self.answer(request));
-        // How it ends is the client's affair.
+        // How the connection ends does not matter.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     }
 
@@ -247,17 +247,17 @@ impl Kept {
         let is_compressed = head.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip");
         let mut message = Vec::new();
         if is_compressed {
-            GzDecoder::new(&body[..]).read_to_end(&mut message).expect("it is compressed as it says");
+            GzDecoder::new(&body[..]).read_to_end(&mut message).expect("the body is compressed");
         } else {
             message.extend_from_slice(&body);
         }
         let (path, message) = (head.uri.path(), &message[..]);
         let answer = if path.ends_with("metrics") {
-            let request = ExportMetricsServiceRequest::decode(message).expect("it is a message of OTLP");
+            let request = ExportMetricsServiceRequest::decode(message).expect("the body is an OTLP message");
             self.keep_metrics(path, &head.headers, request);
             ExportMetricsServiceResponse::default().encode_to_vec()
         } else {
-            let request = ExportTraceServiceRequest::decode(message).expect("it is a message of OTLP");
+            let request = ExportTraceServiceRequest::decode(message).expect("the body is an OTLP message");
             self.keep_spans(path, &head.headers, request);
             ExportTraceServiceResponse::default().encode_to_vec()
         };
@@ -290,7 +290,7 @@ impl MetricsService for Kept {
     }
 }
 
-/// The attributes that are texts.
+/// The attributes with string values.
 fn texts(resource: Option<Resource>) -> BTreeMap<String, String> {
     let attributes = resource.unwrap_or_default().attributes.into_iter();
     let texts = attributes.filter_map(|attribute| match attribute.value?.value? {

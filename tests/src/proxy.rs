@@ -1,5 +1,5 @@
-//! A TCP proxy between a service and its database: counts round trips, takes the database away, puts it far
-//! away, and loses answers.
+//! A TCP proxy between a service and its database. It counts round trips, makes the database unavailable, delays it,
+//! and loses answers.
 
 mod connection;
 mod pump;
@@ -23,48 +23,48 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::connection::Connection;
 
-/// Clients that may wait to be let in.
+/// Clients that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// What the proxy does with the bytes.
+/// The treatment of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Pass,
     /// Nothing is passed on; connections stay open.
     Stall,
-    /// Connections are closed, and new ones at once too.
+    /// Connections are closed, and so are new ones.
     Cut,
 }
 
-/// A proxy. It ends when it is dropped.
+/// A proxy. It ends when dropped.
 pub struct Proxy {
     pub address: SocketAddr,
     shared: Arc<Shared>,
     door: Mutex<Door>,
 }
 
-/// What every connection sees.
+/// The state that all connections share.
 struct Shared {
     target: Mutex<SocketAddr>,
-    /// How often the proxy was led elsewhere. Connections from before are never answered.
+    /// The number of changes of the target. Older connections get no more answers.
     led: watch::Sender<u64>,
     mode: watch::Sender<Mode>,
-    /// How often all connections were closed.
+    /// The number of times that all connections were closed.
     closed: watch::Sender<u64>,
     connections: watch::Sender<usize>,
     round_trips: AtomicU64,
-    /// Those of them by which readiness looks at the database.
-    looks: AtomicU64,
+    /// The round trips of readiness checks.
+    readiness_checks: AtomicU64,
     opened: AtomicU64,
-    /// Connections up to this one carry nothing any more.
-    buried: AtomicU64,
+    /// Connections up to this number carry no more bytes.
+    dropped_up_to: AtomicU64,
     held_back: AtomicU64,
-    /// What the text of the statement contains whose next answer is lost.
+    /// A fragment of the statement whose next answer is lost.
     to_lose: Mutex<Option<&'static str>>,
     lost: AtomicU64,
-    /// What was run, each by the first line of its text.
+    /// The first lines of the executed statements.
     ran: Mutex<Vec<String>>,
-    /// What each direction takes, in microseconds.
+    /// The delay of each direction, in microseconds.
     one_way_us: AtomicU64,
 }
 
@@ -72,13 +72,13 @@ struct Shared {
 enum Door {
     /// The proxy listens.
     Open(AbortOnDropHandle<()>),
-    /// It does not, and keeps its port: bound, a socket that does not listen refuses connections.
+    /// The proxy refuses connections and keeps its port, by a bound socket that does not listen.
     Shut(TcpSocket),
     Moving,
 }
 
 impl Proxy {
-    /// Listens on a free port of loopback and passes everything on to `target`.
+    /// Listens on a free loopback port, and passes everything on to `target`.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -89,9 +89,9 @@ impl Proxy {
             closed: watch::Sender::new(0),
             connections: watch::Sender::new(0),
             round_trips: AtomicU64::new(0),
-            looks: AtomicU64::new(0),
+            readiness_checks: AtomicU64::new(0),
             opened: AtomicU64::new(0),
-            buried: AtomicU64::new(0),
+            dropped_up_to: AtomicU64::new(0),
             one_way_us: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
             to_lose: Mutex::default(),
@@ -102,25 +102,24 @@ impl Proxy {
         Ok(Self { address, shared, door })
     }
 
-    /// How often the client has asked and waited since the proxy was started.
+    /// The number of round trips since the start of the proxy.
     pub fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::SeqCst)
     }
 
-    /// Round trips so far, without those by which readiness looks at the database.
+    /// The number of round trips without those of readiness checks.
     pub fn round_trips_of_calls(&self) -> u64 {
-        self.round_trips().saturating_sub(self.shared.looks.load(Ordering::SeqCst))
+        self.round_trips().saturating_sub(self.shared.readiness_checks.load(Ordering::SeqCst))
     }
 
-    /// Connections that were opened since the proxy was started. Each cost a round trip more, which is
-    /// not among [`Proxy::round_trips`]: nobody speaks in it.
+    /// Connections opened since the start of the proxy. Each costs another round trip, which [`Proxy::round_trips`]
+    /// does not count.
     pub fn opened(&self) -> u64 {
         self.shared.opened.load(Ordering::SeqCst)
     }
 
-    /// Puts the server so far away that a round trip takes this long, also the one that opens a
-    /// connection.
-    pub fn put_away(&self, round_trip: Duration) {
+    /// Delays the server so that a round trip takes this long, also when a connection opens.
+    pub fn set_round_trip_time(&self, round_trip: Duration) {
         let one_way = u64::try_from(round_trip.as_micros() / 2).expect("less than an age");
         self.shared.one_way_us.store(one_way, Ordering::SeqCst);
     }
@@ -130,61 +129,60 @@ impl Proxy {
         *self.shared.connections.borrow()
     }
 
-    /// Bytes that the client has sent and that are not passed on while the proxy stalls.
+    /// Bytes that clients have sent, and that the stalled or slow proxy has not passed on.
     pub fn held_back(&self) -> u64 {
         self.shared.held_back.load(Ordering::SeqCst)
     }
 
-    /// The next time that a statement is run whose text contains `fragment`, the server takes it to its end and
-    /// the client never hears of it: its connection is closed instead.
+    /// The next time that a statement contains `fragment`, the server completes it but its answer is lost: the client's
+    /// connection is closed instead.
     pub fn lose_answer_to(&self, fragment: &'static str) {
         *self.shared.to_lose() = Some(fragment);
     }
 
-    /// Answers that were lost so far.
+    /// The number of lost answers.
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::SeqCst)
     }
 
-    /// How often a statement was run whose first line begins so.
+    /// The number of executed statements whose first line starts like this.
     pub fn ran(&self, beginning: &str) -> usize {
         self.shared.ran().iter().filter(|line| line.starts_with(beginning)).count()
     }
 
-    /// Passes nothing on any more, but keeps the connections.
+    /// Stops passing bytes on, and keeps the connections.
     pub fn stall(&self) {
         self.shared.mode.send_replace(Mode::Stall);
     }
 
-    /// What was opened before carries nothing any more, and nobody is told, as when a gateway that translates
-    /// addresses has forgotten it. New connections work.
-    pub fn bury(&self) {
-        self.shared.buried.store(self.opened(), Ordering::SeqCst);
-        self.mend();
+    /// Drops all bytes of existing connections without closing them, as when a NAT gateway has forgotten them. New
+    /// connections work.
+    pub fn drop_existing(&self) {
+        self.shared.dropped_up_to.store(self.opened(), Ordering::SeqCst);
+        self.restore();
     }
 
-    /// Leads new connections to another server. Those that are open stay open, and nothing is passed on in them any
-    /// more: their server hangs.
+    /// Leads new connections to another server. Existing connections stay open without any bytes, as when their server
+    /// hangs.
     pub fn lead_to(&self, target: SocketAddr) {
         *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
         self.shared.led.send_modify(|times| *times += 1);
-        self.mend();
+        self.restore();
     }
 
-    /// Closes every connection, and lets new ones in.
+    /// Closes every connection. New ones work.
     pub fn close_connections(&self) {
         self.shared.closed.send_modify(|times| *times += 1);
     }
 
-    /// Closes every connection, and every new one at once. Returns when the last is closed.
+    /// Closes every connection, now and from now on. Returns when the last is closed.
     pub async fn cut(&self) {
         self.shared.mode.send_replace(Mode::Cut);
         // The sender lives as long as `self`.
         let _ = self.shared.connections.subscribe().wait_for(|open| *open == 0).await;
     }
 
-    /// Closes every connection and refuses new ones, as a server that was stopped does. Returns
-    /// when the last is closed.
+    /// Closes every connection and refuses new ones, as a stopped server does. Returns when the last is closed.
     pub async fn refuse(&self) -> io::Result<()> {
         let open = std::mem::replace(&mut *self.door(), Door::Moving);
         if let Door::Open(accepting) = open {
@@ -199,8 +197,8 @@ impl Proxy {
         Ok(())
     }
 
-    /// Passes everything on again, and lets new connections in.
-    pub fn mend(&self) {
+    /// Ends every fault: passes bytes on again, and accepts connections.
+    pub fn restore(&self) {
         self.shared.mode.send_replace(Mode::Pass);
         let mut door = self.door();
         *door = match std::mem::replace(&mut *door, Door::Moving) {
@@ -226,7 +224,7 @@ impl Shared {
         self.ran.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a statement is run. Whether its answer is to be lost; one is for each that is asked for.
+    /// Records a statement. Returns whether its answer is to be lost, which consumes the request.
     fn runs(&self, text: &str) -> bool {
         self.ran().push(text.lines().next().unwrap_or_default().to_owned());
         self.to_lose().take_if(|fragment| text.contains(*fragment)).is_some()
@@ -245,8 +243,8 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> AbortOnDropHandle<()> {
         let tracker = tracker.clone();
         async move {
             while let Ok((client, _)) = listener.accept().await {
-                // Counted before the mode is looked at: `cut` sets the mode before it looks at the
-                // count, so that either sees the other.
+                // Counted before the mode is read: `cut` sets the mode before it reads the count, so one of them always
+                // sees the other's change.
                 let connection = Connection::open(Arc::clone(&shared));
                 tracker.spawn(connection.run(client));
             }

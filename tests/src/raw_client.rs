@@ -1,4 +1,4 @@
-//! An HTTP/2 client without a gRPC library, for what well-behaved clients never do.
+//! An HTTP/2 client without a gRPC library, for behaviour that well-behaved clients never show.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What `/metrics` shows, read as Prometheus reads it.
+//! Reads `/metrics` as Prometheus does.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What Prometheus accepts.
+/// The media types that Prometheus accepts.
 pub const OPEN_METRICS: &str =
     "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
 
@@ -17,7 +17,7 @@ pub struct Scrape {
     pub code: u16,
     pub content_type: String,
     pub text: String,
-    /// The type of each metric, by its name. That of a counter is without `_total` in OpenMetrics.
+    /// The type of each metric by name. In OpenMetrics a counter's name has no `_total`.
     pub types: BTreeMap<String, String>,
     pub samples: Vec<Sample>,
 }
@@ -28,7 +28,7 @@ pub struct Sample {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub value: f64,
-    /// The id of the trace that its exemplar leads to.
+    /// The trace id of the exemplar.
     pub trace_id: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Scrape {
         }
     }
 
-    /// The samples of this name whose labels have these values.
+    /// The samples with this name and these labels.
     pub fn all<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Sample> {
         let fits =
             move |it: &&Sample| labels.iter().all(|(label, value)| it.labels.get(*label).is_some_and(|v| v == value));
@@ -73,7 +73,7 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
 }
 
 impl Sample {
-    /// Reads `name{label="value",…} 1 # {trace_id="…"} 0.5 1.0`. No value of a label holds a quotation mark.
+    /// Reads `name{label="value",…} 1 # {trace_id="…"} 0.5 1.0`. Label values contain no quotation marks.
     fn read(line: &str) -> Self {
         let (sample, exemplar) = line.split_once(" # ").map_or((line, None), |(sample, rest)| (sample, Some(rest)));
         let (series, value) = sample.rsplit_once(' ').expect("a value");

@@ -1,5 +1,5 @@
-//! Stripe as the service sees it: signed events, with the fields that real ones have and others that do not
-//! matter.
+//! Stripe as the service sees it: signed events, with the fields of real events, including fields that the service
+//! ignores.
 
 use std::net::SocketAddr;
 
@@ -25,13 +25,13 @@ pub fn signature(body: &str, secret: &str, at: DateTime<Utc>) -> String {
     bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-/// Sends an event to the webhook as Stripe would, and tells the status and the body of the answer.
+/// Sends an event to the webhook as Stripe does, and returns the status code and body of the answer.
 pub async fn send(http: SocketAddr, event: &Value, secret: &str) -> (u16, String) {
     let body = event.to_string();
     post(http, Some(&signed(&body, secret, Utc::now())), &body).await
 }
 
-/// Posts a body to the webhook, under this signature.
+/// Posts a body with this signature to the webhook.
 pub async fn post(http: SocketAddr, signature: Option<&str>, body: &str) -> (u16, String) {
     let signature = signature.map_or_else(String::new, |it| format!("Stripe-Signature: {it}\r\n"));
     let length = body.len();
@@ -42,10 +42,10 @@ pub async fn post(http: SocketAddr, signature: Option<&str>, body: &str) -> (u16
     exchange(http, request.as_bytes()).await
 }
 
-/// Sends an HTTP request as it is, and tells the status and the body of the answer.
+/// Sends an HTTP request unchanged, and returns the status code and body of the answer.
 pub async fn exchange(http: SocketAddr, request: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(http).await.expect("HTTP listens");
-    // An answer may come before the whole body was taken.
+    // The answer may arrive before the whole body is sent.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -102,7 +102,7 @@ impl Intent {
         )
     }
 
-    /// The charge after so much of it was given back in all.
+    /// The charge after a total of this much was refunded.
     pub fn refunded(&self, refunded_cents: i64) -> Value {
         event(
             "charge.refunded",
@@ -116,12 +116,12 @@ impl Intent {
         )
     }
 
-    /// The bank has not decided yet, as with a debit.
+    /// The bank has not decided yet, as with a direct debit.
     pub fn processing(&self) -> Value {
         event("payment_intent.processing", self.intent("processing", 0, None))
     }
 
-    /// One refund of the charge, under an id: created, or as it stands later.
+    /// A refund of the charge with this id: its creation, or a later status.
     pub fn refund(&self, kind: &str, id: &str, amount_cents: i64, status: &str) -> Value {
         event(
             kind,
@@ -141,7 +141,7 @@ impl Intent {
         self.refund("refund.failed", id, amount_cents, "failed")
     }
 
-    /// A dispute of the whole charge names it and its intent, not the booking.
+    /// A dispute of the whole charge, which names the charge and its intent but not the booking.
     pub fn disputed(&self) -> Value {
         self.dispute("charge.dispute.created", "1", self.amount_cents, "needs_response")
     }
@@ -154,7 +154,7 @@ impl Intent {
         self.dispute("charge.dispute.closed", "1", self.amount_cents, "lost")
     }
 
-    /// A dispute of a part, under an id.
+    /// A dispute of a part, with this id.
     pub fn dispute(&self, kind: &str, id: &str, amount_cents: i64, status: &str) -> Value {
         event(
             kind,
@@ -175,13 +175,13 @@ impl Intent {
     }
 }
 
-/// The same event, made so many seconds later.
+/// The same event, created this many seconds later.
 pub fn later(mut event: Value, seconds: i64) -> Value {
     event["created"] = (event["created"].as_i64().unwrap_or_default() + seconds).into();
     event
 }
 
-/// An event of test mode with an id of its own.
+/// An event of test mode with a new id.
 pub fn event(kind: &str, object: Value) -> Value {
     let mut event = json!({
         "id": format!("evt_{}", Uuid::now_v7().simple()), "object": "event", "api_version": "2025-09-30.clover",

@@ -1,4 +1,4 @@
-//! An issuer of JWTs that a test has in its hands: it signs what it is told, and serves its key set over HTTP.
+//! A JWT issuer for tests: it signs any claims, and serves its key set over HTTP.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "teppan";
 
-/// A pair of keys, with the id by which it is found in the key set.
+/// A key pair, with its id in the key set.
 pub struct SigningKey {
     id: String,
     pair: Pair,
@@ -50,7 +50,7 @@ impl SigningKey {
         Self { id: id.to_owned(), pair: Pair::P256(pair) }
     }
 
-    /// Its public half, as key sets have it.
+    /// The public key, as in key sets.
     pub fn public(&self) -> Value {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         match &self.pair {
@@ -78,7 +78,7 @@ impl SigningKey {
         self.token_with(&json!({"alg": self.algorithm(), "typ": "JWT", "kid": self.id}), claims)
     }
 
-    /// A token with this header, which may not say the truth.
+    /// A token with this header, which may be wrong.
     pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         let message = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
         let signature = match &self.pair {
@@ -95,7 +95,7 @@ pub fn claims(holder: &str, roles: &[&str]) -> Value {
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": holder, "roles": roles, "iat": now, "nbf": now, "exp": now + 3600})
 }
 
-/// Claims of which one is another.
+/// Accepted claims, with one of them replaced.
 pub fn claims_with(name: &str, value: Value) -> Value {
     let mut claims = claims("somebody", &["orchestrator"]);
     claims[name] = value;
@@ -142,12 +142,12 @@ impl KeySetServer {
         format!("http://{}/keys", self.address)
     }
 
-    /// From now on it serves another key set.
+    /// Serves another key set from now on.
     pub fn serve(&self, text: String) {
         *self.served.text.lock().expect("no panic") = text;
     }
 
-    /// From now on it answers 503, or answers again.
+    /// Answers 503 from now on, or answers normally again.
     pub fn fail(&self, fails: bool) {
         self.served.fails.store(fails, SeqCst);
     }

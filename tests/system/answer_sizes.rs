@@ -1,5 +1,5 @@
-//! No answer grows near the 4 MiB that gRPC clients accept by default. Lists of large texts end a page early;
-//! of all others a page of the largest entries there can be is small enough.
+//! No answer approaches 4 MiB, which is what gRPC clients accept by default. Lists of large texts end a page early.
+//! For every other list, a page of the largest possible entries is small enough.
 
 use prost::Message;
 use teppan_shared::contract::{
@@ -11,7 +11,7 @@ use teppan_shared::contract::{
 };
 use teppan_shared::wire::Timestamp;
 
-/// Half of what a client accepts.
+/// Half of the clients' default limit.
 const BYTES_MAX: usize = 2 << 20;
 
 fn chars(count: usize) -> String {
@@ -31,7 +31,7 @@ fn time() -> Option<Timestamp> {
     Some(Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 })
 }
 
-/// The largest booking, without its special requests, which a page bounds by itself.
+/// The largest booking, without special requests: a page has a limit of its own for those.
 fn booking() -> Booking {
     Booking {
         booking_id: id(),
@@ -159,13 +159,13 @@ fn emotion() -> EmotionHistoryEntry {
     EmotionHistoryEntry { message_id: id(), sequence: i64::MAX, role: 4, emotion: Some(emotion), sent_at: time() }
 }
 
-/// The bytes of `count` such entries, each with its tag and length.
+/// Encoded size of `count` such entries, each with its tag and length.
 fn page(entry: &impl Message, count: usize) -> usize {
     (entry.encoded_len() + 4) * count
 }
 
 #[test]
-fn a_page_of_the_largest_entries_is_half_of_what_clients_accept_at_most() {
+fn a_page_of_the_largest_entries_takes_at_most_half_of_the_clients_limit() {
     let periods = SchedulePeriod {
         days: (1..=7).collect(),
         first_start: "18:00".to_owned(),
@@ -195,7 +195,7 @@ fn a_page_of_the_largest_entries_is_half_of_what_clients_accept_at_most() {
     };
     let labels = EmotionLabelCount { label: chars(20), count: i64::MAX };
     let answers = [
-        // The special requests of a page are 1 MiB at most.
+        // A page has at most 1 MiB of special requests.
         ("ListBookings", page(&booking(), 1000) + (1 << 20)),
         ("ListVenues", page(&venue(), 1000)),
         ("GetVenue", page(&venue(), 1) + page(&periods, 100) + page(&exceptions, 1000)),

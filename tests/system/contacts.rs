@@ -1,4 +1,4 @@
-//! Who a customer is, and how to reach them: names, e-mail addresses, telephone numbers.
+//! Contact data of customers: names, e-mail addresses, telephone numbers.
 
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
@@ -11,13 +11,13 @@ use tonic_types::StatusExt as _;
 
 use crate::waitlist;
 
-fn by(venue_id: &str, change: impl FnOnce(&mut Contact)) -> CreateBookingRequest {
+fn request_with(venue_id: &str, change: impl FnOnce(&mut Contact)) -> CreateBookingRequest {
     let mut request = fixtures::booking(venue_id, 1);
     change(request.contact.as_mut().expect("a contact"));
     request
 }
 
-/// The customer of a booking that is made.
+/// Makes a booking and returns its customer.
 async fn customer_of(clients: &BookingClients, request: CreateBookingRequest) -> Result<Customer, Status> {
     let mut clients = clients.clone();
     let booking = clients.bookings.create_booking(request).await?.into_inner().booking.expect("the booking");
@@ -25,20 +25,20 @@ async fn customer_of(clients: &BookingClients, request: CreateBookingRequest) ->
     Ok(clients.customers.get_customer(request).await?.into_inner().customer.expect("the customer"))
 }
 
-/// The telephone number that is kept of a booking at the venue.
-async fn kept(clients: &BookingClients, venue: &Venue, phone: &str) -> Result<String, Status> {
-    let request = by(&venue.venue_id, |contact| phone.clone_into(&mut contact.phone));
+/// Makes a booking with this telephone number and returns the number as it is stored.
+async fn stored_phone(clients: &BookingClients, venue: &Venue, phone: &str) -> Result<String, Status> {
+    let request = request_with(&venue.venue_id, |contact| phone.clone_into(&mut contact.phone));
     Ok(customer_of(clients, request).await?.contact.expect("a contact").phone)
 }
 
-async fn move_phones(clients: &BookingClients, venue: &Venue, region: &str) -> Venue {
+async fn set_phone_region(clients: &BookingClients, venue: &Venue, region: &str) -> Venue {
     let venue = Venue { venue_id: venue.venue_id.clone(), phone_region: region.to_owned(), ..Default::default() };
     let update_mask = Some(FieldMask { paths: vec!["phone_region".to_owned()] });
     let request = UpdateVenueRequest { venue: Some(venue), update_mask, ..Default::default() };
     clients.clone().schedule.update_venue(request).await.expect("updated").into_inner().venue.expect("the venue")
 }
 
-/// What is wrong with the one field that is.
+/// Field and description of the only violation.
 fn violation(status: &Status) -> (String, String) {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let mut violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
@@ -48,13 +48,13 @@ fn violation(status: &Status) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_person_is_one_customer_however_name_and_address_are_spelled() {
+async fn every_spelling_of_a_name_and_an_email_address_is_the_same_customer() {
     let booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
     let spellings = ["rené@müller.de", "rene\u{301}@mu\u{308}ller.de", " RENÉ@xn--mller-kva.DE", "\"rené\"@müller.de"];
     let mut ids = Vec::new();
     for email in spellings {
-        let request = by(&venue.venue_id, |contact| {
+        let request = request_with(&venue.venue_id, |contact| {
             email.clone_into(&mut contact.email);
             "Rene\u{301} Mu\u{308}ller".clone_into(&mut contact.name);
         });
@@ -72,23 +72,23 @@ async fn one_person_is_one_customer_however_name_and_address_are_spelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_may_be_one_letter_and_has_nothing_invisible() {
+async fn a_name_may_be_one_letter_and_must_not_contain_invisible_characters() {
     let booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
     for name in ["李", "J"] {
-        let request = by(&venue.venue_id, |contact| name.clone_into(&mut contact.name));
+        let request = request_with(&venue.venue_id, |contact| name.clone_into(&mut contact.name));
         let customer = customer_of(&booking.clients, request).await.expect("booked");
         assert_eq!(customer.contact.expect("a contact").name, name);
     }
     for name in ["\u{200b}", "Mi\u{200d}na", "Mina\u{202e}", "Mi\0na", "Mi\u{7}na", "\u{3164}", "\u{ffff}"] {
-        let request = by(&venue.venue_id, |contact| name.clone_into(&mut contact.name));
+        let request = request_with(&venue.venue_id, |contact| name.clone_into(&mut contact.name));
         let refused = customer_of(&booking.clients, request).await.expect_err("refused");
         assert_eq!(violation(&refused).0, "contact.name", "{name:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_with_plus_is_the_same_at_every_venue() {
+async fn an_international_number_is_the_same_at_every_venue() {
     let booking = Booking::start().await.ready().await;
     let mut clients = booking.clients.clone();
     for region in ["US", "DE"] {
@@ -105,14 +105,14 @@ async fn a_number_with_plus_is_the_same_at_every_venue() {
             "+390669812345",
             "+2250701234567",
         ] {
-            assert_eq!(kept(&clients, &venue, number).await.as_deref().ok(), Some(number), "{region}");
+            assert_eq!(stored_phone(&clients, &venue, number).await.as_deref().ok(), Some(number), "{region}");
         }
-        assert_eq!(kept(&clients, &venue, "+33 (0)1 23 45 67 89").await.expect("read"), "+33123456789");
+        assert_eq!(stored_phone(&clients, &venue, "+33 (0)1 23 45 67 89").await.expect("read"), "+33123456789");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_without_plus_is_one_of_the_venues_region() {
+async fn a_number_without_plus_belongs_to_the_venues_region() {
     let booking = Booking::start().await.ready().await;
     let mut clients = booking.clients.clone();
     for (zone, region, effective, written, number) in [
@@ -130,39 +130,39 @@ async fn a_number_without_plus_is_one_of_the_venues_region() {
         });
         let venue = venue.await.expect("a venue");
         assert_eq!(venue.phone_region, effective, "{zone}");
-        assert_eq!(kept(&clients, &venue, written).await.expect("read"), number, "{zone}");
+        assert_eq!(stored_phone(&clients, &venue, written).await.expect("read"), number, "{zone}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_another_replica_changes_counts_at_once() {
+async fn a_phone_region_that_another_replica_changes_applies_at_once() {
     let booking = Booking::start().await.ready().await;
     let other = Booking::over(booking.url.clone(), booking.keys.clone()).await.ready().await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
-    assert_eq!(kept(&booking.clients, &venue, "030 123456").await.expect("read"), "+4930123456");
+    assert_eq!(stored_phone(&booking.clients, &venue, "030 123456").await.expect("read"), "+4930123456");
 
-    assert_eq!(move_phones(&other.clients, &venue, "FR").await.phone_region, "FR");
-    // Unreadable by the region that this process has seen, and the other way round.
-    assert_eq!(kept(&booking.clients, &venue, "01 23 45 67 89").await.expect("read"), "+33123456789");
-    let refused = kept(&booking.clients, &venue, "030 123456").await.expect_err("no number of France");
+    assert_eq!(set_phone_region(&other.clients, &venue, "FR").await.phone_region, "FR");
+    // This number is valid only in the new region, and the previous number only in the old one.
+    assert_eq!(stored_phone(&booking.clients, &venue, "01 23 45 67 89").await.expect("read"), "+33123456789");
+    let refused = stored_phone(&booking.clients, &venue, "030 123456").await.expect_err("not a number in France");
     assert_eq!(violation(&refused).0, "contact.phone");
 
-    // A number of both: it is the one of the newest region.
+    // This number is valid in both regions: the newest region counts.
     for (region, number) in [("DE", "+49612345678"), ("FR", "+33612345678")] {
-        move_phones(&other.clients, &venue, region).await;
-        assert_eq!(kept(&booking.clients, &venue, "06 12 34 56 78").await.expect("read"), number);
+        set_phone_region(&other.clients, &venue, region).await;
+        assert_eq!(stored_phone(&booking.clients, &venue, "06 12 34 56 78").await.expect("read"), number);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_replays_whatever_became_of_the_region() {
+async fn a_retry_is_replayed_even_if_the_phone_region_changed() {
     let booking = Booking::start().await.ready().await;
     let mut clients = booking.clients.clone();
     let venue = fixtures::venue(&mut clients, 50).await.expect("a venue");
-    let request = by(&venue.venue_id, |contact| "030 123456".clone_into(&mut contact.phone));
+    let request = request_with(&venue.venue_id, |contact| "030 123456".clone_into(&mut contact.phone));
     let made = clients.bookings.create_booking(request.clone()).await.expect("booked").into_inner();
-    move_phones(&clients, &venue, "FR").await;
-    // To a replica that knows nothing of the venue, too.
+    set_phone_region(&clients, &venue, "FR").await;
+    // The other replica has not cached the venue.
     let other = Booking::over(booking.url.clone(), booking.keys.clone()).await.ready().await;
     for clients in [clients, other.clients] {
         let again = clients.bookings.clone().create_booking(request.clone()).await.expect("replayed").into_inner();
@@ -172,12 +172,12 @@ async fn a_retry_replays_whatever_became_of_the_region() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_that_cannot_be_read_is_refused_with_its_fault_and_without_its_digits() {
+async fn an_invalid_number_is_refused_with_the_fault_but_without_its_digits() {
     let booking = Booking::start().await.ready().await;
     let mut clients = booking.clients.clone();
     let venue = fixtures::venue(&mut clients, 50).await.expect("a venue");
     let before = booking.written().await;
-    for (phone, says) in [
+    for (phone, fault) in [
         ("12", "too short"),
         ("0301", "in use in DE, the venue's phone_region"),
         ("030 12345678901234567", "too long for a telephone number in DE"),
@@ -186,14 +186,14 @@ async fn a_number_that_cannot_be_read_is_refused_with_its_fault_and_without_its_
         ("+999 4321", "calling code"),
         ("+1 108 971 8523", "in use"),
     ] {
-        let refused = kept(&clients, &venue, phone).await.expect_err(phone);
-        let mut waiting = waitlist::request(&venue.venue_id, 1);
-        phone.clone_into(&mut waiting.contact.as_mut().expect("a contact").phone);
-        let not_waiting = clients.bookings.join_waitlist(waiting).await.expect_err(phone);
-        for status in [refused, not_waiting] {
+        let refused = stored_phone(&clients, &venue, phone).await.expect_err(phone);
+        let mut join = waitlist::request(&venue.venue_id, 1);
+        phone.clone_into(&mut join.contact.as_mut().expect("a contact").phone);
+        let not_joined = clients.bookings.join_waitlist(join).await.expect_err(phone);
+        for status in [refused, not_joined] {
             let (field, description) = violation(&status);
             assert_eq!(field, "contact.phone", "{phone}");
-            assert!(description.contains(says), "{phone}: {description}");
+            assert!(description.contains(fault), "{phone}: {description}");
             for digits in ["0301", "78901", "971", "4321"] {
                 assert!(!format!("{} {description}", status.message()).contains(digits), "{status:?}");
             }
@@ -203,7 +203,7 @@ async fn a_number_that_cannot_be_read_is_refused_with_its_fault_and_without_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_is_reached_by_a_number_of_the_venues_region() {
+async fn the_number_of_a_waitlist_entry_belongs_to_the_venues_region() {
     let booking = Booking::start().await.ready().await;
     let mut clients = booking.clients.clone();
     let venue = fixtures::venue(&mut clients, 1).await.expect("a venue");
@@ -214,12 +214,12 @@ async fn who_waits_is_reached_by_a_number_of_the_venues_region() {
     let customer_id = entry.entry.expect("the entry").customer_id;
     let customer = clients.customers.get_customer(GetCustomerRequest { customer_id }).await.expect("read").into_inner();
     assert_eq!(customer.customer.expect("the customer").contact.expect("a contact").phone, "+4930123456");
-    move_phones(&clients, &venue, "FR").await;
+    set_phone_region(&clients, &venue, "FR").await;
     assert!(clients.bookings.join_waitlist(request).await.expect("replayed").into_inner().replayed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_is_a_country_with_telephone_numbers_and_a_currency_is_money() {
+async fn a_phone_region_must_have_telephone_numbers_and_a_currency_must_be_in_use() {
     let mut booking = Booking::start().await.ready().await;
     for region in ["", "de", "XX", "AQ", "Germany"] {
         let refused =
@@ -248,7 +248,7 @@ async fn a_venue_is_found_by_its_name_in_every_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_is_found_by_its_code_however_it_is_written() {
+async fn a_booking_is_found_by_any_spelling_of_its_confirmation_code() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 1).await.expect("a venue");
     let made = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("booked");

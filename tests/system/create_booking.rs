@@ -7,7 +7,7 @@ use teppan_tests::{
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_write_fails_nothing_is_left() {
+async fn create_booking_writes_nothing_when_one_of_its_writes_fails() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::firm_venue(&mut booking.clients, 10).await.expect("a venue");
     let known = fixtures::booking(&venue.venue_id, 1);
@@ -34,21 +34,26 @@ async fn whichever_write_fails_nothing_is_left() {
         let what = format!("{write} {table}");
         let failure = booking.clients.bookings.create_booking(request).await.expect_err(&what);
         assert_eq!(failure.code(), Code::Internal, "{what}");
-        assert!(!failure.message().contains("made to fail"), "internals stay inside");
+        assert!(!failure.message().contains("made to fail"), "the status does not contain the database's error");
         assert_eq!(booking.written().await, before, "{what}");
         harness::execute(&booking.url, AssertSqlSafe(format!("DROP TRIGGER fail ON {table}"))).await;
     }
-    booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2)).await.expect("all is well again");
+    booking
+        .clients
+        .bookings
+        .create_booking(fixtures::booking(&venue.venue_id, 2))
+        .await
+        .expect("the booking succeeds once no write fails");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_personal_is_stored_in_clear() {
+async fn personal_data_of_a_booking_is_stored_encrypted() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::firm_venue(&mut booking.clients, 10).await.expect("a venue");
     let request = fixtures::booking(&venue.venue_id, 2);
     booking.clients.bookings.create_booking(request.clone()).await.expect("booked");
 
-    // Every row of every table as text, bytes both as they are shown and as what they may hold.
+    // All rows as text. The sealed columns also appear as escaped bytes, which would show plain text.
     let everything: String = booking
         .scalar(
             "SELECT concat(
@@ -58,15 +63,15 @@ async fn nothing_personal_is_stored_in_clear() {
                 (SELECT string_agg(t::text, '') FROM idempotency_keys t))",
         )
         .await;
-    assert!(everything.contains(&request.conversation_id), "the text does hold what was written");
+    assert!(everything.contains(&request.conversation_id), "the dump contains the stored rows");
     let contact = request.contact.expect("a contact");
     for secret in [contact.name, contact.email, contact.phone, request.special_requests, "Mina".to_owned()] {
-        assert!(!everything.contains(&secret), "{secret} is stored in clear");
+        assert!(!everything.contains(&secret), "{secret} is stored unencrypted");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_is_one_however_often_they_book() {
+async fn several_bookings_with_one_email_address_belong_to_one_customer() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     let mut ids = Vec::new();
@@ -78,7 +83,7 @@ async fn a_customer_is_one_however_often_they_book() {
         ids.push(made.expect("the booking").customer_id);
     }
     assert!(ids.iter().all(|id| *id == ids[0]));
-    // A phone that is not given again is not forgotten.
+    // A later booking without a phone number keeps the stored one.
     let find = teppan_shared::contract::booking::v1::GetCustomerRequest { customer_id: ids[0].clone() };
     let customer = booking.clients.customers.get_customer(find).await.expect("read").into_inner().customer;
     let customer = customer.expect("the customer");
@@ -103,18 +108,18 @@ async fn availability_and_booking_agree_on_what_can_be_booked() {
     let venue = fixtures::venue(&mut booking.clients, 5).await.expect("a venue");
     for party_size in [5, 6] {
         let date = fixtures::date().to_string();
-        let ask = ListAvailabilityRequest {
+        let request = ListAvailabilityRequest {
             venue_id: venue.venue_id.clone(),
             from_date: date.clone(),
             to_date: date,
             party_size,
             ..Default::default()
         };
-        let slots = booking.clients.schedule.list_availability(ask).await.expect("listed").into_inner().slots;
+        let slots = booking.clients.schedule.list_availability(request).await.expect("listed").into_inner().slots;
         let booked = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, party_size)).await;
         assert_eq!(slots[0].bookable, booked.is_ok(), "a party of {party_size}");
         if booked.is_ok() {
-            // Make room again for the next party.
+            // Free the seats for the next party.
             harness::execute(&booking.url, "UPDATE slots SET reserved = 0").await;
         }
     }

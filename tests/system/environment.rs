@@ -1,7 +1,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use teppan_tests::otlp::Receiver;
 
-/// The variables of a service over a database of the harness.
+/// Environment variables of a service that uses this database of the harness.
 pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
     let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
     [
@@ -10,14 +10,14 @@ pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
         ("HASH_KEY", key),
         ("LISTEN_ADDR", "127.0.0.1:0".to_owned()),
         ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
-        // Whatever listens where conversation-service does by default is not the test's.
+        // Relays would call conversation-service at its default address, where another process may listen.
         ("OUTBOX_RELAYS", "0".to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
 }
 
-/// The variables of a service that sends its traces to this receiver, soon.
+/// Environment variables of a service that sends its traces to this receiver within 50 ms.
 pub fn traced(receiver: &Receiver) -> impl Iterator<Item = (String, String)> {
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", receiver.address)),

@@ -23,7 +23,7 @@ struct Event {
     hash: Vec<u8>,
 }
 
-/// The hash as the migration of booking_events documents it, made anew.
+/// Computes the hash of an event as the migration of booking_events documents it.
 fn hash_of(event: &Event) -> Vec<u8> {
     let epoch = Utc.with_ymd_and_hms(2000, 1, 1, 0, 0, 0).single().expect("an instant");
     let microseconds = (event.occurred_at - epoch).num_microseconds().expect("within range");
@@ -48,7 +48,7 @@ async fn the_event(booking: &Booking) -> Event {
     sqlx::query_as(query).fetch_one(&mut harness::connect(&booking.url).await).await.expect("one event")
 }
 
-/// One booking that waits for its deposit.
+/// A service with one booking, which is pending.
 async fn booked() -> Booking {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
@@ -57,7 +57,7 @@ async fn booked() -> Booking {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_event_is_chained_and_cannot_be_altered_unseen() {
+async fn an_altered_event_no_longer_matches_the_hash_of_its_booking() {
     let booking = booked().await;
     let event = the_event(&booking).await;
     assert!(event.previous_hash.is_empty() && event.version == 1);
@@ -79,7 +79,7 @@ async fn the_first_event_is_chained_and_cannot_be_altered_unseen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_event_has_every_field_the_contract_names_with_the_bookings_own_figures() {
+async fn the_first_event_has_every_field_of_the_contract_with_the_values_of_the_booking() {
     let booking = booked().await;
     let data: Json<serde_json::Map<String, serde_json::Value>> =
         booking.scalar("SELECT data FROM booking_events").await;
@@ -101,7 +101,7 @@ async fn the_first_event_has_every_field_the_contract_names_with_the_bookings_ow
     assert_eq!(booking.scalar::<i64>(agrees).await, 1, "{data:?}");
 }
 
-/// The fields of a message of `teppan.events.v1`.
+/// The field names of a message of `teppan.events.v1`.
 pub fn fields_of(message: &str) -> BTreeSet<String> {
     let files = prost_types::FileDescriptorSet::decode(contract::DESCRIPTORS).expect("the contract's descriptors");
     let events = files.file.iter().filter(|file| file.package() == "teppan.events.v1");
@@ -109,9 +109,9 @@ pub fn fields_of(message: &str) -> BTreeSet<String> {
     found.expect("the message is described").field.iter().map(|field| field.name().to_owned()).collect()
 }
 
-/// The fields that the JSON of an event has: all of its message, but for the end of the hold of a booking that holds
-/// nothing.
-pub fn fields_said(message: &str, event: &serde_json::Map<String, serde_json::Value>) -> BTreeSet<String> {
+/// The fields that the JSON of an event must have: all fields of its message, but `hold_expires_at` only while the
+/// booking is pending.
+pub fn fields_in_json(message: &str, event: &serde_json::Map<String, serde_json::Value>) -> BTreeSet<String> {
     let mut fields = fields_of(message);
     if event["status"] != "BOOKING_STATUS_PENDING" {
         fields.remove("hold_expires_at");

@@ -16,19 +16,19 @@ async fn check(health: &mut HealthClient<Channel>, service: &str) -> ServingStat
     health.check(request).await.expect("health answers").into_inner().status()
 }
 
-/// A stream of what a service's health becomes.
+/// Watches the health of a service.
 async fn watch(health: &mut HealthClient<Channel>, service: &str) -> Streaming<HealthCheckResponse> {
     let request = HealthCheckRequest { service: service.to_owned() };
     health.watch(request).await.expect("health answers").into_inner()
 }
 
-/// Reads a stream up to this status. What is on the way there is another status.
+/// Reads a stream until it reports this status.
 async fn until(stream: &mut Streaming<HealthCheckResponse>, expected: ServingStatus) {
     let reading = async { while stream.message().await.expect("no error").expect("no end").status() != expected {} };
     tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap_or_else(|_| panic!("never {expected:?}"));
 }
 
-/// The status line's code of an HTTP GET.
+/// Status code and whole answer of an HTTP GET.
 pub async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("HTTP listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -53,16 +53,16 @@ async fn every_service_is_serving_and_an_unknown_one_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not() {
+async fn readiness_follows_the_database_within_two_seconds_and_liveness_is_not_affected() {
     let (proxy, booking) = Booking::behind_a_proxy(|_| {}).await;
     let server = &booking.service.server;
     let mut health = HealthClient::new(clients::channel(server.grpc_addr));
     let mut times = [const { Vec::new() }; 2];
     for _ in 0..3 {
-        // A stall is the worst case: nothing tells the service that the database is away.
+        // A stall is the worst case: no error shows the service that the database is unavailable.
         for (n, ready) in [false, true].into_iter().enumerate() {
             if ready {
-                proxy.mend();
+                proxy.restore();
             } else {
                 proxy.stall();
             }
@@ -76,7 +76,7 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
             assert_eq!(get(server.http_addr, "/livez").await.0, 200);
         }
     }
-    // One may be the machine's.
+    // The slowest of three may be due to a busy machine.
     for mut times in times {
         times.sort();
         assert!(times[1] < Duration::from_secs(2), "{times:?}");
@@ -84,20 +84,20 @@ async fn readiness_follows_the_database_within_two_seconds_and_liveness_does_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_starts_without_its_database_and_is_ready_when_it_comes() {
+async fn a_service_starts_without_its_database_and_becomes_ready_when_the_database_is_available() {
     let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
     proxy.refuse().await.expect("the port is kept");
     let mut booking = Booking::over(url, Keys::random()).await;
     let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
     assert_eq!(check(&mut health, "").await, ServingStatus::NotServing);
     assert_eq!(check(&mut health, "liveness").await, ServingStatus::Serving);
-    proxy.mend();
+    proxy.restore();
     booking = booking.ready().await;
     fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_sees_the_database_go_and_come_back() {
+async fn a_health_watch_reports_that_the_database_becomes_unavailable_and_available_again() {
     let (proxy, booking) = Booking::behind_a_proxy(|_| {}).await;
     let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
     let mut all = watch(&mut health, "").await;
@@ -109,15 +109,15 @@ async fn a_watch_sees_the_database_go_and_come_back() {
     proxy.refuse().await.expect("the port is kept");
     until(&mut all, ServingStatus::NotServing).await;
     until(&mut one, ServingStatus::NotServing).await;
-    proxy.mend();
+    proxy.restore();
     until(&mut all, ServingStatus::Serving).await;
     until(&mut one, ServingStatus::Serving).await;
-    let said = tokio::time::timeout(Duration::ZERO, liveness.message()).await;
-    assert!(said.is_err(), "the process lived all the while: {said:?}");
+    let reported = tokio::time::timeout(Duration::ZERO, liveness.message()).await;
+    assert!(reported.is_err(), "liveness did not change: {reported:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_sees_the_stop_and_does_not_hold_it_up() {
+async fn a_health_watch_reports_the_shutdown_and_does_not_delay_it() {
     let booking = Booking::start().await.ready().await; // calls may take five seconds to end
     let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
     let mut stream = watch(&mut health, "").await;

@@ -6,7 +6,7 @@ use tonic_types::StatusExt as _;
 
 type Change = fn(&mut CreateBookingRequest);
 
-/// The same call many times at once, over two replicas.
+/// Makes concurrent duplicates of a call, alternating between two replicas.
 async fn at_once(
     replicas: [&Booking; 2],
     request: &CreateBookingRequest,
@@ -33,7 +33,7 @@ fn assert_one_booking(answers: Vec<Result<CreateBookingResponse, Status>>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_with_one_key_at_once_give_one_booking_and_equal_replies() {
+async fn concurrent_duplicates_make_one_booking_and_get_equal_replies() {
     let (first, second) = two_replicas().await;
     let venue = fixtures::venue(&mut first.clients.clone(), 1000).await.expect("a venue");
     for _ in 0..5 {
@@ -45,7 +45,7 @@ async fn calls_with_one_key_at_once_give_one_booking_and_equal_replies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn that_holds_also_when_the_booking_takes_the_last_seats() {
+async fn concurrent_duplicates_make_one_booking_even_when_it_takes_the_last_seats() {
     let (first, second) = two_replicas().await;
     for _ in 0..5 {
         let venue = fixtures::venue(&mut first.clients.clone(), 4).await.expect("a venue");
@@ -55,18 +55,22 @@ async fn that_holds_also_when_the_booking_takes_the_last_seats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_twins_leaves_one_booking_a_key_and_no_orphans() {
+async fn concurrent_duplicates_of_many_bookings_leave_one_booking_for_each_key_and_no_orphans() {
     let (first, second) = two_replicas().await;
     let venue = fixtures::firm_venue(&mut first.clients.clone(), 30).await.expect("a venue");
     let requests: Vec<_> = (0..60).map(|_| fixtures::booking(&venue.venue_id, 1)).collect();
-    let storm = join_all(requests.iter().map(|request| at_once([&first, &second], request, 4))).await;
+    let answers_by_key = join_all(requests.iter().map(|request| at_once([&first, &second], request, 4))).await;
 
     let mut booked = 0;
-    for answers in storm {
-        // Twins agree: all have the booking, or all are refused.
-        let won = answers.iter().filter(|answer| answer.is_ok()).count();
-        assert!(won == 0 || won == answers.len(), "{:#?}", answers.iter().map(Result::as_ref).collect::<Vec<_>>());
-        booked += i64::from(won > 0);
+    for answers in answers_by_key {
+        // Concurrent duplicates agree: all return the booking, or all are refused.
+        let succeeded = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert!(
+            succeeded == 0 || succeeded == answers.len(),
+            "{:#?}",
+            answers.iter().map(Result::as_ref).collect::<Vec<_>>()
+        );
+        booked += i64::from(succeeded > 0);
     }
     assert_eq!(booked, 30);
     for count in [
@@ -132,7 +136,7 @@ async fn the_same_key_with_any_other_request_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_writes_nothing_however_the_same_customer_is_written() {
+async fn a_replay_writes_nothing_for_any_spelling_of_the_same_customer() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     let request = fixtures::booking(&venue.venue_id, 2);

@@ -1,7 +1,7 @@
-//! What the images hold: the root file systems that their Dockerfile makes, run without Docker.
+//! Builds the root file systems of the images as the Dockerfile does, and runs them without Docker.
 //!
-//! `make image-root` runs this with the binaries of the images, which TEPPAN_IMAGE_BINARIES names. Otherwise it takes
-//! those that all tests use.
+//! `make image-root` runs this with the binaries of the images, in the folder TEPPAN_IMAGE_BINARIES. Without that
+//! variable the test uses the same binaries as all tests.
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,12 @@ use tokio::process::Command;
 
 use crate::{environment, health::get};
 
-/// What an image may take, packed, in bytes.
+/// Limit of the compressed size of an image, in bytes.
 const PACKED_MAX: u64 = 25 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn booking_service_migrates_serves_and_stops_in_a_read_only_root_as_any_user() {
-    serves(Which::Booking, &booking_service::app::DEFINITION, async |process| {
+    assert_serves(Which::Booking, &booking_service::app::DEFINITION, async |process| {
         fixtures::venue(&mut BookingClients::new(process.grpc), 4).await.expect("a venue");
     })
     .await;
@@ -34,14 +34,14 @@ async fn booking_service_migrates_serves_and_stops_in_a_read_only_root_as_any_us
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conversation_service_migrates_serves_and_stops_in_a_read_only_root_as_any_user() {
-    serves(Which::Conversation, &conversation_service::app::DEFINITION, async |process| {
+    assert_serves(Which::Conversation, &conversation_service::app::DEFINITION, async |process| {
         let message = fixtures::message(&fixtures::conversation_id(), "Hello");
         clients::conversations(process.grpc).store_message(message).await.expect("stored");
     })
     .await;
 }
 
-async fn serves(which: Which, definition: &Definition, call: impl AsyncFnOnce(&Process)) {
+async fn assert_serves(which: Which, definition: &Definition, call: impl AsyncFnOnce(&Process)) {
     let step = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/docker").join(name);
     let may_run = Command::new(step("run-root.sh")).arg("--check").output().await;
     if !may_run.is_ok_and(|output| output.status.success()) {
@@ -67,8 +67,8 @@ async fn serves(which: Which, definition: &Definition, call: impl AsyncFnOnce(&P
         println!("{}: {bytes} bytes packed", which.binary());
         assert!(bytes <= PACKED_MAX, "{bytes}");
         let output = service().env_remove("DATABASE_URL").output().await.expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && said.contains("DATABASE_URL: is required"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.contains("DATABASE_URL: is required"), "{stderr}");
     }
 
     let url = empty_database(definition).await;

@@ -1,4 +1,4 @@
-//! A database that answers and cannot do its work: read only, full, or with no connection to spare.
+//! A database that answers but cannot work: read-only, out of disk space, or without a free connection.
 
 use std::{
     fs,
@@ -27,7 +27,7 @@ use crate::errors::kind;
 
 const DATABASE: &str = "conversations";
 
-/// A server of its own, with the URL of the service's database.
+/// Starts a PostgreSQL server of its own. Returns it and the URL of the service's database.
 async fn server() -> (ThrowawayServer, SecretString) {
     let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("a server of its own");
     server.ensure_database(DATABASE).await.expect("a database");
@@ -37,10 +37,10 @@ async fn server() -> (ThrowawayServer, SecretString) {
 
 async fn service(url: &SecretString) -> Conversation {
     let keys = Keys::random();
-    Conversation::with(limited(url, &keys), url.clone(), keys).await
+    Conversation::with(settings_for(url, &keys), url.clone(), keys).await
 }
 
-fn limited(url: &SecretString, keys: &Keys) -> CommonSettings {
+fn settings_for(url: &SecretString, keys: &Keys) -> CommonSettings {
     let mut settings = harness::settings(url.clone(), keys);
     settings.database_limits.max_connections = 4;
     settings.database_limits.acquire_timeout = Duration::from_secs(2);
@@ -52,18 +52,18 @@ async fn store(conversation: &Conversation, content: &str) -> Result<(), Status>
     conversation.client.clone().store_message(message).await.map(|_| ())
 }
 
-/// Asserts that the status says that the call may be retried, and when.
+/// Asserts that the status allows a retry and gives a delay.
 fn assert_retryable(status: &Status) {
     assert_eq!(kind(status), (Code::Unavailable, "DATABASE_UNAVAILABLE".to_owned()));
     assert!(status.get_details_retry_info().expect("a RetryInfo").retry_delay.is_some());
 }
 
-/// Waits until readiness reports this reason, and health NOT_SERVING.
+/// Waits until readiness reports this reason and health reports NOT_SERVING.
 async fn until_not_ready(conversation: &Conversation, reason: &str) {
     let server = &conversation.service.server;
     harness::eventually(reason, async || server.readiness().describe() == reason).await;
     let mut health = HealthClient::new(clients::channel(server.grpc_addr));
-    harness::eventually("health says so", async || {
+    harness::eventually("health reports NOT_SERVING", async || {
         let answer = health.check(HealthCheckRequest::default()).await.expect("health answers");
         answer.into_inner().status() == ServingStatus::NotServing
     })
@@ -75,7 +75,7 @@ async fn until_ready(conversation: &Conversation) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_set_to_read_only_is_not_ready_until_it_is_writable_again() {
+async fn the_service_is_not_ready_while_its_database_is_read_only() {
     let (server, url) = server().await;
     let conversation = service(&url).await.ready().await;
     for _ in 0..2 {
@@ -84,10 +84,10 @@ async fn a_server_that_is_set_to_read_only_is_not_ready_until_it_is_writable_aga
         harness::execute(&url, "SELECT pg_reload_conf()").await;
         until_not_ready(&conversation, "database read-only").await;
         assert_retryable(&store(&conversation, "Hello").await.expect_err("read only"));
-        // One statement after the other: ALTER SYSTEM takes no other in its transaction.
+        // ALTER SYSTEM must be the only statement of its transaction.
         let mut writable = harness::connect(&url).await;
         for sql in ["SET default_transaction_read_only = off", "ALTER SYSTEM RESET default_transaction_read_only"] {
-            sqlx::raw_sql(sql).execute(&mut writable).await.expect("a superuser may");
+            sqlx::raw_sql(sql).execute(&mut writable).await.expect("a superuser may change settings");
         }
         sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut writable).await.expect("reloaded");
         until_ready(&conversation).await;
@@ -98,7 +98,7 @@ async fn a_server_that_is_set_to_read_only_is_not_ready_until_it_is_writable_aga
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_is_not_ready_until_it_is_promoted() {
+async fn the_service_is_not_ready_while_its_database_is_a_standby() {
     let (server, url) = server().await;
     let conversation = service(&url).await.ready().await;
     store(&conversation, "Hello").await.expect("stored");
@@ -122,9 +122,9 @@ async fn a_standby_is_not_ready_until_it_is_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_no_connection_to_spare_is_not_ready_until_it_has_one() {
+async fn the_service_is_not_ready_while_its_database_has_no_free_connection() {
     let (server, url) = server().await;
-    service(&url).await.ready().await.service.stop().await; // its tables are there
+    service(&url).await.ready().await.service.stop().await; // creates the tables
     harness::execute(&url, "ALTER SYSTEM SET max_connections = 8").await;
     server.stop().await.expect("it stops");
     server.restart().await.expect("it starts");
@@ -137,12 +137,12 @@ async fn a_server_with_no_connection_to_spare_is_not_ready_until_it_has_one() {
     let conversation = service(&url).await;
     until_not_ready(&conversation, "database unavailable").await;
     assert_retryable(&store(&conversation, "Hello").await.expect_err("no connection"));
-    // Room for the probe alone is not enough.
+    // One connection serves the readiness probe, so a second one is needed for calls.
     drop(others.pop());
     drop(others.pop());
     until_ready(&conversation).await;
     store(&conversation, "Hello").await.expect("stored");
-    // Its open connections still work while no further one can be opened.
+    // The service's open connections still work when no further one can be opened.
     while let Ok(other) = connect(&url).await {
         others.push(other);
     }
@@ -158,9 +158,9 @@ async fn connect(url: &SecretString) -> Result<PgConnection, sqlx::Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_momentary_lack_of_resources_is_retryable_and_leaves_the_service_ready() {
+async fn a_momentary_database_failure_is_retryable_and_leaves_the_service_ready() {
     let conversation = Conversation::start().await.ready().await;
-    // No resources, disk, memory, a limit; an I/O error; an idle session, shutting down, starting.
+    // Insufficient resources, full disk, out of memory, limit exceeded; I/O error; idle session, shutdown, startup.
     for code in ["53000", "53100", "53200", "53400", "58030", "57P05", "57P01", "57P03"] {
         let fail = format!(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
@@ -175,11 +175,11 @@ async fn a_momentary_lack_of_resources_is_retryable_and_leaves_the_service_ready
     assert!(conversation.service.server.readiness().is_ready());
 }
 
-/// A small file system of its own, which is unmounted when this is dropped.
+/// A small file system in memory. Dropping it unmounts it.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None`, with a line on stdout, where this process may not mount one.
+    /// Returns `None` and prints a line if this process may not mount a file system.
     fn of(megabytes: u32) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("teppan-disk-").tempdir().expect("a folder").keep();
         let size = format!("size={megabytes}m,mode=0755");
@@ -198,7 +198,7 @@ impl SmallDisk {
         self.0.join("filler")
     }
 
-    /// Writes until there is no room for a byte.
+    /// Fills the file system to the last byte.
     fn fill(&self) {
         let mut file = fs::File::create(self.filler()).expect("a file");
         for size in [1 << 20, 4096, 1] {
@@ -207,7 +207,7 @@ impl SmallDisk {
         }
     }
 
-    fn make_room(&self) {
+    fn free_space(&self) {
         fs::remove_file(self.filler()).expect("the file is there");
     }
 }
@@ -220,7 +220,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_retryable_and_not_ready_until_there_is_room_again() {
+async fn the_service_is_not_ready_while_the_disk_of_its_database_is_full() {
     let Some(disk) = SmallDisk::of(110) else { return };
     let server = ThrowawayServer::start_in(&disk.0, &harness::home(), Durability::Volatile).await;
     let server = server.expect("a server on the small disk");
@@ -242,7 +242,7 @@ async fn a_full_disk_is_retryable_and_not_ready_until_there_is_room_again() {
     until_not_ready(&conversation, "database out of disk or memory").await;
     assert_retryable(&store(&conversation, &long).await.expect_err("still full"));
 
-    disk.make_room();
+    disk.free_space();
     until_ready(&conversation).await;
     store(&conversation, &long).await.expect("stored");
     conversation.service.stop().await;

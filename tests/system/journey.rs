@@ -18,7 +18,8 @@ async fn a_chat_becomes_a_booking() {
     a_chat_becomes_a_booking_in(booking.clients, conversation.client).await;
 }
 
-/// The journey through services that are ready. Returns the id of the venue, which has seats left.
+/// Makes the calls from a chat to a booking on services that are ready. Returns the id of the venue, which still has
+/// open seats.
 pub async fn a_chat_becomes_a_booking_in(
     mut booking: BookingClients,
     mut conversation: ConversationServiceClient<Channel>,
@@ -42,7 +43,7 @@ pub async fn a_chat_becomes_a_booking_in(
     assert_eq!(made.special_requests, request.special_requests);
     assert!(made.hold_expires_at.is_some());
 
-    // The booking can be read back by its id and by the code the customer was told.
+    // The booking can be read by its id and by its confirmation code.
     for (booking_id, confirmation_code) in
         [(made.booking_id.clone(), String::new()), (String::new(), made.confirmation_code.to_lowercase())]
     {

@@ -3,7 +3,7 @@ use teppan_tests::{fixtures, harness::Booking};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-/// What must hold whatever happened: each slot counts the seats of its live bookings.
+/// Counts the slots whose `reserved` is not the number of seats of their pending and confirmed bookings.
 const SLOTS_THAT_MISCOUNT: &str = "
     SELECT count(*) FROM slots s WHERE reserved <> (
         SELECT COALESCE(sum(party_size), 0) FROM bookings b
@@ -17,7 +17,7 @@ async fn the_last_seat_is_sold_once() {
     let mut clients = first.clients.clone();
     let venue = fixtures::venue(&mut clients, 10).await.expect("a venue");
 
-    // 64 clients on two replicas want one of ten seats, all at once.
+    // 64 concurrent calls on two replicas book one of ten seats.
     let calls = (0..64).map(|n| {
         let mut clients = if n % 2 == 0 { first.clients.clone() } else { second.clients.clone() };
         let request = fixtures::booking(&venue.venue_id, 1);
@@ -49,7 +49,7 @@ async fn parties_of_any_size_never_take_more_seats_than_there_are() {
 
     assert!(answers.iter().any(Result::is_ok) && answers.iter().any(Result::is_err));
     let most: i32 = booking.scalar("SELECT max(reserved) FROM slots").await;
-    // Parties of one were among those refused, so not a seat can be left.
+    // Some parties of one were refused, so no seat can be open.
     assert_eq!(most, 100);
     assert_eq!(booking.scalar::<i64>(SLOTS_THAT_MISCOUNT).await, 0);
 }

@@ -53,12 +53,12 @@ async fn a_page_token_belongs_to_its_filters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_token_that_nobody_was_given_is_refused() {
+async fn a_forged_page_token_is_refused() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     let request = ListAvailabilityRequest { venue_id: venue.venue_id, ..Default::default() };
     let filters = (&request.venue_id, &request.from_date, &request.to_date, request.party_size, request.bookable_only);
-    // Dates that cannot be in a database, or not in the text of one.
+    // Dates that PostgreSQL cannot store or does not write in this form.
     for date in ["-262143-01-01", "-9999-01-01", "+262142-12-31"] {
         let forged = page::encode_token(&filters, &(date, "18:00:00"));
         let wrong = ListAvailabilityRequest { page_token: forged, ..request.clone() };
@@ -70,7 +70,7 @@ async fn a_page_token_that_nobody_was_given_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_asked_for_no_more_states_than_there_are() {
+async fn a_list_request_with_more_states_than_exist_is_refused() {
     let mut booking = Booking::start().await.ready().await;
     let request = |entries| ListBookingsRequest { statuses: vec![1; entries], ..Default::default() };
     booking.clients.bookings.list_bookings(request(6)).await.expect("listed");
@@ -83,7 +83,7 @@ async fn a_list_is_asked_for_no_more_states_than_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_cannot_be_read_is_named_and_the_list_goes_on_behind_it() {
+async fn a_booking_that_cannot_be_read_is_reported_and_the_list_continues_after_it() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 20).await.expect("a venue").venue_id;
     let mut made = Vec::new();
@@ -91,12 +91,12 @@ async fn a_booking_that_cannot_be_read_is_named_and_the_list_goes_on_behind_it()
         let answer = booking.clients.bookings.create_booking(fixtures::booking(&venue, 2)).await.expect("booked");
         made.push(answer.into_inner().booking.expect("the booking").booking_id);
     }
-    // In the order of the list, which has them at one slot.
+    // All bookings are in one slot, so the list orders them by id.
     made.sort();
     for id in &made[2..4] {
-        let spoil = format!("UPDATE bookings SET special_requests_sealed = 'x' WHERE booking_id = '{id}'");
+        let corrupt = format!("UPDATE bookings SET special_requests_sealed = 'x' WHERE booking_id = '{id}'");
         let mut connection = harness::connect(&booking.url).await;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(spoil)).execute(&mut connection).await.expect("spoiled");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(corrupt)).execute(&mut connection).await.expect("corrupted");
     }
     for order in [BookingOrder::EarliestFirst, BookingOrder::LatestFirst] {
         let (mut read, mut unreadable) = (Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use crate::environment;
 
-/// What no line of the log may hold: a customer in words that occur nowhere else.
+/// Personal data that no line of the log may contain. These words occur nowhere else.
 const NAME: &str = "Zebulon Quince";
 const EMAIL: &str = "zebulon.quince@example.org";
 const PHONE: &str = "+4930987654";
@@ -19,9 +19,9 @@ const WISHES: &str = "Halibut only, please.";
 const PERSONAL: [&str; 8] = ["Zebulon", "zebulon", "Quince", "quince", "30987654", "30 987654", "Halibut", "halibut"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_personal_is_logged_at_any_level_that_is_meant_for_operation() {
+async fn no_personal_data_is_logged_at_level_info_or_debug() {
     for level in ["info", "debug"] {
-        let log = log_of_a_day(level).await;
+        let log = log_of_typical_calls(level).await;
         assert!(log.contains(r#""level":"ERROR""#), "the failing statement is logged: {log}");
         assert!(log.contains("the statement failed with SQLSTATE 23514: "), "with its cause: {log}");
         assert!(log.contains("violates check constraint"), "with its cause: {log}");
@@ -34,30 +34,33 @@ async fn nothing_personal_is_logged_at_any_level_that_is_meant_for_operation() {
     }
 }
 
-/// The log of a booking-service of its own in which a booking was made, replayed, refused, invalid,
-/// and failed.
-async fn log_of_a_day(level: &str) -> String {
+/// The log of a booking-service with a booking that succeeds, a replay, a refusal, an invalid call, and failures.
+async fn log_of_typical_calls(level: &str) -> String {
     let url = harness::database(&booking_service::app::DEFINITION).await;
-    log_of(&url, &[("LOG_LEVEL", level)], async |service| go_through(service.grpc, &url).await).await
+    log_of(&url, &[("LOG_LEVEL", level)], async |service| make_typical_calls(service.grpc, &url).await).await
 }
 
-/// A booking-service that runs, and what it has logged so far.
-pub struct Logged<'a> {
+/// A running booking-service and its log so far.
+pub struct LoggedService<'a> {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     pub process: u32,
     log: &'a Mutex<String>,
 }
 
-impl Logged<'_> {
-    /// Waits until it has logged this.
-    pub async fn has(&self, text: &str) {
-        harness::eventually(text, async || self.log.lock().expect("nobody panicked").contains(text)).await;
+impl LoggedService<'_> {
+    /// Waits until the log contains this text.
+    pub async fn until_logged(&self, text: &str) {
+        harness::eventually(text, async || self.log.lock().expect("not poisoned").contains(text)).await;
     }
 }
 
-/// The log, from its start to its end, of a booking-service with these settings with which something is done.
-pub async fn log_of(url: &SecretString, settings: &[(&str, &str)], done: impl AsyncFnOnce(&Logged<'_>)) -> String {
+/// Starts a booking-service with these settings, runs `action`, and stops the service. Returns the whole log.
+pub async fn log_of(
+    url: &SecretString,
+    settings: &[(&str, &str)],
+    action: impl AsyncFnOnce(&LoggedService<'_>),
+) -> String {
     let mut service = Command::new(launch::binary("booking-service"))
         .envs(environment::with_keys(url))
         .env("LOG_FORMAT", "json")
@@ -71,20 +74,20 @@ pub async fn log_of(url: &SecretString, settings: &[(&str, &str)], done: impl As
     let mut lines = BufReader::new(service.stderr.take().expect("stderr is piped")).lines();
     let log = Mutex::new(String::new());
     let keep = |line: &str| {
-        let mut log = log.lock().expect("nobody panicked");
+        let mut log = log.lock().expect("not poisoned");
         log.push_str(line);
         log.push('\n');
     };
     let (grpc, http) = loop {
-        let line = lines.next_line().await.expect("a log").expect("it listens before it ends");
+        let line = lines.next_line().await.expect("a log").expect("the service listens before it ends");
         keep(&line);
         if let (Some(grpc), Some(http)) = (address(&line, "grpc"), address(&line, "http")) {
             break (grpc, http);
         }
     };
     let process = service.id().expect("it runs");
-    let doing = async {
-        done(&Logged { grpc, http, process, log: &log }).await;
+    let acting = async {
+        action(&LoggedService { grpc, http, process, log: &log }).await;
         let id = process.to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.expect("kill").success());
     };
@@ -93,17 +96,17 @@ pub async fn log_of(url: &SecretString, settings: &[(&str, &str)], done: impl As
             keep(&line);
         }
     };
-    let done = tokio::time::timeout(Duration::from_mins(3), async { tokio::join!(doing, reading) });
-    done.await.expect("the service ends when it is told");
+    let done = tokio::time::timeout(Duration::from_mins(3), async { tokio::join!(acting, reading) });
+    done.await.expect("the service ends after SIGTERM");
     assert!(service.wait().await.expect("it ends").success());
-    log.into_inner().expect("nobody panicked")
+    log.into_inner().expect("not poisoned")
 }
 
 fn address(line: &str, of: &str) -> Option<SocketAddr> {
     serde_json::from_str::<serde_json::Value>(line).ok()?.get(of)?.as_str()?.parse().ok()
 }
 
-async fn go_through(grpc: SocketAddr, url: &SecretString) {
+async fn make_typical_calls(grpc: SocketAddr, url: &SecretString) {
     let mut clients = BookingClients::new(grpc);
     let mut venue = None;
     harness::eventually("the service is ready", async || {
@@ -134,8 +137,8 @@ async fn go_through(grpc: SocketAddr, url: &SecretString) {
     )
     .await;
     assert_eq!(fails(booking(1)).await, Code::Internal);
-    // A constraint that fails makes PostgreSQL tell the whole row. One table locked at a time: the service's workers
-    // read several in another order.
+    // When a constraint fails, PostgreSQL's error contains the whole row. Each statement locks one table only, because
+    // the service's workers lock several tables in another order.
     for change in [
         "DROP TRIGGER fail ON bookings",
         "ALTER TABLE bookings ADD CONSTRAINT never CHECK (party_size > 50) NOT VALID",

@@ -1,5 +1,6 @@
 //! The system tests: real servers over a real PostgreSQL, driven through gRPC.
 
+mod abandoned_calls;
 mod answer_sizes;
 mod benchmarks;
 mod changes;
@@ -8,14 +9,13 @@ mod contacts;
 mod conversation;
 mod create_booking;
 mod dispatch;
+mod distant_database;
 mod emotions;
 mod environment;
 mod errors;
 mod event_stream;
 mod events;
-mod far_away;
 mod follow_ups;
-mod given_up;
 mod health;
 mod hostile;
 mod idempotency;

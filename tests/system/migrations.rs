@@ -1,4 +1,4 @@
-//! The schema as the migrations leave it, and databases that they cannot be applied to.
+//! The migrated schema, and databases to which the migrations cannot be applied.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use tokio::process::Command;
 
 use crate::{environment, health::get, logs::log_of};
 
-/// Newer minor releases of PostgreSQL refuse to add a column with a default to a table whose row such a
-/// function takes, so that the next migration would fail.
+/// Newer minor releases of PostgreSQL refuse to add a column with a default to a table whose row type is a parameter
+/// of such a function, so the next migration would fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_function_with_a_parsed_body_takes_a_row_of_a_table() {
+async fn no_function_with_a_parsed_body_has_a_parameter_of_a_tables_row_type() {
     let parsed = "SELECT coalesce(string_agg(DISTINCT p.proname, ' '), '')
                   FROM pg_proc p
                   CROSS JOIN LATERAL unnest(p.proargtypes) AS argument
@@ -51,7 +51,7 @@ async fn every_table_takes_another_column_with_a_default() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_other_migrations_is_refused_with_what_to_do_and_left_alone() {
+async fn a_database_with_other_migrations_is_refused_with_instructions_and_left_unchanged() {
     for definition in [&booking_service::app::DEFINITION, &conversation_service::app::DEFINITION] {
         let url = harness::database(definition).await;
         harness::execute(&url, "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1").await;
@@ -59,14 +59,15 @@ async fn a_database_of_other_migrations_is_refused_with_what_to_do_and_left_alon
             let mut service = Command::new(binary(definition.name));
             service.arg(command).envs(environment::with_keys(&url)).kill_on_drop(true);
             service.envs([("LISTEN_ADDR", "127.0.0.1:0"), ("HTTP_ADDR", "127.0.0.1:0")]);
-            let output = tokio::time::timeout(Duration::from_mins(1), service.output()).await.expect("it ends");
+            let output =
+                tokio::time::timeout(Duration::from_mins(1), service.output()).await.expect("the process ends");
             let output = output.expect("the binary is built: cargo build --workspace --bins");
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+            let printed = [output.stdout, output.stderr].concat();
+            let printed = String::from_utf8_lossy(&printed);
+            assert_eq!(output.status.code(), Some(1), "{command}: {printed}");
             for expected in ["before the first release", "DATABASE_URL", "remove the folder `postgres` in TEPPAN_HOME"]
             {
-                assert!(said.contains(expected), "{command} does not say {expected}: {said}");
+                assert!(printed.contains(expected), "{command} does not print {expected}: {printed}");
             }
         }
         let kept = "SELECT count(*) FROM _sqlx_migrations WHERE checksum = '\\x00'";
@@ -75,13 +76,13 @@ async fn a_database_of_other_migrations_is_refused_with_what_to_do_and_left_alon
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_does_not_migrate_is_ready_when_the_command_has_and_makes_no_table_itself() {
+async fn a_service_without_migrate_at_start_creates_no_table_and_is_ready_after_the_command_migrate() {
     let server = harness::postgres().await;
     let create = "CREATE DATABASE migrated_by_the_command";
     harness::execute(&server.url("postgres"), AssertSqlSafe(create.to_owned())).await;
     let url = server.url("migrated_by_the_command");
     log_of(&url, &[("MIGRATE_AT_START", "false")], async |service| {
-        service.has("waiting until the command migrate has applied them").await;
+        service.until_logged("waiting until the command migrate has applied them").await;
         let (code, body) = get(service.http, "/readyz").await;
         assert!(code == 503 && body.contains("waiting for migrations"), "{body}");
         assert_eq!(get(service.http, "/livez").await.0, 200);
@@ -118,7 +119,7 @@ async fn migrate(url: &SecretString, migrator: &Migrator) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_behind_a_long_transaction_keeps_nobody_waiting_and_is_applied_when_that_ends() {
+async fn a_migration_behind_a_long_transaction_blocks_no_call_and_is_applied_when_the_transaction_ends() {
     let definition = conversation_service::app::DEFINITION;
     let url = harness::database(&definition).await;
     let mut long = harness::connect(&url).await;
@@ -129,10 +130,10 @@ async fn a_migration_behind_a_long_transaction_keeps_nobody_waiting_and_is_appli
         let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted)";
         for _ in 0..2 {
             harness::eventually("the migration waits", async || harness::scalar::<bool>(&url, waiting).await).await;
-            // This one queues up behind the migration, which gives up before the long transaction ends.
+            // This query queues behind the migration, which gives up before the long transaction ends.
             assert_eq!(harness::scalar::<i64>(&url, "SELECT count(*) FROM messages").await, 0);
         }
-        sqlx::raw_sql("COMMIT").execute(&mut long).await.expect("it ends");
+        sqlx::raw_sql("COMMIT").execute(&mut long).await.expect("the process ends");
     };
     tokio::join!(migrated, others);
     let added = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'added_later'";
@@ -140,7 +141,7 @@ async fn a_migration_behind_a_long_transaction_keeps_nobody_waiting_and_is_appli
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_program_starts_on_a_newer_schema_and_leaves_it_alone() {
+async fn an_older_program_starts_on_a_newer_schema_and_leaves_it_unchanged() {
     let definition = conversation_service::app::DEFINITION;
     let url = harness::database(&definition).await;
     migrate(&url, &next(&definition, "CREATE TABLE of_the_next_version (id integer)")).await;

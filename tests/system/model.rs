@@ -1,15 +1,15 @@
-//! Random calls by many clients at once, held against a model: see `tests/src/model`.
+//! Random calls by many concurrent clients, compared with a model: see `tests/src/model`.
 
 use std::time::Duration;
 
 use teppan_tests::model::Drive;
 
 const OPERATIONS: usize = 10_000;
-/// A call that finds nothing to be about is left out, and so is a refund beside what Stripe tells.
+/// Calls without a subject are skipped, and so are refunds that run beside a Stripe event.
 const SPARE: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_says() {
+async fn many_concurrent_clients_get_the_answers_that_the_contract_defines() {
     let drive = Drive {
         seed: rand::random(),
         operations: OPERATIONS + SPARE,
@@ -22,7 +22,7 @@ async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_say
 
     println!("{tally}");
     assert!(tally.operations >= OPERATIONS);
-    // It was about something: much was done, and much was refused for reasons of many kinds.
+    // The run is meaningful: many calls succeed, and many are refused, for reasons of many kinds.
     for (call, outcome) in [
         ("CreateBooking", "ok"),
         ("CreateBooking", "replayed"),
@@ -43,7 +43,7 @@ async fn whatever_many_clients_do_at_once_the_service_does_what_the_contract_say
         ("JoinWaitlist", "ALREADY_WAITING"),
         ("LeaveWaitlist", "ok"),
         ("Stripe", "ok"),
-        ("Stripe", "told again"),
+        ("Stripe", "sent again"),
         ("Stripe", "beside calls"),
         ("event", "booking.expired"),
         ("event", "payment.recorded"),

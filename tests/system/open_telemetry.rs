@@ -1,4 +1,4 @@
-//! The variables of OpenTelemetry that are followed, against a receiver of OTLP.
+//! The supported OpenTelemetry variables, against an OTLP receiver.
 
 use std::{collections::HashMap, fs};
 
@@ -16,10 +16,10 @@ use crate::{environment, trace};
 /// The histogram of calls on `/metrics`.
 const CALLS: &str = "rpc_server_call_duration_seconds";
 
-/// What a conversation-service with these variables has to say of itself.
-struct Said {
+/// What a conversation-service with these variables exports about itself.
+struct Exported {
     spans: Vec<Received>,
-    /// The trace context that was kept with the message.
+    /// The trace context that is stored with the message.
     traceparent: String,
     /// The metrics that were sent.
     sent: Vec<ReceivedMetric>,
@@ -27,13 +27,13 @@ struct Said {
     metrics: Scrape,
 }
 
-/// Stores a message through a service with these variables, within a trace of the caller's, and stops the service,
-/// which sends what it has.
-async fn said(receiver: &Receiver, variables: &[(&str, String)]) -> Said {
+/// Stores a message through a service with these variables, within a trace of the caller's, and stops the service.
+/// The service exports its data before it ends.
+async fn run_and_export(receiver: &Receiver, variables: &[(&str, String)]) -> Exported {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     let environment: HashMap<_, _> = environment::with_keys(&url).chain(variables).collect();
-    let process = Process::start(Which::Conversation, &environment).await.expect("it starts");
+    let process = Process::start(Which::Conversation, &environment).await.expect("the process starts");
     let mut client = clients::conversations(process.grpc);
     let message = fixtures::message(&fixtures::conversation_id(), "Hello");
     eventually("the message is stored", async || client.store_message(trace::traced(message.clone())).await.is_ok())
@@ -41,20 +41,20 @@ async fn said(receiver: &Receiver, variables: &[(&str, String)]) -> Said {
     let metrics = Scrape::of(process.http, "*/*").await;
     assert!(process.stop().await);
     let traceparent: String = harness::scalar(&url, "SELECT traceparent FROM messages").await;
-    Said { spans: receiver.spans(), sent: receiver.metrics(), traceparent, metrics }
+    Exported { spans: receiver.spans(), sent: receiver.metrics(), traceparent, metrics }
 }
 
-/// The span of the call.
-fn stored(said: &Said) -> &Received {
+/// The span of the StoreMessage call.
+fn stored(exported: &Exported) -> &Received {
     let stored =
-        said.spans.iter().find(|it| it.span.name.ends_with("StoreMessage") && it.trace_id() == trace::TRACE_ID);
-    stored.unwrap_or_else(|| panic!("no span of the call: {:?}", said.spans))
+        exported.spans.iter().find(|it| it.span.name.ends_with("StoreMessage") && it.trace_id() == trace::TRACE_ID);
+    stored.unwrap_or_else(|| panic!("no span of the call: {:?}", exported.spans))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traces_are_sent_over_grpc_to_the_endpoint_for_traces_alone_with_what_describes_the_process() {
+async fn traces_are_sent_over_grpc_to_the_traces_endpoint_with_resource_attributes() {
     let receiver = Receiver::start().await;
-    let said = said(
+    let exported = run_and_export(
         &receiver,
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1".to_owned()),
@@ -67,13 +67,13 @@ async fn traces_are_sent_over_grpc_to_the_endpoint_for_traces_alone_with_what_de
             ),
             ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b".to_owned()),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip".to_owned()),
-            // Empty, they count as none.
+            // An empty variable counts as not set.
             ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", String::new()),
             ("OTEL_TRACES_SAMPLER", String::new()),
         ],
     )
     .await;
-    let stored = stored(&said);
+    let stored = stored(&exported);
     for (key, value) in [
         ("service.name", "chats"),
         ("service.namespace", "mine"),
@@ -84,8 +84,8 @@ async fn traces_are_sent_over_grpc_to_the_endpoint_for_traces_alone_with_what_de
     }
     let header = |name| stored.headers.get(name).map(|value| value.to_str().expect("ASCII"));
     assert_eq!((header("api-key"), header("grpc-encoding")), (Some("a b"), Some("gzip")), "{:?}", stored.headers);
-    assert!(said.metrics.types.contains_key(CALLS), "{}", said.metrics.text);
-    assert!(said.sent.is_empty(), "metrics are not sent unless somebody asks for it");
+    assert!(exported.metrics.types.contains_key(CALLS), "{}", exported.metrics.text);
+    assert!(exported.sent.is_empty(), "metrics are not sent by default");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +95,7 @@ async fn traces_are_sent_over_http_below_the_endpoint_or_to_the_one_for_traces()
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/own", "/own"),
     ] {
         let receiver = Receiver::start_as(Carrier::Http, None).await;
-        let said = said(
+        let exported = run_and_export(
             &receiver,
             &[
                 (name, format!("http://{}{path}", receiver.address)),
@@ -105,7 +105,7 @@ async fn traces_are_sent_over_http_below_the_endpoint_or_to_the_one_for_traces()
             ],
         )
         .await;
-        let stored = stored(&said);
+        let stored = stored(&exported);
         assert_eq!((stored.path.as_str(), stored.service.as_str()), (expected, "conversation-service"));
         assert_eq!(stored.headers["api-key"], "secret");
         assert_eq!(stored.headers["content-encoding"], "gzip");
@@ -124,15 +124,15 @@ async fn an_encrypted_receiver_is_reached_when_its_certificate_is_trusted() {
         let mut variables = vec![
             ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("https://{}", receiver.address)),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
-            // What cannot be sent is given up soon.
+            // A short timeout: the first export fails.
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000".to_owned()),
         ];
-        // The machine does not vouch for it, if it vouches for any.
+        // The service trusts another certificate than the receiver's.
         variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE", another_certificate(folder.path())));
-        assert!(said(&receiver, &variables).await.spans.is_empty(), "{protocol}");
+        assert!(run_and_export(&receiver, &variables).await.spans.is_empty(), "{protocol}");
         variables.pop();
         variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_owned()));
-        stored(&said(&receiver, &variables).await);
+        stored(&run_and_export(&receiver, &variables).await);
     }
 }
 
@@ -143,40 +143,44 @@ fn another_certificate(folder: &std::path::Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_sent_when_that_is_what_is_asked_for() {
+async fn no_spans_are_sent_with_the_exporter_none_the_sampler_always_off_or_the_sdk_disabled() {
     let receiver = Receiver::start().await;
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", receiver.address));
     for (name, value) in
         [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_TRACES_SAMPLER", "always_off"), ("OTEL_SDK_DISABLED", "true")]
     {
-        let said = said(&receiver, &[endpoint.clone(), (name, value.to_owned())]).await;
-        assert!(said.spans.is_empty(), "{name}: {:?}", said.spans);
-        assert!(said.traceparent.contains(trace::TRACE_ID), "{name}: trace context is kept all the same");
-        let shown = said.metrics.types.contains_key(CALLS);
-        assert_eq!(shown, name != "OTEL_SDK_DISABLED", "{}", said.metrics.text);
+        let exported = run_and_export(&receiver, &[endpoint.clone(), (name, value.to_owned())]).await;
+        assert!(exported.spans.is_empty(), "{name}: {:?}", exported.spans);
+        assert!(exported.traceparent.contains(trace::TRACE_ID), "{name}: the trace context is still stored");
+        let shown = exported.metrics.types.contains_key(CALLS);
+        assert_eq!(shown, name != "OTEL_SDK_DISABLED", "{}", exported.metrics.text);
     }
     let ratio = |sampler: &str, share: &str| {
         [endpoint.clone(), ("OTEL_TRACES_SAMPLER", sampler.to_owned()), ("OTEL_TRACES_SAMPLER_ARG", share.to_owned())]
     };
-    assert!(said(&receiver, &ratio("traceidratio", "0")).await.spans.is_empty());
-    // The caller wants its trace recorded, and is its parent.
-    stored(&said(&receiver, &ratio("parentbased_traceidratio", "0")).await);
+    assert!(run_and_export(&receiver, &ratio("traceidratio", "0")).await.spans.is_empty());
+    // The caller's trace is sampled, and the sampler follows its parent.
+    stored(&run_and_export(&receiver, &ratio("parentbased_traceidratio", "0")).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_propagators_a_callers_trace_is_not_continued() {
     let receiver = Receiver::start().await;
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", receiver.address));
-    let said = said(&receiver, &[endpoint, ("OTEL_PROPAGATORS", "none".to_owned())]).await;
-    assert!(!said.traceparent.is_empty() && !said.traceparent.contains(trace::TRACE_ID), "{}", said.traceparent);
-    let stored = said.spans.iter().find(|it| it.span.name.ends_with("StoreMessage"));
-    assert!(stored.is_some_and(|it| it.span.parent_span_id.is_empty()), "{:?}", said.spans);
+    let exported = run_and_export(&receiver, &[endpoint, ("OTEL_PROPAGATORS", "none".to_owned())]).await;
+    assert!(
+        !exported.traceparent.is_empty() && !exported.traceparent.contains(trace::TRACE_ID),
+        "{}",
+        exported.traceparent
+    );
+    let stored = exported.spans.iter().find(|it| it.span.name.ends_with("StoreMessage"));
+    assert!(stored.is_some_and(|it| it.span.parent_span_id.is_empty()), "{:?}", exported.spans);
 }
 
 /// The temporality of the histogram of calls, as it was sent.
-fn temporality(said: &Said) -> AggregationTemporality {
-    let calls = said.sent.iter().find(|it| it.metric.name == "rpc.server.call.duration");
-    let calls = calls.unwrap_or_else(|| panic!("no histogram of calls: {:?}", said.sent));
+fn temporality(exported: &Exported) -> AggregationTemporality {
+    let calls = exported.sent.iter().find(|it| it.metric.name == "rpc.server.call.duration");
+    let calls = calls.unwrap_or_else(|| panic!("no histogram of calls: {:?}", exported.sent));
     match &calls.metric.data {
         Some(Data::Histogram(histogram)) => histogram.aggregation_temporality(),
         other => panic!("no histogram: {other:?}"),
@@ -184,20 +188,20 @@ fn temporality(said: &Said) -> AggregationTemporality {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_sent_over_grpc_and_http_with_what_describes_the_process() {
+async fn metrics_are_sent_over_grpc_and_http_with_resource_attributes() {
     let receiver = Receiver::start().await;
     let own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("http://{}", receiver.address));
-    let first = said(&receiver, &[own, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret".to_owned())]).await;
+    let first = run_and_export(&receiver, &[own, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret".to_owned())]).await;
     assert_eq!(temporality(&first), AggregationTemporality::Cumulative);
-    assert!(first.spans.is_empty(), "the endpoint is for metrics alone");
-    assert!(first.metrics.types.contains_key(CALLS), "they are shown too");
+    assert!(first.spans.is_empty(), "this endpoint receives metrics only");
+    assert!(first.metrics.types.contains_key(CALLS), "/metrics shows them too");
     let sent = &first.sent[0];
     assert_eq!(sent.service, "conversation-service");
     assert_eq!(sent.headers["api-key"], "secret");
     assert_eq!(sent.resource["service.instance.id"].len(), 36, "{:?}", sent.resource);
 
     let receiver = Receiver::start_as(Carrier::Http, None).await;
-    let second = said(
+    let second = run_and_export(
         &receiver,
         &[
             ("OTEL_METRICS_EXPORTER", "otlp".to_owned()),
@@ -213,13 +217,13 @@ async fn metrics_are_sent_over_grpc_and_http_with_what_describes_the_process() {
     assert_eq!(second.sent[0].path, "/base/v1/metrics");
     assert_eq!(second.sent[0].headers["content-encoding"], "gzip");
     assert_ne!(second.sent[0].resource["service.instance.id"], sent.resource["service.instance.id"]);
-    assert_eq!(second.metrics.code, 404, "there is no page of metrics unless somebody asks for it");
+    assert_eq!(second.metrics.code, 404, "/metrics exists only with the exporter prometheus");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_go_nowhere_when_that_is_what_is_asked_for() {
+async fn no_metrics_are_sent_and_none_are_shown_with_the_metrics_exporter_none() {
     let receiver = Receiver::start().await;
     let endpoint = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("http://{}", receiver.address));
-    let said = said(&receiver, &[endpoint, ("OTEL_METRICS_EXPORTER", "none".to_owned())]).await;
-    assert!(said.sent.is_empty() && said.metrics.code == 404, "{:?}", said.sent);
+    let exported = run_and_export(&receiver, &[endpoint, ("OTEL_METRICS_EXPORTER", "none".to_owned())]).await;
+    assert!(exported.sent.is_empty() && exported.metrics.code == 404, "{:?}", exported.sent);
 }

@@ -1,4 +1,4 @@
-//! The database's address leads to another server, while the one before hangs with its connections open.
+//! The database's address starts to lead to another server, while the previous server hangs with open connections.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,14 +15,14 @@ use teppan_tests::{
 };
 
 const DATABASE: &str = "conversations";
-/// Calls before the server hangs, each on a connection.
+/// Calls before the server hangs. Each opens a connection.
 const BEFORE: usize = 2;
-/// Calls that wait for the server that hangs: some on a connection, others for one that is being opened.
+/// Calls that wait for the hanging server: some on a connection, others for a connection that is being opened.
 const WAITING: usize = 5;
-/// Far less than a call, or the opening of a connection, may take.
+/// Far less than the timeouts of a call and of opening a connection.
 const SOON: Duration = Duration::from_secs(6);
 
-/// A server of its own, which knows a role that other ones know too.
+/// A PostgreSQL server of its own. All of them have the same role.
 async fn server() -> (ThrowawayServer, SocketAddr) {
     let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("a server of its own");
     server.ensure_database(DATABASE).await.expect("a database");
@@ -40,7 +40,7 @@ fn url(address: SocketAddr) -> SecretString {
 async fn calls_that_wait_for_a_server_that_hangs_are_answered_by_the_one_that_takes_over() {
     let ((before, first), (after, second)) = tokio::join!(server(), server());
     let keys = Keys::random();
-    // The tables are on both, as on two nodes of a cluster.
+    // Both servers have the tables, as two nodes of a cluster do.
     Conversation::over(url(second), keys.clone()).await.ready().await.service.stop().await;
     let proxy = Proxy::start(first).await.expect("a proxy");
     let conversation = Conversation::over(url(proxy.address), keys).await.ready().await;
@@ -64,7 +64,7 @@ async fn calls_that_wait_for_a_server_that_hangs_are_answered_by_the_one_that_ta
         tokio::time::timeout(SOON, answered).await.expect("soon");
     };
     let (answers, ()) = tokio::join!(tokio::time::timeout(3 * SOON, waiting), taking_over);
-    for answer in answers.expect("nobody waits for the server that hangs") {
+    for answer in answers.expect("no call waits for the hanging server") {
         answer.expect("stored");
     }
     let stored = "SELECT count(*) FROM messages";

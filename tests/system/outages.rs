@@ -1,4 +1,4 @@
-//! The database goes away and comes back under load.
+//! The database becomes unavailable and available again under load.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -18,7 +18,7 @@ use tonic_types::StatusExt as _;
 
 const WORKERS: usize = 30;
 const DEADLINE: Duration = Duration::from_millis(500);
-/// Connections for calls; readiness has one more, and so has what cancels statements.
+/// Connections for calls; readiness has one more, and cancelling statements has one more.
 const CONNECTIONS_MAX: u32 = 4;
 const ALL_CONNECTIONS: usize = 4 + 2;
 
@@ -32,7 +32,7 @@ async fn service() -> (Proxy, Conversation) {
     .await
 }
 
-/// Calls that were answered, and calls that failed.
+/// The numbers of calls that were answered, and that failed.
 #[derive(Default)]
 struct Load {
     answered: AtomicUsize,
@@ -40,7 +40,7 @@ struct Load {
 }
 
 impl Load {
-    /// Stores messages until it is told to stop. Whatever fails may be retried.
+    /// Stores messages until `stop` is cancelled. Every failure must allow a retry.
     async fn run(&self, conversation: &Conversation, stop: &CancellationToken) {
         join_all((0..WORKERS).map(async |_| {
             let chat = fixtures::conversation_id();
@@ -88,29 +88,30 @@ async fn under_load_every_kind_of_outage_ends_by_itself_and_leaves_no_connection
     let (load, stop) = (Load::default(), CancellationToken::new());
     let outages = async {
         load.more(|load| &load.answered, "calls are answered").await;
-        for outage in ["silent", "forgotten", "cut", "refused", "slow"] {
+        for outage in ["stalled", "forgotten", "cut", "refused", "slow"] {
             match outage {
-                "silent" | "forgotten" => proxy.stall(),
+                "stalled" | "forgotten" => proxy.stall(),
                 "cut" => proxy.cut().await,
                 "refused" => proxy.refuse().await.expect("the port is kept"),
-                // Beyond what readiness waits for.
-                _ => proxy.put_away(Duration::from_millis(1500)),
+                // Slower than the timeout of the readiness check.
+                _ => proxy.set_round_trip_time(Duration::from_millis(1500)),
             }
             until(&conversation, ServingStatus::NotServing).await;
             load.more(|load| &load.failed, "calls fail").await;
             let opened = proxy.opened();
             let back = Instant::now();
             match outage {
-                "forgotten" => proxy.bury(),
-                "slow" => proxy.put_away(Duration::ZERO),
-                _ => proxy.mend(),
+                "forgotten" => proxy.drop_existing(),
+                "slow" => proxy.set_round_trip_time(Duration::ZERO),
+                _ => proxy.restore(),
             }
             until(&conversation, ServingStatus::Serving).await;
             load.more(|load| &load.answered, "calls are answered again").await;
-            harness::eventually("what was given up is closed", async || proxy.connections() <= ALL_CONNECTIONS).await;
+            harness::eventually("abandoned connections are closed", async || proxy.connections() <= ALL_CONNECTIONS)
+                .await;
             let reopened = proxy.opened() - opened;
             println!("{outage}: back after {:?}, with {reopened} new connections", back.elapsed());
-            // Each of those there may be, once, and once more where the first attempt was still on its way.
+            // Each connection is opened once, and once more if its first attempt was still under way.
             assert!(reopened <= 2 * (u64::from(CONNECTIONS_MAX) + 2), "{outage}: {reopened}");
         }
         stop.cancel();
@@ -118,7 +119,7 @@ async fn under_load_every_kind_of_outage_ends_by_itself_and_leaves_no_connection
     tokio::join!(load.run(&conversation, &stop), outages);
     let count = "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-    harness::eventually("the server has no more connections either", async || {
+    harness::eventually("the server has closed them too", async || {
         conversation.scalar::<i64>(count).await <= i64::from(CONNECTIONS_MAX) + 2
     })
     .await;

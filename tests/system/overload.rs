@@ -1,4 +1,4 @@
-//! A service that is asked for more than its connections to the database can do.
+//! More calls than the connections to the database can handle.
 
 use std::{fs, pin::pin, time::Duration};
 
@@ -11,11 +11,11 @@ use teppan_tests::{
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-/// How long the one connection is used at a time, as far as the service knows.
+/// How long a call uses the one connection, as far as the service has measured.
 const USE: Duration = Duration::from_millis(40);
-/// Calls in the queue for it: another one would wait for 1.2 s.
+/// Calls in the queue for the connection: another one would wait for 1.2 s.
 const WAITING: usize = 30;
-/// How long those in the queue wait at most.
+/// The longest that a call waits in the queue.
 const PATIENCE: Duration = Duration::from_mins(1);
 const REFUSED: usize = 300;
 
@@ -37,17 +37,17 @@ async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connect
     })
     .await;
     let conversation = conversation.ready().await;
-    proxy.put_away(USE);
+    proxy.set_round_trip_time(USE);
     for _ in 0..100 {
         store(&conversation, "Hello", Duration::from_secs(20)).await.expect("stored");
     }
-    // The next uses take so long that the queue stays.
-    proxy.put_away(Duration::from_secs(2));
+    // From now on calls use the connection for so long that the queue stays.
+    proxy.set_round_trip_time(Duration::from_secs(2));
     let mut waiting = pin!(join_all((0..WAITING).map(|_| store(&conversation, "Hello", PATIENCE * 2))));
     let large = "x".repeat(40 * 1024);
     let written = || fs::read_to_string(&audit_log).expect("readable").matches("OVERLOADED").count();
     let refused = async {
-        // Those that wait have arrived when a call is refused.
+        // When a call is refused, the waiting calls have arrived.
         harness::eventually("the queue is long", async || {
             store(&conversation, "Hello", Duration::from_millis(500))
                 .await
@@ -57,7 +57,7 @@ async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connect
         let before = written();
         let calls = (0..REFUSED).map(|_| store(&conversation, &large, Duration::from_millis(1500)));
         let refused = stream::iter(calls).buffer_unordered(20).collect::<Vec<_>>().await;
-        assert_eq!(written(), before, "nothing was done or read");
+        assert_eq!(written(), before, "no refused call was started");
         refused
     };
     let refused = tokio::select! {
@@ -65,11 +65,11 @@ async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connect
         refused = refused => refused,
     };
     for refusal in &refused {
-        let refusal = refusal.as_ref().expect_err("it would be late");
+        let refusal = refusal.as_ref().expect_err("the call would be late");
         assert_eq!(status::reason(refusal), "OVERLOADED", "{refusal:?}");
         assert!(refusal.get_details_retry_info().is_some(), "{refusal:?}");
     }
-    proxy.put_away(Duration::ZERO);
+    proxy.set_round_trip_time(Duration::ZERO);
     let stored = waiting.await;
     assert_eq!(stored.iter().find_map(|it| it.as_ref().err()).map(ToString::to_string), None);
 }

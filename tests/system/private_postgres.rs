@@ -1,4 +1,4 @@
-//! The private PostgreSQL: it is started again when it dies, and stopped with its services, whatever signal ends them.
+//! The private PostgreSQL is restarted when it dies, and stops with its services whatever signal ends them.
 
 use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
@@ -22,21 +22,21 @@ use crate::{
     processes::{booked_as_soon_as_ready, home_of_its_own, is_running, server_of},
 };
 
-/// A process that ends at once ends within this time, also on a busy machine.
+/// Bound for a process that ends without waiting, also on a busy machine.
 const AT_ONCE: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_postgresql_that_is_killed_comes_back_and_both_services_with_it() {
-    comes_back_after("KILL").await;
+async fn a_private_postgresql_that_is_killed_is_restarted_and_both_services_recover() {
+    recovers_after("KILL").await;
 }
 
-/// By SIGTERM the server waits for its clients, which are the services.
+/// After SIGTERM the server waits until its clients, the services, disconnect.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_postgresql_that_is_told_to_stop_comes_back_and_both_services_with_it() {
-    comes_back_after("TERM").await;
+async fn a_private_postgresql_that_gets_sigterm_is_restarted_and_both_services_recover() {
+    recovers_after("TERM").await;
 }
 
-async fn comes_back_after(signal: &str) {
+async fn recovers_after(signal: &str) {
     let home = home_of_its_own();
     let environment = of_home(home.path());
     let start = async |which| Process::start(which, &environment).await.unwrap_or_else(|error| panic!("{error}"));
@@ -46,13 +46,14 @@ async fn comes_back_after(signal: &str) {
 
     let killed = server_of(home.path()).expect("one server runs");
     send(signal, killed).await;
-    harness::eventually("it is started again", async || server_of(home.path()).is_some_and(|pid| pid != killed)).await;
+    harness::eventually("the server is restarted", async || server_of(home.path()).is_some_and(|pid| pid != killed))
+        .await;
     let request = fixtures::booking(&venue, 2);
     harness::eventually("a booking", async || bookings.bookings.create_booking(request.clone()).await.is_ok()).await;
     let message = fixtures::message(&request.conversation_id, "Are you there?");
     harness::eventually("a message", async || chats.store_message(message.clone()).await.is_ok()).await;
     for process in [&booking, &conversation] {
-        tool::wait_until_serving("the service", process.grpc).await.expect("it says so");
+        tool::wait_until_serving("the service", process.grpc).await.expect("the service is serving");
     }
 
     let server = server_of(home.path()).expect("one server runs");
@@ -60,8 +61,8 @@ async fn comes_back_after(signal: &str) {
     assert_eq!((server_of(home.path()), is_running(server)), (None, false), "nothing is left running");
 }
 
-/// A folder with PostgreSQL's programs, in which `postgres` starts only when there is no file `hold`, and says by a
-/// file `held` that it waits.
+/// A folder with PostgreSQL's programs. Its `postgres` waits while the file `hold` exists, and creates the file `held`
+/// meanwhile.
 fn programs_that_can_be_held(folder: &Path, real: &Path) {
     for entry in fs::read_dir(real).expect("PostgreSQL's programs").flatten() {
         if entry.file_name() != "postgres" {
@@ -75,18 +76,18 @@ fn programs_that_can_be_held(folder: &Path, real: &Path) {
     let postgres = folder.join("postgres");
     fs::write(&postgres, script).expect("written");
     fs::set_permissions(&postgres, fs::Permissions::from_mode(0o755)).expect("it can be run");
-    // The account of the server writes here.
+    // The account of the server writes to this folder.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("it can be written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_stopped_while_its_postgresql_starts_again_leaves_none_running() {
+async fn a_service_stopped_while_its_postgresql_restarts_leaves_no_server_running() {
     let home = home_of_its_own();
     let mut environment = of_home(home.path());
-    // Where the programs are, a first start tells.
+    // A first start shows where PostgreSQL's programs are.
     let booking = Process::start(Which::Booking, &environment).await.unwrap_or_else(|error| panic!("{error}"));
     let server = server_of(home.path()).expect("its server runs");
-    let real = fs::read_link(format!("/proc/{server}/exe")).expect("it runs");
+    let real = fs::read_link(format!("/proc/{server}/exe")).expect("the process runs");
     assert!(booking.stop().await);
     let programs = tempfile::Builder::new().prefix("teppan-programs-").tempdir().expect("a folder");
     programs_that_can_be_held(programs.path(), real.parent().expect("a folder"));
@@ -97,15 +98,19 @@ async fn a_service_that_is_stopped_while_its_postgresql_starts_again_leaves_none
     let killed = server_of(home.path()).expect("its server runs");
     fs::write(programs.path().join("hold"), "").expect("written");
     send("KILL", killed).await;
-    harness::eventually("it is starting again", async || programs.path().join("held").exists()).await;
-    // The second signal cuts off whatever else may take its time.
-    let id = booking.id().expect("it runs");
+    harness::eventually("the server is starting again", async || programs.path().join("held").exists()).await;
+    // The second signal cuts off everything else that may take time.
+    let id = booking.id().expect("the process runs");
     send("TERM", id).await;
-    harness::eventually("it drains", async || tokio::net::TcpStream::connect(booking.grpc).await.is_err()).await;
+    harness::eventually("the service drains", async || tokio::net::TcpStream::connect(booking.grpc).await.is_err())
+        .await;
     send("TERM", id).await;
-    assert!(timeout(Duration::from_secs(4), booking.ended()).await.is_err(), "it waits for the start to end");
-    fs::remove_file(programs.path().join("hold")).expect("it was there");
-    let status = timeout(AT_ONCE, booking.ended()).await.expect("it ends").expect("a status");
+    assert!(
+        timeout(Duration::from_secs(4), booking.ended()).await.is_err(),
+        "the service waits until the server has started"
+    );
+    fs::remove_file(programs.path().join("hold")).expect("the file exists");
+    let status = timeout(AT_ONCE, booking.ended()).await.expect("the process ends").expect("a status");
     assert!(status.success(), "{status}");
     assert_eq!(server_of(home.path()), None, "nothing is left running");
 }
@@ -113,10 +118,10 @@ async fn a_service_that_is_stopped_while_its_postgresql_starts_again_leaves_none
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_terminal_stops_a_service_and_its_postgresql() {
     let home = home_of_its_own();
-    let mut booking = Process::start(Which::Booking, &of_home(home.path())).await.expect("it starts");
+    let mut booking = Process::start(Which::Booking, &of_home(home.path())).await.expect("the process starts");
     let server = server_of(home.path()).expect("its server runs");
-    send("HUP", booking.id().expect("it runs")).await;
-    let status = timeout(AT_ONCE, booking.ended()).await.expect("it ends").expect("a status");
+    send("HUP", booking.id().expect("the process runs")).await;
+    let status = timeout(AT_ONCE, booking.ended()).await.expect("the process ends").expect("a status");
     assert!(status.success(), "{status}");
     assert_eq!((server_of(home.path()), is_running(server)), (None, false), "nothing is left running");
 }
@@ -130,36 +135,36 @@ async fn a_closed_terminal_stops_what_make_run_has_started() {
     run.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut run = run.spawn().expect("the binary is built: cargo build --workspace --bins");
     let mut shown = BufReader::new(run.stdout.take().expect("it is piped")).lines();
-    while !shown.next_line().await.expect("it says how it goes on").expect("more").contains("Paste these") {}
+    while !shown.next_line().await.expect("the output is readable").expect("more").contains("Paste these") {}
     let server = server_of(home.path()).expect("their server runs");
 
-    // The terminal is closed: writing fails from now on.
+    // The terminal is closed: every write fails from now on.
     drop((shown, run.stderr.take()));
-    send("HUP", run.id().expect("it runs")).await;
-    let status = timeout(AT_ONCE, run.wait()).await.expect("it ends").expect("a status");
+    send("HUP", run.id().expect("the process runs")).await;
+    let status = timeout(AT_ONCE, run.wait()).await.expect("the process ends").expect("a status");
     assert!(status.success(), "{status}");
     assert_eq!((server_of(home.path()), is_running(server)), (None, false), "nothing is left running");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_the_pause_and_postgresql_is_stopped_in_order() {
+async fn a_second_signal_ends_the_pause_and_postgresql_shuts_down_cleanly() {
     let home = home_of_its_own();
     let mut environment = of_home(home.path());
     environment.insert("SHUTDOWN_PAUSE_MS".to_owned(), "300000".to_owned());
-    let mut booking = Process::start(Which::Booking, &environment).await.expect("it starts");
+    let mut booking = Process::start(Which::Booking, &environment).await.expect("the process starts");
     let venue = booked_as_soon_as_ready(&mut BookingClients::new(booking.grpc), 4).await;
     assert!(!venue.is_empty());
     let server = server_of(home.path()).expect("its server runs");
 
-    send("TERM", booking.id().expect("it runs")).await;
-    harness::eventually("it drains", async || {
+    send("TERM", booking.id().expect("the process runs")).await;
+    harness::eventually("the service drains", async || {
         let health = HealthClient::new(clients::channel(booking.grpc)).check(HealthCheckRequest::default()).await;
         health.is_ok_and(|health| health.into_inner().status() == ServingStatus::NotServing)
     })
     .await;
-    assert!(timeout(Duration::from_millis(200), booking.ended()).await.is_err(), "it waits for load balancers");
-    send("INT", booking.id().expect("it runs")).await;
-    let status = timeout(AT_ONCE, booking.ended()).await.expect("it ends").expect("a status");
+    assert!(timeout(Duration::from_millis(200), booking.ended()).await.is_err(), "the shutdown pause lasts");
+    send("INT", booking.id().expect("the process runs")).await;
+    let status = timeout(AT_ONCE, booking.ended()).await.expect("the process ends").expect("a status");
     assert!(status.success(), "{status}");
     assert_eq!((server_of(home.path()), is_running(server)), (None, false), "nothing is left running");
 }
@@ -172,17 +177,18 @@ async fn a_second_signal_cuts_off_the_calls_that_the_first_one_waits_for() {
     {
         environment.insert(name.to_owned(), value.to_owned());
     }
-    let mut booking = Process::start(Which::Booking, &environment).await.expect("it starts");
+    let mut booking = Process::start(Which::Booking, &environment).await.expect("the process starts");
     let mut clients = BookingClients::new(booking.grpc);
     let venue = booked_as_soon_as_ready(&mut clients, 4).await;
     proxy.stall();
     let call = clients.bookings.create_booking(fixtures::booking(&venue, 2));
     let stop = async {
         harness::eventually("a statement", async || proxy.held_back() > fixtures::STATEMENT_BYTES).await;
-        send("TERM", booking.id().expect("it runs")).await;
-        harness::eventually("it drains", async || tokio::net::TcpStream::connect(booking.grpc).await.is_err()).await;
-        send("TERM", booking.id().expect("it runs")).await;
-        timeout(AT_ONCE, booking.ended()).await.expect("it ends").expect("a status")
+        send("TERM", booking.id().expect("the process runs")).await;
+        harness::eventually("the service drains", async || tokio::net::TcpStream::connect(booking.grpc).await.is_err())
+            .await;
+        send("TERM", booking.id().expect("the process runs")).await;
+        timeout(AT_ONCE, booking.ended()).await.expect("the process ends").expect("a status")
     };
     let (answer, status) = tokio::join!(call, stop);
     assert!(status.success(), "{status}");
@@ -205,7 +211,7 @@ async fn variables_for_another_postgresql_do_not_reach_the_private_one() {
     }
     let booking = Process::start(Which::Booking, &environment).await.unwrap_or_else(|error| panic!("{error}"));
     booked_as_soon_as_ready(&mut BookingClients::new(booking.grpc), 4).await;
-    assert!(booking.stop().await, "it ends well");
+    assert!(booking.stop().await, "the exit code is 0");
 }
 
 fn of_home(home: &Path) -> HashMap<String, String> {
@@ -216,5 +222,5 @@ fn of_home(home: &Path) -> HashMap<String, String> {
 
 async fn send(signal: &str, process: u32) {
     let sent = Command::new("kill").args(["-s", signal, &process.to_string()]).status().await;
-    assert!(sent.expect("there is kill").success());
+    assert!(sent.expect("kill runs").success());
 }

@@ -1,4 +1,4 @@
-//! The services as they are shipped: processes with settings in their environment.
+//! The services as processes, with settings in their environment.
 
 use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
@@ -19,26 +19,26 @@ use tonic::{Code, Status};
 use crate::environment;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_the_process_well_while_a_client_is_calling() {
+async fn after_sigterm_calls_are_answered_until_the_process_ends_with_exit_code_0() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let environment: HashMap<_, _> = environment::with_keys(&url).collect();
-    let process = Process::start(Which::Booking, &environment).await.expect("it starts");
+    let process = Process::start(Which::Booking, &environment).await.expect("the process starts");
     let mut clients = BookingClients::new(process.grpc);
     let venue = booked_as_soon_as_ready(&mut clients, 1000).await;
 
-    let told = CancellationToken::new();
+    let signalled = CancellationToken::new();
     let calling = async {
         let (mut booked, mut booked_after) = (1, 0);
         loop {
             match clients.bookings.create_booking(fixtures::booking(&venue, 1)).await {
                 Ok(_) => booked += 1,
                 Err(status) => {
-                    assert!(told.is_cancelled(), "{status:?}");
+                    assert!(signalled.is_cancelled(), "{status:?}");
                     assert!(was_not_sent(&status), "{status:?}");
                     return (booked, booked_after);
                 }
             }
-            booked_after += i32::from(told.is_cancelled());
+            booked_after += i32::from(signalled.is_cancelled());
         }
     };
     let stopping = async {
@@ -46,17 +46,17 @@ async fn sigterm_ends_the_process_well_while_a_client_is_calling() {
             harness::scalar::<i64>(&url, "SELECT count(*) FROM bookings").await > 5
         })
         .await;
-        told.cancel();
+        signalled.cancel();
         process.stop().await
     };
     let ((booked, booked_after), ended_well) = tokio::join!(calling, stopping);
     assert!(ended_well, "the exit code is 0");
-    assert!(booked_after > 0, "calls are answered while load balancers take notice");
+    assert!(booked_after > 0, "calls are answered during the shutdown pause");
     assert_eq!(harness::scalar::<i64>(&url, "SELECT count(*) FROM bookings").await, booked);
 }
 
-/// The server is gone, in the words of the client's library. Where its goodbye comes just before a call, they are
-/// those of HTTP/2.
+/// Whether the client's library reports that the server is gone. When GOAWAY arrives just before a call, the error is
+/// one of HTTP/2.
 fn was_not_sent(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Cancelled)
         || format!("{status:?}").contains(r#"GoAway(b"", NO_ERROR, Remote)"#)
@@ -76,7 +76,7 @@ pub async fn booked_as_soon_as_ready(clients: &mut BookingClients, seats: i32) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_database_the_services_share_one_of_their_own_and_find_it_again() {
+async fn without_a_database_setting_both_services_share_a_private_server_and_keep_its_data() {
     let home = home_of_its_own();
     let environment = HashMap::from([("TEPPAN_HOME".to_owned(), home.path().display().to_string())]);
     let start = async |which| Process::start(which, &environment).await.unwrap_or_else(|error| panic!("{error}"));
@@ -88,16 +88,16 @@ async fn without_a_database_the_services_share_one_of_their_own_and_find_it_agai
     let request = fixtures::booking(&venue, 2);
     let made = bookings.bookings.create_booking(request.clone()).await.expect("booked").into_inner();
     let made = made.booking.expect("the booking");
-    assert!(booking.stop().await, "the first ends well");
+    assert!(booking.stop().await, "the first exits with code 0");
 
-    // The other still has its database.
+    // The other service still has its database.
     assert_eq!(server_of(home.path()), Some(server));
     let message = fixtures::message(&request.conversation_id, "Thank you!");
     harness::eventually("a message is stored", async || chats.store_message(message.clone()).await.is_ok()).await;
-    assert!(conversation.stop().await, "the second ends well");
-    assert_eq!((server_of(home.path()), is_running(server)), (None, false), "the last one stopped the server");
+    assert!(conversation.stop().await, "the second exits with code 0");
+    assert_eq!((server_of(home.path()), is_running(server)), (None, false), "the last service stops the server");
 
-    // Key and data are kept.
+    // The encryption keys and the data are kept.
     let (booking, conversation) = tokio::join!(start(Which::Booking), start(Which::Conversation));
     let (mut bookings, mut chats) = (BookingClients::new(booking.grpc), clients::conversations(conversation.grpc));
     let get = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
@@ -118,7 +118,7 @@ async fn without_a_database_the_services_share_one_of_their_own_and_find_it_agai
     assert_eq!((server_of(home.path()), is_running(server)), (None, false), "nothing is left running");
 }
 
-/// A home that the account of the database server can reach, with the programs of set-up.
+/// A TEPPAN_HOME that the database server's account can reach, with the installed tools.
 pub fn home_of_its_own() -> TempDir {
     let home = tempfile::Builder::new().prefix("teppan-home-").tempdir().expect("a folder");
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("it can be opened");
@@ -129,30 +129,30 @@ pub fn home_of_its_own() -> TempDir {
     home
 }
 
-/// The process id of the database server of a home, while there is one.
+/// The process id of a home's database server, while one runs.
 pub fn server_of(home: &Path) -> Option<u32> {
     let file = fs::read_to_string(home.join("postgres/data/postmaster.pid")).ok()?;
     file.lines().next()?.trim().parse().ok()
 }
 
-/// A process that ended may keep its entry until its parent looks: a zombie runs no more.
+/// A zombie, which its parent has not reaped yet, does not run.
 pub fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_without_its_database_still_ends_well_when_it_is_told() {
+async fn a_service_without_its_database_exits_with_code_0_on_sigterm() {
     let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
     proxy.refuse().await.expect("the port is kept");
     let environment: HashMap<_, _> = environment::with_keys(&url).collect();
-    let process = Process::start(Which::Booking, &environment).await.expect("it starts");
+    let process = Process::start(Which::Booking, &environment).await.expect("the process starts");
     let stopped = tokio::time::timeout(Duration::from_secs(10), process.stop()).await;
     assert_eq!(stopped, Ok(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_was_never_migrated_is_told_as_such() {
+async fn commands_report_a_database_that_was_never_migrated() {
     let server = harness::postgres().await;
     server.ensure_database("never_migrated").await.expect("a database");
     let url = server.url("never_migrated");
@@ -161,10 +161,10 @@ async fn a_database_that_was_never_migrated_is_told_as_such() {
     for (arguments, code) in commands {
         let mut command = Command::new(binary("booking-service"));
         command.args(arguments).envs(environment::with_keys(&url)).kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await.expect("it ends");
+        let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await.expect("the process ends");
         let output = output.expect("the binary is built: cargo build --workspace --bins");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains("`booking-service migrate`") && !said.contains("reached"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {printed}");
+        assert!(printed.contains("`booking-service migrate`") && !printed.contains("reached"), "{printed}");
     }
 }

@@ -1,10 +1,10 @@
-//! Calls as no client library would make them.
+//! gRPC calls with bytes that no client library would send.
 
 use std::net::SocketAddr;
 
 use tonic::Status;
 
-/// The server's answer to these bytes as a message, from a client that has no timer of its own.
+/// The server's error for a message of these bytes, from a client without a timeout of its own.
 pub async fn call(server: SocketAddr, method: &str, message: &[u8], header: Option<(&str, &str)>) -> Status {
     let stream = tokio::net::TcpStream::connect(server).await.expect("connected");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");

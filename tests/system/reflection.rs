@@ -10,10 +10,10 @@ use tonic::transport::Channel;
 use tonic_reflection::pb::{v1, v1alpha};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strangers_client_finds_the_services_by_reflection_old_or_new() {
+async fn both_versions_of_reflection_list_the_services() {
     let booking = Booking::start().await.ready().await;
     let channel = clients::channel(booking.service.server.grpc_addr);
-    for listed in [list_services(channel.clone()).await, list_services_the_old_way(channel).await] {
+    for listed in [list_services(channel.clone()).await, list_services_by_v1alpha(channel).await] {
         for service in booking_service::app::DEFINITION.services.iter().chain(&["grpc.health.v1.Health"]) {
             assert!(listed.iter().any(|name| name == service), "{service} is not among {listed:?}");
         }
@@ -34,19 +34,19 @@ async fn grpcurl_lists_and_describes_everything_on_both_services() {
                 .args(["-plaintext", &address.to_string(), command])
                 .output()
                 .await
-                .expect("grpcurl is there: deploy/local/setup.sh grpcurl");
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{command}: {}{said}", String::from_utf8_lossy(&output.stderr));
+                .expect("grpcurl is installed: deploy/local/setup.sh grpcurl");
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{command}: {}{printed}", String::from_utf8_lossy(&output.stderr));
             let reflection = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
             for service in definition.services.iter().chain(&["grpc.health.v1.Health"]).chain(&reflection) {
-                assert!(said.contains(service), "{command}: {service} is missing from {said}");
+                assert!(printed.contains(service), "{command}: {service} is missing from {printed}");
             }
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_client_meets_can_be_described() {
+async fn reflection_describes_the_services_their_messages_and_error_details() {
     let booking = Booking::start().await.ready().await;
     let channel = clients::channel(booking.service.server.grpc_addr);
     for (symbol, package) in [
@@ -93,7 +93,7 @@ async fn describe(channel: Channel, symbol: &str) -> Vec<FileDescriptorProto> {
     }
 }
 
-async fn list_services_the_old_way(channel: Channel) -> Vec<String> {
+async fn list_services_by_v1alpha(channel: Channel) -> Vec<String> {
     use v1alpha::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
         server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,

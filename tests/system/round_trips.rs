@@ -20,12 +20,12 @@ use teppan_tests::{
 };
 
 use super::{
-    changes::{Change, House, act},
+    changes::{Change, VenueFixture, act},
     emotions, follow_ups, payments, waitlist,
 };
 
 const TRIES: usize = 12;
-/// Background work asks too, now and then: so many counts may hold one of its statements.
+/// Background work also sends statements, now and then: at most this many counts may include one.
 const DISTURBED_MAX: usize = 3;
 
 /// How many round trips a call takes.
@@ -45,7 +45,7 @@ fn assert_one_each(counts: &[u64]) {
 async fn a_warm_create_booking_costs_one_round_trip() {
     let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
-    // Connections are opened by calls in parallel; none of them may have work left for later.
+    // Parallel calls open all connections, so that none of them prepares statements later.
     let warm = join_all((0..8).map(|_| {
         let mut clients = booking.clients.clone();
         let request = fixtures::booking(&venue.venue_id, 1);
@@ -64,7 +64,7 @@ async fn a_warm_create_booking_costs_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_national_telephone_number_costs_a_second_round_trip_at_a_venue_not_seen_before_and_none_after() {
+async fn only_the_first_national_telephone_number_at_a_venue_costs_a_second_round_trip() {
     let (proxy, mut booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
     let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
     let with = |phone: &str| {
@@ -89,15 +89,15 @@ async fn a_national_telephone_number_costs_a_second_round_trip_at_a_venue_not_se
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_change_of_a_booking_costs_two_round_trips() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
-    let house = House::of(booking, 500, 25).await;
+    let fixture = VenueFixture::over(booking, 500, 25).await;
     let calls =
         [Change::Confirm, Change::Move("18:30"), Change::Resize(2), Change::Complete, Change::NoShow, Change::Cancel];
     let mut counts = vec![Vec::new(); calls.len()];
     for _ in 0..=TRIES {
-        let (kept, missed) = (house.book(1).await, house.book(1).await);
-        house.act(Change::Confirm, &missed.booking_id).await.expect("confirmed");
-        house.begin(&missed.booking_id).await;
-        let cancelled = house.book(1).await;
+        let (kept, missed) = (fixture.book(1).await, fixture.book(1).await);
+        fixture.act(Change::Confirm, &missed.booking_id).await.expect("confirmed");
+        fixture.mark_started(&missed.booking_id).await;
+        let cancelled = fixture.book(1).await;
         for (call, counts) in calls.into_iter().zip(&mut counts) {
             let id = match call {
                 Change::NoShow => &missed.booking_id,
@@ -105,16 +105,16 @@ async fn a_warm_change_of_a_booking_costs_two_round_trips() {
                 _ => &kept.booking_id,
             };
             if call == Change::Complete {
-                house.begin(id).await;
+                fixture.mark_started(id).await;
             }
-            counts.push(count(&proxy, house.act(call, id)).await);
+            counts.push(count(&proxy, fixture.act(call, id)).await);
         }
     }
     for (call, counts) in calls.iter().zip(counts) {
         println!("{call:?}: {counts:?}");
-        // The statements are prepared when they are first used.
+        // The first use of a statement prepares it.
         assert!(counts[0] <= 6, "{call:?}: {counts:?}");
-        // It is loaded, and committed.
+        // One round trip loads the booking, one commits the change.
         assert_one_each(&counts[1..].iter().map(|count| count - 1).collect::<Vec<_>>());
     }
 }
@@ -122,40 +122,41 @@ async fn a_warm_change_of_a_booking_costs_two_round_trips() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_call_about_the_waitlist_costs_one_round_trip_and_giving_up_an_offer_three() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
-    let house = House::of(booking, i32::try_from(TRIES).expect("few") + 1, 25).await;
-    let clients = &house.service.clients;
-    // Offers are made past the proxy, before anybody joins through it: nobody is told of seats then.
-    let past = waitlist::replica(&house).await;
+    let fixture = VenueFixture::over(booking, i32::try_from(TRIES).expect("few") + 1, 25).await;
+    let clients = &fixture.service.clients;
+    // A replica that bypasses the proxy makes the offers before anyone joins through the proxy, so its work is not
+    // counted.
+    let direct = waitlist::replica(&fixture).await;
     let (mut made, mut offers) = (Vec::new(), Vec::new());
     for _ in 0..=TRIES {
-        made.push(house.book(1).await.booking_id);
+        made.push(fixture.book(1).await.booking_id);
     }
     for booking_id in made {
-        let request = waitlist::request(&house.venue_id, 1);
-        let entry = waitlist::join_by(&past.clients, request).await.expect("joined");
-        act(&past.clients, Change::Cancel, &booking_id, "").await.expect("cancelled");
-        offers.push(waitlist::becomes(&house, &entry, WaitlistEntryStatus::Offered).await);
+        let request = waitlist::request(&fixture.venue_id, 1);
+        let entry = waitlist::join_by(&direct.clients, request).await.expect("joined");
+        act(&direct.clients, Change::Cancel, &booking_id, "").await.expect("cancelled");
+        offers.push(waitlist::becomes(&fixture, &entry, WaitlistEntryStatus::Offered).await);
     }
-    waitlist::settled(&house).await;
-    past.service.stop().await;
+    waitlist::all_openings_settled(&fixture).await;
+    direct.service.stop().await;
 
     let (mut given_up, mut joined, mut replayed, mut left, mut listed) = (vec![], vec![], vec![], vec![], vec![]);
     for offer in offers {
         given_up.push(count(&proxy, waitlist::leave(clients, &offer)).await);
     }
-    house.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
+    fixture.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
     for _ in 0..=TRIES {
-        let request = JoinWaitlistRequest { start_time: "18:30".to_owned(), ..waitlist::request(&house.venue_id, 1) };
+        let request = JoinWaitlistRequest { start_time: "18:30".to_owned(), ..waitlist::request(&fixture.venue_id, 1) };
         let entry = waitlist::join_by(clients, request.clone());
         joined.push(count(&proxy, entry).await);
         let entry = waitlist::join_by(clients, request.clone()).await.expect("replayed");
         replayed.push(count(&proxy, waitlist::join_by(clients, request)).await);
-        let list = ListWaitlistRequest { venue_id: house.venue_id.clone(), ..Default::default() };
+        let list = ListWaitlistRequest { venue_id: fixture.venue_id.clone(), ..Default::default() };
         listed.push(count(&proxy, clients.bookings.clone().list_waitlist(list)).await);
         left.push(count(&proxy, waitlist::leave(clients, &entry)).await);
     }
     println!("give up: {given_up:?}");
-    // The entry is read; then its booking is loaded, and cancelled.
+    // One round trip reads the entry, one loads its booking, one cancels the booking.
     assert_one_each(&given_up[1..].iter().map(|count| count - 2).collect::<Vec<_>>());
     for (call, counts) in [("join", joined), ("replay", replayed), ("list", listed), ("leave", left)] {
         println!("{call}: {counts:?}");
@@ -172,9 +173,9 @@ async fn a_warm_store_message_costs_one_round_trip() {
         async move { client.store_message(message).await }
     }));
     assert!(warm.await.iter().all(Result::is_ok));
-    // The messages have scores. What is done about them after the reply is held back, so that nothing
-    // but the calls is counted; that they do not wait for it is seen here too.
-    let _held_back = emotions::hold_back(&conversation.url).await;
+    // The messages have scores. Their aggregation after the reply is blocked here: only the calls are counted, and they
+    // do not wait for it.
+    let _held_back = emotions::block_aggregation(&conversation.url).await;
 
     let chat = fixtures::conversation_id();
     let (mut stored, mut replayed) = (Vec::new(), Vec::new());
@@ -189,7 +190,7 @@ async fn a_warm_store_message_costs_one_round_trip() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warm_call_about_follow_ups_costs_one_round_trip() {
-    // With one connection the first calls warm up all there is.
+    // With one connection the first calls warm up every connection.
     let (proxy, service) = Conversation::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
     let mut client = service.follow_ups.clone();
     let list = ListFollowUpsRequest { page_size: 5, ..Default::default() };
@@ -210,7 +211,7 @@ async fn a_warm_call_about_follow_ups_costs_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_single_statement_can_do_costs_one_round_trip() {
+async fn calls_that_need_a_single_statement_cost_one_round_trip() {
     let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut booking.clients, 100).await.expect("a venue");
     booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("booked");
@@ -218,7 +219,7 @@ async fn what_a_single_statement_can_do_costs_one_round_trip() {
     let venue_id = venue.venue_id.clone();
     let slot = (venue_id.clone(), fixtures::date().to_string(), "18:00".to_owned());
 
-    // One connection is enough for calls one after another; the first of each kind prepares it.
+    // Sequential calls need only one connection. The first call of each kind prepares its statement.
     let mut counts = [const { Vec::new() }; 5];
     for n in 0..=TRIES {
         let set = SlotUpdate { capacity: Some(if n % 2 == 0 { 90 } else { 80 }), ..SlotUpdate::of(&venue_id) };
@@ -251,7 +252,7 @@ async fn what_a_single_statement_can_do_costs_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_concerns_a_whole_venue_costs_two_round_trips_at_most() {
+async fn changes_of_a_whole_venue_cost_at_most_two_round_trips() {
     let (proxy, mut booking) = Booking::behind_a_proxy(|settings| settings.database_limits.max_connections = 1).await;
     let mut counts = Vec::new();
     for n in 0..=TRIES {
@@ -273,22 +274,22 @@ async fn what_concerns_a_whole_venue_costs_two_round_trips_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recording_a_payment_costs_two_round_trips_and_keeping_an_event_of_stripe_one() {
+async fn recording_a_payment_costs_two_round_trips_and_storing_an_event_of_stripe_one() {
     let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();
     let mut common = harness::settings(url.clone(), &keys);
     common.database_limits.max_connections = 1;
     let mut settings = harness::booking_settings(common);
     settings.stripe.secrets = StripeSecrets::parse(&payments::SECRET.into()).expect("a secret");
-    let house = House::of(Booking::configured(settings, url, keys).await.ready().await, 500, 25).await;
-    let mut client = house.service.clients.payments.clone();
+    let fixture = VenueFixture::over(Booking::configured(settings, url, keys).await.ready().await, 500, 25).await;
+    let mut client = fixture.service.clients.payments.clone();
     let (mut recorded, mut kept) = (Vec::new(), Vec::new());
     for _ in 0..=TRIES {
-        let made = house.book(1).await;
+        let made = fixture.book(1).await;
         recorded.push(count(&proxy, client.record_payment(payments::cash(&made.booking_id, 5))).await);
-        // One that concerns nobody: what is applied afterwards is not part of the answer.
+        // An event about no booking: applying it later is not part of the answer.
         let event = stripe::event("customer.created", serde_json::json!({}));
-        let http = house.service.service.server.http_addr;
+        let http = fixture.service.service.server.http_addr;
         let keep = async {
             assert_eq!(stripe::send(http, &event, payments::SECRET).await.0, 200);
             Ok(())

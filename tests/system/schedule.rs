@@ -39,7 +39,7 @@ async fn a_weekly_schedule_lays_out_the_slots_up_to_the_horizon() {
         exceptions: Vec::new(),
     };
     let done = booking.clients.schedule.set_weekly_schedule(request.clone()).await.expect("set").into_inner();
-    // 91 days are 13 weeks: 13 Mondays without slots, 78 days of 17, one of which was there before.
+    // 91 days are 13 weeks: 13 Mondays without slots, and 78 days with 17 slots each, one of which existed before.
     let (days, mondays) = (78, 13);
     assert_eq!((done.slots_created, done.slots_updated, done.slots_closed), (days * 16, days, mondays));
 
@@ -47,9 +47,9 @@ async fn a_weekly_schedule_lays_out_the_slots_up_to_the_horizon() {
     let open: Vec<_> = all.iter().filter(|s| s.unavailable_reason() != UnavailableReason::SlotClosed).collect();
     assert_eq!(i32::try_from(open.len()), Ok(days * 17));
     let keys: Vec<_> = all.iter().map(|slot| (&slot.date, &slot.start_time)).collect();
-    assert!(keys.is_sorted_by(|a, b| a < b), "pages join without gap or repetition");
+    assert!(keys.is_sorted_by(|a, b| a < b), "no slot is missing or listed twice");
 
-    // The same schedule again changes nothing, and it reads back as it was set.
+    // Setting the same schedule again changes nothing, and GetVenue returns it unchanged.
     let again = booking.clients.schedule.set_weekly_schedule(request).await.expect("set").into_inner();
     assert_eq!((again.slots_created, again.slots_updated, again.slots_unchanged), (0, 0, days * 17));
     let get = GetVenueRequest { venue_id: venue.venue_id };
@@ -59,7 +59,7 @@ async fn a_weekly_schedule_lays_out_the_slots_up_to_the_horizon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_schedule_touches_no_booking() {
+async fn a_new_schedule_changes_no_booking() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 6)).await.expect("booked");
@@ -81,10 +81,10 @@ async fn a_new_schedule_touches_no_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn schedules_set_at_once_take_turns_while_bookings_go_on() {
+async fn concurrent_schedules_are_applied_one_after_another_while_bookings_are_made() {
     let booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 50).await.expect("a venue");
-    // Each schedule has the evening, at which is booked, and an hour of its own.
+    // Each schedule has the evening slots, which are booked, and one hour of its own.
     let set = (0..8).map(|n| {
         let mut clients = booking.clients.clone();
         let mut schedule = fixtures::every_evening(&venue.venue_id, 50 + n);
@@ -100,11 +100,11 @@ async fn schedules_set_at_once_take_turns_while_bookings_go_on() {
     });
     let (set, booked) = tokio::join!(futures::future::join_all(set), futures::future::join_all(book));
     for answer in set.into_iter().chain(booked) {
-        answer.expect("neither fails the other");
+        answer.expect("no call makes another fail");
     }
     assert_eq!(booking.scalar::<i32>("SELECT max(reserved) FROM slots").await, 40);
 
-    // The slots are those of the schedule that is kept, not of a mixture.
+    // The slots are those of the stored schedule alone.
     let get = GetVenueRequest { venue_id: venue.venue_id };
     let kept = booking.clients.clone().schedule.get_venue(get).await.expect("read").into_inner().schedule;
     let kept = kept.expect("a schedule").periods;
@@ -117,7 +117,7 @@ async fn schedules_set_at_once_take_turns_while_bookings_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_wrong_with_a_schedule_is_told_at_once() {
+async fn all_violations_of_a_schedule_are_reported_at_once() {
     let mut booking = Booking::start().await.ready().await;
     let period = |days: &[i32], first: &str, last: &str| SchedulePeriod {
         days: days.to_vec(),
@@ -171,7 +171,7 @@ async fn everything_wrong_with_a_schedule_is_told_at_once() {
 async fn a_venue_may_be_in_any_zone_of_the_rules_in_force_and_in_no_other() {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
-    // To PostgreSQL, whose rules do not matter, the first is an abbreviation without summer time.
+    // PostgreSQL knows CET only as an abbreviation without summer time; its rules do not matter.
     for good in ["CET", "Europe/Berlin", "America/Vancouver", "Etc/GMT+5"] {
         let venue = fixtures::venue_with(clients, 4, |venue| good.clone_into(&mut venue.time_zone)).await;
         assert_eq!(venue.expect("a venue").time_zone, good);
@@ -183,7 +183,7 @@ async fn a_venue_may_be_in_any_zone_of_the_rules_in_force_and_in_no_other() {
     }
 }
 
-/// Why a party cannot book the evening of the fixtures, as each call says.
+/// The reasons why the fixtures' evening cannot be booked, from three calls.
 async fn refusals(clients: &mut BookingClients, venue_id: &str) -> [String; 3] {
     let reason = |status: tonic::Status| status.get_details_error_info().expect("an ErrorInfo").reason;
     let booked = clients.bookings.create_booking(fixtures::booking(venue_id, 1)).await.expect_err("refused");
@@ -207,17 +207,17 @@ async fn refusals(clients: &mut BookingClients, venue_id: &str) -> [String; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_date_is_closed_whenever_it_was_closed() {
+async fn a_closed_date_is_refused_whether_it_was_closed_before_or_after_its_slots_were_laid_out() {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
     let closing = |venue_id: &str| {
         let exception = ScheduleException { date: fixtures::date().to_string(), closed: true, ..Default::default() };
         SetWeeklyScheduleRequest { exceptions: vec![exception], ..fixtures::every_evening(venue_id, 10) }
     };
-    // Closed after its slots were laid out.
+    // The first date is closed after its slots were laid out.
     let later = fixtures::venue(clients, 10).await.expect("a venue").venue_id;
     clients.schedule.set_weekly_schedule(closing(&later)).await.expect("set");
-    // Closed by the first schedule there is.
+    // The second date is closed by the venue's first schedule.
     let new = |name: &str| CreateVenueRequest {
         idempotency_key: name.to_owned(),
         name: name.to_owned(),
@@ -227,8 +227,8 @@ async fn a_closed_date_is_closed_whenever_it_was_closed() {
     let venue_id = |made: CreateVenueResponse| made.venue.expect("a venue").venue_id;
     let first = venue_id(clients.schedule.create_venue(new("first")).await.expect("made").into_inner());
     let done = clients.schedule.set_weekly_schedule(closing(&first)).await.expect("set").into_inner();
-    assert_eq!(done.slots_created, 90, "those that are open");
-    // Closed before it came within the horizon.
+    assert_eq!(done.slots_created, 90, "only open slots are created");
+    // The third date is closed before it comes within the horizon.
     let near = CreateVenueRequest { horizon_days: Some(1), ..new("near") };
     let near = venue_id(clients.schedule.create_venue(near).await.expect("made").into_inner());
     clients.schedule.set_weekly_schedule(closing(&near)).await.expect("set");
@@ -245,7 +245,7 @@ async fn a_closed_date_is_closed_whenever_it_was_closed() {
         assert_eq!(refusals(clients, &venue_id).await, ["SLOT_CLOSED"; 3]);
         let of_the_date = listed(slots(clients, &venue_id, 100).await);
         assert_eq!(of_the_date, [("18:00".to_owned(), UnavailableReason::SlotClosed)]);
-        // Open again, it is as any other.
+        // A reopened date can be booked.
         let open = fixtures::every_evening(&venue_id, 10);
         let done = clients.schedule.set_weekly_schedule(open).await.expect("set").into_inner();
         assert_eq!((done.slots_created, done.slots_updated, done.slots_unchanged), (0, 1, 90));
@@ -254,7 +254,7 @@ async fn a_closed_date_is_closed_whenever_it_was_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn seats_or_a_price_of_a_day_without_slots_are_refused() {
+async fn an_exception_with_seats_or_a_price_for_a_day_without_slots_is_refused() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     let mut schedule = fixtures::every_evening(&venue.venue_id, 10);
@@ -271,7 +271,7 @@ async fn seats_or_a_price_of_a_day_without_slots_are_refused() {
     schedule.periods.push(never);
     let on = |date: &str| ScheduleException { date: date.to_owned(), ..Default::default() };
     schedule.exceptions = vec![
-        // A Monday, three times; and a Tuesday.
+        // One Monday three times, and a Tuesday.
         ScheduleException { capacity: Some(20), ..on("2027-05-03") },
         ScheduleException { price_per_person_cents: Some(20), ..on("2027-05-10") },
         ScheduleException { closed: true, ..on("2027-05-17") },

@@ -16,7 +16,7 @@ async fn behind_a_proxy(drain: Duration) -> (Proxy, Booking, Venue) {
     (proxy, booking, venue)
 }
 
-/// Waits until a statement is on its way to the database and cannot get there.
+/// Waits until a statement is on its way and the stalled proxy holds it back.
 async fn statement_under_way(proxy: &Proxy) {
     harness::eventually("a statement", async || proxy.held_back() > fixtures::STATEMENT_BYTES).await;
 }
@@ -31,8 +31,11 @@ async fn a_running_call_is_answered_before_the_service_ends() {
         statement_under_way(&proxy).await;
         let stop = booking.service.stop();
         tokio::pin!(stop);
-        assert!(tokio::time::timeout(Duration::from_millis(200), &mut stop).await.is_err(), "it waits for the call");
-        proxy.mend();
+        assert!(
+            tokio::time::timeout(Duration::from_millis(200), &mut stop).await.is_err(),
+            "the stop waits for the call"
+        );
+        proxy.restore();
         stop.await;
     };
     let (answer, ()) = tokio::join!(call, stop);
@@ -40,7 +43,7 @@ async fn a_running_call_is_answered_before_the_service_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_outlasts_the_bound_is_told_that_the_server_drains() {
+async fn a_call_that_outlasts_the_drain_time_fails_with_draining() {
     let (proxy, booking, venue) = behind_a_proxy(Duration::from_millis(300)).await;
     let mut clients = booking.clients.clone();
     proxy.stall();
@@ -57,9 +60,9 @@ async fn a_call_that_outlasts_the_bound_is_told_that_the_server_drains() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_peer_does_not_hold_up_the_stop() {
+async fn an_idle_connection_does_not_delay_the_stop() {
     let (_proxy, booking, _) = behind_a_proxy(Duration::from_millis(300)).await;
-    let _silent = tokio::net::TcpStream::connect(booking.service.server.grpc_addr).await.expect("connected");
+    let _idle = tokio::net::TcpStream::connect(booking.service.server.grpc_addr).await.expect("connected");
     let since = Instant::now();
     booking.service.stop().await;
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
@@ -78,15 +81,15 @@ async fn probes_and_metrics_are_answered_until_the_last_call_has_ended() {
     };
     let probes = async {
         statement_under_way(&proxy).await;
-        harness::eventually("it drains", async || tokio::net::TcpStream::connect(grpc).await.is_err()).await;
+        harness::eventually("the service drains", async || tokio::net::TcpStream::connect(grpc).await.is_err()).await;
         let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         assert_eq!(exchange(http, get("/livez").as_bytes()).await, (200, "alive\n".to_owned()));
         assert_eq!(exchange(http, get("/readyz").as_bytes()).await, (503, "draining\n".to_owned()));
-        let (code, said) = post(http, None, "{}").await;
-        assert_eq!((code, said.as_str()), (503, "draining\n"), "Stripe sends it again, to another replica");
-        proxy.mend();
+        let (code, body) = post(http, None, "{}").await;
+        assert_eq!((code, body.as_str()), (503, "draining\n"), "Stripe sends the event again, to another replica");
+        proxy.restore();
     };
     let (answer, (), ()) = tokio::join!(call, stop, probes);
     answer.expect("booked");
-    assert!(tokio::net::TcpStream::connect(http).await.is_err(), "it has ended");
+    assert!(tokio::net::TcpStream::connect(http).await.is_err(), "the HTTP server has stopped");
 }

@@ -1,4 +1,4 @@
-//! What PostgreSQL cannot keep is refused at the door, in every text field of the contract.
+//! Every text field of the contract rejects NUL, which PostgreSQL cannot store.
 
 use std::net::SocketAddr;
 
@@ -12,10 +12,10 @@ use crate::raw;
 
 const NUL: &[u8] = b"a\0b";
 
-/// Fields that take any text: opaque ones, which are only compared, and what is sealed as it came.
+/// Fields that accept any text: opaque ones, which are only compared, and content that is encrypted unchanged.
 const FREE: [&str; 3] = ["etag", "after", "content"];
 
-/// A text field of a request: its path, and a message that has it alone, with NUL in it.
+/// A text field of a request: its path, and a message with only this field, whose value contains NUL.
 struct TextField {
     path: String,
     message: Vec<u8>,
@@ -52,7 +52,7 @@ async fn assert_refused(server: SocketAddr, method: &str, field: &TextField) {
         return;
     }
     let violations = status.get_details_bad_request().map(|it| it.field_violations).unwrap_or_default();
-    // Of a list the entry is named.
+    // A violation in a list names the index of the entry.
     let named = violations.iter().any(|violation| violation.field.replace("[0]", "") == field.path);
     assert!(named, "{method}, {}: {status:?}", field.path);
 }
@@ -64,7 +64,7 @@ fn text_fields(contract: &FileDescriptorSet, type_name: &str) -> Vec<TextField> 
             Type::String if !FREE.contains(&field.name()) => {
                 found.push(TextField { path: field.name().to_owned(), message: with(field, NUL) });
             }
-            // An update looks at what its mask names, and a mask is refused by the paths that it has.
+            // UpdateVenue reads only the fields that its mask names, and refuses a mask by its paths.
             Type::Message
                 if field.type_name().starts_with(".teppan.") && field.type_name() != ".teppan.booking.v1.Venue" =>
             {
@@ -79,7 +79,7 @@ fn text_fields(contract: &FileDescriptorSet, type_name: &str) -> Vec<TextField> 
     found
 }
 
-/// The bytes of a message that has nothing but this field.
+/// The bytes of a message with only this field.
 fn with(field: &FieldDescriptorProto, value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let tag = u32::try_from(field.number()).expect("a tag");

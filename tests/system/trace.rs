@@ -50,7 +50,7 @@ async fn a_trace_leads_from_the_message_to_the_run_that_counts_it() {
     let receiver = Receiver::start().await;
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let environment: HashMap<_, _> = environment::with_keys(&url).chain(environment::traced(&receiver)).collect();
-    let process = Process::start(Which::Conversation, &environment).await.expect("it starts");
+    let process = Process::start(Which::Conversation, &environment).await.expect("the process starts");
     let mut client = clients::conversations(process.grpc);
     let message = fixtures::message(&fixtures::conversation_id(), "Hello");
     harness::eventually("the message is stored", async || client.store_message(traced(message.clone())).await.is_ok())
@@ -75,7 +75,7 @@ async fn the_callers_trace_is_kept_with_the_follow_up() {
     let moving = follow_ups::moving(&request, "2030-02-01T12:00:00Z");
     conversation.follow_ups.schedule_follow_up(traced(moving)).await.expect("moved");
     let kept: String = conversation.scalar("SELECT traceparent FROM follow_ups").await;
-    assert!(kept.contains(TRACE_ID), "of the call that moved it: {kept}");
+    assert!(kept.contains(TRACE_ID), "the kept trace is that of the call that moved the follow-up: {kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,13 +85,13 @@ async fn one_trace_leads_from_the_booking_through_the_relay_to_the_follow_up_and
     let conversation_url = harness::database(&conversation_service::app::DEFINITION).await;
     let of_conversation: HashMap<_, _> =
         environment::with_keys(&conversation_url).chain(environment::traced(&receiver)).collect();
-    let conversation = Process::start(Which::Conversation, &of_conversation).await.expect("it starts");
+    let conversation = Process::start(Which::Conversation, &of_conversation).await.expect("the process starts");
     let booking_url = harness::database(&booking_service::app::DEFINITION).await;
     let mut of_booking: HashMap<_, _> =
         environment::with_keys(&booking_url).chain(environment::traced(&receiver)).collect();
     of_booking.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
     of_booking.insert("OUTBOX_RELAYS".to_owned(), "1".to_owned());
-    let booking = Process::start(Which::Booking, &of_booking).await.expect("it starts");
+    let booking = Process::start(Which::Booking, &of_booking).await.expect("the process starts");
 
     let mut clients = BookingClients::new(booking.grpc);
     let mut venue_id = None;
@@ -110,14 +110,14 @@ async fn one_trace_leads_from_the_booking_through_the_relay_to_the_follow_up_and
 
     let mut later = of_conversation.clone();
     later.insert("CLOCK_AHEAD_SECONDS".to_owned(), WEEKS_SECONDS.to_string());
-    // Its clock may stand at night, or so late that the follow-up was missed.
+    // This process may start at night, or at a time so late that the follow-up counts as missed.
     later.insert("FOLLOW_UP_SENDING_HOURS".to_owned(), "00:00-24:00".to_owned());
     later.insert("FOLLOW_UP_MISSED_AFTER_HOURS".to_owned(), "8784".to_owned());
-    let later = Process::start(Which::Conversation, &later).await.expect("it starts");
+    let later = Process::start(Which::Conversation, &later).await.expect("the process starts");
     let mut follow_ups = clients::follow_ups(later.grpc);
     let claim = ClaimDueFollowUpsRequest { claimant: "test".to_owned(), wait_seconds: 1, ..Default::default() };
     let mut claimed = Vec::new();
-    harness::eventually("it is claimed", async || {
+    harness::eventually("the follow-up is claimed", async || {
         let answer = follow_ups.claim_due_follow_ups(claim.clone()).await;
         claimed = answer.map(|answer| answer.into_inner().follow_ups).unwrap_or_default();
         !claimed.is_empty()
@@ -127,7 +127,7 @@ async fn one_trace_leads_from_the_booking_through_the_relay_to_the_follow_up_and
         CompleteFollowUpRequest { channel: Channel::Web.into(), ..crate::dispatch::fixture::completion(&claimed[0]) };
     follow_ups.complete_follow_up(completion).await.expect("completed");
 
-    harness::eventually("the whole story is told", async || {
+    harness::eventually("every span of the trace arrives", async || {
         let spans = receiver.spans();
         let own = |service: &str, name: &str| -> Option<Received> {
             let is_it =

@@ -12,16 +12,16 @@ use teppan_tests::launch::binary;
 fn both_programs_print_their_name_and_version() {
     for name in ["booking-service", "conversation-service"] {
         let output = Command::new(binary(name)).arg("--version").output().expect("the binary is built");
-        let said = String::from_utf8(output.stdout).expect("text");
+        let printed = String::from_utf8(output.stdout).expect("text");
         let expected = format!("{name} {}", env!("CARGO_PKG_VERSION"));
-        assert!(output.status.success() && said.trim().starts_with(&expected), "{said}");
+        assert!(output.status.success() && printed.trim().starts_with(&expected), "{printed}");
     }
 }
 
 #[test]
-fn the_revision_is_that_of_the_checkout_marked_when_files_differ_and_none_without_one() {
+fn the_revision_names_the_commit_and_marks_changed_files_and_is_absent_without_a_checkout() {
     if Command::new("git").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no git");
+        eprintln!("skipped: git is not installed");
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -37,7 +37,7 @@ fn the_revision_is_that_of_the_checkout_marked_when_files_differ_and_none_withou
     assert_eq!(revision::of(root), Some(format!("{clean}-modified")));
     let inner = root.join("inner");
     fs::create_dir(&inner).expect("a folder");
-    assert_eq!(revision::of(&inner), None, "of something else");
+    assert_eq!(revision::of(&inner), None, "a folder that git does not track has no revision");
 }
 
 fn git(folder: &Path, arguments: &[&str]) {

@@ -4,8 +4,8 @@ use teppan_shared::contract::events::v1 as wire;
 use super::event_data::timestamp;
 use crate::{domain::deposit_cents, slots::row::SlotRow, venues::policy::VenuePolicy};
 
-/// The beginning of a booking of a slot: what it costs, what is asked for in advance, and until when its seats are held.
-/// An offer waits for an answer, also where no deposit is due.
+/// The first event of a booking of a slot: its price, its deposit, and until when its seats are held. An offer is
+/// pending, also when no deposit is due.
 pub fn created(
     slot: &SlotRow,
     venue: &VenuePolicy,
@@ -15,10 +15,10 @@ pub fn created(
 ) -> wire::BookingCreated {
     let total_cents = slot.price_per_person_cents * i64::from(party_size);
     let deposit_cents = deposit_cents(total_cents, venue.deposit_percent, venue.currency);
-    let waits = is_offer || deposit_cents > 0;
+    let is_pending = is_offer || deposit_cents > 0;
     let hold_minutes = if is_offer { venue.waitlist_hold_minutes } else { venue.hold_minutes };
     let hold_expires_at = (now + TimeDelta::minutes(hold_minutes.into())).min(slot.starts_at);
-    let status = if waits { wire::BookingStatus::Pending } else { wire::BookingStatus::Confirmed };
+    let status = if is_pending { wire::BookingStatus::Pending } else { wire::BookingStatus::Confirmed };
     wire::BookingCreated {
         venue_id: slot.venue_id.to_string(),
         date: slot.slot_date.to_string(),
@@ -32,7 +32,7 @@ pub fn created(
         total_cents,
         deposit_cents,
         currency: venue.currency.code().to_owned(),
-        hold_expires_at: waits.then(|| timestamp(hold_expires_at)).flatten(),
+        hold_expires_at: is_pending.then(|| timestamp(hold_expires_at)).flatten(),
         ..Default::default()
     }
 }

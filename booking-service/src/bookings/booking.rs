@@ -1,17 +1,17 @@
-//! A booking: the row of `bookings`, which its events determine.
+//! A booking: the row of `bookings`, which is derived from its events.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use teppan_shared::{
     read_error::Corrupted,
-    sealing::{KeyRing, Place},
+    sealing::{AssociatedData, KeyRing},
 };
 
 use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, SlotKey, VenueId, WaitlistEntryId};
 
-/// A booking as it is stored, and its venue's time zone. Amounts are minor units of `currency`.
+/// A stored booking, with its venue's time zone. Amounts are minor units of `currency`.
 ///
-/// The one list of the columns: statements answer `bookings.*`, and take rows as the JSON of this.
+/// This is the only list of the columns: statements return `bookings.*`, and take rows as the JSON of this type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Booking {
     pub booking_id: BookingId,
@@ -26,7 +26,7 @@ pub struct Booking {
     pub party_size: i32,
     pub price_per_person_cents: i64,
     pub total_cents: i64,
-    /// The deposit that is asked for; what is still missing of it depends on `paid_cents`.
+    /// The whole deposit; the amount still due also depends on `paid_cents`.
     pub deposit_cents: i64,
     pub paid_cents: i64,
     pub refunded_cents: i64,
@@ -43,7 +43,7 @@ pub struct Booking {
     #[serde(serialize_with = "optional_hex")]
     pub special_requests_sealed: Option<Vec<u8>>,
     pub source: String,
-    /// The entry whose offer this is.
+    /// The waitlist entry whose offer this booking is.
     pub waitlist_entry_id: Option<WaitlistEntryId>,
     pub version: i64,
     #[serde(serialize_with = "hex")]
@@ -53,15 +53,15 @@ pub struct Booking {
     pub time_zone: String,
 }
 
-/// A booking with its wishes in clear.
+/// A booking with its special requests in plain text.
 pub struct OpenBooking {
     pub booking: Booking,
     pub special_requests: Option<String>,
 }
 
 /// What names the seal of a booking's special requests.
-pub fn special_requests_place(booking_id: &BookingId) -> Place<'_> {
-    Place { table: "bookings", column: "special_requests_sealed", row: booking_id.0.as_bytes() }
+pub fn special_requests_associated_data(booking_id: &BookingId) -> AssociatedData<'_> {
+    AssociatedData { table: "bookings", column: "special_requests_sealed", row: booking_id.0.as_bytes() }
 }
 
 impl Booking {
@@ -69,21 +69,21 @@ impl Booking {
         SlotKey { venue_id: self.venue_id, date: self.slot_date, start_time: self.start_time }
     }
 
-    /// The booking, its sealed column opened.
+    /// Opens the sealed column.
     pub fn open(self, ring: &KeyRing) -> Result<OpenBooking, Corrupted> {
         let sealed = self.special_requests_sealed.as_deref();
-        let open = |sealed| ring.open_text(special_requests_place(&self.booking_id), sealed);
+        let open = |sealed| ring.open_text(special_requests_associated_data(&self.booking_id), sealed);
         let special_requests = sealed.map(open).transpose()?;
         Ok(OpenBooking { booking: self, special_requests })
     }
 
-    /// What a booking that waits for its deposit has still to pay of it.
+    /// The part of the deposit that is still due; 0 unless the booking is pending.
     pub fn deposit_due_cents(&self) -> i64 {
-        let waits = self.status == BookingStatus::Pending;
-        if waits { (self.deposit_cents - self.paid_cents).max(0) } else { 0 }
+        let is_pending = self.status == BookingStatus::Pending;
+        if is_pending { (self.deposit_cents - self.paid_cents).max(0) } else { 0 }
     }
 
-    /// The columns that no booking can have so; the constraints of the table say the same.
+    /// The columns with impossible values; the constraints of the table check the same.
     pub fn impossible(&self) -> Vec<&'static str> {
         let total = self.price_per_person_cents.checked_mul(self.party_size.into());
         let checks = [
@@ -101,28 +101,28 @@ impl Booking {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "serde hands over the field")]
+#[expect(clippy::ptr_arg, reason = "serde passes a reference to the field")]
 fn hex<S: serde::Serializer>(bytes: &Vec<u8>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&to_hex(bytes))
 }
 
-#[expect(clippy::ref_option, reason = "serde hands over the field")]
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn optional_hex<S: serde::Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
     bytes.as_deref().map(to_hex).serialize(serializer)
 }
 
-/// Bytes as PostgreSQL reads them.
+/// Bytes as text that PostgreSQL reads.
 pub fn to_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 
     bytes.iter().fold(String::from("\\x"), |mut text, byte| {
-        // Writing to a text does not fail.
+        // Writing to a `String` does not fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Bytes as PostgreSQL writes them into JSON; `None` for other text.
+/// Reads bytes that PostgreSQL wrote into JSON; `None` for other text.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("\\x")?.as_bytes();
     let pairs = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());

@@ -47,7 +47,7 @@ pub fn decide(
     let kept_cents = kept_cents(booking, &loaded.venue, by, occasion.at);
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
-    decision.happen(EventData::BookingCancelled(wire::BookingCancelled {
+    decision.apply(EventData::BookingCancelled(wire::BookingCancelled {
         cancelled_by: wire::CancellationInitiator::from(by).into(),
         refund_due_cents: (booking.paid_cents - kept_cents).max(0),
         kept_cents,
@@ -56,28 +56,30 @@ pub fn decide(
     Ok(decision)
 }
 
-/// What the venue keeps of what it received for a booking that is cancelled.
+/// The part of the received money that the venue keeps when a booking is cancelled.
 ///
-/// Nothing, when the venue cancels, when the customer cancels in time, or when the hold has run out. Else it gives
-/// back its percentage of what was received, up to the price. Half a cent and more is given back; where Stripe moves
-/// only multiples of some cents, the venue keeps a multiple. What a bank has taken and may give back counts as
-/// received, so that it is owed like the rest if it comes back.
+/// Nothing, if the venue cancels, if the customer cancels in time, or if the hold has expired. Otherwise the venue
+/// refunds its percentage of the received money, up to the price. Half a cent and more is refunded. If Stripe moves
+/// only multiples of some cents, the venue keeps a multiple. Disputed money counts as received, so that it is owed like
+/// the rest if the bank returns it.
 fn kept_cents(booking: &Booking, venue: &VenuePolicy, by: CancellationInitiator, now: DateTime<Utc>) -> i64 {
     let is_in_time = now <= booking.starts_at - TimeDelta::hours(venue.full_refund_hours.into());
-    let has_run_out = booking.hold_expires_at.is_some_and(|at| at <= now);
-    if by == CancellationInitiator::Venue || is_in_time || has_run_out {
+    let hold_has_expired = booking.hold_expires_at.is_some_and(|at| at <= now);
+    if by == CancellationInitiator::Venue || is_in_time || hold_has_expired {
         return 0;
     }
     let received = (booking.paid_cents + booking.disputed_cents).min(booking.total_cents);
-    let given_back = (received * i64::from(venue.late_refund_percent) + 50) / 100;
+    let refunded = (received * i64::from(venue.late_refund_percent) + 50) / 100;
     let step = step_cents(venue.currency);
-    (received - given_back) / step * step
+    (received - refunded) / step * step
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::fixtures::{START, assert_sound, at, events, firm, in_status, occasion, pending},
+        super::fixtures::{
+            START, assert_sound, at, booking_in_status, confirmed_booking, events, occasion, pending_booking,
+        },
         *,
     };
 
@@ -92,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_depends_on_when_and_on_whose_wish() {
+    fn the_refund_of_a_cancellation_depends_on_its_time_and_initiator() {
         use CancellationInitiator::{Customer, Venue};
-        // Ahead of the start; on whose wish; the late share in percent; paid; owed before; owed after.
+        // Time before the start; initiator; late refund in percent; paid; owed before; owed after.
         for (ahead, by, percent, paid, owed, due) in [
             (TimeDelta::days(14), Customer, 50, 7000, 0, 7000),
             (DAY, Customer, 50, 7000, 0, 7000),
@@ -106,18 +108,18 @@ mod tests {
             (DAY, Customer, 0, 0, 0, 0),
             (INSTANT, Customer, 0, 7000, 0, 0),
             (INSTANT, Customer, 100, 7000, 0, 7000),
-            // Half a cent and more is the customer's.
+            // Half a cent and more is refunded.
             (INSTANT, Customer, 50, 3333, 0, 1667),
             (INSTANT, Customer, 33, 1, 0, 0),
             (INSTANT, Customer, 33, 5, 0, 2),
             (INSTANT, Customer, 1, 50, 0, 1),
-            // What was paid too much is owed whole, whatever the policy says about the rest.
+            // An overpaid amount is owed in full, for any policy.
             (INSTANT, Customer, 50, 9000, 2000, 5500),
             (INSTANT, Customer, 0, 9000, 2000, 2000),
             (DAY, Customer, 0, 9000, 2000, 9000),
         ] {
             let what = format!("{ahead} ahead, {by:?}, {percent} %, {paid} paid");
-            let mut loaded = firm();
+            let mut loaded = confirmed_booking();
             loaded.venue.late_refund_percent = percent;
             (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (paid, owed);
             let decision = cancel(&loaded, by, ahead).expect(&what);
@@ -128,34 +130,36 @@ mod tests {
             assert_eq!(
                 (event.refund_due_cents, event.kept_cents),
                 (due, paid - due),
-                "{what}: the event says the same"
+                "{what}: the event has the same amounts"
             );
             assert_eq!((event.paid_cents, event.cancelled_by()), (paid, by.into()), "{what}");
         }
     }
 
     #[test]
-    fn a_hold_that_has_run_out_owes_everything_back() {
-        let mut loaded = pending();
+    fn cancelling_a_booking_whose_hold_has_expired_refunds_everything() {
+        let mut loaded = pending_booking();
         loaded.venue.full_refund_hours = 8760;
         loaded.booking.paid_cents = 1000;
-        let at_hold = |ahead: TimeDelta| loaded.booking.starts_at - at(120) + ahead;
+        let before_hold_ends = |ahead: TimeDelta| loaded.booking.starts_at - at(120) + ahead;
         let customer = CancellationInitiator::Customer;
-        assert_eq!(cancel(&loaded, customer, at_hold(INSTANT)).expect("in time").booking.refund_due_cents, 500);
-        assert_eq!(cancel(&loaded, customer, at_hold(TimeDelta::zero())).expect("late").booking.refund_due_cents, 1000);
+        let before = cancel(&loaded, customer, before_hold_ends(INSTANT)).expect("before the hold ends");
+        assert_eq!(before.booking.refund_due_cents, 500);
+        let after = cancel(&loaded, customer, before_hold_ends(TimeDelta::zero())).expect("after the hold has ended");
+        assert_eq!(after.booking.refund_due_cents, 1000);
     }
 
     #[test]
-    fn what_a_bank_has_taken_counts_as_received() {
-        let mut loaded = firm();
+    fn disputed_money_counts_as_received_in_a_cancellation() {
+        let mut loaded = confirmed_booking();
         (loaded.booking.paid_cents, loaded.booking.disputed_cents) = (1000, 6000);
         let decision = cancel(&loaded, CancellationInitiator::Customer, INSTANT).expect("cancelled");
         assert_eq!((decision.booking.kept_cents, decision.booking.refund_due_cents), (3500, 0));
     }
 
     #[test]
-    fn what_the_venue_keeps_leaves_an_amount_that_stripe_can_move() {
-        let mut loaded = firm();
+    fn the_refund_of_a_cancellation_is_an_amount_that_stripe_can_move() {
+        let mut loaded = confirmed_booking();
         loaded.venue.currency = crate::domain::Currency::parse("KWD").expect("a currency");
         loaded.booking.paid_cents = 5030;
         let decision = cancel(&loaded, CancellationInitiator::Customer, INSTANT).expect("cancelled");
@@ -166,13 +170,17 @@ mod tests {
     fn a_booking_is_cancelled_once_and_before_it_begins() {
         let by = CancellationInitiator::Venue;
         let refused = |loaded: &Loaded, ahead| cancel(loaded, by, ahead).expect_err("refused");
-        assert_eq!(refused(&in_status(BookingStatus::Cancelled), DAY), NoChange::Unchanged);
+        assert_eq!(refused(&booking_in_status(BookingStatus::Cancelled), DAY), NoChange::Unchanged);
         for ended in [BookingStatus::Expired, BookingStatus::Completed, BookingStatus::NoShow] {
-            assert_eq!(refused(&in_status(ended), DAY), NoChange::Refused(ChangeRefusal::NotAllowed), "{ended:?}");
+            assert_eq!(
+                refused(&booking_in_status(ended), DAY),
+                NoChange::Refused(ChangeRefusal::NotAllowed),
+                "{ended:?}"
+            );
         }
-        assert_eq!(refused(&firm(), TimeDelta::zero()), NoChange::Refused(ChangeRefusal::NotAllowed));
-        let stale = decide(&firm(), Some(Etag::of(1)), by, &occasion(START - 60)).expect_err("refused");
+        assert_eq!(refused(&confirmed_booking(), TimeDelta::zero()), NoChange::Refused(ChangeRefusal::NotAllowed));
+        let stale = decide(&confirmed_booking(), Some(Etag::of(1)), by, &occasion(START - 60)).expect_err("refused");
         assert_eq!(stale, NoChange::StaleEtag);
-        decide(&firm(), Some(Etag::of(2)), by, &occasion(START - 60)).expect("the version is the one that was read");
+        decide(&confirmed_booking(), Some(Etag::of(2)), by, &occasion(START - 60)).expect("the etag is current");
     }
 }

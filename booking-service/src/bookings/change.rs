@@ -1,8 +1,8 @@
 //! How a booking is changed: load, decide, commit.
 //!
-//! Concurrent changes are found by the booking's version when they are committed: of those that were decided by the same
-//! version, one is committed. The others are stale, and are loaded and decided anew. Every attempt that fails so has
-//! seen another change succeed, so that somebody always gets on.
+//! The commit detects concurrent changes by the booking's version. Of several changes that were decided from the same
+//! version, one is committed. The others are stale, and are loaded and decided again. An attempt is stale only because
+//! another change succeeded, so some change always makes progress.
 
 use std::time::Duration;
 
@@ -23,38 +23,38 @@ use crate::{
 
 /// Budget of an inline delivery; it uses at most half.
 pub const DELIVERY_TIME: Duration = Duration::from_secs(2);
-/// How often a change is decided. A call that loses every time meets as many others that succeeded.
+/// The most attempts of a change. Each lost attempt means that a concurrent change succeeded.
 pub const ATTEMPTS_MAX: usize = 64;
 
-/// Which booking is to change, and at which version the caller has read it.
+/// The booking to change, and the version that the caller has read.
 #[derive(Debug, Clone, Copy)]
 pub struct BookingTarget {
     pub booking_id: BookingId,
     pub etag: Option<Etag>,
-    /// Decide and answer, but write nothing.
+    /// Decide the change and answer, but write nothing.
     pub validate_only: bool,
 }
 
-/// Why a change comes to nothing.
+/// Why there is nothing to commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoChange {
-    /// The booking has come to that before.
+    /// The booking is already in the requested state.
     Unchanged,
     StaleEtag,
     Refused(ChangeRefusal),
 }
 
-/// Why a booking was not changed. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`,
-/// which is also the answer when the booking was changed and its wishes cannot be read.
+/// Why a booking was not changed. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
+/// `Corrupted` is also the answer when the booking was changed but its special requests cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeBookingError {
     #[error("there is no such booking")]
     NotFound,
-    #[error("the booking is no longer what the caller read")]
+    #[error("the booking has changed since the caller read it")]
     StaleEtag,
-    #[error("a booking that is {status:?} is refused {change:?}: {refusal:?}")]
+    #[error("{change:?} of a booking in status {status:?} is refused: {refusal:?}")]
     Refused { change: BookingChange, status: BookingStatus, refusal: ChangeRefusal },
-    #[error("concurrent changes won every attempt")]
+    #[error("the booking changed during every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -62,14 +62,14 @@ pub enum ChangeBookingError {
     Database(#[from] DatabaseError),
 }
 
-/// What an event cannot do to a booking is not allowed.
+/// A change is not allowed if its event cannot happen to the booking.
 impl From<FoldFault> for NoChange {
     fn from(_: FoldFault) -> Self {
         Self::Refused(ChangeRefusal::NotAllowed)
     }
 }
 
-/// Whether a booking may be changed so, as its state and the caller's etag have it.
+/// Checks a change against the booking's status and the caller's etag.
 ///
 /// # Errors
 /// [`NoChange`].
@@ -84,8 +84,8 @@ pub fn allow(booking: &Booking, etag: Option<Etag>, change: BookingChange) -> Re
 }
 
 impl Bookings {
-    /// Changes a booking as decided, and returns it as it stands then. With `validate_only` it is the booking as it
-    /// would stand.
+    /// Changes a booking and returns it after the change. With `validate_only` nothing is written, and the booking is
+    /// returned as it would be.
     pub(crate) async fn change(
         &self,
         change: BookingChange,
@@ -100,14 +100,14 @@ impl Bookings {
             let status = loaded.booking.status;
             let refused = |refusal| ChangeBookingError::Refused { change, status, refusal };
             if loaded.is_done {
-                self.follow_change(&loaded.booking, loaded.anybody_waits, occasion).await;
+                self.follow_change(&loaded.booking, loaded.has_waiting_entries, occasion).await;
                 return Ok(loaded.booking.open(&self.ring)?);
             }
             let decision = match decide(&loaded) {
                 Ok(decision) => decision,
                 Err(NoChange::Unchanged) => {
-                    // An earlier run of this call may have changed it just now, and its answer was lost.
-                    self.nudge_after(loaded.anybody_waits);
+                    // An earlier run of this call may have made the change, and its answer was lost.
+                    self.nudge_after(loaded.has_waiting_entries);
                     return Ok(loaded.booking.open(&self.ring)?);
                 }
                 Err(NoChange::StaleEtag) => return Err(ChangeBookingError::StaleEtag),
@@ -119,12 +119,12 @@ impl Bookings {
             match self.commit(vec![decision]).await {
                 Ok(committed) => {
                     if let Some(decision) = committed.into_iter().next() {
-                        self.follow_change(&decision.booking, loaded.anybody_waits, occasion).await;
+                        self.follow_change(&decision.booking, loaded.has_waiting_entries, occasion).await;
                         return Ok(decision.booking.open(&self.ring)?);
                     }
                 }
                 Err(error) if is_overtaken(&error) => {}
-                // Only an offer takes its entry along.
+                // Moving an offered booking also moves its waitlist entry.
                 Err(error) if error.violates("waitlist_entries_wait_once") => {
                     return Err(refused(ChangeRefusal::AlreadyOffered));
                 }
@@ -134,21 +134,21 @@ impl Bookings {
         Err(ChangeBookingError::Contended)
     }
 
-    /// What follows a change that was committed by this call.
-    async fn follow_change(&self, booking: &Booking, anybody_waits: bool, occasion: &Occasion) {
-        self.nudge_after(anybody_waits);
+    /// Nudges the workers, counts the metrics and delivers the messages after this call has committed a change.
+    async fn follow_change(&self, booking: &Booking, has_waiting_entries: bool, occasion: &Occasion) {
+        self.nudge_after(has_waiting_entries);
         self.count_offer(booking, occasion);
         self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
     }
 
-    /// What follows money that moved.
+    /// Nudges the readers, counts the metrics and delivers the messages after money has moved.
     pub(crate) async fn follow_payment(&self, booking: &Booking, occasion: &Occasion) {
         self.live.nudge();
         self.count_offer(booking, occasion);
         self.deliver(booking, Instant::now() + DELIVERY_TIME).await;
     }
 
-    /// Counts what became of an offer, when this change decided it.
+    /// Counts an offer that this change accepted or cancelled.
     fn count_offer(&self, booking: &Booking, occasion: &Occasion) {
         if booking.waitlist_entry_id.is_none() {
             return;
@@ -161,21 +161,20 @@ impl Bookings {
     }
 
     /// Wakes the workers that may have work after a change.
-    fn nudge_after(&self, anybody_waits: bool) {
+    fn nudge_after(&self, has_waiting_entries: bool) {
         self.live.nudge();
-        if anybody_waits {
-            self.freed_seats.offer();
+        if has_waiting_entries {
+            self.freed_seats.wake();
         }
     }
 }
 
-/// Whether a commit failed, and wrote nothing, because of a concurrent one: loading again shows what that did. Ids that
-/// are there already are those of an earlier run of the same commit, whose answer was lost.
+/// Whether a commit failed, and wrote nothing, because of a concurrent commit. Loading again shows the other change.
+///
+/// PostgreSQL may check the capacity of a slot on an older version than the locked one. Ids that exist already were
+/// written by an earlier run of the same commit, whose answer was lost.
 pub fn is_overtaken(error: &DatabaseError) -> bool {
-    const CHECK_VIOLATION: &str = "23514";
     const DEADLOCK_DETECTED: &str = "40P01";
-    const OWN_IDS: [&str; 2] = ["booking_events_pkey", "booking_events_version_key"];
-    error.has_code(CHECK_VIOLATION)
-        || error.has_code(DEADLOCK_DETECTED)
-        || OWN_IDS.iter().any(|constraint| error.violates(constraint))
+    const CONSTRAINTS: [&str; 3] = ["slot_not_oversold", "booking_events_pkey", "booking_events_version_key"];
+    error.has_code(DEADLOCK_DETECTED) || CONSTRAINTS.iter().any(|constraint| error.violates(constraint))
 }

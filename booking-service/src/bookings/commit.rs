@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 use sqlx::{Row as _, postgres::PgRow};
@@ -14,12 +14,35 @@ use crate::{bookings::Bookings, domain::OutboxDestination};
 
 const COMMIT: &str = include_str!("commit.sql");
 
+/// The results of a worker's decisions.
+#[derive(Debug, Default)]
+pub struct CommittedBatch {
+    pub committed: Vec<Decision>,
+    /// Bookings that changed after they were loaded.
+    pub stale: Vec<Uuid>,
+    /// The number of decisions that violated a constraint, or waited too long for a lock.
+    pub failed: u64,
+}
+
+impl CommittedBatch {
+    fn add(&mut self, decisions: &[Decision], committed: Vec<Decision>) {
+        let ids: HashSet<Uuid> = committed.iter().map(|it| it.booking.booking_id.0).collect();
+        self.stale.extend(decisions.iter().map(|it| it.booking.booking_id.0).filter(|id| !ids.contains(id)));
+        self.committed.extend(committed);
+    }
+}
+
+/// Whether the commit may have failed because of one booking only.
+fn concerns_one_booking(error: &DatabaseError) -> bool {
+    is_overtaken(error) || error.violates_a_constraint() || matches!(error, DatabaseError::TimedOut(_))
+}
+
 impl Bookings {
-    /// Commits decisions about different bookings in one statement. Returns those that were committed; the others are
-    /// stale: something they were decided by has changed.
+    /// Commits decisions about different bookings in one statement. Returns the committed decisions; the others are
+    /// stale, because data from which they were decided has changed.
     ///
     /// # Errors
-    /// [`DatabaseError`]; where a constraint was violated, nothing was written.
+    /// [`DatabaseError`]; if a constraint was violated, nothing was written.
     pub(crate) async fn commit(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, DatabaseError> {
         let Some(now) = decisions.first().map(|first| first.occasion.at) else { return Ok(decisions) };
         let all = |rows: fn(&Bookings, &Decision) -> Vec<Value>| -> Value {
@@ -42,35 +65,48 @@ impl Bookings {
         };
         let committed: HashMap<Uuid, bool> = self.database.fetch_all(commit).await?.into_iter().collect();
         if committed.values().any(|is_miscounted| *is_miscounted) {
-            tracing::error!("a slot counted fewer seats than its bookings gave back: run verify-events");
+            tracing::error!("a slot had fewer reserved seats than its bookings freed: run verify-events");
         }
         let is_committed = |decision: &Decision| committed.contains_key(&decision.booking.booking_id.0);
         Ok(decisions.into_iter().filter(is_committed).collect())
     }
 
-    /// Commits what a worker decided. Where one of them keeps the others from being committed, each goes alone, so
-    /// that a booking that cannot be changed is in the way of no other.
+    /// Commits the decisions of a worker. If the batch fails because of one of them, each is committed alone.
     ///
     /// # Errors
-    /// When the database gives no answer, as [`DatabaseError`] says.
-    pub(crate) async fn commit_batch(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, DatabaseError> {
+    /// [`DatabaseError`], if the database gave no answer.
+    pub(crate) async fn commit_batch(&self, decisions: Vec<Decision>) -> Result<CommittedBatch, DatabaseError> {
+        let mut batch = CommittedBatch::default();
         match self.commit(decisions.clone()).await {
-            Err(error) if is_overtaken(&error) && decisions.len() > 1 => {}
-            Err(error) if is_overtaken(&error) => return Ok(Vec::new()),
-            result => return result,
+            Ok(committed) => {
+                batch.add(&decisions, committed);
+                return Ok(batch);
+            }
+            Err(error) if concerns_one_booking(&error) => {}
+            Err(error) => return Err(error),
         }
-        let mut committed = Vec::new();
+        // A slot that is locked for long costs one timeout, not one for each of its bookings.
+        let mut locked = HashSet::new();
         for decision in decisions {
-            let booking_id = decision.booking.booking_id;
-            match self.commit(vec![decision]).await {
-                Ok(one) => committed.extend(one),
-                Err(error) if is_overtaken(&error) => {
-                    tracing::warn!(%booking_id, error = error_chain(&error), "change of a booking failed");
+            if decision.seats.iter().any(|seats| locked.contains(&seats.slot)) {
+                batch.failed += 1;
+                continue;
+            }
+            match self.commit(vec![decision.clone()]).await {
+                Ok(committed) => batch.add(&[decision], committed),
+                Err(error) if is_overtaken(&error) => batch.add(&[decision], Vec::new()),
+                Err(error) if concerns_one_booking(&error) => {
+                    if matches!(error, DatabaseError::TimedOut(_)) {
+                        locked.extend(decision.seats.iter().map(|seats| seats.slot));
+                    }
+                    let booking_id = decision.booking.booking_id;
+                    tracing::error!(%booking_id, error = error_chain(&error), "change of a booking failed");
+                    batch.failed += 1;
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(committed)
+        Ok(batch)
     }
 
     fn event_row(&self, decision: &Decision, event: &NewEvent) -> Value {
@@ -87,6 +123,7 @@ impl Bookings {
             "event_id": stored.event_id,
             "booking_id": stored.booking_id,
             "version": stored.version,
+            "occurred_at": stored.occurred_at,
             "type": stored.kind,
             "data": stored.data,
             "traceparent": decision.occasion.traceparent,

@@ -1,13 +1,13 @@
--- Commits what was decided about bookings, each wholly or not at all: one statement for every kind of change.
---   $1 bookings: "version" as loaded, 0 for a new one, and the row from now on, null where only payments change
---   $2 seats: above 0 they are taken, and price and start are those of the slot that was decided by; else null
+-- Commits decisions about bookings, each completely or not at all: one statement for every kind of change.
+--   $1 bookings: the loaded "version", 0 for a new one, and the new row, null if only payments change
+--   $2 seats: above 0 they are taken, with the price and start of the loaded slot; below 0 they are freed, with nulls
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
---   $4 payments: "revision" as loaded, null for a new entry, and the row from now on
--- Answers a row for each booking that was committed. The others are stale: another version, a slot that has changed or
--- lacks the seats for the batch, a payment of another revision, or a waitlist entry that waits no longer. A key or an id
--- that exists already fails the statement, and then nothing was written.
--- Bookings are locked by id, then slots by key, payments and entries: the order of every statement. `reserved` comes
--- from the locked row: PostgreSQL checks constraints on a row made from the snapshot's version before it sees a newer.
+--   $4 payments: the loaded "revision", null for a new one, and the new row
+-- Returns a row for each committed booking. The others are stale: another version, a slot that has changed or lacks the
+-- seats for the batch, a payment with another revision, or a waitlist entry that no longer waits. If a key or an id
+-- already exists, the statement fails and nothing was written.
+-- All statements lock in this order: bookings by id, slots by key, payments, entries. `reserved` is computed
+-- from the locked row: PostgreSQL would check constraints on a row computed from the snapshot's version first.
 WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb)
 ),
@@ -27,7 +27,7 @@ slot AS MATERIALIZED (
     FROM (SELECT DISTINCT venue_id, slot_date, start_time FROM seat) AS key JOIN slots s USING (venue_id, slot_date, start_time)
     ORDER BY s.venue_id, s.slot_date, s.start_time FOR NO KEY UPDATE OF s
 ),
-shut AS MATERIALIZED (             -- bookings whose seats are not to be had
+shut AS MATERIALIZED (             -- bookings whose seats cannot be taken
     SELECT seat.booking_id
     FROM seat
     LEFT JOIN slot USING (venue_id, slot_date, start_time)
@@ -46,12 +46,12 @@ charge AS MATERIALIZED (
     FROM payment JOIN payments p USING (payment_id)
     WHERE (SELECT count(*) FROM slot) >= 0 ORDER BY p.payment_id FOR NO KEY UPDATE OF p
 ),
-entry AS MATERIALIZED (            -- of new bookings that are offers
+entry AS MATERIALIZED (            -- the waitlist entries of new bookings that are offers
     SELECT w.waitlist_entry_id, w.status
     FROM fresh JOIN waitlist_entries w ON w.waitlist_entry_id = fresh.entry_id
     WHERE fresh.version = 0 AND (SELECT count(*) FROM slot) >= 0 ORDER BY w.waitlist_entry_id FOR NO KEY UPDATE OF w
 ),
-done AS MATERIALIZED (             -- the gate: every step below hangs on it
+done AS MATERIALIZED (             -- the gate: every step below depends on it
     SELECT fresh.*
     FROM fresh LEFT JOIN entry ON entry.waitlist_entry_id = fresh.entry_id
     WHERE COALESCE(entry.status, 'WAITING') = 'WAITING' AND booking_id NOT IN (SELECT booking_id FROM shut)
@@ -63,7 +63,7 @@ moved AS MATERIALIZED (
     FROM done JOIN seat USING (booking_id) JOIN slot USING (venue_id, slot_date, start_time)
     GROUP BY 1, 2, 3, slot.reserved
 ),
-counted AS (                       -- a slot that was miscounted keeps no seat from being given back
+counted AS (                       -- seats can be freed even if the slot was miscounted
     UPDATE slots s SET reserved = GREATEST(moved.reserved, 0) FROM moved
     WHERE (s.venue_id, s.slot_date, s.start_time) = (moved.venue_id, moved.slot_date, moved.start_time)
 ),
@@ -87,12 +87,13 @@ changed AS (
 ),
 event AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($3::jsonb) AS it (event_id uuid, booking_id uuid, version bigint, type text, data text,
-        traceparent text, previous_hash bytea, destinations jsonb)
+        occurred_at timestamptz, traceparent text, previous_hash bytea, destinations jsonb)
     WHERE booking_id IN (SELECT booking_id FROM done)
 ),
 appended AS (
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
-    SELECT event_id, booking_id, version, type, $6, data::json, traceparent, previous_hash FROM event ORDER BY booking_id, version
+    SELECT event_id, booking_id, version, type, occurred_at, data::json, traceparent, previous_hash
+    FROM event ORDER BY booking_id, version
 ),
 message AS (
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Bookings {
-    /// Makes a booking that waits firm, whether its deposit is paid or not.
+    /// Confirms a pending booking, whether its deposit is paid or not.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
@@ -30,16 +30,16 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, occasion: &Occasion) -> Resul
         return Err(NoChange::Unchanged);
     }
     allow(booking, etag, BookingChange::Confirm)?;
-    // The seats count as taken until the worker frees them, but they are promised no longer.
+    // The seats count as taken until the worker frees them, but the booking has lost its right to them.
     if booking.hold_expires_at.is_some_and(|at| at <= occasion.at) {
         return Err(NoChange::Refused(ChangeRefusal::HoldExpired));
     }
     let mut decision = Decision::about(booking, occasion);
-    decision.happen(confirmed(ConfirmationCause::Requested, false))?;
+    decision.apply(confirmed(ConfirmationCause::Requested, false))?;
     Ok(decision)
 }
 
-/// A booking becomes firm.
+/// The event that confirms a booking.
 pub fn confirmed(cause: ConfirmationCause, seats_retaken: bool) -> EventData {
     EventData::BookingConfirmed(wire::BookingConfirmed { cause: cause.into(), seats_retaken, ..Default::default() })
 }
@@ -47,13 +47,13 @@ pub fn confirmed(cause: ConfirmationCause, seats_retaken: bool) -> EventData {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::fixtures::{assert_sound, at, events, firm, in_status, occasion, pending},
+        super::fixtures::{assert_sound, at, booking_in_status, confirmed_booking, events, occasion, pending_booking},
         *,
     };
 
     #[test]
-    fn a_booking_that_waits_becomes_firm() {
-        let loaded = pending();
+    fn a_pending_booking_is_confirmed() {
+        let loaded = pending_booking();
         let decision = decide(&loaded, Some(Etag::of(1)), &occasion(119)).expect("confirmed");
         assert_sound(Some(&loaded.booking), &decision);
         let booking = &decision.booking;
@@ -65,15 +65,19 @@ mod tests {
     }
 
     #[test]
-    fn a_booking_is_confirmed_while_its_hold_runs_and_once() {
+    fn a_booking_is_confirmed_once_and_only_before_its_hold_expires() {
         let refused = |loaded: &Loaded, etag, minute| decide(loaded, etag, &occasion(minute)).expect_err("refused");
         let hold_expired = NoChange::Refused(ChangeRefusal::HoldExpired);
-        assert_eq!(refused(&pending(), None, 120), hold_expired);
-        assert_eq!(refused(&in_status(BookingStatus::Expired), None, 2), hold_expired);
-        assert_eq!(refused(&firm(), Some(Etag::of(1)), 2), NoChange::Unchanged, "whatever the caller has read");
-        assert_eq!(refused(&pending(), Some(Etag::of(2)), 2), NoChange::StaleEtag);
+        assert_eq!(refused(&pending_booking(), None, 120), hold_expired);
+        assert_eq!(refused(&booking_in_status(BookingStatus::Expired), None, 2), hold_expired);
+        assert_eq!(refused(&confirmed_booking(), Some(Etag::of(1)), 2), NoChange::Unchanged, "also with an old etag");
+        assert_eq!(refused(&pending_booking(), Some(Etag::of(2)), 2), NoChange::StaleEtag);
         for ended in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
-            assert_eq!(refused(&in_status(ended), None, 2), NoChange::Refused(ChangeRefusal::NotAllowed), "{ended:?}");
+            assert_eq!(
+                refused(&booking_in_status(ended), None, 2),
+                NoChange::Refused(ChangeRefusal::NotAllowed),
+                "{ended:?}"
+            );
         }
     }
 }

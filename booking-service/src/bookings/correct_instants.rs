@@ -2,17 +2,18 @@ use teppan_shared::{contract::events::v1 as wire, postgres::DatabaseError};
 use uuid::Uuid;
 
 use super::{
+    change::ATTEMPTS_MAX,
     decision::{Decision, Occasion},
     event_data::{EventData, timestamp},
-    load::{Loaded, Wanted},
+    load::Loaded,
 };
 use crate::{
     bookings::Bookings,
     domain::{BookingChange, OutboxDestination},
 };
 
-/// A booking follows its slot to the instant that its local time is by newer time zone rules. Local date and time stay,
-/// and so does the length. `None` where it need not or cannot follow.
+/// Moves a booking to the instant of its slot after newer time zone rules have moved the slot. The local date and time
+/// and the length stay. `None` if the booking need not or cannot be moved.
 pub fn decide(loaded: &Loaded, rules: &str, occasion: &Occasion) -> Option<Decision> {
     let (booking, slot) = (&loaded.booking, loaded.slot.as_ref()?);
     booking.status.after(BookingChange::CorrectInstant)?;
@@ -30,30 +31,46 @@ pub fn decide(loaded: &Loaded, rules: &str, occasion: &Occasion) -> Option<Decis
         hold_expires_at: booking.hold_expires_at.and_then(|at| timestamp(at.min(slot.starts_at))),
         ..Default::default()
     };
-    decision.happen(EventData::BookingInstantCorrected(corrected)).ok()?;
+    decision.apply(EventData::BookingInstantCorrected(corrected)).ok()?;
     Some(decision)
 }
 
+/// The results of a correction of bookings.
+#[derive(Debug, Default)]
+pub(crate) struct Corrected {
+    pub corrected: usize,
+    /// Bookings that changed concurrently in every attempt.
+    pub stale: Vec<Uuid>,
+    /// Bookings that cannot be read or changed; the log names them.
+    pub failed: u64,
+}
+
 impl Bookings {
-    /// Moves bookings to the instant of their slots. Returns how many; one that changes concurrently is left out.
+    /// Moves bookings to the instant of their slots. A booking that changes concurrently is decided again.
     ///
     /// The slots have been moved already. A booking that took seats before its slot moved held the slot's lock and has
     /// committed, so it is loaded here; a later booking takes the new instant from the slot.
-    pub(crate) async fn correct_instants(&self, bookings: &[Uuid], rules: &str) -> Result<usize, DatabaseError> {
-        if bookings.is_empty() {
-            return Ok(0);
+    pub(crate) async fn correct_instants(&self, bookings: &[Uuid], rules: &str) -> Result<Corrected, DatabaseError> {
+        let mut result = Corrected { stale: bookings.to_vec(), ..Corrected::default() };
+        for _ in 0..ATTEMPTS_MAX {
+            if result.stale.is_empty() {
+                break;
+            }
+            let now = self.clock.now();
+            let (loaded, unreadable) = self.load_readable(&result.stale).await?;
+            let decisions = loaded.iter().filter_map(|it| decide(it, rules, &Occasion::of_worker(now))).collect();
+            let batch = self.commit_batch(decisions).await?;
+            result.corrected += batch.committed.len();
+            result.failed += batch.failed + unreadable;
+            result.stale = batch.stale;
         }
-        let now = self.clock.now();
-        let loaded = self.load(bookings, Wanted::default()).await?;
-        let decisions = loaded.iter().filter_map(|it| decide(it, rules, &Occasion::of_worker(now))).collect();
-        let corrected = self.commit_batch(decisions).await?;
-        if !corrected.is_empty() {
+        if result.corrected > 0 {
             self.live.nudge();
             for destination in OutboxDestination::ALL {
                 self.outbox.nudge(destination);
             }
         }
-        Ok(corrected.len())
+        Ok(result)
     }
 }
 
@@ -62,12 +79,14 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::{
-        super::fixtures::{START, assert_sound, at, events, firm, in_status, occasion, pending},
+        super::fixtures::{
+            START, assert_sound, at, booking_in_status, confirmed_booking, events, occasion, pending_booking,
+        },
         *,
     };
     use crate::domain::BookingStatus;
 
-    /// The booking's slot now begins so many minutes after its old instant.
+    /// Moves the booking's slot by this many minutes.
     fn shifted(mut loaded: Loaded, minutes: i64) -> Loaded {
         let slot = loaded.slot.as_mut().expect("its slot");
         slot.starts_at += TimeDelta::minutes(minutes);
@@ -77,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_booking_follows_its_slot_and_keeps_its_length() {
-        for (loaded, minutes) in [(firm(), 60), (pending(), -60), (in_status(BookingStatus::Expired), 60)] {
+        for (loaded, minutes) in
+            [(confirmed_booking(), 60), (pending_booking(), -60), (booking_in_status(BookingStatus::Expired), 60)]
+        {
             let loaded = shifted(loaded, minutes);
             let decision = decide(&loaded, "2026a", &occasion(2)).expect("corrected");
             assert_sound(Some(&loaded.booking), &decision);
@@ -91,21 +112,30 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_ends_when_the_booking_now_begins() {
-        let mut loaded = shifted(pending(), -60);
+    fn a_hold_ends_at_the_latest_at_the_corrected_start_of_its_booking() {
+        let mut loaded = shifted(pending_booking(), -60);
         loaded.booking.hold_expires_at = Some(at(START));
         let decision = decide(&loaded, "2026a", &occasion(2)).expect("corrected");
         assert_eq!(decision.booking.hold_expires_at, Some(at(START - 60)));
     }
 
     #[test]
-    fn what_is_right_or_over_stays() {
-        assert!(decide(&firm(), "2026a", &occasion(2)).is_none(), "it is so already");
-        assert!(decide(&shifted(firm(), -60), "2026a", &occasion(START)).is_none(), "both instants have passed");
-        assert!(decide(&shifted(firm(), 60), "2026a", &occasion(START)).is_some(), "it begins once more");
+    fn a_booking_that_is_correct_or_over_is_not_corrected() {
+        assert!(decide(&confirmed_booking(), "2026a", &occasion(2)).is_none(), "it begins with its slot");
+        assert!(
+            decide(&shifted(confirmed_booking(), -60), "2026a", &occasion(START)).is_none(),
+            "both instants have passed"
+        );
+        assert!(
+            decide(&shifted(confirmed_booking(), 60), "2026a", &occasion(START)).is_some(),
+            "the new instant is in the future"
+        );
         for ended in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
-            assert!(decide(&shifted(in_status(ended), 60), "2026a", &occasion(2)).is_none(), "{ended:?}");
+            assert!(decide(&shifted(booking_in_status(ended), 60), "2026a", &occasion(2)).is_none(), "{ended:?}");
         }
-        assert!(decide(&Loaded { slot: None, ..firm() }, "2026a", &occasion(2)).is_none(), "it has no slot");
+        assert!(
+            decide(&Loaded { slot: None, ..confirmed_booking() }, "2026a", &occasion(2)).is_none(),
+            "it has no slot"
+        );
     }
 }

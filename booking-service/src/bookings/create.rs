@@ -17,10 +17,10 @@ use crate::{
     bookings::Bookings,
     bookings::{
         begin::created,
-        booking::{Booking, OpenBooking, special_requests_place},
+        booking::{Booking, OpenBooking, special_requests_associated_data},
         event_data::EventData,
         fold::fold,
-        get::BookingName,
+        get::BookingLookup,
         preview::Preview,
     },
     customers::sealed_contact::SealedContact,
@@ -31,33 +31,34 @@ use crate::{
     slots::row::slot_refusal,
 };
 
-/// The statement, to be prepared when a connection opens.
+/// The statement; new connections prepare it when they open.
 pub const STATEMENT: &str = include_str!("create.sql");
 
-/// How often the statement is run for one call. Each run after the first follows a commit of
-/// somebody else on the same slot or key, so that only a slot under constant change uses them up.
+/// The most runs of the statement for one call. Each run after the first follows a concurrent commit on the same slot
+/// or key, so only a slot that changes constantly needs all of them.
 const ATTEMPTS_MAX: usize = 8;
 
-/// What a run loses on: the key, to a concurrent duplicate; the ids, to an earlier run of the same call.
+/// Constraints on which a run can lose: the key, to a concurrent duplicate; the ids, to an earlier run of the same
+/// call.
 const LOST_ON: [&str; 3] = ["idempotency_keys_pkey", "booking_events_pkey", "bookings_pkey"];
 
-/// A booking, and whether an earlier call with the same key had made it.
+/// A booking, and whether an earlier call with the same key created it.
 pub struct Created {
     pub booking: OpenBooking,
     pub replayed: bool,
 }
 
-/// Why there is no booking. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`, which
-/// is also the answer when the booking was made and cannot be read.
+/// Why there is no booking. Nothing was written; after a [`DatabaseError`] the outcome may be unknown. `Corrupted` is
+/// also the answer when the booking was created but cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateBookingError {
     #[error("the key was used for another request")]
     KeyReused,
-    #[error("the telephone number cannot be read by the venue's region")]
+    #[error("the telephone number cannot be read with the venue's region")]
     Phone(PhoneFault),
     #[error("the booking is refused")]
     Refused(Refusal),
-    #[error("the slot changed under every attempt")]
+    #[error("the slot changed during every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -76,12 +77,12 @@ impl From<ReadError> for CreateBookingError {
 }
 
 impl Bookings {
-    /// Takes seats for a party and records everything that follows from it, in one round trip. A second one
-    /// is needed where the contact has a telephone number without + and this process has not seen the venue's
-    /// phone region yet.
+    /// Takes seats for a party and records the booking, its event and its messages, in one round trip. A second round
+    /// trip is needed if the telephone number has no country code and this process does not know the venue's phone
+    /// region yet.
     ///
-    /// A second call with the same key and request returns the first one's booking, also while the
-    /// first is still running. What is done inline besides leaves time for the reply, due at `reply_by`.
+    /// A second call with the same key and request returns the booking of the first call, also while the first call is
+    /// still running. The inline delivery ends early enough for the reply, which is due at `reply_by`.
     ///
     /// # Errors
     /// [`CreateBookingError`].
@@ -97,7 +98,7 @@ impl Bookings {
         Ok(Created { booking: row.open(&self.ring)?, replayed })
     }
 
-    /// The booking as it would be made now. It has no ids, no code and no customer.
+    /// The booking as a call would create it now. It has no ids, no code and no customer.
     async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
         let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.contact.email_hash).await?;
@@ -106,7 +107,7 @@ impl Bookings {
             if fingerprint != draft.fingerprint {
                 return Err(CreateBookingError::KeyReused);
             }
-            let booking = self.get_booking(&BookingName::Id(BookingId(booking_id))).await?;
+            let booking = self.get_booking(&BookingLookup::Id(BookingId(booking_id))).await?;
             return Ok(Created { booking, replayed: true });
         }
         let region = preview.phone_region()?;
@@ -137,10 +138,10 @@ impl Bookings {
         Ok(Created { booking: OpenBooking { booking, special_requests }, replayed: false })
     }
 
-    /// The booking, and whether an earlier call made it. The slot's next turn begins when this returns: nobody
-    /// waits for a slot while its last booking is being delivered.
+    /// The booking, and whether an earlier call created it. The permit of the slot is released when this returns, so no
+    /// call waits for a slot while its last booking is being delivered.
     async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
-        let _turn = self.slot_queues.turn(new.slot).await?;
+        let _permit = self.slot_queues.permit(new.slot).await?;
         let mut draft = self.draft(new);
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_booking(new, &draft).await {
@@ -158,7 +159,7 @@ impl Bookings {
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(CreateBookingError::KeyReused);
                 }
-                // Made by an earlier run of this call, whose answer was lost, it is this call's booking.
+                // With this call's id, an earlier run of this call created the booking, and its answer was lost.
                 Outcome::Replayed { booking, .. } => {
                     let replayed = booking.booking_id != draft.booking_id;
                     return Ok((booking, replayed));
@@ -168,8 +169,8 @@ impl Bookings {
                     read.map_err(CreateBookingError::Phone)?;
                 }
                 Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
-                // The slot changed while the statement waited for it. A concurrent duplicate may hold the very
-                // seats that are missing now: only another look at the key can tell.
+                // The slot changed while the statement waited for it. A concurrent duplicate may have taken the seats,
+                // so another run must look at the key again.
                 Outcome::Contended => {}
             }
         }
@@ -187,7 +188,7 @@ impl Bookings {
             special_requests_sealed: new
                 .special_requests
                 .as_ref()
-                .map(|text| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes())),
+                .map(|text| self.ring.seal(special_requests_associated_data(&booking_id), text.as_str().as_bytes())),
             booking_id,
             traceparent: telemetry::current_traceparent(),
             destinations: self.destinations(new.conversation_id.is_some()),
@@ -195,7 +196,7 @@ impl Bookings {
         }
     }
 
-    /// The request without its key, as a keyed hash. What normalises to the same is the same request.
+    /// The keyed hash of the normalised request without its key.
     fn fingerprint_of(&self, new: &NewBooking) -> [u8; 32] {
         let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
         let fields = [
@@ -215,22 +216,22 @@ impl Bookings {
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
 
-    /// Who hears of a booking: conversation-service of those that belong to a conversation.
+    /// The destinations of a new booking's events; conversation-service only for bookings of a conversation.
     pub(crate) fn destinations(&self, has_conversation: bool) -> Vec<String> {
-        let hears = |destination: &OutboxDestination| match destination {
+        let is_wanted = |destination: &OutboxDestination| match destination {
             OutboxDestination::ConversationService => has_conversation,
             OutboxDestination::EventStream => self.outbox.is_in_use(*destination),
         };
-        OutboxDestination::ALL.iter().filter(|it| hears(it)).map(ToString::to_string).collect()
+        OutboxDestination::ALL.iter().filter(|it| is_wanted(it)).map(ToString::to_string).collect()
     }
 
-    /// Sees to it that what a booking left to be told is told soon, or at once where that is wanted. It takes
-    /// the row: what is told does not depend on whether its wishes can be read.
+    /// Starts the delivery of a booking's messages, or delivers them before the reply if that is configured. It takes
+    /// the stored row, because the delivery must not depend on the special requests being readable.
     pub(crate) async fn deliver(&self, row: &Booking, reply_by: Instant) {
         if self.outbox.is_in_use(OutboxDestination::EventStream) {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
-        // What never was firm leaves nothing for conversation-service.
+        // A booking that was never confirmed has no message for conversation-service.
         if row.conversation_id.is_empty() || row.confirmed_at.is_none() {
             return;
         }

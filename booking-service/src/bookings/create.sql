@@ -1,25 +1,25 @@
--- CreateBooking: everything a new booking is, in one statement that commits by itself.
+-- CreateBooking: creates a booking with all its rows, in one statement that commits by itself.
 --
 -- Always one row. `outcome` is
 --   created    the booking below was made;
 --   replayed   this key made the booking below earlier; compare `fingerprint`;
---   refused    nothing was written, `refusal` says why. It was decided in the snapshot in which the
---              key was absent too, so no concurrent duplicate of this call can be what stands in the way;
---              PHONE_REGION, with the venue's `phone_region`, is for the caller alone: the national telephone
---              number was read by another region, $22, or by none, and has to be read by this one;
---   contended  nothing was written: the slot changed between snapshot and lock. Perhaps a duplicate with
---              this key took the seats, so only running the statement again can tell.
--- A duplicate that commits first while this one runs makes the last step fail on idempotency_keys_pkey:
--- then nothing was written, and running again replays.
+--   refused    nothing was written; `refusal` states why. The key is absent in the same snapshot, so no
+--              concurrent duplicate can be the reason;
+--              PHONE_REGION, with the venue's `phone_region`, never reaches the client: the national telephone
+--              number was read with another region, $22, or with none, and must be read with this one;
+--   contended  nothing was written: the slot changed between snapshot and lock. A concurrent duplicate may have
+--              taken the seats, so the caller must run the statement again.
+-- If a concurrent duplicate commits first, the last step fails on idempotency_keys_pkey. Then nothing was written, and
+-- another run replays.
 --
--- The steps are ordered by what they read from one another and by nothing else. Locks are taken on
--- the slot first, then on the customer, as everywhere; nobody waits for the booking before it is there.
+-- Only the data that the steps read from one another orders them. Locks are taken first on the slot, then on the
+-- customer, as in every statement. No other transaction can wait for the booking before it exists.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
     WHERE method = 'CreateBooking' AND key = $1
 ),
-offer AS MATERIALIZED (            -- the slot and its venue's policy, and what forbids this booking
+offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT
         v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.notice_minutes, v.horizon_days,
         v.min_party_size, v.max_party_size, v.phone_region, s.capacity - s.reserved AS open_seats, s.price_per_person_cents,
@@ -32,7 +32,7 @@ offer AS MATERIALIZED (            -- the slot and its venue's policy, and what 
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)
 ),
-taken AS (                         -- the gate: what changed since the snapshot is seen on the row itself
+taken AS (                         -- the gate: the update sees the latest committed version of the row
     UPDATE slots s
     SET reserved = s.reserved + $6
     FROM offer o
@@ -43,7 +43,7 @@ taken AS (                         -- the gate: what changed since the snapshot 
       AND s.reserved + $6 <= s.capacity
     RETURNING s.starts_at, s.ends_at, s.price_per_person_cents, s.price_per_person_cents * $6 AS total_cents
 ),
-customer AS (                      -- found by hash or made; the newest contact is kept
+customer AS (                      -- found by hash or inserted; keeps the newest contact
     INSERT INTO customers AS c (customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
     SELECT $8::uuid, $9, $10, $11, $12, $21, $21
     FROM taken
@@ -54,7 +54,7 @@ customer AS (                      -- found by hash or made; the newest contact 
         updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
     RETURNING customer_id
 ),
-draft AS MATERIALIZED (            -- the booking as it will stand
+draft AS MATERIALIZED (            -- the computed columns of the booking
     SELECT
         customer.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone,
         CASE WHEN deposit.deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
@@ -67,7 +67,7 @@ draft AS MATERIALIZED (            -- the booking as it will stand
         SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
     ) AS deposit
 ),
-event AS (                         -- the first link of the booking's chain
+event AS (                         -- the first event of the booking's hash chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
     SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
            json_build_object(
@@ -93,13 +93,13 @@ booking AS (
     FROM draft, event
     RETURNING bookings.*
 ),
-messages AS (                      -- one for each party that is to hear of it; no follow-up before it is firm
+messages AS (                      -- one for each destination; no follow-up before the booking is confirmed
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT event.event_id, destination, $13, 1, $17, $21, $21
     FROM event, draft, unnest($20::text[]) AS destination
     WHERE destination <> 'conversation-service' OR draft.status = 'CONFIRMED'
 ),
-claim AS (                         -- no ON CONFLICT: losing to a duplicate must undo every step above
+claim AS (                         -- no ON CONFLICT: a concurrent duplicate must undo every step above
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'CreateBooking', $1, $2, booking_id, $21
     FROM booking
@@ -118,9 +118,9 @@ SELECT
          WHEN offer.currency IS NULL OR offer.refusal IS NOT NULL THEN 'refused'
          ELSE 'contended'
     END AS verdict,
-    -- why not, and the figures that explain it
+    -- the refusal, and the number that explains it
     CASE WHEN reply.outcome IS NULL AND offer.currency IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS refusal,
-    -- no plain columns of a table: sqlx would ask for their names each time it prepares this
+    -- expressions, not plain table columns: for those, sqlx would query their names each time it prepares the statement
     CASE offer.refusal WHEN 'SLOT_FULL' THEN offer.open_seats
                        WHEN 'INSUFFICIENT_NOTICE' THEN offer.notice_minutes
                        WHEN 'TOO_FAR_AHEAD' THEN offer.horizon_days

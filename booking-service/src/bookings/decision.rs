@@ -1,4 +1,4 @@
-//! What was decided about a booking: the events, and what they move.
+//! The decision about a booking: its events, seats, payments and idempotency key.
 
 use chrono::{DateTime, Utc};
 use teppan_shared::telemetry;
@@ -16,11 +16,11 @@ use crate::{
     slots::row::SlotRow,
 };
 
-/// The most events that one change of a booking has: money moved, the booking became firm, some of it is owed.
+/// The most events of one change of a booking: money moved, the booking is confirmed, a refund is required.
 const EVENTS_MAX: usize = 3;
 
-/// When and by what a change happens, and the ids of what it makes. They are the same when the change is decided
-/// again, so that its own first run, whose answer was lost, is recognised by them.
+/// The time of a change, its trace, and the ids of its new rows. They stay the same when the change is decided again,
+/// so that a later attempt recognises an earlier one whose answer was lost.
 #[derive(Debug, Clone)]
 pub struct Occasion {
     pub at: DateTime<Utc>,
@@ -30,7 +30,7 @@ pub struct Occasion {
 }
 
 impl Occasion {
-    /// Of a call: what it changes carries its trace.
+    /// The occasion of a call; its events carry the trace of the call.
     pub fn of_call(at: DateTime<Utc>) -> Self {
         Self { traceparent: telemetry::current_traceparent(), ..Self::of_worker(at) }
     }
@@ -41,11 +41,11 @@ impl Occasion {
     }
 }
 
-/// A change of one booking, to be committed wholly or not at all.
+/// A change of one booking, which is committed completely or not at all.
 #[derive(Debug, Clone)]
 pub struct Decision {
     pub occasion: Occasion,
-    /// The version that the booking was loaded at; 0 for a new one.
+    /// The version of the loaded booking; 0 for a new booking.
     pub loaded_version: i64,
     /// The booking after the events.
     pub booking: Booking,
@@ -55,20 +55,20 @@ pub struct Decision {
     pub key: Option<NewKey>,
 }
 
-/// An event before it is stored, and the booking's version and chain after it.
+/// An event before it is stored, with its version and hashes.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     pub stored: StoredEvent,
-    /// Whether conversation-service has something to do because of it.
+    /// Whether conversation-service must act on it.
     pub concerns_conversation: bool,
 }
 
-/// Seats that are taken (above 0) or given back.
+/// Seats that are taken (above 0) or freed (below 0).
 #[derive(Debug, Clone, Copy)]
 pub struct SeatChange {
     pub slot: SlotKey,
     pub seats: i32,
-    /// The slot that was decided by, when seats are taken: it must still be open, and as it was.
+    /// The loaded slot, when seats are taken: the slot must still be open and have this price and start.
     pub expects: Option<ExpectedSlot>,
 }
 
@@ -78,14 +78,14 @@ pub struct ExpectedSlot {
     pub starts_at: DateTime<Utc>,
 }
 
-/// An entry of `payments` as it is from now on; `revision` is the one that was loaded, `None` for a new entry.
+/// The new row of a payment; `revision` is the loaded revision, `None` for a new payment.
 #[derive(Debug, Clone)]
 pub struct PaymentChange {
     pub payment: Payment,
     pub revision: Option<i64>,
 }
 
-/// An idempotency key, and what it leads to from now on.
+/// A new idempotency key, and the resource that belongs to it.
 #[derive(Debug, Clone)]
 pub struct NewKey {
     pub method: &'static str,
@@ -95,7 +95,7 @@ pub struct NewKey {
 }
 
 impl Decision {
-    /// Nothing has been decided about this booking yet.
+    /// An empty decision about a booking.
     pub fn about(booking: &Booking, occasion: &Occasion) -> Self {
         Self {
             occasion: occasion.clone(),
@@ -108,7 +108,7 @@ impl Decision {
         }
     }
 
-    /// A booking begins with this event.
+    /// A new booking, created by its first event.
     pub fn create(created: EventData, occasion: &Occasion) -> Result<Self, FoldFault> {
         let first = fold(None, &created, occasion.at)?;
         let mut decision = Self { loaded_version: 0, ..Self::about(&first, occasion) };
@@ -116,9 +116,9 @@ impl Decision {
         Ok(decision)
     }
 
-    /// The event happens to the booking. The event has only to say what it decides; what follows from the booking is
-    /// filled in.
-    pub fn happen(&mut self, event: EventData) -> Result<(), FoldFault> {
+    /// Applies an event to the booking. The event needs only the fields that it decides; the fields that follow from
+    /// the booking are filled in.
+    pub fn apply(&mut self, event: EventData) -> Result<(), FoldFault> {
         let before = self.booking.clone();
         let after = fold(Some(&before), &event, self.occasion.at)?;
         self.append(event, Some(before), after);
@@ -127,7 +127,7 @@ impl Decision {
 
     fn append(&mut self, mut event: EventData, before: Option<Booking>, after: Booking) {
         event_data::describe(&mut event, before.as_ref(), &after);
-        // Messages of scalars and texts always have a JSON.
+        // Messages of scalars and texts can always be written as JSON.
         let data = event_data::to_json(&event).unwrap_or_default();
         let mut stored = StoredEvent {
             event_id: self.occasion.event_ids[self.events.len()].0,
@@ -145,7 +145,7 @@ impl Decision {
         self.events.push(NewEvent { stored, concerns_conversation });
     }
 
-    /// The booking's seats are free. To be called before the event that gives them up, or moves them.
+    /// Frees the booking's seats. Must be called before the event that ends or moves the booking.
     pub fn free_seats(&mut self) {
         self.seats.push(SeatChange { slot: self.booking.slot(), seats: -self.booking.party_size, expects: None });
     }
@@ -157,8 +157,8 @@ impl Decision {
     }
 }
 
-/// Whether conversation-service follows up on a booking differently because of an event: it asks guests of firm
-/// bookings, after their visit.
+/// Whether an event changes the follow-up of a booking: conversation-service asks the guests of confirmed bookings
+/// after their visit.
 fn concerns_conversation(event: &EventData, after: &Booking) -> bool {
     if after.conversation_id.is_empty() {
         return false;

@@ -1,4 +1,4 @@
-//! A booking derived from its events once more, and what is wrong with them.
+//! Derives a booking from its events again, and reports what is wrong with the events.
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ use super::{
     fold::{FoldFault, fold},
 };
 
-/// What a booking's events say of it.
+/// A booking as derived from its events.
 #[derive(Debug, Clone)]
 pub struct Derived {
-    /// `None` when they do not say it: there are none, or one of them cannot be read, or cannot have happened.
+    /// `None` if there are no events, or one of them cannot be read or cannot have happened.
     pub booking: Option<Booking>,
     /// Everything that is wrong with the events.
     pub faults: Vec<EventFault>,
-    /// The slots that the events name, as far as they were read.
+    /// The slots of the events that could be read.
     pub slots: Vec<(chrono::NaiveDate, chrono::NaiveTime)>,
 }
 
@@ -37,7 +37,7 @@ pub fn derive(events: &[StoredEvent]) -> Derived {
                 }
                 derived.booking = Some(after);
             }
-            // From here on nothing follows from what comes.
+            // The later events cannot be checked without the booking before them.
             Err(kind) => {
                 derived.faults.push(stored.fault(kind, Vec::new()));
                 break;
@@ -47,7 +47,7 @@ pub fn derive(events: &[StoredEvent]) -> Derived {
     derived
 }
 
-/// The booking after an event, and the fields of the event that do not follow from the events before it.
+/// The booking after an event, and the fields of the event that contradict the events before it.
 fn next(
     before: Option<&Booking>,
     stored: &StoredEvent,
@@ -68,8 +68,8 @@ fn next(
 
 type Fields = serde_json::Map<String, Value>;
 
-/// The fields of an event as it is stored; `None` where one is missing without which nothing follows from it. In protobuf
-/// a field that is missing is 0.
+/// The stored fields of an event; `None` if a required field is missing. They are checked here, because protobuf would
+/// read a missing field as 0.
 fn stated(stored: &StoredEvent) -> Option<Fields> {
     const OF_EACH: [&str; 7] =
         ["booking_id", "venue_id", "date", "start_time", "booking_version", "status", "occurred_at"];
@@ -80,20 +80,20 @@ fn stated(stored: &StoredEvent) -> Option<Fields> {
     needed.into_iter().all(|name| fields.contains_key(*name)).then_some(fields)
 }
 
-/// The fields that would be described differently. A field that is not in the event contradicts nothing: it may be newer
-/// than the event. Nor does the time zone, which is the venue's and may have changed since.
+/// The fields whose stored value differs from the derived one. A field that is not in the event is not compared: it may
+/// be newer than the event. The time zone is not compared either: it is the venue's and may have changed since.
 fn misdescribed(stated: &Fields, event: &EventData, before: Option<&Booking>, after: &Booking) -> Vec<String> {
-    let mut follows = event.clone();
-    event_data::describe(&mut follows, before, after);
+    let mut derived = event.clone();
+    event_data::describe(&mut derived, before, after);
     let fields = |event| -> Fields {
         event_data::to_json(event).ok().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default()
     };
-    let (read, follows) = (fields(event), fields(&follows));
-    let is_wrong = |name: &&String| *name != "time_zone" && read.get(*name) != follows.get(*name);
+    let (read, derived) = (fields(event), fields(&derived));
+    let is_wrong = |name: &&String| *name != "time_zone" && read.get(*name) != derived.get(*name);
     stated.keys().filter(is_wrong).cloned().collect()
 }
 
-/// The sums of a booking's money are in its events: they must fit those before.
+/// The events of money contain the sums of their booking; these must be consistent with the sums before the event.
 fn wrong_amounts(event: &EventData, before: &Booking) -> Vec<&'static str> {
     let fits = match event {
         EventData::PaymentRecorded(event) => {
@@ -102,7 +102,7 @@ fn wrong_amounts(event: &EventData, before: &Booking) -> Vec<&'static str> {
         EventData::PaymentRefunded(event) => {
             (before.refunded_cents.checked_add(event.amount_cents) == Some(event.refunded_cents), "amount_cents")
         }
-        // Less is paid than before, or as much: an attempt that failed never counted.
+        // The paid amount falls by a dispute, and stays the same after a failed attempt.
         EventData::PaymentFailed(event) => (event.paid_cents <= before.paid_cents, "paid_cents"),
         _ => return Vec::new(),
     };
@@ -113,9 +113,9 @@ fn wrong_amounts(event: &EventData, before: &Booking) -> Vec<&'static str> {
     [fits, is_paid_back].into_iter().filter(|(fits, _)| !fits).map(|(_, name)| name).collect()
 }
 
-/// The columns in which two rows differ, of those that events determine.
+/// The columns in which two rows differ; only columns that the events determine.
 pub fn differing(derived: &Booking, row: &Booking) -> Vec<String> {
-    /// Not in the events; and the hash, which has a finding of its own.
+    /// Columns that the events do not contain, and the hash, which has its own finding.
     const LEFT_OUT: [&str; 4] = ["special_requests_sealed", "source", "time_zone", "event_hash"];
     let columns = |row| match serde_json::to_value(row) {
         Ok(Value::Object(columns)) => columns,

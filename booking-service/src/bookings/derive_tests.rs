@@ -13,7 +13,7 @@ fn at(minutes: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minutes)
 }
 
-/// The events of a booking of two guests for 40.00, which waits for a deposit of 10.00.
+/// The events of a pending booking of two guests for 40.00, with a deposit of 10.00.
 struct Chain(Vec<StoredEvent>);
 
 impl Chain {
@@ -29,7 +29,7 @@ impl Chain {
         )
     }
 
-    /// What happens next, a minute later.
+    /// Appends an event, a minute after the last one.
     fn then(self, kind: &str, status: &str, says: &Value) -> Self {
         let version = i64::try_from(self.0.len()).expect("few") + 1;
         let mut data = json!({
@@ -86,7 +86,7 @@ impl Chain {
 }
 
 #[test]
-fn a_booking_is_what_happened_to_it() {
+fn a_booking_is_derived_from_its_events() {
     let made = Chain::new().sound();
     assert_eq!((made.status, made.version, made.hold_expires_at), (BookingStatus::Pending, 1, Some(at(120))));
     assert_eq!((made.created_at, made.confirmed_at), (at(1), None));
@@ -131,7 +131,7 @@ fn a_late_deposit_takes_the_seats_of_an_expired_booking_again() {
 }
 
 #[test]
-fn what_is_disputed_does_not_count_until_the_dispute_is_won() {
+fn disputed_money_does_not_count_as_paid_until_the_dispute_is_won() {
     let figures = |amount: i64, paid: i64, refunded: i64, due: i64| {
         json!({ "payment_id": PAYMENT, "amount_cents": amount, "paid_cents": paid, "refunded_cents": refunded,
                 "refund_due_cents": due, "hold_expires_at": at(120) })
@@ -145,12 +145,12 @@ fn what_is_disputed_does_not_count_until_the_dispute_is_won() {
     let booking = failed.sound();
     assert_eq!((booking.paid_cents, booking.refunded_cents, booking.refund_due_cents), (1000, 0, 0));
 
-    let silent = Chain::new().then("payment.failed", "PENDING", &json!({ "amount_cents": 700, "paid_cents": 0 }));
-    assert_eq!(silent.faults(), [(2, EventFaultKind::Unreadable, vec![])]);
+    let incomplete = Chain::new().then("payment.failed", "PENDING", &json!({ "amount_cents": 700, "paid_cents": 0 }));
+    assert_eq!(incomplete.faults(), [(2, EventFaultKind::Unreadable, vec![])]);
 }
 
 #[test]
-fn a_payment_that_is_processed_keeps_the_hold_until_it_is_decided() {
+fn a_payment_that_is_being_processed_extends_the_hold_until_it_succeeds_or_fails() {
     let figures = |hold: DateTime<Utc>| {
         json!({ "payment_id": PAYMENT, "amount_cents": 1000, "paid_cents": 0, "refunded_cents": 0,
                 "refund_due_cents": 0, "hold_expires_at": hold })
@@ -162,7 +162,7 @@ fn a_payment_that_is_processed_keeps_the_hold_until_it_is_decided() {
 }
 
 #[test]
-fn what_cannot_have_happened_is_told() {
+fn events_that_cannot_have_happened_are_reported() {
     use EventFaultKind as Kind;
     let twice = Chain::new().confirmed().confirmed();
     assert_eq!(twice.faults(), [(3, Kind::IllegalTransition, vec![])]);
@@ -177,7 +177,7 @@ fn what_cannot_have_happened_is_told() {
 }
 
 #[test]
-fn figures_that_do_not_follow_or_cannot_be_are_told() {
+fn contradictory_and_impossible_figures_are_reported() {
     use EventFaultKind as Kind;
     let says = json!({ "status": "BOOKING_STATUS_PENDING", "party_size": 3, "date": "2026-12-07" });
     let other = Chain::new().then("booking.confirmed", "CONFIRMED", &says);
@@ -196,13 +196,13 @@ fn figures_that_do_not_follow_or_cannot_be_are_told() {
 }
 
 #[test]
-fn no_event_is_altered_dropped_or_put_in_unseen() {
+fn altered_and_removed_events_are_detected() {
     use EventFaultKind as Kind;
     let chain = || Chain::new().paid("PENDING", 100, 100).confirmed().0;
     let mut altered = chain();
     altered[1].data = altered[1].data.replace("\"amount_cents\":100", "\"amount_cents\":100 ");
     assert_eq!(Chain(altered.clone()).faults(), [(2, Kind::HashMismatch, vec![])]);
-    // Whoever makes its hash anew breaks the link of the next.
+    // A new hash for the altered event breaks the link of the next event.
     altered[1].hash = altered[1].computed_hash().to_vec();
     assert_eq!(Chain(altered).faults(), [(3, Kind::LinkBroken, vec![])]);
 
@@ -216,7 +216,7 @@ fn no_event_is_altered_dropped_or_put_in_unseen() {
 }
 
 #[test]
-fn rows_are_written_as_postgresql_reads_them() {
+fn a_booking_is_written_as_json_that_postgresql_reads() {
     let row = serde_json::to_value(Chain::new().sound()).expect("JSON");
     assert_eq!(
         (&row["status"], &row["start_time"], &row["cancelled_by"]),
@@ -230,9 +230,9 @@ fn every_column_that_events_determine_is_repaired() {
     let statement = include_str!("../verification/swap_booking.sql");
     let columns = serde_json::to_value(Chain::new().sound()).expect("JSON");
     for column in columns.as_object().expect("an object").keys() {
-        // These say which booking it is, and whether its events still end where they did.
-        let names_it = ["booking_id", "event_hash"].contains(&column.as_str());
+        // The statement selects the booking by these, and checks with the hash that it has no new event.
+        let is_selector = ["booking_id", "event_hash"].contains(&column.as_str());
         let is_not_of_events = ["special_requests_sealed", "source", "time_zone"].contains(&column.as_str());
-        assert!(names_it || is_not_of_events || statement.contains(&format!("{column} = r.{column}")), "{column}");
+        assert!(is_selector || is_not_of_events || statement.contains(&format!("{column} = r.{column}")), "{column}");
     }
 }

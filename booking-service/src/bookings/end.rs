@@ -12,7 +12,7 @@ use crate::{
     domain::{BookingChange, BookingStatus, ChangeRefusal, Etag},
 };
 
-/// One way in which the time of a booking can be over.
+/// One way in which a booking that has begun can end.
 pub struct End {
     change: BookingChange,
     status: BookingStatus,
@@ -32,7 +32,7 @@ pub const NO_SHOW: End = End {
 };
 
 impl Bookings {
-    /// The guests of a firm booking came: it took place.
+    /// Marks a confirmed booking as completed: the guests came.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
@@ -40,7 +40,7 @@ impl Bookings {
         self.end(target, &COMPLETED).await
     }
 
-    /// The guests of a firm booking did not come.
+    /// Marks a confirmed booking as a no-show: the guests did not come.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
@@ -66,36 +66,36 @@ pub fn decide(loaded: &Loaded, etag: Option<Etag>, end: &End, occasion: &Occasio
     }
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
-    decision.happen((end.event)())?;
+    decision.apply((end.event)())?;
     Ok(decision)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::fixtures::{START, assert_sound, firm, in_status, occasion},
+        super::fixtures::{START, assert_sound, booking_in_status, confirmed_booking, occasion},
         *,
     };
 
     #[test]
-    fn a_firm_booking_that_has_begun_ends_and_its_seats_are_free() {
-        for (end, asks_the_guests) in [(&COMPLETED, false), (&NO_SHOW, true)] {
-            let loaded = firm();
+    fn ending_a_confirmed_booking_that_has_begun_frees_its_seats() {
+        for (end, concerns_conversation) in [(&COMPLETED, false), (&NO_SHOW, true)] {
+            let loaded = confirmed_booking();
             let decision = decide(&loaded, Some(Etag::of(2)), end, &occasion(START)).expect("ended");
             assert_sound(Some(&loaded.booking), &decision);
             assert_eq!((decision.booking.status, decision.seats[0].seats), (end.status, -2));
             let [event] = &decision.events[..] else { panic!("one event") };
-            assert_eq!(event.concerns_conversation, asks_the_guests, "{:?}", end.change);
+            assert_eq!(event.concerns_conversation, concerns_conversation, "{:?}", end.change);
         }
     }
 
     #[test]
-    fn what_is_not_firm_or_has_not_begun_does_not_end() {
+    fn a_booking_that_is_not_confirmed_or_has_not_begun_cannot_be_ended() {
         for end in [&COMPLETED, &NO_SHOW] {
             let refused = |loaded: &Loaded, etag, minute| decide(loaded, etag, end, &occasion(minute)).expect_err("no");
-            assert_eq!(refused(&in_status(end.status), Some(Etag::of(1)), START), NoChange::Unchanged);
-            assert_eq!(refused(&firm(), None, START - 1), NoChange::Refused(ChangeRefusal::NotStarted));
-            assert_eq!(refused(&firm(), Some(Etag::of(1)), START), NoChange::StaleEtag);
+            assert_eq!(refused(&booking_in_status(end.status), Some(Etag::of(1)), START), NoChange::Unchanged);
+            assert_eq!(refused(&confirmed_booking(), None, START - 1), NoChange::Refused(ChangeRefusal::NotStarted));
+            assert_eq!(refused(&confirmed_booking(), Some(Etag::of(1)), START), NoChange::StaleEtag);
             let others = [
                 BookingStatus::Pending,
                 BookingStatus::Cancelled,
@@ -103,7 +103,7 @@ mod tests {
                 if end.status == BookingStatus::NoShow { BookingStatus::Completed } else { BookingStatus::NoShow },
             ];
             for status in others {
-                let refusal = refused(&in_status(status), None, START);
+                let refusal = refused(&booking_in_status(status), None, START);
                 assert_eq!(refusal, NoChange::Refused(ChangeRefusal::NotAllowed), "{status:?}");
             }
         }

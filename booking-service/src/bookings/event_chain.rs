@@ -1,50 +1,50 @@
-//! The chain of a booking's events: each carries the hash of the one before it.
+//! The hash chain of a booking's events: each event contains the hash of the previous event.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// An event as it is stored.
+/// A stored event.
 #[derive(Debug, Clone)]
 pub struct StoredEvent {
     pub event_id: Uuid,
     pub booking_id: Uuid,
     pub version: i64,
-    /// Such as `teppan.booking.created.v1`.
+    /// The event type. Example: `teppan.booking.created.v1`.
     pub kind: String,
     pub occurred_at: DateTime<Utc>,
-    /// Byte by byte as it is stored: the hash is over these.
+    /// Exactly the stored bytes, because the hash covers them.
     pub data: String,
     pub previous_hash: Vec<u8>,
     pub hash: Vec<u8>,
 }
 
-/// Something about an event that cannot be.
+/// Something that is wrong with an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFault {
     pub event_id: Uuid,
     pub version: i64,
     pub kind: EventFaultKind,
-    /// Which of the event's figures, where it is about those.
+    /// The names of the wrong fields, if the fault is about fields.
     pub fields: Vec<String>,
 }
 
-/// What is wrong with an event.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventFaultKind {
-    /// The versions of a booking are 1, 2, 3 and so on.
+    /// The versions of a booking's events must be 1, 2, 3 and so on.
     VersionGap,
-    /// It does not carry the hash of the event before it.
+    /// It does not contain the hash of the previous event.
     LinkBroken,
-    /// Its hash is not that of its contents.
+    /// Its hash does not match its contents.
     HashMismatch,
-    /// Its contents are not what its type says, or its type is unknown.
+    /// Its contents do not match its type, or its type is unknown.
     Unreadable,
-    /// It cannot happen to a booking in the state in which the events before it leave it.
+    /// It cannot happen in the state that the booking has after the previous events.
     IllegalTransition,
-    /// It says of the booking what does not follow from it and the events before it.
+    /// A field has a value that contradicts the previous events.
     Contradiction,
-    /// After it the booking would be as no booking can be.
+    /// After it, the booking would have a value that no booking can have.
     ImpossibleFigure,
 }
 
@@ -52,8 +52,8 @@ pub enum EventFaultKind {
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 impl StoredEvent {
-    /// The hash as the database's generated column makes it, computed here, so that an alteration of that
-    /// column's definition is seen too.
+    /// Computes the hash as the database's generated column does. Computing it here also detects a changed definition
+    /// of that column.
     pub fn computed_hash(&self) -> [u8; 32] {
         let micros = self.occurred_at.timestamp_micros().wrapping_sub(POSTGRES_EPOCH_MICROS);
         let mut hash = Sha256::new();
@@ -72,7 +72,7 @@ impl StoredEvent {
     }
 }
 
-/// What is wrong with the chain of a booking's events, which are in the order of their versions.
+/// The faults in the chain of a booking's events, which are in the order of their versions.
 pub fn chain_faults(events: &[StoredEvent]) -> Vec<EventFault> {
     let mut faults = Vec::new();
     let (mut version, mut hash) = (0, &[][..]);

@@ -1,8 +1,8 @@
-//! The contents of a booking's events: the messages of `teppan.events.v1`, which are stored as their JSON mapping,
-//! folded, streamed and published.
+//! The contents of a booking's events: the messages of `teppan.events.v1`, which are stored as JSON, folded, streamed
+//! and published.
 //!
-//! Another type of event takes a message in the contract, a line in [`events!`], its step in `fold.rs`, and in
-//! [`describe`] what it repeats of its booking.
+//! A new event type needs a message in the contract, a line in [`events!`], a step in `fold.rs`, and an arm in
+//! [`describe`] for the fields that repeat the booking's.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::de::Error as _;
@@ -15,13 +15,13 @@ use crate::domain::{BookingStatus, CancellationInitiator};
 /// The `source` of every event, as CloudEvents names it.
 pub const EVENT_SOURCE: &str = "/teppan/booking-service";
 
-/// The contents of an event cannot be read.
+/// Why the contents of an event cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableEvent {
     /// A newer replica wrote it.
     #[error("its type is not known to this version of the service")]
     UnknownType,
-    #[error("its data are not what its type says")]
+    #[error("its data does not match its type")]
     Corrupted(#[from] serde_json::Error),
 }
 
@@ -112,20 +112,20 @@ events! {
     WaitlistOffered = "teppan.waitlist.offered.v1",
 }
 
-/// Reads the stored JSON of an event of this type. In protobuf a field that is missing is empty: an event that does not
-/// say whose it is, or when it happened, is none.
+/// Reads the stored JSON of an event of this type. Protobuf reads a missing field as empty, so an event without a
+/// booking or a time is rejected here.
 pub fn read(kind: &str, json: &str) -> Result<EventData, UnreadableEvent> {
     let event = read_fields(kind, json)?;
     match header(&event) {
         Some(header) if header.booking_id.is_empty() || header.occurred_at.is_none() => {
-            Err(serde_json::Error::custom("it does not say whose it is, or when it happened").into())
+            Err(serde_json::Error::custom("it has no booking_id or no occurred_at").into())
         }
         _ => Ok(event),
     }
 }
 
-/// Writes into an event everything that follows from its booking before and after it. What is left is what the event
-/// itself decides. `verify-events` describes a stored event once more: it must not change.
+/// Writes into an event all fields that follow from its booking before and after it. The other fields are decided by
+/// the event itself. `verify-events` describes each stored event again; it must not change.
 pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking) {
     set_header(
         data,
@@ -239,7 +239,7 @@ fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Bo
     event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
 }
 
-/// The sums of a booking's money after an event of it.
+/// Writes the sums of a booking's money after an event.
 fn describe_payment(data: &mut EventData, after: &Booking) {
     macro_rules! sums {
         ($event:ident) => {
@@ -271,19 +271,19 @@ fn describe_payment(data: &mut EventData, after: &Booking) {
     }
 }
 
-/// A time as events have it. Always there: `Option` is how protobuf has messages.
+/// A time as a field of an event. Always `Some`, because fields of message types are `Option`s.
 #[expect(clippy::unnecessary_wraps, reason = "every field of a message type is optional")]
 pub fn timestamp(at: DateTime<Utc>) -> Option<pbjson_types::Timestamp> {
     Some(pbjson_types::Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() })
 }
 
-/// A time of an event; `None` when it is not given or is no time.
+/// Reads a time of an event; `None` if it is missing or invalid.
 pub fn instant(at: Option<&pbjson_types::Timestamp>) -> Option<DateTime<Utc>> {
     let at = at?;
     DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?)
 }
 
-/// The slot that an event names; `None` when its date or time cannot be read.
+/// The slot of an event; `None` if its date or time cannot be read.
 pub fn slot(data: &EventData) -> Option<(NaiveDate, NaiveTime)> {
     let header = header(data)?;
     Some((crate::domain::parse_date(&header.date).ok()?, crate::domain::parse_start_time(&header.start_time).ok()?))
@@ -306,7 +306,7 @@ impl From<BookingStatus> for wire::BookingStatus {
     }
 }
 
-/// `None` for a status that no booking has.
+/// `None` for a value that is no status of a booking.
 pub fn status(raw: i32) -> Option<BookingStatus> {
     Some(match wire::BookingStatus::try_from(raw).ok()? {
         wire::BookingStatus::Unspecified => return None,
@@ -328,7 +328,7 @@ impl From<CancellationInitiator> for wire::CancellationInitiator {
     }
 }
 
-/// `None` for nobody who cancels a booking.
+/// `None` for a value that is no initiator.
 pub fn initiator(raw: i32) -> Option<CancellationInitiator> {
     match wire::CancellationInitiator::try_from(raw).ok()? {
         wire::CancellationInitiator::Unspecified => None,
@@ -342,14 +342,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_types_and_wrong_data_are_different_faults() {
+    fn an_unknown_event_type_and_invalid_event_data_are_different_errors() {
         assert!(matches!(read("teppan.booking.moved.v9", "{}"), Err(UnreadableEvent::UnknownType)));
         assert!(matches!(read("teppan.booking.created.v1", "[]"), Err(UnreadableEvent::Corrupted(_))));
         assert!(matches!(read("teppan.booking.created.v1", "{}"), Err(UnreadableEvent::Corrupted(_))));
     }
 
     #[test]
-    fn the_json_of_an_event_reads_back_with_every_field_and_the_names_of_the_contract() {
+    fn the_json_of_an_event_has_the_names_of_the_contract_and_reads_back_unchanged() {
         let event = EventData::PaymentFailed(wire::PaymentFailed {
             booking_id: "01a229a3-3b30-7228-9285-b7f721d32769".to_owned(),
             occurred_at: timestamp(DateTime::UNIX_EPOCH),

@@ -1,5 +1,5 @@
-//! What tests of decisions begin with: a booking of two for 70.00 in a fortnight, at a venue that asks for a quarter as
-//! deposit and gives half of a late cancellation back.
+//! Fixtures for tests of decisions: a booking of two guests for 70.00 in a fortnight, at a venue that requires a
+//! deposit of 25 % and refunds 50 % of a late cancellation.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::types::Json;
@@ -21,10 +21,10 @@ use crate::{
 };
 
 pub const VENUE: VenueId = VenueId(Uuid::from_u128(8));
-/// When the booking begins, in minutes: at 18:00 in a fortnight.
+/// The start of the booking, in minutes after `at(0)`: 18:00 in a fortnight.
 pub const START: i64 = 14 * 24 * 60 + 18 * 60;
 
-/// So many minutes after midnight of 4 October 2024.
+/// This many minutes after midnight of 4 October 2024.
 pub fn at(minutes: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minutes)
 }
@@ -58,7 +58,7 @@ pub fn policy() -> VenuePolicy {
     }
 }
 
-/// The slot of ten seats at this hour of the booking's day.
+/// An empty slot of ten seats at this hour of the booking's day.
 pub fn slot_at(hour: u32) -> SlotRow {
     let starts_at = at(START + (i64::from(hour) - 18) * 60);
     SlotRow {
@@ -74,7 +74,7 @@ pub fn slot_at(hour: u32) -> SlotRow {
     }
 }
 
-/// The creation of the booking: its hold ends after two hours.
+/// The decision that creates the booking; its hold ends after two hours.
 pub fn created() -> Decision {
     let slot = slot_at(18);
     let created = wire::BookingCreated {
@@ -102,26 +102,27 @@ pub fn created() -> Decision {
     decision
 }
 
-/// The booking, which waits for its deposit.
-pub fn pending() -> Loaded {
+/// The pending booking, before its deposit is paid.
+pub fn pending_booking() -> Loaded {
     of_booking(created().booking)
 }
 
-/// The booking, confirmed without a deposit.
-pub fn firm() -> Loaded {
-    of_booking(confirm::decide(&pending(), None, &occasion(1)).expect("confirmed").booking)
+/// The confirmed booking, without a paid deposit.
+pub fn confirmed_booking() -> Loaded {
+    of_booking(confirm::decide(&pending_booking(), None, &occasion(1)).expect("confirmed").booking)
 }
 
-/// The booking in any state, however it came to that.
-pub fn in_status(status: BookingStatus) -> Loaded {
-    let mut loaded = firm();
+/// The booking with this status; its other fields are those of the confirmed booking.
+pub fn booking_in_status(status: BookingStatus) -> Loaded {
+    let mut loaded = confirmed_booking();
     loaded.booking.status = status;
     loaded
 }
 
 fn of_booking(booking: Booking) -> Loaded {
     Loaded {
-        anybody_waits: false,
+        has_waiting_entries: false,
+        is_target_offered: false,
         booking,
         is_done: false,
         venue: Json(policy()),
@@ -135,14 +136,14 @@ fn of_booking(booking: Booking) -> Loaded {
     }
 }
 
-/// The events of a decision, as they are stored.
+/// The events of a decision, read from their stored JSON.
 pub fn events(decision: &Decision) -> Vec<EventData> {
     let read = |event: &super::decision::NewEvent| event_data::read(&event.stored.kind, &event.stored.data);
     decision.events.iter().map(read).collect::<Result<_, _>>().expect("events that read back")
 }
 
-/// What must hold of every decision: its events, as they are stored, lead from the booking before to the one after, and
-/// its seats are those that the booking has more, or fewer.
+/// Checks what must be true for every decision: folding its stored events leads from the booking before to the booking
+/// after, and its changes of seats are the difference between the two.
 pub fn assert_sound(before: Option<&Booking>, decision: &Decision) {
     assert_eq!(decision.loaded_version, before.map_or(0, |before| before.version));
     let mut folded = before.cloned();
@@ -154,7 +155,7 @@ pub fn assert_sound(before: Option<&Booking>, decision: &Decision) {
         folded = Some(Booking { event_hash: stored.hash.clone(), ..after });
     }
     let after = &decision.booking;
-    // Not in the events.
+    // These fields are not in the events.
     let Booking { special_requests_sealed, source, .. } = after.clone();
     let folded = Booking { special_requests_sealed, source, ..folded.expect("a booking") };
     assert_eq!(&folded, after);

@@ -1,4 +1,4 @@
-//! What an event makes of its booking: the one function by which changes are written, rows are verified, and repaired.
+//! Applies an event to its booking. The same function writes changes, verifies rows and repairs them.
 
 use chrono::{DateTime, Utc};
 use teppan_shared::contract::events::v1 as wire;
@@ -9,18 +9,18 @@ use super::{
 };
 use crate::domain::{BookingChange, BookingId, BookingStatus, CustomerId, VenueId, WaitlistEntryId};
 
-/// An event cannot be the next of its booking.
+/// Why an event cannot be the next event of its booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FoldFault {
-    /// Its contents are not what its type says.
+    /// Its contents do not match its type.
     #[error("its contents cannot be read")]
     Unreadable,
-    /// It cannot happen to a booking in the state in which the events before it leave it.
+    /// It cannot happen in the state that the booking has after the previous events.
     #[error("it cannot happen in the booking's state")]
     IllegalTransition,
 }
 
-/// The booking after an event. The hash of the event is left to the caller: it is computed from what follows from this.
+/// The booking after an event. The caller sets the hash of the event, because it depends on this result.
 ///
 /// # Errors
 /// [`FoldFault`].
@@ -32,7 +32,7 @@ pub fn fold(before: Option<&Booking>, event: &EventData, at: DateTime<Utc>) -> R
         };
     };
     let mut after = Booking { version: before.version + 1, updated_at: at, ..before.clone() };
-    happen(&mut after, event, at)?.ok_or(FoldFault::Unreadable)?;
+    apply(&mut after, event, at)?.ok_or(FoldFault::Unreadable)?;
     if after.status != BookingStatus::Pending {
         after.hold_expires_at = None;
     }
@@ -40,7 +40,7 @@ pub fn fold(before: Option<&Booking>, event: &EventData, at: DateTime<Utc>) -> R
 }
 
 /// `None` when the event cannot be read.
-fn happen(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<Option<()>, FoldFault> {
+fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<Option<()>, FoldFault> {
     Ok(match event {
         EventData::BookingCreated(_) | EventData::CustomerErased(_) => return Err(FoldFault::IllegalTransition),
         EventData::BookingConfirmed(event) => Some(confirm(booking, event, at)?),
@@ -72,7 +72,7 @@ fn happen(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result
             booking.refund_due_cents = event.refund_due_cents;
             Some(())
         }
-        // It follows the creation of the booking that is the offer.
+        // An offer follows the creation of its pending booking.
         EventData::WaitlistOffered(_) if booking.status != BookingStatus::Pending => {
             return Err(FoldFault::IllegalTransition);
         }
@@ -132,7 +132,7 @@ fn change(booking: &mut Booking, change: BookingChange) -> Result<(), FoldFault>
     Ok(())
 }
 
-/// A hold that had run out takes its seats again with the deposit, and nothing of it is owed back any more.
+/// An expired booking can take its seats again when its deposit is paid; then nothing is owed any more.
 fn confirm(booking: &mut Booking, event: &wire::BookingConfirmed, at: DateTime<Utc>) -> Result<(), FoldFault> {
     if event.seats_retaken {
         change(booking, BookingChange::RetakeSeats)?;
@@ -169,8 +169,7 @@ fn begin_at(
     Some(())
 }
 
-/// The sums after money moved, and how long a booking that waits keeps its seats: a payment that the bank decides
-/// about extends the hold meanwhile.
+/// Sets the sums after money has moved, and the end of the hold: a payment that the bank is processing extends it.
 fn pay(booking: &mut Booking, event: &EventData) -> Option<()> {
     macro_rules! sums {
         ($event:ident) => {{

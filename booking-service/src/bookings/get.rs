@@ -9,8 +9,8 @@ use crate::{
 
 const GET: &str = include_str!("get.sql");
 
-/// What a booking is asked for by.
-pub enum BookingName {
+/// How a booking is looked up.
+pub enum BookingLookup {
     Id(BookingId),
     Code(ConfirmationCode),
 }
@@ -20,10 +20,10 @@ impl Bookings {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn get_booking(&self, name: &BookingName) -> Result<OpenBooking, ReadError> {
+    pub async fn get_booking(&self, name: &BookingLookup) -> Result<OpenBooking, ReadError> {
         let (id, code) = match name {
-            BookingName::Id(id) => (Some(id.0), None),
-            BookingName::Code(code) => (None, Some(code.as_str())),
+            BookingLookup::Id(id) => (Some(id.0), None),
+            BookingLookup::Code(code) => (None, Some(code.as_str())),
         };
         let get = || sqlx::query(GET).bind(id).bind(code).try_map(|row: PgRow| Booking::from_row(&row));
         let row = self.database.fetch_optional(get).await?;

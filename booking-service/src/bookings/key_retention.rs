@@ -7,7 +7,7 @@ use teppan_shared::{
 
 use crate::bookings::Bookings;
 
-/// Removes idempotency keys that are older than they need to be kept.
+/// Removes idempotency keys after their retention time.
 pub struct KeyRetention {
     pub bookings: Arc<Bookings>,
     pub keep: Duration,

@@ -12,12 +12,12 @@ use crate::{
 const EARLIEST_FIRST: &str = include_str!("list_earliest_first.sql");
 const LATEST_FIRST: &str = include_str!("list_latest_first.sql");
 
-/// The most rows one page looks at. A page of what is rare ends there, perhaps without a booking, and
-/// the next goes on.
-pub const LOOKED_AT_MAX: i64 = 5_000;
+/// The most rows that one page scans. If few rows match, a page ends there, perhaps without a booking, and the next
+/// page continues.
+pub const SCANNED_MAX: i64 = 5_000;
 
-/// A page ends before the wishes in it grow past this. With all the rest of a thousand bookings it stays
-/// far below the 4 MiB that gRPC clients accept by default.
+/// The limit for all special requests of a page. With the other fields of a thousand bookings, a page stays far below
+/// the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// A cursor position in the order of bookings: slot date, start time, id.
@@ -30,20 +30,20 @@ pub enum BookingOrder {
     LatestFirst,
 }
 
-/// Which bookings are asked for; filters that are given must all match.
+/// The filters of the list; a booking must match all given filters.
 pub struct BookingsQuery {
     pub venue_id: Option<VenueId>,
     pub customer_id: Option<CustomerId>,
     pub conversation_id: Option<ConversationId>,
     /// `None`: any.
     pub statuses: Option<Vec<BookingStatus>>,
-    /// The range, both ends excluded; its beginning or end is where the page starts.
+    /// The range, both ends excluded. A page starts at one of its ends, which depends on the order.
     pub after: BookingPosition,
     pub before: BookingPosition,
     pub order: BookingOrder,
 }
 
-/// Bookings, and where the next page starts if there may be one.
+/// Bookings, and the position after which the next page starts, if there may be a next page.
 pub struct BookingPage {
     pub bookings: Vec<OpenBooking>,
     pub next: Option<BookingPosition>,
@@ -52,7 +52,7 @@ pub struct BookingPage {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListBookingsError {
-    /// The list goes on behind its cursor position.
+    /// The list can continue after this position.
     #[error("the booking {} is corrupted", .position.2)]
     Unreadable { position: BookingPosition, source: Corrupted },
     #[error("the database gave no answer")]
@@ -60,20 +60,20 @@ pub enum ListBookingsError {
 }
 
 impl Bookings {
-    /// Lists bookings by slot and id, in one round trip that looks at a bounded number of rows. A page ends before a
+    /// Lists bookings by slot and id, in one round trip that scans a bounded number of rows. A page ends before a
     /// booking that cannot be read.
     ///
     /// # Errors
     /// [`ListBookingsError`].
     pub async fn list_bookings(&self, query: &BookingsQuery, page_size: u16) -> Result<BookingPage, ListBookingsError> {
         let mut rows = self.listed_rows(query, page_size).await?;
-        let fitting = page::fitting(rows.iter().map(ListedRow::wishes_bytes), PAGE_BYTES_MAX, page_size);
+        let fitting = page::fitting(rows.iter().map(ListedRow::special_requests_bytes), PAGE_BYTES_MAX, page_size);
         let full = rows.len() > fitting;
         rows.truncate(fitting);
-        let next = rows.last().filter(|last| full || last.place == LOOKED_AT_MAX).map(ListedRow::booking_position);
+        let next = rows.last().filter(|last| full || last.scan_number == SCANNED_MAX).map(ListedRow::booking_position);
         let mut page = BookingPage { bookings: Vec::with_capacity(rows.len()), next };
         let mut last_read = None;
-        for row in rows.into_iter().filter(|row| row.wanted) {
+        for row in rows.into_iter().filter(|row| row.matches) {
             let position = row.booking_position();
             match row.booking.open(&self.ring) {
                 Ok(booking) => page.bookings.push(booking),
@@ -111,7 +111,7 @@ impl Bookings {
                 .bind(before.0)
                 .bind(before.1)
                 .bind(before.2)
-                .bind(LOOKED_AT_MAX)
+                .bind(SCANNED_MAX)
                 .bind(limit)
                 .try_map(|row: PgRow| ListedRow::from_row(&row))
         };
@@ -119,19 +119,19 @@ impl Bookings {
     }
 }
 
-/// A row of the statements, which say what it means.
+/// A row of the two statements.
 #[derive(FromRow)]
 struct ListedRow {
-    place: i64,
-    wanted: bool,
+    scan_number: i64,
+    matches: bool,
     #[sqlx(flatten)]
     booking: Booking,
 }
 
 impl ListedRow {
-    /// What the booking takes in an answer, but for what is small in every booking.
-    fn wishes_bytes(&self) -> usize {
-        self.booking.special_requests_sealed.as_ref().filter(|_| self.wanted).map_or(0, Vec::len)
+    /// The size of the only large field of a booking in an answer.
+    fn special_requests_bytes(&self) -> usize {
+        self.booking.special_requests_sealed.as_ref().filter(|_| self.matches).map_or(0, Vec::len)
     }
 
     fn booking_position(&self) -> BookingPosition {

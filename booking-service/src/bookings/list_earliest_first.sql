@@ -1,11 +1,10 @@
--- ListBookings, the earliest first: by slot and id, strictly between two places, $5 to $7 and $8 to $10.
+-- ListBookings, the earliest first: by slot and id, strictly between two cursor positions, $5 to $7 and $8 to $10.
 --
--- The narrowest filter that is given says which index is gone by: conversation ($1), customer ($2),
--- venue ($3), or none; the other branches are not run. Rows that the other filters do not want are
--- passed over, but no more than $11 rows are looked at. Then the last row looked at is in the answer
--- too, wanted or not, so that the next page goes on from there: no page takes long, however few
--- bookings match.
-WITH looked_at AS NOT MATERIALIZED (
+-- The narrowest given filter selects the index: conversation ($1), customer ($2), venue ($3), or none; the other
+-- branches do not run. At most $11 rows are scanned; rows that do not match the other filters are skipped. If the scan
+-- ends at that limit, the last scanned row is returned even if it does not match, so that the next page starts after
+-- it. So no page takes long, however few bookings match.
+WITH scanned AS NOT MATERIALIZED (
     (SELECT b.* FROM bookings b
      WHERE $1::text IS NOT NULL AND b.conversation_id = $1 AND b.conversation_id <> ''
        AND (b.slot_date, b.start_time, b.booking_id) > ($5::date, $6::time, $7::uuid)
@@ -34,17 +33,17 @@ WITH looked_at AS NOT MATERIALIZED (
      ORDER BY b.slot_date, b.start_time, b.booking_id
      LIMIT $11::bigint)
 ),
-judged AS NOT MATERIALIZED (
+numbered AS NOT MATERIALIZED (
     SELECT
         l.*,
-        row_number() OVER (ORDER BY l.slot_date, l.start_time, l.booking_id) AS place,
+        row_number() OVER (ORDER BY l.slot_date, l.start_time, l.booking_id) AS scan_number,
         ($2 IS NULL OR l.customer_id = $2)
             AND ($3 IS NULL OR l.venue_id = $3)
-            AND ($4::text[] IS NULL OR l.status = ANY ($4)) AS wanted
-    FROM looked_at l
+            AND ($4::text[] IS NULL OR l.status = ANY ($4)) AS matches
+    FROM scanned l
 )
-SELECT j.*, (SELECT v.time_zone FROM venues v WHERE v.venue_id = j.venue_id) AS time_zone
-FROM judged j
-WHERE j.wanted OR j.place = $11
-ORDER BY j.slot_date, j.start_time, j.booking_id
+SELECT n.*, (SELECT v.time_zone FROM venues v WHERE v.venue_id = n.venue_id) AS time_zone
+FROM numbered n
+WHERE n.matches OR n.scan_number = $11
+ORDER BY n.slot_date, n.start_time, n.booking_id
 LIMIT $12

@@ -1,7 +1,7 @@
--- ListBookings, the latest first: by slot and id, strictly between two places, $5 to $7 and $8 to $10.
+-- ListBookings, the latest first: by slot and id, strictly between two cursor positions, $5 to $7 and $8 to $10.
 --
--- Otherwise as list_bookings_earliest_first.sql.
-WITH looked_at AS NOT MATERIALIZED (
+-- The comment of list_earliest_first.sql applies here too.
+WITH scanned AS NOT MATERIALIZED (
     (SELECT b.* FROM bookings b
      WHERE $1::text IS NOT NULL AND b.conversation_id = $1 AND b.conversation_id <> ''
        AND (b.slot_date, b.start_time, b.booking_id) > ($5::date, $6::time, $7::uuid)
@@ -30,17 +30,17 @@ WITH looked_at AS NOT MATERIALIZED (
      ORDER BY b.slot_date DESC, b.start_time DESC, b.booking_id DESC
      LIMIT $11::bigint)
 ),
-judged AS NOT MATERIALIZED (
+numbered AS NOT MATERIALIZED (
     SELECT
         l.*,
-        row_number() OVER (ORDER BY l.slot_date DESC, l.start_time DESC, l.booking_id DESC) AS place,
+        row_number() OVER (ORDER BY l.slot_date DESC, l.start_time DESC, l.booking_id DESC) AS scan_number,
         ($2 IS NULL OR l.customer_id = $2)
             AND ($3 IS NULL OR l.venue_id = $3)
-            AND ($4::text[] IS NULL OR l.status = ANY ($4)) AS wanted
-    FROM looked_at l
+            AND ($4::text[] IS NULL OR l.status = ANY ($4)) AS matches
+    FROM scanned l
 )
-SELECT j.*, (SELECT v.time_zone FROM venues v WHERE v.venue_id = j.venue_id) AS time_zone
-FROM judged j
-WHERE j.wanted OR j.place = $11
-ORDER BY j.slot_date DESC, j.start_time DESC, j.booking_id DESC
+SELECT n.*, (SELECT v.time_zone FROM venues v WHERE v.venue_id = n.venue_id) AS time_zone
+FROM numbered n
+WHERE n.matches OR n.scan_number = $11
+ORDER BY n.slot_date DESC, n.start_time DESC, n.booking_id DESC
 LIMIT $12

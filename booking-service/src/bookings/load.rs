@@ -1,6 +1,6 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use sqlx::{FromRow, postgres::PgRow, types::Json};
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{error_chain::error_chain, postgres::DatabaseError};
 use uuid::Uuid;
 
 use super::booking::Booking;
@@ -10,30 +10,32 @@ use crate::{
 
 const LOAD: &str = include_str!("load.sql");
 
-/// What a change of a booking is decided by.
+/// The data from which a change of a booking is decided.
 #[derive(Debug, Clone, FromRow)]
 pub struct Loaded {
     #[sqlx(flatten)]
     pub booking: Booking,
-    /// An earlier run of this change was committed, and its answer was lost.
+    /// Whether an earlier run of this change was committed, and its answer was lost.
     pub is_done: bool,
     pub venue: Json<VenuePolicy>,
     pub slot: Option<Json<SlotRow>>,
     /// The slot to move to.
     pub target: Option<Json<SlotRow>>,
-    /// Seats of the booking's slot that come free are offered.
-    pub anybody_waits: bool,
-    /// Of a change by Stripe: the charge, when it is known, and the refunds of it that count, the newest first.
+    /// Whether entries wait for the booking's slot.
+    pub has_waiting_entries: bool,
+    /// For the booking of an offer: whether its customer has another open offer, for the slot to move to.
+    pub is_target_offered: bool,
+    /// For a change by Stripe: the charge, if it is known, and its succeeded refunds, the newest first.
     pub charge: Option<Json<Payment>>,
     pub refunds: Option<Json<Vec<Payment>>>,
-    /// Until when other payments that the bank decides about keep the hold.
+    /// Until when other payments that the bank is processing extend the hold.
     pub others_hold_until: Option<DateTime<Utc>>,
-    /// What the idempotency key led to earlier.
+    /// The earlier call with this idempotency key: its fingerprint and payment.
     pub prior_fingerprint: Option<Vec<u8>>,
     pub prior_payment: Option<Json<Payment>>,
 }
 
-/// What to load besides the booking; the statement's own comment says what each is.
+/// What to load besides the booking; the comment of `load.sql` describes each field.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
     pub event_id: Option<Uuid>,
@@ -46,6 +48,14 @@ pub struct Wanted<'a> {
 
 impl Bookings {
     pub(crate) async fn load(&self, booking_ids: &[Uuid], wanted: Wanted<'_>) -> Result<Vec<Loaded>, DatabaseError> {
+        Ok(self.load_rows(booking_ids, wanted).await?.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    async fn load_rows(
+        &self,
+        booking_ids: &[Uuid],
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<Result<Loaded, sqlx::Error>>, DatabaseError> {
         let load = || {
             sqlx::query(LOAD)
                 .bind(booking_ids)
@@ -55,9 +65,26 @@ impl Bookings {
                 .bind(wanted.reference)
                 .bind(wanted.charge_id)
                 .bind(wanted.key)
-                .try_map(|row: PgRow| Loaded::from_row(&row))
+                .try_map(|row: PgRow| Ok(Loaded::from_row(&row)))
         };
         self.database.fetch_all(load).await
+    }
+
+    /// Loads bookings for a worker: the readable bookings, and the number of unreadable ones, which are logged. So an
+    /// unreadable booking does not stop the others.
+    pub(crate) async fn load_readable(&self, booking_ids: &[Uuid]) -> Result<(Vec<Loaded>, u64), DatabaseError> {
+        let mut loaded = Vec::with_capacity(booking_ids.len());
+        let mut unreadable = 0;
+        for row in self.load_rows(booking_ids, Wanted::default()).await? {
+            match row {
+                Ok(row) => loaded.push(row),
+                Err(error) => {
+                    tracing::error!(error = error_chain(&error), "a booking cannot be read");
+                    unreadable += 1;
+                }
+            }
+        }
+        Ok((loaded, unreadable))
     }
 
     pub(crate) async fn load_one(&self, id: BookingId, wanted: Wanted<'_>) -> Result<Option<Loaded>, DatabaseError> {

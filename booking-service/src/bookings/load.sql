@@ -1,9 +1,9 @@
--- Loads what a change of bookings is decided by, in one snapshot: a row a booking.
+-- Loads the data to decide a change of bookings, in one snapshot: a row for each booking.
 --
---   $1       the bookings. One that is named by a known charge or key instead is loaded in place of any of them
---   $2       the event that the change would append: it is there when the change's own first run was committed
---   $3, $4   date and time of the slot to move to; those of the booking where not given
---   $5, $6   of a charge through Stripe: the name of its payment, and of the charge itself
+--   $1       the bookings. If a known charge or key belongs to a booking, that booking is loaded instead
+--   $2       the event that the change would append: it exists if an earlier run of the change was committed
+--   $3, $4   date and time of the slot to move to; default: those of the booking
+--   $5, $6   for a charge through Stripe: its payment intent, and the id of the charge
 --   $7       an idempotency key of RecordPayment
 WITH prior AS MATERIALIZED (
     SELECT k.fingerprint, p.booking_id, to_jsonb(p) AS payment
@@ -23,7 +23,7 @@ wanted AS MATERIALIZED (
     FROM unnest($1::uuid[]) AS named
 )
 SELECT
-    -- The fields of a whole row are no plain columns of a table: sqlx would ask for the names of those.
+    -- Fields of a whole row, not plain table columns: for those, sqlx would query their names.
     (found.b).*,
     v.time_zone || '' AS time_zone,
     EXISTS (SELECT FROM booking_events e WHERE e.event_id = $2::uuid) AS is_done,
@@ -34,13 +34,19 @@ SELECT
         SELECT
         FROM waitlist_entries w
         WHERE w.venue_id = own.venue_id AND w.slot_date = own.slot_date AND w.start_time = own.start_time
-          AND w.status = 'WAITING' AND w.place > 0) AS anybody_waits,
+          AND w.status = 'WAITING' AND w.queue_number > 0) AS has_waiting_entries,
+    EXISTS (
+        SELECT
+        FROM waitlist_entries w
+        WHERE w.customer_id = (found.b).customer_id AND w.venue_id = target.venue_id
+          AND w.slot_date = target.slot_date AND w.start_time = target.start_time
+          AND w.status = 'OFFERED' AND w.waitlist_entry_id <> (found.b).waitlist_entry_id) AS is_target_offered,
     (SELECT to_jsonb(charge) FROM charge) AS charge,
-    -- the refunds of the charge that count, the newest first
+    -- the succeeded refunds of the charge, the newest first
     (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.created_at DESC, r.payment_id DESC)
      FROM charge
      JOIN payments r ON r.refund_of = charge.payment_id AND r.refund_of IS NOT NULL AND r.status = 'SUCCEEDED') AS refunds,
-    -- until when other payments that the bank decides about keep the hold; only when that of this one ends
+    -- until when other payments in processing extend the hold; only needed when this charge is in processing
     CASE WHEN (SELECT status FROM charge) = 'PROCESSING' THEN (
         SELECT max(p.hold_until)
         FROM payments p

@@ -1,12 +1,12 @@
 use opentelemetry::{KeyValue, global, metrics::Counter};
 
-/// What is counted of holds and of customers who wait.
+/// Counters of expired holds and of changes of waitlist entries.
 pub struct BookingMetrics {
     holds_expired: Counter<u64>,
     waitlist_changes: Counter<u64>,
 }
 
-/// What became of a customer who waits.
+/// A change of a waitlist entry.
 #[derive(Debug, Clone, Copy)]
 pub enum WaitlistChange {
     Joined,
@@ -42,10 +42,10 @@ impl Default for BookingMetrics {
                 .build(),
             waitlist_changes: meter
                 .u64_counter("teppan.waitlist.changes")
-                .with_description("What became of customers who wait.")
+                .with_description("Changes of waitlist entries.")
                 .build(),
         };
-        // A counter that is first seen at 1 has no increase.
+        // A counter whose first value is 1 shows no increase, so each counter starts at 0.
         metrics.holds_expired(0);
         for change in WaitlistChange::ALL {
             metrics.waitlist(change, 0);

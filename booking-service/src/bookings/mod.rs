@@ -1,7 +1,7 @@
-//! Bookings: how they are made, changed and read.
+//! Bookings: how they are created, changed and read.
 //!
-//! CreateBooking is one statement. Every other change is loaded (`load.rs`), decided by a pure function beside its use
-//! case, and committed (`commit.rs`); `change.rs` is the loop around the three.
+//! CreateBooking is one statement. Every other change has three steps: load (`load.rs`), decide (a pure function beside
+//! its use case) and commit (`commit.rs`). `change.rs` is the loop around these steps.
 
 pub mod begin;
 pub mod booking;
@@ -27,9 +27,9 @@ pub mod load;
 pub mod metrics;
 pub mod preview;
 pub mod reschedule;
-pub mod slot_queue;
 #[cfg(test)]
-mod story_tests;
+mod simulation_tests;
+pub mod slot_queue;
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ use self::{metrics::BookingMetrics, slot_queue::SlotQueues};
 use crate::waitlist::freed_seats::FreedSeats;
 use crate::{customers::Customers, event_stream::stream::LiveStreams, outbox::ConversationService};
 
-/// Bookings, and what has to know of their changes.
+/// The use cases of bookings, and the services that are informed of changes.
 pub struct Bookings {
     pub database: Database,
     pub clock: Clock,
@@ -54,12 +54,12 @@ pub struct Bookings {
     pub fingerprint: KeyedHash,
     pub customers: Arc<Customers>,
     pub slot_queues: Arc<SlotQueues>,
-    /// Readers that follow what happens to bookings.
+    /// The open streams of booking events.
     pub live: Arc<LiveStreams>,
-    /// Wakes the worker that offers seats that came free.
+    /// Wakes the worker that offers freed seats.
     pub freed_seats: FreedSeats,
     pub outbox: Outbox,
-    /// Schedules a new booking's follow-up before the reply, if that is set.
+    /// Schedules a new booking's follow-up before the reply, if that is configured.
     pub inline: Option<Relay<ConversationService>>,
     pub metrics: Arc<BookingMetrics>,
 }

@@ -1,4 +1,4 @@
-//! What a new booking or waitlist entry would be, for calls that validate only: nothing is written, no seats are held.
+//! Loads the data for calls that only validate a new booking or waitlist entry: nothing is written, no seats are held.
 
 use serde_json::Value;
 use teppan_shared::read_error::{Corrupted, ReadError};
@@ -11,7 +11,7 @@ use crate::{
     venues::policy::VenuePolicy,
 };
 
-/// What is decided by; the statement says what each is.
+/// The loaded data; the comment of `preview.sql` describes it.
 pub struct Preview {
     pub venue: VenuePolicy,
     pub slot: Option<SlotRow>,
@@ -31,7 +31,7 @@ struct Row {
 }
 
 impl Bookings {
-    /// `None` when there is no such venue.
+    /// `None` if there is no such venue.
     pub(crate) async fn preview(
         &self,
         slot: SlotKey,

@@ -1,4 +1,4 @@
--- Loads what a new booking, or a new waitlist entry, is decided by: for calls that validate only. No row: no such venue.
+-- Loads the data to decide a new booking or waitlist entry, for calls that only validate. No row: no such venue.
 --
 --   $1 - $3  the slot; $4, $5 the method and its idempotency key; $6 the hash of the customer's e-mail
 SELECT

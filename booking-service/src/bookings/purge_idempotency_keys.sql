@@ -1,8 +1,8 @@
 -- Removes idempotency keys from before $1, the oldest first, a bounded number.
 --
--- Always one row. `more` when as many were removed as may be. Replicas that run at once pass over each
--- other's rows and never wait. A locked row stays where it is until the end of the statement, so it is found
--- by its place, whatever the planner thinks of the table.
+-- Always one row. `more`: as many were removed as one run may remove. Concurrent replicas skip each other's locked rows
+-- and never wait. A locked row keeps its ctid until the end of the statement, so the rows are deleted by ctid: this is
+-- fast for any plan.
 WITH old AS (
     DELETE FROM idempotency_keys
     WHERE ctid = ANY (ARRAY(
@@ -12,6 +12,6 @@ WITH old AS (
 SELECT
     count(*) AS "removed!",
     count(*) = 1000 AS "more!",
-    -- for how long the oldest of them could have been removed
+    -- how long the oldest removed key was overdue
     COALESCE(EXTRACT(epoch FROM max(overdue)), 0)::double precision AS "overdue_seconds!"
 FROM old

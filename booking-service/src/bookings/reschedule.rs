@@ -11,51 +11,51 @@ use super::{
 };
 use crate::{
     bookings::Bookings,
-    domain::{BookingChange, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
+    domain::{BookingChange, BookingStatus, ChangeRefusal, PartySize, Refusal, SlotKey, deposit_cents},
     slots::row::{SlotRow, slot_refusal},
 };
 
-/// What a booking is to become; what is not given stays.
+/// The requested change of a booking; what is not given stays.
 #[derive(Debug, Clone, Copy)]
 pub struct Reschedule {
     pub target: BookingTarget,
     pub date: Option<NaiveDate>,
     pub start_time: Option<NaiveTime>,
     pub party_size: Option<PartySize>,
-    /// The price that the customer was shown, in minor units: refused at another.
+    /// The price that the customer was shown, in minor units. Another price is refused.
     pub expected_total_cents: Option<i64>,
 }
 
 impl Bookings {
-    /// Moves a booking to another slot of its venue, or changes its party size. At no time does it hold no seats, or
-    /// those of both slots.
+    /// Moves a booking to another slot of its venue, or changes its party size. At every moment it holds the seats of
+    /// exactly one slot.
     ///
     /// # Errors
     /// [`ChangeBookingError`].
-    pub async fn reschedule_booking(&self, wish: &Reschedule) -> Result<OpenBooking, ChangeBookingError> {
+    pub async fn reschedule_booking(&self, request: &Reschedule) -> Result<OpenBooking, ChangeBookingError> {
         let occasion = Occasion::of_call(self.clock.now());
-        let wanted = Wanted { date: wish.date, start_time: wish.start_time, ..Wanted::default() };
-        let decide = |loaded: &Loaded| decide(loaded, wish, &occasion);
-        self.change(BookingChange::Reschedule, &wish.target, &occasion, wanted, decide).await
+        let wanted = Wanted { date: request.date, start_time: request.start_time, ..Wanted::default() };
+        let decide = |loaded: &Loaded| decide(loaded, request, &occasion);
+        self.change(BookingChange::Reschedule, &request.target, &occasion, wanted, decide).await
     }
 }
 
-pub fn decide(loaded: &Loaded, wish: &Reschedule, occasion: &Occasion) -> Result<Decision, NoChange> {
+pub fn decide(loaded: &Loaded, request: &Reschedule, occasion: &Occasion) -> Result<Decision, NoChange> {
     let booking = &loaded.booking;
     let slot = SlotKey {
         venue_id: booking.venue_id,
-        date: wish.date.unwrap_or(booking.slot_date),
-        start_time: wish.start_time.unwrap_or(booking.start_time),
+        date: request.date.unwrap_or(booking.slot_date),
+        start_time: request.start_time.unwrap_or(booking.start_time),
     };
-    let party_size = wish.party_size.map_or(booking.party_size, PartySize::get);
-    if is_so_already(loaded, wish, slot, party_size) {
+    let party_size = request.party_size.map_or(booking.party_size, PartySize::get);
+    if is_unchanged(loaded, request, slot, party_size) {
         return Err(NoChange::Unchanged);
     }
-    allow(booking, wish.target.etag, BookingChange::Reschedule)?;
+    allow(booking, request.target.etag, BookingChange::Reschedule)?;
     if booking.hold_expires_at.is_some_and(|at| at <= occasion.at) {
         return Err(NoChange::Refused(ChangeRefusal::HoldExpired));
     }
-    // Otherwise a guest who did not come could move the booking, and then cancel it for nothing.
+    // Otherwise a guest who did not come could move the booking, and then cancel it with a full refund.
     if booking.starts_at <= occasion.at {
         return Err(NoChange::Refused(ChangeRefusal::NotAllowed));
     }
@@ -66,25 +66,30 @@ pub fn decide(loaded: &Loaded, wish: &Reschedule, occasion: &Occasion) -> Result
     }
     let target = target.ok_or(refuse(Refusal::SlotNotFound))?;
     let total_cents = target.price_per_person_cents * i64::from(party_size);
-    if wish.expected_total_cents.is_some_and(|expected| expected != total_cents) {
+    if request.expected_total_cents.is_some_and(|expected| expected != total_cents) {
         return Err(refuse(Refusal::PriceChanged { total_cents }));
     }
     let mut decision = Decision::about(booking, occasion);
     decision.free_seats();
     decision.take_seats(&target, party_size);
-    decision.happen(rescheduled(loaded, &target, party_size, total_cents))?;
+    decision.apply(rescheduled(loaded, &target, party_size, total_cents))?;
     if completes_deposit(booking, &decision.booking) {
-        decision.happen(confirmed(ConfirmationCause::DepositPaid, false))?;
+        decision.apply(confirmed(ConfirmationCause::DepositPaid, false))?;
+    }
+    // An accepted offer no longer counts as an offer of its slot.
+    if loaded.is_target_offered && decision.booking.status == BookingStatus::Pending {
+        return Err(NoChange::Refused(ChangeRefusal::AlreadyOffered));
     }
     Ok(decision)
 }
 
-/// By newer rules of the time zone the same local time may be another instant: then there is something to change.
-fn is_so_already(loaded: &Loaded, wish: &Reschedule, slot: SlotKey, party_size: i32) -> bool {
+/// Whether the booking already is as requested. After newer time zone rules the same local time can be another instant;
+/// then the booking must change.
+fn is_unchanged(loaded: &Loaded, request: &Reschedule, slot: SlotKey, party_size: i32) -> bool {
     let booking = &loaded.booking;
     booking.status.after(BookingChange::Reschedule).is_some()
         && (slot, party_size) == (booking.slot(), booking.party_size)
-        && wish.expected_total_cents.is_none_or(|expected| expected == booking.total_cents)
+        && request.expected_total_cents.is_none_or(|expected| expected == booking.total_cents)
         && loaded.slot.as_ref().is_none_or(|slot| slot.starts_at == booking.starts_at)
 }
 
@@ -111,8 +116,8 @@ fn rescheduled(loaded: &Loaded, target: &SlotRow, party_size: i32, total_cents: 
     })
 }
 
-/// Whether a booking that waited for its deposit has paid as much as it now comes to. An offer waits for an answer:
-/// only who pays, or confirms, takes it.
+/// Whether the change makes the deposit of a pending booking complete. An offer is accepted only by a payment or by
+/// ConfirmBooking, so it is not completed while nothing is paid.
 fn completes_deposit(before: &Booking, after: &Booking) -> bool {
     after.status.after(BookingChange::PayDeposit).is_some()
         && before.deposit_cents > before.paid_cents
@@ -123,13 +128,15 @@ fn completes_deposit(before: &Booking, after: &Booking) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::fixtures::{START, assert_sound, at, events, firm, in_status, occasion, pending, slot_at},
+        super::fixtures::{
+            START, assert_sound, at, booking_in_status, confirmed_booking, events, occasion, pending_booking, slot_at,
+        },
         *,
     };
-    use crate::domain::{BookingStatus, Etag};
+    use crate::domain::Etag;
 
-    /// A wish for this hour and party size, and what is loaded for it.
-    fn wish(mut loaded: Loaded, hour: u32, party_size: i32) -> (Loaded, Reschedule) {
+    /// A request for this hour and party size, with the slot that is loaded for it.
+    fn request(mut loaded: Loaded, hour: u32, party_size: i32) -> (Loaded, Reschedule) {
         let own = loaded.slot.clone().filter(|_| hour == 18);
         loaded.target = own.or(Some(sqlx::types::Json(slot_at(hour))));
         let target = BookingTarget { booking_id: loaded.booking.booking_id, etag: None, validate_only: false };
@@ -138,23 +145,23 @@ mod tests {
         (loaded, Reschedule { target, date: None, start_time, party_size, expected_total_cents: None })
     }
 
-    fn decided(loaded: &Loaded, wish: &Reschedule) -> Decision {
-        let decision = decide(loaded, wish, &occasion(10)).expect("rescheduled");
+    fn decided(loaded: &Loaded, request: &Reschedule) -> Decision {
+        let decision = decide(loaded, request, &occasion(10)).expect("rescheduled");
         assert_sound(Some(&loaded.booking), &decision);
         decision
     }
 
     #[test]
     fn a_booking_moves_with_its_seats_at_the_price_of_the_new_slot() {
-        let (mut loaded, wish) = wish(firm(), 19, 3);
+        let (mut loaded, request) = request(confirmed_booking(), 19, 3);
         loaded.target.as_mut().expect("a slot").price_per_person_cents = 2000;
         loaded.booking.paid_cents = 7000;
-        let decision = decided(&loaded, &wish);
+        let decision = decided(&loaded, &request);
         let booking = &decision.booking;
         assert_eq!((booking.starts_at, booking.ends_at), (at(START + 60), at(START + 180)));
         assert_eq!((booking.total_cents, booking.deposit_cents, booking.refund_due_cents), (6000, 1500, 1000));
         assert_eq!(decision.seats.iter().map(|it| it.seats).collect::<Vec<_>>(), [-2, 3]);
-        let expects = decision.seats[1].expects.expect("the slot that was decided by");
+        let expects = decision.seats[1].expects.expect("the expected slot");
         assert_eq!((expects.price_per_person_cents, expects.starts_at), (2000, at(START + 60)));
         let [EventData::BookingRescheduled(event)] = &events(&decision)[..] else { panic!("one event") };
         assert_eq!((&*event.previous_start_time, event.previous_party_size), ("18:00", 2));
@@ -163,12 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn a_party_grows_into_the_seats_beside_its_own() {
-        let (mut loaded, wish) = wish(firm(), 18, 8);
+    fn a_larger_party_needs_only_the_additional_seats_to_be_free() {
+        let (mut loaded, request) = request(confirmed_booking(), 18, 8);
         loaded.target.as_mut().expect("a slot").reserved = 4;
-        assert_eq!(decided(&loaded, &wish).booking.party_size, 8);
+        assert_eq!(decided(&loaded, &request).booking.party_size, 8);
         loaded.target.as_mut().expect("a slot").reserved = 5;
-        let refused = decide(&loaded, &wish, &occasion(10)).expect_err("full");
+        let refused = decide(&loaded, &request, &occasion(10)).expect_err("full");
         assert_eq!(refused, slot_refused(&loaded, Refusal::SlotFull { open_seats: 7 }));
     }
 
@@ -177,39 +184,40 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_ends_at_the_latest_when_the_new_slot_begins() {
-        let (mut loaded, wish) = wish(pending(), 17, 2);
+    fn a_rescheduled_hold_ends_at_the_latest_when_the_new_slot_begins() {
+        let (mut loaded, request) = request(pending_booking(), 17, 2);
         loaded.booking.hold_expires_at = Some(at(START - 30));
-        assert_eq!(decided(&loaded, &wish).booking.hold_expires_at, Some(at(START - 60)));
+        assert_eq!(decided(&loaded, &request).booking.hold_expires_at, Some(at(START - 60)));
     }
 
     #[test]
-    fn a_deposit_that_is_paid_after_the_move_makes_the_booking_firm() {
-        let (mut loaded, wish) = wish(pending(), 18, 1);
+    fn a_booking_is_confirmed_when_its_paid_amount_covers_the_deposit_of_the_new_slot() {
+        let (mut loaded, request) = request(pending_booking(), 18, 1);
         loaded.booking.paid_cents = 875;
-        let decision = decided(&loaded, &wish);
+        let decision = decided(&loaded, &request);
         assert_eq!(decision.booking.status, BookingStatus::Confirmed);
         let [_, EventData::BookingConfirmed(event)] = &events(&decision)[..] else { panic!("two events") };
         assert_eq!(event.cause(), ConfirmationCause::DepositPaid);
 
         loaded.booking.paid_cents = 874;
-        assert_eq!(decided(&loaded, &wish).booking.status, BookingStatus::Pending);
+        assert_eq!(decided(&loaded, &request).booking.status, BookingStatus::Pending);
         loaded.booking.paid_cents = 0;
         loaded.venue.deposit_percent = 0;
-        assert_eq!(decided(&loaded, &wish).booking.status, BookingStatus::Confirmed, "no deposit is due any more");
+        assert_eq!(decided(&loaded, &request).booking.status, BookingStatus::Confirmed, "no deposit is due any more");
         loaded.booking.waitlist_entry_id = Some(crate::domain::WaitlistEntryId::generate());
-        assert_eq!(decided(&loaded, &wish).booking.status, BookingStatus::Pending, "an offer waits for an answer");
+        assert_eq!(decided(&loaded, &request).booking.status, BookingStatus::Pending, "an offer must be accepted");
     }
 
     #[test]
-    fn what_is_so_already_is_no_change() {
-        let unchanged =
-            |loaded: &Loaded, wish: &Reschedule| decide(loaded, wish, &occasion(10)).err() == Some(NoChange::Unchanged);
-        let (mut loaded, mut same) = wish(firm(), 18, 2);
+    fn a_reschedule_that_changes_nothing_is_not_committed() {
+        let unchanged = |loaded: &Loaded, request: &Reschedule| {
+            decide(loaded, request, &occasion(10)).err() == Some(NoChange::Unchanged)
+        };
+        let (mut loaded, mut same) = request(confirmed_booking(), 18, 2);
         assert!(unchanged(&loaded, &same));
         same.expected_total_cents = Some(7000);
         same.target.etag = Some(Etag::of(1));
-        assert!(unchanged(&loaded, &same), "whatever the caller has read");
+        assert!(unchanged(&loaded, &same), "also with an old etag");
         same.target.etag = None;
         loaded.slot.as_mut().expect("a slot").starts_at = at(START + 60);
         loaded.target.clone_from(&loaded.slot);
@@ -217,10 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_its_reason() {
-        let refused =
-            |loaded: &Loaded, wish: &Reschedule, minute| decide(loaded, wish, &occasion(minute)).expect_err("refused");
-        let (mut loaded, mut moved) = wish(firm(), 19, 2);
+    fn each_refused_reschedule_states_its_reason() {
+        let refused = |loaded: &Loaded, request: &Reschedule, minute| {
+            decide(loaded, request, &occasion(minute)).expect_err("refused")
+        };
+        let (mut loaded, mut moved) = request(confirmed_booking(), 19, 2);
         assert_eq!(refused(&loaded, &moved, START), NoChange::Refused(ChangeRefusal::NotAllowed), "it has begun");
         moved.target.etag = Some(Etag::of(1));
         assert_eq!(refused(&loaded, &moved, 10), NoChange::StaleEtag);
@@ -233,12 +242,15 @@ mod tests {
         loaded.venue.notice_minutes = 120;
         assert_eq!(refused(&loaded, &moved, START - 1), late);
 
-        let (pending, moved) = wish(pending(), 19, 2);
+        let (mut pending, moved) = request(pending_booking(), 19, 2);
+        pending.is_target_offered = true;
+        assert_eq!(refused(&pending, &moved, 10), NoChange::Refused(ChangeRefusal::AlreadyOffered));
+        pending.is_target_offered = false;
         assert_eq!(refused(&pending, &moved, 120), NoChange::Refused(ChangeRefusal::HoldExpired));
         let missing = Loaded { target: None, ..pending.clone() };
         assert_eq!(refused(&missing, &moved, 10), slot_refused(&pending, Refusal::SlotNotFound));
         for status in [BookingStatus::Cancelled, BookingStatus::Completed, BookingStatus::NoShow] {
-            let (ended, moved) = wish(in_status(status), 18, 2);
+            let (ended, moved) = request(booking_in_status(status), 18, 2);
             assert_eq!(refused(&ended, &moved, 10), NoChange::Refused(ChangeRefusal::NotAllowed), "{status:?}");
         }
     }

@@ -1,9 +1,9 @@
-//! Queues of the bookings of one slot.
+//! A queue for each slot that is being booked.
 //!
-//! Bookings of one slot wait for one another at its row, whatever we do. Where they wait makes a difference: in PostgreSQL
-//! each waits on a connection, so that one hot slot would take the connections of all the others, and each commit wakes a
-//! queue of backends. So only a few go on to the database at a time, one that works and one that is ready to follow; the
-//! rest wait here, first come, first served. A call that would not get its turn in time does not wait.
+//! Bookings of one slot wait for one another at its row in any case. If they waited in PostgreSQL, each would use a
+//! connection, one hot slot would use the connections that other slots need, and each commit would wake many backends.
+//! So only a few calls for one slot use the database at a time: one that works, and one that is ready to follow. The
+//! others wait here, in the order of their arrival. A call that would not get a permit in time is refused immediately.
 
 use std::{
     collections::HashMap,
@@ -30,8 +30,8 @@ use tokio::{
 
 use crate::domain::SlotKey;
 
-/// Statements of this process on one slot at a time.
-const AT_ONCE: u32 = 2;
+/// Concurrent statements of this process on one slot.
+const PERMITS: u32 = 2;
 
 /// The queues of the slots that are being booked now.
 pub struct SlotQueues {
@@ -42,33 +42,34 @@ pub struct SlotQueues {
 
 /// The queue of one slot.
 struct Queue {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: AtomicU32,
-    turn_time: Mutex<MeanTime>,
+    /// The mean time for which a call holds a permit.
+    hold_time: Mutex<MeanTime>,
 }
 
-/// A call's turn at a slot. The next call's begins when this is dropped.
-pub struct Turn<'a> {
-    // Dropped before the membership, which then sees whether another call is in the queue.
+/// A call's permit to run a statement on a slot. Dropping it gives the permit to the next call.
+pub struct SlotPermit<'a> {
+    // Declared first, so it is dropped before the membership, which then sees whether another call is in the queue.
     _permit: Option<OwnedSemaphorePermit>,
     membership: Membership<'a>,
     began: Instant,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for SlotPermit<'_> {
     fn drop(&mut self) {
-        self.membership.queue.turn_time().add(self.began.elapsed());
+        self.membership.queue.hold_time().add(self.began.elapsed());
     }
 }
 
-/// A call that is in a queue, waiting or at its turn. The last to leave removes the queue.
+/// A call in a queue, waiting or with a permit. The last call that leaves removes the queue.
 struct Membership<'a> {
     queues: &'a SlotQueues,
     slot: SlotKey,
     queue: Arc<Queue>,
 }
 
-/// A call that waits; counted until this is dropped.
+/// A waiting call; counted until this is dropped.
 struct Waiting<'a> {
     membership: &'a Membership<'a>,
     began: Instant,
@@ -96,13 +97,15 @@ impl Default for SlotQueues {
         let meter = global::meter("teppan");
         let waiting = meter
             .i64_up_down_counter("teppan.slot_queue.waiting")
-            .with_description("Bookings that wait for their turn at a slot that others are booking.")
+            .with_description("Bookings that wait in the queue of a slot.")
             .build();
         waiting.add(0, &[]);
         let wait_seconds = meter
             .f64_histogram("teppan.slot_queue.wait")
             .with_unit("s")
-            .with_description("How long bookings waited for their turn at a slot, of those that had to.")
+            .with_description(
+                "How long bookings waited in the queue of a slot; bookings that did not wait are not counted.",
+            )
             .with_boundaries(buckets::CALLS.to_vec())
             .build();
         Self { queues: Mutex::default(), waiting, wait_seconds }
@@ -110,17 +113,17 @@ impl Default for SlotQueues {
 }
 
 impl SlotQueues {
-    /// Waits for a turn at the slot, for as long as that leaves the call time to use it.
+    /// Waits for a permit for the slot, as long as the call then still has time to use it.
     ///
     /// # Errors
-    /// `Overloaded`, when no turn came in time; immediately, when the expected wait is already too long.
-    pub async fn turn(&self, slot: SlotKey) -> Result<Turn<'_>, DatabaseError> {
+    /// `Overloaded`, when no permit became free in time; immediately, when the expected wait is already too long.
+    pub async fn permit(&self, slot: SlotKey) -> Result<SlotPermit<'_>, DatabaseError> {
         let membership = self.join(slot);
-        let permit = match Arc::clone(&membership.queue.turns).try_acquire_owned() {
+        let permit = match Arc::clone(&membership.queue.permits).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => membership.wait(postgres::time_left()).await?,
         };
-        Ok(Turn { _permit: permit, membership, began: Instant::now() })
+        Ok(SlotPermit { _permit: permit, membership, began: Instant::now() })
     }
 
     fn join(&self, slot: SlotKey) -> Membership<'_> {
@@ -136,40 +139,41 @@ impl SlotQueues {
 impl Default for Queue {
     fn default() -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE as usize)),
+            permits: Arc::new(Semaphore::new(PERMITS as usize)),
             waiting: AtomicU32::new(0),
-            turn_time: Mutex::default(),
+            hold_time: Mutex::default(),
         }
     }
 }
 
 impl Queue {
-    /// How long another caller would wait. Zero while too little is known of this slot: others may be quicker or slower.
+    /// How long another call would wait. Zero while too few calls of this slot were measured.
     fn expected_wait(&self) -> Duration {
-        let turns_before = self.waiting.load(Relaxed) + 1;
-        self.turn_time().mean().unwrap_or_default() * turns_before / AT_ONCE
+        let calls_before = self.waiting.load(Relaxed) + 1;
+        self.hold_time().mean().unwrap_or_default() * calls_before / PERMITS
     }
 
-    /// How long a caller with so much time may wait: some turns take twice as long as the mean.
-    fn patience(&self, left: Duration) -> Duration {
-        let own_turn = self.turn_time().mean().map_or(left / 16, |mean| mean * 2);
-        left.saturating_sub(own_turn)
+    /// The longest wait of a call that has this much time left. It keeps twice the mean hold time for its own
+    /// statement.
+    fn longest_wait(&self, left: Duration) -> Duration {
+        let own_time = self.hold_time().mean().map_or(left / 16, |mean| mean * 2);
+        left.saturating_sub(own_time)
     }
 
-    fn turn_time(&self) -> MutexGuard<'_, MeanTime> {
-        self.turn_time.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hold_time(&self) -> MutexGuard<'_, MeanTime> {
+        self.hold_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Membership<'_> {
     async fn wait(&self, left: Duration) -> Result<Option<OwnedSemaphorePermit>, DatabaseError> {
-        let patience = self.queue.patience(left);
-        if self.queue.expected_wait() > patience {
+        let longest_wait = self.queue.longest_wait(left);
+        if self.queue.expected_wait() > longest_wait {
             return Err(DatabaseError::Overloaded);
         }
         let _waiting = Waiting::begin(self);
-        let permit = timeout(patience, Arc::clone(&self.queue.turns).acquire_owned()).await;
-        // A queue is never closed, so that there always is a permit in the end.
+        let permit = timeout(longest_wait, Arc::clone(&self.queue.permits).acquire_owned()).await;
+        // The semaphore is never closed, so `Result::ok` is always `Some`.
         permit.map(Result::ok).map_err(|_| DatabaseError::Overloaded)
     }
 }
@@ -177,7 +181,7 @@ impl Membership<'_> {
 impl Drop for Membership<'_> {
     fn drop(&mut self) {
         let mut queues = self.queues.lock();
-        // Nobody can join while this lock is held: the map's and our own are the last two.
+        // No call can join while this lock is held. Two references mean that only the map and this call have the queue.
         if Arc::strong_count(&self.queue) == 2 {
             queues.remove(&self.slot);
         }
@@ -202,76 +206,76 @@ mod tests {
         }
     }
 
-    /// A turn of a call with so many seconds.
-    async fn turn<'a>(queues: &'a SlotQueues, time: &str, seconds: u64) -> Result<Turn<'a>, DatabaseError> {
-        postgres::in_time(Moment::now() + Duration::from_secs(seconds), queues.turn(slot(time))).await
+    /// Requests a permit for a call that has this many seconds left.
+    async fn permit<'a>(queues: &'a SlotQueues, time: &str, seconds: u64) -> Result<SlotPermit<'a>, DatabaseError> {
+        postgres::in_time(Moment::now() + Duration::from_secs(seconds), queues.permit(slot(time))).await
     }
 
-    /// The turns at 18:00, which last 100 ms as far as the queue knows, are taken.
-    async fn busy(queues: &SlotQueues) -> [Turn<'_>; 2] {
-        let turns = [turn(queues, "18:00", 1).await.unwrap(), turn(queues, "18:00", 1).await.unwrap()];
-        (0..100).for_each(|_| turns[0].membership.queue.turn_time().add(Duration::from_millis(100)));
-        turns
+    /// Takes all permits at 18:00, with a mean hold time of 100 ms.
+    async fn take_all_permits(queues: &SlotQueues) -> [SlotPermit<'_>; 2] {
+        let permits = [permit(queues, "18:00", 1).await.unwrap(), permit(queues, "18:00", 1).await.unwrap()];
+        (0..100).for_each(|_| permits[0].membership.queue.hold_time().add(Duration::from_millis(100)));
+        permits
     }
 
     #[tokio::test]
-    async fn only_a_few_are_on_a_slot_at_a_time_and_no_queue_is_left() {
-        let (queues, on_it, most) = (SlotQueues::default(), AtomicU32::new(0), AtomicU32::new(0));
-        let visits = (0..50).map(|_| async {
-            let _turn = queues.turn(slot("18:00")).await.unwrap();
-            most.fetch_max(on_it.fetch_add(1, SeqCst) + 1, SeqCst);
+    async fn only_two_calls_at_a_time_hold_a_permit_of_a_slot_and_an_empty_queue_is_removed() {
+        let (queues, holders, most) = (SlotQueues::default(), AtomicU32::new(0), AtomicU32::new(0));
+        let calls = (0..50).map(|_| async {
+            let _permit = queues.permit(slot("18:00")).await.unwrap();
+            most.fetch_max(holders.fetch_add(1, SeqCst) + 1, SeqCst);
             tokio::task::yield_now().await;
-            on_it.fetch_sub(1, SeqCst);
+            holders.fetch_sub(1, SeqCst);
         });
-        join_all(visits).await;
-        assert_eq!(most.into_inner(), AT_ONCE);
+        join_all(calls).await;
+        assert_eq!(most.into_inner(), PERMITS);
         assert!(queues.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn a_caller_that_gives_up_waiting_leaves_the_queue_to_the_others() {
+    async fn a_call_that_is_cancelled_while_it_waits_leaves_the_queue() {
         let queues = SlotQueues::default();
-        let turns = busy(&queues).await;
+        let permits = take_all_permits(&queues).await;
         {
-            let mut gone = pin!(turn(&queues, "18:00", 10));
-            assert!(poll!(&mut gone).is_pending());
-            assert_eq!(turns[0].membership.queue.waiting.load(Relaxed), 1);
+            let mut cancelled = pin!(permit(&queues, "18:00", 10));
+            assert!(poll!(&mut cancelled).is_pending());
+            assert_eq!(permits[0].membership.queue.waiting.load(Relaxed), 1);
         }
-        assert_eq!(turns[0].membership.queue.waiting.load(Relaxed), 0);
-        drop(turns);
-        turn(&queues, "18:00", 1).await.unwrap();
+        assert_eq!(permits[0].membership.queue.waiting.load(Relaxed), 0);
+        drop(permits);
+        permit(&queues, "18:00", 1).await.unwrap();
         assert!(queues.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_gets_no_turn_while_there_is_time_to_use_it_is_refused() {
+    async fn a_call_that_gets_no_permit_while_it_has_time_to_use_one_is_refused() {
         let queues = SlotQueues::default();
-        let turns = busy(&queues).await;
+        let permits = take_all_permits(&queues).await;
         let began = Moment::now();
-        let refused = turn(&queues, "18:00", 2).await;
+        let refused = permit(&queues, "18:00", 2).await;
         assert!(matches!(refused, Err(DatabaseError::Overloaded)));
         assert_eq!(began.elapsed().as_millis(), 1800);
-        assert_eq!(turns[0].membership.queue.waiting.load(Relaxed), 0);
+        assert_eq!(permits[0].membership.queue.waiting.load(Relaxed), 0);
     }
 
     #[tokio::test]
-    async fn a_caller_that_would_not_get_a_turn_in_time_is_refused_at_once_and_others_wait() {
+    async fn a_call_whose_expected_wait_is_too_long_is_refused_immediately_and_the_others_wait() {
         let queues = SlotQueues::default();
-        let turns = busy(&queues).await;
-        let mut waiting = join_all((0..40).map(|_| async { turn(&queues, "18:00", 10).await.map(drop) }));
+        let permits = take_all_permits(&queues).await;
+        let mut waiting = join_all((0..40).map(|_| async { permit(&queues, "18:00", 10).await.map(drop) }));
         assert!(poll!(&mut waiting).is_pending());
-        // Another one waits for 41 turns of 100 ms, two at a time: 2.05 s.
-        assert!(matches!(poll!(pin!(turn(&queues, "18:00", 2))), Ready(Err(DatabaseError::Overloaded))));
-        assert!(poll!(pin!(turn(&queues, "18:00", 3))).is_pending());
-        drop(turns);
+        // Another call waits for 41 calls of 100 ms, two at a time: 2.05 s.
+        assert!(matches!(poll!(pin!(permit(&queues, "18:00", 2))), Ready(Err(DatabaseError::Overloaded))));
+        assert!(poll!(pin!(permit(&queues, "18:00", 3))).is_pending());
+        drop(permits);
         assert!(waiting.await.iter().all(Result::is_ok));
     }
 
     #[tokio::test]
-    async fn a_slow_slot_refuses_nobody_at_another_one() {
+    async fn a_slow_slot_does_not_affect_the_permits_of_another_slot() {
         let queues = SlotQueues::default();
-        let _slow = busy(&queues).await;
-        let _both = (turn(&queues, "18:30", 1).await.unwrap(), turn(&queues, "18:30", 1).await.unwrap());
-        assert!(poll!(pin!(turn(&queues, "18:30", 1))).is_pending());
+        let _slow = take_all_permits(&queues).await;
+        let _both = (permit(&queues, "18:30", 1).await.unwrap(), permit(&queues, "18:30", 1).await.unwrap());
+        assert!(poll!(pin!(permit(&queues, "18:30", 1))).is_pending());
     }
 }

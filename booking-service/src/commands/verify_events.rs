@@ -1,4 +1,4 @@
-//! `booking-service verify-events`: the books are audited, for an operator at a terminal.
+//! `booking-service verify-events`: compares the bookings with their events, for an operator at a terminal.
 
 mod progress;
 mod run;
@@ -19,39 +19,39 @@ use crate::{
     verification::bookings::VerifyScope,
 };
 
-/// Something is not as it should be.
-const FOUND: u8 = 1;
-/// The command was asked for what there is not.
+/// Exit code: there are findings.
+const FINDINGS: u8 = 1;
+/// Exit code: the booking does not exist.
 const BAD_USAGE: u8 = 2;
-/// The database gave no answer, for example: nothing is known.
+/// Exit code: the command failed, for example because the database is unavailable.
 const NOT_DONE: u8 = 3;
-/// What shells answer for a program that SIGINT ended.
+/// Exit code: interrupted, as shells report SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// What to look at, and what to do about it.
+/// What to verify, and whether to repair it.
 #[derive(Debug, Args)]
 pub struct VerifyEventsCommand {
-    /// Only this booking; slots are then not looked at
+    /// Verify only this booking, and no slots
     #[arg(long, value_name = "UUID")]
     booking: Option<Uuid>,
-    /// Only the bookings and slots of this venue
+    /// Verify only the bookings and slots of this venue
     #[arg(long, value_name = "UUID")]
     venue: Option<Uuid>,
-    /// Findings as JSON, one object a line
+    /// Print the findings as JSON, one object a line
     #[arg(long)]
     json: bool,
-    /// Also write every row as its events make it into the table bookings_rebuilt, which is made anew, and tell
-    /// in which columns rows differ. The rows in force are left alone
+    /// Also rebuild every row from its events in the table bookings_rebuilt, which is created again, and report in
+    /// which columns rows differ. The rows in force are not changed
     #[arg(long)]
     repair_projection: bool,
-    /// Put the rebuilt rows in force where they differ, then correct the seats of slots, and verify again. What
-    /// has a broken chain, or changes meanwhile, is left as it is and reported, and so are the slots where --booking
-    /// or --venue looks at less than everything. The exit code is that of the second look
+    /// Replace the rows that differ by the rebuilt rows, then correct the seats of slots, and verify again. A booking
+    /// whose chain is broken, or that changes meanwhile, is not changed but reported. With --booking or --venue no
+    /// slots are corrected. The exit code is that of the second verification
     #[arg(long, requires = "repair_projection")]
     swap: bool,
 }
 
-/// The command did not do what it was asked to.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error("the bookings cannot be read")]
@@ -63,7 +63,7 @@ pub(crate) enum CommandError {
 }
 
 impl VerifyEventsCommand {
-    /// Does it on the database of the settings, and tells the process's exit code.
+    /// Runs the command on the database of the settings, and returns the exit code of the process.
     pub async fn run(self, settings: &Settings) -> ExitCode {
         let mut outcome = None;
         let _ = service::on_database(&DEFINITION, &settings.common, async |open| {
@@ -75,15 +75,15 @@ impl VerifyEventsCommand {
         })
         .await;
         ExitCode::from(match outcome {
-            Some(Outcome::Sound) => 0,
-            Some(Outcome::Found) => FOUND,
+            Some(Outcome::NoFindings) => 0,
+            Some(Outcome::Findings) => FINDINGS,
             Some(Outcome::NoSuchBooking) => BAD_USAGE,
             Some(Outcome::Interrupted) => INTERRUPTED,
             None => NOT_DONE,
         })
     }
 
-    /// Ctrl-C and SIGTERM end it between two statements, so that none is left half done.
+    /// Ctrl-C and SIGTERM end the command between two statements, so that no repair is left half done.
     async fn verify(&self, verification: &Verification) -> Result<Outcome, CommandError> {
         let mut signals = StopSignals::receive().map_err(CommandError::Signals)?;
         let stopping = CancellationToken::new();
@@ -105,7 +105,7 @@ impl VerifyEventsCommand {
         if !self.swap || matches!(outcome, Outcome::Interrupted | Outcome::NoSuchBooking) {
             return Ok(outcome);
         }
-        if outcome == Outcome::Found {
+        if outcome == Outcome::Findings {
             if first.swap().await? == Outcome::Interrupted {
                 return Ok(Outcome::Interrupted);
             }

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::{
     read_error::{Corrupted, ReadError},
-    sealing::Place,
+    sealing::AssociatedData,
 };
 use uuid::Uuid;
 
@@ -10,20 +10,20 @@ use crate::{
     domain::{CustomerId, Email},
 };
 
-/// What a customer is asked for by.
-pub enum CustomerName {
+/// How a customer is looked up.
+pub enum CustomerLookup {
     Id(CustomerId),
     Email(Email),
 }
 
-/// How to reach a customer, as it was given. Personal data: it does not print itself.
+/// The contact data of a customer, as given. Personal data, so it does not implement `Debug`.
 pub struct StoredContact {
     pub name: String,
     pub email: String,
     pub phone: Option<String>,
 }
 
-/// Somebody who books.
+/// A customer.
 pub struct Customer {
     pub id: CustomerId,
     /// `None` after erasure.
@@ -51,13 +51,13 @@ impl Customers {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn find_customer(&self, name: &CustomerName) -> Result<Customer, ReadError> {
+    pub async fn find_customer(&self, name: &CustomerLookup) -> Result<Customer, ReadError> {
         let row = match name {
-            CustomerName::Id(id) => {
+            CustomerLookup::Id(id) => {
                 let by_id = || sqlx::query_file_as!(CustomerRow, "src/customers/get.sql", id.0);
                 self.database.fetch_optional(by_id).await?
             }
-            CustomerName::Email(email) => {
+            CustomerLookup::Email(email) => {
                 let hash = self.email_hash.hash([email.as_str().as_bytes()]);
                 let by_email = || sqlx::query_file_as!(CustomerRow, "src/customers/find.sql", &hash);
                 self.database.fetch_optional(by_email).await?
@@ -78,7 +78,9 @@ impl Customers {
         let (Some(hash), Some(name), Some(email)) = (&row.email_hash, &row.name_sealed, &row.email_sealed) else {
             return Ok(None);
         };
-        let open = |column, sealed: &[u8]| self.ring.open_text(Place { table: "customers", column, row: hash }, sealed);
+        let open = |column, sealed: &[u8]| {
+            self.ring.open_text(AssociatedData { table: "customers", column, row: hash }, sealed)
+        };
         Ok(Some(StoredContact {
             name: open("name_sealed", name)?,
             email: open("email_sealed", email)?,

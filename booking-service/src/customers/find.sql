@@ -1,4 +1,4 @@
--- FindCustomer: by the keyed hash of the normalised e-mail. An erased customer has none.
+-- FindCustomer: by the keyed hash of the normalised e-mail. An erased customer has no hash.
 SELECT
     c.customer_id, c.email_hash AS "email_hash?", c.name_sealed AS "name_sealed?",
     c.email_sealed AS "email_sealed?", c.phone_sealed AS "phone_sealed?",

@@ -1,4 +1,4 @@
--- GetCustomer: with how many bookings the customer has.
+-- GetCustomer: with the number of the customer's bookings.
 SELECT
     c.customer_id, c.email_hash AS "email_hash?", c.name_sealed AS "name_sealed?",
     c.email_sealed AS "email_sealed?", c.phone_sealed AS "phone_sealed?",

@@ -11,7 +11,7 @@ use teppan_shared::{
 
 use crate::venues::phone_regions::PhoneRegions;
 
-/// Customers are found by a keyed hash; their contact data are sealed.
+/// The use cases of customers. A customer is found by a keyed hash; the contact data is sealed.
 pub struct Customers {
     database: Database,
     ring: KeyRing,

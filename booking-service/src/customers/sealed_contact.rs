@@ -1,6 +1,6 @@
-//! A contact as it is stored.
+//! The stored form of a contact.
 
-use teppan_shared::sealing::Place;
+use teppan_shared::sealing::AssociatedData;
 
 use crate::{
     customers::Customers,
@@ -8,7 +8,7 @@ use crate::{
     venues::phone_regions::ReadPhone,
 };
 
-/// What becomes the row of a customer, unless the hash finds one.
+/// The row of a new customer, or the update of the customer with the same hash.
 pub struct SealedContact {
     /// The id of a new row.
     pub customer_id: CustomerId,
@@ -16,13 +16,13 @@ pub struct SealedContact {
     pub name_sealed: Vec<u8>,
     pub email_sealed: Vec<u8>,
     pub phone_sealed: Option<Vec<u8>>,
-    /// By which region the telephone number was read: see [`ReadPhone`].
+    /// The region with which the telephone number was read; see [`ReadPhone`].
     pub phone_region: Option<String>,
 }
 
 impl Customers {
-    /// Seals a contact given to a venue. A national telephone number is read by the region that the venue is
-    /// known to have, if it is.
+    /// Seals a contact given to a venue. A national telephone number is read with the venue's region, if this process
+    /// knows it.
     pub(crate) fn seal_contact(&self, contact: &Contact, venue_id: VenueId) -> SealedContact {
         let email_hash = self.email_hash.hash([contact.email.as_str().as_bytes()]);
         let read = self.phone_regions.read(venue_id, contact.phone.as_ref());
@@ -36,7 +36,7 @@ impl Customers {
         }
     }
 
-    /// Reads and seals the telephone number again, by the region that the statement returned for the venue.
+    /// Reads and seals the telephone number again, with the region that the statement returned for the venue.
     pub(crate) fn reseal_phone(
         &self,
         sealed: &mut SealedContact,
@@ -56,7 +56,7 @@ impl Customers {
     }
 
     fn seal(&self, email_hash: &[u8; 32], column: &'static str, plain: &str) -> Vec<u8> {
-        // The row of a known customer has an id we do not know yet; its hash we do.
-        self.ring.seal(Place { table: "customers", column, row: email_hash }, plain.as_bytes())
+        // The associated data uses the hash, because the id of an existing customer is not known here.
+        self.ring.seal(AssociatedData { table: "customers", column, row: email_hash }, plain.as_bytes())
     }
 }

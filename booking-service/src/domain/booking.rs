@@ -1,4 +1,4 @@
-//! A booking.
+//! Requests for bookings, party sizes and confirmation codes.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use rand::Rng as _;
 
 use super::{Contact, ConversationId, IdempotencyKey, SlotKey, Source, SpecialRequests};
 
-/// Guests, and seats taken: 1 to 50.
+/// The number of guests, equal to the number of seats taken: 1 to 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartySize(i32);
 
@@ -29,29 +29,29 @@ pub struct NewBooking {
     pub contact: Contact,
     pub conversation_id: Option<ConversationId>,
     pub special_requests: Option<SpecialRequests>,
-    /// What the customer was told, in minor units: the booking is refused at another price.
+    /// The price that the customer was quoted, in minor units: at any other price the booking is refused.
     pub expected_total_cents: Option<i64>,
     pub source: Option<Source>,
-    /// Decide and answer, but write nothing.
+    /// True: decide and answer, but write nothing.
     pub validate_only: bool,
 }
 
-/// The digits of Crockford's base 32: none look alike.
+/// The digits of Crockford's base 32: no two of them look alike.
 const CODE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// What a customer names a booking by: eight digits of Crockford's base 32, such as `K7MX2QPD`.
+/// The code by which a customer names a booking: eight digits of Crockford's base 32, such as `K7MX2QPD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfirmationCode(String);
 
 impl ConfirmationCode {
-    /// A code at random. 2^40 of them: guessing one takes long, and the database refuses the rare
-    /// one that is taken.
+    /// A random code. There are 2^40 codes: guessing one takes long, and the database refuses a code that is already
+    /// in use.
     pub fn generate() -> Self {
         let mut rng = rand::rng();
         Self((0..8).map(|_| char::from(CODE_DIGITS[rng.random_range(0..CODE_DIGITS.len())])).collect())
     }
 
-    /// Reads a code as people write it: in either case, with blanks and dashes, O for 0, I and L for 1.
+    /// Reads a code in any case, with or without blanks and dashes; O counts as 0, I and L as 1.
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
         let code: String = raw
             .chars()
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_reads_back_however_it_is_written() {
+    fn a_confirmation_code_is_read_in_any_case_and_with_separators() {
         let code = ConfirmationCode::generate();
         assert_eq!(ConfirmationCode::parse(&format!(" {} ", code.as_str().to_lowercase())), Ok(code));
         assert_eq!(ConfirmationCode::parse("oil0aaaa"), ConfirmationCode::parse("0110AAAA"));

@@ -1,4 +1,4 @@
-//! The life of a booking: its states, and what may be done in each.
+//! The states of a booking, and the changes that each state allows.
 
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
@@ -21,7 +21,7 @@ pub enum BookingStatus {
     NoShow,
 }
 
-/// What can be done to a booking.
+/// A change of a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BookingChange {
     Confirm,
@@ -29,21 +29,20 @@ pub enum BookingChange {
     Reschedule,
     Complete,
     MarkNoShow,
-    /// Only the service itself does it, when a hold has run out.
+    /// Done only by the service, when a hold has run out.
     Expire,
     /// A payment completes the deposit while the booking has its seats.
     PayDeposit,
-    /// A payment completes the deposit after the hold ran out: the seats are taken again, if they are there.
+    /// A payment completes the deposit after the hold ran out: the seats are taken again if they are free.
     RetakeSeats,
-    /// Only the service itself does it: by newer rules of the time zone the booking's local time is another instant.
+    /// Done only by the service: by newer time zone rules, the booking's local time is another instant.
     CorrectInstant,
 }
 
 impl BookingStatus {
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The state that a change leads to from this one; `None` where it is not allowed. This is the one
-    /// place that says it.
+    /// The state after a change; `None` if this state does not allow the change. Every other check uses this table.
     pub fn after(self, change: BookingChange) -> Option<Self> {
         use BookingChange as Change;
         match (self, change) {
@@ -53,7 +52,7 @@ impl BookingStatus {
             (Self::Pending, Change::Expire) => Some(Self::Expired),
             (Self::Pending | Self::Confirmed, Change::Cancel) => Some(Self::Cancelled),
             (Self::Pending | Self::Confirmed, Change::Reschedule)
-            // An expired one may still take its seats again.
+            // An expired booking may still take its seats again.
             | (Self::Pending | Self::Confirmed | Self::Expired, Change::CorrectInstant) => Some(self),
             (Self::Confirmed, Change::Complete) => Some(Self::Completed),
             (Self::Confirmed, Change::MarkNoShow) => Some(Self::NoShow),
@@ -63,13 +62,13 @@ impl BookingStatus {
 }
 
 impl BookingChange {
-    /// The states from which this is allowed.
+    /// The states that allow this change.
     pub fn allowed_from(self) -> Vec<BookingStatus> {
         BookingStatus::ALL.iter().copied().filter(|status| status.after(self).is_some()).collect()
     }
 
-    /// Why this is not allowed in a state from which it leads nowhere. A hold that has run out is told as
-    /// such, whether or not its seats are free yet.
+    /// The reason why this state does not allow the change. A hold that has run out has its own reason, whether or not
+    /// its seats are free yet.
     pub fn refused_in(self, status: BookingStatus) -> ChangeRefusal {
         match (self, status) {
             (Self::Confirm | Self::Reschedule, BookingStatus::Expired) => ChangeRefusal::HoldExpired,
@@ -78,7 +77,7 @@ impl BookingChange {
     }
 }
 
-/// Who wants a booking cancelled.
+/// The party on whose wish a booking is cancelled.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
 )]
@@ -93,13 +92,13 @@ pub enum CancellationInitiator {
 /// Why a booking cannot be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeRefusal {
-    /// Not in this state, or no longer at this time.
+    /// The state does not allow it, or the slot has started.
     NotAllowed,
     HoldExpired,
     NotStarted,
-    /// It is an offer, and its customer has another one of the slot it is to move to.
+    /// The booking is a waitlist offer, and its customer already has an offer of the new slot.
     AlreadyOffered,
-    /// The slot it is to move to does not take it.
+    /// The new slot cannot take the booking.
     Slot(SlotKey, super::Refusal),
 }
 
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_done_to_a_booking_that_has_ended() {
+    fn a_cancelled_expired_completed_or_no_show_booking_allows_no_change() {
         use BookingChange as Change;
         let changes = [
             Change::Confirm,
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_hold_that_ran_out_is_taken_up_again() {
+    fn only_an_expired_booking_can_take_its_seats_again() {
         assert_eq!(BookingChange::RetakeSeats.allowed_from(), [BookingStatus::Expired]);
         assert_eq!(BookingChange::PayDeposit.allowed_from(), [BookingStatus::Pending]);
     }

@@ -1,4 +1,4 @@
-//! How to reach a customer. Everything here is personal data: no type prints itself.
+//! Names and e-mail addresses of customers. They are personal data: no type here implements Debug or Display.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{
     text::{composed, is_hidden, line},
 };
 
-/// A customer's name: 1 to 100 characters, without space around it, in normal form C.
+/// A customer's name: 1 to 100 characters, trimmed, in Unicode normal form C.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -23,11 +23,11 @@ impl Name {
     }
 }
 
-/// An e-mail address in the form by which customers are told apart, in which it can be sent to as well:
-/// without space around it, composed (normal form C) and in lower case, its domain as DNS has it
-/// (`müller.de` is `xn--mller-kva.de`, by UTS 46), its local part without quotes that it does not need.
+/// An e-mail address in the normal form that identifies a customer. Mail can be sent to this form too: trimmed, in
+/// Unicode normal form C and lower case, with the domain in its DNS form (`müller.de` is `xn--mller-kva.de`, by UTS
+/// 46), and without unneeded quotes in the local part.
 ///
-/// In this form it has at most 254 octets, 64 of them before the @: what RFC 5321 (4.5.3.1) has room for.
+/// In this form it has at most 254 octets, 64 of them before the @: the limits of RFC 5321 (4.5.3.1).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -35,7 +35,7 @@ impl Email {
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
         const MUST: &str = "must be an e-mail address such as ada@example.org";
         const OCTETS: &str = "must be an e-mail address of at most 254 octets, 64 of them before the @";
-        // No address is longer, even with its domain in full-width letters.
+        // No valid address is longer, even with a domain in full-width letters.
         if raw.len() > 1024 {
             return Err(OCTETS);
         }
@@ -43,7 +43,7 @@ impl Email {
         // Lower-casing can decompose a character.
         let local = composed(&composed(local).to_lowercase()).into_owned();
         if local.chars().any(is_hidden) {
-            return Err("must be an e-mail address without control characters and invisible ones");
+            return Err("must be an e-mail address without control characters or invisible characters");
         }
         let domain = Uts46::new()
             .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
@@ -52,7 +52,7 @@ impl Email {
         if email.len() > 254 || email.len() - domain.len() > 65 {
             return Err(OCTETS);
         }
-        // `ada@example.org`, not `Ada <ada@example.org>`, and not a host without a dot.
+        // Accepts `ada@example.org`; refuses `Ada <ada@example.org>` and a host without a dot.
         let options =
             email_address::Options::default().with_required_tld().without_display_text().without_domain_literal();
         email_address::EmailAddress::parse_with_options(&email, options).map(|_| Self(email)).map_err(|_| MUST)
@@ -63,7 +63,7 @@ impl Email {
     }
 }
 
-/// `"ada"@…` is the mailbox of `ada@…`: quotes stay only where the text between them needs them.
+/// Removes quotes that the local part does not need: `"ada"@…` is the same mailbox as `ada@…`.
 fn unquoted(local: &str) -> Cow<'_, str> {
     let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return local.into() };
     let mut text = String::with_capacity(quoted.len());
@@ -78,7 +78,7 @@ fn unquoted(local: &str) -> Cow<'_, str> {
     }
 }
 
-/// How to reach a customer.
+/// The contact of a customer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Contact {
     pub name: Name,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn one_customer_has_one_email_however_it_is_written() {
+    fn spellings_of_one_email_address_have_the_same_normal_form() {
         for (one, other) in [
             ("ada@example.org", " Ada@Example.ORG "),
             ("jose\u{301}@example.org", "JOSÉ@example.org"),
@@ -111,12 +111,16 @@ mod tests {
             assert!(read.is_ok(), "{one:?}: {read:?}");
             assert_eq!(read, email(other), "{one:?}, {other:?}");
         }
-        assert_eq!(email("ada@straße.de").as_deref(), Ok("ada@xn--strae-oqa.de"), "not strasse.de, which is another");
+        assert_eq!(
+            email("ada@straße.de").as_deref(),
+            Ok("ada@xn--strae-oqa.de"),
+            "not strasse.de, which is another domain"
+        );
         assert_eq!(email("\"a da\"@example.org").as_deref(), Ok("\"a da\"@example.org"));
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn text_that_is_no_email_address_is_refused() {
         let bad = [
             "",
             "ada",
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_254_octets_as_it_is_sent() {
+    fn an_email_address_has_at_most_254_octets_in_its_normal_form() {
         // 64 + 1 + 189.
         let domain = format!("{}.{}.{}.de", "a".repeat(63), "b".repeat(63), "c".repeat(58));
         let longest = format!("{}@{domain}", "n".repeat(64));
@@ -152,7 +156,7 @@ mod tests {
         assert!(email(&format!("{}@example.org", "n".repeat(65))).is_err());
         assert!(email(&format!("{}@example.org", "é".repeat(32))).is_ok());
         assert!(email(&format!("{}@example.org", "é".repeat(33))).is_err(), "66 octets");
-        // 60 characters, which DNS writes in more than a label has room for.
+        // 60 characters, whose DNS form is longer than a label may be.
         assert!(email(&format!("ada@{}.de", "äö".repeat(30))).is_err());
     }
 

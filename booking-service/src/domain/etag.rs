@@ -1,8 +1,8 @@
-//! What a client read last of something that changes.
+//! Etags: versions of bookings and venues.
 
 use std::fmt;
 
-/// The version of something, opaque to clients.
+/// The version of a booking or venue, opaque to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Etag(i64);
 
@@ -11,7 +11,8 @@ impl Etag {
         Self(version)
     }
 
-    /// Reads what a client gives back. What nobody was given is the etag of no version.
+    /// Reads the etag of a request. Text that the service never issues becomes version 0, which no booking or venue
+    /// has.
     pub fn parse(raw: &str) -> Self {
         let version = raw.strip_prefix('v').and_then(|digits| digits.parse().ok());
         let etag = Self(version.unwrap_or(0));
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_etag_reads_back_and_nothing_else_is_one() {
+    fn a_parsed_etag_equals_the_issued_one_and_other_text_is_version_0() {
         assert_eq!(Etag::parse(&Etag::of(7).to_string()), Etag::of(7));
         for foreign in ["7", "v07", "v+7", "v", "V7", "v7 ", "W/\"v7\"", "v99999999999999999999"] {
             assert_eq!(Etag::parse(foreign).version(), 0, "{foreign}");

@@ -1,4 +1,4 @@
-//! What conversation-service is told of a booking.
+//! The follow-up calls to conversation-service that follow from the events of a booking.
 
 use chrono::{DateTime, Utc};
 use serde::de::Error as _;
@@ -6,26 +6,26 @@ use serde::de::Error as _;
 use super::BookingStatus;
 use crate::bookings::event_data::{self, EventData, UnreadableEvent};
 
-/// What follows from an event for the booking's conversation.
+/// A call to conversation-service that follows from an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FollowUpStep {
-    /// To be asked how it was, some time after the end.
+    /// Schedule the follow-up that asks the customer after the booking's end.
     Schedule {
         conversation_id: String,
         ends_at: DateTime<Utc>,
         time_zone: String,
-        /// An existing follow-up moves to the new time.
+        /// True: an existing follow-up moves to the new time.
         move_existing: bool,
     },
-    /// Not to be asked.
+    /// Cancel the follow-up.
     Cancel { conversation_id: String },
 }
 
 impl FollowUpStep {
-    /// What follows from an event of this type with these data; `None` for nothing.
+    /// The call that follows from an event of this type with this data; `None` if no call follows.
     ///
     /// # Errors
-    /// Data that are not what the type says.
+    /// The data does not match the type.
     pub fn after(kind: &str, json: &str) -> Result<Option<Self>, UnreadableEvent> {
         if !kind.starts_with("teppan.booking.") {
             return Ok(None);
@@ -34,7 +34,7 @@ impl FollowUpStep {
             Err(UnreadableEvent::UnknownType) => return Ok(None),
             event => event?,
         };
-        let is_firm =
+        let is_confirmed =
             event_data::header(&event).and_then(|it| event_data::status(it.status)) == Some(BookingStatus::Confirmed);
         let (conversation_id, schedule) = match event {
             EventData::BookingCreated(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),
@@ -46,8 +46,8 @@ impl FollowUpStep {
             EventData::BookingNoShow(it) => (it.conversation_id, None),
             _ => return Ok(None),
         };
-        // A booking that still waits for its deposit is not asked about.
-        if conversation_id.is_empty() || (schedule.is_some() && !is_firm) {
+        // A booking that still waits for its deposit gets no follow-up.
+        if conversation_id.is_empty() || (schedule.is_some() && !is_confirmed) {
             return Ok(None);
         }
         let Some((ends_at, time_zone, move_existing)) = schedule else {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_booking_that_is_firm_is_asked_about_and_moves_with_its_slot() {
+    fn a_confirmed_booking_gets_a_follow_up_that_moves_with_its_slot() {
         for (kind, moves) in
             [("created", false), ("confirmed", false), ("rescheduled", true), ("instant_corrected", true)]
         {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_booking_that_does_not_take_place_is_not_asked_about() {
+    fn the_follow_up_of_a_booking_that_does_not_take_place_is_cancelled() {
         let cancel = Some(FollowUpStep::Cancel { conversation_id: "chat-7".to_owned() });
         for (kind, status) in [("cancelled", "CANCELLED"), ("expired", "EXPIRED"), ("no_show", "NO_SHOW")] {
             let mut data = event(status);
@@ -106,19 +106,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_follows_without_a_conversation_or_from_anything_else() {
-        let mut silent = event("CONFIRMED");
-        silent["conversation_id"] = "".into();
-        assert_eq!(after("created", &silent), None);
+    fn an_event_without_a_conversation_or_of_another_type_causes_no_call() {
+        let mut without_conversation = event("CONFIRMED");
+        without_conversation["conversation_id"] = "".into();
+        assert_eq!(after("created", &without_conversation), None);
         assert_eq!(after("completed", &event("COMPLETED")), None);
         assert_eq!(FollowUpStep::after("teppan.payment.recorded.v1", "{}").expect("not read"), None);
     }
 
     #[test]
-    fn data_that_lack_what_is_needed_are_unreadable() {
-        let mut endless = event("CONFIRMED");
-        endless["ends_at"] = Value::Null;
+    fn event_data_without_a_needed_field_is_unreadable() {
+        let mut without_end = event("CONFIRMED");
+        without_end["ends_at"] = Value::Null;
         let read = |data: &str| FollowUpStep::after("teppan.booking.created.v1", data);
-        assert!(read(&endless.to_string()).is_err() && read("[]").is_err() && read("").is_err());
+        assert!(read(&without_end.to_string()).is_err() && read("[]").is_err() && read("").is_err());
     }
 }

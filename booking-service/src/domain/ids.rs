@@ -1,4 +1,4 @@
-//! One type for each kind of id, so that none is taken for another.
+//! One type for each kind of id, so that ids cannot be confused.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new id. Version 7: ids made after one another sort, and are stored, side by side.
+            /// A new id of UUID version 7: ids are ordered by time, so new rows are stored next to each other.
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -21,7 +21,7 @@ macro_rules! id {
             /// Reads an id as clients send it.
             ///
             /// # Errors
-            /// Text that is no UUID.
+            /// The text is not a UUID.
             pub fn parse(raw: &str) -> Result<Self, &'static str> {
                 Uuid::try_parse(raw).map(Self).map_err(|_| "must be a UUID")
             }
@@ -36,26 +36,26 @@ macro_rules! id {
 }
 
 id!(
-    /// A place that can be booked.
+    /// The id of a venue.
     VenueId
 );
 id!(
-    /// A booking.
+    /// The id of a booking.
     BookingId
 );
 id!(
-    /// Somebody who books.
+    /// The id of a customer.
     CustomerId
 );
 id!(
-    /// Something that happened to a booking.
+    /// The id of an event.
     EventId
 );
 id!(
-    /// A movement of money.
+    /// The id of a payment.
     PaymentId
 );
 id!(
-    /// Somebody's place in the queue for a slot.
+    /// The id of a waitlist entry.
     WaitlistEntryId
 );

@@ -1,17 +1,17 @@
-//! Which days of a venue have slots, and when there is one more.
+//! The days for which a venue's slots are laid out.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
 use super::{TimeZone, local_time::instant_or_next};
 
-/// The days a venue's schedule is laid out for at a moment.
+/// The days for which a venue's schedule is laid out at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayoutRange {
-    /// Today at the venue.
+    /// The first day: today in the venue's time zone.
     pub first: NaiveDate,
-    /// The venue's horizon.
+    /// The last day: the venue's horizon.
     pub last: NaiveDate,
-    /// When the range moves on: the beginning of tomorrow at the venue.
+    /// When the range moves by a day: the start of tomorrow in the venue's time zone.
     pub next_at: DateTime<Utc>,
 }
 
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_begins_when_the_venues_clock_says_so() {
+    fn a_day_begins_at_midnight_in_the_venues_time_zone() {
         assert_eq!(next_at("Europe/Berlin", "2026-12-05T12:00:00Z"), "2026-12-05T23:00:00+00:00");
         assert_eq!(next_at("America/New_York", "2026-07-05T02:00:00Z"), "2026-07-05T04:00:00+00:00");
         assert_eq!(next_at("Australia/Lord_Howe", "2026-12-05T12:59:00Z"), "2026-12-05T13:00:00+00:00");
@@ -47,14 +47,14 @@ mod tests {
     }
 
     #[test]
-    fn a_day_whose_midnight_is_left_out_begins_after_it() {
-        // In Santiago the clock goes from 24:00 to 01:00; in Apia 2011-12-30 was left out.
+    fn a_day_without_a_midnight_begins_at_its_first_existing_time() {
+        // In Santiago the clock goes from 24:00 to 01:00; in Apia 2011-12-30 did not exist.
         assert_eq!(next_at("America/Santiago", "2026-09-05T12:00:00Z"), "2026-09-06T04:00:00+00:00");
         assert_eq!(next_at("Pacific/Apia", "2011-12-30T08:00:00Z"), "2011-12-30T10:00:00+00:00");
     }
 
     #[test]
-    fn the_days_behind_the_last_one_laid_out_are_missing() {
+    fn the_first_missing_day_follows_the_last_day_with_slots() {
         let zone = TimeZone::parse("UTC").expect("a zone");
         let range = LayoutRange::of(zone, 2, "2026-12-05T12:00:00Z".parse().expect("a time"));
         let date = |raw: &str| raw.parse::<NaiveDate>().expect("a date");

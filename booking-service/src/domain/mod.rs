@@ -1,4 +1,4 @@
-//! What the service talks about, as types that cannot hold a wrong value. No I/O.
+//! The values and rules of the service. Parsed types hold only valid values. No I/O.
 
 mod booking;
 mod booking_status;

@@ -1,11 +1,11 @@
 use std::fmt;
 
-/// Where outbox messages go.
+/// The destinations of outbox messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutboxDestination {
-    /// Follow-ups.
+    /// conversation-service, for follow-ups.
     ConversationService,
-    /// NATS JetStream, where it is set up.
+    /// NATS JetStream, if it is configured.
     EventStream,
 }
 

@@ -1,4 +1,4 @@
-//! Movements of money.
+//! Payments: movements of money.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BookingId, Currency, Etag, IdempotencyKey};
 
-/// Which way money moves.
+/// The direction in which money moves.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
 )]
@@ -20,7 +20,7 @@ pub enum PaymentKind {
     Refund,
 }
 
-/// By which means money moves.
+/// The means by which money moves.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
 )]
@@ -37,7 +37,7 @@ pub enum PaymentMethod {
     Other,
 }
 
-/// The state of a payment. Succeeded payments count, and the undisputed part of disputed charges.
+/// The state of a payment. Succeeded payments count, and so does the undisputed part of disputed charges.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, strum::IntoStaticStr, strum::VariantArray,
 )]
@@ -46,7 +46,7 @@ pub enum PaymentMethod {
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentStatus {
     Succeeded,
-    /// Of a refund: it failed later, and its amount counts as paid again.
+    /// The attempt failed. A refund with this status failed later, and its amount counts as paid again.
     Failed,
     Cancelled,
     Disputed,
@@ -59,9 +59,9 @@ pub enum PaymentStatus {
 pub enum MoneyMove {
     /// Money came in.
     Received,
-    /// Money was given back.
+    /// Money was refunded.
     Refunded,
-    /// A refund failed: its money counts again.
+    /// A refund failed: its amount counts as paid again.
     RefundFailed,
     /// An attempt failed.
     Declined,
@@ -69,14 +69,14 @@ pub enum MoneyMove {
     Cancelled,
     /// The bank has not decided yet.
     Processing,
-    /// The payer takes money back by way of the bank.
+    /// The payer's bank took money back because of a dispute.
     Disputed,
-    /// What the bank had taken came back.
+    /// The bank returned money that it had taken.
     DisputeWon,
 }
 
 impl MoneyMove {
-    /// Whether it is about an attempt to pay, and not about a later refund or dispute.
+    /// Whether this concerns an attempt to pay, and not a later refund or dispute.
     pub fn is_of_attempt(self) -> bool {
         matches!(self, Self::Received | Self::Declined | Self::Cancelled | Self::Processing)
     }
@@ -98,7 +98,7 @@ impl AmountCents {
     }
 }
 
-/// The name of a movement in the system that moved the money: 1 to 255 printable ASCII characters.
+/// The id of a movement in the system that moved the money: 1 to 255 printable ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalReference(String);
 
@@ -117,11 +117,15 @@ impl ExternalReference {
     }
 }
 
-/// When money moved: no later than a clock that is a little ahead may say.
+/// Checks when money moved: at most 5 minutes ahead of the service's clock, because the client's clock may be ahead.
 pub fn parse_moved_at(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, &'static str> {
     const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
     let epoch = DateTime::UNIX_EPOCH;
-    if (epoch..=now + AHEAD_MAX).contains(&at) { Ok(at) } else { Err("must be a time not more than 5 minutes ahead") }
+    if (epoch..=now + AHEAD_MAX).contains(&at) {
+        Ok(at)
+    } else {
+        Err("must be a time since 1970 and at most 5 minutes ahead of the service's clock")
+    }
 }
 
 /// A request to record money that moved by other means than Stripe.
@@ -135,7 +139,7 @@ pub struct NewPayment {
     pub amount: AmountCents,
     pub currency: Currency,
     pub external_reference: Option<ExternalReference>,
-    /// Now, when not given.
+    /// `None`: now.
     pub occurred_at: Option<DateTime<Utc>>,
 }
 
@@ -144,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_amount_is_above_nothing_and_bounded() {
+    fn an_amount_is_at_least_1_and_at_most_100_000_000_000_minor_units() {
         for (raw, is_one) in [(0, false), (-1, false), (1, true), (100_000_000_000, true), (100_000_000_001, false)] {
             assert_eq!(AmountCents::parse(raw).is_ok(), is_one, "{raw}");
         }

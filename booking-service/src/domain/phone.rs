@@ -1,4 +1,5 @@
-//! Telephone numbers, read as libphonenumber reads them. Personal data: no type prints itself.
+//! Telephone numbers, read by the rules of libphonenumber. They are personal data: no type of a number implements
+//! Debug.
 
 use std::fmt;
 
@@ -7,9 +8,9 @@ use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumb
 
 use super::PhoneRegion;
 
-/// Room for a number with every digit set apart.
+/// Longest text: the longest number, with a separator after each digit.
 const CHARS_MAX: usize = 50;
-/// No country has shorter numbers.
+/// Fewest digits of a number in any country.
 const DIGITS_MIN: usize = 4;
 
 /// A telephone number in E.164, such as `+4930123456`.
@@ -22,33 +23,33 @@ impl Phone {
     }
 }
 
-/// A telephone number as a request gives it.
+/// A telephone number as given in a request.
 #[derive(Clone, PartialEq, Eq)]
 pub enum GivenPhone {
-    /// With + and the code of its country: it is the same number everywhere.
+    /// A number with + and a calling code: the same number in every region.
     International(Phone),
-    /// What number this is depends on where it is dialled.
+    /// A number without +: it depends on the venue's phone region.
     National(NationalPhone),
 }
 
-/// A telephone number without +, not yet read.
+/// A telephone number without +, not parsed yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NationalPhone(String);
 
 impl GivenPhone {
-    /// Loads the rules of all countries, which otherwise the first number does.
+    /// Loads the rules of all countries. Otherwise the first parsed number loads them.
     pub fn load_rules() {
         let _ = Self::parse("+4930123456");
     }
 
-    /// Reads all of a number that does not depend on a region.
+    /// Checks everything that does not depend on the region, and parses a number with +.
     pub fn parse(raw: &str) -> Result<Self, PhoneFault> {
         let text = without_scheme(raw.trim());
         if text.chars().count() > CHARS_MAX {
             return Err(PhoneFault::TooLong(None));
         }
-        // The library takes letters for digits, as on the keys of a telephone: `030 123456 or 7` would be
-        // another number. The long vowel mark is one of the dashes between digits.
+        // The library converts letters to digits, as on telephone keys: it would read `030 123456 or 7` as another
+        // number. The Japanese long vowel mark (ー) is accepted, because it is used as a dash between digits.
         if text.chars().any(|c| c.is_alphabetic() && c != 'ー') {
             return Err(PhoneFault::Letters);
         }
@@ -64,7 +65,7 @@ impl GivenPhone {
         }
     }
 
-    /// Reads the number as it is meant in the region.
+    /// Reads the number; one without + as a number of the region.
     pub fn read(&self, region: PhoneRegion) -> Result<Phone, PhoneFault> {
         match self {
             Self::International(phone) => Ok(phone.clone()),
@@ -72,7 +73,7 @@ impl GivenPhone {
         }
     }
 
-    /// What identifies the number within a request that names its venue.
+    /// A text that is equal for equal numbers of requests for the same venue.
     pub fn canonical(&self) -> String {
         match self {
             Self::International(phone) => phone.0.clone(),
@@ -81,7 +82,7 @@ impl GivenPhone {
     }
 }
 
-/// `tel:+49…`, `whatsapp:+49…`: the number alone.
+/// Removes a scheme such as `tel:` or `whatsapp:`.
 fn without_scheme(text: &str) -> &str {
     match text.split_once(':') {
         Some((scheme, number)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => number.trim_start(),
@@ -96,13 +97,13 @@ fn read(text: &str, region: Option<PhoneRegion>) -> Result<Phone, PhoneFault> {
         ParseError::TooShortAfterIdd | ParseError::TooShortNsn => PhoneFault::TooShort(region),
         ParseError::TooLongNsn => PhoneFault::TooLong(region),
     })?;
-    // E.164 has no room for one, and without it the number leads to somebody else.
+    // E.164 cannot contain an extension, and without its extension the number reaches another person.
     if number.extension.is_some() {
         return Err(PhoneFault::Extension);
     }
     if !number.is_valid() {
         return Err(match number.is_possible_with_reason() {
-            // Enough digits to call it from the same town.
+            // A number without its area code.
             Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly) => PhoneFault::TooShort(region),
             Err(ValidationError::TooLong) => PhoneFault::TooLong(region),
             _ => PhoneFault::NotInUse(region),
@@ -111,7 +112,7 @@ fn read(text: &str, region: Option<PhoneRegion>) -> Result<Phone, PhoneFault> {
     Ok(Phone(number.format_as(PhoneNumberFormat::E164).into_owned()))
 }
 
-/// Why a telephone number cannot be read. The region is that of the venue, where the number was read by it.
+/// Why a telephone number cannot be read. The region is the venue's, if the number was read as one of that region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhoneFault {
     NotANumber,
@@ -120,7 +121,7 @@ pub enum PhoneFault {
     UnknownCountryCode,
     TooShort(Option<PhoneRegion>),
     TooLong(Option<PhoneRegion>),
-    /// Numbers of its country have other digits, or another length.
+    /// No number of its country has these digits.
     NotInUse(Option<PhoneRegion>),
 }
 
@@ -152,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read at a venue of the region, in E.164.
+    /// The E.164 form of a number that is read at a venue of this region.
     fn read_at(raw: &str, region: &str) -> Result<String, PhoneFault> {
         let region = PhoneRegion::parse(region).expect("a region");
         GivenPhone::parse(raw)?.read(region).map(|phone| phone.0)
@@ -169,7 +170,7 @@ mod tests {
         assert!(numbers.len() > 470);
         let mut wrong = Vec::new();
         for [region, e164, international, national] in numbers {
-            // Wherever the venue is, a number with + is the same.
+            // A number with + is the same in every region.
             let anywhere = ["US", "DE", region].into_iter().flat_map(|at| [(e164, at), (international, at)]);
             for (text, at) in anywhere.chain([(national, region)]) {
                 let read = read_at(text, at);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_people_write_them() {
+    fn common_spellings_of_telephone_numbers_are_read() {
         let expected = [
             ("+4915123456789", "US", "+4915123456789"),
             ("+8613912345678", "US", "+8613912345678"),
@@ -207,7 +208,7 @@ mod tests {
             ("(408) 971-8523", "US", "+14089718523"),
             ("030/123456", "DE", "+4930123456"),
             ("03ー1234ー5678", "JP", "+81312345678"),
-            // As telephones and messengers hand it over.
+            // As telephones and messengers pass numbers on.
             ("\u{202a}+49 30 123456\u{202c}", "US", "+4930123456"),
             ("tel:+49-30-123456", "US", "+4930123456"),
             ("whatsapp:+4915123456789", "US", "+4915123456789"),
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_cannot_be_read_has_a_fault_of_its_kind() {
+    fn each_kind_of_unreadable_telephone_number_has_its_own_fault() {
         let us = PhoneRegion::parse("US").ok();
         let expected = [
             ("", PhoneFault::TooShort(None)),
@@ -234,7 +235,7 @@ mod tests {
             ("971-8523", PhoneFault::TooShort(us)),
             ("408 971 8523 8523", PhoneFault::TooLong(us)),
             ("(108) 971-8523", PhoneFault::NotInUse(us)),
-            // Not dialled so in the US.
+            // 00 is not the international prefix in the US.
             ("0049 30 123456", PhoneFault::TooLong(us)),
             ("+0049 30 123456", PhoneFault::UnknownCountryCode),
             ("+999 123456", PhoneFault::UnknownCountryCode),
@@ -249,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_the_region_by_which_the_number_was_read() {
+    fn a_fault_names_the_region_but_not_the_number() {
         let fault = read_at("(108) 971-8523", "US").expect_err("no area code begins with 1");
         assert!(fault.to_string().contains("in use in US, the venue's phone_region"), "{fault}");
         assert!(!fault.to_string().contains("108"), "{fault}");
     }
 
     #[test]
-    fn a_national_number_is_the_same_request_however_it_is_set_apart() {
+    fn separators_do_not_change_the_canonical_form_of_a_number() {
         let canonical = |raw| GivenPhone::parse(raw).expect("a number").canonical();
         assert_eq!(canonical("030 123456"), canonical("(０３０) 12-34-56"));
         assert_eq!(canonical("+49 30 123456"), canonical("+49 (0)30/123456"));
@@ -264,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_much_for_the_reader(text in any::<String>(), digits in "[+＋]?[0-9٠-٩() x;,#*./-]{0,50}") {
+        fn reading_a_number_never_panics(text in any::<String>(), digits in "[+＋]?[0-9٠-٩() x;,#*./-]{0,50}") {
             for text in [text, digits] {
                 let _ = read_at(&text, "DE");
             }

@@ -1,10 +1,10 @@
-//! The region by whose rules a national telephone number is read.
+//! The region whose rules apply to a telephone number without +.
 
 use std::{collections::HashMap, fmt, str::FromStr, sync::LazyLock};
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, Region};
 
-/// A country or territory with telephone numbers of its own, by its code of ISO 3166.
+/// A country or territory that has its own telephone numbers, as an ISO 3166 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PhoneRegion(Region);
 
@@ -16,11 +16,11 @@ impl PhoneRegion {
             return Err(Self::MUST);
         }
         let region = Region::from_str(raw).map_err(|_| Self::MUST)?;
-        // Any two letters are a region to the library; one that has numbers has a country code.
+        // The library accepts any two letters as a region; only a region with telephone numbers has a calling code.
         PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region)).ok_or(Self::MUST)
     }
 
-    /// The country of an IANA time zone; `None` for a zone that belongs to none, such as UTC.
+    /// The country of an IANA time zone; `None` for a zone without a country, such as UTC.
     pub fn of_zone(zone: &str) -> Option<Self> {
         ZONE_COUNTRIES.get(zone).and_then(|country| Self::parse(country).ok())
     }
@@ -30,7 +30,7 @@ impl PhoneRegion {
     }
 }
 
-/// As a setting, in either case.
+/// Reads a setting, in upper or lower case.
 impl FromStr for PhoneRegion {
     type Err = &'static str;
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_is_one_that_has_telephone_numbers() {
+    fn only_the_code_of_a_country_with_telephone_numbers_is_a_phone_region() {
         for good in ["US", "DE", "KR", "AX", "XK", "AC"] {
             assert_eq!(PhoneRegion::parse(good).map(|region| region.to_string()), Ok(good.to_owned()));
         }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_zone_has_the_country_that_its_name_stands_for() {
+    fn a_time_zone_belongs_to_the_country_of_the_city_in_its_name() {
         let of = |zone| PhoneRegion::of_zone(zone).map(|region| region.to_string());
         let expected = [
             ("Europe/Berlin", "DE"),
@@ -81,7 +81,7 @@ mod tests {
             ("US/Pacific", "US"),
             ("Asia/Calcutta", "IN"),
             ("Asia/Seoul", "KR"),
-            // By the rules of time these are other zones under another name, in another country.
+            // The time zone database makes these aliases of a zone in another country.
             ("Europe/Amsterdam", "NL"),
             ("America/Coral_Harbour", "CA"),
         ];

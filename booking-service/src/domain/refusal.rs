@@ -1,4 +1,4 @@
-/// What forbids a booking of a slot, with the figure that explains it.
+/// Why a slot cannot be booked, with the figure that explains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     VenueNotFound,
@@ -13,20 +13,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Reads what a statement answers, with the figure that explains it; `None` for what it never does.
+    /// Reads a refusal and its figure from a statement's row; `None` for a value that the statements never return.
     pub fn from_column(raw: &str, figure: Option<i64>) -> Option<Self> {
         match raw {
             "VENUE_NOT_FOUND" => Some(Self::VenueNotFound),
             "PRICE_CHANGED" => Some(Self::PriceChanged { total_cents: figure? }),
             slot => {
                 let figure = || figure.and_then(|it| i32::try_from(it).ok()).ok_or(());
-                SlotRefusal::from_column(slot)?.explained(figure).ok()
+                SlotRefusal::from_column(slot)?.with_figure(figure).ok()
             }
         }
     }
 }
 
-/// Why a party cannot book a slot, as the database's function `slot_refusal` says.
+/// Why a party cannot book a slot: the results of the SQL function `slot_refusal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotRefusal {
     SlotNotFound,
@@ -39,7 +39,7 @@ pub enum SlotRefusal {
 }
 
 impl SlotRefusal {
-    /// Reads what the function says; `None` for what it never does.
+    /// Reads the function's result; `None` for a value that the function never returns.
     pub fn from_column(raw: &str) -> Option<Self> {
         Some(match raw {
             "SLOT_NOT_FOUND" => Self::SlotNotFound,
@@ -53,8 +53,8 @@ impl SlotRefusal {
         })
     }
 
-    /// The refusal with the figure that explains it; not each has one.
-    pub fn explained<E>(self, figure: impl FnOnce() -> Result<i32, E>) -> Result<Refusal, E> {
+    /// Adds the figure that explains the refusal, for those refusals that have one.
+    pub fn with_figure<E>(self, figure: impl FnOnce() -> Result<i32, E>) -> Result<Refusal, E> {
         Ok(match self {
             Self::SlotNotFound => Refusal::SlotNotFound,
             Self::SlotClosed => Refusal::SlotClosed,

@@ -1,4 +1,4 @@
-//! A venue's weekly schedule, and the slots it gives.
+//! A venue's weekly schedule, and the slots that follow from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{TimeZone, local_time::instant};
 
-/// The most slots one schedule may lay out.
+/// The most slots that one call may lay out.
 pub const SLOTS_MAX: usize = 50_000;
 
-/// A day of the week, as ISO 8601 counts them: Monday is 1.
+/// A day of the week by ISO 8601: Monday is 1, Sunday is 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Weekday(u8);
 
@@ -27,14 +27,14 @@ impl Weekday {
     }
 }
 
-/// On these days, slots from the first start to the last at equal distances.
+/// Slots on these weekdays, from the first start to the last, at equal distances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchedulePeriod {
     pub days: BTreeSet<Weekday>,
     pub first_start: NaiveTime,
     pub last_start: NaiveTime,
     pub interval_minutes: u32,
-    /// Added to the interval.
+    /// Added to the interval between two starts.
     pub buffer_minutes: u32,
     pub duration_minutes: u32,
     pub capacity: i32,
@@ -43,21 +43,21 @@ pub struct SchedulePeriod {
     pub valid_until: Option<NaiveDate>,
 }
 
-/// What is different on one date.
+/// The exception for one date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScheduleException {
     Closed,
     Special { capacity: Option<i32>, price_per_person_cents: Option<i64> },
 }
 
-/// A whole schedule.
+/// A venue's schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WeeklySchedule {
     pub periods: Vec<SchedulePeriod>,
     pub exceptions: BTreeMap<NaiveDate, ScheduleException>,
 }
 
-/// The schedule gives more slots than one call lays out.
+/// The schedule has more slots than one call may lay out.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("gives more than {SLOTS_MAX} slots up to the venue's horizon: use longer intervals or a nearer horizon")]
 pub struct TooManySlots;
@@ -71,20 +71,20 @@ pub struct PlannedSlot {
     pub ends_at: DateTime<Utc>,
     pub capacity: i32,
     pub price_per_person_cents: i64,
-    /// On a date that an exception closes. It is laid out all the same, so that it answers SLOT_CLOSED whether the date
-    /// was closed before or after its slots were laid out.
+    /// Whether an exception closes the date. The slot is laid out anyway, so that a booking is refused with SLOT_CLOSED
+    /// whether the date was closed before or after the layout.
     pub is_closed: bool,
 }
 
 impl SchedulePeriod {
-    /// Whether there is any date on which it gives slots.
+    /// Whether the period has slots on any date.
     pub fn ever_applies(&self) -> bool {
-        // Every weekday is in a week: longer validities need not be looked through.
+        // Seven days contain every weekday, so checking them is enough.
         let mut week = self.valid_from.unwrap_or(NaiveDate::MIN).iter_days().take(7);
         week.any(|date| self.applies_on(date))
     }
 
-    /// The start times of a day.
+    /// The start times of one day.
     fn starts(&self) -> impl Iterator<Item = NaiveTime> {
         let minute = |time: NaiveTime| time.hour() * 60 + time.minute();
         let step = usize::try_from(self.interval_minutes + self.buffer_minutes).unwrap_or(usize::MAX).max(1);
@@ -93,17 +93,17 @@ impl SchedulePeriod {
             .filter_map(|minute| NaiveTime::from_hms_opt(minute / 60, minute % 60, 0))
     }
 
-    /// Whether it gives slots on a date, unless an exception closes that.
+    /// Whether the period has slots on this date. Exceptions are not considered.
     pub fn applies_on(&self, date: NaiveDate) -> bool {
         self.days.contains(&Weekday(date.weekday().number_from_monday().try_into().unwrap_or(0)))
             && self.valid_from.is_none_or(|from| from <= date)
             && self.valid_until.is_none_or(|until| date <= until)
     }
 
-    /// Whether both give a slot at the same start on a date that both apply on.
+    /// Whether both periods have a slot with the same start on the same date.
     pub fn clashes_with(&self, other: &Self) -> bool {
         let from = self.valid_from.max(other.valid_from).unwrap_or(NaiveDate::MIN);
-        // Every weekday is in a week: longer validities need not be looked through.
+        // Seven days contain every weekday, so checking them is enough.
         let mut week = from.iter_days().take(7);
         week.any(|date| self.applies_on(date) && other.applies_on(date)) && {
             let starts: BTreeSet<_> = self.starts().collect();
@@ -113,8 +113,8 @@ impl SchedulePeriod {
 }
 
 impl WeeklySchedule {
-    /// The slots from `first` to `last`, by date and start time. A slot's end is its start plus the
-    /// duration in elapsed time, also across a change of the clock.
+    /// The slots from `first` to `last`, by date and start time. A slot's end is its start plus the duration in elapsed
+    /// time, also when the clock changes in between.
     ///
     /// # Errors
     /// [`TooManySlots`].
@@ -129,8 +129,8 @@ impl WeeklySchedule {
         Ok(slots)
     }
 
-    /// The slots of whole days from `first` on: up to `last`, or up to the day with which they become
-    /// as many as `enough`. With them, the last of these days.
+    /// The slots of whole days from `first` up to `last`, or up to the day on which their number reaches `enough`. Also
+    /// returns the last of these days.
     pub fn lay_out_some(
         &self,
         zone: TimeZone,

@@ -1,10 +1,10 @@
-//! A slot: a venue, a local date and a local start time.
+//! The key of a slot: a venue, a local date and a local start time.
 
 use chrono::{NaiveDate, NaiveTime};
 
 use super::VenueId;
 
-/// What names a slot.
+/// Identifies a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotKey {
     pub venue_id: VenueId,
@@ -12,7 +12,7 @@ pub struct SlotKey {
     pub start_time: NaiveTime,
 }
 
-/// What UpdateSlot sets; `None` stays as it is.
+/// The fields that UpdateSlot sets; a field that is `None` does not change.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct SlotChange {
     pub closed: Option<bool>,
@@ -23,7 +23,7 @@ pub struct SlotChange {
 /// Reads a local date, such as `2026-12-05`.
 ///
 /// # Errors
-/// Anything else, and years beyond four digits.
+/// Any other text, and years with more than four digits.
 pub fn parse_date(raw: &str) -> Result<NaiveDate, &'static str> {
     let must = "must be a date such as 2026-12-05";
     if !has_form(raw, "0000-00-00") {
@@ -35,21 +35,21 @@ pub fn parse_date(raw: &str) -> Result<NaiveDate, &'static str> {
 /// Reads a local time to the minute, such as `18:00`.
 ///
 /// # Errors
-/// Anything else.
+/// Any other text.
 pub fn parse_start_time(raw: &str) -> Result<NaiveTime, &'static str> {
-    let must = "must be a time of 24 hours such as 18:00";
+    let must = "must be a 24-hour time such as 18:00";
     if !has_form(raw, "00:00") {
         return Err(must);
     }
     NaiveTime::from_hms_opt(number(&raw[..2]), number(&raw[3..]), 0).ok_or(must)
 }
 
-/// What a few digits mean.
+/// The number that these digits mean.
 fn number(digits: &str) -> u32 {
     digits.bytes().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
-/// Whether the text has a digit where the form has a 0, and elsewhere the form's own character.
+/// Whether the text has a digit where the form has 0, and otherwise the same characters as the form.
 fn has_form(raw: &str, form: &str) -> bool {
     let fits = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
     raw.len() == form.len() && raw.bytes().zip(form.bytes()).all(fits)
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_and_times_are_read_strictly() {
+    fn only_dates_and_times_in_the_exact_form_are_read() {
         assert!(parse_date("2028-02-29").is_ok());
         for bad in [
             "2026-02-29",

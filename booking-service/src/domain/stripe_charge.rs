@@ -1,7 +1,7 @@
-//! Everything that Stripe has reported about one charge, and the standing that follows from it.
+//! The facts that Stripe has reported about one charge, and the standing that follows from them.
 //!
-//! Facts merge: their order and repetitions do not matter. The standing of a charge is computed from its facts alone,
-//! and [`next_step`] leads from the recorded standing to it, one movement at a time.
+//! Facts may arrive in any order and more than once. The standing of a charge depends on its facts alone.
+//! [`next_step`] gives the next movement of money from the recorded standing to that standing.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -11,17 +11,17 @@ use uuid::Uuid;
 
 use super::{MoneyMove, PaymentStatus};
 
-/// How long a payment that Stripe still processes keeps a booking's hold, counted from Stripe's event. Stripe's
-/// documentation: bank debits are decided within 14 days.
+/// How long a payment that Stripe still processes extends a booking's hold, counted from Stripe's event. By Stripe's
+/// documentation, bank debits are decided within 14 days.
 pub const PROCESSING_MAX: TimeDelta = TimeDelta::days(14);
-/// A payment that is processed so much later than before was tried again: it keeps the hold anew. The events of one
-/// attempt, of its intent and of its session, are seconds apart.
+/// A processing event that is this much later than the one before belongs to a new attempt, which extends the hold
+/// again. The events of one attempt (of its payment intent and of its session) are only seconds apart.
 const NEW_ATTEMPT_AFTER: TimeDelta = TimeDelta::hours(1);
-/// The most refunds and disputes that are kept for one charge.
+/// The most refunds and disputes that are stored for one charge.
 const REFUNDS_MAX: usize = 200;
 const DISPUTES_MAX: usize = 20;
 
-/// One thing that Stripe reported about a charge. Amounts are minor units of the charge's currency.
+/// One fact that Stripe reported about a charge. Amounts are in minor units of the charge's currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     Attempt {
@@ -29,7 +29,7 @@ pub enum Fact {
         amount_cents: i64,
         at: DateTime<Utc>,
     },
-    /// The sum of all refunds so far, of a charge that succeeded.
+    /// The sum of all refunds so far; only a charge that succeeded has refunds.
     RefundedInAll {
         cents: i64,
     },
@@ -48,7 +48,7 @@ pub enum Fact {
     },
 }
 
-/// How an attempt to pay stands.
+/// The state of an attempt to pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AttemptState {
@@ -63,24 +63,25 @@ pub enum AttemptState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DisputeNews {
-    /// It is lost: no money moves, what was taken stays taken. It counts only where no withdrawal was reported.
+    /// The dispute is lost: no money moves, and the withdrawn money is not returned. Counts only if no withdrawal was
+    /// reported.
     Lost,
-    /// The bank has taken the money.
+    /// The bank has withdrawn the money.
     Withdrawn,
-    /// It came back, or a part of it.
+    /// The bank has returned the money, or a part of it.
     Reinstated,
 }
 
-/// One charge has more refunds or disputes than are kept.
+/// The charge has more refunds or disputes than are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the charge has more refunds or disputes than are kept")]
+#[error("the charge has more refunds or disputes than are stored")]
 pub struct TooManyFacts;
 
-/// Everything that Stripe reported about a charge.
+/// All facts that Stripe has reported about a charge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeFacts {
     attempt: Option<Attempt>,
-    /// The largest sum of refunds that was reported. Stripe's own sum falls when a refund fails.
+    /// The largest reported sum of refunds. Stripe's own sum decreases when a refund fails.
     refunded_in_all: i64,
     refunds: BTreeMap<String, Refund>,
     disputes: BTreeMap<String, Dispute>,
@@ -102,51 +103,51 @@ struct Refund {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Dispute {
     news: DisputeNews,
-    /// `None`: all of the charge, because the amount was reported in another currency.
+    /// `None`: the whole charge, because the amount was reported in another currency.
     taken_cents: Option<i64>,
     at: DateTime<Utc>,
 }
 
-/// The standing of a charge: as its facts have it, or as it is recorded. Paid, refunded and disputed add up:
-/// `amount_cents` is `paid_cents()` + `refunded_cents` + `disputed_cents`.
+/// The standing of a charge: computed from its facts, or recorded in the database. `amount_cents` is always
+/// `paid_cents()` + `refunded_cents` + `disputed_cents`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub state: AttemptState,
     pub amount_cents: i64,
     pub refunded_cents: i64,
-    /// What banks took of the rest by disputes.
+    /// The part of the rest that banks have withdrawn because of disputes.
     pub disputed_cents: i64,
     /// When the attempt was made, by Stripe's clock.
     pub at: DateTime<Utc>,
 }
 
-/// The entry of a refund that counts.
+/// The recorded payment of a refund that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundEntry {
     pub payment_id: Uuid,
     pub amount_cents: i64,
 }
 
-/// One movement on the way from the recorded standing to that of the facts.
+/// One movement of money, from the recorded standing towards the standing of the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     pub money: MoneyMove,
-    /// The charge after it.
+    /// The standing of the charge after this movement.
     pub after: Standing,
-    /// The amount of the event: received, refunded, disputed or attempted.
+    /// The amount of the movement: received, refunded, disputed or attempted.
     pub amount_cents: i64,
-    /// What it adds to the booking's paid, refunded and disputed amounts.
+    /// Added to the booking's paid, refunded and disputed amounts.
     pub paid_delta_cents: i64,
     pub refunded_delta_cents: i64,
     pub disputed_delta_cents: i64,
-    /// The entry of the refund that failed, wholly or in part.
+    /// The recorded refund that failed completely or in part.
     pub undone: Option<RefundEntry>,
-    /// Whether it may confirm the booking: a charge that was refunded in full does not.
+    /// Whether this movement may confirm the booking. A completely refunded charge does not confirm it.
     pub may_confirm: bool,
 }
 
 impl ChargeFacts {
-    /// Adds a fact. The order does not matter.
+    /// Adds a fact. Facts may be added in any order.
     ///
     /// # Errors
     /// [`TooManyFacts`].
@@ -180,15 +181,15 @@ impl ChargeFacts {
         Ok(())
     }
 
-    /// The standing that follows from the facts; `None` where no attempt is known.
+    /// The standing that follows from the facts; `None` if no attempt is known.
     pub fn standing(&self) -> Option<Standing> {
         let Attempt { state, amount_cents, at } = self.attempt?;
         let none = Standing { state, amount_cents, refunded_cents: 0, disputed_cents: 0, at };
         if state != AttemptState::Succeeded {
             return Some(none);
         }
-        // Stripe reports a refund under its id and in its sum of refunds. Where only the sum contains a refund, those
-        // that failed have to be subtracted from the sum.
+        // Stripe reports a refund under its id and in its sum of refunds. If only the sum contains a refund, the failed
+        // refunds must be subtracted from the sum.
         let sum = |failed: bool| {
             let refunds = self.refunds.values().filter(|refund| refund.failed == failed);
             refunds.fold(0_i64, |sum, refund| sum.saturating_add(refund.cents))
@@ -202,8 +203,8 @@ impl ChargeFacts {
 }
 
 impl Attempt {
-    /// A success outranks a cancellation, which outranks everything else; of the rest the latest counts. In the same
-    /// second a failure comes after the processing that it ends.
+    /// A success outranks a cancellation, and a cancellation outranks the other states. Of the other states the latest
+    /// counts. In the same second a failure counts as later than the processing that it ends.
     fn rank(self) -> (u8, Option<DateTime<Utc>>, bool, i64, Reverse<DateTime<Utc>>) {
         let (class, at) = match self.state {
             AttemptState::Succeeded => (2, None),
@@ -215,15 +216,15 @@ impl Attempt {
 }
 
 impl Dispute {
-    /// The latest movement counts: a bank may take the money of a dispute that was won once more. In the same second
-    /// a reinstatement comes after the withdrawal.
+    /// The latest movement counts: a bank may withdraw money again after a won dispute. In the same second a
+    /// reinstatement counts as later than the withdrawal.
     fn rank(self) -> (bool, DateTime<Utc>, DisputeNews, Reverse<Option<i64>>) {
         (self.news != DisputeNews::Lost, self.at, self.news, Reverse(self.taken_cents))
     }
 }
 
 impl Standing {
-    /// The part that counts as paid.
+    /// The part of the charge that counts as paid.
     pub fn paid_cents(&self) -> i64 {
         match self.state {
             AttemptState::Succeeded => self.amount_cents - self.refunded_cents - self.disputed_cents,
@@ -231,7 +232,7 @@ impl Standing {
         }
     }
 
-    /// The status of the charge's entry.
+    /// The status of the charge's payment.
     pub fn status(&self) -> PaymentStatus {
         match self.state {
             AttemptState::Processing => PaymentStatus::Processing,
@@ -243,62 +244,59 @@ impl Standing {
     }
 }
 
-/// The next movement from the recorded standing of a charge to that of its facts; `None` when they are the same.
-/// `refunds` are the entries of its refunds that count, newest first.
-pub fn next_step(recorded: Option<Standing>, refunds: &[RefundEntry], comes_to: Standing) -> Option<Step> {
-    let received = comes_to.state == AttemptState::Succeeded;
+/// The next movement from the recorded standing of a charge to the standing of its facts (`target`); `None` when they
+/// are equal. `refunds` are the recorded refunds that count, newest first.
+pub fn next_step(recorded: Option<Standing>, refunds: &[RefundEntry], target: Standing) -> Option<Step> {
+    let received = target.state == AttemptState::Succeeded;
     let Some(before) = recorded else {
-        return Some(first_step(None, comes_to));
+        return Some(first_step(None, target));
     };
-    if (before.state, received) != (comes_to.state, true) {
-        // The failure that ended the attempt before may never have been reported.
-        let is_new = comes_to.state == AttemptState::Processing && comes_to.at - before.at >= NEW_ATTEMPT_AFTER;
-        let changed = before.state != comes_to.state || is_new;
-        return changed.then(|| first_step(Some(before), comes_to));
+    if (before.state, received) != (target.state, true) {
+        // The failure of the attempt before may not have been reported.
+        let is_new = target.state == AttemptState::Processing && target.at - before.at >= NEW_ATTEMPT_AFTER;
+        let changed = before.state != target.state || is_new;
+        return changed.then(|| first_step(Some(before), target));
     }
     let room = |refunded: i64, disputed: i64| disputed.min(before.amount_cents - refunded);
-    if before.amount_cents < comes_to.amount_cents {
-        let more = comes_to.amount_cents - before.amount_cents;
-        let after = Standing { amount_cents: comes_to.amount_cents, ..before };
-        return Some(step(MoneyMove::Received, Some(before), after, more, comes_to));
+    if before.amount_cents < target.amount_cents {
+        let more = target.amount_cents - before.amount_cents;
+        let after = Standing { amount_cents: target.amount_cents, ..before };
+        return Some(step(MoneyMove::Received, Some(before), after, more, target));
     }
-    if before.refunded_cents < comes_to.refunded_cents {
-        let refunded_cents = comes_to.refunded_cents;
+    if before.refunded_cents < target.refunded_cents {
+        let refunded_cents = target.refunded_cents;
         let after = Standing { refunded_cents, disputed_cents: room(refunded_cents, before.disputed_cents), ..before };
         let more = refunded_cents - before.refunded_cents;
-        return Some(step(MoneyMove::Refunded, Some(before), after, more, comes_to));
+        return Some(step(MoneyMove::Refunded, Some(before), after, more, target));
     }
-    if before.refunded_cents > comes_to.refunded_cents {
-        let failed = before.refunded_cents - comes_to.refunded_cents;
+    if before.refunded_cents > target.refunded_cents {
+        let failed = before.refunded_cents - target.refunded_cents;
         let undone = undone(refunds, failed)?;
         let refunded_cents = before.refunded_cents - failed.min(undone.amount_cents);
-        let disputed_cents = room(refunded_cents, comes_to.disputed_cents);
+        let disputed_cents = room(refunded_cents, target.disputed_cents);
         let after = Standing { refunded_cents, disputed_cents, ..before };
         let back = after.paid_cents() - before.paid_cents();
-        return Some(Step {
-            undone: Some(undone),
-            ..step(MoneyMove::RefundFailed, Some(before), after, back, comes_to)
-        });
+        return Some(Step { undone: Some(undone), ..step(MoneyMove::RefundFailed, Some(before), after, back, target) });
     }
-    let after = Standing { disputed_cents: comes_to.disputed_cents, ..before };
+    let after = Standing { disputed_cents: target.disputed_cents, ..before };
     let more = after.disputed_cents - before.disputed_cents;
     let money = if more > 0 { MoneyMove::Disputed } else { MoneyMove::DisputeWon };
-    (more != 0).then(|| step(money, Some(before), after, more.abs(), comes_to))
+    (more != 0).then(|| step(money, Some(before), after, more.abs(), target))
 }
 
-/// The attempt gets its state. Refunds and disputes follow as steps of their own.
-fn first_step(before: Option<Standing>, comes_to: Standing) -> Step {
-    let money = match comes_to.state {
+/// Records the state of the attempt. Refunds and disputes follow as separate steps.
+fn first_step(before: Option<Standing>, target: Standing) -> Step {
+    let money = match target.state {
         AttemptState::Processing => MoneyMove::Processing,
         AttemptState::Failed => MoneyMove::Declined,
         AttemptState::Cancelled => MoneyMove::Cancelled,
         AttemptState::Succeeded => MoneyMove::Received,
     };
-    let after = Standing { refunded_cents: 0, disputed_cents: 0, ..comes_to };
-    step(money, before, after, comes_to.amount_cents, comes_to)
+    let after = Standing { refunded_cents: 0, disputed_cents: 0, ..target };
+    step(money, before, after, target.amount_cents, target)
 }
 
-fn step(money: MoneyMove, before: Option<Standing>, after: Standing, amount_cents: i64, comes_to: Standing) -> Step {
+fn step(money: MoneyMove, before: Option<Standing>, after: Standing, amount_cents: i64, target: Standing) -> Step {
     let before = |of: fn(&Standing) -> i64| before.as_ref().map_or(0, of);
     Step {
         money,
@@ -308,11 +306,11 @@ fn step(money: MoneyMove, before: Option<Standing>, after: Standing, amount_cent
         refunded_delta_cents: after.refunded_cents - before(|it| it.refunded_cents),
         disputed_delta_cents: after.disputed_cents - before(|it| it.disputed_cents),
         undone: None,
-        may_confirm: comes_to.amount_cents > comes_to.refunded_cents,
+        may_confirm: target.amount_cents > target.refunded_cents,
     }
 }
 
-/// The entry of a refund that failed: one of that amount, else the newest that is larger, else the newest.
+/// The recorded refund that failed: one with the failed amount, otherwise the newest larger one, otherwise the newest.
 fn undone(refunds: &[RefundEntry], failed_cents: i64) -> Option<RefundEntry> {
     let exact = refunds.iter().find(|entry| entry.amount_cents == failed_cents);
     let larger = || refunds.iter().find(|entry| entry.amount_cents > failed_cents);

@@ -1,21 +1,21 @@
-//! How Stripe counts money, and what it can charge.
+//! Converts amounts between minor units of ISO 4217 and Stripe's units, and computes deposits that Stripe can charge.
 //!
 //! Source: Stripe's documentation, "Supported currencies" (<https://docs.stripe.com/currencies>), its sections
 //! "Zero-decimal currencies", "Special cases" and "Minimum and maximum charge amounts", and its section
-//! "Three-decimal currencies", which the page has shown at times; read on 2026-11-29.
+//! "Three-decimal currencies", which the page does not always show; read on 2026-11-29.
 //!
-//! Amounts of this project are minor units as ISO 4217 has them. Stripe's are not always the same.
+//! Amounts of this project are minor units by ISO 4217. Stripe's units differ for some currencies.
 
 use super::Currency;
 
-/// Stripe counts these in whole units; ISO 4217 gives MGA two decimals. Stripe's list names UGX too, but its special
-/// cases overrule that: ISK and UGX have no decimals any more, and Stripe goes on counting hundredths of them, as of
-/// every currency that is in neither list. (The other special cases, HUF and TWD, concern payouts alone.)
+/// Stripe counts these in whole units; ISO 4217 gives MGA two decimals. Stripe's list contains UGX too, but its special
+/// cases override that: ISK and UGX no longer have decimals, and Stripe still counts them in hundredths, like every
+/// currency that is in neither list. (The other special cases, HUF and TWD, concern only payouts.)
 const ZERO_DECIMAL: [&str; 15] =
     ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
-/// Stripe counts these in thousandths, and takes only amounts that end in 0.
+/// Stripe counts these in thousandths, and accepts only amounts that end in 0.
 const THREE_DECIMAL: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
-/// The least that Stripe charges in a currency which is also the one it pays out in, in Stripe's own units.
+/// Stripe's minimum charge in each currency, if the account is also paid out in it, in Stripe's units.
 const MINIMUM: [(&str, i64); 31] = [
     ("USD", 50),
     ("AED", 200),
@@ -50,23 +50,24 @@ const MINIMUM: [(&str, i64); 31] = [
     ("ZAR", 50),
 ];
 
-/// An amount that is no whole number of minor units, or too large to be counted.
+/// The amount is not a whole number of minor units, or it is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the amount is no whole number of minor units")]
+#[error("the amount is not a whole number of minor units")]
 pub struct NotConvertible;
 
-/// Stripe's amount in minor units of ISO 4217: 500000 for ISK are 5,000 krónur, and ISK has no minor unit.
+/// Converts Stripe's amount to minor units of ISO 4217. Example: Stripe's 500000 ISK are 5,000 krónur; ISK has no minor
+/// unit.
 ///
 /// # Errors
-/// [`NotConvertible`]: nothing is rounded.
+/// [`NotConvertible`]; amounts are never rounded.
 pub fn from_stripe(amount: i64, currency: Currency) -> Result<i64, NotConvertible> {
     rescaled(amount, stripe_decimals(currency), currency.decimals())
 }
 
-/// The other way round: what to charge through Stripe.
+/// Converts minor units of ISO 4217 to the amount to charge through Stripe.
 ///
 /// # Errors
-/// [`NotConvertible`]: Stripe cannot charge it.
+/// [`NotConvertible`], if Stripe cannot charge the amount.
 pub fn to_stripe(cents: i64, currency: Currency) -> Result<i64, NotConvertible> {
     if cents % step_cents(currency) != 0 {
         return Err(NotConvertible);
@@ -74,11 +75,11 @@ pub fn to_stripe(cents: i64, currency: Currency) -> Result<i64, NotConvertible> 
     rescaled(cents, currency.decimals(), stripe_decimals(currency))
 }
 
-/// The deposit for a total: so much percent of it, half a minor unit rounded up, and then up to an amount that
-/// Stripe can charge, at least its minimum. Never more than the total: where that cannot be charged, the largest
-/// amount below it that can be is due, and none where there is none. All in minor units.
+/// The deposit for a total, in minor units: the percentage of the total, rounded half up, and then rounded up to an
+/// amount that Stripe can charge, at least Stripe's minimum. If that exceeds the total, the deposit is the largest
+/// chargeable amount up to the total, or 0 if there is none.
 ///
-/// The statements compute it by `deposit_cents` of the schema, which says the same.
+/// The SQL function `deposit_cents` computes the same for the statements.
 pub fn deposit_cents(total_cents: i64, percent: i32, currency: Currency) -> i64 {
     let wanted = (total_cents * i64::from(percent) + 50) / 100;
     if wanted == 0 {
@@ -94,7 +95,7 @@ pub fn deposit_cents(total_cents: i64, percent: i32, currency: Currency) -> i64 
     }
 }
 
-/// Amounts that Stripe can charge are multiples of this, in minor units.
+/// Every amount that Stripe can charge is a multiple of this, in minor units.
 pub fn step_cents(currency: Currency) -> i64 {
     match currency.code() {
         "MGA" => 100,
@@ -103,7 +104,7 @@ pub fn step_cents(currency: Currency) -> i64 {
     }
 }
 
-/// The least that Stripe charges, in minor units: of a currency that is not in its list only one step.
+/// Stripe's minimum charge in minor units; one step for a currency that is not in Stripe's list.
 pub fn minimum_cents(currency: Currency) -> i64 {
     let listed = MINIMUM.iter().find(|(code, _)| *code == currency.code());
     listed.and_then(|(_, amount)| from_stripe(*amount, currency).ok()).unwrap_or_else(|| step_cents(currency))
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn stripes_amounts_come_out_as_minor_units_and_go_back() {
+    fn stripes_amounts_convert_to_minor_units_and_back() {
         for (code, stripe, cents) in [
             ("EUR", 3500, 3500),
             ("JPY", 500, 500),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_of_units_is_not_rounded() {
+    fn an_amount_that_would_need_rounding_is_not_convertible() {
         for (code, stripe) in [("ISK", 500_050), ("UGX", 1), ("MGA", i64::MAX)] {
             assert_eq!(from_stripe(stripe, currency(code)), Err(NotConvertible), "{code}");
         }
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deposit_is_an_amount_that_stripe_can_charge_and_no_more_than_the_total() {
+    fn a_deposit_is_chargeable_by_stripe_and_not_more_than_the_total() {
         for (code, total, percent, expected) in [
             ("EUR", 14_000, 25, 3500),
             ("EUR", 14_000, 0, 0),
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_deposit_can_be_charged() {
+    fn stripe_can_charge_every_deposit() {
         let codes = ["EUR", "KWD", "MGA", "ISK", "UGX", "JPY", "CZK", "THB", "CLP"];
         for code in codes.map(currency) {
             for total in (0..400).chain((0..200).map(|n| n * 997)) {

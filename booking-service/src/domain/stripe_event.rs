@@ -1,4 +1,4 @@
-//! Stripe's events, as far as they matter here: ids and amounts, never the payload.
+//! Reads the ids and amounts of Stripe's events. The payload is never kept.
 
 mod objects;
 #[cfg(test)]
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use self::objects::Object;
 use super::{AmountCents, AttemptState, Currency, DisputeNews, Fact, stripe_currency::from_stripe};
 
-/// An event of Stripe's.
+/// A Stripe event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StripeEvent {
     pub id: String,
@@ -22,17 +22,18 @@ pub struct StripeEvent {
     pub news: StripeNews,
 }
 
-/// What an event reports.
+/// The meaning of an event for this service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StripeNews {
+    /// It concerns a payment.
     Payment(StripePayment),
-    /// Nothing that concerns a payment here; the reason is stored.
+    /// It concerns no payment of this service; the reason is stored.
     Nothing(&'static str),
-    /// A movement of money that an operator has to look into; the reason is stored.
+    /// It becomes a dead letter, because an operator must examine it; the reason is stored.
     SetAside(&'static str, StripeNames),
 }
 
-/// What a payment is known by. One of the last two is always there.
+/// The ids of a payment. `payment_intent` or `charge_id` is always set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StripeNames {
     /// `metadata.booking_id`.
@@ -41,21 +42,22 @@ pub struct StripeNames {
     pub charge_id: Option<String>,
 }
 
-/// What became of a payment. Amounts are minor units as ISO 4217 has them.
+/// A report about a payment. Amounts are minor units by ISO 4217.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StripePayment {
     pub names: StripeNames,
     pub effect: StripeEffect,
-    /// The refund or the dispute that it is about.
+    /// The id of the refund or the dispute, if the event concerns one.
     pub object_id: Option<String>,
-    /// Of the charge, or of one refund. Of a dispute: what it has taken; all of the charge, when it is not known.
+    /// The amount of the charge or of one refund. For a dispute: the amount it has withdrawn; `None` means the whole
+    /// charge.
     pub amount_cents: Option<i64>,
-    /// Given back so far, in all.
+    /// The sum of all refunds so far.
     pub refunded_cents: Option<i64>,
     pub currency: Currency,
 }
 
-/// What an event reports about a payment.
+/// What a Stripe event reports about a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StripeEffect {
     Processing,
@@ -75,15 +77,15 @@ pub enum StripeEffect {
 /// The mode and the account whose events are applied.
 #[derive(Debug, Clone)]
 pub struct StripeAccount {
-    /// Events of live mode, where money moves; else those of test mode.
+    /// True: events of live mode, in which real money moves. False: events of test mode.
     pub live: bool,
-    /// The connected account; without one, only events of the account itself.
+    /// The connected account whose events are applied; `None`: only events of the account itself.
     pub connected: Option<String>,
 }
 
-/// The body is no event of Stripe's.
+/// The body is not a Stripe event.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is no event of Stripe's")]
+#[error("the body is not a Stripe event")]
 pub struct NoStripeEvent;
 
 #[derive(Deserialize)]
@@ -91,7 +93,7 @@ struct Envelope {
     id: String,
     r#type: String,
     created: i64,
-    /// Stripe always sets it. An event without it was made by hand, to try things out.
+    /// Stripe always sets it. Only a manually written test event lacks it.
     #[serde(default)]
     livemode: bool,
     account: Option<String>,
@@ -104,8 +106,8 @@ struct Data {
 }
 
 impl StripeEvent {
-    /// Reads a body whose signature is right. Fields that are not known do not matter, nor do the types of
-    /// objects that are of no concern.
+    /// Reads a body whose signature is verified. Unknown fields, and the objects of irrelevant event types, are
+    /// ignored.
     ///
     /// # Errors
     /// [`NoStripeEvent`].
@@ -118,8 +120,8 @@ impl StripeEvent {
         let news = StripeNews::of(&envelope.r#type, envelope.data.object);
         let news = match (envelope.livemode == expected.live, envelope.account == expected.connected) {
             (true, true) => news,
-            (false, _) => news.of_others("LIVEMODE_MISMATCH"),
-            (true, false) => news.of_others("ACCOUNT_MISMATCH"),
+            (false, _) => news.of_another_account("LIVEMODE_MISMATCH"),
+            (true, false) => news.of_another_account("ACCOUNT_MISMATCH"),
         };
         Ok(Self { id: envelope.id, kind: envelope.r#type, created_at, news })
     }
@@ -127,7 +129,7 @@ impl StripeEvent {
 
 impl StripeNews {
     fn of(kind: &str, object: Value) -> Self {
-        if !Object::is_of_concern(kind) {
+        if !Object::is_about_payment(kind) {
             return Self::Nothing("IGNORED");
         }
         match serde_json::from_value::<Object>(object) {
@@ -136,8 +138,9 @@ impl StripeNews {
         }
     }
 
-    /// An event of another mode or account. One that names a booking was meant for this service: a setting is wrong.
-    fn of_others(self, reason: &'static str) -> Self {
+    /// Handles an event of another mode or account. An event that names a booking was meant for this service, so a
+    /// setting is wrong: it becomes a dead letter. Other events are ignored.
+    fn of_another_account(self, reason: &'static str) -> Self {
         match self {
             Self::Payment(StripePayment { names, .. }) | Self::SetAside(_, names) if names.booking_id.is_some() => {
                 Self::SetAside(reason, names)
@@ -150,15 +153,13 @@ impl StripeNews {
 }
 
 impl StripePayment {
-    /// The names under which the payment is known: its intent, or its charge where there is none.
+    /// The id under which the payment is recorded: its payment intent, or its charge if it has no intent.
     pub fn reference(&self) -> &str {
         self.names.payment_intent.as_deref().or(self.names.charge_id.as_deref()).unwrap_or_default()
     }
 
-    /// The facts about the charge, at the event's time. `of_charge`: whether the event's currency is the charge's; a
-    /// bank may report a dispute in its own.
-    ///
-    /// `None` when a field is missing.
+    /// The facts about the charge, at the event's time; `None` when a field is missing. `of_charge` is whether the
+    /// event has the charge's currency; a bank may report a dispute in its own currency.
     pub fn facts(&self, at: DateTime<Utc>, of_charge: bool) -> Option<Vec<Fact>> {
         let attempt = |state| Some(Fact::Attempt { state, amount_cents: self.amount_cents?, at });
         let refund = |failed| Some(Fact::Refund { id: self.object_id.clone()?, cents: self.amount_cents?, failed });
@@ -171,7 +172,7 @@ impl StripePayment {
             StripeEffect::Failed => vec![attempt(AttemptState::Failed)?],
             StripeEffect::Cancelled => vec![attempt(AttemptState::Cancelled)?],
             StripeEffect::Succeeded => vec![attempt(AttemptState::Succeeded)?],
-            // A charge that is refunded has succeeded, also when that event comes later.
+            // A refunded charge has succeeded, even if the event of its success arrives later.
             StripeEffect::Refunded => {
                 vec![attempt(AttemptState::Succeeded)?, Fact::RefundedInAll { cents: self.refunded_cents? }]
             }
@@ -213,12 +214,12 @@ impl StripeEffect {
         }
     }
 
-    /// Reads what the database keeps; `None` for what its constraint forbids.
+    /// Reads the value of a column; `None` for a value that the column's constraint forbids.
     pub fn from_column(raw: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_column() == raw)
     }
 
-    /// Whether it reports how the attempt to pay stands, and not only a refund or a dispute.
+    /// Whether it reports the state of the attempt to pay, and not only a refund or a dispute.
     pub fn is_attempt(self) -> bool {
         matches!(self, Self::Processing | Self::Failed | Self::Cancelled | Self::Succeeded | Self::Refunded)
     }
@@ -228,7 +229,7 @@ impl StripeEffect {
     }
 }
 
-/// An amount in minor units, from one of Stripe's; 0 or what can be recorded.
+/// Converts Stripe's amount to minor units, from 0 to the largest amount that can be recorded.
 fn amount_cents(raw: i64, currency: Currency) -> Result<i64, &'static str> {
     match from_stripe(raw, currency) {
         Ok(cents) if (0..=AmountCents::MAX).contains(&cents) => Ok(cents),
@@ -237,7 +238,7 @@ fn amount_cents(raw: i64, currency: Currency) -> Result<i64, &'static str> {
     }
 }
 
-/// What Stripe uses as ids and types.
+/// Whether the text can be an id or type of Stripe.
 fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! The signature under what Stripe sends: HMAC-SHA256 over the time, a full stop and the raw body.
+//! Stripe's signature of a request: HMAC-SHA256 over the time, a full stop and the raw body.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
-/// How far Stripe's clock and ours may be apart, either way: a request that somebody recorded is of no use
-/// for longer.
+/// Largest difference between the signature's time and the service's clock, in either direction. A recorded request
+/// cannot be sent again later than this.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(300);
-/// Signatures that are looked at; Stripe sends one for each secret that is valid.
+/// The most signatures that are checked; Stripe sends one for each valid secret.
 const SIGNATURES_MAX: usize = 16;
 
-/// The secrets of the endpoint: one, and another while it is being rotated. They cannot be printed.
+/// The secrets of the endpoint: one, or two during a rotation. Debug prints only their number.
 #[derive(Clone, Default)]
 pub struct StripeSecrets(Vec<SecretString>);
 
@@ -43,18 +43,18 @@ impl fmt::Debug for StripeSecrets {
     }
 }
 
-/// Why a request is not believed to be Stripe's.
+/// Why a request is not accepted as sent by Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
     #[error("the header is missing, or has no time or no signature of scheme v1")]
     Malformed,
-    #[error("it was signed too long ago, or in the future")]
+    #[error("the signature is too old, or its time is in the future")]
     OutOfTime,
-    #[error("no signature is right")]
+    #[error("no signature matches")]
     Wrong,
 }
 
-/// The header `Stripe-Signature`: `t=1732300000,v1=5257a869…,v1=…`. Other schemes are passed over.
+/// The header `Stripe-Signature`: `t=1732300000,v1=5257a869…,v1=…`. Other schemes are ignored.
 #[derive(Debug)]
 pub struct StripeSignature<'a> {
     time: &'a str,
@@ -68,7 +68,7 @@ impl<'a> StripeSignature<'a> {
             match item.trim().split_once('=').ok_or(BadSignature::Malformed)? {
                 ("t", _) if time.is_some() => return Err(BadSignature::Malformed),
                 ("t", value) => time = Some(value),
-                // What is no hash is no signature, but another may be right.
+                // A malformed signature is ignored: another one may match.
                 ("v1", hex) if signatures.len() < SIGNATURES_MAX => signatures.extend(decode_hex(hex)),
                 _ => {}
             }
@@ -80,7 +80,7 @@ impl<'a> StripeSignature<'a> {
         }
     }
 
-    /// Whether this was signed just now, as far as it says itself.
+    /// Checks the claimed time of the signature against the clock. The time is not verified yet.
     pub fn verify_time(&self, now: DateTime<Utc>) -> Result<(), BadSignature> {
         let signed_at = self.time.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         if signed_at.is_some_and(|signed_at| (now - signed_at).abs() <= TOLERANCE) {
@@ -90,10 +90,10 @@ impl<'a> StripeSignature<'a> {
         }
     }
 
-    /// Whether this was signed just now, over this body, with one of these secrets.
+    /// Checks that one of these secrets signed this body, and that the signature's time is close to `now`.
     pub fn verify(&self, body: &[u8], secrets: &StripeSecrets, now: DateTime<Utc>) -> Result<(), BadSignature> {
         self.verify_time(now)?;
-        // Comparing takes the same time wherever they differ.
+        // `verify_slice` compares in constant time.
         let signs = |secret: &SecretString| {
             let hmac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes());
             let hmac = hmac.expect("any key length is accepted").chain_update(self.time).chain_update(".");
@@ -120,7 +120,7 @@ fn decode_hex(hex: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    /// Made with `printf '%s' '1732300000.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_test`.
+    /// Computed with `printf '%s' '1732300000.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_test`.
     const SIGNED: &str = "d2b033c3cfa5676ca63e7df8f2cf74d614c24afc08148890050a47cccce4ee4a";
     const BODY: &[u8] = br#"{"id":"evt_1"}"#;
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_openssl_signs_is_right_for_five_minutes_either_way() {
+    fn a_correct_signature_is_accepted_within_five_minutes_of_its_time() {
         let header = format!("t=1732300000,v1={SIGNED}");
         for (now, expected) in [
             (1_732_300_000, Ok(())),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn one_right_signature_under_one_of_the_secrets_is_enough() {
+    fn one_correct_signature_with_one_of_the_secrets_is_enough() {
         let other = "0".repeat(64);
         let header = format!("t=1732300000,v0=abc,v1={other},v1=short,v1={SIGNED}");
         assert_eq!(verified(&header, BODY, "whsec_new,whsec_test", 1_732_300_000), Ok(()));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_one_or_two_secrets_and_they_are_not_printed() {
+    fn one_or_two_secrets_are_accepted_and_never_printed() {
         for (raw, good) in
             [("whsec_a", true), ("whsec_a, whsec_b", true), ("a,b,c", false), ("a,", false), ("ä", false)]
         {

@@ -1,4 +1,4 @@
-//! Texts with limits.
+//! Texts with limits on their length and characters.
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
@@ -8,7 +8,7 @@ use icu_properties::props::{
     Ideographic, NoncharacterCodePoint, Script, VariationSelector,
 };
 
-/// What a customer wishes: 1 to 500 characters. Personal data.
+/// The special requests of a customer: 1 to 500 characters. Personal data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SpecialRequests(String);
 
@@ -25,7 +25,7 @@ impl SpecialRequests {
     }
 }
 
-/// Where a booking comes from, as the client says: 1 to 50 characters.
+/// Where a booking comes from, as given by the client: 1 to 50 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source(String);
 
@@ -39,10 +39,11 @@ impl Source {
     }
 }
 
-const HIDDEN: &str = "must have no control characters, and none that are invisible or change the direction of text";
+const HIDDEN: &str =
+    "must not contain control characters, invisible characters or characters that change the text direction";
 
-/// A line of text in normal form C, in which one text has one spelling (`é` is one character and not two).
-/// `chars` is how many characters it may have, `must` the violation when it has more or fewer.
+/// Reads one line of text and converts it to Unicode normal form C, in which `é` is one character and not two. `chars`
+/// is the allowed number of characters; `must` is the violation for any other number.
 pub(super) fn line(raw: &str, chars: RangeInclusive<usize>, must: &'static str) -> Result<String, &'static str> {
     let text = composed(raw);
     if has_hidden_characters(&text) {
@@ -54,13 +55,13 @@ pub(super) fn line(raw: &str, chars: RangeInclusive<usize>, must: &'static str) 
     }
 }
 
-/// The text in normal form C.
+/// The text in Unicode normal form C.
 pub(super) fn composed(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
-/// Whether the text has characters that cannot be seen or that change how others are shown (control characters,
-/// line breaks, zero-width characters, text directions, noncharacters), except where spelling needs them.
+/// Whether the text has characters that are invisible or change how others are shown (control characters, line breaks,
+/// zero-width characters, text directions, noncharacters), except where the spelling needs them.
 fn has_hidden_characters(text: &str) -> bool {
     let mut before = None;
     let mut rest = text.chars().peekable();
@@ -73,7 +74,7 @@ fn has_hidden_characters(text: &str) -> bool {
     false
 }
 
-/// Whether the character cannot be seen by itself.
+/// Whether the character is invisible by itself.
 pub(super) fn is_hidden(c: char) -> bool {
     use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
     matches!(GeneralCategory::for_char(c), Control | Format | LineSeparator | ParagraphSeparator)
@@ -81,8 +82,8 @@ pub(super) fn is_hidden(c: char) -> bool {
         || NoncharacterCodePoint::for_char(c)
 }
 
-/// Whether spelling needs the character between these two: a joiner in the scripts of India and in Persian,
-/// the variant of an ideograph, the parts of an emoji.
+/// Whether the spelling needs this character between the characters before and after it: a joiner in Indic scripts and
+/// in Persian, the variant selector of an ideograph, or a joiner or selector in an emoji.
 fn is_needed(before: Option<char>, c: char, after: Option<char>) -> bool {
     const NON_JOINER: char = '\u{200c}';
     const JOINER: char = '\u{200d}';
@@ -102,14 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wishes_are_counted_in_characters() {
+    fn special_requests_are_counted_in_characters() {
         assert!(SpecialRequests::parse("席".repeat(500)).is_ok());
         assert!(SpecialRequests::parse("席".repeat(501)).is_err());
         assert!(SpecialRequests::parse("a\0b".to_owned()).is_err());
     }
 
     #[test]
-    fn a_line_is_composed_and_counted_as_such() {
+    fn a_line_is_counted_in_characters_of_normal_form_c() {
         let must = "must be one character";
         assert_eq!(line("e\u{301}", 1..=1, must).as_deref(), Ok("é"));
         assert_eq!(line("éé", 1..=1, must), Err(must));
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_no_hidden_characters() {
+    fn a_line_with_a_hidden_character_is_refused() {
         let hidden = [
             '\0',
             '\t',
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_characters_stay_where_spelling_needs_them() {
+    fn hidden_characters_that_the_spelling_needs_are_accepted() {
         // Persian, Sinhala, Malayalam, a variant of an ideograph, emoji.
         for text in [
             "علی\u{200c}رضا",

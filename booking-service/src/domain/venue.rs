@@ -18,7 +18,7 @@ impl VenueName {
     }
 }
 
-/// A currency of ISO 4217 that people pay in, such as `EUR`.
+/// An ISO 4217 currency that is used for payments, such as `EUR`.
 #[derive(serde::Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Currency(iso_currency::Currency);
@@ -26,10 +26,12 @@ pub struct Currency(iso_currency::Currency);
 impl Currency {
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
         let currency = iso_currency::Currency::from_code(raw).ok_or("must be an ISO 4217 code such as EUR")?;
-        // The bolívar has two codes; the library takes this one to be withdrawn.
+        // The bolívar has two codes; the library marks VES as withdrawn, but it is in use.
         if !currency.flags().is_empty() && currency != iso_currency::Currency::VES {
-            return Err("must be the ISO 4217 code of money that people pay in, such as EUR: no fund, metal, unit of \
-                        account or test code, and none that was withdrawn");
+            return Err(
+                "must be the ISO 4217 code of a currency for payments, such as EUR: not a fund, metal, unit of \
+                        account, test code or withdrawn currency",
+            );
         }
         Ok(Self(currency))
     }
@@ -38,22 +40,22 @@ impl Currency {
         self.0.code()
     }
 
-    /// Decimals of an amount in major units, as ISO 4217 has them: 2 for EUR, 0 for JPY.
+    /// The number of decimals by ISO 4217: 2 for EUR, 0 for JPY.
     pub fn decimals(self) -> u32 {
         self.0.exponent().map_or(2, u32::from)
     }
 }
 
+/// A stored currency stays readable when it is withdrawn later.
 impl TryFrom<String> for Currency {
     type Error = &'static str;
 
     fn try_from(raw: String) -> Result<Self, &'static str> {
-        Self::parse(&raw)
+        iso_currency::Currency::from_code(&raw).map(Self).ok_or("must be an ISO 4217 code such as EUR")
     }
 }
 
-/// A request for a venue. The ranges of the figures are the contract's; decoding checks them and
-/// the schema holds them.
+/// A request for a venue. Decoding checks the ranges of the API, and constraints of the schema check them again.
 #[derive(Debug, Clone)]
 pub struct NewVenue {
     pub key: IdempotencyKey,
@@ -69,11 +71,11 @@ pub struct NewVenue {
     pub full_refund_hours: i32,
     pub late_refund_percent: i32,
     pub waitlist_hold_minutes: i32,
-    /// `None`: that of its time zone.
+    /// `None`: the region of the time zone's country.
     pub phone_region: Option<PhoneRegion>,
 }
 
-/// What UpdateVenue sets; `None` stays as it is.
+/// The fields that UpdateVenue sets; a field that is `None` does not change.
 #[derive(Debug, Clone, Default)]
 pub struct VenueChange {
     pub name: Option<VenueName>,
@@ -91,7 +93,7 @@ pub struct VenueChange {
     pub phone_region: Option<PhoneRegion>,
 }
 
-/// What a venue's figures may be, as the contract has it.
+/// The ranges of a venue's figures, as documented in the API.
 pub mod range {
     use std::ops::RangeInclusive;
 
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_currency_is_money_that_people_pay_in() {
+    fn only_currencies_for_payments_are_accepted() {
         for good in ["EUR", "USD", "JPY", "KWD", "XAF", "XOF", "XPF", "XCD", "XCG", "VES", "VED", "CHF"] {
             assert_eq!(Currency::parse(good).map(Currency::code), Ok(good));
         }
@@ -118,5 +120,12 @@ mod tests {
         for bad in metals_and_units.iter().chain(&funds_and_withdrawn).chain(&no_codes) {
             assert!(Currency::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_stored_currency_stays_readable_when_it_is_withdrawn() {
+        let stored = |code: &str| Currency::try_from(code.to_owned()).map(Currency::code);
+        assert_eq!(stored("BGN"), Ok("BGN"));
+        assert!(stored("ABC").is_err());
     }
 }

@@ -1,11 +1,11 @@
-//! The queue for a slot: who waits, and what becomes of it.
+//! The waitlist of a slot: its entries and their states.
 
 use super::{
     Contact, ConversationId, IdempotencyKey, PartySize, Refusal, SlotKey, Source, SpecialRequests, WaitlistEntryId,
 };
 
-/// The state of a waitlist entry. It moves with the booking that holds the offered seats, by a rule of the
-/// schema, so that nothing here says what follows what.
+/// The state of a waitlist entry. A trigger in the schema changes it together with the booking that holds the offered
+/// seats, so this crate has no table of transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitlistEntryStatus {
     Waiting,
@@ -30,13 +30,13 @@ impl WaitlistEntryStatus {
         }
     }
 
-    /// Reads what the database keeps; `None` for what its constraint forbids.
+    /// Reads the value of a column; `None` for a value that the column's constraint forbids.
     pub fn from_column(raw: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_column() == raw)
     }
 }
 
-/// A request for a place in the queue.
+/// A request to join the waitlist of a slot.
 #[derive(Clone)]
 pub struct NewWaitlistEntry {
     pub key: IdempotencyKey,
@@ -46,16 +46,16 @@ pub struct NewWaitlistEntry {
     pub conversation_id: Option<ConversationId>,
     pub special_requests: Option<SpecialRequests>,
     pub source: Option<Source>,
-    /// Decide and answer, but write nothing.
+    /// True: decide and answer, but write nothing.
     pub validate_only: bool,
 }
 
-/// Why a customer cannot wait for a slot.
+/// Why a customer cannot join the waitlist of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinRefusal {
-    /// The venue would not take the party there, whatever becomes free.
+    /// The venue refuses the party for this slot, even if seats become free.
     Slot(Refusal),
-    /// There is nothing to wait for.
+    /// The seats can be booked now.
     SlotAvailable {
         open_seats: i32,
     },
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_reads_back() {
+    fn every_status_survives_the_conversion_to_and_from_its_column() {
         for status in WaitlistEntryStatus::ALL {
             assert_eq!(WaitlistEntryStatus::from_column(status.as_column()), Some(status));
         }

@@ -14,12 +14,12 @@ pub struct BookingEvent {
     pub booking_id: BookingId,
     /// Empty for an event that concerns no venue.
     pub venue_id: String,
-    /// The booking's after this event.
+    /// The version of the booking after this event.
     pub version: i64,
     pub occurred_at: DateTime<Utc>,
     pub traceparent: Option<String>,
     pub previous_hash: Vec<u8>,
     pub hash: Vec<u8>,
-    /// `None` when this program cannot read it.
+    /// `None` when this version of the service cannot read it.
     pub data: Option<EventData>,
 }

@@ -1,4 +1,4 @@
-//! StreamBookingEvents.
+//! StreamBookingEvents: streams the events of bookings in the order of their commits.
 
 pub mod event;
 pub mod stream;
@@ -9,7 +9,7 @@ use teppan_shared::{clock::Clock, postgres::Database};
 
 use self::stream::LiveStreams;
 
-/// The events of bookings, as StreamBookingEvents shows them.
+/// Reads the event table for StreamBookingEvents.
 pub struct BookingEvents {
     pub database: Database,
     pub clock: Clock,

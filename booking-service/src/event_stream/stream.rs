@@ -17,8 +17,8 @@ pub use self::{
     live::{EventStreamSettings, LiveStreams, OpenStream},
 };
 use self::{
-    cursor::Place,
-    live::LOOK_INTERVAL,
+    cursor::StreamPosition,
+    live::READ_INTERVAL,
     page::{Opened, Page},
 };
 use crate::{
@@ -27,11 +27,11 @@ use crate::{
     event_stream::event::BookingEvent,
 };
 
-/// Which stream is asked for.
+/// A request for a stream.
 #[derive(Debug)]
 pub struct StreamRequest {
     pub begin: Begin,
-    /// Stay and stream what happens, or end at the newest event of now.
+    /// True: continue with new events. False: end at the newest event at the time of the call.
     pub follow: bool,
     pub filter: EventFilter,
 }
@@ -44,29 +44,29 @@ pub enum Begin {
     After(Cursor),
 }
 
-/// Only events that match every filter given.
+/// Selects the events that match every given filter.
 #[derive(Debug)]
 pub struct EventFilter {
     pub venue_id: Option<VenueId>,
     pub booking_id: Option<BookingId>,
-    /// Empty: any.
+    /// Empty: any type.
     pub types: Vec<String>,
 }
 
-/// An event, or only the cursor moved.
+/// An event with its cursor, or only a new cursor.
 #[derive(Debug)]
 pub struct Step {
     pub event: Option<BookingEvent>,
     pub cursor: Cursor,
 }
 
-/// Why a stream does not begin, or ends.
+/// Why a stream cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    #[error("the cursor is of another stream")]
+    #[error("the cursor belongs to another stream")]
     ForeignCursor,
-    #[error("events stand behind transactions to come: the database was restored without restart_event_stream()")]
-    Displaced,
+    #[error("events have future transaction ids: the database was restored without restart_event_stream()")]
+    FutureEvents,
     #[error("the events cannot be read")]
     Read(#[from] ReadError),
 }
@@ -78,25 +78,24 @@ impl From<DatabaseError> for StreamError {
 }
 
 impl BookingEvents {
-    /// Streams events in the order of their commits, so that no event is ever missed; see
-    /// `migrations/0005_events.sql`.
+    /// Streams events in the order of their commits, so that no event is missed; see `migrations/0005_events.sql`.
     ///
-    /// Nothing happens before the next step is asked for: a slow reader holds one page, and one that
-    /// is gone nothing.
+    /// The stream reads only when the client asks for the next step: a slow reader holds one page in memory. Dropping
+    /// the stream frees all its state.
     ///
     /// # Errors
-    /// [`StreamError`], instead of the stream or as its end.
+    /// [`StreamError`], before the stream or as its last item.
     pub async fn stream_booking_events(
         self: Arc<Self>,
         request: StreamRequest,
     ) -> Result<impl Stream<Item = Result<Step, StreamError>> + Send + 'static, StreamError> {
         let open = self.live.open();
         let opened = self.open_event_stream().await?;
-        if opened.is_displaced {
-            return Err(StreamError::Displaced);
+        if opened.has_future_events {
+            return Err(StreamError::FutureEvents);
         }
         let reader = Reader {
-            place: first_place(request.begin, &opened)?,
+            reached: first_position(request.begin, &opened)?,
             ends_at: (!request.follow).then_some(opened.committed_below),
             opened,
             filter: request.filter,
@@ -106,24 +105,24 @@ impl BookingEvents {
             found: Vec::new().into_iter(),
             state: State::Reading,
             is_live: false,
-            silent_since: Instant::now(),
-            patience: LOOK_INTERVAL,
+            last_step_at: Instant::now(),
+            nudge_timeout: READ_INTERVAL,
         };
         Ok(stream::try_unfold(reader, async |mut reader| Ok(reader.next().await?.map(|step| (step, reader)))))
     }
 }
 
-fn first_place(begin: Begin, opened: &Opened) -> Result<Place, StreamError> {
+fn first_position(begin: Begin, opened: &Opened) -> Result<StreamPosition, StreamError> {
     match begin {
-        Begin::Oldest => Ok(Place::START),
+        Begin::Oldest => Ok(StreamPosition::START),
         Begin::Newest => Ok(opened.newest()),
-        // A cursor of this stream is never ahead of it.
+        // A cursor of this stream never lies ahead of it.
         Begin::After(cursor)
-            if cursor.stream_id != opened.stream_id || cursor.place.position >= opened.settled_below =>
+            if cursor.stream_id != opened.stream_id || cursor.position.transaction_position >= opened.settled_below =>
         {
             Err(StreamError::ForeignCursor)
         }
-        Begin::After(cursor) => Ok(cursor.place),
+        Begin::After(cursor) => Ok(cursor.position),
     }
 }
 
@@ -133,31 +132,31 @@ struct Reader {
     open: OpenStream,
     opened: Opened,
     filter: EventFilter,
-    /// `None` for a stream that follows.
+    /// `None` for a stream with `follow`.
     ends_at: Option<i64>,
     nudges: watch::Receiver<()>,
-    /// Everything up to here was looked at.
-    place: Place,
-    /// What was found and is still to be sent.
-    found: vec::IntoIter<(Place, BookingEvent)>,
+    /// Every event up to this position has been read.
+    reached: StreamPosition,
+    /// Events that were read and not sent yet.
+    found: vec::IntoIter<(StreamPosition, BookingEvent)>,
     state: State,
-    /// Whether the reader has been at the end once.
+    /// Whether the reader has reached the end at least once.
     is_live: bool,
-    silent_since: Instant,
+    last_step_at: Instant,
     /// How long to wait for the next nudge.
-    patience: Duration,
+    nudge_timeout: Duration,
 }
 
-/// What is to be done once everything found is sent.
+/// What to do once all events that were read are sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Look: there may be more.
+    /// Read the next page.
     Reading,
-    /// Tell the cursor, then rest.
-    Arrived,
-    /// Wait for something to happen, then look.
-    Resting,
-    /// Tell the cursor, then end.
+    /// Send the cursor, then wait.
+    CaughtUp,
+    /// Wait for new events, then read.
+    Waiting,
+    /// Send the cursor, then end.
     Ending,
     Ended,
 }
@@ -166,79 +165,79 @@ impl Reader {
     /// The next step; `None` at the end.
     async fn next(&mut self) -> Result<Option<Step>, StreamError> {
         loop {
-            if let Some((place, event)) = self.found.next() {
+            if let Some((position, event)) = self.found.next() {
                 let lag = self.is_live.then(|| self.events.clock.now() - event.occurred_at);
-                self.open.sent(lag);
-                return Ok(Some(self.step(Some(event), place)));
+                self.open.record_sent(lag);
+                return Ok(Some(self.step(Some(event), position)));
             }
             match self.state {
-                State::Reading => self.look().await?,
-                State::Resting => {
-                    self.rest().await;
-                    self.look().await?;
+                State::Reading => self.read_page().await?,
+                State::Waiting => {
+                    self.wait().await;
+                    self.read_page().await?;
                 }
-                State::Arrived => {
-                    self.state = State::Resting;
-                    return Ok(Some(self.step(None, self.place)));
+                State::CaughtUp => {
+                    self.state = State::Waiting;
+                    return Ok(Some(self.step(None, self.reached)));
                 }
                 State::Ending => {
                     self.state = State::Ended;
-                    return Ok(Some(self.step(None, self.place)));
+                    return Ok(Some(self.step(None, self.reached)));
                 }
                 State::Ended => return Ok(None),
             }
-            if self.found.as_slice().is_empty() && self.silent_since.elapsed() >= self.events.live.settings.heartbeat {
-                return Ok(Some(self.step(None, self.place)));
+            if self.found.as_slice().is_empty() && self.last_step_at.elapsed() >= self.events.live.settings.heartbeat {
+                return Ok(Some(self.step(None, self.reached)));
             }
         }
     }
 
-    /// Takes the next page, and sees what is to be done after it.
-    async fn look(&mut self) -> Result<(), StreamError> {
-        // Whoever commits from here on is heard, whether or not this look sees it.
+    /// Reads the next page and sets the state that follows.
+    async fn read_page(&mut self) -> Result<(), StreamError> {
+        // A commit after this line causes a nudge, even if the statement below does not see its events.
         self.nudges.mark_unchanged();
-        let page = self.events.events_after(self.place, &self.filter).await?;
-        self.open.looked(self.events.clock.now(), page.held_back_since);
-        self.patience = self.patience_after(&page);
-        self.place = page.reached;
-        let seen_below = if page.more { page.reached.position } else { page.settled_below };
+        let page = self.events.events_after(self.reached, &self.filter).await?;
+        self.open.record_held_back(self.events.clock.now(), page.held_back_since);
+        self.nudge_timeout = self.nudge_timeout_after(&page);
+        self.reached = page.reached;
+        let seen_below = if page.more { page.reached.transaction_position } else { page.settled_below };
         self.state = if self.ends_at.is_some_and(|end| seen_below >= end) {
             State::Ending
         } else if page.more {
             State::Reading
         } else if !self.is_live && self.ends_at.is_none() {
-            State::Arrived
+            State::CaughtUp
         } else {
-            State::Resting
+            State::Waiting
         };
         self.found = page.events.into_iter();
         Ok(())
     }
 
-    /// What waits for a transaction to end comes without a nudge when the transaction is somebody
-    /// else's: looked for soon, and then less and less often.
-    fn patience_after(&self, page: &Page) -> Duration {
+    /// The end of another process's transaction causes no nudge. While a transaction holds events back, the stream
+    /// reads again soon, and then less and less often.
+    fn nudge_timeout_after(&self, page: &Page) -> Duration {
         let poll = self.events.live.settings.poll;
-        let waits = page.held_back_since.is_some() || self.ends_at.is_some();
-        match (waits, page.events.is_empty()) {
+        let reads_soon = page.held_back_since.is_some() || self.ends_at.is_some();
+        match (reads_soon, page.events.is_empty()) {
             (false, _) => poll,
-            (true, true) => (self.patience * 2).min(poll),
-            (true, false) => LOOK_INTERVAL.min(poll),
+            (true, true) => (self.nudge_timeout * 2).min(poll),
+            (true, false) => READ_INTERVAL.min(poll),
         }
     }
 
-    async fn rest(&mut self) {
+    async fn wait(&mut self) {
         self.is_live = true;
-        tokio::time::sleep(self.events.live.look_interval()).await;
+        tokio::time::sleep(self.events.live.read_interval()).await;
         tokio::select! {
             // The sender lives as long as `events`.
             _ = self.nudges.changed() => {}
-            () = tokio::time::sleep(self.patience) => {}
+            () = tokio::time::sleep(self.nudge_timeout) => {}
         }
     }
 
-    fn step(&mut self, event: Option<BookingEvent>, place: Place) -> Step {
-        self.silent_since = Instant::now();
-        Step { event, cursor: Cursor { stream_id: self.opened.stream_id, place } }
+    fn step(&mut self, event: Option<BookingEvent>, position: StreamPosition) -> Step {
+        self.last_step_at = Instant::now();
+        Step { event, cursor: Cursor { stream_id: self.opened.stream_id, position } }
     }
 }

@@ -1,6 +1,6 @@
--- StreamBookingEvents: what comes after a cursor, in the order that migrations/0005_events.sql
--- argues for. Looks at $4 events at most, and tells of each whether it matches, so that a reader gets
--- past those that do not. One row without an event when there is none.
+-- StreamBookingEvents: the events after the position ($1, $2, $3), in the order that migrations/0005_events.sql
+-- explains. Reads at most $4 events. Events that do not match the filters ($5 venue, $6 types) are returned without
+-- their data, so that the cursor moves past them. Returns one row without an event when there is none.
 WITH scanned AS MATERIALIZED (
     SELECT e.*, e.data ->> 'venue_id' AS venue_id
     FROM booking_events e
@@ -13,7 +13,7 @@ filtered AS (
     SELECT *, ($5::text IS NULL OR venue_id = $5) AND ($6::text[] IS NULL OR type = ANY ($6)) AS matches
     FROM scanned
 ),
-held_back AS MATERIALIZED (        -- the oldest event that waits for a transaction to end
+held_back AS MATERIALIZED (        -- the oldest event that is held back by an open transaction
     SELECT occurred_at
     FROM booking_events
     WHERE stream_position >= pg_snapshot_xmin(pg_current_snapshot())

@@ -1,5 +1,5 @@
--- StreamBookingEvents of one booking: as stream_events.sql, but found by the booking, so that its few
--- events cost the same however many others there are. $7 is the booking.
+-- StreamBookingEvents of one booking ($7): the same as stream_events.sql, but it finds the events by the booking. Its
+-- cost does not depend on the number of other events.
 WITH own AS MATERIALIZED (
     SELECT * FROM booking_events WHERE booking_id = $7
 ),
@@ -15,7 +15,7 @@ filtered AS (
     SELECT *, ($5::text IS NULL OR venue_id = $5) AND ($6::text[] IS NULL OR type = ANY ($6)) AS matches
     FROM scanned
 ),
-held_back AS MATERIALIZED (        -- the oldest event that waits for a transaction to end
+held_back AS MATERIALIZED (        -- the oldest event that is held back by an open transaction
     SELECT occurred_at
     FROM booking_events
     WHERE stream_position >= pg_snapshot_xmin(pg_current_snapshot())

@@ -15,7 +15,7 @@ use crate::{
 
 const QUERIES_MAX: usize = 500;
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &BatchCheckAvailabilityRequest) -> Result<Vec<domain::SlotQuery>, Status> {
     let mut violations = Violations::default();
     if !(1..=QUERIES_MAX).contains(&request.queries.len()) {

@@ -32,7 +32,7 @@ impl BookingService for Grpc {
         let created = created.map_err(|error| status::create_booking(&error, &new))?;
         let mut booking = encode::booking(created.booking);
         if new.validate_only && !created.replayed {
-            encode::forget_ids(&mut booking);
+            encode::clear_ids(&mut booking);
         }
         let booking = Some(booking);
         Ok(answer(CreateBookingResponse { booking, replayed: created.replayed }, created.replayed))
@@ -116,7 +116,7 @@ impl BookingService for Grpc {
         let joined = self.waitlist.join_waitlist(&new).await.map_err(|error| status::join_waitlist(&error, &new))?;
         let mut entry = waitlist_entry(joined.entry);
         if new.validate_only && !joined.replayed {
-            // It has no ids yet.
+            // A validated entry has no ids.
             (entry.waitlist_entry_id, entry.customer_id) = (String::new(), String::new());
         }
         let entry = Some(entry);

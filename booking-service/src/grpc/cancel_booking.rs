@@ -7,7 +7,7 @@ use tonic::Status;
 use super::change_booking;
 use crate::{bookings::change::BookingTarget, domain::CancellationInitiator};
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: CancelBookingRequest) -> Result<(BookingTarget, CancellationInitiator), Status> {
     let mut violations = Violations::default();
     let cancelled_by = match wire::CancellationInitiator::try_from(request.cancelled_by) {

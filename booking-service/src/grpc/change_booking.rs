@@ -1,5 +1,5 @@
-//! What the requests that change a booking have in common. ConfirmBooking, CompleteBooking and MarkNoShow
-//! have nothing else.
+//! Decodes the fields that all requests to change a booking have in common. ConfirmBooking, CompleteBooking and
+//! MarkNoShow have no other fields.
 
 use teppan_shared::{status::Violations, wire::given};
 use tonic::Status;
@@ -9,13 +9,13 @@ use crate::{
     domain::{BookingId, Etag},
 };
 
-/// Reads a request that names a booking and nothing else, or lists what is wrong with it.
+/// Decodes a request that has only the common fields, or returns every violation.
 pub fn decode(booking_id: &str, etag: String, validate_only: bool) -> Result<BookingTarget, Status> {
     let mut violations = Violations::default();
     target(booking_id, etag, validate_only, &mut violations).ok_or_else(|| violations.into_status())
 }
 
-/// Reads which booking is to change, and as what it was last read.
+/// Decodes the common fields.
 pub fn target(
     booking_id: &str,
     etag: String,

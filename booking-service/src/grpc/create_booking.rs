@@ -6,7 +6,7 @@ use crate::domain::{
     SpecialRequests, VenueId, parse_date, parse_start_time,
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status> {
     let mut violations = Violations::default();
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));
@@ -57,7 +57,7 @@ pub(super) fn decode_contact(contact: Option<wire::Contact>, violations: &mut Vi
     let contact = contact.unwrap_or_default();
     let name = violations.check("contact.name", Name::parse(&contact.name));
     let email = violations.check("contact.email", Email::parse(&contact.email));
-    // A violation that depends on the venue's phone region is reported by the use case.
+    // `Bookings` reports a violation that depends on the venue's phone region.
     let phone = violations.check_optional("contact.phone", given(contact.phone).map(|phone| GivenPhone::parse(&phone)));
     Some(Contact { name: name?, email: email?, phone: phone? })
 }

@@ -5,8 +5,7 @@ use tonic::Status;
 
 use crate::domain::{Currency, IdempotencyKey, NewVenue, PhoneRegion, TimeZone, VenueName, range};
 
-/// Reads the request, or lists everything that is wrong with it. The ranges and defaults are the
-/// contract's.
+/// Decodes the request, or returns every violation. The API documents the ranges and defaults.
 pub fn decode(request: CreateVenueRequest) -> Result<NewVenue, Status> {
     let mut violations = Violations::default();
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Grpc, encode, status};
 use crate::{
-    customers::find::CustomerName,
+    customers::find::CustomerLookup,
     domain::{CustomerId, Email},
 };
 
@@ -25,7 +25,7 @@ impl CustomerService for Grpc {
         let Some(id) = id else { return Err(violations.into_status()) };
         let customer = self
             .customers
-            .find_customer(&CustomerName::Id(id))
+            .find_customer(&CustomerLookup::Id(id))
             .await
             .map_err(|error| status::read(&error, status::CUSTOMER, &request.customer_id))?;
         Ok(Response::new(GetCustomerResponse { customer: Some(encode::customer(customer)) }))
@@ -40,9 +40,9 @@ impl CustomerService for Grpc {
         let Some(email) = email else { return Err(violations.into_status()) };
         let customer = self
             .customers
-            .find_customer(&CustomerName::Email(email))
+            .find_customer(&CustomerLookup::Email(email))
             .await
-            // The name of what is missing would be the e-mail, which no error may carry.
+            // The error names no customer: the name would be the e-mail address, and errors contain no personal data.
             .map_err(|error| status::read(&error, status::CUSTOMER, ""))?;
         Ok(Response::new(FindCustomerResponse { customer: Some(encode::customer(customer)) }))
     }

@@ -1,9 +1,8 @@
 use teppan_shared::status::Violations;
 
-/// The states that a list is asked for, each once; `None` when none is named, and all are meant.
+/// Decodes the filter `statuses` of a list without duplicates. `None`: the filter is empty and selects all states.
 ///
-/// `kinds` is how many there are: naming more says nothing more, and of what such a list holds nothing
-/// is told, because there might be very many.
+/// `kinds` is the number of states. A longer list must contain duplicates; it is one violation, independent of its contents.
 pub fn decode_statuses<S: PartialEq>(
     raw: &[i32],
     kinds: usize,
@@ -29,7 +28,7 @@ mod tests {
     use super::decode_statuses;
 
     #[test]
-    fn each_state_is_wanted_once_and_a_list_that_is_too_long_is_one_violation() {
+    fn duplicate_statuses_are_dropped_and_a_list_that_is_too_long_is_one_violation() {
         let decode = |raw: &[i32], violations: &mut Violations| {
             let known = |status: i32| if status > 0 { Ok(status) } else { Err("must be a status") };
             decode_statuses(raw, 3, known, violations)

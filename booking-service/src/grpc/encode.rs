@@ -1,4 +1,4 @@
-//! Domain to wire.
+//! Converts the values of this crate to wire types.
 
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
     }
 }
 
-/// A booking after a change. One that was only validated has no etag: the next change of the booking may be another.
+/// A booking after a change. After a validation the etag is empty, because the booking has not changed.
 pub fn changed(open: OpenBooking, validate_only: bool) -> wire::Booking {
     let mut booking = self::booking(open);
     if validate_only {
@@ -61,8 +61,8 @@ pub fn changed(open: OpenBooking, validate_only: bool) -> wire::Booking {
     booking
 }
 
-/// A booking that was not made has none of these.
-pub fn forget_ids(booking: &mut wire::Booking) {
+/// Clears the fields that a validated, unsaved booking does not have.
+pub fn clear_ids(booking: &mut wire::Booking) {
     for id in [&mut booking.booking_id, &mut booking.customer_id, &mut booking.confirmation_code, &mut booking.etag] {
         id.clear();
     }
@@ -105,7 +105,7 @@ pub fn schedule(stored: &StoredSchedule) -> wire::WeeklySchedule {
 }
 
 fn period(period: &SchedulePeriod) -> wire::SchedulePeriod {
-    // Decoding has bounded every number far below i32's.
+    // Decoding has bounded every number far below i32::MAX.
     let minutes = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     wire::SchedulePeriod {
         days: period.days.iter().map(|day| day.number()).collect(),
@@ -185,16 +185,16 @@ pub fn customer(customer: Customer) -> wire::Customer {
     }
 }
 
-/// A local date: `2026-12-05`. A page of slots has thousands of dates and times: they are not written by a
-/// format that is read anew each time.
+/// A local date such as `2026-12-05`. A page of slots has thousands of dates and times, so this does not use a chrono
+/// format string, which is parsed on every call.
 pub fn date(date: NaiveDate) -> String {
     let mut text = String::with_capacity(LONGEST);
-    // Writing to a text does not fail.
+    // Writing to a String cannot fail.
     let _ = write!(text, "{date}");
     text
 }
 
-/// A local time, to the minute: `18:00`.
+/// A local time to the minute, such as `18:00`.
 pub fn time(time: NaiveTime) -> String {
     let mut text = String::with_capacity(LONGEST);
     let _ = write!(text, "{time}");
@@ -202,7 +202,7 @@ pub fn time(time: NaiveTime) -> String {
     text
 }
 
-/// A date, or a time to the second.
+/// The longest text: a date; a time to the second is shorter.
 const LONGEST: usize = "0000-00-00".len();
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_and_times_are_written_as_they_are_read() {
+    fn dates_and_times_are_encoded_in_the_form_that_requests_use() {
         let day = NaiveDate::from_ymd_opt(2026, 12, 5).unwrap_or_default();
         assert_eq!(date(day), "2026-12-05");
         assert_eq!(date(NaiveDate::from_ymd_opt(1, 2, 3).unwrap_or_default()), "0001-02-03");

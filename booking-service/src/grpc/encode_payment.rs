@@ -1,4 +1,4 @@
-//! Payments to wire.
+//! Converts payments to wire types.
 
 use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 

@@ -1,4 +1,4 @@
-//! Waitlist entries to wire.
+//! Converts waitlist entries to wire types.
 
 use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 

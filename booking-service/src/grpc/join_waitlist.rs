@@ -7,7 +7,7 @@ use crate::domain::{
     parse_start_time,
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: wire::JoinWaitlistRequest) -> Result<NewWaitlistEntry, Status> {
     let mut violations = Violations::default();
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));

@@ -3,7 +3,7 @@ use tonic::Status;
 
 use crate::domain::WaitlistEntryId;
 
-/// Reads the request, or says what is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &LeaveWaitlistRequest) -> Result<WaitlistEntryId, Status> {
     let mut violations = Violations::default();
     let id = violations.check("waitlist_entry_id", WaitlistEntryId::parse(&request.waitlist_entry_id));

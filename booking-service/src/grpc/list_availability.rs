@@ -14,14 +14,14 @@ use crate::{
 
 const SIZES: PageSizes = PageSizes { default: 500, max: 2000 };
 
-/// A page of slots that is asked for.
+/// A requested page of slots.
 pub struct Page {
     pub query: AvailabilityQuery,
     pub after: Option<SlotCursor>,
     pub size: u16,
 }
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &ListAvailabilityRequest) -> Result<Page, Status> {
     let mut violations = Violations::default();
     let given = |text: &str| (!text.is_empty()).then(|| parse_date(text));
@@ -68,8 +68,7 @@ pub fn encode(request: &ListAvailabilityRequest, found: Availability) -> ListAva
 fn decode_token(request: &ListAvailabilityRequest) -> Result<Option<SlotCursor>, TokenError> {
     let cursor = page::decode_token::<SlotCursor>(&filters(request), &request.page_token)?;
     let Some((date, start_time)) = cursor else { return Ok(None) };
-    // A token that somebody made up must not reach the database with what it cannot read, such as
-    // the fraction that marks a leap second.
+    // Refuse a forged token whose values the database cannot read, such as the fraction that marks a leap second.
     let readable = (1970..10_000).contains(&date.year()) && start_time.nanosecond() < 1_000_000_000;
     if readable { Ok(Some((date, start_time))) } else { Err(TokenError::Unreadable) }
 }
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_somebody_made_up_is_refused() {
+    fn a_forged_page_token_is_refused() {
         let decode = |date: &str, start_time: &str| {
             let mut request = ListAvailabilityRequest::default();
             request.page_token = page::encode_token(&filters(&request), &(date, start_time));

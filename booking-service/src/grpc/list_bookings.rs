@@ -18,7 +18,7 @@ use crate::{
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &wire::ListBookingsRequest) -> Result<(BookingsQuery, u16), Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
@@ -64,18 +64,18 @@ pub fn encode(request: &wire::ListBookingsRequest, found: BookingPage) -> wire::
     }
 }
 
-/// The token of the page behind a cursor position.
-pub fn token(request: &wire::ListBookingsRequest, behind: &BookingPosition) -> String {
-    page::encode_token(&filters(request), behind)
+/// The token of the page after a cursor position.
+pub fn token(request: &wire::ListBookingsRequest, after: &BookingPosition) -> String {
+    page::encode_token(&filters(request), after)
 }
 
-/// The position before every booking of a day; of all days when there is none.
+/// The cursor position before every booking of a day, or of all days.
 fn before_all_of(date: Option<NaiveDate>) -> BookingPosition {
-    // No booking is earlier than the service.
+    // The default date is 1970-01-01; no booking is earlier.
     (date.unwrap_or_default(), NaiveTime::MIN, Uuid::nil())
 }
 
-/// The position after every booking of a day; of all days when there is none.
+/// The cursor position after every booking of a day, or of all days.
 fn after_all_of(date: Option<NaiveDate>) -> BookingPosition {
     let last = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default();
     // Slots start at whole minutes.
@@ -91,20 +91,19 @@ fn decode_order(raw: i32) -> Result<BookingOrder, &'static str> {
     match wire::BookingOrder::try_from(raw) {
         Ok(wire::BookingOrder::Unspecified | wire::BookingOrder::EarliestFirst) => Ok(BookingOrder::EarliestFirst),
         Ok(wire::BookingOrder::LatestFirst) => Ok(BookingOrder::LatestFirst),
-        Err(_) => Err("must be a direction of a list of bookings"),
+        Err(_) => Err("must be a BookingOrder"),
     }
 }
 
 fn decode_token(request: &wire::ListBookingsRequest) -> Result<Option<BookingPosition>, TokenError> {
     let cursor = page::decode_token::<BookingPosition>(&filters(request), &request.page_token)?;
     let Some((date, start_time, id)) = cursor else { return Ok(None) };
-    // A token that somebody made up must not reach the database with what it cannot read, such as
-    // the fraction that marks a leap second.
+    // Refuse a forged token whose values the database cannot read, such as the fraction that marks a leap second.
     let readable = (1970..10_000).contains(&date.year()) && start_time.nanosecond() < 1_000_000_000;
     if readable { Ok(Some((date, start_time, id))) } else { Err(TokenError::Unreadable) }
 }
 
-/// What a token belongs to: the filters and the direction.
+/// The filters and the direction that a token belongs to.
 fn filters(request: &wire::ListBookingsRequest) -> (&str, &str, &str, &str, &str, &[i32], bool) {
     (
         &request.venue_id,
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_somebody_made_up_is_refused() {
+    fn a_forged_page_token_is_refused() {
         let decode = |date: &str, start_time: &str| {
             let mut request = wire::ListBookingsRequest::default();
             request.page_token = page::encode_token(&filters(&request), &(date, start_time, Uuid::from_u128(7)));
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_range_holds_every_booking_of_its_days() {
+    fn the_cursor_range_of_a_day_contains_every_booking_of_the_day() {
         let day = NaiveDate::from_ymd_opt(2026, 12, 5);
         let booking = (day.expect("a date"), NaiveTime::MIN, Uuid::from_u128(1));
         assert!(before_all_of(day) < booking && booking < after_all_of(day));

@@ -12,12 +12,12 @@ use uuid::Uuid;
 use super::{decode_statuses::decode_statuses, encode_payment::payment};
 use crate::{
     domain::{BookingId, PaymentKind, PaymentStatus},
-    payments::list::{PaymentPage, PaymentPlace, PaymentsQuery},
+    payments::list::{PaymentPage, PaymentPosition, PaymentsQuery},
 };
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &wire::ListPaymentsRequest) -> Result<(PaymentsQuery, u16), Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
@@ -36,8 +36,8 @@ pub fn decode(request: &wire::ListPaymentsRequest) -> Result<(PaymentsQuery, u16
 pub fn encode(request: &wire::ListPaymentsRequest, found: PaymentPage) -> wire::ListPaymentsResponse {
     wire::ListPaymentsResponse {
         payments: found.payments.into_iter().map(payment).collect(),
-        next_page_token: found.next.map_or_else(String::new, |place| {
-            page::encode_token(&filters(request), &(place.0.timestamp_micros(), place.1))
+        next_page_token: found.next.map_or_else(String::new, |position| {
+            page::encode_token(&filters(request), &(position.0.timestamp_micros(), position.1))
         }),
     }
 }
@@ -62,17 +62,17 @@ fn decode_status(raw: i32) -> Result<PaymentStatus, &'static str> {
     }
 }
 
-fn decode_token(request: &wire::ListPaymentsRequest) -> Result<Option<PaymentPlace>, TokenError> {
+fn decode_token(request: &wire::ListPaymentsRequest) -> Result<Option<PaymentPosition>, TokenError> {
     let Some((micros, id)) = page::decode_token::<(i64, Uuid)>(&filters(request), &request.page_token)? else {
         return Ok(None);
     };
-    // A token that somebody made up must not reach the database with what it cannot read.
+    // Refuse a forged token whose values the database cannot read.
     let years = DateTime::<Utc>::UNIX_EPOCH..DateTime::from_timestamp(253_402_300_800, 0).unwrap_or_default();
     let at = DateTime::from_timestamp_micros(micros).filter(|at| years.contains(at));
     at.map(|at| Some((at, id))).ok_or(TokenError::Unreadable)
 }
 
-/// What a token belongs to.
+/// The filters that a token belongs to.
 fn filters(request: &wire::ListPaymentsRequest) -> (&str, i32, &[i32]) {
     (&request.booking_id, request.kind, &request.statuses)
 }

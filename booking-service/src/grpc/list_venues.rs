@@ -15,19 +15,19 @@ use crate::{
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
-/// A page of venues that is asked for.
+/// A requested page of venues.
 pub struct Page {
     pub name: Option<VenueName>,
     pub after: Option<VenueCursor>,
     pub size: u16,
 }
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: ListVenuesRequest) -> Result<Page, Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
     let after = violations.check("page_token", decode_token(&request.name, &request.page_token));
-    // In the form in which names are kept.
+    // In the normal form in which names are stored.
     let name = violations.check_optional("name", given(request.name).map(|name| VenueName::parse(&name)));
     let (Some(size), Some(after), Some(name)) = (size, after, name) else { return Err(violations.into_status()) };
     Ok(Page { name, after, size })
@@ -43,7 +43,7 @@ pub fn encode(page: &Page, found: VenuePage) -> ListVenuesResponse {
 
 fn decode_token(name: &str, token: &str) -> Result<Option<VenueCursor>, TokenError> {
     let Some(cursor) = page::decode_token::<VenueCursor>(&name, token)? else { return Ok(None) };
-    // A token that somebody made up must not reach the database with what it cannot read.
+    // Refuse a forged token whose values the database cannot read.
     if (1970..10_000).contains(&cursor.0.year()) { Ok(Some(cursor)) } else { Err(TokenError::Unreadable) }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_somebody_made_up_is_refused() {
+    fn a_forged_page_token_is_refused() {
         let id = Uuid::from_u128(7);
         let decode = |created_at: &str| decode_token("Teppan", &page::encode_token(&"Teppan", &(created_at, id)));
         let cursor = decode("2026-12-05T18:00:00.123456Z").expect("readable").expect("there");

@@ -13,7 +13,7 @@ use crate::{
 
 const SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &wire::ListWaitlistRequest) -> Result<(WaitlistQuery, u16), Status> {
     let mut violations = Violations::default();
     let size = violations.check("page_size", SIZES.parse(request.page_size));
@@ -56,7 +56,9 @@ pub fn decode(request: &wire::ListWaitlistRequest) -> Result<(WaitlistQuery, u16
 pub fn encode(request: &wire::ListWaitlistRequest, found: WaitlistPage) -> wire::ListWaitlistResponse {
     wire::ListWaitlistResponse {
         entries: found.entries.into_iter().map(waitlist_entry).collect(),
-        next_page_token: found.next.map_or_else(String::new, |place| page::encode_token(&filters(request), &place)),
+        next_page_token: found
+            .next
+            .map_or_else(String::new, |position| page::encode_token(&filters(request), &position)),
     }
 }
 
@@ -77,7 +79,7 @@ fn decode_token(request: &wire::ListWaitlistRequest) -> Result<Option<i64>, Toke
     page::decode_token::<i64>(&filters(request), &request.page_token)
 }
 
-/// What a token belongs to: the filters.
+/// The filters that a token belongs to.
 fn filters(request: &wire::ListWaitlistRequest) -> (&str, &str, &str, &str, &str, &[i32]) {
     (
         &request.venue_id,

@@ -1,4 +1,4 @@
-//! The gRPC face: decode, call, encode. Wire types stop here.
+//! The gRPC services: decode, call, encode. No other module uses wire types.
 
 mod batch_check_availability;
 mod booking_service;
@@ -38,7 +38,7 @@ use crate::{
     payments::Payments, slots::Slots, venues::Venues, waitlist::Waitlist,
 };
 
-/// All of this service's gRPC services. Cheap to clone.
+/// Implements all gRPC services of this binary. Cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
     pub bookings: Arc<Bookings>,

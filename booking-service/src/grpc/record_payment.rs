@@ -7,7 +7,7 @@ use crate::domain::{
     parse_moved_at,
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: wire::RecordPaymentRequest, now: DateTime<Utc>) -> Result<NewPayment, Status> {
     let mut violations = Violations::default();
     let kind = violations.check("kind", decode_kind(request.kind));

@@ -7,7 +7,7 @@ use crate::{
     domain::{PartySize, parse_date, parse_start_time},
 };
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: RescheduleBookingRequest) -> Result<Reschedule, Status> {
     let mut violations = Violations::default();
     let target = change_booking::target(&request.booking_id, request.etag, request.validate_only, &mut violations);

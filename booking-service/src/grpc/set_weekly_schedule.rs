@@ -15,11 +15,11 @@ use crate::{
 
 const PERIODS_MAX: usize = 100;
 const EXCEPTIONS_MAX: usize = 1000;
-/// Seats of a slot.
+/// Most seats of a slot.
 pub const CAPACITY_MAX: i32 = 100_000;
 const PRICE_MAX_CENTS: i64 = 100_000_000;
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, WeeklySchedule), Status> {
     let mut violations = Violations::default();
     let venue_id = violations.check("venue_id", VenueId::parse(&request.venue_id));
@@ -41,17 +41,17 @@ pub fn decode(request: &wire::SetWeeklyScheduleRequest) -> Result<(VenueId, Week
     let exceptions = decode_exceptions(&request.exceptions, &mut violations);
     for (index, _) in periods.iter().filter(|(_, period)| !period.ever_applies()) {
         let path = format!("periods[{index}].days");
-        violations.add(path, "must name a day that there is between valid_from and valid_until");
+        violations.add(path, "must include a day that occurs between valid_from and valid_until");
     }
-    // While a period is invalid, it is unknown on which dates it has slots.
+    // Skipped if a period is invalid: its dates are unknown.
     if periods.len() == request.periods.len() {
         check_specials(&exceptions, &periods, &mut violations);
     }
-    for (place, (index, period)) in periods.iter().enumerate() {
-        if let Some((other, _)) = periods[..place].iter().find(|(_, earlier)| earlier.clashes_with(period)) {
+    for (count_before, (index, period)) in periods.iter().enumerate() {
+        if let Some((other, _)) = periods[..count_before].iter().find(|(_, earlier)| earlier.clashes_with(period)) {
             violations.add(
                 format!("periods[{index}]"),
-                format_args!("gives a start on a date that periods[{other}] gives too"),
+                format_args!("has the same start on the same date as periods[{other}]"),
             );
         }
     }
@@ -114,7 +114,7 @@ fn decode_days(days: &[i32], path: &str, violations: &mut Violations) -> Option<
         .collect();
     let parsed = parsed?;
     if parsed.is_empty() || parsed.len() != days.len() {
-        violations.add(path, "must name at least one day, and each once");
+        violations.add(path, "must name at least one day, and no day twice");
         return None;
     }
     Some(parsed)
@@ -124,7 +124,7 @@ fn decode_bound(raw: &str, path: &str, violations: &mut Violations) -> Option<Op
     violations.check_optional(path, (!raw.is_empty()).then(|| parse_date(raw)))
 }
 
-/// An exception with seats or a price looks as if it opened its date, but without a period it opens nothing.
+/// Refuses exceptions with seats or a price on dates without a period: such an exception opens no slots.
 fn check_specials(
     exceptions: &BTreeMap<NaiveDate, (usize, ScheduleException)>,
     periods: &[(usize, SchedulePeriod)],
@@ -168,7 +168,7 @@ fn decode_exceptions(
         if let Some(date) = date
             && parsed.insert(date, (index, exception)).is_some()
         {
-            violations.add(at("date"), "has an exception already");
+            violations.add(at("date"), "must not have a second exception");
         }
     }
     parsed
@@ -187,7 +187,7 @@ pub fn check_price(cents: i64, path: impl Display, violations: &mut Violations) 
 }
 
 pub fn encode(done: &LaidOut) -> wire::SetWeeklyScheduleResponse {
-    // A layout is bounded far below i32's numbers.
+    // The number of slots is bounded far below i32::MAX.
     let count = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
     wire::SetWeeklyScheduleResponse {
         slots_created: count(done.created),

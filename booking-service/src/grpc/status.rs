@@ -1,4 +1,4 @@
-//! The one place where a use case's errors become what a client is told.
+//! Maps the errors of every use case to gRPC statuses.
 
 mod slot;
 mod waitlist;
@@ -30,7 +30,7 @@ pub use self::{
     waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist},
 };
 
-/// A kind of thing that can be missing: its name, and the reason given when it is.
+/// A kind of resource: its name, and the error reason when it does not exist.
 pub type Kind = (&'static str, &'static str);
 pub const BOOKING: Kind = ("booking", "BOOKING_NOT_FOUND");
 pub const CUSTOMER: Kind = ("customer", "CUSTOMER_NOT_FOUND");
@@ -42,11 +42,11 @@ pub fn not_found((kind, reason): Kind, name: &str) -> Status {
 
 pub fn get_booking(error: &ReadError, request: &GetBookingRequest) -> Status {
     let (name, message) = match (request.booking_id.as_str(), request.confirmation_code.as_str()) {
-        (id, "") => (id, "No such booking: check booking_id, or ask by confirmation_code instead."),
-        (_, code) => (code, "No such booking: check confirmation_code, or ask by booking_id instead."),
+        (id, "") => (id, "No such booking: check booking_id, or give confirmation_code instead."),
+        (_, code) => (code, "No such booking: check confirmation_code, or give booking_id instead."),
     };
     match error {
-        ReadError::NotFound => Failure::not_found(BOOKING.1, BOOKING.0, name).saying(message).into(),
+        ReadError::NotFound => Failure::not_found(BOOKING.1, BOOKING.0, name).with_message(message).into(),
         _ => read(error, BOOKING, name),
     }
 }
@@ -81,15 +81,15 @@ pub fn change_booking(error: &ChangeBookingError, target: &BookingTarget) -> Sta
                 change_refused(reason, message, &booking_id, *status)
             }
             ChangeRefusal::HoldExpired => {
-                let message = "The hold has run out, and the seats with it: make a new booking.";
+                let message = "The hold has expired and its seats are released: make a new booking.";
                 change_refused("HOLD_EXPIRED", message, &booking_id, *status)
             }
             ChangeRefusal::NotStarted => {
-                let message = "The booking has not begun: call again from its start on, or cancel it.";
+                let message = "The booking has not started: call again after its start, or cancel it.";
                 change_refused("BOOKING_NOT_STARTED", message, &booking_id, *status)
             }
             ChangeRefusal::AlreadyOffered => {
-                let message = "The customer has another offer of that slot: take it, or give it up first.";
+                let message = "The customer already has an offer of the new slot: accept or leave that offer first.";
                 change_refused("SLOT_ALREADY_OFFERED", message, &booking_id, *status)
             }
             ChangeRefusal::Slot(slot, refusal) => refused(*refusal, slot),
@@ -106,35 +106,37 @@ fn change_refused(reason: &'static str, message: &str, booking_id: &str, status:
         .into()
 }
 
-/// The reason of a change that the booking's state forbids, and what to do about it.
+/// The reason and the message when the booking's state does not allow a change.
 fn not_allowed(change: BookingChange) -> (&'static str, &'static str) {
     match change {
-        BookingChange::Confirm => {
-            ("BOOKING_NOT_CONFIRMABLE", "Only a pending booking can be confirmed: read it again; its status says more.")
-        }
+        BookingChange::Confirm => (
+            "BOOKING_NOT_CONFIRMABLE",
+            "Only a PENDING booking can be confirmed: read the booking and check its status.",
+        ),
         BookingChange::Cancel => (
             "BOOKING_NOT_CANCELLABLE",
-            "Only a pending or confirmed booking that has not begun can be cancelled: read it again.",
+            "Only a PENDING or CONFIRMED booking that has not started can be cancelled: read it again.",
         ),
         BookingChange::Reschedule => (
             "BOOKING_NOT_RESCHEDULABLE",
-            "Only a pending or confirmed booking that has not begun can be rescheduled: make a new booking instead.",
+            "Only a PENDING or CONFIRMED booking that has not started can be rescheduled: make a new booking instead.",
         ),
         BookingChange::Complete => (
             "BOOKING_NOT_COMPLETABLE",
-            "Only a confirmed booking can be completed: read it again; its status says more.",
+            "Only a CONFIRMED booking can be completed: read the booking and check its status.",
         ),
-        BookingChange::MarkNoShow => {
-            ("NO_SHOW_NOT_ALLOWED", "Only a confirmed booking can be marked so: read it again; its status says more.")
-        }
-        // No calls: the service does these by itself, where they are allowed.
+        BookingChange::MarkNoShow => (
+            "NO_SHOW_NOT_ALLOWED",
+            "Only a CONFIRMED booking can be marked as a no-show: read the booking and check its status.",
+        ),
+        // The following are not calls: only the service makes these changes, and only where they are allowed.
         BookingChange::PayDeposit | BookingChange::RetakeSeats => {
-            ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit can be confirmed by it.")
+            ("BOOKING_NOT_CONFIRMABLE", "Only a booking that waits for its deposit is confirmed by a payment.")
         }
         BookingChange::CorrectInstant => {
             ("BOOKING_NOT_CORRECTABLE", "Only a booking that can still take place is corrected.")
         }
-        BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a pending booking can expire."),
+        BookingChange::Expire => ("BOOKING_NOT_EXPIRABLE", "Only a PENDING booking can expire."),
     }
 }
 
@@ -154,12 +156,12 @@ fn money_refused(refusal: &MoneyRefusal, booking_id: BookingId) -> Status {
     match refusal {
         MoneyRefusal::StaleEtag => etag_mismatch("booking"),
         MoneyRefusal::CurrencyMismatch { currency } => {
-            failure("CURRENCY_MISMATCH", "The booking is paid in another currency: record the amount in that one.")
+            failure("CURRENCY_MISMATCH", "The booking has another currency: record the amount in that currency.")
                 .with("currency", currency)
                 .into()
         }
         MoneyRefusal::RefundExceedsPaid { paid_cents } => {
-            failure("REFUND_EXCEEDS_PAID", "No more can be given back than was received: read the booking again.")
+            failure("REFUND_EXCEEDS_PAID", "A refund cannot exceed the paid amount: read the booking again.")
                 .with("paid_cents", paid_cents)
                 .into()
         }
@@ -201,8 +203,7 @@ pub fn update_venue(error: &UpdateVenueError, update: &Update) -> Status {
         UpdateVenueError::HasSlots => Failure::precondition(
             "VENUE_HAS_SLOTS",
             venue,
-            "The venue has slots, which stand in its time zone and have prices in its currency: create a new venue \
-             for another.",
+            "The venue has slots, so its time zone and currency cannot change: create a new venue instead.",
         )
         .into(),
         UpdateVenueError::PartyRange if update.change.max_party_size.is_some() => {
@@ -224,12 +225,12 @@ pub fn stream(error: &StreamError) -> Status {
             let mut violations = Violations::default();
             violations.add(
                 "after",
-                "is a cursor of another database, or of this one before it was restored: begin again without one",
+                "is the cursor of another database, or of this one before a restore: begin again without a cursor",
             );
             violations.into_status()
         }
-        StreamError::Displaced => {
-            tracing::error!(%error, "the stream of events cannot be served");
+        StreamError::FutureEvents => {
+            tracing::error!(%error, "StreamBookingEvents cannot be served");
             Failure::data_corrupted().into()
         }
         StreamError::Read(error) => read(error, BOOKING, ""),
@@ -246,7 +247,7 @@ pub fn list_bookings(error: &ListBookingsError, request: &ListBookingsRequest) -
     }
 }
 
-/// The violation of a national telephone number, which was found with the venue's phone region.
+/// The violation of a telephone number that was read by the venue's phone region.
 fn phone(fault: PhoneFault) -> Status {
     let mut violations = Violations::default();
     violations.add("contact.phone", fault);
@@ -254,14 +255,16 @@ fn phone(fault: PhoneFault) -> Status {
 }
 
 fn etag_mismatch(kind: &str) -> Status {
-    let message = format!("The {kind} changed since this etag was read: read it again and decide again.");
+    let message = format!(
+        "The {kind} has changed since this etag was read: read it again, then decide whether to repeat the call."
+    );
     Failure::new(Code::Aborted, "ETAG_MISMATCH", message).into()
 }
 
 fn key_reused() -> Status {
     Failure::invalid_argument(
         "IDEMPOTENCY_KEY_REUSED",
-        "This idempotency_key was used for another request: use a new one for a new request, and the same \
+        "This idempotency_key was used for another request: use a new key for a new request, and send the same \
          request when you retry.",
     )
     .into()

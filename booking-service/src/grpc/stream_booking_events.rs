@@ -16,7 +16,7 @@ use crate::{
 const SPEC_VERSION: &str = "1.0";
 const TYPES_MAX: usize = 20;
 
-/// Reads the request, or lists everything that is wrong with it.
+/// Decodes the request, or returns every violation.
 pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest, Status> {
     let mut violations = Violations::default();
     let after = violations.check("after", Cursor::decode(&request.after));
@@ -48,7 +48,7 @@ pub fn decode(request: wire::StreamBookingEventsRequest) -> Result<StreamRequest
     })
 }
 
-/// Also one that this version does not know: a newer replica may write it.
+/// An event whose type this version does not know is sent without data: a newer replica may have written it.
 pub fn encode(step: Step) -> wire::StreamBookingEventsResponse {
     wire::StreamBookingEventsResponse { event: step.event.map(event), cursor: step.cursor.encode() }
 }

@@ -1,10 +1,10 @@
 use teppan_shared::status::Violations;
 
-/// More than there are fields, so that some may be named twice.
+/// Most paths in a mask; more than the number of fields, because a path may occur twice.
 const PATHS_MAX: usize = 100;
 
-/// Hands each field that the paths of a mask name to `set` once. `set` answers false for a field that cannot be changed;
-/// `such_as` names some that can.
+/// Calls `set` once for each field that the mask names. `set` returns false for a field that cannot be changed;
+/// `such_as` names examples of fields that can be changed.
 pub fn apply(
     paths: &[String],
     such_as: &str,
@@ -18,7 +18,7 @@ pub fn apply(
         violations.add("update_mask", format_args!("must have at most {PATHS_MAX} paths"));
     }
     for (index, path) in paths.iter().take(PATHS_MAX).enumerate() {
-        // A path that is named twice says the same twice.
+        // Skip a path that occurred before.
         if !paths[..index].contains(path) && !set(path, violations) {
             let problem = format_args!("must be a field that can be changed, such as {such_as}");
             violations.add(format_args!("update_mask.paths[{index}]"), problem);

@@ -7,8 +7,7 @@ use super::{
 };
 use crate::domain::{SlotChange, SlotKey, VenueId, parse_date, parse_start_time};
 
-/// Reads the request, or lists everything that is wrong with it. Of the slot only its name and the fields that the
-/// mask names are looked at.
+/// Decodes the request, or returns every violation. Of the slot only its key and the fields in the mask are read.
 pub fn decode(request: UpdateSlotRequest) -> Result<(SlotKey, SlotChange), Status> {
     let mut violations = Violations::default();
     let slot = request.slot.unwrap_or_default();

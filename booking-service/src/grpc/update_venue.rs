@@ -10,16 +10,15 @@ use tonic::Status;
 use super::update_mask;
 use crate::domain::{Currency, Etag, PhoneRegion, TimeZone, VenueChange, VenueId, VenueName, range};
 
-/// A venue to be changed.
+/// A decoded UpdateVenueRequest.
 pub struct Update {
     pub venue_id: VenueId,
     pub change: VenueChange,
-    /// `None`: whatever it is at.
+    /// The version by the request's etag; `None`: not checked.
     pub version: Option<i64>,
 }
 
-/// Reads the request, or lists everything that is wrong with it. Of the venue only the fields that the
-/// mask names are looked at.
+/// Decodes the request, or returns every violation. Of the venue only its id and the fields in the mask are read.
 pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
     let mut violations = Violations::default();
     let venue = request.venue.unwrap_or_default();
@@ -39,7 +38,7 @@ pub fn decode(request: UpdateVenueRequest) -> Result<Update, Status> {
     Ok(Update { venue_id, change, version: given(request.etag).map(|etag| Etag::parse(&etag).version()) })
 }
 
-/// False for a field that cannot be changed.
+/// Sets one field of the change. Returns false for a field that cannot be changed.
 fn set(path: &str, venue: &Venue, change: &mut VenueChange, violations: &mut Violations) -> bool {
     let field = format!("venue.{path}");
     let mut figure = |value: i32, range: RangeInclusive<i32>| {

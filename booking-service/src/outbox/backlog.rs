@@ -1,4 +1,4 @@
-//! What waits in the database, read for the metrics.
+//! Metrics of the backlogs in the database.
 
 use chrono::TimeDelta;
 use opentelemetry::{KeyValue, metrics::Gauge};
@@ -10,10 +10,10 @@ use teppan_shared::{
     worker::{Batch, Job},
 };
 
-/// A hold that runs out within this time is expiring.
+/// A hold that ends within this time counts as expiring.
 const EXPIRING: TimeDelta = TimeDelta::minutes(5);
 
-/// Shows in the metrics what waits in the database. The gauges keep the values last read.
+/// Reads the backlogs into gauges. When a read fails, the gauges keep their last values.
 pub struct Backlog {
     database: Database,
     clock: Clock,
@@ -37,35 +37,38 @@ impl Backlog {
             clock,
             outbox,
             messages: OutboxBacklog::default(),
-            holds: count("teppan.holds", "Bookings that hold seats for a limited time, of at most 10,000."),
+            holds: count("teppan.holds", "Bookings that hold seats for a limited time, counted up to 10,000."),
             holds_overdue_age_seconds: age(
                 "teppan.holds.overdue.age",
-                "For how long the hold that ran out first has been overdue, 0 when none is.",
+                "How long the oldest overdue hold has been overdue, 0 when there is none.",
             ),
             waitlist_entries: count(
                 "teppan.waitlist.entries",
-                "Customers who wait for a slot, and those who have an offer, of at most 10,000 each.",
+                "Waitlist entries that wait, and entries that have an offer, each counted up to 10,000.",
             ),
             openings: count(
                 "teppan.waitlist.openings",
-                "Notes of freed seats that are due to be offered, of at most 10,000.",
+                "Records of freed seats that are due to be offered, counted up to 10,000.",
             ),
             openings_age_seconds: age(
                 "teppan.waitlist.openings.age",
-                "Age of the oldest note of freed seats, 0 when there is none.",
+                "Age of the oldest record of freed seats, 0 when there is none.",
             ),
-            stripe_waiting: count("teppan.stripe.event.waiting", "Stripe events that wait, of at most 10,000."),
+            stripe_waiting: count(
+                "teppan.stripe.event.waiting",
+                "Stripe events that wait to be applied, counted up to 10,000.",
+            ),
             stripe_waiting_age_seconds: age(
                 "teppan.stripe.event.waiting.age",
-                "Age of the oldest Stripe event that waits, 0 when none does.",
+                "Age of the oldest Stripe event that waits to be applied, 0 when there is none.",
             ),
             stripe_set_aside: count(
                 "teppan.stripe.event.set_aside",
-                "Stripe events that are dead letters, of at most 10,000.",
+                "Stripe events that are dead letters, counted up to 10,000.",
             ),
             stripe_set_aside_age_seconds: age(
                 "teppan.stripe.event.set_aside.age",
-                "For how long the oldest Stripe event has been a dead letter, 0 when there is none.",
+                "How long the oldest dead letter of Stripe has been one, 0 when there is none.",
             ),
         }
     }
@@ -75,7 +78,7 @@ impl Job for Backlog {
     type Error = DatabaseError;
     const NAME: &'static str = "backlog";
 
-    /// Reads by indexes and up to a bound.
+    /// Reads by indexes, and counts up to 10,000.
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         self.outbox.read_backlog(&self.messages).await?;

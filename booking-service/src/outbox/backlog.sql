@@ -1,5 +1,5 @@
--- What waits at $1, for the metrics: one row, by indexes. Counts stop at 10,000, and an age is that of the oldest
--- among the counted; holds that run out within $2 are expiring.
+-- The backlogs at $1, for the metrics: one row, read by indexes. Counts stop at 10,000, and an age is that of the
+-- oldest counted row. Holds that end after $1 and up to $2 count as expiring.
 SELECT
     hold.pending AS "holds_pending!",
     hold.expiring AS "holds_expiring!",

@@ -1,4 +1,4 @@
-//! `booking-service dead-letters`: dead letters for an operator at a terminal.
+//! `booking-service dead-letters`: lists, retries and discards dead letters.
 
 use std::process::ExitCode;
 
@@ -16,19 +16,19 @@ use crate::{app::DEFINITION, settings::Settings};
 const DESTINATIONS: [&str; 3] = [CONVERSATION_SERVICE, outbox::EVENT_STREAM, STRIPE];
 const OWNER: Owner = Owner { heading: "BOOKING", field: "booking_id" };
 
-/// What to do with dead letters.
+/// The subcommands of `dead-letters`.
 pub type DeadLettersCommand = outbox::DeadLettersCommand<FilterArgs>;
 
-/// Only those that match every filter given.
+/// Selects the dead letters that match every given filter.
 #[derive(Debug, Args)]
 pub struct FilterArgs {
-    /// Only to this destination; stripe stands for events of Stripe's that could not be applied
+    /// Only dead letters of this destination; stripe: events from Stripe that could not be applied
     #[arg(long, value_parser = DESTINATIONS)]
     destination: Option<String>,
-    /// Only with events of this type, such as teppan.booking.created.v1
+    /// Only dead letters with this event type, such as teppan.booking.created.v1
     #[arg(long, value_name = "TYPE")]
     event_type: Option<String>,
-    /// Only of this booking
+    /// Only dead letters of this booking
     #[arg(long, value_name = "UUID")]
     booking: Option<Uuid>,
 }

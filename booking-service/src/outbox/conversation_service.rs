@@ -22,16 +22,17 @@ use tonic::{
 use crate::domain::FollowUpStep;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Keepalive interval and timeout: a connection whose peer has vanished is noticed after their sum.
+/// Keepalive interval and timeout: a dead connection is detected after their sum.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The relay's own limit ends a delivery first; this deadline makes the server stop working on it.
+/// The gRPC deadline is this much longer than the relay's own timeout. The relay times out first; the deadline stops
+/// the server's work.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
-/// A follow-up that is being sent cannot be moved until it is sent or its lease ends.
+/// Pause before the next attempt to move a follow-up that a sender has claimed.
 const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
 
-/// The name of this destination, and of the other service in the log.
+/// The name of this destination, and of conversation-service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
 /// Schedules, moves and cancels the follow-ups of bookings.
@@ -42,7 +43,7 @@ pub struct ConversationService {
 }
 
 impl ConversationService {
-    /// Connects at the first use and whenever the connection is lost; with TLS if `tls` is given.
+    /// Connects at the first use and after a lost connection; with TLS if `tls` is given.
     pub fn new(
         url: http::Uri,
         tls: Option<Arc<ClientTls>>,
@@ -87,7 +88,7 @@ impl Destination for ConversationService {
         let mut client = self.follow_ups.clone();
         let answer = match FollowUpStep::after(&message.event_type, &message.data) {
             Err(error) => {
-                tracing::error!(event = %message.event_id, error = error_chain(&error), "event unreadable");
+                tracing::error!(event = %message.event_id, error = error_chain(&error), "outbox event cannot be read");
                 return Delivery::Decided(Err(Undelivered::Refused("EVENT_UNREADABLE".to_owned())));
             }
             Ok(None) => return Delivery::Decided(Ok(())),
@@ -131,15 +132,15 @@ fn subject(message: &Message) -> String {
     format!("booking:{}", message.aggregate_id)
 }
 
-/// Separates faults of the message from those of a destination that takes no messages at all.
+/// Separates faults of the message from faults of a destination that accepts no messages at all.
 fn undelivered(status: &Status) -> Undelivered {
     let reason = status::reason(status);
-    // A status with a source was made on this side, because the connection failed.
-    let is_ours = status.source().is_some();
+    // Only the client library sets a source: the connection failed.
+    let is_connection_fault = status.source().is_some();
     match status.code() {
-        _ if is_ours => Undelivered::Unavailable("UNAVAILABLE".to_owned()),
+        _ if is_connection_fault => Undelivered::Unavailable("UNAVAILABLE".to_owned()),
         Code::ResourceExhausted if reason == "MESSAGE_TOO_LARGE" => Undelivered::Refused(reason),
-        // Overload, an older version that lacks the call, or credentials that are not accepted.
+        // Overload, an older version without this call, or refused credentials.
         Code::Unavailable
         | Code::ResourceExhausted
         | Code::Unimplemented
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_blamed_only_for_what_is_its_own_fault() {
+    fn only_a_fault_of_the_message_itself_refuses_or_fails_it() {
         let unavailable = |status| matches!(undelivered(&status), Undelivered::Unavailable(_));
         assert!(unavailable(Failure::draining().into()) && unavailable(Failure::overloaded().into()));
         assert!(unavailable(Status::unimplemented("")) && unavailable(Status::unauthenticated("")));

@@ -1,5 +1,4 @@
-//! What operators do with dead letters: messages that could not be delivered, and events of Stripe's that could not be
-//! applied.
+//! Lists and settles dead letters: messages that could not be delivered, and Stripe events that could not be applied.
 
 use teppan_shared::{
     clock::Clock,
@@ -12,7 +11,7 @@ use teppan_shared::{
 
 use super::STRIPE;
 
-/// What operators see and settle.
+/// The operations of OutboxService.
 #[derive(Clone)]
 pub struct OutboxOperations {
     pub outbox: Outbox,
@@ -30,7 +29,7 @@ impl Operations for OutboxOperations {
         Ok(statuses)
     }
 
-    /// The view has the dead letters of Stripe too.
+    /// The database view contains the dead letters of Stripe too.
     async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,

@@ -1,4 +1,4 @@
-//! What is particular to this service's outbox: its destinations and its dead letters.
+//! The destinations, dead letters and backlog of this service's outbox.
 
 pub mod backlog;
 pub mod command;
@@ -16,7 +16,7 @@ use teppan_shared::{
 pub use self::conversation_service::{CONVERSATION_SERVICE, ConversationService};
 use crate::settings::Settings;
 
-/// The name of Stripe as the destination of events that are applied here.
+/// The destination name of Stripe events, which this service applies itself.
 pub const STRIPE: &str = "stripe";
 
 /// How messages are delivered.
@@ -28,9 +28,9 @@ pub struct OutboxSettings {
     pub conversation_service_url: http::Uri,
     /// For an `https` URL: how its certificate is checked, and which certificate this service presents.
     pub conversation_service_tls: ClientTlsSettings,
-    /// The credentials for conversation-service, if it asks for any.
+    /// The token for conversation-service, if it needs one.
     pub conversation_service_token: Option<OutgoingToken>,
-    /// Where events are published; without it they are not.
+    /// The NATS server for events; without it no events are published.
     pub nats: Option<NatsSettings>,
     pub relay: RelaySettings,
 }
@@ -51,14 +51,14 @@ impl Default for OutboxSettings {
 /// When a new booking's follow-up is scheduled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowUpScheduling {
-    /// Soon after the reply.
+    /// After the reply, by the relay.
     Background,
-    /// Before the reply, which then waits for conversation-service. A failure does not fail the call.
+    /// Before the reply: the call waits for conversation-service. A failed delivery does not fail the call.
     Inline,
 }
 
-/// The outbox with the destinations in use. Without NATS no message is written for the event stream: StreamBookingEvents
-/// reads the events themselves.
+/// The outbox with the destinations in use. Without NATS no message is written for the event stream:
+/// StreamBookingEvents reads the events themselves.
 pub fn open(database: Database, settings: &Settings) -> Outbox {
     let in_use = [
         Some(CONVERSATION_SERVICE),

@@ -15,7 +15,7 @@ use teppan_shared::{
 
 use crate::bookings::Bookings;
 
-/// Payments that were made by other means than Stripe, and the list of all.
+/// The use cases of payments: recording payments made without Stripe, and listing all payments.
 pub struct Payments {
     pub database: Database,
     pub clock: Clock,

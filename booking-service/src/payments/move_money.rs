@@ -1,4 +1,4 @@
-//! A movement of money, and what follows from it: for RecordPayment, and for what Stripe reports about a charge.
+//! A movement of money and its effects on the booking: for RecordPayment, and for Stripe's reports about a charge.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub struct Movement<'a> {
     pub method: PaymentMethod,
     /// The amount of the event, in minor units of the booking's currency.
     pub amount_cents: i64,
-    /// What it adds to the booking's paid, refunded and disputed amounts.
+    /// The changes of the booking's paid, refunded and disputed amounts.
     pub paid_delta_cents: i64,
     pub refunded_delta_cents: i64,
     pub disputed_delta_cents: i64,
@@ -39,14 +39,14 @@ pub struct Movement<'a> {
     pub external_reference: &'a str,
     pub charge_id: Option<&'a str>,
     pub occurred_at: DateTime<Utc>,
-    /// Of a charge through Stripe.
+    /// For a charge through Stripe.
     pub charge: Option<ChargeChange>,
 }
 
-/// A charge through Stripe after a movement.
+/// The state of a charge through Stripe after a movement.
 #[derive(Debug, Clone)]
 pub struct ChargeChange {
-    /// Its entry; `None` when nothing is known of it yet.
+    /// Its stored payment; `None` if the charge is not known yet.
     pub known: Option<Payment>,
     pub status: PaymentStatus,
     pub amount_cents: i64,
@@ -54,26 +54,26 @@ pub struct ChargeChange {
     pub disputed_cents: i64,
     pub occurred_at: DateTime<Utc>,
     pub facts: Value,
-    /// Of a payment that the bank decides about: how long it keeps the booking's hold.
+    /// For a payment that the bank is processing: until when it extends the booking's hold.
     pub hold_until: Option<DateTime<Utc>>,
-    /// The entry of the refund that failed, wholly or in part.
+    /// The stored payment of the refund that failed completely or partly.
     pub undone: Option<Payment>,
 }
 
-/// Why money is not moved.
+/// Why a movement of money is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyRefusal {
-    #[error("the booking is no longer what the caller read")]
+    #[error("the booking has changed since the caller read it")]
     StaleEtag,
     #[error("the booking is paid in another currency")]
     CurrencyMismatch { currency: String },
-    #[error("more would be given back than was received")]
+    #[error("the refund exceeds the received amount")]
     RefundExceedsPaid { paid_cents: i64 },
-    #[error("its events cannot happen to the booking")]
+    #[error("the events of the movement cannot happen to the booking")]
     Impossible(#[from] FoldFault),
 }
 
-/// Decides what a movement does to its booking: the payment, what is paid and owed, a booking that becomes firm.
+/// Decides the effects of a movement: the payment, the paid and owed amounts, and whether the booking is confirmed.
 pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> Result<Decision, MoneyRefusal> {
     let booking = &loaded.booking;
     if movement.etag.is_some_and(|etag| etag.version() != booking.version) {
@@ -102,22 +102,22 @@ pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> 
         refunded_cents: booking.refunded_cents + movement.refunded_delta_cents,
         disputed_cents: booking.disputed_cents + movement.disputed_delta_cents,
         refund_due_cents: owed_in_all.min(booking.refund_due_cents),
-        // Becoming firm, by the next event, ends the hold.
+        // If the next event confirms the booking, that event ends the hold.
         hold_expires_at: match confirmation {
             Some(_) => booking.hold_expires_at,
             None => hold_after(loaded, movement),
         },
     };
-    decision.happen(sums.event(movement))?;
+    decision.apply(sums.event(movement))?;
     if let Some(confirmation) = confirmation {
         if let (Confirmation::RetakesSeats, Some(slot)) = (confirmation, &loaded.slot) {
             decision.take_seats(slot, booking.party_size);
         }
         let seats_retaken = confirmation == Confirmation::RetakesSeats;
-        decision.happen(confirmed(ConfirmationCause::DepositPaid, seats_retaken))?;
+        decision.apply(confirmed(ConfirmationCause::DepositPaid, seats_retaken))?;
     }
     if owed_in_all > owed_before {
-        decision.happen(EventData::RefundRequired(wire::RefundRequired {
+        decision.apply(EventData::RefundRequired(wire::RefundRequired {
             payment_id: payment_id_of_charge(movement, occasion),
             reason: refund_reason(booking.status, confirmation.is_some()).into(),
             amount_cents: owed_in_all - owed_before,
@@ -128,16 +128,17 @@ pub fn decide(loaded: &Loaded, movement: &Movement<'_>, occasion: &Occasion) -> 
     Ok(decision)
 }
 
-/// How a payment makes a booking firm.
+/// How a payment confirms a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Confirmation {
     HasSeats,
-    /// The hold had run out, and the seats are still there.
+    /// The booking has expired, and the seats are still free.
     RetakesSeats,
 }
 
-/// A booking that has its seats keeps them, also when the hold has run out, until it begins. Only money that comes in
-/// takes seats again: money that comes back, because a refund failed or a dispute was won, is owed.
+/// A booking that still has its seats is confirmed until it begins, even after the end of its hold. An expired booking
+/// takes its seats again only for newly received money. Money that comes back, because a refund failed or a dispute was
+/// won, is owed instead.
 fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: DateTime<Utc>) -> Option<Confirmation> {
     let booking = &loaded.booking;
     let completes = movement.paid_delta_cents > 0 && movement.may_confirm && paid_cents >= booking.deposit_cents;
@@ -155,25 +156,26 @@ fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: 
     (may_retake && loaded.slot.as_ref().is_some_and(|slot| has_room(slot))).then_some(Confirmation::RetakesSeats)
 }
 
-/// Whatever is paid beyond this has to be given back.
-fn venue_may_keep(booking: &Booking, becomes_firm: bool) -> i64 {
+/// The amount that the venue may keep; everything paid beyond it is owed.
+fn venue_may_keep(booking: &Booking, is_confirmed_now: bool) -> i64 {
     match booking.status {
         BookingStatus::Cancelled => booking.kept_cents,
-        BookingStatus::Expired if !becomes_firm => 0,
+        BookingStatus::Expired if !is_confirmed_now => 0,
         _ => booking.total_cents,
     }
 }
 
-fn refund_reason(status: BookingStatus, becomes_firm: bool) -> RefundReason {
+fn refund_reason(status: BookingStatus, is_confirmed_now: bool) -> RefundReason {
     match status {
         BookingStatus::Cancelled => RefundReason::BookingCancelled,
-        BookingStatus::Expired if !becomes_firm => RefundReason::SeatsGone,
+        BookingStatus::Expired if !is_confirmed_now => RefundReason::SeatsGone,
         _ => RefundReason::Overpaid,
     }
 }
 
-/// A payment that the bank decides about keeps the hold until it is decided, for a bounded time. Then the hold ends
-/// when it would have ended without the payment, or when the last other such payment lets it.
+/// The end of the hold after a movement. A payment that the bank is processing extends the hold for a bounded time.
+/// When it succeeds or fails, the hold ends as it would without this payment: at its original end, or at the last end
+/// that another payment in processing requires.
 fn hold_after(loaded: &Loaded, movement: &Movement<'_>) -> Option<DateTime<Utc>> {
     let booking = &loaded.booking;
     let hold = booking.hold_expires_at.filter(|_| booking.status == BookingStatus::Pending)?;
@@ -194,7 +196,7 @@ fn payment_id_of_charge(movement: &Movement<'_>, occasion: &Occasion) -> String 
     known.map_or(occasion.payment_id, |known| known.payment_id).to_string()
 }
 
-/// What an event of money says of its booking.
+/// The booking's sums in an event of money.
 struct Sums {
     payment_id: String,
     paid_cents: i64,
@@ -248,7 +250,7 @@ impl Sums {
     }
 }
 
-/// The entries that a movement makes and changes: its own, that of its charge, and that of the refund that failed.
+/// The payments that a movement creates and changes: its own, the payment of its charge, and the failed refund.
 fn entries(booking: &Booking, movement: &Movement<'_>, occasion: &Occasion) -> Vec<PaymentChange> {
     let new = new_entry(booking, movement, occasion);
     let Some(charge) = &movement.charge else {
@@ -316,7 +318,7 @@ fn refund_of(charge: &ChargeChange, entry: Payment) -> Payment {
 }
 
 impl ChargeChange {
-    /// What is known of the charge now.
+    /// The payment with the new state of its charge.
     fn applied_to(&self, entry: Payment, movement: &Movement<'_>, occasion: &Occasion) -> Payment {
         Payment {
             status: self.status,

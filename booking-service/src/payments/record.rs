@@ -15,24 +15,24 @@ use crate::{
     payments::Payments,
 };
 
-/// A payment, its booking as it stands, and whether an earlier call with the same key had recorded it.
+/// A payment, the current state of its booking, and whether an earlier call with the same key recorded it.
 pub struct RecordedPayment {
     pub payment: Payment,
     pub booking: OpenBooking,
     pub replayed: bool,
 }
 
-/// Why a payment was not recorded. Nothing was written, unless [`DatabaseError`] leaves it open; but for `Corrupted`,
-/// which is also the answer when it was recorded and the booking's wishes cannot be read.
+/// Why a payment was not recorded. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
+/// `Corrupted` is also the answer when the payment was recorded but the booking's special requests cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordPaymentError {
     #[error("there is no such booking")]
     BookingNotFound,
     #[error("the key was used for another request")]
     KeyReused,
-    #[error("the money is not moved")]
+    #[error("the payment is refused")]
     Refused(#[from] MoneyRefusal),
-    #[error("concurrent changes won every attempt")]
+    #[error("the booking changed during every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -41,10 +41,10 @@ pub enum RecordPaymentError {
 }
 
 impl Payments {
-    /// Records money that moved by other means than Stripe, and what follows from it.
+    /// Records money that moved without Stripe, and its effects on the booking.
     ///
-    /// A second call with the same key and request returns the first one's payment, also while the first is still
-    /// running.
+    /// A second call with the same key and request returns the payment of the first call, also while the first call is
+    /// still running.
     ///
     /// # Errors
     /// [`RecordPaymentError`].
@@ -61,7 +61,7 @@ impl Payments {
                     return Err(RecordPaymentError::KeyReused);
                 }
                 let payment = loaded.prior_payment.ok_or(Corrupted::Column("idempotency_keys.resource_id"))?.0;
-                // Recorded by an earlier run of this call, whose answer was lost, it is this call's payment.
+                // With this call's id, an earlier run of this call recorded the payment, and its answer was lost.
                 let replayed = payment.payment_id != occasion.payment_id;
                 if !replayed {
                     self.bookings.follow_payment(&loaded.booking, &occasion).await;
@@ -77,8 +77,8 @@ impl Payments {
             });
             let committed = match self.bookings.commit(vec![decision]).await {
                 Ok(committed) => committed.into_iter().next(),
-                // The next load shows what the faster call, or an earlier run of this one, recorded.
-                Err(error) if is_overtaken(&error) || is_there(&error) => continue,
+                // The next load shows what a faster call, or an earlier run of this call, recorded.
+                Err(error) if is_overtaken(&error) || is_recorded_already(&error) => continue,
                 Err(error) => return Err(error.into()),
             };
             if let Some(mut decision) = committed {
@@ -90,8 +90,7 @@ impl Payments {
         Err(RecordPaymentError::Contended)
     }
 
-    /// The request without its key, as a keyed hash. The etag is part of it: with another it is another
-    /// request.
+    /// The keyed hash of the request without its key. The etag is included: another etag makes another request.
     fn payment_fingerprint(&self, new: &NewPayment) -> [u8; 32] {
         let fields = [
             b"RecordPayment".to_vec(),
@@ -108,8 +107,8 @@ impl Payments {
     }
 }
 
-/// Whether what was to be recorded is there already.
-fn is_there(error: &DatabaseError) -> bool {
+/// Whether the payment or its idempotency key exists already.
+fn is_recorded_already(error: &DatabaseError) -> bool {
     ["idempotency_keys_pkey", "payments_pkey"].iter().any(|constraint| error.violates(constraint))
 }
 

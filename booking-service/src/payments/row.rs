@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use crate::domain::{BookingId, PaymentId, PaymentKind, PaymentMethod, PaymentStatus};
 
-/// A movement of money, or an attempt at one, as it is stored. Amounts are minor units of `currency`.
+/// A stored movement of money, or an attempt at one. Amounts are minor units of `currency`.
 ///
-/// The one list of the columns: statements answer `payments.*` or its JSON, and take rows as the JSON of this.
+/// This is the only list of the columns: statements return `payments.*` or its JSON, and take rows as the JSON of this
+/// type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Payment {
     pub payment_id: PaymentId,
@@ -17,9 +18,9 @@ pub struct Payment {
     pub amount_cents: i64,
     pub currency: String,
     pub external_reference: String,
-    /// Of Stripe's charges: the charge, as soon as it is known.
+    /// For Stripe's charges: the id of the charge, as soon as it is known.
     pub charge_id: Option<String>,
-    /// Of Stripe's charges: everything that Stripe reported about it.
+    /// For Stripe's charges: everything that Stripe reported about the charge.
     pub facts: Option<serde_json::Value>,
     pub revision: i64,
     pub refunded_cents: i64,

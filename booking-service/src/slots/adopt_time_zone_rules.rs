@@ -16,7 +16,7 @@ use crate::{
     slots::Slots,
 };
 
-/// The most venues that one run takes.
+/// The most venues of one run.
 const VENUES_MAX: i64 = 20;
 /// The most slots that one statement reads, and that one statement moves.
 const SLOTS_READ: i64 = 5_000;
@@ -53,9 +53,9 @@ impl Slots {
     pub async fn adopt_time_zone_rules(&self, after: &mut Option<Uuid>) -> Result<Batch, DatabaseError> {
         let rules = Rules::in_force().version().as_str();
         let now = self.clock.now();
-        let behind = after.unwrap_or_default();
+        let cursor = after.unwrap_or_default();
         let due =
-            || sqlx::query_file_as!(DueVenue, "src/slots/venues_of_older_rules.sql", rules, now, behind, VENUES_MAX);
+            || sqlx::query_file_as!(DueVenue, "src/slots/venues_of_older_rules.sql", rules, now, cursor, VENUES_MAX);
         let due = self.database.fetch_all(due).await?;
         let is_full = i64::try_from(due.len()) == Ok(VENUES_MAX);
         *after = due.last().filter(|_| is_full).map(|venue| venue.venue_id);
@@ -64,8 +64,8 @@ impl Slots {
             match self.adopt_rules_at(&venue).await {
                 Ok(Adoption::Done) => batch.done += 1,
                 Ok(Adoption::More) => batch.more = true,
-                // It concerns every venue. The next run begins again at the first.
-                Err(ReadError::Database(error)) if error.is_away() => {
+                // The failure affects every venue, so the next run begins again at the first venue.
+                Err(ReadError::Database(error)) if error.is_unavailable() => {
                     *after = None;
                     return Err(error);
                 }
@@ -133,11 +133,11 @@ impl Slots {
             let page = self.database.fetch_all(page).await?;
             let (mut dates, mut times, mut starts_at) = (Vec::new(), Vec::new(), Vec::new());
             for slot in &page {
-                let by_these = instant_or_next(zone, slot.slot_date.and_time(slot.start_time));
-                if by_these != slot.starts_at && by_these.max(slot.starts_at) > now {
+                let corrected = instant_or_next(zone, slot.slot_date.and_time(slot.start_time));
+                if corrected != slot.starts_at && corrected.max(slot.starts_at) > now {
                     dates.push(slot.slot_date);
                     times.push(slot.start_time);
-                    starts_at.push(by_these);
+                    starts_at.push(corrected);
                 }
             }
             let chunks = dates.chunks(SLOTS_MOVED).zip(times.chunks(SLOTS_MOVED)).zip(starts_at.chunks(SLOTS_MOVED));
@@ -153,7 +153,7 @@ impl Slots {
         }
         if moved > 0 {
             self.layout.nudge();
-            self.freed_seats.may_offer();
+            self.freed_seats.wake_if_entries_wait();
         }
         Ok(moved)
     }
@@ -185,14 +185,15 @@ impl Slots {
         Ok(self.database.fetch_one(correct).await?.moved)
     }
 
-    /// Moves the bookings of a venue to where their slots are. Returns how many; `None` when some are left.
-    async fn correct_bookings(&self, venue: &DueVenue, zone: TimeZone) -> Result<Option<usize>, DatabaseError> {
+    /// Moves the bookings of a venue to the instants of their slots. Returns how many; `None` if some are left. A
+    /// booking that cannot be corrected stops no other, but the venue stays due.
+    async fn correct_bookings(&self, venue: &DueVenue, zone: TimeZone) -> Result<Option<usize>, ReadError> {
         let now = self.clock.now();
         let rules = Rules::in_force().version().as_str();
         let first = first_date(zone, now);
         let limit = i64::try_from(BOOKINGS_MAX).unwrap_or(i64::MAX);
         let mut after = (first - Days::new(1), NaiveTime::MIN, Uuid::nil());
-        let mut corrected = 0;
+        let (mut corrected, mut failed) = (0, 0);
         while corrected < CORRECTED_MAX {
             let page = || {
                 let (date, time, id) = after;
@@ -201,11 +202,17 @@ impl Slots {
             };
             let page = self.database.fetch_all(page).await?;
             let differing: Vec<_> = page.iter().filter(|it| it.differs).map(|it| it.booking_id).collect();
-            corrected += self.bookings.correct_instants(&differing, rules).await?;
+            let result = self.bookings.correct_instants(&differing, rules).await?;
+            corrected += result.corrected;
+            failed += result.failed;
+            if !result.stale.is_empty() {
+                return Ok(None);
+            }
             match page.last() {
                 Some(last) if page.len() == BOOKINGS_MAX => {
                     after = (last.slot_date, last.start_time, last.booking_id);
                 }
+                _ if failed > 0 => return Err(Corrupted::Column("bookings.starts_at").into()),
                 _ => return Ok(Some(corrected)),
             }
         }
@@ -213,7 +220,8 @@ impl Slots {
     }
 }
 
-/// The first date whose slots are read: a slot that has not begun by one set of rules may be of yesterday by the other.
+/// The first date whose slots are read: yesterday. A slot that is in the future by one set of rules can be on
+/// yesterday's date by the other.
 fn first_date(zone: TimeZone, now: DateTime<Utc>) -> NaiveDate {
     now.with_timezone(&zone).date_naive() - Days::new(1)
 }

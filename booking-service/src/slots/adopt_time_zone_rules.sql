@@ -1,11 +1,11 @@
--- Time zone rules: the venue, whose time zone is $2, stands by the rules $3 from now on, and its clock is told anew.
+-- Time zone rules: marks the venue, whose time zone is $2, as using the rules $3, and renews its clock.
 --
--- No row: nothing was written. Its time zone has changed, newer rules are in force, or slots were laid out since
--- they were looked at: the schedule is no longer at version $4, or, where there was none, the venue has slots.
-WITH venue AS MATERIALIZED (       -- locked first, as by all who lay out slots
+-- No row: nothing was written. The venue's time zone has changed, newer rules are in use, or slots were laid out since
+-- they were read: the schedule is no longer at version $4, or the venue had no schedule and now has slots.
+WITH venue AS MATERIALIZED (       -- locked first, as in every statement that lays out slots
     SELECT venue_id FROM venues WHERE venue_id = $1 AND time_zone = $2 FOR NO KEY UPDATE
 ),
-schedule AS (                      -- the gate for who is laying out just now
+schedule AS (                      -- the new version makes a concurrent layout stale
     UPDATE weekly_schedules w
     SET version = w.version + 1
     FROM venue

@@ -8,17 +8,17 @@ use crate::{
     slots::list_availability::{SlotAvailability, read_refusal},
 };
 
-/// A slot, and the party that would take it.
+/// A slot, and the party size for which it is checked.
 pub struct SlotQuery {
     pub slot: SlotKey,
     pub party_size: PartySize,
 }
 
-/// What was found for one query.
+/// The answer to one query.
 pub enum SlotCheck {
     /// There is no such venue.
     NoVenue,
-    /// The venue has no such slot, or none so far ahead.
+    /// The venue has no such slot, or the date is beyond its horizon.
     NoSlot {
         currency: String,
         refusal: SlotRefusal,
@@ -32,11 +32,11 @@ pub enum SlotCheck {
 }
 
 impl Slots {
-    /// Checks slots of any venues at one moment, in one round trip: an answer for each query, in the
-    /// same order.
+    /// Checks slots of any venues at one moment, in one round trip. Returns an answer for each query, in the same
+    /// order.
     ///
     /// # Errors
-    /// [`ReadError`]; that something is not there is an answer.
+    /// [`ReadError`], but never `NotFound`: a missing venue or slot is an answer.
     pub async fn batch_check_availability(&self, queries: &[SlotQuery]) -> Result<Vec<SlotCheck>, ReadError> {
         let venue_ids: Vec<_> = queries.iter().map(|query| query.slot.venue_id.0).collect();
         let dates: Vec<_> = queries.iter().map(|query| query.slot.date).collect();
@@ -61,7 +61,7 @@ impl Slots {
     }
 }
 
-/// The row of the statement, which says what it means.
+/// The row of `batch_check_availability.sql`.
 struct Checks {
     venue_found: Vec<bool>,
     currencies: Vec<Option<String>>,
@@ -76,7 +76,7 @@ struct Checks {
 }
 
 impl Checks {
-    /// The answers, one for each query.
+    /// One answer for each query.
     fn answers_to(self, queries: &[SlotQuery]) -> Result<Vec<SlotCheck>, Corrupted> {
         let lengths = [
             queries.len(),
@@ -113,7 +113,7 @@ impl Checks {
     }
 }
 
-/// Start, end, seats, seats taken and price of a slot, where there is one.
+/// Start, end, capacity, reserved seats and price of a slot, if the slot exists.
 type SlotColumns = (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<i32>, Option<i32>, Option<i64>);
 
 fn slot_of(query: &SlotQuery, columns: SlotColumns, refusal: Option<SlotRefusal>) -> Option<SlotAvailability> {

@@ -1,6 +1,6 @@
--- BatchCheckAvailability: what is found of each slot asked for, all of one moment ($5): one snapshot, one clock.
--- One row, with the answers as columns: an array of each, in the order of asking. Each answer is two probes of
--- primary keys; bookings are not read.
+-- BatchCheckAvailability: the availability of each requested slot, all at one moment ($5) and in one snapshot. One row,
+-- with the answers as columns: an array for each field, in the order of the queries. Each answer needs two lookups by
+-- primary key; bookings are not read.
 SELECT
     array_agg(venue_found) AS "venue_found!",
     array_agg(currency) AS "currencies!: Vec<Option<String>>",
@@ -20,9 +20,9 @@ FROM (
         deposit_cents(s.price_per_person_cents * q.party_size, v.deposit_percent, v.currency) AS deposit_cents,
         CASE WHEN v.venue_id IS NOT NULL THEN slot_refusal(v, s, q.slot_date, q.party_size, $5::timestamptz) END AS refusal
     FROM unnest($1::uuid[], $2::date[], $3::time[], $4::integer[]) WITH ORDINALITY
-         AS q (venue_id, slot_date, start_time, party_size, place)
+         AS q (venue_id, slot_date, start_time, party_size, query_number)
     LEFT JOIN venues v ON v.venue_id = q.venue_id
     LEFT JOIN slots s ON s.venue_id = q.venue_id AND s.slot_date = q.slot_date AND s.start_time = q.start_time
-    -- The arrays keep this order: nothing may come between it and them.
-    ORDER BY q.place
+    -- The arrays keep this order, because nothing reorders the rows between here and the aggregates.
+    ORDER BY q.query_number
 ) AS checked

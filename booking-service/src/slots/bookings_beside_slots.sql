@@ -1,5 +1,5 @@
--- Time zone rules: the next $6 bookings of a venue from the date $2 on, behind ($3, $4, $5). `differs`: its slot begins at
--- another instant, and one of the two is still ahead.
+-- Time zone rules: the next $6 bookings of a venue from the date $2 on, strictly after the cursor position ($3, $4,
+-- $5). `differs`: the slot begins at another instant than the booking, and one of the two instants is in the future.
 SELECT p.slot_date, p.start_time, p.booking_id,
        COALESCE(s.starts_at <> p.starts_at AND GREATEST(s.starts_at, p.starts_at) > $7::timestamptz, false) AS "differs!"
 FROM (

@@ -1,9 +1,9 @@
--- Slot layout: takes up to $3 venues whose next day has begun, or whose horizon has moved. Until $2
--- nobody else takes them; then, when whoever took them has not come to an end, somebody does.
+-- Slot layout: leases up to $3 venues whose next day has begun, or whose horizon has moved, until $2. If a process has
+-- not finished by then, another process takes its venues.
 --
--- The venue is locked with its schedule: both are read as they were last committed. Read from the snapshot, the
--- venue could be older than the schedule: a SetWeeklySchedule that commits in between lays out fewer days, and those
--- behind them would count as laid out.
+-- The venue is locked together with its schedule, so both are read at their latest committed version. From the
+-- snapshot, the venue could be older than the schedule: a SetWeeklySchedule that commits in between lays out fewer
+-- days, and the days after them would count as laid out.
 WITH due AS MATERIALIZED (
     SELECT
         w.venue_id, w.next_layout_at, w.periods, w.exceptions, w.version AS schedule_version,
@@ -13,7 +13,7 @@ WITH due AS MATERIALIZED (
     WHERE w.next_layout_at <= $1
     ORDER BY w.next_layout_at, w.venue_id
     LIMIT $3
-    FOR NO KEY UPDATE SKIP LOCKED  -- whoever holds one, another replica or SetWeeklySchedule, sees to it
+    FOR NO KEY UPDATE SKIP LOCKED  -- the other replica or SetWeeklySchedule that has the lock lays out the days
 ),
 claimed AS (
     UPDATE weekly_schedules w

@@ -1,10 +1,10 @@
-//! Slots as a statement takes them: an array for each column.
+//! Planned slots as parameters of a statement: an array for each column.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use crate::domain::PlannedSlot;
 
-/// Planned slots, column by column.
+/// Planned slots, as one array for each column.
 pub struct SlotColumns {
     pub dates: Vec<NaiveDate>,
     pub start_times: Vec<NaiveTime>,

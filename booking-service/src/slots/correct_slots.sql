@@ -1,11 +1,11 @@
--- Time zone rules: slots begin at the instants that their local times are by newer rules. Their length stays.
+-- Time zone rules: moves slots to the instants of their local times by newer rules. Their length stays.
 --
--- Where one has moved, the days from $6 on are due to be laid out anew: a time that the clock left out by the rules
--- before may exist now. Those who wait at the venue are gone through, because they may wait for longer or shorter.
-WITH venue AS MATERIALIZED (       -- locked first, as by all who lay out slots; not where newer rules are in force
+-- If a slot was moved, the days from $6 on become due for layout again: a local time that the old rules skipped may
+-- exist now. The venue's waiting entries become due for a review, because their `bookable_until` may change.
+WITH venue AS MATERIALIZED (       -- locked first, as in every statement that lays out slots; not if newer rules are in use
     SELECT venue_id FROM venues WHERE venue_id = $1 AND time_zone = $2 AND time_zone_rules_newest <= $7 FOR NO KEY UPDATE
 ),
-held AS MATERIALIZED (             -- locked by key, as everywhere
+locked AS MATERIALIZED (           -- locked by key, as in every statement
     SELECT s.venue_id, s.slot_date, s.start_time, w.starts_at
     FROM venue
     CROSS JOIN unnest($3::date[], $4::time[], $5::timestamptz[]) AS w (slot_date, start_time, starts_at)
@@ -15,9 +15,9 @@ held AS MATERIALIZED (             -- locked by key, as everywhere
 ),
 moved AS (
     UPDATE slots s
-    SET starts_at = held.starts_at, ends_at = held.starts_at + (s.ends_at - s.starts_at)
-    FROM held
-    WHERE s.venue_id = held.venue_id AND s.slot_date = held.slot_date AND s.start_time = held.start_time
+    SET starts_at = locked.starts_at, ends_at = locked.starts_at + (s.ends_at - s.starts_at)
+    FROM locked
+    WHERE s.venue_id = locked.venue_id AND s.slot_date = locked.slot_date AND s.start_time = locked.start_time
     RETURNING s.venue_id
 ),
 due AS (
@@ -32,6 +32,6 @@ review AS (
     INSERT INTO waitlist_reviews (venue_id)
     SELECT venue_id FROM venue
     WHERE EXISTS (SELECT FROM moved) AND EXISTS (
-        SELECT FROM waitlist_entries e WHERE e.venue_id = $1 AND e.status = 'WAITING' AND e.place > 0)
+        SELECT FROM waitlist_entries e WHERE e.venue_id = $1 AND e.status = 'WAITING' AND e.queue_number > 0)
 )
 SELECT count(*) AS "moved!" FROM moved

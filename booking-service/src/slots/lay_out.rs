@@ -17,14 +17,14 @@ use crate::{
     venues::get::read_schedule,
 };
 
-/// Venues that one run takes.
+/// The most venues of one run.
 const VENUES_MAX: i64 = 20;
-/// Slots that one statement lays out, and up to a day's more.
+/// The slots that one statement lays out; the last day is completed, so it can be up to a day more.
 const SLOTS_AT_ONCE: usize = 5_000;
 /// How long a run may take before another process takes its venues.
-const CLAIM: TimeDelta = TimeDelta::minutes(1);
+const LEASE: TimeDelta = TimeDelta::minutes(1);
 
-/// A venue whose days are to be laid out, as it was read.
+/// A venue whose days must be laid out, as it was read.
 pub struct LayoutRow {
     pub venue_id: Uuid,
     pub venue_version: i64,
@@ -37,39 +37,39 @@ pub struct LayoutRow {
     pub due_since: DateTime<Utc>,
 }
 
-/// How a part of a layout ended.
+/// The result of one step of a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Up to the horizon.
+    /// All days up to the horizon are laid out.
     Last,
-    /// Not up to the horizon.
+    /// More days up to the horizon are left.
     More,
-    /// Not done: the venue or its schedule changed meanwhile.
+    /// Nothing was written, because the venue or its schedule changed meanwhile.
     Overtaken,
 }
 
 impl Slots {
-    /// Lays out the days of a bounded number of venues that have come within their horizon, exactly
-    /// as SetWeeklySchedule would have.
+    /// Lays out the days that have come within the horizon, for a bounded number of venues, exactly as
+    /// SetWeeklySchedule would.
     ///
-    /// Any number of processes may do it at once: each takes venues that no other has, and what one
-    /// leaves undone is due again a minute later. It takes turns with SetWeeklySchedule by the version
-    /// of the schedule, and no booking waits for it.
+    /// Any number of processes may run this concurrently: each leases different venues, and unfinished venues are due
+    /// again after a minute. The version of the schedule detects a concurrent SetWeeklySchedule. No booking waits for
+    /// it.
     pub async fn lay_out_due_slots(&self) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let due = self.claim_layouts(now).await?;
         let mut batch = Batch { more: i64::try_from(due.len()) == Ok(VENUES_MAX), ..Batch::default() };
         for row in due {
-            // What the version before wrote is due since ever: that is no lag.
+            // The default of `next_layout_at` is the epoch; it is no lag.
             if row.due_since > DateTime::UNIX_EPOCH {
                 batch.lag = batch.lag.max((now - row.due_since).to_std().unwrap_or_default());
             }
             match self.lay_out_some_days(&row).await {
                 Ok(Part::Last | Part::Overtaken) => batch.done += 1,
                 Ok(Part::More) => batch.more = true,
-                // None of the others can be laid out either.
-                Err(ReadError::Database(error)) if error.is_away() => return Err(error),
-                // One venue that cannot be laid out must not keep the others from it.
+                // The failure affects every venue.
+                Err(ReadError::Database(error)) if error.is_unavailable() => return Err(error),
+                // One venue that fails must not block the others.
                 Err(error) => {
                     let error = error_chain(&error);
                     tracing::error!(venue_id = %row.venue_id, error, "the slots of a venue are not laid out");
@@ -80,7 +80,7 @@ impl Slots {
         Ok(batch)
     }
 
-    /// Lays out days of one venue. What is left, or came in between, is due, and the worker's.
+    /// Lays out days of one venue, and wakes the worker for the days that remain.
     pub(crate) async fn lay_out_missing_slots(&self, venue: &LayoutRow) -> Result<(), ReadError> {
         if self.lay_out_some_days(venue).await? != Part::Last {
             self.layout.nudge();
@@ -89,7 +89,7 @@ impl Slots {
     }
 
     async fn claim_layouts(&self, now: DateTime<Utc>) -> Result<Vec<LayoutRow>, DatabaseError> {
-        let claim = || sqlx::query_file_as!(LayoutRow, "src/slots/claim_layouts.sql", now, now + CLAIM, VENUES_MAX);
+        let claim = || sqlx::query_file_as!(LayoutRow, "src/slots/claim_layouts.sql", now, now + LEASE, VENUES_MAX);
         self.database.fetch_all(claim).await
     }
 
@@ -103,7 +103,7 @@ impl Slots {
             None => (Vec::new(), range.last),
         };
         let is_last = until == range.last;
-        // The horizon may have been brought nearer: what is laid out beyond it is.
+        // After the horizon was shortened, days beyond it are laid out already and count as such.
         let until = row.laid_out_until.map_or(until, |laid_out| laid_out.max(until));
         let next_at = if is_last { range.next_at } else { now };
         let columns = SlotColumns::of(&slots);

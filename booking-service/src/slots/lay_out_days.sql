@@ -1,16 +1,16 @@
--- Slot layout: the slots of days up to $4 that were not laid out yet.
+-- Slot layout: lays out the slots of days up to $4.
 --
--- They were computed from the venue as it was at version $2, laid out until $14 (NULL for nowhere), and its schedule as
--- it was at version $3. No row: one of them has changed since, nothing was written; who changed it has seen to its
--- slots, or has made it due.
+-- The slots were computed from the venue at version $2, laid out until $14 (NULL: not at all), and its schedule at
+-- version $3. No row: one of them has changed since, and nothing was written; the other change has laid out the slots
+-- or has made the schedule due.
 WITH venue AS MATERIALIZED (       -- locked first, as in SetWeeklySchedule
     SELECT venue_id, time_zone_rules_newest <= $12 AS may_move
     FROM venues
     WHERE venue_id = $1 AND version = $2
-      AND laid_out_until IS NOT DISTINCT FROM $14::date    -- newer time zone rules make days due again
+      AND laid_out_until IS NOT DISTINCT FROM $14::date    -- newer time zone rules can set it back
     FOR NO KEY UPDATE
 ),
-schedule AS (                      -- the gate; a SetWeeklySchedule that has read this version has to look again
+schedule AS (                      -- the gate; a SetWeeklySchedule that has read this version must read again
     UPDATE weekly_schedules w
     SET version = w.version + 1, next_layout_at = $5
     FROM venue
@@ -22,15 +22,15 @@ planned AS MATERIALIZED (
     FROM unnest($6::date[], $7::time[], $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::bigint[], $13::boolean[])
          AS w (slot_date, start_time, starts_at, ends_at, capacity, price, is_closed)
 ),
--- A slot can be there only when the horizon was brought nearer for a while: UNSCHEDULED, when a schedule
--- was set then, unless the venue had closed or opened it. It becomes what SetWeeklySchedule makes of it.
+-- A slot can exist already if the horizon was shorter for a while. It is UNSCHEDULED if a schedule was set during that
+-- time, unless the venue had closed or opened it. It is updated as SetWeeklySchedule would update it.
 laid AS (
     INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
     FROM schedule, planned w
     WHERE NOT w.is_closed
     ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
-    -- by newer rules than these it stands where it is
+    -- a slot that follows newer time zone rules is not moved
     SET starts_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END,
         ends_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END
                   + (EXCLUDED.ends_at - EXCLUDED.starts_at),
@@ -44,7 +44,7 @@ laid AS (
        OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING 1
 ),
-shut AS (                          -- on closed dates; one that is there has been closed, or opened by the venue
+shut AS (                          -- on closed dates; an existing slot is closed already, or was opened by the venue
     INSERT INTO slots (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents, state)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price, 'UNSCHEDULED'
     FROM schedule, planned w

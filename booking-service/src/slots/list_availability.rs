@@ -10,13 +10,13 @@ use crate::{
     slots::Slots,
 };
 
-/// How far apart the dates of one request may be.
+/// The most days between the first and the last date of a request.
 pub const RANGE_DAYS_MAX: i32 = 366;
 
-/// Where a page of slots starts: behind the slot of this date and time.
+/// A cursor position: the page starts after the slot of this date and time.
 pub type SlotCursor = (NaiveDate, NaiveTime);
 
-/// Which slots are asked for.
+/// The requested slots.
 pub struct AvailabilityQuery {
     pub venue_id: VenueId,
     /// Default: today at the venue.
@@ -27,7 +27,7 @@ pub struct AvailabilityQuery {
     pub bookable_only: bool,
 }
 
-/// Slots of a venue, and where the next page starts if there is one.
+/// Slots of a venue, and the position after which the next page starts, if there is one.
 pub struct Availability {
     pub time_zone: String,
     pub currency: String,
@@ -35,7 +35,7 @@ pub struct Availability {
     pub next: Option<SlotCursor>,
 }
 
-/// One slot, as a party of the size asked for finds it.
+/// One slot, and its availability for a party of the requested size.
 pub struct SlotAvailability {
     pub date: NaiveDate,
     pub start_time: NaiveTime,
@@ -44,15 +44,15 @@ pub struct SlotAvailability {
     pub capacity: i32,
     pub reserved: i32,
     pub price_per_person_cents: i64,
-    /// Why the party cannot book it; `None` when it can.
+    /// Why the party cannot book the slot; `None` if it can.
     pub refusal: Option<SlotRefusal>,
 }
 
 impl Slots {
-    /// Lists slots by date and start time, from behind the cursor.
+    /// Lists slots by date and start time, after the cursor position.
     ///
     /// # Errors
-    /// [`ReadError`]; not found is the venue.
+    /// [`ReadError`]; `NotFound` if there is no such venue.
     pub async fn list_availability(
         &self,
         query: &AvailabilityQuery,
@@ -74,7 +74,7 @@ impl Slots {
         after: Option<SlotCursor>,
         page_size: u16,
     ) -> Result<Option<AvailabilityRow>, DatabaseError> {
-        // No slot is earlier: they are laid out from today on.
+        // Every slot is after this position.
         let (after_date, after_time) = after.unwrap_or((NaiveDate::default(), NaiveTime::MIN));
         let limit = i64::from(page_size) + 1;
         let now = self.clock.now();
@@ -99,7 +99,7 @@ impl Slots {
     }
 }
 
-/// The row of the statement, which says what it means.
+/// The row of `list_availability.sql`.
 struct AvailabilityRow {
     time_zone: String,
     currency: String,
@@ -114,7 +114,7 @@ struct AvailabilityRow {
 }
 
 impl AvailabilityRow {
-    /// All of its slots; whether there are more is not known here.
+    /// All slots of the row; the caller sets `next`.
     fn read(self) -> Result<Availability, Corrupted> {
         let lengths = [
             self.slot_dates.len(),
@@ -155,7 +155,7 @@ impl AvailabilityRow {
     }
 }
 
-/// What `slot_refusal` said of a slot.
+/// Reads a result of the SQL function `slot_refusal`.
 pub fn read_refusal(raw: Option<&str>) -> Result<Option<SlotRefusal>, Corrupted> {
     raw.map(|raw| SlotRefusal::from_column(raw).ok_or(Corrupted::Column("slot_refusal"))).transpose()
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_are_not_of_one_length_are_corrupted() {
+    fn a_row_whose_columns_have_different_lengths_is_corrupted() {
         assert_eq!(row(2).read().map(|found| found.slots.len()).ok(), Some(2));
         let mut longer = row(2);
         longer.refusals.push(None);

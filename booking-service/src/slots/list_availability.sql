@@ -1,9 +1,8 @@
--- ListAvailability: the slots of a venue in a range of local dates, from behind the cursor ($4, $5).
--- One row, with the page as columns: an array of each, all in the order of the slots, and empty when none
--- matches. A row for each slot would cost more to be sent and read than to be found. No row when there is
--- no such venue.
--- Dates that are not given are today and the horizon. What cannot be booked any more is not looked at where
--- only bookable slots are asked for; the last date is at most $10 days ahead.
+-- ListAvailability: the slots of a venue in a range of local dates, strictly after the cursor position ($4, $5). One
+-- row, with the page as columns: an array for each field, in the order of the slots, empty when no slot matches. With a
+-- row for each slot, sending and reading the rows would cost more than finding them. No row: no such venue. The default
+-- dates are today and the horizon. If only bookable slots are requested, past dates are not read. The last date is at
+-- most $10 days after the first.
 SELECT
     v.time_zone AS "time_zone!", v.currency AS "currency!",
     page.slot_dates AS "slot_dates!", page.start_times AS "start_times!",
@@ -37,7 +36,7 @@ CROSS JOIN LATERAL (
           AND slots.slot_date BETWEEN range.first_date AND range.last_date
           AND (slots.slot_date, slots.start_time) > ($4::date, $5::time)
           AND NOT ($7 AND slot_refusal(v, slots, slots.slot_date, $6, $9) IS NOT NULL)
-        -- The arrays keep this order: nothing may come between it and them.
+        -- The arrays keep this order, because nothing reorders the rows between here and the aggregates.
         ORDER BY slots.slot_date, slots.start_time
         LIMIT $8
     ) AS found

@@ -1,4 +1,4 @@
-//! Slots: the weekly schedule, the days laid out by it, and what is open.
+//! Slots: weekly schedules, the slots laid out from them, and their availability.
 
 pub mod adopt_time_zone_rules;
 pub mod batch_check_availability;
@@ -16,7 +16,7 @@ use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
 use crate::bookings::{Bookings, slot_queue::SlotQueues};
 use crate::waitlist::freed_seats::FreedSeats;
 
-/// Schedules, slots and availability.
+/// The use cases of schedules, slots and availability.
 pub struct Slots {
     pub database: Database,
     pub clock: Clock,
@@ -24,6 +24,6 @@ pub struct Slots {
     pub slot_queues: Arc<SlotQueues>,
     /// Wakes the worker that lays out slots.
     pub layout: Nudge,
-    /// Wakes the worker that offers seats that came free.
+    /// Wakes the worker that offers freed seats.
     pub freed_seats: FreedSeats,
 }

@@ -20,14 +20,14 @@ pub struct SlotRow {
     pub state: SlotState,
 }
 
-/// Whether a slot can be booked at all.
+/// The state of a slot. Only an open slot can be booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SlotState {
     Open,
-    /// Closed by the venue, whatever the schedule says.
+    /// Closed by the venue, also when the schedule has the slot.
     Closed,
-    /// No longer in the weekly schedule.
+    /// Not in the weekly schedule.
     Unscheduled,
 }
 
@@ -41,8 +41,8 @@ impl SlotRow {
     }
 }
 
-/// Why a party cannot book a slot at a moment; `None` when it can. The rule of the schema's `slot_refusal`, which
-/// CreateBooking's one statement and lists use; a test compares the two. The order is the contract's.
+/// Why a party cannot book a slot at a moment; `None` if it can. The SQL function `slot_refusal`, which CreateBooking's
+/// statement and lists use, has the same rule; a test compares the two. The contract defines the order of the reasons.
 pub fn slot_refusal(
     venue: &VenuePolicy,
     slot: Option<&SlotRow>,
@@ -52,7 +52,7 @@ pub fn slot_refusal(
 ) -> Option<Refusal> {
     let too_far = (date > venue.horizon(moment)).then_some(Refusal::TooFarAhead { horizon_days: venue.horizon_days });
     let Some(slot) = slot else {
-        // Slots beyond the horizon are not laid out: that says more than that this one is missing.
+        // No slot is laid out beyond the horizon, so `TooFarAhead` is more precise than `SlotNotFound`.
         return too_far.or(Some(Refusal::SlotNotFound));
     };
     if party_size < venue.min_party_size {

@@ -12,11 +12,11 @@ use crate::{
     venues::get::{VenueWithSchedule, read_venue},
 };
 
-/// Each attempt after the first follows a commit of somebody else, who changed the venue, set its
-/// schedule or laid it out further. Of schedules set at once one comes through at each turn, so that this many do.
+/// Each attempt after the first follows a concurrent change of the venue or its schedule. Of several concurrent calls,
+/// one succeeds in each round, so at least this many succeed.
 const ATTEMPTS_MAX: usize = 20;
 
-/// What laying out a schedule did, in slots from `first_date` to `last_date`.
+/// The result of a layout: numbers of slots from `first_date` to `last_date`.
 pub struct LaidOut {
     pub created: i64,
     pub updated: i64,
@@ -27,32 +27,31 @@ pub struct LaidOut {
     pub last_date: NaiveDate,
 }
 
-/// What was read before the slots were laid out.
+/// The versions from which the slots were computed.
 #[derive(Clone, Copy)]
 struct VersionsRead {
     venue: i64,
-    /// 0 when no schedule was set.
+    /// 0 if no schedule was set.
     schedule: i64,
 }
 
-/// Why the schedule was not set. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why the schedule was not set. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum SetScheduleError {
     #[error("the venue cannot be read")]
     Venue(#[from] ReadError),
     #[error(transparent)]
     TooManySlots(#[from] TooManySlots),
-    #[error("the venue or its schedule changed under every attempt")]
+    #[error("the venue or its schedule changed during every attempt")]
     Contended,
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
 impl Slots {
-    /// Replaces a venue's schedule and lays out its slots from today to the horizon; the days after
-    /// are laid out as they come within it, see `lay_out.rs`. No booking is touched: a slot that
-    /// is no longer scheduled takes no new ones, and no slot gets fewer seats than are reserved on it.
-    /// What UpdateSlot has set stays.
+    /// Replaces a venue's schedule and lays out its slots from today to the horizon. Later days are laid out when they
+    /// come within the horizon; see `lay_out.rs`. No booking is changed: a slot that is no longer scheduled takes no
+    /// new bookings, and no slot gets fewer seats than are reserved. Values that UpdateSlot has set stay.
     ///
     /// # Errors
     /// [`SetScheduleError`].
@@ -62,8 +61,8 @@ impl Slots {
         schedule: &WeeklySchedule,
     ) -> Result<LaidOut, SetScheduleError> {
         for _ in 0..ATTEMPTS_MAX {
-            // The zone and the horizon are needed to tell the slots; the statement makes sure that
-            // they still hold, and that no other schedule was set meanwhile.
+            // The slots are computed from the time zone and the horizon. The statement checks that these have not
+            // changed, and that no other schedule was set meanwhile.
             let VenueWithSchedule { venue, schedule: current } = read_venue(&self.database, venue_id).await?;
             let read = VersionsRead { venue: venue.version, schedule: current.map_or(0, |current| current.version) };
             let zone = TimeZone::parse(&venue.time_zone)
@@ -71,14 +70,14 @@ impl Slots {
             let range = LayoutRange::of(zone, venue.horizon_days, self.clock.now());
             let slots = schedule.lay_out(zone, range.first, range.last)?;
             if let Some(done) = self.lay_out(venue_id, read, schedule, range, &slots).await? {
-                self.freed_seats.may_offer();
+                self.freed_seats.wake_if_entries_wait();
                 return Ok(done);
             }
         }
         Err(SetScheduleError::Contended)
     }
 
-    /// `None` when the venue or its schedule is at another version by now.
+    /// `None` if the venue or its schedule has another version now.
     async fn lay_out(
         &self,
         venue_id: VenueId,

@@ -1,20 +1,18 @@
 -- SetWeeklySchedule: replaces the schedule and lays its slots out, in one statement.
 --
--- The slots were computed from the venue as it was at version $2. No row: the venue or its schedule
--- has changed since (or the venue is gone), nothing was written, and it has to be run again.
--- Only slots that differ are written: laying out the same schedule again writes none.
--- What UpdateSlot has set on a slot is pinned there and stays.
--- The planner cannot know how many slots there are: IN and NOT IN are hashed whatever it thinks, where
--- joins would compare each with each.
-WITH venue AS MATERIALIZED (       -- locked: it stays as it was until the slots are written
+-- The slots were computed from the venue at version $2. No row: the venue or its schedule has changed since, or the
+-- venue no longer exists; nothing was written, and the caller must compute the slots again. Only slots that differ are
+-- written: laying out the same schedule again writes none. Values that UpdateSlot has set on a slot are pinned and
+-- stay. The planner cannot estimate the number of slots. IN and NOT IN are hashed for any estimate; with a wrong
+-- estimate, joins would compare each slot with each.
+WITH venue AS MATERIALIZED (       -- locked, so that it does not change until the slots are written
     SELECT venue_id, time_zone_rules_newest <= $16 AS may_move
     FROM venues
     WHERE venue_id = $1 AND version = $2
     FOR NO KEY UPDATE
 ),
--- The gate. What is set or laid out meanwhile is waited for, but the slots that came of it are not in
--- the snapshot, and would stay open here: at another version than the one read ($14, 0 for none)
--- nothing is done.
+-- The gate. This step waits for a concurrent change of the schedule. The slots of that change are not in the snapshot
+-- and would stay open here, so nothing is written if the version is not the one that was read ($14, 0 for none).
 schedule AS (
     INSERT INTO weekly_schedules AS w (venue_id, periods, exceptions, version, updated_at, next_layout_at)
     SELECT venue_id, $3, $4, 1, $5, $15 FROM venue
@@ -27,16 +25,15 @@ schedule AS (
     WHERE w.version = $14
     RETURNING w.venue_id
 ),
-planned AS MATERIALIZED (          -- the slots as the schedule has them
+planned AS MATERIALIZED (          -- the slots of the schedule
     SELECT *
     FROM unnest($8::date[], $9::time[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::bigint[], $17::boolean[])
          AS slot (slot_date, start_time, starts_at, ends_at, capacity, price, is_closed)
 ),
-wanted AS MATERIALIZED (           -- and those of them that are open
+wanted AS MATERIALIZED (           -- the open slots among them
     SELECT slot_date, start_time, starts_at, ends_at, capacity, price FROM planned WHERE NOT is_closed
 ),
--- The slots as they are, wanted or not, locked in the order in which all lock them: whoever holds two
--- of them and this statement cannot wait for one another.
+-- The existing slots, wanted or not, locked in the order of every statement, so that no deadlock can occur.
 known AS MATERIALIZED (
     SELECT s.slot_date, s.start_time, s.state, s.open_pinned
     FROM slots s, schedule
@@ -49,9 +46,9 @@ laid AS (
     INSERT INTO slots AS s (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents)
     SELECT schedule.venue_id, w.slot_date, w.start_time, w.starts_at, w.ends_at, w.capacity, w.price
     FROM schedule, wanted w
-    WHERE (SELECT count(*) FROM known) >= 0    -- not before all are locked
+    WHERE (SELECT count(*) FROM known) >= 0    -- not before all slots are locked
     ON CONFLICT (venue_id, slot_date, start_time) DO UPDATE
-    -- by newer rules than these it stands where it is
+    -- a slot that follows newer time zone rules is not moved
     SET starts_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END,
         ends_at = CASE WHEN (SELECT may_move FROM venue) THEN EXCLUDED.starts_at ELSE s.starts_at END
                   + (EXCLUDED.ends_at - EXCLUDED.starts_at),
@@ -65,15 +62,15 @@ laid AS (
        OR NOT s.price_pinned AND s.price_per_person_cents <> EXCLUDED.price_per_person_cents
     RETURNING s.slot_date, s.start_time, s.capacity, s.capacity_pinned, s.state
 ),
-shut AS (                          -- on closed dates: what is there already is seen to by the next step
+shut AS (                          -- on closed dates: the next step handles the existing slots
     INSERT INTO slots (venue_id, slot_date, start_time, starts_at, ends_at, capacity, price_per_person_cents, state)
     SELECT schedule.venue_id, p.slot_date, p.start_time, p.starts_at, p.ends_at, p.capacity, p.price, 'UNSCHEDULED'
     FROM schedule, planned p
     WHERE p.is_closed AND (SELECT count(*) FROM known) >= 0
     ON CONFLICT (venue_id, slot_date, start_time) DO NOTHING
 ),
--- Bookings on them stay. Also beyond the horizon, where slots are left when it was brought nearer: they
--- are those of an older schedule, and are laid out anew when the horizon comes back to them.
+-- Slots that are no longer scheduled; their bookings stay. This includes slots beyond the horizon, which remain after
+-- the horizon was shortened. They belong to an older schedule and are laid out again when the horizon reaches them.
 dropped AS (
     UPDATE slots s
     SET state = 'UNSCHEDULED'

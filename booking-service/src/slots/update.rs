@@ -6,11 +6,11 @@ use crate::{
     slots::Slots,
 };
 
-/// Each attempt after the first follows a commit of somebody else on the slot. Calls of this process
-/// take turns, so that there are few of them.
+/// Each attempt after the first follows a concurrent commit on the slot. The slot queue limits concurrent calls of this
+/// process, so there are few attempts.
 const ATTEMPTS_MAX: usize = 20;
 
-/// A slot as the venue sees it.
+/// A slot with the fields that the venue manages.
 pub struct Slot {
     pub key: SlotKey,
     pub starts_at: DateTime<Utc>,
@@ -21,7 +21,7 @@ pub struct Slot {
     pub price_per_person_cents: i64,
 }
 
-/// Why a slot was not changed. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why a slot was not changed. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateSlotError {
     #[error("there is no such venue")]
@@ -30,36 +30,35 @@ pub enum UpdateSlotError {
     SlotNotFound,
     #[error("{reserved} seats are reserved, more than the {capacity} the slot would have")]
     CapacityBelowReserved { capacity: i32, reserved: i32 },
-    #[error("the slot changed under every attempt")]
+    #[error("the slot changed during every attempt")]
     Contended,
-    #[error("the statement says what it never does")]
+    #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
 impl Slots {
-    /// Closes or reopens a slot, or sets its seats or price. No booking is touched.
+    /// Closes or reopens a slot, or sets its seats or price. No booking is changed.
     ///
-    /// What is set here is pinned: SetWeeklySchedule and the slot layout leave it as it is, each of
-    /// closing, seats and price by itself, and go on to keep up the others. A slot that was opened
-    /// here stays open when the schedule no longer has it, one that was closed here stays closed when
-    /// the schedule has it. Only another call of this changes what a call of this has set.
+    /// Each value that is set here is pinned: SetWeeklySchedule and the slot layout no longer change it, and still
+    /// update the other values. A slot that was opened here stays open when it is no longer scheduled; a slot that was
+    /// closed here stays closed when it is scheduled. Only UpdateSlot changes a pinned value.
     ///
     /// # Errors
     /// [`UpdateSlotError`].
     pub async fn update_slot(&self, key: SlotKey, change: SlotChange) -> Result<Slot, UpdateSlotError> {
-        let _turn = self.slot_queues.turn(key).await?;
+        let _permit = self.slot_queues.permit(key).await?;
         for _ in 0..ATTEMPTS_MAX {
             if let Some(slot) = self.change_slot(key, change).await? {
-                self.freed_seats.may_offer();
+                self.freed_seats.wake_if_entries_wait();
                 return Ok(slot);
             }
         }
         Err(UpdateSlotError::Contended)
     }
 
-    /// `None` when somebody else changed the slot meanwhile.
+    /// `None` if the slot changed meanwhile.
     async fn change_slot(&self, key: SlotKey, change: SlotChange) -> Result<Option<Slot>, UpdateSlotError> {
         let row = self
             .database
@@ -90,7 +89,7 @@ impl Slots {
     }
 }
 
-/// The row of the statement, which says what it means.
+/// The row of `update.sql`.
 struct SlotRow {
     outcome: String,
     starts_at: Option<DateTime<Utc>>,

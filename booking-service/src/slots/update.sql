@@ -1,8 +1,8 @@
--- UpdateSlot: closes or opens a slot, or sets its seats or price; what is NULL stays as it is.
+-- UpdateSlot: closes or opens a slot, or sets its seats or price. A NULL parameter changes nothing.
 --
 -- Always one row. `outcome` is
---   updated          the slot is as asked for, and was not before;
---   unchanged        it was so already;
+--   updated          the slot was changed as requested;
+--   unchanged        the slot already was as requested;
 --   below_reserved   nothing was written: more seats are reserved than the slot would have;
 --   venue_not_found, slot_not_found
 --   contended        nothing was written: the slot changed between snapshot and lock; run it again.
@@ -11,7 +11,7 @@ WITH before AS MATERIALIZED (
            COALESCE($4::integer, s.capacity) AS new_capacity,
            COALESCE($5::bigint, s.price_per_person_cents) AS new_price,
            CASE $6::boolean WHEN true THEN 'CLOSED' WHEN false THEN 'OPEN' ELSE s.state END AS new_state,
-           -- what was set is pinned, also when it is what the schedule says now
+           -- a given value is pinned, also when it equals the schedule's
            s.capacity_pinned OR $4 IS NOT NULL AS new_capacity_pinned,
            s.price_pinned OR $5 IS NOT NULL AS new_price_pinned,
            CASE WHEN $6 IS NULL THEN s.open_pinned ELSE NOT $6 END AS new_open_pinned
@@ -29,7 +29,7 @@ verdict AS MATERIALIZED (
         before.*
     FROM before
 ),
-updated AS (                       -- the gate: seats taken since the snapshot are seen on the row itself
+updated AS (                       -- the gate: the update sees the latest committed version of the row
     UPDATE slots s
     SET capacity = b.new_capacity,
         price_per_person_cents = b.new_price,
@@ -41,7 +41,7 @@ updated AS (                       -- the gate: seats taken since the snapshot a
     WHERE s.venue_id = $1 AND s.slot_date = $2 AND s.start_time = $3
       AND b.verdict = 'update'
       AND s.reserved <= b.new_capacity
-      -- and so is what a schedule or another UpdateSlot has set
+      -- another schedule or UpdateSlot has not changed it since the snapshot
       AND (s.capacity, s.price_per_person_cents, s.state) = (b.capacity, b.price_per_person_cents, b.state)
       AND (s.capacity_pinned, s.price_pinned, s.open_pinned) = (b.capacity_pinned, b.price_pinned, b.open_pinned)
     RETURNING s.*

@@ -1,5 +1,6 @@
--- Time zone rules: up to $4 venues behind $3, by id, with slots that are behind the rules $1, or whose clock was
--- changed until $2 and has to be renewed. Venues where newer rules are in use are left to the processes that have them.
+-- Time zone rules: up to $4 venues after the id $3, in the order of id, whose slots follow older rules than $1, or
+-- whose clock changed at or before $2 and must be renewed. Venues that use newer rules are left to processes with those
+-- rules.
 SELECT
     v.venue_id, v.time_zone, v.time_zone_rules < $1 AND v.time_zone_rules_newest <= $1 AS "is_behind!",
     w.version AS "schedule_version?"

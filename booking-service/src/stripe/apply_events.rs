@@ -16,29 +16,29 @@ use crate::{
     stripe::apply_payment::ApplyPaymentError,
 };
 
-/// Events that one run takes at most; the statement has the same number.
+/// Events that one run claims at most; `claim_events.sql` has the same number.
 pub const BATCH_MAX: usize = 32;
-/// Longer than a batch takes as a rule: a follow-up is waited for a second at most, and after one that nobody took
-/// the next are not waited for at all. Should a batch take longer still, because they are taken slowly or somebody
-/// keeps bookings locked, somebody else applies its rest too, which changes nothing. Not longer than this,
-/// because a deposit that was claimed by a process that died waits so long, and its booking's hold runs meanwhile.
+/// Longer than a batch usually takes: an inline follow-up takes at most a second, and after a failed one the rest of
+/// the batch does not wait. If a batch takes longer, another process may apply its remaining events too; applying an
+/// event twice changes nothing. The lease must stay short: the claimed deposit of a process that died waits for its
+/// end, and the booking's hold keeps running.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// The pauses between the attempts of one event.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1));
 
-/// What became of one attempt to apply an event.
+/// The result of one attempt to apply an event.
 enum Attempt {
     Applied,
-    /// Another event may still bring what it lacks, or the fault may pass.
-    Waits(&'static str),
-    /// It names no booking, and is about nothing that is known: the account has other business too, unless
-    /// what tells it apart is still to come.
-    Nameless,
-    /// No later attempt would end otherwise.
+    /// A later attempt may succeed: after another event has arrived, or after a temporary fault.
+    Retry(&'static str),
+    /// The event names no booking, and its charge is unknown. It belongs to other business of the Stripe account, or
+    /// the event that names the booking arrives later.
+    WithoutBooking,
+    /// No later attempt can succeed.
     Refused(&'static str),
 }
 
-/// An event that was claimed.
+/// A claimed event.
 struct ClaimedEvent {
     event_id: String,
     kind: String,
@@ -56,12 +56,12 @@ struct ClaimedEvent {
 }
 
 impl Stripe {
-    /// Applies the events of Stripe's that are due, a bounded number of them. Each is settled by itself, so
-    /// that none stands in the way of another; one that is applied twice changes nothing the second time.
+    /// Applies one batch of the Stripe events that are due. Each event is settled separately, so that a failed event
+    /// does not delay the others. Applying an event twice changes nothing.
     ///
     /// # Errors
-    /// When the database is unavailable. Claimed events are put back; if the database is still unavailable then, they
-    /// come back when their leases end.
+    /// When the database is unavailable. Claimed events are put back; if that fails too, they are due again when their
+    /// leases end.
     pub async fn apply_stripe_events(&self, attempts_max: i32) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let leased_until = now + LEASE;
@@ -76,8 +76,8 @@ impl Stripe {
                 Ok(true) => batch.done += 1,
                 Ok(false) => batch.failed += 1,
                 Err(error) => {
-                    // One that cannot be settled for another reason keeps its claim, and is in nobody's way.
-                    let unsettled = if error.is_away() { left } else { others };
+                    // After any other error this event keeps its claim until the lease ends.
+                    let unsettled = if error.is_unavailable() { left } else { others };
                     self.put_back_stripe_events(unsettled, leased_until).await;
                     return Err(error);
                 }
@@ -87,9 +87,9 @@ impl Stripe {
         Ok(batch)
     }
 
-    /// Whether the event was applied.
+    /// Returns whether the event was applied.
     async fn try_stripe_event(&self, event: &ClaimedEvent, attempts_max: i32) -> Result<bool, DatabaseError> {
-        // The process of the last attempt died before it recorded a result.
+        // Only if the process of the last allowed attempt died before it recorded a result.
         let attempt = if event.attempts > attempts_max {
             Attempt::Refused("ATTEMPTS_EXHAUSTED")
         } else {
@@ -107,35 +107,41 @@ impl Stripe {
         let put_back = || sqlx::query_file!("src/stripe/put_back_events.sql", &ids, now, leased_until);
         if let Err(error) = self.database.fetch_all(put_back).await {
             let error = error_chain(&error);
-            tracing::warn!(error, events = ids.len(), "events of Stripe's wait for the end of their lease");
+            tracing::warn!(
+                error,
+                events = ids.len(),
+                "claimed Stripe events could not be put back: they are due again when their leases end"
+            );
         }
     }
 
     async fn apply_stripe_event(&self, event: &ClaimedEvent) -> Result<Attempt, DatabaseError> {
-        // A newer replica may have stored it, and will know.
-        let Some(payment) = event.payment() else { return Ok(Attempt::Waits("EFFECT_UNKNOWN")) };
+        // A newer replica may have stored an effect that only it knows.
+        let Some(payment) = event.payment() else { return Ok(Attempt::Retry("EFFECT_UNKNOWN")) };
         let fault = match self.apply_stripe_payment(&payment, event.created_at).await {
             Ok(()) => return Ok(Attempt::Applied),
-            Err(ApplyPaymentError::ChargeUnknown) => return Ok(Attempt::Waits("CHARGE_UNKNOWN")),
+            Err(ApplyPaymentError::ChargeUnknown) => return Ok(Attempt::Retry("CHARGE_UNKNOWN")),
             Err(ApplyPaymentError::AmountUnknown) => return Ok(Attempt::Refused("DISPUTE_AMOUNT_UNKNOWN")),
             Err(ApplyPaymentError::CurrencyMismatch) => return Ok(Attempt::Refused("CURRENCY_MISMATCH")),
             Err(ApplyPaymentError::TooMany(_)) => return Ok(Attempt::Refused("TOO_MANY")),
-            Err(ApplyPaymentError::BookingNotFound) if event.booking_id.is_none() => return Ok(Attempt::Nameless),
-            Err(ApplyPaymentError::BookingNotFound) => return Ok(Attempt::Waits("BOOKING_NOT_FOUND")),
-            Err(ApplyPaymentError::Contended) => return Ok(Attempt::Waits("CONTENDED")),
+            Err(ApplyPaymentError::BookingNotFound) if event.booking_id.is_none() => {
+                return Ok(Attempt::WithoutBooking);
+            }
+            Err(ApplyPaymentError::BookingNotFound) => return Ok(Attempt::Retry("BOOKING_NOT_FOUND")),
+            Err(ApplyPaymentError::Contended) => return Ok(Attempt::Retry("CONTENDED")),
             Err(ApplyPaymentError::Refused(MoneyRefusal::RefundExceedsPaid { .. })) => {
-                return Ok(Attempt::Waits("REFUND_EXCEEDS_PAID"));
+                return Ok(Attempt::Retry("REFUND_EXCEEDS_PAID"));
             }
             Err(ApplyPaymentError::Refused(MoneyRefusal::CurrencyMismatch { .. })) => {
                 return Ok(Attempt::Refused("CURRENCY_MISMATCH"));
             }
-            Err(ApplyPaymentError::Database(error)) if error.is_away() => return Err(error),
+            Err(ApplyPaymentError::Database(error)) if error.is_unavailable() => return Err(error),
             Err(fault) => fault,
         };
-        // A fault of ours, or of this event: it must not keep the others waiting.
+        // A fault of the service or of this event: the batch continues with the next event.
         let error = error_chain(&fault);
-        tracing::error!(event = event.event_id, error, "an event of Stripe's failed");
-        Ok(Attempt::Waits("FAILED"))
+        tracing::error!(event = event.event_id, error, "a Stripe event could not be applied");
+        Ok(Attempt::Retry("FAILED"))
     }
 
     async fn settle_stripe_event(
@@ -149,36 +155,36 @@ impl Stripe {
             (event.attempts >= attempts_max, Some(now + BACKOFF.after(event.attempts.unsigned_abs())));
         let (state, reason, next) = match attempt {
             Attempt::Applied => ("DONE", "", None),
-            Attempt::Waits(reason) if !is_last => ("WAITING", reason, again),
-            Attempt::Nameless if !is_last => ("WAITING", "BOOKING_NOT_NAMED", again),
-            Attempt::Nameless => ("DONE", "UNRELATED", None),
-            Attempt::Waits(reason) | Attempt::Refused(reason) => ("SET_ASIDE", reason, None),
+            Attempt::Retry(reason) if !is_last => ("WAITING", reason, again),
+            Attempt::WithoutBooking if !is_last => ("WAITING", "BOOKING_NOT_NAMED", again),
+            Attempt::WithoutBooking => ("DONE", "UNRELATED", None),
+            Attempt::Retry(reason) | Attempt::Refused(reason) => ("SET_ASIDE", reason, None),
         };
         let settle = || {
             sqlx::query_file!("src/stripe/settle_event.sql", event.event_id, event.attempts, state, reason, next, now)
         };
-        // Another process has claimed it since.
+        // No row: another process has claimed the event since.
         if self.database.fetch_optional(settle).await?.is_none() {
             return Ok(());
         }
-        self.metrics.settled(state, reason);
+        self.metrics.record_attempt(state, reason);
         if state == "SET_ASIDE" {
             tracing::error!(
                 event = event.event_id,
                 kind = event.kind,
                 reason,
-                "an event of Stripe's became a dead letter: resolve the cause, then retry it"
+                "a Stripe event became a dead letter: resolve the cause, then retry the event"
             );
         } else if reason == "BOOKING_NOT_FOUND" && event.attempts == 1 {
             tracing::warn!(
                 event = event.event_id,
                 kind = event.kind,
                 booking = event.booking_id.map(tracing::field::display),
-                "an event of Stripe's names a booking that is not here, and is tried again: check booking_id in the \
-                 payment's metadata, and whether Stripe sends to the right environment"
+                "a Stripe event names an unknown booking and is tried again: check booking_id in the payment's \
+                 metadata, and whether Stripe sends to the right environment"
             );
         } else if reason == "UNRELATED" {
-            tracing::info!(event = event.event_id, kind = event.kind, "an event of Stripe's is about no booking");
+            tracing::info!(event = event.event_id, kind = event.kind, "a Stripe event belongs to no booking");
         }
         Ok(())
     }
@@ -201,7 +207,7 @@ impl ClaimedEvent {
     }
 }
 
-/// Applies what Stripe has reported.
+/// The worker that applies Stripe events.
 pub struct StripeEvents {
     pub stripe: Arc<Stripe>,
     /// Attempts before an event becomes a dead letter.
@@ -222,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_attempts_outlast_those_of_stripe() {
+    fn with_the_default_number_of_attempts_an_event_is_retried_for_more_than_72_hours() {
         let shortest: Duration =
             (1..crate::settings::STRIPE_ATTEMPTS_MAX.unsigned_abs()).map(|attempts| BACKOFF.bound(attempts) / 2).sum();
         assert!(shortest > Duration::from_hours(72), "{shortest:?}");

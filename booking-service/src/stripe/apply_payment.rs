@@ -1,5 +1,5 @@
-//! Applies what Stripe reports about a charge to its booking: the new facts are added to the known ones, and the
-//! standing that follows is recorded movement by movement.
+//! Applies a Stripe event about a charge to its booking: adds the new facts to the known facts, computes the charge's
+//! standing from them, and records the difference movement by movement.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
@@ -23,46 +23,46 @@ use crate::{
     stripe::Stripe,
 };
 
-/// How often a charge is loaded for one event. Each time after the first follows a movement, or a concurrent commit.
+/// How often a charge is loaded for one event: once, and again after each movement and each concurrent commit.
 const ATTEMPTS_MAX: usize = 64;
 
-/// Why an event was not applied. Nothing was written, or a part that the same event completes when it is applied
-/// again.
+/// Why an event was not applied. Some of its movements may have been written; applying the event again completes them.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyPaymentError {
     /// Stripe may send a refund or a dispute before the charge.
-    #[error("nothing is known of the charge")]
+    #[error("the charge is unknown")]
     ChargeUnknown,
-    #[error("there is no such booking")]
+    #[error("the booking does not exist")]
     BookingNotFound,
-    /// A part came back in another currency than the charge's.
-    #[error("it is unknown how much of the charge came back")]
+    /// The bank returned a part in another currency than the charge's.
+    #[error("it is unknown how much of the charge the bank returned")]
     AmountUnknown,
     #[error("the charge is recorded in another currency")]
     CurrencyMismatch,
     #[error(transparent)]
     TooMany(#[from] TooManyFacts),
-    #[error("the money is not moved")]
+    #[error("the movement of money is refused")]
     Refused(#[from] MoneyRefusal),
-    #[error("concurrent changes won every attempt")]
+    #[error("concurrent changes overtook every attempt")]
     Contended,
-    #[error("what the database answered is corrupted")]
+    #[error("the stored data is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
-/// What one event leads to.
+/// What to do next for an event.
 pub enum Next {
     Nothing,
-    /// Its facts are kept; no money moves.
+    /// Store the facts of the event; no money moves.
     Facts(Decision),
+    /// Record one movement of money.
     Money(Decision),
 }
 
 impl Stripe {
-    /// Adds the facts of an event to those of its charge, and records what follows. The order of events and their
-    /// repetitions do not matter.
+    /// Adds the facts of an event to those of its charge, and records the movements that follow. Events may arrive in
+    /// any order, and more than once.
     ///
     /// # Errors
     /// [`ApplyPaymentError`].
@@ -80,7 +80,7 @@ impl Stripe {
             let (decision, is_last) = match next(loaded.as_ref(), payment, reported_at, &occasion)? {
                 Next::Nothing => return Ok(()),
                 Next::Facts(decision) => (decision, true),
-                // The next look decides whether a step is left.
+                // The next iteration decides whether another movement follows.
                 Next::Money(decision) => (decision, false),
             };
             match self.bookings.commit(vec![decision]).await {
@@ -91,7 +91,7 @@ impl Stripe {
                     }
                     self.bookings.follow_payment(&decision.booking, &occasion).await;
                 }
-                Err(error) if is_overtaken(&error) || is_there(&error) => {}
+                Err(error) if is_overtaken(&error) || is_concurrent_duplicate(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -99,8 +99,8 @@ impl Stripe {
     }
 }
 
-/// Whether an event of the same charge, or an earlier run of the same commit, was faster.
-fn is_there(error: &DatabaseError) -> bool {
+/// Whether the commit collides with another event of the same charge, or with an earlier run of the same commit.
+fn is_concurrent_duplicate(error: &DatabaseError) -> bool {
     ["payments_pkey", "payments_stripe_intent", "payments_stripe_charge"].iter().any(|name| error.violates(name))
 }
 
@@ -115,7 +115,7 @@ pub fn next(
     let facts = with_facts(known.clone(), payment, charge, reported_at)?;
     let decided = |it: &Standing| matches!(it.state, AttemptState::Succeeded | AttemptState::Cancelled);
     let is_of_attempt = payment.effect.is_attempt();
-    let Some(comes_to) = facts.standing().filter(|comes_to| is_of_attempt || decided(comes_to)) else {
+    let Some(target) = facts.standing().filter(|target| is_of_attempt || decided(target)) else {
         let is_named = charge.is_some() || payment.names.booking_id.is_some();
         return Err(if is_named { ApplyPaymentError::ChargeUnknown } else { ApplyPaymentError::BookingNotFound });
     };
@@ -124,7 +124,7 @@ pub fn next(
         .iter()
         .map(|refund| RefundEntry { payment_id: refund.payment_id.0, amount_cents: refund.amount_cents })
         .collect();
-    let step = next_step(charge.map(recorded), &entries, comes_to);
+    let step = next_step(charge.map(recorded), &entries, target);
     let loaded = loaded.ok_or(ApplyPaymentError::BookingNotFound)?;
     let Some(step) = step else {
         let Some(charge) = charge else { return Ok(Next::Nothing) };
@@ -132,7 +132,7 @@ pub fn next(
         if facts == known && !newly_named {
             return Ok(Next::Nothing);
         }
-        return Ok(Next::Facts(keep_facts(loaded, charge, &facts, payment, comes_to.at, occasion)));
+        return Ok(Next::Facts(keep_facts(loaded, charge, &facts, payment, target.at, occasion)));
     };
     let undone = step.undone.and_then(|undone| refunds.iter().find(|it| it.payment_id.0 == undone.payment_id));
     let known_after = charge_after(charge, undone, &step, &facts, occasion.at);
@@ -145,7 +145,7 @@ fn facts_of(charge: &Payment) -> Result<ChargeFacts, Corrupted> {
     ChargeFacts::deserialize(facts).map_err(|_| Corrupted::Column("payments.facts"))
 }
 
-/// The standing of a charge as it is recorded.
+/// The recorded standing of a charge.
 fn recorded(charge: &Payment) -> Standing {
     Standing {
         state: match charge.status {
@@ -161,8 +161,8 @@ fn recorded(charge: &Payment) -> Standing {
     }
 }
 
-/// The charge with more facts, and its name where that was not known: a session does not name the charge, its intent
-/// does.
+/// Stores the charge with more facts, and with its charge id if that was unknown: a Checkout session does not name the
+/// charge, but its payment intent does.
 fn keep_facts(
     loaded: &Loaded,
     charge: &Payment,
@@ -183,7 +183,7 @@ fn keep_facts(
     Decision { payments, ..Decision::about(&loaded.booking, occasion) }
 }
 
-/// The known facts and those of the event.
+/// Adds the facts of the event to the known facts.
 fn with_facts(
     mut facts: ChargeFacts,
     payment: &StripePayment,
@@ -193,7 +193,7 @@ fn with_facts(
     let of_charge = charge.is_none_or(|charge| charge.currency == payment.currency.code());
     match payment.effect {
         _ if of_charge => {}
-        // A bank may report a dispute in its own currency: then it counts for all of the charge.
+        // A bank may report a dispute in its own currency: then the whole charge counts as disputed.
         StripeEffect::Disputed | StripeEffect::DisputeLost => {}
         StripeEffect::DisputeReinstated if payment.amount_cents == Some(0) => {}
         StripeEffect::DisputeReinstated => return Err(ApplyPaymentError::AmountUnknown),
@@ -242,7 +242,7 @@ fn movement<'a>(
         refunded_delta_cents: step.refunded_delta_cents,
         disputed_delta_cents: step.disputed_delta_cents,
         may_confirm: step.may_confirm,
-        // The currency of a known charge was compared before.
+        // `with_facts` has compared the currency of a known charge.
         currency: charge.known.is_none().then_some(payment.currency),
         external_reference: payment.reference(),
         charge_id: payment.names.charge_id.as_deref(),

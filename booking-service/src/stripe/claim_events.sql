@@ -1,7 +1,7 @@
--- Claims up to 32 events of Stripe's that are due at $1, the longest due first, until $2.
+-- Claims up to 32 Stripe events that are due at $1, the longest due first, until $2. Returns a row for each.
 --
--- A row for each. A claim waits for no lock and counts as an attempt; a result is accepted only under the number of
--- the latest attempt. A locked row keeps its ctid until the end of the statement.
+-- A claim waits for no lock and counts as an attempt; a result is accepted only with the number of the latest attempt.
+-- A locked row keeps its ctid until the end of the statement.
 WITH due AS MATERIALIZED (
     SELECT ctid AS tid, next_attempt_at AS due_at
     FROM stripe_events

@@ -1,6 +1,6 @@
 use opentelemetry::{KeyValue, global, metrics::Counter};
 
-/// What is counted about Stripe's events.
+/// Metrics of the Stripe webhook and its events.
 pub struct StripeMetrics {
     requests: Counter<u64>,
     attempts: Counter<u64>,
@@ -12,22 +12,22 @@ impl Default for StripeMetrics {
         Self {
             requests: meter
                 .u64_counter("teppan.stripe.webhook.requests")
-                .with_description("Requests to the Stripe webhook, by how they ended.")
+                .with_description("Requests to the Stripe webhook, by outcome.")
                 .build(),
             attempts: meter
                 .u64_counter("teppan.stripe.event.attempts")
-                .with_description("Attempts to apply an event of Stripe's, by the state it came to and why.")
+                .with_description("Attempts to apply a Stripe event, by the resulting state and its reason.")
                 .build(),
         }
     }
 }
 
 impl StripeMetrics {
-    pub fn answered(&self, outcome: &'static str) {
+    pub fn record_request(&self, outcome: &'static str) {
         self.requests.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
-    pub fn settled(&self, state: &'static str, reason: &'static str) {
+    pub fn record_attempt(&self, state: &'static str, reason: &'static str) {
         self.attempts.add(1, &[KeyValue::new("state", state), KeyValue::new("reason", reason)]);
     }
 }

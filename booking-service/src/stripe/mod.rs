@@ -1,4 +1,4 @@
-//! What Stripe reports, by its webhooks.
+//! The events that Stripe sends to the webhook.
 
 pub mod apply_events;
 pub mod apply_payment;
@@ -14,7 +14,7 @@ use teppan_shared::{clock::Clock, postgres::Database};
 use self::metrics::StripeMetrics;
 use crate::bookings::Bookings;
 
-/// What Stripe reports, stored first and then applied to bookings.
+/// Stores the events of Stripe and applies them to bookings.
 pub struct Stripe {
     pub database: Database,
     pub clock: Clock,

@@ -1,9 +1,8 @@
--- Removes events of Stripe's that were done before $1, the oldest first, a bounded number. What was set aside
--- stays: it is about money that nobody has accounted for.
+-- Deletes up to 1,000 Stripe events that were done before $1, the oldest first. Dead letters stay, because an operator
+-- has not yet accounted for their money.
 --
--- Always one row. `more` when as many were removed as may be. Replicas that run at once pass over each
--- other's rows and never wait. A locked row stays where it is until the end of the statement, so it is found
--- by its place, whatever the planner thinks of the table.
+-- Always returns one row; `more` is true when 1,000 were deleted. Concurrent replicas skip each other's rows and never
+-- wait. A locked row keeps its ctid until the end of the statement, so the row is found by it under any plan.
 WITH old AS (
     DELETE FROM stripe_events
     WHERE ctid = ANY (ARRAY(
@@ -14,6 +13,6 @@ WITH old AS (
 SELECT
     count(*) AS "removed!",
     count(*) = 1000 AS "more!",
-    -- for how long the oldest of them could have been removed
+    -- how long ago the oldest of them became due for deletion
     COALESCE(EXTRACT(epoch FROM max(overdue)), 0)::double precision AS "overdue_seconds!"
 FROM old

@@ -1,5 +1,5 @@
--- GetOutboxStatus at $1, for the events of Stripe's: one row, by indexes. Counts stop at 100,000, and the age is that of
--- the oldest among the counted.
+-- GetOutboxStatus at $1, for Stripe events: one row, read by indexes. Counts stop at 100,000, and the age is that of
+-- the oldest counted event.
 SELECT
     waiting.count AS "pending!",
     waiting.leased AS "leased!",

@@ -7,8 +7,8 @@ use teppan_shared::{
 
 use crate::stripe::Stripe;
 
-/// Removes events of Stripe's that are done and older than they need to be kept. That one comes again later
-/// changes nothing even then: the payments know what it has to say. Dead letters stay.
+/// The worker that deletes Stripe events that are done and older than `keep`. If Stripe sends a deleted event again, it
+/// changes nothing, because the payments contain its facts. Dead letters stay.
 pub struct StripeRetention {
     pub stripe: Arc<Stripe>,
     pub keep: Duration,

@@ -1,10 +1,11 @@
--- RetryDeadLetters ($1 true) and DiscardDeadLetters ($1 false) for events of Stripe's, at $2: those with the ids $3, or,
--- without ids, all of type $4, of booking $5, as far as these are given. At most $6; `remaining` is the number left,
--- counted up to 100,000, and `unknown` are the ids that were no dead letters.
+-- RetryDeadLetters ($1 true) and DiscardDeadLetters ($1 false) for Stripe events, at $2. Selects the ids $3, or,
+-- without ids, every dead letter of type $4 and of booking $5; a filter that is null selects all. At most $6 are
+-- settled. `remaining` is the number of the others, counted up to 100,000; `unknown` are the ids that are not dead
+-- letters.
 --
--- A retried event waits again, with a full number of attempts. One without an effect could not be read when it came,
--- and its payload is not kept: it becomes a dead letter again at once, until Stripe sends it again. A discarded event
--- stays as the record of what was received.
+-- A retried event waits again, with a full number of attempts. An event without an effect could not be read when it
+-- arrived, and its payload is not stored: it becomes a dead letter again at once. Stripe must send it again. A
+-- discarded event stays as the record of what was received.
 WITH by_id AS MATERIALIZED (
     SELECT e.tid, wanted.id
     FROM (SELECT DISTINCT id FROM unnest($3::uuid[]) AS id ORDER BY id) AS wanted

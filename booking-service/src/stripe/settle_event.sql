@@ -1,9 +1,9 @@
--- Records at $6 the result of attempt $2 at event $1: $3 is DONE, SET_ASIDE, or WAITING for another attempt at $5; $4
--- is the reason.
+-- Records at $6 the result of attempt $2 of event $1. The state $3 is DONE, SET_ASIDE, or WAITING for another attempt
+-- at $5; $4 is the reason.
 --
--- A result changes nothing after the event was claimed again, unless the claim was put back and its number used again.
--- The result is true then too, because to apply an event twice changes nothing. Run twice, because the first answer
--- was lost, the statement answers the same.
+-- The statement changes nothing after the event was claimed again. Only a claim that was put back and claimed again has
+-- the same attempt number; the result is correct then too, because applying an event twice changes nothing. The
+-- statement gives the same answer when it is repeated after a lost answer.
 UPDATE stripe_events
 SET state = $3::text, reason = $4, next_attempt_at = COALESCE($5, next_attempt_at),
     lease_expires_at = NULL,

@@ -6,16 +6,16 @@ use crate::{
 };
 
 impl Stripe {
-    /// Keeps an event of Stripe's, in one round trip, and tells whether there is something to do: it is new, or
-    /// came to nothing before. It is applied in the background; that Stripe sends it again changes nothing.
+    /// Stores a Stripe event in one round trip; the worker applies it later. Returns false when the event was already
+    /// stored and needs no new attempt, for example when Stripe repeats it.
     ///
     /// # Errors
-    /// When the database gives no answer; then it is not known whether it was kept.
+    /// [`DatabaseError`]; the event may have been stored.
     pub async fn store_stripe_event(&self, event: &StripeEvent) -> Result<bool, DatabaseError> {
-        let nameless = StripeNames::default();
+        let no_names = StripeNames::default();
         let (state, reason, names, payment) = match &event.news {
             StripeNews::Payment(payment) => ("WAITING", "", &payment.names, Some(payment)),
-            StripeNews::Nothing(reason) => ("DONE", *reason, &nameless, None),
+            StripeNews::Nothing(reason) => ("DONE", *reason, &no_names, None),
             StripeNews::SetAside(reason, names) => ("SET_ASIDE", *reason, names, None),
         };
         let store = || {
@@ -44,26 +44,26 @@ impl Stripe {
         Ok(stored)
     }
 
-    /// What is settled as soon as it is kept.
+    /// Logs and counts an event that is settled as soon as it is stored.
     fn report(&self, event: &StripeEvent, state: &'static str, reason: &'static str) {
         match event.news {
             StripeNews::Nothing("LIVEMODE_MISMATCH") => {
-                self.metrics.settled(state, reason);
+                self.metrics.record_attempt(state, reason);
                 tracing::warn!(
                     event = event.id,
                     kind = event.kind,
-                    "an event of Stripe's other mode was ignored: STRIPE_LIVEMODE says whether this service takes live \
-                     events or test events"
+                    "a Stripe event of the other mode was ignored: STRIPE_LIVEMODE selects whether this service \
+                     accepts live events or test events"
                 );
             }
             StripeNews::Payment(_) | StripeNews::Nothing(_) => {}
             StripeNews::SetAside(..) => {
-                self.metrics.settled(state, reason);
+                self.metrics.record_attempt(state, reason);
                 tracing::error!(
                     event = event.id,
                     kind = event.kind,
                     reason,
-                    "an event of Stripe's became a dead letter: resolve the cause, then let Stripe send it again"
+                    "a Stripe event became a dead letter: resolve the cause, then let Stripe send the event again"
                 );
             }
         }

@@ -1,7 +1,7 @@
--- Stores an event of Stripe's once: a known event changes nothing. But a dead letter, or an event that was found
--- irrelevant, is read and tried anew: an operator may have resolved the cause and let Stripe send it again, and a newer
--- version may understand an event that an older one did not. Stripe also repeats events on its own; that does no harm,
--- because an event that is applied twice changes nothing. An event that is not understood replaces nothing.
+-- Stores a Stripe event once: a repeated event changes nothing. But a repeated event replaces a dead letter or an event
+-- that was found irrelevant, and is tried again: an operator may have resolved the cause, or a newer version may
+-- understand the event. Stripe also repeats events on its own; applying an event twice changes nothing. An event
+-- without an effect replaces nothing.
 WITH stored AS (
     INSERT INTO stripe_events AS known (
         event_id, type, created_at, received_at, effect, booking_id, payment_intent, charge_id, object_id, amount_cents,

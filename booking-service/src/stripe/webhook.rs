@@ -13,7 +13,7 @@ use axum::{
 use serde_json::json;
 use teppan_shared::{
     clock::Clock,
-    rarely::Rarely,
+    log_limiter::LogLimiter,
     server::{UnverifiedBodies, UnverifiedError},
     worker::Nudge,
 };
@@ -24,26 +24,26 @@ use crate::{
     stripe::Stripe,
 };
 
-/// Stripe's events take some kilobytes.
+/// Largest accepted body. Stripe's events have a few kilobytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// A body is unauthenticated until it has been read: reading is bounded in time and in bytes, and holds no permit.
+/// Longest time to read a body. The body is unauthenticated until it has been read, so reading holds no permit.
 const BODY_TIME: Duration = Duration::from_secs(2);
-/// Events that are verified and kept at once.
+/// Events that are verified and stored at the same time.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Takes Stripe's events: checks the signature, keeps the event, and only then says so.
+/// Receives Stripe's events: checks the signature, stores the event, and only then acknowledges it.
 pub struct StripeWebhook {
     pub stripe: Arc<Stripe>,
     pub secrets: StripeSecrets,
     /// The mode and the account whose events are applied; other events are acknowledged, so that Stripe does not send
     /// them again.
     pub account: StripeAccount,
-    /// Wakes up who applies the events.
+    /// Wakes up the worker that applies the events.
     pub nudge: Nudge,
     pub timeout: Duration,
 }
 
-/// How a request ends.
+/// The outcome of a request.
 enum Answer {
     Stored,
     Duplicate,
@@ -54,8 +54,8 @@ enum Answer {
     TooLarge,
     Incomplete,
     BadSignature,
-    /// Signed at another time than now, as it says itself: an old request, or our clock is wrong and everything
-    /// Stripe sends is refused.
+    /// The signature's time is more than 5 minutes away from now. The request is old, or the service's clock is wrong;
+    /// with a wrong clock every request of Stripe is refused.
     OutOfTolerance,
     NoEvent,
     NotStored,
@@ -80,10 +80,10 @@ impl StripeWebhook {
         let (parts, body) = request.into_parts();
         let signature = parts.headers.get("stripe-signature").and_then(|header| header.to_str().ok());
         let Some(Ok(signature)) = signature.map(StripeSignature::parse) else { return Answer::BadSignature };
-        // Stripe signs by its own clock: a service whose clock is ahead for a demo hears from it too.
+        // Stripe signs by real time, so the check must ignore CLOCK_AHEAD_SECONDS.
         let clock = Clock::default();
         if let Err(error) = signature.verify_time(clock.now()) {
-            return endpoint.unbelieved(error);
+            return endpoint.reject_signature(error);
         }
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|bytes: usize| bytes > BODY_BYTES_MAX) {
@@ -99,11 +99,14 @@ impl StripeWebhook {
         let body = body.as_ref();
         let Ok(_permit) = endpoint.permits.try_acquire() else { return Answer::Overloaded };
         if let Err(error) = signature.verify(body, &self.secrets, clock.now()) {
-            return endpoint.unbelieved(error);
+            return endpoint.reject_signature(error);
         }
         let Ok(event) = StripeEvent::parse(body, &self.account) else {
-            // No stranger can fill the log with this.
-            tracing::error!(bytes = body.len(), "what Stripe signed cannot be read as an event: it is not kept");
+            // Only Stripe can cause this line: the signature was verified before.
+            tracing::error!(
+                bytes = body.len(),
+                "the body of a signed Stripe request is not a readable event: it was not stored"
+            );
             return Answer::NoEvent;
         };
         timeout(self.timeout, self.store(&event)).await.unwrap_or(Answer::TooSlow)
@@ -112,7 +115,7 @@ impl StripeWebhook {
     async fn store(&self, event: &StripeEvent) -> Answer {
         match self.stripe.store_stripe_event(event).await {
             Ok(true) => {
-                // Any other event is settled as it is kept: a look for work would be in vain.
+                // Every other event is settled when it is stored: the worker has nothing to do.
                 if matches!(event.news, StripeNews::Payment(_)) {
                     self.nudge.nudge();
                 }
@@ -120,7 +123,7 @@ impl StripeWebhook {
             }
             Ok(false) => Answer::Duplicate,
             Err(error) => {
-                // Logs the cause; what a gRPC client would be told is not for Stripe.
+                // Logs the cause. The gRPC failure itself is not sent to Stripe.
                 let _ = error.to_failure();
                 Answer::NotStored
             }
@@ -128,12 +131,12 @@ impl StripeWebhook {
     }
 }
 
-/// The webhook, and what its requests share.
+/// The webhook and the state that its requests share.
 struct Endpoint {
     webhook: StripeWebhook,
     permits: Semaphore,
-    out_of_tolerance: Mutex<Rarely>,
-    bad_signature: Mutex<Rarely>,
+    out_of_tolerance: Mutex<LogLimiter>,
+    bad_signature: Mutex<LogLimiter>,
 }
 
 async fn receive(
@@ -143,23 +146,25 @@ async fn receive(
 ) -> Response {
     let webhook = &endpoint.webhook;
     let answer = webhook.receive(request, &bodies, &endpoint).await;
-    webhook.stripe.metrics.answered(answer.name());
+    webhook.stripe.metrics.record_request(answer.name());
     answer.into_response()
 }
 
 impl Endpoint {
-    /// Anybody can be refused, any number of times: the metrics count, the log says it once in a while.
-    fn unbelieved(&self, error: BadSignature) -> Answer {
-        let now = |rarely: &Mutex<Rarely>| rarely.lock().unwrap_or_else(PoisonError::into_inner).now();
+    /// Unauthenticated callers can cause any number of refusals: metrics count each one, and the log has a line once in
+    /// a while.
+    fn reject_signature(&self, error: BadSignature) -> Answer {
+        let record =
+            |log_limiter: &Mutex<LogLimiter>| log_limiter.lock().unwrap_or_else(PoisonError::into_inner).record();
         match error {
             BadSignature::OutOfTime => {
-                if let Some(times) = now(&self.out_of_tolerance) {
-                    tracing::warn!(%error, times, "requests to the Stripe webhook were refused: our clock may be wrong");
+                if let Some(times) = record(&self.out_of_tolerance) {
+                    tracing::warn!(%error, times, "requests to the Stripe webhook were refused: check the clock");
                 }
                 Answer::OutOfTolerance
             }
             BadSignature::Malformed | BadSignature::Wrong => {
-                if let Some(times) = now(&self.bad_signature) {
+                if let Some(times) = record(&self.bad_signature) {
                     tracing::warn!(%error, times, "requests to the Stripe webhook were not signed by Stripe");
                 }
                 Answer::BadSignature
@@ -169,7 +174,7 @@ impl Endpoint {
 }
 
 impl Answer {
-    /// For the metrics.
+    /// The outcome in the metrics.
     fn name(&self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -212,7 +217,7 @@ impl IntoResponse for Answer {
                 "BAD_SIGNATURE",
                 "Sign the raw body with the endpoint's secret, less than 5 minutes ago, and send Stripe-Signature.",
             ),
-            Self::NoEvent => (Code::BAD_REQUEST, "NO_EVENT", "Send one event object of Stripe's as JSON."),
+            Self::NoEvent => (Code::BAD_REQUEST, "NO_EVENT", "Send one Stripe event object as JSON."),
             Self::NotStored => (Code::SERVICE_UNAVAILABLE, "NOT_STORED", "Send the event again later."),
         };
         let body = json!({"error": {"reason": reason, "message": message}}).to_string();

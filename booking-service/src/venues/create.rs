@@ -6,28 +6,28 @@ use crate::{
     venues::get::Venue,
 };
 
-/// A twin that wins makes the statement fail once; the next run reads what it made.
+/// A faster concurrent duplicate makes the statement fail once; the next run reads its venue.
 const ATTEMPTS_MAX: usize = 3;
 
-/// A venue, and whether an earlier call with the same key had made it.
+/// A venue, and whether an earlier call with the same key created it.
 pub struct CreatedVenue {
     pub venue: Venue,
     pub replayed: bool,
 }
 
-/// Why there is no venue. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why there is no venue. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateVenueError {
     #[error("the key was used for another request")]
     KeyReused,
-    #[error("twins of this call keep winning and vanishing")]
+    #[error("every attempt lost against a concurrent duplicate")]
     Contended,
     #[error("the database gave no answer")]
     Database(#[source] DatabaseError),
 }
 
 impl Venues {
-    /// Makes a venue. A second call with the same key and request returns the first one's venue.
+    /// Creates a venue. A second call with the same key and request returns the venue of the first call.
     ///
     /// # Errors
     /// [`CreateVenueError`].
@@ -37,7 +37,7 @@ impl Venues {
         for _ in 0..ATTEMPTS_MAX {
             match self.insert_venue(new, id, &fingerprint).await {
                 Ok((venue, None)) => return Ok(CreatedVenue { venue, replayed: false }),
-                // Made by an earlier run of this call, whose answer was lost, it is this call's venue.
+                // With this call's id, an earlier run of this call created the venue, and its answer was lost.
                 Ok((venue, Some(first))) if first == fingerprint => {
                     let replayed = venue.venue_id != id.0;
                     return Ok(CreatedVenue { venue, replayed });
@@ -70,18 +70,18 @@ impl Venues {
             new.time_zone.name().as_bytes(),
             new.currency.code().as_bytes(),
             figures.as_flattened(),
-            // As given: the setting that stands in for it may change before a call is made again.
+            // As given, without the default: the setting of the default may change before the call is repeated.
             &optional(new.phone_region.map(|region| region.to_string())),
         ])
     }
 
-    /// The region that the venue is given: its own, that of its time zone, or the service's.
+    /// The phone region of a new venue: the given one, that of its time zone, or the service's default.
     fn phone_region_of(&self, new: &NewVenue) -> PhoneRegion {
         let of_zone = || PhoneRegion::of_zone(new.time_zone.name());
         new.phone_region.or_else(of_zone).unwrap_or(self.default_phone_region)
     }
 
-    /// The venue, and the fingerprint of the call that made it when that was an earlier one.
+    /// The venue, and the fingerprint of the earlier call if an earlier call created it.
     async fn insert_venue(
         &self,
         new: &NewVenue,

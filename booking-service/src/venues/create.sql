@@ -1,6 +1,6 @@
--- CreateVenue: a venue and the key it was made with. Always one row: the new venue, or the one this
--- key made earlier, with the fingerprint to compare. A twin that commits first while this one runs
--- makes the last step fail on idempotency_keys_pkey; running again then replays.
+-- CreateVenue: creates a venue and its idempotency key. Always one row: the new venue, or the venue that an earlier
+-- call with this key created, with the fingerprint to compare. If a concurrent duplicate commits first, the last step
+-- fails on idempotency_keys_pkey; another run then replays.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
@@ -16,7 +16,7 @@ created AS (
     WHERE NOT EXISTS (SELECT FROM prior)
     RETURNING venues.*
 ),
-claim AS (                         -- no ON CONFLICT: losing to a twin must undo the venue
+claim AS (                         -- no ON CONFLICT: a concurrent duplicate must undo the venue
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'CreateVenue', $1, $2, venue_id, $16
     FROM created

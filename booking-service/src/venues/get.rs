@@ -11,7 +11,7 @@ use crate::{
     venues::Venues,
 };
 
-/// A venue and its policy, as the contract describes it.
+/// A venue and its policy, with the fields of the contract.
 pub struct Venue {
     pub venue_id: Uuid,
     pub name: String,
@@ -38,10 +38,10 @@ pub struct VenueWithSchedule {
     pub schedule: Option<StoredSchedule>,
 }
 
-/// A schedule as it was last set.
+/// The current schedule of a venue.
 pub struct StoredSchedule {
     pub schedule: WeeklySchedule,
-    /// How often it was set or laid out further.
+    /// Rises each time the schedule is set or laid out further.
     pub version: i64,
     pub updated_at: DateTime<Utc>,
 }
@@ -91,7 +91,7 @@ pub async fn read_venue(database: &Database, venue_id: VenueId) -> Result<VenueW
     Ok(VenueWithSchedule { venue, schedule })
 }
 
-/// The schedule in these columns.
+/// Reads a schedule from its columns.
 pub fn read_schedule(periods: Value, exceptions: Value) -> Result<WeeklySchedule, Corrupted> {
     Ok(WeeklySchedule {
         periods: serde_json::from_value(periods).map_err(|_| Corrupted::Column("weekly_schedules.periods"))?,

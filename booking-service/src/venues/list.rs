@@ -4,17 +4,17 @@ use uuid::Uuid;
 
 use crate::{venues::Venues, venues::get::Venue};
 
-/// Where a page of venues starts: behind the venue made then.
+/// A cursor position: creation time and id of the venue after which the page starts.
 pub type VenueCursor = (DateTime<Utc>, Uuid);
 
-/// Venues, and where the next page starts if there is one.
+/// Venues, and the position after which the next page starts, if there is one.
 pub struct VenuePage {
     pub venues: Vec<Venue>,
     pub next: Option<VenueCursor>,
 }
 
 impl Venues {
-    /// Lists venues by creation, from behind the cursor; only those of one name when it is given.
+    /// Lists venues in order of creation, after the cursor position; only the venues of this name, if one is given.
     pub async fn list_venues(
         &self,
         name: Option<&str>,

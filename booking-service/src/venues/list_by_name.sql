@@ -1,4 +1,4 @@
--- ListVenues of one name: by creation, from behind the cursor.
+-- ListVenues: the venues of one name, in order of creation, strictly after the cursor position.
 SELECT
     venue_id, name, time_zone, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
     hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes,

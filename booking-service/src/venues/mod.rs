@@ -14,14 +14,14 @@ use teppan_shared::{clock::Clock, postgres::Database, sealing::KeyedHash};
 use crate::waitlist::freed_seats::FreedSeats;
 use crate::{domain::PhoneRegion, slots::Slots};
 
-/// Venues.
+/// The use cases of venues.
 pub struct Venues {
     pub database: Database,
     pub clock: Clock,
     pub fingerprint: KeyedHash,
-    /// For venues that name none, and whose time zone belongs to no country.
+    /// For venues without a given region, whose time zone belongs to no country.
     pub default_phone_region: PhoneRegion,
     pub slots: Arc<Slots>,
-    /// Wakes the worker that offers seats that came free.
+    /// Wakes the worker that offers freed seats.
     pub freed_seats: FreedSeats,
 }

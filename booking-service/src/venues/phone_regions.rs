@@ -1,4 +1,4 @@
-//! The phone regions of venues, as this process last saw them.
+//! A cache of the venues' phone regions.
 
 use std::{
     collections::HashMap,
@@ -9,21 +9,21 @@ use crate::domain::{GivenPhone, Phone, PhoneFault, PhoneRegion, VenueId};
 
 const VENUES_MAX: usize = 10_000;
 
-/// Saves a call with a national telephone number the round trip of looking up its venue. An entry may be out
-/// of date: each statement compares the region by which the number was read with the venue's.
+/// Saves a round trip to look up the venue when a call has a national telephone number. An entry may be outdated, so
+/// each statement compares the region with which the number was read with the venue's region.
 #[derive(Default)]
 pub struct PhoneRegions(Mutex<HashMap<VenueId, PhoneRegion>>);
 
-/// A telephone number as far as it was read.
+/// A telephone number, and the region with which it was read.
 pub struct ReadPhone {
     pub phone: Option<Phone>,
-    /// The region by which it was read. `None`: the number depends on no region. Empty: the number is still
-    /// unread; no venue's region is empty, so the statement answers the venue's.
+    /// `None`: the number depends on no region. Empty: the number was not read, because the region is not known; no
+    /// venue has an empty region, so the statement returns the venue's region.
     pub region: Option<String>,
 }
 
 impl PhoneRegions {
-    /// Reads a number by the region that the venue is known to have.
+    /// Reads a number with the cached region of the venue.
     pub fn read(&self, venue_id: VenueId, given: Option<&GivenPhone>) -> ReadPhone {
         match given {
             None => ReadPhone { phone: None, region: None },
@@ -36,10 +36,10 @@ impl PhoneRegions {
         }
     }
 
-    /// Remembers the region that the database has for a venue.
+    /// Caches the region that the database has for a venue.
     pub fn learn(&self, venue_id: VenueId, region: PhoneRegion) {
         let mut regions = self.lock();
-        // Each forgotten venue costs one round trip; this happens once in ten thousand venues.
+        // Each removed venue costs one round trip; this happens at most once for each ten thousand new venues.
         if regions.len() >= VENUES_MAX && !regions.contains_key(&venue_id) {
             regions.clear();
         }
@@ -52,7 +52,7 @@ impl PhoneRegions {
 }
 
 impl ReadPhone {
-    /// Reads a number by the region that its venue has.
+    /// Reads a number with this region.
     pub fn by(region: PhoneRegion, given: Option<&GivenPhone>) -> Result<Self, PhoneFault> {
         let phone = given.map(|given| given.read(region)).transpose()?;
         Ok(Self { phone, region: Some(region.to_string()) })
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_of_venues_is_bounded() {
+    fn the_cache_of_phone_regions_is_bounded() {
         let (regions, us) = (PhoneRegions::default(), PhoneRegion::parse("US").expect("a region"));
         for _ in 0..=VENUES_MAX {
             regions.learn(VenueId::generate(), us);

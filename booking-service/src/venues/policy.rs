@@ -3,7 +3,7 @@ use serde::Deserialize;
 
 use crate::domain::Currency;
 
-/// What a venue allows, and the clock of its row. Read as the JSON of its row.
+/// A venue's policy, and the clock of its row. Read as the JSON of its row.
 #[derive(Debug, Clone, Deserialize)]
 pub struct VenuePolicy {
     pub time_zone: String,
@@ -24,7 +24,7 @@ pub struct VenuePolicy {
 }
 
 impl VenuePolicy {
-    /// The date at the venue at a moment. The same as the schema's `venue_date`.
+    /// The local date at the venue at a moment. The SQL function `venue_date` has the same rule.
     pub fn date_at(&self, moment: DateTime<Utc>) -> NaiveDate {
         let has_changed = self.clock_changes_at.is_some_and(|at| moment >= at);
         let offset = if has_changed { self.next_utc_offset_seconds } else { self.utc_offset_seconds };

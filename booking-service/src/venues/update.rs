@@ -13,10 +13,11 @@ use crate::{
     venues::get::Venue,
 };
 
-/// Each attempt after the first follows a commit of somebody else, who changed the venue.
+/// Each attempt after the first follows a concurrent change of the venue.
 const ATTEMPTS_MAX: usize = 20;
 
-/// Why a venue was not changed. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why a venue was not changed. Nothing was written, except for `Layout`; after a [`DatabaseError`] the outcome may be
+/// unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateVenueError {
     #[error("there is no such venue")]
@@ -25,26 +26,25 @@ pub enum UpdateVenueError {
     Stale,
     #[error("the venue has slots, so that neither its time zone nor its currency can change")]
     HasSlots,
-    #[error("the largest party would be smaller than the smallest")]
+    #[error("the maximum party size would be smaller than the minimum")]
     PartyRange,
-    #[error("the venue changed under every attempt")]
+    #[error("the venue changed during every attempt")]
     Contended,
-    #[error("the statement says what it never does")]
+    #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[source] DatabaseError),
-    /// The exception: the venue is changed. The slots come when the call is made again, or from the
-    /// worker.
-    #[error("the venue was changed, its new days were not laid out")]
+    /// The venue was changed. Its slots are laid out when the call is repeated, or by the worker.
+    #[error("the venue was changed, but its new days were not laid out")]
     Layout(#[source] ReadError),
 }
 
 impl Venues {
-    /// Changes a venue, in one round trip unless its horizon moves. Then a second lays out the days that
-    /// are now within it, or the first of them where they have many slots, and the worker the others.
-    /// Days that are no longer within it keep their slots, which cannot be booked while they are beyond it.
+    /// Changes a venue, in one round trip unless its horizon moves. Then a second round trip lays out the days that are
+    /// now within the horizon; if they have many slots, it lays out the first days and the worker the others. Days that
+    /// are now beyond the horizon keep their slots, which cannot be booked.
     ///
-    /// A venue that is as asked for is left as it is, whatever its version.
+    /// A venue that already is as requested is not changed, also with a stale etag.
     ///
     /// # Errors
     /// [`UpdateVenueError`].
@@ -56,7 +56,7 @@ impl Venues {
     ) -> Result<Venue, UpdateVenueError> {
         for _ in 0..ATTEMPTS_MAX {
             if let Some((venue, layout)) = self.change_venue(venue_id, change, version).await? {
-                self.freed_seats.may_offer();
+                self.freed_seats.wake_if_entries_wait();
                 if let Some(layout) = layout {
                     self.slots.lay_out_missing_slots(&layout).await.map_err(UpdateVenueError::Layout)?;
                 }
@@ -66,8 +66,7 @@ impl Venues {
         Err(UpdateVenueError::Contended)
     }
 
-    /// The venue, and what its layout needs when days of it may be without slots; `None` when somebody
-    /// else changed it meanwhile.
+    /// The venue, and the data for its layout if days may have no slots yet; `None` if the venue changed meanwhile.
     async fn change_venue(
         &self,
         venue_id: VenueId,
@@ -118,12 +117,12 @@ impl Venues {
     }
 }
 
-/// What only the database can tell, because it depends on the fields that stay.
+/// Maps the party range constraint: only the database can check it, because it also depends on fields that stay.
 fn refused(error: DatabaseError) -> UpdateVenueError {
     if error.violates("venue_party_range") { UpdateVenueError::PartyRange } else { UpdateVenueError::Database(error) }
 }
 
-/// The row of the statement, which says what it means.
+/// The row of `update.sql`.
 struct VenueRow {
     outcome: String,
     layout_due: bool,

@@ -1,13 +1,12 @@
 -- UpdateVenue: sets the fields that are not NULL.
 --
--- No row: no such venue. Otherwise one, the venue as it stands; `outcome` is
---   updated     it is as asked for, and was not before;
---   unchanged   it was so already, whatever the etag;
---   stale       nothing was written: it is at another version than $2;
---   has_slots   nothing was written: its slots stand in its time zone and have prices in its currency;
---   contended   nothing was written: it changed between snapshot and lock; run it again.
--- `layout_due`: days within the horizon may be without slots; the layout has to look, and begins with
--- the schedule as it is here.
+-- No row: no such venue. Otherwise one row: the venue after the call; `outcome` is
+--   updated     the venue was changed as requested;
+--   unchanged   the venue already was as requested, also with a stale etag;
+--   stale       nothing was written: the venue is not at version $2;
+--   has_slots   nothing was written: the venue has slots, which depend on its time zone and currency;
+--   contended   nothing was written: the venue changed between snapshot and lock; run the statement again.
+-- `layout_due`: days within the horizon may have no slots yet; the caller starts the layout with the returned schedule.
 WITH target AS MATERIALIZED (
     SELECT
         v.venue_id, v.version, v.laid_out_until,
@@ -40,16 +39,16 @@ verdict AS MATERIALIZED (
              WHEN v.laid_out_until IS NOT NULL AND (v.time_zone, v.currency) <> (t.time_zone, t.currency) THEN 'has_slots'
              ELSE 'update'
         END AS verdict,
-        -- with another zone, too, other days are within it
+        -- another time zone also changes which days are within the horizon
         (v.time_zone, v.horizon_days) <> (t.time_zone, t.horizon_days) AS moves_horizon
     FROM target t
     JOIN venues v ON v.venue_id = t.venue_id
 ),
-updated AS (                       -- the gate: changes and slots that came since the snapshot are seen on the row itself
+updated AS (                       -- the gate: the update sees the latest committed version of the row
     UPDATE venues v
     SET name = t.name,
         time_zone = t.time_zone,
-        -- a venue that changes its zone has no slots that could stand by other rules
+        -- a venue that changes its time zone has no slots, so no slot follows other rules
         utc_offset_seconds = CASE WHEN t.time_zone = v.time_zone THEN v.utc_offset_seconds ELSE $17 END,
         clock_changes_at = CASE WHEN t.time_zone = v.time_zone THEN v.clock_changes_at ELSE $18 END,
         next_utc_offset_seconds = CASE WHEN t.time_zone = v.time_zone THEN v.next_utc_offset_seconds ELSE $19 END,
@@ -75,7 +74,7 @@ updated AS (                       -- the gate: changes and slots that came sinc
       AND v.laid_out_until IS NOT DISTINCT FROM t.laid_out_until
     RETURNING v.*
 ),
-due AS (                           -- the record of the work; whoever dies now, the layout finds it
+due AS (                           -- records the layout as due, so that the worker does it if this process dies
     UPDATE weekly_schedules w
     SET next_layout_at = $15
     FROM updated, verdict

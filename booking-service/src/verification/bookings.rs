@@ -1,4 +1,4 @@
-//! Bookings beside what their events make of them.
+//! Compares each booking's row with the row that its events give.
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, postgres::PgRow};
@@ -18,39 +18,39 @@ use crate::{
 
 const VERIFY: &str = include_str!("bookings.sql");
 
-/// Bookings that one statement reads.
+/// Bookings in one page.
 const PAGE_SIZE: i64 = 500;
 
-/// Which bookings are looked at.
+/// The bookings to verify. `None`: all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct VerifyScope {
     pub booking_id: Option<BookingId>,
     pub venue_id: Option<VenueId>,
 }
 
-/// A page of bookings that were looked at.
+/// A page of verified bookings.
 #[derive(Debug, Default)]
 pub struct VerifiedPage {
     pub bookings: Vec<VerifiedBooking>,
     pub events: u64,
-    /// Where the next page begins; `None` after the last.
+    /// The first id of the next page; `None` after the last page.
     pub next: Option<Uuid>,
 }
 
-/// A booking that was looked at.
+/// The result for one booking.
 #[derive(Debug)]
 pub struct VerifiedBooking {
     pub booking_id: Uuid,
     pub findings: Vec<Finding>,
-    /// The row as the events have it, and the columns in which it is not so. `None` where the events are not to
-    /// be trusted: then nothing is derived from them.
+    /// The row that the events give, and the columns in which the stored row differs. `None` if the events cannot be
+    /// trusted.
     pub derived: Option<(Booking, Vec<String>)>,
-    /// The slots that the row and the events name.
+    /// The slots that the row or one of the events names.
     pub slots: Vec<SlotKey>,
 }
 
 impl VerifyScope {
-    /// Where the bookings begin by id.
+    /// The smallest booking id of the scope.
     pub fn first(self) -> Uuid {
         self.booking_id.map_or(Uuid::nil(), |id| id.0)
     }
@@ -61,10 +61,10 @@ impl VerifyScope {
 }
 
 impl Verification {
-    /// Looks at the next bookings from this id on. It only reads, in one snapshot.
+    /// Verifies the next page of bookings, beginning with this id. It only reads, in one snapshot.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn verify_bookings(&self, from: Uuid, scope: VerifyScope) -> Result<VerifiedPage, DatabaseError> {
         let venue_id = scope.venue_id.map(|id| id.0);
         let page = || {
@@ -82,7 +82,7 @@ impl Verification {
                 page.events += u64::try_from(events.len()).unwrap_or(u64::MAX);
                 let row = &rows[0].booking;
                 let mut verified = verify(row, &events);
-                // A row that was altered has a finding of its own: what counts is what the events say, if anything.
+                // An altered row has a finding of its own: compare the derived booking if there is one.
                 let booking = verified.derived.as_ref().map_or(row, |(derived, _)| derived);
                 let finding = rows[0].begins_at_another_instant(booking, self.clock.now());
                 verified.findings.extend(finding);
@@ -96,8 +96,8 @@ impl Verification {
     }
 }
 
-/// Compares a row with its events. They are trusted when nothing is wrong with them and the row's hash is that of the
-/// last one: without that nobody can know whether the row or the end of the chain was altered.
+/// Compares a row with its events. The events are trusted when they have no fault and the row holds the hash of the
+/// last one. Otherwise it is unknown whether the row or the end of the chain was altered.
 fn verify(row: &Booking, events: &[StoredEvent]) -> VerifiedBooking {
     let booking_id = row.booking_id.0;
     let derived = derive(events);
@@ -143,8 +143,9 @@ struct Row {
 }
 
 impl Row {
-    /// Whether a booking that can still take place does not begin when its local time is, by the rules of time zones
-    /// in force. Where a process with newer rules has corrected the venue, this one cannot tell.
+    /// A finding if the booking's start differs from its local time by the time zone rules in force. Only bookings that
+    /// can still take place are compared. If a process with newer rules has corrected the venue, this process cannot
+    /// judge, and there is no finding.
     fn begins_at_another_instant(&self, booking: &Booking, now: DateTime<Utc>) -> Option<Finding> {
         let is_judged = self.time_zone_rules_newest.as_str() <= Rules::in_force().version().as_str();
         if !is_judged || booking.status.after(BookingChange::CorrectInstant).is_none() {

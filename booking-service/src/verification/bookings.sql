@@ -1,9 +1,9 @@
 -- verify-events: a page of bookings by id, each with its events in the order of their versions.
 --
--- One row an event; one row without an event for a booking that has none. A change writes the booking's row
--- and its event in one transaction, and all of this is read in one snapshot: whatever changes meanwhile is
--- seen wholly or not at all, so that a booking is never found to differ because it was changing.
--- Of the bookings that are not wanted only the row is read: the page ends after $3 of either.
+-- Returns one row for each event, and one row without an event for a booking that has none. A change writes the
+-- booking's row and its event in one transaction. This statement reads both in one snapshot, so a concurrent change
+-- never makes a booking differ from its events. The page has $3 bookings of any venue; for bookings of other venues
+-- than $4 only the row is read.
 WITH page AS MATERIALIZED (
     SELECT * FROM bookings WHERE booking_id BETWEEN $1 AND $2 ORDER BY booking_id LIMIT $3
 )
@@ -21,7 +21,7 @@ SELECT
     e.hash AS event_own_hash
 FROM page b
 JOIN venues v ON v.venue_id = b.venue_id
--- OFFSET keeps the planner from reading the events in any other way than booking by booking
+-- OFFSET 0 makes the planner read the events booking by booking
 LEFT JOIN LATERAL (
     SELECT event_id, version, type, occurred_at, data::text AS data, previous_hash, hash
     FROM booking_events

@@ -1,4 +1,4 @@
-//! What verify-events finds, told in ids, figures and names of columns, never in personal data.
+//! The findings of verify-events: ids, figures and column names, never personal data.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FindingReason {
     Event(EventFaultKind),
-    /// A booking without any event.
+    /// The booking has no events.
     NoEvents,
-    /// The row does not hold the hash of the last event: one of the two was altered, or events are missing.
+    /// The row does not hold the hash of the last event: the row or the event was altered, or events are missing.
     ChainEnd,
-    /// The row is not what the events make of it.
+    /// The row differs from the row that the events give.
     RowDiffers,
-    /// The booking does not begin when its local time is, by the rules of time zones in force.
+    /// The booking's instant differs from its local time by the time zone rules in force.
     WrongInstant,
-    /// The slot does not count the seats of its live bookings.
+    /// The slot's reserved seats differ from the seats of its live bookings.
     SlotMiscounts,
 }
 
@@ -46,18 +46,20 @@ impl FindingReason {
 
     fn meaning(self) -> &'static str {
         match self {
-            Self::Event(EventFaultKind::VersionGap) => "an event is missing before this one, or is there twice",
-            Self::Event(EventFaultKind::LinkBroken) => "the event does not carry the hash of the one before it",
-            Self::Event(EventFaultKind::HashMismatch) => "the event's hash is not that of its contents",
-            Self::Event(EventFaultKind::Unreadable) => "the event's contents are not what its type says",
-            Self::Event(EventFaultKind::IllegalTransition) => "this cannot happen to the booking as it was",
-            Self::Event(EventFaultKind::Contradiction) => "the event says what does not follow from those before it",
-            Self::Event(EventFaultKind::ImpossibleFigure) => "no booking can have these figures",
+            Self::Event(EventFaultKind::VersionGap) => {
+                "an event before this one is missing, or this version exists twice"
+            }
+            Self::Event(EventFaultKind::LinkBroken) => "the event does not contain the hash of the event before it",
+            Self::Event(EventFaultKind::HashMismatch) => "the event's hash does not match its contents",
+            Self::Event(EventFaultKind::Unreadable) => "the event's contents do not match its type",
+            Self::Event(EventFaultKind::IllegalTransition) => "the booking's state before does not allow this event",
+            Self::Event(EventFaultKind::Contradiction) => "the event contradicts the events before it",
+            Self::Event(EventFaultKind::ImpossibleFigure) => "the event has figures that no booking can have",
             Self::NoEvents => "the booking has no events",
             Self::ChainEnd => "the row does not hold the hash of the last event",
-            Self::RowDiffers => "the row is not what the events make of it",
-            Self::WrongInstant => "the booking does not begin when its local time is by the time zone rules in force",
-            Self::SlotMiscounts => "the slot does not count the seats of its live bookings",
+            Self::RowDiffers => "the row differs from the row that the events give",
+            Self::WrongInstant => "the booking's instant differs from its local time by the time zone rules in force",
+            Self::SlotMiscounts => "the slot's reserved seats differ from the seats of its live bookings",
         }
     }
 }
@@ -68,7 +70,7 @@ impl Serialize for FindingReason {
     }
 }
 
-/// One thing that is wrong, and where.
+/// One difference, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub reason: FindingReason,
@@ -76,25 +78,25 @@ pub struct Finding {
     pub booking_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<Uuid>,
-    /// The event's.
+    /// The version of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Columns of the row, or figures of the event.
+    /// The columns of the row, or the fields of the event, that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<MiscountedSlot>,
 }
 
-/// A slot, and what it counts.
+/// A slot whose reserved seats are wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MiscountedSlot {
     pub venue_id: Uuid,
     pub date: String,
     pub start_time: String,
-    /// What the slot says.
+    /// The reserved seats that the slot's row counts.
     pub reserved: i32,
-    /// What its live bookings take by their events.
+    /// The seats that its live bookings take by their events.
     pub booked: i64,
     pub capacity: i32,
 }

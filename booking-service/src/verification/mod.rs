@@ -1,4 +1,4 @@
-//! Bookings and slots held against the events, and their repair.
+//! Compares bookings and slots with the events, and repairs them.
 
 pub mod bookings;
 pub mod finding;
@@ -7,7 +7,7 @@ pub mod slots;
 
 use teppan_shared::{clock::Clock, postgres::Database};
 
-/// Bookings and slots beside what the events make of them.
+/// Compares bookings and slots with what their events give.
 pub struct Verification {
     pub database: Database,
     pub clock: Clock,

@@ -1,7 +1,7 @@
--- repair-projection: rows as their events have them, put beside the table that is in force.
+-- repair-projection: writes the rows that the events give into the table bookings_rebuilt.
 --
--- What events do not hold is the present row's. The special requests are left out: nothing takes them from
--- here, and a table that is left over must not keep what is erased from the other.
+-- Columns that no event contains are copied from the present row. The special requests are left out: the swap does not
+-- need them, and a leftover table must not keep personal data that was erased from bookings.
 INSERT INTO bookings_rebuilt
 SELECT rebuilt.*, ARRAY(SELECT jsonb_array_elements_text(derived -> 'differs'))
 FROM jsonb_array_elements($1::jsonb) AS derived
@@ -10,5 +10,5 @@ CROSS JOIN LATERAL (
 ) AS found
 CROSS JOIN LATERAL jsonb_populate_record(
     found.present, (derived -> 'columns') - 'source' || '{"special_requests_sealed": null}') AS rebuilt
--- the statement may be run again after its connection was lost
+-- the statement may be repeated after its connection was lost
 ON CONFLICT (booking_id) DO NOTHING

@@ -1,4 +1,4 @@
-//! Rows made anew from events, beside those in force, and put in force when that is asked for.
+//! Rebuilds rows from events in the table bookings_rebuilt, and replaces the rows in force on request.
 
 use serde_json::json;
 use sqlx::{Row as _, postgres::PgRow};
@@ -12,16 +12,16 @@ use crate::{
     verification::slots::Miscount,
 };
 
-/// It is made anew by each run, so that nothing of it has to survive a crash.
+/// Each run creates the table again, so its rows need not survive a crash: it is unlogged.
 const DROP: &str = "DROP TABLE IF EXISTS bookings_rebuilt";
-/// Its rows keep the constraints of the table in force, and each says in which columns it differs.
+/// The table has the constraints of bookings. `differs` lists the columns in which a row differs from the one in force.
 const CREATE: &str = "
     CREATE UNLOGGED TABLE IF NOT EXISTS bookings_rebuilt (
         LIKE bookings INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
         differs text[] NOT NULL,
         PRIMARY KEY (booking_id)
     )";
-/// These three cannot be checked when the program is compiled: their table is not in the migrations.
+/// sqlx cannot check these three at compile time: the migrations do not contain the table bookings_rebuilt.
 const REBUILD: &str = include_str!("rebuild_bookings.sql");
 const SWAP: &str = include_str!("swap_booking.sql");
 const DIFFERING: &str = "
@@ -31,41 +31,41 @@ const DIFFERING: &str = "
     ORDER BY booking_id
     LIMIT 500";
 
-/// What became of a row that was to be put in force.
+/// The result of replacing one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swapped {
     Repaired,
-    /// Somebody changed it since, or it is not there any more: it is left as it is.
+    /// The booking changed after its events were read, or no longer exists: nothing was written.
     ChangedMeanwhile,
-    /// The table does not take it: its slot or its customer is not there, for example.
+    /// The row violates a constraint: for example, its slot or its customer does not exist.
     Refused,
 }
 
 impl Verification {
-    /// Makes an empty table for rebuilt rows; one that an earlier run left is dropped.
+    /// Creates an empty table for rebuilt rows; drops the table of an earlier run.
     ///
     /// # Errors
-    /// When the database gave no answer, or does not let this user make tables.
+    /// [`DatabaseError`], for example when this database user must not create tables.
     pub async fn begin_rebuild(&self) -> Result<(), DatabaseError> {
         self.drop_rebuilt().await?;
         self.database.fetch_all(|| sqlx::query(CREATE).try_map(|_: PgRow| Ok(()))).await?;
         Ok(())
     }
 
-    /// Removes the table for rebuilt rows.
+    /// Drops the table for rebuilt rows.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn drop_rebuilt(&self) -> Result<(), DatabaseError> {
         self.database.fetch_all(|| sqlx::query(DROP).try_map(|_: PgRow| Ok(()))).await?;
         Ok(())
     }
 
-    /// Writes the rows that events make of these bookings beside those in force. Returns how many; bookings
-    /// whose events are not to be trusted are left out.
+    /// Writes the rows that the events of these bookings give into bookings_rebuilt, and returns their number. Bookings
+    /// whose events cannot be trusted are left out.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn rebuild(&self, bookings: &[VerifiedBooking]) -> Result<u64, DatabaseError> {
         let rows: Vec<_> = bookings
             .iter()
@@ -80,20 +80,20 @@ impl Verification {
         Ok(count)
     }
 
-    /// The next rebuilt bookings after this one whose rows differ, by id.
+    /// The next rebuilt bookings after this id whose rows differ, ordered by id.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn rebuilt_differing(&self, after: Uuid) -> Result<Vec<Uuid>, DatabaseError> {
         let differing = || sqlx::query(DIFFERING).bind(after).try_map(|row: PgRow| row.try_get::<Uuid, _>(0));
         self.database.fetch_all(differing).await
     }
 
-    /// Puts the rebuilt row of one booking in force, in one statement that is a transaction of its own. Doing it
-    /// twice does it once.
+    /// Replaces the row of one booking by its rebuilt row, in one statement and transaction. Repeating the call has no
+    /// further effect.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn swap_booking(&self, booking_id: Uuid) -> Result<Swapped, DatabaseError> {
         let swap = || sqlx::query(SWAP).bind(booking_id).try_map(|row: PgRow| row.try_get::<Uuid, _>(0));
         for attempt in 1..=ATTEMPTS_MAX {
@@ -101,23 +101,18 @@ impl Verification {
                 Ok(Some(_)) => return Ok(Swapped::Repaired),
                 Ok(None) => return Ok(Swapped::ChangedMeanwhile),
                 Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => {}
-                // Class 23: a constraint stands against it.
-                Err(DatabaseError::Failed(sqlx::Error::Database(error)))
-                    if error.code().is_some_and(|code| code.starts_with("23")) =>
-                {
-                    return Ok(Swapped::Refused);
-                }
+                Err(error) if error.violates_a_constraint() => return Ok(Swapped::Refused),
                 Err(error) => return Err(error),
             }
         }
         Ok(Swapped::ChangedMeanwhile)
     }
 
-    /// Sets the seats that a slot counts to those that its live bookings take, unless it has changed since it
-    /// was looked at, or has not so much room. Returns whether that was done.
+    /// Sets the reserved seats of a slot to the seats that its live bookings take. Does nothing if the slot has changed
+    /// since it was verified, or if its capacity is too small. Returns whether the slot was changed.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn repair_slot(&self, found: &Miscount) -> Result<bool, DatabaseError> {
         let Ok(booked) = i32::try_from(found.booked) else { return Ok(false) };
         let repair = || {

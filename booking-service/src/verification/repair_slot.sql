@@ -1,7 +1,7 @@
--- repair-projection: a slot counts the seats that its live bookings take by their events.
+-- repair-projection: sets the reserved seats of a slot to the seats that its live bookings take by their events.
 --
--- Only the very row for which they were counted is written: whoever has taken or given back seats since has made
--- another one, also while this waited for it. Never more than there is room for.
+-- Only the row version $5, for which the seats were counted, is written. Any later change of seats makes a new row
+-- version, also while this statement waits for the row's lock. The seats never exceed the capacity.
 UPDATE slots
 SET reserved = $4
 WHERE venue_id = $1 AND slot_date = $2 AND start_time = $3

@@ -1,4 +1,4 @@
-//! Slots beside the seats that their live bookings take by their events.
+//! Compares the reserved seats of slots with the seats that their live bookings take by their events.
 
 use chrono::{NaiveDate, NaiveTime};
 use teppan_shared::postgres::DatabaseError;
@@ -10,27 +10,27 @@ use crate::{
     verification::finding::Finding,
 };
 
-/// Slots that one statement reads, with the bookings of each.
+/// Slots in one page; the statement also reads the bookings of each.
 const PAGE_SIZE: i64 = 200;
 
-/// A page of slots that were looked at.
+/// A page of verified slots.
 #[derive(Debug, Default)]
 pub struct SlotPage {
     pub count: u64,
-    /// Those that do not count the seats of their bookings.
+    /// The slots whose reserved seats differ from the seats of their bookings.
     pub miscounted: Vec<Miscount>,
-    /// The last one; `None` when there are no more.
+    /// The last slot of the page; `None` after the last page.
     pub reached: Option<SlotKey>,
 }
 
-/// A slot that does not count the seats of its live bookings.
+/// A slot whose reserved seats differ from the seats of its live bookings.
 #[derive(Debug, Clone)]
 pub struct Miscount {
     pub slot: SlotKey,
     pub reserved: i32,
     pub booked: i64,
     pub capacity: i32,
-    /// Names the row as it was seen.
+    /// Identifies the version of the row that was read.
     pub(super) row_version: String,
 }
 
@@ -57,16 +57,16 @@ impl Row {
 }
 
 impl Verification {
-    /// Looks at the next slots after this one, of one venue or of all. It only reads, in one snapshot.
-    /// `displaced` are bookings whose events name another slot than their row does.
+    /// Verifies the next page of slots after this one, of one venue or of all. It only reads, in one snapshot.
+    /// `wrong_slot_bookings` are bookings whose row names another slot than their events.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// [`DatabaseError`].
     pub async fn verify_slots(
         &self,
         after: Option<SlotKey>,
         venue_id: Option<VenueId>,
-        displaced: &[Uuid],
+        wrong_slot_bookings: &[Uuid],
     ) -> Result<SlotPage, DatabaseError> {
         // No slot is older than 1970.
         let first = (venue_id.map_or(Uuid::nil(), |id| id.0), NaiveDate::default(), NaiveTime::MIN);
@@ -81,7 +81,7 @@ impl Verification {
                 after.2,
                 last,
                 PAGE_SIZE,
-                displaced
+                wrong_slot_bookings
             )
         };
         let rows = self.database.fetch_all(slots).await?;

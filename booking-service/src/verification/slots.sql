@@ -1,9 +1,9 @@
 -- verify-events: a page of slots by key, each with the seats that its live bookings take by their events.
 --
--- One snapshot, as in verify_bookings.sql: whoever takes or gives back seats writes slot, booking and event in
--- one transaction. The bookings of a slot are found by their rows; $6 are those whose events name another slot
--- than their row does. What the events say is compared as text, so that none that was altered fails a cast.
--- `row_version` names the row of the slot as it was seen: while it stands, so do the slot's seats.
+-- One snapshot, as in bookings.sql: every change of seats writes slot, booking and event in one transaction. The
+-- bookings of a slot are found by their rows; $6 are the bookings whose row names another slot than their events.
+-- Values of events are compared as text, so that an altered event does not fail a cast. `row_version` identifies the
+-- version of the slot's row: while it is the same, the slot's seats are the same.
 WITH page AS MATERIALIZED (
     SELECT *, xmin::text AS row_version
     FROM slots
@@ -11,7 +11,7 @@ WITH page AS MATERIALIZED (
     ORDER BY venue_id, slot_date, start_time
     LIMIT $5
 ),
-near AS MATERIALIZED (
+candidates AS MATERIALIZED (       -- every booking that may take seats of these slots
     SELECT b.booking_id
     FROM page p
     CROSS JOIN LATERAL (
@@ -23,26 +23,26 @@ near AS MATERIALIZED (
     UNION
     SELECT unnest($6::uuid[])
 ),
-live AS MATERIALIZED (             -- where the events put each booking that is live by its last event
-    SELECT place.*
-    FROM near
+live AS MATERIALIZED (             -- slot and party size, by the events, of each booking that is PENDING or CONFIRMED
+    SELECT slot_event.*
+    FROM candidates
     CROSS JOIN LATERAL (
         SELECT data ->> 'status' AS status
         FROM booking_events
-        WHERE booking_id = near.booking_id
+        WHERE booking_id = candidates.booking_id
         ORDER BY version DESC
         LIMIT 1
-    ) AS last
+    ) AS last_event
     CROSS JOIN LATERAL (
         SELECT data ->> 'venue_id' AS venue_id, data ->> 'date' AS slot_date, data ->> 'start_time' AS start_time,
                CASE WHEN data ->> 'party_size' ~ '^\d{1,4}$' THEN (data ->> 'party_size')::integer END AS party_size
         FROM booking_events
-        WHERE booking_id = near.booking_id
+        WHERE booking_id = candidates.booking_id
           AND type IN ('teppan.booking.created.v1', 'teppan.booking.rescheduled.v1')
         ORDER BY version DESC
         LIMIT 1
-    ) AS place
-    WHERE last.status IN ('BOOKING_STATUS_PENDING', 'BOOKING_STATUS_CONFIRMED')
+    ) AS slot_event
+    WHERE last_event.status IN ('BOOKING_STATUS_PENDING', 'BOOKING_STATUS_CONFIRMED')
 ),
 seats AS MATERIALIZED (
     SELECT venue_id, slot_date, start_time, sum(party_size) AS booked

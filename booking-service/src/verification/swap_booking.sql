@@ -1,8 +1,8 @@
--- repair-projection: the row of one booking becomes what its events make of it.
+-- repair-projection: replaces the row of one booking by the row that its events give.
 --
--- The booking is locked first and everything is decided on the locked row, as in every change of one. Whoever
--- changed it since the events were read has given it another hash, and then nothing is written. Its seats are
--- not touched here: the slot is counted afterwards.
+-- The statement locks the booking first and decides on the locked row, as every change of a booking does. A change
+-- since the events were read has given the row another hash; then nothing is written. The slot's seats are repaired
+-- afterwards.
 WITH target AS MATERIALIZED (
     SELECT booking_id, event_hash FROM bookings WHERE booking_id = $1 FOR NO KEY UPDATE
 )

@@ -1,8 +1,8 @@
--- Waitlist offers: claims the notes of one slot of which seats came free until $2, and loads what an offer is decided by.
+-- Waitlist offers: leases the notes of one slot with freed seats until $2, and loads the data to decide an offer.
 --
--- Always one row; its slot is null when no note is due. Notes that another process has claimed are not waited for. The
--- snapshot shows the notes, so everything that was freed before they were made, and everybody who waited then.
--- `candidates`: of each party size that fits, the first in the queue.
+-- Always one row; its slot is null when no note is due. Notes that another process has locked are skipped. The snapshot
+-- shows the notes, so it also shows the seats that were freed and the entries that were waiting when they were written.
+-- `candidates`: for each party size that fits, the first entry in the queue.
 WITH oldest AS MATERIALIZED (
     SELECT venue_id, slot_date, start_time, noted_at
     FROM waitlist_openings
@@ -11,7 +11,7 @@ WITH oldest AS MATERIALIZED (
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ),
-notes AS MATERIALIZED (            -- all of this slot, so that no other process comes to it meanwhile
+notes AS MATERIALIZED (            -- all notes of this slot; seats that come free meanwhile add a note that is due
     SELECT o.opening_id
     FROM oldest JOIN waitlist_openings o USING (venue_id, slot_date, start_time)
     ORDER BY o.opening_id
@@ -26,21 +26,21 @@ SELECT
     oldest.noted_at AS "noted_at?",
     to_jsonb(s) AS "slot?",
     to_jsonb(v) AS "venue?",
-    (SELECT jsonb_agg(to_jsonb(first) ORDER BY first.place)
+    (SELECT jsonb_agg(to_jsonb(first) ORDER BY first.queue_number)
      FROM generate_series(1, LEAST(s.capacity - s.reserved, v.max_party_size)) AS size
      CROSS JOIN LATERAL (
          SELECT *
          FROM waitlist_entries e
          WHERE e.venue_id = s.venue_id AND e.slot_date = s.slot_date AND e.start_time = s.start_time
            AND e.party_size = size AND e.party_size > 0 AND e.status = 'WAITING'
-         ORDER BY e.place
+         ORDER BY e.queue_number
          LIMIT 1
      ) AS first) AS "candidates?",
     EXISTS (
         SELECT
         FROM waitlist_entries w
         WHERE w.venue_id = s.venue_id AND w.slot_date = s.slot_date AND w.start_time = s.start_time
-          AND w.status = 'WAITING' AND w.place > 0) AS "anybody_waits!",
+          AND w.status = 'WAITING' AND w.queue_number > 0) AS "has_waiting_entries!",
     EXISTS (SELECT FROM waitlist_entries WHERE status = 'WAITING' AND bookable_until > '-infinity') AS "queue_exists!",
     EXISTS (SELECT FROM waitlist_reviews WHERE review_id > 0) AS "review_due!"
 FROM (SELECT) AS always

@@ -8,22 +8,22 @@ use teppan_shared::{
 
 use crate::{bookings::metrics::WaitlistChange, waitlist::Waitlist};
 
-/// Entries that one run looks at at most; the statement has the same number.
+/// The most entries that one run checks; `close_entries.sql` has the same number.
 pub const BATCH_MAX: i64 = 64;
 
-/// What one run did.
+/// The result of one run.
 pub struct ClosedEntries {
     pub looked_at: i64,
     pub closed: i64,
-    /// When the first of those that ended could no longer be offered anything.
+    /// The earliest `bookable_until` of the closed entries.
     pub first_due: Option<DateTime<Utc>>,
 }
 
 impl Waitlist {
-    /// Ends entries whose slot can no longer be booked, a bounded number of them.
+    /// Closes a bounded number of entries whose slot can no longer be booked.
     ///
     /// # Errors
-    /// When the database gives no answer, as [`DatabaseError`] says. What was left undone is found again.
+    /// [`DatabaseError`]. The next run closes the entries that remain.
     pub async fn close_waitlist_entries(&self, now: DateTime<Utc>) -> Result<ClosedEntries, DatabaseError> {
         let close = || sqlx::query_file_as!(ClosedEntries, "src/waitlist/close_entries.sql", now);
         let run = self.database.fetch_one(close).await?;
@@ -32,7 +32,7 @@ impl Waitlist {
     }
 }
 
-/// Ends waitlist entries whose slot can no longer be booked.
+/// Closes waitlist entries whose slot can no longer be booked.
 pub struct WaitlistClosing(pub Arc<Waitlist>);
 
 impl Job for WaitlistClosing {

@@ -1,8 +1,8 @@
--- Waitlist closing: entries whose slot can no longer be booked end.
+-- Waitlist closing: closes entries whose slot can no longer be booked.
 --
--- One row: how many were looked at and how many ended. Those whose time was over first, 64 at most; what
--- somebody else has locked is left to the next run. What the slot's start and the venue's notice say now is
--- what counts: whoever may wait for longer gets the new time.
+-- One row: how many entries were checked and how many were closed. At most 64, the longest due first. Entries that
+-- another transaction has locked are left to the next run. The slot's current start and the venue's current notice
+-- decide: an entry that may wait longer gets the new `bookable_until`.
 WITH due AS MATERIALIZED (
     SELECT waitlist_entry_id, venue_id, slot_date, start_time
     FROM waitlist_entries

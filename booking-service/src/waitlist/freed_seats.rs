@@ -5,31 +5,31 @@ use std::sync::{
 
 use teppan_shared::worker::Nudge;
 
-/// Wakes the worker that offers seats that came free. Clones share it.
+/// Wakes the worker that offers freed seats. Clones share the state.
 ///
-/// It is a hint: the database has the notes, and the timer finds those that this process did not hear of.
+/// It is only a hint: the database has the notes, and the worker's timer finds the notes of other processes.
 #[derive(Clone, Default)]
 pub struct FreedSeats {
     nudge: Nudge,
-    anybody_waits: Arc<AtomicBool>,
+    entries_wait: Arc<AtomicBool>,
 }
 
 impl FreedSeats {
-    /// Somebody waits for seats that came free.
-    pub fn offer(&self) {
+    /// Wakes the worker: seats came free for which customers wait.
+    pub fn wake(&self) {
         self.nudge.nudge();
     }
 
-    /// Seats came free somewhere: the worker is woken unless nobody is known to wait for any.
-    pub fn may_offer(&self) {
-        if self.anybody_waits.load(Ordering::Relaxed) {
+    /// Wakes the worker if this process knows of waiting entries: seats may have come free.
+    pub fn wake_if_entries_wait(&self) {
+        if self.entries_wait.load(Ordering::Relaxed) {
             self.nudge.nudge();
         }
     }
 
-    /// Somebody joined a queue, or a look showed whether anybody waits.
-    pub fn note(&self, anybody_waits: bool) {
-        self.anybody_waits.store(anybody_waits, Ordering::Relaxed);
+    /// Records whether entries wait for any slot.
+    pub fn set_entries_wait(&self, entries_wait: bool) {
+        self.entries_wait.store(entries_wait, Ordering::Relaxed);
     }
 
     pub fn nudge(&self) -> &Nudge {

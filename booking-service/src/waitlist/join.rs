@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::booking::special_requests_place,
+    bookings::booking::special_requests_associated_data,
     bookings::{metrics::WaitlistChange, preview::Preview},
     customers::sealed_contact::SealedContact,
     domain::{
@@ -24,31 +24,31 @@ use crate::{
     waitlist::row::{WaitlistEntry, read_status},
 };
 
-/// How often the statement is run for one call. Each run after the first follows a commit of somebody else
-/// on the same slot, customer or key.
+/// The most runs of the statement for one call. Each run after the first follows a concurrent commit on the same slot,
+/// customer or key.
 const ATTEMPTS_MAX: usize = 8;
 
-/// What a run loses on: the key, to a concurrent duplicate; the customer's entry, to another call for the same
-/// customer; the ids, to an earlier run of the same call.
+/// Constraints on which a run can lose: the key, to a concurrent duplicate; the customer's entry, to another call for
+/// the same customer; the ids, to an earlier run of the same call.
 const LOST_ON: [&str; 4] =
     ["idempotency_keys_pkey", "waitlist_entries_wait_once", "waitlist_entries_pkey", "waitlist_entries_booking_key"];
 
-/// An entry, and whether an earlier call with the same key had made it.
+/// An entry, and whether an earlier call with the same key created it.
 pub struct Joined {
     pub entry: WaitlistEntry,
     pub replayed: bool,
 }
 
-/// Why there is no entry. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why there is no entry. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinWaitlistError {
     #[error("the key was used for another request")]
     KeyReused,
-    #[error("the telephone number cannot be read by the venue's region")]
+    #[error("the telephone number cannot be read with the venue's region")]
     Phone(PhoneFault),
     #[error("the customer cannot wait: {0:?}")]
     Refused(JoinRefusal),
-    #[error("the slot changed under every attempt")]
+    #[error("the slot changed during every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -67,11 +67,11 @@ impl From<ReadError> for JoinWaitlistError {
 }
 
 impl Waitlist {
-    /// Puts a customer into the queue for a slot that has not enough open seats, in one round trip; in two where
-    /// CreateBooking needs two.
+    /// Adds a customer to the queue for a slot that has not enough open seats, in one round trip; in two if the
+    /// telephone number must be read again, as for CreateBooking.
     ///
-    /// A second call with the same key and request returns the first one's entry, as it stands by then, also
-    /// while the first is still running.
+    /// A second call with the same key and request returns the entry of the first call in its current state, also while
+    /// the first call is still running.
     ///
     /// # Errors
     /// [`JoinWaitlistError`].
@@ -79,25 +79,25 @@ impl Waitlist {
         if new.validate_only {
             return self.would_join(new).await;
         }
-        let _turn = self.slot_queues.turn(new.slot).await?;
+        let _permit = self.slot_queues.permit(new.slot).await?;
         let mut draft = self.draft_entry(new);
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.insert_entry(new, &draft).await {
                 Ok(answer) => answer,
-                // The next run sees what the faster call wrote.
+                // The next run sees the rows of the faster call.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
                 Outcome::Joined(row) => {
-                    self.freed_seats.note(true);
+                    self.freed_seats.set_entries_wait(true);
                     self.metrics.waitlist(WaitlistChange::Joined, 1);
                     return Ok(Joined { entry: row.read()?, replayed: false });
                 }
                 Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
                     return Err(JoinWaitlistError::KeyReused);
                 }
-                // Made by an earlier run of this call, whose answer was lost, it is this call's entry.
+                // With this call's id, an earlier run of this call created the entry, and its answer was lost.
                 Outcome::Replayed { row, .. } => {
                     let replayed = row.waitlist_entry_id != draft.entry_id.0;
                     return Ok(Joined { entry: row.read()?, replayed });
@@ -113,7 +113,7 @@ impl Waitlist {
         Err(JoinWaitlistError::Contended)
     }
 
-    /// The entry as it would be made now. It has no id and no customer.
+    /// The entry as a call would create it now. It has no id and no customer.
     async fn would_join(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
         let mut draft = self.draft_entry(new);
         let preview =
@@ -154,12 +154,13 @@ impl Waitlist {
         Ok(Joined { entry, replayed: false })
     }
 
-    /// Everything about the entry that is known before the statement runs. The wishes are sealed for the
-    /// booking that an offer will be, which has its id from now on.
+    /// Everything about the entry that is known before the statement runs. The special requests are sealed with the id
+    /// of the booking that an offer will create.
     fn draft_entry(&self, new: &NewWaitlistEntry) -> Draft {
         let booking_id = BookingId::generate();
-        let seal =
-            |text: &SpecialRequests| self.ring.seal(special_requests_place(&booking_id), text.as_str().as_bytes());
+        let seal = |text: &SpecialRequests| {
+            self.ring.seal(special_requests_associated_data(&booking_id), text.as_str().as_bytes())
+        };
         Draft {
             fingerprint: self.fingerprint_of_entry(new),
             contact: self.customers.seal_contact(&new.contact, new.slot.venue_id),
@@ -171,7 +172,7 @@ impl Waitlist {
         }
     }
 
-    /// The request without its key, as a keyed hash. What normalises to the same is the same request.
+    /// The keyed hash of the normalised request without its key.
     fn fingerprint_of_entry(&self, new: &NewWaitlistEntry) -> [u8; 32] {
         let fields = [
             b"JoinWaitlist".to_vec(),
@@ -221,7 +222,7 @@ impl Waitlist {
     }
 }
 
-/// Why a customer cannot wait for a slot: the rule of `join.sql`.
+/// Why a customer cannot wait for a slot; `join.sql` has the same rule.
 fn join_refusal(
     preview: &Preview,
     new: &NewWaitlistEntry,

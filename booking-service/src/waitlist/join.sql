@@ -1,27 +1,27 @@
--- JoinWaitlist: a customer's place in the queue for a slot, in one statement that commits by itself.
+-- JoinWaitlist: adds a customer to the queue for a slot, in one statement that commits by itself.
 --
 -- Always one row. `outcome` is
 --   joined     the entry below was made;
 --   replayed   this key made the entry below earlier; compare `fingerprint`;
---   refused    nothing was written, `refusal` says why, with the `figure` that explains it. It was decided in
---              the snapshot in which the key was absent too, so no concurrent duplicate can be the reason;
---              PHONE_REGION, with the venue's `phone_region`, is for the caller alone: the national telephone
---              number was read by another region, $19, or by none, and has to be read by this one;
+--   refused    nothing was written; `refusal` states why, with the `figure` that explains it. The key is absent in
+--              the same snapshot, so no concurrent duplicate can be the reason;
+--              PHONE_REGION, with the venue's `phone_region`, never reaches the client: the national telephone
+--              number was read with another region, $19, or with none, and must be read with this one;
 --   contended  nothing was written: seats came free, or something else changed, between snapshot and lock.
---              Perhaps a duplicate with this key has joined, so only running the statement again can tell.
--- A duplicate, or another call for the same customer, that commits first while this one runs makes a step fail
--- on idempotency_keys_pkey or waitlist_entries_wait_once: then nothing was written, and running again tells.
+--              A concurrent duplicate may have joined, so the caller must run the statement again.
+-- If a concurrent duplicate, or another call for the same customer, commits first, a step fails on
+-- idempotency_keys_pkey or waitlist_entries_wait_once. Then nothing was written; another run shows the result.
 --
--- $20: only an entry of this key is looked for.
+-- $20: only look for an entry of this key.
 --
--- The slot is locked before it is decided that the seats are not there, see note_waitlist_opening. Slot,
--- customer, entries is the order in which all lock them.
+-- The slot is locked before the statement decides that it is full; see note_waitlist_opening. All statements lock in
+-- the order of slot, customer, entries.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
     WHERE method = 'JoinWaitlist' AND key = $1
 ),
-offer AS MATERIALIZED (            -- the slot and its venue's policy, and what forbids to wait for it
+offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why the customer cannot wait, if any
     SELECT
         v AS venue, slot.refusal AS slot_refusal, s.capacity, s.capacity - s.reserved AS open_seats,
         waits.waitlist_entry_id AS waiting_entry_id, waits.status AS waiting_status,
@@ -37,25 +37,25 @@ offer AS MATERIALIZED (            -- the slot and its venue's policy, and what 
     LEFT JOIN LATERAL (
         SELECT w.waitlist_entry_id, w.status
         FROM waitlist_entries w
-        -- no join, which might go through the whole queue to find the customer
+        -- a subquery, because a join might read the whole queue to find the customer
         WHERE w.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $8)
           AND w.venue_id = $3 AND w.slot_date = $4 AND w.start_time = $5 AND w.status IN ('WAITING', 'OFFERED')
     ) AS waits ON true
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior) AND NOT $20::boolean
 ),
-place AS MATERIALIZED (            -- locked, and read as it is once the lock is there
+locked AS MATERIALIZED (           -- row lock; sees the latest committed version
     SELECT s AS slot, o.venue
     FROM offer o
     JOIN slots s ON s.venue_id = $3 AND s.slot_date = $4 AND s.start_time = $5
     WHERE o.refusal IS NULL
     FOR NO KEY UPDATE OF s
 ),
-queue AS MATERIALIZED (            -- the gate: the seats are not there now either, and can come free
+queue AS MATERIALIZED (            -- the gate: the locked slot is full too, and large enough for the party
     SELECT (slot).starts_at - make_interval(mins => (venue).notice_minutes) AS bookable_until
-    FROM place
+    FROM locked
     WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL' AND $6 <= (slot).capacity
 ),
-customer AS (                      -- found by hash or made; the newest contact is kept
+customer AS (                      -- found by hash or inserted; keeps the newest contact
     INSERT INTO customers AS c (
         customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
     SELECT $7::uuid, $8, $9, $10, $11, $17, $17
@@ -67,7 +67,7 @@ customer AS (                      -- found by hash or made; the newest contact 
         updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
     RETURNING customer_id
 ),
-entry AS (                         -- with the id of the booking that an offer will be
+entry AS (                         -- with the id of the booking that an offer will create
     INSERT INTO waitlist_entries (
         waitlist_entry_id, status, venue_id, slot_date, start_time, customer_id, party_size, conversation_id,
         special_requests_sealed, source, traceparent, booking_id, bookable_until, created_at, updated_at)
@@ -75,7 +75,7 @@ entry AS (                         -- with the id of the booking that an offer w
     FROM queue, customer
     RETURNING waitlist_entries.*
 ),
-claim AS (                         -- no ON CONFLICT: losing to a duplicate must undo every step above
+claim AS (                         -- no ON CONFLICT: a concurrent duplicate must undo every step above
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'JoinWaitlist', $1, $2, waitlist_entry_id, $17
     FROM entry
@@ -92,7 +92,7 @@ SELECT
          WHEN offer.venue IS NULL OR offer.refusal IS NOT NULL THEN 'refused'
          ELSE 'contended'
     END AS "outcome!",
-    -- why not, and what explains it
+    -- the refusal, and the number that explains it
     CASE WHEN reply.outcome IS NULL AND offer.venue IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS "refusal?",
     CASE offer.refusal
         WHEN 'SLOT_AVAILABLE' THEN offer.open_seats
@@ -118,7 +118,7 @@ SELECT
     (SELECT v.time_zone FROM venues v WHERE v.venue_id = reply.venue_id) AS "time_zone?",
     reply.party_size AS "party_size?",
     CASE WHEN reply.status = 'WAITING'
-         THEN waitlist_position(reply.venue_id, reply.slot_date, reply.start_time, reply.place)
+         THEN waitlist_position(reply.venue_id, reply.slot_date, reply.start_time, reply.queue_number)
          ELSE 0
     END AS "position?",
     reply.customer_id AS "customer_id?",

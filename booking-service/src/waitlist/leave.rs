@@ -13,14 +13,14 @@ use crate::{
     waitlist::row::{WaitlistEntry, WaitlistEntryRow},
 };
 
-/// Why a customer has not left the queue. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why a customer has not left the queue. Nothing was written; after a [`DatabaseError`] the outcome may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveWaitlistError {
     #[error("there is no such entry")]
     NotFound,
     #[error("the entry has ended as {0:?}")]
     Closed(WaitlistEntryStatus),
-    #[error("the entry changed under every attempt")]
+    #[error("the entry changed during every attempt")]
     Contended,
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -29,9 +29,9 @@ pub enum LeaveWaitlistError {
 }
 
 impl Waitlist {
-    /// Takes a customer out of the queue, in one round trip. A standing offer is given up, in two more: its
-    /// booking is cancelled as by CancelBooking on the customer's wish, and its seats pass on. With `validate_only`
-    /// nothing is written, and the entry is as it would be.
+    /// Removes a customer from the queue, in one round trip. An open offer takes two more round trips: its booking is
+    /// cancelled as CancelBooking does for the customer, and its seats are offered to the next customer. With
+    /// `validate_only` nothing is written, and the entry is returned as it would be.
     ///
     /// # Errors
     /// [`LeaveWaitlistError`].
@@ -42,19 +42,19 @@ impl Waitlist {
     ) -> Result<WaitlistEntry, LeaveWaitlistError> {
         let now = self.clock.now();
         let leave = || sqlx::query_file_as!(Answer, "src/waitlist/leave.sql", id.0, now, validate_only);
-        // Each attempt after the first follows somebody else, who offered seats or changed what was offered.
+        // Each attempt after the first follows a concurrent change: seats were offered, or the offered booking changed.
         for _ in 0..ATTEMPTS_MAX {
             let answer = self.database.fetch_optional(leave).await?.ok_or(LeaveWaitlistError::NotFound)?;
             let version = answer.booking_version;
             match answer.outcome.as_str() {
                 "LEFT" => {
-                    // It may have left before.
+                    // Not counted when an earlier call removed the customer.
                     self.metrics.waitlist(WaitlistChange::Left, u64::from(answer.updated_at == now && !validate_only));
                     return Ok(answer.entry().read()?);
                 }
                 "OFFERED" => {
                     let version = version.ok_or(Column("leave_waitlist.booking_version"))?;
-                    if let Some(entry) = self.give_up_offer(answer.entry().read()?, version, validate_only).await? {
+                    if let Some(entry) = self.cancel_offer(answer.entry().read()?, version, validate_only).await? {
                         return Ok(entry);
                     }
                 }
@@ -66,9 +66,9 @@ impl Waitlist {
         Err(LeaveWaitlistError::Contended)
     }
 
-    /// The entry when its offer is given up; `None` when its booking is no longer what was read. It is cancelled
-    /// at that version alone: what was taken meanwhile is not given up with it.
-    async fn give_up_offer(
+    /// Cancels the offered booking at the version that was read, so an offer that was accepted meanwhile is not
+    /// cancelled. Returns the entry after that; `None` when the booking has changed.
+    async fn cancel_offer(
         &self,
         entry: WaitlistEntry,
         version: i64,
@@ -82,7 +82,7 @@ impl Waitlist {
                 updated_at: booking.booking.cancelled_at.ok_or(Column("bookings.cancelled_at"))?,
                 ..entry
             })),
-            // The hold ran out at the latest at the start; the worker has not come to it yet.
+            // The booking has started, so its hold has expired; the worker has not processed it yet.
             Err(ChangeBookingError::Refused { status: BookingStatus::Pending, .. }) => {
                 Err(LeaveWaitlistError::Closed(WaitlistEntryStatus::Lapsed))
             }
@@ -95,7 +95,7 @@ impl Waitlist {
     }
 }
 
-/// The one row of the statement, which says what it means.
+/// The one row of `leave.sql`.
 struct Answer {
     outcome: String,
     booking_version: Option<i64>,

@@ -1,16 +1,18 @@
--- LeaveWaitlist: a customer no longer waits.
+-- LeaveWaitlist: removes a customer from the queue.
 --
--- No row: there is no such entry. Otherwise one: the entry as it stands after the call, and `outcome`:
--- LEFT, by this call or before; OFFERED, nothing was written: the booking that holds the seats, at the version
--- that is told, is to be cancelled, which moves the entry; CLOSED, it has ended otherwise, as `status` says,
--- and nothing was written; CONTENDED, it changed between snapshot and lock: run it again.
--- $3: nothing is written, and the entry is as it would be.
--- Bookings and slots are locked before entries. So an offer is given up by CancelBooking's own statement, and
--- what it holds is read here without a lock: whoever takes the offer meanwhile gives its booking another version.
+-- No row: there is no such entry. Otherwise one row: the entry after the call, and `outcome`:
+--   LEFT       it has left, by this call or earlier;
+--   OFFERED    nothing was written: the caller must cancel the offered booking at `booking_version`, which changes the
+--              entry too;
+--   CLOSED     nothing was written: the entry has already ended in another `status`;
+--   CONTENDED  nothing was written: the entry changed between snapshot and lock; run the statement again.
+-- $3: write nothing, and return the entry as it would be.
+-- Bookings and slots are locked before entries. So CancelBooking's own statement cancels an offer, and this statement
+-- reads the booking without a lock: if the offer is accepted meanwhile, the booking has another version.
 WITH entry AS MATERIALIZED (
     SELECT * FROM waitlist_entries WHERE waitlist_entry_id = $1
 ),
-waiting AS MATERIALIZED (          -- locked, and read as it is once the lock is there
+waiting AS MATERIALIZED (          -- row lock; sees the latest committed version
     SELECT w.waitlist_entry_id, w.status
     FROM entry
     JOIN waitlist_entries w ON w.waitlist_entry_id = entry.waitlist_entry_id

@@ -8,11 +8,11 @@ use crate::{
     waitlist::row::{WaitlistEntry, WaitlistEntryRow},
 };
 
-/// The most rows one page looks at. A page of what is rare ends there, perhaps without an entry, and the
-/// next goes on.
-pub const LOOKED_AT_MAX: i64 = 5_000;
+/// The most rows that one page scans. If few rows match, a page ends there, perhaps without an entry, and the next page
+/// continues.
+pub const SCANNED_MAX: i64 = 5_000;
 
-/// Which entries are asked for; filters that are given must all match.
+/// The filters of the list; an entry must match all given filters.
 pub struct WaitlistQuery {
     pub conversation_id: Option<ConversationId>,
     pub customer_id: Option<CustomerId>,
@@ -21,21 +21,21 @@ pub struct WaitlistQuery {
     pub start_time: Option<NaiveTime>,
     /// `None`: any.
     pub statuses: Option<Vec<WaitlistEntryStatus>>,
-    /// The place in the order of joining after which the page starts.
+    /// The queue number after which the page starts.
     pub after: i64,
 }
 
-/// Entries, and after which place the next page starts if there may be one.
+/// Entries, and the queue number after which the next page starts, if there may be a next page.
 pub struct WaitlistPage {
     pub entries: Vec<WaitlistEntry>,
     pub next: Option<i64>,
 }
 
 impl Waitlist {
-    /// Lists entries in the order of joining, in one round trip that looks at a bounded number of rows.
+    /// Lists entries in the order of joining, in one round trip that scans a bounded number of rows.
     ///
     /// # Errors
-    /// [`ReadError`], though never that something is not found.
+    /// [`ReadError`], but never `NotFound`.
     pub async fn list_waitlist(&self, query: &WaitlistQuery, page_size: u16) -> Result<WaitlistPage, ReadError> {
         let statuses: Option<Vec<String>> = query
             .statuses
@@ -52,7 +52,7 @@ impl Waitlist {
                 query.start_time,
                 statuses.as_deref(),
                 query.after,
-                LOOKED_AT_MAX,
+                SCANNED_MAX,
                 // the page, and the row after it if there is one
                 i64::from(page_size) + 1,
             )
@@ -60,18 +60,18 @@ impl Waitlist {
         let mut rows = self.database.fetch_all(list).await?;
         let full = rows.len() > page_size.into();
         rows.truncate(page_size.into());
-        let next = rows.last().filter(|last| full || last.looked == LOOKED_AT_MAX).map(|last| last.place);
-        let wanted = rows.into_iter().filter(|row| row.wanted);
-        let entries = wanted.map(|row| row.entry().read()).collect::<Result<_, _>>()?;
+        let next = rows.last().filter(|last| full || last.scan_number == SCANNED_MAX).map(|last| last.queue_number);
+        let matching = rows.into_iter().filter(|row| row.matches);
+        let entries = matching.map(|row| row.entry().read()).collect::<Result<_, _>>()?;
         Ok(WaitlistPage { entries, next })
     }
 }
 
-/// A row of the statement, which says what it means.
+/// A row of `list.sql`.
 struct ListedRow {
-    looked: i64,
-    wanted: bool,
-    place: i64,
+    scan_number: i64,
+    matches: bool,
+    queue_number: i64,
     waitlist_entry_id: Uuid,
     status: String,
     venue_id: Uuid,

@@ -1,58 +1,59 @@
--- ListWaitlist: in the order of joining, strictly after place $7.
+-- ListWaitlist: in the order of joining, strictly after queue number $7.
 --
--- The narrowest filter that is given says which index is gone by: conversation ($1), customer ($2), venue
--- and date ($3, $4), venue, or none; the other branches are not run. Rows that the other filters do not
--- want are passed over, but no more than $8 rows are looked at. Then the last row looked at is in the answer
--- too, wanted or not, so that the next page goes on from there: no page takes long, however few match.
-WITH looked_at AS NOT MATERIALIZED (
+-- The narrowest given filter selects the index: conversation ($1), customer ($2), venue and date ($3, $4), venue, or
+-- none; the other branches do not run. At most $8 rows are scanned; rows that do not match the other filters are
+-- skipped. If the scan ends at that limit, the last scanned row is returned even if it does not match, so that the next
+-- page starts after it. So no page takes long, however few rows match.
+WITH scanned AS NOT MATERIALIZED (
     (SELECT w.* FROM waitlist_entries w
-     WHERE $1::text IS NOT NULL AND w.conversation_id = $1 AND w.conversation_id <> '' AND w.place > $7::bigint
-     ORDER BY w.place
+     WHERE $1::text IS NOT NULL AND w.conversation_id = $1 AND w.conversation_id <> '' AND w.queue_number > $7::bigint
+     ORDER BY w.queue_number
      LIMIT $8::bigint)
     UNION ALL
     (SELECT w.* FROM waitlist_entries w
-     WHERE $1 IS NULL AND $2::uuid IS NOT NULL AND w.customer_id = $2 AND w.place > $7
-     ORDER BY w.place
+     WHERE $1 IS NULL AND $2::uuid IS NOT NULL AND w.customer_id = $2 AND w.queue_number > $7
+     ORDER BY w.queue_number
      LIMIT $8)
     UNION ALL
     (SELECT w.* FROM waitlist_entries w
      WHERE $1 IS NULL AND $2 IS NULL AND $3::uuid IS NOT NULL AND $4::date IS NOT NULL
-       AND w.venue_id = $3 AND w.slot_date = $4 AND w.place > $7
-     ORDER BY w.place
+       AND w.venue_id = $3 AND w.slot_date = $4 AND w.queue_number > $7
+     ORDER BY w.queue_number
      LIMIT $8)
     UNION ALL
     (SELECT w.* FROM waitlist_entries w
-     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NOT NULL AND $4 IS NULL AND w.venue_id = $3 AND w.place > $7
-     ORDER BY w.place
+     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NOT NULL AND $4 IS NULL AND w.venue_id = $3 AND w.queue_number > $7
+     ORDER BY w.queue_number
      LIMIT $8)
     UNION ALL
     (SELECT w.* FROM waitlist_entries w
-     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND w.place > $7
-     ORDER BY w.place
+     WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND w.queue_number > $7
+     ORDER BY w.queue_number
      LIMIT $8)
 ),
-judged AS NOT MATERIALIZED (
+numbered AS NOT MATERIALIZED (
     SELECT
         l.*,
-        row_number() OVER (ORDER BY l.place) AS looked,
+        row_number() OVER (ORDER BY l.queue_number) AS scan_number,
         ($2 IS NULL OR l.customer_id = $2)
             AND ($3 IS NULL OR l.venue_id = $3)
             AND ($4 IS NULL OR l.slot_date = $4)
             AND ($5::time IS NULL OR l.start_time = $5)
-            AND ($6::text[] IS NULL OR l.status = ANY ($6)) AS wanted
-    FROM looked_at l
+            AND ($6::text[] IS NULL OR l.status = ANY ($6)) AS matches
+    FROM scanned l
 ),
 page AS MATERIALIZED (
-    SELECT j.* FROM judged j WHERE j.wanted OR j.looked = $8 ORDER BY j.place LIMIT $9::bigint
+    SELECT n.* FROM numbered n WHERE n.matches OR n.scan_number = $8 ORDER BY n.queue_number LIMIT $9::bigint
 ),
--- How many wait between one entry of the page and the one before it in the same queue: each stretch of a
--- queue is counted once, and the sum of them is how many are ahead. 999 at most are counted in one.
+-- The waiting entries between an entry of the page and the previous one in the same queue. Each section of a queue is
+-- counted once, at most 999 entries; the sum of the sections is the number of entries ahead.
 ahead AS (
-    SELECT page.*, COALESCE(stretch.entries, 0) AS entries
+    SELECT page.*, COALESCE(section.entries, 0) AS entries
     FROM (
-        SELECT page.*, lag(page.place) OVER (
-                   PARTITION BY page.status = 'WAITING', page.venue_id, page.slot_date, page.start_time ORDER BY page.place
-               ) AS place_before
+        SELECT page.*, lag(page.queue_number) OVER (
+                   PARTITION BY page.status = 'WAITING', page.venue_id, page.slot_date, page.start_time
+                   ORDER BY page.queue_number
+               ) AS previous_queue_number
         FROM page
     ) AS page
     LEFT JOIN LATERAL (
@@ -62,14 +63,14 @@ ahead AS (
             FROM waitlist_entries w
             WHERE page.status = 'WAITING'
               AND w.venue_id = page.venue_id AND w.slot_date = page.slot_date AND w.start_time = page.start_time
-              AND w.status = 'WAITING' AND w.place > 0
-              AND w.place >= COALESCE(page.place_before, 0) AND w.place < page.place
+              AND w.status = 'WAITING' AND w.queue_number > 0
+              AND w.queue_number >= COALESCE(page.previous_queue_number, 0) AND w.queue_number < page.queue_number
             LIMIT 999
         ) AS between_them
-    ) AS stretch ON true
+    ) AS section ON true
 )
 SELECT
-    a.looked AS "looked!", a.wanted AS "wanted!", a.place AS "place!",
+    a.scan_number AS "scan_number!", a.matches AS "matches!", a.queue_number AS "queue_number!",
     a.waitlist_entry_id AS "waitlist_entry_id!", a.status AS "status!",
     a.venue_id AS "venue_id!", a.slot_date AS "slot_date!", a.start_time AS "start_time!",
     (SELECT s.starts_at FROM slots s
@@ -78,7 +79,7 @@ SELECT
     a.party_size AS "party_size!",
     CASE WHEN a.status = 'WAITING'
          THEN LEAST(1000, 1 + sum(a.entries) OVER (
-             PARTITION BY a.status = 'WAITING', a.venue_id, a.slot_date, a.start_time ORDER BY a.place))
+             PARTITION BY a.status = 'WAITING', a.venue_id, a.slot_date, a.start_time ORDER BY a.queue_number))
          ELSE 0
     END::integer AS "position!",
     a.customer_id AS "customer_id!", a.conversation_id AS "conversation_id!",
@@ -88,4 +89,4 @@ SELECT
     END AS "offer_expires_at?",
     a.created_at AS "created_at!", a.updated_at AS "updated_at!"
 FROM ahead a
-ORDER BY a.place
+ORDER BY a.queue_number

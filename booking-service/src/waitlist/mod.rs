@@ -1,4 +1,4 @@
-//! The queues for full slots, and the offers of seats that come free.
+//! The waitlist: queues for full slots, and offers of freed seats.
 
 pub mod close_entries;
 pub mod freed_seats;
@@ -25,7 +25,7 @@ use crate::{
     event_stream::stream::LiveStreams,
 };
 
-/// The queues for full slots.
+/// The use cases of the waitlist.
 pub struct Waitlist {
     pub freed_seats: FreedSeats,
     pub database: Database,

@@ -1,4 +1,4 @@
-//! Offers of seats that came free: each is a booking that waits, for the first in the queue whose party fits.
+//! Offers of freed seats: each offer is a pending booking for the first entry in the queue whose party fits.
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use serde::Deserialize;
@@ -22,24 +22,28 @@ use crate::{
         fold::FoldFault,
         metrics::WaitlistChange,
     },
-    domain::{BookingId, ConfirmationCode, CustomerId, OutboxDestination, TimeZone, WaitlistEntryId, instant_or_next},
+    domain::{
+        BookingId, ConfirmationCode, CustomerId, OutboxDestination, SlotKey, TimeZone, WaitlistEntryId, instant_or_next,
+    },
     slots::row::{SlotRow, slot_refusal},
     venues::policy::VenuePolicy,
     waitlist::Waitlist,
 };
 
-/// Slots that one run looks at.
+/// The most slots that one run processes.
 const STEPS_MAX: usize = 64;
-/// Until when the notes of a slot are left to a process that has claimed them.
+/// For how long the claimed notes of a slot belong to the process that claimed them.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
-/// How long a slot whose offer failed lets others go first.
-const PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// For how long a slot is postponed after its offer failed.
+const FAILURE_PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// For how long a slot is postponed whose seats or first entry changed during the offer.
+const STALE_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 
-/// Somebody who waits. Read as the JSON of the row.
+/// A waiting entry. Read as the JSON of the row.
 #[derive(Debug, Clone, Deserialize)]
 struct Candidate {
     waitlist_entry_id: WaitlistEntryId,
-    /// The booking that an offer will be: what is sealed, is sealed for it.
+    /// The id of the booking that an offer will create; the special requests are sealed with it.
     booking_id: BookingId,
     customer_id: CustomerId,
     party_size: i32,
@@ -49,26 +53,26 @@ struct Candidate {
     traceparent: Option<String>,
 }
 
-/// What is to be done about the seats of a slot.
+/// The decision about the free seats of a slot.
 enum Verdict {
     Offer(Box<Decision>),
-    /// Nobody fits.
-    Nobody,
-    /// Somebody waits for a slot beyond the venue's horizon, which begins to be bookable by time alone.
+    /// No waiting party fits.
+    NoCandidate,
+    /// Customers wait for a slot beyond the venue's horizon; it becomes bookable at this instant.
     NotBefore(DateTime<Utc>),
 }
 
-/// Decides whom the free seats of a slot are offered to: the first in the queue whom the venue takes.
+/// Offers the free seats of a slot to the first entry in the queue that the venue accepts.
 fn decide(opening: &Opening, occasion: &Occasion, code: &ConfirmationCode) -> Result<Verdict, FoldFault> {
     let Opening { slot, venue, candidates, .. } = opening;
-    let takes = |it: &&Candidate| slot_refusal(venue, Some(slot), slot.slot_date, it.party_size, occasion.at).is_none();
-    if let Some(next) = candidates.iter().find(takes) {
+    let fits = |it: &&Candidate| slot_refusal(venue, Some(slot), slot.slot_date, it.party_size, occasion.at).is_none();
+    if let Some(next) = candidates.iter().find(fits) {
         return Ok(Verdict::Offer(Box::new(offer(next, slot, venue, occasion, code)?)));
     }
-    if opening.anybody_waits && slot.slot_date > venue.horizon(occasion.at) {
+    if opening.has_waiting_entries && slot.slot_date > venue.horizon(occasion.at) {
         return Ok(Verdict::NotBefore(within_horizon_at(slot, venue, occasion.at)));
     }
-    Ok(Verdict::Nobody)
+    Ok(Verdict::NoCandidate)
 }
 
 /// When a slot's day comes within the venue's horizon.
@@ -76,11 +80,11 @@ fn within_horizon_at(slot: &SlotRow, venue: &VenuePolicy, now: DateTime<Utc>) ->
     let days = Days::new(u64::try_from(venue.horizon_days).unwrap_or(0));
     let midnight = TimeZone::parse(&venue.time_zone)
         .map_or(now, |zone| instant_or_next(zone, (slot.slot_date - days).and_time(NaiveTime::MIN)));
-    // A clock that is a little off is asked again.
+    // At least a minute: by the clock in the venue's row, the day may still be beyond the horizon.
     midnight.max(now + TimeDelta::minutes(1))
 }
 
-/// A booking that waits for an answer, also where no deposit is due.
+/// Creates the pending booking of an offer, also when no deposit is due.
 fn offer(
     next: &Candidate,
     slot: &SlotRow,
@@ -100,21 +104,21 @@ fn offer(
     let mut decision = Decision::create(EventData::BookingCreated(created), &occasion)?;
     let waitlist_entry_id = next.waitlist_entry_id.to_string();
     let offered = wire::WaitlistOffered { waitlist_entry_id, ..Default::default() };
-    decision.happen(EventData::WaitlistOffered(offered))?;
+    decision.apply(EventData::WaitlistOffered(offered))?;
     decision.take_seats(slot, next.party_size);
     let special_requests_sealed = next.special_requests_sealed.as_deref().and_then(from_hex);
     decision.booking = Booking { special_requests_sealed, source: next.source.clone(), ..decision.booking };
     Ok(decision)
 }
 
-/// A slot of which seats came free, its notes claimed.
+/// A slot with freed seats, whose notes this process has claimed.
 struct Opening {
     notes: Vec<i64>,
     noted_at: DateTime<Utc>,
     slot: SlotRow,
     venue: VenuePolicy,
     candidates: Vec<Candidate>,
-    anybody_waits: bool,
+    has_waiting_entries: bool,
 }
 
 /// The one row of `claim_opening.sql`.
@@ -124,8 +128,8 @@ struct Claimed {
     slot: Option<Value>,
     venue: Option<Value>,
     candidates: Option<Value>,
-    anybody_waits: bool,
-    /// Somebody waits for some slot.
+    has_waiting_entries: bool,
+    /// Whether entries wait for any slot.
     queue_exists: bool,
     review_due: bool,
 }
@@ -142,42 +146,43 @@ impl Claimed {
             slot: serde_json::from_value(slot).map_err(read)?,
             venue: serde_json::from_value(venue).map_err(read)?,
             candidates: self.candidates.map_or(Ok(Vec::new()), serde_json::from_value).map_err(read)?,
-            anybody_waits: self.anybody_waits,
+            has_waiting_entries: self.has_waiting_entries,
         }))
     }
 }
 
 impl Waitlist {
-    /// Offers the seats of one slot to the first who fits, or finds that nobody does. Returns how many were offered.
+    /// Offers the seats of one slot to the first entry that fits. Returns the number of offers: 0 or 1.
     ///
-    /// The notes of the slot stay until a run finds nobody. A run that dies leaves them, and they are due again after
-    /// their lease. A note is removed only by a run that was shown it: what was freed later has a note of its own.
+    /// The notes of the slot stay until a run finds no entry that fits. If the process dies, they are due again after
+    /// their lease. A run removes only the notes that it has read: seats that are freed later have a note of their own.
     async fn offer_seats(&self, opening: &Opening) -> Result<u64, ReadError> {
         let occasion = Occasion::of_worker(self.clock.now());
         let verdict = decide(opening, &occasion, &ConfirmationCode::generate());
         let decision = match verdict.map_err(|_| Corrupted::Column("claim_opening"))? {
             Verdict::Offer(decision) => decision,
-            Verdict::Nobody => {
+            Verdict::NoCandidate => {
                 self.settle_notes(&opening.notes, &[], occasion.at, false).await?;
                 return Ok(0);
             }
             Verdict::NotBefore(at) => {
-                // The newest note stays.
+                // Only the newest note stays.
                 let (newest, others) =
                     opening.notes.split_last().map_or((None, &[][..]), |(it, them)| (Some(*it), them));
                 self.settle_notes(others, newest.as_slice(), at, true).await?;
                 return Ok(0);
             }
         };
-        // None where the seats or the entry were taken meanwhile: the next step looks again. A slot whose commit fails is
-        // put off, so that one that fails each time is not tried without a pause.
+        // Nothing is committed if the seats or the entry were taken meanwhile; a later step tries again. If the commit
+        // fails, the caller postpones the slot, so that it is not tried again without a pause.
         let offered = self.bookings.commit(vec![*decision]).await?.len();
         if offered > 0 {
             self.live.nudge();
             self.outbox.nudge(OutboxDestination::EventStream);
             self.metrics.waitlist(WaitlistChange::Offered, 1);
         }
-        self.settle_notes(&[], &opening.notes, occasion.at, false).await?;
+        let pause = if offered > 0 { TimeDelta::zero() } else { STALE_PAUSE };
+        self.settle_notes(&[], &opening.notes, occasion.at + pause, false).await?;
         Ok(u64::try_from(offered).unwrap_or(0))
     }
 
@@ -194,7 +199,7 @@ impl Waitlist {
     }
 }
 
-/// Offers seats that came free to those who wait for them.
+/// Offers freed seats to waiting customers.
 pub struct WaitlistOffers(pub Arc<Waitlist>);
 
 impl Job for WaitlistOffers {
@@ -208,9 +213,17 @@ impl Job for WaitlistOffers {
             let claim = || sqlx::query_file_as!(Claimed, "src/waitlist/claim_opening.sql", now, now + LEASE);
             let claimed = self.0.database.fetch_one(claim).await?;
             let review_due = claimed.review_due;
-            self.0.freed_seats.note(claimed.queue_exists);
-            let Some(opening) = claimed.opening()? else {
-                // What a review notes is offered by the next steps.
+            self.0.freed_seats.set_entries_wait(claimed.queue_exists);
+            let notes = claimed.notes.clone();
+            let opening = match claimed.opening() {
+                Ok(opening) => opening,
+                Err(error) => {
+                    self.postpone(&notes, None, &error.into(), &mut batch).await?;
+                    continue;
+                }
+            };
+            let Some(opening) = opening else {
+                // The next steps offer the seats of the slots that the review has noted.
                 if review_due && self.review(&mut batch).await {
                     continue;
                 }
@@ -219,7 +232,7 @@ impl Job for WaitlistOffers {
             batch.lag = batch.lag.max((now.signed_duration_since(opening.noted_at)).to_std().unwrap_or_default());
             match self.0.offer_seats(&opening).await {
                 Ok(offered) => batch.done += offered,
-                Err(error) => self.put_off(&opening, &error, &mut batch).await?,
+                Err(error) => self.postpone(&notes, Some(opening.slot.key()), &error, &mut batch).await?,
             }
         }
         Ok(Batch { more: true, ..batch })
@@ -227,20 +240,23 @@ impl Job for WaitlistOffers {
 }
 
 impl WaitlistOffers {
-    /// One slot that cannot be offered must not keep the others from it. Where not even that can be written, nothing
-    /// can.
-    async fn put_off(&self, opening: &Opening, error: &ReadError, batch: &mut Batch) -> Result<(), DatabaseError> {
-        let slot = opening.slot.key();
-        let due_at = self.0.clock.now() + PAUSE;
-        self.0.settle_notes(&[], &opening.notes, due_at, false).await?;
+    /// Postpones a slot whose offer failed, so that it does not block the others. If even this write fails, the run
+    /// ends.
+    async fn postpone(
+        &self,
+        notes: &[i64],
+        slot: Option<SlotKey>,
+        error: &ReadError,
+        batch: &mut Batch,
+    ) -> Result<(), DatabaseError> {
+        let due_at = self.0.clock.now() + FAILURE_PAUSE;
+        self.0.settle_notes(&[], notes, due_at, false).await?;
         batch.failed += 1;
-        let error = error_chain(error);
-        tracing::error!(venue_id = %slot.venue_id, date = %slot.date, start_time = %slot.start_time, error,
-            "waitlist offer failed");
+        tracing::error!(?slot, ?notes, error = error_chain(error), "waitlist offer failed");
         Ok(())
     }
 
-    /// Whether it noted anything. Offers do not wait for a review that fails.
+    /// Whether the review noted any slot. A failed review does not stop the offers.
     async fn review(&self, batch: &mut Batch) -> bool {
         match self.0.review_waitlist().await {
             Ok(reviewed) => reviewed > 0,

@@ -1,4 +1,4 @@
-//! A waitlist entry as the statements answer it and as it is read.
+//! A waitlist entry: the row of the statements, and the type that is read from it.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use teppan_shared::read_error::Corrupted;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::{BookingId, CustomerId, SlotKey, VenueId, WaitlistEntryId, WaitlistEntryStatus};
 
-/// The columns of an entry, and what belongs to it of its slot, venue and booking.
+/// The columns of an entry, with columns of its slot, venue and booking.
 pub struct WaitlistEntryRow {
     pub waitlist_entry_id: Uuid,
     pub status: String,
@@ -25,7 +25,7 @@ pub struct WaitlistEntryRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// One customer's place in the queue for one slot.
+/// One customer in the queue for one slot.
 pub struct WaitlistEntry {
     pub id: WaitlistEntryId,
     pub status: WaitlistEntryStatus,
@@ -33,11 +33,11 @@ pub struct WaitlistEntry {
     pub starts_at: DateTime<Utc>,
     pub time_zone: String,
     pub party_size: i32,
-    /// 1 is next; 0 for those who do not wait.
+    /// The queue position: 1 is next; 0 for an entry that does not wait.
     pub position: i32,
     pub customer_id: CustomerId,
     pub conversation_id: String,
-    /// What holds, or held, the offered seats.
+    /// The booking that holds, or held, the offered seats.
     pub booking_id: Option<BookingId>,
     pub offer_expires_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,

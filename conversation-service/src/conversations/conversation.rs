@@ -9,15 +9,15 @@ use crate::domain::{Channel, ConversationId, UserId};
 pub enum ConversationStatus {
     /// The assistant leads it.
     Open,
-    /// A person has taken over. New messages leave it so.
+    /// A member of staff has taken over. New messages do not change that.
     Escalated,
-    /// Finished. A new message opens it again.
+    /// Finished. A new message reopens it.
     Closed,
 }
 
 /// One conversation with one customer: a row of `conversations`, in the order of its columns.
 ///
-/// Statements return it as an anonymous record: sqlx would ask the server to describe the table's own type.
+/// Statements return it as an anonymous record, because for the table's own type sqlx would query its description.
 #[derive(Debug, Clone, sqlx::Type)]
 #[sqlx(type_name = "record")]
 pub struct Conversation {
@@ -28,7 +28,7 @@ pub struct Conversation {
     pub status: ConversationStatus,
     /// Equal to the sequence of the newest message.
     pub message_count: i64,
-    /// The newest message that has a score, 0 when none has.
+    /// The sequence of the newest message with a score, 0 when there is none.
     pub newest_scored_sequence: i64,
     /// The latest `sent_at` of all messages.
     pub last_message_at: DateTime<Utc>,

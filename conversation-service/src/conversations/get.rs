@@ -10,7 +10,7 @@ use crate::{
     emotions::{EmotionStatistics, OTHER_LABELS},
 };
 
-/// A conversation, and what its emotions say.
+/// A conversation and the statistics of its emotions.
 pub struct Found {
     pub conversation: Conversation,
     /// `None` before the first run of the aggregation.
@@ -64,7 +64,7 @@ impl From<Row> for Found {
     }
 }
 
-/// Labels of one count stay in the map's order.
+/// Labels with the same count stay in the map's order.
 fn most_frequent_first(counts: BTreeMap<String, i64>) -> Vec<(String, i64)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

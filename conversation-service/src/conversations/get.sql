@@ -1,4 +1,4 @@
--- One conversation, and the statistics of its emotions when there are some.
+-- One conversation, and the statistics of its emotions if there are any.
 SELECT
     ROW(c.*) AS "conversation!: Conversation",
     s.aggregated_through AS "aggregated_through?",

@@ -5,7 +5,7 @@ use teppan_shared::postgres::DatabaseError;
 use super::{Conversation, ConversationStatus, Conversations};
 use crate::domain::{Channel, ConversationId, UserId};
 
-/// Which conversations are wanted. `None` means any.
+/// The filters of a list. `None` matches any value.
 #[derive(Debug, Clone, Default)]
 pub struct ConversationFilter {
     pub user_id: Option<UserId>,
@@ -13,7 +13,7 @@ pub struct ConversationFilter {
     pub status: Option<ConversationStatus>,
 }
 
-/// A page of conversations starts after this one.
+/// The cursor of a list: a page starts after this conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConversationCursor {
     pub created_at: DateTime<Utc>,
@@ -30,15 +30,15 @@ impl Conversations {
     /// Lists conversations after the cursor, the newest first.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// When the database does not answer.
     pub async fn list(
         &self,
         filter: &ConversationFilter,
         after: Option<&ConversationCursor>,
         page_size: u16,
     ) -> Result<ConversationPage, DatabaseError> {
-        let channels = wanted(filter.channel.as_ref());
-        let statuses = wanted(filter.status.as_ref());
+        let channels = matching(filter.channel.as_ref());
+        let statuses = matching(filter.status.as_ref());
         let after_created_at = after.map(|cursor| cursor.created_at);
         let after_id = after.map(|cursor| cursor.conversation_id.as_str());
         let limit = i64::from(page_size) + 1;
@@ -76,7 +76,7 @@ impl Conversations {
     }
 }
 
-/// The columns' values that match a filter.
-fn wanted<T: VariantArray + AsRef<str>>(filter: Option<&T>) -> Vec<&str> {
+/// The column values that match a filter.
+fn matching<T: VariantArray + AsRef<str>>(filter: Option<&T>) -> Vec<&str> {
     filter.map_or(T::VARIANTS, std::slice::from_ref).iter().map(AsRef::as_ref).collect()
 }

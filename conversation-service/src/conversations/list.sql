@@ -1,5 +1,5 @@
--- A page of all conversations, the newest first. Each wanted pair of channel and status is one run of the
--- index conversations_list: the first rows of every run, 21 runs at most, hold the page.
+-- A page of all conversations, the newest first. In the index conversations_list, the rows of one channel and status
+-- are adjacent. The page is among the first rows of each wanted pair (at most 21 pairs).
 SELECT c AS "conversation!: Conversation"
 FROM unnest($1::text[]) AS wanted_channel
 CROSS JOIN unnest($2::text[]) AS wanted_status

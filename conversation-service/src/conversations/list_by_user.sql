@@ -1,5 +1,4 @@
--- A page of one customer's conversations, the newest first. Read like list.sql, from the index
--- conversations_list_by_user.
+-- A page of one customer's conversations, the newest first. Like list.sql, with the index conversations_list_by_user.
 SELECT c AS "conversation!: Conversation"
 FROM unnest($1::text[]) AS wanted_channel
 CROSS JOIN unnest($2::text[]) AS wanted_status

@@ -1,4 +1,4 @@
-//! Conversations. The first message makes one; here they are read.
+//! Reads conversations. The first message creates a conversation; see `messages`.
 
 mod conversation;
 mod get;

@@ -1,6 +1,6 @@
-//! Definitions of small types that cannot hold a wrong value: texts, numbers and ids.
+//! Macros for small types that cannot contain an invalid value: texts, numbers and ids.
 
-/// PostgreSQL stores every character in text but this one.
+/// The only character that PostgreSQL cannot store in text.
 pub const NUL: char = '\0';
 
 /// A text with a bounded number of characters, none of them U+0000.
@@ -29,7 +29,7 @@ macro_rules! bounded_text {
     };
 }
 
-/// A whole number within bounds. Where a default is given, 0 stands for it.
+/// A whole number within bounds. If there is a default, 0 means the default.
 macro_rules! bounded_number {
     ($(#[$doc:meta])* $name:ident, $range:expr, $must:literal $(, 0 => $default:literal)?) => {
         $(#[$doc])*

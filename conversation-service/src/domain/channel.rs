@@ -1,4 +1,4 @@
-/// How a message travels.
+/// The channel of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr, strum::EnumString, strum::VariantArray)]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
@@ -13,7 +13,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Every channel as a column has it, and the empty text for an unknown one.
+    /// The column value of every channel, and the empty text for an unknown channel.
     pub fn columns() -> Vec<&'static str> {
         <Self as strum::VariantArray>::VARIANTS.iter().map(AsRef::as_ref).chain([""]).collect()
     }

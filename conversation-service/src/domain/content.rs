@@ -20,7 +20,7 @@ impl Content {
     }
 }
 
-/// Texts stay out of logs.
+/// Hides the text, so that it does not appear in logs.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes)", self.0.len())
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_is_counted_in_bytes() {
+    fn the_length_of_content_is_limited_in_bytes() {
         for good in ["a", "\0", &"a".repeat(32_768), &"ü".repeat(16_384)] {
             assert!(Content::parse(good.to_owned()).is_ok());
         }
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_not_printed() {
+    fn debug_output_does_not_contain_the_text() {
         let content = Content::parse("Mina Sato".to_owned()).expect("short");
         assert_eq!(format!("{content:?}"), "Content(9 bytes)");
     }

@@ -4,26 +4,26 @@ use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind};
 
 const BYTES_MAX: usize = 16 << 10;
-/// How deep objects and lists may be nested. Each level is up to three nested protobuf messages, and clients
-/// decode a hundred. With the messages of an answer around them these make 53, which leaves room for clients
-/// that embed an answer in messages of their own.
+/// The deepest nesting of objects and lists. Each level is up to three nested protobuf messages, and clients decode a
+/// hundred levels. Together with the enclosing messages of an answer these are 53, which leaves room for clients that
+/// embed an answer in their own messages.
 const LEVELS_MAX: usize = 16;
-/// Faults that are reported at most.
+/// The most faults that are reported.
 const FAULTS_MAX: usize = 100;
-/// Characters of a name that are shown.
+/// The most characters of a name in a path.
 const NAME_CHARS_MAX: usize = 50;
-/// Bytes of a path that are shown: a longer one does not fit into the trailers of an answer.
+/// The most bytes of a reported path; a longer one does not fit into the trailers of an answer.
 const PATH_BYTES_MAX: usize = 500;
 
-/// A client's own data about a message: at most 16 KiB when encoded, and readable for every client, in protobuf
-/// and in JSON.
+/// A client's own data about a message: at most 16 KiB when encoded, and decodable by every client, in protobuf and in
+/// JSON.
 #[derive(Clone, PartialEq)]
 pub struct Metadata {
     fields: Struct,
     encoded: Vec<u8>,
 }
 
-/// A value that some clients could not read: its path in the metadata, and what it must be.
+/// A value that some clients could not decode: its path in the metadata, and the requirement.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MetadataFault {
     pub path: String,
@@ -32,7 +32,7 @@ pub struct MetadataFault {
 
 impl Metadata {
     /// # Errors
-    /// Every fault, at most the first hundred.
+    /// The faults, at most the first hundred.
     pub fn parse(fields: Struct) -> Result<Self, Vec<MetadataFault>> {
         let encoded = fields.encode_to_vec();
         if encoded.len() > BYTES_MAX {
@@ -47,7 +47,7 @@ impl Metadata {
     /// Decodes the bytes of [`Metadata::as_bytes`].
     ///
     /// # Errors
-    /// When the bytes are something else.
+    /// When the bytes are not valid metadata.
     pub fn read(encoded: Vec<u8>) -> Result<Self, &'static str> {
         let fields = Struct::decode(encoded.as_slice()).map_err(|_| "is no Struct")?;
         if fields.encoded_len() > BYTES_MAX {
@@ -64,7 +64,7 @@ impl Metadata {
         self.fields
     }
 
-    /// The texts and numbers in it, by name, as a template fills them in. Empty texts count as missing.
+    /// The texts and numbers by name, for the placeholders of a template. Empty texts count as missing.
     pub fn texts(self) -> BTreeMap<String, String> {
         let text = |kind| match kind {
             Kind::StringValue(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -75,7 +75,7 @@ impl Metadata {
     }
 }
 
-/// Metadata may hold personal data, which stays out of logs.
+/// Hides the content, because it may be personal data and must not appear in logs.
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Metadata({} bytes)", self.encoded.len())
@@ -122,7 +122,7 @@ enum Path<'a> {
 }
 
 impl Path<'_> {
-    /// The path, cut when it is very long.
+    /// The path, shortened if it is very long.
     fn shown(&self) -> String {
         let path = self.to_string();
         if path.len() <= PATH_BYTES_MAX {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_numbers_are_read_and_nothing_else() {
+    fn only_texts_and_numbers_are_available_to_templates() {
         let metadata = Metadata::parse(of([
             ("venue", Some(Kind::StringValue(" Teppan Garden ".to_owned()))),
             ("guests", Some(Kind::NumberValue(12.0))),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_has_16_kib_at_most() {
+    fn encoded_metadata_has_at_most_16_kib() {
         let text = |bytes| of([("a", Some(Kind::StringValue("x".repeat(bytes))))]);
         let frame = text(16_000).encoded_len() - 16_000;
         let most = Metadata::parse(text(16_384 - frame)).expect("16 KiB");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_read_back_and_anything_else_is_not() {
+    fn stored_metadata_are_decoded_and_other_bytes_are_refused() {
         let metadata = Metadata::parse(nested(LEVELS_MAX, object)).expect("readable");
         assert!(Metadata::read(metadata.as_bytes().to_vec()) == Ok(metadata));
         assert!(Metadata::read(vec![1, 2, 3]).is_err());

@@ -1,4 +1,4 @@
-//! Types that more than one subject uses and that cannot hold a wrong value. No I/O.
+//! Types that several modules use and that cannot contain an invalid value. No I/O.
 
 mod bounded;
 mod channel;

@@ -3,7 +3,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 /// Tolerance for clocks that differ.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
-/// When a message was written, as the client says: not more than 5 minutes ahead of our clock.
+/// The client's time of a message: at most 5 minutes ahead of the service's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentAt(DateTime<Utc>);
 
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_written_at_most_5_minutes_ahead() {
+    fn sent_at_may_be_at_most_5_minutes_ahead() {
         let now = Utc::now();
         assert!(SentAt::parse(now - TimeDelta::days(3650), now).is_ok());
         assert!(SentAt::parse(now + TimeDelta::minutes(5), now).is_ok());
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_kept_to_the_microsecond() {
+    fn sent_at_is_truncated_to_microseconds() {
         let raw = DateTime::from_timestamp(1_700_000_000, 123_456_789).expect("a time");
         let kept = SentAt::parse(raw, Utc::now()).expect("past").time();
         assert_eq!(kept.timestamp_subsec_nanos(), 123_456_000);

@@ -6,7 +6,7 @@ pub enum SequenceOrder {
     NewestFirst,
 }
 
-/// The sequences that are wanted, both ends excluded.
+/// A range of sequences; both ends are excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceRange {
     pub after: i64,
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_starts_after_the_one_before_and_stays_in_range() {
+    fn the_next_page_starts_after_the_last_one_and_stays_in_the_range() {
         let range = SequenceRange { after: 5, before: 40 };
         assert_eq!(range.beyond(15, SequenceOrder::OldestFirst), SequenceRange { after: 15, before: 40 });
         assert_eq!(range.beyond(30, SequenceOrder::NewestFirst), SequenceRange { after: 5, before: 30 });

@@ -14,30 +14,29 @@ use super::{
 };
 use crate::{domain::ConversationId, settings::EmotionAggregation};
 
-/// Runs for one conversation. A run that loses to a concurrent one finds nearly everything counted by it.
+/// The most runs for one conversation. After a run that lost against a concurrent one, almost everything is counted.
 const RUNS_MAX: usize = 8;
-/// Pending messages of one run. The statement repeats it as a literal.
+/// The most pending messages of one run. The statement has the same number.
 const BATCH_MAX: i64 = 256;
-/// Traces to which a span can be linked.
+/// The most traces that a span is linked to.
 const LINKS_MAX: usize = 128;
 
 impl Emotions {
-    /// Aggregates a conversation's emotions soon, or now when they are aggregated inline. The statement
-    /// that stored the message recorded the work, so only the time depends on this.
+    /// Aggregates a conversation's emotions now (inline) or soon (in the background). The statement that stored the
+    /// message has recorded the pending work, so it is done even if this fails.
     pub async fn count(&self, conversation_id: &ConversationId) {
         if self.aggregation == EmotionAggregation::Inline {
             match self.aggregate_of(conversation_id).await {
                 Ok(true) => return,
                 Ok(false) => {}
-                // The message is stored: the call has done what it is for.
+                // Only logged: the message is stored, so the call has succeeded.
                 Err(error) => tracing::warn!(error = error_chain(&error), "inline emotion aggregation failed"),
             }
         }
         self.pending.nudge();
     }
 
-    /// Counts everything that is pending of one conversation. `false` when there was too much: the worker
-    /// counts the rest.
+    /// Counts all pending messages of one conversation. `false` when there were too many; the worker counts the rest.
     async fn aggregate_of(&self, conversation_id: &ConversationId) -> Result<bool, DatabaseError> {
         for _ in 0..RUNS_MAX {
             if !self.aggregate(Some(conversation_id)).await?.more {
@@ -47,11 +46,11 @@ impl Emotions {
         Ok(false)
     }
 
-    /// Counts the messages that have waited longest, of one conversation or of any, in one bounded run. Any
-    /// number of replicas may do so at once.
+    /// Counts the messages that have waited longest, of one conversation or of all, in one bounded run. Any number of
+    /// replicas may do so at once.
     ///
     /// # Errors
-    /// When the database gave no answer. Uncounted messages are still recorded as pending.
+    /// When the database does not answer. Uncounted messages are still recorded as pending.
     async fn aggregate(&self, only: Option<&ConversationId>) -> Result<Batch, DatabaseError> {
         let only = only.map(ConversationId::as_str);
         let load = || sqlx::query_file_as!(Loaded, "src/emotions/aggregate_load.sql", only);
@@ -76,14 +75,15 @@ impl Emotions {
         Ok(Batch {
             done: u64::try_from(run.done).unwrap_or(0),
             failed: 0,
-            // Less is done than is pending after a concurrent run, and in a conversation longer than a run.
+            // `done` is less than `pending` after a concurrent run, and in a conversation with more messages than a
+            // run.
             more: pending >= BATCH_MAX || run.done < pending,
             lag: run.oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or(Duration::ZERO),
         })
     }
 }
 
-/// A conversation with pending messages. The columns of its new messages are as long as one another.
+/// A conversation with pending messages. The arrays of its new messages have the same length.
 struct Loaded {
     conversation_id: String,
     pending: i64,
@@ -97,7 +97,7 @@ struct Loaded {
 }
 
 impl Loaded {
-    /// The conversation, and the traces of its new messages that are recorded.
+    /// The conversation, and the recorded traces of its new messages.
     fn recorded_traces(&self) -> (String, Vec<String>) {
         let recorded = |traceparent: &&String| traceparent.ends_with("01") || traceparent.ends_with("03");
         (self.conversation_id.clone(), self.traceparents.iter().flatten().filter(recorded).cloned().collect())
@@ -112,7 +112,7 @@ impl Loaded {
     }
 }
 
-/// Makes a span that links the calls that stored the messages to the run that counted them, if any was recorded.
+/// Creates a span that links this run to the calls that stored the messages, if any of their traces is recorded.
 fn link_to_storing<'a>(traces: impl Iterator<Item = &'a String>, messages: i64, suggestions: i64) {
     let mut traces = traces.peekable();
     if traces.peek().is_none() {
@@ -124,13 +124,13 @@ fn link_to_storing<'a>(traces: impl Iterator<Item = &'a String>, messages: i64, 
     }
 }
 
-/// Keeps the statistics of every conversation up with its messages.
+/// The job that updates the statistics of conversations.
 pub struct EmotionAggregationJob(pub Arc<Emotions>);
 
 impl Job for EmotionAggregationJob {
     type Error = DatabaseError;
     const NAME: &'static str = "emotion-aggregation";
-    // Under load some runs a second instead of one for each message, which would slow storing down.
+    // Under load this gives a few runs a second instead of one for each message, which would slow down storing.
     const GATHER: Duration = Duration::from_millis(25);
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {

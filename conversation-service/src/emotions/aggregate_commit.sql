@@ -1,12 +1,13 @@
--- Writes the result of an aggregation run: $1 an array with an object for each conversation, $2 now, $3 whether events
--- are published.
+-- Writes the result of an aggregation run: $1 is an array with an object for each conversation, $2 now, $3 whether
+-- events are published.
 --
--- Concurrent runs neither count a message twice nor lose one: `statistics` writes only where the watermark is still the
--- one that the run loaded. The watermark only grows, so the row then is the one that `before` shows. A run that lost
--- writes neither statistics nor suggestions for that conversation, and its pending rows stay for the next run.
+-- Concurrent runs neither count a message twice nor miss one: `statistics` writes only if the watermark is still the
+-- one that the run loaded. The watermark only grows, so the row is then the one that `before` has. A run that lost
+-- against another one writes neither statistics nor suggestions for that conversation, and its pending rows stay for
+-- the next run.
 --
--- Scores arrive as the decimals that clients wrote, which add up exactly: a double's text is the shortest decimal that
--- reads back as it.
+-- Scores are the decimals that clients wrote, so their sum is exact: the text of a double is the shortest decimal that
+-- parses to it.
 WITH counted AS MATERIALIZED (
     SELECT *
     FROM jsonb_to_recordset($1::jsonb) AS c (
@@ -22,7 +23,7 @@ statistics AS (
            LEAST(before.score_min, added.min), GREATEST(before.score_max, added.max),
            c.label_counts, c.recent_scores, c.recent_mean, c.trend_delta, $2
     FROM counted AS c
-    LEFT JOIN LATERAL (                -- LIMIT: one lookup each, not a join with the whole table
+    LEFT JOIN LATERAL (                -- LIMIT forces one lookup a row instead of a join with the whole table
         SELECT * FROM emotion_statistics WHERE conversation_id = c.conversation_id LIMIT 1
     ) AS before ON true
     CROSS JOIN LATERAL (
@@ -56,18 +57,18 @@ suggestions AS (
         sequence bigint, recent_mean double precision, recent_count integer, traceparent text)
     RETURNING *
 ),
-events AS (                            -- only where they are published
+events AS (                            -- only if events are published
     INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT event_id, conversation_id, 'teppan.conversation.escalation_suggested.v1', occurred_at,
            json_build_object(
-               'conversation_id', conversation_id, 'occurred_at', occurred_at, 'through_sequence', sequence,
+               'conversation_id', conversation_id, 'occurred_at', occurred_at, 'through_sequence', sequence::text,
                'recent_mean_score', recent_mean, 'recent_score_count', recent_count),
            traceparent, $2
     FROM suggestions
     WHERE $3::boolean
     ORDER BY conversation_id, sequence
 ),
-done AS (                              -- counted by this run or an earlier one; SKIP LOCKED: waits for no other run
+done AS (                              -- counted by this or an earlier run; SKIP LOCKED, so that it never waits
     DELETE FROM emotion_pending
     WHERE ctid = ANY (ARRAY(
         SELECT p.ctid

@@ -1,10 +1,10 @@
--- The input of an aggregation run: the conversations of the oldest 256 pending messages, or conversation $1, each with
--- what the next statistics depend on and its messages after the watermark, at most 256.
+-- The input of an aggregation run: the conversations of the oldest 256 pending messages, or only conversation $1. Each
+-- has its current statistics and at most 256 messages after the watermark.
 --
--- In one snapshot a conversation's messages have no gap: each is numbered under the lock of its conversation, which is
--- held until commit. So the messages up to the last sequence are all there will ever be up to it.
+-- In a snapshot, the messages of a conversation have no gaps: a message gets its number under the lock of its
+-- conversation, which is held until commit. So no message with a smaller sequence can appear later.
 --
--- The limits are literals: the planner takes a parameter for a tenth of the queue, and joins accordingly.
+-- The limits are literals, because for a parameter the planner assumes a tenth of the queue and chooses other joins.
 WITH taken AS MATERIALIZED (
     (SELECT conversation_id FROM emotion_pending WHERE $1::text IS NULL ORDER BY since LIMIT 256)
     UNION ALL
@@ -14,7 +14,7 @@ before AS MATERIALIZED (
     SELECT t.conversation_id, t.pending, COALESCE(s.aggregated_through, 0) AS through,
            COALESCE(s.label_counts, '{}') AS label_counts, COALESCE(s.recent_scores, '{}') AS recent_scores
     FROM (SELECT conversation_id, count(*) AS pending FROM taken GROUP BY conversation_id) AS t
-    LEFT JOIN LATERAL (                -- LIMIT: one lookup each, not a join with the whole table
+    LEFT JOIN LATERAL (                -- LIMIT forces one lookup a row instead of a join with the whole table
         SELECT * FROM emotion_statistics WHERE conversation_id = t.conversation_id LIMIT 1
     ) AS s ON true
 )
@@ -38,7 +38,7 @@ CROSS JOIN LATERAL (
         SELECT sequence, emotion_score, emotion_label, traceparent
         FROM messages
         WHERE conversation_id = b.conversation_id AND sequence > b.through
-          -- the index's own condition, and what is counted
+          -- the condition of the partial index, and the condition for counting
           AND (emotion_score IS NOT NULL OR emotion_label IS NOT NULL OR emotion_detected <> '{}')
           AND (emotion_score IS NOT NULL OR emotion_label IS NOT NULL)
         ORDER BY sequence

@@ -1,4 +1,4 @@
-//! Counts new messages into the statistics of their conversation. Pure.
+//! Adds new messages to the statistics of their conversation. Pure.
 
 use std::{collections::BTreeMap, str::FromStr as _};
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::{OTHER_LABELS, statistics::ESCALATE_BELOW};
 
-/// Scores of the recent mean.
+/// The number of scores in the recent mean.
 const RECENT_MAX: usize = 10;
-/// Clients name labels as they like: the first ones of a conversation are counted by name.
+/// The number of labels that are counted by name: the first ones of a conversation. Clients may use any label.
 const NAMED_LABELS_MAX: usize = 100;
 
-/// The part of a conversation's statistics on which the next ones depend.
+/// The part of a conversation's statistics that the next ones depend on.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
     /// The watermark.
@@ -31,7 +31,7 @@ pub struct FreshMessage {
     pub traceparent: Option<String>,
 }
 
-/// What a run writes for a conversation: an object of `aggregate_commit.sql`.
+/// The result of a run for a conversation: an object in the parameter of `aggregate_commit.sql`.
 #[derive(Debug, Serialize)]
 pub struct Counted {
     pub conversation_id: String,
@@ -47,7 +47,7 @@ pub struct Counted {
     falls: Vec<Fall>,
 }
 
-/// The message with which the recent mean fell below the bound.
+/// A message with which the recent mean fell below the bound.
 #[derive(Debug, Serialize)]
 struct Fall {
     sequence: i64,
@@ -56,7 +56,7 @@ struct Fall {
     traceparent: Option<String>,
 }
 
-/// Counts the messages, which are in the order of their sequences.
+/// Counts messages, which must be in the order of their sequences.
 pub fn count(conversation_id: String, before: Before, fresh: Vec<FreshMessage>) -> Counted {
     let Before { through: through_before, mut label_counts, mut recent_scores } = before;
     let through = fresh.last().map_or(through_before, |last| last.sequence);
@@ -116,8 +116,8 @@ fn trend_delta(scores: &[f64]) -> Option<f64> {
     Some(nearest(&((sum(&newest[2..]) - sum(&newest[..2])) / BigDecimal::from(2))))
 }
 
-/// The sum of the scores as the decimals that clients wrote: ten scores of 0.3 are 3. The text of a double is
-/// the shortest decimal that reads back as it.
+/// The sum of the scores as the decimals that clients wrote: ten scores of 0.3 are 3. The text of a double is the
+/// shortest decimal that parses to it.
 fn sum(scores: &[f64]) -> BigDecimal {
     scores.iter().filter_map(|score| BigDecimal::from_str(&score.to_string()).ok()).sum()
 }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn means_are_those_of_decimals() {
+    fn means_are_computed_exactly_in_decimals() {
         let low = counted(Before::default(), scored(&[0.3; 10]));
         assert_eq!((low.recent_mean, low.falls.len()), (Some(0.3), 0));
         assert_eq!(counted(Before::default(), scored(&[0.45, 0.45, 0.6, 0.6])).trend_delta, Some(0.15));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fall_is_found_once_whether_messages_are_counted_together_or_alone() {
+    fn a_fall_of_the_mean_is_found_once_whether_messages_are_counted_together_or_one_by_one() {
         let scores: Vec<f64> = [(0.9, 12), (0.1, 12), (0.9, 12), (0.0, 9), (1.0, 10), (0.05, 15)]
             .into_iter()
             .flat_map(|(score, times)| std::iter::repeat_n(score, times))
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn without_new_messages_the_watermark_stays() {
+    fn without_new_messages_the_watermark_does_not_change() {
         let counted = counted(Before { through: 7, ..Default::default() }, Vec::new());
         assert_eq!((counted.through_before, counted.through), (7, 7));
     }

@@ -1,6 +1,6 @@
 use crate::domain::bounded_text;
 
-/// The emotion that the client found in a message: at least one of the three.
+/// The emotion that the client found in a message. It has at least one of the three parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Emotion {
     score: Option<EmotionScore>,
@@ -9,7 +9,7 @@ pub struct Emotion {
 }
 
 impl Emotion {
-    /// `None` without any of them.
+    /// `None` if all parts are empty.
     pub fn new(score: Option<EmotionScore>, label: Option<EmotionLabel>, detected: DetectedEmotions) -> Option<Self> {
         let something = score.is_some() || label.is_some() || !detected.0.is_empty();
         something.then_some(Self { score, label, detected })
@@ -42,7 +42,7 @@ pub struct EmotionScore(f64);
 
 impl EmotionScore {
     pub fn parse(raw: f64) -> Result<Self, &'static str> {
-        // NaN is in no range. Adding 0 makes -0, which is in this one, the 0 it is equal to.
+        // NaN is in no range. -0 is in this range; adding 0 makes it 0.
         if (0.0..=1.0).contains(&raw) { Ok(Self(raw + 0.0)) } else { Err("must be a number from 0 to 1") }
     }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_and_one_are_scores() {
+    fn numbers_from_zero_to_one_are_scores() {
         for good in [0.0, f64::MIN_POSITIVE, 0.5, 1.0] {
             assert_eq!(EmotionScore::parse(good).map(|score| score.get().to_bits()), Ok(good.to_bits()));
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_counted_in_characters() {
+    fn the_length_of_a_label_is_limited_in_characters() {
         assert!(EmotionLabel::parse("喜".repeat(20)).is_ok());
         for bad in ["", &"喜".repeat(21), "joy\0"] {
             assert!(EmotionLabel::parse(bad.to_owned()).is_err(), "{bad:?}");

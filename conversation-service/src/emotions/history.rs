@@ -24,7 +24,7 @@ pub struct EmotionPage {
 }
 
 impl Emotions {
-    /// Lists the emotions of a conversation by sequence, with its present statistics.
+    /// Lists the emotions of a conversation by sequence, with its current statistics.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -63,7 +63,7 @@ impl Emotions {
         let next = entries.last().filter(|_| more).map(|last| last.sequence);
         let newest_scored_sequence = found.conversation.newest_scored_sequence;
         let some_emotion = newest_scored_sequence > 0 || !entries.is_empty();
-        // Before the first run of the aggregation, a client still learns the sequence that it must reach.
+        // Even before the first run of the aggregation, a client gets the sequence that the watermark must reach.
         let uncounted = || EmotionStatistics { newest_scored_sequence, ..EmotionStatistics::default() };
         let statistics = found.emotions.or_else(|| some_emotion.then(uncounted));
         Ok(EmotionPage { entries, next, statistics })

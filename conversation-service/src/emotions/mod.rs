@@ -1,4 +1,4 @@
-//! The emotions of messages, and what they add up to in a conversation.
+//! The emotions of messages, and their statistics for each conversation.
 
 mod aggregate;
 mod count;
@@ -18,7 +18,7 @@ pub use self::{
 };
 use crate::{conversations::Conversations, events::Events, settings::EmotionAggregation};
 
-/// The key under which labels are counted together that are not counted by name. It is not a label.
+/// The key of the common count of all labels that are not counted by name. It is not a label itself.
 pub const OTHER_LABELS: &str = "";
 
 /// Aggregates and lists emotions.

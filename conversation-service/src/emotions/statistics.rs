@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 
-/// Below this mean a person should take over.
+/// Below this mean, a member of staff should take over.
 pub const ESCALATE_BELOW: f64 = 0.3;
 const NEGATIVE_BELOW: f64 = 0.4;
 const POSITIVE_ABOVE: f64 = 0.6;
@@ -62,7 +62,7 @@ impl EmotionStatistics {
         })
     }
 
-    /// Whether a person should take over.
+    /// Whether a member of staff should take over.
     pub fn escalation_suggested(&self) -> bool {
         self.recent_mean.is_some_and(|mean| mean < ESCALATE_BELOW)
     }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bounds_of_levels_belong_to_neutral_and_03_does_not_escalate() {
+    fn the_bounds_of_the_levels_are_neutral_and_a_mean_of_03_suggests_no_escalation() {
         let of = |mean| EmotionStatistics { recent_mean: Some(mean), ..Default::default() };
         let expected = [
             (0.0, EmotionLevel::Negative, true),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_trends_belong_to_the_trends() {
+    fn a_change_of_exactly_015_is_a_trend() {
         let of = |delta| EmotionStatistics { trend_delta: Some(delta), ..Default::default() }.trend();
         assert_eq!(of(0.15), Some(EmotionTrend::Improving));
         assert_eq!(of(-0.15), Some(EmotionTrend::Declining));

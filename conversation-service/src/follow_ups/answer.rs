@@ -1,12 +1,12 @@
-//! The one row of the statements that schedule and cancel. Each statement's own comment says what its
-//! answers mean.
+//! The row that the statements for scheduling and cancelling return. The comments of the statements explain the
+//! answers.
 
 use super::FollowUpRow;
 
-/// What a statement did or found, and the follow-up after it.
+/// The result of a statement, and the follow-up after it.
 pub struct FollowUpAnswer<Outcome> {
     pub answer: String,
-    /// Of the earlier call with the same key.
+    /// The fingerprint of an earlier call with the same key.
     pub fingerprint: Option<Vec<u8>>,
     pub outcome: Option<Outcome>,
     pub follow_up: Option<FollowUpRow>,

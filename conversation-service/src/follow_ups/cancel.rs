@@ -6,29 +6,29 @@ use super::{
 };
 use crate::domain::IdempotencyKey;
 
-/// Runs of the statement for one call. A finished follow-up stays finished, so only a series of follow-ups that are
-/// scheduled and finished under the same key uses them up.
+/// The most runs of the statement for one call. A finished follow-up stays finished, so only a series of follow-ups
+/// that are scheduled and finished with the same conversation, trigger and subject exhausts them.
 const ATTEMPTS_MAX: usize = 4;
 
 type Answer = FollowUpAnswer<String>;
 
-/// Which follow-up is to be cancelled.
+/// The follow-up to cancel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToCancel {
     ById(FollowUpId),
-    /// The one that is not finished.
+    /// The unfinished one with this key.
     ByKey(FollowUpKey),
 }
 
 /// The result of cancelling.
 pub struct Cancelled {
-    /// `None` when there was none for the key.
+    /// `None` when there is none with this key.
     pub follow_up: Option<FollowUp>,
     /// Whether this call, or the one it repeats, cancelled it.
     pub cancelled: bool,
 }
 
-/// Why nothing is cancelled. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why nothing was cancelled. Nothing was written; only after a [`DatabaseError`] that may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelFollowUpError {
     #[error("the key was used for another request")]
@@ -37,7 +37,7 @@ pub enum CancelFollowUpError {
     NotFound(FollowUpId),
     #[error("the follow-up has ended as {1:?}")]
     Finished(FollowUpId, FollowUpStatus),
-    #[error("the follow-up changed under every attempt")]
+    #[error("the follow-up changed during every attempt")]
     Contended,
     #[error("the stored follow-up is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -48,9 +48,9 @@ pub enum CancelFollowUpError {
 impl FollowUps {
     /// Cancels a follow-up that is not finished, in one round trip.
     ///
-    /// With an idempotency key, a repeated call has the first one's result, also when another follow-up was
-    /// scheduled in between. Without a key, a call on a cancelled follow-up counts as a repetition of the call
-    /// that cancelled it.
+    /// With an idempotency key, a repeated call returns the result of the first one, even if another follow-up was
+    /// scheduled in between. Without a key, a call for a cancelled follow-up counts as a repetition of the call that
+    /// cancelled it.
     ///
     /// # Errors
     /// [`CancelFollowUpError`].
@@ -83,7 +83,7 @@ impl FollowUps {
                     return Err(CancelFollowUpError::Finished(found.follow_up_id, found.status));
                 }
                 ("not_found", ToCancel::ById(id)) => return Err(CancelFollowUpError::NotFound(*id)),
-                // Contended: a concurrent duplicate may have cancelled it. The next run finds out.
+                // Contended: a concurrent duplicate may have cancelled it. The next run sees the result.
                 _ => {}
             }
         }

@@ -7,21 +7,21 @@
 --   done       with the `outcome` CANCELLED; UNCHANGED, because it was cancelled before; or NOTHING, because none
 --              has the conversation, trigger and subject. UNCHANGED is also the outcome when an earlier run of this
 --              call cancelled it and its answer was lost: then it ended at $7;
---   replayed   an earlier call with this key came to `outcome`; compare `fingerprint`. The follow-up is null when
---              there was none, or when it was deleted;
+--   replayed   an earlier call with this key had the result `outcome`; compare `fingerprint`. The follow-up is null
+--              when there was none, or when it was deleted;
 --   not_found  nothing was written: there is no follow-up $3;
---   finished   nothing was written: the follow-up below was completed, failed or missed;
+--   finished   nothing was written: the returned follow-up was completed, failed or missed;
 --   contended  nothing was written: it ended between snapshot and lock. A concurrent duplicate may have cancelled
 --              it: run again.
--- The snapshot of a refusal also shows the key's absence, so no concurrent duplicate caused it. A concurrent
--- duplicate that commits first makes the last step fail on idempotency_keys_pkey: then nothing was written, and
--- the next run replays. Locks: the follow-up, then the key.
+-- In the snapshot of a refusal the key does not exist yet, so no concurrent duplicate caused it. If a concurrent
+-- duplicate commits first, the last step fails on idempotency_keys_pkey. Then nothing was written, and the next run
+-- replays. Order of locks: the follow-up, then the key.
 WITH prior AS MATERIALIZED (       -- has this key been used? Without a key: no
     SELECT fingerprint, follow_up_id, outcome
     FROM idempotency_keys
     WHERE method = 'CancelFollowUp' AND key = $1
 ),
-own AS MATERIALIZED (              -- cancelled by an earlier run; a key is found in `prior`, an id below
+own AS MATERIALIZED (              -- cancelled by an earlier run of this call, without $1 and $3
     SELECT *
     FROM follow_ups
     WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND status = 'CANCELLED' AND finished_at = $7::timestamptz
@@ -41,12 +41,12 @@ found AS MATERIALIZED (
     WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND finished_at IS NULL
       AND NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM own)
 ),
-cancelled AS (                     -- a claim is lost: its token completes nothing now
+cancelled AS (                     -- a claim is revoked: its token cannot complete the follow-up any more
     UPDATE follow_ups AS f
     SET status = 'CANCELLED', finished_at = $7::timestamptz, next_attempt_at = NULL, lease_expires_at = NULL,
         claim_token = NULL, claim_key = NULL, claimant = NULL, updated_at = GREATEST(f.updated_at, $7)
     FROM found
-    -- the gate: an end since the snapshot is seen on the row itself
+    -- the gate: the locked row shows whether the follow-up ended after the snapshot
     WHERE f.follow_up_id = found.follow_up_id AND f.finished_at IS NULL
     RETURNING f.*
 ),

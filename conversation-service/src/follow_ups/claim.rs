@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
-    server::{Bounds, TooManyWait},
+    server::{Bounds, TooManyWaitingCalls},
 };
 use tokio::{
     sync::{Notify, Semaphore},
@@ -19,23 +19,23 @@ use super::{
 };
 use crate::domain::{Channel, IdempotencyKey, UserId};
 
-/// Runs of the statement for one query. A run that ends with `again` has postponed its candidates, or other
-/// calls took them; the next one reads twice as many.
+/// The most runs of the statement for one query. A run that returns `again` has postponed its candidates, or other
+/// calls have taken them. The next run reads twice as many.
 const RUNS_MAX: u32 = 8;
-/// Most candidates of a run in a channel.
+/// The most candidates of a run in a channel.
 const CANDIDATES_MAX: i64 = 128;
-/// A claim ends when texts and metadata together exceed this. With everything else of a hundred follow-ups the
-/// answer stays below the 4 MiB that gRPC clients accept by default.
+/// A claim takes no more follow-ups when texts and metadata together exceed this. With the other fields of a hundred
+/// follow-ups, the answer stays below the 4 MiB that gRPC clients accept by default.
 const ANSWER_BYTES_MAX: i64 = 2 << 20;
-/// Room that a call reserves for its answer before it claims: what an answer cannot carry would stay claimed until
-/// its lease ends.
+/// The room that a call reserves for its answer before it claims. If the answer were dropped, the follow-ups would stay
+/// claimed until their leases end.
 const ANSWER_ROOM_BYTES: usize = 4 << 20;
-/// How often a waiting call queries without a wake-up: for what another replica made ready, and what comes back
-/// after a failed attempt.
+/// How often a waiting call queries without a wake-up. It finds follow-ups that another replica made ready, and those
+/// that are due again after a failed attempt.
 const QUERY_EVERY: Duration = Duration::from_secs(1);
-/// Waiting calls that query the database at once: many that wake up together must not fill its queue.
+/// The most waiting calls that query the database at once, so that calls that wake up together do not fill its queue.
 const QUERIES_AT_ONCE: usize = 4;
-/// With many waiting calls each queries less often: together at most 50 times a second.
+/// With many waiting calls, each queries less often: all together at most 50 times a second.
 const QUERY_EVERY_PER_WAITER: Duration = Duration::from_millis(20);
 
 /// The request of a sender.
@@ -45,14 +45,14 @@ pub struct Claim {
     pub key: Option<IdempotencyKey>,
     pub batch: BatchSize,
     pub lease: LeaseSeconds,
-    /// In a fixed order. Empty: any, also none.
+    /// In a fixed order. Empty means any channel, or none.
     pub channels: Vec<Channel>,
 }
 
 /// A claimed follow-up, with its text and channel.
 pub struct Claimed {
     pub follow_up: FollowUp,
-    /// The customer, as the conversation or the follow-up knows them.
+    /// The customer of the conversation, or else of the follow-up.
     pub user_id: Option<UserId>,
     pub token: ClaimToken,
 }
@@ -63,17 +63,17 @@ pub enum ClaimError {
     #[error("the key belongs to another request")]
     KeyReused,
     #[error(transparent)]
-    TooManyWait(#[from] TooManyWait),
+    TooManyWaitingCalls(#[from] TooManyWaitingCalls),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
 }
 
-/// The calls that wait for a follow-up to fall due.
+/// The calls that wait until a follow-up is due.
 pub struct WaitingClaims {
     /// Wakes them.
     pub ready: Notify,
     count: AtomicU32,
-    /// Bounds how many of them query the database at once.
+    /// Limits the number of calls that query the database at once.
     queries: Semaphore,
 }
 
@@ -83,7 +83,7 @@ impl Default for WaitingClaims {
     }
 }
 
-/// A call that is counted as waiting until this is dropped.
+/// Counts a waiting call until it is dropped.
 struct Waiting<'a>(&'a AtomicU32);
 
 impl<'a> Waiting<'a> {
@@ -104,12 +104,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl FollowUps {
-    /// Claims what is due, or waits for it until `until`, or until the call's connection is draining. A waiting
-    /// call holds no connection to the database, and does not count as work.
+    /// Claims due follow-ups. If none are due, waits for them until `until`, or until the call's connection is
+    /// draining. A waiting call holds no database connection and does not count as work.
     ///
     /// # Errors
-    /// [`ClaimError`]. When the database gave no answer, something may have been claimed: a call with the same key
-    /// returns it, and without a key it comes back when the lease is over.
+    /// [`ClaimError`]. If the database does not answer, follow-ups may have been claimed. A call with the same key
+    /// returns them; without a key they are due again when their leases end.
     pub async fn claim(&self, claim: &Claim, until: Instant, bounds: &Bounds) -> Result<Vec<Claimed>, ClaimError> {
         if until <= Instant::now() {
             bounds.answer_room(ANSWER_ROOM_BYTES).await;
@@ -131,7 +131,7 @@ impl FollowUps {
             ready.as_mut().enable();
             let permit = async {
                 loop {
-                    // Room first: calls of a client without room must not fill the queue of queries.
+                    // Room first, so that calls of a client without room do not fill the query queue.
                     wait.room().await;
                     let query = self.claims.queries.acquire().await;
                     if wait.resume() {
@@ -162,8 +162,8 @@ impl FollowUps {
             let rows = self.claim_once(claim, candidates, &closed).await?;
             match rows.first().map(|row| row.outcome.as_str()) {
                 Some("claimed") => {
-                    let claimed: Vec<_> = rows.into_iter().filter_map(|row| self.hand_out(row)).collect();
-                    // When none can be read there may be others. A key would only return the same ones.
+                    let claimed: Vec<_> = rows.into_iter().filter_map(|row| self.open_claimed(row)).collect();
+                    // If none could be opened, others may be due. With a key, the next run would return the same ones.
                     if !claimed.is_empty() || claim.key.is_some() {
                         return Ok(claimed);
                     }
@@ -206,7 +206,7 @@ impl FollowUps {
             )
         };
         let rows = self.database.fetch_all(statement).await?;
-        // A repeated claim returns claims of before, which are counted already.
+        // A repeated claim returns earlier claims, which are already counted.
         for row in rows.iter().filter_map(|row| row.follow_up.as_ref()).filter(|row| row.updated_at == now) {
             let claimable_since = row.next_attempt_at.unwrap_or(now);
             self.metrics.claimed((now - claimable_since).to_std().unwrap_or_default());
@@ -226,9 +226,9 @@ impl FollowUps {
         self.dispatch_fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
 
-    /// `None` when it cannot be read: the sender still gets the others. It comes back when its lease is over, until
-    /// its attempts are used up.
-    fn hand_out(&self, answer: Answer) -> Option<Claimed> {
+    /// `None` when a follow-up cannot be opened; the sender still gets the others. It is due again when its lease ends,
+    /// until its attempts are exhausted.
+    fn open_claimed(&self, answer: Answer) -> Option<Claimed> {
         let row = answer.follow_up?;
         row.link_to_scheduling();
         let (id, claim, user_id) = (row.follow_up_id, row.claim_token?, answer.user_id.or(row.user_id.clone()));
@@ -238,17 +238,17 @@ impl FollowUps {
                 Some(Claimed { follow_up, user_id, token })
             }
             Err(error) => {
-                tracing::error!(follow_up_id = %id, error = error_chain(&error), "a follow-up cannot be read");
+                tracing::error!(follow_up_id = %id, error = error_chain(&error), "opening a claimed follow-up failed");
                 None
             }
         }
     }
 }
 
-/// A row of the statement, whose comment says what each outcome means.
+/// A row of `claim.sql`, which explains the outcomes.
 struct Answer {
     outcome: String,
     follow_up: Option<FollowUpRow>,
-    /// The customer, as the conversation knows them.
+    /// The customer of the conversation.
     user_id: Option<UserId>,
 }

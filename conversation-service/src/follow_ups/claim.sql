@@ -1,26 +1,25 @@
 -- ClaimDueFollowUps: claims what is due under a lease, in one statement that commits by itself.
 --
--- $1 now, $2 end of the lease, $3 channels ('' for an unknown one), $4 batch size, $5 claimant, $6 key or null,
--- $7 fingerprint, $8 next check of a follow-up that has to wait, $9 candidates per channel, $10 time zones
--- outside sending hours, $11 when the hours begin there, $12 bytes of text and metadata before the last one.
+-- $1 now, $2 end of the lease, $3 channels ('' for an unknown one), $4 batch size, $5 claimant, $6 key or null, $7
+-- fingerprint, $8 next check of a follow-up that must wait, $9 candidates per channel, $10 time zones outside sending
+-- hours, $11 the beginning of the hours there, $12 bytes of text and metadata before the last follow-up.
 --
 -- One row for each claim, with the outcome `claimed`, the longest due first; or one row with the reason:
 --   none    nothing is due;
 --   again   something may be due: other calls were faster, or every candidate had to wait;
 --   reused  this key belongs to another request.
 --
--- `next_attempt_at` is only the earliest time: a follow-up outside its sending hours moves to their beginning,
--- whatever made it wait.
+-- `next_attempt_at` is only the earliest time: a follow-up outside its sending hours moves to their beginning.
 --
--- A call waits only for a concurrent duplicate with its key; it skips rows that another call has locked. Each
--- channel is one run of the index, so that a channel whose sender is down does not block the others. Rows are
--- updated by an array of ids: whatever the planner thinks of their number, it looks them up one by one.
+-- A call waits only for a concurrent duplicate with its key; it skips rows that another call has locked. Each channel
+-- is read separately, so that a channel whose sender is down does not block the others. Rows are updated by an array of
+-- ids, so that the planner looks them up one by one, independent of its estimates.
 WITH prior AS MATERIALIZED (           -- an earlier claim with this key
     SELECT fingerprint, created_at
     FROM idempotency_keys
     WHERE method = 'ClaimDueFollowUps' AND key = $6
 ),
-held AS MATERIALIZED (                 -- its claims that still stand are the answer
+held AS MATERIALIZED (                 -- the claims of that call that are still under a lease; they are the answer
     SELECT *
     FROM follow_ups
     WHERE claim_key = $6 AND status = 'CLAIMED' AND lease_expires_at > $1
@@ -41,7 +40,7 @@ due AS MATERIALIZED (                  -- locked
     WHERE NOT EXISTS (SELECT FROM held)
       AND NOT EXISTS (SELECT FROM prior WHERE fingerprint <> $7)
 ),
-checked AS MATERIALIZED (              -- nothing automatic is sent while a person leads the conversation
+checked AS MATERIALIZED (              -- no automatic message is sent while a member of staff leads the conversation
     SELECT d.follow_up_id, d.next_attempt_at, d.bytes, c.channel,
            GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
                AS waits_until
@@ -52,7 +51,7 @@ checked AS MATERIALIZED (              -- nothing automatic is sent while a pers
         SELECT channel, status FROM conversations WHERE conversation_id = d.conversation_id LIMIT 1
     ) AS c ON true
 ),
-postponed AS (                         -- makes room for what can be sent
+postponed AS (                         -- so that they do not block follow-ups that can be sent
     UPDATE follow_ups AS f
     SET next_attempt_at = c.waits_until
     FROM checked AS c
@@ -74,7 +73,7 @@ chosen AS MATERIALIZED (               -- no more than fits into an answer
     ORDER BY next_attempt_at, follow_up_id
     LIMIT $4
 ),
-gate AS (                              -- one of two concurrent duplicates writes the key; the other claims nothing
+gate AS (                              -- of two concurrent duplicates, one writes the key; the other claims nothing
     INSERT INTO idempotency_keys AS k (method, key, fingerprint, outcome, created_at)
     SELECT 'ClaimDueFollowUps', $6, $7, 'CLAIMED', $1
     WHERE $6::text IS NOT NULL AND EXISTS (SELECT FROM chosen)
@@ -112,7 +111,7 @@ SELECT
          ELSE 'none'
     END AS "outcome!",
     r AS "follow_up?: _",
-    -- the customer, as the conversation knows them
+    -- the customer of the conversation
     (SELECT user_id FROM conversations AS c WHERE c.conversation_id = r.conversation_id) AS "user_id?: _"
 FROM (SELECT) AS always
 LEFT JOIN reply AS r ON true

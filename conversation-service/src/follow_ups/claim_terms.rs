@@ -26,12 +26,12 @@ impl Claimant {
 }
 
 bounded_number!(
-    /// Most follow-ups of one claim: 1 to 100, 10 by default.
+    /// The most follow-ups of one claim: 1 to 100, 10 by default.
     BatchSize, (1..=100), "must be 1 to 100, or 0 for 10", 0 => 10
 );
 
 bounded_number!(
-    /// How long a claim stands: 5 to 3,600 seconds, 60 by default.
+    /// The length of a lease: 5 to 3,600 seconds, 60 by default.
     LeaseSeconds, (5..=3600), "must be 5 to 3,600 seconds, or 0 for 60", 0 => 60
 );
 
@@ -45,7 +45,7 @@ bounded_number!(
     RetrySeconds, (0..=604_800), "must be 0 to 604,800 seconds"
 );
 
-/// Proves a claim. It also holds the id of the follow-up's message, so that completing need not read it.
+/// The proof of a claim. It also contains the id of the follow-up's message, so that completing need not read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimToken {
     pub claim: Uuid,
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claim_token_reads_as_it_was_written() {
+    fn a_claim_token_can_be_parsed_from_its_text() {
         let token = ClaimToken { claim: Uuid::new_v4(), message_id: MessageId(Uuid::now_v7()) };
         assert_eq!(ClaimToken::parse(&token.to_string()), Ok(token));
         let text = token.to_string();
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_have_defaults_and_bounds() {
+    fn the_terms_of_a_claim_have_defaults_and_bounds() {
         assert_eq!(BatchSize::parse(0).map(BatchSize::get), Ok(10));
         assert_eq!(LeaseSeconds::parse(0).map(LeaseSeconds::get), Ok(60));
         assert!([-1, 101].into_iter().all(|bad| BatchSize::parse(bad).is_err()));

@@ -1,4 +1,4 @@
-//! The follow-up clock: follow-ups fall due, are missed, and their leases expire.
+//! The follow-up clock: it makes due follow-ups ready, ends missed ones, and expires leases.
 
 use std::sync::Arc;
 
@@ -9,17 +9,16 @@ use teppan_shared::{
 
 use super::{FollowUps, metrics::FollowUpChange};
 
-/// Follow-ups of one run. Each statement repeats it as a literal.
+/// The most follow-ups of one run. The statements have the same number.
 pub const BATCH_MAX: i64 = 128;
 
 impl FollowUps {
-    /// Advances the follow-ups whose time has come, in one bounded run. Any number of replicas may do so at
-    /// once.
+    /// Advances due follow-ups in one bounded run. Any number of replicas may do so at once.
     ///
     /// # Errors
-    /// When the database gave no answer. A later run finds what was left.
+    /// When the database does not answer. A later run does the rest.
     async fn advance(&self) -> Result<Batch, DatabaseError> {
-        // First: a follow-up that is overdue for too long must not become ready.
+        // First, because a follow-up that is overdue for too long must not become ready.
         let missed = self.miss_follow_ups().await?;
         let expired = self.expire_leases().await?;
         let due = self.ready_follow_ups().await?;
@@ -55,7 +54,7 @@ impl FollowUps {
     }
 }
 
-/// Makes follow-ups ready when they fall due, and expires leases.
+/// The job of the follow-up clock.
 pub struct FollowUpClock(pub Arc<FollowUps>);
 
 impl Job for FollowUpClock {

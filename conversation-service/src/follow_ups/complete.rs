@@ -4,11 +4,11 @@ use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
 use super::{ClaimToken, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUps, metrics::FollowUpChange};
 use crate::{
     domain::{Channel, Content, MessageId, SentAt},
-    messages::{Message, MessageRow, content_place},
+    messages::{Message, MessageRow, content_associated_data},
 };
 
-/// Runs of the statement for one call. A faster concurrent duplicate costs one more run, which sees what it
-/// stored; sealing the text again costs one.
+/// The most runs of the statement for one call. A faster concurrent duplicate costs one more run, which finds its
+/// result. Sealing the text again costs one more run, too.
 const RUNS_MAX: usize = 4;
 
 /// A follow-up that was sent.
@@ -16,7 +16,7 @@ const RUNS_MAX: usize = 4;
 pub struct Completion {
     pub follow_up_id: FollowUpId,
     pub token: ClaimToken,
-    /// Default: that of the claim.
+    /// The default is the id in the claim.
     pub message_id: Option<MessageId>,
     pub content: Option<Content>,
     pub channel: Option<Channel>,
@@ -50,18 +50,18 @@ pub enum CompleteFollowUpError {
 }
 
 impl FollowUps {
-    /// Stores the message of a follow-up and completes it, in one round trip. A stored text that goes under
-    /// another message id is sealed again, which takes a second one.
+    /// Stores the message of a follow-up and completes it, in one round trip. If the message gets another id than the
+    /// follow-up has, the stored text is sealed again, which takes a second round trip.
     ///
     /// # Errors
-    /// [`CompleteFollowUpError`]. When the database gave no answer, it may have been completed: repeat the
-    /// call to find out.
+    /// [`CompleteFollowUpError`]. If the database does not answer, the follow-up may have been completed; a repeated
+    /// call returns the result.
     pub async fn complete(&self, sent: &Completion) -> Result<Completed, CompleteFollowUpError> {
         use CompleteFollowUpError as E;
 
         let message_id = sent.message_id.unwrap_or(sent.token.message_id);
         let now = self.clock.now();
-        let seal = |text: &str| self.ring.seal(content_place(&message_id), text.as_bytes());
+        let seal = |text: &str| self.ring.seal(content_associated_data(&message_id), text.as_bytes());
         let mut content_sealed = sent.content.as_ref().map(|content| seal(content.as_str()));
         for _ in 0..RUNS_MAX {
             let answer = match self.append_follow_up(sent, message_id, content_sealed.as_deref(), now).await {
@@ -81,7 +81,7 @@ impl FollowUps {
                     let text = row.open(&self.ring)?.content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
                     content_sealed = Some(seal(text.as_str()));
                 }
-                // The message is too new for the snapshot: the next run sees it.
+                // The message is not in the snapshot yet. The next run sees it.
                 _ => {}
             }
         }
@@ -132,7 +132,7 @@ impl FollowUps {
     }
 }
 
-/// The one row of the statement, whose comment says what each outcome means.
+/// The row of `complete.sql`, which explains the outcomes.
 struct Answer {
     outcome: String,
     follow_up: Option<FollowUpRow>,

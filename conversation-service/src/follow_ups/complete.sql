@@ -6,18 +6,17 @@
 --
 -- One row, with the follow-up and its message if there are any. `outcome` is
 --   completed   this run, or an earlier run of the same call whose answer was lost, appended the message;
---   replayed    an earlier call did; without a message it is too new for this snapshot, or deleted;
+--   replayed    an earlier call did; without a message, the message is not in this snapshot yet, or was deleted;
 --   finished    the follow-up ended otherwise; see `status`. MISSED, and FAILED by an expired lease, do not refuse
 --               the last claimant: the message was sent;
 --   lost        another call has claimed it, or it was moved to another time;
 --   no_channel  neither the call nor the claim names a channel;
 --   resealed    the text is sealed for another message than $3: open it, and run again with $4;
 --   missing     there is no such follow-up.
--- When $3 is the id of another message, the insert fails on messages_pkey: then nothing was written.
+-- If $3 is the id of another message, the insert fails on messages_pkey. Then nothing was written.
 --
--- Locks: the follow-up, its conversation, the user's row. StoreMessage takes the last two in this order; the
--- clock, claims and failures take only the first; re-engagement only reads conversations. So no two statements
--- wait for each other in a circle.
+-- Order of locks: the follow-up, its conversation, the user's row. StoreMessage takes the last two in this order. The
+-- clock, claims and failures take only the first. Re-engagement only reads conversations. So no deadlock is possible.
 WITH target AS MATERIALIZED (      -- row lock; sees the latest committed version
     SELECT * FROM follow_ups WHERE follow_up_id = $1 FOR UPDATE
 ),
@@ -43,7 +42,7 @@ conversation AS (                  -- created, or its row locked: the lock reser
     SELECT conversation_id, user_id, channel, 1, 0, $6, $7, $7
     FROM checked
     WHERE outcome = 'completed'
-    -- The status stays: only the customer's answer opens a closed conversation again.
+    -- The status does not change: only the customer's answer reopens a closed conversation.
     ON CONFLICT (conversation_id) DO UPDATE
     SET message_count = c.message_count + 1,
         user_id = COALESCE(c.user_id, EXCLUDED.user_id),
@@ -89,7 +88,7 @@ event AS (
            json_build_object(
                'follow_up_id', c.follow_up_id, 'conversation_id', c.conversation_id,
                'trigger', 'FOLLOW_UP_TRIGGER_' || c.trigger, 'subject', c.subject, 'occurred_at', $7::timestamptz,
-               'message_id', c.message_id, 'sequence', m.sequence, 'attempts', c.attempts),
+               'message_id', c.message_id, 'sequence', m.sequence::text, 'attempts', c.attempts),
            $9, $7
     FROM completed AS c, message AS m
     WHERE $10::boolean

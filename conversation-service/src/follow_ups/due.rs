@@ -3,24 +3,24 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use super::{FollowUpTrigger, SendingHours, Subject};
 use crate::domain::{Channel, Content, ConversationId, IdempotencyKey, Metadata, TimeZone, UserId};
 
-/// The first second of the year 9998. Sending hours may move a later time beyond the year 9999, where the wire's
-/// times end.
+/// The first second of the year 9998. Sending hours could move a later time beyond the year 9999, which is the end of
+/// protobuf's times.
 const TOO_LATE_SECONDS: i64 = 253_339_228_800;
 
-/// A follow-up that is to be scheduled.
+/// A request to schedule a follow-up.
 #[derive(Debug, Clone)]
 pub struct NewFollowUp {
     pub idempotency_key: IdempotencyKey,
     pub key: FollowUpKey,
     pub due: Due,
     pub time_zone: TimeZone,
-    /// `None`: the conversation's.
+    /// `None` means the conversation's channel.
     pub channel: Option<Channel>,
-    /// `None`: chosen when it falls due.
+    /// `None` means that the text is chosen when the follow-up is due.
     pub content: Option<Content>,
     pub metadata: Option<Metadata>,
     pub user_id: Option<UserId>,
-    /// Whether an existing one is moved instead of being left as it is.
+    /// Whether an existing follow-up is moved. Otherwise it is not changed.
     pub move_existing: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct FollowUpKey {
     pub subject: Subject,
 }
 
-/// When a follow-up is wanted.
+/// The requested time of a follow-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     time: DateTime<Utc>,
@@ -45,7 +45,7 @@ impl Due {
         Self::parse(raw, false)
     }
 
-    /// Some time after an event that ends at this time.
+    /// A configured time after an event that ends at this time.
     pub fn after_event(raw: DateTime<Utc>) -> Result<Self, &'static str> {
         Self::parse(raw, true)
     }
@@ -66,7 +66,7 @@ impl Due {
         hours.at_or_after(self.time + delay, zone)
     }
 
-    /// For the fingerprint of a request.
+    /// The encoding for the fingerprint of a request.
     pub fn to_bytes(self) -> Vec<u8> {
         [&[u8::from(self.after_event)], self.time.timestamp_micros().to_be_bytes().as_slice()].concat()
     }
@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn a_day_after_an_event_is_24_hours_also_when_the_clock_changes() {
+    fn a_follow_up_a_day_after_an_event_is_due_after_24_hours_even_when_the_clock_changes() {
         assert_eq!(due("2026-12-05T17:00:00Z", "Europe/Berlin"), "2026-12-06T18:00:00+01:00");
         assert_eq!(due("2027-03-27T13:00:00Z", "Europe/Berlin"), "2027-03-28T15:00:00+02:00");
         assert_eq!(due("2026-10-24T12:00:00Z", "Europe/Berlin"), "2026-10-25T13:00:00+01:00");
         assert_eq!(due("2026-10-31T16:00:00Z", "America/New_York"), "2026-11-01T11:00:00-05:00");
         assert_eq!(due("2026-10-03T03:30:00Z", "Australia/Lord_Howe"), "2026-10-04T14:30:00+11:00");
-        // An event that ends at 20:30 is a day later 21:30, and that is too late to write.
+        // 24 hours after 20:30 is 21:30 here, which is outside the sending hours.
         assert_eq!(due("2027-03-27T19:30:00Z", "Europe/Berlin"), "2027-03-29T09:00:00+02:00");
     }
 

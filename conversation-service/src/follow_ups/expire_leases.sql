@@ -1,7 +1,8 @@
--- Puts claims whose lease is over back into the queue, or ends them as FAILED after the last attempt. $1 now,
--- $2 first pause in seconds, $3 longest pause, $4 whether events are published.
+-- Returns claims with an expired lease to the queue, or ends them as FAILED after the last attempt. $1 now, $2 first
+-- pause in seconds, $3 longest pause, $4 whether events are published.
 --
--- The claim's token stays: until another call claims the follow-up, the sender can still report it as sent.
+-- The token of the claim stays in the row: until another call claims the follow-up, the sender can still report it as
+-- sent.
 WITH expired AS MATERIALIZED (
     SELECT follow_up_id
     FROM follow_ups

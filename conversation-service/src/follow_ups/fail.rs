@@ -11,9 +11,9 @@ pub struct Failure {
     pub follow_up_id: FollowUpId,
     pub token: ClaimToken,
     pub reason: FailureReason,
-    /// No further attempt.
+    /// Whether there are no further attempts.
     pub permanent: bool,
-    /// Default: the service's own backoff.
+    /// The default is the service's own backoff.
     pub retry_after: Option<RetrySeconds>,
 }
 
@@ -33,10 +33,10 @@ pub enum FailFollowUpError {
 }
 
 impl FollowUps {
-    /// Puts a follow-up back into the queue, or ends it after its last attempt, in one round trip.
+    /// Returns a follow-up to the queue, or ends it after its last attempt, in one round trip.
     ///
     /// # Errors
-    /// [`FailFollowUpError`]. When the database gave no answer, it may have been recorded: repeating the call
+    /// [`FailFollowUpError`]. If the database does not answer, the failure may have been recorded; a repeated call
     /// changes nothing more.
     pub async fn fail(&self, failure: &Failure) -> Result<FollowUp, FailFollowUpError> {
         let now = self.clock.now();
@@ -73,7 +73,7 @@ impl FollowUps {
     }
 }
 
-/// The one row of the statement, whose comment says what each outcome means.
+/// The row of `fail.sql`, which explains the outcomes.
 struct Answer {
     outcome: String,
     follow_up: Option<FollowUpRow>,

@@ -1,11 +1,11 @@
--- FailFollowUp: puts a follow-up that could not be sent back into the queue, or ends it.
+-- FailFollowUp: returns a follow-up that could not be sent to the queue, or ends it.
 --
 -- $1 follow-up, $2 token of the claim, $3 now, $4 reason, $5 whether it is permanent, $6 requested pause in
 -- seconds or null, $7 first pause in seconds, $8 longest pause, $9 whether events are published.
 --
 -- One row, with the follow-up if there is one. `outcome` is
 --   failed     it was changed;
---   unchanged  this claim failed it before;
+--   unchanged  an earlier call with this claim has failed it;
 --   finished   it ended otherwise; see `status`;
 --   lost       another call has claimed it, or it was moved to another time;
 --   missing    there is no such follow-up.
@@ -27,7 +27,7 @@ failed AS (
     UPDATE follow_ups AS f
     SET status = CASE WHEN k.ends THEN 'FAILED' ELSE 'PENDING' END,
         last_failure_reason = $4,
-        -- doubles with each attempt; jitter spreads what failed together
+        -- doubles with each attempt; the jitter spreads follow-ups that failed together
         next_attempt_at = CASE WHEN NOT k.ends THEN $3::timestamptz + make_interval(secs => COALESCE(
             $6, LEAST($8::double precision, $7::double precision * 2 ^ LEAST(f.attempts - 1, 20)) * (0.5 + random() / 2)))
             END,

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::{
     read_error::Corrupted,
-    sealing::{KeyRing, Place},
+    sealing::{AssociatedData, KeyRing},
     telemetry,
 };
 use tracing::Span;
@@ -49,7 +49,7 @@ pub enum FollowUpStatus {
 }
 
 bounded_text!(
-    /// The id of the thing that a follow-up is about, such as a booking: at most 200 characters.
+    /// The id of the subject of a follow-up, such as a booking: at most 200 characters.
     Subject, 0..=200, "must be at most 200 characters"
 );
 
@@ -60,9 +60,9 @@ pub struct FailureReason(String);
 impl FailureReason {
     pub fn parse(raw: String) -> Result<Self, &'static str> {
         let mut bytes = raw.bytes();
-        let starts = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase());
-        let goes_on = bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        if starts && goes_on && raw.len() <= REASON_CHARS_MAX {
+        let first_is_valid = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase());
+        let rest_is_valid = bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        if first_is_valid && rest_is_valid && raw.len() <= REASON_CHARS_MAX {
             Ok(Self(raw))
         } else {
             Err("must be 1 to 100 characters in UPPER_SNAKE_CASE, such as CHANNEL_UNREACHABLE")
@@ -76,7 +76,7 @@ impl FailureReason {
 
 /// A row of `follow_ups`, in the order of its columns.
 ///
-/// Statements return it as an anonymous record: sqlx would ask the server to describe the table's own type.
+/// Statements return it as an anonymous record, because for the table's own type sqlx would query its description.
 #[derive(Debug, Clone, sqlx::Type)]
 #[sqlx(type_name = "record")]
 pub struct FollowUpRow {
@@ -87,13 +87,13 @@ pub struct FollowUpRow {
     pub status: FollowUpStatus,
     pub due_at: DateTime<Utc>,
     pub time_zone: String,
-    /// Empty for the conversation's.
+    /// Empty means the conversation's channel.
     pub channel: String,
     pub user_id: Option<UserId>,
-    /// Given by the call that scheduled it, or chosen when it fell due.
+    /// Given by the call that scheduled it, or chosen when it was due.
     pub content_sealed: Option<Vec<u8>>,
     pub metadata_sealed: Option<Vec<u8>>,
-    /// When its text was chosen and it could be claimed.
+    /// The time from which it could be claimed, because its text was chosen.
     pub ready_at: Option<DateTime<Utc>>,
     pub attempts: i32,
     pub max_attempts: i32,
@@ -104,7 +104,7 @@ pub struct FollowUpRow {
     pub claimant: Option<String>,
     /// Empty while no attempt failed.
     pub last_failure_reason: String,
-    /// The message it becomes.
+    /// The id of the message that it becomes.
     pub message_id: MessageId,
     /// The trace context of the call that scheduled it.
     pub traceparent: Option<String>,
@@ -113,7 +113,7 @@ pub struct FollowUpRow {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// A follow-up, its text and metadata opened.
+/// A follow-up with opened text and metadata.
 #[derive(Debug, Clone)]
 pub struct FollowUp {
     pub row: FollowUpRow,
@@ -121,22 +121,23 @@ pub struct FollowUp {
     pub metadata: Option<Metadata>,
 }
 
-/// The associated data of a follow-up's text: that of the message it becomes, so that completing the
-/// follow-up copies the sealed text unopened.
-pub fn content_place(message_id: &MessageId) -> Place<'_> {
-    messages::content_place(message_id)
+/// The associated data of a follow-up's text. It equals that of the message that the follow-up becomes, so completing
+/// the follow-up can copy the sealed text.
+pub fn content_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
+    messages::content_associated_data(message_id)
 }
 
 /// The associated data of a follow-up's metadata.
-pub fn metadata_place(follow_up_id: &FollowUpId) -> Place<'_> {
-    Place { table: "follow_ups", column: "metadata_sealed", row: follow_up_id.0.as_bytes() }
+pub fn metadata_associated_data(follow_up_id: &FollowUpId) -> AssociatedData<'_> {
+    AssociatedData { table: "follow_ups", column: "metadata_sealed", row: follow_up_id.0.as_bytes() }
 }
 
 impl FollowUpRow {
-    /// The follow-up, its sealed columns opened.
+    /// Opens the sealed columns.
     pub fn open(self, ring: &KeyRing) -> Result<FollowUp, Corrupted> {
         let content = self.content_sealed.as_ref();
-        let content = content.map(|sealed| ring.open_text(content_place(&self.message_id), sealed)).transpose()?;
+        let content =
+            content.map(|sealed| ring.open_text(content_associated_data(&self.message_id), sealed)).transpose()?;
         let content = content.map(Content::parse).transpose();
         Ok(FollowUp {
             content: content.map_err(|_| Corrupted::Column("follow_ups.content_sealed"))?,
@@ -149,8 +150,8 @@ impl FollowUpRow {
         self.channel.parse().ok()
     }
 
-    /// Links the present span to the call that scheduled the follow-up. They are two traces, because no trace
-    /// stays open for days.
+    /// Links the current span to the call that scheduled the follow-up. They are separate traces, because a trace
+    /// cannot stay open for days.
     pub fn link_to_scheduling(&self) {
         if let Some(traceparent) = &self.traceparent {
             telemetry::link(&Span::current(), traceparent);
@@ -160,7 +161,7 @@ impl FollowUpRow {
 
 /// Opens the metadata of a follow-up, if it has any.
 pub fn open_metadata(ring: &KeyRing, id: &FollowUpId, sealed: Option<&[u8]>) -> Result<Option<Metadata>, Corrupted> {
-    let plain = sealed.map(|sealed| ring.open(metadata_place(id), sealed)).transpose()?;
+    let plain = sealed.map(|sealed| ring.open(metadata_associated_data(id), sealed)).transpose()?;
     let metadata = plain.map(|plain| Metadata::read(plain.to_vec())).transpose();
     metadata.map_err(|_| Corrupted::Column("follow_ups.metadata_sealed"))
 }

@@ -6,17 +6,17 @@ use uuid::Uuid;
 use super::{FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUpTrigger, FollowUps, Subject};
 use crate::domain::ConversationId;
 
-/// A page ends before its text and metadata are larger than this. With everything else of a thousand follow-ups
-/// it stays below the 4 MiB that gRPC clients accept by default.
+/// The most bytes of text and metadata of a page. With the other fields of a thousand follow-ups, an answer stays below
+/// the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: usize = 2 << 20;
 
-/// Which follow-ups are wanted. `None` means any.
+/// The filters of a list. `None` matches any value.
 #[derive(Debug, Clone)]
 pub struct FollowUpFilter {
     pub conversation_id: Option<ConversationId>,
     pub trigger: Option<FollowUpTrigger>,
     pub subject: Option<Subject>,
-    /// One of these.
+    /// A follow-up must have one of these.
     pub statuses: Vec<FollowUpStatus>,
     pub due_from: Option<DateTime<Utc>>,
     pub due_before: Option<DateTime<Utc>>,
@@ -30,7 +30,7 @@ pub enum FollowUpOrder {
     LatestFirst,
 }
 
-/// A page of follow-ups starts after this one.
+/// The cursor of a list: a page starts after this follow-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUpCursor {
     pub due_at: DateTime<Utc>,
@@ -46,7 +46,7 @@ pub struct FollowUpPage {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListFollowUpsError {
-    /// It is the first of the page. The list goes on after this cursor.
+    /// The first follow-up of the page is corrupted. The list continues after this cursor.
     #[error("a follow-up is corrupted")]
     Unreadable { cursor: FollowUpCursor, source: Corrupted },
     #[error("the database gave no answer")]
@@ -54,7 +54,7 @@ pub enum ListFollowUpsError {
 }
 
 impl FollowUps {
-    /// Lists follow-ups by due time and id, after the cursor. A page ends before one that cannot be read.
+    /// Lists follow-ups by due time and id, after the cursor. A page ends before a follow-up that cannot be opened.
     ///
     /// # Errors
     /// [`ListFollowUpsError`].
@@ -136,7 +136,7 @@ impl FollowUps {
     }
 }
 
-/// The bytes of a row's text and metadata; everything else in a row is small.
+/// The bytes of a row's text and metadata; the other columns are small.
 fn sealed_bytes(row: &FollowUpRow) -> usize {
     let of = |column: &Option<Vec<u8>>| column.as_ref().map_or(0, Vec::len);
     of(&row.content_sealed) + of(&row.metadata_sealed)

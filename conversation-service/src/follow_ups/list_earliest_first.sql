@@ -1,10 +1,10 @@
--- A page of follow-ups by due time, the earliest first: at most $9 of them, fewer when those before the last
--- are larger than $10 bytes together.
+-- A page of follow-ups by due time, the earliest first: at most $9, and fewer if those before the last one exceed $10
+-- bytes together.
 --
--- Each wanted pair of trigger and status is one run of the fitting index: that of the conversation $3, of the
--- subject $4, or of all. The first rows of every run, 24 runs at most, hold the page. A conversation's runs
--- are short, so a subject beside it is only a filter. One branch runs: the conditions of the others on $3 and
--- $4 alone are false before they read anything.
+-- There is an index for each kind of filter: conversation $3, subject $4, or neither. In each, the rows of one trigger
+-- and status are adjacent, so the page is among the first rows of each wanted pair (at most 24 pairs). A conversation
+-- has few follow-ups, so an additional subject is only a filter. Only one branch of the union reads rows; the
+-- conditions of the others on $3 and $4 are false.
 SELECT page AS "follow_up!: FollowUpRow"
 FROM (
     SELECT

@@ -7,7 +7,7 @@ use opentelemetry::{
 use strum::VariantArray as _;
 use teppan_shared::telemetry::buckets;
 
-/// What is counted of follow-ups.
+/// The metrics of follow-ups.
 pub struct FollowUpMetrics {
     changes: Counter<u64>,
     claim_lag_seconds: Histogram<f64>,
@@ -18,11 +18,11 @@ pub struct FollowUpMetrics {
 #[strum(serialize_all = "snake_case")]
 pub enum FollowUpChange {
     Scheduled,
-    /// It has its text, and can be claimed.
+    /// It has its text and can be claimed.
     Ready,
     Claimed,
     Completed,
-    /// An attempt failed, and another will follow.
+    /// An attempt failed, and there will be another one.
     PutBack,
     /// The last attempt failed.
     Failed,
@@ -37,16 +37,16 @@ impl Default for FollowUpMetrics {
         let metrics = Self {
             changes: meter
                 .u64_counter("teppan.follow_up.changes")
-                .with_description("What became of follow-ups.")
+                .with_description("Changes of follow-ups, by kind.")
                 .build(),
             claim_lag_seconds: meter
                 .f64_histogram("teppan.follow_up.claim.lag")
                 .with_unit("s")
-                .with_description("From when a follow-up could be claimed until it was.")
+                .with_description("Time from when a follow-up could be claimed until it was claimed.")
                 .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
         };
-        // A counter whose first sample is 1 shows no increase.
+        // Prometheus sees no increase in a counter that first appears with the value 1.
         for change in FollowUpChange::VARIANTS {
             metrics.changed(*change, 0);
         }
@@ -59,7 +59,7 @@ impl FollowUpMetrics {
         self.changes.add(count, &[KeyValue::new("change", <&'static str>::from(change))]);
     }
 
-    /// Counts a claim. `lag` is for how long the follow-up could have been claimed.
+    /// Counts a claim. `lag` is the time for which the follow-up could have been claimed.
     pub fn claimed(&self, lag: Duration) {
         self.changed(FollowUpChange::Claimed, 1);
         self.claim_lag_seconds.record(lag.as_secs_f64(), &[]);

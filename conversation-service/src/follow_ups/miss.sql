@@ -1,5 +1,5 @@
--- Ends follow-ups that were due before $2 and were not sent as MISSED, the longest due first. $1 now, $3 whether
--- events are published.
+-- Ends unsent follow-ups that were due before $2 as MISSED, the longest due first. $1 now, $3 whether events are
+-- published.
 WITH overdue AS MATERIALIZED (
     SELECT follow_up_id
     FROM follow_ups

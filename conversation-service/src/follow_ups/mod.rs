@@ -1,4 +1,4 @@
-//! Follow-ups: messages to be sent later, from being scheduled to being a message.
+//! Follow-ups: messages that are scheduled to be sent later.
 
 mod answer;
 mod cancel;
@@ -48,19 +48,19 @@ use crate::{
     settings::{DispatchSettings, SchedulingSettings, Settings},
 };
 
-/// Schedules follow-ups, makes them ready when they fall due, and hands them to senders.
+/// Schedules follow-ups, makes them ready when they are due, and gives them to senders.
 pub struct FollowUps {
     pub(crate) database: Database,
     pub(crate) clock: Clock,
     ring: KeyRing,
     /// Compares calls with the same idempotency key.
     fingerprint: KeyedHash,
-    /// Compares claims with the same key, and the message of one follow-up with another.
+    /// Compares claims with the same key, and messages of follow-ups.
     dispatch_fingerprint: KeyedHash,
     pub(crate) scheduling: SchedulingSettings,
     dispatch: DispatchSettings,
     claims: WaitingClaims,
-    /// Wakes the follow-up clock: something may be due already.
+    /// Wakes the follow-up clock when a new follow-up may already be due.
     due: Nudge,
     events: Events,
     metrics: FollowUpMetrics,

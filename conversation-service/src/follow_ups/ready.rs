@@ -7,14 +7,14 @@ use uuid::Uuid;
 use super::{
     FollowUpId, FollowUpTrigger, FollowUps, Mood, SendingHours, Templates,
     clock::BATCH_MAX,
-    follow_up::{content_place, open_metadata},
+    follow_up::{content_associated_data, open_metadata},
 };
 use crate::domain::{MessageId, Metadata, TimeZone};
 
-/// Pause until the next check of a follow-up that has to wait, as in an escalated conversation.
+/// The pause until the next check of a follow-up that must wait, for example in an escalated conversation.
 pub const CHECK_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
-/// What a run made of the follow-ups that were due.
+/// The result of a run over due follow-ups.
 pub struct ReadyBatch {
     pub ready: i64,
     pub cancelled: i64,
@@ -26,12 +26,12 @@ pub struct ReadyBatch {
 }
 
 impl FollowUps {
-    /// Decides what becomes of the follow-ups that are due, chooses their texts, and wakes the claims that wait.
+    /// Decides about due follow-ups, chooses their texts, and wakes waiting claims.
     pub(super) async fn ready_follow_ups(&self) -> Result<ReadyBatch, DatabaseError> {
         let now = self.clock.now();
         let load = || sqlx::query_file_as!(Due, "src/follow_ups/ready_load.sql", now);
         let due = self.database.fetch_all(load).await?;
-        let more = i64::try_from(due.len()).unwrap_or(BATCH_MAX) >= BATCH_MAX;
+        let is_full = i64::try_from(due.len()).unwrap_or(BATCH_MAX) >= BATCH_MAX;
         let (mut decided, mut unreadable, mut oldest) = (Decided::default(), 0, now);
         let templates = self.dispatch.templates.templates();
         for due in due {
@@ -52,7 +52,9 @@ impl FollowUps {
                 }
             }
         }
-        let (ready, cancelled) = self.commit_ready(&decided).await?;
+        let Written { ready, cancelled, postponed } = self.commit_ready(&decided).await?;
+        // If a full batch changed nothing, other processes have locked it, and another run would find the same rows.
+        let more = is_full && ready + cancelled + postponed > 0;
         if ready > 0 {
             self.claims.ready.notify_waiters();
         }
@@ -66,20 +68,20 @@ impl FollowUps {
         }
         let metadata = open_metadata(&self.ring, &due.follow_up_id, due.metadata_sealed.as_deref())?;
         let values = metadata.map(Metadata::texts).unwrap_or_default();
-        let content = templates.word(due.trigger, Mood::of(due.recent_mean), &values);
-        // Only a custom follow-up has no wording, and a constraint makes it have a text.
+        let content = templates.render(due.trigger, Mood::of(due.recent_mean), &values);
+        // Only a custom follow-up has no template, and a constraint requires it to have a text.
         let content = content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
-        Ok(Some(self.ring.seal(content_place(&due.message_id), content.as_str().as_bytes())))
+        Ok(Some(self.ring.seal(content_associated_data(&due.message_id), content.as_str().as_bytes())))
     }
 
-    /// How many became ready, and how many were cancelled.
-    async fn commit_ready(&self, decided: &Decided) -> Result<(i64, i64), DatabaseError> {
+    async fn commit_ready(&self, decided: &Decided) -> Result<Written, DatabaseError> {
         if decided.is_empty() {
-            return Ok((0, 0));
+            return Ok(Written::default());
         }
         let now = self.clock.now();
         let commit = || {
-            sqlx::query_file!(
+            sqlx::query_file_as!(
+                Written,
                 "src/follow_ups/ready_commit.sql",
                 &decided.ready,
                 &decided.ready_seen_at,
@@ -91,14 +93,14 @@ impl FollowUps {
                 &decided.waiting_until,
                 &decided.cancelled,
                 &decided.cancelled_seen_at,
+                &decided.waiting_seen_at,
             )
         };
-        let written = self.database.fetch_one(commit).await?;
-        Ok((written.ready, written.cancelled))
+        self.database.fetch_one(commit).await
     }
 }
 
-/// A follow-up that is due, and what the clock decides by.
+/// A due follow-up, with the data for the decision about it.
 struct Due {
     follow_up_id: FollowUpId,
     trigger: FollowUpTrigger,
@@ -109,14 +111,14 @@ struct Due {
     message_id: MessageId,
     due_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    /// A person leads the conversation.
+    /// Whether a member of staff leads the conversation.
     is_escalated: bool,
-    /// Since a re-engagement was scheduled, its user has written or booked.
+    /// Whether the user of a re-engagement has written or booked after it was scheduled.
     user_came_back: bool,
     recent_mean: Option<f64>,
 }
 
-/// What becomes of a follow-up that is due.
+/// The decision about a due follow-up.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
     Cancel,
@@ -125,23 +127,31 @@ enum Decision {
 }
 
 impl Due {
-    /// A re-engagement whose user came back is cancelled. Nothing automatic is sent while a person leads the
-    /// conversation, and nothing outside sending hours.
+    /// A re-engagement is cancelled if its user came back. No automatic message is sent while a member of staff leads
+    /// the conversation, and no message outside sending hours.
     fn decide(&self, now: DateTime<Utc>, hours: &SendingHours) -> Decision {
         if self.trigger == FollowUpTrigger::Reengagement && self.user_came_back {
             return Decision::Cancel;
         }
         let is_automatic = self.trigger != FollowUpTrigger::Custom;
-        let person = (self.is_escalated && is_automatic).then(|| now + CHECK_AGAIN);
+        let staff_leads = (self.is_escalated && is_automatic).then(|| now + CHECK_AGAIN);
         let opens_at = TimeZone::parse(&self.time_zone).ok().map(|zone| hours.at_or_after(now, zone));
-        match person.max(opens_at.filter(|opens_at| *opens_at > now)) {
+        match staff_leads.max(opens_at.filter(|opens_at| *opens_at > now)) {
             Some(time) => Decision::WaitUntil(time),
             None => Decision::Ready,
         }
     }
 }
 
-/// The parameters of the commit, a column each.
+/// The numbers of follow-ups that the commit changed.
+#[derive(Default)]
+struct Written {
+    ready: i64,
+    cancelled: i64,
+    postponed: i64,
+}
+
+/// The parameters of the commit, as columns.
 #[derive(Default)]
 struct Decided {
     ready: Vec<Uuid>,
@@ -150,6 +160,7 @@ struct Decided {
     channels: Vec<String>,
     waiting: Vec<Uuid>,
     waiting_until: Vec<DateTime<Utc>>,
+    waiting_seen_at: Vec<DateTime<Utc>>,
     cancelled: Vec<Uuid>,
     cancelled_seen_at: Vec<DateTime<Utc>>,
 }
@@ -165,6 +176,7 @@ impl Decided {
     fn postpone(&mut self, due: &Due, until: DateTime<Utc>) {
         self.waiting.push(due.follow_up_id.0);
         self.waiting_until.push(until);
+        self.waiting_seen_at.push(due.updated_at);
     }
 
     fn cancel(&mut self, due: &Due) {
@@ -199,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follow_up_waits_for_its_hours_and_for_the_person_who_leads_the_conversation() {
+    fn a_follow_up_waits_for_sending_hours_and_while_staff_lead_the_conversation() {
         let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
         let decide = |due: Due| due.decide(now, &SendingHours::default());
         assert_eq!(decide(due(FollowUpTrigger::PostEvent, "Asia/Tokyo")), Decision::Ready);

@@ -1,10 +1,11 @@
--- Writes what the clock decided about follow-ups that are due: $1 those that become ready, $2 their `updated_at` when
--- they were loaded, $3 the chosen texts (null: as given), $4 their channels, $5 now, $6 whether events are published;
--- $7 those that wait, $8 until when; $9 those that are cancelled, $10 their `updated_at`.
+-- Writes the decisions of the clock about due follow-ups. Ready ones: $1 ids, $2 their `updated_at` when they were
+-- loaded, $3 the chosen texts (null keeps the given text), $4 their channels. Waiting ones: $7 ids, $8 the times until
+-- which they wait, $11 their `updated_at`. Cancelled ones: $9 ids, $10 their `updated_at`. $5 now, $6 whether events
+-- are published.
 --
--- A follow-up that changed in between (moved, cancelled, or made ready by another replica) is skipped: its
--- `updated_at` differs, or its row is locked. A later run finds it again if it is still due.
-WITH locked AS MATERIALIZED (          -- in no order: SKIP LOCKED never waits
+-- A follow-up that has changed in between (moved, cancelled, or made ready by another replica) is skipped, because its
+-- `updated_at` differs or its row is locked. A later run finds it again if it is still due.
+WITH locked AS MATERIALIZED (          -- without an order, because SKIP LOCKED never waits
     SELECT follow_up_id, updated_at, status = 'PENDING' AND ready_at IS NULL AS waits
     FROM follow_ups
     WHERE follow_up_id = ANY ($1::uuid[] || $7::uuid[] || $9::uuid[])
@@ -28,10 +29,10 @@ ready AS (
 ),
 waiting AS MATERIALIZED (
     SELECT n.follow_up_id, n.until
-    FROM unnest($7::uuid[], $8::timestamptz[]) AS n (follow_up_id, until)
-    JOIN locked AS l ON l.follow_up_id = n.follow_up_id AND l.waits
+    FROM unnest($7::uuid[], $8::timestamptz[], $11::timestamptz[]) AS n (follow_up_id, until, seen_at)
+    JOIN locked AS l ON l.follow_up_id = n.follow_up_id AND l.updated_at = n.seen_at AND l.waits
 ),
-postponed AS (                         -- makes room for the rest
+postponed AS (                         -- so that they do not block other due follow-ups
     UPDATE follow_ups AS f
     SET next_attempt_at = w.until
     FROM waiting AS w
@@ -57,4 +58,5 @@ event AS (
     FROM ready
     WHERE $6::boolean
 )
-SELECT (SELECT count(*) FROM ready) AS "ready!", (SELECT count(*) FROM cancelled) AS "cancelled!"
+SELECT (SELECT count(*) FROM ready) AS "ready!", (SELECT count(*) FROM cancelled) AS "cancelled!",
+       (SELECT count(*) FROM waiting) AS "postponed!"

@@ -1,5 +1,5 @@
--- Follow-ups that are due at $1 and not ready, the longest due first, with what the clock decides by. The limit is a
--- literal because the plan depends on it.
+-- Follow-ups that are due at $1 and not ready, the longest due first, with the data for the clock's decisions. The
+-- limit is a literal because the plan depends on it.
 SELECT
     d.follow_up_id AS "follow_up_id!: _",
     d.trigger AS "trigger!: _",
@@ -20,7 +20,7 @@ FROM (
     ORDER BY next_attempt_at
     LIMIT 128
 ) AS d
-LEFT JOIN LATERAL (                    -- LIMIT: one lookup each, not a join with the whole table
+LEFT JOIN LATERAL (                    -- LIMIT forces one lookup a row instead of a join with the whole table
     SELECT channel, status, user_id, customer_wrote_at
     FROM conversations
     WHERE conversation_id = d.conversation_id
@@ -29,10 +29,10 @@ LEFT JOIN LATERAL (                    -- LIMIT: one lookup each, not a join wit
 LEFT JOIN LATERAL (
     SELECT recent_mean FROM emotion_statistics WHERE conversation_id = d.conversation_id LIMIT 1
 ) AS s ON true
-CROSS JOIN LATERAL (                   -- a re-engaged user has written or booked since, in any conversation
+CROSS JOIN LATERAL (                   -- whether a re-engaged user has written or booked since, in any conversation
     SELECT EXISTS (
         SELECT
-        FROM (                         -- as many of the user's conversations as reengage.sql reads
+        FROM (                         -- the same number of the user's conversations as in reengage.sql
             SELECT conversation_id, customer_wrote_at
             FROM conversations
             WHERE user_id = COALESCE(c.user_id, d.user_id) AND d.trigger = 'REENGAGEMENT'

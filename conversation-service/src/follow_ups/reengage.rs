@@ -8,17 +8,17 @@ use teppan_shared::{
 
 use super::{FollowUps, metrics::FollowUpChange};
 
-/// The next check of a user who has to wait: a booking is ahead, or a person leads the conversation.
+/// The time until the next check of a user with a coming booking or an escalated conversation.
 const WAITS: TimeDelta = TimeDelta::hours(6);
-/// Users of one run. The statement repeats it as a literal.
+/// The most users of one run. The statement has the same number.
 const BATCH_MAX: i64 = 64;
 
 impl FollowUps {
-    /// Schedules a re-engagement for each user whose silence has become long, in one bounded run.
-    /// Any number of replicas may do so at once.
+    /// Schedules a re-engagement for each user who has not written for this time, in one bounded run. Any number of
+    /// replicas may do so at once.
     ///
     /// # Errors
-    /// When the database gave no answer. A later run finds the users again.
+    /// When the database does not answer. A later run finds the users again.
     async fn reengage(&self, after: TimeDelta) -> Result<Batch, DatabaseError> {
         let now = self.clock.now();
         let time_zone = self.dispatch.reengagement_time_zone;
@@ -46,13 +46,13 @@ impl FollowUps {
     }
 }
 
-/// The one row of the statement.
+/// The row of `reengage.sql`.
 struct Run {
     scheduled: i64,
     checked: i64,
 }
 
-/// Schedules follow-ups for users who have been silent for this long.
+/// The job that schedules follow-ups for users who have not written for this time.
 pub struct Reengagement(pub Arc<FollowUps>, pub TimeDelta);
 
 impl Job for Reengagement {

@@ -1,12 +1,12 @@
--- Checks the users that are due, and schedules a re-engagement for each who wrote in no conversation for $2
--- seconds. $1 now, $3 due time of the follow-up, $4 its time zone, $5 its most attempts, $6 next check of a user
--- who has to wait, $7 whether events are published.
+-- Checks the users that are due, and schedules a re-engagement for each user who has not written in any conversation
+-- for $2 seconds. $1 now, $3 due time of the follow-up, $4 its time zone, $5 its attempts limit, $6 next check of a
+-- user who must wait, $7 whether events are published.
 --
--- One re-engagement for each silence, with any number of replicas: the user's row is locked, and the statement
--- that serves a silence records it there. A silence begins with the customer's last message, so the follow-up
--- itself does not begin a new one.
+-- There is one re-engagement for each silence, with any number of replicas: the statement locks the user's row and
+-- records the silence in it. A silence begins with the customer's last message, so the follow-up itself does not begin
+-- a new one.
 --
--- It reads a user's newest 100 conversations: an id with more of them is shared, by a kiosk or a test.
+-- It reads a user's newest 100 conversations. A user id with more conversations is shared, for example by a kiosk.
 WITH due AS MATERIALIZED (
     SELECT user_id, silent_since
     FROM reengagement_checks
@@ -15,9 +15,9 @@ WITH due AS MATERIALIZED (
     LIMIT 64
     FOR UPDATE SKIP LOCKED
 ),
-found AS MATERIALIZED (                -- with the conversation in which they were last active
+found AS MATERIALIZED (                -- the user's latest active conversation
     SELECT d.user_id, d.silent_since, newest.conversation_id, newest.status, newest.active_at,
-           -- a booking or its follow-up is ahead
+           -- whether a booking or its follow-up is still to come
            COALESCE((
                SELECT true
                FROM unnest(newest.conversation_ids) AS c (conversation_id)
@@ -45,7 +45,7 @@ found AS MATERIALIZED (                -- with the conversation in which they we
 ),
 judged AS MATERIALIZED (
     SELECT *,
-           CASE WHEN active_at IS NULL THEN 'deleted'         -- with every conversation
+           CASE WHEN active_at IS NULL THEN 'deleted'         -- the user has no conversation any more
                 WHEN active_at > $1::timestamptz - make_interval(secs => $2) THEN 'active'
                 WHEN silent_since = active_at THEN 'served'
                 WHEN awaited OR status = 'ESCALATED' THEN 'waits'
@@ -61,7 +61,7 @@ scheduled AS (
            gen_random_uuid(), $1, $1
     FROM judged
     WHERE verdict = 'silent'
-    -- an existing re-engagement serves as well
+    -- an existing re-engagement is sufficient
     ON CONFLICT (conversation_id, trigger, subject) WHERE finished_at IS NULL DO NOTHING
     RETURNING *
 ),
@@ -76,7 +76,7 @@ event AS (
     FROM scheduled
     WHERE $7::boolean
 ),
-checked AS (                           -- the earliest end of a new silence
+checked AS (                           -- the next check is at the earliest possible end of a new silence
     UPDATE reengagement_checks AS r
     SET check_at = CASE j.verdict WHEN 'active' THEN j.active_at + make_interval(secs => $2)
                                   WHEN 'waits' THEN $6
@@ -85,7 +85,7 @@ checked AS (                           -- the earliest end of a new silence
     FROM judged AS j
     WHERE j.verdict <> 'deleted' AND r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
 ),
-forgotten AS (                         -- the user's next conversation makes a new row
+forgotten AS (                         -- the user's next conversation creates a new row
     DELETE FROM reengagement_checks
     WHERE user_id = ANY (ARRAY(SELECT user_id FROM judged WHERE verdict = 'deleted'))
 )

@@ -5,22 +5,22 @@ use uuid::Uuid;
 use super::{
     FollowUp, FollowUpId, FollowUps, NewFollowUp,
     answer::FollowUpAnswer,
-    follow_up::{content_place, metadata_place},
+    follow_up::{content_associated_data, metadata_associated_data},
     metrics::FollowUpChange,
 };
 use crate::domain::{Channel, Content, MessageId, Metadata, UserId};
 
-/// Runs of the statement for one call. Each further run follows another call's commit on the same key or
-/// follow-up, so only constant change uses them up.
+/// The most runs of the statement for one call. Each further run follows another call's commit on the same key or
+/// follow-up, so only constant changes exhaust them.
 const ATTEMPTS_MAX: usize = 8;
 
-/// The constraints on which a call loses to a faster one: the same conversation, trigger and subject; the same
-/// idempotency key; the id of an existing follow-up that ended after text was sealed for it; and, after a lost
-/// answer, the ids of an earlier run of this call.
-const LOST_ON: [&str; 4] =
+/// The constraints that a call violates when another call was faster. In their order: the same conversation, trigger
+/// and subject; the same idempotency key; the id of an existing follow-up that ended after text was sealed for it; and,
+/// after a lost answer, the ids of an earlier run of this call.
+const LOST_RACE_CONSTRAINTS: [&str; 4] =
     ["follow_ups_unfinished_key", "idempotency_keys_pkey", "follow_ups_pkey", "outbox_messages_event"];
 
-/// A follow-up, and what this call, or the call it repeats, did to it.
+/// A follow-up, and the outcome of this call or of the call that it repeats.
 pub struct Scheduled {
     pub follow_up: FollowUp,
     pub outcome: ScheduleOutcome,
@@ -33,13 +33,13 @@ pub struct Scheduled {
 pub enum ScheduleOutcome {
     Created,
     Moved,
-    /// An existing one was left as it is.
+    /// An existing one was not changed.
     Existing,
 }
 
 type Answer = FollowUpAnswer<ScheduleOutcome>;
 
-/// Why nothing is scheduled. Nothing was written, unless [`DatabaseError`] leaves it open.
+/// Why nothing was scheduled. Nothing was written; only after a [`DatabaseError`] that may be unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleFollowUpError {
     #[error("the key was used for another request")]
@@ -48,7 +48,7 @@ pub enum ScheduleFollowUpError {
     Claimed(FollowUpId),
     #[error("the follow-up of the repeated call was deleted")]
     Gone,
-    #[error("the follow-up changed under every attempt")]
+    #[error("the follow-up changed during every attempt")]
     Contended,
     #[error("the stored follow-up is corrupted")]
     Corrupted(#[from] Corrupted),
@@ -57,24 +57,25 @@ pub enum ScheduleFollowUpError {
 }
 
 impl FollowUps {
-    /// Makes a follow-up, or moves or finds the unfinished one of the same conversation, trigger and subject, in
-    /// one round trip. Moving one with a text or metadata takes two: they are sealed for the follow-up's id.
+    /// Creates a follow-up, or moves or finds the unfinished one of the same conversation, trigger and subject, in one
+    /// round trip. Moving one with a text or metadata takes two round trips, because they are sealed with the
+    /// follow-up's id.
     ///
-    /// A repeated call with the same key and request returns the first one's follow-up, also while the first is
-    /// still running.
+    /// A repeated call with the same key and request returns the follow-up of the first call, even while the first call
+    /// is still running.
     ///
     /// # Errors
     /// [`ScheduleFollowUpError`].
     pub async fn schedule(&self, new: &NewFollowUp) -> Result<Scheduled, ScheduleFollowUpError> {
         let fingerprint = self.schedule_fingerprint(new);
-        // One time for every run: a run recognises by it what an earlier run wrote.
+        // The same time for every run, so that a run recognises the rows of an earlier run.
         let now = self.clock.now();
         let mut draft = self.draft(new, now, FollowUpId::generate(), MessageId::generate());
         for _ in 0..ATTEMPTS_MAX {
             let answer = match self.write_follow_up(new, &fingerprint, &draft).await {
                 Ok(answer) => answer,
                 // The next run finds the result of the faster call.
-                Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => {
+                Err(error) if LOST_RACE_CONSTRAINTS.iter().any(|constraint| error.violates(constraint)) => {
                     draft = self.draft(new, now, FollowUpId::generate(), MessageId::generate());
                     continue;
                 }
@@ -96,7 +97,7 @@ impl FollowUps {
                 ("replayed", _) => return self.scheduled(answer, true),
                 ("claimed", Some(found)) => return Err(ScheduleFollowUpError::Claimed(found.follow_up_id)),
                 ("reseal", Some(found)) => draft = self.draft(new, now, found.follow_up_id, found.message_id),
-                // Contended: a concurrent duplicate may have moved it. The next run finds out.
+                // Contended: a concurrent duplicate may have moved it. The next run sees the result.
                 _ => {}
             }
         }
@@ -109,15 +110,15 @@ impl FollowUps {
         Ok(Scheduled { follow_up, outcome, replayed })
     }
 
-    /// Everything about the follow-up that is known before the statement runs. The ids are new ones, or those of
-    /// the follow-up to be moved.
+    /// Everything about the follow-up that is known before the statement runs. The ids are new, or those of the
+    /// follow-up to be moved.
     fn draft(&self, new: &NewFollowUp, now: DateTime<Utc>, id: FollowUpId, message_id: MessageId) -> Draft {
         let content = new.content.as_ref().map(|content| content.as_str().as_bytes());
         let metadata = new.metadata.as_ref().map(Metadata::as_bytes);
         Draft {
             follow_up_id: id,
-            content_sealed: content.map(|plain| self.ring.seal(content_place(&message_id), plain)),
-            metadata_sealed: metadata.map(|plain| self.ring.seal(metadata_place(&id), plain)),
+            content_sealed: content.map(|plain| self.ring.seal(content_associated_data(&message_id), plain)),
+            metadata_sealed: metadata.map(|plain| self.ring.seal(metadata_associated_data(&id), plain)),
             due_at: new.due.time(self.scheduling.after_event, &self.scheduling.sending_hours, new.time_zone),
             message_id: message_id.0,
             event_id: Uuid::now_v7(),
@@ -126,8 +127,8 @@ impl FollowUps {
         }
     }
 
-    /// The request without its key, as a keyed hash. It holds the requested time, not the moved one: settings may
-    /// change between a call and its repetition.
+    /// The request without its key, as a keyed hash. It contains the requested time and not the time within sending
+    /// hours, because settings may change between a call and its repetition.
     fn schedule_fingerprint(&self, new: &NewFollowUp) -> [u8; 32] {
         let fields = [
             b"ScheduleFollowUp".to_vec(),

@@ -1,26 +1,25 @@
--- ScheduleFollowUp: makes a follow-up, moves it, or leaves it as it is, in one statement that commits by itself.
+-- ScheduleFollowUp: creates a follow-up, moves it, or leaves it unchanged, in one statement that commits by itself.
 --
 -- $1 key, $2 fingerprint, $3 follow-up, $4 conversation, $5 trigger, $6 subject, $7 due at, $8 time zone,
--- $9 channel, $10 user, $11 text, $12 metadata, $13 most attempts, $14 message, $15 traceparent, $16 whether an
+-- $9 channel, $10 user, $11 text, $12 metadata, $13 attempts limit, $14 message, $15 traceparent, $16 whether an
 -- existing one is moved, $17 whether events are published, $18 event, $19 now.
 --
 -- Always one row. `answer` is
---   done       this run, or an earlier run of the same call whose answer was lost, did `outcome` to the
---              follow-up below;
---   replayed   an earlier call with this key did `outcome` to the follow-up below, which is null when it was
---              deleted; compare `fingerprint`;
---   claimed    nothing was written: the follow-up to be moved is being sent. The snapshot shows that and the
---              key's absence, so no concurrent duplicate moved it first;
---   reseal     nothing was written: seal text and metadata for the follow-up below, and run again;
+--   done       this run, or an earlier run of the same call whose answer was lost, had the result `outcome` on the
+--              returned follow-up;
+--   replayed   an earlier call with this key had the result `outcome` on the returned follow-up, which is null when it
+--              was deleted; compare `fingerprint`;
+--   claimed    nothing was written: the follow-up to be moved is being sent. In the same snapshot the key does not
+--              exist, so no concurrent duplicate moved it first;
+--   reseal     nothing was written: seal text and metadata for the returned follow-up, and run again;
 --   contended  nothing was written: the follow-up to be moved changed between snapshot and lock. A concurrent
 --              duplicate may have moved it: run again.
--- A concurrent call that commits first makes a step fail: on follow_ups_unfinished_key when it made a follow-up
--- for the same conversation, trigger and subject, on idempotency_keys_pkey when it had the same key. Then
--- nothing was written, and the next run finds what it did.
+-- If a concurrent call commits first, a step fails: on follow_ups_unfinished_key if that call created a follow-up for
+-- the same conversation, trigger and subject; on idempotency_keys_pkey if it had the same key. Then nothing was
+-- written, and the next run finds the result of that call.
 --
--- EXISTING is true of the snapshot: it does not matter when the follow-up ends a moment later. Locks: the
--- follow-up first (its row, or its entry in the unique index), then the key. No statement waits for a
--- follow-up while it holds a key.
+-- EXISTING holds for the snapshot; the follow-up may end a moment later. Order of locks: first the follow-up (its row,
+-- or its entry in the unique index), then the key. No statement waits for a follow-up while it holds a key.
 WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, follow_up_id, outcome,
         -- two calls may have the same microsecond
@@ -28,20 +27,20 @@ WITH prior AS MATERIALIZED (       -- has this key been used?
     FROM idempotency_keys
     WHERE method = 'ScheduleFollowUp' AND key = $1
 ),
-found AS MATERIALIZED (            -- the one that is not finished
+found AS MATERIALIZED (            -- the unfinished follow-up
     SELECT *
     FROM follow_ups
     WHERE conversation_id = $4 AND trigger = $5 AND subject = $6 AND finished_at IS NULL
       AND NOT EXISTS (SELECT FROM prior)
 ),
-wish AS MATERIALIZED (             -- what forbids moving it
+wish AS MATERIALIZED (             -- the request to move it, and the obstacle if there is one
     SELECT CASE WHEN status = 'CLAIMED' AND lease_expires_at > $19::timestamptz THEN 'claimed'
                 WHEN follow_up_id <> $3 AND ($11::bytea IS NOT NULL OR $12::bytea IS NOT NULL) THEN 'reseal'
            END AS obstacle
     FROM found
     WHERE $16
 ),
-created AS (                       -- no ON CONFLICT: the loser of a race has to see it
+created AS (                       -- no ON CONFLICT: a call that loses a race must fail here
     INSERT INTO follow_ups (
         follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_id, content_sealed,
         metadata_sealed, max_attempts, next_attempt_at, message_id, traceparent, created_at, updated_at)
@@ -49,18 +48,19 @@ created AS (                       -- no ON CONFLICT: the loser of a race has to
     WHERE NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM found)
     RETURNING follow_ups.*
 ),
-moved AS (                         -- it waits again: text, claim and failures of the old time are void
+moved AS (                         -- it waits again, so text, claim and failures are reset
     UPDATE follow_ups AS f
     SET status = 'PENDING', due_at = $7, next_attempt_at = $7, time_zone = $8, content_sealed = $11,
         metadata_sealed = $12, ready_at = NULL, attempts = 0, last_failure_reason = '', lease_expires_at = NULL,
         claim_token = NULL, claim_key = NULL, claimant = NULL, traceparent = $15,
         channel = CASE WHEN $9 = '' THEN f.channel ELSE $9 END,
         user_id = COALESCE($10, f.user_id),
-        updated_at = GREATEST(f.updated_at, $19)
+        -- always a later time, so that the clock's decision about the old row is not written
+        updated_at = GREATEST(f.updated_at + interval '1 microsecond', $19)
     FROM found, wish
     WHERE f.follow_up_id = found.follow_up_id
       AND wish.obstacle IS NULL
-      -- the gate: a claim or an end since the snapshot is seen on the row itself
+      -- the gate: the locked row shows whether it was claimed or ended after the snapshot
       AND (f.status = 'PENDING' OR f.lease_expires_at <= $19)
     RETURNING f.*
 ),
@@ -71,7 +71,7 @@ done AS (
     UNION ALL
     SELECT *, 'EXISTING' FROM found WHERE NOT $16
 ),
-event AS (                         -- only where it is published
+event AS (                         -- only if events are published
     INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT $18, conversation_id, 'teppan.follow_up.scheduled.v1', $19,
            json_build_object(

@@ -6,10 +6,10 @@ use teppan_shared::time_zone::Rules;
 use crate::domain::TimeZone;
 
 const DAY_MINUTES: u32 = 24 * 60;
-/// Days to search for one that has the hours. A zone that crossed the date line lacks one date, never two.
+/// The number of days to search for sending hours. A zone that crossed the date line lacks one date, never two.
 const DAYS_TRIED: u64 = 3;
 
-/// The local times of day at which follow-ups may be sent, such as 09:00 (included) to 21:00 (excluded).
+/// The local times of day when follow-ups may be sent, such as 09:00 (included) to 21:00 (excluded).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendingHours {
     /// Minutes of the day.
@@ -17,26 +17,26 @@ pub struct SendingHours {
 }
 
 impl SendingHours {
-    /// The requested time when it is in sending hours, otherwise their next beginning. It is never earlier than
+    /// The requested time if it is in sending hours, otherwise their next beginning. The result is never earlier than
     /// requested.
     ///
-    /// When the clock is set forward over a beginning, the hours begin with the next minute that exists. When it
-    /// is set back over one, they begin with the first of the two, or with the second when the first is over.
-    pub fn at_or_after(&self, asked: DateTime<Utc>, zone: TimeZone) -> DateTime<Utc> {
-        let local = asked.with_timezone(&zone);
+    /// If a clock change skips the beginning, the hours begin with the next minute that exists. If a clock change
+    /// repeats the beginning, they begin with the first of the two times, or with the second one if the first is over.
+    pub fn at_or_after(&self, requested: DateTime<Utc>, zone: TimeZone) -> DateTime<Utc> {
+        let local = requested.with_timezone(&zone);
         let minute = local.hour() * 60 + local.minute();
         if self.minutes.contains(&minute) {
-            return asked;
+            return requested;
         }
-        // Before the hours it is this date's beginning, after them the next one's.
+        // Before the hours the result is on this date, after them on the next one.
         let first_day = u64::from(minute >= self.minutes.start);
         (first_day..first_day + DAYS_TRIED)
             .filter_map(|days| local.date_naive().checked_add_days(Days::new(days)))
-            .find_map(|date| self.beginning(date, zone, asked))
-            .unwrap_or(asked)
+            .find_map(|date| self.beginning(date, zone, requested))
+            .unwrap_or(requested)
     }
 
-    /// The zones outside sending hours, and when the hours begin there.
+    /// The zones that are outside sending hours, and the beginning of their hours.
     pub fn closed_zones(&self, now: DateTime<Utc>) -> ClosedZones {
         let mut closed = ClosedZones::default();
         for zone in Rules::in_force().zones() {
@@ -49,8 +49,8 @@ impl SendingHours {
         closed
     }
 
-    /// The first minute of a date's sending hours that exists and is not before `asked`.
-    fn beginning(&self, date: NaiveDate, zone: TimeZone, asked: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// The first minute of a date's sending hours that exists and is not before `requested`.
+    fn beginning(&self, date: NaiveDate, zone: TimeZone, requested: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.minutes.clone().find_map(|minute| {
             let local = date.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute.into());
             match zone.from_local_datetime(&local) {
@@ -61,12 +61,12 @@ impl SendingHours {
             .into_iter()
             .flatten()
             .map(|at| at.to_utc())
-            .find(|at| *at >= asked)
+            .find(|at| *at >= requested)
         })
     }
 }
 
-/// Time zones outside sending hours, a column each.
+/// Time zones outside sending hours, as columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClosedZones {
     pub names: Vec<&'static str>,
@@ -79,7 +79,7 @@ impl Default for SendingHours {
     }
 }
 
-/// Reads `09:00-21:00`. Until `24:00` is to the end of the day.
+/// Parses a text such as `09:00-21:00`. The end of the day is `24:00`.
 impl FromStr for SendingHours {
     type Err = ();
 
@@ -90,7 +90,7 @@ impl FromStr for SendingHours {
     }
 }
 
-/// The minute of the day that a text such as `09:00` names.
+/// The minute of the day of a text such as `09:00`.
 fn parse_minute(raw: &str) -> Option<u32> {
     let number = |digits: &str| {
         let strict = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -106,16 +106,16 @@ fn parse_minute(raw: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn moved(hours: &str, zone: &str, asked: &str) -> String {
+    fn moved(hours: &str, zone: &str, requested: &str) -> String {
         let hours: SendingHours = hours.parse().expect("hours");
-        let asked: DateTime<Utc> = asked.parse().expect("a time");
-        let at = hours.at_or_after(asked, TimeZone::parse(zone).expect("a zone"));
-        assert!(at >= asked, "{asked} is moved to later times only");
+        let requested: DateTime<Utc> = requested.parse().expect("a time");
+        let at = hours.at_or_after(requested, TimeZone::parse(zone).expect("a zone"));
+        assert!(at >= requested, "{requested} may only be moved to a later time");
         at.to_rfc3339()
     }
 
     #[test]
-    fn sending_hours_are_read_strictly() {
+    fn sending_hours_must_have_the_exact_format() {
         assert_eq!("09:00-21:00".parse(), Ok(SendingHours::default()));
         assert_eq!("00:00-24:00".parse(), Ok(SendingHours { minutes: 0..DAY_MINUTES }));
         for bad in
@@ -126,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn outside_sending_hours_it_is_the_next_beginning() {
-        let in_tokyo = |asked| moved("09:00-21:00", "Asia/Tokyo", asked);
-        for (asked, expected) in [
+    fn a_time_outside_sending_hours_is_moved_to_their_next_beginning() {
+        let in_tokyo = |requested| moved("09:00-21:00", "Asia/Tokyo", requested);
+        for (requested, expected) in [
             ("2026-12-04T23:59:59Z", "2026-12-05T00:00:00+00:00"),
             ("2026-12-05T00:00:00Z", "2026-12-05T00:00:00+00:00"),
             ("2026-12-05T11:59:59Z", "2026-12-05T11:59:59+00:00"),
@@ -136,13 +136,13 @@ mod tests {
             ("2026-12-05T14:59:59Z", "2026-12-06T00:00:00+00:00"),
             ("2026-12-05T15:00:00Z", "2026-12-06T00:00:00+00:00"),
         ] {
-            assert_eq!(in_tokyo(asked), expected, "{asked}");
+            assert_eq!(in_tokyo(requested), expected, "{requested}");
         }
     }
 
     #[test]
-    fn the_beginning_is_local_on_both_sides_of_a_change_of_the_clock() {
-        for (zone, asked, expected) in [
+    fn the_beginning_is_a_local_time_before_and_after_a_clock_change() {
+        for (zone, requested, expected) in [
             // the evening before, the night itself
             ("Europe/Berlin", "2027-03-27T21:00:00Z", "2027-03-28T07:00:00+00:00"),
             ("Europe/Berlin", "2026-10-24T20:00:00Z", "2026-10-25T08:00:00+00:00"),
@@ -152,42 +152,42 @@ mod tests {
             ("Australia/Lord_Howe", "2026-10-03T15:00:00Z", "2026-10-03T22:00:00+00:00"),
             ("Australia/Lord_Howe", "2027-04-03T14:00:00Z", "2027-04-03T22:30:00+00:00"),
         ] {
-            assert_eq!(moved("09:00-21:00", zone, asked), expected, "{zone} {asked}");
+            assert_eq!(moved("09:00-21:00", zone, requested), expected, "{zone} {requested}");
         }
     }
 
     #[test]
-    fn a_beginning_that_does_not_exist_is_the_first_minute_that_does() {
-        for (zone, hours, asked, expected) in [
+    fn sending_hours_begin_with_the_first_existing_minute_when_the_clock_skips_their_beginning() {
+        for (zone, hours, requested, expected) in [
             ("Europe/Berlin", "02:30-21:00", "2027-03-28T00:15:00Z", "2027-03-28T01:00:00+00:00"),
             ("America/New_York", "02:30-21:00", "2027-03-14T06:15:00Z", "2027-03-14T07:00:00+00:00"),
             ("Australia/Lord_Howe", "02:15-21:00", "2026-10-03T15:00:00Z", "2026-10-03T15:30:00+00:00"),
-            // the hours do not exist at all that night
+            // that night the clock skips the whole sending hours
             ("Europe/Berlin", "02:00-03:00", "2027-03-28T00:15:00Z", "2027-03-29T00:00:00+00:00"),
-            // a date that was left out
+            // the zone skipped this date
             ("Pacific/Apia", "09:00-21:00", "2011-12-30T08:00:00Z", "2011-12-30T19:00:00+00:00"),
         ] {
-            assert_eq!(moved(hours, zone, asked), expected, "{zone} {hours} {asked}");
+            assert_eq!(moved(hours, zone, requested), expected, "{zone} {hours} {requested}");
         }
     }
 
     #[test]
-    fn a_beginning_that_exists_twice_is_the_first_that_is_not_over() {
-        for (zone, hours, asked, expected) in [
+    fn when_the_beginning_exists_twice_the_first_one_that_is_not_over_counts() {
+        for (zone, hours, requested, expected) in [
             ("Europe/Berlin", "02:30-21:00", "2026-10-24T23:00:00Z", "2026-10-25T00:30:00+00:00"),
-            // 02:10 for the second time: the first 02:30 is over
+            // this is the second 02:10, so the first 02:30 is over
             ("Europe/Berlin", "02:30-21:00", "2026-10-25T01:10:00Z", "2026-10-25T01:30:00+00:00"),
             ("America/New_York", "01:30-21:00", "2026-11-01T05:00:00Z", "2026-11-01T05:30:00+00:00"),
             ("America/New_York", "01:30-21:00", "2026-11-01T06:10:00Z", "2026-11-01T06:30:00+00:00"),
             ("Australia/Lord_Howe", "01:45-21:00", "2027-04-03T14:00:00Z", "2027-04-03T14:45:00+00:00"),
             ("Australia/Lord_Howe", "01:45-21:00", "2027-04-03T15:05:00Z", "2027-04-03T15:15:00+00:00"),
         ] {
-            assert_eq!(moved(hours, zone, asked), expected, "{zone} {hours} {asked}");
+            assert_eq!(moved(hours, zone, requested), expected, "{zone} {hours} {requested}");
         }
     }
 
     #[test]
-    fn a_zone_is_closed_outside_its_own_hours_until_they_begin() {
+    fn a_zone_is_closed_outside_its_local_sending_hours() {
         let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
         let closed = SendingHours::default().closed_zones(now);
         let opens = |name: &str| {
@@ -201,17 +201,17 @@ mod tests {
     }
 
     #[test]
-    fn wherever_and_whenever_it_lands_in_sending_hours_within_two_days() {
+    fn every_time_in_every_zone_is_moved_into_sending_hours_within_14_hours() {
         let hours = SendingHours::default();
         for zone in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Chatham", "Asia/Kathmandu"] {
             let zone = TimeZone::parse(zone).expect("a zone");
             let start: DateTime<Utc> = "2026-09-01T00:00:00Z".parse().expect("a time");
             for step in 0..9000 {
-                let asked = start + TimeDelta::minutes(step * 37);
-                let at = hours.at_or_after(asked, zone);
+                let requested = start + TimeDelta::minutes(step * 37);
+                let at = hours.at_or_after(requested, zone);
                 let local = at.with_timezone(&zone);
-                assert!(at >= asked && at - asked < TimeDelta::hours(14), "{zone:?} {asked}");
-                assert!((9..21).contains(&local.hour()), "{zone:?} {asked}");
+                assert!(at >= requested && at - requested < TimeDelta::hours(14), "{zone:?} {requested}");
+                assert!((9..21).contains(&local.hour()), "{zone:?} {requested}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The file with the texts of follow-ups, read again when it changes.
+//! The file with the texts of follow-ups. It is read again when it changes.
 
 use std::{
     fs,
@@ -11,10 +11,10 @@ use super::Templates;
 
 const BUILT_IN: &str = include_str!("../../templates/follow_ups.toml");
 
-/// The templates in force. Clones share them.
+/// The templates in use. Clones share them.
 #[derive(Debug, Clone)]
 pub struct TemplateFile {
-    /// `None` for the built-in ones, which never change.
+    /// `None` for the built-in templates.
     path: Option<PathBuf>,
     current: Arc<Mutex<Current>>,
 }
@@ -26,11 +26,11 @@ struct Current {
     version: Option<Version>,
 }
 
-/// Time of change and length: two changes within one tick of the file system mostly differ in length.
+/// The modification time and the length. Two changes within one tick of the file system usually differ in length.
 type Version = (SystemTime, u64);
 
 impl TemplateFile {
-    /// The templates that come with the program.
+    /// The built-in templates.
     #[expect(clippy::missing_panics_doc, reason = "a test reads them")]
     pub fn built_in() -> Self {
         let templates = Templates::parse(BUILT_IN).expect("the built-in templates are sound");
@@ -45,8 +45,8 @@ impl TemplateFile {
         Ok(Self { path: Some(path), current: Arc::new(Mutex::new(Current { templates, version })) })
     }
 
-    /// The file's present templates. A broken or missing file is logged once, and the last good templates stay in
-    /// force.
+    /// The current templates of the file. An invalid or missing file is logged once, and the last valid templates stay
+    /// in use.
     pub fn templates(&self) -> Arc<Templates> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.path {
@@ -56,11 +56,14 @@ impl TemplateFile {
                 match read(path) {
                     Ok(templates) => {
                         current.templates = Arc::new(templates);
-                        tracing::info!("FOLLOW_UP_TEMPLATES has changed and is in force");
+                        tracing::info!("the changed file FOLLOW_UP_TEMPLATES is in use");
                     }
                     Err(faults) => {
                         let faults = faults.join("; ");
-                        tracing::error!(faults, "FOLLOW_UP_TEMPLATES is wrong; what it held before stays in force");
+                        tracing::error!(
+                            faults,
+                            "the changed file FOLLOW_UP_TEMPLATES is invalid; the former templates stay in use"
+                        );
                     }
                 }
             }
@@ -86,27 +89,27 @@ mod tests {
     use super::*;
     use crate::follow_ups::{FollowUpTrigger, Mood};
 
-    fn word(file: &TemplateFile) -> String {
-        let text = file.templates().word(FollowUpTrigger::Reengagement, Mood::Warm, &BTreeMap::new());
+    fn render(file: &TemplateFile) -> String {
+        let text = file.templates().render(FollowUpTrigger::Reengagement, Mood::Warm, &BTreeMap::new());
         text.expect("a text").into_string()
     }
 
     #[test]
-    fn a_changed_file_is_read_again_and_a_broken_one_is_not_taken() {
+    fn a_changed_file_is_used_and_an_invalid_one_is_not() {
         let folder = std::env::temp_dir().join(format!("teppan-templates-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join("follow_ups.toml");
         fs::write(&path, BUILT_IN).expect("written");
         let file = TemplateFile::open(path.clone()).expect("sound");
-        let first = word(&file);
+        let first = render(&file);
         for broken in ["", "[reengagement]\nwarm = ['Hello']"] {
             fs::write(&path, broken).expect("written");
-            assert_eq!(word(&file), first);
+            assert_eq!(render(&file), first);
         }
         fs::write(&path, BUILT_IN.replace(&first, "Hello!")).expect("written");
-        assert_eq!(word(&file), "Hello!");
+        assert_eq!(render(&file), "Hello!");
         fs::remove_dir_all(&folder).expect("removed");
-        assert_eq!(word(&file), "Hello!");
+        assert_eq!(render(&file), "Hello!");
         assert!(TemplateFile::open(path).is_err());
     }
 }

@@ -18,7 +18,7 @@ pub enum Mood {
 }
 
 impl Mood {
-    /// Warm from 0.7, apologetic below 0.4; neutral between, and without an emotion.
+    /// Warm from 0.7, apologetic below 0.4, otherwise neutral. Without a mean it is neutral.
     pub fn of(recent_mean: Option<f64>) -> Self {
         match recent_mean {
             Some(mean) if mean >= 0.7 => Self::Warm,
@@ -28,28 +28,28 @@ impl Mood {
     }
 }
 
-/// The triggers that have wordings; a custom follow-up has its own text.
-const WORDED: [(FollowUpTrigger, &str); 3] = [
+/// The triggers with templates, and their names in the file. A custom follow-up has its own text.
+const TRIGGER_NAMES: [(FollowUpTrigger, &str); 3] = [
     (FollowUpTrigger::PostEvent, "post_event"),
     (FollowUpTrigger::Reengagement, "reengagement"),
     (FollowUpTrigger::EmotionBased, "emotion_based"),
 ];
 
-/// For each trigger and mood wordings in the order in which they are tried: the first whose
-/// placeholders all have a value is used. The last has none.
+/// The wordings for each trigger and mood, in order of preference. The first one whose placeholders all have a value is
+/// used. The last one has no placeholders.
 #[derive(Clone)]
 pub struct Templates(Vec<(FollowUpTrigger, Mood, Vec<Wording>)>);
 
 impl Templates {
-    /// Reads the TOML of `templates/follow_ups.toml`.
+    /// Parses TOML in the format of `templates/follow_ups.toml`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, by the name of the entry.
+    /// All faults, with the names of the entries.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| vec![not_toml(text, &error)])?;
         let mut faults = unknown_entries(&table);
         let mut read = Vec::new();
-        for (trigger, name) in WORDED {
+        for (trigger, name) in TRIGGER_NAMES {
             let moods = table.get(name).and_then(Value::as_table);
             for mood in Mood::VARIANTS {
                 match parse_wordings(moods.and_then(|moods| moods.get(mood.as_ref()))) {
@@ -62,14 +62,14 @@ impl Templates {
     }
 
     /// The text for a follow-up. `None` for a custom one, which has its own.
-    pub fn word(&self, trigger: FollowUpTrigger, mood: Mood, values: &BTreeMap<String, String>) -> Option<Content> {
+    pub fn render(&self, trigger: FollowUpTrigger, mood: Mood, values: &BTreeMap<String, String>) -> Option<Content> {
         let entry = self.0.iter().find(|(of, with, _)| *of == trigger && *with == mood);
         let (_, _, wordings) = entry?;
         wordings.iter().filter_map(|wording| wording.fill(values)).find_map(|text| Content::parse(text).ok())
     }
 }
 
-/// The file may hold personal data, which stays out of logs.
+/// Hides the texts, because they may contain personal data and must not appear in logs.
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Templates({} entries)", self.0.len())
@@ -82,11 +82,11 @@ fn not_toml(text: &str, error: &toml::de::Error) -> String {
     format!("line {} is not TOML", before.matches('\n').count() + 1)
 }
 
-/// Misspelt entries, which would be ignored.
+/// The faults of misspelt entries, which would otherwise be ignored.
 fn unknown_entries(table: &Table) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, moods) in table {
-        if !WORDED.iter().any(|(_, known)| known == name) {
+        if !TRIGGER_NAMES.iter().any(|(_, known)| known == name) {
             faults.push("has an entry that is none of post_event, reengagement and emotion_based".to_owned());
             continue;
         }
@@ -169,33 +169,33 @@ mod tests {
     }
 
     #[test]
-    fn the_default_has_a_text_for_every_trigger_and_mood_and_fills_every_placeholder() {
+    fn the_default_file_has_a_complete_text_for_every_trigger_and_mood() {
         let templates = Templates::parse(DEFAULT).expect("it is sound");
         for values in [values(&[]), values(&[("venue_name", "Teppan Garden")])] {
-            for (trigger, _) in WORDED {
+            for (trigger, _) in TRIGGER_NAMES {
                 for mood in Mood::VARIANTS {
-                    let text = templates.word(trigger, *mood, &values).expect("a text").into_string();
+                    let text = templates.render(trigger, *mood, &values).expect("a text").into_string();
                     assert!(!text.contains("{{") && !text.contains("}}"), "{text}");
                 }
             }
         }
-        assert!(templates.word(FollowUpTrigger::Custom, Mood::Warm, &values(&[])).is_none());
+        assert!(templates.render(FollowUpTrigger::Custom, Mood::Warm, &values(&[])).is_none());
     }
 
     #[test]
-    fn a_missing_value_leads_to_the_next_wording() {
+    fn a_wording_with_a_missing_value_is_skipped() {
         let text = DEFAULT.replace("neutral = [", "neutral = [\n\"{{ a }} and {{b}}.\", \"Only {{b}}.\",");
         let templates = Templates::parse(&text).expect("it is sound");
         let word = |pairs: &[_]| {
-            templates.word(FollowUpTrigger::PostEvent, Mood::Neutral, &values(pairs)).expect("a text").into_string()
+            templates.render(FollowUpTrigger::PostEvent, Mood::Neutral, &values(pairs)).expect("a text").into_string()
         };
-        assert_eq!(word(&[("a", "{{b}}"), ("b", "2")]), "{{b}} and 2.", "values are no templates");
+        assert_eq!(word(&[("a", "{{b}}"), ("b", "2")]), "{{b}} and 2.", "placeholders in values are not replaced");
         assert_eq!(word(&[("b", "2")]), "Only 2.");
         assert!(!word(&[("a", "1")]).contains('1'));
     }
 
     #[test]
-    fn every_fault_is_reported_at_once_without_the_text() {
+    fn all_faults_are_reported_together_without_the_text() {
         let text = "
             hunter2 = 1
             [post_event]

@@ -11,8 +11,8 @@ use crate::{
     follow_ups::{BatchSize, Claim, Claimant, Claimed, LeaseSeconds, WaitSeconds},
 };
 
-/// A waiting call answers this long before its deadline. A claim that has just begun then still arrives in
-/// time, even with a round trip of 300 ms to the database: a claim whose answer is lost keeps its lease.
+/// A waiting call stops waiting this long before its deadline. So the answer of a claim that has just begun arrives in
+/// time, even with a round trip of 300 ms to the database. If the answer were lost, the follow-ups would stay claimed.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
 /// Reads the request, or reports everything that is wrong with it.
@@ -30,7 +30,7 @@ pub fn decode(request: wire::ClaimDueFollowUpsRequest) -> Result<(Claim, WaitSec
     })
 }
 
-/// Each once, in a fixed order: the same channels are the same request.
+/// The channels in a fixed order, so that the same channels in another order are the same request.
 fn decode_channels(raw: &[i32], violations: &mut Violations) -> Option<Vec<Channel>> {
     // A longer list must contain duplicates; report one violation.
     if raw.len() > Channel::VARIANTS.len() {
@@ -41,7 +41,7 @@ fn decode_channels(raw: &[i32], violations: &mut Violations) -> Option<Vec<Chann
     Some(Channel::VARIANTS.iter().filter(|channel| named.contains(channel)).copied().collect())
 }
 
-/// How long the call may wait: as long as it asks for, but not past its deadline.
+/// The end of the wait: as requested, but before the deadline.
 pub fn wait_until(wait: WaitSeconds, bounds: &Bounds) -> Instant {
     let now = Instant::now();
     let ends_at = bounds.ends_at();

@@ -44,40 +44,40 @@ impl ConversationService for Grpc {
         &self,
         request: Request<ListConversationsRequest>,
     ) -> Result<Response<ListConversationsResponse>, Status> {
-        let wanted = list_conversations::decode(request.into_inner())?;
+        let requested = list_conversations::decode(request.into_inner())?;
         let page = self
             .conversations
-            .list(&wanted.filter, wanted.after.as_ref(), wanted.page_size)
+            .list(&requested.filter, requested.after.as_ref(), requested.page_size)
             .await
             .map_err(|error| error.to_failure())?;
-        Ok(Response::new(list_conversations::encode(&wanted, &page)))
+        Ok(Response::new(list_conversations::encode(&requested, &page)))
     }
 
     async fn list_messages(
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
-        let wanted = list_messages::decode(request.into_inner())?;
-        let id = &wanted.conversation_id;
+        let requested = list_messages::decode(request.into_inner())?;
+        let id = &requested.conversation_id;
         let page = self
             .messages
-            .list(id, wanted.range, wanted.order, wanted.page_size)
+            .list(id, requested.range, requested.order, requested.page_size)
             .await
-            .map_err(|error| status::list_messages(&error, &wanted))?;
-        Ok(Response::new(list_messages::encode(&wanted, page)))
+            .map_err(|error| status::list_messages(&error, &requested))?;
+        Ok(Response::new(list_messages::encode(&requested, page)))
     }
 
     async fn get_emotion_history(
         &self,
         request: Request<GetEmotionHistoryRequest>,
     ) -> Result<Response<GetEmotionHistoryResponse>, Status> {
-        let wanted = get_emotion_history::decode(request.into_inner())?;
-        let id = &wanted.conversation_id;
+        let requested = get_emotion_history::decode(request.into_inner())?;
+        let id = &requested.conversation_id;
         let page = self
             .emotions
-            .history(id, wanted.range, wanted.order, wanted.role, wanted.page_size)
+            .history(id, requested.range, requested.order, requested.role, requested.page_size)
             .await
             .map_err(|error| status::read(&error, id))?;
-        Ok(Response::new(get_emotion_history::encode(&wanted, page)))
+        Ok(Response::new(get_emotion_history::encode(&requested, page)))
     }
 }

@@ -1,4 +1,4 @@
-//! Wire to domain, where more than one request has it.
+//! Decoding of fields that several requests have.
 
 use std::ops::RangeInclusive;
 
@@ -9,10 +9,10 @@ use tonic::Status;
 
 use crate::domain::{Metadata, SentAt};
 
-/// Pages of every list.
+/// The page sizes of every list.
 pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
 
-/// The years 1 to 9999, as protobuf's timestamps have them.
+/// The years 1 to 9999: the range of protobuf's timestamps.
 const TIMESTAMP_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// Decodes a request, or reports everything that is wrong with it. `decode` returns `None` when it added a
@@ -29,7 +29,7 @@ pub fn time(time: Timestamp) -> Result<DateTime<Utc>, &'static str> {
     time.ok_or("must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999")
 }
 
-/// `Some(None)` when there is none, `None` when something in it is wrong.
+/// `Some(None)` when there is none, `None` when it is invalid.
 pub fn metadata(given: Option<Struct>, violations: &mut Violations) -> Option<Option<Metadata>> {
     match given.map(Metadata::parse).transpose() {
         Ok(metadata) => Some(metadata),
@@ -42,7 +42,7 @@ pub fn metadata(given: Option<Struct>, violations: &mut Violations) -> Option<Op
     }
 }
 
-/// Each entry of a repeated field; `None` when one of them is wrong.
+/// The entries of a repeated field; `None` when one of them is invalid.
 pub fn entries<T, R>(
     field: &str,
     raw: impl IntoIterator<Item = R>,
@@ -50,12 +50,12 @@ pub fn entries<T, R>(
     violations: &mut Violations,
 ) -> Option<Vec<T>> {
     let check = |(index, raw)| violations.check(format_args!("{field}[{index}]"), decode(raw));
-    // All of them first: every wrong entry is a violation.
+    // All entries are parsed first, so that every invalid one is reported.
     let decoded: Vec<Option<T>> = raw.into_iter().enumerate().map(check).collect();
     decoded.into_iter().collect()
 }
 
-/// When a message was sent.
+/// The time when a message was sent.
 pub fn sent_at(raw: Timestamp, now: DateTime<Utc>) -> Result<SentAt, &'static str> {
     SentAt::parse(time(raw)?, now)
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_outside_what_protobuf_allows_is_refused() {
+    fn a_time_outside_protobufs_range_is_refused() {
         let time = |seconds, nanos| time(Timestamp { seconds, nanos });
         assert!(time(1_700_000_000, 999_999_999).is_ok());
         assert!(time(-62_135_596_800, 0).is_ok());

@@ -1,4 +1,4 @@
-//! Domain to wire.
+//! Encoding of domain types for responses.
 
 use teppan_shared::{contract::conversation::v1 as wire, wire::timestamp};
 

@@ -1,4 +1,4 @@
-//! Enums of the domain and of the wire, which have the same names.
+//! Conversions between the enums of the domain and of protobuf, which have the same names.
 
 use teppan_shared::contract::conversation::v1 as wire;
 
@@ -9,9 +9,9 @@ use crate::{
     follow_ups::{FollowUpOrder, FollowUpStatus, FollowUpTrigger, ScheduleOutcome},
 };
 
-/// An enum of the domain that requests have.
+/// A domain enum that occurs in requests.
 pub trait WireEnum: Sized {
-    /// What the field must be.
+    /// The requirement of the field.
     const MUST: &'static str;
 
     /// The value, or `None` for UNSPECIFIED.
@@ -22,7 +22,7 @@ pub trait WireEnum: Sized {
     }
 }
 
-/// From the domain to the wire, and for requests back.
+/// Conversion to protobuf, and for enums in requests also from protobuf.
 macro_rules! wire_enum {
     ($domain:ident as $wire:ident { $($name:ident),+ }) => {
         impl From<$domain> for wire::$wire {

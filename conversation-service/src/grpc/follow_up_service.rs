@@ -30,13 +30,13 @@ impl FollowUpService for Grpc {
         &self,
         request: Request<ListFollowUpsRequest>,
     ) -> Result<Response<ListFollowUpsResponse>, Status> {
-        let wanted = list_follow_ups::decode(request.into_inner())?;
+        let requested = list_follow_ups::decode(request.into_inner())?;
         let page = self
             .follow_ups
-            .list(&wanted.filter, wanted.order, wanted.after, wanted.page_size)
+            .list(&requested.filter, requested.order, requested.after, requested.page_size)
             .await
-            .map_err(|error| status::list_follow_ups(&error, &wanted))?;
-        Ok(Response::new(list_follow_ups::encode(&wanted, page)))
+            .map_err(|error| status::list_follow_ups(&error, &requested))?;
+        Ok(Response::new(list_follow_ups::encode(&requested, page)))
     }
 
     async fn cancel_follow_up(

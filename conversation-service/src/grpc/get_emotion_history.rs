@@ -11,8 +11,8 @@ use crate::{
     emotions::{Emotion, EmotionEntry, EmotionPage},
 };
 
-/// The page of emotions that a request asks for.
-pub struct Wanted {
+/// A decoded request for a page of emotions.
+pub struct PageRequest {
     pub conversation_id: ConversationId,
     pub range: SequenceRange,
     pub order: SequenceOrder,
@@ -21,11 +21,11 @@ pub struct Wanted {
     token_filter: TokenFilter,
 }
 
-/// The filters in a page token: the list, conversation, whether the newest come first, role.
+/// The filters that a page token is bound to: the list, conversation, whether the newest come first, role.
 type TokenFilter = (&'static str, String, bool, i32);
 
 /// Reads the request, or reports everything that is wrong with it.
-pub fn decode(request: wire::GetEmotionHistoryRequest) -> Result<Wanted, Status> {
+pub fn decode(request: wire::GetEmotionHistoryRequest) -> Result<PageRequest, Status> {
     decode::request(|violations| {
         let order = violations.check("order", SequenceOrder::optional(request.order));
         let order = order.map(Option::unwrap_or_default);
@@ -37,7 +37,7 @@ pub fn decode(request: wire::GetEmotionHistoryRequest) -> Result<Wanted, Status>
         let role = violations.check("role", Role::optional(request.role));
 
         let (order, all) = (order?, SequenceRange { after: 0, before: i64::MAX });
-        Some(Wanted {
+        Some(PageRequest {
             conversation_id: conversation_id?,
             range: last?.map_or(all, |last| all.beyond(last, order)),
             order,
@@ -48,10 +48,10 @@ pub fn decode(request: wire::GetEmotionHistoryRequest) -> Result<Wanted, Status>
     })
 }
 
-pub fn encode(wanted: &Wanted, page: EmotionPage) -> wire::GetEmotionHistoryResponse {
+pub fn encode(requested: &PageRequest, page: EmotionPage) -> wire::GetEmotionHistoryResponse {
     wire::GetEmotionHistoryResponse {
         entries: page.entries.into_iter().map(entry).collect(),
-        next_page_token: page.next.map_or_else(String::new, |last| page::encode_token(&wanted.token_filter, &last)),
+        next_page_token: page.next.map_or_else(String::new, |last| page::encode_token(&requested.token_filter, &last)),
         statistics: page.statistics.map(encode::emotion_statistics),
     }
 }

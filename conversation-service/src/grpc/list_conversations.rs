@@ -16,19 +16,19 @@ use crate::{
     domain::{Channel, ConversationId, UserId},
 };
 
-/// The page of conversations that a request asks for.
-pub struct Wanted {
+/// A decoded request for a page of conversations.
+pub struct PageRequest {
     pub filter: ConversationFilter,
     pub after: Option<ConversationCursor>,
     pub page_size: u16,
     token_filter: TokenFilter,
 }
 
-/// The filters in a page token: user, status, channel.
+/// The filters that a page token is bound to: user, status, channel.
 type TokenFilter = (String, i32, i32);
 
 /// Reads the request, or reports everything that is wrong with it.
-pub fn decode(request: ListConversationsRequest) -> Result<Wanted, Status> {
+pub fn decode(request: ListConversationsRequest) -> Result<PageRequest, Status> {
     decode::request(|violations| {
         let token_filter = (request.user_id.clone(), request.status, request.channel);
         let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
@@ -36,7 +36,7 @@ pub fn decode(request: ListConversationsRequest) -> Result<Wanted, Status> {
         let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
         let status = violations.check("status", ConversationStatus::optional(request.status));
         let channel = violations.check("channel", Channel::optional(request.channel));
-        Some(Wanted {
+        Some(PageRequest {
             filter: ConversationFilter { user_id: user_id?, channel: channel?, status: status? },
             after: after?,
             page_size: page_size?,
@@ -45,13 +45,13 @@ pub fn decode(request: ListConversationsRequest) -> Result<Wanted, Status> {
     })
 }
 
-pub fn encode(wanted: &Wanted, page: &ConversationPage) -> ListConversationsResponse {
+pub fn encode(requested: &PageRequest, page: &ConversationPage) -> ListConversationsResponse {
     ListConversationsResponse {
         conversations: page.conversations.iter().map(encode::conversation).collect(),
         next_page_token: page
             .next
             .as_ref()
-            .map_or_else(String::new, |cursor| encode_token(&wanted.token_filter, cursor)),
+            .map_or_else(String::new, |cursor| encode_token(&requested.token_filter, cursor)),
     }
 }
 
@@ -61,7 +61,7 @@ fn encode_token(filter: &TokenFilter, cursor: &ConversationCursor) -> String {
 
 fn decode_token(filter: &TokenFilter, token: &str) -> Result<Option<ConversationCursor>, TokenError> {
     let Some((created_at, id)) = page::decode_token::<(i64, String)>(filter, token)? else { return Ok(None) };
-    // A forged token must not bring the database values that it cannot read.
+    // A forged token must not contain values that the database cannot represent.
     let created_at = DateTime::from_timestamp_micros(created_at).filter(|time| *time >= DateTime::UNIX_EPOCH);
     match (created_at, ConversationId::parse(id)) {
         (Some(created_at), Ok(conversation_id)) => Ok(Some(ConversationCursor { created_at, conversation_id })),

@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// The years that PostgreSQL and protobuf both have.
+/// The years that both PostgreSQL and protobuf can represent.
 const YEARS_MICROS: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
-/// The page of follow-ups that a request asks for.
-pub struct Wanted {
+/// A decoded request for a page of follow-ups.
+pub struct PageRequest {
     pub filter: FollowUpFilter,
     pub order: FollowUpOrder,
     pub after: Option<FollowUpCursor>,
@@ -35,11 +35,11 @@ pub struct Wanted {
     token_filter: TokenFilter,
 }
 
-/// The filters in a page token: conversation, trigger, subject, statuses, bounds in microseconds, order.
+/// The filters that a page token is bound to: conversation, trigger, subject, statuses, bounds in microseconds, order.
 type TokenFilter = (String, i32, String, Vec<String>, Option<i64>, Option<i64>, bool);
 
 /// Reads the request, or reports everything that is wrong with it.
-pub fn decode(request: wire::ListFollowUpsRequest) -> Result<Wanted, Status> {
+pub fn decode(request: wire::ListFollowUpsRequest) -> Result<PageRequest, Status> {
     decode::request(|violations| {
         let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
         let raw_conversation_id = request.conversation_id.clone();
@@ -65,7 +65,7 @@ pub fn decode(request: wire::ListFollowUpsRequest) -> Result<Wanted, Status> {
             order == Some(FollowUpOrder::LatestFirst),
         );
         let after = violations.check("page_token", decode_token(&token_filter, &request.page_token));
-        Some(Wanted {
+        Some(PageRequest {
             filter: FollowUpFilter {
                 conversation_id: conversation_id?,
                 trigger: trigger?,
@@ -82,7 +82,7 @@ pub fn decode(request: wire::ListFollowUpsRequest) -> Result<Wanted, Status> {
     })
 }
 
-/// The wanted states, each once, in a fixed order; all of them when none is named.
+/// The requested statuses, each once, in a fixed order; all of them when the list is empty.
 fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<FollowUpStatus>> {
     // A longer list must contain duplicates; report one violation.
     if raw.len() > FollowUpStatus::VARIANTS.len() {
@@ -91,24 +91,24 @@ fn decode_statuses(raw: &[i32], violations: &mut Violations) -> Option<Vec<Follo
     }
     let named = decode::entries("statuses", raw, |raw| FollowUpStatus::optional(*raw), violations)?;
     let any = named.is_empty() || named.contains(&None);
-    let wanted = |status: &&FollowUpStatus| any || named.contains(&Some(**status));
-    Some(FollowUpStatus::VARIANTS.iter().filter(wanted).copied().collect())
+    let requested = |status: &&FollowUpStatus| any || named.contains(&Some(**status));
+    Some(FollowUpStatus::VARIANTS.iter().filter(requested).copied().collect())
 }
 
-/// To the microsecond, like the stored times: the due time of an answer works as a bound.
+/// Truncated to microseconds like the stored times, so that the due time of an answer works as a bound.
 fn decode_bound(raw: Timestamp) -> Result<DateTime<Utc>, &'static str> {
     decode::time(raw).map(|time| time.trunc_subsecs(6))
 }
 
-pub fn encode(wanted: &Wanted, page: FollowUpPage) -> wire::ListFollowUpsResponse {
-    let next_page_token = page.next.as_ref().map_or_else(String::new, |cursor| token(wanted, cursor));
+pub fn encode(requested: &PageRequest, page: FollowUpPage) -> wire::ListFollowUpsResponse {
+    let next_page_token = page.next.as_ref().map_or_else(String::new, |cursor| token(requested, cursor));
     let follow_ups = page.follow_ups.into_iter().map(encode::follow_up).collect();
     wire::ListFollowUpsResponse { follow_ups, next_page_token }
 }
 
 /// The token of the page after this follow-up.
-pub fn token(wanted: &Wanted, cursor: &FollowUpCursor) -> String {
-    encode_token(&wanted.token_filter, cursor)
+pub fn token(requested: &PageRequest, cursor: &FollowUpCursor) -> String {
+    encode_token(&requested.token_filter, cursor)
 }
 
 fn encode_token(filter: &TokenFilter, cursor: &FollowUpCursor) -> String {
@@ -117,7 +117,7 @@ fn encode_token(filter: &TokenFilter, cursor: &FollowUpCursor) -> String {
 
 fn decode_token(filter: &TokenFilter, token: &str) -> Result<Option<FollowUpCursor>, TokenError> {
     let Some((due_at, id)) = page::decode_token::<(i64, Uuid)>(filter, token)? else { return Ok(None) };
-    // A forged token must not bring the database values that it cannot read.
+    // A forged token must not contain values that the database cannot represent.
     let due_at = Some(due_at).filter(|micros| YEARS_MICROS.contains(micros));
     let due_at = due_at.and_then(DateTime::from_timestamp_micros).ok_or(TokenError::Unreadable)?;
     Ok(Some(FollowUpCursor { due_at, follow_up_id: FollowUpId(id) }))
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_wanted_each_once_and_all_when_none_is_named() {
+    fn duplicate_statuses_count_once_and_an_empty_list_means_all() {
         let statuses = |raw: &[i32]| decode_statuses(raw, &mut Violations::default());
         assert_eq!(statuses(&[]), Some(FollowUpStatus::VARIANTS.to_vec()));
         assert_eq!(statuses(&[2, 0]), Some(FollowUpStatus::VARIANTS.to_vec()));

@@ -14,8 +14,8 @@ use crate::{
     messages::MessagePage,
 };
 
-/// The page of messages that a request asks for.
-pub struct Wanted {
+/// A decoded request for a page of messages.
+pub struct PageRequest {
     pub conversation_id: ConversationId,
     pub range: SequenceRange,
     pub order: SequenceOrder,
@@ -23,15 +23,15 @@ pub struct Wanted {
     token_filter: TokenFilter,
 }
 
-/// The filters in a page token: conversation, whether the newest come first, bounds.
+/// The filters that a page token is bound to: conversation, whether the newest come first, bounds.
 type TokenFilter = (String, bool, i64, i64);
 
 /// Reads the request, or reports everything that is wrong with it.
-pub fn decode(request: ListMessagesRequest) -> Result<Wanted, Status> {
+pub fn decode(request: ListMessagesRequest) -> Result<PageRequest, Status> {
     decode::request(|violations| {
         let order = violations.check("order", SequenceOrder::optional(request.order));
         let order = order.map(Option::unwrap_or_default);
-        // The default order, given or not, is the same list.
+        // The default order is the same list, whether or not it is given.
         let newest_first = order == Some(SequenceOrder::NewestFirst);
         let token_filter =
             (request.conversation_id.clone(), newest_first, request.after_sequence, request.before_sequence);
@@ -43,7 +43,7 @@ pub fn decode(request: ListMessagesRequest) -> Result<Wanted, Status> {
 
         let (order, before) = (order?, before?);
         let range = SequenceRange { after: after?, before: if before == 0 { i64::MAX } else { before } };
-        Some(Wanted {
+        Some(PageRequest {
             conversation_id: conversation_id?,
             range: last?.map_or(range, |last| range.beyond(last, order)),
             order,
@@ -57,14 +57,14 @@ fn decode_bound(raw: i64) -> Result<i64, &'static str> {
     if raw >= 0 { Ok(raw) } else { Err("must be 0 or more") }
 }
 
-pub fn encode(wanted: &Wanted, page: MessagePage) -> ListMessagesResponse {
+pub fn encode(requested: &PageRequest, page: MessagePage) -> ListMessagesResponse {
     ListMessagesResponse {
         messages: page.messages.into_iter().map(encode::message).collect(),
-        next_page_token: page.next.map_or_else(String::new, |last| token(wanted, last)),
+        next_page_token: page.next.map_or_else(String::new, |last| token(requested, last)),
     }
 }
 
 /// The token of the page after this sequence.
-pub fn token(wanted: &Wanted, last: i64) -> String {
-    page::encode_token(&wanted.token_filter, &last)
+pub fn token(requested: &PageRequest, last: i64) -> String {
+    page::encode_token(&requested.token_filter, &last)
 }

@@ -1,4 +1,4 @@
-//! The gRPC services: decode, call, encode. Wire types stop here.
+//! The gRPC services: decode, call, encode. Protobuf types are used only in this module.
 
 mod cancel_follow_up;
 mod claim_due_follow_ups;

@@ -53,7 +53,7 @@ fn decode_due(
     trigger: Option<FollowUpTrigger>,
     violations: &mut Violations,
 ) -> Option<Due> {
-    // A wrong trigger is reported already; the end of an event may be enough.
+    // An invalid trigger is already reported, so it causes no further violation here.
     let after_event = event_ends_at.is_some() && trigger.is_none_or(|trigger| trigger == FollowUpTrigger::PostEvent);
     if due_at.is_none() && !after_event {
         let must = "is required, unless the trigger is FOLLOW_UP_TRIGGER_POST_EVENT and event_ends_at is given";

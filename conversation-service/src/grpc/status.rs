@@ -1,4 +1,4 @@
-//! Turns the errors of every use case into the status that a client gets.
+//! Converts the errors of the use cases to gRPC statuses.
 
 use teppan_shared::{
     contract::conversation::v1 as wire,
@@ -38,13 +38,13 @@ pub fn read(error: &ReadError, conversation_id: &ConversationId) -> Status {
     }
 }
 
-pub fn list_messages(error: &ListMessagesError, wanted: &list_messages::Wanted) -> Status {
+pub fn list_messages(error: &ListMessagesError, requested: &list_messages::PageRequest) -> Status {
     match error {
         ListMessagesError::NotFound => {
-            Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", &wanted.conversation_id).into()
+            Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", &requested.conversation_id).into()
         }
         ListMessagesError::Unreadable { sequence, source } => {
-            source.to_failure_of_page(list_messages::token(wanted, *sequence)).with("sequence", sequence).into()
+            source.to_failure_of_page(list_messages::token(requested, *sequence)).with("sequence", sequence).into()
         }
         ListMessagesError::Database(error) => error.to_failure().into(),
     }
@@ -58,7 +58,7 @@ pub fn claim_due_follow_ups(error: &ClaimError) -> Status {
              when you retry.",
         )
         .into(),
-        ClaimError::TooManyWait(error) => error.to_failure().into(),
+        ClaimError::TooManyWaitingCalls(error) => error.to_failure().into(),
         ClaimError::Database(error) => error.to_failure().into(),
     }
 }
@@ -77,7 +77,7 @@ pub fn complete_follow_up(error: &CompleteFollowUpError, follow_up_id: &FollowUp
         }
         E::KeyReused => Failure::invalid_argument(
             "IDEMPOTENCY_KEY_REUSED",
-            "This message_id is that of another message: use the message_id of the claim, or a new one.",
+            "This message_id belongs to another message: use the message_id of the claim, or a new one.",
         )
         .into(),
         E::Corrupted(error) => error.to_failure().into(),
@@ -105,7 +105,7 @@ fn lease_lost(follow_up_id: &FollowUpId) -> Failure {
     Failure::precondition(
         "LEASE_LOST",
         subject(follow_up_id),
-        "Somebody else has claimed this follow-up since, or it was moved: drop this claim, and claim again.",
+        "Another call has claimed this follow-up, or it was moved: drop this claim, and claim again.",
     )
     .with("follow_up_id", follow_up_id)
 }
@@ -121,7 +121,7 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
         )
         .with("follow_up_id", id)
         .into(),
-        // Its id is unknown: only the key is left.
+        // Its id is unknown, because only the key is left.
         ScheduleFollowUpError::Gone => Failure::not_found("FOLLOW_UP_NOT_FOUND", "follow_up", "").into(),
         ScheduleFollowUpError::Contended => Failure::overloaded().into(),
         ScheduleFollowUpError::Corrupted(error) => error.to_failure().into(),
@@ -129,10 +129,10 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
     }
 }
 
-pub fn list_follow_ups(error: &ListFollowUpsError, wanted: &list_follow_ups::Wanted) -> Status {
+pub fn list_follow_ups(error: &ListFollowUpsError, requested: &list_follow_ups::PageRequest) -> Status {
     match error {
         ListFollowUpsError::Unreadable { cursor, source } => source
-            .to_failure_of_page(list_follow_ups::token(wanted, cursor))
+            .to_failure_of_page(list_follow_ups::token(requested, cursor))
             .with("follow_up_id", cursor.follow_up_id)
             .into(),
         ListFollowUpsError::Database(error) => error.to_failure().into(),
@@ -162,7 +162,7 @@ fn follow_up_finished(id: FollowUpId, status: FollowUpStatus) -> Failure {
     Failure::precondition(
         "FOLLOW_UP_FINISHED",
         subject(&id),
-        "The follow-up is finished, as the metadata says: there is nothing left to do about it.",
+        "The follow-up is finished, with the status in the metadata: do not repeat this call.",
     )
     .with("status", wire::FollowUpStatus::from(status).as_str_name())
 }

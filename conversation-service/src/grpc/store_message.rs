@@ -39,7 +39,7 @@ pub fn decode(request: wire::StoreMessageRequest, now: DateTime<Utc>) -> Result<
     })
 }
 
-/// `Some(None)` when there is none, `None` when a part of it is wrong.
+/// `Some(None)` when there is none, `None` when a part of it is invalid.
 fn decode_emotion(emotion: Option<wire::Emotion>, violations: &mut Violations) -> Option<Option<Emotion>> {
     let Some(emotion) = emotion else { return Some(None) };
     let score = violations.check_optional("emotion.score", emotion.score.map(EmotionScore::parse));
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_violation_is_reported_at_once() {
+    fn all_violations_are_reported_together() {
         let request = wire::StoreMessageRequest {
             conversation_id: "a b".to_owned(),
             message_id: "7".to_owned(),

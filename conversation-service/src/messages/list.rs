@@ -3,8 +3,8 @@ use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 use super::{Message, Messages, row::MessageRow};
 use crate::domain::{ConversationId, SequenceOrder, SequenceRange};
 
-/// A page ends before its text and metadata are larger than this. With everything else of a thousand
-/// messages it stays below the 4 MiB that gRPC clients accept by default.
+/// The most bytes of text and metadata of a page. With the other fields of a thousand messages, an answer stays below
+/// the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: i64 = 2 << 20;
 
 /// Messages, and the last sequence of the page if there is another page.
@@ -18,7 +18,7 @@ pub struct MessagePage {
 pub enum ListMessagesError {
     #[error("the conversation does not exist")]
     NotFound,
-    /// The list goes on with the messages after this sequence.
+    /// The list continues after this sequence.
     #[error("the message at sequence {sequence} is corrupted")]
     Unreadable { sequence: i64, source: Corrupted },
     #[error("the database gave no answer")]
@@ -26,8 +26,8 @@ pub enum ListMessagesError {
 }
 
 impl Messages {
-    /// Lists messages of a conversation by sequence, in one round trip. A page ends before a message that
-    /// cannot be read.
+    /// Lists messages of a conversation by sequence, in one round trip. A page ends before a message that cannot be
+    /// opened.
     ///
     /// # Errors
     /// [`ListMessagesError`].

@@ -1,6 +1,6 @@
--- A page of a conversation's messages, the oldest first. No row when there is no such conversation, one row
--- of nulls when the page is empty. `found` counts the messages in the range, at most $4. Fewer rows are
--- returned when together they would be larger than $5 bytes.
+-- A page of a conversation's messages, the oldest first. It returns no row when there is no such conversation, and one
+-- row of nulls when the page is empty. `found` counts the messages in the range, at most $4. Fewer rows are returned if
+-- they would exceed $5 bytes together.
 SELECT page.found AS "found?", page AS "message?: MessageRow"
 FROM conversations AS c
 LEFT JOIN LATERAL (

@@ -14,11 +14,11 @@ pub struct NewMessage {
     pub role: Role,
     pub content: Content,
     pub channel: Channel,
-    /// Becomes the conversation's, when that has none.
+    /// It becomes the user of the conversation if that has none.
     pub user_id: Option<UserId>,
     pub emotion: Option<Emotion>,
     pub metadata: Option<Metadata>,
-    /// Default: the time of storing.
+    /// The default is the time of storing.
     pub sent_at: Option<SentAt>,
     pub input_tokens: Option<TokenCount>,
     pub output_tokens: Option<TokenCount>,

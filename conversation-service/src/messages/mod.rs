@@ -1,4 +1,4 @@
-//! Messages: appended to their conversation, and listed.
+//! Appends messages to conversations, and lists them.
 
 mod list;
 mod message;
@@ -19,7 +19,7 @@ use teppan_shared::{
 pub use self::{
     list::{ListMessagesError, MessagePage},
     message::{Message, NewMessage},
-    row::{MessageRow, content_place},
+    row::{MessageRow, content_associated_data},
     store::{STATEMENT, StoreMessageError},
     tokens::TokenCount,
 };
@@ -33,7 +33,7 @@ pub struct Messages {
     /// Compares calls with the same message id.
     fingerprint: KeyedHash,
     emotions: Arc<Emotions>,
-    /// From a user's first conversation to the first check for re-engagement.
+    /// The time from a user's first conversation to the first check for re-engagement.
     reengagement_after: TimeDelta,
 }
 

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::{
     read_error::Corrupted,
-    sealing::{KeyRing, Place},
+    sealing::{AssociatedData, KeyRing},
 };
 
 use super::{Message, TokenCount};
@@ -12,7 +12,7 @@ use crate::{
 
 /// A row of `messages`, in the order of its columns, without the last two.
 ///
-/// Statements return it as an anonymous record: sqlx would ask the server to describe the table's own type.
+/// Statements return it as an anonymous record, because for the table's own type sqlx would query its description.
 #[derive(sqlx::Type)]
 #[sqlx(type_name = "record")]
 pub struct MessageRow {
@@ -33,21 +33,22 @@ pub struct MessageRow {
 }
 
 /// The associated data of a message's text.
-pub fn content_place(message_id: &MessageId) -> Place<'_> {
-    Place { table: "messages", column: "content_sealed", row: message_id.0.as_bytes() }
+pub fn content_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
+    AssociatedData { table: "messages", column: "content_sealed", row: message_id.0.as_bytes() }
 }
 
 /// The associated data of a message's metadata.
-pub fn metadata_place(message_id: &MessageId) -> Place<'_> {
-    Place { table: "messages", column: "metadata_sealed", row: message_id.0.as_bytes() }
+pub fn metadata_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
+    AssociatedData { table: "messages", column: "metadata_sealed", row: message_id.0.as_bytes() }
 }
 
 impl MessageRow {
-    /// The message, its sealed columns opened.
+    /// Opens the sealed columns.
     pub fn open(self, ring: &KeyRing) -> Result<Message, Corrupted> {
         let column = |name| move |_| Corrupted::Column(name);
-        let content = ring.open_text(content_place(&self.message_id), &self.content_sealed)?;
-        let metadata = self.metadata_sealed.map(|sealed| ring.open(metadata_place(&self.message_id), &sealed));
+        let content = ring.open_text(content_associated_data(&self.message_id), &self.content_sealed)?;
+        let metadata =
+            self.metadata_sealed.map(|sealed| ring.open(metadata_associated_data(&self.message_id), &sealed));
         let metadata = metadata.transpose()?.map(|plain| Metadata::read(plain.to_vec()));
         Ok(Message {
             message_id: self.message_id,

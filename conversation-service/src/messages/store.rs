@@ -3,7 +3,7 @@ use teppan_shared::{fingerprint::optional, postgres::DatabaseError, telemetry};
 
 use super::{
     Message, Messages, NewMessage, TokenCount,
-    row::{content_place, metadata_place},
+    row::{content_associated_data, metadata_associated_data},
 };
 use crate::{
     domain::{Metadata, SentAt, UserId},
@@ -13,8 +13,8 @@ use crate::{
 /// The statement, to be prepared when a connection opens.
 pub const STATEMENT: &str = include_str!("store.sql");
 
-/// Runs of the statement for one call. A faster concurrent duplicate costs one more run, which finds what it
-/// stored; a further one is needed only when that is deleted meanwhile.
+/// The most runs of the statement for one call. A faster concurrent duplicate costs one more run, which finds the
+/// stored message. Further runs are needed only if that message is deleted meanwhile.
 const ATTEMPTS_MAX: usize = 4;
 
 /// A message, and whether an earlier call had stored it.
@@ -37,12 +37,12 @@ pub enum StoreMessageError {
 impl Messages {
     /// Appends a message to its conversation, in one round trip. It creates or reopens the conversation as needed.
     ///
-    /// A repeated call with the same message returns the first one's result, also while the first is still
+    /// A repeated call with the same message returns the result of the first call, even while the first call is still
     /// running.
     ///
     /// # Errors
-    /// [`StoreMessageError`]. When the database gave no answer, the message may have been stored: repeat the call
-    /// to find out.
+    /// [`StoreMessageError`]. If the database does not answer, the message may have been stored; a repeated call
+    /// returns the result.
     pub async fn store(&self, new: NewMessage) -> Result<Stored, StoreMessageError> {
         let draft = self.draft(&new);
         for _ in 0..ATTEMPTS_MAX {
@@ -67,11 +67,11 @@ impl Messages {
         let stored_at = self.clock.now();
         Draft {
             fingerprint: self.fingerprint_of(new),
-            content_sealed: self.ring.seal(content_place(&new.message_id), new.content.as_str().as_bytes()),
+            content_sealed: self.ring.seal(content_associated_data(&new.message_id), new.content.as_str().as_bytes()),
             metadata_sealed: new
                 .metadata
                 .as_ref()
-                .map(|metadata| self.ring.seal(metadata_place(&new.message_id), metadata.as_bytes())),
+                .map(|metadata| self.ring.seal(metadata_associated_data(&new.message_id), metadata.as_bytes())),
             sent_at: new.sent_at.map_or(stored_at, SentAt::time),
             stored_at,
             traceparent: telemetry::current_traceparent(),
@@ -95,7 +95,7 @@ impl Messages {
             optional(emotion.and_then(Emotion::score).map(|score| score.get().to_be_bytes())),
             optional(emotion.and_then(Emotion::label).map(EmotionLabel::as_str)),
         ];
-        // Last: their number varies.
+        // Last, because their number varies.
         fields.extend(detected(emotion).map(Vec::from));
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
@@ -144,7 +144,7 @@ struct Draft {
     traceparent: Option<String>,
 }
 
-/// The one row of the statement, whose comment says what each outcome means.
+/// The row of `store.sql`, which explains the outcomes.
 struct Answer {
     outcome: String,
     sequence: i64,
@@ -154,7 +154,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The message as stored. The fingerprints are equal, so the call holds everything that is not in this row.
+    /// The stored message. The fingerprints are equal, so the request has all fields that are not in this row.
     fn message(self, new: NewMessage) -> Message {
         Message {
             message_id: new.message_id,

@@ -5,11 +5,11 @@
 -- $17 first check of a new user.
 --
 -- Always one row. `outcome` is
---   stored    this run, or an earlier run of the same call whose answer was lost, appended the message as
---             `sequence`: no other call seals the content to the same bytes;
+--   stored    this run, or an earlier run of the same call whose answer was lost, appended the message as `sequence`
+--             (the sealed content identifies the call, because the nonce is random);
 --   replayed  an earlier call stored this message_id as `sequence`; compare `fingerprint`.
--- A concurrent duplicate that commits first makes the last step fail on messages_pkey: then nothing was written,
--- the counter included, and the next run replays.
+-- If a concurrent duplicate commits first, the insert of the message fails on messages_pkey. Then nothing was written,
+-- not even the counter, and the next run replays.
 WITH prior AS MATERIALIZED (       -- an earlier message with this id
     SELECT sequence, sent_at, stored_at, fingerprint, content_sealed = $8 AS is_own
     FROM messages
@@ -27,7 +27,7 @@ conversation AS (                  -- created, or its row locked: the lock reser
         newest_scored_sequence =
             CASE WHEN $9::double precision IS NULL THEN c.newest_scored_sequence ELSE c.message_count + 1 END,
         user_id = COALESCE(c.user_id, EXCLUDED.user_id),
-        -- a new message reopens it, but does not take it back from a person
+        -- a new message reopens a closed conversation, but does not end an escalation
         status = CASE WHEN c.status = 'CLOSED' THEN 'OPEN' ELSE c.status END,
         closed_at = NULL,
         last_message_at = GREATEST(c.last_message_at, EXCLUDED.last_message_at),
@@ -44,14 +44,14 @@ message AS (                       -- no ON CONFLICT: losing to a concurrent dup
     FROM conversation
     RETURNING sequence, sent_at, stored_at, fingerprint
 ),
-pending AS (                       -- a score or a label has to be counted (emotions/aggregate.sql)
+pending AS (                       -- a score or a label must be counted (emotions/aggregate_load.sql)
     INSERT INTO emotion_pending (conversation_id, sequence, since)
     SELECT $2, sequence, stored_at
     FROM message
     WHERE $9::double precision IS NOT NULL OR $10::text IS NOT NULL
 ),
-named AS (                         -- the conversation names its user for the first time (follow_ups/reengage.sql);
-                                   -- its former user is read only for a message that names one
+named AS (                         -- the conversation gets its user now (follow_ups/reengage.sql);
+                                   -- its former user is read only for a message with a user
     INSERT INTO reengagement_checks (user_id, check_at)
     SELECT $3, $17
     FROM conversation

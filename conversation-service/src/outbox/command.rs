@@ -1,4 +1,4 @@
-//! `conversation-service dead-letters`: dead letters for an operator at a terminal.
+//! The command `conversation-service dead-letters`.
 
 use std::process::ExitCode;
 
@@ -12,10 +12,10 @@ use crate::{app::DEFINITION, domain::ConversationId, settings::Settings};
 
 const OWNER: Owner = Owner { heading: "CONVERSATION", field: "conversation_id" };
 
-/// What to do with dead letters.
+/// The operations on dead letters.
 pub type DeadLettersCommand = outbox::DeadLettersCommand<FilterArgs>;
 
-/// Only those that match every filter given.
+/// Filters; dead letters must match all that are given.
 #[derive(Debug, Args)]
 pub struct FilterArgs {
     /// Only with events of this type, such as teppan.follow_up.due.v1

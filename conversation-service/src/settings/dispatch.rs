@@ -8,13 +8,13 @@ use teppan_shared::config::Problems;
 
 use crate::{domain::TimeZone, follow_ups::TemplateFile};
 
-/// Settings as they are given.
+/// The settings, not yet validated.
 #[derive(Args)]
 pub struct DispatchArgs {
-    /// How often the service checks for follow-ups that fell due, were missed, or whose lease expired
+    /// How often the service checks for follow-ups that are due, were missed, or whose lease expired
     #[arg(long, env = "FOLLOW_UP_CLOCK_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     follow_up_clock_interval_ms: String,
-    /// How long after it was due an unsent follow-up ends as MISSED
+    /// How long after its due time an unsent follow-up ends as MISSED
     #[arg(long, env = "FOLLOW_UP_MISSED_AFTER_HOURS", hide_env_values = true, default_value = "72", global = true)]
     follow_up_missed_after_hours: String,
     /// Pause after the first failed attempt to send a follow-up; it doubles with each attempt, and is
@@ -24,11 +24,11 @@ pub struct DispatchArgs {
     /// Longest pause between attempts
     #[arg(long, env = "FOLLOW_UP_BACKOFF_MAX_MS", hide_env_values = true, default_value = "3600000", global = true)]
     follow_up_backoff_max_ms: String,
-    /// File that holds what follow-ups say, like conversation-service/templates/follow_ups.toml, which
-    /// is used without it. It is read again when it changes
+    /// File with the texts of follow-ups, in the format of conversation-service/templates/follow_ups.toml, which is the
+    /// default. It is read again when it changes
     #[arg(long, env = "FOLLOW_UP_TEMPLATES", hide_env_values = true, value_name = "PATH", global = true)]
     follow_up_templates: Option<PathBuf>,
-    /// Send a follow-up to customers who have been silent for this many days; 0 for never
+    /// Send a follow-up to customers who have not written for this many days; 0 for never
     #[arg(long, env = "REENGAGEMENT_AFTER_DAYS", hide_env_values = true, default_value = "30", global = true)]
     reengagement_after_days: String,
     /// Time zone of the sending hours of such follow-ups, by its IANA name
@@ -39,14 +39,14 @@ pub struct DispatchArgs {
     reengagement_interval_ms: String,
 }
 
-/// Settings as the service uses them.
+/// The parsed settings.
 #[derive(Debug, Clone)]
 pub struct DispatchSettings {
     pub clock_interval: Duration,
     pub missed_after: TimeDelta,
     pub backoff: FollowUpBackoff,
     pub templates: TemplateFile,
-    /// `None`: never.
+    /// `None` means never.
     pub reengagement_after: Option<TimeDelta>,
     pub reengagement_time_zone: TimeZone,
     pub reengagement_interval: Duration,
@@ -74,7 +74,7 @@ impl Default for DispatchSettings {
 }
 
 impl DispatchSettings {
-    /// `None` when something is wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub fn parse(args: &DispatchArgs, problems: &mut Problems) -> Option<Self> {
         let clock_interval =
             problems.millis("FOLLOW_UP_CLOCK_INTERVAL_MS", &args.follow_up_clock_interval_ms, 10, 3_600_000);

@@ -11,17 +11,17 @@ use crate::follow_ups::SendingHours;
 const HOUR: Duration = Duration::from_hours(1);
 const YEAR_MINUTES: u64 = 366 * 24 * 60;
 
-/// Settings as they are given.
+/// The settings, not yet validated.
 #[derive(Args)]
 pub struct SchedulingArgs {
-    /// When follow-ups may be sent, in the time zone of each: from the first local time on and before
-    /// the second. 00:00-24:00 is always
+    /// When follow-ups may be sent, in the time zone of each: from the first local time until before the second one.
+    /// 00:00-24:00 means always
     #[arg(long, env = "FOLLOW_UP_SENDING_HOURS", hide_env_values = true, default_value = "09:00-21:00", global = true)]
     follow_up_sending_hours: String,
     /// How long after the end of an event its follow-up is due, in minutes
     #[arg(long, env = "FOLLOW_UP_AFTER_EVENT_MINUTES", hide_env_values = true, default_value = "1440", global = true)]
     follow_up_after_event_minutes: String,
-    /// How often a follow-up is claimed before it is FAILED. Scheduled follow-ups keep the number they had
+    /// How often a follow-up is claimed before it is FAILED. A change applies to new follow-ups only
     #[arg(long, env = "FOLLOW_UP_ATTEMPTS_MAX", hide_env_values = true, default_value = "5", global = true)]
     follow_up_attempts_max: String,
     /// How long finished follow-ups are kept, in days; not less than idempotency keys
@@ -30,16 +30,16 @@ pub struct SchedulingArgs {
     /// How long idempotency keys of follow-ups are kept, in hours; a call repeated later is a new call
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
-    /// How often the service removes what is older
+    /// How often the service removes older follow-ups and keys
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
 }
 
-/// Settings as the service uses them.
+/// The parsed settings.
 #[derive(Debug, Clone)]
 pub struct SchedulingSettings {
     pub sending_hours: SendingHours,
-    /// From the end of an event to its follow-up.
+    /// The time from the end of an event to its follow-up.
     pub after_event: TimeDelta,
     /// Claims before a follow-up is FAILED.
     pub attempts_max: i32,
@@ -49,11 +49,11 @@ pub struct SchedulingSettings {
 /// How long finished follow-ups and keys are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionSettings {
-    /// Finished follow-ups. Not shorter than `keys`: a repeated call has to find its follow-up.
+    /// For finished follow-ups. Not shorter than `keys`, because a repeated call must find its follow-up.
     pub follow_ups: Duration,
-    /// Idempotency keys.
+    /// For idempotency keys.
     pub keys: Duration,
-    /// How often the service removes what is older.
+    /// How often older ones are removed.
     pub interval: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Default for SchedulingSettings {
 }
 
 impl SchedulingSettings {
-    /// `None` when something is wrong with the settings, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub fn parse(args: &SchedulingArgs, problems: &mut Problems) -> Option<Self> {
         let must = "must be two times of a day, such as 09:00-21:00, the first before the second";
         let sending_hours = problems.parse("FOLLOW_UP_SENDING_HOURS", &args.follow_up_sending_hours, must);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_the_help() {
+    fn the_defaults_of_the_arguments_equal_the_defaults_of_the_struct() {
         assert_eq!(format!("{:?}", parse(&[]).expect("good")), format!("{:?}", SchedulingSettings::default()));
     }
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follow_up_is_kept_as_long_as_the_key_that_leads_to_it() {
+    fn follow_ups_must_not_be_kept_shorter_than_idempotency_keys() {
         assert!(parse(&["--follow-up-keep-days=3", "--idempotency-keep-hours=72"]).is_ok());
         assert!(parse(&["--follow-up-keep-days=3", "--idempotency-keep-hours=73"]).is_err());
     }

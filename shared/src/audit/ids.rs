@@ -1,5 +1,5 @@
-//! The ids in the messages of a call, found by the contract's descriptors. Only what has the form of an id is taken, so
-//! that nothing else gets into the log through a field that is meant for one.
+//! Extracts the ids from the messages of a call, with the contract's descriptors. It takes only values that have the
+//! form of an id, so that a misused id field cannot bring other data into the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{contract, conversation_id::ConversationId};
 
-/// Most ids of one kind in a line: as many as the largest page has entries.
+/// The most ids of one kind in a line: the number of entries of the largest page.
 const PER_KIND_MAX: usize = 1000;
 
 /// The form of an id.
@@ -26,8 +26,8 @@ enum Form {
     ConversationId,
 }
 
-/// The fields that hold ids, and their form. A customer's `user_id` is not among them: on WhatsApp it is a telephone
-/// number. Nor are idempotency keys, claim tokens and confirmation codes: with those one can act.
+/// The fields with ids, and their form. A customer's `user_id` is left out, because on WhatsApp it is a telephone
+/// number. Idempotency keys, claim tokens and confirmation codes are left out, because they authorise actions.
 const ID_FIELDS: [(&str, Form); 11] = [
     ("booking_id", Form::Uuid),
     ("conversation_id", Form::ConversationId),
@@ -42,7 +42,7 @@ const ID_FIELDS: [(&str, Form); 11] = [
     ("waitlist_entry_id", Form::Uuid),
 ];
 
-/// Ids by the name of their field; lists of ids have the name of one.
+/// Ids by the name of their field; a list has the name in the singular.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Ids(BTreeMap<&'static str, BTreeSet<String>>);
@@ -73,7 +73,7 @@ impl Form {
     }
 }
 
-/// Where the ids are in the two messages of a method.
+/// The id fields in the two messages of a method.
 #[derive(Debug)]
 pub struct MethodIds {
     pub request: IdFields,
@@ -81,7 +81,7 @@ pub struct MethodIds {
 }
 
 impl MethodIds {
-    /// By the methods' full names, such as `teppan.booking.v1.BookingService/CreateBooking`.
+    /// The id fields of all methods, by full name, such as `teppan.booking.v1.BookingService/CreateBooking`.
     pub fn of_all_methods() -> HashMap<&'static str, Self> {
         let files = FileDescriptorSet::decode(contract::DESCRIPTORS).expect("they were compiled with the program").file;
         let mut messages = HashMap::new();
@@ -97,7 +97,7 @@ impl MethodIds {
                     let name = format!("{}.{}/{}", file.package(), service.name(), method.name());
                     let fields = |message| IdFields::of(message, &messages, &mut Vec::new());
                     let ids = Self { request: fields(method.input_type()), answer: fields(method.output_type()) };
-                    // To be called once: the names live as long as the process.
+                    // This function is called once, so the names may be leaked.
                     methods.insert(&*name.leak(), ids);
                 }
             }
@@ -114,7 +114,7 @@ fn insert<'a>(messages: &mut HashMap<String, &'a DescriptorProto>, parent: &str,
     messages.insert(name, message);
 }
 
-/// The fields of a message that are ids, or messages with ids in them, by their numbers.
+/// The fields of a message that are ids or messages with ids, by field number.
 #[derive(Debug, Default)]
 pub struct IdFields(Vec<(u32, Field)>);
 
@@ -125,7 +125,7 @@ enum Field {
 }
 
 impl IdFields {
-    /// `around` are the messages that this one is in: one that is in itself is not followed.
+    /// `around` are the enclosing messages. A recursive message is not followed.
     fn of(name: &str, messages: &HashMap<String, &DescriptorProto>, around: &mut Vec<String>) -> Self {
         let Some(message) = messages.get(name).filter(|_| !around.iter().any(|it| it == name)) else {
             return Self::default();
@@ -153,7 +153,7 @@ impl IdFields {
         Self(fields)
     }
 
-    /// Adds the ids in an encoded message, up to where it is broken.
+    /// Adds the ids of an encoded message, up to the first invalid byte.
     pub fn collect(&self, message: &[u8], ids: &mut Ids) {
         let _ = self.walk(message, ids);
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_wherever_they_are_and_nothing_else_is() {
+    fn ids_are_found_at_any_depth_and_other_fields_are_left_out() {
         let request = CreateBookingRequest {
             venue_id: ID.to_owned(),
             conversation_id: "web-7f3a91".to_owned(),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_have_the_form_of_an_id_is_left_out() {
+    fn values_without_the_form_of_an_id_are_left_out() {
         let request = StoreMessageRequest {
             conversation_id: "my name is Ada".to_owned(),
             message_id: "ada@example.org".to_owned(),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_message_gives_the_ids_before_the_break() {
+    fn the_ids_before_the_first_invalid_byte_are_found() {
         let methods = MethodIds::of_all_methods();
         let fields = &methods["teppan.booking.v1.BookingService/GetBooking"].request;
         let message =
@@ -256,9 +256,9 @@ mod tests {
         }
     }
 
-    /// A new field whose name ends as those of ids do is either one, or named here.
+    /// A new field whose name ends with `_id` or `_ids` must be listed in `ID_FIELDS` or here.
     #[test]
-    fn every_field_that_looks_like_an_id_is_one_or_is_left_out_on_purpose() {
+    fn every_field_named_like_an_id_is_extracted_or_explicitly_left_out() {
         const LEFT_OUT: [&str; 2] = ["user_id", "event_id"];
         for file in FileDescriptorSet::decode(contract::DESCRIPTORS).expect("descriptors").file {
             for message in file.message_type.iter().filter(|_| file.package().starts_with("teppan.")) {

@@ -1,12 +1,12 @@
-//! Rate limiter for audit lines that unauthenticated callers can cause.
+//! The rate limiter for audit lines that unauthenticated callers can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines in one second; more are counted.
+/// The most lines a second; further lines are only counted.
 const PER_SECOND: u32 = 10;
 
-/// Lets so many lines through, and counts the others.
+/// Admits a number of lines a second, and counts the others.
 #[derive(Debug, Default)]
 pub struct Limiter(Mutex<Window>);
 
@@ -18,8 +18,8 @@ struct Window {
 }
 
 impl Limiter {
-    /// When a line may be written: how many were not, since the last one that was.
-    pub fn now(&self) -> Option<u64> {
+    /// `Some` if a line may be written, with the number of lines that were suppressed since the last one.
+    pub fn admit(&self) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.is_none_or(|began| began.elapsed() >= Duration::from_secs(1)) {
             window.began = Some(Instant::now());
@@ -39,10 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_has_ten_lines_and_the_next_one_tells_how_many_were_left_out() {
+    fn ten_lines_a_second_are_admitted_and_the_next_one_states_how_many_were_suppressed() {
         let limiter = Limiter::default();
-        assert_eq!((0..100).filter_map(|_| limiter.now()).count(), 10);
+        assert_eq!((0..100).filter_map(|_| limiter.admit()).count(), 10);
         limiter.0.lock().expect("no panic").began = Instant::now().checked_sub(Duration::from_secs(1));
-        assert_eq!((limiter.now(), limiter.now()), (Some(90), Some(0)));
+        assert_eq!((limiter.admit(), limiter.admit()), (Some(90), Some(0)));
     }
 }

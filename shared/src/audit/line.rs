@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::ids::Ids;
 use crate::identity::{Identity, Role, Roles};
 
-/// What a line says. Its fields are named in docs/operations.md.
+/// The content of a line. docs/operations.md describes its fields.
 pub struct Line<'a> {
     pub began_at: DateTime<Utc>,
     pub service: &'static str,
@@ -49,7 +49,7 @@ struct Json<'a> {
 }
 
 impl Line<'_> {
-    /// With the newline at its end.
+    /// The line as JSON, with a newline at its end.
     pub fn to_json(&self) -> Vec<u8> {
         let names = |roles: Roles| roles.iter().map(Role::name).collect();
         let json = Json {

@@ -1,5 +1,5 @@
-//! The audit log: who called what, about which ids, and how it ended; a line of JSON for each change and each read of
-//! personal data. Lines hold ids, never contents or personal data.
+//! The audit log: one line of JSON for each change and each read of personal data. A line has the caller, the method,
+//! the ids and the result. It never contains contents or personal data.
 
 mod ids;
 mod limiter;
@@ -13,7 +13,7 @@ pub use self::record::Record;
 use self::{ids::MethodIds, limiter::Limiter, writer::Writer};
 use crate::{identity::Rule, tasks::Tasks};
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AuditTarget {
     #[default]
@@ -23,7 +23,7 @@ pub enum AuditTarget {
     File(PathBuf),
 }
 
-/// A text that names no place for the audit log.
+/// A text is not a valid destination of the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be off, stderr, stdout, or the path of a file, with a slash in it")]
 pub struct NotATarget;
@@ -31,7 +31,7 @@ pub struct NotATarget;
 impl FromStr for AuditTarget {
     type Err = NotATarget;
 
-    /// A word without a slash is a misspelt one, not a file in the folder the service happens to run in.
+    /// A word without a slash counts as misspelt, and not as a file in the current folder.
     fn from_str(raw: &str) -> Result<Self, NotATarget> {
         match raw {
             "off" => Ok(Self::Off),
@@ -50,15 +50,16 @@ pub struct AuditLog {
     /// Whether callers need credentials.
     needs_credentials: bool,
     ids: HashMap<&'static str, MethodIds>,
-    /// Largest message that is unpacked to look for ids.
+    /// The largest message that is decompressed to extract ids.
     message_bytes_max: usize,
-    /// Lines about callers that are not known, and about known ones without the role.
+    /// Limits lines about unauthenticated callers.
     unauthenticated: Limiter,
+    /// Limits lines about authenticated callers without the role.
     denied: Limiter,
 }
 
 impl AuditLog {
-    /// `None` when nothing is to be written down.
+    /// `None` when the audit log is off.
     ///
     /// # Errors
     /// The file cannot be opened.

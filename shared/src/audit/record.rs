@@ -1,4 +1,4 @@
-//! The record of one call, from its beginning to its line.
+//! The audit record of one call.
 
 use std::{borrow::Cow, io::Read as _, net::SocketAddr, sync::Arc};
 
@@ -12,11 +12,11 @@ use crate::{
     status,
 };
 
-/// gRPC's frame of a message: whether it is compressed, and its length.
+/// The header of a gRPC message: the compression flag and the length.
 const HEAD_BYTES: usize = 5;
 
-/// What is to be written down of a call. Dropped before its end, because the caller has gone, it is written with the
-/// code CANCELLED: what the call did may stand.
+/// The audit record of a call. If it is dropped before the call ends, because the caller disconnected, a line with the
+/// code CANCELLED is written: the call may have had an effect.
 pub struct Record {
     log: Arc<AuditLog>,
     method: &'static str,
@@ -41,12 +41,12 @@ impl Record {
         Self { log, method, rule, peer, trace_id, began_at, identity: None, request_ids, has_ended: false }
     }
 
-    /// The caller is known.
+    /// Adds the authenticated caller.
     pub fn called_by(&mut self, identity: &Arc<Identity>) {
         self.identity = Some(Arc::clone(identity));
     }
 
-    /// The request's message has arrived, framed as gRPC frames it.
+    /// Adds the ids of the request's message, which still has its gRPC header.
     pub fn requested(&mut self, frame: &[u8]) {
         if self.rule.audited == Audited::No {
             return;
@@ -56,8 +56,8 @@ impl Record {
         }
     }
 
-    /// The call has ended with this status, or with this message, framed. Returns when the line is written, or does
-    /// not get written in time.
+    /// Ends the record with this status, or with this message, which still has its gRPC header. Returns when the line
+    /// was written, or when that takes too long.
     pub async fn ended(mut self, refusal: Option<&Status>, frame: &[u8]) {
         self.has_ended = true;
         let code = refusal.map_or(Code::Ok, Status::code);
@@ -73,15 +73,15 @@ impl Record {
         }
     }
 
-    /// `None` when the call is not to be written down.
+    /// `None` when the call does not go into the audit log.
     fn line(&self, code: Code, reason: Option<&str>, answer_ids: &Ids) -> Option<Vec<u8>> {
         let suppressed = match code {
-            Code::Unauthenticated => self.log.unauthenticated.now()?,
-            Code::PermissionDenied => self.log.denied.now()?,
+            Code::Unauthenticated => self.log.unauthenticated.admit()?,
+            Code::PermissionDenied => self.log.denied.admit()?,
             _ if self.rule.audited == Audited::No => return None,
-            // Refused before anybody knew who is calling.
+            // Refused before the caller was authenticated.
             _ if self.log.needs_credentials && self.identity.is_none() && code != Code::Ok => {
-                self.log.unauthenticated.now()?
+                self.log.unauthenticated.admit()?
             }
             _ => 0,
         };
@@ -101,7 +101,7 @@ impl Record {
         Some(line.to_json())
     }
 
-    /// The message in a frame, unpacked.
+    /// The decompressed message of a frame.
     fn message<'a>(&self, frame: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let (head, message) = frame.split_at_checked(HEAD_BYTES)?;
         if head[0] == 0 {
@@ -109,7 +109,7 @@ impl Record {
         }
         let mut unpacked = Vec::new();
         let bytes_max = self.log.message_bytes_max as u64;
-        // A message that is broken is refused by whoever decodes it; the ids before the break count.
+        // The decoder of the call refuses a broken message. The ids before the error count.
         let _ = GzDecoder::new(message).take(bytes_max).read_to_end(&mut unpacked);
         Some(unpacked.into())
     }

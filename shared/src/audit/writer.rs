@@ -19,26 +19,25 @@ use tokio::{
 };
 
 use super::AuditTarget;
-use crate::{rarely::Rarely, tasks::Tasks};
+use crate::{log_limiter::LogLimiter, tasks::Tasks};
 
-/// Bytes of lines that wait to be written.
+/// The most bytes of lines that wait to be written.
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// How long a call waits for its line to be written. After that it is answered all the same: a full disk or a reader
-/// that hangs must not stop the service, but it raises the metric. On stderr that is not all: the log goes there too,
-/// and waits for the same reader.
+/// How long a call waits until its line is written. After that the call is answered anyway, and a metric counts it: a
+/// full disk or a slow reader must not stop the service. If the target is stderr, a slow reader also blocks the log.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
-/// Lines that are written together.
+/// The most lines that are written together.
 const TOGETHER: usize = 512;
 
-/// Takes the lines. When the last one is dropped, the task ends.
+/// Sends lines to the writing task. The task ends when this is dropped.
 pub struct Writer {
     lines: mpsc::UnboundedSender<Waiting>,
     room: Arc<Semaphore>,
-    /// The writer did not write in time. Nobody waits for it until it has written again.
+    /// Set when a line was not written in time. Calls do not wait until a line was written again.
     is_stuck: Arc<AtomicBool>,
     outcomes: Outcomes,
-    late: Mutex<Rarely>,
-    losing: Mutex<Rarely>,
+    late: Mutex<LogLimiter>,
+    losing: Mutex<LogLimiter>,
 }
 
 struct Waiting {
@@ -55,7 +54,7 @@ impl Outcomes {
         let meter = global::meter("teppan");
         let description = "Lines of the audit log: written, late (the call was answered before), or lost.";
         let outcomes = Self(meter.u64_counter("teppan.audit.lines").with_description(description).build());
-        // A counter that is first seen at 1 has no increase.
+        // Prometheus sees no increase in a counter that first appears with the value 1.
         for outcome in ["written", "late", "lost"] {
             outcomes.count(0, outcome);
         }
@@ -68,7 +67,7 @@ impl Outcomes {
 }
 
 impl Writer {
-    /// `None` when nothing is to be written.
+    /// `None` when the audit log is off.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -93,7 +92,7 @@ impl Writer {
         Self { lines, room: Arc::new(Semaphore::new(room)), is_stuck, outcomes, late, losing }
     }
 
-    /// Returns when the line is written, or cannot be written in time.
+    /// Writes a line. Returns when it was written, or when that takes too long.
     pub async fn write(&self, line: Vec<u8>) {
         let (written, done) = oneshot::channel();
         if !self.hand_over(line, Some(written)) || self.is_stuck.load(Relaxed) {
@@ -102,37 +101,37 @@ impl Writer {
         if timeout(WRITTEN_WITHIN, done).await.is_err() {
             self.is_stuck.store(true, Relaxed);
             self.outcomes.count(1, "late");
-            if let Some(times) = now(&self.late) {
+            if let Some(times) = record(&self.late) {
                 tracing::error!(
                     times,
-                    "the audit log is not written in time: calls are answered before their lines are"
+                    "the audit log is not written in time; calls are answered before their lines are written"
                 );
             }
         }
     }
 
-    /// Hands the line over, and waits for nothing.
+    /// Queues a line without waiting.
     pub fn write_later(&self, line: Vec<u8>) {
         self.hand_over(line, None);
     }
 
-    /// `false` when there is no room for it.
+    /// Queues a line; `false` when there is no room for it.
     fn hand_over(&self, line: Vec<u8>, written: Option<oneshot::Sender<()>>) -> bool {
         let room = u32::try_from(line.len()).ok();
         let room = room.and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
         let taken = room.is_some_and(|room| self.lines.send(Waiting { line, _room: room, written }).is_ok());
         if !taken {
             self.outcomes.count(1, "lost");
-            if let Some(times) = now(&self.losing) {
-                tracing::error!(times, "too many lines of the audit log wait to be written: new ones are lost");
+            if let Some(times) = record(&self.losing) {
+                tracing::error!(times, "too many lines of the audit log wait to be written; new lines are lost");
             }
         }
         taken
     }
 }
 
-fn now(rarely: &Mutex<Rarely>) -> Option<u64> {
-    rarely.lock().unwrap_or_else(PoisonError::into_inner).now()
+fn record(log_limiter: &Mutex<LogLimiter>) -> Option<u64> {
+    log_limiter.lock().unwrap_or_else(PoisonError::into_inner).record()
 }
 
 async fn write_all(
@@ -141,7 +140,7 @@ async fn write_all(
     outcomes: Outcomes,
     is_stuck: Arc<AtomicBool>,
 ) {
-    let mut failing = Rarely::default();
+    let mut failing = LogLimiter::default();
     let mut lines = Vec::new();
     while waiting.recv_many(&mut lines, TOGETHER).await > 0 {
         let text: Vec<u8> = lines.iter().flat_map(|waiting| &waiting.line).copied().collect();
@@ -149,14 +148,14 @@ async fn write_all(
             Ok(()) => outcomes.count(lines.len(), "written"),
             Err(error) => {
                 outcomes.count(lines.len(), "lost");
-                if let Some(times) = failing.now() {
+                if let Some(times) = failing.record() {
                     tracing::error!(%error, times, "lines of the audit log cannot be written and are lost");
                 }
             }
         }
         is_stuck.store(false, Relaxed);
         for written in lines.drain(..).filter_map(|waiting| waiting.written) {
-            // The call may have been given up.
+            // The call may not be waiting any more.
             let _ = written.send(());
         }
     }
@@ -178,19 +177,19 @@ impl Sink {
     }
 }
 
-/// Writes on a thread of its own, because a reader that is slow blocks. The library locks the stream meanwhile, so that
-/// lines of the log do not get between.
+/// Writes on a separate thread, because a slow reader blocks. The library locks the stream, so that lines of the log
+/// cannot appear in between.
 async fn write_whole(write: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "it is awaited here")]
     let written = tokio::task::spawn_blocking(write).await;
     written.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// A file that others may move away, to begin a new one: then it is opened anew.
+/// A file that is opened again after an operator has moved it.
 struct AuditFile {
     path: PathBuf,
     file: File,
-    /// The last write may have ended within a line.
+    /// Whether the last write may have ended within a line.
     is_torn: bool,
 }
 
@@ -204,7 +203,7 @@ impl AuditFile {
         if !self.is_current().await {
             *self = Self::open(&self.path).await?;
         }
-        // Half a line of the write before must not spoil the first line of this one.
+        // An incomplete line of the last write must not be joined with the first line of this one.
         if std::mem::replace(&mut self.is_torn, true) {
             self.file.write_all(b"\n").await?;
         }
@@ -214,7 +213,7 @@ impl AuditFile {
         Ok(())
     }
 
-    /// Whether the path still leads to the open file.
+    /// Whether the path still refers to the open file.
     async fn is_current(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
 
@@ -234,7 +233,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_line_is_in_the_file_when_its_call_goes_on_also_after_the_file_was_moved_away() {
+    async fn a_line_is_in_the_file_before_its_call_continues_even_after_the_file_was_moved() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, moved) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
         let tasks = Tasks::default();
@@ -250,19 +249,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_loses_lines_and_holds_nobody_up() {
+    async fn with_a_full_disk_lines_are_lost_but_calls_do_not_wait() {
         let tasks = Tasks::default();
         let writer = Writer::start(&AuditTarget::File("/dev/full".into()), &tasks).await.expect("opened").expect("on");
         let since = Instant::now();
         for _ in 0..100 {
             writer.write(b"line\n".to_vec()).await;
         }
-        assert!(since.elapsed() < WRITTEN_WITHIN * 50, "each call goes on as soon as its line is lost");
+        assert!(since.elapsed() < WRITTEN_WITHIN * 50, "each call continues as soon as its line is lost");
         assert_eq!(writer.room.available_permits(), WAITING_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sink_that_hangs_holds_one_call_up_and_the_others_not() {
+    async fn a_blocked_sink_delays_only_one_call() {
         let (lines, _never_read) = mpsc::unbounded_channel();
         let writer = Writer::new(lines, 100, Arc::default(), Outcomes::new());
         let since = tokio::time::Instant::now();

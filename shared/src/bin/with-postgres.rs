@@ -1,7 +1,7 @@
-//! Runs a command with a throwaway PostgreSQL: databases made, migrated, named in the environment.
+//! Runs a command with a throwaway PostgreSQL. It creates databases, applies migrations, and passes the URLs to the
+//! command in environment variables.
 //!
-//! Used where something wants a real database for a moment: to regenerate sqlx's offline data, to
-//! try a migration, to run a benchmark.
+//! It is used to regenerate sqlx's offline data, to try a migration, and to run a benchmark.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,29 +12,29 @@ use clap::Parser;
 use secrecy::ExposeSecret;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgConnection};
-use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer, shed_postgres_variables};
+use teppan_shared::embedded::{Durability, EmbeddedError, ThrowawayServer, exec_without_postgres_variables};
 use teppan_shared::error_chain::error_chain;
 use teppan_shared::tasks::StopSignals;
 use tokio::process::{Child, Command};
 use tracing_subscriber::EnvFilter;
 
-/// Exit codes as shells have them.
+/// Exit codes, as shells define them.
 const FAILED: u8 = 1;
 const CANNOT_RUN: u8 = 127;
 const SIGNAL_BASE: i32 = 128;
 
-/// Runs a command with a PostgreSQL that is gone afterwards.
+/// Runs a command with a PostgreSQL that is removed afterwards.
 ///
 /// Example: with-postgres --database DATABASE_URL=booking:booking-service/migrations -- cargo test
 #[derive(Debug, Parser)]
 #[command(name = "with-postgres")]
 struct Arguments {
-    /// Commits wait for the disk, and the data are in the home folder: for benchmarks.
+    /// For benchmarks: commits wait for the disk, and the data are in the home folder.
     #[arg(long)]
     durable: bool,
 
-    /// A database to create: its URL goes into the variable ENV, and the migrations of the folder,
-    /// if one is named, are applied. May be repeated.
+    /// A database to create. The variable ENV gets its URL; the migrations of the folder are applied if one is given.
+    /// May be repeated.
     #[arg(long = "database", value_name = "ENV=NAME[:MIGRATIONS]")]
     databases: Vec<Database>,
 
@@ -85,7 +85,7 @@ enum Failure {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = shed_postgres_variables() {
+    if let Err(error) = exec_without_postgres_variables() {
         eprintln!("with-postgres: {}", error_chain(&error));
         return ExitCode::from(FAILED);
     }
@@ -102,7 +102,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let durability = if arguments.durable { Durability::Durable } else { Durability::Volatile };
-    // A signal while the server starts ends this process, and the server's guard does the rest.
+    // A signal while the server starts ends this process. The server's guard then cleans up.
     let server = ThrowawayServer::start(&arguments.home, durability).await?;
     let code = run_on(&server, arguments).await;
     server.close().await;
@@ -138,10 +138,10 @@ async fn migrate(url: &str, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for the command, and leaves it to the command what a signal means.
+/// Waits for the command. The command decides how to react to a signal.
 ///
-/// Ctrl-C reaches both processes, so it is only kept from ending this one. SIGTERM reaches this
-/// one alone and is passed on; so is SIGHUP, which reaches both only from a closed terminal.
+/// Ctrl-C reaches both processes, so this one only ignores it. SIGTERM reaches only this process and is passed on.
+/// SIGHUP is passed on too, because it reaches both processes only when a terminal is closed.
 async fn wait(mut child: Child) -> Result<ExitStatus, std::io::Error> {
     let mut signals = StopSignals::receive()?;
     loop {
@@ -150,7 +150,7 @@ async fn wait(mut child: Child) -> Result<ExitStatus, std::io::Error> {
             signal = signals.next() => signal,
         };
         if let (false, Some(pid)) = (signal == "SIGINT", child.id()) {
-            // The standard library can send SIGKILL only.
+            // The standard library can only send SIGKILL.
             let script = ["-c", "kill -s \"${0#SIG}\" \"$1\"", signal, &pid.to_string()];
             Command::new("sh").args(script).status().await?;
         }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_is_a_variable_a_name_and_maybe_migrations() {
+    fn a_database_argument_has_a_variable_a_name_and_optional_migrations() {
         let plain: Database = "DATABASE_URL=booking".parse().unwrap();
         assert_eq!((plain.name.as_str(), plain.migrations), ("booking", None));
         let migrated: Database = "URL=booking:a/migrations".parse().unwrap();

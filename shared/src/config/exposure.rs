@@ -1,20 +1,20 @@
-//! Which connections may leave the machine.
+//! Checks that connections from other machines are protected.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::Problems;
 
-/// What protects a server.
+/// The protection of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Protection {
-    /// Its connections are encrypted.
+    /// Connections are encrypted.
     pub tls: bool,
-    /// Its callers are authenticated, or need not be.
+    /// Callers are authenticated, or need no authentication.
     pub credentials: bool,
 }
 
 impl Protection {
-    /// Refuses an address that other machines reach, unless the server has both.
+    /// Refuses an address that other machines can reach, unless the server has both protections.
     pub fn check(self, setting: &str, address: SocketAddr, problems: &mut Problems) {
         if address.ip().is_loopback() {
             return;
@@ -38,8 +38,8 @@ impl Protection {
     }
 }
 
-/// Whether a host of a URL is this machine: `localhost`, or an address of the loopback interface, with or without the
-/// brackets of IPv6. Other names may lead anywhere.
+/// Whether the host of a URL is this machine: `localhost` or a loopback address, with or without the brackets of IPv6.
+/// Any other name may refer to another machine.
 pub fn is_loopback(host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn other_machines_need_encryption_and_authentication() {
+    fn an_address_for_other_machines_needs_encryption_and_authentication() {
         for address in ["127.0.0.1:1", "[::1]:1"] {
             assert_eq!(refusal(false, false, address), None);
         }

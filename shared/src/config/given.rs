@@ -1,5 +1,5 @@
-//! Reading the command line and the environment. Beside the values this finds settings that were given without one,
-//! and variables that look like misspelt settings.
+//! Reads the command line and the environment. It also finds settings without a value, and variables that look like
+//! misspelt settings.
 
 use std::{any::TypeId, env, fmt, path::PathBuf};
 
@@ -18,10 +18,10 @@ const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// Reads the command line and the environment.
 ///
-/// The problems hold every setting that was given without a value, which the arguments alone would not show. A wrong
-/// command line and `--help` end the process.
+/// The problems contain every setting that was given without a value. An invalid command line and `--help` end the
+/// process.
 pub fn read<C: Parser>() -> (C, Problems, Misspelt) {
-    // clap's parser for paths ends the process at an empty one. Here an empty path is reported with the other problems.
+    // clap's parser for paths ends the process for an empty path. Here it is reported with the other problems.
     let is_path = |arg: &Arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
     let any_path = OsStringValueParser::new().map(PathBuf::from);
     let command = C::command().mut_args(|arg| if is_path(&arg) { arg.value_parser(any_path.clone()) } else { arg });
@@ -39,8 +39,8 @@ pub fn read<C: Parser>() -> (C, Problems, Misspelt) {
     (cli, problems, Misspelt::among(given, &known(&command)))
 }
 
-/// The settings that were given without a value, except those of OpenTelemetry: by its specification an empty value
-/// counts as none.
+/// The settings that were given without a value. OpenTelemetry's variables are left out: by its specification an empty
+/// value counts as unset.
 fn empty(command: &Command, matches: &ArgMatches) -> Vec<String> {
     let settings = command.get_arguments().filter_map(|arg| Some((arg.get_id().as_str(), arg.get_env()?.to_str()?)));
     let is_given =
@@ -59,7 +59,7 @@ fn known(command: &Command) -> Vec<String> {
     settings.chain(READ_ELSEWHERE).map(ToOwned::to_owned).chain(open_telemetry::unsupported_names()).collect()
 }
 
-/// Environment variables that look like misspelt settings, each with the setting that was probably meant.
+/// Environment variables that look like misspelt settings, with the setting that was probably meant.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Misspelt(Vec<(String, String)>);
 
@@ -92,9 +92,9 @@ impl fmt::Display for Misspelt {
     }
 }
 
-/// The distance of a name from a setting's name, or `None` when it is too far to be that setting misspelt. Other
-/// programs have variables too, so only two kinds are near: names that differ in underscores, case, `ADDRESS` for
-/// `ADDR` or the unit at the end; and names with the same first letter and one typing error, or two in a long name.
+/// The distance of a name from a setting's name; `None` if the name is probably not that setting misspelt. Other
+/// programs have variables too, so only two kinds of names count: those that differ in underscores, case, `ADDRESS` for
+/// `ADDR` or the unit at the end; and those with the same first letter and one typing error, or two in a long name.
 fn distance(given: &str, setting: &str) -> Option<usize> {
     if words(without_unit(given)) == words(without_unit(setting)) {
         return Some(0);

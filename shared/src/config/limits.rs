@@ -1,4 +1,4 @@
-//! The limits of what clients can take of the servers.
+//! The limits of the servers' resources for clients.
 
 use std::time::Duration;
 
@@ -6,48 +6,48 @@ use clap::Args;
 
 use super::Problems;
 
-/// The limits as they are given.
+/// The limits, not yet validated.
 #[derive(Args)]
 pub struct LimitArgs {
-    /// gRPC connections at once. When all are taken, a new one replaces the one that has been idle for longest; when
-    /// none is idle, it is refused. Where the process may open fewer descriptors, the limit is lower
+    /// Most gRPC connections. When all are taken, a new one replaces the one that has been idle longest; when none is
+    /// idle, the new one is refused. The limit is lower if the process may open fewer file descriptors
     #[arg(long, env = "MAX_CONNECTIONS", hide_env_values = true, default_value = "512", global = true)]
     max_connections: String,
     /// The same for HTTP
     #[arg(long, env = "MAX_HTTP_CONNECTIONS", hide_env_values = true, default_value = "256", global = true)]
     max_http_connections: String,
-    /// Calls at once on one gRPC connection. Clients know the limit from HTTP/2, and hold further calls back
+    /// Most concurrent calls on one gRPC connection. Clients know the limit from HTTP/2 and delay further calls
     #[arg(long, env = "MAX_CALLS_PER_CONNECTION", hide_env_values = true, default_value = "100", global = true)]
     max_calls_per_connection: String,
-    /// Streams at once, such as StreamBookingEvents; more are answered OVERLOADED. One connection holds at most as
-    /// many as it leaves free, so alone it has half; all connections of one caller do too. The same is true of each
-    /// limit below that is for all connections
+    /// Most open streams, such as StreamBookingEvents; more are answered OVERLOADED. One connection, or all connections
+    /// of one caller, can hold at most as many as they leave free, which is half of the limit for a single client. The
+    /// same is true for each limit below that is for all connections
     #[arg(long, env = "MAX_STREAMS", hide_env_values = true, default_value = "100", global = true)]
     max_streams: String,
-    /// Calls that wait at once, such as ClaimDueFollowUps with wait_seconds; more are answered OVERLOADED. A waiting
-    /// call does not count in MAX_IN_FLIGHT
+    /// Most waiting calls, such as ClaimDueFollowUps with wait_seconds; more are answered OVERLOADED. A waiting call
+    /// does not count in MAX_IN_FLIGHT
     #[arg(long, env = "MAX_WAITING", hide_env_values = true, default_value = "256", global = true)]
     max_waiting: String,
-    /// Health checks at once, and as many streams of health and reflection. They do not count in MAX_IN_FLIGHT. A
-    /// client with the published service config holds a stream on each of its connections
+    /// Most concurrent health checks, and as many streams of health and reflection. They do not count in MAX_IN_FLIGHT.
+    /// A client with the published service config has a health stream on each of its connections
     #[arg(long, env = "MAX_PROBES", hide_env_values = true, default_value = "1024", global = true)]
     max_probes: String,
-    /// Bytes of all messages that are arriving or being worked on; a call beyond it is answered OVERLOADED
+    /// Most bytes of all messages that are arriving or being worked on; a call beyond it is answered OVERLOADED
     #[arg(long, env = "MAX_ARRIVING_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_arriving_bytes: String,
-    /// Bytes of all large answers that clients have not taken yet; a call beyond it is answered OVERLOADED. Answers of
-    /// ClaimDueFollowUps have as much of their own, for which a call waits before anything is claimed
+    /// Most bytes of all large answers that clients have not read yet; a call beyond it is answered OVERLOADED. Answers
+    /// of ClaimDueFollowUps have as many bytes of their own; a call waits for them before it claims
     #[arg(long, env = "MAX_ANSWER_BYTES", hide_env_values = true, default_value = "33554432", global = true)]
     max_answer_bytes: String,
     /// How long a call's message may take to arrive. The call counts in MAX_IN_FLIGHT from then on
     #[arg(long, env = "ARRIVAL_TIMEOUT_MS", hide_env_values = true, default_value = "5000", global = true)]
     arrival_timeout_ms: String,
-    /// How long a client may accept none of the bytes that are sent to it, before the call is reset or the connection
-    /// is closed
+    /// How long a client may read none of the bytes that are sent to it before the call is reset or the connection is
+    /// closed
     #[arg(long, env = "WRITE_TIMEOUT_MS", hide_env_values = true, default_value = "20000", global = true)]
     write_timeout_ms: String,
-    /// How long a TLS handshake may take, on every address, and how long a new gRPC connection may take until it has
-    /// sent its HTTP/2 preface and settings
+    /// How long a TLS handshake may take, on every address, and how long a new gRPC connection may take to send its
+    /// HTTP/2 preface and settings
     #[arg(long, env = "HANDSHAKE_TIMEOUT_MS", hide_env_values = true, default_value = "10000", global = true)]
     handshake_timeout_ms: String,
     /// A gRPC connection without calls for this long is closed, by GOAWAY
@@ -57,15 +57,15 @@ pub struct LimitArgs {
     /// calls end normally, streams end with DRAINING
     #[arg(long, env = "CONNECTION_AGE_MS", hide_env_values = true, default_value = "1800000", global = true)]
     connection_age_ms: String,
-    /// A gRPC connection on which nothing has arrived for this long is pinged
+    /// A gRPC connection that has received nothing for this long is pinged
     #[arg(long, env = "KEEPALIVE_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     keepalive_interval_ms: String,
-    /// How long a client may take to answer a ping, before the connection is closed
+    /// How long a client may take to answer a ping before the connection is closed
     #[arg(long, env = "KEEPALIVE_TIMEOUT_MS", hide_env_values = true, default_value = "20000", global = true)]
     keepalive_timeout_ms: String,
 }
 
-/// The limits as the servers use them. A connection has a share of each limit that is for all: see `server::pools`.
+/// The parsed limits. Each connection has a share of the common limits: see `server::pools`.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
     pub max_connections: usize,
@@ -73,7 +73,7 @@ pub struct ServerLimits {
     pub max_calls_per_connection: u32,
     pub max_streams: usize,
     pub max_waiting: usize,
-    /// The limit of calls, and of streams.
+    /// For calls, and separately for streams.
     pub max_probes: usize,
     pub max_arriving_bytes: usize,
     pub max_answer_bytes: usize,
@@ -108,14 +108,15 @@ impl Default for ServerLimits {
     }
 }
 
-/// MAX_ARRIVING_BYTES holds this many of the largest messages: a lone connection has half of it.
+/// MAX_ARRIVING_BYTES must have room for this many of the largest messages, because a single connection gets half of
+/// it.
 const MESSAGES_MIN: u64 = 2;
-/// Twice the largest answer, which stays below 4 MiB: a lone connection has half of MAX_ANSWER_BYTES.
+/// Twice the largest answer (4 MiB), because a single connection gets half of MAX_ANSWER_BYTES.
 const ANSWER_BYTES_MIN: u64 = 8 << 20;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl LimitArgs {
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub(super) fn parse(&self, max_message_bytes: Option<u64>, problems: &mut Problems) -> Option<ServerLimits> {
         let arriving_min = max_message_bytes.unwrap_or(0) * MESSAGES_MIN;
         let mut count =
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_of_the_help_are_those_of_the_code() {
+    fn the_defaults_of_the_arguments_equal_the_defaults_of_the_struct() {
         let given = LimitArgs::augment_args(Command::new("limits")).get_matches_from(["limits"]);
         let args = LimitArgs::from_arg_matches(&given).expect("every limit has a default");
         let mut problems = Problems::default();
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_on_each_connection_may_watch_health() {
+    fn a_client_on_each_connection_can_watch_health() {
         let limits = ServerLimits::default();
         assert!(limits.max_probes > limits.max_connections);
     }

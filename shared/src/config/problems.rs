@@ -2,31 +2,31 @@ use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr, time::Durati
 
 use secrecy::SecretString;
 
-/// Every setting that is wrong, so that they can be reported at once.
+/// All invalid settings, so that they are reported together.
 #[derive(Debug, Default)]
 pub struct Problems {
     listed: Vec<String>,
-    /// Settings that were given without a value. Each is reported once, and not again for what its value must be.
+    /// Settings that were given without a value. For each, only this problem is reported.
     empty: BTreeSet<String>,
 }
 
 impl Problems {
-    /// Notes that the setting of this name is wrong, and what it must be.
+    /// Adds a problem of the setting with this name.
     pub fn add(&mut self, name: &str, must: impl fmt::Display) {
         let problem = format!("{name}: {must}");
-        // A setting may be read for several purposes.
+        // A setting may be parsed several times.
         if !self.empty.contains(name) && !self.listed.contains(&problem) {
             self.listed.push(problem);
         }
     }
 
-    /// Notes that the setting of this name was given without a value.
+    /// Adds the problem that the setting with this name was given without a value.
     pub fn empty(&mut self, name: &str) {
         self.add(name, "is empty: give it a value, or leave it out");
         self.empty.insert(name.to_owned());
     }
 
-    /// The value of a setting, or `None` with the problem noted.
+    /// The value of a setting; `None` when it is invalid, with the problem added.
     pub fn parse<T: FromStr>(&mut self, name: &str, raw: &str, must: &str) -> Option<T> {
         let parsed = raw.trim().parse().ok();
         if parsed.is_none() {
@@ -35,7 +35,7 @@ impl Problems {
         parsed
     }
 
-    /// A whole number within limits, or `None` with the problem noted.
+    /// A whole number within limits; `None` when it is invalid, with the problem added.
     pub fn number(&mut self, name: &str, raw: &str, unit: &str, least: u64, most: u64) -> Option<u64> {
         let number = raw.trim().parse().ok().filter(|n| (least..=most).contains(n));
         if number.is_none() {
@@ -44,13 +44,13 @@ impl Problems {
         number
     }
 
-    /// A span of milliseconds within limits, or `None` with the problem noted.
+    /// A duration in milliseconds within limits; `None` when it is invalid, with the problem added.
     pub fn millis(&mut self, name: &str, raw: &str, least: u64, most: u64) -> Option<Duration> {
         self.number(name, raw, "milliseconds", least, most).map(Duration::from_millis)
     }
 
-    /// A secret given as a value or in a file. `None` when it is given in neither, or, with the
-    /// problem noted, wrongly.
+    /// A secret that is given directly or in a file. `None` when it is not given, or when it is invalid, with the
+    /// problem added.
     pub fn secret(&mut self, name: &str, value: Option<&str>, file: Option<&Path>) -> Option<SecretString> {
         let value = value.filter(|value| !value.trim().is_empty());
         match (value, file.filter(|file| !file.as_os_str().is_empty())) {
@@ -64,7 +64,7 @@ impl Problems {
         }
     }
 
-    /// The text of a file, or `None` with the problem noted. An empty file is a problem too.
+    /// The text of a file; `None` when it cannot be read or is empty, with the problem added.
     pub fn read(&mut self, name: &str, file: &Path) -> Option<String> {
         match fs::read_to_string(file) {
             Ok(text) if text.trim().is_empty() => self.add(name, "is an empty file"),
@@ -74,7 +74,7 @@ impl Problems {
         None
     }
 
-    /// Two settings of which each needs the other. `None` when only one is given, with the problem noted.
+    /// Two settings that need each other. `None` when only one is given, with the problem added.
     pub fn both<T>(&mut self, first: (&str, Option<T>), second: (&str, Option<T>)) -> Option<Option<(T, T)>> {
         let (missing, given) = match (first, second) {
             ((_, Some(first)), (_, Some(second))) => return Some(Some((first, second))),
@@ -85,7 +85,7 @@ impl Problems {
         None
     }
 
-    /// `Ok` when nothing is wrong.
+    /// `Ok` when there are no problems.
     pub fn finish(self) -> Result<(), Self> {
         if self.listed.is_empty() { Ok(()) } else { Err(self) }
     }

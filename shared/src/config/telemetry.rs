@@ -1,4 +1,4 @@
-//! What is logged, and where traces are sent.
+//! The settings of the log and of OpenTelemetry.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{CommonArgs, OpenTelemetrySettings, Problems};
 
-/// How the log looks.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Auto,
@@ -28,23 +28,23 @@ impl FromStr for LogFormat {
     }
 }
 
-/// A filter that the log takes.
+/// A valid filter of the log.
 struct LogFilter;
 
 impl FromStr for LogFilter {
     type Err = ();
 
-    /// The library reads a word that is no level as the name of a module, and then logs nothing else. So it does with a
-    /// level that has a space beside it. Here such a word is a misspelt level.
+    /// The library reads a word that is not a level as the name of a module, and then logs nothing else. It does the
+    /// same for a level next to a space. Here such a word counts as a misspelt level.
     fn from_str(raw: &str) -> Result<Self, ()> {
         let is_misspelt = |word: &str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
-        // Within the brackets of a span, commas are between its fields.
+        // Within the brackets of a span, commas separate its fields.
         let is_misspelt = !raw.contains('[') && raw.split(',').any(is_misspelt);
         if raw.parse::<EnvFilter>().is_ok() && !is_misspelt { Ok(Self) } else { Err(()) }
     }
 }
 
-/// What the log and the traces need.
+/// The settings of the log and of OpenTelemetry.
 #[derive(Debug, Clone)]
 pub struct TelemetrySettings {
     pub log_format: LogFormat,
@@ -53,7 +53,7 @@ pub struct TelemetrySettings {
 }
 
 impl TelemetrySettings {
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub(super) fn parse(args: &CommonArgs, problems: &mut Problems) -> Option<Self> {
         let log_format = problems.parse("LOG_FORMAT", &args.log_format, "must be auto, text or json");
         let filter: Option<LogFilter> = problems.parse(
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_level_is_no_filter() {
+    fn a_misspelt_level_is_not_a_valid_filter() {
         for filter in ["info", "WARN", "off", "", "info,sqlx=debug", "warn,tonic=off", "info,[request]"] {
             assert!(filter.parse::<LogFilter>().is_ok(), "{filter:?}");
         }

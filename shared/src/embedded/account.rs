@@ -1,7 +1,7 @@
-//! As whom PostgreSQL's programs run.
+//! The user that PostgreSQL's programs run as.
 //!
-//! PostgreSQL refuses to run as root. An ordinary user runs it directly; root hands it to another
-//! user through `setpriv`, which every Debian has.
+//! PostgreSQL refuses to run as root. An ordinary user runs it directly. Root runs it as another user through
+//! `setpriv`, which every Debian system has.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, lchown};
@@ -14,20 +14,20 @@ use super::environment::postgres_variables;
 use super::error::EmbeddedError;
 use super::programs::Programs;
 
-/// The "nobody" of Linux: the last resort when everything belongs to root.
+/// The user "nobody" of Linux, if everything belongs to root.
 const NOBODY: u32 = 65_534;
 
-/// Capabilities tried in this order when the account cannot get to its files without one. Reading
-/// is enough; a container's default set often has only the stronger one.
+/// Capabilities to try, in this order, if the account cannot access its files. The right to read is enough, but the
+/// default set of a container often has only the stronger one.
 const CAPABILITIES: [Option<&str>; 3] = [None, Some("dac_read_search"), Some("dac_override")];
 
-/// Succeeds where the account can enter the folder `$1` and run the program `$2`.
+/// Succeeds if the account can enter the folder `$1` and run the program `$2`.
 const REACH: &str = r#"cd "$1" && test -x "$2" || { echo "permission denied" >&2; exit 1; }"#;
 
-/// The user PostgreSQL's programs run as.
+/// The user that PostgreSQL's programs run as.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
-    /// `None`: this process's own user.
+    /// `None` is this process's own user.
     other: Option<OtherUser>,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Account {
 struct OtherUser {
     uid: u32,
     gid: u32,
-    /// What lets it through folders that only root may enter.
+    /// The capability to enter folders that only root may enter.
     capability: Option<&'static str>,
 }
 
 impl Account {
-    /// The account for a home: one's own, or, for root, whoever owns `folder` already (it holds
-    /// the data of an earlier start), else the owner of the home, else "nobody".
+    /// The account for a home. For an ordinary user it is that user. For root it is the owner of `folder` (which has
+    /// the data of an earlier start), or the owner of the home, or "nobody"; the first of them that is not root.
     pub(super) fn choose(home: &Path, folder: &Path) -> Result<Self, EmbeddedError> {
         let me = my_uid()?;
         if me != 0 {
@@ -56,11 +56,11 @@ impl Account {
         Ok(Self { other: Some(OtherUser { uid, gid, capability: None }) })
     }
 
-    /// Finds the least right with which the account can get to the programs and the folder.
+    /// Finds the least capability with which the account can access the programs and the folder.
     ///
-    /// A project under `/root` is closed to every other user. A capability that survives the
-    /// change of user opens the way without loosening anybody's folders.
-    pub(super) async fn reaching(self, programs: &Programs, folder: &Path) -> Result<Self, EmbeddedError> {
+    /// A project under `/root` is closed to every other user. A capability that survives the change of user gives
+    /// access without changing the permissions of folders.
+    pub(super) async fn with_access_to(self, programs: &Programs, folder: &Path) -> Result<Self, EmbeddedError> {
         let Some(other) = self.other else {
             return Ok(self);
         };
@@ -94,8 +94,8 @@ impl Account {
         })
     }
 
-    /// A command that will run `program` as this account, away from the terminal's signals and
-    /// from settings of the environment that PostgreSQL's programs would take as theirs.
+    /// A command that runs `program` as this account, without signals of the terminal and without environment variables
+    /// that PostgreSQL's programs read as settings.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = match &self.other {
             None => Command::new(program),
@@ -107,8 +107,7 @@ impl Account {
                     "--clear-groups".to_owned(),
                 ]);
                 if let Some(capability) = other.capability {
-                    // Without this bit access(2), with which PostgreSQL looks for its own
-                    // programs, ignores capabilities.
+                    // PostgreSQL finds its own programs with access(2), which ignores capabilities without this bit.
                     setpriv.arg("--securebits=+no_setuid_fixup");
                     setpriv.arg(format!("--inh-caps=+{capability}"));
                     setpriv.arg(format!("--ambient-caps=+{capability}"));
@@ -120,26 +119,26 @@ impl Account {
         for name in postgres_variables() {
             command.env_remove(name);
         }
-        // The working folder may be closed to the account. A process group of its own keeps
-        // Ctrl-C from the terminal away: whoever started the server stops it, in order.
+        // The account may not be able to access the current folder. In a process group of its own, the program does not
+        // receive Ctrl-C from the terminal; the process that started the server stops it in order.
         command.env("LC_ALL", "C").current_dir("/").process_group(0);
         command
     }
 
     /// Makes the account the owner of a file or folder.
-    pub(super) fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
+    pub(super) fn make_owner_of(&self, path: &Path) -> Result<(), EmbeddedError> {
         let Some(other) = &self.other else {
             return Ok(());
         };
-        chown(path, Some(other.uid), Some(other.gid)).map_err(EmbeddedError::io("give away", path))
+        chown(path, Some(other.uid), Some(other.gid)).map_err(EmbeddedError::io("change the owner of", path))
     }
 
-    /// Makes the account the owner of a folder and everything in it, unless it is already.
-    pub(super) fn give_tree(&self, folder: &Path) -> Result<(), EmbeddedError> {
+    /// Makes the account the owner of a folder and everything in it, unless it already is.
+    pub(super) fn make_owner_of_tree(&self, folder: &Path) -> Result<(), EmbeddedError> {
         let Some(other) = &self.other else {
             return Ok(());
         };
-        let found = fs::metadata(folder).map_err(EmbeddedError::io("look at", folder))?;
+        let found = fs::metadata(folder).map_err(EmbeddedError::io("inspect", folder))?;
         if found.uid() == other.uid {
             return Ok(());
         }
@@ -148,19 +147,20 @@ impl Account {
             for entry in fs::read_dir(&next).map_err(EmbeddedError::io("list", &next))? {
                 let entry = entry.map_err(EmbeddedError::io("list", &next))?;
                 let path = entry.path();
-                lchown(&path, Some(other.uid), Some(other.gid)).map_err(EmbeddedError::io("give away", &path))?;
+                lchown(&path, Some(other.uid), Some(other.gid))
+                    .map_err(EmbeddedError::io("change the owner of", &path))?;
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push(path);
                 }
             }
         }
-        // Last, because its owner is what says that everything was given.
-        self.give(folder)
+        // Last, because the owner of the folder is the sign that everything in it was changed.
+        self.make_owner_of(folder)
     }
 }
 
-/// The user this process acts as, seen from a file it makes: the standard library has no other
-/// way, and `/proc` is not everywhere.
+/// The user id of this process, from a file that it creates. The standard library has no other way, and `/proc` does
+/// not exist on every system.
 pub(super) fn my_uid() -> Result<u32, EmbeddedError> {
     tempfile::tempfile()
         .and_then(|file| file.metadata())

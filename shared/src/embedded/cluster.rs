@@ -1,7 +1,7 @@
-//! One data folder and the server on it: made, started, found running, stopped.
+//! Creates, starts, finds and stops the server of one data folder.
 //!
-//! Laid out in a folder that belongs to the account: `data`, `password`, `server.log`. Wherever
-//! `hold` is asked for, see [`run`].
+//! The folder of the cluster belongs to the account and contains `data`, `password` and `server.log`. For the parameter
+//! `inherited`, see [`run`].
 
 use std::fs;
 use std::io::Write;
@@ -20,30 +20,30 @@ use super::error::EmbeddedError;
 use super::initdb::Initdb;
 use super::login::{Login, ROLE};
 use super::password;
-use super::process::{Holder, PidFile, holder};
+use super::process::{PidFile, PidOwner, pid_owner};
 use super::programs::Programs;
 use super::run::{last_lines, run};
 use super::settings::{self, Durability};
 
-/// A port found free may be taken by the time the server asks for it, and what a killed server
-/// left running may need a moment to notice and end. Neither lasts.
+/// A free port may be taken before the server opens it, and child processes of a killed server may need a moment to
+/// end. Both are temporary, so a start is repeated.
 const START_ATTEMPTS: u32 = 5;
 const START_PAUSE: Duration = Duration::from_millis(200);
 
-/// What a start may take: after a crash the server first works its log off.
+/// How long a start may take. After a crash the server first replays its WAL.
 const START_WAIT: Duration = Duration::from_mins(2);
 const READY_POLL: Duration = Duration::from_millis(10);
 
-/// What a server that is starting, stopping or recovering is given before it counts as stuck.
+/// How long a server may take to start, stop or recover before it counts as stuck.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// How a server is told to stop.
+/// How a server stops.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stop {
-    /// Clients are cut off, then everything is written out.
+    /// Clients are disconnected, then everything is written to disk.
     Fast,
-    /// As if the server had crashed; the next start recovers.
+    /// Like a crash; the next start recovers.
     Immediate,
 }
 
@@ -56,7 +56,7 @@ impl Stop {
     }
 }
 
-/// A data folder, the programs of its version, and as whom they run.
+/// A data folder, the programs of its version, and the account that they run as.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster {
     pub(super) programs: Programs,
@@ -67,18 +67,18 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// The data folder, by its real path: that is what a running server calls it too, also where
-    /// somebody moved it to another disk and left a link.
+    /// The real path of the data folder. A running server reports the same path, even if the folder is a link to
+    /// another disk.
     pub(super) fn data(&self) -> PathBuf {
         let data = self.folder.join("data");
         data.canonicalize().unwrap_or(data)
     }
 
-    /// Makes the data folder unless there is one, and returns the password.
+    /// Creates the data folder if it does not exist, and returns the password.
     ///
-    /// `initdb` takes a second and may be interrupted, so it works on a folder of another name
-    /// that is renamed when all is done: a folder called `data` is always complete.
-    pub(super) async fn create(&self, hold: BorrowedFd<'_>) -> Result<SecretString, EmbeddedError> {
+    /// `initdb` takes a second and may be interrupted. So it works in a folder of another name, which is renamed at the
+    /// end: a folder named `data` is always complete.
+    pub(super) async fn create(&self, inherited: BorrowedFd<'_>) -> Result<SecretString, EmbeddedError> {
         let data = self.folder.join("data");
         if data.exists() {
             return password::read(&self.password_path());
@@ -86,10 +86,10 @@ impl Cluster {
         let password = password::make(&self.password_path(), &self.account)?;
         let partial = self.folder.join("data.partial");
         tracing::info!(folder = %data.display(), postgres = self.programs.major, "creating the database");
-        // Upper and lower case of all the world's letters, where the system can.
+        // A locale that knows upper and lower case of all alphabets, if the system has it.
         let initdb = Initdb::prepare(&self.programs, &self.account, &self.folder).await?;
-        if self.init(&initdb, &partial, "C.UTF-8", hold).await.is_err() {
-            self.init(&initdb, &partial, "C", hold).await?;
+        if self.init(&initdb, &partial, "C.UTF-8", inherited).await.is_err() {
+            self.init(&initdb, &partial, "C", inherited).await?;
         }
         fs::rename(&partial, &data).map_err(EmbeddedError::io("rename", &partial))?;
         if self.durability == Durability::Durable {
@@ -103,7 +103,7 @@ impl Cluster {
         prepared: &Initdb,
         folder: &Path,
         locale: &str,
-        hold: BorrowedFd<'_>,
+        inherited: BorrowedFd<'_>,
     ) -> Result<(), EmbeddedError> {
         if folder.exists() {
             tokio::fs::remove_dir_all(folder).await.map_err(EmbeddedError::io("remove", folder))?;
@@ -120,7 +120,7 @@ impl Cluster {
         if self.durability == Durability::Volatile {
             initdb.arg("--no-sync");
         }
-        run(initdb, "initdb", hold).await?;
+        run(initdb, "initdb", inherited).await?;
 
         let settings = folder.join("postgresql.conf");
         fs::OpenOptions::new()
@@ -130,8 +130,8 @@ impl Cluster {
             .map_err(EmbeddedError::io("write", &settings))
     }
 
-    /// Starts the server and returns its port: the one asked for, else the one it had last when
-    /// that is free, else any.
+    /// Starts the server and returns its port: the given one; otherwise the last one if it is free; otherwise any free
+    /// port.
     pub(super) async fn start(&self, fixed: Option<u16>) -> Result<u16, EmbeddedError> {
         let mut port = fixed.map_or_else(|| settings::choose_port(&self.data()), Ok)?;
         for _ in 1..START_ATTEMPTS {
@@ -146,23 +146,23 @@ impl Cluster {
         self.start_on(port).await.map(|()| port)
     }
 
-    /// One attempt, which ends when the server takes connections.
+    /// One attempt; it returns when the server accepts connections.
     ///
-    /// `pg_ctl` is not used for it: it starts the server through a shell, which expands what is
-    /// special to it in the path of the data.
+    /// It does not use `pg_ctl`, because that starts the server through a shell, which expands special characters in
+    /// the path of the data folder.
     async fn start_on(&self, port: u16) -> Result<(), EmbeddedError> {
         let data = self.data();
-        self.account.give_tree(&data)?;
+        self.account.make_owner_of_tree(&data)?;
         let settings = data.join(settings::FILE);
         fs::write(&settings, settings::text(port, self.durability)).map_err(EmbeddedError::io("write", &settings))?;
-        self.account.give(&settings)?;
-        // The log of this start alone, so that an error can quote it.
+        self.account.make_owner_of(&settings)?;
+        // A new log for each start, so that an error can quote it.
         let _ = fs::rename(self.log(), self.folder.join("server.log.old"));
 
         let log = self.log();
         let opened = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
         let output = opened.map_err(EmbeddedError::io("create", &log))?;
-        self.account.give(&log)?;
+        self.account.make_owner_of(&log)?;
         let errors = output.try_clone().map_err(EmbeddedError::io("open", &log))?;
         let program = self.programs.path("postgres");
         let mut postgres = self.account.command(&program);
@@ -171,7 +171,7 @@ impl Cluster {
         self.wait_until_ready(&mut server).await
     }
 
-    /// Waits until a server that was just started takes connections. The server goes on after this process ends.
+    /// Waits until a started server accepts connections. The server keeps running after this process ends.
     async fn wait_until_ready(&self, server: &mut Child) -> Result<(), EmbeddedError> {
         let data = self.data();
         let deadline = Instant::now() + START_WAIT;
@@ -187,14 +187,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops the server if one runs; returns when it has ended.
-    pub(super) async fn stop(&self, how: Stop, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
-        // `pg_ctl` signals whatever process has the id in the pid file. After a crash that may
-        // be anybody's.
+    /// Stops the server if it is running; returns when it has ended.
+    pub(super) async fn stop(&self, how: Stop, inherited: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
+        // `pg_ctl` signals the process with the id in the pid file. After a crash that may be an unrelated process.
         if self.pid().is_none() {
             return Ok(());
         }
-        run(self.stop_command(how), "pg_ctl", hold).await
+        run(self.stop_command(how), "pg_ctl", inherited).await
     }
 
     pub(super) fn stop_command(&self, how: Stop) -> Command {
@@ -203,21 +202,21 @@ impl Cluster {
         pg_ctl
     }
 
-    /// The process id of the server on this folder, if it is alive.
+    /// The process id of this folder's server, if it is running.
     pub(super) fn pid(&self) -> Option<u32> {
         let data = self.data();
         let file = PidFile::read(&data)?;
-        (holder(file.pid, &data) == Holder::Server).then_some(file.pid)
+        (pid_owner(file.pid, &data) == PidOwner::Server).then_some(file.pid)
     }
 
-    /// Whether the server on this folder is alive, has been told to stop, and waits for its clients to go.
+    /// Whether this folder's server has received a stop signal and waits for its clients to disconnect.
     pub(super) fn is_stopping(&self) -> bool {
         PidFile::read(&self.data()).is_some_and(|file| file.stopping) && self.pid().is_some()
     }
 
-    /// The server on this folder, if there is a live one; waits while it starts or stops.
+    /// The login of this folder's server, if it is running; waits while it starts or stops.
     ///
-    /// After this says `None`, the folder is ready for a start.
+    /// `None` means that the server can be started.
     pub(super) async fn find_running(&self, password: &SecretString) -> Result<Option<Login>, EmbeddedError> {
         let data = self.data();
         let deadline = Instant::now() + ANSWER_WAIT;
@@ -226,21 +225,21 @@ impl Cluster {
             if login.is_for(&data).await {
                 return Ok(Some(login));
             }
-            match holder(file.pid, &data) {
-                // PostgreSQL itself sees that nobody has that id and starts over the file.
-                Holder::Gone => break,
-                Holder::Stranger => {
-                    // PostgreSQL would see somebody with that id and refuse to start. Its second
-                    // lock, the shared memory, still protects against orphans of a crash.
-                    tracing::info!(pid = file.pid, "removing a left-over pid file");
+            match pid_owner(file.pid, &data) {
+                // PostgreSQL itself detects that no process has this id, and replaces the file.
+                PidOwner::None => break,
+                PidOwner::OtherProcess => {
+                    // PostgreSQL would find a process with this id and refuse to start. Its second lock, the shared
+                    // memory, still protects against child processes that a crash left running.
+                    tracing::info!(pid = file.pid, "removing a stale pid file");
                     let path = data.join("postmaster.pid");
                     fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path))?;
                     break;
                 }
-                Holder::Server if Instant::now() < deadline => {
+                PidOwner::Server if Instant::now() < deadline => {
                     tokio::time::sleep(POLL_EVERY).await;
                 }
-                Holder::Server => {
+                PidOwner::Server => {
                     return Err(EmbeddedError::NotAnswering { pid: file.pid, data, waited_s: ANSWER_WAIT.as_secs() });
                 }
             }
@@ -248,9 +247,9 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Held alone while the server of the folder is started or stopped.
-    pub(super) fn start_lock(&self) -> PathBuf {
-        start_lock(&self.folder)
+    /// The lock that a process holds exclusively while it starts or stops the server.
+    pub(super) fn start_lock_path(&self) -> PathBuf {
+        start_lock_path(&self.folder)
     }
 
     fn password_path(&self) -> PathBuf {
@@ -262,11 +261,11 @@ impl Cluster {
     }
 }
 
-/// See [`Cluster::start_lock`].
-pub(super) fn start_lock(folder: &Path) -> PathBuf {
+/// See [`Cluster::start_lock_path`].
+pub(super) fn start_lock_path(folder: &Path) -> PathBuf {
     folder.join("start.lock")
 }
 
 fn sync_folder(folder: &Path) -> Result<(), EmbeddedError> {
-    fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(EmbeddedError::io("write out", folder))
+    fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(EmbeddedError::io("sync", folder))
 }

@@ -1,4 +1,4 @@
-//! Keeping PostgreSQL's variables in the environment away from a private server.
+//! Removes PostgreSQL's environment variables from a process that uses a private server.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,19 +7,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The names of these variables begin with this: `PGOPTIONS`, `PGHOST`, `PGSSLMODE`, ...
+/// The prefix of these variables: `PGOPTIONS`, `PGHOST`, `PGSSLMODE`, ...
 const PREFIX: &[u8] = b"PG";
 
-/// When the environment has variables that PostgreSQL's clients take as settings, replaces this process by the same
-/// program without them. A program that uses a private server calls this in `main`, before it starts anything.
+/// If the environment has variables that PostgreSQL's clients read as settings, replaces this process by the same
+/// program without them. A program that uses a private server calls this first in `main`.
 ///
-/// The client library reads some of them for each connection, and offers no way to leave one out:
-/// `PGOPTIONS='-c default_transaction_read_only=on'`, meant for another server, would reach this one. A process
-/// cannot safely change its own environment.
+/// The client library reads some of them for each connection and cannot ignore them. For example,
+/// `PGOPTIONS='-c default_transaction_read_only=on'`, set for another server, would apply to this one. A process cannot
+/// safely change its own environment.
 ///
 /// # Errors
-/// The program could not be run again.
-pub fn shed_postgres_variables() -> io::Result<()> {
+/// The program could not be executed again.
+pub fn exec_without_postgres_variables() -> io::Result<()> {
     let found = postgres_variables();
     if found.is_empty() {
         return Ok(());
@@ -37,7 +37,7 @@ pub fn shed_postgres_variables() -> io::Result<()> {
     Err(again.exec())
 }
 
-/// The names of those that are set.
+/// The names of the variables that are set.
 pub(super) fn postgres_variables() -> Vec<OsString> {
     env::vars_os().map(|(name, _)| name).filter(|name| name.as_bytes().starts_with(PREFIX)).collect()
 }

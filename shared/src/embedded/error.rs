@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::quoted;
 
-/// Why the embedded PostgreSQL could not do what was asked. Each message says what to do next.
+/// An error of the embedded PostgreSQL. Each message states what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     #[error(
@@ -20,22 +20,22 @@ pub enum EmbeddedError {
 
     #[error(
         "the data in {} was made by PostgreSQL {needed}, but the programs found are of version \
-         {found}; install PostgreSQL {needed}, or move that folder away to start with an empty \
+         {found}; install PostgreSQL {needed}, or move that folder elsewhere to start with an empty \
          database", data.display()
     )]
     OtherVersion { data: PathBuf, needed: u32, found: String },
 
     #[error(
         "{} belongs to user id {owner}, and this process runs as {me}: another user, root perhaps, \
-         made it. Run as that user; or stop what still uses it and have it given to you (sudo chown -R \
-         {me} {}), or removed, and its data with it; or set TEPPAN_HOME to another folder, or \
+         made it. Run as that user; or stop what still uses it and change its owner (sudo chown -R \
+         {me} {}), or remove it together with its data; or set TEPPAN_HOME to another folder, or \
          DATABASE_URL to a server of your own", path.display(), quoted(home)
     )]
     OtherOwner { path: PathBuf, home: PathBuf, owner: u32, me: u32 },
 
     #[error(
-        "PostgreSQL refuses to run as root, and the program `setpriv` (package util-linux) that \
-         would run it as user id {uid} is not there; install it, or run as an ordinary user, or \
+        "PostgreSQL refuses to run as root, and the program `setpriv` (package util-linux), which \
+         would run it as user id {uid}, is missing; install it, or run as an ordinary user, or \
          set DATABASE_URL"
     )]
     NoSetpriv { uid: u32 },
@@ -49,7 +49,7 @@ pub enum EmbeddedError {
 
     #[error(
         "{} is missing or unreadable, and without that password the data beside it cannot be opened; \
-         put the file back, or remove the folder it was in to start with an empty database",
+         restore the file, or remove its folder to start with an empty database",
         path.display()
     )]
     PasswordLost { path: PathBuf, source: std::io::Error },
@@ -58,13 +58,13 @@ pub enum EmbeddedError {
     Program { program: String, output: String },
 
     #[error(
-        "PostgreSQL did not start; the end of its log, {}, says: {tail}", log.display()
+        "PostgreSQL did not start; the end of its log, {}, is: {tail}", log.display()
     )]
     DidNotStart { log: PathBuf, tail: String },
 
     #[error(
         "a PostgreSQL (process {pid}) holds {} but did not answer within {waited_s} s; see \
-         server.log beside that folder, and stop that process if it is a left-over", data.display()
+         server.log beside that folder, and stop that process if it is stuck", data.display()
     )]
     NotAnswering { pid: u32, data: PathBuf, waited_s: u64 },
 
@@ -74,7 +74,7 @@ pub enum EmbeddedError {
     )]
     LockBusy { lock: PathBuf, waited_s: u64 },
 
-    #[error("{name:?} is no name for a database: use a to z, 0 to 9 and _, at most 63")]
+    #[error("{name:?} is not a valid database name: use a to z, 0 to 9 and _, at most 63")]
     DatabaseName { name: String },
 
     #[error("cannot {doing} {}", path.display())]
@@ -85,7 +85,7 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
-    /// For `map_err`: an I/O error together with what was being done, to which path.
+    /// For `map_err`: an I/O error together with the action and the path.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }

@@ -1,4 +1,4 @@
-//! Cleaning up after a process that can no longer do it itself.
+//! Cleans up after a process that ended without doing so.
 
 use std::io::{PipeWriter, pipe};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,10 +11,9 @@ use super::error::EmbeddedError;
 
 /// Waits for the end of its input, then stops the server and removes the folder.
 ///
-/// Nothing is ever written to that input: it ends when every process that has its other end open
-/// is gone. `$0` is a name for the list of processes; the rest of the arguments is the command
-/// that stops the server. A server that was only just starting may write into the folder while it
-/// is removed, and notices a little later.
+/// No process writes to the input. It ends when every process that has the other end open has ended. `$0` is the name
+/// in the process list, `$1` the folder, and the other arguments are the command that stops the server. A server that
+/// is still starting may write into the folder while it is removed; so the removal is repeated.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 folder=$1
@@ -27,19 +26,19 @@ for _ in 1 2 3 4 5; do
 done
 "#;
 
-/// A small shell that outlives this process, however it ends, `kill -9` included, and then stops
-/// the server and removes its folder.
+/// A shell process that outlives this process, however that ends (even by `kill -9`). It then stops the server and
+/// removes its folder.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// The system closes it with the process.
+    /// The operating system closes it when the process ends.
     pipe: PipeWriter,
     shell: Child,
 }
 
 impl Guard {
-    /// Sets a guard on a folder and on the server that `stop_server` stops.
+    /// Starts a guard for a folder and for the server that `stop_server` stops.
     pub(super) fn set(folder: &Path, stop_server: &Command) -> Result<Self, EmbeddedError> {
-        let failed = |source| EmbeddedError::io("set a guard on", folder)(source);
+        let failed = |source| EmbeddedError::io("start a guard for", folder)(source);
         let (listening, pipe) = pipe().map_err(failed)?;
         let shell = Command::new("sh")
             .args(["-c", SCRIPT, "teppan-postgres-guard"])
@@ -47,7 +46,7 @@ impl Guard {
             .arg(stop_server.as_std().get_program())
             .args(stop_server.as_std().get_args())
             .current_dir("/")
-            // Ctrl-C in the terminal ends the process that is guarded, not the guard.
+            // Ctrl-C in the terminal must end the guarded process, not the guard.
             .process_group(0)
             .stdin(Stdio::from(listening))
             .stdout(Stdio::null())
@@ -57,15 +56,15 @@ impl Guard {
         Ok(Self { pipe, shell })
     }
 
-    /// What a program must keep open for the guard to wait for it.
-    pub(super) fn hold(&self) -> BorrowedFd<'_> {
+    /// The pipe that a program must keep open while the guard has to wait for it.
+    pub(super) fn pipe(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 
-    /// Lets the guard do its work now, and waits until it has.
+    /// Lets the guard clean up now, and waits until it is done.
     pub(super) async fn release(mut self) {
         drop(self.pipe);
-        // Whatever its end was, there is nothing left to do about it.
+        // A failure of the shell cannot be handled any more.
         let _ = self.shell.wait().await;
     }
 }

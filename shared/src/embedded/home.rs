@@ -1,4 +1,4 @@
-//! The project's home folder (`.teppan`) and what is made in it.
+//! The project's home folder (`.teppan`) and the folders in it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use super::account::{Account, my_uid};
 use super::error::EmbeddedError;
 
-/// Makes the home folder where it is missing and returns its absolute path.
+/// Creates the home folder if it is missing, and returns its absolute path.
 ///
-/// Made by root, it is given to whoever owns the folder around it: after a `sudo make demo` in
-/// an ordinary user's checkout, that user can still use what was made.
+/// If root creates it, the owner of the parent folder becomes its owner. So after a `sudo make demo` in an ordinary
+/// user's checkout, that user can use the folder.
 ///
 /// # Errors
-/// The folder cannot be made, or another user owns the keys or the data in it, or the folder cannot be written to.
+/// The folder cannot be created or written to, or another user owns the keys or the data in it.
 pub fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
     let is_new = !home.exists();
     fs::create_dir_all(home).map_err(EmbeddedError::io("create", home))?;
@@ -22,18 +22,18 @@ pub fn prepare(home: &Path) -> Result<PathBuf, EmbeddedError> {
 
     let me = my_uid()?;
     if me != 0 {
-        refuse_what_is_not_ours(&home, me)?;
+        check_ownership(&home, me)?;
     } else if is_new {
-        let around = home.parent().unwrap_or(&home);
-        let owner = fs::metadata(around).map_err(EmbeddedError::io("look at", around))?;
-        chown(&home, Some(owner.uid()), Some(owner.gid())).map_err(EmbeddedError::io("give away", &home))?;
+        let parent = home.parent().unwrap_or(&home);
+        let owner = fs::metadata(parent).map_err(EmbeddedError::io("inspect", parent))?;
+        chown(&home, Some(owner.uid()), Some(owner.gid())).map_err(EmbeddedError::io("change the owner of", &home))?;
     }
     Ok(home)
 }
 
-/// The home may belong to any user, as long as this one can write to it. The keys and the data in it must be this
-/// user's own.
-fn refuse_what_is_not_ours(home: &Path, me: u32) -> Result<(), EmbeddedError> {
+/// The home may belong to any user if this process can write to it. The keys and the data in it must belong to the user
+/// of this process.
+fn check_ownership(home: &Path, me: u32) -> Result<(), EmbeddedError> {
     let refuse = |path: &Path, found: &fs::Metadata| EmbeddedError::OtherOwner {
         path: path.to_owned(),
         home: home.to_owned(),
@@ -56,8 +56,8 @@ fn refuse_what_is_not_ours(home: &Path, me: u32) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Makes a folder that only the account may enter, where it is missing.
+/// Creates a folder that only the account may enter, if it is missing.
 pub(super) fn make_private_folder(path: &Path, account: &Account) -> Result<(), EmbeddedError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(EmbeddedError::io("create", path))?;
-    account.give(path)
+    account.make_owner_of(path)
 }

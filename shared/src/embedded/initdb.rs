@@ -1,8 +1,8 @@
-//! `initdb`, prepared for folders with odd names and for users without a name.
+//! Prepares `initdb` for folders with special characters and for users without a name.
 //!
 //! `initdb` runs `postgres` through a shell, which expands special characters in the path of the programs. It also
-//! asks the system for its user's name, and platforms such as OpenShift have none for the user of a container. Where
-//! neither is a problem, `initdb` is run directly.
+//! looks up the name of its user, and on platforms such as OpenShift the user of a container has none. If neither is a
+//! problem, `initdb` is run directly.
 
 use std::fs;
 use std::io;
@@ -20,27 +20,27 @@ use super::programs::Programs;
 /// The characters that a shell expands inside double quotes, which `initdb` puts around the path.
 const SPECIAL: [char; 4] = ['$', '"', '`', '\\'];
 
-/// How far above its own folder a program may look for its files, in folders: Debian has
-/// `/usr/lib/postgresql/15/bin` and `/usr/share/postgresql/15`.
+/// How many levels above its own folder a program may look for its files. Debian has `/usr/lib/postgresql/15/bin` and
+/// `/usr/share/postgresql/15`.
 const LEVELS: usize = 4;
 
-/// A library that gives `initdb` a name for its user; see `user_name.c`.
+/// A library that returns a user name to `initdb`; see `user_name.c`.
 #[cfg(target_os = "linux")]
 const USER_NAME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/user_name.so"));
 #[cfg(not(target_os = "linux"))]
 const USER_NAME: &[u8] = &[];
 
-/// How to run `initdb`.
+/// A prepared `initdb`.
 pub(super) struct Initdb {
     program: PathBuf,
     user_name: Option<PathBuf>,
-    /// The folder of the prepared files, if any are needed.
+    /// The temporary folder of the prepared files, if any are needed.
     _scratch: Option<TempDir>,
 }
 
 impl Initdb {
-    /// Prepares what `initdb` needs to run as this account: in `folder`, or in the system's temporary folder where that
-    /// path has special characters itself.
+    /// Prepares the files that `initdb` needs to run as this account, in `folder`, or in the system's temporary folder
+    /// if the path of `folder` has special characters.
     pub(super) async fn prepare(programs: &Programs, account: &Account, folder: &Path) -> Result<Self, EmbeddedError> {
         let program = programs.path("initdb");
         let is_odd = program.to_string_lossy().contains(SPECIAL);
@@ -50,7 +50,7 @@ impl Initdb {
         }
         let scratch = scratch(folder)?;
         let failed = |source| EmbeddedError::io("prepare initdb in", scratch.path())(source);
-        // The account has to get in; nothing here is secret.
+        // The account must be able to enter the folder; its files are not secret.
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
         let user_name = lacks_name.then(|| scratch.path().join("user_name.so"));
         if let Some(library) = &user_name {
@@ -70,7 +70,7 @@ impl Initdb {
     }
 }
 
-/// Whether the system knows a name for the account's user; `false` where there is no program `id`.
+/// Whether the system has a name for the account's user; `false` if the program `id` is missing.
 async fn has_user_name(account: &Account) -> bool {
     let asked = account.command(Path::new("id")).arg("-un").stdin(Stdio::null()).output().await;
     asked.is_ok_and(|answer| answer.status.success())
@@ -80,20 +80,19 @@ async fn has_user_name(account: &Account) -> bool {
 fn scratch(folder: &Path) -> Result<TempDir, EmbeddedError> {
     let is_plain =
         |path: &Path| path.to_string_lossy().chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
-    let places = [folder.to_owned(), std::env::temp_dir(), PathBuf::from("/tmp")];
-    let place = places.iter().find(|place| is_plain(place)).unwrap_or(&places[2]);
+    let parents = [folder.to_owned(), std::env::temp_dir(), PathBuf::from("/tmp")];
+    let parent = parents.iter().find(|parent| is_plain(parent)).unwrap_or(&parents[2]);
     tempfile::Builder::new()
         .prefix("teppan-initdb-")
-        .tempdir_in(place)
-        .map_err(EmbeddedError::io("make a folder in", place))
+        .tempdir_in(parent)
+        .map_err(EmbeddedError::io("make a folder in", parent))
 }
 
-/// Puts `initdb`, and the `postgres` beside it, into a folder in `scratch`, where they find their
-/// other files: they look for these relative to where they really are, so the two are copies and
-/// everything around them is links. Returns the path of the new `initdb`.
+/// Copies `initdb` and `postgres` into a folder in `scratch`. They look for their other files relative to their real
+/// path, so these files are linked at the same relative paths. Returns the path of the copied `initdb`.
 fn mirror(initdb: &Path, scratch: &Path) -> io::Result<PathBuf> {
     let bin = initdb.parent().unwrap_or(initdb);
-    // Only as far up as the names are plain: packagers choose plain names for these folders.
+    // Only up to the first folder with a special name: packages use plain names for these folders.
     let inner: Vec<&Path> = bin
         .ancestors()
         .take(LEVELS)
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mirrored_programs_have_plain_paths_and_find_what_is_beside_and_above_them() {
+    fn mirrored_programs_have_plain_paths_and_find_their_files_beside_and_above_them() {
         let odd = tempfile::tempdir().unwrap();
         let root = odd.path().join(r#"it's "$HOME" `here`"#);
         let bin = root.join("usr/lib/postgresql/15/bin");

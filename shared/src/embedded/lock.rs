@@ -1,5 +1,5 @@
-//! Locks between processes, on files in the home folder. The system takes them back when a
-//! process ends, `kill -9` included, so none is ever left behind.
+//! Locks between processes, on files in the home folder. The operating system releases them when a process ends, even
+//! by `kill -9`, so no stale lock can remain.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,15 +11,14 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::error::EmbeddedError;
 
-/// Longer than a first start or an orderly stop may take, so that giving up means "stuck".
+/// Longer than a first start or an orderly stop may take. A process that holds the lock longer is stuck.
 const WAIT_MAX: Duration = Duration::from_mins(3);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// Waits until this process alone holds the lock. It is held until the file, and every copy of
-/// it that a child process was given, is closed.
+/// Waits until this process holds the lock exclusively. The lock is held until the file, and every copy of it that a
+/// child process inherited, is closed.
 ///
-/// Asks again and again instead of blocking: a thread stuck in a system call would keep a
-/// process that was told to end from ending.
+/// It polls instead of blocking, because a thread that blocks in a system call would keep the process from ending.
 pub(super) async fn exclusive(path: &Path, account: &Account) -> Result<File, EmbeddedError> {
     let file = open(path, account)?;
     let deadline = Instant::now() + WAIT_MAX;
@@ -37,8 +36,8 @@ pub(super) async fn exclusive(path: &Path, account: &Account) -> Result<File, Em
     }
 }
 
-/// Takes one's place among those who share the lock. Never has to wait: whoever wants it alone
-/// only tries, and only while holding the lock for starting and stopping.
+/// Takes the lock in shared mode. This never waits: a process tries to take this lock exclusively only while it holds
+/// the lock for starting and stopping.
 pub(super) fn shared(path: &Path, account: &Account) -> Result<File, EmbeddedError> {
     let file = open(path, account)?;
     file.try_lock_shared().map_err(|error| EmbeddedError::io("lock", path)(error.into()))?;
@@ -54,6 +53,6 @@ fn open(path: &Path, account: &Account) -> Result<File, EmbeddedError> {
         .mode(0o600)
         .open(path)
         .map_err(EmbeddedError::io("open", path))?;
-    account.give(path)?;
+    account.make_owner_of(path)?;
     Ok(file)
 }

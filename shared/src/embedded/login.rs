@@ -1,4 +1,4 @@
-//! How to reach a running server.
+//! The login of a running server.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::error::EmbeddedError;
 
-/// The name of the one role every embedded server has; it owns everything.
+/// The only role of an embedded server; it owns everything.
 pub(super) const ROLE: &str = "teppan";
 pub(super) const ADDRESS: &str = "127.0.0.1";
 
-/// What an answer over the loopback may take before the server counts as not answering.
+/// How long a server on loopback may take to answer before it counts as not answering.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 const DUPLICATE_DATABASE: &str = "42P04";
@@ -27,24 +27,24 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// A URL for one database, the password included. TLS is off: nothing leaves the machine, and
-    /// asking for it would cost a round trip.
+    /// The URL of a database, with the password. TLS is disabled: nothing leaves the machine, and requesting TLS would
+    /// cost a round trip.
     pub(super) fn url(&self, database: &str) -> SecretString {
         let password = self.password.expose_secret();
         let port = self.port;
         format!("postgres://{ROLE}:{password}@{ADDRESS}:{port}/{database}?sslmode=disable").into()
     }
 
-    /// Whether the server of this data folder is the one that answers.
+    /// Whether the server that answers is the one of this data folder.
     ///
-    /// That it knows the password is not enough: a copied project has the same one, and its
-    /// pid file still names the port of the original's server.
+    /// A matching password is not enough: a copied project has the same password, and its pid file still has the port
+    /// of the original server.
     pub(super) async fn is_for(&self, data: &Path) -> bool {
         let folder = tokio::time::timeout(ANSWER_MAX, self.data_folder()).await;
         matches!(folder, Ok(Ok(folder)) if folder == data.as_os_str().as_bytes())
     }
 
-    /// Creates a database unless it is there. Any number of processes may do so at once.
+    /// Creates a database if it does not exist. Any number of processes may do so at once.
     pub(super) async fn ensure_database(&self, name: &str) -> Result<(), EmbeddedError> {
         check_name(name)?;
         let mut connection = self.connect().await?;
@@ -53,7 +53,7 @@ impl Login {
             .fetch_one(&mut connection)
             .await?;
         if !exists {
-            // The name was checked; a database cannot be named by a parameter.
+            // A parameter cannot be used for the name of a database. The name was checked above.
             let create = AssertSqlSafe(format!("CREATE DATABASE \"{name}\""));
             match connection.execute(sqlx::query(create)).await {
                 Err(error) if !is_lost_race(&error) => return Err(error.into()),
@@ -64,7 +64,7 @@ impl Login {
         Ok(())
     }
 
-    /// As the bytes it is for the system, which need not be text.
+    /// The path of the data folder as bytes, because it need not be valid text.
     async fn data_folder(&self) -> Result<Vec<u8>, sqlx::Error> {
         let mut connection = self.connect().await?;
         let folder = "SELECT textsend(current_setting('data_directory'))";
@@ -85,8 +85,8 @@ impl Login {
     }
 }
 
-/// Two processes that find a database missing both create it; one is told that it exists, by one
-/// error or the other, depending on how close they were.
+/// Whether a concurrent process has created the database. Depending on the timing, PostgreSQL reports one of two
+/// errors.
 fn is_lost_race(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_could_end_the_quotes_is_refused() {
+    fn a_database_name_with_special_characters_is_refused() {
         assert!(check_name("booking_2").is_ok());
         for bad in ["", "Booking", "a\"; DROP DATABASE b; --", &"x".repeat(64)] {
             assert!(check_name(bad).is_err(), "{bad:?}");

@@ -1,23 +1,21 @@
-//! A private PostgreSQL, run by the project itself and without an administrator.
+//! A private PostgreSQL that the project runs itself, without an administrator.
 //!
-//! Two kinds, for two purposes:
+//! There are two kinds:
 //!
-//! - [`SharedServer`] keeps data. It lives in the project's home folder (`.teppan`), commits are
-//!   durable, every process that uses the same home shares it, and the last to leave stops it.
-//! - [`ThrowawayServer`] is for tests and builds. It lives in a temporary folder and is gone,
-//!   folder and all, when the process that started it ends, however it ends.
+//! - [`SharedServer`] keeps data. Its data are in the project's home folder (`.teppan`), and commits are durable. All
+//!   processes with the same home share it, and the last one that uses it stops it.
+//! - [`ThrowawayServer`] is for tests and builds. Its data are in a temporary folder. When the process that started it
+//!   ends, in whatever way, the server is stopped and the folder removed.
 //!
-//! Both listen on 127.0.0.1 only, on a free port, and let nobody in without a password that was
-//! made at random. The programs (`initdb`, `pg_ctl`, `postgres`) are those of the machine, or the
-//! ones `make setup` brought; see `programs`.
+//! Both listen only on 127.0.0.1, on a free port, and require a random password. The programs (`initdb`, `pg_ctl`,
+//! `postgres`) are those of the machine or those that `make setup` installed; see `programs`.
 //!
-//! How it fits together: `home` says where things are, `account` as whom the programs run,
-//! `lock` whose turn it is; `cluster` makes, starts and stops one data folder, `process`
-//! tells a live server from what a dead one left behind, `login` is how to reach it, and
-//! `supervisor` starts a server that died again.
+//! The modules: `home` has the folders, `account` the user that the programs run as, `lock` the locks between
+//! processes. `cluster` creates, starts and stops the server of one data folder. `process` detects whether the server
+//! is running, `login` connects to it, and `supervisor` restarts it after a crash.
 //!
-//! No path is ever part of a shell's text, and PostgreSQL's variables in the environment do not reach the programs or
-//! the connections.
+//! No path becomes part of a shell command, and PostgreSQL's environment variables do not reach the programs or the
+//! connections.
 
 mod account;
 mod cluster;
@@ -41,7 +39,7 @@ mod unprivileged;
 /// Whether this program can start a PostgreSQL of its own.
 pub const IS_BUILT_IN: bool = true;
 
-pub use environment::shed_postgres_variables;
+pub use environment::exec_without_postgres_variables;
 pub use error::EmbeddedError;
 pub use home::prepare as prepare_home;
 pub use settings::Durability;

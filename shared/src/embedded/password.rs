@@ -1,4 +1,4 @@
-//! The password of an embedded server: made once, kept in a file only the account can read.
+//! The password of an embedded server. It is made once and kept in a file that only the account can read.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +14,7 @@ use super::error::EmbeddedError;
 /// 190 bits, in characters that need no escaping in a URL.
 const LENGTH: usize = 32;
 
-/// Makes a new password, on disk before it is used, in place of any that was there.
+/// Makes a new password and replaces the old file. The file is on disk before the password is used.
 pub(super) fn make(path: &Path, account: &Account) -> Result<SecretString, EmbeddedError> {
     let password: SecretString = Alphanumeric.sample_string(&mut rand::rng(), LENGTH).into();
     let mut file = fs::OpenOptions::new()
@@ -27,11 +27,11 @@ pub(super) fn make(path: &Path, account: &Account) -> Result<SecretString, Embed
     writeln!(file, "{}", password.expose_secret())
         .and_then(|()| file.sync_all())
         .map_err(EmbeddedError::io("write", path))?;
-    account.give(path)?;
+    account.make_owner_of(path)?;
     Ok(password)
 }
 
-/// Reads the password that was made with the data beside it.
+/// Reads the password that was made together with the data.
 pub(super) fn read(path: &Path) -> Result<SecretString, EmbeddedError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().to_owned().into()),

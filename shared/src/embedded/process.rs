@@ -1,23 +1,23 @@
-//! Telling a live server from what a dead one left behind.
+//! Detects whether a server is running, from its pid file.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The lines of a server's `postmaster.pid` that matter here.
+/// The relevant lines of a server's `postmaster.pid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PidFile {
     pub(super) pid: u32,
-    /// 0 as long as the server has not come so far as to write it down.
+    /// 0 until the server has written it.
     pub(super) port: u16,
-    /// Whether the server takes connections.
+    /// Whether the server accepts connections.
     pub(super) ready: bool,
-    /// Whether it has been told to stop. By SIGTERM it waits until every client has gone.
+    /// Whether it is stopping. After SIGTERM it waits until every client has disconnected.
     pub(super) stopping: bool,
 }
 
 impl PidFile {
-    /// `None` when there is none: the server was stopped in order, or never started.
+    /// `None` when there is no pid file: the server was stopped in order, or never started.
     pub(super) fn read(data: &Path) -> Option<Self> {
         let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let mut lines = text.lines();
@@ -33,35 +33,33 @@ impl PidFile {
     }
 }
 
-/// Who has the process id that a `postmaster.pid` names.
+/// The process that has the id of a `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Holder {
-    /// Nobody: the server ended without tidying up.
-    Gone,
-    /// Not this folder's server: that one ended, and the system gave its id away again, which is
-    /// common after a restart of the machine; or it ended and nobody has collected it yet, which
-    /// is common in containers.
-    Stranger,
-    /// This folder's server, alive.
+pub(super) enum PidOwner {
+    /// No process: the server ended without removing the file.
+    None,
+    /// Not this folder's server. Either the server ended and another process has its id, which is common after a
+    /// restart of the machine; or the server is a zombie, which is common in containers.
+    OtherProcess,
+    /// This folder's server, running.
     Server,
 }
 
-/// Looks at the process, through `/proc` where there is one, else by asking `ps`.
-pub(super) fn holder(pid: u32, data: &Path) -> Holder {
+/// Inspects the process through `/proc`, or with `ps` on systems without it.
+pub(super) fn pid_owner(pid: u32, data: &Path) -> PidOwner {
     let Some(command_line) = command_line(pid) else {
-        return Holder::Gone;
+        return PidOwner::None;
     };
-    // A server's working folder is its data folder. In a container without the right to trace,
-    // root cannot read that of another user's process; the command line it always can, and that
-    // names the data folder.
+    // A server's working folder is its data folder. In a container without ptrace rights, root cannot read the working
+    // folder of another user's process. It can read the command line, which contains the data folder.
     let is_on_data = match fs::read_link(format!("/proc/{pid}/cwd")) {
         Ok(folder) => folder == data,
         Err(_) => command_line.contains(&*data.to_string_lossy()),
     };
-    if is_on_data && command_line.contains("postgres") { Holder::Server } else { Holder::Stranger }
+    if is_on_data && command_line.contains("postgres") { PidOwner::Server } else { PidOwner::OtherProcess }
 }
 
-/// Empty for a process that ended and was not collected; `None` where there is no such process.
+/// The command line of a process: empty for a zombie, `None` if there is no such process.
 fn command_line(pid: u32) -> Option<String> {
     if Path::new("/proc/self/cmdline").exists() {
         let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pid_file_without_a_port_yet_is_read() {
+    fn a_pid_file_that_has_no_port_yet_is_read() {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join("postmaster.pid"), "4711\n/data\n17\n").unwrap();
         let expected = PidFile { pid: 4711, port: 0, ready: false, stopping: false };
@@ -85,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_says_in_its_pid_file_when_it_takes_connections_and_when_it_is_stopping() {
+    fn the_pid_file_shows_whether_a_server_is_ready_or_stopping() {
         let data = tempfile::tempdir().unwrap();
         for (status, ready) in [("starting", false), ("ready   ", true), ("stopping", false)] {
             let text = format!("4711\n/data\n17\n5432\n\n127.0.0.1\n 1 2\n{status}\n");
@@ -96,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_no_postgres_is_a_stranger() {
+    fn a_process_that_is_not_postgres_is_another_process() {
         let data = tempfile::tempdir().unwrap();
-        assert_eq!(holder(std::process::id(), data.path()), Holder::Stranger);
+        assert_eq!(pid_owner(std::process::id(), data.path()), PidOwner::OtherProcess);
     }
 
     #[test]
-    fn an_id_beyond_every_process_is_gone() {
+    fn an_id_without_a_process_has_no_owner() {
         let data = tempfile::tempdir().unwrap();
-        assert_eq!(holder(u32::MAX, data.path()), Holder::Gone);
+        assert_eq!(pid_owner(u32::MAX, data.path()), PidOwner::None);
     }
 }

@@ -1,7 +1,7 @@
-//! Finding PostgreSQL's server programs on this machine.
+//! Finds PostgreSQL's server programs on this machine.
 //!
-//! In this order: the folder that `POSTGRES_BIN_DIR` names; what `make setup` put into the home
-//! folder; the newest of Debian's; other usual places; the search path.
+//! It searches in this order: the folder in `POSTGRES_BIN_DIR`; the programs that `make setup` installed in the home
+//! folder; the newest of Debian's; other usual folders; the search path.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -11,15 +11,15 @@ use tokio::process::Command;
 
 use super::error::EmbeddedError;
 
-/// The oldest version the services' SQL is tested against.
+/// The oldest version that the services' SQL is tested with.
 const OLDEST_MAJOR: u32 = 14;
 
-/// What a folder must have to count.
+/// The programs that a folder must have.
 const NEEDED: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
-/// Where packagers put one folder for each version: parent, start of the folder's name, where in
-/// it the programs are.
-const USUAL_PLACES: [(&str, &str, &str); 6] = [
+/// Folders with a subfolder for each version: the parent, the prefix of the subfolder's name, and the path of the
+/// programs in it.
+const USUAL_FOLDERS: [(&str, &str, &str); 6] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
     ("/opt/homebrew/opt", "postgresql", "bin"),
@@ -36,8 +36,8 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// The first programs found; when `data` was made by an earlier start, the first of the
-    /// version that made it, for no other can open it.
+    /// The first programs found. If `data` exists, the first programs of the version that created it, because no other
+    /// version can open it.
     pub(super) async fn find(home: &Path, data: Option<&Path>) -> Result<Self, EmbeddedError> {
         let found = match std::env::var_os("POSTGRES_BIN_DIR").filter(|set| !set.is_empty()) {
             Some(folder) => vec![Self::in_named_folder(Path::new(&folder)).await?],
@@ -80,7 +80,7 @@ impl Programs {
     }
 
     async fn in_folder(folder: &Path) -> Option<Self> {
-        // Absolute, because the programs are run from another working folder.
+        // Absolute, because the programs run in another working folder.
         let folder = folder.canonicalize().ok()?;
         if !NEEDED.iter().all(|name| folder.join(name).is_file()) {
             return None;
@@ -93,7 +93,7 @@ impl Programs {
 
 fn candidates(home: &Path) -> Vec<PathBuf> {
     let mut folders = vec![home.join("tools/postgres/bin")];
-    for (parent, prefix, rest) in USUAL_PLACES {
+    for (parent, prefix, rest) in USUAL_FOLDERS {
         folders.extend(newest_first(Path::new(parent), prefix).into_iter().map(|f| f.join(rest)));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -101,7 +101,7 @@ fn candidates(home: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The folders in `parent` whose name starts so, by the number in the name, highest first.
+/// The folders in `parent` with this prefix, ordered by the number in their name, highest first.
 fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else {
         return Vec::new();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_read_whoever_packaged_it() {
+    fn the_major_version_is_read_from_the_output_of_any_package() {
         for (line, major) in [
             ("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)", 15),
             ("postgres (PostgreSQL) 18.6", 18),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_version_comes_first_by_number_and_not_by_letter() {
+    fn versions_are_ordered_by_number_and_not_alphabetically() {
         let parent = tempfile::tempdir().unwrap();
         for version in ["pgsql-9.6", "pgsql-15", "pgsql-17", "other-20"] {
             fs::create_dir(parent.path().join(version)).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nothing_is_found_the_error_says_what_to_do() {
+    async fn if_no_programs_are_found_the_error_states_the_remedies() {
         let nowhere = [PathBuf::from("/nowhere/bin")];
         let message = Programs::in_folders(&nowhere).await.unwrap_err().to_string();
         for hint in ["make setup", "POSTGRES_BIN_DIR", "DATABASE_URL", "/nowhere/bin"] {

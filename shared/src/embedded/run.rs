@@ -1,4 +1,4 @@
-//! Running one of PostgreSQL's programs to its end.
+//! Runs one of PostgreSQL's programs to its end.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -8,16 +8,15 @@ use tokio::process::Command;
 
 use super::error::EmbeddedError;
 
-/// Runs a program to its end; what it printed is in the error when it fails.
+/// Runs a program to its end. If it fails, the error contains its output.
 ///
-/// The program gets a copy of `hold` (a lock, or the pipe a guard listens to) as its standard
-/// input, and so keeps it open until it is done. If this process is killed while `initdb` runs,
-/// whoever waits for the hold waits for `initdb` too, and never meets it halfway. A server does
-/// not get it: it would keep it for as long as it runs.
-pub(super) async fn run(mut command: Command, name: &str, hold: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
+/// The program gets a copy of `inherited` (a lock, or the pipe of a guard) as its standard input, and keeps it open
+/// until it ends. If this process is killed while `initdb` runs, the next owner of the lock, or the guard, waits for
+/// `initdb` to end. A server does not get the copy, because it would keep it open as long as it runs.
+pub(super) async fn run(mut command: Command, name: &str, inherited: BorrowedFd<'_>) -> Result<(), EmbeddedError> {
     let failed = |source| EmbeddedError::io("run", Path::new(name))(source);
-    let hold = hold.try_clone_to_owned().map_err(failed)?;
-    let output = command.stdin(Stdio::from(hold)).output().await.map_err(failed)?;
+    let inherited = inherited.try_clone_to_owned().map_err(failed)?;
+    let output = command.stdin(Stdio::from(inherited)).output().await.map_err(failed)?;
     if output.status.success() {
         return Ok(());
     }
@@ -28,7 +27,7 @@ pub(super) async fn run(mut command: Command, name: &str, hold: BorrowedFd<'_>) 
     })
 }
 
-/// As much of a program's output or log as a message can bear.
+/// The last lines of a program's output or log, for an error message.
 pub(super) fn last_lines(text: &str) -> &str {
     const LINES: usize = 8;
     let text = text.trim_end();
@@ -41,7 +40,7 @@ mod tests {
     use super::last_lines;
 
     #[test]
-    fn only_the_last_lines_of_a_long_output_are_quoted() {
+    fn a_long_output_is_shortened_to_its_last_lines() {
         assert_eq!(last_lines("one\ntwo\n"), "one\ntwo");
         assert_eq!(last_lines("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"), "2\n3\n4\n5\n6\n7\n8\n9");
     }

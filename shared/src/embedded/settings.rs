@@ -13,15 +13,15 @@ pub(super) const FILE: &str = "teppan.conf";
 /// Whether a commit that was acknowledged survives a crash of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Commits wait for the disk. For everything that keeps data, and for benchmarks.
+    /// Commits wait for the disk. For kept data and for benchmarks.
     Durable,
-    /// Commits wait for nothing. For tests and builds.
+    /// Commits do not wait for the disk. For tests and builds.
     Volatile,
 }
 
 impl Durability {
-    /// How a login is checked. SCRAM hashes the password some thousand times, which an unoptimised client does
-    /// for longer than all that a test asks of its connection.
+    /// The authentication method. SCRAM hashes the password thousands of times; in an unoptimised client that takes
+    /// longer than everything else that a test does on its connection.
     pub(super) fn auth(self) -> &'static str {
         match self {
             Self::Durable => "scram-sha-256",
@@ -30,17 +30,16 @@ impl Durability {
     }
 }
 
-/// The text of the settings file, written anew at each start.
+/// The text of the settings file. It is rewritten at each start.
 ///
-/// Errors are logged without the statement and the row at fault: both may hold what a guest said
-/// or who they are.
+/// The server logs errors without the statement and the row, because both may contain personal data.
 pub(super) fn text(port: u16, durability: Durability) -> String {
     let (flush, wal) = match durability {
         Durability::Durable => ("on", "1GB"),
         Durability::Volatile => ("off", "256MB"),
     };
     format!(
-        "# Written at each start; to change a setting for good use ALTER SYSTEM.\n\
+        "# Rewritten at each start; use ALTER SYSTEM to change a setting permanently.\n\
          listen_addresses = '{ADDRESS}'\n\
          port = {port}\n\
          unix_socket_directories = ''\n\
@@ -57,10 +56,10 @@ pub(super) fn text(port: u16, durability: Durability) -> String {
     )
 }
 
-/// A port for the next start: the one of the last start, else any free one.
+/// A port for the next start: the last one if it is free, otherwise any free port.
 ///
-/// With the same port again, processes that were connected when a server crashed find it once
-/// another process has started it.
+/// If a server keeps its port, processes that were connected when it crashed can reconnect after another process has
+/// restarted it.
 pub(super) fn choose_port(data: &Path) -> Result<u16, EmbeddedError> {
     match last_port(data) {
         Some(port) if TcpListener::bind((ADDRESS, port)).is_ok() => Ok(port),
@@ -68,7 +67,7 @@ pub(super) fn choose_port(data: &Path) -> Result<u16, EmbeddedError> {
     }
 }
 
-/// A port that nobody had a moment ago.
+/// A port that is free at this moment.
 pub(super) fn free_port() -> Result<u16, EmbeddedError> {
     TcpListener::bind((ADDRESS, 0))
         .and_then(|listener| listener.local_addr())
@@ -89,12 +88,12 @@ mod tests {
     #[test]
     fn the_next_start_takes_the_port_of_the_last_one_unless_it_is_taken() {
         let data = tempfile::tempdir().unwrap();
-        let somebody = TcpListener::bind((ADDRESS, 0)).unwrap();
-        let port = somebody.local_addr().unwrap().port();
+        let other_program = TcpListener::bind((ADDRESS, 0)).unwrap();
+        let port = other_program.local_addr().unwrap().port();
         fs::write(data.path().join(FILE), text(port, Durability::Durable)).unwrap();
 
         assert_ne!(choose_port(data.path()).unwrap(), port);
-        drop(somebody);
+        drop(other_program);
         assert_eq!(choose_port(data.path()).unwrap(), port);
     }
 }

@@ -1,4 +1,4 @@
-//! Starting the shared server again when it has died.
+//! Restarts the shared server after a crash.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -13,15 +13,15 @@ use super::login::Login;
 use crate::backoff::Backoff;
 use crate::error_chain::error_chain;
 
-/// How often the server is checked. A check reads two small files.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The interval of the checks. A check reads two small files.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The pauses after failed starts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Watches the shared server for one process that uses it.
 ///
-/// Each process of a home has one. They take turns by `start.lock`: the first starts the server, the others find it
-/// running. The server keeps its port, so that clients only have to connect again.
+/// Each process of a home has one. `start.lock` orders them: the first one restarts the server, the others find it
+/// running. The server keeps its port, so that clients only have to reconnect.
 #[derive(Debug)]
 pub struct Supervisor {
     pub(super) cluster: Cluster,
@@ -29,51 +29,52 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// What [`run`](Self::run) may take to end: the longest start, after the longest stop.
+    /// How long [`run`](Self::run) may take to end: the longest stop and then the longest start.
     pub const END_BOUND: Duration = Duration::from_mins(5);
 
-    /// Watches until `stopping` is cancelled. A start that is under way then is finished first, so that the last
-    /// process to leave finds a server that it can stop.
+    /// Watches until `stopping` is cancelled. A running start is finished first, so that the last user of the server
+    /// can stop it.
     pub async fn run(self, stopping: CancellationToken) {
         let mut failures = 0;
-        let mut next_look = LOOK_EVERY;
-        while stopping.run_until_cancelled(tokio::time::sleep(next_look)).await.is_some() {
-            next_look = LOOK_EVERY;
+        let mut pause = CHECK_INTERVAL;
+        while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            pause = CHECK_INTERVAL;
             if self.cluster.pid().is_some() && !self.cluster.is_stopping() {
                 continue;
             }
-            let Some(turn) = stopping.run_until_cancelled(self.turn()).await else { return };
-            match self.bring_back(turn).await {
+            let Some(start_lock) = stopping.run_until_cancelled(self.take_start_lock()).await else { return };
+            match self.restart(start_lock).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
-                    next_look = BACKOFF.after(failures);
-                    let (error, retry_in_ms) = (error_chain(&error), next_look.as_millis());
-                    tracing::error!(error, retry_in_ms, "the private PostgreSQL cannot be started again");
+                    pause = BACKOFF.after(failures);
+                    let (error, retry_in_ms) = (error_chain(&error), pause.as_millis());
+                    tracing::error!(error, retry_in_ms, "the private PostgreSQL cannot be restarted");
                 }
             }
         }
     }
 
-    async fn turn(&self) -> Result<File, EmbeddedError> {
-        lock::exclusive(&self.cluster.start_lock(), &self.cluster.account).await
+    async fn take_start_lock(&self) -> Result<File, EmbeddedError> {
+        lock::exclusive(&self.cluster.start_lock_path(), &self.cluster.account).await
     }
 
-    async fn bring_back(&self, turn: Result<File, EmbeddedError>) -> Result<(), EmbeddedError> {
-        let turn = turn?;
+    async fn restart(&self, start_lock: Result<File, EmbeddedError>) -> Result<(), EmbeddedError> {
+        let start_lock = start_lock?;
         let port = self.login.port;
-        // Not by one of us, who would hold the lock. After SIGTERM the server takes nobody in and waits for its clients,
-        // who are the services that need it: it is made to end, and started again.
+        // A user of the server would hold the lock while it stops the server, so another program has sent SIGTERM. Then
+        // the server accepts no connections and waits for its clients, which are the services that need it. So it is
+        // stopped at once and started again.
         if self.cluster.is_stopping() {
-            tracing::warn!(port, "somebody stops the private PostgreSQL, which is still in use: it is stopped at once");
-            self.cluster.stop(Stop::Fast, turn.as_fd()).await?;
+            tracing::warn!(port, "another program is stopping the private PostgreSQL, which is in use; restarting it");
+            self.cluster.stop(Stop::Fast, start_lock.as_fd()).await?;
         }
         if self.cluster.find_running(&self.login.password).await?.is_none() {
-            tracing::warn!(port, "the private PostgreSQL has died: starting it again");
+            tracing::warn!(port, "the private PostgreSQL has ended unexpectedly; restarting it");
             self.cluster.start(Some(port)).await?;
-            tracing::info!(port, "the private PostgreSQL was started again");
+            tracing::info!(port, "the private PostgreSQL was restarted");
         }
-        drop(turn);
+        drop(start_lock);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! A server for tests and builds that leaves nothing behind.
+//! A server for tests and builds that leaves no files or processes.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use super::login::Login;
 use super::programs::Programs;
 use super::settings::Durability;
 
-/// A PostgreSQL in a temporary folder. When it is closed or dropped, or when the process ends in
-/// whatever way, the server is stopped and the folder removed.
+/// A PostgreSQL in a temporary folder. When it is closed or dropped, or when the process ends in any way, the server is
+/// stopped and the folder removed.
 #[derive(Debug)]
 pub struct ThrowawayServer {
     cluster: Cluster,
@@ -24,14 +24,13 @@ pub struct ThrowawayServer {
 }
 
 impl ThrowawayServer {
-    /// Creates and starts a server of its own, in about a second. The home is where the programs
-    /// that `make setup` brought are looked for.
+    /// Creates and starts a server, in about a second. `home` may have the programs that `make setup` installed.
     ///
-    /// A volatile one lives in the system's temporary folder, a durable one in the home: a
-    /// temporary folder is often in memory, where waiting for the disk means nothing.
+    /// The data of a volatile server are in the system's temporary folder. Those of a durable one are in the home,
+    /// because a temporary folder is often in memory.
     ///
     /// # Errors
-    /// Each [`EmbeddedError`] says what to do about it.
+    /// Each [`EmbeddedError`] states the remedy.
     pub async fn start(home: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let parent = match durability {
             Durability::Durable => home::prepare(home)?,
@@ -43,20 +42,20 @@ impl ThrowawayServer {
     /// [`ThrowawayServer::start`] with its data in this folder, such as a small disk that a test fills.
     ///
     /// # Errors
-    /// Each [`EmbeddedError`] says what to do about it.
+    /// Each [`EmbeddedError`] states the remedy.
     pub async fn start_in(parent: &Path, home: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let home = home::prepare(home)?;
         let account = Account::choose(&home, &home.join("postgres"))?;
         let programs = Programs::find(&home, None).await?;
         let parent = parent.canonicalize().map_err(EmbeddedError::io("find", parent))?;
-        let account = account.reaching(&programs, &parent).await?;
+        let account = account.with_access_to(&programs, &parent).await?;
         let name = Alphanumeric.sample_string(&mut rand::rng(), 10);
         let cluster = Cluster { programs, account, folder: parent.join(format!("teppan-postgres-{name}")), durability };
 
-        // The guard comes before the folder, so that at no moment an end of this process leaves it.
+        // The guard starts before the folder exists, so that the folder is removed even if this process ends now.
         let guard = Guard::set(&cluster.folder, &cluster.stop_command(Stop::Immediate))?;
         home::make_private_folder(&cluster.folder, &cluster.account)?;
-        let password = cluster.create(guard.hold()).await?;
+        let password = cluster.create(guard.pipe()).await?;
         let port = cluster.start(None).await?;
         tracing::info!(port, folder = %cluster.folder.display(), "throwaway PostgreSQL started");
         Ok(Self { cluster, login: Login { port, password }, guard })
@@ -67,15 +66,15 @@ impl ThrowawayServer {
         self.login.url(database)
     }
 
-    /// Creates a database unless it is there; any number of processes may do so at once.
+    /// Creates a database if it does not exist. Any number of processes may do so at once.
     ///
     /// # Errors
-    /// [`EmbeddedError::DatabaseName`] for a name that is not plain, else what PostgreSQL said.
+    /// [`EmbeddedError::DatabaseName`] for an invalid name, otherwise PostgreSQL's error.
     pub async fn ensure_database(&self, name: &str) -> Result<(), EmbeddedError> {
         self.login.ensure_database(name).await
     }
 
-    /// The port on 127.0.0.1, the same for the server's whole life.
+    /// The port on 127.0.0.1; it never changes.
     pub fn port(&self) -> u16 {
         self.login.port
     }
@@ -85,23 +84,23 @@ impl ThrowawayServer {
         self.cluster.pid()
     }
 
-    /// Takes the database away in order: clients are cut off, everything is written out.
+    /// Stops the server in order: clients are disconnected, and everything is written to disk.
     ///
     /// # Errors
     /// The server did not stop.
     pub async fn stop(&self) -> Result<(), EmbeddedError> {
-        self.cluster.stop(Stop::Fast, self.guard.hold()).await
+        self.cluster.stop(Stop::Fast, self.guard.pipe()).await
     }
 
-    /// Takes the database away as a crash would. A volatile server may lose the last commits.
+    /// Stops the server like a crash. A volatile server may lose the last commits.
     ///
     /// # Errors
     /// The server did not stop.
     pub async fn crash(&self) -> Result<(), EmbeddedError> {
-        self.cluster.stop(Stop::Immediate, self.guard.hold()).await
+        self.cluster.stop(Stop::Immediate, self.guard.pipe()).await
     }
 
-    /// Brings the database back on the same port, with its data, however it went away.
+    /// Starts a stopped or crashed server on the same port, with its data.
     ///
     /// # Errors
     /// The server did not start.

@@ -1,4 +1,4 @@
-//! PostgreSQL's programs, for those who run servers in their own way.
+//! PostgreSQL's programs, for code that starts servers itself.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use super::{account::Account, error::EmbeddedError, home, programs::Programs};
 
-/// The machine's PostgreSQL programs, and a user who may run them: this process's own, or for root another one.
+/// The machine's PostgreSQL programs, and a user that may run them: the user of this process, or another one for root.
 #[derive(Debug)]
 pub struct Unprivileged {
     account: Account,
@@ -14,14 +14,14 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// Finds the programs as the private PostgreSQL does, for a user who can get to them and to this folder.
+    /// Finds the programs as the private PostgreSQL does, and a user that can access them and this folder.
     ///
     /// # Errors
-    /// Each [`EmbeddedError`] says what to do about it.
+    /// Each [`EmbeddedError`] states the remedy.
     pub async fn find(home: &Path, folder: &Path) -> Result<Self, EmbeddedError> {
         let home = home::prepare(home)?;
         let programs = Programs::find(&home, None).await?;
-        let account = Account::choose(&home, folder)?.reaching(&programs, folder).await?;
+        let account = Account::choose(&home, folder)?.with_access_to(&programs, folder).await?;
         Ok(Self { account, programs })
     }
 
@@ -30,8 +30,8 @@ impl Unprivileged {
         self.programs.path(program)
     }
 
-    /// A command that will run this program as the user, away from the terminal's signals and from variables that
-    /// PostgreSQL's programs take as settings.
+    /// A command that runs this program as the user, without signals of the terminal and without environment variables
+    /// that PostgreSQL's programs read as settings.
     pub fn command(&self, program: &Path) -> Command {
         self.account.command(program)
     }
@@ -40,7 +40,7 @@ impl Unprivileged {
     ///
     /// # Errors
     /// The file system refused.
-    pub fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
-        self.account.give(path)
+    pub fn make_owner_of(&self, path: &Path) -> Result<(), EmbeddedError> {
+        self.account.make_owner_of(path)
     }
 }

@@ -1,9 +1,9 @@
 /*
  * Gives every user id a name.
  *
- * initdb refuses to run as a user that the system's list of users lacks, although it is told the
- * name of the database's owner. Platforms such as OpenShift run containers as such users. This
- * library is loaded into initdb, and into nothing else, and answers in place of the system's list.
+ * initdb refuses to run as a user that is not in the system's list of users, even if the name of the
+ * database's owner is an argument. Platforms such as OpenShift run containers as such users. This
+ * library is loaded only into initdb, and replaces the look-up in the system's list.
  */
 #include <pwd.h>
 #include <sys/types.h>

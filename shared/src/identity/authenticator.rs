@@ -1,4 +1,4 @@
-//! Authentication: who makes a call, by the credentials that came with it.
+//! Authenticates the caller of a call by its credentials.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     tls::PeerCertificate,
 };
 
-/// Longest token that is looked at.
+/// The longest token that is checked.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// Knows the callers of a server.
+/// Authenticates the callers of a server.
 pub struct Authenticator {
     credentials: Option<Arc<Reloaded<Credentials>>>,
     issuer: Option<Issuer>,
@@ -29,7 +29,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads the files of the settings, and follows their changes, and those of the issuer's keys, in the background.
+    /// Reads the files of the settings. Changes of the files and of the issuer's keys are followed in the background.
     ///
     /// # Errors
     /// A file cannot be used.
@@ -63,7 +63,7 @@ impl Authenticator {
             .with_description("Calls that were refused for their credentials or their caller's roles, by reason.")
             .build();
         let authenticator = Self { credentials, issuer: issuer.transpose()?, refused };
-        if !authenticator.lets_everybody_in() {
+        if !authenticator.allows_anonymous_calls() {
             for reason in Refused::reasons() {
                 authenticator.refused.add(0, &[KeyValue::new("reason", reason)]);
             }
@@ -72,12 +72,12 @@ impl Authenticator {
     }
 
     /// Whether callers need no credentials.
-    pub fn lets_everybody_in(&self) -> bool {
+    pub fn allows_anonymous_calls(&self) -> bool {
         self.credentials.is_none() && self.issuer.is_none()
     }
 
     /// The caller of a call with these headers, over a connection with this verified certificate. A bearer token takes
-    /// precedence over the certificate: whoever sends one says who is calling.
+    /// precedence over the certificate.
     ///
     /// # Errors
     /// The credentials are missing or not accepted.
@@ -91,13 +91,13 @@ impl Authenticator {
             (Some(_), Some(_)) => Err(Refused::Invalid("more than one authorization")),
             (Some(authorization), None) => {
                 let token = authorization.to_str().ok().and_then(bearer);
-                self.holder(token.ok_or(Refused::Invalid("not `Bearer` and a token"))?).await
+                self.of_token(token.ok_or(Refused::Invalid("not `Bearer` and a token"))?).await
             }
             (None, _) => self.of_certificate(certificate.ok_or(Refused::Missing)?),
         }
     }
 
-    async fn holder(&self, token: &str) -> Result<Arc<Identity>, Refused> {
+    async fn of_token(&self, token: &str) -> Result<Arc<Identity>, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Invalid("too long"));
         }
@@ -111,7 +111,7 @@ impl Authenticator {
         }
     }
 
-    /// By the names in a certificate. As everywhere, its common name counts only when it has no other names.
+    /// The caller with a name in this certificate. The common name counts only when the certificate has no other names.
     fn of_certificate(&self, certificate: &PeerCertificate) -> Result<Arc<Identity>, Refused> {
         let PeerCertificate { common_name, dns_names, uris } = certificate;
         let common_name = common_name.iter().filter(|_| dns_names.is_empty() && uris.is_empty());
@@ -129,17 +129,17 @@ impl Authenticator {
 
 impl Identity {
     /// # Errors
-    /// It has none of the roles that are needed.
+    /// The caller has none of the required roles.
     pub fn may(&self, access: Access) -> Result<(), Refused> {
         match access {
-            Access::Anybody => Ok(()),
+            Access::Anonymous => Ok(()),
             Access::Roles(roles) if self.roles.share_one(roles) => Ok(()),
             Access::Roles(roles) => Err(Refused::RoleMissing(roles)),
         }
     }
 }
 
-/// The token of an `authorization` header. The scheme's letters may be large or small.
+/// The token of an `authorization` header. The case of the scheme does not matter.
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim().split_once(' ')?;
     let token = token.trim();

@@ -7,20 +7,20 @@ use toml::{Table, Value};
 use super::{Identity, Proof, Role, Roles, token::TokenHash};
 
 const ENTRIES_MAX: usize = 1000;
-/// Most names of certificates in one entry.
+/// The most names of certificates in one entry.
 const CERTIFICATES_MAX: usize = 20;
-/// Faults that are listed; of more, their number.
+/// The most faults that are listed; further ones are counted.
 const FAULTS_LISTED: usize = 20;
 const KEYS: [&str; 4] = ["name", "roles", "token_sha256", "certificates"];
 
-/// The callers of a credentials file, by what they show.
+/// The callers of a credentials file, by their credentials.
 #[derive(Debug, Default)]
 pub struct Credentials {
     by_token: HashMap<TokenHash, Arc<Identity>>,
     by_certificate: HashMap<String, Arc<Identity>>,
 }
 
-/// Everything that is wrong with a credentials file.
+/// All faults of a credentials file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct CredentialsFault(Vec<String>);
 
@@ -37,10 +37,10 @@ impl fmt::Display for CredentialsFault {
 
 impl Credentials {
     /// # Errors
-    /// Every fault of the file, without what may be a secret.
+    /// All faults of the file, without possible secrets.
     pub fn parse(text: &str) -> Result<Self, CredentialsFault> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            // The library's whole message quotes the line, which may hold a token that was pasted by mistake.
+            // The library's message quotes the line, which may contain a token that was pasted by mistake.
             let before = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = 1 + text.bytes().take(before).filter(|byte| *byte == b'\n').count();
             CredentialsFault(vec![format!("line {line} is not TOML")])
@@ -64,10 +64,9 @@ impl Credentials {
 
     /// The caller with this token.
     ///
-    /// The comparison need not take constant time. What is compared is the hash of the presented token: how long that
-    /// takes tells at most how many digits of it equal those of a stored hash. To use that, one would have to choose
-    /// hashes, and choosing 64 bits of a SHA-256 hash takes 2^64 tries; and who knew a stored hash as a whole would
-    /// still not know the token.
+    /// The comparison need not take constant time. It compares the hash of the presented token, so its duration reveals
+    /// at most how many digits equal those of a stored hash. An attacker would have to choose hashes to use that, and
+    /// choosing 64 bits of a SHA-256 hash takes 2^64 tries. Even a completely known hash does not reveal the token.
     pub fn by_token(&self, token: &str) -> Option<&Arc<Identity>> {
         self.by_token.get(&TokenHash::of(token))
     }
@@ -86,7 +85,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// Reads the entry at this position, counted from 1.
+    /// Parses the entry with this number, counted from 1.
     fn entry(&mut self, position: usize, entry: &Value) {
         let Value::Table(entry) = entry else {
             return self.faults.push(format!("entry {position} must stand under [[credentials]]"));
@@ -104,7 +103,7 @@ impl Parser {
         let token = entry.get("token_sha256").and_then(|value| self.token(&label, value));
         let certificates = entry.get("certificates").map(|value| self.certificates(&label, value));
         if !entry.contains_key("token_sha256") && certificates.as_ref().is_none_or(Vec::is_empty) {
-            self.faults.push(format!("{label}: it has neither token_sha256 nor certificates, so nobody can use it"));
+            self.faults.push(format!("{label}: it has neither token_sha256 nor certificates, so no caller can use it"));
         }
         if self.roles_by_name.insert(name.to_owned(), roles).is_some_and(|before| before != roles) {
             self.faults.push(format!("{label}: an entry before it has the same name and other roles"));
@@ -160,12 +159,12 @@ impl Parser {
     }
 }
 
-/// The strings of a list of nothing else.
+/// The strings of a list that has only strings.
 fn strings(value: &Value) -> Option<Vec<&str>> {
     value.as_array()?.iter().map(Value::as_str).collect()
 }
 
-/// Whether a name is one for logs: short, and in characters that need no quotes.
+/// Whether a name is suitable for logs: short, and without characters that need quotes.
 pub fn is_name(name: &str) -> bool {
     (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_has_one_set_of_roles_and_a_token_or_certificate_one_name() {
+    fn entries_of_one_name_must_have_the_same_roles_and_a_credential_only_one_name() {
         let hash = Token::random().hash();
         let token = format!("token_sha256 = '{hash}'");
         let text = entry("a", "['sender']", &token) + &entry("a", "['venue']", "certificates = ['c']");
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn very_many_faults_are_counted() {
+    fn of_very_many_faults_the_rest_is_counted() {
         let text = "[[credentials]]\n".repeat(100);
         let shown = Credentials::parse(&text).expect_err("it is wrong").to_string();
         assert!(shown.ends_with("; and 280 more"), "{shown}");

@@ -18,11 +18,11 @@ use super::{
     verifier,
 };
 
-/// How far the issuer's clock and ours may differ.
+/// The tolerated difference between the issuer's clock and this machine's clock.
 const LEEWAY_SECONDS: u64 = 30;
-/// Most tokens whose verification is remembered.
+/// The most verified tokens that are cached.
 const REMEMBERED_MAX: usize = 10_000;
-/// Longest name that is taken from a token.
+/// The longest accepted name in a token.
 const NAME_CHARS_MAX: usize = 200;
 
 /// An issuer whose tokens are accepted.
@@ -32,7 +32,7 @@ pub struct Issuer {
     remembered: Mutex<Remembered>,
 }
 
-/// Tokens that were verified with one key set: a caller sends its token with every call.
+/// A cache of tokens that were verified with one key set, because a caller sends its token with every call.
 #[derive(Default)]
 struct Remembered {
     keys: Option<Arc<KeySet>>,
@@ -51,7 +51,7 @@ impl Issuer {
         Self { settings, keys, remembered: Mutex::default() }
     }
 
-    /// The holder of a token.
+    /// The caller that a token identifies.
     ///
     /// # Errors
     /// Why the token is not accepted.
@@ -103,7 +103,7 @@ impl Issuer {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.current();
         if remembered.keys.as_ref().map(Arc::as_ptr) != keys.as_ref().map(Arc::as_ptr) {
-            // A key that is no longer in the set may have signed them.
+            // A key that was removed from the set may have signed the cached tokens.
             *remembered = Remembered { keys, ..Remembered::default() };
         }
         remembered.by_token.get(&hash).cloned()
@@ -131,7 +131,7 @@ fn seconds(claim: &Value) -> Option<u64> {
     claim.as_u64().or_else(|| claim.as_f64().map(|seconds| seconds as u64))
 }
 
-/// A claim by its name, or by the names that lead to it through objects.
+/// A claim by its name, or by a path of names through objects.
 fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(path) {
         return Some(value);
@@ -140,7 +140,7 @@ fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     claim(claims.get(first)?.as_object()?, rest)
 }
 
-/// The roles of ours among those of a list or of words. Issuers list those of other services too.
+/// The known roles in a list or in a text of words. Issuers list the roles of other services too.
 fn roles(claim: &Value) -> Roles {
     match claim {
         Value::Array(names) => names.iter().filter_map(|name| name.as_str()?.parse::<Role>().ok()).collect(),
@@ -149,7 +149,8 @@ fn roles(claim: &Value) -> Roles {
     }
 }
 
-/// Whether a name can stand in a log: names of the issuer may have other characters than ours.
+/// Whether a name is suitable for a log. Names of the issuer may have more characters than names in the credentials
+/// file.
 fn is_token_name(name: &str) -> bool {
     is_name(name) || (!name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control))
 }

@@ -1,4 +1,4 @@
-//! The key set of an issuer: its public keys, as RFC 7517 writes them.
+//! The key set of an issuer: its public keys in the format of RFC 7517.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,14 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Most keys that are read of a set.
+/// The most keys of a set.
 const KEYS_MAX: usize = 100;
 
-/// The keys by which an issuer signs.
+/// The keys with which an issuer signs.
 #[derive(Debug, Default)]
 pub struct KeySet {
     by_id: HashMap<String, VerificationKey>,
-    /// The key of a set that has only one, when it has no id.
+    /// The key without an id of a set with only one key.
     only: Option<VerificationKey>,
 }
 
@@ -27,7 +27,7 @@ pub struct VerificationKey {
     pub algorithms: Vec<Algorithm>,
 }
 
-/// A text is no key set that can be used.
+/// Why a text is not a usable key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetFault {
     #[error("it is not a JSON Web Key Set: an object with a list `keys`")]
@@ -44,7 +44,7 @@ struct RawKeySet {
 }
 
 impl KeySet {
-    /// Keys for other purposes, and of kinds that are not known here, are left out.
+    /// Parses a key set. Keys for other purposes and unknown kinds of keys are left out.
     ///
     /// # Errors
     /// [`KeySetFault`].
@@ -66,7 +66,7 @@ impl KeySet {
         if set.by_id.is_empty() && set.only.is_none() { Err(KeySetFault::NoKey) } else { Ok(set) }
     }
 
-    /// The key with this id. A token without one can only be of the only key.
+    /// The key with this id. A token without a key id matches only if the set has one key.
     pub fn get(&self, id: Option<&str>) -> Option<&VerificationKey> {
         match id {
             Some(id) => self.by_id.get(id).or(self.only.as_ref()),
@@ -97,7 +97,7 @@ impl VerificationKey {
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[Algorithm::ES384],
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
-            // Shared secrets among them.
+            // This includes shared secrets.
             _ => return None,
         };
         let named = jwk.common.key_algorithm.map(algorithm);
@@ -108,7 +108,7 @@ impl VerificationKey {
     }
 }
 
-/// The algorithm that a key names; `None` for one that is not for signatures.
+/// The algorithm of a key; `None` if it is not a signature algorithm.
 fn algorithm(named: KeyAlgorithm) -> Option<Algorithm> {
     named.to_string().parse().ok()
 }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_set_or_has_no_key_is_refused() {
+    fn an_invalid_key_set_and_one_without_usable_keys_are_refused() {
         for text in ["", "{}", "[]", "null", r#"{"keys": 1}"#, "<html>"] {
             assert_eq!(KeySet::parse(text).expect_err(text), KeySetFault::NotAKeySet);
         }

@@ -1,4 +1,4 @@
-//! Where an issuer's keys come from: a file, or a URL that is fetched again and again. Keys stay in use while the URL
+//! The source of an issuer's keys: a file, or a URL that is fetched regularly. The known keys stay in use while the URL
 //! cannot be fetched.
 
 use std::{
@@ -17,21 +17,21 @@ use url::{Host, Url};
 use super::key_set::{KeySet, KeySetFault};
 use crate::{error_chain::error_chain, reloaded::Reloaded};
 
-/// Largest key set.
+/// The largest key set.
 const BYTES_MAX: usize = 256 * 1024;
-/// How long one fetch may take.
+/// The time limit of one fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause after a fetch that succeeded.
+/// The pause after a successful fetch.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
-/// The first pause after fetches that failed, and the longest.
+/// The first and the longest pause after failed fetches.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_mins(1);
-/// A token of an unknown key makes the set be fetched before its time, but not sooner than this after the last fetch.
-/// So made-up keys cost the issuer a request in 5 s, however many there are.
+/// A token with an unknown key triggers an early fetch, but not sooner than this after the last fetch. So any number of
+/// invented keys causes at most one request to the issuer in 5 s.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(5);
-/// When a call is to be sent again for which there were no keys at all.
+/// The retry delay of a call that was refused because no keys are known at all.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// How long a call waits for that fetch, and how many calls may.
+/// How long a call waits for an early fetch, and how many calls may wait.
 const UNKNOWN_KEY_WAIT: Duration = Duration::from_secs(3);
 const WAITING_MAX: usize = 32;
 
@@ -45,11 +45,11 @@ pub enum IssuerKeys {
 #[derive(Default)]
 pub struct FetchedKeys {
     current: RwLock<Option<Arc<KeySet>>>,
-    /// Woken up by tokens of unknown keys.
+    /// Notified by tokens with unknown keys.
     wanted: Notify,
     /// Counts fetches.
     fetched: watch::Sender<u64>,
-    /// Until when no unknown key brings about a fetch; `None` during one.
+    /// Until this time an unknown key does not trigger a fetch; `None` during a fetch.
     rests_until: Mutex<Option<Instant>>,
     waiting: Waiting,
 }
@@ -79,7 +79,7 @@ enum FetchError {
 }
 
 impl IssuerKeys {
-    /// The keys as they are known now; `None` while none were fetched.
+    /// The known keys; `None` before the first successful fetch.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         match self {
             Self::File(keys) => Some(keys.current()),
@@ -87,7 +87,7 @@ impl IssuerKeys {
         }
     }
 
-    /// The key set that has a key with this id, for which it may be fetched anew; otherwise the one that is known.
+    /// The key set. If it has no key with this id, it may be fetched again first.
     pub async fn with_key(&self, id: Option<&str>) -> Option<Arc<KeySet>> {
         let current = self.current();
         match self {
@@ -105,7 +105,7 @@ impl FetchedKeys {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for a fetch, unless there was one just now, or too many wait.
+    /// Waits for a fetch, unless there was one a moment ago or too many calls wait.
     async fn refresh(&self) {
         let resting = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
         if resting.is_some_and(|until| Instant::now() < until) {
@@ -114,11 +114,11 @@ impl FetchedKeys {
         let Ok(_waiting) = self.waiting.0.try_acquire() else { return };
         let mut fetched = self.fetched.subscribe();
         self.wanted.notify_one();
-        // Whether it was fetched or not: what is known then counts.
+        // The caller uses the keys that are known afterwards, whether or not the fetch succeeded.
         let _ = timeout(UNKNOWN_KEY_WAIT, fetched.changed()).await;
     }
 
-    /// Fetches the key set, now and then, until `stopping` is cancelled.
+    /// Fetches the key set regularly until `stopping` is cancelled.
     pub async fn fetch(self: Arc<Self>, url: Url, stopping: CancellationToken) {
         stopping.run_until_cancelled(self.keep_fetching(&url)).await;
     }
@@ -133,7 +133,7 @@ impl FetchedKeys {
                 Ok((keys, text)) => {
                     metrics.ended("fetched");
                     if text != last {
-                        tracing::info!(keys = keys.len(), "the issuer's key set is new");
+                        tracing::info!(keys = keys.len(), "the issuer's key set has changed");
                         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
                         last = text;
                     }
@@ -145,7 +145,7 @@ impl FetchedKeys {
                     tracing::error!(
                         error = error_chain(&error),
                         known = self.current().map_or(0, |keys| keys.len()),
-                        "the issuer's key set cannot be fetched: the keys that are known stay in use"
+                        "the issuer's key set cannot be fetched; the known keys stay in use"
                     );
                     let pause = retry;
                     retry = (retry * 2).min(RETRY_MAX);
@@ -167,7 +167,7 @@ impl FetchedKeys {
 async fn fetch(url: &Url) -> Result<String, FetchError> {
     let mut client = reqwest::Client::builder()
         .timeout(FETCH_TIMEOUT)
-        // Elsewhere might be plain http.
+        // A redirect could lead to plain http.
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(tls(url)?);
     if is_loopback(url) {
@@ -198,7 +198,7 @@ fn tls(url: &Url) -> Result<rustls::ClientConfig, FetchError> {
     Ok(config.with_root_certificates(authorities).with_no_client_auth())
 }
 
-/// Whether nobody on the way can change the keys.
+/// Whether the keys are protected on the way: https, or http on loopback.
 pub fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && is_loopback(url)
 }
@@ -217,7 +217,7 @@ struct Fetches(Counter<u64>);
 impl Fetches {
     fn new() -> Self {
         let meter = global::meter("teppan");
-        let description = "Fetches of the issuer's key set, by how they ended.";
+        let description = "Fetches of the issuer's key set, by outcome.";
         let counter = meter.u64_counter("teppan.identity.key_set_fetches").with_description(description).build();
         for outcome in ["fetched", "failed"] {
             counter.add(0, &[KeyValue::new("outcome", outcome)]);
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_fetched_by_https_or_from_this_machine() {
+    fn keys_may_be_fetched_by_https_or_from_this_machine() {
         let safe = |url: &str| is_safe(&url.parse().expect("a URL"));
         assert!(safe("https://issuer.example/keys") && safe("http://127.0.0.1:80/") && safe("http://[::1]/"));
         assert!(safe("http://localhost:8080/keys"));

@@ -1,4 +1,4 @@
-//! Who calls: bearer tokens from a file, JWTs of an OIDC issuer, client certificates, and the roles that each has.
+//! The identity of callers (bearer tokens from a file, JWTs of an OIDC issuer, client certificates) and their roles.
 
 mod authenticator;
 mod credentials;
@@ -29,15 +29,15 @@ pub use self::{
 /// A caller whose credentials were accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The name of the credential: that of the file, or the issuer's for the holder of a JWT.
+    /// The name in the credentials file, or the name in the JWT.
     pub name: Arc<str>,
     pub roles: Roles,
     pub proof: Proof,
-    /// When its credential ends, in seconds since 1970; `None` for one that does not.
+    /// When the credential expires, in seconds since 1970; `None` for never.
     pub expires_at_seconds: Option<u64>,
 }
 
-/// How a caller has shown who it is.
+/// The kind of credential that identified a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// A bearer token of the credentials file.

@@ -1,4 +1,4 @@
-//! The token that one service shows to the other.
+//! The token that one service sends to the other.
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -30,8 +30,8 @@ impl fmt::Debug for OutgoingToken {
 }
 
 impl OutgoingToken {
-    /// The token of a setting, given as a value or in a file, each with the setting's name. `None` when something was
-    /// wrong, which `problems` then names.
+    /// The token of a setting, given directly or in a file. `None` when a setting is invalid; `problems` then has the
+    /// reason.
     pub fn parse(
         (name, value): (&'static str, Option<&str>),
         (file_name, file): (&'static str, Option<&Path>),
@@ -70,7 +70,7 @@ impl OutgoingToken {
         }
     }
 
-    /// Reads the file anew when it changes, until `stopping` is cancelled. Without a file it returns at once.
+    /// Reads the file again when it changes, until `stopping` is cancelled. Without a file it returns at once.
     pub async fn follow(self, interval: Duration, stopping: CancellationToken) {
         if let Source::File(file) = self.0 {
             file.follow(interval, stopping).await;
@@ -83,7 +83,7 @@ fn authorization(token: &str) -> Result<MetadataValue<Ascii>, &'static str> {
     let is_token = !token.is_empty() && token.len() <= BYTES_MAX && token.bytes().all(|byte| byte.is_ascii_graphic());
     let authorization = is_token.then(|| format!("Bearer {token}").parse::<MetadataValue<Ascii>>().ok()).flatten();
     let mut authorization = authorization.ok_or("must be one token, of printable ASCII characters")?;
-    // Keeps it out of logs, and out of the table by which HTTP/2 compresses headers.
+    // Keeps the value out of logs and out of the HTTP/2 header compression table.
     authorization.set_sensitive(true);
     Ok(authorization)
 }

@@ -1,4 +1,4 @@
-//! Why a call is not let in, and how its caller is told.
+//! Refusals of calls by authentication and authorisation, and their failures.
 
 use std::borrow::Cow;
 
@@ -7,16 +7,16 @@ use tonic::Code;
 use super::{Roles, key_set_source};
 use crate::status::Failure;
 
-/// Why a call is not let in.
+/// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     Missing,
-    /// With what is wrong.
+    /// With the problem.
     Invalid(&'static str),
     Expired,
-    /// Nothing is known of the issuer's keys.
+    /// No keys of the issuer are known.
     IssuerUnavailable,
-    /// With the roles of which one is needed.
+    /// With the roles of which one is required.
     RoleMissing(Roles),
 }
 
@@ -38,7 +38,7 @@ impl Refused {
         }
     }
 
-    /// The failure of a call that callers with one of these roles may make.
+    /// The failure for a call that requires one of these roles.
     pub fn to_failure(&self, needed: Roles) -> Failure {
         let (code, message): (Code, Cow<'static, str>) = match self {
             Self::Missing => {

@@ -1,20 +1,20 @@
-//! Who may call what: every method of the contract, with the roles that may call it. What is not in the table is
+//! The access rules: every method of the contract with the roles that may call it. A method that is not in the table is
 //! refused.
 
 use std::{fmt, str::FromStr};
 
-/// What a caller may do.
+/// A role of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Assistants: messages, bookings, availability, the waitlist.
     Orchestrator,
-    /// Whoever sends follow-ups.
+    /// Senders of follow-ups.
     Sender,
-    /// The systems of venues: schedules, slots, who came, payments.
+    /// The systems of venues: schedules, slots, attendance, payments.
     Venue,
     /// Operators: outbox, event stream, dead letters, reflection.
     Operator,
-    /// Whoever answers requests about personal data: find, give out, erase.
+    /// Handlers of requests about personal data: find, export, erase.
     Privacy,
 }
 
@@ -32,7 +32,7 @@ impl Role {
     }
 }
 
-/// There is no role of this name.
+/// No role has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be orchestrator, sender, venue, operator or privacy")]
 pub struct UnknownRole;
@@ -45,7 +45,7 @@ impl FromStr for Role {
     }
 }
 
-/// Some roles.
+/// A set of roles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Roles(u8);
 
@@ -91,11 +91,11 @@ impl fmt::Display for Roles {
     }
 }
 
-/// Who may call a method.
+/// The callers that may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without credentials: probes.
-    Anybody,
+    /// All callers, without credentials: probes.
+    Anonymous,
     /// Callers with one of these roles.
     Roles(Roles),
 }
@@ -111,14 +111,14 @@ pub enum Audited {
     No,
 }
 
-/// What the table says of a method.
+/// The rule for a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     pub access: Access,
     pub audited: Audited,
 }
 
-/// The rule of a method that has none: nobody may call it.
+/// The rule for a method that is not in the table: no caller may call it.
 const DENIED: Rule = Rule { access: Access::Roles(Roles::NONE), audited: Audited::No };
 
 /// The rule of a method, by its full name, such as `teppan.booking.v1.BookingService/CreateBooking`.
@@ -141,9 +141,9 @@ const fn any_of(roles: &[Role]) -> Access {
 
 type Methods = &'static [(&'static str, Access, Audited)];
 
-/// The one place where this is decided. The comments in the .proto files repeat it.
+/// The access rules. The comments in the .proto files repeat them.
 const TABLE: &[(&str, Methods)] = {
-    use Access::Anybody;
+    use Access::Anonymous;
     use Audited::{Change, No, PersonalData};
     use Role::{Operator, Orchestrator, Privacy, Sender, Venue};
     const OUTBOX: Methods = &[
@@ -158,7 +158,7 @@ const TABLE: &[(&str, Methods)] = {
             "teppan.conversation.v1.ConversationService",
             &[
                 ("StoreMessage", only(Orchestrator), Change),
-                // To give out what is stored about a person, conversations are found and read.
+                // An export of a person's data needs to find and read conversations.
                 ("GetConversation", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListConversations", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
@@ -166,14 +166,14 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetEmotionHistory", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("CloseConversation", only(Orchestrator), Change),
                 ("EscalateConversation", only(Orchestrator), Change),
-                // For good: what an assistant must not be talked into.
+                // Irreversible, so a customer must not be able to persuade an assistant to do it.
                 ("DeleteConversation", only(Privacy), Change),
             ],
         ),
         (
             "teppan.conversation.v1.FollowUpService",
             &[
-                // booking-service schedules and cancels the follow-ups of bookings in the name of assistants.
+                // booking-service, too, schedules and cancels follow-ups, with the role of assistants.
                 ("ScheduleFollowUp", only(Orchestrator), Change),
                 ("ListFollowUps", any_of(&[Orchestrator, Sender]), PersonalData),
                 ("CancelFollowUp", only(Orchestrator), Change),
@@ -190,7 +190,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetBooking", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ListBookings", any_of(&[Orchestrator, Venue]), PersonalData),
                 ("ConfirmBooking", only(Orchestrator), Change),
-                // A booking is cancelled on the customer's wish or on the venue's.
+                // Customers (through assistants) and venues can cancel a booking.
                 ("CancelBooking", any_of(&[Orchestrator, Venue]), Change),
                 ("RescheduleBooking", only(Orchestrator), Change),
                 ("CompleteBooking", only(Venue), Change),
@@ -198,7 +198,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("JoinWaitlist", only(Orchestrator), Change),
                 ("LeaveWaitlist", only(Orchestrator), Change),
                 ("ListWaitlist", any_of(&[Orchestrator, Venue]), PersonalData),
-                // Events hold ids and figures, no personal data.
+                // Events contain ids and numbers, but no personal data.
                 ("StreamBookingEvents", only(Operator), No),
             ],
         ),
@@ -220,7 +220,7 @@ const TABLE: &[(&str, Methods)] = {
             &[
                 ("GetCustomer", only(Privacy), PersonalData),
                 ("FindCustomer", only(Privacy), PersonalData),
-                // A customer consents in a conversation.
+                // A customer gives consent in a conversation.
                 ("SetConsent", any_of(&[Orchestrator, Privacy]), Change),
                 ("ExportCustomer", only(Privacy), PersonalData),
                 ("EraseCustomer", only(Privacy), Change),
@@ -231,7 +231,7 @@ const TABLE: &[(&str, Methods)] = {
             &[("RecordPayment", only(Venue), Change), ("ListPayments", only(Venue), No)],
         ),
         ("teppan.booking.v1.OutboxService", OUTBOX),
-        ("grpc.health.v1.Health", &[("Check", Anybody, No), ("Watch", Anybody, No)]),
+        ("grpc.health.v1.Health", &[("Check", Anonymous, No), ("Watch", Anonymous, No)]),
         ("grpc.reflection.v1.ServerReflection", REFLECTION),
         ("grpc.reflection.v1alpha.ServerReflection", REFLECTION),
     ]
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_has_a_rule_and_every_rule_a_method() {
+    fn every_method_has_a_rule_and_every_rule_has_a_method() {
         assert_eq!(listed(), methods());
     }
 
@@ -283,19 +283,19 @@ mod tests {
     fn only_probes_need_no_role() {
         for method in methods() {
             let Rule { access, .. } = rule(&method);
-            assert_eq!(access == Access::Anybody, method.starts_with("grpc.health."), "{method}");
+            assert_eq!(access == Access::Anonymous, method.starts_with("grpc.health."), "{method}");
             assert_ne!(access, Access::Roles(Roles::NONE), "{method}");
         }
     }
 
     #[test]
-    fn what_is_not_in_the_table_is_denied() {
+    fn a_method_that_is_not_in_the_table_is_denied() {
         for method in ["", "_OTHER", "teppan.booking.v1.BookingService/Unheard", "made.up/CreateBooking"] {
             assert_eq!(rule(method), DENIED);
         }
     }
 
-    /// A method that is neither audited nor a plain read by its name was forgotten.
+    /// A method is a change unless its name begins like a read.
     #[test]
     fn every_change_is_audited() {
         for method in methods().iter().filter(|method| method.starts_with("teppan.")) {
@@ -322,8 +322,8 @@ mod tests {
                         let (name, _) = rest.split_once('(').expect("an rpc");
                         let Access::Roles(roles) = rule(&format!("{service}/{name}")).access else { continue };
                         let label = if roles.iter().count() == 1 { "Role" } else { "Roles" };
-                        let says = format!(" {label}: {roles}.");
-                        assert!(comment.contains(&says), "the comment of {service}/{name} lacks{says:?}");
+                        let expected = format!(" {label}: {roles}.");
+                        assert!(comment.contains(&expected), "the comment of {service}/{name} lacks{expected:?}");
                     } else {
                         comment.clear();
                     }

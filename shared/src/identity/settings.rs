@@ -15,11 +15,11 @@ use crate::{
 const CREDENTIALS_FILE: &str = "CREDENTIALS_FILE";
 const OIDC_KEY_SET: &str = "OIDC_KEY_SET";
 
-/// The settings as they are given.
+/// The settings, not yet validated.
 #[derive(Args)]
 pub struct IdentityArgs {
     /// File of callers in TOML: name, roles, and the hash of a token or the names in client certificates; `token
-    /// create` makes an entry. It is read anew when it changes. Without it and OIDC_ISSUER every caller may call
+    /// create` makes an entry. It is read again when it changes. Without it and OIDC_ISSUER every caller may call
     /// everything
     #[arg(long, env = "CREDENTIALS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     credentials_file: Option<PathBuf>,
@@ -29,15 +29,15 @@ pub struct IdentityArgs {
     /// Audience that JWTs must be made for: one of their claim `aud`. Required with OIDC_ISSUER
     #[arg(long, env = "OIDC_AUDIENCE", hide_env_values = true, value_name = "NAME", global = true)]
     oidc_audience: Option<String>,
-    /// The issuer's JSON Web Key Set: a URL, https:// unless on loopback, or the path of a file. It is read anew when
+    /// The issuer's JSON Web Key Set: a URL, https:// unless on loopback, or the path of a file. It is read again when
     /// it changes. Required with OIDC_ISSUER
     #[arg(long, env = "OIDC_KEY_SET", hide_env_values = true, value_name = "URL or PATH", global = true)]
     oidc_key_set: Option<String>,
     /// Claim that lists the roles of a JWT, as a list or as words; dots lead into objects, such as realm_access.roles
     #[arg(long, env = "OIDC_ROLES_CLAIM", hide_env_values = true, default_value = "roles", global = true)]
     oidc_roles_claim: String,
-    /// Claim that names the holder of a JWT, for the audit log and the share of the limits: sub, or azp where sub
-    /// tells nothing
+    /// Claim with the name of the caller, for the audit log and the share of the limits: sub, or azp if sub is not a
+    /// useful name
     #[arg(long, env = "OIDC_NAME_CLAIM", hide_env_values = true, default_value = "sub", global = true)]
     oidc_name_claim: String,
     /// Where the audit log is written, a line of JSON for each change and each read of personal data: off, stderr,
@@ -46,7 +46,7 @@ pub struct IdentityArgs {
     audit_log: Option<String>,
 }
 
-/// Whose calls are accepted, and where they are written down.
+/// The accepted callers, and the destination of the audit log.
 #[derive(Debug, Clone, Default)]
 pub struct IdentitySettings {
     pub credentials_file: Option<PathBuf>,
@@ -64,7 +64,7 @@ pub struct IssuerSettings {
     pub name_claim: String,
 }
 
-/// Where an issuer's keys are.
+/// The source of an issuer's keys.
 #[derive(Debug, Clone)]
 pub enum KeySetSource {
     Url(Url),
@@ -84,7 +84,7 @@ impl IdentitySettings {
     }
 }
 
-/// The keys in a file.
+/// Opens a file with a key set.
 ///
 /// # Errors
 /// The file cannot be used.
@@ -93,7 +93,7 @@ pub fn open_key_set(path: &Path) -> Result<Reloaded<KeySet>, FileFault> {
     Reloaded::open("key-set", vec![file], |contents| made_of(OIDC_KEY_SET, contents, KeySet::parse))
 }
 
-/// What is made of the text of one file.
+/// Parses the text of one file.
 fn made_of<T, E: std::fmt::Display>(
     setting: &'static str,
     contents: &[Vec<u8>],
@@ -105,12 +105,12 @@ fn made_of<T, E: std::fmt::Display>(
 }
 
 impl IdentityArgs {
-    /// Whether callers have to show credentials.
+    /// Whether callers need credentials.
     pub fn are_given(&self) -> bool {
         self.credentials_file.is_some() || self.oidc_issuer.is_some()
     }
 
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub fn parse(&self, problems: &mut Problems) -> Option<IdentitySettings> {
         let credentials_file = self.credentials_file.clone().filter(|path| !path.as_os_str().is_empty());
         let issuer = self.issuer(problems);
@@ -134,7 +134,7 @@ impl IdentityArgs {
         if issuer.is_none() {
             for (name, value) in [("OIDC_AUDIENCE", &audience), (OIDC_KEY_SET, &key_set)] {
                 if value.is_some() {
-                    problems.add(name, "needs OIDC_ISSUER beside it");
+                    problems.add(name, "requires OIDC_ISSUER");
                 }
             }
             return (audience.is_none() && key_set.is_none()).then_some(None);
@@ -155,7 +155,7 @@ impl IdentityArgs {
     }
 }
 
-/// A URL, or the path of a file that holds a key set now.
+/// A URL, or the path of a file with a valid key set.
 fn key_set_source(given: &str, problems: &mut Problems) -> Option<KeySetSource> {
     if given.contains("://") {
         let url = given.parse::<Url>().ok().filter(|url| url.has_host() && key_set_source::is_safe(url));

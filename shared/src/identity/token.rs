@@ -1,4 +1,4 @@
-//! Bearer tokens: random, and known to the service by their hash only.
+//! Bearer tokens. They are random, and the service knows only their hashes.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Tells people and scanners for leaked secrets what a token is.
+/// The prefix by which people and scanners for leaked secrets recognise a token.
 const PREFIX: &str = "teppan_";
 const RANDOM_BYTES: usize = 32;
 
-/// The SHA-256 hash of a token. A fast hash is right here: the token is 256 random bits, so nobody finds it by trying,
-/// however many hashes a second they compute.
+/// The SHA-256 hash of a token. A fast hash is sufficient, because the token has 256 random bits and cannot be found by
+/// trying.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
@@ -21,7 +21,7 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut hash = [0; 32];
         if hex.len() != 2 * hash.len() || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -60,7 +60,7 @@ impl Token {
         TokenHash::of(&self.0)
     }
 
-    /// The token itself, to be shown once.
+    /// The token itself, to be printed once.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_read_back_from_its_digits() {
+    fn a_hash_can_be_parsed_from_its_hexadecimal_digits() {
         let hash = Token::random().hash();
         assert!(TokenHash::from_hex(&hash.to_string()) == Some(hash));
         assert!(TokenHash::from_hex(&hash.to_string().to_ascii_uppercase()) == Some(hash));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_differ_and_are_43_characters_of_randomness() {
+    fn tokens_differ_and_have_43_random_characters() {
         let (one, other) = (Token::random(), Token::random());
         assert_ne!(one.expose(), other.expose());
         assert_eq!(one.expose().len(), PREFIX.len() + 43);

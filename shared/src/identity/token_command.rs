@@ -1,4 +1,4 @@
-//! The command that makes a token.
+//! The command `token`.
 
 use std::{
     fs::OpenOptions,
@@ -13,19 +13,19 @@ use clap::Subcommand;
 
 use super::{Role, Token, credentials::is_name};
 
-/// What is done with tokens.
+/// The operations on tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Make a new token, and its entry for CREDENTIALS_FILE
     ///
-    /// The entry goes to stdout, to be appended to the file. The token itself is shown once, on stderr, or written to
-    /// the file of --token-file: the service knows only its hash.
+    /// The entry is printed on stdout, to be appended to the file. The token itself is printed once on stderr, or
+    /// written to the file of --token-file. The service knows only its hash.
     Create {
         /// Name of the caller, for the audit log and the share of the limits. A second token of the same name and roles
         /// is for rotation: remove the older entry when every client has the new one
         #[arg(long, value_parser = name)]
         name: String,
-        /// What the caller may do: orchestrator, sender, venue, operator, privacy; several separated by commas
+        /// Roles of the caller, separated by commas: orchestrator, sender, venue, operator, privacy
         #[arg(long, required = true, value_delimiter = ',', value_parser = role)]
         roles: Vec<Role>,
         /// New file for the token, readable by its owner only
@@ -43,7 +43,7 @@ fn role(raw: &str) -> Result<Role, super::roles::UnknownRole> {
 }
 
 impl TokenCommand {
-    /// Does it, and tells the process's exit code.
+    /// Runs the command and returns the exit code of the process.
     pub fn run(&self) -> ExitCode {
         let Self::Create { name, roles, token_file } = self;
         match create(name, roles, token_file.as_deref()) {
@@ -69,7 +69,7 @@ fn create(name: &str, roles: &[Role], token_file: Option<&Path>) -> io::Result<(
     io::stdout().write_all(entry(name, roles, &token, Utc::now()).as_bytes())
 }
 
-/// The entry of a token. While two of one name are in the file, the comment tells which is older.
+/// The entry of a token. Its comment has the time, so that an operator sees which of two entries is older.
 fn entry(name: &str, roles: &[Role], token: &Token, made_at: DateTime<Utc>) -> String {
     let roles = roles.iter().map(|role| format!("{:?}", role.name())).collect::<Vec<_>>().join(", ");
     let made_at = made_at.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -85,7 +85,7 @@ mod tests {
     use crate::identity::Credentials;
 
     #[test]
-    fn the_entry_is_one_of_the_credentials_file() {
+    fn printed_entries_are_a_valid_credentials_file() {
         let (one, two) = (Token::random(), Token::random());
         let entry = |roles, token| entry("a:b", roles, token, Utc::now());
         let text = entry(&[Role::Sender, Role::Venue], &one) + &entry(&[Role::Venue, Role::Sender], &two);

@@ -1,5 +1,5 @@
-//! The signatures of JWTs, verified by ring, which TLS uses too. The library's own choices are another native library,
-//! and an implementation of RSA that is not hardened as ring's is. Nothing here signs.
+//! Verifies the signatures of JWTs with ring, which TLS uses too. The JWT library's own options are another native
+//! library or a less hardened implementation of RSA. This module does not sign.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind, EncodingKey,
@@ -16,9 +16,9 @@ use ring::signature::{
 static RING: CryptoProvider =
     CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// To be called before a JWT is verified; again does nothing.
+/// Installs the verifier. Call this before a JWT is verified; a further call does nothing.
 pub fn install() {
-    // It fails where it is installed already.
+    // It fails if it is already installed.
     let _ = RING.install_default();
 }
 
@@ -27,7 +27,7 @@ fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// Only algorithms with a public key are here: with HS256, whoever can verify a token can make one.
+/// Only algorithms with a public key are supported. With HS256, every verifier could also create tokens.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the library asks for a reference")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let by = match algorithm {
@@ -51,7 +51,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
 #[derive(Clone, Copy)]
 enum By {
     Rsa(&'static RsaParameters),
-    /// A curve's: the key is one string of bytes.
+    /// An elliptic curve: the key is one string of bytes.
     Point(&'static dyn VerificationAlgorithm),
 }
 
@@ -94,7 +94,7 @@ mod tests {
     const SIGNATURE: &str = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
 
     #[test]
-    fn a_signature_by_rsa_is_verified_with_the_algorithm_it_was_made_with() {
+    fn an_rsa_signature_is_valid_only_with_its_own_algorithm() {
         install();
         let key = DecodingKey::from_rsa_components(N, "AQAB").expect("a key");
         assert!(verify(SIGNATURE, MESSAGE, &key, Algorithm::RS256).expect("verified"));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_another_family_and_secrets_verify_nothing() {
+    fn keys_of_another_family_and_shared_secrets_are_refused() {
         install();
         let rsa = DecodingKey::from_rsa_components(N, "AQAB").expect("a key");
         let secret = DecodingKey::from_secret(b"secret").expect("a key");

@@ -17,7 +17,7 @@ use crate::{
     tls::pem::{Pair, PairNames},
 };
 
-/// Where events are published.
+/// The NATS servers and the stream to which events are published.
 #[derive(Debug, Clone, Default)]
 pub struct NatsSettings {
     /// May name several servers of one cluster, separated by commas, and the login that they share: user and
@@ -37,7 +37,7 @@ pub struct NatsSettings {
     pub stream: String,
 }
 
-/// The settings of NATS as they are given.
+/// The settings of NATS, not yet validated.
 #[derive(Args)]
 pub struct NatsArgs {
     /// NATS servers with JetStream, as nats://user:password@host:port or nats://token@host:port, separated by commas;
@@ -64,7 +64,7 @@ pub struct NatsArgs {
     /// that the machine trusts
     #[arg(long, env = "NATS_CA_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     nats_ca_file: Option<PathBuf>,
-    /// File of the certificate, with its intermediates, in PEM, that this service shows to NATS servers
+    /// File of the certificate, with its intermediates, in PEM, that this service sends to NATS servers
     #[arg(long, env = "NATS_CERTIFICATE_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     nats_certificate_file: Option<PathBuf>,
     /// File of the private key of NATS_CERTIFICATE_FILE, in PEM
@@ -76,8 +76,8 @@ pub struct NatsArgs {
 }
 
 impl NatsArgs {
-    /// `None` when something was wrong, which `problems` then names; `Some(None)` when there is no NATS.
-    /// With `allow_insecure` servers on other machines need not encrypt.
+    /// `None` when a setting is invalid; `problems` then has the reason. `Some(None)` when NATS is not configured. With
+    /// `allow_insecure`, servers on other machines need not encrypt.
     pub fn parse(&self, allow_insecure: bool, problems: &mut Problems) -> Option<Option<NatsSettings>> {
         let url = problems.secret("NATS_URL", self.nats_url.as_deref(), self.nats_url_file.as_deref());
         let token = problems.secret("NATS_TOKEN", self.nats_token.as_deref(), self.nats_token_file.as_deref());
@@ -119,7 +119,7 @@ impl NatsArgs {
         Some(Some(settings))
     }
 
-    /// `None` when something was wrong. The library reads the files with every connection.
+    /// `None` when a setting is invalid. The library reads the files again for every connection.
     fn parse_pair(&self, problems: &mut Problems) -> Option<Option<(PathBuf, PathBuf)>> {
         const NAMES: PairNames = PairNames { certificate: "NATS_CERTIFICATE_FILE", key: "NATS_KEY_FILE" };
         let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
@@ -137,14 +137,14 @@ impl NatsArgs {
     }
 }
 
-/// What is wrong with the URL of NATS. None of it shows a value.
+/// What is wrong with the URL of NATS. The texts never contain a value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UrlFault {
     #[error("must be nats://user:password@host:port, or several separated by commas; tls:// encrypts")]
     Unreadable,
     #[error("must begin with nats:// or tls://: NATS over websockets is not supported")]
     Websocket,
-    #[error("names different logins: the servers of a cluster share one, which is needed with one of them only")]
+    #[error("has different logins: the servers of a cluster share one login, which is needed for one of them only")]
     Logins,
     #[error("a login is given more than once: use only one of the URL, NATS_TOKEN and NATS_CREDENTIALS")]
     SeveralLogins,
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_one_of_nats() {
+    fn only_urls_of_nats_servers_are_accepted() {
         for url in ["nats://user:secret@127.0.0.1:4222, tls://nats.example.org", "nats.example.org", "tls://[::1]:4222"]
         {
             assert!(settings(url).connect_options().is_ok(), "{url}");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_share_one_login() {
+    fn all_servers_must_have_the_same_login() {
         let login = |url| parse_server(url).expect(url).1;
         assert_eq!(login("nats://us%40er:pa%2Fss@host"), Some(Login::User("us@er".to_owned(), "pa/ss".to_owned())));
         assert_eq!(login("nats://token@host"), Some(Login::Token("token".to_owned())));
@@ -282,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn the_library_does_not_get_to_see_the_login_in_a_url() {
+    fn the_client_library_gets_urls_without_the_login() {
         let (_, servers) = settings("nats://user:hunter2@one,nats://two").connect_options().expect("sound");
         assert!(servers.iter().all(|server| !server.as_url_str().contains("hunter2")), "{servers:?}");
     }
 
     #[test]
-    fn servers_are_named_without_their_credentials() {
+    fn the_names_of_servers_do_not_contain_the_login() {
         let settings = settings("nats://user:hunter2@127.0.0.1:4223, nats://hunter2@nats.example.org");
         assert_eq!(settings.server_names(), "127.0.0.1:4223, nats.example.org:4222");
     }

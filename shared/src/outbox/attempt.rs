@@ -13,12 +13,12 @@ use super::{
     span,
 };
 
-/// How long deliveries may go on when the service stops. After it their messages are given back.
+/// How long running deliveries may continue when the service stops. After it their messages are released.
 const GRACE: Duration = Duration::from_secs(1);
 
 impl<D: Destination> Relay<D> {
     pub(super) async fn attempt(&self, message: Message, run: &Run) -> Attempted {
-        let result = match self.not_tried(&message, run) {
+        let result = match self.reason_not_to_send(&message, run) {
             Some(undelivered) => Err(undelivered),
             None => self.try_once(&message, run).await,
         };
@@ -29,15 +29,15 @@ impl<D: Destination> Relay<D> {
         (message, result)
     }
 
-    /// Why a claimed message is not even tried.
-    fn not_tried(&self, message: &Message, run: &Run) -> Option<Undelivered> {
+    /// Why a claimed message is not sent at all; `None` when it is to be sent.
+    fn reason_not_to_send(&self, message: &Message, run: &Run) -> Option<Undelivered> {
         if let Some(Ended::Unavailable(reason)) = run.ended() {
             return Some(Undelivered::Unavailable(reason.clone()));
         }
         if self.stopping.is_cancelled() {
             return Some(draining());
         }
-        // Its last attempt ended with the process that made it.
+        // The process that made its last attempt ended before it recorded a result.
         if message.attempts > self.outbox.settings.attempts_max {
             let last = &message.last_error_reason;
             return Some(Undelivered::Refused(if last.is_empty() { LEASE_EXPIRED } else { last }.to_owned()));
@@ -73,7 +73,7 @@ impl<D: Destination> Relay<D> {
     }
 }
 
-/// The message is given back, delivered or not, and its attempt does not count.
+/// Releases the message, whether or not it was delivered. The attempt does not count.
 fn draining() -> Undelivered {
     Undelivered::Unavailable("DRAINING".to_owned())
 }

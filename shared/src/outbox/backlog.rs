@@ -8,7 +8,7 @@ use crate::{
     postgres::DatabaseError,
 };
 
-/// The gauges. They keep the values that were read last.
+/// The gauges. They keep the values of the last read.
 pub struct OutboxBacklog {
     pending: Gauge<u64>,
     oldest_age_seconds: Gauge<f64>,
@@ -18,24 +18,24 @@ pub struct OutboxBacklog {
 impl Default for OutboxBacklog {
     fn default() -> Self {
         Self {
-            pending: count("teppan.outbox.pending", "Messages that wait to be delivered, of at most 10,000."),
+            pending: count("teppan.outbox.pending", "Messages that wait to be delivered, counted up to 10,000."),
             oldest_age_seconds: age(
                 "teppan.outbox.oldest.age",
                 "Age of the oldest message that waits to be delivered, 0 when none does.",
             ),
             dead_letters: count(
                 "teppan.outbox.dead_letters",
-                "Dead letters that nobody has retried or discarded, of at most 10,000.",
+                "Dead letters that were neither retried nor discarded, counted up to 10,000.",
             ),
         }
     }
 }
 
 impl Outbox {
-    /// Reads the backlog, by indexes and up to a bound, and shows it in the metrics.
+    /// Reads the backlog, by indexes and up to a bound, and exports it as metrics.
     ///
     /// # Errors
-    /// When the database gives no answer; then the metrics stay as they are.
+    /// When the database does not answer; then the metrics keep their values.
     pub async fn read_backlog(&self, backlog: &OutboxBacklog) -> Result<(), DatabaseError> {
         let now = self.clock.now();
         for row in self.database.fetch_all(|| sqlx::query_file!("src/outbox/read_backlog.sql")).await? {

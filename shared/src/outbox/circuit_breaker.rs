@@ -1,4 +1,4 @@
-//! What the results of deliveries say about their destination.
+//! The circuit breaker of a destination: it opens and closes by the results of deliveries.
 
 use std::{
     sync::{
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::{NO_ANSWER, Undelivered};
 
-/// For so long after a timeout no reply waits for the destination.
-const INLINE_REST: Duration = Duration::from_secs(30);
+/// After a timeout, no reply waits for the destination for this long.
+const INLINE_PAUSE: Duration = Duration::from_secs(30);
 
 /// Shared by all relays of one destination.
 #[derive(Default)]
@@ -24,24 +24,24 @@ pub(super) struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// How often the destination answered. A decision of this side is no answer. If the number has not changed while
-    /// a message waited, no other message was answered meanwhile.
+    /// How often the destination has answered. Results that the relay decides itself do not count. If the number does
+    /// not change while a delivery is running, no other message was answered meanwhile.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::SeqCst)
     }
 
-    /// While it is open, one message at a time tests whether the destination is back.
+    /// While the breaker is open, one message at a time tests whether the destination is available again.
     pub fn is_open(&self) -> bool {
         self.is_open.load(Ordering::SeqCst)
     }
 
-    /// Whether the destination timed out a moment ago and has not answered since.
+    /// Whether the destination timed out recently and has not answered since.
     pub fn is_doubtful(&self) -> bool {
-        self.timed_out_at().is_some_and(|since| since.elapsed() < INLINE_REST)
+        self.timed_out_at().is_some_and(|since| since.elapsed() < INLINE_PAUSE)
     }
 
-    /// Opens or closes by a result, and returns who is to blame for a timeout: the message when the destination
-    /// answered others while this one waited, otherwise the destination.
+    /// Opens or closes the breaker by a result, and decides the cause of a timeout. The cause is the message if the
+    /// destination answered other messages meanwhile, otherwise the destination.
     pub fn judge(
         &self,
         result: Result<(), Undelivered>,
@@ -49,7 +49,7 @@ impl CircuitBreaker {
         is_inline: bool,
     ) -> Result<(), Undelivered> {
         match result {
-            // An inline delivery has too little time to open the breaker; the relay, which waits longer, decides.
+            // An inline delivery waits too briefly to open the breaker. The relay waits longer and decides.
             Err(Undelivered::TimedOut) if is_inline => {
                 self.doubt();
                 Err(Undelivered::Postponed(NO_ANSWER.to_owned(), Duration::ZERO))
@@ -99,7 +99,7 @@ mod tests {
     const TIMED_OUT: Result<(), Undelivered> = Err(Undelivered::TimedOut);
 
     #[test]
-    fn a_timeout_opens_it_unless_others_were_answered_meanwhile() {
+    fn a_timeout_opens_the_circuit_breaker_unless_the_destination_answered_other_messages_meanwhile() {
         let breaker = CircuitBreaker::default();
         let before = breaker.answers();
         assert_eq!(breaker.judge(TIMED_OUT, before, false), Err(Undelivered::Unavailable(NO_ANSWER.to_owned())));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inline_timeout_keeps_it_closed_and_other_replies_from_waiting() {
+    fn an_inline_timeout_leaves_the_circuit_breaker_closed_but_stops_other_replies_from_waiting() {
         let breaker = CircuitBreaker::default();
         let postponed = Err(Undelivered::Postponed(NO_ANSWER.to_owned(), Duration::ZERO));
         assert_eq!(breaker.judge(TIMED_OUT, breaker.answers(), true), postponed);

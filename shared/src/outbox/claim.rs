@@ -18,7 +18,7 @@ impl Outbox {
     /// Claims at most `limit` due messages; with `only`, those of this aggregate.
     ///
     /// # Errors
-    /// [`ReadError`]. Claimed messages come back when their leases end.
+    /// [`ReadError`]. Messages that were claimed are due again when their leases end.
     pub(super) async fn claim(
         &self,
         destination: &'static str,
@@ -54,7 +54,7 @@ impl Outbox {
     }
 }
 
-/// A row of the statement.
+/// A row of `claim.sql`.
 struct Row {
     more: bool,
     aggregate_id: Option<String>,

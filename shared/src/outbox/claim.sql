@@ -1,26 +1,28 @@
--- Claims messages for destination $1 at $2, under a lease until $3: the $4 that have been due longest, or, when $5 is
--- given, those of this aggregate.
+-- Claims, at time $2, at most $4 messages for destination $1, under a lease until $3. It takes the messages that have
+-- been due longest. If $5 is given, it takes only messages of that aggregate.
 --
--- Answers a row for each claimed message, and one row without a message when there is none. `more` is true when others
--- may be due.
+-- It returns a row for each claimed message, or one row without a message when there is none. `more` is true when other
+-- messages may be due.
 --
--- The messages of one aggregate are delivered in the order of their versions: only the first undelivered one can be
--- claimed. Whoever writes version n + 1 has seen the commit of version n with its message, so a snapshot that shows
--- a later message also shows the earlier one, unless its delivery has been recorded. A later message is put off for a
--- second, or for half a minute behind a dead letter, so that blocked messages never fill the head of the queue. It
--- seldom waits that long: recording or discarding the earlier message makes it due at once. When the two meet on its
--- row,
---   * the claim comes first: the other waits for the row and then makes it due;
---   * the other comes first: the claim skips the row, because it is locked or has changed;
---   * the other comes between snapshot and lock: the row is put off although it is due, and is delivered a second late,
---     or half a minute late behind a discarded message.
--- A message is never claimed too early.
+-- Order: the messages of one aggregate are delivered in the order of their versions, so only the first undelivered one
+-- can be claimed. Version n + 1 is written after version n was committed with its message. So a snapshot that shows a
+-- later message also shows the earlier one, unless the delivery of the earlier one has been recorded.
 --
--- A claim waits for no lock, so it cannot be part of a deadlock. When $4 is small it locks more rows than it takes;
--- other claims skip these until it ends.
+-- A later message is postponed by a second, or by half a minute behind a dead letter, so that blocked messages never
+-- fill the head of the queue. Usually it waits less: the statement that records or discards the earlier message makes
+-- the later one due at once. When that statement and a claim meet on the row of the later message, there are three
+-- cases:
+--   * The claim locks the row first. The other statement waits for the row and then makes it due.
+--   * The other statement locks the row first. The claim skips the row, because it is locked or has changed.
+--   * The other statement commits between the claim's snapshot and its lock. The claim postpones a row that is due, and
+--     the message is delivered a second late, or half a minute late behind a discarded message.
+-- In no case is a message claimed too early.
 --
--- The limits are literals because the plan depends on them: the planner assumes that a parameter takes a tenth of the
--- queue, and would sort the queue.
+-- A claim waits for no lock, so it cannot be part of a deadlock. When $4 is small, the claim locks more rows than it
+-- takes; other claims skip these rows until it ends.
+--
+-- The limits are literals because the plan depends on them. For a parameter the planner assumes a tenth of the queue,
+-- and it would sort the queue.
 WITH due AS MATERIALIZED (
     SELECT ctid AS tid, aggregate_id, version, next_attempt_at
     FROM outbox_messages
@@ -29,7 +31,7 @@ WITH due AS MATERIALIZED (
     LIMIT 64
     FOR UPDATE SKIP LOCKED
 ),
-of_aggregate AS MATERIALIZED (     -- filters due messages later, so that only the index of the aggregate fits
+of_aggregate AS MATERIALIZED (     -- `candidate` selects the due ones, so that the planner uses the aggregate's index
     SELECT ctid AS tid, aggregate_id, version, next_attempt_at, dead_at
     FROM outbox_messages
     WHERE aggregate_id = $5 AND destination = $1
@@ -37,7 +39,7 @@ of_aggregate AS MATERIALIZED (     -- filters due messages later, so that only t
     LIMIT 64
     FOR UPDATE SKIP LOCKED
 ),
-candidate AS MATERIALIZED (        -- behind_dead: NULL when it is the first of its aggregate
+candidate AS MATERIALIZED (        -- behind_dead is NULL when the message is the first of its aggregate
     SELECT m.*, first.is_dead AS behind_dead
     FROM (
         SELECT * FROM due
@@ -64,7 +66,7 @@ put_off AS (
 chosen AS MATERIALIZED (
     SELECT tid FROM candidate WHERE behind_dead IS NULL ORDER BY next_attempt_at, version LIMIT $4
 ),
-claimed AS (                       -- takes over the lease of a relay that died
+claimed AS (                       -- also takes over the expired leases of relays that ended
     UPDATE outbox_messages AS m
     SET attempts = m.attempts + 1, claims = m.claims + 1, lease_expires_at = $3, next_attempt_at = $3
     FROM chosen
@@ -87,7 +89,7 @@ SELECT
     e.data::text AS "data?"
 FROM (SELECT) AS always
 LEFT JOIN claimed AS c ON true
-LEFT JOIN LATERAL (                -- LIMIT: looks them up one by one instead of joining all events
+LEFT JOIN LATERAL (                -- LIMIT forces one index lookup a message instead of a join with all events
     SELECT type, occurred_at, data
     FROM outbox_events
     WHERE event_id = c.event_id

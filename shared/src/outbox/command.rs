@@ -1,4 +1,4 @@
-//! `dead-letters`: what could not be delivered, for an operator at a terminal.
+//! The command `dead-letters`: an operator lists, retries or discards messages that could not be delivered.
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -44,21 +44,21 @@ pub enum Output {
     Json,
 }
 
-/// Those with the given ids, or all that match the filters.
+/// Selects dead letters by id, or all that match the filters.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
 pub struct SelectionArgs<F: Args> {
     /// Dead letters, by their ids
     #[arg(value_name = "DEAD_LETTER_ID", group = "which")]
     ids: Vec<Uuid>,
-    /// Every one that matches the filters
+    /// Every dead letter that matches the filters
     #[arg(long, group = "which")]
     all: bool,
     #[command(flatten)]
     filter: F,
 }
 
-/// The command did not do what it was asked to.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error("the dead letters cannot be read")]
@@ -70,7 +70,7 @@ pub enum CommandError {
 }
 
 impl<F: Args + Into<DeadLetterFilter>> DeadLettersCommand<F> {
-    /// Runs the command, and reports on stdout what was done.
+    /// Runs the command and reports the result on stdout.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -137,7 +137,7 @@ fn as_json(dead: &DeadLetter, owner_field: &str) -> String {
     .to_string()
 }
 
-/// What was done so far.
+/// The result so far.
 #[derive(Default)]
 struct Progress {
     settled: i64,
@@ -157,18 +157,18 @@ async fn settle<F: Args + Into<DeadLetterFilter>>(
         return Err(CommandError::FilteredIds);
     } else {
         ids.sort_unstable();
-        ids.dedup(); // one that is named twice would be unknown the second time
+        ids.dedup(); // the second occurrence of an id would be reported as unknown
         ids.chunks(PAGE_SIZE.into()).map(|ids| DeadLetterSelection::Ids(ids.to_vec())).collect()
     };
     let mut progress = Progress::default();
     let done = settle_each(all, settlement, &selections, &mut progress).await;
     let Progress { settled, unknown } = progress;
-    // What was done before the rest failed stays done.
+    // Earlier statements stay committed when a later one fails.
     if done.is_ok() || settled > 0 {
         let what = if settlement == Settlement::Retry { "put back into delivery" } else { "discarded" };
         println!("{settled} dead letters were {what}.");
     }
-    // No failure: after a lost answer, the same command again finds them settled.
+    // This is no failure: if the answer of the database was lost, a repeated command finds these ids already settled.
     if !unknown.is_empty() {
         eprintln!(
             "{} are not dead letters now: they were retried or discarded before, or never were any. `dead-letters list` \
@@ -180,8 +180,8 @@ async fn settle<F: Args + Into<DeadLetterFilter>>(
     done.map_err(CommandError::Settle)
 }
 
-/// Goes on until nothing is left of what there was at the beginning: a message that is refused again and
-/// again is retried once.
+/// Settles as many dead letters as there were at the beginning. So a message that is refused again at once is retried
+/// only once.
 async fn settle_each(
     all: &impl Operations,
     settlement: Settlement,

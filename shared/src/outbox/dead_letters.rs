@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::{DestinationStatus, Outbox};
 use crate::postgres::DatabaseError;
 
-/// The most dead letters that one call settles; the statements have the same number.
+/// The most dead letters that one call settles; the SQL statements have the same number.
 pub const SETTLED_MAX: i64 = 1000;
 
 /// A message that could not be delivered: a row of the view `dead_letters`.
@@ -24,16 +24,16 @@ pub struct DeadLetter {
     pub traceparent: Option<String>,
 }
 
-/// Where a page starts: after the dead letter with this time and id.
+/// The cursor position of a page: it starts after the dead letter with this time and id.
 pub type DeadLetterCursor = (DateTime<Utc>, Uuid);
 
-/// Dead letters, and where the next page starts if there is one.
+/// Dead letters, and the cursor of the next page if there is one.
 pub struct DeadLetterPage {
     pub dead_letters: Vec<DeadLetter>,
     pub next: Option<DeadLetterCursor>,
 }
 
-/// Only dead letters that match every filter given.
+/// Matches dead letters that meet every given filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
     pub destination: Option<String>,
@@ -41,17 +41,17 @@ pub struct DeadLetterFilter {
     pub aggregate_id: Option<String>,
 }
 
-/// Which dead letters.
+/// Which dead letters a call settles.
 #[derive(Debug, Clone)]
 pub enum DeadLetterSelection {
-    /// Those with these ids, at most 1,000.
+    /// Dead letters with these ids, at most 1,000.
     Ids(Vec<Uuid>),
-    /// Every one that matches.
+    /// Every dead letter that matches.
     All(DeadLetterFilter),
 }
 
 impl DeadLetterSelection {
-    /// The ids, if it is by ids.
+    /// The ids, when the selection is by ids.
     pub fn ids(&self) -> Option<&[Uuid]> {
         match self {
             Self::Ids(ids) => Some(ids),
@@ -59,7 +59,7 @@ impl DeadLetterSelection {
         }
     }
 
-    /// The filter; an empty one if it is by ids.
+    /// The filter; an empty one when the selection is by ids.
     pub fn filter(&self) -> DeadLetterFilter {
         match self {
             Self::Ids(_) => DeadLetterFilter::default(),
@@ -77,28 +77,28 @@ pub enum Settlement {
     Discard,
 }
 
-/// How many dead letters were settled, and how many of the selection are left for another call.
+/// How many dead letters were settled, and how many of the selection remain for another call.
 #[derive(Debug, Clone)]
 pub struct Settled {
     pub settled: i64,
     pub remaining: i64,
-    /// Ids of the selection that are not dead letters, or no longer.
+    /// Ids of the selection that are not dead letters now.
     pub unknown: Vec<Uuid>,
 }
 
-/// What operators do with a service's outbox. A service whose dead letters are not all messages of the outbox has its
-/// own implementation.
+/// The operations on a service's outbox. conversation-service has its own implementation, because some of its dead
+/// letters are follow-ups and not outbox messages.
 pub trait Operations: Sync {
-    /// Reads the status of each destination that is in use, or was.
+    /// Reads the status of each destination that is or was in use.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// When the database does not answer.
     fn read_status(&self) -> impl Future<Output = Result<Vec<DestinationStatus>, DatabaseError>> + Send;
 
-    /// Lists dead letters in the order in which they were given up, after the cursor.
+    /// Lists dead letters after the cursor, in the order in which they became dead letters.
     ///
     /// # Errors
-    /// When the database gave no answer.
+    /// When the database does not answer.
     fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -106,10 +106,10 @@ pub trait Operations: Sync {
         page_size: u16,
     ) -> impl Future<Output = Result<DeadLetterPage, DatabaseError>> + Send;
 
-    /// Settles at most [`SETTLED_MAX`] dead letters. A message that is no longer one is left alone.
+    /// Settles at most [`SETTLED_MAX`] dead letters. A message that is no dead letter any more is not changed.
     ///
     /// # Errors
-    /// When the database gave no answer; the selection may then be settled or not.
+    /// When the database does not answer; it is then unknown whether the selection was settled.
     fn settle_dead_letters(
         &self,
         settlement: Settlement,

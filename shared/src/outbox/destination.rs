@@ -1,4 +1,4 @@
-//! Where messages go, and how a delivery ends.
+//! The destination of messages, and the result of a delivery.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::NO_ANSWER;
 
 /// Delivers messages to one destination.
 pub trait Destination: Send + Sync + 'static {
-    /// As the database and the metrics name it.
+    /// Its name in the database and in the metrics.
     const NAME: &'static str;
     /// The name of its relays, for the log and the metrics.
     const WORKER: &'static str;
 
-    /// Delivers a message. It may get the same message again, even after a success.
+    /// Delivers a message. The same message may be delivered again, even after a success.
     fn deliver(&self, message: &Message) -> impl Future<Output = Delivery> + Send;
 }
 
@@ -24,14 +24,14 @@ pub struct Message {
     /// The booking or the conversation.
     pub aggregate_id: String,
     pub version: i64,
-    /// The number of the claim: a result is recorded only under it.
+    /// The number of the claim. A result is recorded only while this is the latest claim.
     pub claim: i64,
-    /// Deliveries so far that count, including this one.
+    /// Attempts that count so far, including this one.
     pub attempts: i32,
     /// Empty when no delivery failed.
     pub last_error_reason: String,
     pub traceparent: Option<String>,
-    /// When it was committed.
+    /// The time of the commit.
     pub created_at: DateTime<Utc>,
     pub event_id: Uuid,
     /// Such as `teppan.booking.created.v1`.
@@ -41,12 +41,12 @@ pub struct Message {
     pub data: String,
 }
 
-/// How a delivery ended, and who decided it.
+/// The result of a delivery, and which side decided it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// The destination answered, or could not be reached.
     Tried(Result<(), Undelivered>),
-    /// This side decided without sending anything, so the result says nothing about the destination.
+    /// The relay decided without sending anything, so the result does not show the state of the destination.
     Decided(Result<(), Undelivered>),
 }
 
@@ -57,11 +57,12 @@ pub enum Undelivered {
     Failed(String),
     /// No attempt will succeed.
     Refused(String),
-    /// The destination takes no messages at all; this message is not the cause.
+    /// The destination accepts no messages at all; this message is not the cause.
     Unavailable(String),
-    /// The destination will take it, but not before this time has passed. The attempt does not count.
+    /// The destination will accept the message, but not before this time has passed. The attempt does not count.
     Postponed(String, Duration),
-    /// The destination did not answer in time. The message may be the cause only if others were answered meanwhile.
+    /// The destination did not answer in time. The message can be the cause only if other messages were answered
+    /// meanwhile.
     TimedOut,
 }
 

@@ -8,7 +8,7 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// `source` is that of the CloudEvents, such as `/teppan/booking-service`.
+    /// `source` is the attribute of the CloudEvents, such as `/teppan/booking-service`.
     pub fn new(settings: NatsSettings, source: &'static str) -> Self {
         Self { publisher: Publisher::new(settings), source }
     }
@@ -33,7 +33,7 @@ impl Destination for EventStream {
         };
         match self.publisher.publish(&event).await {
             Ok(()) => Delivery::Tried(Ok(())),
-            // The client usually decides this itself, by the limit that the server named at the connection.
+            // The client usually detects this itself, by the limit that the server states when they connect.
             Err(PublishError::TooLarge) => Delivery::Decided(Err(Undelivered::Refused("MESSAGE_TOO_LARGE".to_owned()))),
             Err(PublishError::Unavailable(why)) => {
                 tracing::debug!(why, "event not published");

@@ -1,4 +1,4 @@
-//! OutboxService of both services. The messages of the two packages differ in the name of the aggregate's field only,
+//! OutboxService of both services. The messages of the two packages differ only in the name of the aggregate's field,
 //! but they are different types.
 
 use chrono::Datelike as _;
@@ -16,19 +16,19 @@ use crate::{
 const DESTINATION_PREFIX: &str = "OUTBOX_DESTINATION_";
 
 const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
-/// Dead letters that one request may name.
+/// The most ids of dead letters in one request.
 const IDS_MAX: usize = 1000;
 
 pub const EVENT_TYPE_MUST: &str = "must be a type of event such as teppan.booking.created.v1";
 const EVENT_TYPE_BYTES_MAX: usize = 100;
 
-/// Whether it can be the type of an event.
+/// Whether the text has the form of an event type.
 pub fn is_event_type(raw: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte);
     (1..=EVENT_TYPE_BYTES_MAX).contains(&raw.len()) && raw.bytes().all(known)
 }
 
-/// The filters of a request as they came.
+/// The filters of a request, not yet validated.
 pub struct RawFilter {
     /// The name of the enum's value; `None` for an unknown number.
     pub destination: Option<&'static str>,
@@ -68,7 +68,7 @@ pub fn destination_value(destination: &str) -> String {
     format!("{DESTINATION_PREFIX}{}", destination.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// A page of dead letters that is asked for.
+/// A request for a page of dead letters.
 pub struct Page {
     pub filter: DeadLetterFilter,
     pub after: Option<DeadLetterCursor>,
@@ -76,10 +76,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All violations of the request.
     pub fn decode(page_size: i32, page_token: &str, filter: RawFilter) -> Result<Self, Status> {
         let mut violations = Violations::default();
         let size = violations.check("page_size", PAGE_SIZES.parse(page_size));
@@ -97,16 +97,16 @@ impl Page {
     }
 }
 
-/// What a page token is made for.
+/// The filters that a page token is bound to.
 fn filters(filter: &DeadLetterFilter) -> [Option<&str>; 3] {
     [&filter.destination, &filter.event_type, &filter.aggregate_id].map(Option::as_deref)
 }
 
-/// Reads which dead letters a call is about. `filters` are the names of the filters, for the message to a caller that
-/// gave neither ids nor `all`.
+/// Parses the selection of a request. `filters` lists the names of the filters, for the error when the request has
+/// neither ids nor `all`.
 ///
 /// # Errors
-/// Everything that is wrong with the selection.
+/// All violations of the selection.
 pub fn decode_selection(
     ids: &[String],
     all: bool,
@@ -149,12 +149,12 @@ fn decode_ids(raw: &[String], all: bool, is_filtered: bool, filters: &str, viola
 
 fn decode_token(filter: &DeadLetterFilter, token: &str) -> Result<Option<DeadLetterCursor>, TokenError> {
     let Some(cursor) = page::decode_token::<DeadLetterCursor>(&filters(filter), token)? else { return Ok(None) };
-    // PostgreSQL cannot read every time that a forged token can hold.
+    // A forged token can hold a time that PostgreSQL cannot represent.
     if (1970..10_000).contains(&cursor.0.year()) { Ok(Some(cursor)) } else { Err(TokenError::Unreadable) }
 }
 
-/// Implements OutboxService of a package for a type. `operations` is where it finds the [`Operations`]; `aggregate` is
-/// the field of the booking or the conversation with the function that parses it.
+/// Implements OutboxService of a package for a type. `operations` is the expression for its [`Operations`]; `aggregate`
+/// is the field of the booking or the conversation, with the function that parses it.
 ///
 /// [`Operations`]: super::Operations
 #[macro_export]

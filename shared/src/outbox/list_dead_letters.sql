@@ -1,5 +1,5 @@
--- ListDeadLetters after the cursor ($1, $2): to destination $3, with events of type $4, of aggregate $5, as far as these
--- are given; at most $6.
+-- ListDeadLetters: at most $6 dead letters after the cursor ($1, $2). Optional filters: destination $3, event type $4,
+-- aggregate $5.
 SELECT
     dead_letter_id AS "id!",
     event_id AS "event_id!",

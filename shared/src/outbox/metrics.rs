@@ -22,7 +22,7 @@ impl DeliveryMetrics {
             destination: KeyValue::new("destination", destination),
             deliveries: meter
                 .u64_counter("teppan.outbox.deliveries")
-                .with_description("Deliveries, by how they ended.")
+                .with_description("Deliveries, by outcome.")
                 .build(),
             given_up: meter
                 .u64_counter("teppan.outbox.given_up")
@@ -31,11 +31,11 @@ impl DeliveryMetrics {
             lag_seconds: meter
                 .f64_histogram("teppan.outbox.delivery.lag")
                 .with_unit("s")
-                .with_description("From the commit of a message until its delivery.")
+                .with_description("Time from the commit of a message until its delivery.")
                 .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
         };
-        // A counter that is first seen at 1 has no increase.
+        // Prometheus sees no increase in a counter that first appears with the value 1.
         metrics.deliveries.add(0, &[metrics.destination.clone(), KeyValue::new("outcome", "delivered")]);
         metrics.given_up.add(0, std::slice::from_ref(&metrics.destination));
         metrics
@@ -60,7 +60,7 @@ impl DeliveryMetrics {
     }
 }
 
-/// How a delivery ended, as the metrics name it.
+/// The value of the label `outcome`.
 fn outcome(result: &Result<(), Undelivered>) -> &'static str {
     match result {
         Ok(()) => "delivered",

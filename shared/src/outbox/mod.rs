@@ -1,8 +1,9 @@
-//! The outbox of both services: messages that must be delivered, written by the statement that made them true.
+//! The transactional outbox of both services: messages that must be delivered, written by the same statement as the
+//! change they report.
 //!
-//! The rows are the record; each service's migrations explain the table. A [`Relay`] claims messages, gives each to its
-//! [`Destination`] and records the result. Any number of relays, in any number of processes, work for one destination.
-//! A message that cannot be delivered becomes a dead letter, which operators list, retry or discard.
+//! Each service's migrations explain the table. A [`Relay`] claims messages, passes each to its [`Destination`] and
+//! records the result. Any number of relays, in any number of processes, can deliver to one destination. A message
+//! that cannot be delivered becomes a dead letter, which operators list, retry or discard.
 
 mod attempt;
 mod backlog;
@@ -41,18 +42,18 @@ pub use self::{
 };
 use crate::{clock::Clock, postgres::Database, worker::Nudge};
 
-/// The reason when a destination did not answer in time.
+/// The reason when a destination does not answer in time.
 pub const NO_ANSWER: &str = "DEADLINE_EXCEEDED";
-/// The reason when the last attempt ended with the process that made it.
+/// The reason when the process that made the last attempt ended before it recorded a result.
 pub const LEASE_EXPIRED: &str = "LEASE_EXPIRED";
-/// The destination NATS JetStream, where it is set up.
+/// The name of the destination NATS JetStream.
 pub const EVENT_STREAM: &str = "event-stream";
 
-/// The most messages that one claim takes; the statement has the same number.
+/// The most messages that one claim takes; `claim.sql` has the same number.
 const BATCH_MAX: u32 = 64;
 /// Simultaneous deliveries of one relay.
 const CONCURRENCY: u32 = 16;
-/// The time that a lease leaves to everything besides the deliveries.
+/// The part of a lease that is left for everything besides the deliveries.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The outbox of a service. Cheap to clone.
@@ -65,7 +66,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// With the destinations in use.
+    /// `in_use` are the destinations that messages are written for.
     pub fn new(database: Database, clock: Clock, settings: RelaySettings, in_use: &[&'static str]) -> Self {
         let nudges = in_use.iter().map(|destination| (*destination, Nudge::default())).collect();
         Self { database, clock, settings: Arc::new(settings), nudges }
@@ -81,15 +82,15 @@ impl Outbox {
         self.nudge_of(destination).nudge();
     }
 
-    /// The nudge of a destination; one that nobody uses if the destination is not in use.
+    /// The nudge of a destination; an unconnected one if the destination is not in use.
     pub fn nudge_of(&self, destination: impl Into<&'static str>) -> Nudge {
         let destination = destination.into();
         let nudge = self.nudges.iter().find(|(name, _)| *name == destination);
         nudge.map(|(_, nudge)| nudge.clone()).unwrap_or_default()
     }
 
-    /// Longer than the slowest batch takes: each of its deliveries at its limit, before them those that were running
-    /// at the claim, and before all of them the wait for the rate limiter behind the other relays.
+    /// The length of a lease. It exceeds the slowest batch: the wait for the rate limiter behind the other relays, then
+    /// the deliveries that were running at the claim, then those of the batch, all of them at their time limit.
     fn lease(&self) -> Duration {
         let RelaySettings { relays, delivery_timeout, per_second_max, .. } = *self.settings;
         let relays = u32::try_from(relays).unwrap_or(u32::MAX);

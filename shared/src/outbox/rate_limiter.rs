@@ -1,4 +1,4 @@
-//! How fast one process delivers.
+//! The rate limiter of the deliveries of one process.
 
 use std::num::NonZeroU32;
 
@@ -7,7 +7,7 @@ use governor::{
     clock::{Clock as _, DefaultClock},
 };
 
-/// Claims in a second at the full rate.
+/// Claims a second at the full rate.
 const CLAIMS_PER_SECOND: u32 = 8;
 
 /// Shared by the relays of one destination.
@@ -30,7 +30,7 @@ impl RateLimiter {
         self.batch.get()
     }
 
-    /// Waits until this number of messages, at most a batch, may be delivered.
+    /// Waits until this many messages, at most a batch, may be delivered.
     pub async fn admit(&self, messages: u32) {
         let Some(messages) = NonZeroU32::new(messages.min(self.batch())) else { return };
         while let Ok(Err(until)) = self.limiter.check_n(messages) {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_than_the_rate_is_admitted_and_nearly_as_much() {
+    async fn messages_are_admitted_at_about_the_configured_rate() {
         let (limiter, started) = (RateLimiter::new(500, 64), Instant::now());
         assert_eq!(limiter.batch(), 62);
         let mut admitted = 0;
@@ -59,7 +59,7 @@ mod tests {
             limiter.admit(limiter.batch()).await;
             admitted += limiter.batch();
         }
-        // The first batch is a burst; a busy machine wakes late.
-        assert!((800..=1100).contains(&admitted), "{admitted} in two seconds");
+        // More than 1000 because the first batch is a burst; fewer because timers fire late on a busy machine.
+        assert!((800..=1100).contains(&admitted), "{admitted} messages were admitted in two seconds");
     }
 }

@@ -1,5 +1,5 @@
--- The backlog of each destination for the metrics: one row each, by indexes. Counts stop at 10,000, and the age is that
--- of the oldest among the counted.
+-- The backlog for the metrics: one row a destination, read by indexes. Counts stop at 10,000. The age is that of the
+-- oldest counted message.
 WITH dead AS MATERIALIZED (
     SELECT destination, count(*) AS count
     FROM (

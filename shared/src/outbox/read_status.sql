@@ -1,5 +1,5 @@
--- GetOutboxStatus at $1. Delivered messages are not kept, so this counts the backlog: at most the first 100,000 to each
--- destination, and 100,000 dead letters.
+-- GetOutboxStatus at time $1. Delivered messages are not kept, so this counts only the backlog: up to 100,000 messages
+-- for each destination, and up to 100,000 dead letters.
 WITH dead AS MATERIALIZED (
     SELECT destination, count(*) AS count
     FROM (

@@ -11,7 +11,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_min
 /// A message and the result of its delivery.
 pub(super) type Attempted = (Message, Result<(), Undelivered>);
 
-/// How many messages ended in which way. Messages that were claimed again meanwhile are not counted.
+/// The number of messages by outcome. Messages that were claimed again meanwhile are not counted.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Recorded {
     pub delivered: i64,
@@ -25,7 +25,7 @@ impl Outbox {
     /// Records the results of deliveries.
     ///
     /// # Errors
-    /// When the database gave no answer. The messages come back when their leases end.
+    /// When the database does not answer. The messages are due again when their leases end.
     pub(super) async fn record(
         &self,
         destination: &'static str,
@@ -58,7 +58,7 @@ impl Outbox {
     }
 }
 
-/// The result of one delivery as the statement takes it.
+/// The result of one delivery, in the form that `record.sql` takes.
 struct Outcome {
     name: &'static str,
     reason: String,

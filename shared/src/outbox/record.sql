@@ -1,20 +1,21 @@
--- Records at $2 the results of deliveries to destination $1. A message is named by its aggregate ($3), its version ($4)
--- and the number of its claim ($5). The outcomes ($6), their reasons ($7) and the times of the next attempts ($8):
---   DELIVERED    the message is removed, and the next of its aggregate is due;
+-- Records, at time $2, the results of deliveries to destination $1. A message is identified by its aggregate ($3), its
+-- version ($4) and the number of its claim ($5). $6 are the outcomes, $7 their reasons, $8 the times of the next
+-- attempts. The outcomes:
+--   DELIVERED    the message is removed, and the next message of its aggregate is due;
 --   FAILED       it is tried again, and the attempt counts;
---   UNAVAILABLE  it is tried again, and the attempt does not count: the destination takes no messages at all;
---   POSTPONED    it is tried again, and the attempt does not count: the destination cannot take it yet;
+--   UNAVAILABLE  it is tried again, and the attempt does not count: the destination accepts no messages at all;
+--   POSTPONED    it is tried again, and the attempt does not count: the destination cannot accept this message yet;
 --   DEAD         it becomes a dead letter.
 --
--- A result changes nothing when the message has been claimed again since, however late it comes and however often it
--- is recorded. Rows are locked in the order of aggregates, so two records that meet take turns.
+-- A result changes nothing if the message was claimed again after the delivery began, so a late or repeated record is
+-- harmless. Rows are locked in the order of aggregates, so two concurrent records cannot deadlock.
 WITH result AS MATERIALIZED (
     SELECT *
     FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[])
         AS r (aggregate_id, version, claim, outcome, reason, next_attempt_at)
     ORDER BY aggregate_id COLLATE "C"
 ),
-held AS MATERIALIZED (             -- LIMIT: looks them up one by one instead of joining the whole queue
+held AS MATERIALIZED (             -- LIMIT forces one index lookup a row instead of a join with the whole queue
     SELECT m.tid, r.*
     FROM result AS r
     CROSS JOIN LATERAL (
@@ -55,7 +56,7 @@ next AS MATERIALIZED (
         LIMIT 1
     ) AS later
 ),
-freed AS (                         -- by key, not by ctid: a claim that has just put it off may have moved it
+freed AS (                         -- by key, not by ctid: a concurrent claim may have postponed the row and moved it
     UPDATE outbox_messages AS m
     SET next_attempt_at = $2
     FROM next

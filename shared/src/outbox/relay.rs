@@ -23,13 +23,13 @@ use crate::{
     worker::{Batch, Job},
 };
 
-/// The limit of a delivery that a reply waits for.
+/// The time limit of a delivery that a reply waits for.
 const INLINE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a run ended early. Claimed messages come back, at the latest when the lease ends.
+/// Why a run ended early. Claimed messages are due again when their lease ends, at the latest.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// With the age of the oldest message that was tried.
+    /// `lag` is the age of the oldest message that was tried.
     #[error("{destination} is unavailable: {reason}")]
     Unavailable { destination: &'static str, reason: String, lag: Duration },
     #[error("the outbox cannot be read")]
@@ -94,8 +94,8 @@ impl<D: Destination> Relay<D> {
         }
     }
 
-    /// Delivers the due messages of one aggregate now, unless the destination timed out a moment ago. It leaves half
-    /// of the time until `reply_by` to the reply, and messages that are not delivered by then to the next run.
+    /// Delivers the due messages of one aggregate now, unless the destination timed out recently. It uses at most half
+    /// of the time until `reply_by`; the next run delivers what is left.
     pub async fn deliver_of(&self, aggregate_id: impl Display, reply_by: Instant) {
         let aggregate_id = aggregate_id.to_string();
         if !self.breaker.is_doubtful() {
@@ -110,7 +110,7 @@ impl<D: Destination> Relay<D> {
         self.outbox.nudge(D::NAME);
     }
 
-    /// Whether every message was delivered.
+    /// `true` when every message was delivered.
     async fn deliver_inline(&self, aggregate_id: &str, reply_by: Instant) -> Result<bool, RelayError> {
         let left = reply_by.saturating_duration_since(Instant::now());
         let timeout = self.outbox.settings.delivery_timeout.min(INLINE_TIMEOUT).min(left / 2);
@@ -120,7 +120,7 @@ impl<D: Destination> Relay<D> {
         Ok(tally.undelivered == 0)
     }
 
-    /// Delivers messages, several at a time, and records each result as soon as it is there.
+    /// Delivers messages, several at a time, and records each result as soon as it is known.
     async fn deliver_all(
         &self,
         messages: impl Stream<Item = Message> + Send,
@@ -131,8 +131,8 @@ impl<D: Destination> Relay<D> {
         let (mut attempted, mut records) = (pin!(attempted), FuturesUnordered::new());
         let mut tally = Tally::default();
         loop {
-            // Claims and records go on side by side: a claim that nobody polls keeps the connection that a record
-            // waits for.
+            // Claims and records are polled together. A claim that is not polled would keep its database connection,
+            // and a record may wait for that connection.
             tokio::select! {
                 Some(chunk) = attempted.next() => records.push(self.record(chunk)),
                 Some(recorded) = records.next() => tally.add(&recorded?),
@@ -156,14 +156,14 @@ impl<D: Destination> Relay<D> {
         Ok(Tally { delivered, undelivered, lag: lag.unwrap_or_default() })
     }
 
-    /// The messages of a run. It claims whenever there is room and messages may be due, so that messages that hang
-    /// delay no others.
+    /// The messages of a run. It claims whenever there is room and messages may be due, so that slow deliveries do not
+    /// delay the others.
     fn claims<'a>(&'a self, run: &'a Run) -> BoxStream<'a, Message> {
         let claims = stream::unfold((), move |()| async move { Some((self.next_claim(run).await?, ())) });
         claims.flat_map(stream::iter).boxed()
     }
 
-    /// `None` when nothing is left, or when the run is to end.
+    /// `None` when nothing is left, or when the run must end.
     async fn next_claim(&self, run: &Run) -> Option<Vec<Message>> {
         loop {
             if self.stopping.is_cancelled() || run.is_over() {
@@ -192,7 +192,7 @@ impl<D: Destination> Relay<D> {
         }
     }
 
-    /// Waits, beside the deliveries that go on, until another claim may find something.
+    /// Waits until another claim may find messages. Deliveries continue meanwhile.
     async fn rest(&self, run: &Run) {
         let nudge = self.outbox.nudge_of(D::NAME);
         tokio::select! {
@@ -210,7 +210,7 @@ impl<D: Destination> Relay<D> {
 impl<D: Destination> Job for Relay<D> {
     type Error = RelayError;
     const NAME: &'static str = D::WORKER;
-    // Under load a claim every few milliseconds instead of one for each message.
+    // Under load, one claim every few milliseconds replaces one claim a message.
     const GATHER: Duration = Duration::from_millis(10);
 
     async fn run_once(&self) -> Result<Batch, RelayError> {
@@ -218,7 +218,7 @@ impl<D: Destination> Job for Relay<D> {
         let tally = self.deliver_all(self.claims(&run), &run).await?;
         let more = run.may_find_more();
         match run.into_ended() {
-            // A stop of this service says nothing about the destination.
+            // Deliveries that a stop of this service interrupts do not make the destination unavailable.
             Some(Ended::Unavailable(reason)) if !self.stopping.is_cancelled() => {
                 Err(RelayError::Unavailable { destination: D::NAME, reason, lag: tally.lag })
             }

@@ -1,4 +1,4 @@
-//! One run of a relay: what it has claimed, and whether it goes on.
+//! One run of a relay: its claimed messages, and whether it claims more.
 
 use std::{
     sync::{
@@ -12,22 +12,22 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::read_error::ReadError;
 
-/// After this time a run claims no more, so that it ends and is counted.
+/// After this time a run claims no more messages. It ends, so that the metrics count it.
 const RUN_MAX: Duration = Duration::from_mins(1);
 
 /// Why a run ends early.
 pub(super) enum Ended {
-    /// The destination takes no messages, for this reason.
+    /// The destination accepts no messages, for this reason.
     Unavailable(String),
     /// The outbox cannot be read.
     Unread(ReadError),
 }
 
-/// Shared by the deliveries and the claims of a run, which go on side by side.
+/// Shared by the deliveries and the claims of a run, which are concurrent.
 pub(super) struct Run {
-    /// The limit of one delivery.
+    /// The time limit of one delivery.
     pub timeout: Duration,
-    /// Whether a reply waits for it.
+    /// Whether a reply to a caller waits for this run.
     pub is_inline: bool,
     ends_at: Instant,
     ended: OnceLock<Ended>,
@@ -50,7 +50,7 @@ impl Run {
         }
     }
 
-    /// A run over messages that are claimed already, for which a reply waits.
+    /// A run over messages that are already claimed, while a reply to a caller waits for it.
     pub fn inline(timeout: Duration, claimed: usize) -> Self {
         let run = Self { is_inline: true, ..Self::new(timeout) };
         run.claimed(claimed, false);
@@ -68,7 +68,7 @@ impl Run {
         }
     }
 
-    /// The first reason stays.
+    /// Later reasons are ignored.
     pub fn end(&self, why: Ended) {
         let _ = self.ended.set(why);
     }
@@ -81,13 +81,13 @@ impl Run {
         self.ended.into_inner()
     }
 
-    /// Whether it claims nothing more.
+    /// Whether the run claims nothing more.
     pub fn is_over(&self) -> bool {
         let is_done = self.is_idle() && !self.may_find_more();
         is_done || self.ended().is_some() || Instant::now() >= self.ends_at
     }
 
-    /// Whether no delivery goes on.
+    /// Whether no delivery is running.
     pub fn is_idle(&self) -> bool {
         self.left.load(Ordering::SeqCst) == 0
     }

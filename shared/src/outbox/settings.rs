@@ -7,15 +7,15 @@ use crate::config::Problems;
 /// How relays deliver messages.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
-    /// Relays of this process for each destination; with 0 it leaves delivery to other processes.
+    /// Relays of this process for each destination; with 0 other processes deliver.
     pub relays: usize,
     /// How often a relay looks for due messages without a nudge.
     pub interval: Duration,
-    /// The limit of one delivery.
+    /// The time limit of one delivery.
     pub delivery_timeout: Duration,
     /// Attempts before a message becomes a dead letter.
     pub attempts_max: i32,
-    /// Deliveries of this process to each destination.
+    /// The most deliveries a second of this process to each destination.
     pub per_second_max: u32,
 }
 
@@ -31,13 +31,13 @@ impl Default for RelaySettings {
     }
 }
 
-/// The settings of relays as they are given.
+/// The settings of relays, not yet validated.
 #[derive(Args)]
 pub struct RelayArgs {
-    /// Relays of this process for each destination; with 0 it leaves delivery to other processes
+    /// Relays of this process for each destination; with 0 other processes deliver
     #[arg(long, env = "OUTBOX_RELAYS", hide_env_values = true, default_value = "2", global = true)]
     outbox_relays: String,
-    /// How often a relay looks for messages that became due or that other processes left
+    /// How often a relay looks for messages that became due or that another process did not deliver
     #[arg(long, env = "OUTBOX_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     outbox_interval_ms: String,
     /// Longest time one delivery may take
@@ -46,7 +46,7 @@ pub struct RelayArgs {
     /// Attempts before a message becomes a dead letter
     #[arg(long, env = "OUTBOX_ATTEMPTS_MAX", hide_env_values = true, default_value = "12", global = true)]
     outbox_attempts_max: String,
-    /// Deliveries of this process to each destination in a second, so that a backlog drains gently
+    /// Most deliveries of this process to each destination in a second, so that a backlog does not overload it
     #[arg(
         long,
         env = "OUTBOX_DELIVERIES_PER_SECOND_MAX",
@@ -58,7 +58,7 @@ pub struct RelayArgs {
 }
 
 impl RelayArgs {
-    /// `None` when something is wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub fn parse(&self, problems: &mut Problems) -> Option<RelaySettings> {
         let relays = problems.number("OUTBOX_RELAYS", &self.outbox_relays, "relays", 0, 64);
         let interval = problems.millis("OUTBOX_INTERVAL_MS", &self.outbox_interval_ms, 10, 60_000);

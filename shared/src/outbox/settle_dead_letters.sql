@@ -1,10 +1,11 @@
--- RetryDeadLetters ($1 true) and DiscardDeadLetters ($1 false) for messages, at $2: those with the ids $3, or, without
--- ids, all to destination $4, with events of type $5, of aggregate $6, as far as these are given. At most 1,000;
--- `remaining` is the number left, counted up to 100,000, and `unknown` are the ids that were no dead letters.
+-- RetryDeadLetters ($1 is true) and DiscardDeadLetters ($1 is false) for outbox messages, at time $2. It settles the
+-- dead letters with the ids $3. When $3 is NULL, it settles those that match the optional filters: destination $4,
+-- event type $5, aggregate $6. It settles at most 1,000. `remaining` is the number left, counted up to 100,000;
+-- `unknown` are the ids that are not dead letters.
 --
--- A retried message is due at once, with a full number of attempts. A discarded message is removed, and the next of its
--- aggregate is due. A message that is no dead letter any more is left alone: of two calls that meet, the second waits
--- for the row and finds it changed.
+-- A retried message is due at once, with a full number of attempts. A discarded message is removed, and the next
+-- message of its aggregate is due. A message that is no dead letter any more is not changed: the second of two
+-- concurrent calls waits for the row and sees that it has changed.
 WITH by_id AS MATERIALIZED (
     SELECT m.tid, wanted.id
     FROM (SELECT DISTINCT id FROM unnest($3::uuid[]) AS id ORDER BY id) AS wanted
@@ -22,7 +23,8 @@ by_filter AS MATERIALIZED (
     FROM outbox_messages AS m
     WHERE $3::uuid[] IS NULL AND m.dead_at IS NOT NULL
       AND ($4::text IS NULL OR m.destination = $4)
-      -- Looks up the one event. As an EXISTS, PostgreSQL 18 would first read every event of the type.
+      -- A scalar subquery looks up the one event. For an EXISTS, PostgreSQL 18 would first read every event of the
+      -- type.
       AND ($5::text IS NULL OR $5 = (SELECT e.type FROM outbox_events AS e WHERE e.event_id = m.event_id))
       AND ($6::text IS NULL OR m.aggregate_id = $6)
     ORDER BY m.dead_at, m.dead_letter_id

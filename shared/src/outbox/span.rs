@@ -1,11 +1,11 @@
-//! What a trace shows of a delivery.
+//! The trace span of a delivery.
 
 use tracing::{Span, field};
 
 use super::{Message, Undelivered};
 use crate::telemetry::{self, TRACE_TARGET};
 
-/// A span in the trace of the call that wrote the message, however long ago that was.
+/// Begins a span in the trace of the call that wrote the message, however long ago that was.
 pub(super) fn begin(message: &Message, destination: &'static str) -> Span {
     let span = tracing::info_span!(
         target: TRACE_TARGET,

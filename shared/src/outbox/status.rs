@@ -18,14 +18,14 @@ pub struct DestinationStatus {
 }
 
 impl DestinationStatus {
-    /// Whether there is or was a message.
+    /// Whether there is or was a message for this destination.
     pub fn was_used(&self) -> bool {
         self.pending + self.dead > 0 || self.last_delivered_at.is_some()
     }
 }
 
 impl Outbox {
-    /// Reads the status of each destination that is in use, or was.
+    /// Reads the status of each destination that is or was in use.
     pub(super) async fn statuses(&self) -> Result<Vec<DestinationStatus>, DatabaseError> {
         let now = self.clock.now();
         let read = || sqlx::query_file_as!(DestinationStatus, "src/outbox/read_status.sql", now);

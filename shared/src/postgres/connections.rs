@@ -1,11 +1,12 @@
-//! The connections of one service: a stack of idle ones, and the callers that wait for one.
+//! The connections of one service: a stack of idle connections, and the callers that wait for one.
 //!
-//! A pool that checks its connections pays a round trip for it. Here a connection goes back to the
-//! stack only after a clean end; one whose statement was given up is checked in the background first.
+//! A pool that checks a connection before each use pays a round trip for it. Here a connection returns to the stack
+//! only after its statement ended cleanly. A connection whose statement was abandoned is checked in the background
+//! first.
 //!
-//! Opening a connection takes half a dozen round trips, which is longer than a caller may wait where
-//! the database is far away. So connections are opened by tasks of their own: a caller asks for one
-//! and takes the first that becomes idle, and what it asked for is kept when it gives up.
+//! Opening a connection takes half a dozen round trips. If the database is far away, that is longer than a caller may
+//! wait. So separate tasks open connections: a caller requests one and takes the first that becomes idle. A requested
+//! connection is kept even if its caller gives up.
 
 mod abandoned;
 mod admission;
@@ -39,7 +40,7 @@ use super::{opening::SessionSetting, probe::Suspicion};
 /// How long a connection may take to close.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// How many connections there may be, and how long a caller waits for one.
+/// The limits of the number of connections, and of the wait for one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Kept open from [`Connections::keep_warm`] on.
@@ -52,23 +53,22 @@ pub(super) struct Limits {
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
-/// A weak reference, for metrics: the meter outlives every database, and must not keep its connections open.
+/// A weak reference for the metrics: the meter lives longer than a database and must not keep connections open.
 #[derive(Clone)]
 struct WeakConnections(Weak<Shared>);
 
-/// How many connections there are.
+/// The number of connections by state.
 struct Usage {
-    /// The most there may be.
     max: u32,
     used: u32,
     idle: u32,
-    /// Callers that wait for one.
+    /// Callers that wait for a connection.
     waiting: u32,
     awaiting_standby: u32,
 }
 
 impl WeakConnections {
-    /// While there are any.
+    /// `None` when the connections are closed.
     fn usage(&self) -> Option<Usage> {
         self.0.upgrade().map(|shared| Connections(shared).usage())
     }
@@ -76,7 +76,7 @@ impl WeakConnections {
 
 struct Shared {
     options: PgConnectOptions,
-    /// The names of the connections, which the server shows, begin with this.
+    /// The prefix of the connections' names in `pg_stat_activity`.
     name: String,
     session: Vec<SessionSetting>,
     hot: &'static [&'static str],
@@ -85,17 +85,17 @@ struct Shared {
     state: Mutex<State>,
     /// One permit for each idle connection that no caller has reserved.
     idle: Semaphore,
-    /// Cancels statements that were given up. Opened when it is first needed.
+    /// Cancels abandoned statements. Opened when it is first needed.
     canceller: tokio::sync::Mutex<Canceller>,
-    /// The last opening that failed, and when it began.
+    /// The last failed attempt to open a connection.
     failed: watch::Sender<Option<Failed>>,
-    /// How many openings have ended, with or without success.
+    /// The number of attempts to open a connection that have ended, with or without success.
     opened: watch::Sender<u64>,
-    /// The oldest generation of [`State`], for statements that run on an earlier one.
+    /// The oldest usable generation of [`State`]. It ends statements that run on an earlier generation.
     oldest: watch::Sender<u64>,
-    /// When an attempt was begun that reached the database after it had been unavailable. Openings that were begun
-    /// earlier may wait for a server that never answers.
-    came_back: watch::Sender<Instant>,
+    /// The start of an attempt that reached the database after it had been unavailable. Attempts that started earlier
+    /// may wait for a server that never answers.
+    reached_at: watch::Sender<Instant>,
     background: TaskTracker,
     closing: CancellationToken,
 }
@@ -107,7 +107,7 @@ struct Failed {
 }
 
 impl Connections {
-    /// `name` is the name in metrics. `session` is what the options are to set on every connection.
+    /// `name` is the name in metrics. `session` has the settings that the options set on every connection.
     pub fn new(
         name: &'static str,
         options: PgConnectOptions,
@@ -115,10 +115,10 @@ impl Connections {
         hot: &'static [&'static str],
         limits: Limits,
     ) -> Self {
-        let shown_name = naming::prefix(options.get_application_name());
+        let name_prefix = naming::prefix(options.get_application_name());
         let connections = Self(Arc::new(Shared {
             options,
-            name: shown_name,
+            name: name_prefix,
             session,
             hot,
             limits,
@@ -129,7 +129,7 @@ impl Connections {
             failed: watch::Sender::default(),
             opened: watch::Sender::default(),
             oldest: watch::Sender::default(),
-            came_back: watch::Sender::new(Instant::now()),
+            reached_at: watch::Sender::new(Instant::now()),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
         }));
@@ -145,12 +145,11 @@ impl Connections {
         &self.0.session
     }
 
-    /// Whether an opening failed because the name of a statement was another connection's.
+    /// Whether an opening failed because another connection's statement had the same name.
     pub fn shares_statements(&self) -> bool {
         self.lock().shares_statements
     }
 
-    /// What is measured of them.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
@@ -163,21 +162,21 @@ impl Connections {
         Usage { max: self.0.limits.max, used, idle, waiting, awaiting_standby }
     }
 
-    /// Whether there is a connection, or the last attempt to open one did not fail; and not all that there may be wait
-    /// for a synchronous standby.
+    /// Whether there is a connection or the last attempt to open one succeeded, and not all connections wait for a
+    /// synchronous standby.
     pub fn is_usable(&self) -> bool {
         let state = self.lock();
         (state.live > 0 || state.failures == 0) && state.awaiting_standby < self.0.limits.max
     }
 
-    /// Puts a connection on the stack, for the caller that has waited longest.
+    /// Puts a connection on the stack. The caller that has waited longest takes it.
     fn push(&self, open: Open) {
         self.lock().idle.push(open);
         self.0.idle.add_permits(1);
     }
 
-    /// Takes a connection back after a clean end. Closes it when it is too old; otherwise closes the one that
-    /// has been idle longest, when that is too long.
+    /// Takes a connection back after a clean end. Closes it if it is too old. Otherwise closes the connection that has
+    /// been idle longest, if that is too long.
     fn give_back(&self, mut open: Open) {
         open.used = Instant::now();
         let (back, leaves) = {
@@ -199,8 +198,7 @@ impl Connections {
         }
     }
 
-    /// Closes a connection in the background. Until it is closed no other takes its place: the server never sees more
-    /// than the limit.
+    /// Closes a connection in the background. It counts against the limit until it is closed.
     fn retire(&self, open: Open) {
         {
             let mut state = self.lock();
@@ -225,12 +223,12 @@ impl Connections {
     fn take_idle(&self) -> Vec<Open> {
         let mut state = self.lock();
         let idle = std::mem::take(&mut state.idle);
-        // A caller that holds one of the other permits finds the stack empty and goes on waiting.
+        // A caller that has already taken a permit finds the stack empty and continues to wait.
         self.0.idle.forget_permits(idle.len());
         idle
     }
 
-    /// Drops the idle connections that were open at that time, because one in use since then turned out to be dead.
+    /// Drops the idle connections that were opened by this time, because one of that age turned out to be dead.
     pub fn forget_opened_by(&self, time: Instant) {
         let dead: Vec<Open> = {
             let mut state = self.lock();
@@ -243,24 +241,24 @@ impl Connections {
         }
     }
 
-    /// Connections that are opened from now on are of a new generation: those before may lead to a server that is being
-    /// replaced.
+    /// Begins a new generation of connections. Earlier ones may lead to a server that is being replaced.
     pub fn begin_generation(&self) {
         self.lock().generation += 1;
     }
 
-    /// Opens anew what is being opened since before this moment: another attempt, begun then, has reached the database.
+    /// Restarts the attempts to open a connection that started before this time: an attempt that started then has
+    /// reached the database.
     pub fn reopen(&self, begun_before: Instant) {
-        self.0.came_back.send_replace(begun_before);
+        self.0.reached_at.send_replace(begun_before);
     }
 
-    /// Drops every connection of an earlier generation, because it leads to the wrong server. What runs on it is given
-    /// up: a server that hangs never answers.
+    /// Drops every connection of an earlier generation, because it leads to the wrong server. Running statements are
+    /// abandoned, because a server that hangs never answers.
     pub fn forget_earlier(&self) {
         let (oldest, forgotten) = {
             let mut state = self.lock();
             let forgotten = state.forget_earlier();
-            // A caller that holds one of their permits finds the stack empty and goes on waiting.
+            // A caller that has already taken a permit finds the stack empty and continues to wait.
             self.0.idle.forget_permits(forgotten.len());
             (state.oldest, forgotten)
         };
@@ -279,11 +277,11 @@ impl Connections {
     /// Pings every idle connection before it is used again, because the database was unavailable.
     pub fn check_idle(&self) {
         for open in self.take_idle() {
-            self.settle(open);
+            self.check_and_return(open);
         }
     }
 
-    /// Notes what an error suggests about the server, for [`super::Probe`] to check.
+    /// Stores the problem of the server that an error suggests. [`super::Probe`] checks it.
     pub fn suspect(&self, suspicion: Suspicion) {
         self.lock().suspicion = Some(suspicion);
     }
@@ -292,12 +290,12 @@ impl Connections {
         self.lock().suspicion
     }
 
-    /// Drops the suspicion: the server can be written to.
-    pub fn trust(&self) {
+    /// Clears the suspicion, because the server accepts writes.
+    pub fn clear_suspicion(&self) {
         self.lock().suspicion = None;
     }
 
-    /// Closes every connection; gives up on what the server does not answer.
+    /// Closes every connection. A connection on which the server does not answer is dropped after a time.
     pub async fn close(&self) {
         self.0.closing.cancel();
         self.0.idle.close();

@@ -1,4 +1,4 @@
-//! The way to PostgreSQL: one round trip a statement, no more.
+//! Access to PostgreSQL. Each statement takes one round trip.
 
 mod connections;
 mod error;
@@ -29,7 +29,7 @@ pub use self::{
     url::{UrlFault, parse_url},
 };
 
-/// What closing the connections may take.
+/// How long closing the connections may take.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
 
 /// How a service uses its database.
@@ -38,14 +38,14 @@ pub struct DatabaseSettings {
     /// The name of the connections in metrics.
     pub name: &'static str,
     pub url: SecretString,
-    /// Statements of this process that run at once, each on a connection of its own. More than a few
-    /// a core only queue up inside PostgreSQL, and on a hot row they slow each other down.
+    /// Statements of this process that run at once, each on a connection of its own. More than a few for each core of
+    /// the server would only wait inside PostgreSQL, and slow each other down on a hot row.
     pub max_connections: u32,
-    /// Connections that are kept open, also while nobody uses them: at most `max_connections`.
+    /// Connections that are kept open even when they are not used; at most `max_connections`.
     pub min_connections: u32,
-    /// How long a call waits for a connection before it is told to come back later.
+    /// How long a call waits for a connection before it is refused with `Overloaded`.
     pub acquire_timeout: Duration,
-    /// A statement that runs longer is cancelled by the server.
+    /// The server cancels a statement that runs longer.
     pub statement_timeout: Duration,
 }
 
@@ -54,13 +54,12 @@ pub struct DatabaseSettings {
 pub struct Database(Connections);
 
 impl Database {
-    /// Prepares the way without going it: the first statement connects.
+    /// Does not connect yet; the first statement does.
     ///
-    /// `hot` statements are prepared when a connection opens, so that not even the first call on
-    /// it costs a second round trip.
+    /// `hot` statements are prepared when a connection opens, so that even the first call on it takes one round trip.
     ///
     /// # Errors
-    /// When the URL cannot be read.
+    /// When the URL is invalid.
     pub fn new(settings: &DatabaseSettings, hot: &'static [&'static str]) -> Result<Self, UrlFault> {
         let options = opening::options(settings.url.expose_secret(), settings.statement_timeout)?;
         let limits = Limits {
@@ -72,14 +71,14 @@ impl Database {
         Ok(Self(Connections::new(settings.name, options, session, hot, limits)))
     }
 
-    /// Opens the least number of connections and keeps as many open from now on. Returns when they are
-    /// open, or when there is one and the others fail or take long.
+    /// Opens the least number of connections, and keeps as many open from then on. Returns when they are open, or when
+    /// one is open and the others fail or take too long.
     pub async fn keep_warm(&self) {
         self.0.keep_warm().await;
     }
 
-    /// Whether there is a connection, or the last attempt to open one did not fail; and not all that there may be wait
-    /// for a synchronous standby.
+    /// Whether there is a connection or the last attempt to open one succeeded, and not all connections wait for a
+    /// synchronous standby.
     pub fn is_usable(&self) -> bool {
         self.0.is_usable()
     }
@@ -89,23 +88,21 @@ impl Database {
         self.0.check_idle();
     }
 
-    /// Whether a call with so much time left would get a connection in time.
+    /// Checks that a call with this much time left would get a connection in time.
     ///
     /// # Errors
-    /// `Overloaded`, when it would not.
+    /// `Overloaded` when it would not.
     pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
         self.0.admit(left)
     }
 
-    /// Runs one statement that commits by itself, in one round trip on a warm connection, and
-    /// returns its rows.
+    /// Runs one statement, which is a transaction of its own, in one round trip, and returns its rows.
     ///
-    /// When the connection turns out to be dead the statement is run once more on a new one, so
-    /// it must be safe to run twice.
+    /// If the connection turns out to be dead, the statement is run once more on another one. So it must be safe to run
+    /// twice.
     ///
     /// # Errors
-    /// [`DatabaseError`]. When the future is dropped before it is done, the statement may or may
-    /// not have taken effect.
+    /// [`DatabaseError`]. If the future is dropped before it is done, it is unknown whether the statement took effect.
     pub async fn fetch_all<'q, T, F>(
         &self,
         statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
@@ -115,12 +112,12 @@ impl Database {
         T: Send + Unpin,
     {
         let operation = self.0.metrics().begin();
-        let result = self.run_twice(statement).await;
+        let result = self.run_with_retry(statement).await;
         operation.end(result.as_ref().err());
         result
     }
 
-    async fn run_twice<'q, T, F>(
+    async fn run_with_retry<'q, T, F>(
         &self,
         statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
     ) -> Result<Vec<T>, DatabaseError>
@@ -132,7 +129,7 @@ impl Database {
         if matches!(result, Err(DatabaseError::Unavailable(_))) {
             let since = lease.since();
             lease.discard();
-            // The server has probably gone and come back: what else was open by then is just as dead.
+            // The server was probably restarted, so all connections that were open at that time are dead too.
             self.0.forget_opened_by(since);
             (result, lease) = self.run(&statement).await?;
         }
@@ -161,7 +158,7 @@ impl Database {
         Ok((result.map_err(DatabaseError::from), lease))
     }
 
-    /// [`Database::fetch_all`] for a statement that answers at most one row.
+    /// [`Database::fetch_all`] for a statement that returns at most one row.
     pub async fn fetch_optional<'q, T, F>(
         &self,
         statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
@@ -173,7 +170,7 @@ impl Database {
         Ok(self.fetch_all(statement).await?.pop())
     }
 
-    /// [`Database::fetch_all`] for a statement that always answers one row.
+    /// [`Database::fetch_all`] for a statement that always returns one row.
     pub async fn fetch_one<'q, T, F>(
         &self,
         statement: impl Fn() -> Map<'q, Postgres, F, PgArguments>,
@@ -185,14 +182,13 @@ impl Database {
         self.fetch_optional(statement).await?.ok_or(DatabaseError::Failed(sqlx::Error::RowNotFound))
     }
 
-    /// A look at the database on a connection of its own, so that load on the others says nothing
-    /// about whether the database is there.
+    /// A probe of the database. It has a connection of its own, so that load on the others does not affect its result.
     pub fn probe(&self) -> Probe {
         Probe::new(self.0.clone())
     }
 
-    /// Applies the migrations that are missing. Replicas that start together take turns. A migration waits for
-    /// a lock only so briefly that nobody else waits long behind it, and is tried again for ten minutes.
+    /// Applies the missing migrations. Replicas that start together do this one after the other. A migration waits only
+    /// briefly for a lock, because other statements wait behind it, and is repeated for up to ten minutes.
     ///
     /// # Errors
     /// [`MigrationError`].
@@ -200,7 +196,7 @@ impl Database {
         migrations::apply(self.0.options(), migrator).await
     }
 
-    /// Closes every connection. One that the server does not answer on is given up at a bound.
+    /// Closes every connection. A connection on which the server does not answer is dropped after a time.
     pub async fn close(&self) {
         let _ = timeout(CLOSE_BOUND, self.0.close()).await;
     }
@@ -208,8 +204,8 @@ impl Database {
 
 /// Runs a statement once.
 ///
-/// The library enters and leaves the current span for each row, several times: of a call that reads a
-/// thousand, that was a good part of the time. What it would log besides are the server's notices, and our
+/// Without a subscriber: the library enters and leaves the current span several times for each row, which takes much of
+/// the time of a call that reads a thousand rows. Otherwise it would log only notices of the server, and these
 /// statements raise none.
 async fn rows<T, F>(
     statement: Map<'_, Postgres, F, PgArguments>,

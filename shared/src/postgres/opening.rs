@@ -1,8 +1,7 @@
-//! How a connection is opened.
+//! Opens a connection.
 //!
-//! Where the database is far away, each round trip of an opening counts: one to reach it, one to ask
-//! for TLS and one or two to begin it, three to log in with a password (SCRAM), and one for each hot
-//! statement. All settings travel in the start packet.
+//! If the database is far away, each round trip counts: one to reach it, one to request TLS and one or two to begin it,
+//! three to log in with a password (SCRAM), and one for each hot statement. All settings are in the start packet.
 
 use std::time::Duration;
 
@@ -11,15 +10,14 @@ use tokio::time::timeout;
 
 use super::url::{UrlFault, parse_url};
 
-/// What opening a connection may take: a dozen round trips around the world, on a bad day.
+/// How long opening a connection may take: a dozen slow round trips around the world.
 const OPENING_BOUND: Duration = Duration::from_secs(10);
 
-/// Opens a connection, and prepares the hot statements on it, so that not even the first call on it
-/// costs a second round trip.
+/// Opens a connection and prepares the hot statements on it, so that even the first call on it takes one round trip.
 ///
 /// # Errors
-/// What the server or the network answered, also when a statement cannot be prepared because the
-/// migrations are not applied; `TimedOut` when that took too long.
+/// The error of the server or the network, also when a statement cannot be prepared because the migrations are not
+/// applied; `TimedOut` when opening takes too long.
 pub(super) async fn open(options: &PgConnectOptions, hot: &[&'static str]) -> Result<PgConnection, sqlx::Error> {
     let opening = async {
         let mut connection = PgConnection::connect_with(options).await?;
@@ -38,35 +36,35 @@ pub(super) fn timed_out() -> sqlx::Error {
 /// The options of every connection.
 ///
 /// # Errors
-/// When the URL cannot be read.
+/// When the URL is invalid.
 pub(super) fn options(url: &str, statement_timeout: Duration) -> Result<PgConnectOptions, UrlFault> {
-    // Slow statements show in the metrics; their text would add nothing.
+    // Slow statements are visible in the metrics; logging their text would add nothing.
     Ok(parse_url(url)?.disable_statement_logging().options(session(statement_timeout)).options([
-        // Keep-alive probes: a gateway that translates addresses does not forget an idle connection, and the
-        // server does not keep one whose client has died.
+        // Keep-alive probes, so that a NAT gateway does not drop an idle connection and the server does not keep a
+        // connection whose client is gone.
         ("tcp_keepalives_idle", "60"),
         ("tcp_keepalives_interval", "15"),
         ("tcp_keepalives_count", "4"),
     ]))
 }
 
-/// A setting of the server that holds for a connection, as `pg_settings` shows it: times are in milliseconds.
+/// A setting of a connection, in the form of `pg_settings`: times are in milliseconds.
 pub(super) type SessionSetting = (&'static str, String);
 
-/// What must be in force on every connection, also behind a pooler.
+/// The settings that must be in force on every connection, also behind a pooler.
 pub(super) fn session(statement_timeout: Duration) -> Vec<SessionSetting> {
     let constant = [
-        // A statement whose client has gone is ended, and its locks with it.
+        // Ends a statement whose client is gone, and releases its locks.
         ("client_connection_check_interval", "500"),
-        // A client that vanished inside a transaction must not keep its locks.
+        // A client that disappears inside a transaction must not keep its locks.
         ("idle_in_transaction_session_timeout", "30000"),
-        // Plans of the hot statements do not depend on their values: plan once.
+        // The plans of the hot statements do not depend on their parameters, so they are planned once.
         ("plan_cache_mode", "force_generic_plan"),
-        // Every statement has an index to go by. Without this a plan that was made while a table was
-        // still empty would go on scanning it while it grows.
+        // Every statement can use an index. Without this setting, a plan that was made while a table was empty would
+        // scan the table even after it has grown.
         ("enable_seqscan", "off"),
         ("TimeZone", "UTC"),
-        // Compiling a plan costs more than any of these statements takes to run.
+        // Compiling a plan takes longer than running any of these statements.
         ("jit", "off"),
     ];
     let constant = constant.into_iter().map(|(name, value)| (name, value.to_owned()));

@@ -1,8 +1,8 @@
-//! Poolers between the service and its server, such as PgBouncer: what they must leave as it is.
+//! Checks of a pooler between the service and its server, such as PgBouncer.
 //!
-//! A pooler may drop the settings of the start packet, and may run each transaction of a connection on another of its
-//! own connections to the server. Then prepared statements are missing there, or are another connection's. Both are
-//! found at the start, before any call: later they would show as failures of single calls.
+//! A pooler may drop the settings of the start packet. It may also run each transaction of a connection on a different
+//! server connection, where prepared statements are missing or belong to another client. Both faults are detected at
+//! the start, because later they would appear as failures of single calls.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use sqlx::{Executor as _, PgConnection, Row as _, SqlSafeStr as _};
 
 use super::{error::DatabaseError, opening::SessionSetting};
 
-/// How a pooler breaks what the service relies on.
+/// A property of a pooler that breaks the service.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolerFault {
-    /// It does not let a connection in.
+    /// It refuses connections.
     #[error(
         "the pooler in front of PostgreSQL refuses the settings of this service's connections ({0}). In PgBouncer, set \
          ignore_startup_parameters = extra_float_digits,options"
     )]
     RefusesSettings(String),
-    /// Its connections to the server have other settings.
+    /// Its server connections have other settings.
     #[error(
         "the pooler in front of PostgreSQL drops the settings of this service's connections. Set them in PostgreSQL, \
-             then let the pooler open its connections anew:{0}"
+             then let the pooler reconnect:{0}"
     )]
     DropsSettings(Missing),
     #[error(
@@ -30,7 +30,7 @@ pub enum PoolerFault {
          prepared statements. In PgBouncer, set pool_mode = session; or in 1.21 and newer, max_prepared_statements to 200"
     )]
     LosesPreparedStatements,
-    /// Migrations take a lock that belongs to a connection.
+    /// Migrations need a lock that belongs to one server connection.
     #[error(
         "migrations cannot be applied through a pooler that runs the statements of one connection on several of its own. \
          Apply them with a DATABASE_URL that leads to PostgreSQL itself"
@@ -38,7 +38,7 @@ pub enum PoolerFault {
     SharesSessions,
 }
 
-/// The statements that make up for settings that were dropped.
+/// The statements that set the dropped settings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missing {
     role: String,
@@ -55,7 +55,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// A name as SQL has it: without quotes where it needs none, because a log may escape them.
+/// A name as an SQL identifier, without quotes if it needs none, because a log may escape quotes.
 fn identifier(name: &str) -> String {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
     if is_plain && !name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -65,7 +65,7 @@ fn identifier(name: &str) -> String {
     }
 }
 
-/// Why the service cannot go to work on its connections.
+/// Why the service cannot use its connections.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     #[error(transparent)]
@@ -75,9 +75,9 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// Whether waiting may help: the database is unavailable.
+    /// Whether waiting may help, because the database is unavailable.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Database(error) if error.is_away())
+        matches!(self, Self::Database(error) if error.is_unavailable())
     }
 }
 
@@ -96,10 +96,11 @@ impl From<DatabaseError> for CheckError {
     }
 }
 
-/// The fault that an error of the server, or of the pooler itself, is a sign of.
+/// The fault that an error of the server or of the pooler indicates.
 pub(super) fn fault_of(error: &sqlx::Error) -> Option<PoolerFault> {
     const PROTOCOL_VIOLATION: &str = "08P01";
-    // Only this process names its statements: a name that is missing, or taken, on a connection is another one's.
+    // Statement names are unique to a connection. If a name is missing or taken, the pooler has switched the server
+    // connection.
     const MISSING_STATEMENT: &str = "26000";
     const DUPLICATE_STATEMENT: &str = "42P05";
     let error = error.as_database_error()?;
@@ -112,8 +113,8 @@ pub(super) fn fault_of(error: &sqlx::Error) -> Option<PoolerFault> {
     }
 }
 
-/// Checks, with two connections of one way to the database, that the settings are in force on them, and that what one
-/// prepares is there for it alone.
+/// Checks, on two connections, that the settings are in force and that each connection keeps its own prepared
+/// statements.
 ///
 /// # Errors
 /// [`CheckError`].
@@ -128,7 +129,7 @@ pub(super) async fn check(
     if !share_sessions(one, other).await? {
         return Ok(());
     }
-    // The names that the library gives them are the same on both.
+    // The library gives statements on both connections the same names.
     for _ in 0..2 {
         one.execute(sqlx::query("SELECT 1")).await?;
         other.execute(sqlx::query("SELECT 2")).await?;
@@ -137,7 +138,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Whether the statements of these two connections run in the same processes of the server: a pooler shares its
+/// Whether the statements of these two connections run in the same server processes, because a pooler shares its
 /// connections between transactions.
 pub(super) async fn share_sessions(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let before = process(one).await?;
@@ -145,9 +146,9 @@ pub(super) async fn share_sessions(one: &mut PgConnection, other: &mut PgConnect
     Ok(before == others || before != process(one).await?)
 }
 
-/// The process of the server that runs this statement.
+/// The server process that runs this statement.
 async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    // Without a name: it must not be the statement that fails.
+    // Unprepared, so that this statement itself cannot fail because of the pooler.
     sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }
 
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dropped_settings_are_named_as_statements_to_run() {
+    fn dropped_settings_are_reported_as_statements_that_set_them() {
         let missing = Missing {
             role: "teppan".to_owned(),
             database: "a \"b\"".to_owned(),

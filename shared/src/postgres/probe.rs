@@ -1,4 +1,4 @@
-//! Whether the database can do its work.
+//! Checks whether the database can be used.
 
 use std::time::Duration;
 
@@ -14,51 +14,49 @@ use super::{
     pooler::{self, CheckError, PoolerFault},
 };
 
-/// Asks on a connection of its own, so that load on the others is not taken for an unavailable
+/// Checks the database on a connection of its own, so that load on the others does not look like an unavailable
 /// database.
 pub struct Probe {
     connections: Connections,
     connection: Option<PgConnection>,
-    /// Continue from one look to the next, because an opening may take longer than a look.
+    /// Attempts to open a connection. They continue between checks, because one may take longer than a check.
     openings: FuturesUnordered<BoxFuture<'static, Result<(PgConnection, Instant), sqlx::Error>>>,
     last_opening: Instant,
-    /// When the server that answered last was started: no two have the same.
+    /// The start time of the server that answered last. It identifies the server.
     server: Option<String>,
     last: Condition,
 }
 
-/// After so long another opening begins beside those that do not get an answer: they may wait for a server that
-/// hangs, while the address leads to another one by now.
+/// After this time another attempt begins in addition to those without an answer. These may wait for a server that
+/// hangs, while the address already leads to another server.
 const NEXT_OPENING: Duration = Duration::from_secs(1);
 
-/// A standby answers "on" to the first. Another answer to the second means another server, or the same one started
-/// anew.
-const LOOK: &str = "SELECT current_setting('transaction_read_only'), pg_postmaster_start_time()::text";
+/// The first column is "on" on a standby. A change of the second means another server, or a restart.
+const CHECK: &str = "SELECT current_setting('transaction_read_only'), pg_postmaster_start_time()::text";
 
-/// What a look found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// It answers, and there is no sign that it cannot be written to.
+    /// The database answers and, as far as known, accepts writes.
     Writable,
-    /// It does not answer.
-    Away,
-    /// A standby, or a server that was set to read only.
+    /// The database does not answer.
+    Unavailable,
+    /// The server is a standby, or was set to read-only.
     ReadOnly,
-    /// No room on its disk, or none in its memory.
+    /// The disk or the memory of the server is full.
     OutOfResources,
 }
 
-/// What a statement's error made probable.
+/// A problem of the server that the error of a statement suggests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
-    /// Its connection leads to a server that is read only.
+    /// The connection leads to a read-only server.
     ReadOnly,
     /// The server lacks room to write.
     OutOfResources,
 }
 
-/// Makes a table grow by more than the free part of a page or block, which fails while the disk is full. The
-/// table is dropped at once.
+/// Writes more than the free part of a page or block, which fails while the disk is full. The table is dropped at once.
 const WRITE: &str = "CREATE TEMP TABLE teppan_write_probe ON COMMIT DROP AS \
                      SELECT repeat('x', 500) AS filling FROM generate_series(1, 512)";
 
@@ -70,43 +68,43 @@ impl Probe {
             openings: FuturesUnordered::new(),
             last_opening: Instant::now(),
             server: None,
-            last: Condition::Away,
+            last: Condition::Unavailable,
         }
     }
 
-    /// Looks, for no longer than the bound.
-    pub async fn look(&mut self, bound: Duration) -> Condition {
-        let answer = timeout(bound, self.asked()).await;
-        if answer.is_err() && self.last != Condition::Away {
-            // The connection that did not answer is gone.
+    /// Checks the database, for at most this time.
+    pub async fn check(&mut self, bound: Duration) -> Condition {
+        let answer = timeout(bound, self.check_unbounded()).await;
+        if answer.is_err() && self.last != Condition::Unavailable {
+            // The connection did not answer and was dropped.
             self.connections.begin_generation();
         }
         self.last = match answer {
             Ok(Ok(condition)) => condition,
-            // A new connection to a server that was read only is still being opened.
+            // The server was read-only, and a new connection is still being opened.
             Err(_) if !self.openings.is_empty() && self.last == Condition::ReadOnly => Condition::ReadOnly,
-            Ok(Err(_)) | Err(_) => Condition::Away,
+            Ok(Err(_)) | Err(_) => Condition::Unavailable,
         };
         self.last
     }
 
-    /// Whether all of these migrations are applied as they are.
+    /// Whether exactly these migrations are applied.
     ///
     /// # Errors
     /// The database is unavailable.
     pub async fn has_applied(&mut self, migrator: &Migrator) -> Result<bool, MigrationError> {
-        let mut connection = self.opened().await?;
+        let mut connection = self.connection().await?;
         let applied = migrations::are_applied(&mut connection, migrator).await?;
         self.connection = Some(connection);
         Ok(applied)
     }
 
-    /// Looks whether a pooler stands before the server that the service cannot work through.
+    /// Checks that there is no pooler, or one that supports what the service needs.
     ///
     /// # Errors
     /// [`CheckError`].
     pub async fn check_pooler(&mut self) -> Result<(), CheckError> {
-        let mut ours = self.opened().await?;
+        let mut ours = self.connection().await?;
         let mut lease = self.connections.lease().await?;
         let session = self.connections.session();
         let checked = lease.run(async |theirs| Ok(pooler::check(&mut ours, theirs, session).await)).await?;
@@ -117,27 +115,27 @@ impl Probe {
             }
             Err(_) => lease.discard(),
         }
-        // While other connections are being opened, these two may have got different ones of the pooler's.
+        // While other connections are being opened, these two may have used different server connections of the pooler.
         if checked.is_ok() && self.connections.shares_statements() {
             return Err(PoolerFault::LosesPreparedStatements.into());
         }
         checked
     }
 
-    async fn asked(&mut self) -> Result<Condition, sqlx::Error> {
-        // Taken out: a connection that does not answer in time is not used again.
+    async fn check_unbounded(&mut self) -> Result<Condition, sqlx::Error> {
+        // `take`: a connection that does not answer in time is dropped with the future.
         if let Some(kept) = self.connection.take() {
-            if let Ok(condition) = self.ask(kept).await {
+            if let Ok(condition) = self.check_on(kept).await {
                 return Ok(condition);
             }
             self.connections.begin_generation();
         }
-        let opened = self.opened().await?;
-        self.ask(opened).await
+        let opened = self.connection().await?;
+        self.check_on(opened).await
     }
 
-    /// The connection there is, or a new one.
-    async fn opened(&mut self) -> Result<PgConnection, sqlx::Error> {
+    /// The kept connection, or a new one.
+    async fn connection(&mut self) -> Result<PgConnection, sqlx::Error> {
         if let Some(kept) = self.connection.take() {
             return Ok(kept);
         }
@@ -157,7 +155,7 @@ impl Probe {
                         return Ok(connection);
                     }
                     Err(error) if self.openings.is_empty() => return Err(error),
-                    // One of the others may succeed.
+                    // Another attempt may succeed.
                     Err(_) => {}
                 },
                 () = sleep_until(self.last_opening + NEXT_OPENING) => {}
@@ -165,8 +163,8 @@ impl Probe {
         }
     }
 
-    async fn ask(&mut self, mut connection: PgConnection) -> Result<Condition, sqlx::Error> {
-        let answer = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;
+    async fn check_on(&mut self, mut connection: PgConnection) -> Result<Condition, sqlx::Error> {
+        let answer = sqlx::raw_sql(CHECK).fetch_one(&mut connection).await?;
         let server: String = answer.try_get(1)?;
         let is_another = self.server.as_ref().is_some_and(|before| *before != server);
         self.server = Some(server);
@@ -174,30 +172,30 @@ impl Probe {
             self.connections.forget_earlier();
         }
         if answer.try_get::<String, _>(0)? == "on" {
-            // Not kept: a new one may lead to the server that has taken over.
+            // The connection is not kept: a new one may lead to the new primary.
             self.connections.suspect(Suspicion::ReadOnly);
             return Ok(Condition::ReadOnly);
         }
-        let condition = self.cleared(&mut connection).await?;
+        let condition = self.check_suspicion(&mut connection).await?;
         self.connection = Some(connection);
         Ok(condition)
     }
 
-    /// Looks into what is suspected, on a server that is not read only.
-    async fn cleared(&mut self, connection: &mut PgConnection) -> Result<Condition, sqlx::Error> {
+    /// Checks the suspected problem, on a server that is not read-only.
+    async fn check_suspicion(&mut self, connection: &mut PgConnection) -> Result<Condition, sqlx::Error> {
         match self.connections.suspicion() {
             None => return Ok(Condition::Writable),
-            // The other connections may still lead to the old server, which is read only.
+            // The other connections may still lead to the old, read-only server.
             Some(Suspicion::ReadOnly) => self.connections.forget_all(),
             Some(Suspicion::OutOfResources) => match sqlx::raw_sql(WRITE).execute(connection).await {
                 Err(error) if error::lacks_resources(&error) => return Ok(Condition::OutOfResources),
-                // Without the right to make a temporary table the suspicion cannot be checked: drop it.
+                // Without the right to create a temporary table the suspicion cannot be checked, so it is cleared.
                 Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {}
                 Err(error) => return Err(error),
                 Ok(_) => {}
             },
         }
-        self.connections.trust();
+        self.connections.clear_suspicion();
         Ok(Condition::Writable)
     }
 }

@@ -1,5 +1,5 @@
-//! The URL of a database. The library takes any scheme, keeps the brackets of an IPv6 address as part of a name,
-//! and ignores what it does not know; here each is settled before.
+//! The URL of a database. The library accepts any scheme, keeps the brackets of an IPv6 address, and ignores unknown
+//! parameters. This module handles these cases first.
 
 use std::{borrow::Cow, env, fs::File, io, net::IpAddr, str::FromStr as _};
 
@@ -11,7 +11,7 @@ use crate::config::is_loopback;
 
 const FORM: &str = "postgres://user:password@host:port/database";
 
-/// What is wrong with the URL of a database. None of it shows a value.
+/// What is wrong with the URL of a database. The texts never contain a value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
     #[error("must be the URL of a PostgreSQL database: write {FORM}")]
@@ -42,7 +42,7 @@ pub enum UrlFault {
     File(String, io::ErrorKind),
 }
 
-/// The options of a URL, without connecting.
+/// The connection options of a URL.
 ///
 /// # Errors
 /// [`UrlFault`].
@@ -50,7 +50,7 @@ pub fn parse_url(raw: &str) -> Result<PgConnectOptions, UrlFault> {
     check_scheme(raw)?;
     let raw = &*with_host(raw);
     let url = Url::parse(raw).map_err(|_| UrlFault::Unreadable)?;
-    // What was meant as part of a password, but ended it.
+    // An unescaped `#`, `?`, `/` or `@` in a password ends the password there.
     if url.fragment().is_some() || url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
         return Err(UrlFault::Unreadable);
     }
@@ -67,13 +67,13 @@ pub fn parse_url(raw: &str) -> Result<PgConnectOptions, UrlFault> {
     with_verified_tls(options.host(&host), names_ssl_mode(&url))
 }
 
-/// Whether the URL or PostgreSQL's variable says how to encrypt.
+/// Whether the URL or the environment sets `sslmode`.
 fn names_ssl_mode(url: &Url) -> bool {
     url.query_pairs().any(|(name, _)| ["sslmode", "ssl-mode"].contains(&&*name)) || env::var_os("PGSSLMODE").is_some()
 }
 
-/// On the way to another machine, TLS and the server's certificate are what protects the login and the data. The
-/// library's default takes plaintext where the server offers nothing else, and any certificate.
+/// Connections to another machine use TLS and verify the server's certificate, unless the URL sets `sslmode`. The
+/// library's default would accept any certificate, and plaintext if the server does not offer TLS.
 fn with_verified_tls(options: PgConnectOptions, is_named: bool) -> Result<PgConnectOptions, UrlFault> {
     if options.get_socket().is_some() || is_loopback(options.get_host()) {
         return Ok(options);
@@ -100,8 +100,8 @@ fn check_scheme(raw: &str) -> Result<(), UrlFault> {
     }
 }
 
-/// The URL with the default host where it has a user and no host, which PostgreSQL's own programs take and the
-/// parser does not: `postgres://user@/database?host=/run/postgresql`.
+/// Adds the default host to a URL with a user and no host, such as `postgres://user@/database?host=/run/postgresql`.
+/// PostgreSQL's own programs accept such a URL, but the parser does not.
 fn with_host(raw: &str) -> Cow<'_, str> {
     let start = raw.find("://").map_or(0, |found| found + 3);
     let end = raw[start..].find(['/', '?', '#']).map_or(raw.len(), |found| start + found);
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn fault(url: &str) -> UrlFault {
-        parse_url(url).err().unwrap_or_else(|| panic!("{url} is taken"))
+        parse_url(url).err().unwrap_or_else(|| panic!("{url} is accepted"))
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_loses_its_brackets_and_names_are_decoded() {
+    fn the_brackets_of_an_ipv6_host_are_removed_and_host_names_are_decoded() {
         for (url, host) in [
             ("postgres://user@[::1]:5433/database", "::1"),
             ("postgres:///database?host=[::1]", "::1"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_may_stand_in_the_host_or_in_a_parameter() {
+    fn the_path_of_a_socket_may_be_the_host_or_a_parameter() {
         for url in [
             "postgres://user@%2Fvar%2Frun%2Fpostgresql/database",
             "postgres://user@/database?host=/var/run/postgresql",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_special_in_a_password_must_be_encoded() {
+    fn special_characters_in_a_password_must_be_percent_encoded() {
         for password in ["pa/ss", "12/34", "pa?ss", "12?34", "pa#ss", "12#34"] {
             assert_eq!(fault(&format!("postgres://user:{password}@host/database")), UrlFault::Unreadable, "{password}");
         }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn another_machine_is_verified_unless_the_url_says_otherwise() {
+    fn the_certificate_of_another_machine_is_verified_unless_the_url_sets_another_mode() {
         let mode = |url: &str| parse_url(url).expect(url).get_ssl_mode();
         assert!(matches!(mode("postgres://db.example.org/database"), PgSslMode::VerifyFull));
         assert!(matches!(mode("postgres://db/database?hostaddr=10.0.0.1"), PgSslMode::VerifyFull));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_would_be_ignored_are_refused_by_name() {
+    fn unsupported_parameters_are_refused_by_name_without_their_value() {
         let url = "postgres://host/database?sslmode=require&channel_binding=require&connect_timeout=hunter2";
         assert_eq!(fault(url), UrlFault::Parameters(vec!["channel_binding".to_owned(), "connect_timeout".to_owned()]));
         assert!(!fault(url).to_string().contains("hunter2"));

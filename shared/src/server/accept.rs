@@ -1,4 +1,4 @@
-//! Accepting connections: up to a limit, and with pauses when the process has no descriptors left.
+//! Accepts connections up to a limit, and pauses when the process has no file descriptors left.
 
 use std::{
     collections::HashMap,
@@ -22,12 +22,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use crate::{backoff::Backoff, rarely::Rarely};
+use crate::{backoff::Backoff, log_limiter::LogLimiter};
 
 /// The pauses after failed accepts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
-/// How long a new connection waits for an evicted one to close.
-const GIVING_WAY: Duration = Duration::from_millis(250);
+/// How long a new connection waits until an evicted one has closed.
+const EVICTION_WAIT: Duration = Duration::from_millis(250);
 
 /// The connections of one server.
 pub struct Connections {
@@ -40,7 +40,7 @@ pub struct Connections {
     refused: Counter<u64>,
 }
 
-/// Keeps a connection in the list of open ones until this is dropped.
+/// Keeps a connection in the list of open connections until it is dropped.
 struct Entry {
     id: u64,
     connections: Arc<Connections>,
@@ -64,19 +64,19 @@ impl Connections {
             drain,
             active: meter
                 .i64_up_down_counter("teppan.server.connections")
-                .with_description("Connections that are open.")
+                .with_description("Open connections.")
                 .build(),
             refused,
         })
     }
 
-    /// Accepts and serves until the server drains, and until the connections have ended after that.
+    /// Accepts and serves connections until the server drains; returns when all connections have ended.
     pub async fn serve<F>(self: Arc<Self>, listener: TcpListener, serve: impl Fn(TcpStream, Arc<Connection>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let mut tasks = JoinSet::new();
-        let (mut failures, mut failing, mut full) = (0, Rarely::default(), Rarely::default());
+        let (mut failures, mut failing, mut full) = (0, LogLimiter::default(), LogLimiter::default());
         let drain = self.drain.clone();
         for id in 0.. {
             let Some(accepted) = drain.run_until_cancelled(listener.accept()).await else { break };
@@ -95,39 +95,39 @@ impl Connections {
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if let Some(times) = failing.now() {
+                    if let Some(times) = failing.record() {
                         tracing::error!(
                             server = self.server, %error, times, open = self.len(),
-                            "connections cannot be accepted: trying again with pauses"
+                            "connections cannot be accepted; trying again with pauses"
                         );
                     }
-                    // This frees a descriptor, if that is what is missing.
+                    // This frees a file descriptor, in case the process has none left.
                     self.evict_idlest();
                     failures += 1;
                     let _ = drain.run_until_cancelled(sleep(BACKOFF.after(failures))).await;
                 }
             }
         }
-        // From now on new connections are refused at once, so that clients try another replica.
+        // From here on new connections are refused at once, so that clients try another replica.
         drop(listener);
         while tasks.join_next().await.is_some() {}
     }
 
-    /// A slot for a new connection. When all are taken, the one that has served nothing for longest is closed.
-    async fn slot(&self, full: &mut Rarely) -> Option<OwnedSemaphorePermit> {
+    /// A slot for a new connection. If all are taken, the connection that has been idle longest is closed.
+    async fn slot(&self, full: &mut LogLimiter) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
         }
-        if let Some(times) = full.now() {
+        if let Some(times) = full.record() {
             tracing::warn!(
                 server = self.server,
                 max = self.max,
                 times,
-                "the limit of connections is reached: idle ones are closed for new ones, or new ones are refused"
+                "the connection limit is reached; idle connections are closed to admit new ones, or new ones are refused"
             );
         }
         if self.evict_idlest()
-            && let Ok(Ok(slot)) = timeout(GIVING_WAY, Arc::clone(&self.slots).acquire_owned()).await
+            && let Ok(Ok(slot)) = timeout(EVICTION_WAIT, Arc::clone(&self.slots).acquire_owned()).await
         {
             return Some(slot);
         }
@@ -142,13 +142,13 @@ impl Connections {
         (Entry { id, connections: Arc::clone(self), _slot: slot }, connection)
     }
 
-    /// Closes the connection that has served nothing for longest, or, before any other, the oldest one whose caller is
-    /// not known; `false` when there is none to close.
+    /// Closes the oldest unauthenticated connection, or else the one that has been idle longest. `false` when none can
+    /// be closed.
     fn evict_idlest(&self) -> bool {
         let open = self.lock();
         let idle = open.values().filter(|connection| !connection.evicted.is_cancelled());
         let idle = idle.filter_map(|connection| {
-            let idle = connection.gives_way_after()?;
+            let idle = connection.idle_if_evictable()?;
             Some(((connection.is_unauthenticated(), idle), connection))
         });
         let Some((_, idlest)) = idle.max_by_key(|(order, _)| *order) else { return false };
@@ -172,8 +172,8 @@ impl Drop for Entry {
     }
 }
 
-/// Whether only this connection failed, because its client left before it was accepted: the next can be accepted at
-/// once.
+/// Whether only this connection failed, because its client disconnected before it was accepted. The next one can be
+/// accepted at once.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! The body of an answer, handed to the transport in parts. The call keeps its permits until the transport has written
-//! or dropped the last part.
+//! The body of an answer, passed to the transport in parts. The call keeps its permits until the transport has written
+//! or discarded the last part.
 
 use std::{
     pin::Pin,
@@ -13,35 +13,35 @@ use http_body::{Body as HttpBody, Frame};
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 
-use super::{open_call::OpenCall, pools::Permit, streams::Progress, turn::Turn};
+use super::{call_permits::CallPermits, open_call::OpenCall, pools::Permit, streams::Progress};
 use crate::audit::Record;
 
-/// A frame of HTTP/2. The transport asks for the next part when the client has room for it.
+/// The size of a part: one HTTP/2 frame. The transport requests the next part when the client has room for it.
 const PART_BYTES: usize = 16 * 1024;
 
-/// What a call holds until its answer is sent.
-pub struct Holds {
+/// The state that a call keeps until its answer is sent.
+pub struct CallState {
     pub call: OpenCall,
-    pub turn: Option<Arc<Turn>>,
+    pub permits: Option<Arc<CallPermits>>,
     pub answer_bytes: Option<Permit>,
-    /// What the audit log will say of the call, until it has ended.
+    /// The entry of the call for the audit log, until it is written.
     pub record: Option<Record>,
-    /// When the caller's credential ends, and a stream with it.
+    /// When the caller's credential expires. A stream ends then.
     pub credential_ends_at: Option<Instant>,
 }
 
-impl Holds {
-    /// The call has ended, with a refusal or with this message. Returns when that is written down.
+impl CallState {
+    /// Ends the call with a refusal or with this message. Returns when the audit log has it.
     pub async fn end(&mut self, refusal: Option<&Status>, message: &[u8]) {
         match refusal {
             Some(status) => self.call.refuse(status),
             None => self.call.succeed(),
         }
-        self.write_down(refusal, message).await;
+        self.write_audit(refusal, message).await;
     }
 
-    /// Writes into the audit log how the call was answered.
-    pub async fn write_down(&mut self, refusal: Option<&Status>, message: &[u8]) {
+    /// Writes the result of the call into the audit log.
+    pub async fn write_audit(&mut self, refusal: Option<&Status>, message: &[u8]) {
         if let Some(record) = self.record.take() {
             record.ended(refusal, message).await;
         }
@@ -51,26 +51,26 @@ impl Holds {
 /// The body of an answer.
 pub struct Answer {
     inner: Body,
-    /// The part of the last frame that is still to be handed over.
+    /// The part of the last frame that was not passed to the transport yet.
     rest: Bytes,
-    holds: Arc<Holds>,
+    state: Arc<CallState>,
     /// The progress of the stream that sends this answer.
     progress: Option<Arc<Progress>>,
 }
 
 impl Answer {
-    /// `first` is the part of the body that was read already.
-    pub fn new(response: Response<Body>, first: Bytes, holds: Holds) -> Response<Self> {
-        let holds = Arc::new(holds);
-        response.map(|inner| Self { inner, rest: first, holds, progress: None })
+    /// `first` is the part of the body that was already read.
+    pub fn new(response: Response<Body>, first: Bytes, state: CallState) -> Response<Self> {
+        let state = Arc::new(state);
+        response.map(|inner| Self { inner, rest: first, state, progress: None })
     }
 
     fn part(&mut self) -> Bytes {
         let bytes = self.rest.split_to(self.rest.len().min(PART_BYTES));
         let progress = Arc::clone(self.progress.get_or_insert_with(Progress::current));
         progress.hand_over();
-        let generation = self.holds.call.connection().untaken().hand_over();
-        Bytes::from_owner(Part { bytes, generation, progress, holds: Arc::clone(&self.holds) })
+        let generation = self.state.call.connection().unwritten().hand_over();
+        Bytes::from_owner(Part { bytes, generation, progress, state: Arc::clone(&self.state) })
     }
 }
 
@@ -88,14 +88,14 @@ impl HttpBody for Answer {
                 Ok(Ok(data)) => self.rest = data,
                 Ok(Err(frame)) => {
                     match frame.trailers_ref().and_then(Status::from_header_map) {
-                        Some(status) if status.code() == Code::Ok => self.holds.call.succeed(),
-                        Some(status) => self.holds.call.refuse(&status),
+                        Some(status) if status.code() == Code::Ok => self.state.call.succeed(),
+                        Some(status) => self.state.call.refuse(&status),
                         None => {}
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Err(status) => {
-                    self.holds.call.refuse(&status);
+                    self.state.call.refuse(&status);
                     return Poll::Ready(Some(Err(status)));
                 }
             }
@@ -107,12 +107,12 @@ impl HttpBody for Answer {
     }
 }
 
-/// Bytes in the hands of the transport. It drops this when it has written or discarded them.
+/// Bytes that the transport owns. It drops them when it has written or discarded them.
 struct Part {
     bytes: Bytes,
     generation: usize,
     progress: Arc<Progress>,
-    holds: Arc<Holds>,
+    state: Arc<CallState>,
 }
 
 impl AsRef<[u8]> for Part {
@@ -123,7 +123,7 @@ impl AsRef<[u8]> for Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        self.progress.taken();
-        self.holds.call.connection().untaken().taken(self.generation);
+        self.progress.written();
+        self.state.call.connection().unwritten().written(self.generation);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the message of a call, bounded in time and bytes. The call counts as work only when its message is there.
+//! Reads the message of a call, bounded in time and bytes. The call counts as work only when its message is complete.
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
@@ -13,33 +13,33 @@ use super::{
 };
 use crate::status::Failure;
 
-/// gRPC's frame of a message: whether it is compressed, and its length.
+/// The header of a gRPC message: the compression flag and the length.
 const HEAD_BYTES: usize = 5;
 
-/// The bounds of an arriving message.
+/// The bounds for reading a message.
 pub struct Arrival<'a> {
     pub pools: &'a Pools,
     pub holders: &'a Holders,
     /// The deadline of the call.
     pub ends_at: Instant,
-    /// The deadline of the message.
+    /// The time by which the message must be complete.
     pub arrives_by: Instant,
     pub message_bytes_max: usize,
 }
 
-/// Reads the message of a call that is refused, and drops it. An answer before the message has arrived would reset the
-/// stream, and HTTP/2 ends a connection on which data comes for many streams that were reset.
+/// Reads the message of a refused call and drops it. An answer before the end of the message would reset the stream,
+/// and HTTP/2 ends a connection on which data arrives for many reset streams.
 pub async fn discard(mut body: Incoming, by: Instant) {
     let reading = async { while let Some(Ok(_)) = body.frame().await {} };
-    // A client that sends too slowly has its stream reset.
+    // The stream of a client that sends too slowly is reset.
     let _ = timeout_at(by, reading).await;
 }
 
 impl Arrival<'_> {
-    /// The request with its whole message, and the permit of its bytes.
+    /// The request with its whole message, and the permit for its bytes.
     ///
     /// # Errors
-    /// The message is too large, arrives too slowly, is not one message, or has no room in the pools.
+    /// The message is too large, arrives too slowly, is not exactly one message, or the pools have no room for it.
     pub async fn collect(&self, request: Request<Incoming>) -> Result<(Request<Bytes>, Permit), Status> {
         let (parts, body) = request.into_parts();
         let _arriving = self.pools.take(Resource::Arriving, self.holders, 1).ok_or_else(overloaded)?;
@@ -68,11 +68,11 @@ impl Arrival<'_> {
             return failure.into();
         }
         let message = "The call's message did not arrive in time: send it whole, soon after the call's beginning.";
-        failure.saying(message).into()
+        failure.with_message(message).into()
     }
 }
 
-/// The bytes that have arrived. Most messages come in one piece, which is not copied.
+/// The bytes received so far. Most messages arrive in one piece, which is not copied.
 #[derive(Default)]
 struct Message {
     first: Bytes,
@@ -95,7 +95,7 @@ impl Message {
         if self.rest.is_empty() { &self.first } else { &self.rest }
     }
 
-    /// Refuses more than one message, and one that is too large. Less than one message is for the library to refuse.
+    /// Refuses more than one message, and a message that is too large. The library refuses an incomplete message.
     fn check(&self, message_bytes_max: usize) -> Result<(), Status> {
         let so_far = self.so_far();
         let Some((head, message)) = so_far.split_at_checked(HEAD_BYTES) else { return Ok(()) };
@@ -139,21 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn pieces_make_the_message_they_were_cut_from() {
+    fn the_pieces_of_a_message_are_joined_in_order() {
         assert_eq!(message(&[b"\0\0\0\0\x03abc"]).whole(), "\0\0\0\0\x03abc");
         assert_eq!(message(&[b"\0\0", b"\0\0\x03", b"a", b"bc"]).whole(), "\0\0\0\0\x03abc");
         assert_eq!(message(&[]).whole(), "");
     }
 
     #[test]
-    fn a_message_is_too_large_as_soon_as_its_length_is_known() {
+    fn a_message_that_is_too_large_is_refused_as_soon_as_its_length_is_read() {
         let announced = message(&[b"\0\0\0\x10\x01"]);
         assert!(announced.check(4097).is_ok());
         assert!(announced.check(4096).is_err());
     }
 
     #[test]
-    fn a_call_takes_one_message() {
+    fn a_second_message_in_a_call_is_refused() {
         assert!(message(&[b"\0\0\0\0\x01a"]).check(10).is_ok());
         assert!(message(&[b"\0\0\0\0\x01a", b"\0"]).check(10).is_err());
     }

@@ -8,15 +8,15 @@ use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 use super::transport::Transport;
 
-/// A full HTTP/2 frame of 16 KiB, and what h2 has gathered before it.
+/// Room for a full HTTP/2 frame of 16 KiB and for the frames that h2 has buffered before it.
 const CAPACITY: usize = 32 * 1024;
 
-/// A connection whose answers of up to 1 KiB leave in one piece.
+/// A connection that sends an answer of up to 1 KiB in one packet.
 ///
-/// Where vectored writes are offered, h2 sends payloads of more than 256 bytes from where they are, and what comes
-/// after them, the status of a call, in a packet of its own. That packet costs both ends about as much as the
-/// answer. Without such writes the bound is 1 KiB. Of what is larger, head and payload would then leave apart, and
-/// are put together here; its status still follows by itself.
+/// With vectored writes, h2 does not copy payloads of more than 256 bytes, and sends the frame after them (the status
+/// of the call) in a packet of its own. That packet costs both sides about as much as the answer. Without vectored
+/// writes the bound is 1 KiB. The head and the payload of a larger answer would then be separate packets; the buffer
+/// here joins them. The status of a larger answer still is a packet of its own.
 pub struct BufferedStream(BufWriter<Transport>);
 
 impl BufferedStream {
@@ -65,7 +65,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn what_is_written_leaves_with_the_flush_and_not_in_vectors() {
+    async fn bytes_are_sent_on_flush_and_vectored_writes_are_disabled() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (mut client, (stream, peer)) = (client.unwrap(), accepted.unwrap());

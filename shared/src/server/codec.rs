@@ -1,4 +1,4 @@
-//! The protobuf codec, with one default of the library corrected.
+//! The protobuf codec. It changes one default of the library.
 
 use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
@@ -6,8 +6,8 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use crate::status::Failure;
 
-/// [`ProstCodec`], but bytes that are no such message are the caller's fault: `INVALID_ARGUMENT`,
-/// where the library answers INTERNAL.
+/// [`ProstCodec`] that answers INVALID_ARGUMENT for bytes that cannot be decoded, because that is the caller's fault.
+/// The library answers INTERNAL.
 #[derive(Debug, Clone)]
 pub struct RequestCodec<T, U>(ProstCodec<T, U>);
 

@@ -1,4 +1,4 @@
-//! No error leaves without its `ErrorInfo`, whoever made it.
+//! Adds an `ErrorInfo` to every error that lacks one.
 
 use http::Response;
 use tonic::{Code, Status, body::Body};
@@ -6,16 +6,16 @@ use tonic::{Code, Status, body::Body};
 use crate::status::Failure;
 
 const DETAILS: &str = "grpc-status-details-bin";
-/// The header that lists the compressions a server accepts, in the answer to a call that used another.
+/// The header that lists the compressions that the server accepts. tonic sets it when a call uses another one.
 const ACCEPTED: &str = "grpc-accept-encoding";
 
-/// The response with its error made complete, and that error, if it is one.
+/// The response with a complete error, and that error if there is one.
 ///
-/// Handlers answer with full details; what the library answers by itself (an unknown method, a
-/// message over the limit, a compression it does not know) has none and is given them here.
+/// Handlers answer with full details. Errors of the library (unknown method, message over the limit, unknown
+/// compression) have none, and this function adds them.
 pub fn complete_status(response: Response<Body>) -> (Response<Body>, Option<Status>) {
-    // An answer with a body carries its status in the trailers; the library writes those itself
-    // only for streams that were already under way.
+    // An answer with a body has its status in the trailers. The library itself writes trailers only for streams that
+    // have already begun.
     let Some(status) = Status::from_header_map(response.headers()) else {
         return (response, None);
     };
@@ -26,11 +26,11 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Option<Stat
         return (response, Some(status));
     }
     let completed = Status::from(match status.code() {
-        // The size limit answers OUT_OF_RANGE, or, for a compressed message, RESOURCE_EXHAUSTED.
+        // Above the size limit the library answers OUT_OF_RANGE, or RESOURCE_EXHAUSTED for a compressed message.
         Code::OutOfRange | Code::ResourceExhausted => message_too_large(),
-        // Health answers it for a service it does not know.
+        // The health service answers this for a service that it does not know.
         Code::NotFound => Failure::not_found("SERVICE_NOT_FOUND", "service", ""),
-        // tonic sets the header that lists what it accepts; it is kept below.
+        // The header of accepted compressions is copied below.
         Code::Unimplemented if response.headers().contains_key(ACCEPTED) => Failure::new(
             Code::Unimplemented,
             "COMPRESSION_NOT_SUPPORTED",
@@ -41,8 +41,8 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Option<Stat
             "METHOD_NOT_IMPLEMENTED",
             "There is no such call, or it is not built yet: the comments in the .proto files say which are not.",
         ),
-        // Ours come with details. The library answers INTERNAL when a request's framing is broken or
-        // its message is missing, which is the caller's fault.
+        // The service's own INTERNAL has details. The library answers INTERNAL when the framing of a request is broken
+        // or its message is missing; that is the caller's fault.
         Code::Internal => Failure::invalid_argument(
             "MALFORMED_MESSAGE",
             "The request is not one message framed as gRPC says: use a gRPC client made from the .proto files.",

@@ -15,42 +15,42 @@ use tokio_util::sync::CancellationToken;
 use super::pools::Holder;
 use crate::tls::PeerCertificate;
 
-/// The connection preface of HTTP/2, and the head of the SETTINGS frame that has to follow it.
-const HTTP2_GREETING_BYTES: usize = 24 + 9;
+/// The connection preface of HTTP/2, and the header of the SETTINGS frame that must follow it.
+const HTTP2_PREFACE_BYTES: usize = 24 + 9;
 
-/// When all connections are taken, one that has served nothing for this long may be closed in favour of a new one: one
-/// that has greeted, and one that has not.
+/// When all connections are taken, a connection that has been idle for this long may be closed for a new one.
 const IDLE_MIN: Duration = Duration::from_secs(1);
-const SILENT_MIN: Duration = Duration::from_millis(100);
+/// The same for a connection that is unauthenticated or has not sent its preface.
+const UNPROVEN_IDLE_MIN: Duration = Duration::from_millis(100);
 /// A connection is closed after so many calls in a row whose credentials were not accepted.
 const REFUSED_MAX: u32 = 20;
 
-/// A connection: in the extensions of every request that comes over it.
+/// A connection. It is in the extensions of each of its requests.
 #[derive(Debug)]
 pub struct Connection {
     pub peer: SocketAddr,
-    /// The permits of its calls.
+    /// Counts the permits of its calls.
     pub holder: Arc<Holder>,
-    /// Cancelled when it takes no more calls: its streams end, and calls that wait stop waiting.
+    /// Cancelled when it accepts no more calls: its streams end, and waiting calls stop waiting.
     pub closing: CancellationToken,
-    /// Cancelled when it must close at once in favour of a new connection.
+    /// Cancelled when it must close at once for a new connection.
     pub evicted: CancellationToken,
     accepted_at: Instant,
     /// All calls, from their first byte.
     calls: Uses,
-    /// The calls that the server has a whole message of. Only they keep a connection when others need it: to begin calls
+    /// The calls whose message is complete. Only they protect the connection from eviction, because beginning a call
     /// costs a client nothing.
     served: Uses,
     received_bytes: AtomicUsize,
-    untaken: Untaken,
+    unwritten: UnwrittenParts,
     peer_certificate: OnceLock<PeerCertificate>,
-    /// Credentials are needed, and none that came over it were accepted yet.
+    /// Credentials are required, and none were accepted on this connection yet.
     is_unauthenticated: AtomicBool,
     refused_calls: AtomicU32,
 }
 
 impl Connection {
-    /// `closing` must be cancelled when the server drains.
+    /// The caller must cancel `closing` when the server drains.
     pub fn new(peer: SocketAddr, closing: CancellationToken) -> Self {
         Self {
             peer,
@@ -61,30 +61,30 @@ impl Connection {
             calls: Uses::default(),
             served: Uses::default(),
             received_bytes: AtomicUsize::new(0),
-            untaken: Untaken::default(),
+            unwritten: UnwrittenParts::default(),
             peer_certificate: OnceLock::new(),
             is_unauthenticated: AtomicBool::new(false),
             refused_calls: AtomicU32::new(0),
         }
     }
 
-    /// The client's certificate, when it has shown one: an authority of TLS_CLIENT_CA_FILE has signed it.
+    /// The client's certificate, if it has sent one. An authority of TLS_CLIENT_CA_FILE has signed it.
     pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
         self.peer_certificate.get()
     }
 
-    /// Keeps the certificate that the client has shown in the TLS handshake.
+    /// Stores the client's certificate from the TLS handshake.
     pub(super) fn set_peer_certificate(&self, certificate: PeerCertificate) {
         // There is one handshake on a connection.
         let _ = self.peer_certificate.set(certificate);
     }
 
-    /// Its callers need credentials.
+    /// Marks the connection as unauthenticated, because its callers need credentials.
     pub fn needs_credentials(&self) {
         self.is_unauthenticated.store(true, Relaxed);
     }
 
-    /// Whether nobody knows who is at the other end. Such a connection gives way to any new one.
+    /// Whether no caller has been authenticated on it. Such a connection may be closed for any new one.
     pub fn is_unauthenticated(&self) -> bool {
         self.is_unauthenticated.load(Relaxed) && self.peer_certificate.get().is_none()
     }
@@ -107,13 +107,13 @@ impl Connection {
         self.calls.none_for(self.accepted_at)
     }
 
-    /// How long it has served no call, when that is long enough for it to be closed in favour of a new connection.
-    pub fn gives_way_after(&self) -> Option<Duration> {
+    /// How long it has served no call, if that is long enough to close it for a new connection.
+    pub fn idle_if_evictable(&self) -> Option<Duration> {
         if self.is_unauthenticated() {
-            // Its calls do not count: they are probes, or are refused.
-            return Some(self.accepted_at.elapsed()).filter(|age| *age >= SILENT_MIN);
+            // Its calls do not count, because they are probes or are refused.
+            return Some(self.accepted_at.elapsed()).filter(|age| *age >= UNPROVEN_IDLE_MIN);
         }
-        let min = if self.has_greeted() { IDLE_MIN } else { SILENT_MIN };
+        let min = if self.has_sent_preface() { IDLE_MIN } else { UNPROVEN_IDLE_MIN };
         self.served.none_for(self.accepted_at).filter(|idle| *idle >= min)
     }
 
@@ -121,22 +121,22 @@ impl Connection {
         self.received_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// Whether the client has sent as many bytes as HTTP/2 begins with; those of a TLS handshake do not count.
-    pub fn has_greeted(&self) -> bool {
-        self.received_bytes.load(Relaxed) >= HTTP2_GREETING_BYTES
+    /// Whether the client has sent as many bytes as the HTTP/2 preface has. Bytes of the TLS handshake do not count.
+    pub fn has_sent_preface(&self) -> bool {
+        self.received_bytes.load(Relaxed) >= HTTP2_PREFACE_BYTES
     }
 
-    /// Parts of answers that were handed to the transport and are not written yet.
-    pub fn untaken(&self) -> &Untaken {
-        &self.untaken
+    /// The parts of answers that were passed to the transport and are not written yet.
+    pub fn unwritten(&self) -> &UnwrittenParts {
+        &self.unwritten
     }
 }
 
-/// How many uses there are of something, and when the last one ended.
+/// The number of current uses, and the end of the last one.
 #[derive(Debug, Default)]
 struct Uses {
     count: AtomicUsize,
-    /// Milliseconds after the beginning.
+    /// In milliseconds after the beginning.
     ended_at_ms: AtomicU64,
 }
 
@@ -151,14 +151,14 @@ impl Uses {
         self.count.fetch_sub(1, Relaxed);
     }
 
-    /// How long there has been none, since the beginning at most.
+    /// How long there has been no use, counted from the beginning at most.
     fn none_for(&self, beginning: Instant) -> Option<Duration> {
         let ended_at = beginning + Duration::from_millis(self.ended_at_ms.load(Relaxed));
         (self.count.load(Relaxed) == 0).then(|| ended_at.elapsed())
     }
 }
 
-/// A call on a connection, until this is dropped.
+/// Counts a call on a connection until it is dropped.
 #[derive(Debug)]
 pub struct InUse {
     connection: Arc<Connection>,
@@ -175,7 +175,7 @@ impl InUse {
         &self.connection
     }
 
-    /// The whole message of the call is there: its connection does not give way to others until it has ended.
+    /// Marks the call's message as complete. The connection is not evicted until the call has ended.
     pub fn serve(&self) {
         if !self.is_served.swap(true, Relaxed) {
             self.connection.served.begin();
@@ -195,28 +195,29 @@ impl Drop for InUse {
 
 const GENERATIONS: usize = 3;
 
-/// Finds out whether some part of an answer has waited too long, without a list of the parts: it counts them by the
-/// generation in which they were handed over.
+/// Detects a part of an answer that has waited too long. Instead of a list of the parts, it keeps their number for each
+/// generation in which they were passed to the transport.
 #[derive(Debug, Default)]
-pub struct Untaken {
+pub struct UnwrittenParts {
     generation: AtomicUsize,
     parts: [AtomicUsize; GENERATIONS],
 }
 
-impl Untaken {
-    /// Counts a part that is handed over, and returns its generation.
+impl UnwrittenParts {
+    /// Counts a part that is passed to the transport, and returns its generation.
     pub fn hand_over(&self) -> usize {
         let generation = self.generation.load(Relaxed) % GENERATIONS;
         self.parts[generation].fetch_add(1, Relaxed);
         generation
     }
 
-    /// A part of this generation was written or discarded.
-    pub fn taken(&self, generation: usize) {
+    /// Counts a part of this generation as written or discarded.
+    pub fn written(&self, generation: usize) {
         self.parts[generation].fetch_sub(1, Relaxed);
     }
 
-    /// Begins the next generation, unless parts remain from the generation before the last: then it returns `true`.
+    /// Begins the next generation. Returns `true`, and does not begin it, if parts from the generation before the last
+    /// remain.
     pub fn age(&self) -> bool {
         let next = self.generation.load(Relaxed) + 1;
         if self.parts[next % GENERATIONS].load(Relaxed) > 0 {
@@ -232,31 +233,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_old_when_it_saw_two_generations_begin() {
-        let untaken = Untaken::default();
-        let old = untaken.hand_over();
-        assert!(!untaken.age());
-        let newer = untaken.hand_over();
-        assert!(!untaken.age());
-        assert!(untaken.age(), "the first part is still there");
-        untaken.taken(old);
-        assert!(!untaken.age());
-        assert!(untaken.age(), "now the second is as old");
-        untaken.taken(newer);
-        assert!((0..10).all(|_| !untaken.age()));
+    fn a_part_has_waited_too_long_when_two_generations_began_after_it() {
+        let unwritten = UnwrittenParts::default();
+        let old = unwritten.hand_over();
+        assert!(!unwritten.age());
+        let newer = unwritten.hand_over();
+        assert!(!unwritten.age());
+        assert!(unwritten.age(), "the first part is still there");
+        unwritten.written(old);
+        assert!(!unwritten.age());
+        assert!(unwritten.age(), "now the second part has waited as long");
+        unwritten.written(newer);
+        assert!((0..10).all(|_| !unwritten.age()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_whose_caller_is_not_known_gives_way_whatever_calls_it_has() {
+    async fn an_unauthenticated_connection_can_be_evicted_even_while_it_serves_calls() {
         let connection = Arc::new(Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new()));
         connection.needs_credentials();
         let call = InUse::new(&connection);
         call.serve();
-        assert_eq!(connection.gives_way_after(), None, "its first call may be on its way");
-        tokio::time::advance(SILENT_MIN).await;
-        assert_eq!(connection.gives_way_after(), Some(SILENT_MIN));
+        assert_eq!(connection.idle_if_evictable(), None, "its first call may still be arriving");
+        tokio::time::advance(UNPROVEN_IDLE_MIN).await;
+        assert_eq!(connection.idle_if_evictable(), Some(UNPROVEN_IDLE_MIN));
         connection.authenticated();
-        assert_eq!(connection.gives_way_after(), None);
+        assert_eq!(connection.idle_if_evictable(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -287,20 +288,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_gives_way_unless_a_call_on_it_is_served() {
+    async fn a_connection_can_be_evicted_unless_it_serves_a_call() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let connection = Arc::new(Connection::new(peer, CancellationToken::new()));
-        connection.received(HTTP2_GREETING_BYTES);
+        connection.received(HTTP2_PREFACE_BYTES);
         let arriving = InUse::new(&connection);
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(connection.gives_way_after(), Some(Duration::from_secs(2)), "its message is not there");
+        assert_eq!(connection.idle_if_evictable(), Some(Duration::from_secs(2)), "its message is incomplete");
         arriving.serve();
         arriving.serve();
-        assert_eq!(connection.gives_way_after(), None);
+        assert_eq!(connection.idle_if_evictable(), None);
         drop(arriving);
-        assert_eq!(connection.gives_way_after(), None, "it has served a call just now");
+        assert_eq!(connection.idle_if_evictable(), None, "it served a call a moment ago");
         tokio::time::advance(Duration::from_secs(2)).await;
         drop(InUse::new(&connection));
-        assert_eq!(connection.gives_way_after(), Some(Duration::from_secs(2)), "a call without a message is no use");
+        assert_eq!(
+            connection.idle_if_evictable(),
+            Some(Duration::from_secs(2)),
+            "a call without a message does not count"
+        );
     }
 }

@@ -1,24 +1,24 @@
-//! How many connections the descriptors of this process allow.
+//! The number of connections that the file descriptors of this process allow.
 
 /// Descriptors for everything else: listeners, the log, files that are read at the start, connections to other
 /// services.
 const RESERVED: u64 = 64;
-/// Connections that a server tries to serve however few descriptors there are, unless its setting is lower.
+/// The least number of connections a server accepts, even with few descriptors, unless its setting is lower.
 const CONNECTIONS_MIN: usize = 8;
 
-/// How many connections a server may have.
+/// The most connections of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionBounds {
     pub grpc: usize,
-    /// Of each HTTP server.
+    /// For each HTTP server.
     pub http: usize,
 }
 
 impl ConnectionBounds {
-    /// These, or fewer where the process may not open so many descriptors. `database` connections to PostgreSQL take
-    /// one each.
+    /// These bounds, or lower ones if the process may not open so many descriptors. Each of the `database` connections
+    /// to PostgreSQL takes one.
     pub fn within_descriptors(self, http_servers: usize, database: u32) -> Self {
-        // Without a limit that can be read, the settings stand.
+        // If the limit cannot be read, the settings apply.
         let descriptors = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
         let bounds = self.within(descriptors, http_servers, database);
         if bounds != self {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_stay_below_the_descriptors_there_are() {
+    fn connections_are_limited_by_the_available_descriptors() {
         let wanted = ConnectionBounds { grpc: 512, http: 256 };
         assert_eq!(wanted.within(1024, 1, 17), wanted);
         assert_eq!(wanted.within(481, 1, 17), ConnectionBounds { grpc: 300, http: 100 });

@@ -1,4 +1,4 @@
-//! A stream that ends with its connection, or when its time is up.
+//! A stream that ends when its connection closes or when its time is up.
 
 use std::{
     future::Future as _,
@@ -14,7 +14,7 @@ use tonic::{Status, body::Body};
 
 use crate::status::Failure;
 
-/// A response body that ends with DRAINING once the token is cancelled, or with DEADLINE_EXCEEDED when its time is up.
+/// A response body that ends with DRAINING when the token is cancelled, or with DEADLINE_EXCEEDED when its time is up.
 pub struct Ending {
     inner: Body,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -47,7 +47,7 @@ impl HttpBody for Ending {
         let failure = if self.time_is_up(context) {
             Failure::deadline_exceeded()
         } else if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            // What is ready is sent before the stream ends with its connection, so that the last cursor is not lost.
+            // Ready frames are sent before the stream ends with DRAINING, so that the last cursor is not lost.
             return Poll::Ready(frame);
         } else if self.closing.as_mut().poll(context).is_ready() {
             Failure::draining()
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_whose_time_is_up_ends_also_while_events_come() {
+    async fn a_stream_ends_when_its_time_is_up_even_if_more_events_are_ready() {
         let mut body = busy(&CancellationToken::new(), Some(Instant::now() + std::time::Duration::from_secs(1)));
         assert!(body.frame().await.expect("a frame").expect("no error").is_data());
         tokio::time::advance(std::time::Duration::from_secs(2)).await;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_ready_is_sent_before_a_stream_ends_with_its_connection() {
+    async fn ready_events_are_sent_before_a_stream_ends_because_its_connection_closes() {
         let closing = CancellationToken::new();
         let mut body = busy(&closing, None);
         closing.cancel();

@@ -1,4 +1,4 @@
-//! The gRPC side: serving HTTP/2 connections, from their greeting to their renewal by GOAWAY.
+//! Serves the HTTP/2 connections of gRPC, from their preface to their renewal by GOAWAY.
 
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::config::ServerSettings;
 
-/// Most bytes of an answer that the transport buffers, for each call.
+/// The most bytes of an answer that the transport buffers for each call.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// HTTP/2's windows: the bytes that a client may send before they are read, on one call and on a connection.
+/// The HTTP/2 windows: the bytes that a client may send before the server reads them, for a call and for a connection.
 const CALL_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// A connection that is closing is cut this long after the longest time of its last call.
+/// A closing connection is cut off this long after its last call must have ended.
 const CLOSING_MARGIN: Duration = Duration::from_secs(5);
 
 /// Serves the gRPC connections of a server.
@@ -42,9 +42,9 @@ pub struct GrpcServer {
 enum Ended {
     ByClient,
     InHandshake,
-    Silent,
+    NoPreface,
     Evicted,
-    AnswersUntaken,
+    WriteStalled,
     ClosingTooLong,
 }
 
@@ -54,8 +54,8 @@ impl GrpcServer {
         let mut http = http2::Builder::new(streams);
         http.timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_calls_per_connection)
-            // Clients reset the calls whose deadlines pass, under overload many at once. By default twenty of them that
-            // wait to be accepted end the connection, and all other calls on it.
+            // Clients reset calls whose deadlines pass; under overload these are many at once. By default, twenty reset
+            // calls that wait to be accepted end the connection and all other calls on it.
             .max_pending_accept_reset_streams(usize::try_from(limits.max_calls_per_connection).ok())
             .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_header_list_size(READ_BYTES_MAX)
@@ -66,7 +66,7 @@ impl GrpcServer {
         Self { http, handshake, calls, settings: settings.clone() }
     }
 
-    /// Serves a connection to its end.
+    /// Serves a connection until it ends.
     pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
         let ended = self.run(stream, &connection).await;
         if ended != Ended::ByClient {
@@ -77,38 +77,38 @@ impl GrpcServer {
     async fn run(&self, stream: TcpStream, connection: &Arc<Connection>) -> Ended {
         let limits = &self.settings.limits;
         let handshake_ends = Instant::now() + limits.handshake_timeout;
-        // Before the handshake: one that never ends gives way like any connection whose caller is not known.
-        if !self.calls.authenticator.lets_everybody_in() {
+        // Before the handshake, so that a connection with an unfinished handshake can be evicted.
+        if !self.calls.authenticator.allows_anonymous_calls() {
             connection.needs_credentials();
         }
         let Some(transport) = self.handshake.run(stream, connection).await else { return Ended::InHandshake };
         let calls = ConnectionCalls { calls: Arc::clone(&self.calls), connection: Arc::clone(connection) };
         let mut http = pin!(self.http.serve_connection(TokioIo::new(BufferedStream::new(transport)), calls));
 
-        let mut greeted = pin!(sleep_until(handshake_ends));
+        let mut preface_deadline = pin!(sleep_until(handshake_ends));
         let mut old = pin!(sleep(jittered(limits.connection_age)));
         let mut ticks = interval_at(Instant::now() + limits.write_timeout, limits.write_timeout);
         let mut closed = pin!(sleep(Duration::ZERO));
-        let (mut has_greeted, mut closing) = (false, false);
+        let (mut has_sent_preface, mut closing) = (false, false);
         loop {
             tokio::select! {
-                // An error here is the client's: it broke the connection or the protocol.
+                // An error here is the client's fault: it broke the connection or the protocol.
                 _ = &mut http => return Ended::ByClient,
-                () = &mut greeted, if !has_greeted => {
-                    if !connection.has_greeted() {
-                        return Ended::Silent;
+                () = &mut preface_deadline, if !has_sent_preface => {
+                    if !connection.has_sent_preface() {
+                        return Ended::NoPreface;
                     }
-                    has_greeted = true;
+                    has_sent_preface = true;
                 }
                 () = connection.evicted.cancelled() => {
-                    // GOAWAY is written first, so that the client knows it may retry elsewhere.
+                    // GOAWAY is written first: it informs the client that it may retry elsewhere.
                     http.as_mut().graceful_shutdown();
                     let _: Poll<Result<(), hyper::Error>> = poll!(&mut http);
                     return Ended::Evicted;
                 }
                 () = connection.closing.cancelled(), if !closing => {
-                    if !connection.has_greeted() {
-                        return Ended::Silent;
+                    if !connection.has_sent_preface() {
+                        return Ended::NoPreface;
                     }
                     closing = true;
                     http.as_mut().graceful_shutdown();
@@ -117,8 +117,8 @@ impl GrpcServer {
                 () = &mut closed, if closing => return Ended::ClosingTooLong,
                 () = &mut old, if !closing => connection.closing.cancel(),
                 _ = ticks.tick() => {
-                    if connection.untaken().age() {
-                        return Ended::AnswersUntaken;
+                    if connection.unwritten().age() {
+                        return Ended::WriteStalled;
                     }
                     if connection.idle_for().is_some_and(|idle| idle >= limits.connection_idle) {
                         connection.closing.cancel();
@@ -128,14 +128,13 @@ impl GrpcServer {
         }
     }
 
-    /// How long a connection may take to close: its calls have their whole time, and a last answer has time to
-    /// travel.
+    /// How long a connection may take to close: the longest time of a call, and a margin for the last answer to travel.
     fn closing_bound(&self) -> Duration {
         self.settings.request_timeout.max(self.settings.shutdown_drain) + CLOSING_MARGIN
     }
 }
 
-/// Spreads the renewal of connections that were made together.
+/// Spreads the renewal of connections that were opened together.
 fn jittered(age: Duration) -> Duration {
     age.mul_f64(rand::rng().random_range(0.9..1.1))
 }

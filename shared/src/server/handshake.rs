@@ -1,5 +1,5 @@
-//! The beginning of a connection: the TLS handshake, bounded in time. It holds the connection's slot, and gives way to
-//! new connections like one that is silent. The library bounds its bytes to 64 KiB.
+//! The TLS handshake of a connection, bounded in time. A connection with an unfinished handshake takes a slot and can
+//! be evicted. The library bounds the bytes of a handshake to 64 KiB.
 
 use std::{
     io,
@@ -21,25 +21,25 @@ use super::{
     transport::{Socket, Transport},
 };
 use crate::{
-    rarely::Rarely,
+    log_limiter::LogLimiter,
     reloaded::Reloaded,
     tls::{PeerCertificate, ServerConfigs},
 };
 
-/// The first byte of a TLS connection: the type of a record of the handshake.
+/// The first byte of a TLS connection: the record type "handshake".
 const TLS_HANDSHAKE: u8 = 22;
-/// What a client may take to read why its handshake failed, and the bytes that are read of it meanwhile.
-const PARTING_TIME: Duration = Duration::from_secs(1);
-const PARTING_BYTES: u64 = 64 * 1024;
-/// How long a client that speaks plaintext may take until its first call begins.
+/// How long a client may take to read why its handshake failed, and the most bytes that are read from it meanwhile.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+const CLOSE_BYTES: u64 = 64 * 1024;
+/// How long a client that speaks plaintext may take to begin its first call.
 const CALL_TIME: Duration = Duration::from_millis(500);
 
-/// Why handshakes fail, in metrics.
+/// Reasons of failed handshakes in the metrics.
 const PLAINTEXT: &str = "plaintext";
 const TIMEOUT: &str = "timeout";
 const TLS: &str = "tls";
 
-/// What is spoken on the connections of a server.
+/// The protocol of a server's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Grpc,
@@ -56,30 +56,30 @@ impl Protocol {
     }
 }
 
-/// Begins the connections of a server.
+/// Performs the handshakes of a server's connections.
 pub struct Handshake {
     protocol: Protocol,
     tls: Option<Arc<Reloaded<ServerConfigs>>>,
     time: Duration,
     write_timeout: Duration,
     failed: Counter<u64>,
-    failing: Mutex<Rarely>,
+    failing: Mutex<LogLimiter>,
 }
 
-/// Why a connection did not begin.
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error("the client does not speak TLS")]
     Plaintext,
     #[error("the handshake took too long")]
     TooSlow,
-    #[error("the connection gave way to a new one, or the server stops")]
-    GaveWay,
-    /// Also a certificate that is missing or that nobody vouches for.
+    #[error("the connection was evicted for a new one, or the server stops")]
+    Evicted,
+    /// Includes a missing certificate, and one that no trusted authority has signed.
     #[error(transparent)]
     Tls(io::Error),
-    #[error("the client went away")]
-    Gone,
+    #[error("the client disconnected")]
+    Disconnected,
 }
 
 impl Handshake {
@@ -102,7 +102,7 @@ impl Handshake {
         Self { protocol, tls, time, write_timeout, failed, failing: Mutex::default() }
     }
 
-    /// The transport of a connection, after the handshake where TLS is spoken; `None` when the connection has ended.
+    /// The transport of a connection, after the handshake if TLS is used; `None` when the connection has ended.
     pub async fn run(&self, stream: TcpStream, connection: &Arc<Connection>) -> Option<Transport> {
         let Some(tls) = &self.tls else {
             return Some(Transport::plain(Socket::new(stream, self.write_timeout), Arc::clone(connection)));
@@ -117,13 +117,13 @@ impl Handshake {
             shaken = timeout_at(ends_at, self.shake(config, stream, connection)) => {
                 shaken.unwrap_or(Err(Failed::TooSlow))
             }
-            () = connection.evicted.cancelled() => Err(Failed::GaveWay),
-            () = connection.closing.cancelled() => Err(Failed::GaveWay),
+            () = connection.evicted.cancelled() => Err(Failed::Evicted),
+            () = connection.closing.cancelled() => Err(Failed::Evicted),
         };
         match shaken {
             Ok(transport) => {
                 let certificate = connection.peer_certificate();
-                tracing::debug!(peer = %connection.peer, ?certificate, "a TLS handshake is done");
+                tracing::debug!(peer = %connection.peer, ?certificate, "TLS handshake done");
                 Some(transport)
             }
             Err(failed) => {
@@ -140,27 +140,27 @@ impl Handshake {
         connection: &Arc<Connection>,
     ) -> Result<Transport, Failed> {
         let mut first = [0];
-        if stream.peek(&mut first).await.map_err(|_| Failed::Gone)? == 0 {
-            return Err(Failed::Gone);
+        if stream.peek(&mut first).await.map_err(|_| Failed::Disconnected)? == 0 {
+            return Err(Failed::Disconnected);
         }
         if first[0] != TLS_HANDSHAKE {
-            // The client is told whether or not it listens.
-            let _ = timeout(PARTING_TIME, refuse_plaintext(self.protocol, stream)).await;
+            // Best effort: the client may not read the reason.
+            let _ = timeout(CLOSE_TIME, refuse_plaintext(self.protocol, stream)).await;
             return Err(Failed::Plaintext);
         }
         let socket = Socket::new(stream, self.write_timeout);
         let accepted = TlsAcceptor::from(Arc::clone(config)).accept(socket).into_fallible().await;
         let stream = match accepted {
             Ok(stream) => stream,
-            Err((error, _)) if is_of_the_network(&error) => return Err(Failed::Gone),
+            Err((error, _)) if is_of_the_network(&error) => return Err(Failed::Disconnected),
             Err((error, socket)) => {
-                // The alert is written, and says whether it is the certificate.
-                let _ = timeout(PARTING_TIME, part(socket)).await;
+                // The alert is already written. It states whether the certificate is the problem.
+                let _ = timeout(CLOSE_TIME, close_readable(socket)).await;
                 return Err(Failed::Tls(error));
             }
         };
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        if let Some(certificate) = shown {
+        let sent = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        if let Some(certificate) = sent {
             let names = PeerCertificate::read(certificate);
             connection.set_peer_certificate(names.map_err(|error| Failed::Tls(io::Error::other(error)))?);
         }
@@ -172,25 +172,25 @@ impl Handshake {
             Failed::Plaintext => PLAINTEXT,
             Failed::TooSlow => TIMEOUT,
             Failed::Tls(_) => TLS,
-            // Probes of load balancers only connect.
-            Failed::GaveWay | Failed::Gone => return,
+            // Load balancers probe by connecting only.
+            Failed::Evicted | Failed::Disconnected => return,
         };
         let server = self.protocol.name();
         self.failed.add(1, &[KeyValue::new("server", server), KeyValue::new("error.type", reason)]);
-        let times = self.failing.lock().unwrap_or_else(PoisonError::into_inner).now();
+        let times = self.failing.lock().unwrap_or_else(PoisonError::into_inner).record();
         if let Some(times) = times {
-            tracing::warn!(server, peer = %connection.peer, error = %failed, times, "a TLS handshake failed");
+            tracing::warn!(server, peer = %connection.peer, error = %failed, times, "TLS handshake failed");
         }
     }
 }
 
-/// Answers a client that speaks plaintext so that its library reports what is wrong.
+/// Answers a client that speaks plaintext in such a way that its library reports the reason.
 async fn refuse_plaintext(protocol: Protocol, mut stream: TcpStream) -> io::Result<()> {
     match protocol {
         Protocol::Grpc => {
             stream.write_all(&SETTINGS).await?;
-            // A client's library passes the reason on to calls that are under way. If the connection ends before a
-            // call begins, it forgets the reason.
+            // A client's library reports the reason only to calls that have begun. If the connection ends before that,
+            // the reason is lost.
             let _ = timeout(CALL_TIME, call_begins(&mut stream)).await;
             stream.write_all(&goaway()).await?;
         }
@@ -201,13 +201,14 @@ async fn refuse_plaintext(protocol: Protocol, mut stream: TcpStream) -> io::Resu
             stream.write_all(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes()).await?;
         }
     }
-    part(stream).await
+    close_readable(stream).await
 }
 
-/// Closes a connection so that its client can read the last words: closing a socket with unread bytes discards them.
-async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+/// Closes a connection so that its client can still read the answer: closing a socket with unread bytes would discard
+/// the answer.
+async fn close_readable(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
-    copy(&mut stream.take(PARTING_BYTES), &mut sink()).await.map(|_| ())
+    copy(&mut stream.take(CLOSE_BYTES), &mut sink()).await.map(|_| ())
 }
 
 fn is_of_the_network(error: &io::Error) -> bool {
@@ -215,10 +216,10 @@ fn is_of_the_network(error: &io::Error) -> bool {
     [BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof].contains(&error.kind())
 }
 
-/// HTTP/2's frame SETTINGS, empty.
+/// An empty HTTP/2 SETTINGS frame.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Reads HTTP/2's frames until the first HEADERS.
+/// Reads HTTP/2 frames until the first HEADERS frame.
 async fn call_begins(stream: &mut TcpStream) -> io::Result<()> {
     const PREFACE_BYTES: u64 = 24;
     const HEADERS: u8 = 1;
@@ -234,7 +235,7 @@ async fn call_begins(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-/// HTTP/2's frame GOAWAY with INADEQUATE_SECURITY.
+/// An HTTP/2 GOAWAY frame with INADEQUATE_SECURITY.
 fn goaway() -> Vec<u8> {
     const LAST_STREAM_AND_CODE: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0xc];
     let debug = b"this address speaks TLS";

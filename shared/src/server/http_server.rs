@@ -1,4 +1,4 @@
-//! The HTTP side: `/metrics`, `/livez`, `/readyz`, and what a service adds.
+//! The HTTP servers: `/metrics`, `/livez`, `/readyz`, and the routes of a service.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -26,15 +26,15 @@ use super::{
 };
 use crate::telemetry::exposition::Format;
 
-/// How long a client may take to send the head of a request, also of the next one on a connection that it keeps. It
-/// must exceed the 60 s for which proxies keep a connection, so that they do not send on one that is being closed.
+/// How long a client may take to send the head of a request; also the keep-alive timeout. It must exceed the 60 s for
+/// which proxies keep a connection, so that they do not send on a connection that is being closed.
 pub const HEAD_TIME: Duration = Duration::from_secs(75);
-/// When a request that meets a draining service can be sent again: another replica answers it.
+/// When a client can repeat a request that a draining service refused: another replica answers it.
 const RETRY_AFTER_S: &str = "1";
-/// Bytes that are buffered of a request: its head, and the beginning of its body.
+/// The bytes of a request that are buffered: its head and the beginning of its body.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// The routes every service has.
+/// The routes that every service has.
 pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> Router {
     let router =
         Router::new().route("/livez", get(async || "alive\n")).route("/readyz", get(ready)).with_state(readiness);
@@ -44,7 +44,7 @@ pub fn routes(readiness: Readiness, registry: Option<prometheus::Registry>) -> R
     }
 }
 
-/// These routes, which answer 503 with Retry-After once `drain` is cancelled.
+/// These routes; they answer 503 with Retry-After after `drain` is cancelled.
 pub fn refused_from(drain: CancellationToken, routes: Router) -> Router {
     let refuse = async |State(drain): State<CancellationToken>, request: axum::extract::Request, next: Next| {
         if drain.is_cancelled() {
@@ -77,7 +77,7 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves a connection to its end.
+    /// Serves a connection until it ends.
     pub async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) {
         let Some(transport) = self.handshake.run(stream, &connection).await else { return };
         let service = service_fn(|mut request: Request<Incoming>| {
@@ -93,19 +93,19 @@ impl HttpServer {
                 answer
             }
         });
-        // axum's own server waits for ever for what a client does not send.
+        // axum's own server has no timeout for reading a request.
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.head_time).max_buf_size(BUFFER_BYTES);
         let mut http = pin!(http.serve_connection(TokioIo::new(transport), service));
         let mut closing = false;
         loop {
             tokio::select! {
-                // An error here is the client's: it broke the connection or the protocol.
+                // An error here is the client's fault: it broke the connection or the protocol.
                 _ = &mut http => return,
                 () = connection.evicted.cancelled() => return,
                 () = connection.closing.cancelled(), if !closing => {
                     if connection.idle_for().is_some() {
-                        // Nothing is answered on it; half of a request's head is not waited for.
+                        // No request is running. An incomplete request head is not awaited.
                         return;
                     }
                     closing = true;
@@ -156,6 +156,6 @@ mod tests {
             drain.cancel();
         };
         let both = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(serving, clients) });
-        both.await.expect("the slow one is disconnected, and the server ends");
+        both.await.expect("the slow client is disconnected, and the server ends");
     }
 }

@@ -8,22 +8,22 @@ use std::{
 use super::pools::Holder;
 use crate::identity::{Identity, Proof};
 
-/// So many entries are kept before those that nobody holds are removed.
+/// Unused entries are removed only when there are more entries than this.
 const KEPT_MIN: usize = 64;
 
-/// The holders of callers that have calls now.
+/// The holders of the callers that have running calls.
 #[derive(Default)]
 pub struct IdentityShares(Mutex<Shares>);
 
 #[derive(Default)]
 struct Shares {
-    /// A name of the issuer's is not the same name in the credentials file.
+    /// The key includes whether the name is from the issuer: the same name in the credentials file is another caller.
     by_name: HashMap<(bool, Arc<str>), Weak<Holder>>,
     purged_at: usize,
 }
 
 impl IdentityShares {
-    /// The caller's holder: the same one for as long as it holds anything.
+    /// The caller's holder. It stays the same while the caller holds permits.
     pub fn of(&self, identity: &Identity) -> Arc<Holder> {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (identity.proof == Proof::Jwt, Arc::clone(&identity.name));
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_one_holder_by_token_and_certificate_and_another_caller_another() {
+    fn a_caller_has_the_same_holder_by_token_and_by_certificate_and_other_callers_have_others() {
         let shares = IdentityShares::default();
         let holder = shares.of(&identity("a", Proof::Token));
         assert!(Arc::ptr_eq(&holder, &shares.of(&identity("a", Proof::Certificate))));
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_without_calls_take_no_memory() {
+    fn the_holders_of_callers_without_calls_are_removed() {
         let shares = IdentityShares::default();
         let held: Vec<_> = (0..100).map(|n| shares.of(&identity(&format!("held-{n}"), Proof::Jwt))).collect();
         for n in 0..10_000 {

@@ -1,23 +1,23 @@
 //! The limit of a call's metadata.
 //!
-//! The HTTP/2 library has a limit too. Above it the library answers without a gRPC status, and far above it ends the
-//! connection with every call on it. So the library's limit is well above ours, and a call between the two is refused
-//! here, with a reason.
+//! The HTTP/2 library has a limit too. Above its limit it answers without a gRPC status, and far above it ends the
+//! connection with all its calls. So the library's limit is set well above this one, and a call between the two limits
+//! is refused here with a reason.
 
 use http::HeaderMap;
 use tonic::Code;
 
 use crate::status::Failure;
 
-/// Most metadata of a call, counted as HTTP/2 counts it. A trace context, a deadline and a token need far less.
+/// The most metadata of a call, counted as HTTP/2 counts it. A trace context, a deadline and a token need far less.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-/// Most metadata that the library reads. A connection reads the headers of one call at a time, so this also bounds the
-/// memory that a connection takes for headers. The library ends a connection that sends a quarter more.
+/// The most metadata that the library reads. A connection reads the headers of one call at a time, so this also bounds
+/// the memory of a connection for headers. The library ends a connection that sends a quarter more.
 pub const READ_BYTES_MAX: u32 = 128 * 1024;
-/// HTTP/2 counts this much for each header, beside its name and value.
+/// HTTP/2 counts this many bytes for each header in addition to its name and value.
 const HEADER_BYTES: usize = 32;
 
-/// The failure of a call whose metadata is too large; `None` when it is not.
+/// The failure for a call whose metadata is too large; `None` otherwise.
 pub fn refusal(headers: &HeaderMap) -> Option<Failure> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES).sum();
     if bytes <= METADATA_BYTES_MAX {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_counted_as_http2_does() {
+    fn the_size_of_metadata_is_counted_as_http2_counts_it() {
         let headers = |bytes: usize| {
             let mut headers = HeaderMap::new();
             headers.insert("x-long", "x".repeat(bytes).parse().expect("a header value"));

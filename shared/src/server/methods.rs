@@ -1,4 +1,4 @@
-//! The methods this server has, from the descriptors that reflection shows.
+//! The methods of this server, from the descriptors that reflection publishes.
 
 use std::collections::HashMap;
 
@@ -10,30 +10,29 @@ use crate::{
     identity::{self, Rule},
 };
 
-/// The label of whatever is no method of this server: what a caller makes up must not become a label
-/// of its own.
+/// The metric label of unknown methods. A name that a caller invents must not become a label.
 const OTHER: &str = "_OTHER";
 
-/// What the server knows of a method before it calls it.
+/// The properties of a method.
 #[derive(Debug, Clone, Copy)]
 pub struct Method {
     /// For metrics: `package.Service/Method`.
     pub label: &'static str,
     pub kind: Kind,
-    /// The method takes a stream of messages, and reads it itself.
+    /// The method reads a stream of messages itself.
     pub takes_stream: bool,
-    /// Who may call it, and whether that is written down.
+    /// The roles that may call it, and whether calls go into the audit log.
     pub rule: Rule,
 }
 
-/// Whose share a call takes, and how long it may take.
+/// The kind of a call. It decides the pool and the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Does work, and answers once.
     Work,
     /// Answers with a stream, which may go on for ever.
     Stream,
-    /// Health checks: they have a pool of their own, so that load does not keep them out.
+    /// Health checks. They have a pool of their own, so that they succeed under load.
     Probe,
     /// Watches of health, and reflection.
     ProbeStream,
@@ -45,8 +44,7 @@ pub enum Kind {
 pub struct Methods(HashMap<&'static str, Method>);
 
 impl Methods {
-    /// Every method of the contract, of health and of reflection. To be called once: the names live as long as the
-    /// process.
+    /// Every method of the contract, of health and of reflection. Call this once: the names are never freed.
     pub fn known() -> Self {
         let mut methods = HashMap::new();
         for descriptors in [
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_are_known_by_their_path_and_made_up_ones_are_not() {
+    fn methods_are_found_by_their_path_and_other_paths_are_unknown() {
         let methods = Methods::known();
         let create = methods.get("/teppan.booking.v1.BookingService/CreateBooking");
         assert_eq!(create.label, "teppan.booking.v1.BookingService/CreateBooking");

@@ -1,10 +1,10 @@
-//! The assembly both services run in: gRPC, HTTP, health, reflection, readiness, and a stop that
-//! fails no request.
+//! The server of both services: gRPC, HTTP, health, reflection, readiness, and a stop that fails no request.
 
 mod accept;
 mod answer;
 mod arrive;
 mod buffered_stream;
+mod call_permits;
 pub mod codec;
 mod complete_status;
 mod connection;
@@ -23,7 +23,6 @@ mod replay;
 mod request;
 mod streams;
 mod transport;
-mod turn;
 mod unverified;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -45,9 +44,9 @@ use self::{
     streams::Streams,
 };
 pub use self::{
+    call_permits::{Bounds, TooManyWaitingCalls},
     readiness::Readiness,
     replay::answer,
-    turn::{Bounds, TooManyWait},
     unverified::{UnverifiedBodies, UnverifiedBody, UnverifiedError},
 };
 use crate::{
@@ -56,27 +55,27 @@ use crate::{
     contract,
     identity::Authenticator,
     postgres::Database,
-    tasks::{LAST_WORDS, Tasks},
+    tasks::{FORCED_STOP_TIME, Tasks},
     tls::ServerTlsSettings,
 };
 
-/// The health service that tells only whether the process works, whatever the database does.
+/// The health service that reports only whether the process works, independent of the database.
 const LIVENESS: &str = "liveness";
-/// What workers may take to end after the servers have.
+/// How long workers may take to end after the servers have ended.
 const TASKS_BOUND: Duration = Duration::from_secs(5);
 
-/// What one service brings to the assembly.
+/// The parts of the server that differ between the services.
 pub struct Parts {
     /// Such as `booking-service`.
     pub name: &'static str,
-    /// Full names of the gRPC services, for health.
+    /// Full names of the gRPC services, for health checks.
     pub services: &'static [&'static str],
     pub grpc: Routes,
-    /// HTTP routes beside `/metrics`, `/livez` and `/readyz`. They have an address of their own where the settings give
-    /// one.
+    /// HTTP routes in addition to `/metrics`, `/livez` and `/readyz`. They have an address of their own if the settings
+    /// have one.
     pub http: axum::Router,
     pub database: Database,
-    /// Most connections to the database.
+    /// The most connections to the database.
     pub database_connections: u32,
     pub migrator: &'static sqlx::migrate::Migrator,
     pub registry: Option<prometheus::Registry>,
@@ -84,32 +83,32 @@ pub struct Parts {
 
 /// A running service.
 pub struct Server {
-    /// Where the servers listen: with port 0 in the settings, the port they were given.
+    /// The addresses of the servers, with the actual port if the setting has port 0.
     pub grpc_addr: SocketAddr,
     pub http_addr: SocketAddr,
-    /// Where the service's own HTTP routes are, when that is not `http_addr`.
+    /// The address of the service's own HTTP routes, if it is not `http_addr`.
     pub webhook_addr: Option<SocketAddr>,
     settings: ServerSettings,
     health: HealthReporter,
     services: &'static [&'static str],
     readiness: Readiness,
-    /// Cancelled when no new calls are taken any more: streams end.
+    /// Cancelled when no more calls are accepted; streams end then.
     drain: CancellationToken,
-    /// Cancelled when the calls that still run must end.
+    /// Cancelled when the running calls must end.
     cut: CancellationToken,
     grpc: Tasks,
     http: HttpTasks,
     background: Tasks,
 }
 
-/// HTTP outlives gRPC: probes and metrics are answered until all calls have ended.
+/// The HTTP servers. They stop after gRPC, so that probes and metrics are answered until all calls have ended.
 struct HttpTasks {
     drain: CancellationToken,
     tasks: Tasks,
 }
 
 impl HttpTasks {
-    /// Serves these routes on a listener, by up to so many connections, until the drain.
+    /// Serves these routes on a listener until the drain, with at most `connections_max` connections.
     fn serve(
         &self,
         name: &'static str,
@@ -132,11 +131,11 @@ impl HttpTasks {
 }
 
 impl Server {
-    /// Listens, and serves until [`Server::stop`]. Ready as soon as the database is there and its
-    /// migrations are applied.
+    /// Listens, and serves until [`Server::stop`]. It is ready when the database is available and the migrations are
+    /// applied.
     ///
     /// # Errors
-    /// When an address cannot be listened on, or a file of TLS cannot be used.
+    /// When listening on an address fails, or a TLS file cannot be used.
     pub async fn start(settings: ServerSettings, parts: Parts, background: Tasks) -> io::Result<Self> {
         let grpc_listener = listen("LISTEN_ADDR", settings.listen_addr).await?;
         let http_listener = listen("HTTP_ADDR", settings.http_addr).await?;
@@ -152,11 +151,11 @@ impl Server {
             let follow = Arc::clone(tls).follow(settings.reload_interval, background.stopping());
             background.spawn("server certificate", follow);
         }
-        let (authenticator, audit) = callers(parts.name, &settings, &background).await?;
+        let (authenticator, audit) = start_authentication(parts.name, &settings, &background).await?;
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status(LIVENESS, ServingStatus::Serving).await;
-        readiness::tell(&health, parts.services, false).await;
+        readiness::report_health(&health, parts.services, false).await;
         let readiness = Readiness::default();
         readiness.observe();
         background.spawn(
@@ -196,7 +195,7 @@ impl Server {
                         async move { server.serve(stream, connection).await }
                     })
                     .await;
-                // A stream ends with its connection.
+                // The streams of a connection end with it.
                 streams.tasks.close();
                 streams.tasks.wait().await;
             }
@@ -229,23 +228,23 @@ impl Server {
         })
     }
 
-    /// Whether the database is there and calls can be answered.
+    /// Whether the service can answer calls.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
     }
 
-    /// Stops without failing a call: health says NOT_SERVING, a pause lets load balancers notice,
-    /// no new calls are taken and the running ones end, or are ended at the bound. Cancelling
-    /// `at_once` ends the pause and cuts running calls off.
+    /// Stops without failing a call. Health reports NOT_SERVING, and a pause lets load balancers notice. Then no new
+    /// calls are accepted, and the running ones end, at the latest at the bound. Cancelling `at_once` ends the pause
+    /// and cuts off running calls.
     pub async fn stop(self, at_once: &CancellationToken) {
         self.readiness.drain();
-        readiness::tell(&self.health, self.services, false).await;
+        readiness::report_health(&self.health, self.services, false).await;
         at_once.run_until_cancelled(tokio::time::sleep(self.settings.shutdown_pause)).await;
         self.drain.cancel();
-        // A silent peer can keep the library's own graceful stop waiting for ever.
+        // The library's own graceful stop would wait for ever for a client that does not respond.
         let drain_bound = self.settings.shutdown_drain;
         let drained_by = Instant::now() + drain_bound;
-        let ended = self.grpc.stop(drain_bound + LAST_WORDS, at_once);
+        let ended = self.grpc.stop(drain_bound + FORCED_STOP_TIME, at_once);
         tokio::pin!(ended);
         let drained = at_once.run_until_cancelled(tokio::time::timeout(drain_bound, &mut ended)).await;
         if !matches!(drained, Some(Ok(()))) {
@@ -253,23 +252,23 @@ impl Server {
             ended.await;
         }
         self.http.drain.cancel();
-        self.http.tasks.stop(drained_by.saturating_duration_since(Instant::now()) + LAST_WORDS, at_once).await;
+        self.http.tasks.stop(drained_by.saturating_duration_since(Instant::now()) + FORCED_STOP_TIME, at_once).await;
         self.background.stop(TASKS_BOUND, at_once).await;
     }
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        let way_out = match error.kind() {
-            io::ErrorKind::AddrInUse => "end what listens there, or set another address",
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "end the program that listens there, or set another address",
             _ => "set another address",
         };
-        io::Error::new(error.kind(), format!("cannot listen on {address}, which is {setting}: {error}; {way_out}"))
+        io::Error::new(error.kind(), format!("cannot listen on {address}, which is {setting}: {error}; {remedy}"))
     })
 }
 
-/// Who knows the callers, and what writes their calls down.
-async fn callers(
+/// Starts the authenticator and the audit log.
+async fn start_authentication(
     service: &'static str,
     settings: &ServerSettings,
     background: &Tasks,
@@ -277,7 +276,7 @@ async fn callers(
     let identity = &settings.identity;
     let authenticator =
         Authenticator::start(identity, settings.reload_interval, background).map_err(io::Error::other)?;
-    let needs_credentials = !authenticator.lets_everybody_in();
+    let needs_credentials = !authenticator.allows_anonymous_calls();
     if !needs_credentials {
         tracing::info!("callers need no credentials: CREDENTIALS_FILE and OIDC_ISSUER are not set");
     }
@@ -286,7 +285,7 @@ async fn callers(
     Ok((authenticator, audit))
 }
 
-/// The routes, with reflection in both versions: grpcurl 1.8 and Postman still ask for the older one.
+/// Adds reflection in both versions: grpcurl 1.8 and Postman still use the older one.
 fn with_reflection(
     routes: Routes,
     services: &'static [&'static str],
@@ -296,14 +295,14 @@ fn with_reflection(
     Ok(routes.add_service(new).add_service(old))
 }
 
-/// Reflection over the contract that lists this server's own services.
+/// Reflection of the contract. It lists only this server's services.
 fn reflection(services: &'static [&'static str]) -> tonic_reflection::server::Builder<'static> {
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(contract::DESCRIPTORS)
-        // Without these two grpcurl cannot call health, and prints error details as base64.
+        // Without these two, grpcurl cannot call health and prints error details as base64.
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        // Each version lists both, so each has to describe both: by itself it knows its own only.
+        // Each version lists both, so each must describe both. By default it describes only itself.
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
     let common =

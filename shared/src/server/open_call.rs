@@ -1,4 +1,4 @@
-//! A call in metrics and traces: from its first byte until the last byte of its answer is sent.
+//! The metrics and the trace of a call, from its first byte until the last byte of its answer is sent.
 
 use std::{
     sync::{
@@ -24,10 +24,10 @@ use crate::{
     },
 };
 
-/// No code of gRPC's.
+/// Not a gRPC code: the call has not ended.
 const NOT_ENDED: i32 = -1;
 
-/// What is measured of calls: their duration under OpenTelemetry's name for RPC servers.
+/// The metrics of calls. The duration has OpenTelemetry's name for RPC servers.
 #[derive(Clone)]
 pub struct CallMetrics {
     duration_seconds: Histogram<f64>,
@@ -62,17 +62,17 @@ impl CallMetrics {
     }
 }
 
-/// An open call. It is counted until this is dropped, also when its caller disconnects.
+/// An open call. It counts until it is dropped, also when its caller disconnects.
 pub struct OpenCall {
     metrics: CallMetrics,
     method: &'static str,
     span: Span,
-    /// The trace to look at, if the call becomes an exemplar.
+    /// The trace that an exemplar of this call refers to.
     trace: Option<Trace>,
     may_be_exemplar: bool,
     started: Instant,
     code: AtomicI32,
-    /// Why it was refused: the reason of its `ErrorInfo`. Reasons are names in the program.
+    /// The reason of its `ErrorInfo`. Reasons are constants of the program.
     refusal: OnceLock<String>,
     is_replay: AtomicBool,
     connection: InUse,
@@ -105,28 +105,29 @@ impl OpenCall {
         self.connection.connection()
     }
 
-    /// The caller may make the call: callers that may not do not choose what operators look at.
+    /// Marks the call as authorised. Other calls become no exemplars, so that they do not choose the traces that
+    /// operators see.
     pub fn may_be_exemplar(&mut self) {
         self.may_be_exemplar = true;
     }
 
-    /// The whole message of the call is there.
+    /// Marks the message of the call as complete.
     pub fn serve(&self) {
         self.connection.serve();
     }
 
-    /// The call was answered as it asked. A call that neither succeeds nor is refused was cancelled by its caller.
+    /// Marks the call as successful. A call that is neither successful nor refused was cancelled by its caller.
     pub fn succeed(&self) {
         self.code.store(Code::Ok.into(), Relaxed);
     }
 
-    /// The call was answered with this error.
+    /// Marks the call as answered with this error.
     pub fn refuse(&self, status: &Status) {
         self.code.store(status.code().into(), Relaxed);
         let _ = self.refusal.set(status::reason(status));
     }
 
-    /// The call was answered from an earlier one.
+    /// Marks the call as answered from an earlier one.
     pub fn replay(&self) {
         self.is_replay.store(true, Relaxed);
     }
@@ -172,7 +173,7 @@ impl Drop for OpenCall {
     }
 }
 
-/// The codes that OpenTelemetry's conventions count as a server's errors.
+/// The codes that OpenTelemetry's conventions count as server errors.
 fn is_server_fault(code: Code) -> bool {
     matches!(
         code,

@@ -1,4 +1,4 @@
-//! The pools of calls, streams and bytes, and each holder's share of them.
+//! The pools of permits for calls, streams and bytes, and each holder's share of them.
 
 use std::sync::{
     Arc,
@@ -10,14 +10,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::ServerSettings;
 
-/// What a server has a limit of.
+/// A limited resource of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Calls whose message is still arriving.
     Arriving,
     /// Bytes of messages that are arriving or being worked on.
     ArrivingBytes,
-    /// Calls that are worked on.
+    /// Calls that are being worked on.
     Work,
     /// Calls that wait for something to happen.
     Waiting,
@@ -27,10 +27,10 @@ pub enum Resource {
     Probes,
     /// Streams of probes and tools.
     ProbeStreams,
-    /// Bytes of answers that clients have not taken yet.
+    /// Bytes of answers that clients have not read yet.
     AnswerBytes,
-    /// Bytes of answers for which room is taken before the work. They are apart from the others: room that is taken for
-    /// an answer as large as there can be must not keep other calls from theirs.
+    /// Bytes of answers whose room is reserved before the work. They have a pool of their own: reservations are made
+    /// for the largest possible answer and must not block the answers of other calls.
     ReservedAnswerBytes,
 }
 
@@ -63,15 +63,14 @@ impl Resource {
     }
 }
 
-/// Calls whose message is arriving, for each call that may be worked on. They cost little.
+/// Permits for calls whose message is arriving, for each permit for work. Such calls cost little.
 const ARRIVING_PER_WORK: usize = 2;
 
 /// A pool of permits for each [`Resource`].
 ///
-/// No holder can use up a pool: it gets more only while it then holds no more than what is left. So one greedy holder
-/// gets half of a pool, n greedy holders get 1/(n + 1) each, and as much stays free for the next one. The number of
-/// holders need not be known. (Switches share their buffers so: dynamic thresholds, Choudhury and
-/// Hahne, 1998.)
+/// No holder can use up a pool: a holder may hold at most as much as is left. So one greedy holder gets half of a pool,
+/// n greedy holders get 1/(n + 1) each, and as much stays free for the next holder. The number of holders need not be
+/// known. (Network switches share their buffers in this way: dynamic thresholds, Choudhury and Hahne, 1998.)
 #[derive(Debug)]
 pub struct Pools([Arc<Pool>; RESOURCES.len()]);
 
@@ -79,23 +78,23 @@ pub struct Pools([Arc<Pool>; RESOURCES.len()]);
 struct Pool {
     permits: Arc<Semaphore>,
     size: usize,
-    /// Notified of all permits that come back.
+    /// Notified whenever permits are returned.
     freed: Notify,
 }
 
-/// A holder of permits, a connection or an identity, with the number it holds of each pool.
+/// A holder of permits (a connection or an identity), with the number of permits that it holds of each pool.
 #[derive(Debug, Default)]
 pub struct Holder([AtomicUsize; RESOURCES.len()]);
 
-/// For whom the permits of a call count: its connection, and its caller once that is known. Each of them needs room in
-/// its share.
+/// The holders for which the permits of a call count: its connection, and its caller once it is authenticated. Each of
+/// them must have room in its share.
 #[derive(Debug, Clone, Default)]
 pub struct Holders {
     connection: Arc<Holder>,
     identity: Option<Arc<Holder>>,
 }
 
-/// Some permits of a pool. They go back to the pool when this is dropped.
+/// Permits of a pool. They return to the pool when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     resource: Resource,
@@ -125,12 +124,12 @@ impl Pools {
         }))
     }
 
-    /// An empty permit, to be enlarged by [`Permit::grow`].
+    /// An empty permit. [`Permit::grow`] enlarges it.
     pub fn empty(&self, resource: Resource, holders: &Holders) -> Permit {
-        self.permit(resource, holders, 0).expect("nothing can always be had")
+        self.permit(resource, holders, 0).expect("zero permits are always available")
     }
 
-    /// This many permits, or `None` when a holder would then hold more than is left.
+    /// Takes this many permits; `None` when a holder would then hold more than is left.
     pub fn take(&self, resource: Resource, holders: &Holders, count: usize) -> Option<Permit> {
         if !self.has_room(resource, holders, count) {
             return None;
@@ -142,16 +141,15 @@ impl Pools {
 
     /// Whether [`Pools::take`] would succeed now.
     pub fn has_room(&self, resource: Resource, holders: &Holders, count: usize) -> bool {
-        // Concurrent calls of one holder may pass this check together. They are few, and the semaphore still bounds
-        // the pool.
+        // Concurrent calls of one holder may pass this check together. They are few, and the semaphore bounds the pool.
         let left = self.pool(resource).permits.available_permits();
         holders.iter().all(|holder| holder.held(resource).load(Relaxed).saturating_add(count) <= left)
     }
 
-    /// Returns when [`Pools::take`] would succeed. Another call may be faster then.
+    /// Returns when [`Pools::take`] would succeed. Another call may take the permits first.
     pub async fn room(&self, resource: Resource, holders: &Holders, count: usize) {
         loop {
-            // Listened to before looking: what comes back in between wakes up.
+            // Subscribed before the check, so that permits that are returned in between are noticed.
             let freed = self.pool(resource).freed.notified();
             if self.has_room(resource, holders, count) {
                 return;
@@ -178,7 +176,7 @@ impl Pools {
     }
 }
 
-/// Shows in the metrics from now on how much of the pools is taken.
+/// Exports the usage of the pools as metrics.
 pub fn observe(pools: &Arc<Pools>) {
     let meter = global::meter("teppan");
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -196,7 +194,7 @@ pub fn observe(pools: &Arc<Pools>) {
     let weak = Arc::downgrade(pools);
     meter
         .u64_observable_gauge("teppan.server.pool.max")
-        .with_description("Permits there are, by pool.")
+        .with_description("Size of the pools in permits.")
         .with_callback(move |gauge| {
             let Some(pools) = weak.upgrade() else { return };
             for (resource, _, size) in pools.usage() {
@@ -233,9 +231,9 @@ impl Holders {
 }
 
 impl Permit {
-    /// Adds this many permits to it; `false` when the holder may not have them.
+    /// Adds this many permits; `false` when a holder may not have them.
     pub fn grow(&mut self, pools: &Pools, count: usize) -> bool {
-        // A frame without data ends many messages, and takes no room.
+        // Many messages end with an empty frame, which takes no room.
         if count == 0 {
             return true;
         }
@@ -251,7 +249,7 @@ impl Permit {
         self.permit.num_permits()
     }
 
-    /// Gives back what exceeds this many.
+    /// Returns the permits beyond this number.
     pub fn shrink(&mut self, count: usize) {
         self.give_back(self.count().saturating_sub(count));
     }
@@ -260,7 +258,7 @@ impl Permit {
         if count == 0 {
             return;
         }
-        // First the pool's, then the holders': others never see more room than there is.
+        // The pool first, then the holders, so that other calls never see more room than there is.
         drop(self.permit.split(count));
         for holder in self.holders.iter() {
             holder.held(self.resource).fetch_sub(count, Relaxed);
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_alone_gets_half_and_each_of_several_leaves_as_much_for_the_next() {
+    fn each_holder_gets_half_of_what_the_holders_before_it_left() {
         let pools = pools(1000);
         let holders: Vec<Holders> = (0..4).map(|_| Holders::default()).collect();
         let held: Vec<_> = holders.iter().map(|holder| take_all(&pools, holder)).collect();
@@ -302,24 +300,24 @@ mod tests {
         let connection = || Holders::default().and_identity(Arc::clone(&identity));
         let held: Vec<_> = (0..4).map(|_| take_all(&pools, &connection())).collect();
         assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [500, 0, 0, 0]);
-        assert_eq!(take_all(&pools, &Holders::default()).len(), 250, "as much is free for others");
+        assert_eq!(take_all(&pools, &Holders::default()).len(), 250, "half of the rest is free for another holder");
     }
 
     #[test]
-    fn the_last_permit_of_a_pool_can_be_had() {
+    fn the_last_permit_of_a_pool_can_be_taken() {
         let pools = pools(1);
         assert_eq!(take_all(&pools, &Holders::default()).len(), 1);
     }
 
     #[test]
-    fn what_is_dropped_can_be_had_again_with_what_it_grew_by() {
+    fn a_dropped_permit_returns_everything_including_its_growth() {
         let pools = pools(100);
         let holder = Holders::default();
         let mut permit = pools.take(Resource::Work, &holder, 10).expect("there is room");
         assert!(permit.grow(&pools, 30));
         assert!(!permit.grow(&pools, 30), "it would hold more than is left");
         let others = pools.take(Resource::Work, &Holders::default(), 30).expect("there is room");
-        assert!(permit.grow(&pools, 0), "nothing always fits");
+        assert!(permit.grow(&pools, 0), "growth by zero always succeeds");
         drop(others);
         assert_eq!(holder.connection.held(Resource::Work).load(Relaxed), 40);
         drop(permit);
@@ -328,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_that_shrinks_gives_the_rest_back() {
+    fn a_shrunk_permit_returns_the_rest() {
         let pools = pools(100);
         let holder = Holders::default();
         let mut permit = pools.take(Resource::Work, &holder, 40).expect("there is room");
@@ -339,14 +337,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_room_gets_no_more_than_its_share() {
+    async fn a_holder_that_waits_for_room_gets_no_more_than_its_share() {
         let pools = pools(10);
         let (greedy, other): (Holders, Holders) = Default::default();
         let mut held = take_all(&pools, &greedy);
         assert_eq!(held.len(), 5);
         let room = pools.room(Resource::Work, &greedy, 1);
         tokio::pin!(room);
-        assert!(futures::poll!(&mut room).is_pending(), "half of the pool is left, and none of it is for this holder");
+        assert!(
+            futures::poll!(&mut room).is_pending(),
+            "half of the pool is left, but this holder already has its share"
+        );
         let others = take_all(&pools, &other);
         drop(held.pop());
         assert!(futures::poll!(&mut room).is_pending(), "it holds 4, and 3 are left");

@@ -1,5 +1,5 @@
-//! Whether calls can be answered: the database is there, its migrations are applied, and the
-//! service is not on its way out.
+//! Readiness: the service can answer calls when the database is available, its migrations are applied, and the service
+//! is not stopping.
 
 use std::{
     io,
@@ -17,16 +17,16 @@ use crate::{
     postgres::{Condition, Database, MigrationError, Probe},
 };
 
-/// Readiness follows the database within 2 s: a look each half second that may take one.
+/// Readiness follows the database within 2 s: a check every half second, which may take one second.
 const INTERVAL: Duration = Duration::from_millis(500);
-const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the service waits for its first connections before it looks at the database instead.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the service waits for its first connections before the regular checks begin.
 const FIRST_CONNECTIONS: Duration = Duration::from_secs(10);
-/// What a look at the migrations or at a pooler may take: longer than a connection may take to open. A database that
-/// drops packets gives no error.
+/// The time limit of a check of the migrations or of a pooler, because a database that drops packets gives no error. It
+/// exceeds the time limit for opening a connection.
 const PREPARING: Duration = Duration::from_secs(12);
 
-/// Whether calls can be answered. Cheap to clone.
+/// Whether the service can answer calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Readiness(Arc<watch::Sender<State>>);
 
@@ -34,14 +34,14 @@ pub struct Readiness(Arc<watch::Sender<State>>);
 enum State {
     Starting,
     Ready,
-    DatabaseAway,
-    /// Something else applies the migrations, and has not applied all of them.
+    DatabaseUnavailable,
+    /// The command `migrate` has to apply the migrations, and has not applied all of them.
     AwaitingMigrations,
-    /// The database's encoding is not UTF8: somebody has to make another database.
+    /// The encoding of the database is not UTF8: an operator has to create another database.
     WrongEncoding,
     DatabaseReadOnly,
     DatabaseFull,
-    /// A migration cannot be applied, or a pooler breaks the connections: waiting will not mend it.
+    /// A migration cannot be applied, or a pooler breaks the connections. Waiting does not help.
     Broken,
     Draining,
 }
@@ -50,7 +50,7 @@ impl State {
     const ALL: [Self; 9] = [
         Self::Starting,
         Self::Ready,
-        Self::DatabaseAway,
+        Self::DatabaseUnavailable,
         Self::AwaitingMigrations,
         Self::WrongEncoding,
         Self::DatabaseReadOnly,
@@ -64,7 +64,7 @@ impl State {
         match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
-            Self::DatabaseAway => "database_unavailable",
+            Self::DatabaseUnavailable => "database_unavailable",
             Self::AwaitingMigrations => "awaiting_migrations",
             Self::WrongEncoding => "wrong_encoding",
             Self::DatabaseReadOnly => "database_read_only",
@@ -86,12 +86,12 @@ impl Readiness {
         *self.0.borrow() == State::Ready
     }
 
-    /// What stands in the way, in a word.
+    /// The state in a few words.
     pub fn describe(&self) -> &'static str {
         match *self.0.borrow() {
             State::Starting => "starting",
             State::Ready => "ready",
-            State::DatabaseAway => "database unavailable",
+            State::DatabaseUnavailable => "database unavailable",
             State::AwaitingMigrations => "waiting for migrations",
             State::WrongEncoding => "the encoding of the database is not UTF8",
             State::DatabaseReadOnly => "database read-only",
@@ -101,12 +101,12 @@ impl Readiness {
         }
     }
 
-    /// Shows the state in the metrics from now on.
+    /// Exports the state as a metric.
     pub(super) fn observe(&self) {
         let state = Arc::downgrade(&self.0);
         global::meter("teppan")
             .u64_observable_gauge("teppan.readiness")
-            .with_description("1 for the state the service is in, 0 for the others.")
+            .with_description("1 for the current state of the service, 0 for the others.")
             .with_callback(move |gauge| {
                 let Some(state) = state.upgrade() else { return };
                 let current = *state.borrow();
@@ -117,25 +117,25 @@ impl Readiness {
             .build();
     }
 
-    /// Waits until calls can be answered; `false` when they never will be.
+    /// Waits until the service is ready; `false` when it never will be.
     pub async fn ready(&self) -> bool {
         let mut state = self.0.subscribe();
         let settled = state.wait_for(|s| matches!(s, State::Ready | State::Broken | State::Draining)).await;
         settled.is_ok_and(|state| *state == State::Ready)
     }
 
-    /// Waits until it is clear that the service cannot start.
+    /// Returns when it is certain that the service cannot start.
     pub async fn broken(&self) {
         // The sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|state| *state == State::Broken).await;
     }
 
-    /// Not ready from here on.
+    /// Makes the service not ready for good.
     pub fn drain(&self) {
         self.0.send_replace(State::Draining);
     }
 
-    /// `true` when this changed something. A draining service stays draining.
+    /// Sets the state; `true` when it changed. A draining service stays draining.
     fn set(&self, new: State) -> bool {
         self.0.send_if_modified(|state| {
             let changes = *state != State::Draining && *state != new;
@@ -151,12 +151,12 @@ impl Readiness {
 #[derive(Clone, Copy)]
 pub struct Migrations {
     pub migrator: &'static sqlx::migrate::Migrator,
-    /// Whether this service applies them, or waits until the command `migrate` has.
+    /// Whether this service applies them. Otherwise it waits until the command `migrate` has applied them.
     pub at_start: bool,
 }
 
-/// Applies the migrations as soon as the database is there, or waits until they are applied; opens connections, then
-/// follows whether the database can do its work.
+/// Applies the migrations when the database is available, or waits until they are applied. Opens connections. Then
+/// checks the database at intervals.
 pub async fn follow(
     readiness: Readiness,
     database: Database,
@@ -170,14 +170,14 @@ pub async fn follow(
         prepare(&readiness, &database, migrations, &mut probe).await;
         let mut was_ready = false;
         loop {
-            let condition = probe.look(LOOK_TIMEOUT).await;
+            let condition = probe.check(CHECK_TIMEOUT).await;
             let state = state_of(condition, &database);
             if readiness.set(state) {
                 let ready = state == State::Ready;
-                tell(&health, services, ready).await;
-                // The service may have been told to stop meanwhile, and that is the last word.
+                report_health(&health, services, ready).await;
+                // The service may have begun to drain meanwhile. Then it must stay NOT_SERVING.
                 if !readiness.is_ready() {
-                    tell(&health, services, false).await;
+                    report_health(&health, services, false).await;
                 }
                 if ready {
                     if was_ready {
@@ -186,13 +186,13 @@ pub async fn follow(
                     was_ready = true;
                     tracing::info!("ready");
                 } else {
-                    tracing::warn!(reason = readiness.describe(), "not ready until the database is");
+                    tracing::warn!(reason = readiness.describe(), "not ready; waiting for the database");
                 }
             }
             tokio::time::sleep(INTERVAL).await;
         }
     };
-    // Nothing here is left half done by being dropped: a migration is one transaction.
+    // Dropping `follow` leaves nothing half done: each migration is one transaction.
     tokio::select! {
         () = follow => {}
         () = stopping.cancelled() => {}
@@ -202,37 +202,37 @@ pub async fn follow(
 fn state_of(condition: Condition, database: &Database) -> State {
     match condition {
         Condition::Writable if database.is_usable() => State::Ready,
-        // The server answers, and lets nobody else in.
-        Condition::Writable | Condition::Away => State::DatabaseAway,
+        // `Writable`: the server answers the probe, but accepts no other connections.
+        Condition::Writable | Condition::Unavailable => State::DatabaseUnavailable,
         Condition::ReadOnly => State::DatabaseReadOnly,
         Condition::OutOfResources => State::DatabaseFull,
     }
 }
 
-/// Returns when the migrations are applied and connections are open; never when they cannot be. Says
-/// where the time went: with a database far away it is seconds.
+/// Returns when the migrations are applied and connections are open; never when that is impossible. Logs the time of
+/// both steps, which can be seconds when the database is far away.
 async fn prepare(readiness: &Readiness, database: &Database, migrations: Migrations, probe: &mut Probe) {
     let since = Instant::now();
     migrate(readiness, database, migrations, probe).await;
     let migrations_ms = since.elapsed().as_millis();
     let since = Instant::now();
-    // A database that goes away now is reported by the looks that follow; connections open when it is back.
+    // If the database becomes unavailable now, the regular checks report it.
     let _ = timeout(FIRST_CONNECTIONS, database.keep_warm()).await;
     check_pooler(readiness, probe).await;
     tracing::info!(migrations_ms, connections_ms = since.elapsed().as_millis(), "the database is prepared");
 }
 
-/// Returns when the migrations are applied; never when they cannot be.
+/// Returns when the migrations are applied; never when that is impossible.
 async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrations, probe: &mut Probe) {
     let Migrations { migrator, at_start } = migrations;
     loop {
-        let looked = timeout(PREPARING, probe.has_applied(migrator)).await;
-        let migrated = match looked.unwrap_or_else(|_| Err(timed_out().into())) {
+        let checked = timeout(PREPARING, probe.has_applied(migrator)).await;
+        let migrated = match checked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(true) => return,
             Ok(false) if at_start => database.migrate(migrator).await,
             Ok(false) => {
                 if readiness.set(State::AwaitingMigrations) {
-                    tracing::warn!("the database lacks migrations: waiting until the command migrate has applied them");
+                    tracing::warn!("the database lacks migrations; waiting until the command migrate has applied them");
                 }
                 tokio::time::sleep(INTERVAL).await;
                 continue;
@@ -241,9 +241,9 @@ async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrati
         };
         match migrated {
             Ok(()) => return,
-            Err(error) if error.is_away() => {
-                if readiness.set(State::DatabaseAway) {
-                    tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
+            Err(error) if error.is_unavailable() => {
+                if readiness.set(State::DatabaseUnavailable) {
+                    tracing::warn!(error = error_chain(&error), "the database cannot be used yet; waiting for it");
                 }
                 tokio::time::sleep(INTERVAL).await;
             }
@@ -251,7 +251,7 @@ async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrati
                 if readiness.set(State::WrongEncoding) {
                     tracing::error!(
                         error = error_chain(&error),
-                        "the database cannot be used: waiting for another one"
+                        "the database cannot be used; waiting for another one"
                     );
                 }
                 tokio::time::sleep(INTERVAL).await;
@@ -265,15 +265,15 @@ async fn migrate(readiness: &Readiness, database: &Database, migrations: Migrati
     }
 }
 
-/// Returns when the connections are fit to work on; never when a pooler makes them unfit.
+/// Returns when a pooler, if there is one, supports what the service needs; never when it does not.
 async fn check_pooler(readiness: &Readiness, probe: &mut Probe) {
     loop {
         let checked = timeout(PREPARING, probe.check_pooler()).await;
         match checked.unwrap_or_else(|_| Err(timed_out().into())) {
             Ok(()) => return,
             Err(error) if error.is_unavailable() => {
-                if readiness.set(State::DatabaseAway) {
-                    tracing::warn!(error = error_chain(&error), "the database cannot be used yet: waiting for it");
+                if readiness.set(State::DatabaseUnavailable) {
+                    tracing::warn!(error = error_chain(&error), "the database cannot be used yet; waiting for it");
                 }
                 tokio::time::sleep(INTERVAL).await;
             }
@@ -290,8 +290,8 @@ fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(io::ErrorKind::TimedOut.into())
 }
 
-/// Tells health clients.
-pub async fn tell(health: &HealthReporter, services: &[&str], serving: bool) {
+/// Reports the state to health clients.
+pub async fn report_health(health: &HealthReporter, services: &[&str], serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     for service in services.iter().chain(&[""]) {
         health.set_service_status(service, status).await;

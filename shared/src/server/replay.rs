@@ -1,12 +1,12 @@
-//! Answers that repeat those of earlier calls.
+//! Marks answers that repeat the answer of an earlier call.
 
 use tonic::Response;
 
-/// In the extensions of an answer: it is that of an earlier call with the same key or id.
+/// In the extensions of an answer: it repeats the answer of an earlier call with the same key or id.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Replay;
 
-/// The answer of a call that may repeat an earlier one. Repetitions are counted.
+/// Makes the answer of a call that may repeat an earlier call. Repetitions are counted.
 pub fn answer<T>(message: T, replayed: bool) -> Response<T> {
     let mut response = Response::new(message);
     if replayed {

@@ -1,5 +1,5 @@
-//! The layers of every gRPC call: a span (but for calls that are refused by their headers under overload), its caller,
-//! the arrival of its message, its permit, the deadline, the panic guard, complete errors, and metrics.
+//! The layers of every gRPC call: span, authentication, reading of the message, permits, deadline, panic guard,
+//! complete errors, and metrics. A call that is refused by its headers under overload has no span.
 
 use std::{
     convert::Infallible,
@@ -23,8 +23,9 @@ use tower::Service as _;
 use tracing::{Instrument as _, Span, field};
 
 use super::{
-    answer::{Answer, Holds},
+    answer::{Answer, CallState},
     arrive::{self, Arrival},
+    call_permits::{Bounds, CallPermits},
     complete_status::complete_status,
     connection::Connection,
     ending::Ending,
@@ -34,7 +35,6 @@ use super::{
     open_call::{CallMetrics, OpenCall},
     pools::{Holders, Pools, Resource},
     replay::Replay,
-    turn::{Bounds, Turn},
 };
 use crate::{
     audit::{AuditLog, Record},
@@ -45,14 +45,14 @@ use crate::{
     telemetry::{self, Trace},
 };
 
-/// A client's deadline is met this much before it passes, or a tenth before when that is less: the
-/// answer has to travel, and the client's own timer must not come first.
+/// The server answers this long before the client's deadline, or a tenth of the client's timeout if that is less. The
+/// answer has to travel, and the client's own timer must not fire first.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
-/// Largest message of a call to health or reflection. Such messages hold names only.
+/// Largest message of a call to health or reflection. Such messages contain only names.
 pub const PROBE_MESSAGE_BYTES: usize = 4 * 1024;
-/// Longest time of a stream of reflection. Tools have their answers in much less.
+/// Longest time of a reflection stream. Tools need much less.
 const REFLECTION_TIME: Duration = Duration::from_mins(1);
-/// An answer of up to this many bytes takes no permit for its bytes: its call's own permit bounds it.
+/// An answer of up to this many bytes takes no permit for its bytes; the permit of its call bounds it.
 const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 
 /// The calls of a server.
@@ -63,7 +63,7 @@ pub struct Calls {
     pub authenticator: Arc<Authenticator>,
     shares: IdentityShares,
     audit: Option<Arc<AuditLog>>,
-    /// Cancelled when the calls that still run must end.
+    /// Cancelled when the running calls must end.
     pub cut: CancellationToken,
     methods: Methods,
     metrics: CallMetrics,
@@ -121,17 +121,17 @@ impl ConnectionCalls {
         let method = self.calls.methods.get(request.uri().path());
         let budget = client_deadline(request.headers()).map_or(self.calls.timeout, |it| it.min(self.calls.timeout));
         let ends_at = Instant::now() + budget;
-        // Under overload most calls end here, before anything is spent on them: they leave a count, but no span and no
-        // line in the audit log. A connection whose caller is not known yet has to say who it is first.
+        // Under overload most calls end here, before they cost anything: they are counted, but have no span and no
+        // line in the audit log. On an unauthenticated connection the caller is authenticated first.
         let may_be_refused = method.kind == Kind::Work && !self.connection.is_unauthenticated();
         let overloaded = if may_be_refused { self.calls.database.admit(budget).err() } else { None };
         let (span, trace, record) =
             if overloaded.is_some() { (Span::none(), None, None) } else { self.observe(method, &request) };
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
         async move {
-            let mut holds = Holds { call, turn: None, answer_bytes: None, record, credential_ends_at: None };
+            let mut state = CallState { call, permits: None, answer_bytes: None, record, credential_ends_at: None };
             let response = match overloaded {
-                None => self.respond(method, request, ends_at, &mut holds).await,
+                None => self.respond(method, request, ends_at, &mut state).await,
                 Some(error) => {
                     let arrives_by = Instant::now() + self.calls.arrival_timeout;
                     arrive::discard(request.into_body(), arrives_by.min(ends_at)).await;
@@ -142,20 +142,20 @@ impl ConnectionCalls {
             let (response, refusal) = complete_status(response);
             if refusal.is_none() && matches!(method.kind, Kind::Stream | Kind::ProbeStream) {
                 let reflection_ends_at = method.takes_stream.then(|| Instant::now() + REFLECTION_TIME);
-                let ends_at = reflection_ends_at.into_iter().chain(holds.credential_ends_at).min();
+                let ends_at = reflection_ends_at.into_iter().chain(state.credential_ends_at).min();
                 let closing = self.connection.closing.clone();
-                holds.write_down(None, &[]).await;
-                return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), holds);
+                state.write_audit(None, &[]).await;
+                return Answer::new(response.map(|body| Ending::wrap(body, closing, ends_at)), Bytes::new(), state);
             }
             if response.extensions().get::<Replay>().is_some() {
-                holds.call.replay();
+                state.call.replay();
             }
-            self.whole(response, refusal, holds).await
+            self.whole(response, refusal, state).await
         }
         .instrument(span)
     }
 
-    /// What will be known of the call besides its metrics: its span, its trace, and its record in the audit log.
+    /// Begins the span, the trace and the audit record of the call.
     fn observe(&self, method: Method, request: &Request<Incoming>) -> (Span, Option<Trace>, Option<Record>) {
         let span = tracing::info_span!(
             target: telemetry::TRACE_TARGET,
@@ -180,19 +180,19 @@ impl ConnectionCalls {
         (span, trace, record)
     }
 
-    /// The answer of the service, or the failure that kept the call from it.
+    /// The answer of the service, or the failure that prevented the call.
     async fn respond(
         &self,
         method: Method,
         request: Request<Incoming>,
         ends_at: Instant,
-        holds: &mut Holds,
+        state: &mut CallState,
     ) -> Result<Response<Body>, Status> {
         if let Some(failure) = metadata::refusal(request.headers()) {
             return Err(failure.into());
         }
         let Calls { pools, .. } = &*self.calls;
-        let holders = &self.admit(method, request.headers(), ends_at, holds).await?;
+        let holders = &self.admit(method, request.headers(), ends_at, state).await?;
         let (resource, message_bytes_max) = match method.kind {
             Kind::Work => (Resource::Work, self.calls.message_bytes_max),
             Kind::Stream => (Resource::Streams, self.calls.message_bytes_max),
@@ -200,14 +200,14 @@ impl ConnectionCalls {
             Kind::ProbeStream => (Resource::ProbeStreams, PROBE_MESSAGE_BYTES),
             Kind::Unknown => return Ok(self.run(request.map(|_| axum::body::Body::empty()), ends_at).await),
         };
-        // The permit of the message's bytes is held until the call has been worked on.
+        // The permit for the message's bytes is kept until the handler has returned.
         let (mut request, _message_bytes) = if method.takes_stream {
             (request.map(axum::body::Body::new), pools.empty(Resource::ArrivingBytes, holders))
         } else {
             let arrives_by = Instant::now() + self.calls.arrival_timeout;
             let arrival = Arrival { pools, holders, ends_at, arrives_by, message_bytes_max };
             let (request, message_bytes) = arrival.collect(request).await?;
-            if let Some(record) = &mut holds.record {
+            if let Some(record) = &mut state.record {
                 record.requested(request.body());
             }
             (request.map(axum::body::Body::from), message_bytes)
@@ -216,36 +216,36 @@ impl ConnectionCalls {
             let left = ends_at.saturating_duration_since(Instant::now());
             self.calls.database.admit(left).map_err(|error| error.to_failure())?;
         }
-        // A connection that does not take its large answers gets no more of them.
+        // A client that does not read its large answers gets no more of them.
         let is_probe = matches!(method.kind, Kind::Probe | Kind::ProbeStream);
         if !is_probe && !pools.has_room(Resource::AnswerBytes, holders, 1) {
             return Err(Failure::overloaded().into());
         }
         let permit = pools.take(resource, holders, 1).ok_or_else(|| Status::from(Failure::overloaded()))?;
-        holds.call.serve();
-        let turn = Arc::new(Turn::new(pools, holders, permit));
-        holds.turn = Some(Arc::clone(&turn));
-        request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), turn });
+        state.call.serve();
+        let permits = Arc::new(CallPermits::new(pools, holders, permit));
+        state.permits = Some(Arc::clone(&permits));
+        request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), permits });
         Ok(self.run(request, ends_at).await)
     }
 
-    /// For whom the permits of the call count, once its caller is known and may make it. Nothing of its message has been
-    /// read yet, so unauthenticated callers make the server buffer nothing.
+    /// Authenticates and authorises the caller, and returns the holders of the call's permits. The message has not been
+    /// read yet, so unauthenticated callers cannot make the server buffer data.
     async fn admit(
         &self,
         method: Method,
         headers: &HeaderMap,
         ends_at: Instant,
-        holds: &mut Holds,
+        state: &mut CallState,
     ) -> Result<Holders, Status> {
         let holders = Holders::of_connection(&self.connection.holder);
         let authenticator = &self.calls.authenticator;
         let roles = match method.rule.access {
-            _ if authenticator.lets_everybody_in() => {
-                holds.call.may_be_exemplar();
+            _ if authenticator.allows_anonymous_calls() => {
+                state.call.may_be_exemplar();
                 return Ok(holders);
             }
-            Access::Anybody => return Ok(holders),
+            Access::Anonymous => return Ok(holders),
             Access::Roles(roles) => roles,
         };
         let authenticated =
@@ -253,15 +253,15 @@ impl ConnectionCalls {
         let authenticated = authenticated.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
         let admitted = authenticated.and_then(|identity| {
             self.connection.authenticated();
-            holds.credential_ends_at = identity.expires_at_seconds.map(instant_of);
-            if let Some(record) = &mut holds.record {
+            state.credential_ends_at = identity.expires_at_seconds.map(instant_of);
+            if let Some(record) = &mut state.record {
                 record.called_by(&identity);
             }
-            // Any authenticated caller may learn that a method does not exist.
+            // Any authenticated caller may see that a method does not exist.
             if method.kind != Kind::Unknown {
                 identity.may(method.rule.access)?;
             }
-            holds.call.may_be_exemplar();
+            state.call.may_be_exemplar();
             Ok(holders.and_identity(self.calls.shares.of(&identity)))
         });
         admitted.map_err(|refused| {
@@ -273,7 +273,7 @@ impl ConnectionCalls {
         })
     }
 
-    /// The answer of the handler, or a failure: the time is up, the server stops, or the handler panicked.
+    /// The answer of the handler, or a failure: the deadline passed, the server stops, or the handler panicked.
     async fn run(&self, mut request: Request<axum::body::Body>, ends_at: Instant) -> Response<Body> {
         let peer = TcpConnectInfo { local_addr: None, remote_addr: Some(self.connection.peer) };
         request.extensions_mut().insert(peer);
@@ -294,51 +294,51 @@ impl ConnectionCalls {
         Status::from(failure).into_http()
     }
 
-    /// The answer with its one message, which is encoded here, so that the data it was made from can be freed.
-    async fn whole(&self, response: Response<Body>, refusal: Option<Status>, mut holds: Holds) -> Response<Answer> {
+    /// The answer with its one message. The message is encoded here, so that its source data can be freed.
+    async fn whole(&self, response: Response<Body>, refusal: Option<Status>, mut state: CallState) -> Response<Answer> {
         let (parts, mut body) = response.into_parts();
         let message = match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
             None => Bytes::new(),
             Some(Ok(Ok(message))) => message,
-            // The message could not be encoded: only trailers with the error remain.
+            // The message could not be encoded. The body has only trailers with the error.
             Some(Ok(Err(frame))) => {
                 let status = frame.trailers_ref().and_then(Status::from_header_map);
-                return refuse(status.unwrap_or_else(|| Failure::internal().into()), &[], holds).await;
+                return refuse(status.unwrap_or_else(|| Failure::internal().into()), &[], state).await;
             }
-            Some(Err(status)) => return refuse(status, &[], holds).await,
+            Some(Err(status)) => return refuse(status, &[], state).await,
         };
-        // Work that must not be lost has taken room before it was done. Otherwise the answer is dropped when there is
-        // none: to wait for room would keep the very bytes that there is no room for.
-        let taken = holds.turn.as_ref().and_then(|turn| turn.take_answer_room());
+        // A call whose work must not be lost has reserved room for its answer before the work. Any other answer is
+        // dropped when there is no room: waiting for room would keep exactly those bytes in memory.
+        let taken = state.permits.as_ref().and_then(|permits| permits.take_answer_room());
         if message.len() > SMALL_ANSWER_BYTES {
             let of_connection = || Holders::of_connection(&self.connection.holder);
-            let holders = holds.turn.as_ref().map_or_else(of_connection, |turn| turn.holders().clone());
+            let holders = state.permits.as_ref().map_or_else(of_connection, |permits| permits.holders().clone());
             let permit = taken.filter(|room| room.count() >= message.len());
             let permit = permit.or_else(|| self.calls.pools.take(Resource::AnswerBytes, &holders, message.len()));
-            let Some(mut permit) = permit else { return refuse(Failure::overloaded().into(), &message, holds).await };
+            let Some(mut permit) = permit else { return refuse(Failure::overloaded().into(), &message, state).await };
             permit.shrink(message.len());
-            holds.answer_bytes = Some(permit);
+            state.answer_bytes = Some(permit);
         }
-        holds.end(refusal.as_ref(), &message).await;
-        Answer::new(Response::from_parts(parts, body), message, holds)
+        state.end(refusal.as_ref(), &message).await;
+        Answer::new(Response::from_parts(parts, body), message, state)
     }
 }
 
-/// A failure in the place of the message that the call would have been answered with.
-async fn refuse(status: Status, message: &[u8], mut holds: Holds) -> Response<Answer> {
+/// Replaces the answer's message by a failure.
+async fn refuse(status: Status, message: &[u8], mut state: CallState) -> Response<Answer> {
     let (response, refusal) = complete_status(status.into_http());
-    holds.end(refusal.as_ref(), message).await;
-    Answer::new(response, Bytes::new(), holds)
+    state.end(refusal.as_ref(), message).await;
+    Answer::new(response, Bytes::new(), state)
 }
 
-/// The instant of a time in seconds since 1970, at most a year ahead: no stream is as old.
+/// The instant of a time in seconds since 1970, at most a year ahead: no stream lives that long.
 fn instant_of(seconds: u64) -> Instant {
     const YEAR: Duration = Duration::from_hours(24 * 365);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Instant::now() + Duration::from_secs(seconds).saturating_sub(now).min(YEAR)
 }
 
-/// How long the client will wait, from `grpc-timeout`, less the margin.
+/// The client's timeout from `grpc-timeout`, minus the margin.
 fn client_deadline(headers: &HeaderMap) -> Option<Duration> {
     let raw = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = raw.split_at_checked(raw.len().checked_sub(1)?)?;
@@ -369,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_deadline_is_met_a_little_early() {
+    fn a_call_ends_a_little_before_the_clients_deadline() {
         assert_eq!(deadline("100m"), Some(Duration::from_millis(90)));
         assert_eq!(deadline("2S"), Some(Duration::from_millis(1980)));
         assert_eq!(deadline("99999999H"), Some(Duration::from_hours(99_999_999).saturating_sub(DEADLINE_MARGIN)));
     }
 
     #[test]
-    fn a_deadline_that_cannot_be_read_is_none() {
+    fn an_invalid_grpc_timeout_header_is_ignored() {
         for raw in ["", "m", "5", "5x", "-5m", "123456789m", "1.5S"] {
             assert_eq!(deadline(raw), None, "{raw:?}");
         }

@@ -1,4 +1,4 @@
-//! The HTTP/2 streams of a server. Each has a task, which is ended when its client takes none of its answer for too
+//! The HTTP/2 streams of a server. Each has a task, which is ended when its client reads nothing of the answer for too
 //! long.
 
 use std::{
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 tokio::task_local! {
-    /// The progress of the answer that the running task sends.
+    /// The progress of the answer that the current task sends.
     static PROGRESS: Arc<Progress>;
 }
 
@@ -24,7 +24,7 @@ tokio::task_local! {
 #[derive(Clone)]
 pub struct Streams {
     pub tasks: TaskTracker,
-    /// How long a client may take to accept the next part of an answer.
+    /// How long a client may take to read the next part of an answer.
     pub write_timeout: Duration,
 }
 
@@ -32,7 +32,8 @@ impl<F> hyper::rt::Executor<F> for Streams
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    /// Runs a stream to its end, or drops it, which resets it, when its client takes none of its parts for too long.
+    /// Runs a stream to its end. If its client reads no part of the answer for too long, the stream is dropped, which
+    /// resets it.
     fn execute(&self, stream: F) {
         let write_timeout = self.write_timeout;
         self.tasks.spawn(async move {
@@ -48,15 +49,15 @@ where
     }
 }
 
-/// Counts the parts of an answer: those handed to the transport, and those it has written or discarded.
+/// Counts the parts of an answer that were passed to the transport, and those that it has written or discarded.
 #[derive(Debug, Default)]
 pub struct Progress {
     handed_over: AtomicU32,
-    taken: AtomicU32,
+    written: AtomicU32,
 }
 
 impl Progress {
-    /// The progress of the running stream; outside of one, a new one that nobody watches.
+    /// The progress of the current stream; outside of a stream, a new, unobserved one.
     pub fn current() -> Arc<Self> {
         PROGRESS.try_with(Arc::clone).unwrap_or_default()
     }
@@ -65,34 +66,34 @@ impl Progress {
         self.handed_over.fetch_add(1, Relaxed);
     }
 
-    pub fn taken(&self) {
-        self.taken.fetch_add(1, Relaxed);
+    pub fn written(&self) {
+        self.written.fetch_add(1, Relaxed);
     }
 }
 
-/// Ready when parts of the answer wait and the client has taken none of them for a whole `write_timeout`.
+/// Ready when parts of the answer wait and none was written for a whole `write_timeout`.
 struct Stalled {
     progress: Arc<Progress>,
     write_timeout: Duration,
-    /// The number of parts taken when the timer was started, and the timer. An answer that leaves at once needs none.
+    /// The number of parts written when the timer was started, and the timer. It is `None` while no part waits.
     watched: Option<(u32, Pin<Box<Sleep>>)>,
 }
 
 impl Stalled {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let taken = self.progress.taken.load(Relaxed);
-        if taken == self.progress.handed_over.load(Relaxed) {
+        let written = self.progress.written.load(Relaxed);
+        if written == self.progress.handed_over.load(Relaxed) {
             self.watched = None;
             return Poll::Pending;
         }
         let deadline = || Instant::now() + self.write_timeout;
         match &mut self.watched {
-            Some((since, timer)) if *since == taken => return timer.as_mut().poll(context),
+            Some((since, timer)) if *since == written => return timer.as_mut().poll(context),
             Some((since, timer)) => {
-                *since = taken;
+                *since = written;
                 timer.as_mut().reset(deadline());
             }
-            None => self.watched = Some((taken, Box::pin(sleep_until(deadline())))),
+            None => self.watched = Some((written, Box::pin(sleep_until(deadline())))),
         }
         // Only a polled timer wakes its task.
         self.watched.as_mut().map_or(Poll::Pending, |(_, timer)| timer.as_mut().poll(context))
@@ -112,14 +113,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_is_stalled_when_its_client_takes_nothing_for_the_timeout() {
+    async fn a_stream_is_stalled_when_its_client_reads_nothing_for_the_timeout() {
         let progress = Arc::new(Progress::default());
         progress.hand_over();
         assert!(within(&progress, TIMEOUT * 2).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_is_not_stalled_while_its_client_takes_a_part_now_and_then() {
+    async fn a_stream_is_not_stalled_while_its_client_reads_slowly() {
         let progress = Arc::new(Progress::default());
         for _ in 0..100 {
             progress.hand_over();
@@ -127,7 +128,7 @@ mod tests {
         let slow = async {
             for _ in 0..100 {
                 tokio::time::sleep(TIMEOUT / 2).await;
-                progress.taken();
+                progress.written();
             }
         };
         tokio::select! {
@@ -137,10 +138,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_without_parts_to_take_is_not_stalled() {
+    async fn a_stream_without_unwritten_parts_is_not_stalled() {
         let progress = Arc::new(Progress::default());
         progress.hand_over();
-        progress.taken();
+        progress.written();
         assert!(!within(&progress, TIMEOUT * 10).await);
     }
 }

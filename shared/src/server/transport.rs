@@ -1,5 +1,5 @@
-//! The bytes of a connection: plain or by TLS, counted as they arrive, and failing when none can be written for too
-//! long.
+//! The transport of a connection, plaintext or TLS. It counts received bytes, and fails when nothing can be written for
+//! too long.
 
 use std::{
     io,
@@ -19,11 +19,11 @@ use tokio_util::either::Either;
 
 use super::connection::Connection;
 
-/// A client's socket. Writing fails when the client takes no byte for `write_timeout`.
+/// A client's socket. Writing fails when the client reads no byte for `write_timeout`.
 pub struct Socket {
     stream: TcpStream,
     write_timeout: Duration,
-    /// Runs since a write found no room.
+    /// The timer of a blocked write.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
@@ -78,7 +78,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// A connection after its handshake. It counts the bytes that the client sends, without those of TLS.
+/// A connection after its handshake. It counts the bytes that the client sends, without the overhead of TLS.
 pub struct Transport {
     stream: Either<Socket, Box<TlsStream<Socket>>>,
     connection: Arc<Connection>,
@@ -135,7 +135,7 @@ mod tests {
     use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
     #[tokio::test]
-    async fn writing_fails_when_the_client_takes_nothing() {
+    async fn writing_fails_when_the_client_reads_nothing_for_the_timeout() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (_client, (stream, _)) = (client.unwrap(), accepted.unwrap());

@@ -1,4 +1,4 @@
-//! Reading bodies whose sender is not verified yet.
+//! Reads request bodies whose sender is not authenticated yet.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
     pools::{Holders, Permit, Pools, Resource},
 };
 
-/// Most bytes of all such bodies together. A connection has its share of them.
+/// The most bytes of all such bodies together. Each connection has a share of them.
 const BYTES: usize = 8 * 1024 * 1024;
 
 /// The room for unverified bodies.
@@ -28,20 +28,20 @@ pub struct UnverifiedBodies {
     request: Arc<InUse>,
 }
 
-/// A whole body. It takes room in the pool until it is dropped.
+/// A complete body. It takes room in the pool until it is dropped.
 pub struct UnverifiedBody {
     bytes: Vec<u8>,
     _room: Permit,
 }
 
-/// A body could not be read.
+/// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnverifiedError {
-    #[error("the body is larger than it may be")]
+    #[error("the body is too large")]
     TooLarge,
     #[error("there is no room for the body")]
     NoRoom,
-    #[error("the body breaks off")]
+    #[error("the body is incomplete")]
     Incomplete,
 }
 

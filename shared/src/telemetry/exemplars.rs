@@ -1,6 +1,6 @@
-//! Exemplars: for each bucket of the histogram of calls, the newest call in it whose trace is recorded.
+//! Exemplars: for each bucket of the histogram of calls, the newest call with a recorded trace.
 //!
-//! The library's metrics have no exemplars, so they are kept beside them and written by [`super::exposition`].
+//! The metrics library has no exemplars, so they are kept here and written by [`super::exposition`].
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use std::{
 
 use super::buckets;
 
-/// The exemplars of `rpc.server.call.duration`: of the whole process, as its metrics are.
+/// The exemplars of `rpc.server.call.duration` for the whole process.
 pub static OF_CALLS: LazyLock<Exemplars> = LazyLock::new(Exemplars::default);
 
-/// A measured value, and the trace that it comes from.
+/// A measured value and its trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exemplar {
     pub trace_id: String,
@@ -24,10 +24,10 @@ pub struct Exemplar {
     pub at: SystemTime,
 }
 
-/// The newest exemplar of each bucket, the last of which has no bound.
+/// The newest exemplar of each bucket. The last bucket has no bound.
 type Buckets = [Option<Exemplar>; buckets::CALLS.len() + 1];
 
-/// Exemplars by method and status code. There are as many as the service has methods, codes and buckets.
+/// Exemplars by method and status code. Their number is bounded by the numbers of methods, codes and buckets.
 #[derive(Default)]
 pub struct Exemplars {
     enabled: AtomicBool,
@@ -39,14 +39,14 @@ impl Exemplars {
         self.enabled.store(enabled, Relaxed);
     }
 
-    /// Whether exemplars are wanted.
+    /// Whether exemplars are recorded.
     pub fn is_enabled(&self) -> bool {
         self.enabled.load(Relaxed)
     }
 
     /// Keeps a call as the newest of its bucket.
     pub fn record(&self, method: &'static str, code: &'static str, exemplar: Exemplar) {
-        // A call never waits for a scrape or another call: the next one is as good an example.
+        // A call never waits for a scrape or another call; the next call is an equally good exemplar.
         let Ok(mut kept) = self.kept.try_lock() else { return };
         let bucket = buckets::CALLS.partition_point(|bound| *bound < exemplar.seconds);
         kept.entry((method, code)).or_default()[bucket] = Some(exemplar);

@@ -1,4 +1,4 @@
-//! The exporters of traces and metrics, by OTLP over gRPC or HTTP.
+//! The OTLP exporters of traces and metrics, over gRPC or HTTP.
 
 use std::{sync::Arc, thread};
 
@@ -20,7 +20,7 @@ use tonic::{
 
 use crate::config::{OtlpProtocol, OtlpSettings, TlsSettings};
 
-/// The exporter could not be built.
+/// Why an exporter could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ExporterError {
     #[error(transparent)]

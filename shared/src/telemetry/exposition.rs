@@ -1,6 +1,6 @@
-//! What `/metrics` answers: OpenMetrics to those who accept it, otherwise Prometheus's text format.
+//! The text of `/metrics`: OpenMetrics for clients that accept it, otherwise Prometheus's text format.
 //!
-//! The library's own encoder knows no OpenMetrics and no exemplars.
+//! The library's own encoder supports neither OpenMetrics nor exemplars.
 
 use std::{
     fmt::{Display, Write as _},
@@ -66,7 +66,7 @@ impl Text {
     fn family(&mut self, family: &MetricFamily, exemplars: &Exemplars) {
         let (name, kind) = (family.name(), family.get_field_type());
         let (header, kind_name) = match (kind, self.format) {
-            // OpenMetrics names a counter without the suffix of its samples.
+            // In OpenMetrics, the name of a counter lacks the suffix of its samples.
             (MetricType::COUNTER, Format::OpenMetrics) => (name.strip_suffix("_total").unwrap_or(name), "counter"),
             (MetricType::COUNTER, Format::Text) => (name, "counter"),
             (MetricType::HISTOGRAM, _) => (name, "histogram"),
@@ -96,7 +96,7 @@ impl Text {
         let bounded = histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
         let mut count = 0;
         for (index, bucket) in bounded.enumerate() {
-            // Always with a decimal point, so that a bound is the same label in both formats.
+            // Always with a decimal point, so that both formats have the same label.
             let bound = format!("{:?}", bucket.upper_bound());
             self.sample(name, "_bucket", metric, Some(&bound), bucket.cumulative_count(), exemplar(index).as_ref());
             count = index + 1;
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_metrics_goes_to_those_who_accept_it() {
+    fn clients_that_accept_open_metrics_get_it() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.8, text/plain;version=0.0.4;q=0.5, */*;q=0.1";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         assert_eq!(Format::accepted("application/openmetrics-text; version=1.0.0"), Format::OpenMetrics);

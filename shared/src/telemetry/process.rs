@@ -1,4 +1,4 @@
-//! The process itself, in metrics: which build it is, since when it runs, and what it uses.
+//! Metrics of the process: its build, its start time and its resource usage.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use opentelemetry::{KeyValue, global};
 
 use super::Build;
 
-/// Shows them from now on.
+/// Registers the metrics.
 pub(super) fn observe(build: Build) {
     let meter = global::meter("teppan");
     let attributes =

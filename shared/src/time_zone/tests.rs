@@ -12,7 +12,7 @@ fn moment(raw: &str) -> DateTime<Utc> {
     raw.parse().expect("a time")
 }
 
-/// A folder as a machine has it, of this release, in which these zones have the rules of others.
+/// A folder of time zones like a machine's, with this release, in which these zones have the rules of other zones.
 fn machine(version: &str, zones: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("tzdata.zi"), format!("# version {version}\nL Europe/Berlin Europe/Old\n"))
@@ -34,7 +34,7 @@ fn offset_hours(rules: &'static Rules, name: &str) -> Option<i32> {
 }
 
 #[test]
-fn a_release_is_a_year_and_a_letter() {
+fn a_version_is_a_year_and_one_or_two_letters() {
     let parse = |raw| RulesVersion::parse(raw);
     assert!(parse("2025b") < parse("2026a") && parse("2026a") < parse("2026f") && parse("2026z") < parse("2026za"));
     for bad in ["", "2026", "26a", "2026-a", "2026A", "2026abc", "2026f-dirty", "unknown", "20266a"] {
@@ -52,7 +52,7 @@ fn every_bundled_zone_can_be_read() {
 }
 
 #[test]
-fn the_machines_rules_are_taken_where_they_are_newer() {
+fn the_machines_rules_are_used_if_they_are_newer_than_the_bundled_ones() {
     let folder = machine("2099a", &[("Europe/Berlin", "Europe/Moscow")]);
     let rules = chosen(folder.path());
     assert_eq!((rules.version().as_str(), offset_hours(rules, "Europe/Berlin")), ("2099a", Some(3)));
@@ -61,7 +61,7 @@ fn the_machines_rules_are_taken_where_they_are_newer() {
 }
 
 #[test]
-fn the_bundled_rules_are_taken_where_the_machines_are_older_absent_or_broken() {
+fn the_bundled_rules_are_used_if_the_machines_rules_are_older_absent_or_broken() {
     let older = machine("2024a", &[("Europe/Berlin", "Europe/Moscow")]);
     let nameless = machine("unknown", &[("Europe/Berlin", "Europe/Moscow")]);
     let broken = machine("2099a", &[("Europe/Berlin", "Europe/Moscow")]);
@@ -74,7 +74,7 @@ fn the_bundled_rules_are_taken_where_the_machines_are_older_absent_or_broken() {
 }
 
 #[test]
-fn a_zone_is_spelt_as_iana_spells_it() {
+fn the_name_of_a_zone_must_be_spelt_as_iana_spells_it() {
     for good in ["Europe/Berlin", "UTC", "Etc/GMT+5", "CET", "America/Argentina/Buenos_Aires"] {
         assert_eq!(TimeZone::parse(good).map(TimeZone::name), Ok(good));
     }
@@ -84,7 +84,7 @@ fn a_zone_is_spelt_as_iana_spells_it() {
 }
 
 #[test]
-fn a_local_time_is_once_twice_or_never() {
+fn a_local_time_exists_once_twice_or_not_at_all() {
     let berlin = zone("Europe/Berlin");
     let local = |raw: &str| berlin.from_local_datetime(&raw.parse::<NaiveDateTime>().expect("a time"));
     let utc = |local: DateTime<TimeZone>| local.to_utc();
@@ -98,8 +98,8 @@ fn a_local_time_is_once_twice_or_never() {
 }
 
 #[test]
-fn the_rules_are_those_of_today() {
-    // What 2025b had wrong: British Columbia and others have ended the changes of their clocks.
+fn the_bundled_rules_include_recent_changes() {
+    // These differ from release 2025b: British Columbia and others have abolished daylight saving time.
     let at_six = |name: &str| {
         let local = "2027-01-13T18:00:00".parse::<NaiveDateTime>().expect("a time");
         zone(name).from_local_datetime(&local).single().expect("once").to_utc()
@@ -109,7 +109,7 @@ fn the_rules_are_those_of_today() {
 }
 
 #[test]
-fn a_clock_is_known_until_it_is_changed_for_the_second_time() {
+fn a_local_clock_has_the_offset_and_its_next_change() {
     let clock = zone("Europe/Berlin").clock_from(moment("2026-12-05T12:00:00Z"));
     assert_eq!((clock.offset_seconds, clock.next_offset_seconds), (3600, 7200));
     assert_eq!(clock.changes_at, Some(moment("2027-03-28T01:00:00Z")));
@@ -118,7 +118,7 @@ fn a_clock_is_known_until_it_is_changed_for_the_second_time() {
 }
 
 #[test]
-fn a_time_beyond_all_calendars_is_no_panic() {
+fn a_time_outside_the_range_of_the_rules_does_not_panic() {
     let berlin = zone("Europe/Berlin");
     assert!(DateTime::<Utc>::MAX_UTC.with_timezone(&berlin).offset().fix().local_minus_utc() > 0);
     let _ = DateTime::<Utc>::MIN_UTC.with_timezone(&berlin).offset();

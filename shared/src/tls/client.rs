@@ -1,4 +1,4 @@
-//! The client's side: connections to other services by TLS, each with the newest files.
+//! TLS connections to other services. Each new connection uses the current files.
 
 use std::{
     io,
@@ -14,13 +14,13 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::pem::{Pair, PairNames, authorities, provider};
 use crate::{
-    rarely::Rarely,
+    log_limiter::LogLimiter,
     reloaded::{FileFault, NamedFile, Reloaded},
 };
 
-/// What names the authorities, where the machine trusts none.
+/// The setting to use if the machine trusts no authorities.
 const AUTHORITIES: &str = "CONVERSATION_SERVICE_CA_FILE";
-/// The port of a URL that names none.
+/// The port of a URL without one.
 const HTTPS_PORT: u16 = 443;
 
 /// The files of a client's TLS.
@@ -36,10 +36,10 @@ pub struct ClientTlsSettings {
 pub type ClientTls = Reloaded<Arc<ClientConfig>>;
 
 impl ClientTlsSettings {
-    /// Reads the files. `name` is that of the other service, for the log and the metrics.
+    /// Reads the files. `name` is the other service, for the log and the metrics.
     ///
     /// # Errors
-    /// What is wrong with which file.
+    /// A file cannot be used.
     pub fn open(&self, name: &'static str) -> Result<ClientTls, FileFault> {
         let mut files: Vec<_> = self.authorities.iter().cloned().collect();
         files.extend(self.pair.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]));
@@ -88,8 +88,8 @@ fn trusted_by_the_machine() -> Result<RootCertStore, FileFault> {
 
 /// The endpoint of a URL with `https`, for [`connect_lazy`].
 pub fn endpoint(url: Uri) -> Endpoint {
-    // The library refuses `https` where it does not make the TLS connection itself. What it sends as the scheme and
-    // authority of calls comes from the origin.
+    // The library refuses `https` if it does not make the TLS connection itself. The origin sets the scheme and
+    // authority of the calls.
     let mut parts = url.clone().into_parts();
     parts.scheme = Some(Scheme::HTTP);
     let port = url.port_u16().unwrap_or(HTTPS_PORT);
@@ -100,17 +100,17 @@ pub fn endpoint(url: Uri) -> Endpoint {
     Endpoint::from(beneath).origin(url)
 }
 
-/// A channel over TLS that connects when it is first used, and again whenever the connection is lost.
+/// A channel over TLS that connects at the first use, and reconnects when the connection is lost.
 pub fn connect_lazy(endpoint: &Endpoint, tls: Arc<ClientTls>) -> Channel {
-    let failing = Arc::new(Mutex::new(Rarely::default()));
+    let failing = Arc::new(Mutex::new(LogLimiter::default()));
     endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
         let (tls, failing) = (Arc::clone(&tls), Arc::clone(&failing));
         async move {
             let connected = connect(&uri, &tls).await;
             if let Err(error) = &connected {
-                let times = failing.lock().unwrap_or_else(PoisonError::into_inner).now();
+                let times = failing.lock().unwrap_or_else(PoisonError::into_inner).record();
                 if let Some(times) = times {
-                    tracing::warn!(server = %uri, %error, times, "a connection by TLS cannot be made");
+                    tracing::warn!(server = %uri, %error, times, "TLS connection failed");
                 }
             }
             connected.map(TokioIo::new)
@@ -120,7 +120,7 @@ pub fn connect_lazy(endpoint: &Endpoint, tls: Arc<ClientTls>) -> Channel {
 
 async fn connect(uri: &Uri, tls: &ClientTls) -> io::Result<TlsStream<TcpStream>> {
     let host = uri.host().unwrap_or_default();
-    // The brackets of an IPv6 address are no part of it.
+    // The brackets of an IPv6 address in a URL are not part of the address.
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(HTTPS_PORT))).await?;
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_go_to_the_origin_over_a_connection_to_its_host() {
+    fn the_endpoint_of_an_https_url_connects_to_its_host_and_port() {
         for (url, expected) in [
             ("https://conversation.example.org", "http://conversation.example.org:443/"),
             ("https://[::1]:50052", "http://[::1]:50052/"),

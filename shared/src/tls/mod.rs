@@ -1,4 +1,4 @@
-//! TLS on both sides: certificates and keys in files, read anew when they change.
+//! TLS for servers and clients. Certificates and keys are in files, which are read again when they change.
 
 mod client;
 mod peer_certificate;

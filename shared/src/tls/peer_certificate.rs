@@ -6,7 +6,7 @@ use x509_parser::{
     prelude::{FromDer as _, X509Certificate},
 };
 
-/// The names in a verified certificate of a client. What a name may do is for others to decide.
+/// The names in a verified client certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerCertificate {
     /// The first common name of the subject. New certificates often have none.
@@ -17,13 +17,13 @@ pub struct PeerCertificate {
     pub uris: Vec<String>,
 }
 
-/// A certificate whose names cannot be read.
+/// The names of a certificate cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the names in the certificate cannot be read")]
 pub struct UnreadableNames;
 
 impl PeerCertificate {
-    /// The names of a certificate. Whoever calls this has verified it.
+    /// The names of a certificate, which must already be verified.
     ///
     /// # Errors
     /// [`UnreadableNames`].
@@ -60,11 +60,11 @@ mod tests {
     }
 
     #[test]
-    fn common_name_dns_names_and_uris_are_read() {
+    fn the_common_name_dns_names_and_uris_of_a_certificate_are_read() {
         let names = vec![
             SanType::DnsName("orchestrator.example.org".try_into().unwrap()),
             SanType::URI("spiffe://example.org/orchestrator".try_into().unwrap()),
-            SanType::Rfc822Name("somebody@example.org".try_into().unwrap()),
+            SanType::Rfc822Name("user@example.org".try_into().unwrap()),
         ];
         let read = PeerCertificate::read(&certificate(Some("orchestrator"), names)).unwrap();
         assert_eq!(read.common_name.as_deref(), Some("orchestrator"));

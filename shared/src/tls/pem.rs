@@ -1,4 +1,4 @@
-//! Certificates and keys in PEM, with faults that name the setting.
+//! Parses certificates and keys in PEM. Faults contain the name of the setting.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -28,17 +28,16 @@ pub struct Pair {
     pub expires_at_s: i64,
 }
 
-/// The cryptography of every TLS connection. Without it, a library that brings another one would make the choice
-/// ambiguous.
+/// The cryptography provider of every TLS connection. It is explicit because a dependency could add a second provider.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
 impl Pair {
-    /// The certificate, its intermediates and its key: they belong together and are valid now.
+    /// Parses a certificate with its intermediates and its key. They belong together and are valid now.
     ///
     /// # Errors
-    /// What is wrong with which file.
+    /// A file cannot be used.
     pub fn read(names: PairNames, certificate: &[u8], key: &[u8]) -> Result<Self, FileFault> {
         let chain = certificates(names.certificate, certificate)?;
         let expires_at_s = check_validity(names.certificate, &chain[0])?;
@@ -53,7 +52,7 @@ impl Pair {
         Ok(Self { certified: Arc::new(certified), expires_at_s })
     }
 
-    /// Shows when the certificate expires; `use_` is what it is for, such as `server`.
+    /// Exports the expiry time of the certificate as a metric; `use_` is its purpose, such as `server`.
     pub fn observe(&self, use_: &'static str) {
         let expires = global::meter("teppan")
             .i64_gauge("teppan.tls.certificate.expires")
@@ -76,7 +75,7 @@ pub fn authorities(setting: &'static str, pem: &[u8]) -> Result<RootCertStore, F
     let mut roots = RootCertStore::empty();
     for certificate in certificates(setting, pem)? {
         let added = roots.add(certificate);
-        added.map_err(|_| FileFault::new(setting, "holds a certificate that cannot be read"))?;
+        added.map_err(|_| FileFault::new(setting, "contains a certificate that cannot be read"))?;
     }
     Ok(roots)
 }
@@ -84,7 +83,7 @@ pub fn authorities(setting: &'static str, pem: &[u8]) -> Result<RootCertStore, F
 /// When the certificate expires, in seconds since 1970.
 fn check_validity(setting: &'static str, certificate: &CertificateDer<'_>) -> Result<i64, FileFault> {
     let (_, certificate) = X509Certificate::from_der(certificate)
-        .map_err(|_| FileFault::new(setting, "holds a certificate that cannot be read"))?;
+        .map_err(|_| FileFault::new(setting, "contains a certificate that cannot be read"))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let validity = certificate.validity();
     if validity.not_after.timestamp() <= now.cast_signed() {

@@ -18,12 +18,12 @@ const CERTIFICATE: &str = "TLS_CERTIFICATE_FILE";
 const KEY: &str = "TLS_KEY_FILE";
 const CLIENT_CA: &str = "TLS_CLIENT_CA_FILE";
 
-/// The configurations of the servers, of one certificate.
+/// The configurations of the servers with one certificate.
 #[derive(Debug)]
 pub struct ServerConfigs {
-    /// For HTTP/2. It asks for client certificates, where they are wanted.
+    /// For HTTP/2. It requests client certificates if they are configured.
     pub grpc: Arc<ServerConfig>,
-    /// For HTTP/1. It never asks for them: those who send webhooks and scrape metrics have none.
+    /// For HTTP/1. It never requests client certificates, because clients of webhooks and metrics have none.
     pub http: Arc<ServerConfig>,
 }
 
@@ -31,7 +31,7 @@ impl ServerTlsSettings {
     /// Reads the files.
     ///
     /// # Errors
-    /// What is wrong with which file.
+    /// A file cannot be used.
     pub fn open(&self) -> Result<Reloaded<ServerConfigs>, FileFault> {
         let mut files = vec![
             NamedFile { setting: CERTIFICATE, path: self.certificate_file.clone() },
@@ -78,8 +78,8 @@ fn config(pair: &Pair, verifier: Arc<dyn ClientCertVerifier>, protocol: &[u8]) -
     let resolver = SingleCertAndKey::from(Arc::clone(&pair.certified));
     let mut config = config.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![protocol.to_vec()];
-    // A resumed session would be let in by a certificate that was checked long ago. Clients keep their connections,
-    // so resuming saves next to nothing.
+    // No session resumption: a resumed session would rely on a certificate that was checked long ago, and clients keep
+    // their connections, so it would save almost nothing.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

@@ -6,22 +6,22 @@ use clap::Args;
 
 use crate::config::Problems;
 
-/// The settings of the server's TLS as they are given.
+/// The settings of the server's TLS, not yet validated.
 #[derive(Args)]
 pub struct TlsArgs {
-    /// File of the servers' certificate and its intermediates, in PEM. With it, gRPC and HTTP are served by TLS only. It
-    /// is read anew when it changes, and so are the two files below
+    /// File of the servers' certificate and its intermediates, in PEM. With it, gRPC and HTTP are served only over TLS.
+    /// It is read again when it changes, and so are the two files below
     #[arg(long, env = "TLS_CERTIFICATE_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     tls_certificate_file: Option<PathBuf>,
     /// File of the private key of TLS_CERTIFICATE_FILE, in PEM
     #[arg(long, env = "TLS_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     tls_key_file: Option<PathBuf>,
-    /// File of the certificate authorities, in PEM, that sign the certificates of gRPC clients. Without it, clients are
-    /// not asked for a certificate
+    /// File of the certificate authorities, in PEM, that sign the certificates of gRPC clients. Without it, no client
+    /// certificate is requested
     #[arg(long, env = "TLS_CLIENT_CA_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     tls_client_ca_file: Option<PathBuf>,
-    /// Whether gRPC clients must show a certificate: required, or optional (one that is shown must be valid). Without it
-    /// required, where TLS_CLIENT_CA_FILE is given
+    /// Whether gRPC clients must have a certificate: required, or optional (a certificate must still be valid). The
+    /// default is required when TLS_CLIENT_CA_FILE is given
     #[arg(long, env = "TLS_CLIENT_CERTIFICATES", hide_env_values = true, value_name = "WHICH", global = true)]
     tls_client_certificates: Option<String>,
 }
@@ -35,7 +35,7 @@ pub struct ServerTlsSettings {
     pub client_authorities: Option<(PathBuf, ClientCertificates)>,
 }
 
-/// Whether clients must show a certificate.
+/// Whether clients must have a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificates {
     Required,
@@ -43,12 +43,12 @@ pub enum ClientCertificates {
 }
 
 impl TlsArgs {
-    /// Whether the settings ask for TLS, also where they are wrong.
+    /// Whether the settings request TLS, even if they are invalid.
     pub fn are_given(&self) -> bool {
         given(self.tls_certificate_file.as_deref()).is_some() || given(self.tls_key_file.as_deref()).is_some()
     }
 
-    /// `None` when something was wrong, which `problems` then names; `Some(None)` when there is no TLS.
+    /// `None` when a setting is invalid; `problems` then has the reason. `Some(None)` when there is no TLS.
     pub fn parse(&self, problems: &mut Problems) -> Option<Option<ServerTlsSettings>> {
         let client_certificates = match self.tls_client_certificates.as_deref().map(str::trim) {
             None | Some("") => Some(None),
@@ -77,7 +77,7 @@ impl TlsArgs {
             key_file: key.to_owned(),
             client_authorities: client_ca.map(|path| (path.to_owned(), client_certificates)),
         };
-        // The files are read once more when the servers start.
+        // The files are read again when the servers start.
         if let Err(fault) = settings.open() {
             problems.add(fault.setting, fault.problem);
             return None;
@@ -86,7 +86,7 @@ impl TlsArgs {
     }
 }
 
-/// The path, unless it is empty: that is reported elsewhere.
+/// The path; `None` if it is empty, which is reported elsewhere.
 fn given(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| !path.as_os_str().is_empty())
 }

@@ -1,4 +1,4 @@
-//! A shared server that is killed is started again by the processes that use it.
+//! A killed shared server is restarted by the processes that use it.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -7,10 +7,10 @@ use sqlx::{Connection, PgConnection};
 use teppan_shared::embedded::SharedServer;
 use tokio_util::sync::CancellationToken;
 
-use crate::{GONE_WITHIN, connect, kill, temporary_home};
+use crate::{STOP_TIMEOUT, connect, kill, temporary_home};
 
 #[tokio::test]
-async fn a_killed_server_is_started_again_by_one_of_those_who_use_it() {
+async fn a_killed_shared_server_is_restarted_by_a_process_that_uses_it() {
     let home = temporary_home();
     let first = SharedServer::start(home.path()).await.unwrap();
     let second = SharedServer::start(home.path()).await.unwrap();
@@ -21,7 +21,7 @@ async fn a_killed_server_is_started_again_by_one_of_those_who_use_it() {
         for _ in 0..2 {
             let killed = server_of(home.path()).unwrap();
             kill(&killed);
-            until_it_answers(url.expose_secret()).await;
+            wait_until_server_answers(url.expose_secret()).await;
             assert_ne!(server_of(home.path()).unwrap(), killed);
             // Each start has a log of its own, and the next start renames it.
             for log in ["server.log", "server.log.old"] {
@@ -36,16 +36,16 @@ async fn a_killed_server_is_started_again_by_one_of_those_who_use_it() {
     sqlx::raw_sql("SELECT n FROM t").execute(&mut connect(url.expose_secret()).await).await.expect("the data are kept");
     first.stop().await.unwrap();
     second.stop().await.unwrap();
-    assert_eq!(server_of(home.path()), None, "the last one stopped it");
+    assert_eq!(server_of(home.path()), None, "the last user stopped the server");
 }
 
-async fn until_it_answers(url: &str) {
+async fn wait_until_server_answers(url: &str) {
     let answers = async {
         while PgConnection::connect(url).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(GONE_WITHIN, answers).await.expect("the server is back");
+    tokio::time::timeout(STOP_TIMEOUT, answers).await.expect("the server answers again");
 }
 
 /// The process id of the server of a home, while there is one.

@@ -1,8 +1,8 @@
 //! The embedded PostgreSQL, with real servers and real processes.
 
+mod environment;
 mod killed;
 mod other_process;
-mod surroundings;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -16,10 +16,10 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
-use teppan_shared::embedded::{Durability, SharedServer, ThrowawayServer, shed_postgres_variables};
+use teppan_shared::embedded::{Durability, SharedServer, ThrowawayServer, exec_without_postgres_variables};
 
-/// What a server may take to go away after nobody uses it.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
+/// How long an unused server may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn the_last_process_to_leave_stops_the_server() {
@@ -32,11 +32,11 @@ async fn the_last_process_to_leave_stops_the_server() {
     assert!(is_up(second.address()), "the second still uses it");
     let address = second.address();
     second.leave();
-    assert!(!is_up(address), "nobody uses it");
+    assert!(!is_up(address), "no process uses it");
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart() {
+async fn committed_data_survive_a_stop_and_a_start() {
     let home = temporary_home();
     let server = SharedServer::start(home.path()).await.unwrap();
     server.ensure_database("kept").await.unwrap();
@@ -66,7 +66,7 @@ async fn commits_wait_for_the_disk_unless_the_server_is_volatile() {
 }
 
 #[tokio::test]
-async fn eight_first_starts_at_once_make_one_server() {
+async fn eight_concurrent_first_starts_create_one_server() {
     let home = temporary_home();
     let processes: Vec<_> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| OtherProcess::start(SHARED, home.path()))).collect();
@@ -76,19 +76,19 @@ async fn eight_first_starts_at_once_make_one_server() {
     assert!(processes.iter().all(|process| process.url == processes[0].url));
 
     for process in processes {
-        assert!(is_up(address), "somebody still uses it");
+        assert!(is_up(address), "another process still uses it");
         process.leave();
     }
     assert!(!is_up(address));
 }
 
 #[tokio::test]
-async fn a_server_whose_users_were_killed_is_found_and_stopped_by_the_next() {
+async fn a_server_whose_users_were_killed_is_found_and_stopped_by_the_next_user() {
     let home = temporary_home();
     let killed = OtherProcess::start(SHARED, home.path());
     let address = killed.address();
     killed.kill();
-    assert!(is_up(address), "nobody was left to stop it");
+    assert!(is_up(address), "no process was left to stop it");
 
     let next = OtherProcess::start(SHARED, home.path());
     assert_eq!(next.address(), address, "found, not started again");
@@ -97,7 +97,7 @@ async fn a_server_whose_users_were_killed_is_found_and_stopped_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_pid_file_that_names_a_living_stranger_does_not_prevent_a_start() {
+async fn a_pid_file_with_the_id_of_another_process_does_not_prevent_a_start() {
     let home = temporary_home();
     let server = SharedServer::start(home.path()).await.unwrap();
     let pid_file = home.path().join("postgres/data/postmaster.pid");
@@ -112,7 +112,7 @@ async fn a_pid_file_that_names_a_living_stranger_does_not_prevent_a_start() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_killed_comes_back_on_its_port_with_the_next_start() {
+async fn a_killed_server_keeps_its_port_when_it_is_started_again() {
     let home = temporary_home();
     let server = SharedServer::start(home.path()).await.unwrap();
     let url = server.url("postgres");
@@ -129,11 +129,11 @@ async fn a_server_that_was_killed_comes_back_on_its_port_with_the_next_start() {
 }
 
 #[tokio::test]
-async fn an_interrupted_first_start_is_started_over() {
+async fn an_interrupted_first_start_is_repeated_from_the_beginning() {
     let home = temporary_home();
     let partial = home.path().join("postgres/data.partial");
     std::fs::create_dir_all(partial.join("base")).unwrap();
-    std::fs::write(home.path().join("postgres/password"), "of the interrupted one").unwrap();
+    std::fs::write(home.path().join("postgres/password"), "of the interrupted start").unwrap();
 
     let server = SharedServer::start(home.path()).await.unwrap();
     connect(server.url("postgres").expose_secret()).await;
@@ -142,7 +142,7 @@ async fn an_interrupted_first_start_is_started_over() {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_the_password_and_nobody_else_can_read_it() {
+async fn the_server_requires_a_password_that_only_its_user_can_read() {
     let home = temporary_home();
     let server = SharedServer::start(home.path()).await.unwrap();
     let options = PgConnectOptions::from_str(server.url("postgres").expose_secret()).unwrap();
@@ -155,7 +155,7 @@ async fn nobody_gets_in_without_the_password_and_nobody_else_can_read_it() {
 }
 
 #[tokio::test]
-async fn a_database_that_many_want_at_once_is_created_once() {
+async fn concurrent_requests_for_one_database_create_it_once() {
     let server = ThrowawayServer::start(temporary_home().path(), Durability::Volatile).await.unwrap();
     let (a, b, c, d) = tokio::join!(
         server.ensure_database("wanted"),
@@ -171,7 +171,7 @@ async fn a_database_that_many_want_at_once_is_created_once() {
 }
 
 #[tokio::test]
-async fn a_throwaway_server_goes_when_its_process_is_killed() {
+async fn a_throwaway_server_is_removed_when_its_process_is_killed() {
     let home = temporary_home();
     let process = OtherProcess::start(THROWAWAY, home.path());
     let address = process.address();
@@ -186,7 +186,7 @@ async fn a_throwaway_server_goes_when_its_process_is_killed() {
 }
 
 #[tokio::test]
-async fn a_throwaway_server_can_be_taken_away_and_brought_back() {
+async fn a_throwaway_server_can_be_stopped_crashed_or_killed_and_restarted() {
     let home = temporary_home();
     let server = ThrowawayServer::start(home.path(), Durability::Durable).await.unwrap();
     let url = server.url("postgres");
@@ -200,7 +200,7 @@ async fn a_throwaway_server_can_be_taken_away_and_brought_back() {
             _ => kill(&server.pid().unwrap().to_string()),
         }
         let address = address_of(url.expose_secret());
-        wait_until("it is away", || server.pid().is_none() && !is_up(address));
+        wait_until("the server has stopped", || server.pid().is_none() && !is_up(address));
 
         server.restart().await.unwrap();
         let mut connection = connect(url.expose_secret()).await;
@@ -212,12 +212,12 @@ async fn a_throwaway_server_can_be_taken_away_and_brought_back() {
 }
 
 #[tokio::test]
-#[ignore = "not a test: the other tests run it as a process of its own"]
+#[ignore = "not a test: other tests run it as a separate process"]
 async fn a_process_that_uses_a_server() {
     let Some(home) = std::env::var_os("EMBEDDED_TEST_HOME").map(PathBuf::from) else {
         return;
     };
-    shed_postgres_variables().unwrap();
+    exec_without_postgres_variables().unwrap();
     let wait_for_end_of_input = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     if std::env::var("EMBEDDED_TEST_KIND").unwrap() == SHARED {
         let server = SharedServer::start(&home).await.unwrap();
@@ -233,7 +233,7 @@ async fn a_process_that_uses_a_server() {
     }
 }
 
-/// A home of its own for each test, with the programs that `make setup` brought to the project's.
+/// A separate home for each test, with the programs that `make setup` installed in the project's home.
 fn temporary_home() -> TempDir {
     let home = tempfile::tempdir().expect("a temporary folder");
     let project = std::env::var_os("TEPPAN_HOME")
@@ -263,16 +263,16 @@ fn is_up(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }
 
-/// With a signal that no process can prepare for.
+/// Sends SIGKILL, which a process cannot handle.
 fn kill(pid: &str) {
     let killed = Command::new("sh").args(["-c", "kill -9 $0", pid]).status().expect("there is a shell");
     assert!(killed.success());
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + GONE_WITHIN;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < deadline, "{what} within {GONE_WITHIN:?}");
+        assert!(Instant::now() < deadline, "{what} within {STOP_TIMEOUT:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! Processes of their own that use a server, for the tests to start, end and kill.
+//! Separate processes that use a server. Tests start, end and kill them.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 pub const SHARED: &str = "shared";
 pub const THROWAWAY: &str = "throwaway";
 
-/// Another process that uses a server; it runs this same program.
+/// Another process that uses a server. It runs the same test program.
 pub struct OtherProcess {
     child: Child,
     /// Kept open: a process that cannot print its test's result fails.
@@ -20,13 +20,13 @@ pub struct OtherProcess {
 }
 
 impl OtherProcess {
-    /// Runs `a_process_that_uses_a_server` and waits until it does.
+    /// Runs `a_process_that_uses_a_server` and waits until it uses its server.
     pub fn start(kind: &str, home: &Path) -> Self {
-        Self::by(Command::new(std::env::current_exe().expect("a test has a program")), kind, home)
+        Self::start_with(Command::new(std::env::current_exe().expect("a test has a program")), kind, home)
     }
 
-    /// The same by this command, which runs the test's own program.
-    pub fn by(mut command: Command, kind: &str, home: &Path) -> Self {
+    /// [`OtherProcess::start`] with this command, which must run the test program.
+    pub fn start_with(mut command: Command, kind: &str, home: &Path) -> Self {
         let mut child = command
             .args(["--exact", "a_process_that_uses_a_server", "--ignored", "--nocapture"])
             .env("EMBEDDED_TEST_KIND", kind)
@@ -49,7 +49,7 @@ impl OtherProcess {
         address_of(&self.url)
     }
 
-    /// Lets it leave in order, and waits until it has.
+    /// Lets the process end in order, and waits until it has ended.
     pub fn leave(mut self) {
         drop(self.child.stdin.take());
         std::io::copy(&mut self.output, &mut std::io::sink()).expect("it prints until it ends");
@@ -62,7 +62,7 @@ impl OtherProcess {
     }
 }
 
-/// Where the server of a URL listens.
+/// The address of the server in a URL.
 pub fn address_of(url: &str) -> SocketAddr {
     let options = PgConnectOptions::from_str(url).expect("a server's URL");
     SocketAddr::from(([127, 0, 0, 1], options.get_port()))

@@ -4,53 +4,53 @@ use std::{
     time::Instant,
 };
 
-/// What clients were told that it is done.
+/// The bookings and messages that were acknowledged to clients.
 #[derive(Default)]
-pub struct Acknowledged(Mutex<Told>);
+pub struct Acknowledged(Mutex<Calls>);
 
 #[derive(Default)]
-struct Told {
+struct Calls {
     bookings: BTreeSet<String>,
     messages: BTreeSet<String>,
-    /// When calls were acknowledged, each with when it was made.
+    /// The times of the acknowledgements, each with the time of its call.
     booked: Vec<(Instant, Instant)>,
     stored: Vec<(Instant, Instant)>,
 }
 
 impl Acknowledged {
     /// # Panics
-    /// When another call was told of the same booking.
+    /// When another call was acknowledged with the same booking.
     pub fn booking(&self, booking_id: String, made: Instant) {
-        let mut told = self.lock();
-        told.booked.push((made, Instant::now()));
-        assert!(told.bookings.insert(booking_id), "a booking of two calls");
+        let mut calls = self.lock();
+        calls.booked.push((made, Instant::now()));
+        assert!(calls.bookings.insert(booking_id), "two calls got the same booking");
     }
 
     pub fn message(&self, message_id: String, made: Instant) {
-        let mut told = self.lock();
-        told.stored.push((made, Instant::now()));
-        told.messages.insert(message_id);
+        let mut calls = self.lock();
+        calls.stored.push((made, Instant::now()));
+        calls.messages.insert(message_id);
     }
 
-    /// When a booking and a message had been acknowledged whose calls were made after this moment.
+    /// When both a booking and a message had been acknowledged for calls made after this moment.
     pub fn both_since(&self, since: Instant) -> Option<Instant> {
-        let told = self.lock();
+        let calls = self.lock();
         let first = |calls: &[(Instant, Instant)]| {
-            // The newest are at the end.
+            // The newest acknowledgements are at the end.
             calls
                 .iter()
                 .rev()
-                .take_while(|(_, told)| *told >= since)
+                .take_while(|(_, acknowledged)| *acknowledged >= since)
                 .filter(|(made, _)| *made >= since)
                 .map(|c| c.1)
                 .min()
         };
-        Some(first(&told.booked)?.max(first(&told.stored)?))
+        Some(first(&calls.booked)?.max(first(&calls.stored)?))
     }
 
     pub fn counts(&self) -> (usize, usize) {
-        let told = self.lock();
-        (told.bookings.len(), told.messages.len())
+        let calls = self.lock();
+        (calls.bookings.len(), calls.messages.len())
     }
 
     pub fn bookings(&self) -> BTreeSet<String> {
@@ -61,7 +61,7 @@ impl Acknowledged {
         self.lock().messages.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
+    fn lock(&self) -> MutexGuard<'_, Calls> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

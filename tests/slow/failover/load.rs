@@ -15,10 +15,10 @@ use tonic::{Request, Response, Status};
 use super::Acknowledged;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// What an orchestrator waits for an answer.
+/// The time for which an orchestrator waits for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// One client: says something, books, and so on, until it is told to stop.
+/// One client, which sends messages and books until it is stopped.
 pub async fn client(
     index: usize,
     booking: SocketAddr,
@@ -50,7 +50,7 @@ fn with<T>(message: T, deadline: Duration) -> Request<T> {
     request
 }
 
-/// Makes a call again and again, the same each time. Returns the answer, and when the call was made that got it.
+/// Repeats the same call until it succeeds. Returns the answer, and the time of the successful attempt.
 async fn until_acknowledged<T>(call: impl AsyncFn(Duration) -> Result<Response<T>, Status>) -> (T, Instant) {
     loop {
         let made = Instant::now();

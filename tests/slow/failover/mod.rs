@@ -1,4 +1,4 @@
-//! A cluster of PostgreSQL loses its primary under load, ten times.
+//! A PostgreSQL cluster loses its primary ten times under load.
 
 mod acknowledged;
 mod load;
@@ -26,29 +26,29 @@ use self::acknowledged::Acknowledged;
 const ROUNDS: usize = 10;
 const CLIENTS: usize = 6;
 const SEATS: i32 = 100_000;
-/// By how much later than a new primary the services may write.
+/// The longest time from the promotion of a new primary until the services write again.
 const LATER_MAX: Duration = Duration::from_secs(2);
-/// A primary that hangs is replaced when its lease has run out, after 20 s.
+/// A hanging primary is replaced when its lease ends, after 20 s.
 const FAILOVER_MAX: Duration = Duration::from_mins(1);
-/// How long the load runs between two faults.
+/// The load runs this long between two faults.
 const CALM: Duration = Duration::from_secs(2);
 
-/// What happens to the primary.
+/// The fault of the primary.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// `kill -9` of the server.
+    /// `kill -9` of the PostgreSQL server.
     Killed,
-    /// SIGSTOP of every process of the node, until there is another primary.
+    /// SIGSTOP of every process of the node, until another node is primary.
     Frozen,
 }
 
 struct Measured {
     fault: Fault,
-    /// From the fault until another node has become primary.
+    /// The time from the fault until another node is primary.
     promoted: Duration,
-    /// From the fault until a plain client that connects anew has written by way of HAProxy.
+    /// The time from the fault until a plain client with a new connection has written through HAProxy.
     failover: Duration,
-    /// From the fault until both services have written.
+    /// The time from the fault until both services have written.
     written: Duration,
 }
 
@@ -76,7 +76,7 @@ async fn nothing_that_was_acknowledged_is_lost_or_done_twice_while_a_cluster_fai
             measured.push(fail(&cluster, fault, &acknowledged).await);
             cluster.settled().await;
             tokio::time::sleep(CALM).await;
-            // A node that was replaced may start again once more.
+            // A replaced node may restart once more.
             cluster.settled().await;
         }
         stop.cancel();
@@ -89,7 +89,7 @@ async fn nothing_that_was_acknowledged_is_lost_or_done_twice_while_a_cluster_fai
         let later = measured.written.saturating_sub(measured.failover);
         assert!(later <= LATER_MAX, "{:?}: written {later:?} after the failover", measured.fault);
     }
-    assert!(booking.stop().await && conversation.stop().await, "they end in order");
+    assert!(booking.stop().await && conversation.stop().await, "both exit with code 0");
 }
 
 async fn start<const N: usize>(
@@ -100,12 +100,12 @@ async fn start<const N: usize>(
 ) -> Process {
     let environment: HashMap<_, _> =
         verify::variables(which, cluster, key).chain(others.map(|(name, value)| (name.to_owned(), value))).collect();
-    let process = Process::start_showing(which, &environment, Shown::Nothing).await.expect("it starts");
-    wait_until_serving(which.binary(), process.grpc).await.expect("it is ready");
+    let process = Process::start_showing(which, &environment, Shown::Nothing).await.expect("the process starts");
+    wait_until_serving(which.binary(), process.grpc).await.expect("the service is ready");
     process
 }
 
-/// One failover.
+/// Makes one failover.
 async fn fail(cluster: &Cluster, fault: Fault, acknowledged: &Acknowledged) -> Measured {
     let primary = cluster.primary().await.expect("a primary");
     let mut standbys = Vec::new();
@@ -123,7 +123,7 @@ async fn fail(cluster: &Cluster, fault: Fault, acknowledged: &Acknowledged) -> M
         Fault::Killed => primary.kill_server(),
         Fault::Frozen => primary.freeze(),
     }
-    .expect("it runs");
+    .expect("the process runs");
     let since = Instant::now();
     let promoted = async {
         within(FAILOVER_MAX, "another primary", async || any_is_primary(&mut standbys).await).await;
@@ -147,7 +147,7 @@ async fn fail(cluster: &Cluster, fault: Fault, acknowledged: &Acknowledged) -> M
 
 fn thaw(fault: Fault, primary: &Node) {
     if matches!(fault, Fault::Frozen) {
-        primary.thaw().expect("it is there");
+        primary.thaw().expect("the node runs");
     }
 }
 

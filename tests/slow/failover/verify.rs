@@ -1,4 +1,4 @@
-//! What the databases hold, against what was acknowledged.
+//! The databases compared with the acknowledged calls.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::Acknowledged;
 
-/// Longer than the lease of a relay, and its longest pause.
+/// Longer than a relay's lease and its longest pause.
 const DELIVERED_WITHIN: Duration = Duration::from_mins(2);
 
 fn url(which: Which, cluster: &Cluster) -> SecretString {
@@ -22,7 +22,7 @@ fn url(which: Which, cluster: &Cluster) -> SecretString {
     })
 }
 
-/// The variables of a service over the cluster.
+/// The variables of a service that uses the cluster.
 pub fn variables(which: Which, cluster: &Cluster, key: &str) -> impl Iterator<Item = (String, String)> {
     [
         ("DATABASE_URL", url(which, cluster).expose_secret().to_owned()),
@@ -34,7 +34,7 @@ pub fn variables(which: Which, cluster: &Cluster, key: &str) -> impl Iterator<It
     .map(|(name, value)| (name.to_owned(), value))
 }
 
-/// Each booking and message that was acknowledged is there, once, and no other; what follows from them has happened.
+/// Every acknowledged booking and message is stored once, and no other; its messages are delivered.
 pub async fn everything(cluster: &Cluster, acknowledged: &Acknowledged, key: &str) {
     let (booking, conversation) = (url(Which::Booking, cluster), url(Which::Conversation, cluster));
     assert_eq!(set(&booking, "SELECT booking_id::text FROM bookings").await, acknowledged.bookings());
@@ -56,14 +56,14 @@ pub async fn everything(cluster: &Cluster, acknowledged: &Acknowledged, key: &st
         .envs(variables(Which::Booking, cluster, key))
         .output()
         .await
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&audit.stdout);
-    assert!(audit.status.success(), "verify-events: {said}{}", String::from_utf8_lossy(&audit.stderr));
+        .expect("the process runs");
+    let printed = String::from_utf8_lossy(&audit.stdout);
+    assert!(audit.status.success(), "verify-events: {printed}{}", String::from_utf8_lossy(&audit.stderr));
 }
 
 async fn set(url: &SecretString, query: &'static str) -> BTreeSet<String> {
     let all: Vec<String> = sqlx::query_scalar(query).fetch_all(&mut connect(url).await).await.expect("answered");
     let set: BTreeSet<_> = all.iter().cloned().collect();
-    assert_eq!(set.len(), all.len(), "each once");
+    assert_eq!(set.len(), all.len(), "no row is stored twice");
     set
 }

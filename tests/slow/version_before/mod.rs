@@ -1,4 +1,4 @@
-//! A new version is rolled out: it changes the schema while the version before works, and then both work.
+//! Rolling update: the new version changes the schema while the previous version works, and then both work.
 
 mod programs;
 
@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use self::programs::Programs;
 
 const SEATS: i32 = 100_000;
-/// Calls that the version before answers before and after the schema is changed.
+/// The calls that the previous version answers before and after the change of the schema.
 const CALLS: usize = 20;
 
-/// The two databases and what both versions are set to.
+/// Two databases, and the settings of both versions.
 struct Stage {
     booking: SecretString,
     conversation: SecretString,
@@ -34,7 +34,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set() -> Self {
+    async fn create() -> Self {
         let server = harness::postgres().await;
         for name in ["upgrade_booking", "upgrade_conversation"] {
             server.ensure_database(name).await.expect("a database");
@@ -59,21 +59,23 @@ impl Stage {
     }
 
     async fn run(&self, which: Which, program: PathBuf, command: &str) {
-        let output = Command::new(program).arg(command).envs(self.variables(which)).output().await.expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let output =
+            Command::new(program).arg(command).envs(self.variables(which)).output().await.expect("the process runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
-            "{} {command}: {}{said}",
+            "{} {command}: {}{stderr}",
             which.binary(),
             String::from_utf8_lossy(&output.stdout)
         );
     }
 
-    /// Both services of one version; bookings are followed up by its own conversation-service.
+    /// Starts both services of one version. Its booking-service delivers to its own conversation-service.
     async fn start(&self, path: impl Fn(Which) -> PathBuf) -> (Process, Process) {
         let start = async |which: Which, environment: &HashMap<String, String>| {
-            let process =
-                Process::start_program(which, path(which), environment, Shown::Errors).await.expect("it starts");
+            let process = Process::start_program(which, path(which), environment, Shown::Errors)
+                .await
+                .expect("the process starts");
             wait_until_serving(which.binary(), process.grpc).await.expect("it is ready");
             process
         };
@@ -90,9 +92,9 @@ fn this(which: Which) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: make test-slow"]
-async fn the_version_before_answers_every_call_while_this_one_changes_the_schema_and_works_beside_it() {
+async fn the_previous_version_answers_every_call_while_the_new_version_changes_the_schema_and_runs_beside_it() {
     let Some(before) = Programs::of_the_version_before() else { return };
-    let stage = Stage::set().await;
+    let stage = Stage::create().await;
     let (old_booking, old_conversation) = stage.start(|which| before.path(which)).await;
     let mut old = BookingClients::new(old_booking.grpc);
     let venue = fixtures::firm_venue(&mut old, SEATS).await.expect("a venue").venue_id;
@@ -109,7 +111,7 @@ async fn the_version_before_answers_every_call_while_this_one_changes_the_schema
     let upgrade = async {
         let answered = async |more: usize| {
             let enough = calls.load(Relaxed) + more;
-            eventually("the version before answers", async || calls.load(Relaxed) >= enough).await;
+            eventually("the previous version answers", async || calls.load(Relaxed) >= enough).await;
         };
         answered(CALLS).await;
         for which in [Which::Booking, Which::Conversation] {
@@ -130,7 +132,7 @@ async fn the_version_before_answers_every_call_while_this_one_changes_the_schema
         let stored = clients::conversations(address).store_message(message.clone()).await.expect("stored").into_inner();
         assert_eq!(stored.replayed, is_known);
     }
-    eventually("everything is delivered, by either", async || {
+    eventually("both versions together deliver everything", async || {
         harness::scalar::<i64>(&stage.booking, "SELECT count(*) FROM outbox_messages").await == 0
     })
     .await;
@@ -140,11 +142,11 @@ async fn the_version_before_answers_every_call_while_this_one_changes_the_schema
         stage.run(Which::Booking, program, "verify-events").await;
     }
     for process in [old_booking, new_booking, old_conversation, new_conversation] {
-        assert!(process.stop().await, "it ends in order");
+        assert!(process.stop().await, "the process exits with code 0");
     }
 }
 
-/// What one version books, the other knows.
+/// A booking made through one version is replayed by the other.
 async fn replayed(first: &BookingClients, second: &BookingClients, request: CreateBookingRequest) {
     let made = first.bookings.clone().create_booking(request.clone()).await.expect("booked").into_inner();
     let again = second.bookings.clone().create_booking(request).await.expect("replayed").into_inner();

@@ -1,4 +1,4 @@
-//! The programs of the version before, built from its tag.
+//! The programs of the previous version, built from its tag.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,15 +7,15 @@ use std::{
 
 use teppan_tests::{harness::home, launch::Which};
 
-/// Where the programs of another version are.
+/// The folder of another version's programs.
 pub struct Programs {
     pub version: String,
     folder: PathBuf,
 }
 
 impl Programs {
-    /// Those of the revision that `VERSION_BEFORE` names, or of the newest tag `v…` before this commit. `None`, with a
-    /// line on stdout, where there is none.
+    /// The revision that `VERSION_BEFORE` names, or the newest tag `v…` before this commit. Returns `None`, and prints
+    /// a line, when there is none.
     pub fn of_the_version_before() -> Option<Self> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let named = std::env::var("VERSION_BEFORE").ok();

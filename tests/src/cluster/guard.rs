@@ -1,4 +1,4 @@
-//! The end of a cluster: Patroni's servers outlive whoever started them.
+//! Ends a cluster, whose PostgreSQL servers would outlive this process.
 
 use std::{
     io,
@@ -7,8 +7,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Waits for the end of its standard input, then kills what has left a file with its process id in the folder, and
-/// removes the folder. A process counts only while its command line names the folder.
+/// Waits for the end of standard input, kills the processes whose ids are in files in the folder, and removes the
+/// folder. A process is killed only if its command line names the folder.
 const SCRIPT: &str = r#"
 read -r _
 for round in 1 2 3; do
@@ -20,7 +20,7 @@ for round in 1 2 3; do
 done
 "#;
 
-/// A process that ends the cluster when it is dropped, and when this process ends, however it does.
+/// A process that ends the cluster when this is dropped, and when this process ends in any way.
 pub struct Guard(Child);
 
 impl Guard {

@@ -1,5 +1,5 @@
-//! A cluster of PostgreSQL that fails over: three nodes under Patroni, which agree by etcd, behind HAProxy, all on
-//! loopback. It runs with the files in `deploy/postgres`.
+//! A PostgreSQL cluster that fails over: three Patroni nodes, coordinated by etcd, behind HAProxy, all on loopback. It
+//! uses the files in `deploy/postgres`.
 
 mod guard;
 mod node;
@@ -30,10 +30,10 @@ use crate::harness::within;
 const PATRONI_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/postgres/patroni.yml");
 const HAPROXY_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/postgres/haproxy.cfg");
 const NODES: usize = 3;
-/// What a start, or a return to full strength, may take: a standby may have to be copied anew.
+/// The bound for reaching full strength. A standby may have to be copied again.
 const SETTLE_BOUND: Duration = Duration::from_mins(3);
 
-/// What Patroni may take to answer.
+/// The bound for an answer of Patroni.
 const PATRONI_BOUND: Duration = Duration::from_secs(1);
 
 /// A cluster did not start.
@@ -45,7 +45,7 @@ pub enum ClusterError {
     Start(#[from] io::Error),
 }
 
-/// A running cluster. Dropped, it is ended and its folder removed; so it is when this process ends in another way.
+/// A running cluster. It ends, and its folder is removed, when it is dropped or when this process ends in any way.
 pub struct Cluster {
     pub nodes: Vec<Node>,
     port: u16,
@@ -55,8 +55,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster, and waits until each node has its role. `None`, with a line on stdout, where the programs are
-    /// missing.
+    /// Starts a cluster, and waits until each node has its role. Returns `None`, and prints a line, when the programs
+    /// are not installed.
     ///
     /// # Errors
     /// [`ClusterError`].
@@ -66,14 +66,14 @@ impl Cluster {
     pub async fn start(home: &Path) -> Result<Option<Self>, ClusterError> {
         let tools = home.join("tools/bin");
         if let Some(missing) = ["etcd", "haproxy", "patroni"].iter().find(|name| !tools.join(name).exists()) {
-            println!("SKIPPED: there is no {missing}; `deploy/local/setup.sh cluster` brings it");
+            println!("SKIPPED: {missing} is not installed; `deploy/local/setup.sh cluster` installs it");
             return Ok(None);
         }
         let tools = tools.canonicalize()?;
         let account = Unprivileged::find(home, &std::env::temp_dir()).await?;
         let folder = tempfile::Builder::new().prefix("teppan-cluster-").tempdir()?.keep();
         let guard = Guard::set(&folder)?;
-        account.give(&folder)?;
+        account.make_owner_of(&folder)?;
         let password = Alphanumeric.sample_string(&mut rand::rng(), 20);
         let ports = ports::free(3 + 2 * NODES)?;
 
@@ -95,7 +95,7 @@ impl Cluster {
         Ok(Some(cluster))
     }
 
-    /// A database of the cluster, by way of HAProxy, which leads to the primary.
+    /// The URL of a database through HAProxy, which leads to the primary.
     pub fn url(&self, database: &str) -> SecretString {
         self.url_on(self.port, database)
     }
@@ -104,12 +104,12 @@ impl Cluster {
         format!("postgres://postgres:{}@127.0.0.1:{port}/{database}?sslmode=disable", self.password).into()
     }
 
-    /// Where the logs of its programs are.
+    /// The folder with the programs' logs.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Makes a database.
+    /// Creates a database.
     ///
     /// # Panics
     /// When PostgreSQL refuses.
@@ -127,7 +127,7 @@ impl Cluster {
             .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
-    /// A connection to one node, past HAProxy.
+    /// A direct connection to one node, without HAProxy.
     ///
     /// # Errors
     /// The node does not answer.
@@ -143,7 +143,7 @@ impl Cluster {
         self.nodes.iter().find(|node| i32::from(node.port) == port)
     }
 
-    /// Writes a row as a plain client does that connects anew, and waits for a second at most.
+    /// Whether a plain client with a new connection can write a row within a second.
     pub async fn can_be_written_to(&self) -> bool {
         let write = async {
             let mut connection = self.connect(self.port).await?;
@@ -154,8 +154,8 @@ impl Cluster {
         tokio::time::timeout(Duration::from_secs(1), write).await.is_ok_and(|written| written.is_ok())
     }
 
-    /// Whether Patroni knows of a synchronous standby. Before it does, which is some seconds after PostgreSQL does, a
-    /// primary that dies has no successor and is started again.
+    /// Whether Patroni knows a synchronous standby. Until then, some seconds after PostgreSQL has one, a dead primary
+    /// has no successor and is restarted.
     async fn may_fail_over(&self) -> bool {
         for node in &self.nodes {
             let asked = timeout(PATRONI_BOUND, get(node.rest_port, "/synchronous")).await;
@@ -174,14 +174,14 @@ impl Cluster {
         count
     }
 
-    /// Waits until there is a primary, two standbys follow it, and commits wait for one of them.
+    /// Waits until there is a primary with two standbys, and commits wait for one of them.
     ///
     /// # Panics
     /// When that takes too long.
     pub async fn settled(&self) {
         let settled = async || {
             let Ok(mut connection) = self.connect(self.port).await else { return false };
-            // A copy that is being made of the primary streams too.
+            // A standby that is still being copied streams too.
             let following = sqlx::query_scalar::<_, bool>(
                 "SELECT count(*) = 2 AND bool_or(sync_state IN ('sync', 'quorum')) IS TRUE FROM pg_stat_replication \
                  WHERE state = 'streaming' AND application_name LIKE 'node_'",
@@ -214,13 +214,13 @@ fn start_patroni(
 ) -> io::Result<()> {
     let (server, rest) = (format!("127.0.0.1:{}", node.port), format!("127.0.0.1:{}", node.rest_port));
     let mut patroni = account.command(&tools.join("patroni"));
-    // A copy, because the project's folder may be closed to the account, and because the guard knows its processes by
-    // the folder in their command line.
+    // A copy, because the account may not read the project's folder, and because the guard finds its processes by the
+    // folder in their command line.
     let config = folder.join(format!("{}.yml", node.name));
     fs::copy(PATRONI_CONFIG, &config)?;
     patroni.arg(&config);
     patroni.env("PATRONI_NAME", &node.name);
-    // By the older interface of etcd: with the newer one, Patroni 3.0.2 lets a primary that hung take the place of its
+    // The v2 API of etcd: with the v3 API, Patroni 3.0.2 lets a primary that hung become primary again beside its
     // successor.
     patroni.env("PATRONI_ETCD_HOSTS", format!("'{etcd}'"));
     patroni.env("PATRONI_RESTAPI_LISTEN", &rest).env("PATRONI_RESTAPI_CONNECT_ADDRESS", &rest);
@@ -246,14 +246,14 @@ fn start_haproxy(account: &Unprivileged, tools: &Path, folder: &Path, port: u16,
     spawn(haproxy, folder, "haproxy")
 }
 
-/// Starts a program of the cluster, which the guard ends. It writes its log beside its data.
+/// Starts a program of the cluster, which logs to a file beside its data. The guard ends it.
 fn spawn(mut command: tokio::process::Command, folder: &Path, name: &str) -> io::Result<()> {
     let log = fs::File::create(folder.join(format!("{name}.log")))?;
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
     fs::write(folder.join(format!("{name}.pid")), format!("{}\n", child.id().unwrap_or_default()))
 }
 
-/// What the program at a port of this machine answers, head and body.
+/// The answer of the program at a local port, head and body.
 async fn get(port: u16, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;

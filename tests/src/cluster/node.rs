@@ -1,6 +1,6 @@
 use std::{fs, io, path::PathBuf, process::Command};
 
-/// One node of a cluster: Patroni, and the server that it runs.
+/// One node of a cluster: Patroni, and the PostgreSQL server that it runs.
 #[derive(Debug)]
 pub struct Node {
     pub name: String,
@@ -10,7 +10,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Kills the server by SIGKILL. Patroni lives.
+    /// Kills the server by SIGKILL. Patroni keeps running.
     ///
     /// # Errors
     /// There is no server.
@@ -18,7 +18,7 @@ impl Node {
         signal("KILL", &[self.server()?])
     }
 
-    /// Kills Patroni and the server by SIGKILL, as the loss of the machine would.
+    /// Kills Patroni and the server by SIGKILL, as when the machine is lost.
     ///
     /// # Errors
     /// There is no server.
@@ -26,17 +26,17 @@ impl Node {
         signal("KILL", &[self.patroni()?, self.server()?])
     }
 
-    /// Stops every process of the node by SIGSTOP, until [`Node::thaw`]: its connections stay open, and nobody answers.
+    /// Stops every process of the node by SIGSTOP, until [`Node::thaw`]: its connections stay open without answers.
     ///
     /// # Errors
     /// There is no server.
     pub fn freeze(&self) -> io::Result<()> {
-        // The server first: after that it has no new children.
+        // The server first: a stopped server forks no new children.
         signal("STOP", &[self.patroni()?, self.server()?])?;
         signal("STOP", &children(self.server()?))
     }
 
-    /// Lets the node go on.
+    /// Resumes the processes of the node.
     ///
     /// # Errors
     /// There is no server.
@@ -65,6 +65,6 @@ fn children(pid: u32) -> Vec<u32> {
 }
 
 fn signal(name: &str, pids: &[u32]) -> io::Result<()> {
-    // Some of them may have ended just now.
+    // Some of the processes may have ended already.
     Command::new("kill").arg(format!("-{name}")).args(pids.iter().map(u32::to_string)).output().map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! A database of its own for each test, on one server for all of them.
+//! A separate database for each test, on one server for all tests of the process.
 
 use std::{
     cell::RefCell,
@@ -21,18 +21,17 @@ use tokio::sync::OnceCell;
 
 use crate::proxy::Proxy;
 
-/// The server of this test process: started by the first test that needs it, and gone with the
-/// process.
+/// The server of this test process, which the first test starts and which ends with the process.
 static POSTGRES: OnceCell<ThrowawayServer> = OnceCell::const_new();
 static TEMPLATES: [OnceCell<()>; 2] = [OnceCell::const_new(), OnceCell::const_new()];
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// Databases of tests that have ended. The next test that needs one removes them: several hundred at once
-/// would take gigabytes.
+/// Databases of tests that have ended. The next test that needs a database removes them, because several hundred would
+/// take gigabytes.
 static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// The databases of the test on this thread, which ends with the test: its own, or one of its runtime's.
+    /// The databases of the test on this thread. They are released when the test ends.
     static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
 }
 
@@ -44,13 +43,13 @@ impl Drop for Mine {
     }
 }
 
-/// The project's home, where set-up puts PostgreSQL's programs when the machine has none.
+/// The project's TEPPAN_HOME, where set-up installs PostgreSQL's programs if the machine has none.
 pub fn home() -> PathBuf {
     let home = std::env::var_os("TEPPAN_HOME").map_or_else(|| PathBuf::from(".teppan"), PathBuf::from);
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(home)
 }
 
-/// This process's PostgreSQL.
+/// The PostgreSQL server of this process.
 pub async fn postgres() -> &'static ThrowawayServer {
     POSTGRES
         .get_or_init(async || {
@@ -72,7 +71,7 @@ pub async fn database(definition: &Definition) -> SecretString {
             server.ensure_database(&template).await.expect("the template can be made");
             let mut connection = connect(&server.url(&template)).await;
             migrator.run_direct(None, &mut connection, false).await.expect("the migrations apply");
-            connection.close().await.expect("the template is left alone");
+            connection.close().await.expect("the connection to the template closes");
         })
         .await;
     let mut connection = connect(&server.url("postgres")).await;
@@ -87,7 +86,7 @@ pub async fn database(definition: &Definition) -> SecretString {
     server.url(&name)
 }
 
-/// Removes a database of [`database`] before its test ends, where a test makes more than a disk should hold.
+/// Removes a database of [`database`] before its test ends, for tests that make many.
 pub async fn drop_database(url: &SecretString) {
     let name = url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
     remove(&mut connect(&postgres().await.url("postgres")).await, name).await;
@@ -98,7 +97,7 @@ async fn remove(connection: &mut PgConnection, name: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(connection).await.expect("a database can be removed");
 }
 
-/// A connection past the service, to look at what it wrote.
+/// A direct connection to the database, to check what the service wrote.
 pub async fn connect(url: &SecretString) -> PgConnection {
     PgConnection::connect(url.expose_secret()).await.expect("the database answers")
 }
@@ -111,13 +110,13 @@ pub async fn proxied(definition: &Definition) -> (Proxy, SecretString) {
     (proxy, url)
 }
 
-/// The same database, reached through another address.
+/// The URL of the same database at another address.
 pub fn through(url: &SecretString, address: SocketAddr) -> SecretString {
     let port = format!("127.0.0.1:{}", database_address(url).port());
     SecretString::from(url.expose_secret().replace(&port, &address.to_string()))
 }
 
-/// Where a database's server listens.
+/// The address of a database's server.
 pub fn database_address(url: &SecretString) -> SocketAddr {
     let after = url.expose_secret().split('@').nth(1).and_then(|rest| rest.split('/').next());
     after.and_then(|address| address.parse().ok()).expect("the harness's URLs name an address")
@@ -131,7 +130,7 @@ where
     sqlx::query_scalar(query).fetch_one(&mut connect(url).await).await.expect("the query answers")
 }
 
-/// Runs SQL past the service.
+/// Runs SQL directly on the database.
 pub async fn execute(url: &SecretString, sql: impl sqlx::SqlSafeStr) {
     sqlx::raw_sql(sql).execute(&mut connect(url).await).await.expect("the SQL runs");
 }

@@ -1,4 +1,4 @@
-//! The service's own audit of what a case has left.
+//! The service's own audit of a case's database.
 
 use std::process::Stdio;
 
@@ -8,9 +8,9 @@ use tokio::process::Command;
 use crate::launch;
 
 /// # Errors
-/// What `booking-service verify-events` finds.
+/// The findings of `booking-service verify-events`.
 pub async fn audit(url: &SecretString) -> Result<(), String> {
-    // Any key will do: nothing that is sealed is opened.
+    // Any key will do, because nothing is decrypted.
     let key = format!("{}=", "A".repeat(43));
     let output = Command::new(launch::binary("booking-service"))
         .args(["verify-events", "--json"])
@@ -24,6 +24,6 @@ pub async fn audit(url: &SecretString) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let said = [output.stdout, output.stderr].concat();
-    Err(format!("verify-events: {}\n{}", output.status, String::from_utf8_lossy(&said)))
+    let printed = [output.stdout, output.stderr].concat();
+    Err(format!("verify-events: {}\n{}", output.status, String::from_utf8_lossy(&printed)))
 }

@@ -1,4 +1,4 @@
-//! The calls that make and change bookings.
+//! The calls that create and change bookings.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Model {
             if used.request != *request {
                 return Err(Refused::new(tonic::Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED"));
             }
-            let booking = self.booking(&used.booking_id).map(|n| self.bookings[n].told.clone());
+            let booking = self.booking(&used.booking_id).map(|n| self.bookings[n].proto.clone());
             return Ok(Reply::Created(CreateBookingResponse { booking, replayed: true }));
         }
         let slot = (date(&request.date), time(&request.start_time));
@@ -73,7 +73,7 @@ impl Model {
         if made.deposit_cents > 0 {
             made.set_status(BookingStatus::Pending);
             let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
-            made.hold_expires_at = Some(timestamp(hold_until(venue.told.hold_minutes, self.now, starts_at)));
+            made.hold_expires_at = Some(timestamp(hold_until(venue.proto.hold_minutes, self.now, starts_at)));
         } else {
             made.set_status(BookingStatus::Confirmed);
             made.confirmed_at = Some(timestamp(self.now));
@@ -81,7 +81,7 @@ impl Model {
         made
     }
 
-    /// Puts a booking into a slot at the slot's price and the venue's deposit of now. Tells the start.
+    /// Puts a booking into a slot, with the slot's price and the venue's current deposit. Returns the start.
     pub(super) fn priced(&self, booking: &mut wire::Booking, wish: Wish) -> DateTime<Utc> {
         let venue = &self.venues[self.venue(wish.venue_id).unwrap_or_default()];
         let slot = &venue.slots[&wish.slot];
@@ -89,42 +89,42 @@ impl Model {
         booking.start_time = wish.slot.1.format("%H:%M").to_string();
         booking.starts_at = Some(timestamp(slot.starts_at));
         booking.ends_at = Some(timestamp(slot.ends_at));
-        booking.time_zone.clone_from(&venue.told.time_zone);
-        booking.currency.clone_from(&venue.told.currency);
+        booking.time_zone.clone_from(&venue.proto.time_zone);
+        booking.currency.clone_from(&venue.proto.currency);
         booking.party_size = wish.party_size;
         booking.price_per_person_cents = slot.price_cents;
         booking.total_cents = slot.price_cents * i64::from(wish.party_size);
-        booking.deposit_cents = deposit(booking.total_cents, venue.told.deposit_percent);
+        booking.deposit_cents = deposit(booking.total_cents, venue.proto.deposit_percent);
         slot.starts_at
     }
 
-    /// The booking a change names, once its outcome does not stand yet and its etag is current.
-    fn target(&self, id: &str, etag: &str, stands: impl Fn(&wire::Booking) -> bool) -> Result<Target, Refused> {
+    /// The booking that a change names, if its outcome is not reached yet and its etag is current.
+    fn target(&self, id: &str, etag: &str, is_reached: impl Fn(&wire::Booking) -> bool) -> Result<Target, Refused> {
         let n = self.booking(id).ok_or_else(|| Refused::not_found("BOOKING_NOT_FOUND"))?;
-        let told = self.bookings[n].told.clone();
-        if stands(&told) {
-            return Ok(Target::Stands(told));
+        let proto = self.bookings[n].proto.clone();
+        if is_reached(&proto) {
+            return Ok(Target::Reached(proto));
         }
-        if !etag.is_empty() && self.etags.version(id, etag) != Some(told.version) {
+        if !etag.is_empty() && self.etags.version(id, etag) != Some(proto.version) {
             return Err(rules::stale());
         }
-        Ok(Target::Open(n, told))
+        Ok(Target::Open(n, proto))
     }
 
     pub(super) fn confirm(&mut self, id: &str, etag: &str) -> Answer {
-        let (n, told) = match self.target(id, etag, |booking| booking.status() == BookingStatus::Confirmed)? {
-            Target::Stands(told) => return Ok(Reply::Booking(told)),
-            Target::Open(n, told) => (n, told),
+        let (n, proto) = match self.target(id, etag, |booking| booking.status() == BookingStatus::Confirmed)? {
+            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
+            Target::Open(n, proto) => (n, proto),
         };
-        match told.status() {
+        match proto.status() {
             BookingStatus::Pending => {}
-            BookingStatus::Expired => return Err(rules::not_in(&told, "HOLD_EXPIRED")),
-            _ => return Err(rules::not_in(&told, "BOOKING_NOT_CONFIRMABLE")),
+            BookingStatus::Expired => return Err(rules::not_in(&proto, "HOLD_EXPIRED")),
+            _ => return Err(rules::not_in(&proto, "BOOKING_NOT_CONFIRMABLE")),
         }
-        Ok(self.make_firm(n))
+        Ok(self.confirm_booking(n))
     }
 
-    pub(super) fn make_firm(&mut self, n: usize) -> Reply {
+    pub(super) fn confirm_booking(&mut self, n: usize) -> Reply {
         let now = self.now;
         self.change(n, "teppan.booking.confirmed.v1", |booking| {
             booking.set_status(BookingStatus::Confirmed);
@@ -135,20 +135,20 @@ impl Model {
 
     pub(super) fn cancel(&mut self, request: &CancelBookingRequest) -> Answer {
         let cancelled = |booking: &wire::Booking| booking.status() == BookingStatus::Cancelled;
-        let (n, told) = match self.target(&request.booking_id, &request.etag, cancelled)? {
-            Target::Stands(told) => return Ok(Reply::Booking(told)),
-            Target::Open(n, told) => (n, told),
+        let (n, proto) = match self.target(&request.booking_id, &request.etag, cancelled)? {
+            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
+            Target::Open(n, proto) => (n, proto),
         };
-        if !self.bookings[n].live() || begun(&told, self.now) {
-            return Err(rules::not_in(&told, "BOOKING_NOT_CANCELLABLE"));
+        if !self.bookings[n].live() || begun(&proto, self.now) {
+            return Err(rules::not_in(&proto, "BOOKING_NOT_CANCELLABLE"));
         }
         let by = match request.cancelled_by() {
             CancellationInitiator::Venue => CancellationInitiator::Venue,
             _ => CancellationInitiator::Customer,
         };
         let now = self.now;
-        let venue = &self.venues[self.venue(&told.venue_id).unwrap_or_default()];
-        let kept = rules::kept_on_cancellation(&venue.told, &told, self.bookings[n].disputed_cents, by, now);
+        let venue = &self.venues[self.venue(&proto.venue_id).unwrap_or_default()];
+        let kept = rules::kept_on_cancellation(&venue.proto, &proto, self.bookings[n].disputed_cents, by, now);
         Arc::make_mut(&mut self.bookings[n]).kept_cents = kept;
         Ok(self.change(n, "teppan.booking.cancelled.v1", |booking| {
             booking.set_status(BookingStatus::Cancelled);
@@ -168,72 +168,72 @@ impl Model {
             let start = if request.start_time.is_empty() { &booking.start_time } else { &request.start_time };
             ((date(day), time(start)), request.party_size.unwrap_or(booking.party_size))
         };
-        let stands = |booking: &wire::Booking| {
+        let is_reached = |booking: &wire::Booking| {
             matches!(booking.status(), BookingStatus::Pending | BookingStatus::Confirmed)
                 && wanted(booking) == ((date(&booking.date), time(&booking.start_time)), booking.party_size)
                 && request.expected_total_cents.is_none_or(|cents| cents == booking.total_cents)
         };
-        let (n, told) = match self.target(&request.booking_id, &request.etag, stands)? {
-            Target::Stands(told) => return Ok(Reply::Booking(told)),
-            Target::Open(n, told) => (n, told),
+        let (n, proto) = match self.target(&request.booking_id, &request.etag, is_reached)? {
+            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
+            Target::Open(n, proto) => (n, proto),
         };
-        match told.status() {
+        match proto.status() {
             BookingStatus::Pending | BookingStatus::Confirmed => {}
-            BookingStatus::Expired => return Err(rules::not_in(&told, "HOLD_EXPIRED")),
-            _ => return Err(rules::not_in(&told, "BOOKING_NOT_RESCHEDULABLE")),
+            BookingStatus::Expired => return Err(rules::not_in(&proto, "HOLD_EXPIRED")),
+            _ => return Err(rules::not_in(&proto, "BOOKING_NOT_RESCHEDULABLE")),
         }
-        if begun(&told, self.now) {
-            return Err(rules::not_in(&told, "BOOKING_NOT_RESCHEDULABLE"));
+        if begun(&proto, self.now) {
+            return Err(rules::not_in(&proto, "BOOKING_NOT_RESCHEDULABLE"));
         }
-        let (slot, party_size) = wanted(&told);
-        let wish = Wish { venue_id: &told.venue_id, slot, party_size, but: Some(n) };
+        let (slot, party_size) = wanted(&proto);
+        let wish = Wish { venue_id: &proto.venue_id, slot, party_size, but: Some(n) };
         if let Some(refused) = self.refused(wish) {
             return Err(refused);
         }
-        let mut moved = told.clone();
+        let mut moved = proto.clone();
         let starts_at = self.priced(&mut moved, wish);
         if request.expected_total_cents.is_some_and(|cents| cents != moved.total_cents) {
             return Err(Refused::precondition("PRICE_CHANGED").with("total_cents", moved.total_cents));
         }
-        moved.hold_expires_at = told.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
+        moved.hold_expires_at = proto.hold_expires_at.map(|until| timestamp(moment(&until).min(starts_at)));
         moved.refund_due_cents = (moved.paid_cents - moved.total_cents).max(0);
-        // A deposit that was due and is paid by now confirms, as the payment would have; but nobody has answered an
-        // offer for which nothing was paid.
-        let answered = told.waitlist_entry_id.is_empty() || told.paid_cents > 0;
-        let confirms = told.status() == BookingStatus::Pending
-            && told.paid_cents < told.deposit_cents
+        // A reschedule confirms the booking if its smaller deposit is already paid, but not an offer for which nothing
+        // was paid: the customer has not accepted it.
+        let answered = proto.waitlist_entry_id.is_empty() || proto.paid_cents > 0;
+        let confirms = proto.status() == BookingStatus::Pending
+            && proto.paid_cents < proto.deposit_cents
             && moved.paid_cents >= moved.deposit_cents
             && answered;
-        let changes_slot = slot != (date(&told.date), time(&told.start_time));
-        let stands = !told.waitlist_entry_id.is_empty() && told.status() == BookingStatus::Pending;
-        if changes_slot && stands && !confirms && self.is_offered(&told, &moved) {
-            return Err(rules::not_in(&told, "SLOT_ALREADY_OFFERED"));
+        let changes_slot = slot != (date(&proto.date), time(&proto.start_time));
+        let is_open_offer = !proto.waitlist_entry_id.is_empty() && proto.status() == BookingStatus::Pending;
+        if changes_slot && is_open_offer && !confirms && self.is_offered(&proto, &moved) {
+            return Err(rules::not_in(&proto, "SLOT_ALREADY_OFFERED"));
         }
         let reply = self.change(n, "teppan.booking.rescheduled.v1", |booking| *booking = moved);
         if changes_slot {
             self.leave_queue(n);
         }
-        if changes_slot && stands {
-            self.take_entry_along(n);
+        if changes_slot && is_open_offer {
+            self.move_entry(n);
         }
-        Ok(if confirms { self.make_firm(n) } else { reply })
+        Ok(if confirms { self.confirm_booking(n) } else { reply })
     }
 
-    /// COMPLETED or NO_SHOW, from the start on.
+    /// COMPLETED or NO_SHOW, after the start.
     pub(super) fn conclude(&mut self, id: &str, etag: &str, end: BookingStatus) -> Answer {
-        let (n, told) = match self.target(id, etag, |booking| booking.status() == end)? {
-            Target::Stands(told) => return Ok(Reply::Booking(told)),
-            Target::Open(n, told) => (n, told),
+        let (n, proto) = match self.target(id, etag, |booking| booking.status() == end)? {
+            Target::Reached(proto) => return Ok(Reply::Booking(proto)),
+            Target::Open(n, proto) => (n, proto),
         };
         let (reason, event) = match end {
             BookingStatus::Completed => ("BOOKING_NOT_COMPLETABLE", "teppan.booking.completed.v1"),
             _ => ("NO_SHOW_NOT_ALLOWED", "teppan.booking.no_show.v1"),
         };
-        if told.status() != BookingStatus::Confirmed {
-            return Err(rules::not_in(&told, reason));
+        if proto.status() != BookingStatus::Confirmed {
+            return Err(rules::not_in(&proto, reason));
         }
-        if !begun(&told, self.now) {
-            return Err(rules::not_in(&told, "BOOKING_NOT_STARTED"));
+        if !begun(&proto, self.now) {
+            return Err(rules::not_in(&proto, "BOOKING_NOT_STARTED"));
         }
         Ok(self.change(n, event, |booking| booking.set_status(end)))
     }
@@ -241,16 +241,16 @@ impl Model {
     fn change(&mut self, n: usize, event: &'static str, change: impl FnOnce(&mut wire::Booking)) -> Reply {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
-        change(&mut booking.told);
+        change(&mut booking.proto);
         booking.changed(event, now);
         self.follow(n);
-        Reply::Booking(self.bookings[n].told.clone())
+        Reply::Booking(self.bookings[n].proto.clone())
     }
 }
 
 enum Target {
-    /// The outcome stands already.
-    Stands(wire::Booking),
+    /// The outcome is already reached.
+    Reached(wire::Booking),
     Open(usize, wire::Booking),
 }
 
@@ -258,7 +258,7 @@ fn begun(booking: &wire::Booking, now: DateTime<Utc>) -> bool {
     booking.starts_at.as_ref().is_some_and(|start| moment(start) <= now)
 }
 
-/// What is wrong with a request, of the faults that the strategy makes.
+/// The violations of a request, of the kinds that the strategy makes.
 fn invalid_fields(request: &CreateBookingRequest) -> Vec<&'static str> {
     let contact = request.contact.clone().unwrap_or_default();
     let faults = [

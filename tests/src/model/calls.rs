@@ -1,4 +1,4 @@
-//! Calls and what is answered, as the contract words them.
+//! Calls and their answers, in the terms of the contract.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use tonic::Code;
 
 use super::stripe::Event;
 
-/// One call, with every value that goes over the wire.
+/// One call, with all its wire values.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
     CreateBooking(CreateBookingRequest),
@@ -27,7 +27,7 @@ pub enum Call {
     ListBookings(ListBookingsRequest),
     RecordPayment(RecordPaymentRequest),
     ListPayments(ListPaymentsRequest),
-    /// An event that is posted to the webhook.
+    /// A Stripe event that is posted to the webhook.
     Stripe(Event),
     JoinWaitlist(JoinWaitlistRequest),
     LeaveWaitlist(LeaveWaitlistRequest),
@@ -67,16 +67,16 @@ impl Call {
     }
 }
 
-/// What a call that was not refused answers. Etags are opaque and are looked at apart: here they are empty.
+/// The answer to a call that was not refused. Etags are opaque and compared separately: here they are empty.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Created(CreateBookingResponse),
     Booking(Booking),
-    /// All pages in one.
+    /// All pages together.
     Bookings(Vec<Booking>),
     Paid(RecordPaymentResponse),
     Payments(Vec<Payment>),
-    /// By the webhook, to be applied soon.
+    /// The webhook has accepted the event and will apply it soon.
     Taken,
     Joined(JoinWaitlistResponse),
     Waits(WaitlistEntry),
@@ -90,7 +90,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The bookings that it tells.
+    /// The bookings in the answer.
     pub fn bookings(&mut self) -> impl Iterator<Item = &mut Booking> {
         let (one, more): (_, &mut [Booking]) = match self {
             Self::Created(response) => (response.booking.as_mut(), &mut []),
@@ -103,13 +103,13 @@ impl Reply {
     }
 }
 
-/// A refusal: code, reason, and the metadata that the contract names.
+/// A refusal: its code, its reason, and the metadata that the contract names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refused {
     pub code: Code,
     pub reason: String,
     pub metadata: BTreeMap<String, String>,
-    /// The fields of INVALID_FIELDS.
+    /// The fields of an INVALID_FIELDS error.
     pub fields: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Runs case after case of a seed, and shrinks the first that disagrees.
+//! Runs the cases of a seed one after another, and shrinks the first that disagrees.
 
 use std::{fmt, time::Duration};
 
@@ -11,20 +11,20 @@ use super::{
     tally::Tally,
 };
 
-/// What to run. The same seed and number of operations make the same calls.
+/// A run. The same seed and number of operations make the same calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Drive {
     pub seed: u64,
     pub operations: usize,
-    /// Only this case of the seed.
+    /// Run only this case of the seed.
     pub case: Option<u64>,
-    /// Cases at once, each with replicas and a database of its own.
+    /// Concurrent cases, each with its own replicas and database.
     pub at_once: usize,
-    /// How long a case that disagrees is shrunk.
+    /// How long a disagreeing case is shrunk.
     pub shrink_for: Duration,
 }
 
-/// A case in which model and service disagreed, and the smallest like it that was found.
+/// A case in which model and service disagree, and the smallest such case that was found.
 #[derive(Debug)]
 pub struct Disagreement {
     pub drive: Drive,
@@ -33,7 +33,7 @@ pub struct Disagreement {
 }
 
 impl Drive {
-    /// Runs all cases up to the first that disagrees; tells after each what was done so far.
+    /// Runs all cases until the first disagreement, and reports the tally after each.
     ///
     /// # Errors
     /// The disagreement.
@@ -55,12 +55,12 @@ impl Drive {
         };
         drop(runs);
         let (case, failure) = failed;
-        // On the heap: it is large.
+        // Boxed, because the future is large.
         let shrunk = Box::pin(shrink(self, case, failure)).await;
         Err(Box::new(Disagreement { drive: self, case, shrunk }))
     }
 
-    /// The last case has what is left.
+    /// The last case has the remaining operations.
     pub(super) fn size(self, case: u64) -> usize {
         let before = usize::try_from(case).unwrap_or(usize::MAX).saturating_mul(OPERATIONS_OF_A_CASE);
         self.operations.saturating_sub(before).clamp(1, OPERATIONS_OF_A_CASE)
@@ -73,10 +73,10 @@ impl fmt::Display for Disagreement {
         let Drive { seed, operations, .. } = drive;
         writeln!(
             f,
-            "Model and service disagree in case {case} of seed {seed}; after {} attempts to make it",
+            "Model and service disagree in case {case} of seed {seed}; after {} attempts to shrink",
             shrunk.attempts
         )?;
-        writeln!(f, "small it has these steps (from beginning {}):", shrunk.case.beginning)?;
+        writeln!(f, "it, these steps remain (from beginning {}):", shrunk.case.beginning)?;
         for (n, step) in (1..).zip(&shrunk.case.steps) {
             writeln!(f, "  {n}. {step:?}")?;
         }

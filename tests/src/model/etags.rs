@@ -1,8 +1,8 @@
-//! Etags are opaque: all that the contract promises is that they change with what they stand for.
+//! Etags are opaque: the contract promises only that they change with the booking or venue.
 
 use std::collections::BTreeMap;
 
-/// Which etag stood for which version of a booking or venue.
+/// The etag of each version of a booking or venue.
 #[derive(Debug, Clone, Default)]
 pub struct Etags {
     of_version: BTreeMap<(String, i64), String>,
@@ -29,9 +29,9 @@ impl Etags {
     /// # Errors
     /// When one version has two etags, or two versions have one.
     pub fn note(&mut self, SeenEtag { id, version, etag }: SeenEtag) -> Result<(), String> {
-        let told = self.of_version.entry((id.clone(), version)).or_insert_with(|| etag.clone());
-        if *told != etag || etag.is_empty() {
-            return Err(format!("version {version} of {id} has the etag {told:?} and then {etag:?}"));
+        let known = self.of_version.entry((id.clone(), version)).or_insert_with(|| etag.clone());
+        if *known != etag || etag.is_empty() {
+            return Err(format!("version {version} of {id} has the etag {known:?} and then {etag:?}"));
         }
         let stands_for = *self.version_of.entry((id.clone(), etag.clone())).or_insert(version);
         if stands_for != version {

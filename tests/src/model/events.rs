@@ -1,11 +1,11 @@
-//! Derives bookings from nothing but their events, and checks the chains.
+//! Derives bookings from their events alone, and checks the event chains.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use teppan_shared::contract::{
-    booking::v1::{Booking as Told, BookingEvent, StreamBookingEventsRequest, booking_event::Data},
+    booking::v1::{Booking as WireBooking, BookingEvent, StreamBookingEventsRequest, booking_event::Data},
     events::v1 as events,
 };
 use teppan_shared::wire::Timestamp;
@@ -13,7 +13,7 @@ use teppan_shared::wire::Timestamp;
 use super::state::{Booking, Model, moment};
 use crate::clients::BookingClients;
 
-/// Compares every booking with what its events say.
+/// Compares every booking with the state derived from its events.
 ///
 /// # Errors
 /// The first disagreement.
@@ -26,31 +26,31 @@ pub async fn compare(model: &Model, mut clients: BookingClients) -> Result<(), S
         events.entry(event.subject.clone()).or_default().push(event);
     }
     for booking in &model.bookings {
-        let id = &booking.told.booking_id;
+        let id = &booking.proto.booking_id;
         let events = events.remove(id).unwrap_or_default();
         chain(&events).and_then(|()| history(booking, &events)).map_err(|what| format!("Events of {id}: {what}"))?;
-        let mut derived = Told::default();
+        let mut derived = WireBooking::default();
         for event in &events {
             apply(&mut derived, event);
         }
-        // What no event carries: the etag is apart, wishes and source are sealed or the client's own.
-        let told = Told { special_requests: String::new(), source: String::new(), ..booking.told.clone() };
-        if derived != told {
-            return Err(format!("The events of {id} give\n{derived:#?}\nand not\n{told:#?}"));
+        // Events do not carry the etag, the special requests or the source.
+        let proto = WireBooking { special_requests: String::new(), source: String::new(), ..booking.proto.clone() };
+        if derived != proto {
+            return Err(format!("The events of {id} give\n{derived:#?}\nand not\n{proto:#?}"));
         }
     }
-    if events.is_empty() { Ok(()) } else { Err(format!("There are events of no booking: {:?}", events.keys())) }
+    if events.is_empty() { Ok(()) } else { Err(format!("There are events without a booking: {:?}", events.keys())) }
 }
 
-/// Versions are dense, and each event names the hash of the one before.
+/// Checks that versions are dense and that each event has the hash of the event before it.
 fn chain(events: &[BookingEvent]) -> Result<(), String> {
     let mut before: &[u8] = &[];
     for (version, event) in (1..).zip(events) {
         if event.booking_version != version {
-            return Err(format!("version {} stands in place {version}", event.booking_version));
+            return Err(format!("version {} is at position {version}", event.booking_version));
         }
         if event.previous_hash != before {
-            return Err(format!("version {version} does not name the hash of the one before"));
+            return Err(format!("version {version} does not have the hash of the event before it"));
         }
         if event.hash.len() != 32 {
             return Err(format!("version {version} has a hash of {} bytes", event.hash.len()));
@@ -60,7 +60,7 @@ fn chain(events: &[BookingEvent]) -> Result<(), String> {
     Ok(())
 }
 
-/// What happened, and when.
+/// Compares the types and times of the events.
 fn history(booking: &Booking, events: &[BookingEvent]) -> Result<(), String> {
     let seen: Vec<_> = events
         .iter()
@@ -70,9 +70,8 @@ fn history(booking: &Booking, events: &[BookingEvent]) -> Result<(), String> {
     if agree { Ok(()) } else { Err(format!("{seen:?} and not {:?}", booking.history)) }
 }
 
-/// The history with the events of money that follow one another at one time in an order of their own. Calls at once,
-/// and what Stripe tells meanwhile, may have happened in several orders that end alike: what can be read does not tell
-/// the model which it was.
+/// The history, with payment events of the same time in a fixed order. Concurrent calls and Stripe events may have
+/// happened in several orders with the same result, and the reads do not show which.
 fn in_one_order<'a>(history: &[(&'a str, DateTime<Utc>)]) -> Vec<(&'a str, DateTime<Utc>)> {
     let mut ordered = history.to_vec();
     let is_money = |kind: &str| kind.starts_with("teppan.payment.");
@@ -82,8 +81,8 @@ fn in_one_order<'a>(history: &[(&'a str, DateTime<Utc>)]) -> Vec<(&'a str, DateT
     ordered
 }
 
-/// One event more. What it says besides itself, such as its version, must be what the booking shows then.
-fn apply(booking: &mut Told, event: &BookingEvent) {
+/// Applies an event. Its other fields, such as the version, must equal those of the booking at that time.
+fn apply(booking: &mut WireBooking, event: &BookingEvent) {
     booking.version = event.booking_version;
     booking.updated_at = event.time;
     match event.data.clone() {
@@ -92,7 +91,7 @@ fn apply(booking: &mut Told, event: &BookingEvent) {
             booking.status = confirmed.status;
             booking.confirmed_at = confirmed.occurred_at;
             booking.hold_expires_at = None;
-            // Its seats are to be had again: what was paid is of use, and no longer owed.
+            // The seats are free again, so the paid amount is of use and no longer owed.
             if confirmed.seats_retaken {
                 booking.refund_due_cents = 0;
             }
@@ -146,15 +145,15 @@ fn apply(booking: &mut Told, event: &BookingEvent) {
     }
 }
 
-/// The sums as they stand after money moved, and how long a booking that waits is held.
-fn pay(booking: &mut Told, (paid, refunded, due): (i64, i64, i64), hold: Option<Timestamp>) {
+/// Sets the sums after a payment event, and the end of the hold of a pending booking.
+fn pay(booking: &mut WireBooking, (paid, refunded, due): (i64, i64, i64), hold: Option<Timestamp>) {
     (booking.paid_cents, booking.refunded_cents, booking.refund_due_cents) = (paid, refunded, due);
     booking.hold_expires_at = hold;
 }
 
-fn of_creation(created: events::BookingCreated) -> Told {
+fn of_creation(created: events::BookingCreated) -> WireBooking {
     let firm = created.status() == events::BookingStatus::Confirmed;
-    Told {
+    WireBooking {
         booking_id: created.booking_id,
         confirmation_code: created.confirmation_code,
         status: created.status,

@@ -1,10 +1,9 @@
-//! A small model of booking-service, in memory, written from the contract and from nothing else, and the
-//! means to hold it against the real one.
+//! A small in-memory model of booking-service, written from the contract alone, and the tools that compare it with
+//! the real service.
 //!
-//! [`strategy`] makes up steps: calls that are made one by one or several at once, and time that passes.
-//! [`run`] takes them against two replicas over a database of their own, and after each step asks
-//! [`state::Model`] whether there is an order of the calls that gives every answer and all that can be read
-//! afterwards. [`shrink`] makes the steps of a disagreement few and plain.
+//! [`strategy`] generates steps: single or concurrent calls, and time that passes. [`run`] takes them with two
+//! replicas over a database of their own. After each step it asks [`state::Model`] for an order of the calls that
+//! explains every answer and everything that can be read afterwards. [`shrink`] reduces the steps of a disagreement.
 
 mod audit;
 mod bookings;
@@ -27,9 +26,9 @@ mod schedules;
 mod shrink;
 mod stage;
 mod state;
-mod stories;
 mod strategy;
 mod stripe;
+mod stripe_sequences;
 mod tally;
 mod touched;
 mod waitlist;

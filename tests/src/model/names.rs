@@ -1,17 +1,17 @@
-//! What operations name, in what there is.
+//! Resolves what operations name.
 
 use std::sync::Arc;
 
 use chrono::Days;
 
 use super::{
-    operations::{Etag, Expected, Pick, Place},
+    operations::{Etag, Expected, Pick, SlotChoice},
     schedules::STARTS,
     state::{Booking, Model, Venue, date, time},
 };
 
 /// A UUID that nothing has.
-pub(super) const NOBODY: &str = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
+pub(super) const UNKNOWN_ID: &str = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
 
 pub(super) fn venue(model: &Model, n: u8) -> &Venue {
     &model.venues[usize::from(n) % model.venues.len()]
@@ -21,9 +21,13 @@ pub(super) fn day_of(model: &Model, venue: &Venue, day: u8) -> String {
     (venue.today(model.now) + Days::new(day.into())).to_string()
 }
 
-pub(super) fn named(model: &Model, place: Place) -> (String, String, String) {
-    let venue = venue(model, place.venue);
-    (venue.told.venue_id.clone(), day_of(model, venue, place.day), STARTS[usize::from(place.start)].to_owned())
+pub(super) fn named(model: &Model, slot_choice: SlotChoice) -> (String, String, String) {
+    let venue = venue(model, slot_choice.venue);
+    (
+        venue.proto.venue_id.clone(),
+        day_of(model, venue, slot_choice.day),
+        STARTS[usize::from(slot_choice.start)].to_owned(),
+    )
 }
 
 pub(super) fn email(guest: u8) -> String {
@@ -36,7 +40,7 @@ pub(super) fn pick(model: &Model, pick: Pick) -> Option<&Booking> {
 }
 
 pub(super) fn id(booking: Option<&Booking>) -> String {
-    booking.map_or_else(|| NOBODY.to_owned(), |booking| booking.told.booking_id.clone())
+    booking.map_or_else(|| UNKNOWN_ID.to_owned(), |booking| booking.proto.booking_id.clone())
 }
 
 pub(super) fn etag(model: &Model, id: &str, version: i64, wanted: Etag) -> String {
@@ -48,8 +52,8 @@ pub(super) fn etag(model: &Model, id: &str, version: i64, wanted: Etag) -> Strin
     model.etags.of(id, version).unwrap_or("of another").to_owned()
 }
 
-/// The price of a slot for a party, as the customer was told.
-pub(super) fn told(
+/// The total that the customer expects for a party in a slot.
+pub(super) fn expected_total(
     model: &Model,
     venue_id: &str,
     (day, start): (&str, &str),

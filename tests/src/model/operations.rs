@@ -1,29 +1,29 @@
-//! What a test does, as plain data. Everything is named relative to what there is ("the last booking but two"),
-//! so that steps keep a meaning when others before them are left out.
+//! The operations of a test, as plain data. They name things by position ("the last booking but two"), so that they
+//! keep a meaning when earlier steps are removed.
 
 /// One step of a test.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Calls that are made at once, by as many clients, and what Stripe tells at the same time.
-    AtOnce { calls: Vec<Operation>, story: Option<Story> },
+    /// Concurrent calls, each by its own client, and Stripe events at the same time.
+    AtOnce { calls: Vec<Operation>, sequence: Option<StripeSequence> },
     /// Time passes, and the workers do what is due.
     Pass { minutes: i64 },
 }
 
-/// Events about one payment, posted at once and perhaps again.
+/// Events about one payment, posted concurrently, perhaps more than once.
 #[derive(Debug, Clone)]
-pub struct Story {
+pub struct StripeSequence {
     pub booking: Pick,
     pub amount: Amount,
-    /// Of an earlier payment, not of a new one.
+    /// About an earlier payment instead of a new one.
     pub again: Option<u8>,
-    pub tells: Vec<Tells>,
+    pub steps: Vec<StripeStep>,
     /// How often each event is posted.
     pub times: u8,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Tells {
+pub enum StripeStep {
     Succeeded,
     Session,
     Failed,
@@ -38,22 +38,24 @@ pub enum Tells {
     RefundFailed {
         name: u8,
     },
-    /// One dispute, by its name: of the whole or of a part.
+    /// One dispute, by its name, of the whole payment or a part.
     Disputed {
         name: u8,
     },
     DisputeWon {
         name: u8,
     },
-    /// The first event of this payment that was told.
+    /// The first event that was sent about this payment.
     Before,
 }
 
 impl Step {
-    /// How many operations it counts as.
+    /// The number of operations in the step.
     pub fn operations(&self) -> usize {
         match self {
-            Self::AtOnce { calls, story } => calls.len() + story.as_ref().map_or(0, |story| story.tells.len()),
+            Self::AtOnce { calls, sequence } => {
+                calls.len() + sequence.as_ref().map_or(0, |sequence| sequence.steps.len())
+            }
             Self::Pass { .. } => 1,
         }
     }
@@ -68,18 +70,18 @@ pub enum Operation {
     Join(Join),
     Leave { entry: Pick },
     ListWaitlist { venue: Option<u8>, waiting: bool, page_size: i32 },
-    UpdateSlot { place: Place, closed: Option<bool>, capacity: Option<i32>, price_cents: Option<i64> },
+    UpdateSlot { slot_choice: SlotChoice, closed: Option<bool>, capacity: Option<i32>, price_cents: Option<i64> },
     UpdateVenue { venue: u8, policy: Policy, etag: Etag },
     SetSchedule { venue: u8, variant: u8, exception: Option<Exception> },
     GetBooking { booking: Pick, by_code: bool },
     ListBookings { venue: Option<u8>, filter: Filter, page_size: i32, latest_first: bool },
     ListAvailability { venue: u8, from: Option<u8>, party_size: i32, bookable_only: bool },
-    Check { queries: Vec<(Place, i32)> },
+    Check { queries: Vec<(SlotChoice, i32)> },
 }
 
-/// A slot, that may or may not be there: days from today, and one of the starts that schedules know.
+/// A slot that may or may not exist: days from today, and one of the starts in schedules.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct SlotChoice {
     pub venue: u8,
     pub day: u8,
     pub start: u8,
@@ -88,7 +90,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Create {
     pub key: Key,
-    pub place: Place,
+    pub slot_choice: SlotChoice,
     pub party_size: i32,
     pub guest: u8,
     pub conversation: bool,
@@ -99,28 +101,28 @@ pub struct Create {
 #[derive(Debug, Clone)]
 pub struct Join {
     pub key: Key,
-    pub place: Place,
-    /// Not there, but where this one of the slots is that are full.
+    pub slot_choice: SlotChoice,
+    /// Instead, this one of the full slots.
     pub full: Option<u8>,
     pub party_size: i32,
     pub guest: u8,
 }
 
-/// Which idempotency key, and whose request.
+/// An idempotency key, and the request that it is sent with.
 #[derive(Debug, Clone, Copy)]
 pub enum Key {
     New,
-    /// The call before, or one that was made earlier, once more.
+    /// An earlier call once more.
     Again {
         back: u8,
     },
-    /// Its key, with another request.
+    /// The key of an earlier call with another request.
     Reused {
         back: u8,
     },
 }
 
-/// The price that the customer was told.
+/// The price that the customer expects.
 #[derive(Debug, Clone, Copy)]
 pub enum Expected {
     Any,
@@ -128,7 +130,7 @@ pub enum Expected {
     Other,
 }
 
-/// Money that moves.
+/// A payment or refund.
 #[derive(Debug, Clone)]
 pub struct Pay {
     pub key: Key,
@@ -136,21 +138,21 @@ pub struct Pay {
     pub amount: Amount,
     pub back: bool,
     pub etag: Etag,
-    /// In another currency than the booking's.
+    /// In another currency than the booking.
     pub foreign: bool,
 }
 
-/// How much, where it matters what is missing or owed.
+/// An amount, relative to what is missing or owed.
 #[derive(Debug, Clone, Copy)]
 pub enum Amount {
-    /// What is missing of the deposit, or, of a refund, what is owed.
+    /// The missing part of the deposit, or, for a refund, the refund due.
     Due,
-    /// What is missing of the whole price, or, of a refund, all that was paid.
+    /// The missing part of the total, or, for a refund, the paid amount.
     All,
     Cents(i64),
 }
 
-/// What is wrong with a request.
+/// A violation in a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     NoKey,
@@ -165,7 +167,7 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy)]
 pub struct Pick {
     pub back: u8,
-    /// Only of those that take seats.
+    /// Only bookings that take seats.
     pub live: bool,
 }
 

@@ -1,36 +1,36 @@
-//! Whether what was seen can have been: calls that were made at once must have an order in which the model
-//! gives every answer, and all that was read afterwards.
+//! Searches for an order of concurrent calls in which the model gives every answer, and everything that was read
+//! afterwards.
 
 use std::fmt::Write as _;
 
 use super::{
     calls::{Answer, Call},
     state::Model,
-    waitlist::Move,
+    waitlist::WorkerStep,
 };
 
-/// A call and what was answered.
+/// A call and its answer.
 pub type Observed = (Call, Answer);
 
 /// The model after the calls, in an order that explains everything.
 ///
 /// # Errors
-/// The disagreement, as text: with the order that explains most.
+/// The disagreement as text, with the order that explains most.
 pub fn explain(model: &Model, at_once: &[Observed], after: &[Observed]) -> Result<Model, String> {
     let mut search = Search { at_once, after, order: Vec::new(), best: None, tried: 0 };
-    search.go(model).ok_or_else(|| search.told())
+    search.go(model).ok_or_else(|| search.description())
 }
 
 struct Search<'a> {
     at_once: &'a [Observed],
     after: &'a [Observed],
     order: Vec<usize>,
-    /// How many answers the best order explains, the order, and what it does not explain.
+    /// The number of answers that the best order explains, the order, and its first unexplained answer.
     best: Option<(usize, Vec<usize>, String)>,
     tried: usize,
 }
 
-/// So many orders are tried, of calls and of what workers do between them.
+/// The maximum number of orders of calls and worker steps that are tried.
 const TRIED_MAX: usize = 20_000;
 
 impl Search<'_> {
@@ -60,18 +60,18 @@ impl Search<'_> {
             }
             self.order.pop();
         }
-        // Or a worker was faster. All have come to rest before anything is read.
+        // A worker may have acted between calls. All workers are idle before anything is read.
         moves.into_iter().find_map(|made| {
             let mut model = model.clone();
-            if model.do_move(made) { self.go(&model) } else { self.unseen(&model, made) }
+            if model.do_worker_step(made) { self.go(&model) } else { self.unseen(&model, made) }
         })
     }
 
-    fn unseen(&mut self, model: &Model, made: Move) -> Option<Model> {
+    fn unseen(&mut self, model: &Model, made: WorkerStep) -> Option<Model> {
         if self.best.is_none()
-            && let Move::Offer { entry } = made
+            && let WorkerStep::Offer { entry } = made
         {
-            let what = format!("This was not offered what is free: {:#?}", model.waitlist[entry].told);
+            let what = format!("This entry was not offered the free seats: {:#?}", model.waitlist[entry].proto);
             self.best = Some((0, self.order.clone(), what));
         }
         None
@@ -98,10 +98,10 @@ impl Search<'_> {
         }
     }
 
-    fn told(&self) -> String {
+    fn description(&self) -> String {
         let mut text = String::new();
         if self.tried > TRIED_MAX {
-            let _ = writeln!(text, "After {TRIED_MAX} orders no others were tried: there may be one.");
+            let _ = writeln!(text, "The search stopped after {TRIED_MAX} orders: another order may explain it.");
         }
         if self.at_once.len() > 1 {
             let _ = writeln!(text, "No order of these calls explains what was seen:");

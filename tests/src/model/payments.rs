@@ -29,20 +29,20 @@ impl Model {
             if used != request {
                 return Err(Refused::new(Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED"));
             }
-            let booking = self.booking(&request.booking_id).map(|n| self.bookings[n].told.clone());
+            let booking = self.booking(&request.booking_id).map(|n| self.bookings[n].proto.clone());
             return Ok(Reply::Paid(RecordPaymentResponse { payment: Some(payment.clone()), booking, replayed: true }));
         }
         let n = self.booking(&request.booking_id).ok_or_else(|| Refused::not_found("BOOKING_NOT_FOUND"))?;
-        let told = &self.bookings[n].told;
-        if !request.etag.is_empty() && self.etags.version(&request.booking_id, &request.etag) != Some(told.version) {
+        let proto = &self.bookings[n].proto;
+        if !request.etag.is_empty() && self.etags.version(&request.booking_id, &request.etag) != Some(proto.version) {
             return Err(rules::stale());
         }
-        if request.currency != told.currency {
+        if request.currency != proto.currency {
             return Err(Refused::precondition("CURRENCY_MISMATCH"));
         }
         if request.kind() == PaymentKind::Refund {
-            if request.amount_cents > told.paid_cents {
-                return Err(Refused::precondition("REFUND_EXCEEDS_PAID").with("paid_cents", told.paid_cents));
+            if request.amount_cents > proto.paid_cents {
+                return Err(Refused::precondition("REFUND_EXCEEDS_PAID").with("paid_cents", proto.paid_cents));
             }
             self.refund(n, request.amount_cents);
         } else {
@@ -53,7 +53,7 @@ impl Model {
         Arc::make_mut(&mut self.payments).push(payment.clone());
         Arc::make_mut(&mut self.payment_keys)
             .insert(request.idempotency_key.clone(), (request.clone(), payment.clone()));
-        let booking = Some(self.bookings[n].told.clone());
+        let booking = Some(self.bookings[n].proto.clone());
         Ok(Reply::Paid(RecordPaymentResponse { payment: Some(payment), booking, replayed: false }))
     }
 
@@ -80,50 +80,50 @@ impl Model {
     }
 
     pub(super) fn refund(&mut self, n: usize, cents: i64) {
-        self.move_back(n, cents, cents, "teppan.payment.refunded.v1");
+        self.reduce_paid(n, cents, cents, "teppan.payment.refunded.v1");
     }
 
-    /// Less is paid, and more was given back.
-    pub(super) fn move_back(&mut self, n: usize, less_cents: i64, refunded_cents: i64, event: &'static str) {
+    /// Reduces the paid amount, and increases the refunded amount.
+    pub(super) fn reduce_paid(&mut self, n: usize, less_cents: i64, refunded_cents: i64, event: &'static str) {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
-        booking.told.paid_cents -= less_cents;
-        booking.told.refunded_cents += refunded_cents;
-        booking.told.refund_due_cents = booking.owed_cents().min(booking.told.refund_due_cents);
+        booking.proto.paid_cents -= less_cents;
+        booking.proto.refunded_cents += refunded_cents;
+        booking.proto.refund_due_cents = booking.owed_cents().min(booking.proto.refund_due_cents);
         booking.changed(event, now);
     }
 
-    /// A charge confirms where it completes the deposit and the seats are held or to be had, unless it is known to
-    /// have gone back whole; what it cannot be used for is owed back.
-    pub(super) fn charge(&mut self, n: usize, cents: i64, any_is_left: bool) {
-        let seats_to_be_had = self.seats_to_be_had(n);
-        self.pay_in(n, cents, any_is_left, seats_to_be_had);
+    /// A charge confirms the booking when it completes the deposit and the seats are held or free, unless the charge
+    /// was fully refunded. What the booking cannot use is owed back.
+    pub(super) fn charge(&mut self, n: usize, cents: i64, is_partly_kept: bool) {
+        let seats_are_free = self.seats_are_free(n);
+        self.pay_in(n, cents, is_partly_kept, seats_are_free);
     }
 
-    /// Money that was given back or taken comes back. It confirms as a charge does, but takes no seats again.
-    pub(super) fn come_back(&mut self, n: usize, cents: i64, any_is_left: bool) {
-        self.pay_in(n, cents, any_is_left, false);
+    /// A refunded or disputed amount counts as paid again. It confirms as a charge does, but retakes no seats.
+    pub(super) fn restore_paid(&mut self, n: usize, cents: i64, is_partly_kept: bool) {
+        self.pay_in(n, cents, is_partly_kept, false);
     }
 
-    fn pay_in(&mut self, n: usize, cents: i64, any_is_left: bool, seats_to_be_had: bool) {
+    fn pay_in(&mut self, n: usize, cents: i64, is_partly_kept: bool, seats_are_free: bool) {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
-        booking.told.paid_cents += cents;
+        booking.proto.paid_cents += cents;
         booking.changed("teppan.payment.recorded.v1", now);
-        let told = &mut booking.told;
-        let begun = has_begun(told, now);
-        let complete = any_is_left && cents > 0 && told.paid_cents >= told.deposit_cents;
-        let (confirms, retakes) = match told.status() {
+        let proto = &mut booking.proto;
+        let begun = has_begun(proto, now);
+        let complete = is_partly_kept && cents > 0 && proto.paid_cents >= proto.deposit_cents;
+        let (confirms, retakes) = match proto.status() {
             BookingStatus::Pending => (complete && !begun, false),
-            BookingStatus::Expired => (complete && seats_to_be_had, true),
+            BookingStatus::Expired => (complete && seats_are_free, true),
             _ => (false, false),
         };
         if confirms {
-            told.set_status(BookingStatus::Confirmed);
-            told.hold_expires_at = None;
-            told.confirmed_at = Some(timestamp(now));
+            proto.set_status(BookingStatus::Confirmed);
+            proto.hold_expires_at = None;
+            proto.confirmed_at = Some(timestamp(now));
             if retakes {
-                told.refund_due_cents = 0;
+                proto.refund_due_cents = 0;
             }
             booking.changed("teppan.booking.confirmed.v1", now);
         }
@@ -132,23 +132,23 @@ impl Model {
         }
         let booking = Arc::make_mut(&mut self.bookings[n]);
         let owed = booking.owed_cents();
-        if owed > booking.told.refund_due_cents {
-            booking.told.refund_due_cents = owed;
+        if owed > booking.proto.refund_due_cents {
+            booking.proto.refund_due_cents = owed;
             booking.changed("teppan.payment.refund_required.v1", now);
         }
     }
 
-    /// Whether the seats of a booking could be taken again.
-    fn seats_to_be_had(&self, n: usize) -> bool {
-        let told = &self.bookings[n].told;
-        let slot = (date(&told.date), time(&told.start_time));
-        let wish = Wish { venue_id: &told.venue_id, slot, party_size: told.party_size, but: Some(n) };
-        let venue = self.venue(&told.venue_id).map(|n| &self.venues[n]);
+    /// Whether the seats of an expired booking could be retaken.
+    fn seats_are_free(&self, n: usize) -> bool {
+        let proto = &self.bookings[n].proto;
+        let slot = (date(&proto.date), time(&proto.start_time));
+        let wish = Wish { venue_id: &proto.venue_id, slot, party_size: proto.party_size, but: Some(n) };
+        let venue = self.venue(&proto.venue_id).map(|n| &self.venues[n]);
         let open = venue.and_then(|venue| venue.slots.get(&slot)).is_some_and(|slot| slot.opening.open());
-        open && !has_begun(told, self.now) && self.open_seats(wish) >= told.party_size
+        open && !has_begun(proto, self.now) && self.open_seats(wish) >= proto.party_size
     }
 
-    /// All that match, in the order in which they were recorded.
+    /// All matching payments, in the order of recording.
     pub(super) fn list_payments(&self, request: &ListPaymentsRequest) -> Reply {
         let matches = |payment: &&wire::Payment| {
             (request.booking_id.is_empty() || payment.booking_id == request.booking_id)
@@ -156,17 +156,17 @@ impl Model {
                 && (request.statuses.is_empty() || request.statuses.contains(&payment.status))
         };
         let mut payments: Vec<_> = self.payments.iter().filter(matches).cloned().collect();
-        // Ids are made as calls begin: of calls at once they tell the order of the list, not that of the chain.
+        // Ids are made when calls begin: for concurrent calls they give the order of the list, not of the event chain.
         canonical(&mut payments);
         Reply::Payments(payments)
     }
 }
 
-fn has_begun(told: &wire::Booking, now: DateTime<Utc>) -> bool {
-    told.starts_at.as_ref().is_some_and(|start| moment(start) <= now)
+fn has_begun(proto: &wire::Booking, now: DateTime<Utc>) -> bool {
+    proto.starts_at.as_ref().is_some_and(|start| moment(start) <= now)
 }
 
-/// What is wrong with a request, of the faults that the strategy makes.
+/// The violations of a request, of the kinds that the strategy makes.
 fn invalid_fields(request: &RecordPaymentRequest) -> Vec<&'static str> {
     let faults = [
         (matches!(request.method(), PaymentMethod::Unspecified | PaymentMethod::Stripe), "method"),

@@ -14,12 +14,12 @@ use crate::clients::BookingClients;
 /// The metadata of refusals that the contract names.
 const METADATA: [&str; 6] = ["open_seats", "total_cents", "status", "capacity", "reserved_seats", "paid_cents"];
 
-/// An answer, and the etags of bookings that were in it.
+/// An answer, and the etags of its bookings.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub answer: Answer,
     pub etags: Vec<SeenEtag>,
-    /// Of a venue the wire does not tell the version.
+    /// The id and etag of a venue. The wire has no version of a venue.
     pub venue_etag: Option<String>,
 }
 
@@ -52,7 +52,7 @@ async fn reply(clients: &mut BookingClients, call: Call) -> Result<Reply, Status
             canonical(&mut payments);
             Reply::Payments(payments)
         }
-        Call::Stripe(event) => return Err(Status::unimplemented(format!("{event:?} goes to the webhook"))),
+        Call::Stripe(event) => return Err(Status::unimplemented(format!("{event:?} is sent to the webhook"))),
         Call::JoinWaitlist(request) => Reply::Joined(bookings.join_waitlist(request).await?.into_inner()),
         Call::LeaveWaitlist(request) => {
             Reply::Waits(bookings.leave_waitlist(request).await?.into_inner().entry.unwrap_or_default())
@@ -105,7 +105,7 @@ async fn pages(clients: &mut BookingClients, mut request: ListBookingsRequest) -
 fn refused(status: &Status) -> Refused {
     let (reason, metadata) = match status.get_details_error_info() {
         Some(info) => (info.reason, info.metadata),
-        // Not one of ours: what it says is all that tells.
+        // Not an error of the service: only its text identifies it.
         None => (status.message().to_owned(), std::collections::HashMap::new()),
     };
     let metadata = metadata.into_iter().filter(|(name, _)| METADATA.contains(&name.as_str())).collect();

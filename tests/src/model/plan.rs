@@ -1,4 +1,4 @@
-//! From operations to calls: looks up in the model what an operation names.
+//! Turns operations into calls: looks up in the model what an operation names.
 
 use prost_types::FieldMask;
 use teppan_shared::contract::booking::v1::{
@@ -11,28 +11,28 @@ use teppan_shared::contract::booking::v1::{
 
 use super::{
     calls::Call,
-    names::{NOBODY, day_of, email, etag, id, named, pick, told, venue},
+    names::{UNKNOWN_ID, day_of, email, etag, expected_total, id, named, pick, venue},
     operations::{
         Amount, Change, Create, Different, Etag, Exception, Fault, Filter, Key, Operation, Pay, Policy, Wish,
     },
     schedules::{STARTS, schedule},
     state::{Model, Venue},
-    stories::Stories,
+    stripe_sequences::StripeSequences,
     waits::{self, Waits},
 };
 use crate::fixtures::SlotUpdate;
 
-/// What was asked for so far, to be asked for again.
+/// The requests so far, which later calls repeat.
 #[derive(Debug, Default)]
 pub struct Planner {
     asked: Vec<CreateBookingRequest>,
     paid: Vec<RecordPaymentRequest>,
     waits: Waits,
-    pub stories: Stories,
+    pub sequences: StripeSequences,
 }
 
 impl Planner {
-    /// The call that an operation is; `alone` when no other is made at the same time.
+    /// The call of an operation; `alone` when no other call runs at the same time.
     pub fn plan(&mut self, model: &Model, operation: &Operation, alone: bool) -> Call {
         match operation {
             Operation::Create(create) => Call::CreateBooking(self.create(model, create)),
@@ -44,14 +44,14 @@ impl Planner {
             Operation::Join(join) => Call::JoinWaitlist(self.waits.join(model, join)),
             &Operation::Leave { entry } => Call::LeaveWaitlist(waits::leave(model, entry)),
             &Operation::ListWaitlist { venue: n, waiting, page_size } => {
-                let venue_id = n.map_or_else(String::new, |n| venue(model, n).told.venue_id.clone());
+                let venue_id = n.map_or_else(String::new, |n| venue(model, n).proto.venue_id.clone());
                 let statuses = if waiting { vec![WaitlistEntryStatus::Waiting.into()] } else { Vec::new() };
                 let page_size = if alone { page_size } else { 1000 };
                 Call::ListWaitlist(ListWaitlistRequest { venue_id, statuses, page_size, ..Default::default() })
             }
             Operation::Change(change) => plan_change(model, change),
-            &Operation::UpdateSlot { place, closed, capacity, price_cents } => {
-                let (venue_id, date, start_time) = named(model, place);
+            &Operation::UpdateSlot { slot_choice, closed, capacity, price_cents } => {
+                let (venue_id, date, start_time) = named(model, slot_choice);
                 let price_per_person_cents = price_cents;
                 let update = SlotUpdate { venue_id, date, start_time, closed, capacity, price_per_person_cents };
                 Call::UpdateSlot(update.into())
@@ -62,33 +62,33 @@ impl Planner {
             &Operation::SetSchedule { venue: n, variant, exception } => {
                 let venue = venue(model, n);
                 let exceptions = exception.map(|exception| different(model, venue, exception)).into_iter().collect();
-                let venue_id = venue.told.venue_id.clone();
+                let venue_id = venue.proto.venue_id.clone();
                 Call::SetWeeklySchedule(SetWeeklyScheduleRequest { venue_id, periods: schedule(variant), exceptions })
             }
             &Operation::GetBooking { booking, by_code } => match (pick(model, booking), by_code) {
                 (Some(booking), true) => Call::GetBooking(GetBookingRequest {
-                    confirmation_code: booking.told.confirmation_code.to_lowercase(),
+                    confirmation_code: booking.proto.confirmation_code.to_lowercase(),
                     ..Default::default()
                 }),
                 (booking, _) => Call::GetBooking(GetBookingRequest { booking_id: id(booking), ..Default::default() }),
             },
             &Operation::ListBookings { venue, filter, page_size, latest_first } => {
-                // The pages of a list are read one after the other: alone they are of one moment.
+                // Only without concurrent calls do all pages of a list show the same moment.
                 let page_size = if alone { page_size } else { 1000 };
                 let order = if latest_first { BookingOrder::LatestFirst } else { BookingOrder::EarliestFirst };
                 Call::ListBookings(list(model, venue, filter, page_size, order))
             }
             &Operation::ListAvailability { venue: n, from, party_size, bookable_only } => {
                 let venue = venue(model, n);
-                let venue_id = venue.told.venue_id.clone();
+                let venue_id = venue.proto.venue_id.clone();
                 let from_date = from.map_or_else(String::new, |day| day_of(model, venue, day));
                 let request =
                     ListAvailabilityRequest { venue_id, from_date, party_size, bookable_only, ..Default::default() };
                 Call::ListAvailability(request)
             }
             Operation::Check { queries } => {
-                let queries = queries.iter().map(|&(place, party_size)| {
-                    let (venue_id, date, start_time) = named(model, place);
+                let queries = queries.iter().map(|&(slot_choice, party_size)| {
+                    let (venue_id, date, start_time) = named(model, slot_choice);
                     SlotQuery { venue_id, date, start_time, party_size }
                 });
                 Call::BatchCheckAvailability(BatchCheckAvailabilityRequest { queries: queries.collect() })
@@ -99,12 +99,12 @@ impl Planner {
     fn pay(&mut self, model: &Model, pay: &Pay) -> RecordPaymentRequest {
         let earlier = |back: u8| self.paid.iter().rev().nth(usize::from(back) % self.paid.len().max(1)).cloned();
         let booking = pick(model, pay.booking);
-        let told = booking.map(|booking| booking.told.clone()).unwrap_or_default();
+        let proto = booking.map(|booking| booking.proto.clone()).unwrap_or_default();
         let amount_cents = match (pay.amount, pay.back) {
-            (Amount::Due, false) => told.deposit_cents - told.paid_cents,
-            (Amount::All, false) => told.total_cents - told.paid_cents,
-            (Amount::Due, true) => told.refund_due_cents,
-            (Amount::All, true) => told.paid_cents,
+            (Amount::Due, false) => proto.deposit_cents - proto.paid_cents,
+            (Amount::All, false) => proto.total_cents - proto.paid_cents,
+            (Amount::Due, true) => proto.refund_due_cents,
+            (Amount::All, true) => proto.paid_cents,
             (Amount::Cents(cents), _) => cents,
         };
         let kind = if pay.back { PaymentKind::Refund } else { PaymentKind::Charge };
@@ -114,13 +114,13 @@ impl Planner {
             booking_id: id(booking),
             kind: kind.into(),
             method: PaymentMethod::Cash.into(),
-            // What is not to be moved at all is told by a cent.
+            // An amount of zero is replaced by one cent.
             amount_cents: amount_cents.max(1),
             currency: currency.to_owned(),
             external_reference: format!("receipt {}", self.paid.len()),
             occurred_at: None,
             etag: booking.map_or_else(String::new, |booking| {
-                etag(model, &booking.told.booking_id, booking.told.version, pay.etag)
+                etag(model, &booking.proto.booking_id, booking.proto.version, pay.etag)
             }),
         };
         match pay.key {
@@ -136,7 +136,7 @@ impl Planner {
 
     fn create(&mut self, model: &Model, create: &Create) -> CreateBookingRequest {
         let earlier = |back: u8| self.asked.iter().rev().nth(usize::from(back) % self.asked.len().max(1)).cloned();
-        let (venue_id, day, start_time) = named(model, create.place);
+        let (venue_id, day, start_time) = named(model, create.slot_choice);
         let mut request = CreateBookingRequest {
             idempotency_key: format!("booking-{}", self.asked.len()),
             venue_id,
@@ -150,8 +150,13 @@ impl Planner {
             source: "model".to_owned(),
             validate_only: false,
         };
-        request.expected_total_cents =
-            told(model, &request.venue_id, (&request.date, &request.start_time), create.party_size, create.expected);
+        request.expected_total_cents = expected_total(
+            model,
+            &request.venue_id,
+            (&request.date, &request.start_time),
+            create.party_size,
+            create.expected,
+        );
         match create.key {
             Key::New => {}
             Key::Again { back } => request = earlier(back).unwrap_or(request),
@@ -178,7 +183,7 @@ impl Planner {
 fn plan_change(model: &Model, change: &Change) -> Call {
     let booking = pick(model, change.booking);
     let booking_id = id(booking);
-    let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.told.version, change.etag));
+    let etag = booking.map_or_else(String::new, |booking| etag(model, &booking_id, booking.proto.version, change.etag));
     match &change.wish {
         Wish::Confirm => Call::ConfirmBooking(ConfirmBookingRequest { booking_id, etag, validate_only: false }),
         &Wish::Cancel { by_venue } => {
@@ -191,14 +196,14 @@ fn plan_change(model: &Model, change: &Change) -> Call {
             })
         }
         &Wish::Reschedule { day, start, party_size, expected } => {
-            let venue = booking.and_then(|booking| model.venue(&booking.told.venue_id)).map(|n| &model.venues[n]);
+            let venue = booking.and_then(|booking| model.venue(&booking.proto.venue_id)).map(|n| &model.venues[n]);
             let date = day.zip(venue).map_or_else(String::new, |(day, venue)| day_of(model, venue, day));
             let start_time = start.map_or_else(String::new, |start| STARTS[usize::from(start)].to_owned());
             let expected_total_cents = booking.and_then(|booking| {
-                let date = if date.is_empty() { &booking.told.date } else { &date };
-                let start = if start_time.is_empty() { &booking.told.start_time } else { &start_time };
-                let party_size = party_size.unwrap_or(booking.told.party_size);
-                told(model, &booking.told.venue_id, (date, start), party_size, expected)
+                let date = if date.is_empty() { &booking.proto.date } else { &date };
+                let start = if start_time.is_empty() { &booking.proto.start_time } else { &start_time };
+                let party_size = party_size.unwrap_or(booking.proto.party_size);
+                expected_total(model, &booking.proto.venue_id, (date, start), party_size, expected)
             });
             let request = RescheduleBookingRequest {
                 booking_id,
@@ -218,8 +223,8 @@ fn plan_change(model: &Model, change: &Change) -> Call {
 
 fn update_venue(model: &Model, n: u8, policy: Policy, wanted: Etag) -> UpdateVenueRequest {
     let venue = venue(model, n);
-    let etag = etag(model, &venue.told.venue_id, i64::try_from(venue.changes).unwrap_or_default(), wanted);
-    let mut changed = WireVenue { venue_id: venue.told.venue_id.clone(), ..Default::default() };
+    let etag = etag(model, &venue.proto.venue_id, i64::try_from(venue.changes).unwrap_or_default(), wanted);
+    let mut changed = WireVenue { venue_id: venue.proto.venue_id.clone(), ..Default::default() };
     let paths: &[&str] = match policy {
         Policy::Notice(minutes) => {
             changed.notice_minutes = minutes;
@@ -258,7 +263,7 @@ fn different(model: &Model, venue: &Venue, exception: Exception) -> ScheduleExce
 }
 
 fn list(model: &Model, n: Option<u8>, filter: Filter, page_size: i32, order: BookingOrder) -> ListBookingsRequest {
-    let venue_id = n.map_or_else(String::new, |n| venue(model, n).told.venue_id.clone());
+    let venue_id = n.map_or_else(String::new, |n| venue(model, n).proto.venue_id.clone());
     let mut request = ListBookingsRequest { venue_id, page_size, order: order.into(), ..Default::default() };
     match filter {
         Filter::All => {}
@@ -267,7 +272,7 @@ fn list(model: &Model, n: Option<u8>, filter: Filter, page_size: i32, order: Boo
             (request.from_date, request.to_date) = (day.clone(), day);
         }
         Filter::Guest(guest) => {
-            request.customer_id = model.customers.get(&email(guest)).cloned().unwrap_or_else(|| NOBODY.to_owned());
+            request.customer_id = model.customers.get(&email(guest)).cloned().unwrap_or_else(|| UNKNOWN_ID.to_owned());
         }
         Filter::Live => request.statuses = vec![BookingStatus::Pending.into(), BookingStatus::Confirmed.into()],
         Filter::Pending => request.statuses = vec![BookingStatus::Pending.into()],

@@ -1,4 +1,4 @@
-//! The calls that change nothing.
+//! The read-only calls.
 
 use std::sync::Arc;
 
@@ -21,16 +21,16 @@ impl Model {
     pub(super) fn get_booking(&self, request: &GetBookingRequest) -> Answer {
         let named = |booking: &&Arc<Booking>| {
             if request.booking_id.is_empty() {
-                booking.told.confirmation_code == request.confirmation_code.to_uppercase()
+                booking.proto.confirmation_code == request.confirmation_code.to_uppercase()
             } else {
-                booking.told.booking_id == request.booking_id
+                booking.proto.booking_id == request.booking_id
             }
         };
         let found = self.bookings.iter().find(named).ok_or_else(|| Refused::not_found("BOOKING_NOT_FOUND"))?;
-        Ok(Reply::Booking(found.told.clone()))
+        Ok(Reply::Booking(found.proto.clone()))
     }
 
-    /// All that match, whatever the size of the pages.
+    /// All matching bookings, whatever the page size.
     pub(super) fn list_bookings(&self, request: &ListBookingsRequest) -> Reply {
         let matches = |booking: &wire::Booking| {
             (request.venue_id.is_empty() || booking.venue_id == request.venue_id)
@@ -40,7 +40,7 @@ impl Model {
                 && (request.conversation_id.is_empty() || booking.conversation_id == request.conversation_id)
                 && (request.statuses.is_empty() || request.statuses.contains(&booking.status))
         };
-        let all = self.bookings.iter().map(|booking| &booking.told);
+        let all = self.bookings.iter().map(|booking| &booking.proto);
         let mut bookings: Vec<_> = all.filter(|booking| matches(booking)).cloned().collect();
         bookings.sort_by_key(|booking| (booking.date.clone(), booking.start_time.clone(), booking.booking_id.clone()));
         if request.order() == BookingOrder::LatestFirst {
@@ -57,7 +57,7 @@ impl Model {
             exceptions: schedule.exceptions.clone(),
             updated_at: Some(timestamp(schedule.updated_at)),
         });
-        Ok(Reply::VenueAndSchedule(Box::new(GetVenueResponse { venue: Some(venue.told.clone()), schedule })))
+        Ok(Reply::VenueAndSchedule(Box::new(GetVenueResponse { venue: Some(venue.proto.clone()), schedule })))
     }
 
     pub(super) fn list_availability(&self, request: &ListAvailabilityRequest) -> Answer {
@@ -75,8 +75,8 @@ impl Model {
         Ok(Reply::Availability(ListAvailabilityResponse {
             slots,
             next_page_token: String::new(),
-            time_zone: venue.told.time_zone.clone(),
-            currency: venue.told.currency.clone(),
+            time_zone: venue.proto.time_zone.clone(),
+            currency: venue.proto.currency.clone(),
         }))
     }
 
@@ -90,7 +90,7 @@ impl Model {
         let wish = Wish { venue_id: &query.venue_id, slot, party_size, but: None };
         let availability = self.availability(wish);
         let total_cents = availability.price_per_person_cents * i64::from(party_size);
-        let venue = self.venue(&query.venue_id).map(|n| &self.venues[n].told);
+        let venue = self.venue(&query.venue_id).map(|n| &self.venues[n].proto);
         SlotCheck {
             query: Some(query.clone()),
             availability: Some(availability),
@@ -102,7 +102,7 @@ impl Model {
 
     fn availability(&self, wish: Wish) -> SlotAvailability {
         let reason = self.unavailable(wish);
-        let mut told = SlotAvailability {
+        let mut proto = SlotAvailability {
             date: wish.slot.0.to_string(),
             start_time: wish.slot.1.format("%H:%M").to_string(),
             bookable: reason.is_none(),
@@ -111,12 +111,12 @@ impl Model {
         };
         let venue = self.venue(wish.venue_id).map(|n| &self.venues[n]);
         if let Some(slot) = venue.and_then(|venue| venue.slots.get(&wish.slot)) {
-            told.starts_at = Some(timestamp(slot.starts_at));
-            told.ends_at = Some(timestamp(slot.ends_at));
-            told.capacity = slot.capacity;
-            told.open_seats = self.open_seats(wish);
-            told.price_per_person_cents = slot.price_cents;
+            proto.starts_at = Some(timestamp(slot.starts_at));
+            proto.ends_at = Some(timestamp(slot.ends_at));
+            proto.capacity = slot.capacity;
+            proto.open_seats = self.open_seats(wish);
+            proto.price_per_person_cents = slot.price_cents;
         }
-        told
+        proto
     }
 }

@@ -1,4 +1,4 @@
-//! Waits until the workers have offered all that is free, and reads what they did.
+//! Waits until the workers have offered all free seats, and reads the results.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,21 +15,21 @@ use super::{
     waitlist::{Entry, Named},
 };
 
-/// A party that every venue takes: of a slot that refuses it the time is over.
+/// A party size that every venue accepts: a slot that refuses it can no longer be booked.
 const ANY_PARTY: i32 = 3;
-const LOOKS_MAX: u32 = 1000;
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const CHECKS_MAX: u32 = 1000;
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Run {
-    /// What came of the queues, once nothing is left to be offered or closed. Learns the bookings of offers.
+    /// The waitlist after the workers have nothing left to offer or close. Registers the bookings of the offers.
     pub(super) async fn offers(&mut self, made: &[Seen]) -> Result<Vec<(Call, Seen)>, String> {
         let joined = made.iter().any(|seen| matches!(seen.answer, Ok(Reply::Joined(_))));
         if self.model.waitlist.is_empty() && !joined {
             return Ok(Vec::new());
         }
-        let waits = |entry: &Arc<Entry>| entry.told.status() == WaitlistEntryStatus::Waiting;
+        let waits = |entry: &Arc<Entry>| entry.proto.status() == WaitlistEntryStatus::Waiting;
         if joined || self.model.waitlist.iter().any(waits) {
-            self.come_to_rest().await?;
+            self.wait_until_workers_are_idle().await?;
         }
         let all = Call::ListWaitlist(ListWaitlistRequest { page_size: 1000, ..Default::default() });
         let seen = self.stage.make(&all).await;
@@ -51,20 +51,20 @@ impl Run {
         Ok(after)
     }
 
-    /// Until nobody waits for seats that the service itself says can be booked, or for a slot whose time is over.
-    async fn come_to_rest(&mut self) -> Result<(), String> {
+    /// Waits until no entry waits for seats that the service reports as bookable, or for a slot that is over.
+    async fn wait_until_workers_are_idle(&mut self) -> Result<(), String> {
         let statuses = vec![WaitlistEntryStatus::Waiting.into()];
         let waiting = Call::ListWaitlist(ListWaitlistRequest { page_size: 1000, statuses, ..Default::default() });
         let mut left = Vec::new();
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..CHECKS_MAX {
             let entries = listed(&self.stage.make(&waiting).await);
             left = self.left(&entries).await;
             if left.is_empty() {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
-        Err(format!("The workers leave these undone: {left:#?}"))
+        Err(format!("The workers did not handle these: {left:#?}"))
     }
 
     async fn left(&mut self, entries: &[WaitlistEntry]) -> Vec<SlotQuery> {
@@ -80,9 +80,11 @@ impl Run {
             let check = Call::BatchCheckAvailability(BatchCheckAvailabilityRequest { queries: queries.collect() });
             let Ok(Reply::Checks(checks)) = self.stage.make(&check).await.answer else { continue };
             for both in checks.chunks(2) {
-                let told: Vec<_> = both.iter().map(|check| check.availability.clone().unwrap_or_default()).collect();
-                let over = told.iter().any(|it| it.unavailable_reason() == UnavailableReason::InsufficientNotice);
-                if over || told[0].bookable {
+                let availabilities: Vec<_> =
+                    both.iter().map(|check| check.availability.clone().unwrap_or_default()).collect();
+                let over =
+                    availabilities.iter().any(|it| it.unavailable_reason() == UnavailableReason::InsufficientNotice);
+                if over || availabilities[0].bookable {
                     left.extend(both[0].query.clone());
                 }
             }

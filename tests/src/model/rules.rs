@@ -1,4 +1,4 @@
-//! The figures and refusals of the contract.
+//! The amounts and refusals of the contract.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use teppan_shared::contract::booking::v1::{self as wire, BookingStatus, CancellationInitiator, UnavailableReason};
@@ -9,13 +9,13 @@ use super::{
     state::{Model, SlotTime, moment},
 };
 
-/// A percentage of an amount, half a cent up.
+/// A percentage of an amount; half a cent is rounded up.
 pub fn percent(cents: i64, percent: i32) -> i64 {
     (cents * i64::from(percent) + 50).div_euclid(100)
 }
 
-/// The deposit for a total in euros: the percentage, half a cent up, at least what Stripe charges, and no more than
-/// the total; none where that is less than Stripe charges.
+/// The deposit for a total in euros: the percentage, with half a cent rounded up, but at least Stripe's minimum and at
+/// most the total. Zero when the total is below Stripe's minimum.
 pub fn deposit(total_cents: i64, share: i32) -> i64 {
     const LEAST: i64 = 50;
     match percent(total_cents, share) {
@@ -25,7 +25,7 @@ pub fn deposit(total_cents: i64, share: i32) -> i64 {
     }
 }
 
-/// What a booking that waits for its deposit has still to pay of it.
+/// The unpaid part of a pending booking's deposit.
 pub fn deposit_due(booking: &wire::Booking) -> i64 {
     match booking.status() {
         BookingStatus::Pending => (booking.deposit_cents - booking.paid_cents).max(0),
@@ -33,13 +33,13 @@ pub fn deposit_due(booking: &wire::Booking) -> i64 {
     }
 }
 
-/// Until when a booking that is made now holds its seats: no longer than to its start.
+/// The end of the hold of a new booking, at the latest its start.
 pub fn hold_until(minutes: i32, now: DateTime<Utc>, starts_at: DateTime<Utc>) -> DateTime<Utc> {
     (now + TimeDelta::minutes(minutes.into())).min(starts_at)
 }
 
-/// What the venue keeps of a booking that is cancelled: nothing, or a share of what was received up to the price. What
-/// is disputed was received.
+/// The amount that the venue keeps of a cancelled booking: nothing, or a share of the received amount up to the price.
+/// A disputed amount counts as received.
 pub fn kept_on_cancellation(
     venue: &wire::Venue,
     booking: &wire::Booking,
@@ -56,18 +56,18 @@ pub fn kept_on_cancellation(
     received - percent(received, venue.late_refund_percent)
 }
 
-/// A slot that somebody wants, and for how many.
+/// A slot, and the party that wants it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish<'a> {
     pub venue_id: &'a str,
     pub slot: SlotTime,
     pub party_size: i32,
-    /// The booking that wants to be there: its own seats count as free.
+    /// The booking that is rescheduled: its own seats count as free.
     pub but: Option<usize>,
 }
 
 impl Model {
-    /// Why a party cannot book a slot: the first that applies, in the order of `unavailable_reason`.
+    /// The first reason, in the order of `unavailable_reason`, why a party cannot book a slot.
     pub fn unavailable(&self, wish: Wish) -> Option<UnavailableReason> {
         let Some(venue) = self.venue(wish.venue_id).map(|n| &self.venues[n]) else {
             return Some(UnavailableReason::VenueNotFound);
@@ -76,10 +76,10 @@ impl Model {
         let Some(slot) = venue.slots.get(&wish.slot) else {
             return Some(if beyond { UnavailableReason::TooFarAhead } else { UnavailableReason::SlotNotFound });
         };
-        let notice = TimeDelta::minutes(venue.told.notice_minutes.into());
+        let notice = TimeDelta::minutes(venue.proto.notice_minutes.into());
         let reasons = [
-            (wish.party_size < venue.told.min_party_size, UnavailableReason::PartyTooSmall),
-            (wish.party_size > venue.told.max_party_size, UnavailableReason::PartyTooLarge),
+            (wish.party_size < venue.proto.min_party_size, UnavailableReason::PartyTooSmall),
+            (wish.party_size > venue.proto.max_party_size, UnavailableReason::PartyTooLarge),
             (beyond, UnavailableReason::TooFarAhead),
             (slot.starts_at < self.now + notice, UnavailableReason::InsufficientNotice),
             (!slot.opening.open(), UnavailableReason::SlotClosed),
@@ -88,14 +88,14 @@ impl Model {
         reasons.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
     }
 
-    /// Seats that no other booking takes.
+    /// The free seats, without one booking's own.
     pub fn open_seats(&self, wish: Wish) -> i32 {
         let venue = self.venue(wish.venue_id).map(|n| &self.venues[n]);
         let capacity = venue.and_then(|venue| venue.slots.get(&wish.slot)).map_or(0, |slot| slot.capacity);
         capacity - self.reserved(wish.venue_id, wish.slot, wish.but)
     }
 
-    /// The same as an error.
+    /// [`Model::unavailable`], as an error.
     pub fn refused(&self, wish: Wish) -> Option<Refused> {
         let reason = self.unavailable(wish)?;
         let name = reason.as_str_name().trim_start_matches("UNAVAILABLE_REASON_");
@@ -107,12 +107,12 @@ impl Model {
     }
 }
 
-/// What is refused because the etag is another.
+/// The refusal of an outdated etag.
 pub fn stale() -> Refused {
     Refused::new(Code::Aborted, "ETAG_MISMATCH")
 }
 
-/// What is refused because of the booking's state.
+/// The refusal of a change that the booking's state does not allow.
 pub fn not_in(booking: &wire::Booking, reason: &str) -> Refused {
     Refused::precondition(reason).with("status", booking.status().as_str_name())
 }

@@ -1,4 +1,4 @@
-//! Takes the steps of a case, and compares after each.
+//! Takes the steps of a case, and compares model and service after each.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ use super::{
     audit::audit,
     calls::{Answer, Call, Refused, Reply},
     events,
-    operations::{Operation, Step, Story},
+    operations::{Operation, Step, StripeSequence},
     orders::{Observed, explain},
     perform::Seen,
     plan::Planner,
@@ -19,23 +19,23 @@ use super::{
     state::Model,
     tally::Tally,
     touched::{Touched, availability, get},
-    waitlist::Move,
+    waitlist::WorkerStep,
 };
 
-/// Everything that a case does: the same case makes the same calls.
+/// A case: the same case makes the same calls.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// At which of a few moments it begins.
+    /// The index of its start time.
     pub beginning: u8,
     pub steps: Vec<Step>,
-    /// Whether the service's own audit looks at what it leaves.
+    /// Whether the service's own audit runs at the end.
     pub audited: bool,
 }
 
-/// Model and service disagree.
+/// A disagreement of model and service.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// After so many steps of the case.
+    /// The number of steps taken.
     pub steps: usize,
     pub what: String,
 }
@@ -46,21 +46,22 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Takes the steps of a case, on a stage of its own.
+/// Runs a case on replicas of its own.
 ///
 /// # Errors
 /// The first disagreement.
 pub async fn run(case: &Case) -> Result<Tally, Failure> {
-    // Two replicas with all of their settings are too much for the stack of whoever awaits this.
+    // Boxed by the caller: two replicas with all their settings are too large for its stack.
     Box::pin(take_steps(case)).await
 }
 
 async fn take_steps(case: &Case) -> Result<Tally, Failure> {
-    let (stage, model) =
-        Stage::set(case.beginning).await.map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
+    let (stage, model) = Stage::start(case.beginning)
+        .await
+        .map_err(|what| Failure { steps: 0, what: format!("At the start: {what}") })?;
     let mut run = Run { stage, model, planner: Planner::default(), tally: Tally::default() };
     let outcome = run.steps(case).await;
-    run.stage.strike().await;
+    run.stage.remove().await;
     outcome.map(|()| run.tally)
 }
 
@@ -75,7 +76,7 @@ impl Run {
     async fn steps(&mut self, case: &Case) -> Result<(), Failure> {
         for (n, step) in case.steps.iter().enumerate() {
             let taken = match step {
-                Step::AtOnce { calls, story } => self.at_once(calls, story.as_ref()).await,
+                Step::AtOnce { calls, sequence } => self.at_once(calls, sequence.as_ref()).await,
                 Step::Pass { minutes } => self.pass(*minutes).await,
             };
             taken.map_err(|what| Failure { steps: n + 1, what })?;
@@ -85,11 +86,11 @@ impl Run {
         if case.audited { audit(self.stage.url()).await.map_err(end) } else { Ok(()) }
     }
 
-    /// Calls, and what Stripe tells meanwhile: once that is applied all is as if it had happened in some order, each
-    /// once.
-    async fn at_once(&mut self, operations: &[Operation], story: Option<&Story>) -> Result<(), String> {
-        let events = story.map(|story| self.planner.stories.plan(&self.model, story)).unwrap_or_default();
-        let times = story.map_or(0, |story| story.times);
+    /// Makes calls beside Stripe events. Once the events are applied, the result must be that of some order in which
+    /// each call and event happens once.
+    async fn at_once(&mut self, operations: &[Operation], sequence: Option<&StripeSequence>) -> Result<(), String> {
+        let events = sequence.map(|sequence| self.planner.sequences.plan(&self.model, sequence)).unwrap_or_default();
+        let times = sequence.map_or(0, |sequence| sequence.times);
         let alone = operations.len() + events.len() == 1;
         let planned = operations.iter().map(|operation| self.planner.plan(&self.model, operation, alone));
         let calls: Vec<_> = planned.filter(|call| events.is_empty() || !gives_back(call)).collect();
@@ -117,39 +118,39 @@ impl Run {
         self.agree(&made, &seen, &after)
     }
 
-    /// Time passes, and the workers do what is due: the model has it done at once.
+    /// Moves the clock; the workers do what is due. The model does the same at once.
     async fn pass(&mut self, minutes: i64) -> Result<(), String> {
-        // A little more than whole minutes: no hold runs out just now.
+        // A little more than whole minutes, so that no hold ends at exactly this moment.
         self.model.pass(TimeDelta::minutes(minutes) + TimeDelta::milliseconds(1));
         self.stage.time.set(self.model.now);
         self.tally.passed();
         let mut after = Vec::new();
         for made in self.model.moves() {
-            let Move::Expire { booking } = made else { continue };
-            let call = get(self.model.bookings[booking].told.booking_id.clone());
+            let WorkerStep::Expire { booking } = made else { continue };
+            let call = get(self.model.bookings[booking].proto.booking_id.clone());
             let decided = |answer: &Answer| matches!(answer, Ok(Reply::Booking(booking)) if booking.status() != BookingStatus::Pending);
             let seen = self.stage.until(&call, decided).await;
             after.push((call, seen));
         }
         after.extend(self.offers(&[]).await?);
         for venue in self.model.venues.clone() {
-            let call = availability(&venue.told.venue_id, "");
+            let call = availability(&venue.proto.venue_id, "");
             let expected = self.model.take(&call, &Err(Refused::not_found("")));
-            // The day that came within the horizon has its slots; what else is there is compared below.
+            // The new day within the horizon has its slots; the rest is compared below.
             let seen = self.stage.until(&call, |answer| slots(answer) == slots(&expected)).await;
             after.push((call, seen));
         }
         self.agree(&[], &[], &after)
     }
 
-    /// Finds the order that explains what was seen, and goes on from there.
+    /// Finds an order that explains the answers, and continues with its model.
     fn agree(&mut self, made: &[Observed], seen: &[Seen], after: &[(Call, Seen)]) -> Result<(), String> {
         let reads: Vec<Observed> = after.iter().map(|(call, seen)| (call.clone(), seen.answer.clone())).collect();
         let mut model = explain(&self.model, made, &reads)?;
         let etags = Arc::make_mut(&mut model.etags);
         for (call, seen) in after {
             if let (Call::GetVenue(request), Some(etag)) = (call, &seen.venue_etag) {
-                let venue = model.venues.iter().find(|venue| venue.told.venue_id == request.venue_id);
+                let venue = model.venues.iter().find(|venue| venue.proto.venue_id == request.venue_id);
                 let version = venue.and_then(|venue| i64::try_from(venue.changes).ok()).unwrap_or_default();
                 let (id, etag) = (request.venue_id.clone(), etag.clone());
                 etags.note(super::etags::SeenEtag { id, version, etag })?;
@@ -161,21 +162,23 @@ impl Run {
         Ok(())
     }
 
-    /// Reads at once: between steps nothing changes.
+    /// Reads concurrently: nothing changes between steps.
     async fn read(&mut self, calls: Vec<Call>) -> Vec<(Call, Seen)> {
         let seen = self.stage.at_once(&calls).await;
         calls.into_iter().zip(seen).collect()
     }
 
-    /// At the end everything is compared that can be read.
+    /// Compares everything that can be read, at the end.
     async fn everything(&mut self) -> Result<(), String> {
         let mut calls = Vec::new();
         for venue in &self.model.venues {
-            calls.push(Call::GetVenue(GetVenueRequest { venue_id: venue.told.venue_id.clone() }));
+            calls.push(Call::GetVenue(GetVenueRequest { venue_id: venue.proto.venue_id.clone() }));
             let first = venue.slots.keys().next().map_or_else(String::new, |(day, _)| day.to_string());
             let all = ListAvailabilityRequest { from_date: first, page_size: 2000, ..Default::default() };
-            calls
-                .push(Call::ListAvailability(ListAvailabilityRequest { venue_id: venue.told.venue_id.clone(), ..all }));
+            calls.push(Call::ListAvailability(ListAvailabilityRequest {
+                venue_id: venue.proto.venue_id.clone(),
+                ..all
+            }));
         }
         for order in [BookingOrder::EarliestFirst, BookingOrder::LatestFirst] {
             let list = ListBookingsRequest { page_size: 7, order: order.into(), ..Default::default() };
@@ -188,7 +191,7 @@ impl Run {
         events::compare(&self.model, self.stage.any_clients()).await
     }
 
-    /// How what began ended, for the summary.
+    /// Adds the outcomes of events, bookings and entries to the summary.
     fn outcomes(&mut self) {
         for booking in &self.model.bookings {
             let kinds: Vec<_> = booking.history.iter().map(|(kind, _)| *kind).collect();
@@ -201,14 +204,14 @@ impl Run {
             }
         }
         for entry in &self.model.waitlist {
-            let status = entry.told.status().as_str_name().trim_start_matches("WAITLIST_ENTRY_STATUS_");
+            let status = entry.proto.status().as_str_name().trim_start_matches("WAITLIST_ENTRY_STATUS_");
             self.tally.happened("waitlist entry", status);
         }
     }
 
-    /// What the service gave names to has them alone.
+    /// Checks that the names that the service assigned are unique.
     fn names(&self) -> Result<(), String> {
-        let bookings = || self.model.bookings.iter().map(|booking| &booking.told);
+        let bookings = || self.model.bookings.iter().map(|booking| &booking.proto);
         let ids: BTreeSet<_> = bookings().map(|booking| &booking.booking_id).collect();
         let codes: BTreeSet<_> = bookings().map(|booking| &booking.confirmation_code).collect();
         let customers: BTreeSet<_> = self.model.customers.values().collect();
@@ -218,7 +221,7 @@ impl Run {
     }
 }
 
-/// Whether it gives money back by hand. That could leave too little for what Stripe tells, which then waits for more.
+/// Whether a call refunds by hand. A Stripe refund might then exceed what is left, and would wait.
 fn gives_back(call: &Call) -> bool {
     matches!(call, Call::RecordPayment(request) if request.kind() == PaymentKind::Refund)
 }

@@ -60,31 +60,31 @@ impl Model {
         let wanted = request.venue.clone().unwrap_or_default();
         let n = self.venue(&wanted.venue_id).ok_or_else(|| Refused::not_found("VENUE_NOT_FOUND"))?;
         let venue = &self.venues[n];
-        let mut told = venue.told.clone();
+        let mut proto = venue.proto.clone();
         for path in request.update_mask.iter().flat_map(|mask| &mask.paths) {
             match path.as_str() {
-                "notice_minutes" => told.notice_minutes = wanted.notice_minutes,
-                "hold_minutes" => told.hold_minutes = wanted.hold_minutes,
-                "deposit_percent" => told.deposit_percent = wanted.deposit_percent,
-                "full_refund_hours" => told.full_refund_hours = wanted.full_refund_hours,
-                "late_refund_percent" => told.late_refund_percent = wanted.late_refund_percent,
-                "min_party_size" => told.min_party_size = wanted.min_party_size,
-                "max_party_size" => told.max_party_size = wanted.max_party_size,
+                "notice_minutes" => proto.notice_minutes = wanted.notice_minutes,
+                "hold_minutes" => proto.hold_minutes = wanted.hold_minutes,
+                "deposit_percent" => proto.deposit_percent = wanted.deposit_percent,
+                "full_refund_hours" => proto.full_refund_hours = wanted.full_refund_hours,
+                "late_refund_percent" => proto.late_refund_percent = wanted.late_refund_percent,
+                "min_party_size" => proto.min_party_size = wanted.min_party_size,
+                "max_party_size" => proto.max_party_size = wanted.max_party_size,
                 _ => return Err(Refused::invalid(&["update_mask"])),
             }
         }
-        if told == venue.told {
-            return Ok(Reply::Venue(told));
+        if proto == venue.proto {
+            return Ok(Reply::Venue(proto));
         }
         let current = i64::try_from(venue.changes).ok();
-        if !request.etag.is_empty() && self.etags.version(&told.venue_id, &request.etag) != current {
+        if !request.etag.is_empty() && self.etags.version(&proto.venue_id, &request.etag) != current {
             return Err(rules::stale());
         }
-        told.updated_at = Some(timestamp(self.now));
+        proto.updated_at = Some(timestamp(self.now));
         let venue = Arc::make_mut(&mut self.venues[n]);
-        venue.told = told.clone();
+        venue.proto = proto.clone();
         venue.changes += 1;
-        Ok(Reply::Venue(told))
+        Ok(Reply::Venue(proto))
     }
 
     pub(super) fn set_weekly_schedule(&mut self, request: &SetWeeklyScheduleRequest) -> Answer {
@@ -118,12 +118,12 @@ impl Model {
                     done.slots_closed += 1;
                     done.slots_kept_reserved += i32::from(reserved > 0);
                 }
-                (_, true) if before.told() != slot.told() => {
+                (_, true) if before.visible_figures() != slot.visible_figures() => {
                     done.slots_updated += 1;
                     done.slots_kept_reserved += i32::from(kept);
                 }
                 (_, open) if open || planned_here => done.slots_unchanged += 1,
-                // Closed, and the schedule has it not: nothing is to be told of it.
+                // A closed slot that the schedule does not have is not counted.
                 _ => {}
             }
         }
@@ -133,7 +133,7 @@ impl Model {
 }
 
 impl Slot {
-    /// Does what the schedule says, but for what the venue has set. Tells the seats the schedule wanted.
+    /// Applies the schedule to the fields that UpdateSlot has not set. Returns the seats in the schedule.
     fn follow(&mut self, planned: Option<Figures>, reserved: i32) -> i32 {
         if let Opening::ByTheSchedule { open } = &mut self.opening {
             *open = planned.is_some();
@@ -150,13 +150,13 @@ impl Slot {
         planned.capacity
     }
 
-    fn told(&self) -> (DateTime<Utc>, i32, i64, bool) {
+    fn visible_figures(&self) -> (DateTime<Utc>, i32, i64, bool) {
         (self.ends_at, self.capacity, self.price_cents, self.opening.open())
     }
 }
 
 impl Venue {
-    /// Lays out the slots of the schedule from today to the horizon that are not there; tells how many.
+    /// Lays out the missing slots from today to the horizon. Returns their number.
     pub(super) fn lay_out_missing(&mut self, now: DateTime<Utc>) -> i32 {
         let (mut day, last) = (self.today(now), self.last_day(now));
         let mut made = 0;
@@ -187,7 +187,7 @@ impl Venue {
         made
     }
 
-    /// Every start that some period has on some day.
+    /// Every start of any period on any day.
     fn starts(&self) -> Vec<NaiveTime> {
         let periods = self.schedule.iter().flat_map(|schedule| &schedule.periods);
         let mut starts: Vec<_> = periods.flat_map(starts_of).collect();
@@ -196,12 +196,12 @@ impl Venue {
         starts
     }
 
-    /// What the schedule says of a slot, if it has it and the day is open.
+    /// The schedule's values for a slot, if the schedule has the slot and the day is open.
     fn planned(&self, key: SlotTime) -> Option<Figures> {
         self.named(key).filter(|figures| !figures.is_closed)
     }
 
-    /// What the schedule says of a slot, also where the day is closed.
+    /// The schedule's values for a slot, also on a closed day.
     fn named(&self, (day, start): SlotTime) -> Option<Figures> {
         let schedule = self.schedule.as_ref()?;
         let period = schedule.periods.iter().find(|period| on(period, day) && starts_of(period).contains(&start))?;
@@ -231,7 +231,7 @@ fn on(period: &SchedulePeriod, day: NaiveDate) -> bool {
     period.days.contains(&weekday)
 }
 
-/// The first instant that a clock in the zone shows this, if it ever does.
+/// The first instant at which a clock in the zone shows this local time, if there is one.
 fn instant(zone: TimeZone, day: NaiveDate, start: NaiveTime) -> Option<DateTime<Utc>> {
     zone.from_local_datetime(&day.and_time(start)).earliest().map(|at| at.to_utc())
 }

@@ -1,8 +1,8 @@
-//! The schedules that venues in a model test have, and what they say of a slot.
+//! The schedules of the venues in a model test.
 
 use teppan_shared::contract::booking::v1::{ScheduleException, SchedulePeriod, Weekday};
 
-/// What a schedule says of one slot.
+/// A schedule's values for one slot.
 #[derive(Debug, Clone)]
 pub struct Figures {
     pub duration_minutes: i32,
@@ -25,10 +25,10 @@ impl Figures {
     }
 }
 
-/// The starts that slots have or could have. At 02:30 clocks are set forward and back.
+/// The starts that slots have or could have. At 02:30 clocks change.
 pub const STARTS: [&str; 5] = ["18:00", "20:00", "12:00", "02:30", "18:30"];
 
-/// One of a few schedules: other days, starts, lengths, seats and prices. The first two have the same starts.
+/// One of a few schedules with different days, starts, lengths, seats and prices. The first two have the same starts.
 pub fn schedule(variant: u8) -> Vec<SchedulePeriod> {
     let all = (Weekday::Monday as i32..=Weekday::Sunday as i32).collect::<Vec<_>>();
     let but_mondays = (Weekday::Tuesday as i32..=Weekday::Sunday as i32).collect::<Vec<_>>();

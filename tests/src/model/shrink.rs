@@ -1,6 +1,6 @@
-//! Makes a case that disagrees small: fewer steps first, by halves, quarters and so on down to single steps and
-//! calls, then smaller numbers in those that are left. Each attempt is a database of its own, so that their
-//! number and the time are bounded.
+//! Shrinks a case that disagrees: first removes steps, by halves, quarters and so on down to single steps and calls,
+//! then makes the numbers in the remaining ones smaller. Each attempt needs a database, so attempts and time are
+//! bounded.
 
 use std::time::Instant;
 
@@ -19,10 +19,10 @@ use super::{
 
 type Tree = Box<dyn ValueTree<Value = Step>>;
 
-/// The first cases of a seed are audited, too: that starts a process each.
+/// The audit runs for the first cases of a seed only, because it starts a process each time.
 const AUDITED_CASES: u64 = 3;
 
-/// The steps of one case, and how each can become plainer.
+/// The steps of one case, and the simpler forms of each.
 struct Trees {
     beginning: u8,
     audited: bool,
@@ -36,7 +36,7 @@ impl Trees {
     }
 }
 
-/// Makes up the steps of a case: the same for the same seed, case and number of operations.
+/// Generates the steps of a case. The same seed, case and number of operations give the same steps.
 fn trees(drive: Drive, case: u64) -> Trees {
     let operations = drive.size(case);
     let bytes: [u8; 32] = Sha256::digest([drive.seed.to_be_bytes(), case.to_be_bytes()].concat()).into();
@@ -59,7 +59,7 @@ impl Case {
     }
 }
 
-/// A case as small as it became.
+/// A case that was shrunk as far as possible.
 #[derive(Debug)]
 pub struct Shrunk {
     pub case: Case,
@@ -67,10 +67,10 @@ pub struct Shrunk {
     pub attempts: usize,
 }
 
-/// Shrinks a case of a seed that disagreed.
+/// Shrinks a case that disagreed.
 pub async fn shrink(drive: Drive, case: u64, failure: Failure) -> Shrunk {
     let mut trees = trees(drive, case);
-    // What came after the disagreement has no part in it.
+    // The steps after the disagreement are irrelevant.
     trees.trees.truncate(failure.steps.max(1));
     let mut shrinker = Shrinker { trees, failure, attempts: 0, until: Instant::now() + drive.shrink_for };
     shrinker.fewer().await;
@@ -93,7 +93,7 @@ impl Shrinker {
         self.attempts >= ATTEMPTS_MAX || Instant::now() >= self.until
     }
 
-    /// Whether it still disagrees.
+    /// Whether the case still disagrees.
     async fn fails(&mut self, case: &Case) -> bool {
         self.attempts += 1;
         match run(case).await {
@@ -135,7 +135,7 @@ impl Shrinker {
                     self.trees.trees[n].complicate()
                 };
             }
-            // The bound may have come in the middle of an attempt: back to what is known to fail.
+            // The bound may interrupt an attempt, so this restores the smallest case that is known to fail.
             while may && self.trees.trees[n].complicate() {}
         }
     }

@@ -1,4 +1,4 @@
-//! Two replicas over a database of their own, under a clock that stands still until a step moves it.
+//! Two replicas over a database of their own, under a clock that only a step moves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,12 +27,12 @@ use crate::{
     stripe,
 };
 
-/// When cases begin: before clocks are set forward, before they are set back, and in between. No start of a
-/// slot and no end of a hold falls on such seconds.
+/// The starts of cases: before clocks go forward, before they go back, and in between. No slot starts and no hold ends
+/// at such a second.
 const BEGINNINGS: [&str; 3] =
     ["2027-06-11T06:00:17.123456Z", "2027-03-27T09:00:17.123456Z", "2027-10-30T09:00:17.123456Z"];
-/// How often the workers look.
 const STRIPE_SECRET: &str = "whsec_of_the_model";
+/// The interval of the workers.
 const WORKER_INTERVAL: Duration = Duration::from_millis(100);
 
 pub struct Stage {
@@ -42,11 +42,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A stage with two venues, and the model of it.
+    /// Starts the replicas with two venues, and the model of them.
     ///
     /// # Errors
-    /// What was not as it should be.
-    pub async fn set(beginning: u8) -> Result<(Self, Model), String> {
+    /// A call that failed, or an unexpected answer.
+    pub async fn start(beginning: u8) -> Result<(Self, Model), String> {
         let now: DateTime<Utc> = BEGINNINGS[usize::from(beginning) % BEGINNINGS.len()].parse().unwrap_or_default();
         let time = SteeredTime::at(now);
         let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
@@ -58,7 +58,7 @@ impl Stage {
             settings.waitlist_interval = WORKER_INTERVAL;
             settings.stripe.secrets = StripeSecrets::parse(&SecretString::from(STRIPE_SECRET)).unwrap_or_default();
             settings.stripe.interval = WORKER_INTERVAL;
-            // However much time passes, no key is forgotten.
+            // Keys are kept however far a step moves the clock.
             settings.idempotency_keep = Duration::from_hours(24 * 3650);
             Booking::configured(settings, url.clone(), keys.clone()).await.ready().await
         };
@@ -84,11 +84,11 @@ impl Stage {
         };
         let mut clients = self.replicas[0].clients.clone();
         let made = clients.schedule.create_venue(request).await.map_err(|status| status.to_string())?;
-        let mut told = made.into_inner().venue.unwrap_or_default();
-        let (id, etag) = (told.venue_id.clone(), std::mem::take(&mut told.etag));
+        let mut proto = made.into_inner().venue.unwrap_or_default();
+        let (id, etag) = (proto.venue_id.clone(), std::mem::take(&mut proto.etag));
         Arc::make_mut(&mut model.etags).note(SeenEtag { id: id.clone(), version: 0, etag })?;
         let zone = TimeZone::parse(zone)?;
-        let venue = Venue { told, changes: 0, zone, schedule: None, slots: std::collections::BTreeMap::default() };
+        let venue = Venue { proto, changes: 0, zone, schedule: None, slots: std::collections::BTreeMap::default() };
         model.venues.push(Arc::new(venue));
         let set = SetWeeklyScheduleRequest { venue_id: id, periods: schedule(0), exceptions: Vec::new() };
         let set = Call::SetWeeklySchedule(set);
@@ -97,26 +97,26 @@ impl Stage {
         if expected == seen { Ok(()) } else { Err(format!("{expected:?}\n{seen:?}")) }
     }
 
-    /// Clients of the replicas in turn.
+    /// The clients of one replica, in turn.
     fn clients(&mut self) -> BookingClients {
         self.calls += 1;
         self.replicas[self.calls % 2].clients.clone()
     }
 
-    /// Makes calls at once, by as many clients.
+    /// Makes calls concurrently, each by its own client.
     pub async fn at_once(&mut self, calls: &[Call]) -> Vec<Seen> {
         self.beside_stripe(calls, &[], 0).await.0
     }
 
-    /// Makes calls at once while Stripe posts events. Tells what came of both.
+    /// Makes calls while Stripe posts events. Returns the answers to both.
     pub async fn beside_stripe(&mut self, calls: &[Call], events: &[Event], times: u8) -> (Vec<Seen>, Vec<Answer>) {
         let made: Vec<_> = calls.iter().map(|call| perform(self.clients(), call)).collect();
         join(join_all(made), self.post(events, times)).await
     }
 
-    /// Posts events of Stripe's at once, so many times each. Tells what the first that was refused was told.
+    /// Posts each event this many times, all concurrently. Returns the first refusal of each event, if any.
     async fn post(&self, events: &[Event], times: u8) -> Vec<Answer> {
-        // Signatures are as old as they are, whatever the service's clock shows.
+        // Signatures have the real time, whatever the service's clock shows.
         let now = Utc::now();
         let posts = events.iter().map(|event| {
             let body = event.value.to_string();
@@ -126,16 +126,16 @@ impl Stage {
             async move {
                 let posts = addresses.into_iter().map(|http| stripe::post(http, Some(&signature), &body));
                 let refused = join_all(posts).await.into_iter().find(|(code, _)| *code != 200);
-                refused.map_or(Ok(Reply::Taken), |(code, said)| Err(Refused::not_found(&format!("{code}: {said}"))))
+                refused.map_or(Ok(Reply::Taken), |(code, body)| Err(Refused::not_found(&format!("{code}: {body}"))))
             }
         });
         join_all(posts).await
     }
 
-    /// Waits until everything that Stripe told is applied.
+    /// Waits until every Stripe event is applied.
     ///
     /// # Errors
-    /// When something is not, for long.
+    /// When an event is not applied within the bound.
     pub async fn stripe_is_applied(&self) -> Result<(), String> {
         let waiting = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING'";
         for _ in 0..1000 {
@@ -144,14 +144,14 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Err("What Stripe told is not applied.".to_owned())
+        Err("Some Stripe events are not applied.".to_owned())
     }
 
     pub async fn make(&mut self, call: &Call) -> Seen {
         perform(self.clients(), call).await
     }
 
-    /// Makes a call again and again until its answer is as wanted; the last answer when it never is.
+    /// Repeats a call until its answer is as wanted. Returns the last answer if it never is.
     pub async fn until(&mut self, call: &Call, wanted: impl Fn(&Answer) -> bool) -> Seen {
         let mut seen = self.make(call).await;
         for _ in 0..1000 {
@@ -173,7 +173,7 @@ impl Stage {
     }
 
     /// Stops the replicas and removes their database.
-    pub async fn strike(self) {
+    pub async fn remove(self) {
         let [first, second] = self.replicas;
         let url = first.url.clone();
         join(first.service.stop(), second.service.stop()).await;

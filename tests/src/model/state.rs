@@ -1,5 +1,5 @@
-//! What there is, as the contract sees it. The number of seats taken is kept nowhere: it is that of the
-//! bookings.
+//! The state of the service according to the contract. The number of reserved seats is not stored: it is computed from
+//! the bookings.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,20 +24,20 @@ pub struct Model {
     pub now: DateTime<Utc>,
     pub venues: Vec<Arc<Venue>>,
     pub bookings: Vec<Arc<Booking>>,
-    /// What each idempotency key of CreateBooking was used for.
+    /// The request and booking of each CreateBooking idempotency key.
     pub keys: Arc<BTreeMap<String, Used>>,
-    /// Customers by e-mail, with the ids that the service gave them.
+    /// Customers by e-mail, with the ids that the service assigned.
     pub customers: Arc<BTreeMap<String, String>>,
     pub etags: Arc<Etags>,
-    /// In the order in which they were recorded.
+    /// In the order of recording.
     pub payments: Arc<Vec<wire::Payment>>,
-    /// What each idempotency key of RecordPayment was used for, and what it recorded.
+    /// The request and payment of each RecordPayment idempotency key.
     pub payment_keys: Arc<BTreeMap<String, (RecordPaymentRequest, wire::Payment)>>,
-    /// What Stripe told of its payments, by payment intent.
+    /// Stripe's reports about its payments, by payment intent.
     pub intents: Arc<BTreeMap<String, stripe::Intent>>,
     /// In the order of joining.
     pub waitlist: Vec<Arc<Entry>>,
-    /// The bookings that offers became, as far as they were seen, by entry.
+    /// The known bookings of offers, by waitlist entry.
     pub named: Arc<BTreeMap<String, Named>>,
 }
 
@@ -50,8 +50,8 @@ pub struct Used {
 #[derive(Debug, Clone)]
 pub struct Venue {
     /// With an empty etag.
-    pub told: wire::Venue,
-    /// How often it was changed: what its etag stands for.
+    pub proto: wire::Venue,
+    /// The number of changes, for which the etag stands.
     pub changes: usize,
     pub zone: TimeZone,
     pub schedule: Option<Schedule>,
@@ -74,12 +74,12 @@ pub struct Slot {
     pub capacity: i32,
     pub price_cents: i64,
     pub opening: Opening,
-    /// What UpdateSlot has set stays as it was set.
+    /// Whether UpdateSlot has set the value, which then does not follow the schedule.
     pub capacity_set: bool,
     pub price_set: bool,
 }
 
-/// Whether a slot is open, and on whose word.
+/// Whether a slot is open, and whether the schedule or UpdateSlot decided it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
     ByTheSchedule { open: bool },
@@ -97,39 +97,39 @@ impl Opening {
 #[derive(Debug, Clone)]
 pub struct Booking {
     /// With an empty etag.
-    pub told: wire::Booking,
-    /// Type and time of each of its events.
+    pub proto: wire::Booking,
+    /// Type and time of each event.
     pub history: Vec<(&'static str, DateTime<Utc>)>,
-    /// What banks have taken of its payments.
+    /// The disputed amount of its payments.
     pub disputed_cents: i64,
-    /// Once it is cancelled: what the venue keeps.
+    /// The amount that the venue keeps of a cancelled booking.
     pub kept_cents: i64,
 }
 
 impl Booking {
-    pub fn new(told: wire::Booking, history: Vec<(&'static str, DateTime<Utc>)>) -> Self {
-        Self { told, history, disputed_cents: 0, kept_cents: 0 }
+    pub fn new(proto: wire::Booking, history: Vec<(&'static str, DateTime<Utc>)>) -> Self {
+        Self { proto, history, disputed_cents: 0, kept_cents: 0 }
     }
 
-    /// What was paid beyond what the venue may keep has to be given back.
+    /// The amount that has to be refunded: what was paid beyond what the venue may keep.
     pub fn owed_cents(&self) -> i64 {
-        let kept = match self.told.status() {
+        let kept = match self.proto.status() {
             BookingStatus::Cancelled => self.kept_cents,
             BookingStatus::Expired => 0,
-            _ => self.told.total_cents,
+            _ => self.proto.total_cents,
         };
-        (self.told.paid_cents - kept).max(0)
+        (self.proto.paid_cents - kept).max(0)
     }
 
-    /// Whether it takes seats.
+    /// Whether the booking takes seats.
     pub fn live(&self) -> bool {
-        matches!(self.told.status(), BookingStatus::Pending | BookingStatus::Confirmed)
+        matches!(self.proto.status(), BookingStatus::Pending | BookingStatus::Confirmed)
     }
 
-    /// What every change does besides.
+    /// The common part of every change.
     pub fn changed(&mut self, event: &'static str, now: DateTime<Utc>) {
-        self.told.version += 1;
-        self.told.updated_at = Some(timestamp(now));
+        self.proto.version += 1;
+        self.proto.updated_at = Some(timestamp(now));
         self.history.push((event, now));
     }
 }
@@ -151,12 +151,12 @@ impl Model {
         }
     }
 
-    /// Makes a call and answers it. The names that only the service can give, ids and codes of what is new, are
-    /// taken from what it answered.
+    /// Makes a call and returns its answer. New ids and codes, which only the service can choose, are taken from the
+    /// service's answer.
     pub fn take(&mut self, call: &Call, seen: &Answer) -> Answer {
         let mut answer = self.make(call, seen);
         if let Ok(reply) = &mut answer {
-            // It follows from what a booking keeps.
+            // The refund due follows from the other fields.
             reply.bookings().for_each(|booking| booking.deposit_due_cents = rules::deposit_due(booking));
         }
         answer
@@ -189,7 +189,7 @@ impl Model {
         }
     }
 
-    /// Time passes, and days come within the horizons. What holds and queues come to is for the workers.
+    /// Moves the clock; new days come within the horizons. The workers' part is done by `do_worker_step`.
     pub fn pass(&mut self, span: TimeDelta) {
         self.now += span;
         let now = self.now;
@@ -201,27 +201,28 @@ impl Model {
     pub(super) fn expire(&mut self, n: usize) {
         let now = self.now;
         let booking = Arc::make_mut(&mut self.bookings[n]);
-        booking.told.set_status(BookingStatus::Expired);
-        booking.told.hold_expires_at = None;
-        booking.told.refund_due_cents = booking.told.paid_cents;
+        booking.proto.set_status(BookingStatus::Expired);
+        booking.proto.hold_expires_at = None;
+        booking.proto.refund_due_cents = booking.proto.paid_cents;
         booking.changed("teppan.booking.expired.v1", now);
         self.follow(n);
     }
 
     pub fn venue(&self, venue_id: &str) -> Option<usize> {
-        self.venues.iter().position(|venue| venue.told.venue_id == venue_id)
+        self.venues.iter().position(|venue| venue.proto.venue_id == venue_id)
     }
 
     pub fn booking(&self, booking_id: &str) -> Option<usize> {
-        self.bookings.iter().position(|booking| booking.told.booking_id == booking_id)
+        self.bookings.iter().position(|booking| booking.proto.booking_id == booking_id)
     }
 
-    /// Seats that live bookings take of a slot, but for one booking.
+    /// Seats that live bookings take in a slot, without one of them.
     pub fn reserved(&self, venue_id: &str, slot: SlotTime, but: Option<usize>) -> i32 {
         let (date, start) = (slot.0.to_string(), slot.1.format("%H:%M").to_string());
-        let here = |told: &wire::Booking| told.venue_id == venue_id && told.date == date && told.start_time == start;
+        let here =
+            |proto: &wire::Booking| proto.venue_id == venue_id && proto.date == date && proto.start_time == start;
         let others = self.bookings.iter().enumerate().filter(|(n, _)| Some(*n) != but).map(|(_, booking)| booking);
-        others.filter(|booking| booking.live() && here(&booking.told)).map(|booking| booking.told.party_size).sum()
+        others.filter(|booking| booking.live() && here(&booking.proto)).map(|booking| booking.proto.party_size).sum()
     }
 }
 
@@ -231,7 +232,7 @@ impl Venue {
     }
 
     pub fn last_day(&self, now: DateTime<Utc>) -> NaiveDate {
-        self.today(now) + TimeDelta::days(self.told.horizon_days.into())
+        self.today(now) + TimeDelta::days(self.proto.horizon_days.into())
     }
 }
 

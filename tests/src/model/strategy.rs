@@ -1,4 +1,4 @@
-//! Makes up steps. Small numbers come first everywhere: towards them a disagreement shrinks.
+//! Generates steps. Small numbers come first everywhere, so a disagreement shrinks towards them.
 
 use std::ops::RangeInclusive;
 
@@ -6,20 +6,20 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::operations::{
     Amount, Change, Create, Different, Etag, Exception, Expected, Fault, Filter, Join, Key, Operation, Pay, Pick,
-    Place, Policy, Step, Story, Tells, Wish,
+    Policy, SlotChoice, Step, StripeSequence, StripeStep, Wish,
 };
 
-/// Operations that one case has about: each case is a database of its own.
+/// About how many operations a case has. Each case has its own database.
 pub const OPERATIONS_OF_A_CASE: usize = 400;
 
-/// One step: mostly calls at once, sometimes one alone, sometimes time.
+/// One step: mostly concurrent calls, sometimes a single call, sometimes time that passes.
 pub fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => operation().prop_map(|operation| calls(vec![operation])),
         6 => vec(operation(), 1..=5).prop_map(calls),
-        // Together, and about one slot or booking: where the races are.
+        // Concurrent calls about one slot or booking, where the races are.
         3 => crowd().prop_map(calls),
-        1 => story(1..=3).prop_map(|story| Step::AtOnce { calls: Vec::new(), story: Some(story) }),
+        1 => sequence(1..=3).prop_map(|sequence| Step::AtOnce { calls: Vec::new(), sequence: Some(sequence) }),
         2 => beside_stripe(),
         1 => (1_i64..45).prop_map(|minutes| Step::Pass { minutes }),
         1 => (45_i64..600).prop_map(|minutes| Step::Pass { minutes }),
@@ -27,17 +27,18 @@ pub fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn calls(calls: Vec<Operation>) -> Step {
-    Step::AtOnce { calls, story: None }
+    Step::AtOnce { calls, sequence: None }
 }
 
-/// Calls while Stripe tells of a payment for one booking: any calls, or some about that booking.
+/// Calls beside Stripe events about a payment: any calls, or some about the same booking.
 fn beside_stripe() -> impl Strategy<Value = Step> {
-    let any = (vec(operation(), 1..=2), story(1..=2));
-    let one =
-        (pick(), vec(change(), 1..=2), vec(pay(), 0..=1), story(1..=1)).prop_map(|(booking, changes, paid, story)| {
-            (about(booking, changes, paid), Story { booking, again: None, ..story })
-        });
-    prop_oneof![any, one].prop_map(|(calls, story)| Step::AtOnce { calls, story: Some(story) })
+    let any = (vec(operation(), 1..=2), sequence(1..=2));
+    let one = (pick(), vec(change(), 1..=2), vec(pay(), 0..=1), sequence(1..=1)).prop_map(
+        |(booking, changes, paid, sequence)| {
+            (about(booking, changes, paid), StripeSequence { booking, again: None, ..sequence })
+        },
+    );
+    prop_oneof![any, one].prop_map(|(calls, sequence)| Step::AtOnce { calls, sequence: Some(sequence) })
 }
 
 /// Changes of one booking, and payments for it.
@@ -59,10 +60,10 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Calls that all want the same.
+/// Concurrent calls for the same seats or booking.
 fn crowd() -> impl Strategy<Value = Vec<Operation>> {
-    let creates = (place(), vec(create(), 1..=5)).prop_map(|(place, creates)| {
-        creates.into_iter().map(|create| Operation::Create(Create { place, ..create })).collect()
+    let creates = (slot_choice(), vec(create(), 1..=5)).prop_map(|(slot_choice, creates)| {
+        creates.into_iter().map(|create| Operation::Create(Create { slot_choice, ..create })).collect()
     });
     let changes = (pick(), vec(change(), 1..=5), vec(pay(), 0..=0));
     let paid = (pick(), vec(change(), 0..=2), vec(pay(), 1..=3));
@@ -88,26 +89,26 @@ fn waiting() -> impl Strategy<Value = Operation> {
 }
 
 fn join() -> impl Strategy<Value = Join> {
-    (key(), place(), option::weighted(0.8, 0_u8..6), 1_i32..=6, 0_u8..4)
-        .prop_map(|(key, place, full, party_size, guest)| Join { key, place, full, party_size, guest })
+    (key(), slot_choice(), option::weighted(0.8, 0_u8..6), 1_i32..=6, 0_u8..4)
+        .prop_map(|(key, slot_choice, full, party_size, guest)| Join { key, slot_choice, full, party_size, guest })
 }
 
-fn story(told: RangeInclusive<usize>) -> impl Strategy<Value = Story> {
-    let tells = prop_oneof![
-        5 => Just(Tells::Succeeded),
-        2 => Just(Tells::Session),
-        1 => Just(Tells::Failed),
-        1 => Just(Tells::Cancelled),
-        2 => (0_u8..=100).prop_map(|percent| Tells::Refunded { percent }),
-        1 => Just(Tells::Refunded { percent: 100 }),
-        1 => (0_u8..3).prop_map(|name| Tells::Refund { name }),
-        1 => (0_u8..3).prop_map(|name| Tells::RefundFailed { name }),
-        2 => (0_u8..3).prop_map(|name| Tells::Disputed { name }),
-        2 => (0_u8..3).prop_map(|name| Tells::DisputeWon { name }),
-        2 => Just(Tells::Before),
+fn sequence(count: RangeInclusive<usize>) -> impl Strategy<Value = StripeSequence> {
+    let step = prop_oneof![
+        5 => Just(StripeStep::Succeeded),
+        2 => Just(StripeStep::Session),
+        1 => Just(StripeStep::Failed),
+        1 => Just(StripeStep::Cancelled),
+        2 => (0_u8..=100).prop_map(|percent| StripeStep::Refunded { percent }),
+        1 => Just(StripeStep::Refunded { percent: 100 }),
+        1 => (0_u8..3).prop_map(|name| StripeStep::Refund { name }),
+        1 => (0_u8..3).prop_map(|name| StripeStep::RefundFailed { name }),
+        2 => (0_u8..3).prop_map(|name| StripeStep::Disputed { name }),
+        2 => (0_u8..3).prop_map(|name| StripeStep::DisputeWon { name }),
+        2 => Just(StripeStep::Before),
     ];
-    (pick(), amount(), option::of(0_u8..4), vec(tells, told), 1_u8..=3)
-        .prop_map(|(booking, amount, again, tells, times)| Story { booking, amount, again, tells, times })
+    (pick(), amount(), option::of(0_u8..4), vec(step, count), 1_u8..=3)
+        .prop_map(|(booking, amount, again, steps, times)| StripeSequence { booking, amount, again, steps, times })
 }
 
 fn amount() -> impl Strategy<Value = Amount> {
@@ -141,10 +142,10 @@ fn create() -> impl Strategy<Value = Create> {
         (51_i32..60).prop_map(Fault::PartyOf),
     ];
     let fault = option::weighted(0.03, fault);
-    (key(), place(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), fault).prop_map(
-        |(key, place, party_size, guest, conversation, expected, fault)| Create {
+    (key(), slot_choice(), 1_i32..=6, 0_u8..4, any::<bool>(), expected(), fault).prop_map(
+        |(key, slot_choice, party_size, guest, conversation, expected, fault)| Create {
             key,
-            place,
+            slot_choice,
             party_size,
             guest,
             conversation,
@@ -179,22 +180,22 @@ fn pick() -> impl Strategy<Value = Pick> {
     (prop_oneof![0_u8..4, 0_u8..30], prop::bool::weighted(0.8)).prop_map(|(back, live)| Pick { back, live })
 }
 
-/// Mostly a slot that is there, soon.
-fn place() -> impl Strategy<Value = Place> {
+/// Mostly an existing slot in the near future.
+fn slot_choice() -> impl Strategy<Value = SlotChoice> {
     let day = prop_oneof![6 => 0_u8..3, 1 => 0_u8..6];
     let start = prop_oneof![6 => 0_u8..2, 1 => 0_u8..5];
-    (0_u8..2, day, start).prop_map(|(venue, day, start)| Place { venue, day, start })
+    (0_u8..2, day, start).prop_map(|(venue, day, start)| SlotChoice { venue, day, start })
 }
 
 fn update_slot() -> impl Strategy<Value = Operation> {
     (
-        place(),
+        slot_choice(),
         option::weighted(0.4, prop::bool::weighted(0.3)),
         option::weighted(0.5, 0_i32..12),
         option::weighted(0.4, cents()),
     )
-        .prop_map(|(place, closed, capacity, price_cents)| Operation::UpdateSlot {
-            place,
+        .prop_map(|(slot_choice, closed, capacity, price_cents)| Operation::UpdateSlot {
+            slot_choice,
             closed,
             capacity,
             price_cents,
@@ -202,7 +203,7 @@ fn update_slot() -> impl Strategy<Value = Operation> {
 }
 
 fn cents() -> impl Strategy<Value = i64> {
-    // Free, less than a deposit may be, about as much, and more.
+    // Free, below the smallest deposit, around it, and above.
     prop_oneof![0_i64..4, 10_i64..80, 1000_i64..6000]
 }
 
@@ -244,6 +245,6 @@ fn read() -> impl Strategy<Value = Operation> {
         (0_u8..2, option::of(0_u8..5), 0_i32..8, any::<bool>()).prop_map(|(venue, from, party_size, bookable_only)| {
             Operation::ListAvailability { venue, from, party_size, bookable_only }
         }),
-        vec((place(), 0_i32..8), 1..6).prop_map(|queries| Operation::Check { queries }),
+        vec((slot_choice(), 0_i32..8), 1..6).prop_map(|queries| Operation::Check { queries }),
     ]
 }

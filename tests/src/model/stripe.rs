@@ -1,4 +1,4 @@
-//! What Stripe tells of a payment, and what follows for the booking.
+//! Stripe's events about a payment, and their effects on the booking.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,32 +18,32 @@ use super::{
     state::Model,
 };
 
-/// One event of Stripe's, and what it says.
+/// A Stripe event, and what it reports.
 #[derive(Clone, PartialEq)]
 pub struct Event {
     pub booking_id: String,
     pub intent_id: String,
     pub amount_cents: i64,
-    pub says: Says,
+    pub report: Report,
     pub value: Value,
 }
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { booking_id, intent_id, amount_cents, says, value } = self;
-        write!(f, "{says:?} ({}, {intent_id}, {amount_cents} for {booking_id})", value["id"])
+        let Self { booking_id, intent_id, amount_cents, report, value } = self;
+        write!(f, "{report:?} ({}, {intent_id}, {amount_cents} for {booking_id})", value["id"])
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Says {
+pub enum Report {
     Failed,
     Cancelled,
-    /// So much of it was given back, as far as is told with it.
+    /// The charge succeeded; this amount of it was refunded, as far as the event reports.
     Succeeded {
         given_back_cents: i64,
     },
-    /// So much was given back in all.
+    /// The total refunded amount.
     Refunded {
         cents: i64,
     },
@@ -62,12 +62,12 @@ pub enum Says {
 }
 
 impl Event {
-    /// What it changes, one after the other: of what is given back, first that it was received. Others see what
-    /// is in between.
+    /// The changes of an event, one after another: a refund also implies that the charge succeeded. Other calls may see
+    /// the state in between.
     pub fn parts(&self) -> Vec<Self> {
-        match self.says {
-            Says::Refunded { cents } => {
-                let received = Self { says: Says::Succeeded { given_back_cents: cents }, ..self.clone() };
+        match self.report {
+            Report::Refunded { cents } => {
+                let received = Self { report: Report::Succeeded { given_back_cents: cents }, ..self.clone() };
                 vec![received, self.clone()]
             }
             _ => vec![self.clone()],
@@ -75,55 +75,55 @@ impl Event {
     }
 }
 
-/// How far a payment has come: only what comes later changes it.
+/// The stage of a payment, which never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum PaymentStage {
     Failed,
     Cancelled,
     Succeeded,
 }
 
-/// All that was told of a payment, in whatever order.
+/// All reports about a payment, in any order.
 #[derive(Debug, Clone, Default)]
 pub struct Intent {
-    told: Vec<Says>,
+    reports: Vec<Report>,
 }
 
-/// What all that comes to.
+/// The state that follows from all reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stands {
-    pub stage: Option<Stage>,
+pub struct IntentState {
+    pub stage: Option<PaymentStage>,
     pub refunded_cents: i64,
     pub disputed_cents: i64,
 }
 
 impl Intent {
-    pub fn tell(&mut self, says: Says) {
-        self.told.push(says);
+    pub fn add(&mut self, report: Report) {
+        self.reports.push(report);
     }
 
-    pub fn stands(&self, amount_cents: i64) -> Stands {
-        let stage = self.told.iter().filter_map(|says| match says {
-            Says::Failed => Some(Stage::Failed),
-            Says::Cancelled => Some(Stage::Cancelled),
-            Says::Succeeded { .. } => Some(Stage::Succeeded),
+    pub fn state(&self, amount_cents: i64) -> IntentState {
+        let stage = self.reports.iter().filter_map(|report| match report {
+            Report::Failed => Some(PaymentStage::Failed),
+            Report::Cancelled => Some(PaymentStage::Cancelled),
+            Report::Succeeded { .. } => Some(PaymentStage::Succeeded),
             _ => None,
         });
         let (mut in_all, mut made, mut failed) = (0, BTreeMap::new(), BTreeMap::new());
         let (mut disputed, mut won) = (BTreeMap::new(), BTreeSet::new());
-        for says in &self.told {
-            match *says {
-                Says::Refunded { cents } => in_all = cents.max(in_all),
-                Says::Refund { name, cents, failed: false } => {
+        for report in &self.reports {
+            match *report {
+                Report::Refunded { cents } => in_all = cents.max(in_all),
+                Report::Refund { name, cents, failed: false } => {
                     made.insert(name, cents);
                 }
-                Says::Refund { name, cents, failed: true } => {
+                Report::Refund { name, cents, failed: true } => {
                     failed.insert(name, cents);
                 }
-                Says::Dispute { name, cents, won: false } => {
+                Report::Dispute { name, cents, won: false } => {
                     disputed.insert(name, cents);
                 }
-                Says::Dispute { name, won: true, .. } => {
+                Report::Dispute { name, won: true, .. } => {
                     won.insert(name);
                 }
                 _ => {}
@@ -134,51 +134,51 @@ impl Intent {
         let by_name: i64 = made.values().sum();
         let refunded_cents = by_name.max(in_all - failed.values().sum::<i64>()).clamp(0, amount_cents);
         let disputed_cents = disputed.values().sum::<i64>().min(amount_cents - refunded_cents);
-        Stands { stage: stage.max(), refunded_cents, disputed_cents }
+        IntentState { stage: stage.max(), refunded_cents, disputed_cents }
     }
 }
 
 impl Model {
-    /// Makes one part of an event true.
+    /// Applies one part of an event.
     pub(super) fn stripe(&mut self, event: &Event) -> Answer {
         let Some(n) = self.booking(&event.booking_id) else { return Ok(Reply::Taken) };
         let intent = Arc::make_mut(&mut self.intents).entry(event.intent_id.clone()).or_default();
-        let before = intent.stands(event.amount_cents);
-        intent.tell(event.says);
-        let after = intent.stands(event.amount_cents);
-        if after.stage < Some(Stage::Succeeded) && !matches!(event.says, Says::Failed | Says::Cancelled) {
-            return Err(Refused::not_found("what was not received cannot be given back"));
+        let before = intent.state(event.amount_cents);
+        intent.add(event.report);
+        let after = intent.state(event.amount_cents);
+        if after.stage < Some(PaymentStage::Succeeded) && !matches!(event.report, Report::Failed | Report::Cancelled) {
+            return Err(Refused::not_found("an amount that was not received cannot be refunded"));
         }
         self.reach(n, event, before, after);
         self.give_back(n, event, before, after);
-        // What was given back takes the place of what is disputed.
+        // A refund reduces the disputed amount, because both cannot exceed the charge.
         let left = event.amount_cents - after.refunded_cents;
         self.dispute(n, event, before.disputed_cents.min(left), after.disputed_cents);
         self.follow(n);
         Ok(Reply::Taken)
     }
 
-    fn reach(&mut self, n: usize, event: &Event, before: Stands, after: Stands) {
+    fn reach(&mut self, n: usize, event: &Event, before: IntentState, after: IntentState) {
         let Some(stage) = after.stage.filter(|_| before.stage != after.stage) else { return };
         let status = match stage {
-            Stage::Failed => PaymentStatus::Failed,
-            Stage::Cancelled => PaymentStatus::Cancelled,
-            Stage::Succeeded => PaymentStatus::Succeeded,
+            PaymentStage::Failed => PaymentStatus::Failed,
+            PaymentStage::Cancelled => PaymentStatus::Cancelled,
+            PaymentStage::Succeeded => PaymentStatus::Succeeded,
         };
         if before.stage.is_none() {
             self.add(event, PaymentKind::Charge, event.amount_cents, status);
         }
         self.show(event, status, 0);
-        match event.says {
-            Says::Succeeded { given_back_cents } => {
+        match event.report {
+            Report::Succeeded { given_back_cents } => {
                 self.charge(n, event.amount_cents, given_back_cents < event.amount_cents);
             }
-            _ => self.move_back(n, 0, 0, "teppan.payment.failed.v1"),
+            _ => self.reduce_paid(n, 0, 0, "teppan.payment.failed.v1"),
         }
     }
 
-    /// Less or more was given back. What is disputed is all that is left at most.
-    fn give_back(&mut self, n: usize, event: &Event, before: Stands, after: Stands) {
+    /// Applies a change of the refunded amount. At most the rest is disputed.
+    fn give_back(&mut self, n: usize, event: &Event, before: IntentState, after: IntentState) {
         let more = after.refunded_cents - before.refunded_cents;
         if more > 0 {
             let disputed = before.disputed_cents.min(event.amount_cents - after.refunded_cents);
@@ -186,7 +186,7 @@ impl Model {
             self.add(event, PaymentKind::Refund, more, PaymentStatus::Succeeded);
             Arc::make_mut(&mut self.bookings[n]).disputed_cents -= no_longer_disputed;
             self.show_dispute(event, disputed);
-            self.move_back(n, more - no_longer_disputed, more, "teppan.payment.refunded.v1");
+            self.reduce_paid(n, more - no_longer_disputed, more, "teppan.payment.refunded.v1");
         } else if more < 0 {
             let payments = Arc::make_mut(&mut self.payments);
             let undone = payments.iter_mut().rev().find(|it| {
@@ -198,25 +198,25 @@ impl Model {
             }
             let taken = after.disputed_cents - before.disputed_cents;
             let booking = Arc::make_mut(&mut self.bookings[n]);
-            booking.told.refunded_cents += more;
+            booking.proto.refunded_cents += more;
             booking.disputed_cents += taken;
             self.show_dispute(event, after.disputed_cents);
-            self.come_back(n, -more - taken, any_is_left(event, after));
+            self.restore_paid(n, -more - taken, is_partly_kept(event, after));
         }
     }
 
     fn dispute(&mut self, n: usize, event: &Event, before_cents: i64, after_cents: i64) {
         let more = after_cents - before_cents;
-        if more == 0 || !matches!(event.says, Says::Dispute { .. }) {
+        if more == 0 || !matches!(event.report, Report::Dispute { .. }) {
             return;
         }
         Arc::make_mut(&mut self.bookings[n]).disputed_cents += more;
         self.show_dispute(event, after_cents);
         if more > 0 {
-            self.move_back(n, more, 0, "teppan.payment.failed.v1");
+            self.reduce_paid(n, more, 0, "teppan.payment.failed.v1");
         } else {
-            let after = self.intents.get(&event.intent_id).map(|intent| intent.stands(event.amount_cents));
-            self.come_back(n, -more, after.is_some_and(|after| any_is_left(event, after)));
+            let after = self.intents.get(&event.intent_id).map(|intent| intent.state(event.amount_cents));
+            self.restore_paid(n, -more, after.is_some_and(|after| is_partly_kept(event, after)));
         }
     }
 
@@ -225,7 +225,7 @@ impl Model {
         self.show(event, status, disputed_cents);
     }
 
-    /// The charge's entry.
+    /// Updates the charge's entry.
     fn show(&mut self, event: &Event, status: PaymentStatus, disputed_cents: i64) {
         let payments = Arc::make_mut(&mut self.payments);
         let ours =
@@ -255,16 +255,16 @@ impl Model {
     }
 }
 
-/// Whether not all of a payment was given back: otherwise it makes no booking firm.
-fn any_is_left(event: &Event, after: Stands) -> bool {
+/// Whether a part of the payment was not refunded: a fully refunded payment confirms no booking.
+fn is_partly_kept(event: &Event, after: IntentState) -> bool {
     event.amount_cents > after.refunded_cents
 }
 
-/// Payments in an order, and with fields, that both sides can know: the ids of Stripe's are the service's own.
+/// Sorts payments, and clears the fields that the model cannot know: the service assigns the ids of Stripe's payments.
 pub fn canonical(payments: &mut [wire::Payment]) {
     for payment in payments.iter_mut().filter(|payment| payment.method() == PaymentMethod::Stripe) {
         payment.payment_id.clear();
-        // It moves with what the wire does not show: that the charge got its name, that a refund is counted.
+        // It also changes with facts that the wire does not show, such as the charge's id.
         payment.updated_at = None;
     }
     payments.sort_by_key(|it| {

@@ -1,4 +1,4 @@
-//! How often what was called, and how it ended.
+//! Counts calls by their outcomes.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use super::calls::{Answer, Call, Reply};
 pub struct Tally {
     counts: BTreeMap<(&'static str, String), u64>,
     pub operations: usize,
-    /// Steps of several calls, and events of Stripe's, at once.
+    /// Steps with several concurrent calls or Stripe events.
     pub groups: usize,
 }
 
@@ -30,12 +30,12 @@ impl Tally {
         self.operations += 1;
     }
 
-    /// So many events of Stripe's were posted once more.
+    /// Counts Stripe events that were posted again.
     pub fn again(&mut self, posts: usize) {
-        (0..posts).for_each(|_| self.happened("Stripe", "told again"));
+        (0..posts).for_each(|_| self.happened("Stripe", "sent again"));
     }
 
-    /// What came of it, at the end.
+    /// Counts another outcome, at the end of a case.
     pub fn happened(&mut self, what: &'static str, how: &str) {
         *self.counts.entry((what, how.to_owned())).or_default() += 1;
     }
@@ -48,7 +48,7 @@ impl Tally {
         }
     }
 
-    /// How often a call ended so.
+    /// How often a call had this outcome.
     pub fn of(&self, call: &str, outcome: &str) -> u64 {
         self.counts.iter().filter(|((name, ended), _)| *name == call && ended == outcome).map(|(_, count)| count).sum()
     }
@@ -59,6 +59,6 @@ impl fmt::Display for Tally {
         for ((call, outcome), count) in &self.counts {
             writeln!(f, "{call:<24} {outcome:<26} {count:>8}")?;
         }
-        writeln!(f, "{} operations, {} steps of several calls at once", self.operations, self.groups)
+        writeln!(f, "{} operations, {} steps of concurrent calls", self.operations, self.groups)
     }
 }

@@ -1,4 +1,4 @@
-//! What is read after calls, because they can have changed it, or must not have.
+//! Chooses what to read after calls: what they can have changed, and what they must not have changed.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,13 +12,13 @@ use super::{
     state::{Booking, Model},
 };
 
-/// What calls can have changed, or must not have.
+/// Everything that calls can have changed, or must not have changed.
 #[derive(Default)]
 pub struct Touched {
     bookings: BTreeSet<String>,
     days: BTreeSet<(String, String)>,
     venues: BTreeSet<String>,
-    /// Bookings whose payments can have become more.
+    /// Bookings whose payments can have grown in number.
     paid: BTreeSet<String>,
 }
 
@@ -34,7 +34,7 @@ impl Touched {
                 Call::CancelBooking(request) => touched.booking(&request.booking_id),
                 Call::RescheduleBooking(request) => {
                     touched.booking(&request.booking_id);
-                    let booking = model.booking(&request.booking_id).map(|n| &model.bookings[n].told);
+                    let booking = model.booking(&request.booking_id).map(|n| &model.bookings[n].proto);
                     if let Some(booking) = booking.filter(|_| !request.date.is_empty()) {
                         touched.days.insert((booking.venue_id.clone(), request.date.clone()));
                     }
@@ -53,10 +53,10 @@ impl Touched {
                     touched.days.insert((request.venue_id.clone(), request.date.clone()));
                 }
                 Call::LeaveWaitlist(request) => {
-                    let of = |booking: &&Arc<Booking>| booking.told.waitlist_entry_id == request.waitlist_entry_id;
+                    let of = |booking: &&Arc<Booking>| booking.proto.waitlist_entry_id == request.waitlist_entry_id;
                     let booking = model.bookings.iter().find(of).filter(|_| !request.waitlist_entry_id.is_empty());
                     if let Some(booking) = booking {
-                        touched.booking(&booking.told.booking_id);
+                        touched.booking(&booking.proto.booking_id);
                     }
                 }
                 Call::UpdateSlot(request) => {
@@ -85,8 +85,8 @@ impl Touched {
                 touched.days.insert((booking.venue_id.clone(), booking.date.clone()));
             }
         }
-        let named = model.bookings.iter().filter(|booking| touched.bookings.contains(&booking.told.booking_id));
-        let days: Vec<_> = named.map(|booking| (booking.told.venue_id.clone(), booking.told.date.clone())).collect();
+        let named = model.bookings.iter().filter(|booking| touched.bookings.contains(&booking.proto.booking_id));
+        let days: Vec<_> = named.map(|booking| (booking.proto.venue_id.clone(), booking.proto.date.clone())).collect();
         touched.days.extend(days);
         touched
     }
@@ -113,7 +113,7 @@ fn payments(booking_id: String) -> Call {
     Call::ListPayments(ListPaymentsRequest { booking_id, page_size: 1000, ..Default::default() })
 }
 
-/// The slots of a day, or of all days to come.
+/// The slots of one day, or of all coming days.
 pub fn availability(venue_id: &str, day: &str) -> Call {
     let (venue_id, from_date, to_date) = (venue_id.to_owned(), day.to_owned(), day.to_owned());
     Call::ListAvailability(ListAvailabilityRequest { venue_id, from_date, to_date, ..Default::default() })

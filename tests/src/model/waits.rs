@@ -1,4 +1,4 @@
-//! From operations to calls about the waitlist.
+//! Turns operations into calls about the waitlist.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use teppan_shared::contract::booking::v1::{
 };
 
 use super::{
-    names::{NOBODY, email, named},
+    names::{UNKNOWN_ID, email, named},
     operations::{Join, Key, Pick},
     rules::Wish,
     state::Model,
     waitlist::Entry,
 };
 
-/// What was asked for so far, to be asked for again.
+/// The requests so far, which later calls repeat.
 #[derive(Debug, Default)]
 pub struct Waits {
     asked: Vec<JoinWaitlistRequest>,
@@ -24,7 +24,7 @@ impl Waits {
     pub fn join(&mut self, model: &Model, join: &Join) -> JoinWaitlistRequest {
         let earlier = |back: u8| self.asked.iter().rev().nth(usize::from(back) % self.asked.len().max(1)).cloned();
         let full = join.full.and_then(|nth| full(model, join.party_size, nth));
-        let (venue_id, date, start_time) = full.unwrap_or_else(|| named(model, join.place));
+        let (venue_id, date, start_time) = full.unwrap_or_else(|| named(model, join.slot_choice));
         let mut request = JoinWaitlistRequest {
             idempotency_key: format!("wait-{}", self.asked.len()),
             venue_id,
@@ -50,18 +50,18 @@ impl Waits {
 }
 
 pub fn leave(model: &Model, pick: Pick) -> LeaveWaitlistRequest {
-    let stands = |entry: &&Arc<Entry>| {
-        !pick.live || matches!(entry.told.status(), WaitlistEntryStatus::Waiting | WaitlistEntryStatus::Offered)
+    let is_open = |entry: &&Arc<Entry>| {
+        !pick.live || matches!(entry.proto.status(), WaitlistEntryStatus::Waiting | WaitlistEntryStatus::Offered)
     };
-    let all: Vec<_> = model.waitlist.iter().rev().filter(stands).collect();
+    let all: Vec<_> = model.waitlist.iter().rev().filter(is_open).collect();
     let entry = all.get(usize::from(pick.back) % all.len().max(1));
-    let waitlist_entry_id = entry.map_or_else(|| NOBODY.to_owned(), |entry| entry.told.waitlist_entry_id.clone());
+    let waitlist_entry_id = entry.map_or_else(|| UNKNOWN_ID.to_owned(), |entry| entry.proto.waitlist_entry_id.clone());
     LeaveWaitlistRequest { waitlist_entry_id, validate_only: false }
 }
 
-/// One of the slots that have not enough seats for a party.
+/// One of the slots without enough seats for a party.
 fn full(model: &Model, party_size: i32, nth: u8) -> Option<(String, String, String)> {
-    let all = model.venues.iter().flat_map(|venue| venue.slots.keys().map(move |slot| (&venue.told.venue_id, *slot)));
+    let all = model.venues.iter().flat_map(|venue| venue.slots.keys().map(move |slot| (&venue.proto.venue_id, *slot)));
     let lacks = |&(venue_id, slot): &(&String, _)| {
         let wish = Wish { venue_id, slot, party_size, but: None };
         model.unavailable(wish) == Some(UnavailableReason::SlotFull)

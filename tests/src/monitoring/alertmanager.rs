@@ -10,7 +10,7 @@ use super::{
     rules::{self, Pace},
 };
 
-/// A running Alertmanager with the project's configuration, which tells nobody.
+/// A running Alertmanager with the project's configuration, which sends no notifications.
 pub struct Alertmanager {
     program: Program,
     _folder: TempDir,
@@ -24,7 +24,7 @@ pub struct Alert {
     pub receivers: Vec<Receiver>,
 }
 
-/// Who would be told.
+/// The receiver that would be notified.
 #[derive(Debug, Deserialize)]
 pub struct Receiver {
     pub name: String,
@@ -48,7 +48,7 @@ impl Alertmanager {
         let arguments = [
             format!("--config.file={}", folder.path().join("alertmanager.yml").display()),
             format!("--storage.path={}", folder.path().join("data").display()),
-            // It has no peers.
+            // A single instance, without a cluster.
             "--cluster.listen-address=".to_owned(),
         ];
         let program = Program::start("alertmanager", folder.path(), &arguments).await?;

@@ -1,4 +1,4 @@
-//! Guests, senders and Stripe, who do what they do every day.
+//! Simulated guests, follow-up senders and Stripe, which make the daily load.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,21 +26,21 @@ use crate::{
     fixtures, stripe,
 };
 
-/// The secret that Stripe signs with.
+/// The secret of Stripe's signatures.
 pub const SECRET: &str = "whsec_watched";
 
-/// How long something may take that happens in the background.
+/// The longest time that background work may take.
 const SOON: Duration = Duration::from_secs(30);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// See the module. Cheap to clone.
+/// Clients that simulate the load. Cheap to clone.
 #[derive(Clone)]
 pub struct Guests {
     booking: BookingClients,
     conversations: ConversationServiceClient<Channel>,
     follow_ups: FollowUpServiceClient<Channel>,
     webhook: SocketAddr,
-    /// A venue with seats enough for all, which asks for a deposit.
+    /// A venue with enough seats for all guests, which requires a deposit.
     venue_id: String,
 }
 
@@ -57,8 +57,8 @@ impl Guests {
         })
     }
 
-    /// A chat that ends in a booking, the payment of its deposit, and a follow-up that is due now. The guest's
-    /// program repeats two calls.
+    /// A chat that ends in a booking, the payment of its deposit, and a follow-up that is due now. Two calls are
+    /// repeated, as by a client that lost an answer.
     pub async fn journey(&self) -> Result<(), Status> {
         let mut this = self.clone();
         let request = fixtures::booking(&self.venue_id, 2);
@@ -85,7 +85,7 @@ impl Guests {
         Ok(())
     }
 
-    /// Sends a few follow-ups, those that are due within a second.
+    /// Sends a few follow-ups that are due within a second.
     pub async fn send_follow_ups(&self) -> Result<(), Status> {
         for claimed in self.claim().await? {
             let complete = CompleteFollowUpRequest {
@@ -98,8 +98,8 @@ impl Guests {
         Ok(())
     }
 
-    /// Eight guests rush for an evening of four seats; one who found it full waits, and gets the seat that another
-    /// gives up. Somebody reads of it in the stream of events.
+    /// Eight guests want an evening with four seats. One joins the waitlist and gets a seat that another gives up. A
+    /// reader follows the events.
     pub async fn rush(&self) -> Result<(), Status> {
         let mut this = self.clone();
         let venue_id = fixtures::firm_venue(&mut this.booking, 4).await?.venue_id;
@@ -112,11 +112,11 @@ impl Guests {
                 Err(failed) => return Err(failed),
             }
         }
-        let booked = booked.ok_or_else(|| Status::internal("nobody got a seat"))?;
+        let booked = booked.ok_or_else(|| Status::internal("no guest got a seat"))?;
         let follow =
             StreamBookingEventsRequest { booking_id: booked.booking_id.clone(), follow: true, ..Default::default() };
         let mut events = this.booking.bookings.stream_booking_events(follow).await?.into_inner();
-        // The first is that it was made.
+        // The first event is the creation.
         let _ = tokio::time::timeout(SOON, events.next()).await;
         let entry = self.wait_for_seats(fixtures::booking(&venue_id, 1)).await?;
         let cancel = CancelBookingRequest { booking_id: booked.booking_id, ..Default::default() };
@@ -128,8 +128,8 @@ impl Guests {
         Ok(())
     }
 
-    /// What somebody has to see to: an event of Stripe's that belongs to no booking, a follow-up that cannot be sent;
-    /// and requests that are refused: forged, too old, not built, and too many at once where `MAX_WAITING` is small.
+    /// Work for operators, and refusals: a Stripe event without a booking, a follow-up that fails, and requests that
+    /// are forged, too old, not implemented, and too many at once when `MAX_WAITING` is small.
     pub async fn trouble(&self) -> Result<(), Status> {
         let mut this = self.clone();
         let lost = stripe::event("payment_intent.succeeded", json!({"id": "pi_lost"}));
@@ -181,7 +181,7 @@ impl Guests {
         Ok(self.booking.bookings.clone().join_waitlist(request).await?.into_inner().entry.unwrap_or_default())
     }
 
-    /// The entry, once seats are offered to it.
+    /// Waits until seats are offered to the entry, and returns it.
     async fn offered(&self, entry: &WaitlistEntry) -> Result<WaitlistEntry, Status> {
         let list = ListWaitlistRequest { customer_id: entry.customer_id.clone(), ..Default::default() };
         let offered = async {
@@ -190,7 +190,7 @@ impl Guests {
                 if let Some(entry) = entries.into_iter().find(|it| it.status() == WaitlistEntryStatus::Offered) {
                     return Ok(entry);
                 }
-                tokio::time::sleep(LOOK_INTERVAL).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let offered = tokio::time::timeout(SOON, offered).await;

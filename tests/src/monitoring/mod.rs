@@ -1,4 +1,4 @@
-//! Both services under the eyes of a real Prometheus and Alertmanager, with the rules of `deploy/prometheus`.
+//! Both services watched by a real Prometheus and Alertmanager, with the rules in `deploy/prometheus`.
 
 mod alertmanager;
 mod guests;

@@ -19,7 +19,7 @@ use crate::{harness, stripe::exchange};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_INTERVAL: Duration = Duration::from_millis(20);
-/// After SIGTERM: Prometheus writes down what it has in memory.
+/// The bound after SIGTERM: Prometheus first writes its memory to disk.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A program did not start.
@@ -27,29 +27,29 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum ProgramError {
     #[error("{} cannot be started; run `deploy/local/setup.sh prometheus` first", path.display())]
     Spawn { path: PathBuf, source: io::Error },
-    #[error("{program} is not ready; it said:\n{said}")]
-    Silent { program: &'static str, said: String },
+    #[error("{program} is not ready; it printed:\n{output}")]
+    NotReady { program: &'static str, output: String },
     #[error("its configuration cannot be written")]
     Configuration(#[from] io::Error),
 }
 
-/// A running program. [`Program::stop`] ends it in order; dropped, it is killed.
+/// A running program. [`Program::stop`] stops it cleanly; dropping it kills it.
 pub struct Program {
     pub address: SocketAddr,
     child: Child,
     _log: AbortOnDropHandle<()>,
 }
 
-/// The line of its log that tells where it listens.
+/// The log line that names the address of the listener.
 #[derive(Deserialize)]
 struct Line {
     msg: String,
     address: SocketAddr,
 }
 
-/// Where set-up puts the program.
+/// The path at which set-up installs the program.
 pub fn path(program: &str) -> PathBuf {
-    // Its arguments are seen from another folder, and so is this.
+    // The program runs in another folder, so the path is absolute.
     let path = harness::home().join("tools/bin").join(program);
     path.canonicalize().unwrap_or(path)
 }
@@ -66,25 +66,25 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C in the terminal reaches only the tool, which then stops it in order.
+            // Ctrl-C in the terminal signals only the tool, which then stops the program.
             .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(|source| ProgramError::Spawn { path, source })?;
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut said = String::new();
-        let listening = tokio::time::timeout(START_TIMEOUT, listening(&mut lines, &mut said)).await;
-        let Ok(Some(address)) = listening else { return Err(ProgramError::Silent { program, said }) };
+        let mut output = String::new();
+        let listening = tokio::time::timeout(START_TIMEOUT, listening(&mut lines, &mut output)).await;
+        let Ok(Some(address)) = listening else { return Err(ProgramError::NotReady { program, output }) };
         let log = TaskTracker::new().spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         if tokio::time::timeout(START_TIMEOUT, ready(address)).await.is_err() {
-            return Err(ProgramError::Silent { program, said });
+            return Err(ProgramError::NotReady { program, output });
         }
         Ok(Self { address, child, _log: AbortOnDropHandle::new(log) })
     }
 
-    /// Sends SIGTERM and waits for the end; after a bound, kills it.
+    /// Sends SIGTERM and waits for the end; kills the program after the bound.
     pub async fn stop(mut self) {
         if let Some(id) = self.child.id() {
-            // It may have ended just now.
+            // The program may have ended already.
             let _ = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
         }
         if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
@@ -93,23 +93,23 @@ impl Program {
     }
 }
 
-/// It listens before it has read its configuration.
+/// Waits until the program has read its configuration, which happens after it listens.
 async fn ready(address: SocketAddr) {
     while exchange(address, b"GET /-/ready HTTP/1.0\r\n\r\n").await.0 != 200 {
         tokio::time::sleep(READY_INTERVAL).await;
     }
 }
 
-async fn listening(lines: &mut Lines<BufReader<ChildStderr>>, said: &mut String) -> Option<SocketAddr> {
+async fn listening(lines: &mut Lines<BufReader<ChildStderr>>, output: &mut String) -> Option<SocketAddr> {
     while let Ok(Some(line)) = lines.next_line().await {
-        // A line before it names the address that was asked for, with the port 0.
+        // An earlier line names the requested address, with port 0.
         if let Ok(Line { msg, address }) = serde_json::from_str(&line)
             && msg == "Listening on"
         {
             return Some(address);
         }
-        said.push_str(&line);
-        said.push('\n');
+        output.push_str(&line);
+        output.push('\n');
     }
     None
 }

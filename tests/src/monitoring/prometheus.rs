@@ -11,21 +11,21 @@ use super::{
 };
 use crate::stripe::exchange;
 
-/// A query was not answered.
+/// A query failed.
 #[derive(Debug, thiserror::Error)]
-#[error("Prometheus refuses `{query}`: {said}")]
+#[error("Prometheus refuses `{query}`: {reason}")]
 pub struct QueryError {
     query: String,
-    said: String,
+    reason: String,
 }
 
-/// A running Prometheus with the project's configuration and rules. Its data goes with it.
+/// A running Prometheus with the project's configuration and rules. Dropping it removes its data.
 pub struct Prometheus {
     program: Program,
     _folder: TempDir,
 }
 
-/// A rule as Prometheus has read it.
+/// A rule as Prometheus reports it.
 #[derive(Debug, Deserialize)]
 pub struct Rule {
     #[serde(rename = "type")]
@@ -38,7 +38,7 @@ pub struct Rule {
     pub annotations: serde_json::Map<String, Value>,
 }
 
-/// What a rule does with its result.
+/// The effect of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleKind {
@@ -57,8 +57,8 @@ struct Group {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes and alerts the addresses that are meant, instead of those in its configuration, and
-    /// scrapes what these further `scrape_configs` say.
+    /// Starts a Prometheus that uses these addresses instead of those in its configuration, and also these
+    /// `scrape_configs`.
     pub async fn start(addresses: Addresses<'_>, also_scraped: &str, pace: Pace) -> Result<Self, ProgramError> {
         let folder = tempfile::tempdir()?;
         rules::write_prometheus(folder.path(), addresses, also_scraped, pace)?;
@@ -79,7 +79,7 @@ impl Prometheus {
         self.program.stop().await;
     }
 
-    /// The URL of a page for people, such as `alerts`. Debian's Prometheus has the classic pages only.
+    /// The URL of a web page, such as `alerts`. Debian's Prometheus has the classic pages only.
     pub async fn page(&self, name: &str) -> String {
         let address = self.address();
         let (code, _) = exchange(address, format!("GET /{name} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await;
@@ -87,7 +87,7 @@ impl Prometheus {
         format!("http://{address}/{folder}{name}")
     }
 
-    /// How many series an expression has now.
+    /// The number of series that an expression has now.
     pub async fn count(&self, expression: &str) -> Result<usize, QueryError> {
         let data = self.ask("query", &[("query", expression)], expression).await?;
         Ok(match data["resultType"].as_str() {
@@ -96,7 +96,7 @@ impl Prometheus {
         })
     }
 
-    /// Whether a selector has, or had, any series.
+    /// Whether a selector has or had any series.
     pub async fn has_series(&self, selector: &str) -> Result<bool, QueryError> {
         let data = self.ask("series", &[("match[]", selector)], selector).await?;
         Ok(data.as_array().is_some_and(|series| !series.is_empty()))
@@ -106,13 +106,13 @@ impl Prometheus {
     pub async fn rules(&self) -> Result<Vec<Rule>, QueryError> {
         let data = self.ask("rules", &[], "rules").await?;
         let groups = serde_json::from_value::<Groups>(data);
-        let groups = groups.map_err(|error| QueryError { query: "rules".to_owned(), said: error.to_string() })?;
+        let groups = groups.map_err(|error| QueryError { query: "rules".to_owned(), reason: error.to_string() })?;
         Ok(groups.groups.into_iter().flat_map(|group| group.rules).collect())
     }
 
     async fn ask(&self, what: &str, parameters: &[(&str, &str)], query: &str) -> Result<Value, QueryError> {
         let answer = get(self.address(), &format!("/api/v1/{what}"), parameters).await;
-        let failed = |said: String| QueryError { query: query.to_owned(), said };
+        let failed = |reason: String| QueryError { query: query.to_owned(), reason };
         let mut answer = answer.map_err(|error| failed(error.to_string()))?;
         match answer["status"].as_str() {
             Some("success") => Ok(answer["data"].take()),
@@ -121,12 +121,12 @@ impl Prometheus {
     }
 }
 
-/// The JSON that is at a path.
+/// The JSON at a path.
 pub async fn get(address: SocketAddr, path: &str, parameters: &[(&str, &str)]) -> io::Result<Value> {
     let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let parameters = parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     let path = format!("{path}?{}", parameters.collect::<Vec<_>>().join("&"));
-    // By HTTP/1.0 the answer comes in one piece, and ends with the connection.
+    // With HTTP/1.0 the answer is not chunked, and ends with the connection.
     let (_, body) = exchange(address, format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await;
     Ok(serde_json::from_str(&body)?)
 }

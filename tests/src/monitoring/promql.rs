@@ -1,6 +1,6 @@
-//! What a test needs to know of an expression of Prometheus's.
+//! A small reader of Prometheus expressions.
 
-/// The selectors in an expression, such as `up{job="a"}`: each is to have series.
+/// The selectors in an expression, such as `up{job="a"}`. Each must have series.
 pub fn selectors(expression: &str) -> Vec<String> {
     let tokens = tokens(expression);
     let mut selectors = Vec::new();
@@ -9,7 +9,7 @@ pub fn selectors(expression: &str) -> Vec<String> {
         let next = tokens.get(at + 1).copied().unwrap_or_default();
         at += 1;
         if LABEL_LISTS.contains(&token) && next == "(" {
-            // What is in parentheses are labels.
+            // The parentheses contain labels.
             while tokens.get(at).is_some_and(|token| *token != ")") {
                 at += 1;
             }
@@ -24,7 +24,7 @@ pub fn selectors(expression: &str) -> Vec<String> {
     selectors
 }
 
-/// The expression with each comparison answering 0 or 1, where it would leave series out.
+/// The expression with `bool` comparisons, which keep all series and return 0 or 1.
 pub fn unfiltered(expression: &str) -> String {
     let mut words = Vec::new();
     for token in tokens(expression) {
@@ -46,7 +46,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_' || letter == ':')
 }
 
-/// Names, numbers, texts, operators, parentheses, and whole label matchers and ranges.
+/// Names, numbers, strings, operators, parentheses, and whole label matchers and ranges.
 fn tokens(expression: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = expression.trim_start();
@@ -73,7 +73,7 @@ fn is_part_of_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':' | '.')
 }
 
-/// The length up to this bracket, that of a text in between not counted.
+/// The length up to this bracket, which strings in between may contain.
 fn closed(rest: &str, bracket: char) -> usize {
     let mut at = 1;
     while let Some(letter) = rest[at..].chars().next() {
@@ -85,7 +85,7 @@ fn closed(rest: &str, bracket: char) -> usize {
     at
 }
 
-/// The length of the text that the rest begins with.
+/// The length of the string at the start of the rest.
 fn text(rest: &str) -> usize {
     let mut letters = rest.char_indices();
     let quote = letters.next().map(|(_, quote)| quote);

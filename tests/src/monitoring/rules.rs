@@ -1,30 +1,30 @@
-//! `deploy/prometheus` as it is, but for addresses and times.
+//! The files of `deploy/prometheus`, with other addresses and durations.
 
 use std::{fmt::Write as _, fs, io, net::SocketAddr, path::Path, path::PathBuf};
 
-/// How fast time passes for rules.
+/// The speed of rules and alerts.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Between two scrapes, and between two evaluations.
+    /// Seconds between two scrapes, and between two evaluations.
     pub interval_s: u32,
-    /// What the `for` of each alert, and how long Alertmanager gathers, are divided by.
+    /// Divides the `for` of each alert, and the grouping times of Alertmanager.
     pub divisor: u32,
 }
 
 impl Pace {
-    /// Every second, and a minute is a second.
+    /// Evaluates every second, and shortens a minute to a second.
     pub const FAST: Self = Self { interval_s: 1, divisor: 60 };
 }
 
-/// A folder of the project's `deploy`.
+/// A folder in the project's `deploy`.
 pub fn deploy(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(folder)
 }
 
-/// Addresses that stand in the configuration, and those that are meant.
+/// The addresses in the configuration, each with the address that replaces it.
 pub type Addresses<'a> = &'a [(&'static str, SocketAddr)];
 
-/// Writes Prometheus's configuration, with further `scrape_configs` at its end, and its rules into a folder.
+/// Writes Prometheus's rules and configuration into a folder, with further `scrape_configs` at its end.
 pub fn write_prometheus(folder: &Path, addresses: Addresses<'_>, also_scraped: &str, pace: Pace) -> io::Result<()> {
     let rules = folder.join("rules");
     fs::create_dir_all(&rules)?;
@@ -48,7 +48,7 @@ fn readdressed(config: &str, addresses: Addresses<'_>) -> String {
     addresses.iter().fold(config.to_owned(), |config, (written, meant)| config.replace(written, &meant.to_string()))
 }
 
-/// The lines of YAML, with the durations divided that say how long something waits.
+/// The YAML, with the durations divided for which something waits.
 fn divided(yaml: &str, divisor: u32) -> String {
     let mut lines = String::new();
     for line in yaml.lines() {

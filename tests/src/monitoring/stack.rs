@@ -12,7 +12,7 @@ use crate::{
     tool::{StartError, wait_until_serving},
 };
 
-/// Something of a stack did not start.
+/// A part of a stack did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     #[error(transparent)]
@@ -25,8 +25,8 @@ pub enum StackError {
     Program(#[from] ProgramError),
 }
 
-/// Both services, what they stand on, and what watches them. End it with [`Stack::stop`]; dropped, everything is told
-/// to stop.
+/// Both services, their databases and NATS, Prometheus and Alertmanager. [`Stack::stop`] waits for their end; dropping
+/// the stack only signals them to stop.
 pub struct Stack {
     pub postgres: ThrowawayServer,
     pub booking: Process,
@@ -37,8 +37,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything on free ports of loopback. Both services get these settings too, and Prometheus scrapes what
-    /// these further `scrape_configs` say, in YAML.
+    /// Starts everything on free loopback ports. Both services also get these settings, and Prometheus also uses these
+    /// `scrape_configs`, in YAML.
     pub async fn start(
         pace: Pace,
         settings: &[(&str, &str)],
@@ -81,7 +81,8 @@ impl Stack {
         Ok(Self { postgres, booking, conversation, prometheus, alertmanager, _nats: nats })
     }
 
-    /// Stops everything, whoever sends before whoever is sent to. `true` when both services ended well.
+    /// Stops everything; services stop before those that they send to. Returns `true` when both services exit with code
+    /// 0.
     pub async fn stop(self) -> bool {
         let booking = self.booking.stop().await;
         let conversation = self.conversation.stop().await;
@@ -91,7 +92,7 @@ impl Stack {
         booking && conversation
     }
 
-    /// Waits until one of the services ends by itself, and tells which.
+    /// Waits until a service ends by itself, and returns its name.
     pub async fn either_ended(&mut self) -> &'static str {
         tokio::select! {
             _ = self.booking.ended() => Which::Booking.binary(),

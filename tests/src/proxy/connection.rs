@@ -1,4 +1,4 @@
-//! One connection: it counts round trips, and loses answers.
+//! One connection: counts round trips, and loses answers.
 
 use std::{
     collections::HashMap,
@@ -17,13 +17,13 @@ use tokio::{
 use super::{
     Mode, Shared,
     pump::Passing,
-    statements::{LOOK, READY_FOR_QUERY, executed, prepared},
+    statements::{READINESS_CHECK, READY_FOR_QUERY, executed, prepared},
 };
 
-/// One connection; counted for as long as it lives.
+/// One connection, counted while it is open.
 pub struct Connection {
     shared: Arc<Shared>,
-    /// Connections are counted from one.
+    /// Connections are numbered from one.
     number: u64,
 }
 
@@ -46,7 +46,7 @@ impl Connection {
     }
 
     async fn pass(&self, client: TcpStream) -> io::Result<()> {
-        // The kernel has let the client in already: its first word comes a round trip late instead.
+        // The kernel has already accepted the client, so the delay of connecting is added to its first bytes.
         sleep_until(Instant::now() + 2 * self.shared.one_way()).await;
         let (target, led) = {
             let target = self.shared.target.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,15 +57,15 @@ impl Connection {
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        // A round trip begins when the client speaks after the server had the last word.
+        // A round trip begins when the client sends after the server has sent.
         let servers_word = AtomicU64::new(1);
         let loses = AtomicBool::new(false);
         let mut statements = HashMap::new();
         let asked = |bytes: &[u8]| {
             if servers_word.swap(0, Ordering::SeqCst) == 1 {
                 self.shared.round_trips.fetch_add(1, Ordering::SeqCst);
-                if bytes.windows(LOOK.len()).any(|part| part == LOOK) {
-                    self.shared.looks.fetch_add(1, Ordering::SeqCst);
+                if bytes.windows(READINESS_CHECK.len()).any(|part| part == READINESS_CHECK) {
+                    self.shared.readiness_checks.fetch_add(1, Ordering::SeqCst);
                 }
             }
             if let Some((name, text)) = prepared(bytes) {

@@ -1,4 +1,4 @@
-//! Passing bytes on, each piece after its time on the way.
+//! Passes bytes on, each piece after its delay.
 
 use std::{
     io,
@@ -15,14 +15,14 @@ use tokio::{
 
 use super::{Mode, Shared};
 
-/// Pieces that are on their way in one direction of a far connection.
+/// The maximum number of pieces that are delayed in one direction.
 const ON_THE_WAY_MAX: usize = 1024;
 
-/// What becomes of bytes.
+/// What to do with bytes.
 pub enum Passing {
     On,
     Nothing,
-    /// Nor of any after them: the connection is closed.
+    /// Drop these and all later bytes: the connection closes.
     End,
 }
 
@@ -31,7 +31,7 @@ impl Shared {
         Duration::from_micros(self.one_way_us.load(Ordering::SeqCst))
     }
 
-    /// Passes on what comes, each piece after its time on the way.
+    /// Passes bytes on, each piece after its delay.
     pub async fn pump(
         &self,
         number: u64,
@@ -42,7 +42,7 @@ impl Shared {
         led: watch::Receiver<u64>,
     ) -> io::Result<()> {
         let (on_the_way, mut arriving) = mpsc::channel::<(Instant, Vec<u8>, Held)>(ON_THE_WAY_MAX);
-        // What is on its way when the sender hangs up still arrives.
+        // Delayed bytes still arrive after the sender has closed.
         let take = async move {
             let mut buffer = vec![0; 64 * 1024];
             loop {
@@ -67,7 +67,7 @@ impl Shared {
                     std::future::pending::<()>().await;
                 }
                 drop(held);
-                if number <= self.buried.load(Ordering::SeqCst) {
+                if number <= self.dropped_up_to.load(Ordering::SeqCst) {
                     continue;
                 }
                 match passing(&piece) {

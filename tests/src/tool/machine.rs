@@ -1,17 +1,17 @@
-//! What Linux tells about processes: memory and processor time. Elsewhere there is no answer.
+//! Memory and processor time of processes, from Linux's `/proc`. Elsewhere the functions return `None`.
 
 use std::{fs, time::Duration};
 
 /// A tick of `/proc/PID/stat`: Linux shows 100 a second to programs, whatever the kernel uses.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Memory of a process that is really in use, in megabytes.
+/// The resident memory of a process, in megabytes.
 #[expect(clippy::cast_precision_loss, reason = "a process has less")]
 pub fn resident_mb(pid: u32) -> Option<f64> {
     Some(resident_kib(pid)? as f64 * 1024.0 / 1e6)
 }
 
-/// The same in KiB.
+/// The resident memory of a process, in KiB.
 pub fn resident_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -23,7 +23,7 @@ pub fn cpu_of(pid: u32) -> Option<Duration> {
     Some(stat(&pid.to_string())?.own)
 }
 
-/// Processor time of the children of a process: those that run, and those it has seen end.
+/// Processor time of a process's children: the running ones, and the ended ones that it has reaped.
 pub fn cpu_of_children(pid: u32) -> Option<Duration> {
     loop {
         let ended = cpu_of_ended_children(pid)?;
@@ -32,19 +32,19 @@ pub fn cpu_of_children(pid: u32) -> Option<Duration> {
             stat(&name).filter(|process| process.parent == pid)
         });
         let sum = running.fold(ended, |sum, process| sum + process.own);
-        // One that ended in between would be in neither.
+        // Read first: a child that ends between the two reads would be missing in both.
         if cpu_of_ended_children(pid)? == ended {
             return Some(sum);
         }
     }
 }
 
-/// Processor time of the children that a process has seen end.
+/// Processor time of the ended children that a process has reaped.
 pub fn cpu_of_ended_children(pid: u32) -> Option<Duration> {
     Some(stat(&pid.to_string())?.ended_children)
 }
 
-/// The machine's processor time since it started, and what its host gave to other machines meanwhile.
+/// The machine's processor time since its start, and the part that its host gave to other machines.
 #[derive(Debug, Clone, Copy)]
 pub struct MachineTime {
     all: u64,
@@ -56,13 +56,13 @@ impl MachineTime {
         Self::parse(&fs::read_to_string("/proc/stat").ok()?)
     }
 
-    /// The share that was stolen since then, in percent.
+    /// The share that the host took since then, in percent.
     #[expect(clippy::cast_precision_loss, reason = "ticks since the start of a machine are few")]
     pub fn stolen_percent_since(self, earlier: Self) -> f64 {
         100.0 * (self.stolen - earlier.stolen) as f64 / (self.all - earlier.all).max(1) as f64
     }
 
-    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal, and what is in the first two too.
+    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal; the rest is part of the first two.
     fn parse(stat: &str) -> Option<Self> {
         let line = stat.lines().next()?.strip_prefix("cpu ")?;
         let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|ticks| ticks.parse().ok()).collect();
@@ -80,7 +80,7 @@ fn stat(pid: &str) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The name of the program, which may hold anything, stands in parentheses before all that matters.
+/// The program's name, which may contain anything, is in parentheses before the numbers.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |from: usize| -> Option<Duration> {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_took_is_a_share_of_all_time() {
+    fn the_share_that_the_host_took_is_a_percentage_of_all_time() {
         let at = |line| MachineTime::parse(line).expect("can be read");
         let (earlier, later) = (at("cpu  10 0 10 70 0 0 0 10 5 0\ncpu0 1"), at("cpu  60 0 10 70 0 0 0 60 9 0\ncpu0 1"));
         assert!((later.stolen_percent_since(earlier) - 50.0).abs() < 1e-9);

@@ -1,4 +1,4 @@
-//! What the command-line tools share: both services together, the stop signal, traces, and the screen.
+//! Common code of the command-line tools: both services, the stop signal, traces, and the screen.
 
 mod interrupt;
 pub mod machine;

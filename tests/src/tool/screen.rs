@@ -7,13 +7,13 @@ use std::{
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-/// Shows a line. Nobody may be left to see it, as when the terminal was closed: that ends no tool, which still
-/// has services to stop.
+/// Prints a line. A write error, as after the terminal was closed, does not end the tool, which must still stop its
+/// services.
 pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Standard output as a person reads it: coloured only where colours are shown and wanted.
+/// Standard output, with colours only where they are shown and wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
     colours: bool,
@@ -51,12 +51,12 @@ impl Screen {
     }
 }
 
-/// A span of time in milliseconds, to a tenth.
+/// A duration in milliseconds, to a tenth.
 pub fn millis(span: Duration) -> String {
     format!("{:.1} ms", span.as_secs_f64() * 1000.0)
 }
 
-/// A refused call in a line: its code, its reason, and the advice.
+/// A refused call in one line: its code, reason and message.
 pub fn describe_status(status: &Status) -> String {
     let reason = status.get_details_error_info().map(|info| format!(" {}", info.reason)).unwrap_or_default();
     format!("{:?}{reason}: {}", status.code(), status.message())

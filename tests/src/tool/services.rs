@@ -12,11 +12,11 @@ use crate::{
     launch::{LaunchError, Process, Shown, Which},
 };
 
-/// A service that listens has this long to be ready: migrations are applied in it.
+/// The bound from listening to readiness, migrations included.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a service is given: where it is to listen, without addresses on free ports, and other settings.
+/// The addresses and settings of a service. Without addresses it listens on free ports.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     pub grpc: Option<SocketAddr>,
@@ -28,38 +28,38 @@ impl Given {
     fn environment(&self) -> HashMap<String, String> {
         let settings = [("LISTEN_ADDR", self.grpc), ("HTTP_ADDR", self.http)];
         let given = settings.into_iter().filter_map(|(name, address)| Some((name.to_owned(), address?.to_string())));
-        // No load balancer has to notice first, unless somebody wants to see that pause.
+        // No load balancer is involved, so the shutdown pause is off unless the environment sets it.
         let pause = std::env::var("SHUTDOWN_PAUSE_MS").unwrap_or_else(|_| "0".to_owned());
         let settings = self.settings.clone().into_iter();
         given.chain([("SHUTDOWN_PAUSE_MS".to_owned(), pause)]).chain(settings).collect()
     }
 }
 
-/// The services are not both ready.
+/// A service is not ready.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    #[error("{service} at {address} is not ready: its health did not say SERVING within {} s", READY_TIMEOUT.as_secs())]
+    #[error("{service} at {address} is not ready: its health was not SERVING within {} s", READY_TIMEOUT.as_secs())]
     NotReady { service: &'static str, address: SocketAddr },
 }
 
 /// Both services, started by this tool.
 ///
-/// End with [`Services::stop`], which waits for them; dropping them only tells them to stop.
+/// [`Services::stop`] waits for their end; dropping them only signals them to stop.
 pub struct Services {
     pub booking: Process,
     pub conversation: Process,
-    /// From nothing to both being ready.
+    /// The time from the start until both are ready.
     pub started_in: Duration,
 }
 
 impl Services {
-    /// Starts both and waits until both are ready. When one is not, the other is stopped again.
+    /// Starts both, and waits until both are ready. If one is not, the other is stopped.
     pub async fn start(booking: &Given, conversation: &Given, shown: Shown) -> Result<Self, StartError> {
         let started = Instant::now();
         let conversation = Process::start_showing(Which::Conversation, &conversation.environment(), shown).await?;
-        // The one sends to the other, wherever that listens.
+        // booking-service sends to conversation-service, whatever its address.
         let mut environment = booking.environment();
         environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
         let booking = match Process::start_showing(Which::Booking, &environment, shown).await {
@@ -82,15 +82,15 @@ impl Services {
         Ok(services)
     }
 
-    /// Stops both in order: first the one that sends to the other. Each gets its whole time to end
-    /// its calls, unless the tool is told to stop once more. `true` when both ended well.
+    /// Stops both in order: first booking-service, which sends to the other. Each gets its full drain time, unless the
+    /// tool is interrupted again. Returns `true` when both exit with code 0.
     pub async fn stop(self, interrupt: &Interrupt) -> bool {
-        let booking = self.booking.stop_hurried(interrupt.told_again()).await;
-        let conversation = self.conversation.stop_hurried(interrupt.told_again()).await;
+        let booking = self.booking.stop_or_abort(interrupt.interrupted_again()).await;
+        let conversation = self.conversation.stop_or_abort(interrupt.interrupted_again()).await;
         booking && conversation
     }
 
-    /// Waits until one of them ends by itself, and tells which.
+    /// Waits until a service ends by itself, and returns its name.
     pub async fn either_ended(&mut self) -> &'static str {
         tokio::select! {
             _ = self.booking.ended() => Which::Booking.binary(),
@@ -99,12 +99,12 @@ impl Services {
     }
 }
 
-/// Waits until the health of a service says that calls can be answered.
+/// Waits until the health of a service is SERVING.
 pub async fn wait_until_serving(service: &'static str, address: SocketAddr) -> Result<(), StartError> {
     let mut health = HealthClient::new(clients::channel(address));
     let serving = async {
         loop {
-            // The empty name is the whole server's.
+            // The empty name means the whole server.
             let answer = health.check(HealthCheckRequest { service: String::new() }).await;
             if answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving) {
                 return;

@@ -9,84 +9,113 @@ use teppan_shared::{
 };
 use teppan_tests::harness::{self, Booking, eventually};
 
-use super::{Change, House, refusal};
+use super::{Change, VenueFixture, refusal};
 use crate::statements::{
-    buffers,
+    apply_plan_settings, buffers,
     change::{self, Decided},
-    plan, run, settle,
+    plan, run,
 };
 
 const DUE: &str = include_str!("../../../booking-service/src/bookings/due_holds.sql");
 
-/// A service over the house's database that looks for holds so often.
-async fn replica(house: &House, interval: Duration) -> Booking {
-    replica_with(house, interval, |_| {}).await
+/// Starts another replica, which expires holds at this interval.
+async fn replica(fixture: &VenueFixture, interval: Duration) -> Booking {
+    replica_with(fixture, interval, |_| {}).await
 }
 
-async fn replica_with(house: &House, interval: Duration, change: impl FnOnce(&mut Settings)) -> Booking {
-    let common = harness::settings(house.service.url.clone(), &house.service.keys);
+async fn replica_with(fixture: &VenueFixture, interval: Duration, change: impl FnOnce(&mut Settings)) -> Booking {
+    let common = harness::settings(fixture.service.url.clone(), &fixture.service.keys);
     let mut settings = harness::booking_settings(common);
     settings.hold_expiry_interval = interval;
     change(&mut settings);
-    Booking::configured(settings, house.service.url.clone(), house.service.keys.clone()).await.ready().await
+    Booking::configured(settings, fixture.service.url.clone(), fixture.service.keys.clone()).await.ready().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_has_run_out_is_refused_at_once_and_its_seats_are_free_soon() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
-    house.sql("UPDATE bookings SET paid_cents = 1000").await;
-    house.run_out(&made.booking_id).await;
-    // Nobody has looked yet.
-    let refused = house.act(Change::Confirm, &made.booking_id).await.expect_err("too late");
+async fn an_expired_hold_cannot_be_confirmed_and_the_next_run_frees_its_seats() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture.sql("UPDATE bookings SET paid_cents = 1000").await;
+    fixture.expire_hold(&made.booking_id).await;
+    // The next expiry run is an hour away.
+    let refused = fixture.act(Change::Confirm, &made.booking_id).await.expect_err("too late");
     let expected = ("HOLD_EXPIRED".to_owned(), "BOOKING_STATUS_PENDING".to_owned());
     assert_eq!(refusal(&refused, "status"), expected);
-    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 4);
+    assert_eq!(fixture.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 4);
 
-    let _replica = replica(&house, Duration::from_millis(10)).await;
+    let _replica = replica(&fixture, Duration::from_millis(10)).await;
     let status = "SELECT status = 'EXPIRED' FROM bookings";
-    eventually("the hold expires", async || house.service.scalar::<bool>(status).await).await;
-    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 0);
+    eventually("the hold expires", async || fixture.service.scalar::<bool>(status).await).await;
+    assert_eq!(fixture.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 0);
     let get = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
-    let expired = house.service.clients.clone().bookings.get_booking(get).await.expect("read").into_inner().booking;
+    let expired = fixture.service.clients.clone().bookings.get_booking(get).await.expect("read").into_inner().booking;
     let expired = expired.expect("the booking");
     assert_eq!((expired.status(), expired.version, expired.refund_due_cents), (BookingStatus::Expired, 2, 1000));
     assert!(expired.hold_expires_at.is_none() && expired.confirmed_at.is_none());
-    let refused = house.act(Change::Confirm, &made.booking_id).await.expect_err("too late");
+    let refused = fixture.act(Change::Confirm, &made.booking_id).await.expect_err("too late");
     let expected = ("HOLD_EXPIRED".to_owned(), "BOOKING_STATUS_EXPIRED".to_owned());
     assert_eq!(refusal(&refused, "status"), expected);
-    house.assert_sound().await;
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slot_that_was_miscounted_keeps_no_hold_from_expiring() {
-    let house = House::open(200).await;
+async fn the_holds_of_a_miscounted_slot_expire() {
+    let fixture = VenueFixture::with_deposit(200).await;
     for _ in 0..3 {
-        house.book(2).await;
+        fixture.book(2).await;
     }
-    house.sql("UPDATE slots SET reserved = 1 WHERE reserved = 6").await;
-    let made = house.book(2).await;
-    house.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
-    house.sql("UPDATE bookings SET hold_expires_at = 'epoch'").await;
-    let _replica = replica(&house, Duration::from_millis(10)).await;
+    fixture.sql("UPDATE slots SET reserved = 1 WHERE reserved = 6").await;
+    let made = fixture.book(2).await;
+    fixture.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
+    fixture.sql("UPDATE bookings SET hold_expires_at = 'epoch'").await;
+    let _replica = replica(&fixture, Duration::from_millis(10)).await;
     let all = "SELECT count(*) = 4 FROM bookings WHERE status = 'EXPIRED'";
-    eventually("all of them expire", async || house.service.scalar::<bool>(all).await).await;
-    assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 0);
-    house.assert_sound().await;
+    eventually("all holds expire", async || fixture.service.scalar::<bool>(all).await).await;
+    assert_eq!(fixture.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 0);
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_confirming_and_expiring_exactly_one_wins_on_any_number_of_replicas() {
-    let house = House::open(500).await;
+async fn holds_that_cannot_be_expired_do_not_delay_other_holds() {
+    const MORE_THAN_A_BATCH: usize = 65;
+    let fixture = VenueFixture::with_deposit(200).await;
+    for _ in 0..MORE_THAN_A_BATCH {
+        fixture.book(1).await;
+    }
+    fixture
+        .sql(
+            "UPDATE bookings SET source = 'refused', hold_expires_at = 'epoch';
+             ALTER TABLE bookings ADD CONSTRAINT refused CHECK (source <> 'refused' OR status <> 'EXPIRED')",
+        )
+        .await;
+    let later = fixture.book(1).await;
+    fixture.expire_hold(&later.booking_id).await;
+    let _replica = replica(&fixture, Duration::from_millis(10)).await;
+    let expired = "SELECT count(*) = 1 FROM bookings WHERE status = 'EXPIRED'";
+    eventually("the later hold expires", async || fixture.service.scalar::<bool>(expired).await).await;
+    fixture.sql("ALTER TABLE bookings DROP CONSTRAINT refused").await;
+    let expired = "SELECT count(*) = 66 FROM bookings WHERE status = 'EXPIRED'";
+    eventually("all holds expire once the constraint is dropped", async || {
+        fixture.service.scalar::<bool>(expired).await
+    })
+    .await;
+    fixture.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_hold_is_either_confirmed_or_expired_when_several_replicas_race() {
+    let fixture = VenueFixture::with_deposit(500).await;
     let mut bookings = Vec::new();
     for _ in 0..150 {
-        bookings.push(house.book(2).await.booking_id);
+        bookings.push(fixture.book(2).await.booking_id);
     }
     let mut replicas = Vec::new();
     for _ in 0..3 {
-        replicas.push(replica(&house, Duration::from_millis(10)).await);
+        replicas.push(replica(&fixture, Duration::from_millis(10)).await);
     }
-    house.sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '600 milliseconds'").await;
+    fixture
+        .sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '600 milliseconds'")
+        .await;
     let calls = bookings.iter().enumerate().map(|(n, id)| {
         let clients = &replicas[n % 3].clients;
         async move {
@@ -100,21 +129,21 @@ async fn of_confirming_and_expiring_exactly_one_wins_on_any_number_of_replicas()
         assert_eq!(refusal(refused, "").0, "HOLD_EXPIRED");
     }
     let waiting = "SELECT count(*) FROM bookings WHERE status = 'PENDING'";
-    eventually("all are decided", async || house.service.scalar::<i64>(waiting).await == 0).await;
+    eventually("no booking is pending", async || fixture.service.scalar::<i64>(waiting).await == 0).await;
 
-    assert!((1..150).contains(&confirmed), "a race: {confirmed} were confirmed");
+    assert!((1..150).contains(&confirmed), "both outcomes occur: {confirmed} of 150 were confirmed");
     let firm = "SELECT count(*) FROM bookings WHERE status = 'CONFIRMED' AND version = 2";
-    assert_eq!(house.service.scalar::<i64>(firm).await, i64::try_from(confirmed).expect("few"));
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM bookings WHERE version <> 2").await, 0);
-    house.assert_sound().await;
+    assert_eq!(fixture.service.scalar::<i64>(firm).await, i64::try_from(confirmed).expect("few"));
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM bookings WHERE version <> 2").await, 0);
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_looks_only_at_what_is_due_however_many_wait() {
-    let house = House::open(60_000).await;
-    house.book(1).await;
-    // Many that wait, as many that waited once, and some that are due.
-    house
+async fn an_expiry_run_reads_only_the_holds_that_are_due() {
+    let fixture = VenueFixture::with_deposit(60_000).await;
+    fixture.book(1).await;
+    // 20,000 pending bookings, of which about 200 are due, and 20,000 confirmed ones.
+    fixture
         .sql(
             "INSERT INTO bookings
              SELECT (jsonb_populate_record(b, jsonb_build_object(
@@ -129,18 +158,18 @@ async fn a_run_looks_only_at_what_is_due_however_many_wait() {
              UPDATE slots SET reserved = 20001 WHERE reserved = 1",
         )
         .await;
-    let mut connection = harness::connect(&house.service.url).await;
-    settle(&mut connection).await;
-    run(&mut connection, format!("PREPARE due (timestamptz, bigint) AS {DUE}")).await;
+    let mut connection = harness::connect(&fixture.service.url).await;
+    apply_plan_settings(&mut connection).await;
+    run(&mut connection, format!("PREPARE due (timestamptz, timestamptz, uuid, bigint) AS {DUE}")).await;
     change::prepare(&mut connection).await;
-    let due = plan(&mut connection, "due (now(), 64)").await;
+    let due = plan(&mut connection, &format!("due (now(), 'epoch', '{}', 64)", uuid::Uuid::nil())).await;
     assert!(due.contains("Index Scan using bookings_hold on bookings") && !due.contains("Rows Removed"), "{due}");
     let scan = due.lines().find(|line| line.contains("Index Scan using bookings_hold")).expect("the scan");
-    assert!(scan.contains("rows=64"), "it stops at the bound: {scan}");
+    assert!(scan.contains("rows=64"), "it stops at the batch size: {scan}");
 
     let ids = "SELECT array_agg(booking_id::text) FROM (
                    SELECT booking_id FROM bookings WHERE hold_expires_at <= now() ORDER BY hold_expires_at LIMIT 64) AS due";
-    let loaded = plan(&mut connection, &change::load(&house.service.scalar::<Vec<String>>(ids).await)).await;
+    let loaded = plan(&mut connection, &change::load(&fixture.service.scalar::<Vec<String>>(ids).await)).await;
     assert!(loaded.lines().next().is_some_and(|top| top.contains("rows=64")), "{loaded}");
     assert!(loaded.contains("using bookings_pkey") && !loaded.contains("Seq Scan"), "{loaded}");
     assert!(buffers(&loaded) < 2000, "{loaded}");
@@ -156,23 +185,23 @@ async fn a_run_looks_only_at_what_is_due_however_many_wait() {
     assert!(!committed.contains("Seq Scan") && !committed.contains("Merge Join"), "{committed}");
     assert!(buffers(&committed) < 10_000, "{committed}");
     let expired = "SELECT count(*) FROM bookings WHERE status = 'EXPIRED'";
-    assert_eq!(house.service.scalar::<i64>(expired).await, 64);
+    assert_eq!(fixture.service.scalar::<i64>(expired).await, 64);
 }
 
-/// A worker whose events are to be published, and wait for that.
-async fn publishing(house: &House) -> Booking {
+/// Starts a replica that queues its events for a NATS server that is unavailable.
+async fn publishing(fixture: &VenueFixture) -> Booking {
     let nats = NatsSettings { url: SecretString::from("nats://127.0.0.1:1"), ..Default::default() };
-    replica_with(house, Duration::from_millis(10), |settings| settings.outbox.nats = Some(nats)).await
+    replica_with(fixture, Duration::from_millis(10), |settings| settings.outbox.nats = Some(nats)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_write_of_an_expiry_fails_nothing_is_left() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
-    house.run_out(&made.booking_id).await;
-    let before = house.service.written().await;
-    // What a sequence counted stays counted.
-    house
+async fn an_expiry_writes_nothing_when_one_of_its_writes_fails() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture.expire_hold(&made.booking_id).await;
+    let before = fixture.service.written().await;
+    // A sequence keeps its value when a transaction is rolled back.
+    fixture
         .sql(
             "CREATE SEQUENCE failures;
              CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -181,16 +210,17 @@ async fn whichever_write_of_an_expiry_fails_nothing_is_left() {
         .await;
     for write in ["UPDATE slots", "INSERT booking_events", "UPDATE bookings", "INSERT outbox_messages"] {
         let (verb, table) = write.split_once(' ').expect("two words");
-        house.sql(format!("CREATE TRIGGER fail BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION fail()")).await;
-        let worker = publishing(&house).await;
+        fixture.sql(format!("CREATE TRIGGER fail BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION fail()")).await;
+        let worker = publishing(&fixture).await;
         let failed = "SELECT is_called FROM failures";
-        eventually(write, async || house.service.scalar::<bool>(failed).await).await;
+        eventually(write, async || fixture.service.scalar::<bool>(failed).await).await;
         worker.service.stop().await;
-        assert_eq!(house.service.written().await, before, "{write}");
-        house.sql(format!("DROP TRIGGER fail ON {table}; SELECT setval('failures', 1, false)")).await;
+        assert_eq!(fixture.service.written().await, before, "{write}");
+        fixture.sql(format!("DROP TRIGGER fail ON {table}; SELECT setval('failures', 1, false)")).await;
     }
-    let _worker = publishing(&house).await;
+    let _worker = publishing(&fixture).await;
     let written = "SELECT count(*) FROM outbox_messages";
-    eventually("all is well again", async || house.service.scalar::<i64>(written).await == 1).await;
-    house.assert_sound().await;
+    eventually("the expiry succeeds once no write fails", async || fixture.service.scalar::<i64>(written).await == 1)
+        .await;
+    fixture.assert_consistent().await;
 }

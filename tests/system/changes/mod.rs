@@ -1,13 +1,13 @@
-//! What can be done to a booking once it is there.
+//! Changes of existing bookings.
 
 mod expiry;
 mod failures;
+mod notifications;
 mod previews;
 mod refunds;
 mod rescheduling;
 mod states;
 mod storm;
-mod told;
 
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::booking::v1::{
@@ -22,14 +22,14 @@ use teppan_tests::{
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-/// What must hold whatever happened: each slot counts the seats of its live bookings.
+/// Counts the slots whose `reserved` is not the number of seats of their pending and confirmed bookings.
 pub const SLOTS_THAT_MISCOUNT: &str = "
     SELECT count(*) FROM slots s WHERE reserved <> (
         SELECT COALESCE(sum(party_size), 0) FROM bookings b
         WHERE (b.venue_id, b.slot_date, b.start_time) = (s.venue_id, s.slot_date, s.start_time)
           AND b.status IN ('PENDING', 'CONFIRMED'))";
 
-/// And every booking holds the end of an unbroken chain of its events.
+/// Counts the bookings whose events are not an unbroken hash chain that ends in the booking's own hash.
 pub const BROKEN_CHAINS: &str = "
     SELECT count(*) FROM (
         SELECT b.version, b.event_hash, count(*) AS events, max(e.version) AS newest,
@@ -44,24 +44,25 @@ pub const BROKEN_CHAINS: &str = "
     WHERE events <> version OR newest <> version OR NOT linked OR last_hash <> event_hash
        OR last_status <> 'BOOKING_STATUS_' || status";
 
-/// A service, and a venue with slots at 18:00, 18:30 and 19:00 every day.
-pub struct House {
+/// A booking-service, and a venue with slots at 18:00, 18:30 and 19:00 every day.
+pub struct VenueFixture {
     pub service: Booking,
     pub venue_id: String,
 }
 
-impl House {
-    /// Its bookings wait for a deposit.
-    pub async fn open(seats: i32) -> Self {
-        Self::of(Booking::start().await.ready().await, seats, 25).await
+impl VenueFixture {
+    /// New bookings are pending until a deposit of 25 % is paid.
+    pub async fn with_deposit(seats: i32) -> Self {
+        Self::over(Booking::start().await.ready().await, seats, 25).await
     }
 
-    /// Its bookings are firm at once.
-    pub async fn firm(seats: i32) -> Self {
-        Self::of(Booking::start().await.ready().await, seats, 0).await
+    /// New bookings are confirmed at once.
+    pub async fn without_deposit(seats: i32) -> Self {
+        Self::over(Booking::start().await.ready().await, seats, 0).await
     }
 
-    pub async fn of(mut service: Booking, seats: i32, deposit_percent: i32) -> Self {
+    /// Creates the venue in this service.
+    pub async fn over(mut service: Booking, seats: i32, deposit_percent: i32) -> Self {
         let clients = &mut service.clients;
         let venue = fixtures::venue_with(clients, seats, |venue| venue.deposit_percent = Some(deposit_percent)).await;
         let venue_id = venue.expect("a venue").venue_id;
@@ -77,7 +78,7 @@ impl House {
         Self { service, venue_id }
     }
 
-    /// A booking of the slot at 18:00.
+    /// Books the slot at 18:00.
     pub async fn book(&self, party_size: i32) -> Made {
         let request = fixtures::booking(&self.venue_id, party_size);
         let made = self.service.clients.clone().bookings.create_booking(request).await.expect("booked");
@@ -88,13 +89,13 @@ impl House {
         act(&self.service.clients, change, booking_id, "").await
     }
 
-    /// Runs SQL past the service.
+    /// Runs SQL directly in the service's database.
     pub async fn sql(&self, sql: impl Into<String>) {
         harness::execute(&self.service.url, AssertSqlSafe(sql.into())).await;
     }
 
-    /// Brings a booking into a state, past the service.
-    pub async fn put(&self, booking_id: &str, status: &str) {
+    /// Sets the status of a booking, and the seats of its slots, directly in the database.
+    pub async fn set_status(&self, booking_id: &str, status: &str) {
         self.sql(format!(
             "UPDATE bookings
              SET status = '{status}',
@@ -114,16 +115,16 @@ impl House {
         .await;
     }
 
-    /// The booking has begun an hour ago.
-    pub async fn begin(&self, booking_id: &str) {
+    /// Moves a booking to the past hour: it started an hour ago and ends now.
+    pub async fn mark_started(&self, booking_id: &str) {
         self.sql(format!(
             "UPDATE bookings SET starts_at = now() - interval '1 hour', ends_at = now() WHERE booking_id = '{booking_id}'"
         ))
         .await;
     }
 
-    /// The hold of a booking that waits ran out a moment ago.
-    pub async fn run_out(&self, booking_id: &str) {
+    /// Sets the end of a pending booking's hold to a moment ago. The booking stays pending until an expiry run.
+    pub async fn expire_hold(&self, booking_id: &str) {
         self.sql(format!(
             "UPDATE bookings SET hold_expires_at = now() - interval '1 millisecond'
              WHERE booking_id = '{booking_id}' AND status = 'PENDING'"
@@ -131,9 +132,13 @@ impl House {
         .await;
     }
 
-    pub async fn assert_sound(&self) {
-        assert_eq!(self.service.scalar::<i64>(SLOTS_THAT_MISCOUNT).await, 0, "slots that miscount");
-        assert_eq!(self.service.scalar::<i64>(BROKEN_CHAINS).await, 0, "broken chains");
+    pub async fn assert_consistent(&self) {
+        assert_eq!(
+            self.service.scalar::<i64>(SLOTS_THAT_MISCOUNT).await,
+            0,
+            "slots with a wrong number of reserved seats"
+        );
+        assert_eq!(self.service.scalar::<i64>(BROKEN_CHAINS).await, 0, "bookings with a broken hash chain");
     }
 }
 
@@ -191,7 +196,7 @@ pub async fn act(clients: &BookingClients, change: Change, booking_id: &str, eta
     Ok(booking.expect("the booking"))
 }
 
-/// The reason of a refusal, and what its metadata say under a name.
+/// The reason of a refusal, and one value of its metadata (empty if there is none).
 pub fn refusal(status: &Status, name: &str) -> (String, String) {
     let info = status.get_details_error_info().expect("an ErrorInfo");
     (info.reason, info.metadata.get(name).cloned().unwrap_or_default())

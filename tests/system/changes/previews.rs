@@ -1,4 +1,4 @@
-//! Calls that validate only answer as they would, and write nothing.
+//! With `validate_only` a call answers as it otherwise would and writes nothing.
 
 use teppan_shared::contract::booking::v1::{
     Booking as Made, BookingStatus, CancelBookingRequest, CompleteBookingRequest, ConfirmBookingRequest,
@@ -7,12 +7,12 @@ use teppan_shared::contract::booking::v1::{
 };
 use teppan_tests::fixtures;
 
-use super::{Change, House, refusal};
+use super::{Change, VenueFixture, refusal};
 use crate::waitlist;
 
-/// Everything that is stored, as one text.
-async fn contents(house: &House) -> String {
-    house
+/// All stored rows as one text.
+async fn contents(fixture: &VenueFixture) -> String {
+    fixture
         .service
         .scalar(
             "SELECT string_agg(line, '|' ORDER BY line) FROM (
@@ -24,25 +24,26 @@ async fn contents(house: &House) -> String {
         .await
 }
 
-fn shown(booking: Option<Made>) -> Made {
+/// The booking of an answer to a call with `validate_only`.
+fn previewed(booking: Option<Made>) -> Made {
     let booking = booking.expect("a booking");
-    assert_eq!(booking.etag, "", "it may not be what the next change makes of it");
+    assert_eq!(booking.etag, "", "a preview has no etag");
     booking
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_is_only_validated_is_answered_and_not_made() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
+async fn a_change_with_validate_only_is_answered_and_not_made() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
     let (booking_id, validate_only) = (made.booking_id.clone(), true);
-    let mut bookings = house.service.clients.bookings.clone();
-    let before = contents(&house).await;
+    let mut bookings = fixture.service.clients.bookings.clone();
+    let before = contents(&fixture).await;
 
     let confirm = ConfirmBookingRequest { booking_id: booking_id.clone(), validate_only, ..Default::default() };
-    let confirmed = shown(bookings.confirm_booking(confirm).await.expect("valid").into_inner().booking);
+    let confirmed = previewed(bookings.confirm_booking(confirm).await.expect("valid").into_inner().booking);
     assert_eq!((confirmed.status(), confirmed.version), (BookingStatus::Confirmed, 2));
     let cancel = CancelBookingRequest { booking_id: booking_id.clone(), validate_only, ..Default::default() };
-    let cancelled = shown(bookings.cancel_booking(cancel).await.expect("valid").into_inner().booking);
+    let cancelled = previewed(bookings.cancel_booking(cancel).await.expect("valid").into_inner().booking);
     assert_eq!(cancelled.status(), BookingStatus::Cancelled);
     let move_it = RescheduleBookingRequest {
         booking_id: booking_id.clone(),
@@ -51,45 +52,45 @@ async fn a_change_that_is_only_validated_is_answered_and_not_made() {
         validate_only,
         ..Default::default()
     };
-    let moved = shown(bookings.reschedule_booking(move_it).await.expect("valid").into_inner().booking);
+    let moved = previewed(bookings.reschedule_booking(move_it).await.expect("valid").into_inner().booking);
     assert_eq!((moved.start_time.as_str(), moved.total_cents), ("18:30", made.total_cents / 2));
-    assert_eq!(contents(&house).await, before);
+    assert_eq!(contents(&fixture).await, before);
 
-    house.begin(&booking_id).await;
-    let before = contents(&house).await;
+    fixture.mark_started(&booking_id).await;
+    let before = contents(&fixture).await;
     let complete = CompleteBookingRequest { booking_id: booking_id.clone(), validate_only, ..Default::default() };
-    let refused = bookings.complete_booking(complete.clone()).await.expect_err("it is not firm");
+    let refused = bookings.complete_booking(complete.clone()).await.expect_err("the booking is not confirmed");
     assert_eq!(refusal(&refused, "status").1, "BOOKING_STATUS_PENDING");
-    assert_eq!(contents(&house).await, before);
+    assert_eq!(contents(&fixture).await, before);
 
-    let firm = house.book(1).await;
-    house.act(Change::Confirm, &firm.booking_id).await.expect("confirmed");
-    house.begin(&firm.booking_id).await;
-    let before = contents(&house).await;
+    let firm = fixture.book(1).await;
+    fixture.act(Change::Confirm, &firm.booking_id).await.expect("confirmed");
+    fixture.mark_started(&firm.booking_id).await;
+    let before = contents(&fixture).await;
     let complete = CompleteBookingRequest { booking_id: firm.booking_id.clone(), ..complete };
-    let completed = shown(bookings.complete_booking(complete).await.expect("valid").into_inner().booking);
+    let completed = previewed(bookings.complete_booking(complete).await.expect("valid").into_inner().booking);
     assert_eq!(completed.status(), BookingStatus::Completed);
     let no_show = MarkNoShowRequest { booking_id: firm.booking_id, validate_only, ..Default::default() };
-    let missed = shown(bookings.mark_no_show(no_show).await.expect("valid").into_inner().booking);
+    let missed = previewed(bookings.mark_no_show(no_show).await.expect("valid").into_inner().booking);
     assert_eq!(missed.status(), BookingStatus::NoShow);
-    assert_eq!(contents(&house).await, before);
+    assert_eq!(contents(&fixture).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_is_only_validated_is_answered_without_ids_and_its_key_stays_free() {
-    let house = House::open(4).await;
-    house.book(1).await;
-    let mut bookings = house.service.clients.bookings.clone();
-    let before = contents(&house).await;
-    let request = fixtures::booking(&house.venue_id, 3);
+async fn create_booking_with_validate_only_answers_without_ids_and_does_not_use_its_key() {
+    let fixture = VenueFixture::with_deposit(4).await;
+    fixture.book(1).await;
+    let mut bookings = fixture.service.clients.bookings.clone();
+    let before = contents(&fixture).await;
+    let request = fixtures::booking(&fixture.venue_id, 3);
     let preview = CreateBookingRequest { validate_only: true, ..request.clone() };
     let answer = bookings.create_booking(preview.clone()).await.expect("valid").into_inner();
-    let shown = shown(answer.booking);
+    let shown = previewed(answer.booking);
     assert_eq!((shown.booking_id.as_str(), shown.confirmation_code.as_str(), answer.replayed), ("", "", false));
     let full = CreateBookingRequest { party_size: 4, ..preview.clone() };
     let refused = bookings.create_booking(full).await.expect_err("there are three seats");
     assert_eq!(refusal(&refused, "open_seats"), ("SLOT_FULL".to_owned(), "3".to_owned()));
-    assert_eq!(contents(&house).await, before);
+    assert_eq!(contents(&fixture).await, before);
 
     let made = bookings.create_booking(request).await.expect("booked").into_inner().booking.expect("the booking");
     assert_eq!(
@@ -101,22 +102,22 @@ async fn a_booking_that_is_only_validated_is_answered_without_ids_and_its_key_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_in_the_queue_that_is_only_validated_is_neither_taken_nor_given_up() {
-    let house = House::open(2).await;
-    house.book(2).await;
-    let entry = waitlist::join(&house, 1).await;
-    let before = contents(&house).await;
-    let join = JoinWaitlistRequest { validate_only: true, ..waitlist::request(&house.venue_id, 1) };
-    let shown = waitlist::join_by(&house.service.clients, join.clone()).await.expect("valid");
+async fn joining_or_leaving_a_waitlist_with_validate_only_changes_nothing() {
+    let fixture = VenueFixture::with_deposit(2).await;
+    fixture.book(2).await;
+    let entry = waitlist::join(&fixture, 1).await;
+    let before = contents(&fixture).await;
+    let join = JoinWaitlistRequest { validate_only: true, ..waitlist::request(&fixture.venue_id, 1) };
+    let shown = waitlist::join_by(&fixture.service.clients, join.clone()).await.expect("valid");
     assert_eq!(
         (shown.waitlist_entry_id.as_str(), shown.position, shown.status()),
         ("", 2, WaitlistEntryStatus::Waiting)
     );
     let too_many = JoinWaitlistRequest { party_size: 3, ..join };
-    let refused = waitlist::join_by(&house.service.clients, too_many).await.expect_err("the slot has two seats");
+    let refused = waitlist::join_by(&fixture.service.clients, too_many).await.expect_err("the slot has two seats");
     assert_eq!(refusal(&refused, "capacity"), ("PARTY_EXCEEDS_CAPACITY".to_owned(), "2".to_owned()));
     let leave = LeaveWaitlistRequest { waitlist_entry_id: entry.waitlist_entry_id, validate_only: true };
-    let left = house.service.clients.bookings.clone().leave_waitlist(leave).await.expect("valid").into_inner();
+    let left = fixture.service.clients.bookings.clone().leave_waitlist(leave).await.expect("valid").into_inner();
     assert_eq!(left.entry.expect("the entry").status(), WaitlistEntryStatus::Left);
-    assert_eq!(contents(&house).await, before);
+    assert_eq!(contents(&fixture).await, before);
 }

@@ -4,20 +4,20 @@ use teppan_shared::contract::booking::v1::{
 use teppan_tests::fixtures;
 use tonic::{Code, Status};
 
-use super::{Change, House, refusal};
+use super::{Change, VenueFixture, refusal};
 use crate::{payments, waitlist};
 
-async fn reschedule(house: &House, request: RescheduleBookingRequest) -> Result<Made, Status> {
-    let moved = house.service.clients.clone().bookings.reschedule_booking(request).await?;
+async fn reschedule(fixture: &VenueFixture, request: RescheduleBookingRequest) -> Result<Made, Status> {
+    let moved = fixture.service.clients.clone().bookings.reschedule_booking(request).await?;
     Ok(moved.into_inner().booking.expect("the booking"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_moves_with_its_seats_its_price_and_its_hold() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
-    house.sql("UPDATE slots SET price_per_person_cents = 4001 WHERE start_time = '19:00'").await;
-    let moved = house.act(Change::Move("19:00"), &made.booking_id).await.expect("moved");
+async fn rescheduling_moves_the_seats_updates_the_price_and_keeps_the_hold() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture.sql("UPDATE slots SET price_per_person_cents = 4001 WHERE start_time = '19:00'").await;
+    let moved = fixture.act(Change::Move("19:00"), &made.booking_id).await.expect("moved");
     assert_eq!((moved.date.as_str(), moved.start_time.as_str(), moved.party_size), (&*made.date, "19:00", 4));
     assert_eq!((moved.price_per_person_cents, moved.total_cents, moved.deposit_cents), (4001, 16004, 4001));
     assert_eq!(moved.hold_expires_at, made.hold_expires_at);
@@ -32,46 +32,46 @@ async fn a_booking_moves_with_its_seats_its_price_and_its_hold() {
         expected_total_cents: Some(7000),
         ..Default::default()
     };
-    let moved = reschedule(&house, request.clone()).await.expect("moved");
+    let moved = reschedule(&fixture, request.clone()).await.expect("moved");
     assert_eq!((moved.date, moved.start_time, moved.party_size), (tomorrow, "18:30".to_owned(), 2));
     assert_eq!((moved.total_cents, moved.deposit_cents, moved.version), (7000, 1750, 3));
-    assert_eq!(reschedule(&house, request).await.expect("it stands").version, 3);
-    assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 2);
-    house.assert_sound().await;
+    assert_eq!(reschedule(&fixture, request).await.expect("no change is needed").version, 3);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 2);
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_seats_a_booking_has_count_for_it_in_its_own_slot() {
-    let house = House::firm(10).await;
-    let (made, _other) = (house.book(4).await, house.book(3).await);
-    let grown = house.act(Change::Resize(7), &made.booking_id).await.expect("three more seats are open");
+async fn a_booking_that_grows_in_its_slot_keeps_the_seats_it_has() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    let (made, _other) = (fixture.book(4).await, fixture.book(3).await);
+    let grown = fixture.act(Change::Resize(7), &made.booking_id).await.expect("three more seats are open");
     assert_eq!((grown.party_size, grown.total_cents), (7, 24_500));
-    let before = house.service.written().await;
-    let refused = house.act(Change::Resize(8), &made.booking_id).await.expect_err("full");
+    let before = fixture.service.written().await;
+    let refused = fixture.act(Change::Resize(8), &made.booking_id).await.expect_err("full");
     assert_eq!(refusal(&refused, "open_seats"), ("SLOT_FULL".to_owned(), "7".to_owned()));
-    assert_eq!(house.service.written().await, before);
-    let shrunk = house.act(Change::Resize(1), &made.booking_id).await.expect("fewer");
+    assert_eq!(fixture.service.written().await, before);
+    let shrunk = fixture.act(Change::Resize(1), &made.booking_id).await.expect("fewer");
     assert_eq!(shrunk.total_cents, 3500);
-    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 4);
-    house.assert_sound().await;
+    assert_eq!(fixture.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 4);
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_new_slot_is_refused_as_for_a_new_booking() {
-    let house = House::firm(10).await;
-    let made = house.book(4).await;
-    house
+async fn rescheduling_is_refused_for_the_same_reasons_as_a_new_booking() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture
         .sql(
             "UPDATE venues SET min_party_size = 2, max_party_size = 8;
              UPDATE slots SET reserved = 7 WHERE start_time = '18:30';
              UPDATE slots SET state = 'CLOSED' WHERE start_time = '19:00'",
         )
         .await;
-    let before = house.service.written().await;
-    let wish = || RescheduleBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
-    let at = |time: &str| RescheduleBookingRequest { start_time: time.to_owned(), ..wish() };
-    let on = |date: String| RescheduleBookingRequest { date, ..wish() };
-    let parties = |party_size| RescheduleBookingRequest { party_size: Some(party_size), ..wish() };
+    let before = fixture.service.written().await;
+    let unchanged = || RescheduleBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
+    let at = |time: &str| RescheduleBookingRequest { start_time: time.to_owned(), ..unchanged() };
+    let on = |date: String| RescheduleBookingRequest { date, ..unchanged() };
+    let parties = |party_size| RescheduleBookingRequest { party_size: Some(party_size), ..unchanged() };
     let today = chrono::Utc::now().date_naive();
     for (request, code, reason, name, figure) in [
         (at("18:30"), Code::FailedPrecondition, "SLOT_FULL", "open_seats", "3"),
@@ -93,102 +93,102 @@ async fn the_new_slot_is_refused_as_for_a_new_booking() {
             "total_cents",
             "17500",
         ),
-        // Nothing would move, but the price is not the one that was told.
+        // The booking would not change, but the expected price is not its price.
         (
-            RescheduleBookingRequest { expected_total_cents: Some(1), ..wish() },
+            RescheduleBookingRequest { expected_total_cents: Some(1), ..unchanged() },
             Code::FailedPrecondition,
             "PRICE_CHANGED",
             "total_cents",
             "14000",
         ),
     ] {
-        let refused = reschedule(&house, request).await.expect_err(reason);
+        let refused = reschedule(&fixture, request).await.expect_err(reason);
         assert_eq!(refused.code(), code, "{reason}");
         assert_eq!(refusal(&refused, name), (reason.to_owned(), figure.to_owned()));
-        assert_eq!(house.service.written().await, before, "{reason}");
+        assert_eq!(fixture.service.written().await, before, "{reason}");
     }
     let soon = "UPDATE slots SET starts_at = now() + interval '1 hour', ends_at = now() + interval '2 hours'
                 WHERE start_time = '18:30'";
-    house.sql(soon).await;
-    let refused = reschedule(&house, at("18:30")).await.expect_err("too soon");
+    fixture.sql(soon).await;
+    let refused = reschedule(&fixture, at("18:30")).await.expect_err("too soon");
     assert_eq!(refusal(&refused, "notice_minutes"), ("INSUFFICIENT_NOTICE".to_owned(), "240".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_paid_beyond_the_new_price_is_owed() {
-    let house = House::firm(10).await;
-    let made = house.book(4).await;
-    house.sql("UPDATE bookings SET paid_cents = 14000").await;
-    let smaller = house.act(Change::Resize(3), &made.booking_id).await.expect("resized");
+async fn a_payment_above_the_new_price_is_due_as_a_refund() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture.sql("UPDATE bookings SET paid_cents = 14000").await;
+    let smaller = fixture.act(Change::Resize(3), &made.booking_id).await.expect("resized");
     assert_eq!((smaller.total_cents, smaller.paid_cents, smaller.refund_due_cents), (10_500, 14_000, 3500));
-    let larger = house.act(Change::Resize(5), &made.booking_id).await.expect("resized");
+    let larger = fixture.act(Change::Resize(5), &made.booking_id).await.expect("resized");
     assert_eq!((larger.total_cents, larger.refund_due_cents), (17_500, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_has_paid_what_its_new_deposit_comes_to_becomes_firm() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
-    house.sql("UPDATE bookings SET paid_cents = 2000, conversation_id = 'chat'").await;
-    let smaller = house.act(Change::Resize(3), &made.booking_id).await.expect("resized");
+async fn a_booking_whose_payments_cover_its_new_deposit_is_confirmed() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture.sql("UPDATE bookings SET paid_cents = 2000, conversation_id = 'chat'").await;
+    let smaller = fixture.act(Change::Resize(3), &made.booking_id).await.expect("resized");
     assert_eq!((smaller.status(), smaller.deposit_cents, smaller.version), (BookingStatus::Pending, 2625, 2));
-    let firm = house.act(Change::Resize(2), &made.booking_id).await.expect("resized");
+    let firm = fixture.act(Change::Resize(2), &made.booking_id).await.expect("resized");
     assert_eq!((firm.status(), firm.deposit_cents, firm.version), (BookingStatus::Confirmed, 1750, 4));
     assert!(firm.hold_expires_at.is_none() && firm.confirmed_at.is_some());
-    let told = "SELECT string_agg(version || ' ' || type, ', ' ORDER BY stream_position, version) FROM booking_events
+    let events = "SELECT string_agg(version || ' ' || type, ', ' ORDER BY stream_position, version) FROM booking_events
                 WHERE version > 2";
     let expected = "3 teppan.booking.rescheduled.v1, 4 teppan.booking.confirmed.v1";
-    assert_eq!(house.service.scalar::<String>(told).await, expected);
-    let heard = "SELECT string_agg(version::text, ',' ORDER BY version) FROM outbox_messages
+    assert_eq!(fixture.service.scalar::<String>(events).await, expected);
+    let messages = "SELECT string_agg(version::text, ',' ORDER BY version) FROM outbox_messages
                  WHERE destination = 'conversation-service'";
-    assert_eq!(house.service.scalar::<String>(heard).await, "4");
-    house.assert_sound().await;
+    assert_eq!(fixture.service.scalar::<String>(messages).await, "4");
+    fixture.assert_consistent().await;
 
-    // Without a deposit from now on, nothing is left to wait for either.
-    let other = house.book(1).await;
-    house.sql("UPDATE venues SET deposit_percent = 0").await;
-    let free = house.act(Change::Resize(2), &other.booking_id).await.expect("resized");
+    // A booking whose new deposit is zero is confirmed too.
+    let other = fixture.book(1).await;
+    fixture.sql("UPDATE venues SET deposit_percent = 0").await;
+    let free = fixture.act(Change::Resize(2), &other.booking_id).await.expect("resized");
     assert_eq!((free.status(), free.deposit_cents), (BookingStatus::Confirmed, 0));
-    house.assert_sound().await;
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offer_of_the_waitlist_that_is_moved_becomes_firm_only_when_something_was_paid() {
+async fn a_rescheduled_waitlist_offer_is_confirmed_only_if_something_was_paid() {
     for paid in [0, 500] {
-        let house = House::open(2).await;
-        let clients = &house.service.clients;
-        let made = house.book(2).await;
-        let entry = waitlist::join_by(clients, waitlist::request(&house.venue_id, 2)).await.expect("joined");
-        house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
-        let entry = waitlist::becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
+        let fixture = VenueFixture::with_deposit(2).await;
+        let clients = &fixture.service.clients;
+        let made = fixture.book(2).await;
+        let entry = waitlist::join_by(clients, waitlist::request(&fixture.venue_id, 2)).await.expect("joined");
+        fixture.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+        let entry = waitlist::becomes(&fixture, &entry, WaitlistEntryStatus::Offered).await;
         if paid > 0 {
             let payment = payments::cash(&entry.booking_id, paid);
             clients.payments.clone().record_payment(payment).await.expect("recorded");
         }
-        house.sql("UPDATE venues SET deposit_percent = 0").await;
-        let moved = house.act(Change::Move("18:30"), &entry.booking_id).await.expect("moved");
+        fixture.sql("UPDATE venues SET deposit_percent = 0").await;
+        let moved = fixture.act(Change::Move("18:30"), &entry.booking_id).await.expect("moved");
         assert_eq!(moved.deposit_cents, 0);
         if paid == 0 {
             assert_eq!((moved.status(), moved.hold_expires_at), (BookingStatus::Pending, entry.offer_expires_at));
-            let taken = house.act(Change::Confirm, &entry.booking_id).await.expect("taken");
+            let taken = fixture.act(Change::Confirm, &entry.booking_id).await.expect("taken");
             assert_eq!(taken.status(), BookingStatus::Confirmed);
         } else {
             assert_eq!((moved.status(), moved.hold_expires_at), (BookingStatus::Confirmed, None));
         }
-        waitlist::becomes(&house, &entry, WaitlistEntryStatus::Accepted).await;
-        house.assert_sound().await;
+        waitlist::becomes(&fixture, &entry, WaitlistEntryStatus::Accepted).await;
+        fixture.assert_consistent().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_never_outlives_the_start() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
-    house.sql("UPDATE bookings SET hold_expires_at = starts_at").await;
-    house.sql("UPDATE slots SET starts_at = starts_at - interval '1 day' WHERE start_time = '18:30'").await;
-    let moved = house.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
+async fn the_hold_of_a_rescheduled_booking_ends_at_its_start_at_the_latest() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
+    fixture.sql("UPDATE bookings SET hold_expires_at = starts_at").await;
+    fixture.sql("UPDATE slots SET starts_at = starts_at - interval '1 day' WHERE start_time = '18:30'").await;
+    let moved = fixture.act(Change::Move("18:30"), &made.booking_id).await.expect("moved");
     assert_eq!(moved.hold_expires_at, moved.starts_at);
-    house.run_out(&made.booking_id).await;
-    let refused = house.act(Change::Move("19:00"), &made.booking_id).await.expect_err("too late");
+    fixture.expire_hold(&made.booking_id).await;
+    let refused = fixture.act(Change::Move("19:00"), &made.booking_id).await.expect_err("too late");
     assert_eq!(refusal(&refused, "status"), ("HOLD_EXPIRED".to_owned(), "BOOKING_STATUS_PENDING".to_owned()));
 }

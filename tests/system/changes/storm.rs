@@ -13,22 +13,22 @@ use teppan_tests::{
 };
 use tonic::{Code, Status};
 
-use super::{Change, House, SLOTS_THAT_MISCOUNT, act, refusal};
+use super::{Change, SLOTS_THAT_MISCOUNT, VenueFixture, act, refusal};
 
 const CLIENTS: usize = 32;
 const CALLS_EACH: usize = 15;
 const TIMES: [&str; 3] = ["18:00", "18:30", "19:00"];
 
-/// A service of the house that looks for holds all the time.
-async fn replica(house: &House) -> Booking {
-    let common = harness::settings(house.service.url.clone(), &house.service.keys);
+/// Starts another replica, which expires holds every 10 ms.
+async fn replica(fixture: &VenueFixture) -> Booking {
+    let common = harness::settings(fixture.service.url.clone(), &fixture.service.keys);
     let mut settings = harness::booking_settings(common);
     settings.hold_expiry_interval = Duration::from_millis(10);
-    Booking::configured(settings, house.service.url.clone(), house.service.keys.clone()).await.ready().await
+    Booking::configured(settings, fixture.service.url.clone(), fixture.service.keys.clone()).await.ready().await
 }
 
-/// Makes, moves, resizes, confirms and cancels bookings at random, its own and those of the others.
-async fn client(house: &House, clients: BookingClients, bookings: &[String]) -> Vec<Status> {
+/// Creates bookings, and reschedules, confirms, cancels and expires random ones of `bookings`. Returns the refusals.
+async fn client(fixture: &VenueFixture, clients: BookingClients, bookings: &[String]) -> Vec<Status> {
     let mut refusals = Vec::new();
     for _ in 0..CALLS_EACH {
         let (kind, booking, time, party_size) = {
@@ -54,13 +54,13 @@ async fn client(house: &House, clients: BookingClients, bookings: &[String]) -> 
             6..9 => {
                 let request = CreateBookingRequest {
                     start_time: TIMES[time].to_owned(),
-                    ..fixtures::booking(&house.venue_id, party_size)
+                    ..fixtures::booking(&fixture.venue_id, party_size)
                 };
                 clients.clone().bookings.create_booking(request).await.map(|_| ())
             }
             9 => act(&clients, Change::Confirm, booking_id, "").await.map(|_| ()),
             10 => {
-                house.run_out(booking_id).await;
+                fixture.expire_hold(booking_id).await;
                 Ok(())
             }
             _ => act(&clients, Change::Cancel, booking_id, "").await.map(|_| ()),
@@ -71,85 +71,86 @@ async fn client(house: &House, clients: BookingClients, bookings: &[String]) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_storm_of_changes_that_cross_every_seat_is_counted_once() {
-    let house = House::open(40).await;
+async fn every_seat_is_counted_once_under_many_concurrent_changes() {
+    let fixture = VenueFixture::with_deposit(40).await;
     let mut bookings = Vec::new();
     for _ in 0..36 {
-        bookings.push(house.book(1).await.booking_id);
+        bookings.push(fixture.book(1).await.booking_id);
     }
-    let replicas = [replica(&house).await, replica(&house).await];
+    let replicas = [replica(&fixture).await, replica(&fixture).await];
 
     let over = AtomicBool::new(false);
     let watching = async {
-        let mut connection = harness::connect(&house.service.url).await;
-        let mut looks = 0;
+        let mut connection = harness::connect(&fixture.service.url).await;
+        let mut checks = 0;
         while !over.load(Ordering::Relaxed) {
             let miscounted: i64 =
-                sqlx::query_scalar(SLOTS_THAT_MISCOUNT).fetch_one(&mut connection).await.expect("a look");
-            assert_eq!(miscounted, 0, "at every moment");
-            looks += 1;
+                sqlx::query_scalar(SLOTS_THAT_MISCOUNT).fetch_one(&mut connection).await.expect("the query runs");
+            assert_eq!(miscounted, 0, "no slot has a wrong number of reserved seats at any moment");
+            checks += 1;
         }
-        looks
+        checks
     };
     let storm = async {
-        let clients = (0..CLIENTS).map(|n| client(&house, replicas[n % 2].clients.clone(), &bookings));
+        let clients = (0..CLIENTS).map(|n| client(&fixture, replicas[n % 2].clients.clone(), &bookings));
         let refusals = join_all(clients).await.into_iter().flatten().collect::<Vec<_>>();
         over.store(true, Ordering::Relaxed);
         refusals
     };
-    let (looks, refusals) = join(watching, storm).await;
+    let (checks, refusals) = join(watching, storm).await;
 
-    assert!(looks > 10, "it was watched");
+    assert!(checks > 10, "the slots were checked often");
     for refused in &refusals {
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
     }
     let reasons = refusals.iter().map(|refused| refusal(refused, "").0).collect::<Vec<_>>();
-    assert!(reasons.iter().any(|reason| reason == "SLOT_FULL"), "it was crowded: {reasons:?}");
-    house.assert_sound().await;
-    let changes: i64 = house.service.scalar("SELECT count(*) FROM booking_events WHERE version > 1").await;
-    assert!(changes > 50, "much was changed: {changes}");
+    assert!(reasons.iter().any(|reason| reason == "SLOT_FULL"), "some slots were full: {reasons:?}");
+    fixture.assert_consistent().await;
+    let changes: i64 = fixture.service.scalar("SELECT count(*) FROM booking_events WHERE version > 1").await;
+    assert!(changes > 50, "many calls changed a booking: {changes}");
     let [first, second] = replicas;
-    // What a connection knows of deadlocks it tells at the latest at its end.
+    // PostgreSQL adds a connection's deadlocks to the statistics at the latest when the connection closes.
     join(first.service.stop(), second.service.stop()).await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(house.service.scalar::<i64>(deadlocks).await, 0);
+    assert_eq!(fixture.service.scalar::<i64>(deadlocks).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bookings_that_swap_slots_never_deadlock() {
-    let house = House::firm(40).await;
-    let (one, other) = (house.book(10).await.booking_id, house.book(10).await.booking_id);
-    house.act(Change::Move("19:00"), &other).await.expect("moved");
+    let fixture = VenueFixture::without_deposit(40).await;
+    let (one, other) = (fixture.book(10).await.booking_id, fixture.book(10).await.booking_id);
+    fixture.act(Change::Move("19:00"), &other).await.expect("moved");
     for round in 0..40 {
-        let (to, fro) = if round % 2 == 0 { ("19:00", "18:00") } else { ("18:00", "19:00") };
-        let (there, back) = join(house.act(Change::Move(to), &one), house.act(Change::Move(fro), &other)).await;
+        let (first, second) = if round % 2 == 0 { ("19:00", "18:00") } else { ("18:00", "19:00") };
+        let (there, back) =
+            join(fixture.act(Change::Move(first), &one), fixture.act(Change::Move(second), &other)).await;
         there.expect("moved");
         back.expect("moved");
     }
-    house.assert_sound().await;
-    let House { service, .. } = house;
+    fixture.assert_consistent().await;
+    let VenueFixture { service, .. } = fixture;
     let url = service.url.clone();
     service.service.stop().await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(harness::scalar::<i64>(&url, deadlocks).await, 0);
 }
 
-/// Makes two calls, of which the first has decided, and locked its booking, before the second commits: it waits for the
-/// slots, which the test holds, and the second for the booking. Then both go on.
-fn overtaken<A, B>(
-    house: &House,
+/// Makes two calls that overlap. The test locks the slots, so the first call locks its booking and waits for the slots.
+/// The second call waits for the booking. Then the test releases the slots, and both calls continue.
+fn overlapping<A, B>(
+    fixture: &VenueFixture,
     first: impl Future<Output = A>,
     second: impl Future<Output = B>,
 ) -> impl Future<Output = (A, B)> {
-    // On the heap: two calls are large.
+    // On the heap, because the futures of two calls are large.
     Box::pin(async move {
-        let mut slots = harness::connect(&house.service.url).await;
+        let mut slots = harness::connect(&fixture.service.url).await;
         sqlx::raw_sql("BEGIN; SELECT FROM slots FOR NO KEY UPDATE").execute(&mut slots).await.expect("locked");
         let waiting = async |calls: i64| {
             let waiting =
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
             let what = format!("{calls} calls wait");
-            eventually(&what, async || house.service.scalar::<i64>(waiting).await == calls).await;
+            eventually(&what, async || fixture.service.scalar::<i64>(waiting).await == calls).await;
         };
         let second = async {
             waiting(1).await;
@@ -165,40 +166,40 @@ fn overtaken<A, B>(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_was_overtaken_is_decided_by_what_the_other_did() {
-    let house = House::open(10).await;
-    let id = house.book(4).await.booking_id;
+async fn a_change_that_waited_for_another_change_is_decided_by_the_new_state() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let id = fixture.book(4).await.booking_id;
     let (moved, cancelled) =
-        overtaken(&house, house.act(Change::Move("19:00"), &id), house.act(Change::Cancel, &id)).await;
+        overlapping(&fixture, fixture.act(Change::Move("19:00"), &id), fixture.act(Change::Cancel, &id)).await;
     assert_eq!(moved.expect("moved").version, 2);
     let cancelled = cancelled.expect("cancelled");
     assert_eq!((cancelled.start_time.as_str(), cancelled.version), ("19:00", 3));
-    assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 0);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 0);
 
-    let id = house.book(4).await.booking_id;
+    let id = fixture.book(4).await.booking_id;
     let (resized, moved) =
-        overtaken(&house, house.act(Change::Resize(6), &id), house.act(Change::Move("19:00"), &id)).await;
+        overlapping(&fixture, fixture.act(Change::Resize(6), &id), fixture.act(Change::Move("19:00"), &id)).await;
     assert_eq!(resized.expect("resized").start_time, "18:00");
     let moved = moved.expect("moved");
     assert_eq!((moved.start_time.as_str(), moved.party_size, moved.version), ("19:00", 6, 3));
-    house.act(Change::Cancel, &id).await.expect("cancelled");
+    fixture.act(Change::Cancel, &id).await.expect("cancelled");
 
-    let id = house.book(4).await.booking_id;
+    let id = fixture.book(4).await.booking_id;
     let (cancelled, confirmed) =
-        overtaken(&house, house.act(Change::Cancel, &id), house.act(Change::Confirm, &id)).await;
+        overlapping(&fixture, fixture.act(Change::Cancel, &id), fixture.act(Change::Confirm, &id)).await;
     assert_eq!(cancelled.expect("cancelled").version, 2);
     let refused = confirmed.expect_err("nothing is left to confirm");
     assert_eq!(refusal(&refused, "status").1, "BOOKING_STATUS_CANCELLED");
-    house.assert_sound().await;
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_etag_that_was_current_when_the_call_came_is_stale_when_another_change_overtook_it() {
-    let house = House::open(10).await;
-    let made = house.book(4).await;
-    let cancel = act(&house.service.clients, Change::Cancel, &made.booking_id, &made.etag);
-    let (moved, refused) = overtaken(&house, house.act(Change::Move("18:30"), &made.booking_id), cancel).await;
+async fn an_etag_is_stale_when_another_change_commits_while_the_call_waits() {
+    let fixture = VenueFixture::with_deposit(10).await;
+    let made = fixture.book(4).await;
+    let cancel = act(&fixture.service.clients, Change::Cancel, &made.booking_id, &made.etag);
+    let (moved, refused) = overlapping(&fixture, fixture.act(Change::Move("18:30"), &made.booking_id), cancel).await;
     assert_eq!(moved.expect("moved").version, 2);
     assert_eq!(refused.expect_err("stale").code(), Code::Aborted);
-    house.assert_sound().await;
+    fixture.assert_consistent().await;
 }

@@ -1,4 +1,4 @@
-//! `tests/clients/grpcio_client.py`, as a process.
+//! Runs `tests/clients/grpcio_client.py` as a process.
 
 use std::{net::SocketAddr, path::PathBuf, process::Stdio};
 
@@ -13,7 +13,7 @@ use tokio::{
 
 use super::service_config;
 
-/// A client that repeats one call.
+/// A grpcio client that repeats one call until it is ended.
 pub struct Client {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -21,7 +21,7 @@ pub struct Client {
     _descriptors: NamedTempFile,
 }
 
-/// What became of its calls.
+/// How many calls were answered, and the errors of the calls that failed.
 #[derive(Debug, Deserialize)]
 pub struct Outcome {
     pub answered: u64,
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 impl Client {
-    /// Starts it against these replicas. `None`, with a line on stdout, where set-up has not brought grpcio.
+    /// Starts a client of these replicas. Returns `None` and prints a line if grpcio is not installed.
     pub fn start(replicas: &[SocketAddr], method: &str, request: &str, key: &str) -> Option<Self> {
         let packages = harness::home().join("tools/python/grpcio");
         if !packages.join("fetched").is_file() {
@@ -59,19 +59,20 @@ impl Client {
         Some(Self { child, lines, answered: 0, _descriptors: descriptors })
     }
 
-    /// Returns when so many more calls were answered.
-    pub async fn answers(&mut self, more: u64) {
+    /// Waits until `more` further calls were answered.
+    pub async fn wait_for_answers(&mut self, more: u64) {
         let enough = self.answered + more;
         let reading = async {
             while self.answered < enough {
-                let line = self.lines.next_line().await.expect("read").expect("it goes on until it is told to end");
+                let line =
+                    self.lines.next_line().await.expect("read").expect("the client runs until its stdin is closed");
                 self.answered = line.parse().expect("a number of calls");
             }
         };
         tokio::time::timeout(std::time::Duration::from_mins(1), reading).await.expect("calls are answered");
     }
 
-    /// Ends it.
+    /// Ends the client by closing its stdin.
     pub async fn end(mut self) -> Outcome {
         drop(self.child.stdin.take());
         let mut last = String::new();

@@ -1,4 +1,4 @@
-//! Clients as docs/clients.md describes them, and what they notice of servers that come and go: nothing.
+//! No call fails when replicas restart, for clients that are set up as docs/clients.md describes.
 
 mod grpcio;
 mod rolling_restart;

@@ -1,4 +1,4 @@
-//! Two replicas that are restarted one after the other, under load.
+//! Two replicas are restarted one after the other under load.
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -31,30 +31,30 @@ fn addresses(replicas: &[Replica; 2]) -> [SocketAddr; 2] {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum End {
-    InOrder,
+enum Shutdown {
+    Graceful,
     Killed,
 }
 
-async fn restart(replica: &mut Replica, end: End) {
-    match end {
-        End::InOrder => replica.stop_and_restart().await,
-        End::Killed => replica.kill_and_restart().await,
+async fn restart(replica: &mut Replica, shutdown: Shutdown) {
+    match shutdown {
+        Shutdown::Graceful => replica.stop_and_restart().await,
+        Shutdown::Killed => replica.kill_and_restart().await,
     }
 }
 
-/// Restarts each replica in turn, and goes on when the client has made some calls. `None` without grpcio.
+/// Restarts each replica in turn while a grpcio client makes calls. Returns `None` if grpcio is not installed.
 async fn restarted_under_grpcio(
     replicas: &mut [Replica; 2],
-    end: End,
+    shutdown: Shutdown,
     (method, request, key): (&str, &str, &str),
 ) -> Option<Outcome> {
     let mut client = Client::start(&addresses(replicas), method, request, key)?;
-    client.answers(CALLS).await;
+    client.wait_for_answers(CALLS).await;
     for _ in 0..ROUNDS {
         for replica in &mut *replicas {
-            restart(replica, end).await;
-            client.answers(CALLS).await;
+            restart(replica, shutdown).await;
+            client.wait_for_answers(CALLS).await;
         }
     }
     Some(client.end().await)
@@ -62,11 +62,11 @@ async fn restarted_under_grpcio(
 
 async fn stop(replicas: [Replica; 2]) {
     for replica in replicas {
-        assert!(replica.stop().await, "it ends in order");
+        assert!(replica.stop().await, "the replica stops gracefully");
     }
 }
 
-async fn no_message_fails(end: End) {
+async fn no_message_fails(shutdown: Shutdown) {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let mut replicas = two_replicas(Which::Conversation, &url).await;
     let request = json!({
@@ -76,22 +76,22 @@ async fn no_message_fails(end: End) {
         "channel": "CHANNEL_WEB",
     });
     let method = "teppan.conversation.v1.ConversationService/StoreMessage";
-    let outcome = restarted_under_grpcio(&mut replicas, end, (method, &request.to_string(), "message_id")).await;
+    let outcome = restarted_under_grpcio(&mut replicas, shutdown, (method, &request.to_string(), "message_id")).await;
     stop(replicas).await;
     let Some(Outcome { answered, failed }) = outcome else { return };
     assert!(failed.is_empty(), "{answered} were answered, {} failed: {failed:?}", failed.len());
     let stored: i64 = harness::scalar(&url, "SELECT count(*) FROM messages").await;
-    assert_eq!(u64::try_from(stored), Ok(answered), "each is stored once");
+    assert_eq!(u64::try_from(stored), Ok(answered), "each message is stored once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_of_a_grpcio_client_fails_while_replicas_are_restarted() {
-    no_message_fails(End::InOrder).await;
+    no_message_fails(Shutdown::Graceful).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_of_a_grpcio_client_fails_while_replicas_are_killed() {
-    no_message_fails(End::Killed).await;
+    no_message_fails(Shutdown::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,12 +108,13 @@ async fn no_booking_of_a_grpcio_client_fails_while_replicas_are_restarted() {
     });
     let request = request.to_string();
     let method = "teppan.booking.v1.BookingService/CreateBooking";
-    let outcome = restarted_under_grpcio(&mut replicas, End::InOrder, (method, &request, "idempotency_key")).await;
+    let outcome =
+        restarted_under_grpcio(&mut replicas, Shutdown::Graceful, (method, &request, "idempotency_key")).await;
     stop(replicas).await;
     let Some(Outcome { answered, failed }) = outcome else { return };
     assert!(failed.is_empty(), "{answered} were answered, {} failed: {failed:?}", failed.len());
     let booked: i64 = harness::scalar(&url, "SELECT count(*) FROM bookings").await;
-    assert_eq!(u64::try_from(booked), Ok(answered), "each is booked once");
+    assert_eq!(u64::try_from(booked), Ok(answered), "each booking is made once");
 }
 
 async fn venue(booking: SocketAddr) -> String {
@@ -132,15 +133,15 @@ async fn no_message_of_a_tonic_client_that_retries_fails_while_replicas_are_rest
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let mut replicas = two_replicas(Which::Conversation, &url).await;
     let client = tonic_client::Client::start(&addresses(&replicas));
-    client.answers(CALLS).await;
+    client.wait_for_answers(CALLS).await;
     for _ in 0..ROUNDS {
         for replica in &mut replicas {
             replica.stop_and_restart().await;
-            client.answers(CALLS).await;
+            client.wait_for_answers(CALLS).await;
         }
     }
     let answered = client.end().await.unwrap_or_else(|status| panic!("a call failed: {status:?}"));
     stop(replicas).await;
     let stored: i64 = harness::scalar(&url, "SELECT count(*) FROM messages").await;
-    assert_eq!(u64::try_from(stored), Ok(answered), "each is stored once");
+    assert_eq!(u64::try_from(stored), Ok(answered), "each message is stored once");
 }

@@ -1,4 +1,4 @@
-//! The published service config fits the contract.
+//! The published service config matches the contract.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ pub fn path() -> PathBuf {
 
 #[test]
 fn the_service_config_names_every_service_of_the_contract_and_nothing_else() {
-    let config: Value = serde_json::from_slice(&fs::read(path()).expect("it is there")).expect("JSON");
+    let config: Value = serde_json::from_slice(&fs::read(path()).expect("the service config exists")).expect("JSON");
     let files = FileDescriptorSet::decode(contract::DESCRIPTORS).expect("descriptors").file;
     let (mut services, mut methods) = (BTreeSet::new(), BTreeSet::new());
     for file in &files {

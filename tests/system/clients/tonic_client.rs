@@ -1,4 +1,4 @@
-//! A client made with tonic, which balances and does not retry: the retries are its own.
+//! A client that uses tonic. tonic balances over replicas but does not retry, so this client retries by itself.
 
 use std::{
     net::SocketAddr,
@@ -27,8 +27,8 @@ const ATTEMPTS_MAX: u32 = 5;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
-/// When a call that failed is worth another attempt, and after which pause. An answer of the service has an
-/// `ErrorInfo`, and a `RetryInfo` when a retry may help. A status without the first was made on the way.
+/// The pause before another attempt, or `None` if a retry cannot help. An error of the service has an `ErrorInfo`, and
+/// a `RetryInfo` if a retry may help. A status without `ErrorInfo` comes from the transport and may be retried.
 fn retry_after(status: &Status, attempt: u32) -> Option<Duration> {
     let backoff = FIRST_BACKOFF * 2_u32.pow(attempt);
     match (status.get_details_error_info(), status.get_details_retry_info()) {
@@ -38,7 +38,7 @@ fn retry_after(status: &Status, attempt: u32) -> Option<Duration> {
     }
 }
 
-/// Workers that store messages until they are told to end.
+/// Workers that store messages until the client is ended.
 pub struct Client {
     answered: Arc<AtomicU64>,
     stop: CancellationToken,
@@ -63,8 +63,8 @@ impl Client {
         Self { answered, stop, working: AbortOnDropHandle::new(working) }
     }
 
-    /// Returns when so many more calls were answered, or one has failed.
-    pub async fn answers(&self, more: u64) {
+    /// Waits until `more` further calls were answered, or until one has failed.
+    pub async fn wait_for_answers(&self, more: u64) {
         let enough = self.answered.load(Relaxed) + more;
         harness::eventually("calls are answered", async || {
             self.answered.load(Relaxed) >= enough || self.working.is_finished()
@@ -72,7 +72,7 @@ impl Client {
         .await;
     }
 
-    /// Ends it, and tells how many calls were answered.
+    /// Ends the client. Returns the number of answered calls, or the first error.
     pub async fn end(self) -> Result<u64, Status> {
         self.stop.cancel();
         self.working.await.expect("no panic")?;

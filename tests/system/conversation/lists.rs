@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 
 use super::store;
 
-/// All pages of a list.
+/// The messages of all pages of a list.
 pub(super) async fn messages(service: &Conversation, mut request: ListMessagesRequest) -> Vec<Message> {
     let mut messages = Vec::new();
     loop {
@@ -49,14 +49,14 @@ async fn messages_are_listed_in_both_directions_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_stays_below_what_clients_accept_however_long_the_messages_are() {
+async fn a_page_of_long_messages_stays_below_the_clients_limit() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     for _ in 0..150 {
         store(&service, fixtures::message(&chat, &"x".repeat(32_768))).await;
     }
     let all = ListMessagesRequest { conversation_id: chat, page_size: 1000, ..Default::default() };
-    // The client's own limit, 4 MiB, would fail the call.
+    // The call fails if a page exceeds the client's own limit of 4 MiB.
     let listed = messages(&service, all).await;
     assert_eq!(listed.iter().map(|message| message.sequence).collect::<Vec<_>>(), (1..=150).collect::<Vec<_>>());
 }
@@ -113,7 +113,7 @@ async fn conversations_are_listed_by_customer_state_and_channel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unreadable_message_is_reported_and_the_list_goes_on_after_it() {
+async fn an_unreadable_message_is_reported_and_the_list_continues_after_it() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Metadata that every client can read, and what is refused.
+//! Metadata is accepted only if every client can read it.
 
 use prost::Message as _;
 use prost_types::{ListValue, Struct, Value, value::Kind};
@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-/// How deep objects and lists may be nested.
+/// The deepest nesting of objects and lists.
 const LEVELS_MAX: usize = 16;
 
 fn value(kind: Kind) -> Value {
@@ -52,8 +52,8 @@ fn follow_up(metadata: Struct) -> ScheduleFollowUpRequest {
 /// The fields that are reported as wrong.
 fn fields(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    let faults = status.get_details_bad_request().expect("a BadRequest").field_violations;
-    faults.into_iter().map(|fault| fault.field).collect()
+    let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
+    violations.into_iter().map(|violation| violation.field).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,17 +81,17 @@ async fn metadata_that_some_clients_cannot_read_is_refused_with_its_path() {
     }
 }
 
-/// A client's message that embeds one of our answers.
+/// A client's own message that embeds an answer of the service.
 #[derive(Clone, PartialEq, prost::Message)]
-struct PassedOn {
+struct Envelope {
     #[prost(message, optional, boxed, tag = "1")]
-    within: Option<Box<PassedOn>>,
+    inner: Option<Box<Envelope>>,
     #[prost(message, optional, tag = "2")]
     answer: Option<ListMessagesResponse>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_deepest_metadata_is_read_back_and_leaves_room_for_clients_that_embed_it() {
+async fn the_deepest_allowed_metadata_can_be_read_even_when_a_client_embeds_the_answer() {
     let conversation = Conversation::start().await.ready().await;
     for within in [list, object] {
         let sent = message(nested(LEVELS_MAX, within));
@@ -99,10 +99,10 @@ async fn the_deepest_metadata_is_read_back_and_leaves_room_for_clients_that_embe
         let request = ListMessagesRequest { conversation_id: sent.conversation_id.clone(), ..Default::default() };
         let answer = conversation.client.clone().list_messages(request).await.expect("listed").into_inner();
         assert_eq!(answer.messages[0].metadata, sent.metadata);
-        let passed_on = PassedOn { answer: Some(answer), within: None };
-        let passed_on = (0..40).fold(passed_on, |inner, _| PassedOn { within: Some(Box::new(inner)), answer: None });
-        // The decoder has protobuf's own limit: a hundred nested messages.
-        assert!(PassedOn::decode(passed_on.encode_to_vec().as_slice()).is_ok());
+        let envelope = Envelope { answer: Some(answer), inner: None };
+        let envelope = (0..40).fold(envelope, |inner, _| Envelope { inner: Some(Box::new(inner)), answer: None });
+        // The decoder accepts a hundred nested messages, as protobuf's decoders do by default.
+        assert!(Envelope::decode(envelope.encode_to_vec().as_slice()).is_ok());
 
         conversation
             .follow_ups

@@ -31,7 +31,7 @@ async fn read(service: &Conversation, id: &str) -> WireConversation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sequences_are_dense_under_32_writers() {
+async fn message_sequences_have_no_gaps_under_32_concurrent_writers() {
     let first = Conversation::start().await.ready().await;
     let second = Conversation::over(first.url.clone(), first.keys.clone()).await.ready().await;
     let chat = fixtures::conversation_id();
@@ -94,9 +94,9 @@ async fn a_message_id_with_other_content_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_score_of_zero_is_a_score_and_the_reply_is_what_was_sent() {
+async fn the_reply_equals_the_request_and_a_score_of_zero_is_kept() {
     let service = Conversation::start().await.ready().await;
-    let mut request = fixtures::message(&fixtures::conversation_id(), "Nobody answers the phone!");
+    let mut request = fixtures::message(&fixtures::conversation_id(), "My call was not answered!");
     request.emotion = Some(Emotion { score: Some(0.0), label: "angry".to_owned(), detected: vec!["anger".to_owned()] });
     request.input_tokens = Some(0);
     request.metadata = Some(prost_types::Struct {
@@ -112,10 +112,10 @@ async fn a_score_of_zero_is_a_score_and_the_reply_is_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_takes_the_first_user_id_and_keeps_it() {
+async fn a_conversation_keeps_its_first_user_id() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
-    for (given, kept) in [("", ""), ("mina", "mina"), ("somebody else", "mina"), ("", "mina")] {
+    for (given, kept) in [("", ""), ("mina", "mina"), ("kenji", "mina"), ("", "mina")] {
         let request = StoreMessageRequest { user_id: given.to_owned(), ..fixtures::message(&chat, "Hello") };
         store(&service, request).await;
         assert_eq!(read(&service, &chat).await.user_id, kept);
@@ -123,7 +123,7 @@ async fn a_conversation_takes_the_first_user_id_and_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_opens_a_closed_conversation_again_but_not_an_escalated_one() {
+async fn a_message_reopens_a_closed_conversation_but_not_an_escalated_one() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     store(&service, fixtures::message(&chat, "Hello")).await;
@@ -134,7 +134,7 @@ async fn a_message_opens_a_closed_conversation_again_but_not_an_escalated_one() 
     assert!(read(&service, &chat).await.closed_at.is_none());
 
     harness::execute(&service.url, "UPDATE conversations SET status = 'ESCALATED'").await;
-    store(&service, fixtures::message(&chat, "Is somebody there?")).await;
+    store(&service, fixtures::message(&chat, "Are you there?")).await;
     let escalated = read(&service, &chat).await;
     assert_eq!((escalated.status(), escalated.message_count), (ConversationStatus::Escalated, 3));
 }
@@ -155,7 +155,7 @@ async fn the_time_of_the_last_message_never_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_text_of_a_message_is_sealed_at_rest() {
+async fn text_and_metadata_of_a_message_are_stored_encrypted() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let mut message = fixtures::message(&chat, "My name is Mina Sato.");
@@ -173,9 +173,9 @@ async fn the_text_of_a_message_is_sealed_at_rest() {
                  || (SELECT string_agg(c::text, '') FROM conversations c) FROM messages t",
         )
         .await;
-    assert!(everything.contains(&chat), "the text does hold what was written");
+    assert!(everything.contains(&chat), "the dump contains the stored rows");
     for secret in ["Mina", "mina@example.org"] {
-        assert!(!everything.contains(secret), "{secret} is stored in clear");
+        assert!(!everything.contains(secret), "{secret} is stored unencrypted");
     }
 }
 
@@ -235,7 +235,7 @@ async fn every_violation_of_a_message_is_reported_at_once() {
 async fn an_unknown_conversation_is_not_found() {
     let service = Conversation::start().await.ready().await;
     let request = GetConversationRequest { conversation_id: fixtures::conversation_id() };
-    let status = service.client.clone().get_conversation(request).await.expect_err("not there");
+    let status = service.client.clone().get_conversation(request).await.expect_err("no such conversation");
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(status.get_details_error_info().expect("an ErrorInfo").reason, "CONVERSATION_NOT_FOUND");
 }

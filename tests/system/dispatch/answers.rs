@@ -1,4 +1,4 @@
-//! Every client can read the answer to a claim.
+//! Every client can read the answer to a claim: it stays below gRPC's default limit.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::fixture::*;
 const CLIENT_BYTES_MAX: usize = 4 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_large_follow_ups_are_claimed_in_answers_that_a_client_takes() {
+async fn a_hundred_large_follow_ups_are_claimed_in_answers_below_the_clients_limit() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let text = "席".repeat(32_768 / 3);
@@ -26,7 +26,7 @@ async fn a_hundred_large_follow_ups_are_claimed_in_answers_that_a_client_takes()
     let mut sizes = Vec::new();
     while all.len() < 100 {
         let follow_ups = claim(&service.follow_ups, at_once()).await;
-        assert!(!follow_ups.is_empty(), "{} claimed, the others are free", all.len());
+        assert!(!follow_ups.is_empty(), "only {} of 100 could be claimed", all.len());
         all.extend(follow_ups.iter().map(id_of));
         sizes.push(ClaimDueFollowUpsResponse { follow_ups }.encoded_len());
     }
@@ -36,7 +36,7 @@ async fn a_hundred_large_follow_ups_are_claimed_in_answers_that_a_client_takes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_claim_whose_reply_was_lost_has_the_same_size() {
+async fn a_repeated_claim_returns_the_same_follow_ups_as_the_lost_reply() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let follow_ups: Vec<_> = (0..100).map(|_| custom(&chat, &"t".repeat(32_768))).collect();
@@ -58,13 +58,13 @@ async fn follow_ups_that_cannot_be_read_do_not_block_others() {
     }
     schedule(&service, &follow_ups).await;
     until(&service, "SELECT count(*) = 6 FROM follow_ups WHERE ready_at IS NOT NULL").await;
-    // The two that are due first: another text, and metadata that is none.
-    let spoil = format!(
+    // Corrupt the two that are due first: the text of one, and the metadata of the other.
+    let corrupt = format!(
         "UPDATE follow_ups SET content_sealed = 'x' WHERE follow_up_id = '{}';
          UPDATE follow_ups SET metadata_sealed = 'x' WHERE follow_up_id = '{}'",
         follow_ups[0].id, follow_ups[1].id
     );
-    harness::execute(&service.url, sqlx::AssertSqlSafe(spoil)).await;
+    harness::execute(&service.url, sqlx::AssertSqlSafe(corrupt)).await;
     let one = || ClaimDueFollowUpsRequest { batch_size: 1, ..at_once() };
     let first = claim(&service.follow_ups, one()).await;
     assert_eq!(first.iter().map(id_of).collect::<Vec<_>>(), [follow_ups[2].id.to_string()]);

@@ -1,4 +1,4 @@
-//! Claims.
+//! Claims of due follow-ups.
 
 use futures::future::join_all;
 use teppan_shared::contract::conversation::v1::{Channel, FollowUpStatus};
@@ -13,7 +13,7 @@ fn keyed(key: &str) -> ClaimDueFollowUpsRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_holds_all_that_a_sender_needs() {
+async fn a_claim_returns_all_that_a_sender_needs() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let new = Scheduled { user_id: Some("mina".to_owned()), ..custom(&chat, "How was it?") };
@@ -29,7 +29,7 @@ async fn a_claim_holds_all_that_a_sender_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_has_the_longest_due_first_of_the_requested_channels() {
+async fn a_claim_returns_the_longest_due_follow_ups_of_the_requested_channels() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let channels = ["WEB", "SMS", "EMAIL", "SMS"];
@@ -56,7 +56,7 @@ async fn a_claim_with_the_same_key_returns_the_lost_reply() {
     schedule(&service, &follow_ups).await;
     until(&service, "SELECT count(*) = 12 FROM follow_ups WHERE ready_at IS NOT NULL").await;
 
-    // Also for concurrent duplicates.
+    // Concurrent duplicates get the same reply.
     let duplicates = join_all((0..8).map(|n| {
         let client = if n % 2 == 0 { &service.follow_ups } else { &other.follow_ups };
         claim(client, keyed("a"))
@@ -78,14 +78,14 @@ async fn a_claim_with_the_same_key_returns_the_lost_reply() {
     assert_eq!(reason(refused).0, "IDEMPOTENCY_KEY_REUSED");
     assert_ne!(tokens(&claim(&service.follow_ups, keyed("b")).await), tokens(&duplicates[0]));
 
-    // After the leases the key claims again.
+    // Once the leases have expired, the same key claims again.
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now() WHERE claim_key = 'a'").await;
     let again = claim(&service.follow_ups, keyed("a")).await;
     assert!(again.len() == 3 && tokens(&again) != tokens(&duplicates[0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_of_a_dead_sender_come_back_until_their_attempts_are_used_up() {
+async fn follow_ups_with_an_expired_lease_are_claimed_again_until_their_attempts_are_used_up() {
     let service = start().await;
     let new = Scheduled { max_attempts: 2, ..due(&fixtures::conversation_id()) };
     schedule(&service, &[new]).await;
@@ -94,7 +94,7 @@ async fn claims_of_a_dead_sender_come_back_until_their_attempts_are_used_up() {
     let second = claim_one(&service.follow_ups).await;
     let follow_up = second.follow_up.as_ref().expect("the follow-up");
     assert_eq!((follow_up.attempts, follow_up.last_failure_reason.as_str()), (2, "LEASE_EXPIRED"));
-    assert_eq!(first.message_id, second.message_id, "the channel drops what was sent before");
+    assert_eq!(first.message_id, second.message_id, "the channel can drop a second delivery of one message id");
     assert_ne!(first.claim_token, second.claim_token);
 
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now()").await;
@@ -108,19 +108,21 @@ async fn claims_of_a_dead_sender_come_back_until_their_attempts_are_used_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_custom_follow_ups_are_sent_while_a_person_leads_the_conversation() {
+async fn only_custom_follow_ups_are_sent_in_an_escalated_conversation() {
     let mut service = start().await;
-    let (led, free) = (fixtures::conversation_id(), fixtures::conversation_id());
-    for chat in [&led, &free] {
+    let (escalated, open) = (fixtures::conversation_id(), fixtures::conversation_id());
+    for chat in [&escalated, &open] {
         service.client.store_message(fixtures::message(chat, "Hello")).await.expect("stored");
     }
     harness::execute(
         &service.url,
-        sqlx::AssertSqlSafe(format!("UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{led}'")),
+        sqlx::AssertSqlSafe(format!(
+            "UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{escalated}'"
+        )),
     )
     .await;
-    // Some were ready before; together they fill every batch.
-    let mut held_back: Vec<_> = (0..150).map(|_| due(&led)).collect();
+    // More than fit into a batch, and due before the others. They were ready before the escalation.
+    let mut held_back: Vec<_> = (0..150).map(|_| due(&escalated)).collect();
     for follow_up in &mut held_back {
         follow_up.due_at -= chrono::TimeDelta::hours(1);
     }
@@ -129,15 +131,15 @@ async fn only_custom_follow_ups_are_sent_while_a_person_leads_the_conversation()
     let ready = "UPDATE follow_ups SET ready_at = due_at, next_attempt_at = due_at, content_sealed = ''";
     harness::execute(&service.url, ready).await;
 
-    schedule(&service, &[due(&free), custom(&led, "A person asked for this.")]).await;
+    schedule(&service, &[due(&open), custom(&escalated, "A person asked for this.")]).await;
     until(&service, "SELECT count(*) = 152 FROM follow_ups WHERE ready_at IS NOT NULL").await;
     let small = ClaimDueFollowUpsRequest { batch_size: 2, ..at_once() };
     let claimed = claim(&service.follow_ups, small).await;
-    assert_eq!(claimed.len(), 2, "they stand behind the others, and are reached in one call");
+    assert_eq!(claimed.len(), 2, "one call skips all that are held back and reaches both");
 
-    let free_again = "UPDATE conversations SET status = 'OPEN'; UPDATE follow_ups SET next_attempt_at = due_at, \
+    let reopen = "UPDATE conversations SET status = 'OPEN'; UPDATE follow_ups SET next_attempt_at = due_at, \
                       ready_at = NULL, content_sealed = NULL WHERE status = 'PENDING'";
-    harness::execute(&service.url, free_again).await;
+    harness::execute(&service.url, reopen).await;
     until(&service, "SELECT count(*) = 150 FROM follow_ups WHERE ready_at IS NOT NULL AND status = 'PENDING'").await;
     assert_eq!(claim(&service.follow_ups, at_once()).await.len(), 100);
 }
@@ -146,21 +148,21 @@ async fn only_custom_follow_ups_are_sent_while_a_person_leads_the_conversation()
 async fn an_unreadable_follow_up_does_not_block_the_others() {
     let service = start().await;
     let chat = fixtures::conversation_id();
-    let broken = [custom(&chat, "x"), Scheduled { metadata: vec![("a", "b")], ..due(&chat) }];
-    schedule(&service, &broken).await;
+    let unreadable = [custom(&chat, "x"), Scheduled { metadata: vec![("a", "b")], ..due(&chat) }];
+    schedule(&service, &unreadable).await;
     harness::execute(
         &service.url,
         "UPDATE follow_ups SET content_sealed = 'x' WHERE trigger = 'CUSTOM';
         UPDATE follow_ups SET ready_at = NULL, content_sealed = NULL, metadata_sealed = 'x' WHERE trigger <> 'CUSTOM'",
     )
     .await;
-    let sound = due(&chat);
-    schedule(&service, std::slice::from_ref(&sound)).await;
+    let readable = due(&chat);
+    schedule(&service, std::slice::from_ref(&readable)).await;
     until(&service, "SELECT count(*) >= 2 FROM follow_ups WHERE ready_at IS NOT NULL").await;
     let mut claimed = Vec::new();
-    harness::eventually("the sound one is claimed", async || {
+    harness::eventually("the readable one is claimed", async || {
         claimed.extend(claim(&service.follow_ups, at_once()).await.iter().map(id_of));
-        claimed.contains(&sound.id.to_string())
+        claimed.contains(&readable.id.to_string())
     })
     .await;
 }
@@ -192,7 +194,7 @@ async fn a_claim_and_a_completion_cost_one_round_trip_each() {
             counts[n].push(took);
         }
     }
-    // The first is prepared; readiness and the other workers ask too, now and then.
+    // The first calls prepare the statements. Readiness and the workers also cause a round trip now and then.
     for counts in counts {
         assert!(counts[2..].iter().filter(|count| **count > 1).count() <= 4, "{counts:?}");
     }

@@ -1,4 +1,4 @@
-//! The follow-up clock.
+//! The follow-up clock makes due follow-ups ready.
 
 use chrono::{TimeDelta, Utc};
 use conversation_service::settings::{DispatchSettings, TemplateFile};
@@ -8,7 +8,7 @@ use teppan_tests::{fixtures, harness};
 
 use super::fixture::*;
 
-/// A file in which every text names its entry, with a value or without.
+/// Templates whose texts name their entry. Each entry has a text with a value and one without.
 const TEMPLATES: &str = "
     [post_event]
     warm = ['warm at {{venue}}', 'warm']
@@ -28,7 +28,7 @@ async fn the_text_follows_the_recent_emotion_and_the_templates_at_the_due_time()
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("follow_ups.toml");
     std::fs::write(&path, TEMPLATES).expect("written");
-    let templates = TemplateFile::open(path.clone()).expect("sound");
+    let templates = TemplateFile::open(path.clone()).expect("valid templates");
     let mut service = start_with(DispatchSettings { templates, ..quick() }).await;
 
     for (score, mood) in [(None, "neutral"), (Some(0.0), "apologetic"), (Some(0.4), "neutral"), (Some(0.7), "warm")] {
@@ -71,7 +71,7 @@ async fn a_follow_up_waits_for_its_time_and_takes_the_channel_of_its_conversatio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_up_that_is_overdue_for_too_long_is_missed_ready_or_not() {
+async fn a_follow_up_that_is_overdue_for_too_long_is_missed_even_if_it_was_ready() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let old = || Scheduled { due_at: Utc::now() - TimeDelta::hours(73), ..due(&chat) };
@@ -80,7 +80,7 @@ async fn a_follow_up_that_is_overdue_for_too_long_is_missed_ready_or_not() {
     schedule(&service, &[old(), old(), young, failed]).await;
     until(&service, "SELECT count(*) = 2 FROM follow_ups WHERE status = 'MISSED' AND finished_at IS NOT NULL").await;
     until(&service, "SELECT count(*) = 2 FROM follow_ups WHERE ready_at IS NOT NULL AND status = 'PENDING'").await;
-    // One that was ready, and waits for its next attempt.
+    // A ready follow-up that waits for its next attempt is missed too.
     harness::execute(
         &service.url,
         "UPDATE follow_ups SET due_at = due_at - interval '2 hours', next_attempt_at = now() + interval '1 hour'
@@ -92,10 +92,10 @@ async fn a_follow_up_that_is_overdue_for_too_long_is_missed_ready_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_move_between_reading_and_writing_is_not_overwritten() {
+async fn a_follow_up_that_changes_after_it_was_read_is_not_made_ready() {
     const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready_commit.sql");
     let service = start().await;
-    // The service itself does not touch it: it is not due.
+    // The follow-up is not due, so the service itself does not change it.
     let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };
     schedule(&service, std::slice::from_ref(&new)).await;
     let mut connection = harness::connect(&service.url).await;
@@ -115,8 +115,8 @@ async fn a_move_between_reading_and_writing_is_not_overwritten() {
             .await
             .expect("answered")
     };
-    assert_eq!(ready(new.due_at - TimeDelta::microseconds(1)).await, 0, "it was changed since it was read");
+    assert_eq!(ready(new.due_at - TimeDelta::microseconds(1)).await, 0, "the follow-up was changed after it was read");
     let seen: chrono::DateTime<Utc> = service.scalar("SELECT updated_at FROM follow_ups").await;
     assert_eq!(ready(seen).await, 1);
-    assert_eq!(ready(seen).await, 0, "a concurrent duplicate was faster");
+    assert_eq!(ready(seen).await, 0, "a concurrent duplicate has made it ready already");
 }

@@ -1,4 +1,4 @@
-//! Follow-ups as ScheduleFollowUp would leave them, and services that dispatch them.
+//! Follow-ups as ScheduleFollowUp stores them, and services that dispatch them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use teppan_shared::{
         follow_up_service_client::FollowUpServiceClient,
     },
     keys::Keys,
-    sealing::Place,
+    sealing::AssociatedData,
 };
 use teppan_tests::harness::{self, Conversation};
 use tonic::{Status, transport::Channel};
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 pub type Client = FollowUpServiceClient<Channel>;
 
-/// A follow-up to be put into the database.
+/// A follow-up to be inserted into the database.
 pub struct Scheduled {
     pub id: Uuid,
     pub message_id: Uuid,
@@ -39,7 +39,7 @@ pub struct Scheduled {
     pub max_attempts: i32,
 }
 
-/// One that has been due for a second, with no text of its own.
+/// A follow-up that has been due for a second and has no text of its own.
 pub fn due(chat: &str) -> Scheduled {
     let id = Uuid::now_v7();
     Scheduled {
@@ -58,18 +58,18 @@ pub fn due(chat: &str) -> Scheduled {
     }
 }
 
-/// One with a text of its own.
+/// A custom follow-up, which has a text of its own.
 pub fn custom(chat: &str, content: &str) -> Scheduled {
     Scheduled { trigger: "CUSTOM", content: Some(content.to_owned()), ..due(chat) }
 }
 
-/// Puts them into the database.
+/// Inserts follow-ups into the database.
 pub async fn schedule(service: &Conversation, follow_ups: &[Scheduled]) {
     let ring = service.keys.ring();
     let mut connection = harness::connect(&service.url).await;
     for new in follow_ups {
-        let content = Place { table: "messages", column: "content_sealed", row: new.message_id.as_bytes() };
-        let metadata = Place { table: "follow_ups", column: "metadata_sealed", row: new.id.as_bytes() };
+        let content = AssociatedData { table: "messages", column: "content_sealed", row: new.message_id.as_bytes() };
+        let metadata = AssociatedData { table: "follow_ups", column: "metadata_sealed", row: new.id.as_bytes() };
         let insert = "
             INSERT INTO follow_ups (
                 follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_id,
@@ -100,7 +100,7 @@ fn encoded(values: &[(&str, &str)]) -> Vec<u8> {
     Struct { fields }.encode_to_vec()
 }
 
-/// Workers that run all the time, and no pauses.
+/// Settings with very short intervals and pauses.
 pub fn quick() -> DispatchSettings {
     DispatchSettings {
         clock_interval: Duration::from_millis(20),
@@ -110,7 +110,7 @@ pub fn quick() -> DispatchSettings {
     }
 }
 
-/// A service over a new database.
+/// Starts a service over a new database.
 pub async fn start() -> Conversation {
     start_with(quick()).await
 }
@@ -120,7 +120,7 @@ pub async fn start_with(dispatch: DispatchSettings) -> Conversation {
     over(url, Keys::random(), dispatch, |_| {}).await
 }
 
-/// Another replica.
+/// Starts another replica of the service.
 pub async fn replica(of: &Conversation) -> Conversation {
     over(of.url.clone(), of.keys.clone(), quick(), |_| {}).await
 }
@@ -133,16 +133,16 @@ pub async fn over(
 ) -> Conversation {
     let mut common = harness::settings(url.clone(), &keys);
     change(&mut common);
-    within("00:00-24:00", common, url, keys, dispatch).await
+    start_with_hours("00:00-24:00", common, url, keys, dispatch).await
 }
 
-/// A service that sends between nine and nine.
-pub async fn start_by_day() -> Conversation {
+/// Starts a service whose sending hours are 09:00 to 21:00.
+pub async fn start_with_sending_hours() -> Conversation {
     let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
-    within("09:00-21:00", harness::settings(url.clone(), &keys), url, keys, quick()).await
+    start_with_hours("09:00-21:00", harness::settings(url.clone(), &keys), url, keys, quick()).await
 }
 
-async fn within(
+async fn start_with_hours(
     hours: &str,
     common: CommonSettings,
     url: SecretString,
@@ -158,11 +158,11 @@ async fn within(
     .await
 }
 
-/// A time zone in which it is about this hour of the day now.
+/// A time zone in which the current hour of the day is about `hour`.
 pub fn zone_at(hour: i32) -> String {
     let utc = i32::try_from(Utc::now().hour()).expect("an hour");
     let ahead = (hour - utc + 12).rem_euclid(24) - 12;
-    // Written the other way round: Etc/GMT-2 is two hours ahead.
+    // The sign in these names is inverted: Etc/GMT-2 is two hours ahead of UTC.
     format!("Etc/GMT{:+}", -ahead)
 }
 
@@ -180,7 +180,7 @@ pub async fn claim(client: &Client, request: ClaimDueFollowUpsRequest) -> Vec<Cl
     client.clone().claim_due_follow_ups(request).await.expect("claimed").into_inner().follow_ups
 }
 
-/// The one that falls due next.
+/// Waits for the next due follow-up and claims it; there must be exactly one.
 pub async fn claim_one(client: &Client) -> ClaimedFollowUp {
     let mut claimed = claim(client, waiting()).await;
     assert_eq!(claimed.len(), 1);

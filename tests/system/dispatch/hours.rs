@@ -1,4 +1,4 @@
-//! Nothing is sent outside sending hours.
+//! No follow-up is sent outside sending hours.
 
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::conversation::v1::FailFollowUpRequest;
@@ -13,25 +13,25 @@ const MORNING: &str = "SELECT count(*) = 1 FROM follow_ups
                        WHERE status = 'PENDING' AND next_attempt_at > now() + interval '4 hours'
                          AND (next_attempt_at AT TIME ZONE time_zone)::time = '09:00'";
 
-/// It becomes night where the customers are.
-async fn night_falls(service: &Conversation) {
+/// Moves all follow-ups to a time zone in which it is night.
+async fn make_it_night(service: &Conversation) {
     let zone = zone_at(3);
     harness::execute(&service.url, AssertSqlSafe(format!("UPDATE follow_ups SET time_zone = '{zone}'"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follow_up_that_is_overdue_at_night_is_made_ready_in_the_morning() {
-    let service = start_by_day().await;
+    let service = start_with_sending_hours().await;
     let chat = fixtures::conversation_id();
     let overdue = |hour| Scheduled { time_zone: zone_at(hour), ..custom(&chat, "Hello") };
-    let (asleep, awake) = (overdue(3), overdue(15));
-    schedule(&service, &[asleep, Scheduled { trigger: "POST_EVENT", ..overdue(3) }]).await;
+    let (at_night, by_day) = (overdue(3), overdue(15));
+    schedule(&service, &[at_night, Scheduled { trigger: "POST_EVENT", ..overdue(3) }]).await;
     until(&service, "SELECT bool_and(next_attempt_at > now() + interval '4 hours') FROM follow_ups").await;
-    schedule(&service, std::slice::from_ref(&awake)).await;
-    assert_eq!(id_of(&claim_one(&service.follow_ups).await), awake.id.to_string());
+    schedule(&service, std::slice::from_ref(&by_day)).await;
+    assert_eq!(id_of(&claim_one(&service.follow_ups).await), by_day.id.to_string());
     assert_eq!(service.scalar::<i64>("SELECT count(*) FROM follow_ups WHERE ready_at IS NULL").await, 2);
 
-    // In the morning.
+    // Make it day for the two that wait.
     let zone = zone_at(15);
     let morning =
         format!("UPDATE follow_ups SET next_attempt_at = due_at, time_zone = '{zone}' WHERE ready_at IS NULL");
@@ -42,23 +42,23 @@ async fn a_follow_up_that_is_overdue_at_night_is_made_ready_in_the_morning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ready_follow_up_that_was_not_claimed_by_day_waits_for_the_morning() {
-    let service = start_by_day().await;
+    let service = start_with_sending_hours().await;
     let new = Scheduled { time_zone: zone_at(15), ..due(&fixtures::conversation_id()) };
     schedule(&service, &[new]).await;
     until(&service, "SELECT ready_at IS NOT NULL FROM follow_ups").await;
-    night_falls(&service).await;
+    make_it_night(&service).await;
     assert!(claim(&service.follow_ups, at_once()).await.is_empty());
     assert!(service.scalar::<bool>(MORNING).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_up_that_comes_back_at_night_waits_for_the_morning() {
-    let service = start_by_day().await;
+async fn a_follow_up_that_fails_or_whose_lease_expires_at_night_waits_for_the_morning() {
+    let service = start_with_sending_hours().await;
     for fails in [true, false] {
         let new = Scheduled { time_zone: zone_at(15), ..due(&fixtures::conversation_id()) };
         schedule(&service, &[new]).await;
         let claimed = claim_one(&service.follow_ups).await;
-        night_falls(&service).await;
+        make_it_night(&service).await;
         if fails {
             let failed = FailFollowUpRequest { retry_after_seconds: Some(0), ..failure(&claimed) };
             service.follow_ups.clone().fail_follow_up(failed).await.expect("failed");

@@ -1,4 +1,4 @@
-//! Follow-ups that are due: made ready, claimed, sent, missed.
+//! The dispatch of due follow-ups: made ready, claimed, sent, missed.
 
 mod answers;
 mod claims;
@@ -7,7 +7,7 @@ pub mod fixture;
 mod hours;
 mod plan;
 mod reengagement;
-mod sent;
+mod reports;
 mod settings;
 mod waiting;
 
@@ -28,7 +28,7 @@ use self::fixture::{claim, completion, due, id_of, replica, schedule, start};
 const FOLLOW_UPS: usize = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_senders_on_two_replicas_send_500_once_each_beside_other_messages() {
+async fn eight_senders_on_two_replicas_send_500_follow_ups_once_each_while_messages_are_stored() {
     let first = start().await;
     let second = replica(&first).await;
     let chats: Vec<_> = (0..20).map(|_| fixtures::conversation_id()).collect();
@@ -47,7 +47,7 @@ async fn eight_senders_on_two_replicas_send_500_once_each_beside_other_messages(
                     ..Default::default()
                 };
                 for claimed in claim(client, request).await {
-                    assert!(held.lock().expect("whole").insert(id_of(&claimed)), "claimed twice");
+                    assert!(held.lock().expect("not poisoned").insert(id_of(&claimed)), "claimed twice");
                     assert_eq!(claimed.follow_up.as_ref().map(|it| it.attempts), Some(1));
                     let completed = client.clone().complete_follow_up(completion(&claimed)).await.expect("completed");
                     assert!(!completed.into_inner().replayed);

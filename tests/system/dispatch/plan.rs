@@ -1,11 +1,11 @@
-//! Every statement costs what it finds, with any number of follow-ups; and the events that it writes.
+//! The cost of each statement depends on its batch only, not on the number of follow-ups. Each change writes its event.
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::harness;
 use uuid::Uuid;
 
-/// The statements, the types of their parameters where the server cannot tell, and a call of each.
+/// Name, text and a call of each statement.
 fn statements() -> Vec<(&'static str, String, String)> {
     macro_rules! query {
         ($name:literal) => {
@@ -39,10 +39,10 @@ fn statements() -> Vec<(&'static str, String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_step_reads_more_than_its_batch() {
-    let url = many().await;
+async fn no_dispatch_statement_reads_more_than_its_batch() {
+    let url = database_with_many().await;
     let mut connection = harness::connect(&url).await;
-    // As the service's connections are set up.
+    // The settings of the service's own connections.
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
     for (name, statement, call) in statements() {
         run(&mut connection, format!("PREPARE {name} AS {statement}")).await;
@@ -52,7 +52,7 @@ async fn no_step_reads_more_than_its_batch() {
         run(&mut connection, "ROLLBACK").await;
         let plan = lines.iter().map(|line| sqlx::Row::get(line, 0)).collect::<Vec<String>>().join("\n");
         assert!(!plan.contains("Seq Scan on"), "{name}: {plan}");
-        // A batch is 128 at most; each of them takes a few pages in the table and its ten indexes.
+        // A batch has at most 128 follow-ups. Each takes a few pages in the table and its ten indexes.
         assert!(buffers(&plan) < 12_000, "{name}: {} {plan}", buffers(&plan));
         for step in plan.lines().filter(|line| line.contains("Index Scan") || line.contains("Index Only Scan")) {
             assert!(rows(step) <= 1200, "{name}: {step}\n{plan}");
@@ -61,8 +61,8 @@ async fn no_step_reads_more_than_its_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_is_published_without_personal_data() {
-    let url = many().await;
+async fn every_change_of_a_follow_up_is_published_without_personal_data() {
+    let url = database_with_many().await;
     let mut connection = harness::connect(&url).await;
     for (name, statement, call) in statements() {
         run(&mut connection, format!("PREPARE {name} AS {statement}; EXECUTE {name} {call}")).await;
@@ -76,7 +76,7 @@ async fn every_change_is_published_without_personal_data() {
     run(&mut connection, format!("EXECUTE fail ('{id}', '{token}', now(), 'GONE', true, NULL, 1, 2, true)")).await;
     let waiting =
         "SELECT follow_up_id, updated_at::text FROM follow_ups WHERE status = 'PENDING' AND ready_at IS NULL LIMIT 1";
-    let (id, seen): (Uuid, String) = sqlx::query_as(waiting).fetch_one(&mut connection).await.expect("one waits");
+    let (id, seen): (Uuid, String) = sqlx::query_as(waiting).fetch_one(&mut connection).await.expect("one is pending");
     run(
         &mut connection,
         format!(
@@ -85,23 +85,23 @@ async fn every_change_is_published_without_personal_data() {
     )
     .await;
 
-    let kinds = "SELECT string_agg(DISTINCT type, ' ' ORDER BY type) FROM outbox_messages";
+    let types = "SELECT string_agg(DISTINCT type, ' ' ORDER BY type) FROM outbox_messages";
     assert_eq!(
-        harness::scalar::<String>(&url, kinds).await,
+        harness::scalar::<String>(&url, types).await,
         "teppan.follow_up.completed.v1 teppan.follow_up.due.v1 teppan.follow_up.failed.v1 \
          teppan.follow_up.missed.v1 teppan.follow_up.scheduled.v1"
     );
-    let sound = "SELECT bool_and(o.data->>'follow_up_id' IS NOT NULL AND o.data->>'conversation_id' = o.aggregate_id
+    let well_formed = "SELECT bool_and(o.data->>'follow_up_id' IS NOT NULL AND o.data->>'conversation_id' = o.aggregate_id
                      AND o.data->>'trigger' LIKE 'FOLLOW\\_UP\\_TRIGGER\\_%' AND (o.data->>'occurred_at')::timestamptz = o.created_at
                      AND NOT o.data::text LIKE '%user-%') FROM outbox_messages AS o";
-    assert!(harness::scalar::<bool>(&url, sound).await);
+    assert!(harness::scalar::<bool>(&url, well_formed).await);
     let message =
         "SELECT data->>'sequence' = '1' AND data->>'attempts' = '1' FROM outbox_messages WHERE type LIKE '%completed%'";
     assert!(harness::scalar::<bool>(&url, message).await);
 }
 
-/// A database with 20,000 follow-ups in every state, and no service that changes them.
-async fn many() -> SecretString {
+/// A database with 20,000 follow-ups in all states and no service that changes them.
+async fn database_with_many() -> SecretString {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let rows = "
         INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
@@ -129,12 +129,12 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.expect("the SQL runs");
 }
 
-/// Pages that the whole statement read: the topmost node counts them all.
+/// Pages that the whole statement read. The topmost node includes those of all nodes.
 fn buffers(plan: &str) -> u64 {
     number(plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers"), "hit=")
 }
 
-/// Rows that a step found, in all its rounds.
+/// Rows that a plan node returned, in all its loops.
 fn rows(step: &str) -> u64 {
     let Some((_, actual)) = step.split_once("(actual ") else { return 0 };
     number(actual, "rows=") * number(actual, "loops=")

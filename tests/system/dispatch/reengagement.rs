@@ -1,4 +1,4 @@
-//! Re-engagement of customers who have been silent.
+//! Re-engagement of customers who have not written for a long time.
 
 use conversation_service::settings::DispatchSettings;
 use sqlx::AssertSqlSafe;
@@ -10,8 +10,8 @@ use teppan_tests::{
 
 use super::fixture::*;
 
-/// A user's conversation, last written in so many days ago.
-async fn silent_for(service: &Conversation, user: &str, days: u32) -> String {
+/// Creates a conversation of a user whose last message is this many days old.
+async fn inactive_for(service: &Conversation, user: &str, days: u32) -> String {
     let chat = fixtures::conversation_id();
     let message = StoreMessageRequest { user_id: user.to_owned(), ..fixtures::message(&chat, "Hello") };
     service.client.clone().store_message(message).await.expect("stored");
@@ -22,7 +22,7 @@ async fn silent_for(service: &Conversation, user: &str, days: u32) -> String {
     chat
 }
 
-/// Makes every user due, and waits until all are checked.
+/// Makes the check of every user due, and waits until all are checked.
 async fn check_all(service: &Conversation) {
     harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now()").await;
     until(service, "SELECT count(*) = 0 FROM reengagement_checks WHERE check_at <= now()").await;
@@ -34,29 +34,29 @@ async fn scheduled(service: &Conversation) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silence_over_all_conversations_leads_to_one_reengagement() {
+async fn a_user_inactive_in_all_conversations_is_re_engaged_once() {
     let service = start().await;
     let other = replica(&service).await;
-    let (mina, newest) = ("mina", silent_for(&service, "mina", 31).await);
-    silent_for(&service, mina, 40).await;
-    silent_for(&service, "kenji", 31).await;
-    silent_for(&service, "kenji", 29).await;
+    let (mina, newest) = ("mina", inactive_for(&service, "mina", 31).await);
+    inactive_for(&service, mina, 40).await;
+    inactive_for(&service, "kenji", 31).await;
+    inactive_for(&service, "kenji", 29).await;
     for _ in 0..3 {
         check_all(&service).await;
     }
     assert_eq!(
         scheduled(&service).await,
         std::slice::from_ref(&newest),
-        "in the newest, once, and not to who wrote elsewhere"
+        "once, in the newest conversation, and not for Kenji, who wrote 29 days ago"
     );
 
-    // Sending it does not begin a new silence.
+    // Sending the follow-up does not start a new period.
     let claimed = claim_one(&other.follow_ups).await;
     service.follow_ups.clone().complete_follow_up(completion(&claimed)).await.expect("completed");
     check_all(&service).await;
     assert_eq!(scheduled(&service).await.len(), 1);
 
-    // The customer's message does.
+    // A message of the customer does.
     service.client.clone().store_message(fixtures::message(&newest, "Hello again")).await.expect("stored");
     check_all(&service).await;
     assert_eq!(scheduled(&service).await.len(), 1);
@@ -70,14 +70,14 @@ async fn a_silence_over_all_conversations_leads_to_one_reengagement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_with_a_booking_ahead_or_an_escalated_conversation_is_not_re_engaged() {
+async fn a_user_with_a_future_follow_up_or_an_escalated_conversation_is_not_re_engaged() {
     let service = start().await;
-    let booked = silent_for(&service, "mina", 50).await;
-    silent_for(&service, "mina", 40).await;
+    let booked = inactive_for(&service, "mina", 50).await;
+    inactive_for(&service, "mina", 40).await;
     let later = Scheduled { due_at: chrono::Utc::now() + chrono::TimeDelta::days(9), ..due(&booked) };
     schedule(&service, &[later]).await;
-    let led = silent_for(&service, "kenji", 40).await;
-    let escalate = format!("UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{led}'");
+    let escalated = inactive_for(&service, "kenji", 40).await;
+    let escalate = format!("UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{escalated}'");
     harness::execute(&service.url, AssertSqlSafe(escalate)).await;
     check_all(&service).await;
     assert!(scheduled(&service).await.is_empty());
@@ -103,16 +103,16 @@ async fn a_user_is_checked_from_the_first_conversation_that_names_them() {
     service.client.store_message(named("mina")).await.expect("stored");
     assert_eq!(service.scalar::<i64>(users).await, 1);
     service.client.store_message(named("kenji")).await.expect("stored");
-    assert_eq!(service.scalar::<i64>(users).await, 1, "the conversation stays Mina's");
+    assert_eq!(service.scalar::<i64>(users).await, 1, "the conversation keeps its first user");
 
-    silent_for(&service, "mina", 400).await;
+    inactive_for(&service, "mina", 400).await;
     harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now() - interval '1 day'").await;
-    // The clock runs as often: several times meanwhile.
+    // Re-engagement runs as often as the clock, which these rounds show to have run several times.
     for _ in 0..5 {
         schedule(&service, &[due(&chat)]).await;
         until(&service, "SELECT bool_and(ready_at IS NOT NULL) FROM follow_ups").await;
     }
-    assert!(scheduled(&service).await.is_empty(), "it is switched off");
+    assert!(scheduled(&service).await.is_empty(), "re-engagement is switched off");
     let late = "SELECT bool_and(check_at < now()) FROM reengagement_checks";
     assert!(service.scalar::<bool>(late).await);
 }
@@ -122,8 +122,8 @@ async fn a_re_engagement_is_cancelled_when_its_user_writes_or_books_first() {
     let service = start().await;
     let mut chats = Vec::new();
     for user in ["writes", "books", "silent"] {
-        let chat = silent_for(&service, user, 31).await;
-        silent_for(&service, user, 40).await;
+        let chat = inactive_for(&service, user, 31).await;
+        inactive_for(&service, user, 40).await;
         let later = chrono::Utc::now() + chrono::TimeDelta::hours(1);
         let reengagement = Scheduled {
             trigger: "REENGAGEMENT",
@@ -136,7 +136,7 @@ async fn a_re_engagement_is_cancelled_when_its_user_writes_or_books_first() {
         chats.push(chat);
     }
     harness::execute(&service.url, "UPDATE follow_ups SET created_at = now() - interval '1 hour'").await;
-    // Both in another conversation than that of the re-engagement.
+    // The message and the booking are in another conversation than the re-engagement.
     let elsewhere = "UPDATE conversations SET customer_wrote_at = now()
                      WHERE user_id = 'writes' AND customer_wrote_at < now() - interval '35 days'";
     harness::execute(&service.url, elsewhere).await;
@@ -155,7 +155,7 @@ async fn a_re_engagement_is_cancelled_when_its_user_writes_or_books_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_without_conversations_is_removed_and_one_with_very_many_costs_no_more() {
+async fn a_user_without_conversations_is_removed_and_one_with_20000_conversations_is_re_engaged_once() {
     let service = start().await;
     let rows = "
         INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
@@ -174,7 +174,7 @@ async fn a_user_without_conversations_is_removed_and_one_with_very_many_costs_no
 async fn two_replicas_re_engage_many_users_once_each() {
     let service = start().await;
     let other = replica(&service).await;
-    silent_for(&service, "first", 31).await;
+    inactive_for(&service, "first", 31).await;
     let many = "
         INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
                                    created_at, updated_at)

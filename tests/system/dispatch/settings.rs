@@ -24,17 +24,17 @@ const NAMES: [&str; 7] = [
 ];
 
 #[test]
-fn bad_settings_and_every_fault_of_the_templates_are_told_together() {
+fn all_invalid_settings_and_template_faults_are_reported_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hunter2.toml");
     std::fs::write(&path, "[post_event]\nwarm = ['hunter2 {{']\nneutral = []").expect("written");
     let mut environment = NAMES.map(|name| (name, "hunter2"));
     environment[4].1 = path.to_str().expect("UTF-8");
-    let (code, _, said) = run(&environment, &[]);
+    let (code, _, stderr) = run(&environment, &[]);
     assert_eq!(code, Some(2));
-    assert!(NAMES.iter().all(|name| said.contains(name)) && !said.contains("hunter2"), "{said}");
+    assert!(NAMES.iter().all(|name| stderr.contains(name)) && !stderr.contains("hunter2"), "{stderr}");
     for entry in ["post_event.warm", "post_event.neutral", "post_event.apologetic", "emotion_based.warm"] {
-        assert!(said.contains(entry), "{entry} is missing from: {said}");
+        assert!(stderr.contains(entry), "{entry} is missing from: {stderr}");
     }
 }
 

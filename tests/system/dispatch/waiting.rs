@@ -1,4 +1,4 @@
-//! Claims that wait.
+//! Claims that wait for a follow-up to fall due.
 
 use std::time::{Duration, Instant};
 
@@ -17,18 +17,18 @@ use super::fixture::*;
 const CLAIM: &str = "/teppan.conversation.v1.FollowUpService/ClaimDueFollowUps";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_call_wakes_up_when_something_falls_due() {
+async fn a_waiting_claim_returns_when_a_follow_up_falls_due() {
     let service = start().await;
     let chat = fixtures::conversation_id();
     let soon = Scheduled { due_at: Utc::now() + TimeDelta::milliseconds(700), ..due(&chat) };
     schedule(&service, std::slice::from_ref(&soon)).await;
     let claimed = claim_one(&service.follow_ups).await;
-    assert!(Utc::now() >= soon.due_at, "not before");
+    assert!(Utc::now() >= soon.due_at, "the claim ends only when the follow-up is due");
     assert_eq!(id_of(&claimed), soon.id.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_call_finds_what_another_replica_made_ready() {
+async fn a_waiting_claim_returns_a_follow_up_that_another_replica_made_ready() {
     let rarely = DispatchSettings { clock_interval: Duration::from_hours(1), ..quick() };
     let service = start_with(rarely).await;
     let other = replica(&service).await;
@@ -42,7 +42,7 @@ async fn a_waiting_call_finds_what_another_replica_made_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_call_ends_with_its_deadline_and_holds_no_connection() {
+async fn a_waiting_claim_ends_at_its_deadline_and_holds_no_connection() {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let service = over(url, Keys::random(), quick(), |common| {
         common.server.request_timeout = Duration::from_secs(6);
@@ -51,27 +51,27 @@ async fn a_waiting_call_ends_with_its_deadline_and_holds_no_connection() {
     .await;
     let since = Instant::now();
     let long = ClaimDueFollowUpsRequest { wait_seconds: 60, ..at_once() };
-    // By the server's cap, and by the client's deadline.
+    // Sixteen calls end at the server's limit, one at the client's deadline.
     let capped = futures::future::join_all((0..16).map(|_| claim(&service.follow_ups, long.clone())));
-    let mut hurried = tonic::Request::new(long.clone());
-    hurried.set_timeout(Duration::from_secs(4));
+    let mut with_deadline = tonic::Request::new(long.clone());
+    with_deadline.set_timeout(Duration::from_secs(4));
     let mut client = service.follow_ups.clone();
-    let hurried = async {
-        let answer = client.claim_due_follow_ups(hurried).await.expect("in time").into_inner();
+    let with_deadline = async {
+        let answer = client.claim_due_follow_ups(with_deadline).await.expect("in time").into_inner();
         assert!(answer.follow_ups.is_empty());
-        // Meanwhile others use the two connections.
+        // Waiting calls hold no connection, so other calls can use the two.
         let mut client = service.client.clone();
         for _ in 0..20 {
             client.store_message(fixtures::message(&fixtures::conversation_id(), "Hello")).await.expect("stored");
         }
     };
-    let (capped, ()) = tokio::join!(capped, hurried);
+    let (capped, ()) = tokio::join!(capped, with_deadline);
     assert!(capped.iter().all(Vec::is_empty));
-    assert!(since.elapsed() > Duration::from_secs(4), "it waits as long as it may");
+    assert!(since.elapsed() > Duration::from_secs(4), "the calls wait as long as they may");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_call_ends_when_the_server_drains() {
+async fn a_waiting_claim_ends_when_the_server_drains() {
     let service = start().await;
     let client = service.follow_ups.clone();
     let since = Instant::now();
@@ -86,16 +86,16 @@ async fn a_waiting_call_ends_when_the_server_drains() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_of_one_client_that_wake_up_together_leave_others_their_share_of_work() {
+async fn waiting_calls_of_one_client_claim_only_their_share_when_they_wake_up_together() {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let service = over(url, Keys::random(), quick(), |common| common.server.max_in_flight = 4).await;
-    // It reads no answers, so that its calls keep their permits.
+    // This client reads no answers, so its calls keep their permits.
     let mut greedy = RawClient::with_window(service.service.server.grpc_addr, 16).await.expect("connected");
     let mut answers = Vec::new();
     while answers.len() < 4 {
         let request = ClaimDueFollowUpsRequest { batch_size: 1, wait_seconds: 25, ..at_once() };
         let mut answer = greedy.call(CLAIM, &request).await.expect("sent");
-        // Refused while the calls before it have not begun to wait.
+        // The call is refused if the calls before it do not wait yet.
         match timeout(Duration::from_millis(200), &mut answer).await {
             Err(_) => answers.push(answer),
             Ok(refused) => {
@@ -107,7 +107,8 @@ async fn calls_of_one_client_that_wake_up_together_leave_others_their_share_of_w
     let due: Vec<_> = (0..4).map(|_| due(&fixtures::conversation_id())).collect();
     schedule(&service, &due).await;
     let claimed = "SELECT count(*) FROM follow_ups WHERE status = 'CLAIMED'";
-    harness::eventually("its share is claimed", async || service.scalar::<i64>(claimed).await == 2).await;
+    harness::eventually("the greedy client has claimed its share", async || service.scalar::<i64>(claimed).await == 2)
+        .await;
     let mut other = clients::conversations(service.service.server.grpc_addr);
     for _ in 0..20 {
         other.store_message(fixtures::message(&fixtures::conversation_id(), "Hello")).await.expect("stored");

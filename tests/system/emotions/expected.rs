@@ -1,10 +1,10 @@
-//! The statistics of messages, computed from all of them, in whole thousandths.
+//! Computes the expected statistics from all messages, in whole thousandths.
 
 use std::collections::BTreeMap;
 
 use teppan_shared::contract::conversation::v1::{EmotionLevel, EmotionStatistics, EmotionTrend, Message};
 
-/// The scores in thousandths, in order.
+/// Sequence and score, in thousandths, of each scored message, in order.
 fn scores(messages: &[Message]) -> Vec<(i64, i64)> {
     let score = |message: &Message| message.emotion.as_ref().and_then(|emotion| emotion.score);
     #[expect(clippy::cast_possible_truncation, reason = "scores are 0 to 1")]
@@ -12,13 +12,13 @@ fn scores(messages: &[Message]) -> Vec<(i64, i64)> {
     messages.iter().filter_map(|it| Some((it.sequence, thousandths(score(it)?)))).collect()
 }
 
-/// The sum and number of the last ten of these.
+/// The sum and the number of the last ten scores.
 fn last_ten(scores: &[(i64, i64)]) -> (i64, i64) {
     let last = &scores[scores.len().saturating_sub(10)..];
     (last.iter().map(|(_, score)| score).sum(), i64::try_from(last.len()).expect("at most ten"))
 }
 
-/// The sequences with which the mean of the last ten falls below 0.3.
+/// The sequences at which the mean of the last ten scores falls below 0.3.
 pub fn falls(messages: &[Message]) -> Vec<i64> {
     let scores = scores(messages);
     let mut low_before = false;
@@ -46,11 +46,11 @@ fn close(found: Option<f64>, expected: Option<f64>) -> bool {
     }
 }
 
-/// The statistics are those of the messages, which are all there are, in order.
+/// Asserts that the statistics are those of `messages`: all messages of the conversation, in order.
 pub fn assert_expected(found: &EmotionStatistics, messages: &[Message]) {
     let scores = scores(messages);
     let count = i64::try_from(scores.len()).expect("few");
-    let some = count > 0;
+    let has_scores = count > 0;
     let sum: i64 = scores.iter().map(|(_, score)| score).sum();
     let lowest = scores.iter().map(|(_, score)| mean(*score, 1)).reduce(f64::min);
     let highest = scores.iter().map(|(_, score)| mean(*score, 1)).reduce(f64::max);
@@ -61,9 +61,9 @@ pub fn assert_expected(found: &EmotionStatistics, messages: &[Message]) {
 
     let context = format!("{found:?} of {scores:?}");
     assert_eq!(found.score_count, count, "{context}");
-    assert!(close(found.mean_score, some.then(|| mean(sum, count))), "{context}");
+    assert!(close(found.mean_score, has_scores.then(|| mean(sum, count))), "{context}");
     assert_eq!((found.minimum_score, found.maximum_score), (lowest, highest), "{context}");
-    assert!(close(found.recent_mean_score, some.then(|| mean(recent_sum, recent_count))), "{context}");
+    assert!(close(found.recent_mean_score, has_scores.then(|| mean(recent_sum, recent_count))), "{context}");
     assert_eq!(i64::from(found.recent_score_count), recent_count, "{context}");
     assert!(close(found.trend_delta, delta.map(|delta| mean(delta, 2))), "{context}");
     let trend = match delta {
@@ -74,13 +74,13 @@ pub fn assert_expected(found: &EmotionStatistics, messages: &[Message]) {
     };
     assert_eq!(found.trend(), trend, "{context}");
     let level = match recent_sum {
-        _ if !some => EmotionLevel::Unspecified,
+        _ if !has_scores => EmotionLevel::Unspecified,
         sum if sum < 400 * recent_count => EmotionLevel::Negative,
         sum if sum > 600 * recent_count => EmotionLevel::Positive,
         _ => EmotionLevel::Neutral,
     };
     assert_eq!(found.level(), level, "{context}");
-    assert_eq!(found.escalation_suggested, some && recent_sum < 300 * recent_count, "{context}");
+    assert_eq!(found.escalation_suggested, has_scores && recent_sum < 300 * recent_count, "{context}");
 
     let mut labels = BTreeMap::<&str, i64>::new();
     let counted = |it: &&Message| it.emotion.as_ref().is_some_and(|it| it.score.is_some() || !it.label.is_empty());

@@ -9,7 +9,7 @@ async fn page(service: &Conversation, request: GetEmotionHistoryRequest) -> GetE
     service.client.clone().get_emotion_history(request).await.expect("answered").into_inner()
 }
 
-/// All pages.
+/// The entries of all pages.
 async fn history(service: &Conversation, mut request: GetEmotionHistoryRequest) -> Vec<EmotionHistoryEntry> {
     let mut entries = Vec::new();
     loop {
@@ -62,7 +62,7 @@ async fn emotions_are_listed_in_both_directions_page_by_page_and_by_role() {
         assert_eq!(history(&service, request(SequenceOrder::NewestFirst, role)).await, expected, "{role:?}");
     }
 
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     let first = page(&service, request(SequenceOrder::OldestFirst, Role::Unspecified)).await;
     assert_eq!(first.statistics, statistics(&service.client, &chat).await);
     let other_order = GetEmotionHistoryRequest {
@@ -78,19 +78,19 @@ async fn before_the_first_run_the_history_has_the_sequence_that_the_watermark_mu
     let mut service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let request = GetEmotionHistoryRequest { conversation_id: chat.clone(), ..Default::default() };
-    let missing = service.client.get_emotion_history(request.clone()).await.expect_err("not there");
+    let missing = service.client.get_emotion_history(request.clone()).await.expect_err("no such conversation");
     assert_eq!(missing.code(), Code::NotFound);
 
     store(&mut service.client, scored(&chat, 500)).await;
     store(&mut service.client, scored(&chat, 600)).await;
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     harness::execute(&service.url, "DELETE FROM emotion_statistics").await;
     assert!(statistics(&service.client, &chat).await.is_none());
     let uncounted = page(&service, request.clone()).await.statistics.expect("statistics");
     assert_eq!((uncounted.aggregated_through, uncounted.newest_scored_sequence), (0, 2));
-    let again = "INSERT INTO emotion_pending SELECT conversation_id, sequence, now() FROM messages";
-    harness::execute(&service.url, again).await;
-    everything_is_counted(&service.url).await;
+    let requeue = "INSERT INTO emotion_pending SELECT conversation_id, sequence, now() FROM messages";
+    harness::execute(&service.url, requeue).await;
+    until_everything_is_counted(&service.url).await;
     let counted = page(&service, request).await.statistics.expect("statistics");
     assert_eq!((counted.aggregated_through, counted.newest_scored_sequence), (2, 2));
 }

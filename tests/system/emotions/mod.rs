@@ -28,9 +28,9 @@ type Client = ConversationServiceClient<Channel>;
 const LOAD: &str = include_str!("../../../conversation-service/src/emotions/aggregate_load.sql");
 const COMMIT: &str = include_str!("../../../conversation-service/src/emotions/aggregate_commit.sql");
 
-/// Keeps the aggregation of every replica, and reading, waiting until the connection is dropped. Returns when one
-/// waits.
-pub(super) async fn hold_back(url: &SecretString) -> PgConnection {
+/// Blocks the aggregation of every replica, and reading, until the returned connection is dropped. Returns once an
+/// aggregation waits.
+pub(super) async fn block_aggregation(url: &SecretString) -> PgConnection {
     let mut holding = harness::connect(url).await;
     sqlx::raw_sql("BEGIN; LOCK TABLE emotion_statistics IN ACCESS EXCLUSIVE MODE")
         .execute(&mut holding)
@@ -70,20 +70,20 @@ async fn statistics(client: &Client, chat: &str) -> Option<EmotionStatistics> {
     read.conversation.expect("the conversation").emotion_statistics
 }
 
-async fn everything_is_counted(url: &SecretString) {
+async fn until_everything_is_counted(url: &SecretString) {
     harness::eventually("everything is counted", async || {
         harness::scalar::<i64>(url, "SELECT count(*) FROM emotion_pending").await == 0
     })
     .await;
 }
 
-/// The sequences at which a conversation's mean fell, as the service found them.
+/// The sequences at which the service suggested an escalation.
 async fn suggested(url: &SecretString, chat: &str) -> Vec<i64> {
     let query = "SELECT sequence FROM escalation_suggestions WHERE conversation_id = $1 ORDER BY sequence";
     sqlx::query_scalar(query).bind(chat).fetch_all(&mut harness::connect(url).await).await.expect("answered")
 }
 
-/// Asserts that statistics and falls of a conversation are those of its messages.
+/// Asserts that a conversation's statistics and suggestions are those of its messages.
 async fn assert_counted((client, url): (&Client, &SecretString), chat: &str, messages: &mut [Message]) {
     messages.sort_by_key(|message| message.sequence);
     assert_expected(&statistics(client, chat).await.expect("statistics"), messages);
@@ -106,15 +106,15 @@ async fn statistics_equal_a_fresh_computation_with_32_writers_two_replicas_and_m
             stored
         }
     });
-    // They count all the time, and never wait for a nudge.
+    // These services aggregate every millisecond.
     let eager = EmotionSettings { aggregation: EmotionAggregation::Background, interval: Duration::from_millis(1) };
     let others = join_all((0..3).map(|_| {
         let (url, keys) = (first.url.clone(), first.keys.clone());
-        Conversation::counting(eager, harness::settings(url.clone(), &keys), url, keys)
+        Conversation::with_emotion_settings(eager, harness::settings(url.clone(), &keys), url, keys)
     }));
     let others = others.await;
     let stored = join_all(writers).await;
-    everything_is_counted(&first.url).await;
+    until_everything_is_counted(&first.url).await;
     drop(others);
     for chat in &chats {
         let mut messages: Vec<_> = stored.iter().flatten().filter(|it| it.conversation_id == *chat).cloned().collect();
@@ -130,7 +130,7 @@ async fn a_score_of_zero_counts_and_every_score_counts_once() {
     let mut messages = Vec::new();
     for score in [0, 0, 1000, 500, 0] {
         messages.push(store(&mut service.client, scored(&chat, score)).await);
-        everything_is_counted(&service.url).await;
+        until_everything_is_counted(&service.url).await;
         assert_counted((&service.client, &service.url), &chat, &mut messages).await;
     }
     let statistics = statistics(&service.client, &chat).await.expect("statistics");
@@ -139,7 +139,7 @@ async fn a_score_of_zero_counts_and_every_score_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_bounds_are_decimal_as_clients_write_them() {
+async fn scores_are_compared_with_the_bounds_as_decimal_numbers() {
     let mut service = Conversation::start().await.ready().await;
     // As binary fractions the mean of ten times 0.3 is below 0.3, and 0.6 - 0.45 below 0.15.
     let (low, rising) = (fixtures::conversation_id(), fixtures::conversation_id());
@@ -149,7 +149,7 @@ async fn the_bounds_are_decimal_as_clients_write_them() {
     for score in [450, 450, 600, 600] {
         store(&mut service.client, scored(&rising, score)).await;
     }
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     let low_statistics = statistics(&service.client, &low).await.expect("statistics");
     assert_eq!((low_statistics.recent_mean_score, low_statistics.escalation_suggested), (Some(0.3), false));
     assert!(suggested(&service.url, &low).await.is_empty());
@@ -158,7 +158,7 @@ async fn the_bounds_are_decimal_as_clients_write_them() {
     assert_eq!(trend.trend(), teppan_shared::contract::conversation::v1::EmotionTrend::Improving);
 }
 
-/// Stores these scores in a new conversation, and returns its statistics.
+/// Stores these scores in a new conversation and returns its statistics.
 async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionStatistics {
     let chat = fixtures::conversation_id();
     for score in scores {
@@ -167,7 +167,7 @@ async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionSta
         let stored = store(&mut service.client, message).await;
         assert_eq!(stored.emotion.and_then(|it| it.score), Some(*score), "a score is stored as it was given");
     }
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     let suggestions = suggested(&service.url, &chat).await.len();
     let statistics = statistics(&service.client, &chat).await.expect("statistics");
     // The mean may have fallen and risen again.
@@ -179,10 +179,10 @@ async fn statistics_of(service: &mut Conversation, scores: &[f64]) -> EmotionSta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn equal_scores_have_themselves_as_their_mean_however_many_digits_they_have() {
+async fn the_mean_of_equal_scores_is_that_score_for_any_number_of_digits() {
     let mut service = Conversation::start().await.ready().await;
     let below = f64::from_bits(0.3_f64.to_bits() - 1);
-    // As models answer them: in single precision, and as sums of binary fractions.
+    // Scores as models return them: in single precision, and as sums of binary fractions.
     for score in [0.3, below, f64::from(0.3_f32), f64::from(0.7_f32), 0.1 + 0.2, 1.0 / 3.0, f64::MIN_POSITIVE, 1.0] {
         let found = statistics_of(&mut service, &[score; 10]).await;
         assert_eq!((found.recent_mean_score, found.mean_score), (Some(score), Some(score)));
@@ -219,12 +219,12 @@ async fn a_message_without_a_score_does_not_change_the_scores() {
     let label = Emotion { label: "joy".to_owned(), ..Default::default() };
     let labelled = StoreMessageRequest { emotion: Some(label), ..fixtures::message(&chat, "Hello") };
     let mut messages = vec![store(&mut service.client, labelled).await];
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     assert_counted((&service.client, &service.url), &chat, &mut messages).await;
 
     messages.push(store(&mut service.client, scored(&chat, 700)).await);
     store(&mut service.client, StoreMessageRequest { message_id: uuid::Uuid::new_v4().to_string(), ..plain }).await;
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     assert_counted((&service.client, &service.url), &chat, &mut messages).await;
 }
 
@@ -240,11 +240,11 @@ async fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() 
     for number in (0..120).rev() {
         labelled(format!("label {number:03}")).await;
     }
-    // One that is counted by name, and one that is not.
+    // The first is counted by name, the second is not.
     for number in [119, 0] {
         labelled(format!("label {number:03}")).await;
     }
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     let found = statistics(&service.client, &chat).await.expect("statistics");
     let counts: Vec<_> = found.label_counts.iter().map(|it| (it.label.clone(), it.count)).collect();
     let named = (20..119).map(|number| (format!("label {number:03}"), 1));
@@ -256,7 +256,7 @@ async fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_step_of_a_run_reads_a_whole_table() {
+async fn no_step_of_an_emotion_run_reads_a_whole_table() {
     let service = Conversation::start().await.ready().await;
     let mut connection = harness::connect(&service.url).await;
     let prepare = format!(
@@ -271,7 +271,7 @@ async fn no_step_of_a_run_reads_a_whole_table() {
     assert!(!commit.contains("Seq Scan"), "{commit}");
     let plan = explain("EXPLAIN EXECUTE load (NULL)").await;
     assert!(!plan.contains("Seq Scan"), "{plan}");
-    // It reads no whole index either: every table but the queue is read by key.
+    // No whole index is read either: every table except the queue is read by key.
     for (index, condition) in [
         ("messages_emotion on messages", "(conversation_id = b.conversation_id) AND (sequence > b.through)"),
         ("emotion_statistics_pkey on emotion_statistics", "conversation_id = taken.conversation_id"),

@@ -1,4 +1,4 @@
-//! The kinds of runs: many messages in one run, one run for each, after a restart, before the reply.
+//! Aggregation of many messages in one run, in a run for each, after a restart, and before the reply.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use teppan_tests::{
 use super::*;
 use crate::environment;
 
-/// Falls three times: from high to low, twice again after a recovery.
+/// Scores and how often each occurs. Their mean falls below the bound three times.
 const UPS_AND_DOWNS: [(i32, usize); 6] = [(900, 12), (100, 12), (900, 12), (0, 9), (1000, 10), (50, 15)];
 
 fn ups_and_downs() -> impl Iterator<Item = i32> {
@@ -19,39 +19,39 @@ fn ups_and_downs() -> impl Iterator<Item = i32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fall_is_suggested_once_when_many_messages_are_counted_in_one_run() {
+async fn each_fall_of_the_mean_is_suggested_once_when_many_messages_are_counted_in_one_run() {
     let mut service = Conversation::start().await.ready().await;
     let replica = Conversation::over(service.url.clone(), service.keys.clone()).await.ready().await;
     let chat = fixtures::conversation_id();
-    let held_back = hold_back(&service.url).await;
+    let held_back = block_aggregation(&service.url).await;
     let mut messages = Vec::new();
     for score in ups_and_downs() {
         messages.push(store(&mut service.client, scored(&chat, score)).await);
     }
     drop(held_back);
-    everything_is_counted(&service.url).await;
-    assert_eq!(service.scalar::<i64>("SELECT aggregated_after FROM emotion_statistics").await, 0, "it was one run");
+    until_everything_is_counted(&service.url).await;
+    assert_eq!(service.scalar::<i64>("SELECT aggregated_after FROM emotion_statistics").await, 0, "there was one run");
     assert_eq!(falls(&messages).len(), 3);
     assert_counted((&replica.client, &replica.url), &chat, &mut messages).await;
 
-    // Counted messages are pending again, as after a crash between the two.
+    // Counted messages are queued again, as after a crash.
     harness::execute(
         &service.url,
         "INSERT INTO emotion_pending SELECT conversation_id, sequence, now() FROM messages WHERE sequence % 3 = 0",
     )
     .await;
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     assert_counted((&replica.client, &replica.url), &chat, &mut messages).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fall_is_suggested_once_when_each_message_is_counted_alone() {
+async fn each_fall_of_the_mean_is_suggested_once_when_each_message_is_counted_alone() {
     let mut service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let mut messages = Vec::new();
     for score in ups_and_downs() {
         messages.push(store(&mut service.client, scored(&chat, score)).await);
-        everything_is_counted(&service.url).await;
+        until_everything_is_counted(&service.url).await;
     }
     assert_counted((&service.client, &service.url), &chat, &mut messages).await;
 }
@@ -61,7 +61,7 @@ async fn a_conversation_longer_than_a_run_is_counted_in_several() {
     let mut service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     let mut messages = vec![store(&mut service.client, scored(&chat, 500)).await];
-    // As stored by a version without statistics: one pending row stands for all messages.
+    // As after the migration of a database without statistics: one queue row covers all messages.
     harness::execute(
         &service.url,
         "BEGIN;
@@ -79,7 +79,7 @@ async fn a_conversation_longer_than_a_run_is_counted_in_several() {
         let emotion = scored(&chat, n % 1000).emotion;
         messages.push(Message { sequence: n.into(), emotion, ..messages[0].clone() });
     }
-    everything_is_counted(&service.url).await;
+    until_everything_is_counted(&service.url).await;
     assert_counted((&service.client, &service.url), &chat, &mut messages).await;
 }
 
@@ -93,7 +93,7 @@ async fn inline_statistics_are_complete_with_the_reply() {
         messages.push(store(&mut first.client.clone(), scored(&chat, score)).await);
         assert_counted((&second.client, &second.url), &chat, &mut messages).await;
     }
-    // Also when many reply at once.
+    // The same holds for concurrent calls.
     let writers = (0..16).map(|writer| {
         let mut client = if writer % 2 == 0 { first.client.clone() } else { second.client.clone() };
         let request = scored(&chat, writer * 50);
@@ -103,7 +103,7 @@ async fn inline_statistics_are_complete_with_the_reply() {
     assert_counted((&first.client, &first.url), &chat, &mut messages).await;
 }
 
-/// A service that counts before it replies, and never otherwise.
+/// Starts a service that aggregates only before it replies.
 async fn inline(over: Option<&Conversation>) -> Conversation {
     let (url, keys) = match over {
         Some(other) => (other.url.clone(), other.keys.clone()),
@@ -111,11 +111,11 @@ async fn inline(over: Option<&Conversation>) -> Conversation {
     };
     let emotions = EmotionSettings { aggregation: EmotionAggregation::Inline, interval: Duration::from_hours(1) };
     let common = harness::settings(url.clone(), &keys);
-    Conversation::counting(emotions, common, url, keys).await.ready().await
+    Conversation::with_emotion_settings(emotions, common, url, keys).await.ready().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_process_leaves_nothing_uncounted() {
+async fn messages_that_a_killed_process_did_not_count_are_counted_after_a_restart() {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let environment: HashMap<_, _> = environment::with_keys(&url).collect();
     let chats: Vec<_> = (0..4).map(|_| fixtures::conversation_id()).collect();
@@ -141,7 +141,7 @@ async fn a_killed_process_leaves_nothing_uncounted() {
             }
         });
         let kill = async {
-            harness::eventually("there is something to lose", async || {
+            harness::eventually("some messages are not counted yet", async || {
                 harness::scalar::<i64>(&url, "SELECT count(*) FROM messages").await % 200 > 100
             })
             .await;
@@ -158,18 +158,18 @@ async fn a_killed_process_leaves_nothing_uncounted() {
     for request in unanswered {
         stored.push(store(&mut client.clone(), request).await);
     }
-    everything_is_counted(&url).await;
+    until_everything_is_counted(&url).await;
     for chat in &chats {
         let mut messages: Vec<_> = stored.iter().filter(|it| it.conversation_id == *chat).cloned().collect();
         assert_counted((&client, &url), chat, &mut messages).await;
     }
 }
 
-/// A process of the service that answers.
+/// Starts a process of the service and waits until it answers.
 async fn process(environment: &HashMap<String, String>) -> (Process, Client) {
     let process = Process::start(Which::Conversation, environment).await.unwrap_or_else(|error| panic!("{error}"));
     let client = clients::conversations(process.grpc);
-    harness::eventually("it answers", async || {
+    harness::eventually("the process answers", async || {
         client.clone().store_message(fixtures::message("probe", "Hello")).await.is_ok()
     })
     .await;

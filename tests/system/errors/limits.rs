@@ -13,7 +13,7 @@ use super::{create, kind};
 use crate::raw;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_passed_deadline_is_deadline_exceeded() {
+async fn a_call_past_its_deadline_fails_with_deadline_exceeded() {
     let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     proxy.stall();
@@ -25,8 +25,8 @@ async fn a_passed_deadline_is_deadline_exceeded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_servers_own_cap_is_a_deadline_too() {
-    // Long enough for a venue on a busy machine.
+async fn a_call_past_the_servers_time_limit_fails_with_deadline_exceeded() {
+    // The limit leaves enough time to create the venue on a busy machine.
     let (proxy, mut booking) =
         Booking::behind_a_proxy(|settings| settings.server.request_timeout = Duration::from_secs(4)).await;
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
@@ -36,7 +36,7 @@ async fn the_servers_own_cap_is_a_deadline_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_calls_than_the_limit_are_overload() {
+async fn calls_above_the_concurrency_limit_are_refused_as_overload() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.server.max_in_flight = 1).await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 4).await.expect("a venue");
     proxy.stall();
@@ -47,25 +47,25 @@ async fn more_calls_than_the_limit_are_overload() {
         async move { create(&mut clients, request).await }
     });
     let statuses = futures::future::join_all(calls).await;
-    // One is let in and waits for the database in vain; the others are turned away at once.
-    let (overloaded, let_in): (Vec<_>, Vec<_>) =
+    // One call is admitted and waits for the database until its deadline. The others are refused at once.
+    let (overloaded, admitted): (Vec<_>, Vec<_>) =
         statuses.into_iter().partition(|status| status.code() == Code::ResourceExhausted);
-    assert_eq!((overloaded.len(), let_in.len()), (3, 1));
+    assert_eq!((overloaded.len(), admitted.len()), (3, 1));
     let status = &overloaded[0];
     assert_eq!(kind(status), (Code::ResourceExhausted, "OVERLOADED".to_owned()));
     assert!(status.get_details_retry_info().expect("a RetryInfo").retry_delay.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_answered_under_overload() {
+async fn health_checks_are_answered_under_overload() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| settings.server.max_in_flight = 1).await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 4).await.expect("a venue");
     let mut health = HealthClient::new(clients::channel(booking.service.server.grpc_addr));
     let mut clients = booking.clients.clone();
     proxy.stall();
     let stalled = clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2));
-    let asked = async {
-        harness::eventually("the only call is worked on", async || proxy.held_back() > fixtures::STATEMENT_BYTES).await;
+    let checks = async {
+        harness::eventually("the only permit is in use", async || proxy.held_back() > fixtures::STATEMENT_BYTES).await;
         let status = create(&mut booking.clients.clone(), fixtures::booking(&venue.venue_id, 2)).await;
         assert_eq!(kind(&status), (Code::ResourceExhausted, "OVERLOADED".to_owned()));
         for service in ["", "teppan.booking.v1.BookingService", "liveness"] {
@@ -73,14 +73,14 @@ async fn health_is_answered_under_overload() {
             let answer = health.check(request).await.expect("health answers").into_inner();
             assert!(service != "liveness" || answer.status() == ServingStatus::Serving);
         }
-        proxy.mend();
+        proxy.restore();
     };
-    let (answer, ()) = tokio::join!(stalled, asked);
+    let (answer, ()) = tokio::join!(stalled, checks);
     answer.expect("booked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_that_is_used_up_is_overload() {
+async fn a_call_that_gets_no_database_connection_is_refused_as_overload() {
     let (proxy, booking) = Booking::behind_a_proxy(|settings| {
         settings.database_limits.max_connections = 1;
         settings.database_limits.acquire_timeout = Duration::from_secs(1);
@@ -101,7 +101,7 @@ async fn a_pool_that_is_used_up_is_overload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_were_given_up_leave_the_bookings_pool_as_it_was() {
+async fn booking_calls_that_time_out_return_their_database_connections() {
     let (proxy, mut booking) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut booking.clients, 1000).await.expect("a venue");
     for _ in 0..3 {
@@ -113,25 +113,25 @@ async fn calls_that_were_given_up_leave_the_bookings_pool_as_it_was() {
             async move { create(&mut clients, request).await }
         });
         futures::future::join_all(calls).await;
-        proxy.mend();
+        proxy.restore();
         let since = Instant::now();
         for _ in 0..20 {
             booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 1)).await.expect("booked");
         }
-        // Calls that wait for a connection that never comes back do so for twenty seconds.
+        // If connections were lost, calls would wait twenty seconds for one.
         assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     }
     let readiness = booking.service.server.readiness();
-    let looked = proxy.round_trips() + 2; // nobody but readiness asks now
-    harness::eventually("readiness looks", async || {
-        assert!(readiness.is_ready(), "the database never was away");
-        proxy.round_trips() >= looked
+    let enough = proxy.round_trips() + 2; // only readiness still queries the database
+    harness::eventually("readiness queries the database", async || {
+        assert!(readiness.is_ready(), "the database was never unavailable");
+        proxy.round_trips() >= enough
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_were_given_up_leave_the_pool_as_it_was() {
+async fn message_calls_that_time_out_return_their_database_connections() {
     let (proxy, mut conversation) = Conversation::behind_a_proxy(|_| {}).await;
     for _ in 0..3 {
         proxy.stall();
@@ -142,14 +142,14 @@ async fn messages_that_were_given_up_leave_the_pool_as_it_was() {
             async move { client.store_message(request).await.expect_err("given up") }
         });
         futures::future::join_all(calls).await;
-        proxy.mend();
+        proxy.restore();
         let since = Instant::now();
         let chat = fixtures::conversation_id();
         for _ in 0..20 {
             conversation.client.store_message(fixtures::message(&chat, "Hello")).await.expect("stored");
         }
-        // Calls that wait for a connection that never comes back do so for twenty seconds.
+        // If connections were lost, calls would wait twenty seconds for one.
         assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
-        assert!(conversation.service.server.readiness().is_ready(), "the database never was away");
+        assert!(conversation.service.server.readiness().is_ready(), "the database was never unavailable");
     }
 }

@@ -1,4 +1,4 @@
-//! Calls with more metadata than the service takes, and with more messages.
+//! Calls with more metadata or more messages than the service accepts.
 
 use h2::client::ResponseFuture;
 use teppan_shared::contract::booking::v1::GetBookingRequest;
@@ -17,20 +17,20 @@ async fn answer(answer: ResponseFuture) -> Status {
     status(answer).await.expect("an answer")
 }
 
-/// A call with so much metadata.
+/// Makes a call with this many bytes of metadata.
 async fn call_with(client: &mut RawClient, bytes: usize) -> ResponseFuture {
     let long = "x".repeat(bytes);
     let (answer, mut body) = client.begin_with(METHOD, &[("x-long", &long)]).await.expect("begun");
-    // It may be refused before.
+    // The call may already be refused.
     let _ = body.send_data(framed(&GetBookingRequest::default()), true);
     answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_with_too_much_metadata_is_refused_with_a_reason_and_the_other_calls_go_on() {
+async fn a_call_with_too_much_metadata_is_refused_with_a_reason_and_other_calls_continue() {
     let booking = Booking::start().await.ready().await;
     let mut client = RawClient::connect(booking.service.server.grpc_addr).await.expect("connected");
-    let (other, mut its_body) = client.begin(METHOD).await.expect("begun");
+    let (other, mut other_body) = client.begin(METHOD).await.expect("begun");
     for bytes in [20_000, 100_000, 120_000] {
         let refused = call_with(&mut client, bytes).await;
         let refused = answer(refused).await;
@@ -38,20 +38,20 @@ async fn a_call_with_too_much_metadata_is_refused_with_a_reason_and_the_other_ca
         let info = refused.get_details_error_info().expect("an ErrorInfo");
         assert_eq!(info.metadata.get("max_bytes").map(String::as_str), Some("16384"));
     }
-    // Beyond what is read of a call there is no gRPC status, only HTTP's 431 for that call.
+    // The HTTP/2 library refuses metadata beyond its own limit with HTTP status 431 and without a gRPC status.
     let refused = call_with(&mut client, 140_000).await.await.expect("an answer");
     assert_eq!(refused.status(), 431);
 
     for bytes in [0, 10_000] {
-        let taken = call_with(&mut client, bytes).await;
-        assert_eq!(kind(&answer(taken).await), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()), "{bytes}");
+        let accepted = call_with(&mut client, bytes).await;
+        assert_eq!(kind(&answer(accepted).await), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()), "{bytes}");
     }
-    its_body.send_data(framed(&GetBookingRequest::default()), true).expect("the call that was under way is");
+    other_body.send_data(framed(&GetBookingRequest::default()), true).expect("the other call is still open");
     assert_eq!(kind(&answer(other).await), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_message_in_a_call_that_takes_one_is_refused() {
+async fn a_second_message_in_a_unary_call_is_refused() {
     let booking = Booking::start().await.ready().await;
     let mut client = RawClient::connect(booking.service.server.grpc_addr).await.expect("connected");
     let message = framed(&GetBookingRequest { booking_id: "x".to_owned(), ..Default::default() });

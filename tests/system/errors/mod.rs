@@ -1,6 +1,6 @@
-//! Every row of the contract's table of errors.
+//! The errors that the contract documents.
 
-mod database_away;
+mod database_unavailable;
 mod limits;
 mod metadata;
 mod reasons;
@@ -11,7 +11,7 @@ use teppan_tests::clients::BookingClients;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The code, and the reason of the one `ErrorInfo` every error carries.
+/// Code and reason of an error. Asserts that the error has a message and an `ErrorInfo`.
 pub fn kind(status: &Status) -> (Code, String) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "teppan");

@@ -1,4 +1,4 @@
-//! The contract names every reason that can be answered.
+//! The contract documents every reason that a call can return.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is written in capitals and is no reason: settings, the codes of gRPC, and reasons of what no call does.
-const NO_REASONS: [&str; 12] = [
+/// Texts in capitals that are not reasons of a call: settings, codes of gRPC, and reasons that no call returns.
+const NOT_REASONS: [&str; 12] = [
     "LISTEN_ADDR",
     "HTTP_ADDR",
     "WEBHOOK_ADDR",
@@ -19,17 +19,17 @@ const NO_REASONS: [&str; 12] = [
     // No call expires a hold or corrects an instant.
     "BOOKING_NOT_EXPIRABLE",
     "BOOKING_NOT_CORRECTABLE",
-    // A list is empty where there are none.
+    // ListPayments returns an empty list instead.
     "PAYMENT_NOT_FOUND",
     "RESOURCE_EXHAUSTED",
 ];
-/// Reasons of one word.
-const OF_ONE_WORD: [&str; 6] = ["OVERLOADED", "DRAINING", "INTERNAL", "CANCELLED", "UNAVAILABLE", "UNKNOWN"];
+/// Reasons that consist of one word.
+const ONE_WORD_REASONS: [&str; 6] = ["OVERLOADED", "DRAINING", "INTERNAL", "CANCELLED", "UNAVAILABLE", "UNKNOWN"];
 
 #[test]
-fn every_reason_that_can_be_answered_stands_in_the_contract() {
+fn every_error_reason_is_documented_in_the_contract() {
     for (service, package) in [("booking-service", "booking"), ("conversation-service", "conversation")] {
-        let contract = commented(&root().join("proto/teppan").join(package).join("v1"));
+        let contract = words_of_comments(&root().join("proto/teppan").join(package).join("v1"));
         let mut found = BTreeMap::new();
         for folder in [
             &format!("{service}/src/grpc"),
@@ -49,21 +49,21 @@ fn every_reason_that_can_be_answered_stands_in_the_contract() {
     }
 }
 
-/// The reasons among the texts of a source file.
+/// The reasons among the string literals of a source file, without its unit tests.
 fn reasons(source: &str) -> BTreeSet<String> {
     let program = source.split("#[cfg(test)]").next().unwrap_or_default();
     let texts = program.split('"').skip(1).step_by(2);
     let is_reason = |text: &&str| {
         text.starts_with(|letter: char| letter.is_ascii_uppercase())
             && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
-            && (text.contains('_') || OF_ONE_WORD.contains(text))
-            && !NO_REASONS.contains(text)
+            && (text.contains('_') || ONE_WORD_REASONS.contains(text))
+            && !NOT_REASONS.contains(text)
     };
     texts.filter(is_reason).map(ToOwned::to_owned).collect()
 }
 
-/// The words of the comments of a package.
-fn commented(folder: &Path) -> BTreeSet<String> {
+/// The words in the comments of the .proto files of a folder.
+fn words_of_comments(folder: &Path) -> BTreeSet<String> {
     let texts = files(folder, "proto").iter().map(|file| read(file)).collect::<String>();
     let comments = texts.lines().filter_map(|line| line.trim().strip_prefix("//"));
     let words = comments.flat_map(|line| line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_'));
@@ -78,7 +78,7 @@ fn read(file: &Path) -> String {
     fs::read_to_string(file).expect("it can be read")
 }
 
-/// The files of a folder and those below it, or one file.
+/// The files with this extension in a folder and its subfolders, or `path` itself if it is such a file.
 fn files(path: &Path, extension: &str) -> Vec<PathBuf> {
     if path.is_dir() {
         let entries = fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path());

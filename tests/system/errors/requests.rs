@@ -13,7 +13,7 @@ use super::{create, kind};
 use crate::raw;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_violation_is_told_at_once() {
+async fn every_violation_of_a_booking_request_is_reported_at_once() {
     let mut booking = Booking::start().await.ready().await;
     let request = CreateBookingRequest {
         idempotency_key: "ä".to_owned(),
@@ -27,7 +27,7 @@ async fn every_violation_is_told_at_once() {
         source: "x".repeat(51),
         contact: Some(teppan_shared::contract::booking::v1::Contact {
             name: "\u{200b}".to_owned(),
-            email: "nobody".to_owned(),
+            email: "not-an-address".to_owned(),
             phone: "12".to_owned(),
         }),
         validate_only: false,
@@ -53,11 +53,11 @@ async fn every_violation_is_told_at_once() {
             "source"
         ]
     );
-    assert!(!format!("{status:?}").contains("nobody"), "no error carries personal data");
+    assert!(!format!("{status:?}").contains("not-an-address"), "no error carries personal data");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_named() {
+async fn a_not_found_error_names_the_missing_resource() {
     let mut booking = Booking::start().await.ready().await;
     let id = Uuid::now_v7().to_string();
     let venue = GetVenueRequest { venue_id: id.clone() };
@@ -88,14 +88,14 @@ async fn what_is_not_there_is_named() {
         assert!(status.message().contains(named), "{named} is missing from: {}", status.message());
     }
 
-    let find = teppan_shared::contract::booking::v1::FindCustomerRequest { email: "nobody@example.org".to_owned() };
+    let find = teppan_shared::contract::booking::v1::FindCustomerRequest { email: "unknown@example.org".to_owned() };
     let status = booking.clients.customers.find_customer(find).await.expect_err("no such customer");
     assert_eq!(kind(&status), (Code::NotFound, "CUSTOMER_NOT_FOUND".to_owned()));
-    assert!(!format!("{status:?}").contains("nobody@"), "no error carries personal data");
+    assert!(!format!("{status:?}").contains("unknown@"), "no error carries personal data");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_names_what_stands_in_the_way() {
+async fn a_refused_booking_reports_the_limit_that_was_exceeded() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue_with(&mut booking.clients, 4, |venue| {
         venue.min_party_size = Some(2);
@@ -104,7 +104,7 @@ async fn a_refusal_names_what_stands_in_the_way() {
     })
     .await
     .expect("a venue");
-    let soon = fixtures::booking(&venue.venue_id, 2); // in a fortnight, and a month's notice is asked for
+    let soon = fixtures::booking(&venue.venue_id, 2); // in two weeks; the venue requires 30 days' notice
     let later = |days, party_size| CreateBookingRequest {
         date: (fixtures::date() + chrono::Days::new(days)).to_string(),
         ..fixtures::booking(&venue.venue_id, party_size)
@@ -135,27 +135,27 @@ async fn a_refusal_names_what_stands_in_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_over_the_limit_is_too_large_compressed_or_not() {
+async fn a_message_above_the_size_limit_is_refused_even_if_compressed() {
     let mut booking = Booking::start().await.ready().await;
     let request = CreateBookingRequest { special_requests: "x".repeat(300_000), ..fixtures::booking("", 2) };
     let status = create(&mut booking.clients, request.clone()).await;
     assert_eq!(kind(&status), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
 
-    // Compressed it is far below the limit: what counts is how large it becomes.
+    // Compressed the message is far below the limit, but its decompressed size counts.
     booking.clients.bookings = booking.clients.bookings.send_compressed(CompressionEncoding::Gzip);
     let status = create(&mut booking.clients, request).await;
     assert_eq!(kind(&status), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_no_such_message_are_invalid() {
+async fn malformed_messages_are_refused_as_invalid() {
     let booking = Booking::start().await.ready().await;
     let method = "/teppan.booking.v1.BookingService/CreateBooking";
     for bytes in [
         &b"\xff\xff\xff\xff"[..], // a tag that does not end
-        b"\x0a\x05ab",            // a string of five bytes, of which two are there
+        b"\x0a\x05ab",            // a string of five bytes that ends after two
         b"\x0a\x02\xc3\x28",      // a string that is not UTF-8
-        b"\x08\x01",              // a number where a string is meant
+        b"\x08\x01",              // a number in a field of type string
     ] {
         let status = raw::call(booking.service.server.grpc_addr, method, bytes, None).await;
         assert_eq!(kind(&status), (Code::InvalidArgument, "MALFORMED_MESSAGE".to_owned()), "{bytes:?}");
@@ -163,16 +163,16 @@ async fn bytes_that_are_no_such_message_are_invalid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_built_says_so() {
+async fn a_method_that_is_not_built_yet_is_unimplemented() {
     let mut booking = Booking::start().await.ready().await;
     let request = EraseCustomerRequest::default();
-    let status = booking.clients.customers.erase_customer(request).await.expect_err("not built");
+    let status = booking.clients.customers.erase_customer(request).await.expect_err("not implemented");
     assert_eq!(kind(&status), (Code::Unimplemented, "METHOD_NOT_IMPLEMENTED".to_owned()));
     assert!(status.message().contains("not built yet"), "{}", status.message());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compression_that_is_not_supported_is_told_apart() {
+async fn an_unsupported_compression_has_a_reason_of_its_own() {
     let booking = Booking::start().await.ready().await;
     let method = "/teppan.booking.v1.BookingService/GetBooking";
     let snappy = Some(("grpc-encoding", "snappy"));
@@ -183,7 +183,7 @@ async fn a_compression_that_is_not_supported_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_that_cannot_be_opened_is_corrupted_and_nothing_more_is_told() {
+async fn data_that_cannot_be_decrypted_is_reported_as_corrupted_without_details() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     let request = fixtures::booking(&venue.venue_id, 2);

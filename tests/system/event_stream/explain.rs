@@ -1,8 +1,8 @@
-//! What PostgreSQL says about how it runs a prepared statement.
+//! Plans of prepared statements, by EXPLAIN.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// The plan of a call of it, run.
+/// Runs a call of a prepared statement and returns its plan.
 pub async fn plan(connection: &mut PgConnection, call: &str) -> String {
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {call}");
     let lines = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(connection).await.expect("a plan");
@@ -10,7 +10,7 @@ pub async fn plan(connection: &mut PgConnection, call: &str) -> String {
     lines.join("\n")
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages that the whole statement read. The topmost node includes those of all nodes.
 pub fn buffers(plan: &str) -> u64 {
     let top = plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers");
     let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());

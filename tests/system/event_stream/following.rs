@@ -1,4 +1,4 @@
-//! Streams that stay.
+//! Streams with `follow`, which stay open.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::{
+    fixture::{self, book_many, subjects},
     readers::{Reader, after, events, from_the_oldest},
-    written::{self, book_many, subjects},
 };
 
-/// What a connection alone has of the default of MAX_STREAMS.
+/// The share of one connection in the default of MAX_STREAMS.
 const STREAMS_MAX: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_follows_tells_what_this_replica_and_another_do() {
-    let (service, venue_id) = written::venue().await;
+async fn a_stream_that_follows_receives_the_events_of_all_replicas() {
+    let (service, venue_id) = fixture::venue().await;
     let replica = Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
     let newest = StreamBookingEventsRequest { start: StreamStart::Newest.into(), ..Default::default() };
     let mut reader = Reader::open(&service.clients, newest).await.expect("a stream");
-    assert_eq!(reader.step().await.expect("a step"), None, "it tells the cursor when it has arrived");
+    assert_eq!(reader.step().await.expect("a step"), None, "the first step carries only the cursor");
     assert!(!reader.cursor.is_empty());
     for served_by in [&service, &replica, &service] {
         let booked = book_many(served_by, &venue_id, 2).await;
@@ -34,8 +34,8 @@ async fn a_stream_that_follows_tells_what_this_replica_and_another_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_with_draining_when_the_service_stops_and_goes_on_elsewhere() {
-    let (service, venue_id) = written::venue().await;
+async fn a_stream_ends_with_draining_when_the_service_stops_and_continues_on_another_replica() {
+    let (service, venue_id) = fixture::venue().await;
     let replica = Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
     let booked = book_many(&service, &venue_id, 3).await;
     let mut reader = Reader::open(&service.clients, from_the_oldest()).await.expect("a stream");
@@ -57,8 +57,8 @@ async fn a_stream_ends_with_draining_when_the_service_stops_and_goes_on_elsewher
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
-    let (service, venue_id) = written::venue().await;
+async fn a_stream_without_matching_events_still_advances_its_cursor() {
+    let (service, venue_id) = fixture::venue().await;
     let common = harness::settings(service.url.clone(), &service.keys);
     let change = |settings: &mut Settings| settings.event_stream.heartbeat = Duration::from_millis(100);
     let replica = Booking::changed(change, common, service.url.clone(), service.keys.clone()).await;
@@ -67,7 +67,7 @@ async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
     let request = StreamBookingEventsRequest { types: cancelled, ..Default::default() };
     let mut reader = Reader::open(&clients, request).await.expect("a stream");
     book_many(&service, &venue_id, 3).await;
-    harness::eventually("the cursor is behind what did not match", async || {
+    harness::eventually("the cursor is past the events that did not match", async || {
         assert_eq!(reader.step().await.expect("a step"), None);
         events(&clients, after(&reader.cursor)).await.is_empty()
     })
@@ -76,7 +76,7 @@ async fn a_stream_on_which_nothing_matches_tells_its_cursor_now_and_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_go_away_leave_nothing_behind() {
+async fn a_disconnected_client_frees_the_permits_and_the_queries_of_its_streams() {
     let (proxy, service) = Booking::behind_a_proxy(|_| {}).await;
     let mut readers = Vec::new();
     for _ in 0..STREAMS_MAX {
@@ -87,7 +87,7 @@ async fn clients_that_go_away_leave_nothing_behind() {
     assert_eq!(refused.get_details_error_info().expect("an ErrorInfo").reason, "OVERLOADED");
 
     drop(readers);
-    harness::eventually("there is room again", async || {
+    harness::eventually("the permits are free again", async || {
         let mut again = Vec::new();
         for _ in 0..STREAMS_MAX {
             again.push(Reader::open(&service.clients, from_the_oldest()).await);
@@ -95,8 +95,8 @@ async fn clients_that_go_away_leave_nothing_behind() {
         again.iter().all(Result::is_ok)
     })
     .await;
-    // Only readiness still asks the database.
-    harness::eventually("nobody looks for events", async || {
+    // Only readiness still queries the database.
+    harness::eventually("the service does not query for events", async || {
         let before = proxy.round_trips();
         tokio::time::sleep(Duration::from_secs(1)).await;
         proxy.round_trips() - before <= 5
@@ -105,19 +105,19 @@ async fn clients_that_go_away_leave_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_takes_nothing_costs_nothing_and_misses_nothing() {
+async fn a_reader_that_pauses_causes_no_queries_and_misses_no_events() {
     const EVENTS: usize = 20_000;
     let (proxy, mut service) = Booking::behind_a_proxy(|_| {}).await;
     let venue = fixtures::venue(&mut service.clients, 10).await.expect("a venue");
     book_many(&service, &venue.venue_id, 1).await;
     let copies = u32::try_from(EVENTS - 1).expect("a small number");
-    harness::execute(&service.url, sqlx::AssertSqlSafe(written::copies(copies))).await;
+    harness::execute(&service.url, sqlx::AssertSqlSafe(fixture::copies(copies))).await;
 
     let before = proxy.round_trips();
     let mut reader = Reader::open(&service.clients, from_the_oldest()).await.expect("a stream");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let asked = proxy.round_trips() - before;
-    // What fits into buffers on the way, of the 40 pages and more that there are.
-    assert!(asked < 20, "{asked} round trips for a reader that takes nothing");
+    let queries = proxy.round_trips() - before;
+    // There are 40 pages or more. The service reads only as many as fit into its buffers.
+    assert!(queries < 20, "{queries} round trips for a reader that reads nothing");
     assert_eq!(reader.events(EVENTS).await.len(), EVENTS);
 }

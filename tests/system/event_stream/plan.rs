@@ -1,11 +1,11 @@
-//! Reading costs the same however many events there are.
+//! The cost of reading does not depend on the number of events.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::harness;
 
 use super::{
     explain::{buffers, plan},
-    written,
+    fixture,
 };
 
 const ALL: &str = include_str!("../../../booking-service/src/event_stream/stream_events.sql");
@@ -13,15 +13,15 @@ const OF_BOOKING: &str = include_str!("../../../booking-service/src/event_stream
 const OPEN: &str = include_str!("../../../booking-service/src/event_stream/open.sql");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_look_is_a_range_of_an_index() {
-    let (service, venue_id) = written::venue().await;
-    written::book_many(&service, &venue_id, 1).await;
-    // In transactions of their own: positions differ, as in earnest.
+async fn every_query_of_the_event_stream_reads_a_range_of_an_index() {
+    let (service, venue_id) = fixture::venue().await;
+    fixture::book_many(&service, &venue_id, 1).await;
+    // Several transactions, so that the stream positions differ.
     for _ in 0..20 {
-        harness::execute(&service.url, AssertSqlSafe(written::copies(1000))).await;
+        harness::execute(&service.url, AssertSqlSafe(fixture::copies(1000))).await;
     }
     let mut connection = harness::connect(&service.url).await;
-    // As the service's connections are set up.
+    // The settings of the service's own connections.
     run(&mut connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
     run(&mut connection, format!("PREPARE opened AS {OPEN}")).await;
     run(&mut connection, format!("PREPARE looked (bigint, bigint, uuid, bigint, text, text[]) AS {ALL}")).await;

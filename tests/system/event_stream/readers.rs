@@ -1,4 +1,4 @@
-//! Readers of the stream.
+//! Readers of the event stream.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use teppan_shared::contract::booking::v1::{BookingEvent, StreamBookingEventsRequ
 use teppan_tests::clients::BookingClients;
 use tonic::{Status, Streaming};
 
-/// What comes at all comes sooner. Other tests write in the same cluster, and the oldest transaction
-/// of any of them holds events back.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit of one step. Events wait for the oldest transaction in the cluster, which may belong to another test.
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn from_the_oldest() -> StreamBookingEventsRequest {
     StreamBookingEventsRequest::default()
@@ -22,10 +21,10 @@ pub fn following(request: StreamBookingEventsRequest) -> StreamBookingEventsRequ
     StreamBookingEventsRequest { follow: true, ..request }
 }
 
-/// A reader that follows.
+/// A reader of a stream with `follow`.
 pub struct Reader {
     steps: Streaming<StreamBookingEventsResponse>,
-    /// Of the last step.
+    /// The cursor of the last step.
     pub cursor: String,
 }
 
@@ -36,9 +35,9 @@ impl Reader {
         Ok(Self { steps, cursor })
     }
 
-    /// The next step, an event or not.
+    /// The next step, with or without an event.
     pub async fn step(&mut self) -> Result<Option<BookingEvent>, Status> {
-        let step = tokio::time::timeout(PATIENCE, self.steps.message()).await.expect("a step in time");
+        let step = tokio::time::timeout(STEP_TIMEOUT, self.steps.message()).await.expect("a step in time");
         let step = step?.expect("a stream that follows does not end");
         self.cursor = step.cursor;
         Ok(step.event)
@@ -61,13 +60,13 @@ impl Reader {
         events
     }
 
-    /// Whether no event comes for a while.
+    /// Whether no event comes within 400 ms.
     pub async fn is_quiet(&mut self) -> bool {
         tokio::time::timeout(Duration::from_millis(400), self.event()).await.is_err()
     }
 }
 
-/// Every step of a stream that ends, the last of which moves only the cursor.
+/// All steps of a stream that ends. The last one has a cursor and no event.
 pub async fn steps(
     clients: &BookingClients,
     request: StreamBookingEventsRequest,
@@ -80,12 +79,12 @@ pub async fn steps(
         }
         Ok::<_, Status>(())
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("it ends")?;
+    tokio::time::timeout(STEP_TIMEOUT, reading).await.expect("the stream ends")?;
     assert!(steps.last().is_some_and(|last| last.event.is_none() && !last.cursor.is_empty()), "{steps:?}");
     Ok(steps)
 }
 
-/// The events of a stream that ends.
+/// All events of a stream that ends.
 pub async fn events(clients: &BookingClients, request: StreamBookingEventsRequest) -> Vec<BookingEvent> {
     steps(clients, request).await.expect("a stream").into_iter().filter_map(|step| step.event).collect()
 }

@@ -1,4 +1,4 @@
-//! From a cursor to the newest.
+//! Streams without `follow`, which end at the newest event.
 
 use teppan_shared::contract::booking::v1::{
     ListVenuesRequest, StreamBookingEventsRequest, StreamStart, booking_event::Data,
@@ -12,15 +12,15 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::{
+    fixture::{self, book, book_many, subjects},
     readers::{after, events, from_the_oldest, ids, steps},
-    written::{self, book, book_many, subjects},
 };
 
 const CREATED: &str = "teppan.booking.created.v1";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_carries_its_envelope_and_the_bookings_own_figures() {
-    let (service, venue_id) = written::venue().await;
+async fn an_event_has_its_envelope_and_the_values_of_the_booking() {
+    let (service, venue_id) = fixture::venue().await;
     let booking = book(&service, &venue_id).await.booking.expect("the booking");
     let event = events(&service.clients, from_the_oldest()).await.remove(0);
     assert_eq!((event.source.as_str(), event.specversion.as_str()), ("/teppan/booking-service", "1.0"));
@@ -43,12 +43,12 @@ async fn an_event_carries_its_envelope_and_the_bookings_own_figures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_goes_on_behind_any_cursor_also_after_a_restart_and_on_another_replica() {
-    let (service, venue_id) = written::venue().await;
+async fn a_stream_continues_after_any_cursor_even_after_a_restart_or_on_another_replica() {
+    let (service, venue_id) = fixture::venue().await;
     let booked = book_many(&service, &venue_id, 12).await;
     let all = steps(&service.clients, from_the_oldest()).await.expect("a stream");
-    let told: Vec<_> = all.iter().filter_map(|step| step.event.clone()).collect();
-    assert_eq!(subjects(&told), booked, "each once, in order");
+    let received: Vec<_> = all.iter().filter_map(|step| step.event.clone()).collect();
+    assert_eq!(subjects(&received), booked, "each booking once, in order");
 
     let replica = Booking::over(service.url.clone(), service.keys.clone()).await.ready().await;
     let (url, keys) = (service.url.clone(), service.keys.clone());
@@ -57,15 +57,15 @@ async fn a_stream_goes_on_behind_any_cursor_also_after_a_restart_and_on_another_
     for (read, step) in all.iter().enumerate() {
         let served_by = if read % 2 == 0 { &replica } else { &restarted };
         let rest = events(&served_by.clients, after(&step.cursor)).await;
-        assert_eq!(ids(&rest), ids(&told[(read + 1).min(told.len())..]), "after step {read}");
+        assert_eq!(ids(&rest), ids(&received[(read + 1).min(received.len())..]), "after step {read}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_join_without_a_gap_and_filters_find_what_is_far_apart() {
-    let (service, venue_id) = written::venue().await;
+async fn a_stream_over_many_pages_has_no_gaps_and_its_filters_find_distant_events() {
+    let (service, venue_id) = fixture::venue().await;
     let first = book(&service, &venue_id).await.booking.expect("the booking").booking_id;
-    harness::execute(&service.url, sqlx::AssertSqlSafe(written::copies(1999))).await;
+    harness::execute(&service.url, sqlx::AssertSqlSafe(fixture::copies(1999))).await;
     let other = fixtures::venue(&mut service.clients.clone(), 10).await.expect("a venue").venue_id;
     let last = book(&service, &other).await.booking.expect("the booking").booking_id;
 
@@ -90,40 +90,42 @@ async fn pages_join_without_a_gap_and_filters_find_what_is_far_apart() {
     let both = StreamBookingEventsRequest { booking_id: first, ..of_venue(&other) };
     assert_eq!(only(both).await.len(), 0);
 
-    // Where nothing matched the cursor moved all the same.
+    // The cursor moves past events that do not match.
     let nothing = steps(&service.clients, of_types(&["teppan.booking.cancelled.v1"])).await.expect("a stream");
     assert_eq!(events(&service.clients, after(&nothing[0].cursor)).await.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_told_of_without_its_contents() {
-    let (service, venue_id) = written::venue().await;
+async fn an_event_that_cannot_be_read_is_streamed_without_its_data() {
+    let (service, venue_id) = fixture::venue().await;
     book_many(&service, &venue_id, 3).await;
     let second = "event_id = (SELECT event_id FROM booking_events ORDER BY event_id OFFSET 1 LIMIT 1)";
     let unknown = format!("UPDATE booking_events SET type = 'teppan.booking.teleported.v7' WHERE {second}");
     let broken =
         "UPDATE booking_events SET data = '{}' WHERE event_id = (SELECT max(event_id::text)::uuid FROM booking_events)";
     harness::execute(&service.url, sqlx::AssertSqlSafe(format!("{unknown}; {broken}"))).await;
-    let told = events(&service.clients, from_the_oldest()).await;
-    assert_eq!(told.iter().map(|event| event.data.is_some()).collect::<Vec<_>>(), [true, false, false]);
-    assert_eq!(told[1].r#type, "teppan.booking.teleported.v7");
+    let received = events(&service.clients, from_the_oldest()).await;
+    assert_eq!(received.iter().map(|event| event.data.is_some()).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(received[1].r#type, "teppan.booking.teleported.v7");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_from_the_newest_has_nothing_to_tell() {
-    let (service, venue_id) = written::venue().await;
+async fn a_stream_that_starts_at_the_newest_event_has_no_events() {
+    let (service, venue_id) = fixture::venue().await;
     let newest = StreamBookingEventsRequest { start: StreamStart::Newest.into(), ..Default::default() };
     let empty = steps(&service.clients, newest.clone()).await.expect("a stream");
     book_many(&service, &venue_id, 2).await;
-    // Behind an event of before, also when there was none yet.
+    // The cursor of the empty stream precedes every later event.
     assert_eq!(events(&service.clients, after(&empty[0].cursor)).await.len(), 2);
-    harness::eventually("the events are settled", async || events(&service.clients, newest.clone()).await.is_empty())
-        .await;
+    harness::eventually("the events are visible in the stream", async || {
+        events(&service.clients, newest.clone()).await.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_that_was_made_up_or_belongs_elsewhere_is_refused() {
-    let (mut service, venue_id) = written::venue().await;
+async fn a_cursor_that_is_forged_or_belongs_to_another_stream_is_refused() {
+    let (mut service, venue_id) = fixture::venue().await;
     book_many(&service, &venue_id, 2).await;
     fixtures::venue(&mut service.clients, 1).await.expect("another venue");
     let list = ListVenuesRequest { page_size: 1, ..Default::default() };
@@ -136,7 +138,7 @@ async fn a_cursor_that_was_made_up_or_belongs_elsewhere_is_refused() {
         let status = steps(&service.clients, after(forged)).await.expect_err("refused");
         assert_eq!(violated(&status), ["after"], "{forged}: {status:?}");
     }
-    let all_wrong = StreamBookingEventsRequest {
+    let all_invalid = StreamBookingEventsRequest {
         after: "x".to_owned(),
         start: 7,
         venue_id: "x".to_owned(),
@@ -144,10 +146,10 @@ async fn a_cursor_that_was_made_up_or_belongs_elsewhere_is_refused() {
         types: [vec!["No Type".to_owned()], vec![CREATED.to_owned(); 20]].concat(),
         ..Default::default()
     };
-    let status = steps(&service.clients, all_wrong).await.expect_err("refused");
+    let status = steps(&service.clients, all_invalid).await.expect_err("refused");
     assert_eq!(violated(&status), ["after", "start", "venue_id", "booking_id", "types", "types[0]"]);
 
-    // The database was restored into a cluster that counts from a lower number.
+    // The positions are those of a database that was restored into a cluster with lower transaction ids.
     harness::execute(&service.url, ahead).await;
     let status = steps(&service.clients, from_the_oldest()).await.expect_err("refused");
     assert_eq!(status.code(), Code::Internal, "{status:?}");

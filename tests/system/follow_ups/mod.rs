@@ -1,4 +1,4 @@
-//! Follow-ups: scheduled, listed, cancelled.
+//! Follow-ups are scheduled, listed, cancelled and purged.
 
 mod scheduling;
 mod scheduling_cancel;

@@ -17,12 +17,12 @@ use teppan_tests::{
 };
 use uuid::Uuid;
 
-/// A time on the wire.
+/// A timestamp of the wire format.
 pub(super) fn at(text: &str) -> Timestamp {
     timestamp(text.parse::<DateTime<Utc>>().expect("a time"))
 }
 
-/// A follow-up of a new booking, due so late that no test sends it.
+/// A request for a follow-up of a new booking, which is due so late that no test sends it.
 pub(crate) fn request(conversation_id: &str) -> ScheduleFollowUpRequest {
     ScheduleFollowUpRequest {
         idempotency_key: Uuid::now_v7().to_string(),
@@ -34,11 +34,12 @@ pub(crate) fn request(conversation_id: &str) -> ScheduleFollowUpRequest {
     }
 }
 
-/// The same follow-up under another key.
+/// A request for the same follow-up with another idempotency key.
 pub(crate) fn again(request: &ScheduleFollowUpRequest) -> ScheduleFollowUpRequest {
     ScheduleFollowUpRequest { idempotency_key: Uuid::now_v7().to_string(), ..request.clone() }
 }
 
+/// A request that moves the follow-up to another time, with another idempotency key.
 pub(crate) fn moving(request: &ScheduleFollowUpRequest, due_at: &str) -> ScheduleFollowUpRequest {
     ScheduleFollowUpRequest { move_existing: true, due_at: Some(at(due_at)), ..again(request) }
 }
@@ -55,12 +56,12 @@ pub(super) async fn schedule(service: &Conversation, request: ScheduleFollowUpRe
     service.follow_ups.clone().schedule_follow_up(request).await.expect("scheduled").into_inner()
 }
 
-/// A follow-up that exists now.
+/// Schedules a follow-up and returns it.
 pub(super) async fn scheduled(service: &Conversation, request: ScheduleFollowUpRequest) -> FollowUp {
     schedule(service, request).await.follow_up.expect("the follow-up")
 }
 
-/// Claims a follow-up past the service, for so many seconds; it has a text already.
+/// Claims a follow-up directly in the database, for this many seconds.
 pub(super) async fn claim(service: &Conversation, id: &str, seconds: i32) {
     let claim = format!(
         "UPDATE follow_ups SET status = 'CLAIMED', ready_at = now(), attempts = attempts + 1,
@@ -70,7 +71,7 @@ pub(super) async fn claim(service: &Conversation, id: &str, seconds: i32) {
     harness::execute(&service.url, AssertSqlSafe(claim)).await;
 }
 
-/// Ends a follow-up past the service.
+/// Finishes a follow-up directly in the database.
 pub(super) async fn finish(service: &Conversation, id: &str, status: &str, ago: &str) {
     let finish = format!(
         "UPDATE follow_ups SET status = '{status}', next_attempt_at = NULL, lease_expires_at = NULL,
@@ -79,7 +80,7 @@ pub(super) async fn finish(service: &Conversation, id: &str, status: &str, ago: 
     harness::execute(&service.url, AssertSqlSafe(finish)).await;
 }
 
-/// Every row that scheduling writes, in every version, as one text.
+/// All rows that scheduling writes, each with the transaction that wrote it, as one text.
 pub(super) async fn written(service: &Conversation) -> String {
     let rows = "
         SELECT COALESCE(string_agg(row, ' ' ORDER BY row), '') FROM (
@@ -126,8 +127,8 @@ async fn a_follow_up_is_made_with_everything_that_was_requested() {
     };
     assert_eq!(made, expected);
     let row: String = service.scalar("SELECT f::text || f.user_id FROM follow_ups f").await;
-    assert!(row.contains("mina") && !row.contains("tasting"), "the text is sealed: {row}");
-    assert!(!row.contains(&hex("tasting")), "the text is sealed: {row}");
+    assert!(row.contains("mina") && !row.contains("tasting"), "the text is encrypted: {row}");
+    assert!(!row.contains(&hex("tasting")), "the text is encrypted: {row}");
 }
 
 fn hex(text: &str) -> String {
@@ -135,7 +136,7 @@ fn hex(text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_call_returns_the_result_of_the_first() {
+async fn a_repeated_schedule_call_returns_the_result_of_the_first() {
     let first = Conversation::start().await.ready().await;
     let second = Conversation::over(first.url.clone(), first.keys.clone()).await.ready().await;
     let chat = fixtures::conversation_id();
@@ -155,14 +156,14 @@ async fn a_repeated_call_returns_the_result_of_the_first() {
         assert_eq!(done.follow_up, replay.follow_up);
         assert_eq!(written(&first).await, before, "a replay writes nothing");
     }
-    // The first call did create it, and the follow-up is as it is now.
+    // The replay has the outcome of the first call and the current state of the follow-up.
     let replay = schedule(&first, created).await;
     assert_eq!((replay.outcome(), replay.replayed), (ScheduleFollowUpOutcome::Created, true));
     assert_eq!(replay.follow_up.expect("the follow-up").due_at, moved.due_at);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_existing_follow_up_is_left_as_it_is_until_it_is_finished() {
+async fn scheduling_again_leaves_an_unfinished_follow_up_unchanged() {
     let service = Conversation::start().await.ready().await;
     let request = request(&fixtures::conversation_id());
     let made = scheduled(&service, request.clone()).await;
@@ -191,7 +192,7 @@ async fn a_moved_follow_up_starts_again_at_the_new_time_with_its_old_ids() {
     let made = scheduled(&service, original.clone()).await;
     let ids = "SELECT follow_up_id || ' ' || message_id FROM follow_ups";
     let before: String = service.scalar(ids).await;
-    // An expired lease does not prevent it.
+    // A follow-up whose lease has expired can be moved.
     claim(&service, &made.follow_up_id, -5).await;
     for (content, metadata) in [("", None), ("The new text", Some(Struct::default())), ("", None)] {
         let move_to = ScheduleFollowUpRequest {
@@ -213,7 +214,7 @@ async fn a_moved_follow_up_starts_again_at_the_new_time_with_its_old_ids() {
             updated_at: moved.updated_at,
             ..made.clone()
         };
-        assert_eq!(moved, expected, "pending, with every attempt before it");
+        assert_eq!(moved, expected, "pending, with no attempt used");
         assert_eq!(service.scalar::<String>(ids).await, before);
         let unclaimed = "SELECT ready_at IS NULL AND claim_token IS NULL AND claim_key IS NULL FROM follow_ups";
         assert!(service.scalar::<bool>(unclaimed).await);
@@ -221,7 +222,7 @@ async fn a_moved_follow_up_starts_again_at_the_new_time_with_its_old_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn move_existing_makes_a_follow_up_when_there_is_none() {
+async fn move_existing_creates_the_follow_up_if_there_is_none() {
     let service = Conversation::start().await.ready().await;
     let request = ScheduleFollowUpRequest { move_existing: true, ..request(&fixtures::conversation_id()) };
     assert_eq!(schedule(&service, request).await.outcome(), ScheduleFollowUpOutcome::Created);
@@ -235,7 +236,7 @@ async fn a_follow_up_is_due_in_sending_hours_and_a_day_after_its_event() {
         ("", "2030-01-15T21:00:00Z", "", "2030-01-16T09:00:00Z"),
         ("Europe/Berlin", "", "2030-01-15T17:00:00Z", "2030-01-16T17:00:00Z"),
         ("Europe/Berlin", "", "2030-01-15T22:00:00Z", "2030-01-17T08:00:00Z"),
-        // The clock is set forward on the 31st of March: 24 hours later it is 21:00 there.
+        // Clocks go forward on 31 March: 24 hours later it is 21:00 in Berlin, which is too late.
         ("Europe/Berlin", "", "2030-03-30T19:00:00Z", "2030-04-01T07:00:00Z"),
         ("America/New_York", "", "2030-11-02T16:00:00Z", "2030-11-03T16:00:00Z"),
         ("Australia/Lord_Howe", "2030-10-05T16:00:00Z", "", "2030-10-05T22:00:00Z"),
@@ -255,7 +256,7 @@ async fn a_follow_up_is_due_in_sending_hours_and_a_day_after_its_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_give_sending_hours_delay_and_attempts() {
+async fn sending_hours_delay_and_attempts_can_be_configured() {
     let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
     let common = harness::settings(url.clone(), &keys);
     let service = Conversation::changed(common, url, keys, |settings| {
@@ -276,7 +277,7 @@ async fn settings_give_sending_hours_delay_and_attempts() {
     assert_eq!((made.due_at, made.max_attempts), (Some(at("2030-01-15T10:30:00Z")), 3));
 }
 
-/// A cancellation by what the follow-up is about.
+/// A cancellation by conversation, trigger and subject.
 pub(super) fn cancel_by_key(request: &ScheduleFollowUpRequest) -> CancelFollowUpRequest {
     CancelFollowUpRequest { idempotency_key: Uuid::now_v7().to_string(), key: Some(key(request)), ..Default::default() }
 }

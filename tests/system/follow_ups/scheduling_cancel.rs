@@ -33,15 +33,15 @@ async fn a_follow_up_is_cancelled_by_its_id_once_and_stays_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_call_never_cancels_what_was_scheduled_in_between() {
+async fn a_repeated_cancellation_does_not_cancel_a_follow_up_that_was_scheduled_later() {
     let service = Conversation::start().await.ready().await;
     let original = request(&fixtures::conversation_id());
     let (nothing, something) = (cancel_by_key(&original), cancel_by_key(&original));
     let none = cancel(&service, &nothing).await;
-    assert_eq!(none, CancelFollowUpResponse::default(), "there is none to cancel");
+    assert_eq!(none, CancelFollowUpResponse::default(), "there is no follow-up to cancel");
 
     let made = scheduled(&service, original.clone()).await;
-    assert_eq!(cancel(&service, &nothing).await, none, "there was none");
+    assert_eq!(cancel(&service, &nothing).await, none, "there was no follow-up to cancel");
     let done = cancel(&service, &something).await;
     assert_eq!((status(&done), done.cancelled), (FollowUpStatus::Cancelled, true));
     assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&made.follow_up_id));
@@ -51,21 +51,25 @@ async fn a_repeated_call_never_cancels_what_was_scheduled_in_between() {
     let without = CancelFollowUpRequest { idempotency_key: String::new(), ..something };
     let done = cancel(&service, &without).await;
     assert_eq!(done.follow_up.as_ref().map(|it| &it.follow_up_id), Some(&next.follow_up_id));
-    assert_eq!(cancel(&service, &without).await, CancelFollowUpResponse::default(), "without a key there is no memory");
+    assert_eq!(
+        cancel(&service, &without).await,
+        CancelFollowUpResponse::default(),
+        "a call without a key is not remembered"
+    );
     // Repeating the call that scheduled it does not schedule it again.
     let replay = schedule(&service, original).await;
-    assert_eq!((replay.replayed, replay.follow_up.expect("it").status()), (true, FollowUpStatus::Cancelled));
+    assert_eq!((replay.replayed, replay.follow_up.expect("the follow-up").status()), (true, FollowUpStatus::Cancelled));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_on_a_cancelled_follow_up_is_lost() {
+async fn cancelling_a_follow_up_ends_its_claim() {
     let service = Conversation::start().await.ready().await;
     let original = ScheduleFollowUpRequest { content: "Hello".to_owned(), ..request(&fixtures::conversation_id()) };
     let made = scheduled(&service, original.clone()).await;
     claim(&service, &made.follow_up_id, 600).await;
     let done = cancel(&service, &cancel_by_key(&original)).await;
     assert_eq!((status(&done), done.cancelled), (FollowUpStatus::Cancelled, true));
-    assert_eq!(done.follow_up.expect("it").lease_expires_at, None);
+    assert_eq!(done.follow_up.expect("the follow-up").lease_expires_at, None);
     let lost = "SELECT claim_token IS NULL AND claim_key IS NULL AND lease_expires_at IS NULL FROM follow_ups";
     assert!(service.scalar::<bool>(lost).await);
 }

@@ -39,7 +39,7 @@ async fn list_refused(service: &Conversation, request: ListFollowUpsRequest) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_violation_is_reported_at_once() {
+async fn every_violation_of_a_follow_up_request_is_reported_at_once() {
     let service = Conversation::start().await.ready().await;
     let beyond = Timestamp { seconds: i64::MAX, nanos: 0 };
     let large = Struct { fields: [("x".to_owned(), "x".repeat(17_000).into())].into() };
@@ -126,8 +126,8 @@ async fn the_required_fields_depend_on_the_trigger() {
             ..request(&fixtures::conversation_id())
         };
         assert_eq!(fields(&refused(&service, without.clone()).await), ["due_at"]);
-        let wrong_too = ScheduleFollowUpRequest { event_ends_at: Some(at("9998-01-01T00:00:00Z")), ..without };
-        assert_eq!(fields(&refused(&service, wrong_too).await), ["due_at", "event_ends_at"]);
+        let both_wrong = ScheduleFollowUpRequest { event_ends_at: Some(at("9998-01-01T00:00:00Z")), ..without };
+        assert_eq!(fields(&refused(&service, both_wrong).await), ["due_at", "event_ends_at"]);
     }
     let custom =
         ScheduleFollowUpRequest { trigger: FollowUpTrigger::Custom.into(), ..request(&fixtures::conversation_id()) };
@@ -182,7 +182,7 @@ async fn the_same_key_with_any_other_request_is_refused() {
         assert_eq!(kind(&status), (Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{what}");
     }
     assert_eq!(written(&service).await, before);
-    // The default zone by its name is the same request.
+    // A request that names the default time zone is the same request.
     let same = ScheduleFollowUpRequest { time_zone: "UTC".to_owned(), ..original.clone() };
     assert!(schedule(&service, same).await.replayed);
 
@@ -205,7 +205,7 @@ async fn a_claimed_follow_up_is_not_moved() {
     assert_eq!(kind(&status), (Code::FailedPrecondition, "FOLLOW_UP_CLAIMED".to_owned()));
     let violations = status.get_details_precondition_failure().expect("a PreconditionFailure").violations;
     assert_eq!(violations[0].subject, format!("teppan/follow_up/{}", made.follow_up_id));
-    assert_eq!(written(&service).await, before, "nothing was written, the key included");
+    assert_eq!(written(&service).await, before, "nothing was written, not even the key");
     harness::execute(&service.url, "UPDATE follow_ups SET status = 'PENDING', lease_expires_at = NULL").await;
     assert!(!schedule(&service, move_to).await.replayed);
 }
@@ -235,7 +235,7 @@ async fn an_unknown_or_finished_follow_up_is_not_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_call_reports_that_its_follow_up_was_deleted() {
+async fn a_repeated_schedule_call_reports_that_its_follow_up_was_deleted() {
     let service = Conversation::start().await.ready().await;
     let original = request(&fixtures::conversation_id());
     schedule(&service, original.clone()).await;
@@ -246,7 +246,7 @@ async fn a_repeated_call_reports_that_its_follow_up_was_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_does_not_open_is_reported_without_the_reason() {
+async fn a_follow_up_text_that_cannot_be_decrypted_is_reported_as_corrupted() {
     let service = Conversation::start().await.ready().await;
     let original = ScheduleFollowUpRequest { content: "Hello".to_owned(), ..request(&fixtures::conversation_id()) };
     schedule(&service, original.clone()).await;
@@ -257,7 +257,7 @@ async fn a_text_that_does_not_open_is_reported_without_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_write_fails_nothing_is_left() {
+async fn scheduling_and_cancelling_write_nothing_when_one_of_their_writes_fails() {
     let service = Conversation::start().await.ready().await;
     let original = request(&fixtures::conversation_id());
     schedule(&service, original.clone()).await;
@@ -277,7 +277,7 @@ async fn whichever_write_fails_nothing_is_left() {
         }
         for failure in failures {
             assert_eq!(kind(&failure), (Code::Internal, "INTERNAL".to_owned()), "{write} {table}");
-            assert!(!failure.message().contains("made to fail"), "internals stay inside");
+            assert!(!failure.message().contains("made to fail"), "the status does not contain the database's error");
         }
         assert_eq!(written(&service).await, before, "{write} {table}");
         harness::execute(&service.url, AssertSqlSafe(format!("DROP TRIGGER fail ON {table}"))).await;

@@ -10,7 +10,7 @@ use tonic::Code;
 
 use super::scheduling::{finish, request, scheduled};
 
-/// All pages of a list.
+/// The follow-ups of all pages of a list.
 async fn listed(service: &Conversation, mut request: ListFollowUpsRequest) -> Vec<FollowUp> {
     let mut all = Vec::new();
     loop {
@@ -28,8 +28,8 @@ fn noon(day: i64) -> DateTime<Utc> {
     "2030-01-01T12:00:00Z".parse::<DateTime<Utc>>().expect("a time") + TimeDelta::days(day)
 }
 
-/// Follow-ups of three conversations, all triggers, three subjects and four states, due on nine days.
-async fn some(service: &Conversation) -> Vec<FollowUp> {
+/// Schedules follow-ups of three conversations, all triggers, three subjects and four states, due on nine days.
+async fn schedule_many(service: &Conversation) -> Vec<FollowUp> {
     let chats: Vec<_> = (0..3).map(|_| fixtures::conversation_id()).collect();
     let triggers = [
         FollowUpTrigger::PostEvent,
@@ -37,7 +37,7 @@ async fn some(service: &Conversation) -> Vec<FollowUp> {
         FollowUpTrigger::EmotionBased,
         FollowUpTrigger::Custom,
     ];
-    // The last are not finished: others would not be made beside them.
+    // The unfinished ones come last, because they prevent further follow-ups with the same key.
     let ends = ["COMPLETED", "CANCELLED", "MISSED", ""];
     let mut all = Vec::new();
     for n in 0..48 {
@@ -80,9 +80,9 @@ fn matches(filter: &ListFollowUpsRequest, follow_up: &FollowUp) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_filter_is_listed_page_by_page_in_both_directions() {
+async fn every_filter_of_follow_ups_works_page_by_page_in_both_directions() {
     let service = Conversation::start().await.ready().await;
-    let all = some(&service).await;
+    let all = schedule_many(&service).await;
     let (pending, cancelled) = (FollowUpStatus::Pending.into(), FollowUpStatus::Cancelled.into());
     let mut found = 0;
     for combination in 0..32 {
@@ -108,7 +108,7 @@ async fn every_filter_is_listed_page_by_page_in_both_directions() {
         assert_eq!(ids(&listed(&service, latest).await), ids(&expected), "{filter:?}, the latest first");
         found += expected.len();
     }
-    assert!(found > 150, "the filters are not empty: {found}");
+    assert!(found > 150, "the filters match many follow-ups: {found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,9 +125,9 @@ async fn a_page_token_belongs_to_its_filters_and_its_order() {
     };
     let page = service.follow_ups.clone().list_follow_ups(first.clone()).await.expect("listed").into_inner();
     let next = ListFollowUpsRequest { page_token: page.next_page_token, ..first };
-    let otherwise =
+    let same_list =
         ListFollowUpsRequest { page_size: 2, statuses: next.statuses.iter().rev().copied().collect(), ..next.clone() };
-    service.follow_ups.clone().list_follow_ups(otherwise).await.expect("the same states, another page size");
+    service.follow_ups.clone().list_follow_ups(same_list).await.expect("the same states, another page size");
     let bound = Some(timestamp(noon(0)));
     for wrong in [
         ListFollowUpsRequest { conversation_id: chat.clone(), ..next.clone() },
@@ -144,7 +144,7 @@ async fn a_page_token_belongs_to_its_filters_and_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_stays_below_what_clients_accept_however_long_the_texts_are() {
+async fn a_page_of_follow_ups_with_long_texts_stays_below_the_clients_limit() {
     let service = Conversation::start().await.ready().await;
     let chat = fixtures::conversation_id();
     for _ in 0..150 {
@@ -153,7 +153,7 @@ async fn a_page_stays_below_what_clients_accept_however_long_the_texts_are() {
     }
     for order in [FollowUpOrder::EarliestFirst, FollowUpOrder::LatestFirst] {
         let all = ListFollowUpsRequest { page_size: 1000, order: order.into(), ..Default::default() };
-        // The client's own limit, 4 MiB, would fail the call.
+        // The call fails if a page exceeds the client's own limit of 4 MiB.
         let mut listed = listed(&service, all).await;
         if order == FollowUpOrder::LatestFirst {
             listed.reverse();

@@ -1,4 +1,4 @@
-//! Every statement costs the same with any number of follow-ups, and writes an event where events are published.
+//! The cost of each statement does not depend on the number of follow-ups. With publication on, changes write events.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -12,7 +12,7 @@ const EARLIEST: &str = include_str!("../../../conversation-service/src/follow_up
 const LATEST: &str = include_str!("../../../conversation-service/src/follow_ups/list_latest_first.sql");
 const PURGE: &str = include_str!("../../../conversation-service/src/purge.sql");
 
-/// As many follow-ups as a year may bring: of 5,000 conversations, 2,000 subjects, all triggers and states.
+/// 60,000 follow-ups of 5,000 conversations and 2,000 subjects, with three triggers and five states.
 const MANY: &str = "
     INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, max_attempts,
                             next_attempt_at, message_id, created_at, updated_at, finished_at)
@@ -27,7 +27,7 @@ const MANY: &str = "
     SELECT 'CancelFollowUp', n::text, decode(repeat('00', 32), 'hex'), 'NOTHING', timestamptz '2030-01-01Z' + n * interval '1 s'
     FROM generate_series(1, 60000) AS n";
 
-/// A connection set up as the service's are, with the statements planned while the tables are empty.
+/// A connection with the settings of the service's own. Its statements are prepared while the tables are empty.
 async fn prepared(service: &Conversation) -> PgConnection {
     let mut connection = harness::connect(&service.url).await;
     let list = "text[], text[], text, text, timestamptz, timestamptz, timestamptz, uuid, bigint, bigint";
@@ -56,21 +56,21 @@ async fn plan(connection: &mut PgConnection, call: &str) -> String {
     lines.join("\n")
 }
 
-/// Pages that the whole statement read: the topmost node counts them all.
+/// Pages that the whole statement read. The topmost node includes those of all nodes.
 fn buffers(plan: &str) -> u64 {
     let top = plan.lines().find(|line| line.trim_start().starts_with("Buffers: shared")).expect("buffers");
     let number = |what| top.split(what).nth(1).and_then(|rest: &str| rest.split(' ').next()?.parse::<u64>().ok());
     number("hit=").unwrap_or(0) + number("read=").unwrap_or(0)
 }
 
-/// The indexes that were read.
+/// The indexes that a plan reads.
 fn used(plan: &str) -> Vec<&str> {
     let scans = plan.lines().filter(|line| line.contains(" using follow_ups") && !line.contains("never executed"));
     scans.filter_map(|line| line.split(" using ").nth(1)?.split(' ').next()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_list_is_a_few_ranges_of_one_index() {
+async fn every_follow_up_list_reads_a_few_ranges_of_one_index() {
     let service = Conversation::start().await.ready().await;
     let mut connection = prepared(&service).await;
     run(&mut connection, MANY).await;
@@ -97,7 +97,7 @@ async fn every_list_is_a_few_ranges_of_one_index() {
                     let plan = plan(&mut connection, &call).await;
                     assert_eq!(used(&plan), [index], "{call}: {plan}");
                     assert!(!plan.contains("Seq Scan"), "{call}: {plan}");
-                    // Only a subject beside a conversation is a filter.
+                    // Rows are filtered only when both a conversation and a subject are given.
                     let filtered = plan.contains("Rows Removed by Filter");
                     assert!(!filtered || (conversation != "NULL" && subject != "NULL"), "{call}: {plan}");
                     assert!(buffers(&plan) < 24 * 60, "{call}: {plan}");
@@ -137,7 +137,7 @@ async fn scheduling_and_cancelling_read_a_few_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_rows_are_found_by_index() {
+async fn the_purge_finds_old_rows_by_an_index() {
     let service = Conversation::start().await.ready().await;
     let mut connection = prepared(&service).await;
     run(&mut connection, MANY).await;
@@ -149,7 +149,7 @@ async fn old_rows_are_found_by_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_created_or_moved_follow_up_is_published_where_events_are() {
+async fn a_created_or_moved_follow_up_is_published_only_when_publication_is_on() {
     let service = Conversation::start().await.ready().await;
     let mut connection = harness::connect(&service.url).await;
     run(&mut connection, "SET timezone = 'UTC'").await;

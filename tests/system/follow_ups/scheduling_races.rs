@@ -14,7 +14,7 @@ async fn two_replicas() -> [Conversation; 2] {
     [first, second]
 }
 
-/// All at once, over two replicas.
+/// Makes all calls concurrently, alternating between two replicas.
 async fn at_once(
     replicas: &[Conversation; 2],
     requests: impl IntoIterator<Item = ScheduleFollowUpRequest>,
@@ -23,7 +23,7 @@ async fn at_once(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_with_one_key_at_once_make_one_follow_up_and_equal_replies() {
+async fn concurrent_calls_with_one_key_make_one_follow_up_and_get_equal_replies() {
     let replicas = two_replicas().await;
     for round in 0_i64..8 {
         let request = ScheduleFollowUpRequest {
@@ -41,7 +41,7 @@ async fn calls_with_one_key_at_once_make_one_follow_up_and_equal_replies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_with_one_key_at_once_move_one_follow_up_once() {
+async fn concurrent_calls_with_one_key_move_a_follow_up_once() {
     let replicas = two_replicas().await;
     for content in ["", "Hello"] {
         let original = request(&fixtures::conversation_id());
@@ -56,7 +56,7 @@ async fn calls_with_one_key_at_once_move_one_follow_up_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_with_different_keys_make_one_follow_up_too() {
+async fn concurrent_calls_with_different_keys_make_one_follow_up() {
     let replicas = two_replicas().await;
     for round in 0_i64..8 {
         let original = request(&fixtures::conversation_id());
@@ -88,7 +88,6 @@ async fn concurrent_cancellations_cancel_a_follow_up_once() {
     }
 }
 
-/// Concurrent changes of few follow-ups: made, moved with and without a text, cancelled by id and by key.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_leave_at_most_one_unfinished_follow_up_and_no_deadlock() {
     let replicas = two_replicas().await;
@@ -104,8 +103,8 @@ async fn concurrent_changes_leave_at_most_one_unfinished_follow_up_and_no_deadlo
                     0 | 1 => client.schedule_follow_up(again(original)).await.err(),
                     2 | 3 => {
                         let content = if choice == 2 { String::new() } else { format!("text {n} {step}") };
-                        let wish = ScheduleFollowUpRequest { content, ..moving(original, "2030-03-01T12:00:00Z") };
-                        client.schedule_follow_up(wish).await.err()
+                        let request = ScheduleFollowUpRequest { content, ..moving(original, "2030-03-01T12:00:00Z") };
+                        client.schedule_follow_up(request).await.err()
                     }
                     4 => client.cancel_follow_up(cancel_by_key(original)).await.err(),
                     _ => {
@@ -115,7 +114,7 @@ async fn concurrent_changes_leave_at_most_one_unfinished_follow_up_and_no_deadlo
                         client.cancel_follow_up(cancel).await.err()
                     }
                 };
-                // No call is refused: one that gives up under constant change would answer OVERLOADED.
+                // No call may fail, not even with OVERLOADED because of constant conflicts.
                 let reason = failed.map(|status| status.get_details_error_info().map(|info| info.reason));
                 assert_eq!(reason, None, "choice {choice}");
             }
@@ -137,6 +136,6 @@ async fn concurrent_changes_leave_at_most_one_unfinished_follow_up_and_no_deadlo
     assert_eq!(service.scalar::<i64>(deadlocks).await, 0);
     for original in &originals {
         let last = schedule(service, again(original)).await.follow_up.expect("a follow-up");
-        assert_eq!(last.status(), FollowUpStatus::Pending, "it opens and can be sent");
+        assert_eq!(last.status(), FollowUpStatus::Pending, "the follow-up can be read and sent");
     }
 }

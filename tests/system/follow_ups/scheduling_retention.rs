@@ -11,18 +11,18 @@ use super::scheduling::{finish, request, schedule, scheduled};
 
 const PURGE: &str = include_str!("../../../conversation-service/src/purge.sql");
 
-/// A service that purges all the time.
-async fn eager() -> Conversation {
+/// Starts a service that purges every 20 ms.
+async fn start_purging() -> Conversation {
     let (url, keys) = (harness::database(&conversation_service::app::DEFINITION).await, Keys::random());
     let common = harness::settings(url.clone(), &keys);
-    let eager = Conversation::changed(common, url, keys, |settings| {
+    let starting = Conversation::changed(common, url, keys, |settings| {
         settings.scheduling.retention.interval = Duration::from_millis(20);
     });
-    eager.await.ready().await
+    starting.await.ready().await
 }
 
-/// Copies of the only follow-up and the only key, this old.
-fn copies(count: i32, age: &str) -> AssertSqlSafe<String> {
+/// Inserts finished follow-ups and idempotency keys of this age.
+fn insert_old_rows(count: i32, age: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, status, due_at, time_zone, max_attempts,
                                  message_id, created_at, updated_at, finished_at)
@@ -40,8 +40,8 @@ async fn rows(service: &Conversation) -> (i64, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_rows_are_purged_and_young_or_unfinished_ones_stay() {
-    let service = eager().await;
+async fn old_follow_ups_and_keys_are_purged_but_not_recent_or_unfinished_ones() {
+    let service = start_purging().await;
     let unfinished = request(&fixtures::conversation_id());
     schedule(&service, unfinished.clone()).await;
     let young = scheduled(&service, request(&fixtures::conversation_id())).await;
@@ -50,10 +50,10 @@ async fn old_rows_are_purged_and_young_or_unfinished_ones_stay() {
     finish(&service, &old.follow_up_id, "CANCELLED", "90 days 1 minute").await;
     let made = "UPDATE follow_ups SET created_at = now() - interval '5 years'";
     harness::execute(&service.url, made).await;
-    let gone = format!("SELECT count(*) FROM follow_ups WHERE follow_up_id = '{}'", old.follow_up_id);
+    let old_rows = format!("SELECT count(*) FROM follow_ups WHERE follow_up_id = '{}'", old.follow_up_id);
     harness::eventually("the old one is gone", async || {
         let mut connection = harness::connect(&service.url).await;
-        let row = sqlx::query(AssertSqlSafe(gone.clone())).fetch_one(&mut connection).await.expect("answered");
+        let row = sqlx::query(AssertSqlSafe(old_rows.clone())).fetch_one(&mut connection).await.expect("answered");
         row.get::<i64, _>(0) == 0
     })
     .await;
@@ -71,8 +71,8 @@ async fn old_rows_are_purged_and_young_or_unfinished_ones_stay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_purged_in_bounded_batches() {
     let idle = Conversation::start().await.ready().await;
-    harness::execute(&idle.url, copies(2500, "100 days")).await;
-    harness::execute(&idle.url, copies(10, "1 hour")).await;
+    harness::execute(&idle.url, insert_old_rows(2500, "100 days")).await;
+    harness::execute(&idle.url, insert_old_rows(10, "1 hour")).await;
     let mut connection = harness::connect(&idle.url).await;
     let mut runs = Vec::new();
     loop {
@@ -94,14 +94,14 @@ async fn a_backlog_is_purged_in_bounded_batches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_clear_a_backlog_together() {
-    let first = eager().await;
+    let first = start_purging().await;
     let common = harness::settings(first.url.clone(), &first.keys);
     let second = Conversation::changed(common, first.url.clone(), first.keys.clone(), |settings| {
         settings.scheduling.retention.interval = Duration::from_millis(20);
     });
     let _second = second.await.ready().await;
-    harness::execute(&first.url, copies(5000, "100 days")).await;
-    harness::execute(&first.url, copies(10, "1 hour")).await;
+    harness::execute(&first.url, insert_old_rows(5000, "100 days")).await;
+    harness::execute(&first.url, insert_old_rows(10, "1 hour")).await;
     harness::eventually("the backlog is gone", async || rows(&first).await == (10, 10)).await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(first.scalar::<i64>(deadlocks).await, 0);

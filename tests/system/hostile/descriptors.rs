@@ -1,4 +1,4 @@
-//! A process that may open no more descriptors.
+//! A process that has reached its limit of open file descriptors.
 
 use std::{
     fs,
@@ -11,19 +11,19 @@ use tokio::net::TcpStream;
 
 use crate::logs::log_of;
 
-/// The processor time that a process has used, in hundredths of a second.
+/// The processor time that a process has used, in clock ticks of 10 ms.
 fn used(process: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').map(|field| field.parse().unwrap_or(0));
     fields.skip(11).take(2).sum()
 }
 
 fn open_descriptors(process: u32) -> u64 {
-    fs::read_dir(format!("/proc/{process}/fd")).expect("it runs").count() as u64
+    fs::read_dir(format!("/proc/{process}/fd")).expect("the process runs").count() as u64
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_without_descriptors_uses_little_processor_time_and_serves_again_when_it_has_some() {
+async fn a_service_without_free_descriptors_uses_little_processor_time_and_recovers() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     log_of(&url, &[], async |service| {
         let is_served = async || {
@@ -36,18 +36,19 @@ async fn a_service_without_descriptors_uses_little_processor_time_and_serves_aga
         let pid = i32::try_from(id).expect("a process id");
         let limit = |new: Option<(u64, u64)>| {
             let (mut soft, mut hard) = (0, 0);
-            rlimit::prlimit(pid, rlimit::Resource::NOFILE, new, Some((&mut soft, &mut hard))).expect("it is ours");
+            rlimit::prlimit(pid, rlimit::Resource::NOFILE, new, Some((&mut soft, &mut hard)))
+                .expect("the limit of a child process can be changed");
             (soft, hard)
         };
         let before = limit(None);
         limit(Some((open_descriptors(id) + 1, before.1)));
-        // They are in the kernel's queue, and the service cannot take them out.
+        // These connections wait in the kernel's queue, because the service cannot accept them.
         let waiting = futures::future::join_all((0..8).map(|_| TcpStream::connect(service.grpc))).await;
-        service.has("connections cannot be accepted: trying again with pauses").await;
+        service.until_logged("connections cannot be accepted; trying again with pauses").await;
         let (since, used_before) = (Instant::now(), used(id));
         tokio::time::sleep(Duration::from_secs(3)).await;
         let busy = Duration::from_millis((used(id) - used_before) * 10).as_secs_f64() / since.elapsed().as_secs_f64();
-        assert!(busy < 0.3, "{:.0} % of a core, for nothing", busy * 100.0);
+        assert!(busy < 0.3, "{:.0} % of a core while no connection can be accepted", busy * 100.0);
 
         drop(waiting);
         limit(Some(before));

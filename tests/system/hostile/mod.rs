@@ -1,4 +1,4 @@
-//! Clients that take too much, read nothing or send nothing, and the service that others get meanwhile.
+//! Clients that take too much, read nothing or send nothing. Other clients are still served.
 
 mod answers;
 mod connections;
@@ -23,7 +23,7 @@ use tonic_types::StatusExt as _;
 const LIST_MESSAGES: &str = "/teppan.conversation.v1.ConversationService/ListMessages";
 const STORE_MESSAGE: &str = "/teppan.conversation.v1.ConversationService/StoreMessage";
 
-/// A conversation-service with something changed, and ready.
+/// Starts a conversation-service with changed settings and waits until it is ready.
 async fn conversation(change: impl FnOnce(&mut CommonSettings)) -> Conversation {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let keys = Keys::random();
@@ -32,7 +32,7 @@ async fn conversation(change: impl FnOnce(&mut CommonSettings)) -> Conversation 
     Conversation::with(settings, url, keys).await.ready().await
 }
 
-/// A conversation with so many messages of 30 KiB, and the request of them all.
+/// Stores a conversation with this many messages of 30 KiB. Returns a request that lists them.
 async fn long_chat(service: &Conversation, messages: usize) -> ListMessagesRequest {
     let chat = fixtures::conversation_id();
     for _ in 0..messages {
@@ -46,15 +46,15 @@ fn short_message() -> StoreMessageRequest {
     fixtures::message(&fixtures::conversation_id(), "Hello")
 }
 
-/// Stores a message over a connection of its own.
+/// Stores a message over a new connection.
 async fn store_elsewhere(service: &Conversation) -> Result<(), Status> {
     let mut other = clients::conversations(service.service.server.grpc_addr);
     other.store_message(short_message()).await.map(|_| ())
 }
 
-/// How a call ends: `Ok`, or its code and reason.
+/// Code and reason with which a call ends. The reason is empty if the call succeeds.
 async fn outcome(answer: ResponseFuture) -> (Code, String) {
-    kind(&raw_client::status(answer).await.expect("it is answered"))
+    kind(&raw_client::status(answer).await.expect("the call is answered"))
 }
 
 fn kind(status: &Status) -> (Code, String) {

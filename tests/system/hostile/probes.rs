@@ -1,4 +1,4 @@
-//! Health and reflection have small messages and limits of their own.
+//! Health checks and reflection accept only small messages and have limits of their own.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn too_large() -> (Code, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_take_small_messages_only() {
+async fn probes_accept_only_small_messages() {
     let service = conversation(|_| {}).await;
     let mut client = connect(&service).await;
     let name = "a".repeat(5000);
@@ -38,13 +38,14 @@ async fn probes_take_small_messages_only() {
         host: String::new(),
         message_request: Some(MessageRequest::FileContainingSymbol(name)),
     };
-    // The library's reflection ends its stream without a status.
-    let mut answer = client.call(REFLECTION, &describe).await.expect("sent").await.expect("a head").into_body();
+    // The reflection library ends its stream without a status.
+    let mut answer =
+        client.call(REFLECTION, &describe).await.expect("sent").await.expect("response headers").into_body();
     assert_eq!(raw_client::take(&mut answer).await.expect("an end"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_too_large_is_refused_by_its_length_before_it_is_there() {
+async fn a_message_whose_length_prefix_is_too_large_is_refused_before_it_arrives() {
     let service = conversation(|_| {}).await;
     let mut client = connect(&service).await;
     for (method, length) in [(CHECK, 4097_u32), (STORE_MESSAGE, 256 * 1024 + 1)] {
@@ -56,27 +57,27 @@ async fn a_message_too_large_is_refused_by_its_length_before_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_sent_probes_time_out_and_do_not_keep_other_probes_out() {
+async fn half_sent_probes_time_out_and_do_not_block_other_probes() {
     let service = conversation(|settings| {
         settings.server.limits.max_probes = 2;
         settings.server.limits.arrival_timeout = Duration::from_millis(500);
     })
     .await;
     let mut client = connect(&service).await;
-    let mut halves = Vec::new();
+    let mut half_sent = Vec::new();
     for _ in 0..20 {
         let (answer, mut body) = client.begin(CHECK).await.expect("begun");
         body.send_data(bytes::Bytes::from_static(&[0, 0, 0, 1, 0, 10]), false).expect("sent");
-        halves.push((answer, body));
+        half_sent.push((answer, body));
     }
     check_elsewhere(&service).await;
-    for (answer, _body) in halves {
+    for (answer, _body) in half_sent {
         assert_eq!(outcome(answer).await, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_has_its_share_of_watches_and_checks_go_on() {
+async fn one_connection_gets_only_its_share_of_health_watches_and_checks_still_work() {
     let service = conversation(|settings| settings.server.limits.max_probes = 4).await;
     let (mut greedy, mut other) = (connect(&service).await, connect(&service).await);
     let watch = async |client: &mut RawClient| {

@@ -1,4 +1,4 @@
-//! The shares of a connection: one client does not keep the others out.
+//! Each connection has a share of every limit, so one client cannot exclude the others.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use tonic::Code;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_without_a_message_time_out_and_do_not_keep_others_out() {
+async fn calls_without_a_message_time_out_and_do_not_block_other_clients() {
     let service = conversation(|settings| {
         settings.server.max_in_flight = 100;
         settings.server.limits.arrival_timeout = Duration::from_secs(2);
     })
     .await;
-    // More of them than there are permits, over more than one connection.
+    // More calls than permits, over several connections.
     let (mut clients, mut begun) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let mut client = connect(&service).await;
@@ -31,7 +31,7 @@ async fn calls_without_a_message_time_out_and_do_not_keep_others_out() {
         clients.push(client);
     }
     for _ in 0..20 {
-        store_elsewhere(&service).await.expect("others are served");
+        store_elsewhere(&service).await.expect("other clients are served");
     }
     for (answer, _body) in begun {
         let ended = outcome(answer).await;
@@ -40,7 +40,7 @@ async fn calls_without_a_message_time_out_and_do_not_keep_others_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_arrives_in_pieces_is_worked_on() {
+async fn a_message_that_arrives_in_pieces_is_processed() {
     let service = conversation(|_| {}).await;
     let mut client = connect(&service).await;
     let (answer, mut body) = client.begin(STORE_MESSAGE).await.expect("begun");
@@ -54,36 +54,36 @@ async fn a_message_that_arrives_in_pieces_is_worked_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn arriving_messages_have_a_share_of_bytes() {
+async fn one_connection_gets_only_its_share_of_the_bytes_of_arriving_messages() {
     let service = conversation(|settings| settings.server.limits.max_arriving_bytes = 64 * 1024).await;
     let mut client = connect(&service).await;
     let large = fixtures::message(&fixtures::conversation_id(), &"word ".repeat(6 * 1024));
     let length = u32::try_from(large.encoded_len()).expect("small").to_be_bytes();
     let begin = async |client: &mut RawClient| {
         let (answer, mut body) = client.begin(STORE_MESSAGE).await.expect("begun");
-        // All but the last byte.
+        // The frame without its last byte.
         let frame = [&[0][..], &length, &large.encode_to_vec()[1..]].concat();
         body.send_data(frame.into(), false).expect("sent");
         (answer, body)
     };
     let first = begin(&mut client).await;
     let second = begin(&mut client).await;
-    // Whichever comes second has no room. The bodies are kept: dropping one resets its call.
+    // The call that comes second is refused. The bodies are kept, because dropping one resets its call.
     let ((first, _body), (second, _other_body)) = (first, second);
     let (first, second) = (outcome(first), outcome(second));
     let ended = tokio::select! { ended = first => ended, ended = second => ended };
     assert_eq!(ended, overloaded());
-    store_elsewhere(&service).await.expect("others have room");
+    store_elsewhere(&service).await.expect("other connections have a share too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_wait_do_not_count_as_work_and_have_a_limit_of_their_own() {
+async fn waiting_calls_use_no_permit_and_have_a_limit_of_their_own() {
     let service = conversation(|settings| {
         settings.server.max_in_flight = 1;
         settings.server.limits.max_waiting = 4;
     })
     .await;
-    // Two of three may wait: that is the share of one connection. Each looks first, which is work.
+    // The share of one connection is two waiting calls. Each call first queries the database, which needs the permit.
     let claim = || {
         let mut client = service.follow_ups.clone();
         async move {
@@ -109,9 +109,11 @@ async fn calls_that_wait_do_not_count_as_work_and_have_a_limit_of_their_own() {
     }
     let refused = claims.join_next().await.expect("three").expect("no panic").expect("one may not wait");
     assert_eq!(kind(&refused), overloaded());
-    // Two wait, and the only permit is free.
-    harness::eventually("work goes on", async || service.client.clone().store_message(short_message()).await.is_ok())
-        .await;
+    // Two calls wait, and the only permit is free.
+    harness::eventually("other calls are served", async || {
+        service.client.clone().store_message(short_message()).await.is_ok()
+    })
+    .await;
     assert_eq!(claims.len(), 2);
     assert!(claims.try_join_next().is_none(), "they still wait");
 }
@@ -122,7 +124,7 @@ fn retry_delay(status: &Status) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_has_its_share_of_streams() {
+async fn one_connection_gets_only_its_share_of_streams() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();
     let mut settings = harness::settings(url.clone(), &keys);
@@ -145,5 +147,5 @@ async fn a_connection_has_its_share_of_streams() {
     let mut other = RawClient::connect(server).await.expect("connected");
     let _third = open(&mut other).await.expect("another connection's stream");
     drop(first);
-    harness::eventually("the stream's permit is back", async || open(&mut greedy).await.is_ok()).await;
+    harness::eventually("the stream's permit is free again", async || open(&mut greedy).await.is_ok()).await;
 }

@@ -1,4 +1,4 @@
-//! What the audit log says, and what it never says.
+//! The contents of the audit log, and data that must not be in it.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -29,14 +29,14 @@ fn lines(file: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
-/// The last line about an RPC of this name.
+/// The last line of an RPC.
 fn last(lines: &[Value], rpc: &str) -> Value {
     let of_rpc = |line: &&Value| line["rpc"].as_str().is_some_and(|name| name.ends_with(&format!("/{rpc}")));
-    lines.iter().rfind(of_rpc).unwrap_or_else(|| panic!("no line about {rpc}")).clone()
+    lines.iter().rfind(of_rpc).unwrap_or_else(|| panic!("no line of {rpc}")).clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_and_every_read_of_personal_data_is_a_line_with_ids_and_without_contents() {
+async fn every_change_and_every_read_of_personal_data_is_audited_with_ids_and_without_contents() {
     let callers = Callers::default();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("audit.log");
@@ -58,7 +58,7 @@ async fn every_change_and_every_read_of_personal_data_is_a_line_with_ids_and_wit
     };
     let made = schedule.create_venue(with_token(venue, new_venue)).await.expect("made").into_inner();
     let venue_id = made.venue.expect("a venue").venue_id;
-    // Each answer comes after its line, so that no waiting is needed here.
+    // The line is written before the answer, so the test need not wait for it.
     let line = last(&lines(&file), "CreateVenue");
     assert_eq!(line["answer_ids"]["venue_id"][0], *venue_id);
     schedule.set_weekly_schedule(with_token(venue, fixtures::every_evening(&venue_id, 8))).await.expect("set");
@@ -102,21 +102,21 @@ async fn every_change_and_every_read_of_personal_data_is_a_line_with_ids_and_wit
     customers.find_customer(with_token(privacy, find.clone())).await.expect("found");
     assert_eq!(last(&lines(&file), "FindCustomer")["answer_ids"]["customer_id"][0], *booked.customer_id);
 
-    // Calls that fail, for their contents, for what is not there, and for the caller.
+    // Calls that fail: an unknown booking, an invalid id, and a caller without the role.
     let missing = GetBookingRequest { booking_id: Uuid::now_v7().to_string(), ..Default::default() };
-    bookings.get_booking(with_token(assistant, missing.clone())).await.expect_err("not there");
+    bookings.get_booking(with_token(assistant, missing.clone())).await.expect_err("no such booking");
     let line = last(&lines(&file), "GetBooking");
     assert_eq!((&line["code"], &line["reason"]), (&"NOT_FOUND".into(), &"BOOKING_NOT_FOUND".into()));
     assert_eq!(line["request_ids"]["booking_id"][0], *missing.booking_id);
     let odd = GetBookingRequest { booking_id: "Ada Lovelace".to_owned(), ..Default::default() };
-    bookings.get_booking(with_token(assistant, odd)).await.expect_err("no id");
+    bookings.get_booking(with_token(assistant, odd)).await.expect_err("not an id");
     assert_eq!(last(&lines(&file), "GetBooking")["request_ids"], Value::Null);
     customers.find_customer(with_token(assistant, find)).await.expect_err("not allowed");
     let line = last(&lines(&file), "FindCustomer");
     assert_eq!((&line["code"], &line["reason"]), (&"PERMISSION_DENIED".into(), &"ROLE_MISSING".into()));
     assert_eq!(line["who"], "orchestrator");
 
-    // Reads without personal data are no lines.
+    // Reads without personal data are not logged.
     let before = lines(&file).len();
     schedule.list_venues(with_token(assistant, ListVenuesRequest::default())).await.expect("listed");
     assert_eq!(lines(&file).len(), before);
@@ -130,7 +130,7 @@ async fn every_change_and_every_read_of_personal_data_is_a_line_with_ids_and_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_in_conversations_and_who_says_it_is_not_in_the_audit_log() {
+async fn the_audit_log_has_no_texts_of_messages_and_no_user_ids() {
     let callers = Callers::default();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("audit.log");
@@ -166,7 +166,7 @@ async fn what_is_said_in_conversations_and_who_says_it_is_not_in_the_audit_log()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_whose_client_has_gone_is_a_line_too() {
+async fn a_call_whose_client_disconnects_is_audited_as_cancelled() {
     let callers = Callers::default();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("audit.log");
@@ -178,16 +178,16 @@ async fn a_call_whose_client_has_gone_is_a_line_too() {
     let claim = ClaimDueFollowUpsRequest { claimant: "sender-7".to_owned(), wait_seconds: 25, ..Default::default() };
     let mut client = service.follow_ups.clone();
     let waiting = client.claim_due_follow_ups(with_token(callers.token(Role::Sender), claim));
-    let left = tokio::time::timeout(std::time::Duration::from_secs(1), waiting).await;
-    assert!(left.is_err(), "nothing is due: {left:?}");
-    harness::eventually("its line is written", async || {
+    let given_up = tokio::time::timeout(std::time::Duration::from_secs(1), waiting).await;
+    assert!(given_up.is_err(), "no follow-up is due: {given_up:?}");
+    harness::eventually("the line of the cancelled call is written", async || {
         lines(&file).iter().any(|line| line["code"] == "CANCELLED" && line["who"] == "sender")
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_fill_the_audit_log_with_ten_lines_a_second_at_most() {
+async fn unauthenticated_calls_write_at_most_ten_audit_lines_a_second() {
     let callers = Callers::default();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("audit.log");
@@ -207,7 +207,7 @@ async fn strangers_fill_the_audit_log_with_ten_lines_a_second_at_most() {
     let most = 10 * (2 + usize::try_from(since.elapsed().as_secs()).expect("few"));
     assert!(lines.len() <= most, "{} lines in {:?}", lines.len(), since.elapsed());
     let suppressed: u64 = lines.iter().filter_map(|line| line["suppressed"].as_u64()).sum();
-    assert!(suppressed > 0, "the lines tell how many were left out: {lines:?}");
+    assert!(suppressed > 0, "the lines report how many were suppressed: {lines:?}");
     let reasons: HashMap<_, usize> = lines.iter().fold(HashMap::new(), |mut reasons, line| {
         *reasons.entry(line["reason"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
         reasons

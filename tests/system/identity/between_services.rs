@@ -1,4 +1,4 @@
-//! booking-service calls conversation-service with a token of its own.
+//! booking-service calls conversation-service with its own token.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use teppan_tests::{callers::Callers, fixtures, harness::eventually};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follow_ups_wait_while_the_token_is_wrong_and_are_scheduled_once_it_is_right() {
+async fn follow_ups_are_not_scheduled_until_the_token_file_has_a_valid_token() {
     let callers = Callers::default();
     let conversation = conversation(|settings| callers.guard(settings)).await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -32,7 +32,7 @@ async fn follow_ups_wait_while_the_token_is_wrong_and_are_scheduled_once_it_is_r
         |settings| {
             settings.outbox = OutboxSettings {
                 conversation_service_url: format!("http://{address}").parse().expect("a URL"),
-                conversation_service_token: token.expect("the file is well"),
+                conversation_service_token: token.expect("the token file is valid"),
                 relay: RelaySettings { relays: 1, ..settings.outbox.relay.clone() },
                 ..settings.outbox.clone()
             };

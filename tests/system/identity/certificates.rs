@@ -1,4 +1,4 @@
-//! Clients that show a certificate instead of a token.
+//! Clients that authenticate with a certificate instead of a token.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,9 +32,9 @@ fn certificate(common_name: Option<&str>, dns_names: &[&str], uris: &[&str]) -> 
 }
 
 #[tokio::test]
-async fn a_certificate_is_known_by_any_name_in_it_and_by_its_common_name_only_without_others() {
+async fn a_certificate_is_identified_by_any_alternative_name_or_without_those_by_its_common_name() {
     let callers = Callers::default();
-    let authenticator = authenticator(&callers).expect("the file is well");
+    let authenticator = authenticator(&callers).expect("the credentials file is valid");
     let by =
         async |certificate| authenticator.authenticate(&HeaderMap::new(), Some(&certificate)).await.map(|it| it.proof);
     assert_eq!(by(certificate(None, &["venue.example.org"], &[])).await, Ok(Proof::Certificate));
@@ -48,7 +48,7 @@ async fn a_certificate_is_known_by_any_name_in_it_and_by_its_common_name_only_wi
 #[tokio::test]
 async fn a_token_takes_precedence_over_the_certificate() {
     let callers = Callers::default();
-    let authenticator = authenticator(&callers).expect("the file is well");
+    let authenticator = authenticator(&callers).expect("the credentials file is valid");
     let certificate = certificate(None, &["venue.example.org"], &[]);
     let mut headers = HeaderMap::new();
     let token = callers.token(Role::Sender);
@@ -57,11 +57,11 @@ async fn a_token_takes_precedence_over_the_certificate() {
     assert_eq!((&*identity.name, identity.proof), ("sender", Proof::Token));
     headers.insert("authorization", "Bearer made-up".parse().expect("a value"));
     let refused = authenticator.authenticate(&headers, Some(&certificate)).await;
-    assert_eq!(refused, Err(Refused::Invalid("unknown token")), "the certificate does not make up for it");
+    assert_eq!(refused, Err(Refused::Invalid("unknown token")), "the certificate does not replace an invalid token");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_is_let_in_by_the_certificate_of_its_tls_connection() {
+async fn a_client_is_authenticated_by_the_certificate_of_its_tls_connection() {
     let authority = Authority::new("test authority");
     let mounted = Mounted::new(&authority.server(), &authority.pem());
     let callers = Callers::default();
@@ -71,18 +71,18 @@ async fn a_client_is_let_in_by_the_certificate_of_its_tls_connection() {
         settings.server.tls = Some(mounted.server_tls(Some(ClientCertificates::Optional)));
     })
     .await;
-    let connect = async |shown: Option<&Issued>| {
+    let connect = async |certificate: Option<&Issued>| {
         let endpoint = Endpoint::from_shared(format!("https://{}", service.service.server.grpc_addr)).expect("a URL");
-        let endpoint = endpoint.tls_config(authority.client_tls(shown)).expect("TLS");
+        let endpoint = endpoint.tls_config(authority.client_tls(certificate)).expect("TLS");
         endpoint.connect().await.expect("connected")
     };
-    // Its URI is spiffe://example.org/venue.
+    // The certificate has the URI spiffe://example.org/venue.
     let known = connect(Some(&authority.client("venue"))).await;
     assert_eq!(reason(&call(&known, LIST_VENUES, None).await).0, "OK");
     let get_customer = "teppan.booking.v1.CustomerService/GetCustomer";
     assert_eq!(reason(&call(&known, get_customer, None).await).0, "ROLE_MISSING");
     assert_eq!(reason(&call(&known, get_customer, Some(callers.token(Role::Privacy))).await).0, "INVALID_FIELDS");
-    let unknown = connect(Some(&authority.client("somebody"))).await;
+    let unknown = connect(Some(&authority.client("unknown"))).await;
     let refused = ("CREDENTIALS_INVALID".to_owned(), "unknown certificate".to_owned());
     assert_eq!(reason(&call(&unknown, LIST_VENUES, None).await), refused);
     let none = connect(None).await;

@@ -1,4 +1,4 @@
-//! Which JWTs are accepted.
+//! Checks of JWTs.
 
 use std::{fs, pin::pin};
 
@@ -17,7 +17,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::*;
 
-/// Makes a service accept tokens of the issuer.
+/// Makes a service accept tokens of the test issuer.
 pub fn accept(settings: &mut CommonSettings, key_set: KeySetSource) {
     settings.server.identity.issuer = Some(IssuerSettings {
         issuer: ISSUER.to_owned(),
@@ -29,26 +29,30 @@ pub fn accept(settings: &mut CommonSettings, key_set: KeySetSource) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_tokens_that_the_issuer_signed_for_this_service_and_this_time_are_accepted() {
+async fn only_valid_unexpired_tokens_of_the_issuer_for_this_service_are_accepted() {
     let (ed25519, p256, foreign) = (SigningKey::ed25519("ed"), SigningKey::p256("p"), SigningKey::ed25519("ed"));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keys.json");
     fs::write(&file, key_set(&[&ed25519, &p256])).expect("written");
     let service = conversation(|settings| accept(settings, KeySetSource::File(file))).await;
-    // Each call has a connection of its own: one is closed after many refused calls.
+    // Each call uses a new connection, because a connection is closed after many refused calls.
     let outcome = async |token: String| reason(&call(&channel_to(&service), STORE_MESSAGE, Some(&token)).await);
-    let known = ("INVALID_FIELDS".to_owned(), String::new());
+    let accepted = ("INVALID_FIELDS".to_owned(), String::new());
     let denied = ("ROLE_MISSING".to_owned(), "orchestrator".to_owned());
 
     let good = claims("assistant", &["orchestrator", "role-of-another-service"]);
     for key in [&ed25519, &p256] {
-        assert_eq!(outcome(key.token(&good)).await, known);
-        // The second time the token is remembered.
-        assert_eq!(outcome(key.token(&good)).await, known);
+        assert_eq!(outcome(key.token(&good)).await, accepted);
+        // The second call finds the token in the cache.
+        assert_eq!(outcome(key.token(&good)).await, accepted);
     }
-    assert_eq!(outcome(ed25519.token(&claims_with("aud", json!(["other", AUDIENCE])))).await, known);
-    assert_eq!(outcome(ed25519.token(&claims_with("roles", json!("sender orchestrator")))).await, known);
-    assert_eq!(outcome(ed25519.token(&claims_with("exp", json!(now_seconds() - 5)))).await, known, "clocks differ");
+    assert_eq!(outcome(ed25519.token(&claims_with("aud", json!(["other", AUDIENCE])))).await, accepted);
+    assert_eq!(outcome(ed25519.token(&claims_with("roles", json!("sender orchestrator")))).await, accepted);
+    assert_eq!(
+        outcome(ed25519.token(&claims_with("exp", json!(now_seconds() - 5)))).await,
+        accepted,
+        "clocks may differ by 30 s"
+    );
     assert_eq!(outcome(ed25519.token(&claims("assistant", &["venue"]))).await, denied);
     for roles in [Value::Null, json!(["admin"]), json!({"orchestrator": true}), json!(7)] {
         assert_eq!(outcome(ed25519.token(&claims_with("roles", roles))).await, denied);
@@ -78,7 +82,7 @@ async fn only_tokens_that_the_issuer_signed_for_this_service_and_this_time_are_a
         (ed25519.token_with(&header("ES256", "ed"), &good), "algorithm"),
         (p256.token_with(&header("ES384", "p"), &good), "algorithm"),
         (p256.token_with(&header("EdDSA", "p"), &good), "algorithm"),
-        (ed25519.token_with(&header("EdDSA", "unheard-of"), &good), "unknown key"),
+        (ed25519.token_with(&header("EdDSA", "unknown"), &good), "unknown key"),
         (ed25519.token_with(&json!({"alg": "EdDSA"}), &good), "unknown key"),
         (ed25519.token_with(&json!({"alg": "EdDSA", "kid": "ed", "crit": ["b64"], "b64": false}), &good), no_token),
         ("e30.e30.".to_owned(), no_token),
@@ -89,7 +93,7 @@ async fn only_tokens_that_the_issuer_signed_for_this_service_and_this_time_are_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn roles_and_name_may_be_in_other_claims() {
+async fn the_claims_of_roles_and_name_can_be_configured() {
     let key = SigningKey::ed25519("a");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keys.json");
@@ -109,7 +113,7 @@ async fn roles_and_name_may_be_in_other_claims() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_with_the_token_that_opened_it() {
+async fn a_stream_ends_when_the_token_that_opened_it_expires() {
     let key = SigningKey::ed25519("ed");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keys.json");
@@ -122,19 +126,19 @@ async fn a_stream_ends_with_the_token_that_opened_it() {
         let bearer = format!("Bearer {}", key.token(&claims)).parse().expect("a header");
         request.metadata_mut().insert("authorization", bearer);
         let answer = service.clients.clone().bookings.stream_booking_events(request).await;
-        answer.expect("the token is good").into_inner()
+        answer.expect("the token is valid").into_inner()
     };
-    // Clocks may differ by 30 s, so the first is good for 3 s more.
+    // Clocks may differ by 30 s, so the first token is valid for 3 more seconds.
     let (short, long) = (open(now_seconds() - 27).await, open(now_seconds() + 3600).await);
     let (mut short, mut long) = (pin!(end_of(short)), pin!(end_of(long)));
     let ended = tokio::select! {
         ended = &mut short => ended,
-        other = &mut long => panic!("its token is good: {other:?}"),
+        other = &mut long => panic!("the stream with the valid token ended: {other:?}"),
     };
     assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
 }
 
-/// How the stream ends. It follows, so it does not end by itself.
+/// The status with which a stream with `follow` ends.
 async fn end_of(mut stream: Streaming<StreamBookingEventsResponse>) -> Status {
     loop {
         match stream.message().await {

@@ -1,4 +1,4 @@
-//! Where the keys of JWTs come from.
+//! Sources of the keys that JWTs are checked with.
 
 use std::{fs, time::Duration};
 
@@ -16,14 +16,15 @@ fn at(server: &KeySetServer) -> KeySetSource {
     KeySetSource::Url(server.url().parse().expect("a URL"))
 }
 
-/// How a call with a token of this key ends. It has a connection of its own: one is closed after many refused calls.
+/// The reason with which a call with a token of this key ends. Each call uses a new connection, because a connection
+/// is closed after many refused calls.
 async fn outcome(service: &Conversation, key: &SigningKey) -> String {
     reason(&call(&channel_to(service), STORE_MESSAGE, Some(&key.token(&claims("assistant", &["orchestrator"])))).await)
         .0
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_of_the_issuer_is_fetched_when_its_first_token_comes_and_the_old_one_stays_until_it_is_gone() {
+async fn a_new_key_is_fetched_when_its_first_token_arrives_and_a_removed_key_is_no_longer_accepted() {
     let (old, new) = (SigningKey::ed25519("old"), SigningKey::p256("new"));
     let server = KeySetServer::start(key_set(&[&old])).await;
     let service = conversation(|settings| accept(settings, at(&server))).await;
@@ -45,8 +46,8 @@ async fn a_new_key_of_the_issuer_is_fetched_when_its_first_token_comes_and_the_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_made_up_keys_cost_the_issuer_a_request_now_and_then_and_nobody_else_anything() {
-    /// Fewer than make the service close a connection.
+async fn ten_thousand_unknown_keys_cause_few_requests_to_the_issuer_and_refuse_no_valid_token() {
+    /// Too few refused calls for the service to close the connection.
     const CALLS: usize = 10;
     let key = SigningKey::ed25519("a");
     let server = KeySetServer::start(key_set(&[&key])).await;
@@ -58,30 +59,30 @@ async fn ten_thousand_made_up_keys_cost_the_issuer_a_request_now_and_then_and_no
         for n in 0..CALLS {
             let header = json!({"alg": "EdDSA", "kid": format!("made-up-{connection}-{n}")});
             let token = key.token_with(&header, &claims("hostile", &["orchestrator"]));
-            call(&channel, STORE_MESSAGE, Some(&token)).await.expect_err("it is refused");
+            call(&channel, STORE_MESSAGE, Some(&token)).await.expect_err("the key is unknown");
         }
     };
     for _ in 0..10 {
         futures::future::join_all((0..100).map(&hostile)).await;
         assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
     }
-    // One at the start, and then one in 5 s.
+    // One request at the start, then at most one in 5 s.
     let most = 3 + usize::try_from(since.elapsed().as_secs() / 5).expect("few");
     assert!(server.requests() <= most, "{} requests in {:?}", server.requests(), since.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn known_keys_stay_in_use_while_the_issuer_is_unavailable_or_answers_nonsense() {
+async fn known_keys_stay_valid_while_the_issuer_is_unavailable_or_returns_invalid_key_sets() {
     let key = SigningKey::ed25519("a");
     let server = KeySetServer::start(key_set(&[&key])).await;
     let service = conversation(|settings| accept(settings, at(&server))).await;
     assert_eq!(outcome(&service, &key).await, "INVALID_FIELDS");
     let unknown = SigningKey::ed25519("unknown");
-    for nonsense in ["<html>".to_owned(), "{\"keys\": []}".to_owned(), "x".repeat(1024 * 1024), String::new()] {
-        server.fail(nonsense.is_empty());
-        server.serve(nonsense);
+    for invalid in ["<html>".to_owned(), "{\"keys\": []}".to_owned(), "x".repeat(1024 * 1024), String::new()] {
+        server.fail(invalid.is_empty());
+        server.serve(invalid);
         let before = server.requests();
-        eventually("it is fetched once more", async || {
+        eventually("the key set is requested again", async || {
             assert_eq!(outcome(&service, &unknown).await, "CREDENTIALS_INVALID");
             tokio::time::sleep(Duration::from_millis(100)).await;
             server.requests() > before
@@ -92,18 +93,18 @@ async fn known_keys_stay_in_use_while_the_issuer_is_unavailable_or_answers_nonse
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_starts_before_its_issuer_says_so_and_knows_the_keys_as_soon_as_they_are_there() {
+async fn calls_fail_with_issuer_unavailable_until_the_keys_of_the_issuer_are_fetched() {
     let key = SigningKey::ed25519("a");
     let server = KeySetServer::start(key_set(&[&key])).await;
     server.fail(true);
     let service = conversation(|settings| accept(settings, at(&server))).await;
     assert_eq!(outcome(&service, &key).await, "ISSUER_UNAVAILABLE");
     server.fail(false);
-    eventually("the keys are there", async || outcome(&service, &key).await == "INVALID_FIELDS").await;
+    eventually("the keys are fetched", async || outcome(&service, &key).await == "INVALID_FIELDS").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_set_file_is_read_anew_when_it_changes() {
+async fn a_key_set_file_is_reloaded_when_it_changes() {
     let (old, new) = (SigningKey::ed25519("old"), SigningKey::p256("new"));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keys.json");
@@ -112,5 +113,9 @@ async fn a_key_set_file_is_read_anew_when_it_changes() {
     assert_eq!(outcome(&service, &old).await, "INVALID_FIELDS");
     fs::write(&file, key_set(&[&new])).expect("written");
     eventually("the new key is known", async || outcome(&service, &new).await == "INVALID_FIELDS").await;
-    assert_eq!(outcome(&service, &old).await, "CREDENTIALS_INVALID", "its token was remembered, but not for ever");
+    assert_eq!(
+        outcome(&service, &old).await,
+        "CREDENTIALS_INVALID",
+        "the cached token of a removed key is no longer accepted"
+    );
 }

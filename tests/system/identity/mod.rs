@@ -6,8 +6,8 @@ mod certificates;
 mod jwts;
 mod key_sets;
 mod roles;
-mod strangers;
 mod tokens;
+mod unauthenticated;
 
 use teppan_shared::{config::CommonSettings, keys::Keys};
 use teppan_tests::{
@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 const STORE_MESSAGE: &str = "teppan.conversation.v1.ConversationService/StoreMessage";
 const LIST_VENUES: &str = "teppan.booking.v1.ScheduleService/ListVenues";
 
-/// A conversation-service with something changed, and ready.
+/// Starts a conversation-service with changed settings and waits until it is ready.
 async fn conversation(change: impl FnOnce(&mut CommonSettings)) -> Conversation {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let keys = Keys::random();
@@ -28,7 +28,7 @@ async fn conversation(change: impl FnOnce(&mut CommonSettings)) -> Conversation 
     Conversation::with(settings, url, keys).await.ready().await
 }
 
-/// A booking-service with something changed, and ready.
+/// Starts a booking-service with changed settings and waits until it is ready.
 async fn booking(change: impl FnOnce(&mut CommonSettings)) -> Booking {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();

@@ -1,4 +1,4 @@
-//! What each role may call.
+//! The methods that each role may call.
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -11,7 +11,7 @@ use tonic::{Code, transport::Channel};
 
 use super::*;
 
-/// The full names of the methods of some services.
+/// The full names of all methods of these services.
 fn methods_of(services: &[&str]) -> Vec<String> {
     let files = FileDescriptorSet::decode(teppan_shared::contract::DESCRIPTORS).expect("descriptors").file;
     let mut methods = Vec::new();
@@ -26,19 +26,19 @@ fn methods_of(services: &[&str]) -> Vec<String> {
     methods
 }
 
-/// Calls each method as each caller, and checks by the table who is let in.
-async fn each_role_calls_what_it_may(channel: &Channel, services: &[&str], callers: &Callers) {
+/// Calls each method with each role, and checks that the access rules decide which calls are admitted.
+async fn assert_access_rules(channel: &Channel, services: &[&str], callers: &Callers) {
     let reflection = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo".to_owned();
     let mut refusals = 0;
     for method in methods_of(services).into_iter().chain([reflection]) {
-        let Access::Roles(needed) = rule(&method).access else { panic!("{method} is for anybody") };
+        let Access::Roles(needed) = rule(&method).access else { panic!("{method} needs no role") };
         let without = call(channel, &method, None).await;
         assert_eq!(reason(&without).0, "CREDENTIALS_MISSING", "{method}");
         for role in Role::ALL {
             let called = call(channel, &method, Some(callers.token(role))).await;
             let code = called.as_ref().map_or_else(tonic::Status::code, |()| Code::Ok);
             if needed.iter().any(|it| it == role) {
-                // The message is empty: most methods find it wrong.
+                // The empty message is invalid for most methods, but the caller is admitted.
                 assert!(
                     !matches!(code, Code::PermissionDenied | Code::Unauthenticated),
                     "{method} as {role:?}: {code}"
@@ -54,22 +54,22 @@ async fn each_role_calls_what_it_may(channel: &Channel, services: &[&str], calle
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_role_calls_what_it_may_on_booking_service_and_nothing_else() {
+async fn each_role_can_call_only_its_methods_of_booking_service() {
     let callers = Callers::default();
     let service = booking(|settings| callers.guard(settings)).await;
     let channel = clients::channel(service.service.server.grpc_addr);
-    each_role_calls_what_it_may(&channel, booking_service::app::DEFINITION.services, &callers).await;
+    assert_access_rules(&channel, booking_service::app::DEFINITION.services, &callers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_role_calls_what_it_may_on_conversation_service_and_nothing_else() {
+async fn each_role_can_call_only_its_methods_of_conversation_service() {
     let callers = Callers::default();
     let service = conversation(|settings| callers.guard(settings)).await;
-    each_role_calls_what_it_may(&channel_to(&service), conversation_service::app::DEFINITION.services, &callers).await;
+    assert_access_rules(&channel_to(&service), conversation_service::app::DEFINITION.services, &callers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_need_no_credentials_and_methods_that_are_not_there_need_some() {
+async fn health_probes_need_no_credentials_but_unknown_methods_do() {
     let callers = Callers::default();
     let service = conversation(|settings| callers.guard(settings)).await;
     let channel = channel_to(&service);
@@ -82,7 +82,7 @@ async fn probes_need_no_credentials_and_methods_that_are_not_there_need_some() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_connections_of_one_caller_share_its_share_of_a_limit() {
+async fn all_connections_of_one_caller_together_get_one_share_of_a_limit() {
     let (callers, other) = (Callers::default(), Token::random());
     callers.write(&entry("another-sender", Role::Sender, &other));
     let service = conversation(|settings| {
@@ -96,10 +96,10 @@ async fn the_connections_of_one_caller_share_its_share_of_a_limit() {
         client.claim_due_follow_ups(with_token(token, request)).await.map(|_| ())
     };
     let token = callers.token(Role::Sender);
-    // Each call has a connection of its own. Of four that may wait, one caller gets two.
+    // Each call uses a new connection. Of four waiting calls, one caller may have two.
     let calls = futures::future::join_all((0..4).map(|_| claim(token))).await;
     assert_eq!(calls.iter().filter(|call| call.is_ok()).count(), 2, "{calls:?}");
     let greedy = futures::future::join_all((0..2).map(|_| claim(token)));
     let (_, other) = tokio::join!(greedy, claim(other.expose()));
-    other.expect("room is left for another caller");
+    other.expect("another caller has a share of its own");
 }

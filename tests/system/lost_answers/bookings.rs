@@ -17,26 +17,26 @@ use teppan_tests::{
 };
 use uuid::Uuid;
 
-use super::losing;
+use super::with_lost_answer;
 use crate::{
-    changes::{Change, House, act},
+    changes::{Change, VenueFixture, act},
     outbox::receiver::{Listening, Receiver},
     payments, waitlist,
 };
 
-/// The beginning of the statement by which every change is committed.
-const COMMIT: &str = "-- Commits what was decided";
+/// The first words of the statement that commits every change.
+const COMMIT: &str = "-- Commits decisions about bookings";
 
-/// A service that reaches its database through a proxy, and that looks for nothing by itself: what it does, it was
-/// nudged to. The house's own URL leads past the proxy.
-struct Nudged {
+/// A service that reaches its database through a proxy. Its workers run only when a call nudges them. The fixture's own
+/// URL does not use the proxy.
+struct ProxiedVenue {
     proxy: Proxy,
-    house: House,
+    fixture: VenueFixture,
     receiver: Receiver,
     _listening: Listening,
 }
 
-async fn nudged(deposit_percent: i32) -> Nudged {
+async fn proxied_venue(deposit_percent: i32) -> ProxiedVenue {
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let url = harness::database(&booking_service::app::DEFINITION).await;
@@ -50,94 +50,99 @@ async fn nudged(deposit_percent: i32) -> Nudged {
         ..OutboxSettings::default()
     };
     let service = Booking::configured(settings, url, keys).await.ready().await;
-    Nudged { proxy, house: House::of(service, 500, deposit_percent).await, receiver, _listening: listening }
+    ProxiedVenue {
+        proxy,
+        fixture: VenueFixture::over(service, 500, deposit_percent).await,
+        receiver,
+        _listening: listening,
+    }
 }
 
-async fn delivers(receiver: &Receiver, count: usize) {
+async fn until_delivered(receiver: &Receiver, count: usize) {
     harness::eventually("the follow-up's change is delivered", async || receiver.calls().len() >= count).await;
     assert_eq!(receiver.calls().len(), count);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_whose_first_answer_is_lost_is_answered_and_delivered_as_by_the_first_call() {
-    let Nudged { proxy, house, receiver, .. } = &nudged(0).await;
-    let mut bookings = house.service.clients.bookings.clone();
+async fn a_booking_whose_commit_answer_is_lost_is_made_and_delivered_once() {
+    let ProxiedVenue { proxy, fixture, receiver, .. } = &proxied_venue(0).await;
+    let mut bookings = fixture.service.clients.bookings.clone();
     for count in 1..=3 {
-        let request = fixtures::booking(&house.venue_id, 2);
+        let request = fixtures::booking(&fixture.venue_id, 2);
         let call = bookings.create_booking(request.clone());
-        let first = losing(proxy, "-- CreateBooking:", call).await.into_inner();
+        let first = with_lost_answer(proxy, "-- CreateBooking:", call).await.into_inner();
         assert!(!first.replayed);
-        delivers(receiver, count).await;
+        until_delivered(receiver, count).await;
         let again = bookings.create_booking(request).await.expect("replayed").into_inner();
         assert_eq!((again.replayed, again.booking), (true, first.booking));
     }
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 3);
-    house.assert_sound().await;
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 3);
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_is_made_once_also_when_its_first_run_is_still_under_way_when_it_is_run_again() {
-    let Nudged { proxy, house, .. } = &nudged(0).await;
+async fn a_booking_is_made_once_even_if_its_statement_is_repeated_while_the_first_run_continues() {
+    let ProxiedVenue { proxy, fixture, .. } = &proxied_venue(0).await;
     for _ in 0..5 {
-        let mut other = harness::connect(&house.service.url).await;
+        let mut other = harness::connect(&fixture.service.url).await;
         let mut lock = other.begin().await.expect("a transaction");
         sqlx::query("SELECT FROM slots WHERE start_time = '18:00' FOR UPDATE")
             .execute(&mut *lock)
             .await
             .expect("locked");
-        let mut bookings = house.service.clients.bookings.clone();
-        let request = fixtures::booking(&house.venue_id, 1);
-        let ran = proxy.ran("-- CreateBooking:");
-        let going_on = async {
-            harness::eventually("it is run", async || proxy.ran("-- CreateBooking:") > ran).await;
+        let mut bookings = fixture.service.clients.bookings.clone();
+        let request = fixtures::booking(&fixture.venue_id, 1);
+        let runs = proxy.ran("-- CreateBooking:");
+        let repeated = async {
+            harness::eventually("the statement is run", async || proxy.ran("-- CreateBooking:") > runs).await;
             proxy.close_connections();
-            harness::eventually("it is run again", async || proxy.ran("-- CreateBooking:") > ran + 1).await;
+            harness::eventually("the statement is run again", async || proxy.ran("-- CreateBooking:") > runs + 1).await;
             lock.commit().await.expect("the slot is free");
         };
-        let (made, ()) = tokio::join!(bookings.create_booking(request.clone()), going_on);
+        let (made, ()) = tokio::join!(bookings.create_booking(request.clone()), repeated);
         let made = made.expect("booked").into_inner();
         assert!(!made.replayed);
         let again = bookings.create_booking(request).await.expect("replayed").into_inner();
         assert_eq!((again.replayed, again.booking), (true, made.booking));
     }
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 5);
-    house.assert_sound().await;
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 5);
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_whose_first_answer_is_lost_is_made_and_delivered_once() {
-    let Nudged { proxy, house, receiver, .. } = &nudged(25).await;
-    let clients = &house.service.clients;
+async fn a_change_whose_commit_answer_is_lost_is_made_and_delivered_once() {
+    let ProxiedVenue { proxy, fixture, receiver, .. } = &proxied_venue(25).await;
+    let clients = &fixture.service.clients;
     let change = async |made: &Made, change: Change, statement| -> Made {
-        let changed = losing(proxy, statement, act(clients, change, &made.booking_id, &made.etag)).await;
+        let changed = with_lost_answer(proxy, statement, act(clients, change, &made.booking_id, &made.etag)).await;
         assert_eq!(changed.version, made.version + 1, "{change:?}");
         changed
     };
-    let (kept, missed) = (house.book(2).await, house.book(1).await);
+    let (kept, missed) = (fixture.book(2).await, fixture.book(1).await);
     let kept = change(&kept, Change::Confirm, COMMIT).await;
-    delivers(receiver, 1).await;
+    until_delivered(receiver, 1).await;
     let kept = change(&kept, Change::Move("18:30"), COMMIT).await;
-    delivers(receiver, 2).await;
+    until_delivered(receiver, 2).await;
     let kept = change(&kept, Change::Resize(3), COMMIT).await;
-    delivers(receiver, 3).await;
+    until_delivered(receiver, 3).await;
     let cancelled = change(&kept, Change::Cancel, COMMIT).await;
     assert_eq!(cancelled.status(), BookingStatus::Cancelled);
-    delivers(receiver, 4).await;
+    until_delivered(receiver, 4).await;
     let missed = change(&missed, Change::Confirm, COMMIT).await;
-    delivers(receiver, 5).await;
-    house.begin(&missed.booking_id).await;
+    until_delivered(receiver, 5).await;
+    fixture.mark_started(&missed.booking_id).await;
     let missed = change(&missed, Change::NoShow, COMMIT).await;
     assert_eq!(missed.status(), BookingStatus::NoShow);
-    delivers(receiver, 6).await;
-    house.assert_sound().await;
+    until_delivered(receiver, 6).await;
+    fixture.assert_consistent().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_another_follows_before_it_is_run_again_is_not_made_twice() {
-    let Nudged { proxy, house, .. } = &nudged(25).await;
-    let clients = house.service.clients.clone();
-    let made = house.book(1).await;
-    // The first run has moved it. Before the next one begins, another call moves it on.
+async fn a_change_is_made_once_even_if_another_change_follows_before_it_is_repeated() {
+    let ProxiedVenue { proxy, fixture, .. } = &proxied_venue(25).await;
+    let clients = fixture.service.clients.clone();
+    let made = fixture.book(1).await;
+    // The first run moves the booking to 18:30. A trigger, in the role of another call, then moves it to 19:00.
     sqlx::raw_sql(
         "CREATE FUNCTION move_on() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN
@@ -147,21 +152,21 @@ async fn a_change_that_another_follows_before_it_is_run_again_is_not_made_twice(
          CREATE CONSTRAINT TRIGGER moves_on AFTER UPDATE ON bookings DEFERRABLE INITIALLY DEFERRED
          FOR EACH ROW EXECUTE FUNCTION move_on();",
     )
-    .execute(&mut harness::connect(&house.service.url).await)
+    .execute(&mut harness::connect(&fixture.service.url).await)
     .await
     .expect("made");
     let move_it = act(&clients, Change::Move("18:30"), &made.booking_id, &made.etag);
-    let moved = losing(proxy, COMMIT, move_it).await;
-    assert_eq!((moved.version, moved.start_time.as_str()), (2, "19:00"), "as it stands");
+    let moved = with_lost_answer(proxy, COMMIT, move_it).await;
+    assert_eq!((moved.version, moved.start_time.as_str()), (2, "19:00"), "the answer is the current booking");
     let events = "SELECT count(*) FROM booking_events";
-    assert_eq!(house.service.scalar::<i64>(events).await, 2, "made and moved, once each");
+    assert_eq!(fixture.service.scalar::<i64>(events).await, 2, "created once and rescheduled once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keyed_call_whose_first_answer_is_lost_is_not_answered_as_replayed() {
-    let Nudged { proxy, house, receiver, .. } = &nudged(25).await;
-    let clients = house.service.clients.clone();
-    let made = house.book(1).await;
+async fn a_call_with_a_key_whose_commit_answer_is_lost_is_not_reported_as_replayed() {
+    let ProxiedVenue { proxy, fixture, receiver, .. } = &proxied_venue(25).await;
+    let clients = fixture.service.clients.clone();
+    let made = fixture.book(1).await;
 
     let new = CreateVenueRequest {
         idempotency_key: Uuid::now_v7().to_string(),
@@ -170,45 +175,45 @@ async fn a_keyed_call_whose_first_answer_is_lost_is_not_answered_as_replayed() {
         ..Default::default()
     };
     let mut schedule = clients.schedule.clone();
-    let venue = losing(proxy, "-- CreateVenue:", schedule.create_venue(new.clone())).await.into_inner();
+    let venue = with_lost_answer(proxy, "-- CreateVenue:", schedule.create_venue(new.clone())).await.into_inner();
     assert!(!venue.replayed);
     assert!(schedule.create_venue(new).await.expect("replayed").into_inner().replayed);
 
     let mut client = clients.payments.clone();
     let paid = payments::cash(&made.booking_id, 875);
-    let recorded = losing(proxy, COMMIT, client.record_payment(paid.clone())).await.into_inner();
+    let recorded = with_lost_answer(proxy, COMMIT, client.record_payment(paid.clone())).await.into_inner();
     assert!(!recorded.replayed);
     assert_eq!(recorded.booking.expect("the booking").status(), BookingStatus::Confirmed);
-    delivers(receiver, 1).await;
+    until_delivered(receiver, 1).await;
     assert!(client.record_payment(paid).await.expect("replayed").into_inner().replayed);
 
-    house.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
-    let mut join = waitlist::request(&house.venue_id, 1);
+    fixture.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
+    let mut join = waitlist::request(&fixture.venue_id, 1);
     join.start_time = "18:30".to_owned();
     let mut bookings = clients.bookings.clone();
-    let joined = losing(proxy, "-- JoinWaitlist:", bookings.join_waitlist(join.clone())).await.into_inner();
+    let joined = with_lost_answer(proxy, "-- JoinWaitlist:", bookings.join_waitlist(join.clone())).await.into_inner();
     assert!(!joined.replayed);
     assert!(bookings.join_waitlist(join).await.expect("replayed").into_inner().replayed);
     let entry = joined.entry.expect("the entry");
-    let left = losing(proxy, "-- LeaveWaitlist:", waitlist::leave(&clients, &entry)).await;
+    let left = with_lost_answer(proxy, "-- LeaveWaitlist:", waitlist::leave(&clients, &entry)).await;
     assert_eq!(left.status(), WaitlistEntryStatus::Left);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_a_venue_whose_first_answer_is_lost_succeed() {
-    let Nudged { proxy, house, .. } = &nudged(25).await;
-    let mut schedule = house.service.clients.schedule.clone();
-    let venue = fixtures::venue(&mut house.service.clients.clone(), 10).await.expect("a venue");
+async fn changes_of_a_venue_succeed_when_their_commit_answers_are_lost() {
+    let ProxiedVenue { proxy, fixture, .. } = &proxied_venue(25).await;
+    let mut schedule = fixture.service.clients.schedule.clone();
+    let venue = fixtures::venue(&mut fixture.service.clients.clone(), 10).await.expect("a venue");
     let named = teppan_shared::contract::booking::v1::Venue { name: "Renamed".to_owned(), ..venue.clone() };
     let mask = FieldMask { paths: vec!["name".to_owned()] };
     let rename = UpdateVenueRequest { venue: Some(named), update_mask: Some(mask), ..Default::default() };
-    let renamed = losing(proxy, "-- UpdateVenue:", schedule.update_venue(rename)).await.into_inner().venue;
+    let renamed = with_lost_answer(proxy, "-- UpdateVenue:", schedule.update_venue(rename)).await.into_inner().venue;
     assert_eq!(renamed.expect("the venue").name, "Renamed");
     let set = SlotUpdate { capacity: Some(7), ..SlotUpdate::of(&venue.venue_id) };
-    let set = losing(proxy, "-- UpdateSlot:", schedule.update_slot(set)).await.into_inner().slot;
+    let set = with_lost_answer(proxy, "-- UpdateSlot:", schedule.update_slot(set)).await.into_inner().slot;
     assert_eq!(set.expect("the slot").capacity, 7);
     let laid = schedule.set_weekly_schedule(fixtures::every_evening(&venue.venue_id, 9));
-    losing(proxy, "-- SetWeeklySchedule:", laid).await;
+    with_lost_answer(proxy, "-- SetWeeklySchedule:", laid).await;
     let seats = "SELECT count(*) FROM slots WHERE capacity = 9";
-    assert!(house.service.scalar::<i64>(seats).await > 80);
+    assert!(fixture.service.scalar::<i64>(seats).await > 80);
 }

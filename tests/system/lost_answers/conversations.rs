@@ -11,13 +11,13 @@ use teppan_tests::{
 };
 use uuid::Uuid;
 
-use super::losing;
+use super::with_lost_answer;
 use crate::{
     dispatch::fixture::{self, claim_one, completion, due, failure, waiting},
     follow_ups,
 };
 
-/// A service behind a proxy, whose clock runs.
+/// Starts a service behind a proxy, with its follow-up clock.
 async fn service() -> (Proxy, Conversation) {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let proxy = Proxy::start(harness::database_address(&url)).await.expect("a proxy");
@@ -28,13 +28,14 @@ async fn service() -> (Proxy, Conversation) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_first_answer_is_lost_is_stored_once_and_is_not_a_replay() {
+async fn a_message_whose_commit_answer_is_lost_is_stored_once_and_not_reported_as_replayed() {
     let (proxy, service) = service().await;
     let mut client = service.client.clone();
     let chat = fixtures::conversation_id();
     for sequence in 1..=3 {
         let message = fixtures::message(&chat, "Is there a table?");
-        let stored = losing(&proxy, "-- StoreMessage:", client.store_message(message.clone())).await.into_inner();
+        let stored =
+            with_lost_answer(&proxy, "-- StoreMessage:", client.store_message(message.clone())).await.into_inner();
         assert!(!stored.replayed);
         assert_eq!(stored.message.as_ref().expect("the message").sequence, sequence);
         let again = client.store_message(message).await.expect("replayed").into_inner();
@@ -43,7 +44,7 @@ async fn a_message_whose_first_answer_is_lost_is_stored_once_and_is_not_a_replay
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follow_up_whose_first_answer_is_lost_is_scheduled_moved_and_cancelled_as_by_the_first_call() {
+async fn scheduling_moving_and_cancelling_a_follow_up_happen_once_when_commit_answers_are_lost() {
     let (proxy, service) = service().await;
     let mut client = service.follow_ups.clone();
     let request = follow_ups::request(&fixtures::conversation_id());
@@ -54,24 +55,26 @@ async fn a_follow_up_whose_first_answer_is_lost_is_scheduled_moved_and_cancelled
         (follow_ups::again(&request), ScheduleFollowUpOutcome::Existing),
         (moving, ScheduleFollowUpOutcome::Moved),
     ] {
-        let scheduled = losing(&proxy, schedule, client.schedule_follow_up(request.clone())).await.into_inner();
+        let scheduled =
+            with_lost_answer(&proxy, schedule, client.schedule_follow_up(request.clone())).await.into_inner();
         assert_eq!((scheduled.outcome(), scheduled.replayed), (outcome, false));
         let again = client.schedule_follow_up(request).await.expect("replayed").into_inner();
         assert_eq!((again.outcome(), again.replayed), (outcome, true));
     }
     for idempotency_key in [String::new(), Uuid::now_v7().to_string()] {
         let again = follow_ups::again(&request);
-        client.schedule_follow_up(again).await.expect("there is one");
+        client.schedule_follow_up(again).await.expect("scheduled");
         let cancel =
             CancelFollowUpRequest { idempotency_key, key: Some(follow_ups::key(&request)), ..Default::default() };
-        let cancelled = losing(&proxy, "-- CancelFollowUp:", client.cancel_follow_up(cancel)).await.into_inner();
+        let cancelled =
+            with_lost_answer(&proxy, "-- CancelFollowUp:", client.cancel_follow_up(cancel)).await.into_inner();
         assert!(cancelled.cancelled);
-        assert_eq!(cancelled.follow_up.expect("it").status(), FollowUpStatus::Cancelled);
+        assert_eq!(cancelled.follow_up.expect("the follow-up").status(), FollowUpStatus::Cancelled);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reported_delivery_counts_once_when_the_first_answer_is_lost() {
+async fn claims_and_reports_of_a_follow_up_count_once_when_commit_answers_are_lost() {
     let (proxy, service) = service().await;
     let mut client = service.follow_ups.clone();
     let chat = fixtures::conversation_id();
@@ -79,13 +82,15 @@ async fn a_reported_delivery_counts_once_when_the_first_answer_is_lost() {
     fixture::schedule(&service, &[due(&chat)]).await;
     fixture::until(&service, "SELECT EXISTS (SELECT FROM follow_ups WHERE ready_at IS NOT NULL)").await;
     let claim = ClaimDueFollowUpsRequest { idempotency_key: Uuid::now_v7().to_string(), ..waiting() };
-    let claimed = losing(&proxy, "-- ClaimDueFollowUps:", client.claim_due_follow_ups(claim)).await.into_inner();
-    assert_eq!(claimed.follow_ups.len(), 1, "with a key the claim is answered again");
-    let failed = losing(&proxy, "-- FailFollowUp:", client.fail_follow_up(failure(&claimed.follow_ups[0]))).await;
-    assert_eq!(failed.into_inner().follow_up.expect("it").attempts, 1);
+    let claimed =
+        with_lost_answer(&proxy, "-- ClaimDueFollowUps:", client.claim_due_follow_ups(claim)).await.into_inner();
+    assert_eq!(claimed.follow_ups.len(), 1, "the repeated claim has the same key and returns the same follow-up");
+    let failed =
+        with_lost_answer(&proxy, "-- FailFollowUp:", client.fail_follow_up(failure(&claimed.follow_ups[0]))).await;
+    assert_eq!(failed.into_inner().follow_up.expect("the follow-up").attempts, 1);
     let claimed = claim_one(&client).await;
     let sent = client.complete_follow_up(completion(&claimed));
-    let sent = losing(&proxy, "-- CompleteFollowUp:", sent).await.into_inner();
+    let sent = with_lost_answer(&proxy, "-- CompleteFollowUp:", sent).await.into_inner();
     assert!(!sent.replayed);
     let again = client.complete_follow_up(completion(&claimed)).await.expect("replayed").into_inner();
     assert_eq!((again.replayed, again.message), (true, sent.message));

@@ -1,5 +1,5 @@
-//! Answers that are lost between the commit and the service: the statement is run again, and the caller gets the
-//! answer of the first run.
+//! The database's answer is lost after the commit. The service runs the statement again, and the caller gets the answer
+//! of the first run.
 
 mod bookings;
 mod conversations;
@@ -7,8 +7,12 @@ mod workers;
 
 use teppan_tests::proxy::Proxy;
 
-/// Makes a call whose statement's first answer is lost.
-async fn losing<T>(proxy: &Proxy, statement: &'static str, call: impl Future<Output = Result<T, tonic::Status>>) -> T {
+/// Makes a call. The database's first answer to its statement is lost.
+async fn with_lost_answer<T>(
+    proxy: &Proxy,
+    statement: &'static str,
+    call: impl Future<Output = Result<T, tonic::Status>>,
+) -> T {
     let (lost, ran) = (proxy.lost(), proxy.ran(statement));
     proxy.lose_answer_to(statement);
     let answer = call.await.unwrap_or_else(|status| panic!("{statement}: {status:?}"));

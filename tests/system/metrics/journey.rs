@@ -1,4 +1,4 @@
-//! A journey that moves every metric: chats, bookings, a waitlist, holds, follow-ups, events, and a word from Stripe.
+//! A journey that changes every metric: chats, bookings, a waitlist, holds, follow-ups, events, and a Stripe event.
 
 use std::collections::HashMap;
 
@@ -36,30 +36,30 @@ use crate::{
     waitlist,
 };
 
-/// Both services, and everything they talk to.
+/// Both services, and everything they connect to.
 pub struct Journey {
     pub booking: Process,
     pub conversation: Process,
     pub receiver: Receiver,
-    /// What must not be in a label: ids, and what people said and are called.
+    /// What must not be in a label: ids, messages and names.
     pub secrets: Vec<String>,
     booking_url: SecretString,
-    /// A reader that follows the events of bookings.
+    /// A reader that follows the booking events.
     events: Option<Streaming<StreamBookingEventsResponse>>,
     _nats: NatsServer,
 }
 
 impl Journey {
-    /// Both services as they have just started.
+    /// Both services just after their start.
     pub async fn start() -> Self {
         let (receiver, nats) = (Receiver::start().await, NatsServer::start().await);
         let booking_url = harness::database(&booking_service::app::DEFINITION).await;
         let conversation_url = harness::database(&conversation_service::app::DEFINITION).await;
         let conversation = variables(&conversation_url, &receiver, &nats);
-        let conversation = Process::start(Which::Conversation, &conversation).await.expect("it starts");
+        let conversation = Process::start(Which::Conversation, &conversation).await.expect("the process starts");
         let mut booking = variables(&booking_url, &receiver, &nats);
         booking.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
-        let booking = Process::start(Which::Booking, &booking).await.expect("it starts");
+        let booking = Process::start(Which::Booking, &booking).await.expect("the process starts");
         let (mut messages, mut bookings) =
             (clients::conversations(conversation.grpc), BookingClients::new(booking.grpc));
         let secrets = Vec::new();
@@ -82,7 +82,7 @@ impl Journey {
         let unreadable = stripe::event("payment_intent.succeeded", json!({"id": "pi_1"}));
         assert_eq!(stripe::send(journey.booking.http, &unreadable, SECRET).await.0, 200);
         let mut customers = BookingClients::new(journey.booking.grpc).customers;
-        customers.export_customer(ExportCustomerRequest::default()).await.expect_err("it is not built");
+        customers.export_customer(ExportCustomerRequest::default()).await.expect_err("the method is not implemented");
         journey
     }
 
@@ -93,22 +93,22 @@ impl Journey {
         }
     }
 
-    /// Many messages at once, more than there are connections, and one of them twice.
+    /// Many concurrent messages, more than there are connections; one of them is sent twice.
     async fn chat(&mut self) {
-        let messages = clients::conversations(self.conversation.grpc);
+        let client = clients::conversations(self.conversation.grpc);
         let chat = fixtures::conversation_id();
-        let said: Vec<_> = (0..24).map(|n| fixtures::message(&chat, &format!("My secret is {n}"))).collect();
-        let stored = said.iter().map(|message| {
-            let mut messages = messages.clone();
-            async move { messages.store_message(message.clone()).await }
+        let messages: Vec<_> = (0..24).map(|n| fixtures::message(&chat, &format!("My secret is {n}"))).collect();
+        let stored = messages.iter().map(|message| {
+            let mut client = client.clone();
+            async move { client.store_message(message.clone()).await }
         });
         assert!(join_all(stored).await.iter().all(Result::is_ok));
-        messages.clone().store_message(said[0].clone()).await.expect("it is replayed");
-        messages.clone().store_message(StoreMessageRequest::default()).await.expect_err("it is refused");
-        self.secrets.extend([chat, said[0].message_id.clone(), "My secret".to_owned()]);
+        client.clone().store_message(messages[0].clone()).await.expect("the call is replayed");
+        client.clone().store_message(StoreMessageRequest::default()).await.expect_err("the call is refused");
+        self.secrets.extend([chat, messages[0].message_id.clone(), "My secret".to_owned()]);
     }
 
-    /// More calls at once than there are connections, until one has waited for one: on two processors that is chance.
+    /// Sends more concurrent calls than there are connections, again and again: on two cores none may have to wait.
     async fn wait_for_a_connection(&self, clients: &BookingClients, venue_id: &str) {
         eventually("a call has waited for a connection", async || {
             let calls = (0..24).map(|_| {
@@ -122,10 +122,11 @@ impl Journey {
         .await;
     }
 
-    /// A slot that is sold out, those who wait for it, and one of them who has an offer and takes it.
+    /// A sold-out slot, a waitlist for it, and an offer that is accepted.
     async fn book(&mut self) {
         let mut clients = BookingClients::new(self.booking.grpc);
-        let stream = clients.bookings.stream_booking_events(following(from_the_oldest())).await.expect("it follows");
+        let stream =
+            clients.bookings.stream_booking_events(following(from_the_oldest())).await.expect("the stream opens");
         let venue = fixtures::firm_venue(&mut clients, 4).await.expect("a venue");
         self.wait_for_a_connection(&clients, &venue.venue_id).await;
         let request = fixtures::booking(&venue.venue_id, 2);
@@ -136,7 +137,7 @@ impl Journey {
             async move { clients.bookings.create_booking(request).await }
         });
         assert_eq!(join_all(others).await.iter().filter(|answer| answer.is_ok()).count(), 2);
-        clients.bookings.create_booking(request.clone()).await.expect("it is replayed");
+        clients.bookings.create_booking(request.clone()).await.expect("the call is replayed");
         for _ in 0..2 {
             waitlist::join_by(&clients, waitlist::request(&venue.venue_id, 2)).await.expect("joined");
         }
@@ -158,7 +159,7 @@ impl Journey {
         self.secrets.extend([venue.venue_id, first.booking_id, first.confirmation_code, first.customer_id]);
     }
 
-    /// Two bookings that wait for a deposit; the hold of one has run out.
+    /// Two bookings that wait for a deposit; one hold has run out.
     async fn hold(&mut self) {
         let mut clients = BookingClients::new(self.booking.grpc);
         let venue = fixtures::venue(&mut clients, 4).await.expect("a venue");
@@ -170,7 +171,7 @@ impl Journey {
         harness::execute(&self.booking_url, runs_out).await;
     }
 
-    /// Three follow-ups that are due: one is sent, one cannot be sent, one waits.
+    /// Three due follow-ups: one is sent, one fails, one waits.
     async fn follow_up(&mut self) {
         let mut follow_ups = clients::follow_ups(self.conversation.grpc);
         for _ in 0..3 {
@@ -194,7 +195,7 @@ impl Journey {
         let sent = CompleteFollowUpRequest { channel: Channel::Web.into(), ..completion(&sent[0]) };
         follow_ups.complete_follow_up(sent).await.expect("completed");
         let failed = follow_ups.claim_due_follow_ups(claim).await.expect("claimed").into_inner().follow_ups;
-        follow_ups.fail_follow_up(failure(&failed[0])).await.expect("it is put back");
+        follow_ups.fail_follow_up(failure(&failed[0])).await.expect("the follow-up is put back");
         self.secrets.push("a-sender".to_owned());
     }
 
@@ -205,18 +206,18 @@ impl Journey {
     }
 }
 
-/// Reads so many steps of a stream, and hands it on.
+/// Reads this many steps of a stream, and returns the stream.
 async fn read(
     mut stream: Streaming<StreamBookingEventsResponse>,
     steps: usize,
 ) -> Streaming<StreamBookingEventsResponse> {
     for _ in 0..steps {
-        stream.message().await.expect("a step").expect("it follows");
+        stream.message().await.expect("a step").expect("the stream opens");
     }
     stream
 }
 
-/// The variables of a service that looks for its work all the time, and has few connections.
+/// The variables of a service that polls all the time and has few connections.
 fn variables(url: &SecretString, receiver: &Receiver, nats: &NatsServer) -> HashMap<String, String> {
     let quick = [
         ("BACKLOG_INTERVAL_MS", "50"),

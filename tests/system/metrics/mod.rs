@@ -1,4 +1,4 @@
-//! Metrics: what `/metrics` and OTLP show after a journey through both services, and what docs/metrics.md says of them.
+//! Metrics: after a journey through both services, `/metrics` and OTLP show exactly what docs/metrics.md lists.
 
 mod journey;
 mod page;
@@ -12,11 +12,11 @@ use teppan_tests::{
 
 use self::{journey::Journey, page::Row};
 
-/// How services name a metric in a sample: histograms have several.
+/// The suffixes of a histogram's samples.
 const OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_journey_every_metric_of_the_page_is_there_has_moved_and_there_is_no_other() {
+async fn after_a_journey_exactly_the_documented_metrics_exist_and_each_has_changed() {
     let journey = Journey::play().await;
     for (service, http) in
         [("booking-service", journey.booking.http), ("conversation-service", journey.conversation.http)]
@@ -36,7 +36,7 @@ async fn after_a_journey_every_metric_of_the_page_is_there_has_moved_and_there_i
         assert_nothing_personal(&scrape, &journey);
         assert_sent(service, &journey, &rows).await;
     }
-    assert_moved(&journey).await;
+    assert_values(&journey).await;
     journey.stop().await;
 }
 
@@ -66,14 +66,14 @@ fn assert_agrees(service: &str, scrape: &Scrape, rows: &[Row]) {
     }
 }
 
-/// Neither ids nor what people said or are called.
+/// No label contains an id, a message or a name.
 fn assert_nothing_personal(scrape: &Scrape, journey: &Journey) {
     for secret in &journey.secrets {
         assert!(!scrape.text.contains(secret.as_str()), "{secret} is in the metrics");
     }
 }
 
-/// The same metrics are sent by OTLP, under the names of the page.
+/// OTLP sends the same metrics, under the names in docs/metrics.md.
 async fn assert_sent(service: &str, journey: &Journey, rows: &[Row]) {
     let named = otlp_names(rows.iter());
     let expected = otlp_names(rows.iter().filter(|row| !row.is_optional));
@@ -90,8 +90,8 @@ fn otlp_names<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeSet<String> {
     rows.filter_map(|row| row.otlp.clone()).collect()
 }
 
-/// What the journey did shows in the values.
-async fn assert_moved(journey: &Journey) {
+/// The journey shows in the values.
+async fn assert_values(journey: &Journey) {
     let expect = async |what: &str, http, holds: fn(&Scrape) -> bool| {
         let mut last = String::new();
         let moved = async {
@@ -150,14 +150,14 @@ const BOOKING: &[(&str, Holds)] = &[
     ("readiness is one state", |it| {
         is(it, "teppan_readiness", &[("state", "ready")], 1.0) && is(it, "teppan_readiness", &[], 1.0)
     }),
-    ("no more connections than the limit, and some were waited for", |it| {
+    ("the pool keeps its limit, and calls have waited for a connection", |it| {
         is(it, "db_client_connection_max", &[], 2.0)
             && it.sum("db_client_connection_count", &[]).is_some_and(|count| (1.0..=2.0).contains(&count))
             && at_least(it, "db_client_connection_create_time_seconds_count", &[], 1.0)
             && at_least(it, "db_client_connection_wait_time_seconds_count", &[], 1.0)
             && is(it, "db_client_connection_timeouts_total", &[], 0.0)
     }),
-    ("bookings waited for their turn at the slot, and none waits any more", |it| {
+    ("bookings waited in the slot queue, and none waits now", |it| {
         at_least(it, "teppan_slot_queue_wait_seconds_count", &[], 1.0) && is(it, "teppan_slot_queue_waiting", &[], 0.0)
     }),
     ("one hold is pending, and one ran out", |it| {
@@ -215,7 +215,7 @@ const CONVERSATION: &[(&str, Holds)] = &[
             .all(|(change, count)| at_least(it, "teppan_follow_up_changes_total", &[("change", change)], count))
             && at_least(it, "teppan_follow_up_claim_lag_seconds_count", &[], 2.0)
     }),
-    ("one can be claimed and waits", |it| {
+    ("one follow-up can be claimed", |it| {
         at_least(it, "teppan_follow_ups", &[("state", "claimable")], 1.0)
             && at_least(it, "teppan_follow_ups_claimable_age_seconds", &[], 0.01)
             && is(it, "teppan_follow_ups", &[("state", "due")], 0.0)
@@ -228,7 +228,7 @@ const CONVERSATION: &[(&str, Holds)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_open_metrics_to_those_who_accept_it_and_otherwise_text() {
+async fn metrics_are_in_the_openmetrics_format_for_clients_that_accept_it_and_otherwise_in_the_text_format() {
     let journey = Journey::start().await;
     let http = journey.conversation.http;
     let text = Scrape::of(http, "*/*").await;

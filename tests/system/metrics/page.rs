@@ -6,17 +6,17 @@ use std::{collections::BTreeSet, fs, path::Path};
 #[derive(Debug)]
 pub struct Row {
     pub prometheus: String,
-    /// `None` for what OTLP has no metric for.
+    /// `None` when OTLP has no metric for the row.
     pub otlp: Option<String>,
     pub kind: String,
     pub labels: BTreeSet<String>,
-    /// The row does not name every label.
+    /// Whether the row leaves out some labels.
     pub is_open: bool,
-    /// The metric is there only where something is set up.
+    /// Whether the metric exists only where a feature is set up.
     pub is_optional: bool,
 }
 
-const OPTIONAL: &str = "Where it is set up";
+const OPTIONAL: &str = "Only where configured";
 
 /// The metrics of a service: those of both, its own, and the optional ones.
 pub fn rows_of(service: &str) -> Vec<Row> {
@@ -43,7 +43,7 @@ fn row(line: &str, is_optional: bool) -> Option<Row> {
     })
 }
 
-/// What a label's values are stands in parentheses behind it.
+/// Removes the values of a label, which follow it in parentheses.
 fn without_parentheses(text: &str) -> String {
     let mut depth = 0_u32;
     let kept = text.chars().filter(|c| {

@@ -1,4 +1,4 @@
-//! The dashboards as Grafana reads them.
+//! The Grafana dashboards, parsed as Grafana does.
 
 use std::{collections::HashSet, fs};
 
@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use teppan_tests::monitoring::deploy;
 
-/// What every panel and variable names, so that a dashboard works with any Prometheus.
+/// The data source that every panel and variable names, so that a dashboard works with any Prometheus.
 const DATASOURCE: &str = "${datasource}";
-/// Grafana's dashboards are this wide.
+/// The width of Grafana's grid.
 const COLUMNS: u64 = 24;
 
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ pub struct Panel {
     pub title: String,
     #[serde(default)]
     description: String,
-    grid_pos: Place,
+    grid_pos: GridPosition,
     datasource: Option<Source>,
     #[serde(default)]
     targets: Vec<Target>,
@@ -53,7 +53,7 @@ pub struct Panel {
 }
 
 #[derive(Deserialize)]
-struct Place {
+struct GridPosition {
     x: u64,
     y: u64,
     w: u64,
@@ -74,7 +74,7 @@ struct Target {
 }
 
 impl Dashboard {
-    /// Every one of the project.
+    /// Every dashboard of the project.
     pub fn all() -> Vec<Self> {
         let files = fs::read_dir(deploy("grafana")).expect("the folder is there").flatten();
         let mut dashboards: Vec<_> = files
@@ -103,7 +103,7 @@ impl Dashboard {
 }
 
 #[test]
-fn every_panel_has_queries_a_unit_and_says_what_it_shows() {
+fn every_panel_has_queries_a_unit_and_a_description() {
     for dashboard in Dashboard::all() {
         for panel in dashboard.panels.iter().filter(|panel| panel.kind != "row") {
             let at = format!("{}: {}", dashboard.file, panel.title);
@@ -119,18 +119,18 @@ fn every_panel_has_queries_a_unit_and_says_what_it_shows() {
 }
 
 #[test]
-fn panels_have_ids_and_places_of_their_own() {
+fn panels_have_ids_and_positions_of_their_own() {
     let dashboards = Dashboard::all();
     let uids: HashSet<_> = dashboards.iter().map(|dashboard| &dashboard.uid).collect();
     assert_eq!(uids.len(), dashboards.len(), "two dashboards with one uid");
     for dashboard in &dashboards {
         let (file, panels) = (&dashboard.file, &dashboard.panels);
-        assert!(!dashboard.title.is_empty() && dashboard.id.is_none(), "{file}: Grafana gives the id");
+        assert!(!dashboard.title.is_empty() && dashboard.id.is_none(), "{file}: Grafana assigns the id");
         let ids: HashSet<_> = panels.iter().map(|panel| panel.id).collect();
         assert_eq!(ids.len(), panels.len(), "{file}: two panels with one id");
         let mut taken = HashSet::new();
         for panel in panels {
-            let Place { x, y, w, h } = panel.grid_pos;
+            let GridPosition { x, y, w, h } = panel.grid_pos;
             assert!(x + w <= COLUMNS && h > 0, "{file}: {} is off the grid", panel.title);
             let cells = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
             assert!(cells.into_iter().all(|cell| taken.insert(cell)), "{file}: {} covers another", panel.title);
@@ -145,7 +145,7 @@ fn dashboards_work_with_any_prometheus() {
         let variables = &dashboard.templating.list;
         assert!(
             variables.iter().any(|it| it.name == "datasource" && it.kind == "datasource"),
-            "{file}: none to choose"
+            "{file}: no variable chooses the data source"
         );
         let of_variables = variables.iter().filter_map(|variable| variable.datasource.as_ref());
         let of_panels = dashboard.panels.iter().filter_map(|panel| panel.datasource.as_ref());

@@ -1,4 +1,4 @@
-//! What goes with an alert: its entry in the handbook, and its tests by promtool.
+//! Each alert has an entry in the handbook and tests for promtool.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn files(folder: &str) -> impl Iterator<Item = (PathBuf, String)> {
     })
 }
 
-/// What stands behind this word in the lines of the rules.
+/// The names that follow this word in the lines of the rules.
 fn named(word: &str) -> BTreeSet<String> {
     let lines = files("prometheus/rules").flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>());
     lines.filter_map(|line| line.trim().strip_prefix(word).map(|rest| rest.trim().to_owned())).collect()
@@ -31,8 +31,8 @@ fn every_alert_has_an_entry_in_the_handbook_and_every_entry_an_alert() {
     assert_eq!(alerts, headings);
     for entry in entries.split("\n### ").skip(1) {
         let name = entry.lines().next().unwrap_or_default();
-        assert!(entry.contains("**Look at**") || entry.contains("**Do"), "{name} does not say what to look at");
-        assert!(entry.contains("**Do") || entry.contains("**do**"), "{name} does not say what to do");
+        assert!(entry.contains("**Look at**") || entry.contains("**Do"), "the entry of {name} has no `Look at`");
+        assert!(entry.contains("**Do") || entry.contains("**do**"), "the entry of {name} has no `Do`");
     }
 }
 
@@ -62,7 +62,7 @@ fn the_links_of_the_handbook_lead_to_its_headings() {
 }
 
 #[test]
-fn promtool_plays_every_alert_firing_and_silent() {
+fn promtool_tests_every_alert_firing_and_not_firing() {
     let tests: Vec<_> = files("prometheus/tests").collect();
     let fired = |alert: &String| {
         let label = format!("alertname=\"{alert}\"");
@@ -73,8 +73,12 @@ fn promtool_plays_every_alert_firing_and_silent() {
     for (path, text) in &tests {
         for test in text.split("\n  - name: ").skip(1) {
             let name = test.lines().next().unwrap_or_default();
-            let looks = test.matches("expr: ALERTS{alertstate=\"firing\"}").count();
-            assert!(test.contains("exp_samples: []") || looks > 1, "{}: {name}: nothing is silent", path.display());
+            let checks = test.matches("expr: ALERTS{alertstate=\"firing\"}").count();
+            assert!(
+                test.contains("exp_samples: []") || checks > 1,
+                "{}: {name}: no check that the alert does not fire",
+                path.display()
+            );
         }
     }
 }

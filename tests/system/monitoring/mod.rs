@@ -1,4 +1,4 @@
-//! Rules, dashboards and their entries in the handbook, held against each other and against a real Prometheus.
+//! Rules and dashboards agree with their entries in the handbook, and work with a real Prometheus.
 
 mod dashboards;
 mod entries;
@@ -8,7 +8,7 @@ mod tool;
 
 use teppan_tests::harness;
 
-/// Whether set-up has brought what these tests need. `make test` does.
+/// Whether the programs that these tests need are installed. `make test` installs them.
 fn is_set_up() -> bool {
     let bin = harness::home().join("tools/bin");
     let is_there = ["prometheus", "alertmanager", "nats-server"].iter().all(|program| bin.join(program).exists());

@@ -1,4 +1,4 @@
-//! A replica of each service with TLS, credentials and an audit log, which have metrics of their own.
+//! A replica of each service with TLS, credentials and an audit log, whose metrics the plain replicas do not have.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use tonic::transport::Endpoint;
 
 use crate::environment;
 
-/// See the module.
+/// One replica of each service, both with TLS and credentials.
 pub struct Secured {
     replicas: [(Which, Process); 2],
     authority: Authority,
@@ -25,8 +25,8 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// Starts both, over databases of their own. The key set of their issuer cannot be fetched, and no line of their
-    /// audit logs can be written.
+    /// Starts both replicas, each over its own database. The key set of their issuer cannot be fetched, and their audit
+    /// logs cannot be written.
     pub async fn start() -> Self {
         let authority = Authority::new("monitoring");
         let files = Mounted::new(&authority.server(), &authority.pem());
@@ -52,7 +52,7 @@ impl Secured {
         Self { replicas, authority, files, _callers: callers, _issuer: issuer }
     }
 
-    /// How Prometheus scrapes them, as YAML.
+    /// The Prometheus jobs that scrape the replicas, as YAML.
     pub fn scrape_configs(&self) -> String {
         let authorities = self.files.authorities();
         let job = |(which, process): &(Which, Process)| {
@@ -66,8 +66,8 @@ impl Secured {
         self.replicas.iter().map(job).collect()
     }
 
-    /// A stranger calls each without credentials, and without TLS.
-    pub async fn strangers_call(&self) {
+    /// Calls each replica once without credentials and once without TLS.
+    pub async fn call_without_credentials_and_without_tls(&self) {
         for (which, process) in &self.replicas {
             let method = match which {
                 Which::Booking => "teppan.booking.v1.ScheduleService/ListVenues",
@@ -75,7 +75,7 @@ impl Secured {
             };
             let endpoint = Endpoint::from_shared(format!("https://{}", process.grpc)).expect("a URL");
             let channel = endpoint.tls_config(self.authority.client_tls(None)).expect("TLS").connect_lazy();
-            eventually("strangers are refused", async || {
+            eventually("the call without credentials is refused", async || {
                 callers::reason(&callers::call(&channel, method, None).await).0 == "CREDENTIALS_MISSING"
             })
             .await;

@@ -1,4 +1,4 @@
-//! Every query that somebody or something asks of Prometheus, against both services under load.
+//! Every query of the dashboards, rules and alerts returns series from Prometheus, with both services under load.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,7 @@ use super::{dashboards::Dashboard, is_set_up, secured::Secured};
 /// Rates need two scrapes, and rules of rules several evaluations.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// So few connections that calls wait for one, and so few waiting calls that some are refused.
+/// So few connections that calls wait for one, and so short a queue that some calls are refused.
 const TIGHT: &[(&str, &str)] = &[("DATABASE_MAX_CONNECTIONS", "2"), ("MAX_WAITING", "2")];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,10 +31,10 @@ async fn every_query_of_a_panel_a_rule_and_an_alert_has_series() {
     let stack = Stack::start(Pace::FAST, TIGHT, &scraped, Shown::Nothing).await.expect("the stack starts");
     let queries = queries(&stack.prometheus).await;
     let guests = Guests::of(&stack).await.expect("venues");
-    // A counter that begins with its first event shows no increase: what happens must happen twice.
+    // A counter that begins with its first event shows no increase, so everything happens twice.
     for _ in 0..2 {
-        an_evening(&guests).await;
-        secured.strangers_call().await;
+        generate_load(&guests).await;
+        secured.call_without_credentials_and_without_tls().await;
         outage(&stack, &guests).await;
     }
     let mut missing = queries;
@@ -47,8 +47,8 @@ async fn every_query_of_a_panel_a_rule_and_an_alert_has_series() {
         if missing.is_empty() {
             return true;
         }
-        // Whether two guests of a rush meet at a slot is chance: there is another rush until they have.
-        an_evening(&guests).await;
+        // Two guests of a rush meet at a slot only by chance, so the load repeats until every query has series.
+        generate_load(&guests).await;
         false
     };
     let waited = tokio::time::timeout(PATIENCE, within(PATIENCE * 2, "queries have series", all_have)).await;
@@ -57,16 +57,16 @@ async fn every_query_of_a_panel_a_rule_and_an_alert_has_series() {
     secured.stop().await;
 }
 
-/// All that guests do, and what goes wrong.
-async fn an_evening(guests: &Guests) {
-    done("a journey", || guests.journey()).await;
-    done("follow-ups are sent", || guests.send_follow_ups()).await;
-    done("a rush", || guests.rush()).await;
-    done("trouble", || guests.trouble()).await;
+/// Every action of a guest, and every kind of failure.
+async fn generate_load(guests: &Guests) {
+    retried("a journey", || guests.journey()).await;
+    retried("follow-ups are sent", || guests.send_follow_ups()).await;
+    retried("a rush", || guests.rush()).await;
+    retried("trouble", || guests.trouble()).await;
 }
 
-/// Takes a step, and takes it again after a refusal that asks for it: `TIGHT` makes a busy machine refuse any call.
-async fn done(step: &str, take: impl AsyncFn() -> Result<(), Status>) {
+/// Runs a step, and repeats it after a refusal that allows a retry: with `TIGHT` a busy machine may refuse any call.
+async fn retried(step: &str, take: impl AsyncFn() -> Result<(), Status>) {
     within(PATIENCE, step, async || match take().await {
         Ok(()) => true,
         Err(refused) if refused.get_details_retry_info().is_some() => false,
@@ -75,7 +75,7 @@ async fn done(step: &str, take: impl AsyncFn() -> Result<(), Status>) {
     .await;
 }
 
-/// Every expression, with where it stands.
+/// Every expression, with the file and panel or rule that contains it.
 async fn queries(prometheus: &Prometheus) -> BTreeMap<String, String> {
     let mut queries = BTreeMap::new();
     for dashboard in Dashboard::all() {
@@ -86,7 +86,8 @@ async fn queries(prometheus: &Prometheus) -> BTreeMap<String, String> {
     }
     for rule in prometheus.rules().await.expect("the rules are read") {
         queries.extend(selectors(&rule.query).into_iter().map(|selector| (selector, rule.name.clone())));
-        // What is absent, or a target that is unusable, has no series when all is well: its selectors have.
+        // `absent()`, or a comparison that holds only for an unusable target, has no series while all is well. Its
+        // selectors have.
         let is_negative = rule.query.contains("absent(") || rule.query.contains("unless");
         match rule.kind {
             RuleKind::Recording => queries.insert(rule.query, rule.name),
@@ -101,21 +102,21 @@ async fn has_series(prometheus: &Prometheus, query: &str) -> bool {
     prometheus.count(query).await.unwrap_or_else(|error| panic!("{error}")) > 0
 }
 
-/// The database is stopped until both services notice, and comes back.
+/// Stops the database until both services notice, and starts it again.
 async fn outage(stack: &Stack, guests: &Guests) {
     stack.postgres.stop().await.expect("PostgreSQL stops");
     let unavailable = |job: &str| format!(r#"teppan_readiness{{job="{job}", state="database_unavailable"}} == 1"#);
     for job in ["booking-service", "conversation-service"] {
         let query = unavailable(job);
         within(PATIENCE, "the service notices", async || {
-            // Calls fail meanwhile.
+            // Only these calls make the service notice; they fail.
             let _ = guests.journey().await;
             has_series(&stack.prometheus, &query).await
         })
         .await;
     }
     stack.postgres.restart().await.expect("PostgreSQL starts");
-    harness::eventually("the services come back", async || guests.journey().await.is_ok()).await;
+    harness::eventually("the services are available again", async || guests.journey().await.is_ok()).await;
 }
 
 fn list(missing: &BTreeMap<String, String>) -> String {

@@ -1,4 +1,4 @@
-//! `make observe`, and an alert from the fault to Alertmanager.
+//! `make observe`, and one alert from the fault until Alertmanager shows it.
 
 use std::{net::SocketAddr, process::Stdio};
 
@@ -17,7 +17,7 @@ use super::is_set_up;
 use crate::health::get;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_database_fires_an_alert_that_ends_with_it_and_ctrl_c_leaves_nothing_running() {
+async fn a_stopped_database_fires_an_alert_until_it_runs_again_and_ctrl_c_leaves_nothing_running() {
     if !is_set_up() {
         return;
     }
@@ -30,17 +30,17 @@ async fn a_stopped_database_fires_an_alert_that_ends_with_it_and_ctrl_c_leaves_n
         .expect("the binary is built: cargo build --workspace --bins");
     let mut lines = BufReader::new(observe.stdout.take().expect("piped")).lines();
     let mut enter = observe.stdin.take().expect("piped");
-    let mut said = Vec::new();
-    while !said.last().is_some_and(|line: &String| line.contains("Ctrl-C")) {
-        said.push(lines.next_line().await.expect("readable").expect("it says where to look"));
+    let mut printed = Vec::new();
+    while !printed.last().is_some_and(|line: &String| line.contains("Ctrl-C")) {
+        printed.push(lines.next_line().await.expect("readable").expect("the tool prints addresses"));
     }
-    for url in said.iter().flat_map(|line| line.split_whitespace()).filter_map(|word| word.strip_prefix("http://")) {
+    for url in printed.iter().flat_map(|line| line.split_whitespace()).filter_map(|word| word.strip_prefix("http://")) {
         let (address, path) = url.split_once('/').expect("an address and a path");
         let (code, _) = get(address.parse().expect("an address"), &format!("/{path}")).await;
         assert!(code < 400, "{url}: {code}");
     }
-    let addresses: Vec<SocketAddr> = said.iter().flat_map(|line| addresses(line)).collect();
-    let alertmanager = said.iter().find(|line| line.contains("Alertmanager:")).expect("it is shown");
+    let addresses: Vec<SocketAddr> = printed.iter().flat_map(|line| addresses(line)).collect();
+    let alertmanager = printed.iter().find(|line| line.contains("Alertmanager:")).expect("it is shown");
     let alertmanager = addresses_of(alertmanager);
 
     enter.write_all(b"\n").await.expect("it reads");
@@ -61,11 +61,11 @@ async fn a_stopped_database_fires_an_alert_that_ends_with_it_and_ctrl_c_leaves_n
     enter.write_all(b"\n").await.expect("it reads");
     eventually("the alerts end", async || unavailable(alertmanager).await.is_empty()).await;
 
-    let id = observe.id().expect("it runs").to_string();
+    let id = observe.id().expect("the process runs").to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().await.expect("kill runs").success());
-    assert!(observe.wait().await.expect("it ends").success(), "exit code 0");
+    assert!(observe.wait().await.expect("the process ends").success(), "the exit code is 0");
     for address in addresses {
-        assert!(TcpStream::connect(address).await.is_err(), "something still listens at {address}");
+        assert!(TcpStream::connect(address).await.is_err(), "a process still listens at {address}");
     }
 }
 

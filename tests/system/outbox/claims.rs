@@ -1,4 +1,4 @@
-//! Leases of relays that died, and results that come too late.
+//! Leases of dead relays, and results that arrive too late.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,11 +13,11 @@ use super::{
 const CLAIM: &str = include_str!("../../../shared/src/outbox/claim.sql");
 const RECORD: &str = include_str!("../../../shared/src/outbox/record.sql");
 
-/// The statements of a relay, without a service.
+/// The claim and record statements of a relay, without a service.
 pub struct Relay(pub PgConnection);
 
 impl Relay {
-    /// With the settings of the service's connections.
+    /// A connection with the settings of the service's connections.
     pub async fn over(booking: &Booking) -> Self {
         let mut relay = Self(harness::connect(&booking.url).await);
         relay.run("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
@@ -41,7 +41,7 @@ impl Relay {
         rows.iter().filter_map(|row| sqlx::Row::get::<Option<i64>, _>(row, "version?")).collect()
     }
 
-    /// Records an outcome of every message under this number of a claim, and returns how many it changed.
+    /// Records an outcome for every message that has this claim number, and returns the number of changed messages.
     pub async fn record(&mut self, outcome: &str, claim: i64) -> i64 {
         let each = "SELECT array_agg(aggregate_id)::text, array_agg(version)::text, count(*) FROM outbox_messages";
         let (bookings, versions, count): (String, String, i64) =
@@ -62,7 +62,7 @@ impl Relay {
 const LONG: Duration = Duration::from_mins(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_of_a_relay_that_died_are_delivered_when_its_lease_ends() {
+async fn messages_of_a_dead_relay_are_delivered_when_its_lease_ends() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
@@ -71,7 +71,7 @@ async fn messages_of_a_relay_that_died_are_delivered_when_its_lease_ends() {
     assert_eq!(dead.claim(64, Duration::from_millis(1500)).await.len(), 10);
     let replica = replica(&service, listening.address, |_| {}).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(receiver.calls().is_empty(), "they are leased");
+    assert!(receiver.calls().is_empty(), "the messages are leased");
     all_delivered(&service).await;
     let keys: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
     assert_eq!((keys.len(), receiver.calls().len()), (10, 10));
@@ -79,7 +79,7 @@ async fn messages_of_a_relay_that_died_are_delivered_when_its_lease_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_changes_nothing_after_the_message_was_claimed_again() {
+async fn a_late_result_changes_nothing_after_the_message_was_claimed_again() {
     let (service, venue) = quiet().await;
     book(&service, &venue, 3).await;
     let (mut late, mut second) = (Relay::over(&service).await, Relay::over(&service).await);
@@ -92,7 +92,7 @@ async fn a_result_changes_nothing_after_the_message_was_claimed_again() {
     assert_eq!(second.record("DELIVERED", 2).await, 0, "a result counts once");
     let left = "SELECT string_agg(DISTINCT concat(attempts, ' ', claims), ',') FROM outbox_messages";
     assert_eq!(service.scalar::<String>(left).await, "1 2", "the first attempt counts, the second does not");
-    // The number of a claim is never used twice, although the attempts went back.
+    // A claim number is never used twice, although the attempts were reset.
     harness::execute(&service.url, "UPDATE outbox_messages SET next_attempt_at = now()").await;
     assert_eq!(second.claim(64, LONG).await.len(), 3);
     assert_eq!(late.record("DELIVERED", 2).await, 0);
@@ -109,19 +109,19 @@ async fn only_the_first_message_of_a_booking_can_be_claimed() {
     }
     let (mut first, mut second) = (Relay::over(&service).await, Relay::over(&service).await);
     for version in 1..=4 {
-        // The earlier message is gone: the next is due at once, although it was put off.
+        // The earlier message is deleted, so the next one is due at once although it was postponed.
         assert_eq!(first.claim(64, LONG).await, [version]);
         assert_eq!(second.claim(64, LONG).await, [0_i64; 0]);
         let put_off =
             "SELECT count(*) FROM outbox_messages WHERE lease_expires_at IS NULL AND next_attempt_at <= now()";
-        assert_eq!(service.scalar::<i64>(put_off).await, 0, "later messages are put off");
+        assert_eq!(service.scalar::<i64>(put_off).await, 0, "later messages are postponed");
         assert_eq!(first.record("DELIVERED", 1).await, 1);
     }
     assert_eq!(waiting(&service).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_small_claim_takes_what_has_been_due_longest() {
+async fn a_small_claim_takes_the_messages_that_have_been_due_longest() {
     let (service, venue) = quiet().await;
     let made = book(&service, &venue, 20).await;
     let oldest = &made[11].booking_id;

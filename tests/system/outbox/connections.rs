@@ -19,7 +19,7 @@ async fn one_connection_is_enough_for_the_claims_and_the_records_of_a_relay() {
     book(&service, &venue, 300).await;
     let mut settings = harness::booking_settings(harness::settings(service.url.clone(), &service.keys));
     settings.common.database_limits.max_connections = 1;
-    // A record that waited for its own claim's connection would wait for so long.
+    // If a record had to wait for the connection of its own claim, the test would time out.
     settings.common.database_limits.acquire_timeout = Duration::from_mins(5);
     settings.outbox = OutboxSettings {
         conversation_service_url: format!("http://{}", listening.address).parse().expect("a URL"),

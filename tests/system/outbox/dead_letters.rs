@@ -1,4 +1,4 @@
-//! What operators do with dead letters.
+//! Operators list, retry and discard dead letters.
 
 use std::process::{Output, Stdio};
 
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::environment;
 
-/// A service with `count` dead letters, and a receiver that accepts them from now on.
+/// A service with `count` dead letters, and a receiver that accepts their messages from now on.
 async fn with_dead(count: usize) -> (Booking, Receiver, Listening) {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
@@ -31,7 +31,7 @@ async fn with_dead(count: usize) -> (Booking, Receiver, Listening) {
         receiver.answer(&booking.conversation_id, Some(Answer::Refuse(Status::invalid_argument("made to fail"))));
     }
     let relay = replica(&service, listening.address, |_| {}).await;
-    harness::eventually("all are dead", async || waiting(&service).await == 0).await;
+    harness::eventually("all messages are dead letters", async || waiting(&service).await == 0).await;
     assert_eq!(dead(&service).await, i64::try_from(count).expect("few"));
     relay.service.stop().await;
     for booking in &made {
@@ -96,7 +96,7 @@ async fn retried_dead_letters_are_delivered_and_discarded_ones_free_the_messages
     let done = operator.discard_dead_letters(discard).await.expect("discarded").into_inner();
     assert_eq!((done.discarded, done.remaining), (2, 0));
     let again = operator.retry_dead_letters(RetryDeadLettersRequest { selection }).await.expect("left alone");
-    assert_eq!(again.into_inner().retried, 0, "they are no dead letters any more");
+    assert_eq!(again.into_inner().retried, 0, "the first call has put them back");
     let retry = RetryDeadLettersRequest { selection: Some(everything()) };
     let done = operator.retry_dead_letters(retry.clone()).await.expect("retried").into_inner();
     assert_eq!((done.retried, done.remaining), (2, 0));
@@ -114,7 +114,7 @@ async fn retried_dead_letters_are_delivered_and_discarded_ones_free_the_messages
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_call_settles_a_thousand_dead_letters_and_leaves_the_rest_to_another() {
+async fn one_call_settles_at_most_a_thousand_dead_letters() {
     let (service, ..) = with_dead(1).await;
     let copies = "
         WITH copied AS (
@@ -136,7 +136,7 @@ async fn one_call_settles_a_thousand_dead_letters_and_leaves_the_rest_to_another
     let retry = RetryDeadLettersRequest { selection: Some(everything()) };
     let done = operator.retry_dead_letters(retry).await.expect("retried").into_inner();
     assert_eq!((done.retried, done.remaining), (1000, 1500));
-    // The second thousand fails: the command reports the first, which stays done.
+    // The second thousand fails: the command reports the first thousand, which stay discarded.
     let fails = "
         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF (SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NULL) <= 500 THEN
@@ -147,14 +147,14 @@ async fn one_call_settles_a_thousand_dead_letters_and_leaves_the_rest_to_another
         CREATE TRIGGER fails BEFORE DELETE ON outbox_messages FOR EACH STATEMENT EXECUTE FUNCTION fail()";
     harness::execute(&service.url, fails).await;
     let failed = run(&service, &["discard", "--all"]).await;
-    let (said, complaint) = (String::from_utf8_lossy(&failed.stdout), String::from_utf8_lossy(&failed.stderr));
+    let (printed, complaint) = (String::from_utf8_lossy(&failed.stdout), String::from_utf8_lossy(&failed.stderr));
     assert_eq!(failed.status.code(), Some(1), "{complaint}");
-    assert_eq!(said, "1000 dead letters were discarded.\n");
+    assert_eq!(printed, "1000 dead letters were discarded.\n");
     assert!(complaint.contains("the dead letters cannot be changed"), "{complaint}");
     assert_eq!((dead(&service).await, waiting(&service).await), (500, 1000));
     harness::execute(&service.url, "DROP TRIGGER fails ON outbox_messages").await;
-    let said = command(&service, &["discard", "--all"]).await;
-    assert_eq!(said, "500 dead letters were discarded.\n");
+    let printed = command(&service, &["discard", "--all"]).await;
+    assert_eq!(printed, "500 dead letters were discarded.\n");
     assert_eq!((dead(&service).await, waiting(&service).await), (0, 1000));
 }
 
@@ -193,13 +193,13 @@ async fn the_command_lists_retries_and_discards() {
     assert_eq!(shown["last_error_reason"], "INVALID_ARGUMENT");
 
     let known = &dead_letters[0].dead_letter_id;
-    let said = command(&service, &["discard", known]).await;
-    assert!(said.contains("1 dead letters were discarded."), "{said}");
+    let printed = command(&service, &["discard", known]).await;
+    assert!(printed.contains("1 dead letters were discarded."), "{printed}");
     let unknown = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
     let again = run(&service, &["retry", known, unknown, &dead_letters[1].dead_letter_id]).await;
-    let (said, note) = (String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&again.stderr));
+    let (printed, note) = (String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&again.stderr));
     assert_eq!(again.status.code(), Some(0), "{note}");
-    assert!(said.contains("1 dead letters were put back into delivery."), "{said}");
+    assert!(printed.contains("1 dead letters were put back into delivery."), "{printed}");
     assert!(note.starts_with("2 are not dead letters now"), "{note}");
     assert!(note.contains(known) && note.contains(unknown), "{note}");
     assert!(!note.contains(&dead_letters[1].dead_letter_id), "{note}");
@@ -208,8 +208,8 @@ async fn the_command_lists_retries_and_discards() {
     assert!(unnamed.status.code() == Some(2) && complaint.contains("--all"), "{complaint}");
     let nowhere = command(&service, &["retry", "--all", "--destination", "event-stream"]).await;
     assert!(nowhere.starts_with("0 dead letters"), "{nowhere}");
-    let said = command(&service, &["retry", "--all"]).await;
-    assert!(said.contains("1 dead letters were put back into delivery."), "{said}");
+    let printed = command(&service, &["retry", "--all"]).await;
+    assert!(printed.contains("1 dead letters were put back into delivery."), "{printed}");
     assert_eq!((dead(&service).await, waiting(&service).await), (0, 2));
     let relay = replica(&service, listening.address, |_| {}).await;
     all_delivered(&service).await;
@@ -217,24 +217,24 @@ async fn the_command_lists_retries_and_discards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_answer_was_lost_can_be_run_again() {
+async fn a_command_that_lost_an_answer_of_the_database_runs_its_statement_again() {
     let (service, ..) = with_dead(1).await;
     let id = all(&service).await.remove(0).dead_letter_id;
-    // The first statement commits, but its answer is lost: the command runs it again.
+    // The first statement commits, but its answer is lost, so the command runs it again.
     let proxy = Proxy::start(harness::database_address(&service.url)).await.expect("a proxy");
     let behind = harness::through(&service.url, proxy.address);
     proxy.lose_answer_to("-- RetryDeadLetters");
     for (url, answers_lost) in [(&behind, 1), (&service.url, 1)] {
         let output = run_on(url, &["discard", &id]).await;
-        let (said, note) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (printed, note) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(0), "{note}");
-        assert_eq!(said, "0 dead letters were discarded.\n");
+        assert_eq!(printed, "0 dead letters were discarded.\n");
         assert!(note.contains("were retried or discarded before") && note.contains(&id), "{note}");
         assert_eq!((proxy.lost(), dead(&service).await), (answers_lost, 0));
     }
 }
 
-/// The stdout of `booking-service dead-letters`, which succeeds.
+/// The stdout of a `booking-service dead-letters` command that succeeds.
 pub async fn command(service: &Booking, arguments: &[&str]) -> String {
     let output = run(service, arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

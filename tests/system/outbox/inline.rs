@@ -12,7 +12,7 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inline_the_follow_up_is_scheduled_with_the_reply() {
+async fn an_inline_delivery_schedules_the_follow_up_before_the_reply() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
@@ -30,7 +30,7 @@ async fn inline_the_follow_up_is_scheduled_with_the_reply() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inline_an_unavailable_receiver_fails_no_booking_and_the_relay_delivers_later() {
+async fn an_inline_delivery_to_an_unavailable_receiver_fails_no_booking_and_the_relay_delivers_later() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let address = receiver.listen().await.leave().await;
@@ -48,7 +48,7 @@ async fn inline_an_unavailable_receiver_fails_no_booking_and_the_relay_delivers_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not_at_all() {
+async fn an_inline_delivery_that_hangs_delays_one_reply_briefly_and_the_next_ones_not_at_all() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
@@ -62,32 +62,32 @@ async fn inline_a_receiver_that_hangs_delays_one_reply_a_little_and_the_next_not
         let booking = fixtures::booking(&venue, 1);
         receiver.answer(&booking.conversation_id, Some(Answer::Hang));
         let mut request = Request::new(booking);
-        // The client has less time than a delivery may take.
+        // The client's deadline is shorter than the bound of a delivery.
         request.set_timeout(Duration::from_secs(1));
         let since = Instant::now();
         inline.clients.bookings.create_booking(request).await.expect("booked in time");
         assert_eq!(receiver.calls().len(), calls);
         since.elapsed()
     };
-    assert!(book(1).await >= Duration::from_millis(300), "the reply waited for it");
-    // These replies neither deliver nor wait. A busy machine may delay one or two.
+    assert!(book(1).await >= Duration::from_millis(300), "the reply waited for the delivery");
+    // The next replies neither deliver nor wait. A busy machine may delay one or two.
     let mut times = Vec::new();
     for _ in 0..5 {
         times.push(book(1).await);
     }
     times.sort();
-    assert!(times[2] < Duration::from_millis(300), "replies waited for it: {times:?}");
-    // The relays of other processes get them, with a full number of attempts.
+    assert!(times[2] < Duration::from_millis(300), "replies waited for the delivery: {times:?}");
+    // The relays of other processes deliver these messages, with all their attempts.
     let left = "SELECT count(*) FROM outbox_messages WHERE attempts = 0 AND lease_expires_at IS NULL";
     assert_eq!(service.scalar::<i64>(left).await, 6);
     inline.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
+async fn an_inline_delivery_that_hangs_does_not_hold_the_slot_queue() {
     let (service, venue) = quiet().await;
-    // An inline delivery ends after a second, which a busy machine may need for the other booking: it must be faster
-    // once in ten times.
+    // An inline delivery ends after a second, which a busy machine may need for the other booking, so only one of ten
+    // tries must be faster.
     for _ in 0..10 {
         let receiver = Receiver::default();
         let listening = receiver.listen().await;
@@ -103,7 +103,7 @@ async fn inline_a_delivery_that_hangs_keeps_nobody_from_the_slot() {
             let call = async move { clients.bookings.create_booking(booking).await.expect("booked") };
             (conversation_id, call)
         };
-        // As many calls as may work on a slot at once.
+        // As many calls as the slot queue admits at once.
         let ((first, one), (second, two), (_, third)) = (book(), book(), book());
         receiver.answer(&first, Some(Answer::Hang));
         receiver.answer(&second, Some(Answer::Hang));

@@ -28,7 +28,7 @@ async fn publishing(of: &Booking, url: String) -> Booking {
     .await
 }
 
-/// What the stream holds: subject, message id and envelope of each.
+/// The messages in the stream: subject, message id and envelope.
 pub async fn published(url: &str) -> Vec<(String, String, Value)> {
     let context = jetstream::new(async_nats::connect(url).await.expect("it answers"));
     let mut stream = context.get_stream(STREAM).await.expect("the stream is there");
@@ -78,7 +78,7 @@ async fn events_are_published_as_cloud_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_of_the_nats_server_loses_and_doubles_no_event() {
+async fn a_crash_of_the_nats_server_loses_and_duplicates_no_event() {
     const KINDS: [&str; 4] = ["rescheduled", "rescheduled", "rescheduled", "cancelled"];
     let (service, venue) = quiet().await;
     let nats = NatsServer::start().await;
@@ -93,19 +93,19 @@ async fn a_crash_of_the_nats_server_loses_and_doubles_no_event() {
     // In the middle of the delivery.
     let left = nats.kill().await;
     made.extend(book(&second, &venue, 50).await);
-    assert!(waiting(&service).await >= 50, "they wait");
+    assert!(waiting(&service).await >= 50, "the events wait");
     let nats = NatsServer::again(left).await;
     all_published(&service).await;
 
     let mut by_booking: HashMap<String, Vec<String>> = HashMap::new();
     let mut ids = HashSet::new();
     for (_, id, event) in published(&nats.url()).await {
-        assert!(ids.insert(id.clone()), "{id} is there twice");
+        assert!(ids.insert(id.clone()), "{id} is stored twice");
         by_booking.entry(event["subject"].as_str().expect("a booking").to_owned()).or_default().push(id);
     }
     for booking in &made {
         let events = stage::events(&service, &booking.booking_id).await;
-        assert_eq!(by_booking.get(&booking.booking_id), Some(&events), "in order, none lost");
+        assert_eq!(by_booking.get(&booking.booking_id), Some(&events), "in order, and none lost");
     }
     assert_eq!(stage::dead(&service).await, 0);
     first.service.stop().await;
@@ -119,7 +119,7 @@ async fn an_event_that_is_published_twice_is_stored_once() {
     let replica = publishing(&service, nats.url()).await;
     book(&replica, &venue, 1).await;
     all_published(&service).await;
-    // As if the relay had died between the publication and its record.
+    // As after a relay that died between the publication and its record.
     let again =
         "INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
                  SELECT event_id, 'event-stream', booking_id, version, now(), now() FROM booking_events";
@@ -132,7 +132,7 @@ async fn an_event_that_is_published_twice_is_stored_once() {
     assert_eq!((config.subjects, config.storage), (vec!["teppan.>".to_owned()], stream::StorageType::File));
     assert_eq!(config.duplicate_window.as_secs(), 3600);
 
-    // Somebody removes the stream: the next event makes it again.
+    // When the stream has been deleted, the next event creates it again.
     context.delete_stream(STREAM).await.expect("removed");
     book(&replica, &venue, 3).await;
     all_published(&service).await;
@@ -152,7 +152,7 @@ async fn the_start_warns_once_that_nats_is_unavailable_without_its_credentials()
             ("OUTBOX_RELAYS", "1"),
             ("LOG_LEVEL", level),
         ];
-        let log = log_of(&url, &settings, async |service| service.has("NATS cannot be used").await).await;
+        let log = log_of(&url, &settings, async |service| service.until_logged("NATS cannot be used").await).await;
         let warnings: Vec<_> = log.lines().filter(|line| line.contains("NATS cannot be used")).collect();
         assert!(warnings.len() == 1 && warnings[0].contains("127.0.0.1:1"), "{log}");
         assert!(!log.contains("hunter2") && !log.contains("somebody"), "{level}: {log}");

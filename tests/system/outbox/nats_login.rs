@@ -1,4 +1,4 @@
-//! The ways to log in to NATS, each with a server that asks for it.
+//! The ways to authenticate to NATS, each with a server that requires it.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ struct Cli {
     nats: NatsArgs,
 }
 
-/// Connects with these settings and makes the stream, or says why not.
+/// Connects with these settings and creates the stream, or returns the error.
 async fn connect(settings: &[&str]) -> Result<(), String> {
     let cli = Cli::parse_from(["test"].iter().chain(settings));
     let mut problems = Problems::default();
@@ -53,32 +53,32 @@ fn text(path: &Path) -> &str {
 async fn user_and_password_of_the_url_are_used_and_never_logged() {
     let nats = NatsServer::configured(r#"authorization { user: "us@er", password: "hunter2/" }"#).await;
     let url = format!("nats://us%40er:hunter2%2F@127.0.0.1:{}", nats.port);
-    connect(&["--nats-url", &url]).await.expect("it is let in");
-    // The first server is not there, and the second shares its login.
+    connect(&["--nats-url", &url]).await.expect("the login succeeds");
+    // The first server does not exist; the second uses the same login.
     let several = format!("nats://us%40er:hunter2%2F@127.0.0.1:1, nats://127.0.0.1:{}", nats.port);
-    connect(&["--nats-url", &several]).await.expect("it is let in");
+    connect(&["--nats-url", &several]).await.expect("the login succeeds");
     for wrong in [nats.url(), url.replace("hunter2", "hunter3")] {
-        let refused = connect(&["--nats-url", &wrong]).await.expect_err("it is refused");
+        let refused = connect(&["--nats-url", &wrong]).await.expect_err("the login is refused");
         assert!(!refused.contains("hunter"), "{refused}");
     }
 
     let database = harness::database(&booking_service::app::DEFINITION).await;
     for level in ["info", "trace"] {
         let settings = [("NATS_URL", url.as_str()), ("OUTBOX_RELAYS", "1"), ("LOG_LEVEL", level)];
-        let log = log_of(&database, &settings, async |service| service.has("ready").await).await;
+        let log = log_of(&database, &settings, async |service| service.until_logged("ready").await).await;
         assert!(!log.contains("NATS cannot be used") && !log.contains("hunter2"), "{log}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_may_stand_in_the_url_in_a_setting_or_in_a_file() {
+async fn a_token_is_read_from_the_url_from_a_setting_or_from_a_file() {
     let nats = NatsServer::configured(r#"authorization { token: "hunter2" }"#).await;
     let (folder, url) = (tempfile::tempdir().expect("a folder"), nats.url());
     let token = file(&folder, "token", "hunter2\n");
-    connect(&["--nats-url", &format!("nats://hunter2@127.0.0.1:{}", nats.port)]).await.expect("it is let in");
-    connect(&["--nats-url", &url, "--nats-token", "hunter2"]).await.expect("it is let in");
-    connect(&["--nats-url", &url, "--nats-token-file", text(&token)]).await.expect("it is let in");
-    connect(&["--nats-url", &url]).await.expect_err("it is refused");
+    connect(&["--nats-url", &format!("nats://hunter2@127.0.0.1:{}", nats.port)]).await.expect("the login succeeds");
+    connect(&["--nats-url", &url, "--nats-token", "hunter2"]).await.expect("the login succeeds");
+    connect(&["--nats-url", &url, "--nats-token-file", text(&token)]).await.expect("the login succeeds");
+    connect(&["--nats-url", &url]).await.expect_err("the login is refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,19 +96,19 @@ async fn a_connection_is_encrypted_and_the_servers_certificate_is_checked() {
     for scheme in ["tls", "nats"] {
         let url = format!("{scheme}://a:b@127.0.0.1:{}", nats.port);
         connect(&["--nats-url", &url, "--nats-ca-file", text(&certificate)]).await.expect(scheme);
-        connect(&["--nats-url", &url]).await.expect_err("nobody vouches for the certificate");
+        connect(&["--nats-url", &url]).await.expect_err("the certificate is not trusted");
     }
 
     let open = NatsServer::start().await;
     let url = open.url().replace("nats://", "tls://");
     let refused = connect(&["--nats-url", &url, "--nats-ca-file", text(&certificate)]).await;
-    refused.expect_err("what is to be encrypted is not sent in clear");
+    refused.expect_err("tls:// never falls back to plaintext");
     let refused = connect(&["--nats-url", &url, "--nats-ca-file", text(&key)]).await.expect_err("a bad setting");
     assert!(refused.contains("NATS_CA_FILE: must be a file of certificates"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_shown_to_a_server_that_asks_for_one() {
+async fn a_client_certificate_is_sent_to_a_server_that_requires_one() {
     let authority = Authority::new("test authority");
     let server = Mounted::new(&authority.server(), &authority.pem());
     let client = Mounted::new(&authority.client("booking-service"), &authority.pem());
@@ -122,8 +122,8 @@ async fn a_certificate_is_shown_to_a_server_that_asks_for_one() {
     let (certificate, key, ca) = (client.certificate(), client.key(), client.authorities());
     let settings = ["--nats-url", &nats.url(), "--nats-ca-file", text(&ca)];
     let with_pair = [&settings[..], &["--nats-certificate-file", text(&certificate), "--nats-key-file", text(&key)]];
-    connect(&with_pair.concat()).await.expect("it is let in");
-    connect(&settings).await.expect_err("it shows no certificate");
+    connect(&with_pair.concat()).await.expect("the login succeeds");
+    connect(&settings).await.expect_err("no client certificate is set");
     let half = [&settings[..], &["--nats-certificate-file", text(&certificate)]].concat();
     let refused = connect(&half).await.expect_err("a bad setting");
     assert!(refused.contains("NATS_KEY_FILE: is required with NATS_CERTIFICATE_FILE"), "{refused}");
@@ -136,9 +136,9 @@ async fn an_nkey_logs_in_by_its_seed() {
         NatsServer::configured(&format!("authorization {{ users: [ {{ nkey: {} }} ] }}", user.public_key())).await;
     let folder = tempfile::tempdir().expect("a folder");
     let seed = file(&folder, "seed", &user.seed().expect("a seed"));
-    connect(&["--nats-url", &nats.url(), "--nats-credentials-file", text(&seed)]).await.expect("it is let in");
+    connect(&["--nats-url", &nats.url(), "--nats-credentials-file", text(&seed)]).await.expect("the login succeeds");
     let other = KeyPair::new_user().seed().expect("a seed");
-    connect(&["--nats-url", &nats.url(), "--nats-credentials", &other]).await.expect_err("it is refused");
+    connect(&["--nats-url", &nats.url(), "--nats-credentials", &other]).await.expect_err("the login is refused");
     let refused = connect(&["--nats-url", &nats.url(), "--nats-credentials", "hunter2"]).await.expect_err("no seed");
     assert!(refused.contains("NATS_CREDENTIALS: must be a JWT") && !refused.contains("hunter2"), "{refused}");
 }
@@ -173,11 +173,13 @@ async fn a_creds_file_logs_in_to_its_account() {
     );
     let folder = tempfile::tempdir().expect("a folder");
     let credentials = file(&folder, "teppan.creds", &credentials);
-    connect(&["--nats-url", &nats.url(), "--nats-credentials-file", text(&credentials)]).await.expect("it is let in");
-    connect(&["--nats-url", &nats.url()]).await.expect_err("it is refused");
+    connect(&["--nats-url", &nats.url(), "--nats-credentials-file", text(&credentials)])
+        .await
+        .expect("the login succeeds");
+    connect(&["--nats-url", &nats.url()]).await.expect_err("the login is refused");
 }
 
-/// What `issuer` claims of `subject`, signed.
+/// A signed JWT of `issuer` about `subject`.
 fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> String {
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });

@@ -1,4 +1,4 @@
-//! What is delivered, and in which order.
+//! The messages that are delivered, and their order.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn any_number_of_relays_deliver_the_events_of_each_booking_in_order() {
     for booking in &made {
         let subject = format!("booking:{}", booking.booking_id);
         let keys: Vec<_> = calls.iter().filter(|call| call.subject == subject).map(|call| call.key.clone()).collect();
-        assert_eq!(keys, stage::events(&service, &booking.booking_id).await, "each event once, in order");
+        assert_eq!(keys, stage::events(&service, &booking.booking_id).await, "each event once and in order");
     }
     first.service.stop().await;
     second.service.stop().await;
@@ -57,12 +57,12 @@ async fn the_messages_of_one_booking_follow_each_other_without_the_timer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_firm_booking_is_followed_up_moved_and_cancelled() {
+async fn follow_ups_are_scheduled_moved_and_cancelled_with_firm_bookings() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let replica = replica(&service, listening.address, |_| {}).await;
-    // CreateBooking nudges the relay, which then does not wait for its timer.
+    // CreateBooking wakes the relay, which then does not wait for its timer.
     let made = book(&replica, &venue, 1).await.remove(0);
     for kind in ["completed", "rescheduled", "cancelled"] {
         append(&service, &made.booking_id, kind, CONVERSATION_SERVICE).await;
@@ -76,7 +76,7 @@ async fn a_firm_booking_is_followed_up_moved_and_cancelled() {
         moves,
     };
     let what: Vec<_> = calls.iter().map(|call| call.what.clone()).collect();
-    assert_eq!(what, [schedule(false), schedule(true), What::Cancel], "nothing follows from a completed booking");
+    assert_eq!(what, [schedule(false), schedule(true), What::Cancel], "a completed booking causes no call");
     assert!(calls.iter().all(|call| call.conversation_id == made.conversation_id));
     replica.service.stop().await;
 }
@@ -84,9 +84,9 @@ async fn a_firm_booking_is_followed_up_moved_and_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_without_a_conversation_or_without_its_deposit_leaves_no_message() {
     let (mut service, venue) = quiet().await;
-    let mut silent = fixtures::booking(&venue, 1);
-    silent.conversation_id.clear();
-    service.clients.bookings.create_booking(silent).await.expect("booked");
+    let mut without_conversation = fixtures::booking(&venue, 1);
+    without_conversation.conversation_id.clear();
+    service.clients.bookings.create_booking(without_conversation).await.expect("booked");
     let pending = fixtures::venue(&mut service.clients, 10).await.expect("a venue").venue_id;
     service.clients.bookings.create_booking(fixtures::booking(&pending, 1)).await.expect("booked");
     assert_eq!(stage::waiting(&service).await, 0);

@@ -1,4 +1,4 @@
-//! Claiming and recording cost the same however long the queue is.
+//! The cost of claiming and recording does not depend on the length of the queue.
 
 use sqlx::AssertSqlSafe;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::event_stream::explain::{buffers, plan};
 
-/// Bookings with a message each, copies of the first one.
+/// Copies of the first booking, with one message each.
 const COPIES: &str = "
     WITH copied AS (
         INSERT INTO bookings
@@ -32,7 +32,7 @@ async fn a_claim_and_its_results_cost_the_same_however_long_the_queue_is() {
     let (service, venue) = quiet().await;
     book(&service, &venue, 1).await;
     let mut relay = Relay::over(&service).await;
-    // Planned while the queue is nearly empty, as in a service that has just started.
+    // The statements are planned while the queue is nearly empty, as just after the start of a service.
     relay.run("BEGIN").await;
     let empty = plan(&mut relay.0, CLAIM).await;
     relay.run("ROLLBACK").await;
@@ -71,7 +71,7 @@ async fn blocked_messages_do_not_delay_the_next_claims() {
     let made = book(&service, &venue, 1).await.remove(0);
     let mut relay = Relay::over(&service).await;
     relay.run(COPIES).await;
-    // Each has a second message; the first ones are leased for long.
+    // Each booking has a second message; the first ones have long leases.
     let behind = "
         INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, previous_hash)
         SELECT gen_random_uuid(), booking_id, 2, type, occurred_at, data, hash FROM booking_events;

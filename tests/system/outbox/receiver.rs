@@ -1,4 +1,4 @@
-//! A FollowUpService that records its calls, and that can refuse, hang or be unavailable.
+//! A FollowUpService that records its calls, and that can refuse them, hang or be unavailable.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::{Request, Response, Status, transport::Server};
 
-/// A call.
+/// A recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The event's id.
@@ -33,7 +33,7 @@ pub enum What {
     Cancel,
 }
 
-/// How it answers calls about a conversation.
+/// The answer to calls about a conversation.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Refuse(Status),
@@ -57,21 +57,21 @@ pub struct Listening {
 }
 
 impl Receiver {
-    /// Listens anywhere.
+    /// Listens on a free port.
     pub async fn listen(&self) -> Listening {
         self.listen_on(SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
     pub async fn listen_on(&self, address: SocketAddr) -> Listening {
         let listener = TcpListener::bind(address).await.expect("the address is free");
-        let address = listener.local_addr().expect("it listens");
+        let address = listener.local_addr().expect("the listener is bound");
         let (stop, stopped) = oneshot::channel();
         let service = FollowUpServiceServer::new(self.clone());
         let serving = TaskTracker::new().spawn(async move {
             let incoming = TcpListenerStream::new(listener);
             let stopped = async { drop(stopped.await) };
             let served = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, stopped).await;
-            served.expect("it serves");
+            served.expect("the server runs");
         });
         Listening { address, stop: Some(stop), serving: AbortOnDropHandle::new(serving) }
     }

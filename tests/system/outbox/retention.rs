@@ -1,4 +1,4 @@
-//! Idempotency keys are kept as long as they have to be.
+//! Idempotency keys are kept for the configured time.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn old_idempotency_keys_are_removed_and_young_ones_are_not() {
     settings.retention_interval = Duration::from_millis(50);
     let started = harness::Booking::configured(settings, service.url.clone(), service.keys.clone()).await;
     let mut started = started.ready().await;
-    // They become old while it runs.
+    // The keys become old while the service runs.
     harness::execute(&service.url, old).await;
     let left = "SELECT count(*) FROM idempotency_keys WHERE key LIKE 'old-%'";
     harness::eventually("the old keys are gone", async || started.scalar::<i64>(left).await == 0).await;

@@ -11,14 +11,14 @@ use teppan_tests::{
     harness::{self, Booking},
 };
 
-/// A service that delivers nothing, with a venue whose bookings are firm at once.
+/// A service that delivers nothing, and a venue whose bookings need no deposit.
 pub async fn quiet() -> (Booking, String) {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::firm_venue(&mut booking.clients, 100_000).await.expect("a venue");
     (booking, venue.venue_id)
 }
 
-/// A replica on the same database that delivers to this address.
+/// A replica over the same database that delivers to this address.
 pub async fn replica(of: &Booking, receiver: SocketAddr, change: impl FnOnce(&mut OutboxSettings)) -> Booking {
     let (url, keys): (_, Keys) = (of.url.clone(), of.keys.clone());
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
@@ -31,7 +31,7 @@ pub async fn replica(of: &Booking, receiver: SocketAddr, change: impl FnOnce(&mu
     Booking::configured(settings, url, keys).await.ready().await
 }
 
-/// Makes `count` bookings, each in a conversation of its own.
+/// Makes `count` bookings, each with its own conversation.
 pub async fn book(booking: &Booking, venue_id: &str, count: usize) -> Vec<Made> {
     let calls = (0..count).map(|_| {
         let (mut clients, request) = (booking.clients.clone(), fixtures::booking(venue_id, 1));
@@ -40,7 +40,7 @@ pub async fn book(booking: &Booking, venue_id: &str, count: usize) -> Vec<Made> 
     stream::iter(calls).buffer_unordered(16).collect().await
 }
 
-/// Writes the next event of a booking, of this type such as `cancelled`, with a message to a destination.
+/// Appends an event of this type, such as `cancelled`, to a booking, with a message to a destination.
 pub async fn append(booking: &Booking, booking_id: &str, kind: &str, destination: &str) {
     let sql = format!(
         "WITH event AS (
@@ -54,7 +54,7 @@ pub async fn append(booking: &Booking, booking_id: &str, kind: &str, destination
     harness::execute(&booking.url, AssertSqlSafe(sql)).await;
 }
 
-/// Waits until nothing is left to deliver.
+/// Waits until no message is left to deliver.
 pub async fn all_delivered(booking: &Booking) {
     harness::eventually("everything is delivered", async || waiting(booking).await == 0).await;
 }

@@ -25,7 +25,7 @@ async fn every_message_is_delivered_after_the_receiver_was_unavailable() {
     let replica = replica(&service, address, |settings| settings.relay.attempts_max = 2).await;
     let made = book(&replica, &venue, 1000).await;
     assert_eq!(waiting(&service).await, 1000);
-    harness::eventually("it was tried", async || {
+    harness::eventually("both messages were tried", async || {
         replica.scalar::<i64>("SELECT count(*) FROM outbox_messages WHERE last_error_reason = 'UNAVAILABLE'").await > 1
     })
     .await;
@@ -33,7 +33,7 @@ async fn every_message_is_delivered_after_the_receiver_was_unavailable() {
     assert_eq!(service.scalar::<i32>(attempts).await, 0, "no attempt is counted");
 
     let _listening = receiver.listen_on(address).await;
-    // The pause after many failures may be half a minute long.
+    // The pause after many failures may last half a minute.
     harness::within(Duration::from_secs(45), "all arrive", async || waiting(&service).await == 0).await;
     let keys: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
     assert_eq!((keys.len(), made.len(), dead(&service).await), (1000, 1000, 0));
@@ -51,10 +51,14 @@ async fn a_refused_message_becomes_a_dead_letter_and_delays_no_other_booking() {
     receiver.answer(&poison.conversation_id, Some(Answer::Refuse(Status::invalid_argument("made to fail"))));
     let replica = replica(&service, listening.address, |_| {}).await;
     // Only later messages of the same booking wait behind it.
-    harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
+    harness::eventually("the other messages are delivered", async || waiting(&service).await == 1).await;
     assert_eq!(dead(&service).await, 1);
     let calls = receiver.conversations();
-    assert_eq!(calls.iter().filter(|it| **it == poison.conversation_id).count(), 1, "not tried again");
+    assert_eq!(
+        calls.iter().filter(|it| **it == poison.conversation_id).count(),
+        1,
+        "the refused message is not tried again"
+    );
     assert!(made.iter().all(|booking| calls.contains(&booking.conversation_id)));
 
     let status = service.clients.outbox.get_outbox_status(GetOutboxStatusRequest {}).await.expect("read").into_inner();
@@ -85,7 +89,7 @@ async fn a_message_that_fails_is_tried_again_until_its_attempts_are_used_up() {
     let left = service.scalar::<String>("SELECT attempts || ' ' || last_error_reason FROM outbox_messages").await;
     assert_eq!(left, "2 INTERNAL");
     let again: HashSet<_> = receiver.calls().into_iter().map(|call| call.key).collect();
-    assert_eq!((receiver.calls().len(), again.len()), (4, 2), "each under the same event id");
+    assert_eq!((receiver.calls().len(), again.len()), (4, 2), "each attempt has the same event id");
     replica.service.stop().await;
 }
 
@@ -105,9 +109,9 @@ async fn a_hanging_message_delays_no_other_booking() {
     // Long before the hanging delivery times out.
     harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
     book(&replica, &venue, 10).await;
-    harness::eventually("those that come later too", async || waiting(&service).await == 1).await;
+    harness::eventually("later messages are delivered too", async || waiting(&service).await == 1).await;
     assert_eq!(dead(&service).await, 0);
-    // A stop does not wait for it either, and gives it back: the next process need not wait for the lease.
+    // A stop does not wait for the delivery and ends its lease, so the next process need not wait for it.
     let since = Instant::now();
     replica.service.stop().await;
     assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
@@ -129,7 +133,7 @@ async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
         settings.relay.attempts_max = 2;
     })
     .await;
-    harness::within(Duration::from_secs(30), "it is dead", async || {
+    harness::within(Duration::from_secs(30), "the message is a dead letter", async || {
         book(&replica, &venue, 1).await;
         dead(&service).await == 1
     })
@@ -142,14 +146,14 @@ async fn a_message_that_hangs_while_others_are_answered_uses_up_its_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_decision_of_this_side_is_no_answer_of_the_receiver() {
+async fn a_message_that_needs_no_call_is_no_evidence_that_the_receiver_answers() {
     let (service, venue) = quiet().await;
     let receiver = Receiver::default();
     let listening = receiver.listen().await;
     let hanging = book(&service, &venue, 1).await.remove(0);
     receiver.answer(&hanging.conversation_id, Some(Answer::Hang));
     let others = book(&service, &venue, 20).await;
-    // Nothing follows from the end of a visit: there is nothing to send.
+    // A completed visit needs no call: its message is settled without one.
     let made_first = format!("DELETE FROM outbox_messages WHERE aggregate_id <> '{}'", hanging.booking_id);
     harness::execute(&service.url, sqlx::AssertSqlSafe(made_first)).await;
     for booking in &others {
@@ -184,15 +188,15 @@ async fn a_few_messages_outlive_a_receiver_that_times_out() {
         receiver.answer(&booking.conversation_id, Some(answer));
     }
     let replica = replica(&service, listening.address, |settings| {
-        // So much that a busy machine delivers what is taken.
+        // A high rate, so that a busy machine delivers everything it claims.
         settings.relay.delivery_timeout = Duration::from_secs(1);
-        // One counts when others are answered while it still hangs, which ends when all are answered again.
+        // A timeout counts as an attempt when other messages are answered meanwhile, until all are answered again.
         settings.relay.attempts_max = 2;
     })
     .await;
     let tries =
         |booking: &Booking| receiver.conversations().iter().filter(|it| **it == booking.conversation_id).count();
-    harness::within(Duration::from_mins(1), "each was tried again and again", async || {
+    harness::within(Duration::from_mins(1), "each message was tried many times", async || {
         made.iter().all(|booking| tries(booking) >= 4)
     })
     .await;
@@ -217,7 +221,7 @@ async fn a_message_waits_while_its_follow_up_is_being_sent() {
     harness::eventually("the others are delivered", async || waiting(&service).await == 1).await;
     let left = "SELECT concat_ws(' ', attempts, last_error_reason, next_attempt_at > now() + interval '50 seconds')
                 FROM outbox_messages";
-    harness::eventually("it waits, and no attempt is counted", async || {
+    harness::eventually("the message waits, and no attempt is counted", async || {
         service.scalar::<String>(left).await == "0 FOLLOW_UP_CLAIMED t"
     })
     .await;

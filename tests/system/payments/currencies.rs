@@ -1,4 +1,4 @@
-//! Stripe's amounts are not always minor units, and not every amount can be charged.
+//! Stripe does not always count in minor units, and cannot charge every amount.
 
 use serde_json::json;
 use sqlx::Row as _;
@@ -8,55 +8,56 @@ use teppan_tests::{
     stripe::{Intent, event},
 };
 
-use super::{Till, sums};
+use super::{StripeFixture, sums};
 use crate::changes::Change;
 
 const CODES: [&str; 12] = ["EUR", "USD", "GBP", "HUF", "CZK", "JPY", "ISK", "UGX", "MGA", "KWD", "TND", "CLP"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stripe_counts_otherwise_is_recorded_in_minor_units() {
+async fn amounts_that_stripe_counts_in_other_units_are_recorded_in_minor_units() {
     for (code, stripe, cents) in
         [("ISK", 500_000, 5000), ("UGX", 500_000, 5000), ("MGA", 50, 5000), ("KWD", 5000, 5000)]
     {
-        let till = Till::open(4).await;
-        till.sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = 5000"))
+        let fixture = StripeFixture::with_seats(4).await;
+        fixture
+            .sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = 5000"))
             .await;
-        let made = till.book(4).await;
+        let made = fixture.book(4).await;
         assert_eq!((made.currency.as_str(), made.deposit_cents), (code, 5000));
         let paid = Intent { currency: code.to_lowercase(), ..Intent::of(&made.booking_id, stripe) };
-        till.told(&paid.succeeded()).await;
-        let firm = till.read(&made.booking_id).await;
+        fixture.send_and_wait(&paid.succeeded()).await;
+        let firm = fixture.read(&made.booking_id).await;
         assert_eq!((firm.status(), sums(&firm)), (BookingStatus::Confirmed, (cents, 0, 0)), "{code}");
-        till.told(&paid.refunded(stripe)).await;
-        assert_eq!(sums(&till.read(&made.booking_id).await), (0, cents, 0), "{code}");
-        till.assert_counted().await;
+        fixture.send_and_wait(&paid.refunded(stripe)).await;
+        assert_eq!(sums(&fixture.read(&made.booking_id).await), (0, cents, 0), "{code}");
+        fixture.assert_sums_and_audit().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_owed_of_a_late_cancellation_can_be_given_back_through_stripe() {
-    let till = Till::open(4).await;
-    till.sql("UPDATE venues SET currency = 'KWD', full_refund_hours = 8760, late_refund_percent = 33").await;
-    till.sql("UPDATE slots SET price_per_person_cents = 5003").await;
-    let made = till.book(4).await;
+async fn the_refund_due_after_a_late_cancellation_is_an_amount_that_stripe_can_refund() {
+    let fixture = StripeFixture::with_seats(4).await;
+    fixture.sql("UPDATE venues SET currency = 'KWD', full_refund_hours = 8760, late_refund_percent = 33").await;
+    fixture.sql("UPDATE slots SET price_per_person_cents = 5003").await;
+    let made = fixture.book(4).await;
     let paid = Intent { currency: "kwd".to_owned(), ..Intent::of(&made.booking_id, 5010) };
-    till.told(&paid.succeeded()).await;
-    till.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
-    assert_eq!(sums(&till.read(&made.booking_id).await), (5010, 0, 1660));
-    till.assert_counted().await;
+    fixture.send_and_wait(&paid.succeeded()).await;
+    fixture.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    assert_eq!(sums(&fixture.read(&made.booking_id).await), (5010, 0, 1660));
+    fixture.assert_sums_and_audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_amount_that_cannot_be_recorded_is_set_aside_at_once() {
-    let till = Till::open(10).await;
-    let made = till.four().await;
+    let fixture = StripeFixture::with_seats(10).await;
+    let made = fixture.pending_party_of_four().await;
     let of = |amount_cents: i64, currency: &str| Intent {
         currency: currency.to_owned(),
         ..Intent::of(&made.booking_id, amount_cents)
     };
     let mut malformed = of(3500, "eur").succeeded();
     malformed["data"]["object"]["metadata"]["booking_id"] = json!(made.confirmation_code);
-    for (told, expected) in [
+    for (event, expected) in [
         (of(i64::MAX, "eur").succeeded(), "AMOUNT_OUT_OF_RANGE"),
         (of(100_000_000_001, "eur").succeeded(), "AMOUNT_OUT_OF_RANGE"),
         (of(500_050, "isk").succeeded(), "AMOUNT_NOT_CONVERTIBLE"),
@@ -64,46 +65,46 @@ async fn an_amount_that_cannot_be_recorded_is_set_aside_at_once() {
         (malformed, "MALFORMED_BOOKING_ID"),
         (event("payment_intent.succeeded", json!({"id": "pi_1"})), "UNREADABLE"),
     ] {
-        till.told(&told).await;
-        let (state, attempts, reason) = till.state_of(told["id"].as_str().expect("an id")).await;
+        fixture.send_and_wait(&event).await;
+        let (state, attempts, reason) = fixture.event_state(event["id"].as_str().expect("an id")).await;
         assert_eq!((state.as_str(), attempts, reason.as_str()), ("SET_ASIDE", 0, expected));
     }
-    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 0, 0));
-    till.assert_counted().await;
+    assert_eq!(sums(&fixture.read(&made.booking_id).await), (0, 0, 0));
+    fixture.assert_sums_and_audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_another_mode_or_account_change_nothing() {
-    let till = Till::open(10).await;
-    let made = till.four().await;
+    let fixture = StripeFixture::with_seats(10).await;
+    let made = fixture.pending_party_of_four().await;
     let paid = super::deposit(&made);
-    let live = |mut told: serde_json::Value| {
-        told["livemode"] = json!(true);
-        told
+    let live = |mut event: serde_json::Value| {
+        event["livemode"] = json!(true);
+        event
     };
-    let connected = |mut told: serde_json::Value| {
-        told["account"] = json!("acct_1");
-        told
+    let connected = |mut event: serde_json::Value| {
+        event["account"] = json!("acct_1");
+        event
     };
-    for (told, state, reason) in [
+    for (event, state, reason) in [
         (live(paid.succeeded()), "SET_ASIDE", "LIVEMODE_MISMATCH"),
         (connected(paid.succeeded()), "SET_ASIDE", "ACCOUNT_MISMATCH"),
         (live(paid.disputed()), "DONE", "LIVEMODE_MISMATCH"),
         (connected(paid.refund_made("1", 5)), "DONE", "ACCOUNT_MISMATCH"),
     ] {
-        till.told(&told).await;
-        let (seen, _, because) = till.state_of(told["id"].as_str().expect("an id")).await;
+        fixture.send_and_wait(&event).await;
+        let (seen, _, because) = fixture.event_state(event["id"].as_str().expect("an id")).await;
         assert_eq!((seen.as_str(), because.as_str()), (state, reason));
     }
-    assert_eq!(sums(&till.read(&made.booking_id).await), (0, 0, 0));
-    till.told(&paid.succeeded()).await;
-    assert_eq!(sums(&till.read(&made.booking_id).await), (3500, 0, 0));
+    assert_eq!(sums(&fixture.read(&made.booking_id).await), (0, 0, 0));
+    fixture.send_and_wait(&paid.succeeded()).await;
+    assert_eq!(sums(&fixture.read(&made.booking_id).await), (3500, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deposits_are_the_same_in_the_schema_and_in_the_domain() {
-    let till = Till::open(1).await;
-    let mut connection = harness::connect(&till.service.url).await;
+    let fixture = StripeFixture::with_seats(1).await;
+    let mut connection = harness::connect(&fixture.service.url).await;
     let rows = sqlx::query(
         "SELECT code, total, share, deposit_cents(total, share, code)
          FROM unnest($1::text[]) AS code, unnest(ARRAY[0, 1, 25, 33, 100]) AS share,
@@ -142,8 +143,8 @@ async fn deposits_are_the_same_in_the_schema_and_in_the_domain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deposit_that_cannot_be_charged_is_rounded_or_not_asked_for() {
-    let till = Till::open(40).await;
+async fn a_deposit_that_stripe_cannot_charge_is_rounded_or_waived() {
+    let fixture = StripeFixture::with_seats(40).await;
     for (code, price, status, deposit) in [
         ("EUR", 45, BookingStatus::Pending, 50),
         ("EUR", 12, BookingStatus::Confirmed, 0),
@@ -151,9 +152,10 @@ async fn a_deposit_that_cannot_be_charged_is_rounded_or_not_asked_for() {
         ("MGA", 1234, BookingStatus::Pending, 1300),
         ("JPY", 10, BookingStatus::Confirmed, 0),
     ] {
-        till.sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = {price}"))
+        fixture
+            .sql(format!("UPDATE venues SET currency = '{code}'; UPDATE slots SET price_per_person_cents = {price}"))
             .await;
-        let made = till.book(4).await;
+        let made = fixture.book(4).await;
         assert_eq!((made.status(), made.deposit_cents), (status, deposit), "{code} {price}");
         let query = SlotQuery {
             venue_id: made.venue_id.clone(),
@@ -162,7 +164,8 @@ async fn a_deposit_that_cannot_be_charged_is_rounded_or_not_asked_for() {
             party_size: 4,
         };
         let request = BatchCheckAvailabilityRequest { queries: vec![query] };
-        let told = till.service.clients.clone().schedule.batch_check_availability(request).await.expect("checked");
-        assert_eq!(told.into_inner().checks[0].deposit_cents, deposit, "{code} {price}");
+        let checked =
+            fixture.service.clients.clone().schedule.batch_check_availability(request).await.expect("checked");
+        assert_eq!(checked.into_inner().checks[0].deposit_cents, deposit, "{code} {price}");
     }
 }

@@ -1,4 +1,4 @@
-//! Money: what is recorded, what Stripe tells, and what follows for the booking.
+//! Payments: what is recorded, what Stripe reports, and the effects on the booking.
 
 mod currencies;
 mod dead_letters;
@@ -6,6 +6,7 @@ mod disputes;
 mod effects;
 mod listing;
 mod orders;
+mod payment_events;
 mod plans;
 mod processing;
 mod recording;
@@ -14,7 +15,6 @@ mod signature;
 mod slow;
 mod storm;
 mod survival;
-mod told;
 mod trouble;
 
 use std::{ops::Deref, time::Duration};
@@ -38,14 +38,14 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::{changes::House, verify};
+use crate::{changes::VenueFixture, verify};
 
 pub const SECRET: &str = "whsec_of_the_tests";
 
-/// What must hold whatever happened: a booking has paid what its succeeded and disputed charges come to without what is
-/// disputed of them and without its succeeded refunds, and has been given back what those come to. What a charge of
-/// Stripe's was given back is what the refunds that name it come to. What is owed follows from what the venue keeps.
-pub const BOOKINGS_THAT_MISCOUNT: &str = "
+/// Bookings whose sums are wrong. A booking's paid amount is its succeeded and disputed charges minus their disputed
+/// parts minus its succeeded refunds; its refunded amount is those refunds. The refunded amount of a Stripe charge is
+/// the sum of the refunds that name it. The refund due follows from the amount that the venue keeps.
+pub const BOOKINGS_WITH_WRONG_SUMS: &str = "
     SELECT count(*) FROM bookings b, LATERAL (
         SELECT COALESCE(sum(amount_cents) FILTER (WHERE kind = 'CHARGE' AND status IN ('SUCCEEDED', 'DISPUTED')), 0) AS charged,
                COALESCE(sum(disputed_cents), 0) AS disputed,
@@ -59,26 +59,26 @@ pub const BOOKINGS_THAT_MISCOUNT: &str = "
        OR refund_due_cents <> GREATEST(paid_cents - CASE status WHEN 'CANCELLED' THEN kept_cents WHEN 'EXPIRED' THEN 0
                                                                 ELSE total_cents END, 0)";
 
-/// A house whose bookings wait for a deposit, and whose service hears from Stripe.
-pub struct Till {
-    house: House,
-    /// To look at what Stripe's events came to: logging in takes long.
-    looks: Mutex<PgConnection>,
+/// A venue whose bookings wait for a deposit, and a service that receives Stripe events.
+pub struct StripeFixture {
+    venue_fixture: VenueFixture,
+    /// A connection for queries of the stored events. Opening one for each query would be slow.
+    connection: Mutex<PgConnection>,
 }
 
-impl Deref for Till {
-    type Target = House;
+impl Deref for StripeFixture {
+    type Target = VenueFixture;
 
-    fn deref(&self) -> &House {
-        &self.house
+    fn deref(&self) -> &VenueFixture {
+        &self.venue_fixture
     }
 }
 
-impl Till {
-    pub async fn open(seats: i32) -> Self {
+impl StripeFixture {
+    pub async fn with_seats(seats: i32) -> Self {
         let url = harness::database(&booking_service::app::DEFINITION).await;
-        let looks = Mutex::new(harness::connect(&url).await);
-        Self { house: House::of(replica(url, Keys::random()).await, seats, 25).await, looks }
+        let connection = Mutex::new(harness::connect(&url).await);
+        Self { venue_fixture: VenueFixture::over(replica(url, Keys::random()).await, seats, 25).await, connection }
     }
 
     /// Another service over the same database.
@@ -86,16 +86,16 @@ impl Till {
         replica(self.service.url.clone(), self.service.keys.clone()).await
     }
 
-    /// A booking of four for 140.00 that waits for a deposit of 35.00.
-    pub async fn four(&self) -> Made {
+    /// A pending booking of four for 140.00, with a deposit of 35.00.
+    pub async fn pending_party_of_four(&self) -> Made {
         let made = self.book(4).await;
         assert_eq!((made.total_cents, made.deposit_cents, made.deposit_due_cents), (14_000, 3_500, 3_500));
         made
     }
 
-    /// The hold of a booking runs out, and the worker frees its seats.
-    pub async fn expire(&self, booking_id: &str) {
-        self.run_out(booking_id).await;
+    /// Lets the hold of a booking run out, and waits until a worker has expired it.
+    pub async fn expire_with_worker(&self, booking_id: &str) {
+        self.expire_hold(booking_id).await;
         let mut settings = harness::booking_settings(harness::settings(self.service.url.clone(), &self.service.keys));
         settings.hold_expiry_interval = Duration::from_millis(10);
         let worker = Booking::configured(settings, self.service.url.clone(), self.service.keys.clone()).await;
@@ -103,40 +103,40 @@ impl Till {
         worker.service.stop().await;
     }
 
-    /// Stripe sends an event, and it is taken.
-    pub async fn tell(&self, event: &Value) {
-        let (code, said) = stripe::send(self.service.service.server.http_addr, event, SECRET).await;
-        assert_eq!(code, 200, "{said}");
+    /// Sends an event as Stripe does, and expects it to be accepted.
+    pub async fn send_event(&self, event: &Value) {
+        let (code, body) = stripe::send(self.service.service.server.http_addr, event, SECRET).await;
+        assert_eq!(code, 200, "{body}");
     }
 
-    /// [`Till::tell`], and the event is applied, or has been tried.
-    pub async fn told(&self, event: &Value) {
-        self.tell(event).await;
+    /// Sends an event, and waits until it is applied or was tried.
+    pub async fn send_and_wait(&self, event: &Value) {
+        self.send_event(event).await;
         let id = event["id"].as_str().expect("an id").to_owned();
-        eventually("the event is tried", async || {
-            // Under its first claim nobody has said yet why it waits.
-            let (state, _, reason) = self.state_of(&id).await;
+        eventually("the event was tried", async || {
+            // The reason stays empty until the first attempt has ended.
+            let (state, _, reason) = self.event_state(&id).await;
             state != "WAITING" || !reason.is_empty()
         })
         .await;
     }
 
     /// State, attempts and reason of an event.
-    pub async fn state_of(&self, event_id: &str) -> (String, i32, String) {
+    pub async fn event_state(&self, event_id: &str) -> (String, i32, String) {
         let row = sqlx::query("SELECT state, attempts, reason FROM stripe_events WHERE event_id = $1")
             .bind(event_id)
-            .fetch_one(&mut *self.looks.lock().await)
+            .fetch_one(&mut *self.connection.lock().await)
             .await
             .expect("the event is kept");
         (row.get(0), row.get(1), row.get(2))
     }
 
-    /// Everything that Stripe told is applied or set aside.
-    pub async fn settled(&self) {
+    /// Waits until every Stripe event is applied or set aside.
+    pub async fn all_events_settled(&self) {
         let waiting = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING'";
         harness::within(Duration::from_mins(1), "Stripe's events are settled", async || {
-            let looked = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *self.looks.lock().await).await;
-            looked.expect("a look") == 0
+            let count = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *self.connection.lock().await).await;
+            count.expect("the query runs") == 0
         })
         .await;
     }
@@ -151,8 +151,8 @@ impl Till {
         Ok(self.service.clients.clone().payments.record_payment(request).await?.into_inner())
     }
 
-    /// The types of a booking's events after the first, without what they all have.
-    pub async fn story(&self, booking_id: &str) -> Vec<String> {
+    /// The types of a booking's events after the first, without their common prefix and suffix.
+    pub async fn event_types(&self, booking_id: &str) -> Vec<String> {
         let mut connection = harness::connect(&self.service.url).await;
         let types: Vec<String> = sqlx::query_scalar(
             "SELECT type FROM booking_events WHERE booking_id = $1 AND version > 1 ORDER BY version",
@@ -164,9 +164,9 @@ impl Till {
         types.iter().map(|it| it.trim_start_matches("teppan.").trim_end_matches(".v1").to_owned()).collect()
     }
 
-    pub async fn assert_counted(&self) {
-        assert_eq!(self.service.scalar::<i64>(BOOKINGS_THAT_MISCOUNT).await, 0, "bookings that miscount");
-        self.assert_sound().await;
+    pub async fn assert_sums_and_audit(&self) {
+        assert_eq!(self.service.scalar::<i64>(BOOKINGS_WITH_WRONG_SUMS).await, 0, "bookings with wrong sums");
+        self.assert_consistent().await;
         verify::assert_derivable(&self.service.url).await;
     }
 }
@@ -178,7 +178,7 @@ async fn replica(url: SecretString, keys: Keys) -> Booking {
     Booking::configured(settings, url, keys).await.ready().await
 }
 
-/// Cash for a booking.
+/// A cash payment for a booking.
 pub fn cash(booking_id: &str, amount_cents: i64) -> RecordPaymentRequest {
     RecordPaymentRequest {
         idempotency_key: Uuid::now_v7().to_string(),
@@ -190,12 +190,12 @@ pub fn cash(booking_id: &str, amount_cents: i64) -> RecordPaymentRequest {
     }
 }
 
-/// Cash back.
+/// A cash refund.
 pub fn cash_back(booking_id: &str, amount_cents: i64) -> RecordPaymentRequest {
     RecordPaymentRequest { kind: PaymentKind::Refund.into(), ..cash(booking_id, amount_cents) }
 }
 
-/// What a booking has paid, was given back, and is owed.
+/// The paid, refunded and due amounts of a booking.
 pub fn sums(booking: &Made) -> (i64, i64, i64) {
     (booking.paid_cents, booking.refunded_cents, booking.refund_due_cents)
 }

@@ -1,13 +1,13 @@
-//! What payments cost does not grow with how many there are.
+//! The cost of payments does not grow with their number.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::harness;
 
-use super::{Till, deposit};
+use super::{StripeFixture, deposit};
 use crate::statements::{
-    buffers,
+    apply_plan_settings, buffers,
     change::{self, Decided},
-    plan, run, settle,
+    plan, run,
 };
 
 const LIST: &str = include_str!("../../../booking-service/src/payments/list.sql");
@@ -19,9 +19,9 @@ const SETTLE: &str = include_str!("../../../booking-service/src/stripe/settle_ev
 const SETTLE_DEAD: &str = include_str!("../../../booking-service/src/stripe/settle_dead_letters.sql");
 const LIST_DEAD: &str = include_str!("../../../shared/src/outbox/list_dead_letters.sql");
 
-/// Prepares the statements, whose plans are then those for any values.
+/// Prepares the statements; their plans must suit any parameters.
 async fn prepare(connection: &mut PgConnection) {
-    settle(connection).await;
+    apply_plan_settings(connection).await;
     change::prepare(connection).await;
     run(connection, format!("PREPARE listed (uuid, text, text[], timestamptz, uuid, bigint, bigint) AS {LIST}")).await;
     run(connection, format!("PREPARE claimed (timestamptz, timestamptz) AS {CLAIM}")).await;
@@ -37,7 +37,7 @@ async fn prepare(connection: &mut PgConnection) {
     run(connection, format!("PREPARE put_back (text[], timestamptz, timestamptz) AS {PUT_BACK}")).await;
 }
 
-/// The entries that a commit writes, made of that of `pi_77`: the revision that was loaded, and what is new.
+/// The entries of a commit, built from the payment `pi_77`: the loaded revision and the new values.
 async fn entries(connection: &mut PgConnection, entries: &[(&str, &str)]) -> String {
     let entries = entries.iter().map(|(revision, is_new)| {
         format!(
@@ -50,13 +50,13 @@ async fn entries(connection: &mut PgConnection, entries: &[(&str, &str)]) -> Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_statement_about_money_goes_by_an_index() {
-    let till = Till::open(10_000).await;
-    let made = till.four().await;
-    till.told(&deposit(&made).succeeded()).await;
-    let mut connection = harness::connect(&till.service.url).await;
+async fn every_statement_about_payments_uses_an_index() {
+    let fixture = StripeFixture::with_seats(10_000).await;
+    let made = fixture.pending_party_of_four().await;
+    fixture.send_and_wait(&deposit(&made).succeeded()).await;
+    let mut connection = harness::connect(&fixture.service.url).await;
     prepare(&mut connection).await;
-    // A connection plans once, perhaps while there is next to nothing.
+    // A connection plans a statement once, perhaps while the tables are nearly empty.
     let listed = "listed (NULL, NULL, NULL, 'epoch', gen_random_uuid(), 5000, 51)";
     let backlog = "backlog (now(), now())";
     for call in [listed, "claimed (now(), now())", "put_back ('{}', now(), now())", backlog, "purged (now())"] {
@@ -106,9 +106,9 @@ async fn every_statement_about_money_goes_by_an_index() {
     for index in ["stripe_events_dead", "stripe_events_due"] {
         assert!(backlog.contains(&format!("using {index}")), "{index}: {backlog}");
     }
-    // Holds are few, and may be read by a bitmap of their index and sorted.
+    // Holds are few, so the plan may read them by a bitmap scan and sort them.
     assert!(backlog.contains("bookings_hold") && !backlog.contains("Seq Scan"), "{backlog}");
-    // Of 15,000 that are set aside and 30,000 that wait, those up to the bound.
+    // There are 15,000 events that are set aside and 30,000 that wait: the statement reads up to its bound.
     assert!(backlog.contains("rows=10000") && !backlog.contains("rows=15000"), "{backlog}");
     let dead = "listed_dead ('epoch', '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, 51)";
     let dead = plan(&mut connection, dead).await;
@@ -127,7 +127,7 @@ async fn every_statement_about_money_goes_by_an_index() {
         assert!(loaded.contains(index), "{index}: {loaded}");
     }
 
-    // The charge succeeds and is given back, and the booking's sums follow.
+    // The charge succeeds and is refunded, and the booking's sums change.
     let charge = r#"{"status": "SUCCEEDED", "charge_id": "ch_77", "refunded_cents": 1, "facts": {}}"#;
     let refund = "jsonb_build_object('payment_id', gen_random_uuid(), 'kind', 'REFUND', 'status', 'SUCCEEDED',
                                      'refund_of', payment_id)";
@@ -137,7 +137,7 @@ async fn every_statement_about_money_goes_by_an_index() {
         Decided { bookings: &bookings, becomes: Some(r#"{"refunded_cents": 1}"#), seats: "0", payments: &payments };
     let moved = moved.call(&mut connection).await;
     let moved = plan(&mut connection, &moved).await;
-    // And once more only the charge, with other facts.
+    // A second commit changes only the facts of the charge.
     let noted = entries(&mut connection, &[("revision", r#"'{"facts": {"refunded_in_all": 1}}'"#)]).await;
     let noted = Decided { bookings: &bookings, becomes: None, seats: "0", payments: &noted };
     let noted = noted.call(&mut connection).await;
@@ -148,8 +148,8 @@ async fn every_statement_about_money_goes_by_an_index() {
             assert!(committed.contains(index), "{index}: {committed}");
         }
     }
-    let ends = "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM payments WHERE payment_id IN (
+    let states = "SELECT string_agg(kind || ' ' || status, ', ' ORDER BY kind) FROM payments WHERE payment_id IN (
                     SELECT payment_id FROM payments WHERE charge_id = 'ch_77' AND revision = 3
                     UNION ALL SELECT r.payment_id FROM payments r WHERE r.refund_of IS NOT NULL)";
-    assert_eq!(till.service.scalar::<String>(ends).await, "CHARGE SUCCEEDED, REFUND SUCCEEDED");
+    assert_eq!(fixture.service.scalar::<String>(states).await, "CHARGE SUCCEEDED, REFUND SUCCEEDED");
 }

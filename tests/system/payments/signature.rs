@@ -9,15 +9,15 @@ use teppan_tests::{
 };
 use uuid::Uuid;
 
-use super::{SECRET, Till};
+use super::{SECRET, StripeFixture};
 use crate::environment;
 use booking_service::domain::StripeSecrets;
 use secrecy::SecretString;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_stripe_signed_a_moment_ago_is_taken() {
-    let till = Till::open(10).await;
-    let http = till.service.service.server.http_addr;
+async fn only_events_that_stripe_signed_within_the_tolerance_are_accepted() {
+    let fixture = StripeFixture::with_seats(10).await;
+    let http = fixture.service.service.server.http_addr;
     let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
     let (body, now) = (event.to_string(), Utc::now());
     let right = signature(&body, SECRET, now);
@@ -37,24 +37,24 @@ async fn only_what_stripe_signed_a_moment_ago_is_taken() {
         Some(signed(&body, SECRET, now + TimeDelta::seconds(310))),
     ];
     for header in refused {
-        let (code, said) = post(http, header.as_deref(), &body).await;
-        assert_eq!(code, 400, "{header:?}: {said}");
-        assert!(said.contains("BAD_SIGNATURE"), "{said}");
+        let (code, answer) = post(http, header.as_deref(), &body).await;
+        assert_eq!(code, 400, "{header:?}: {answer}");
+        assert!(answer.contains("BAD_SIGNATURE"), "{answer}");
     }
     let (code, _) = post(http, Some(&signed(&body, SECRET, now)), &body.replace("3500", "35")).await;
-    assert_eq!(code, 400, "a body that was tampered with");
-    assert_eq!(till.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 0);
+    assert_eq!(code, 400, "the body was changed after signing");
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 0);
 
     let good = format!("t={t},v0=legacy,v1={wrong},v1={right}");
-    assert_eq!(post(http, Some(&good), &body).await.0, 200, "one of several is right");
+    assert_eq!(post(http, Some(&good), &body).await.0, 200, "one of several signatures is valid");
     let late = Intent::of(&Uuid::nil().to_string(), 1).succeeded().to_string();
     let almost = signed(&late, SECRET, now - TimeDelta::seconds(290));
-    assert_eq!(post(http, Some(&almost), &late).await.0, 200, "a little late");
-    assert_eq!(till.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 2);
+    assert_eq!(post(http, Some(&almost), &late).await.0, 200, "a delay within the tolerance");
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_a_secret_is_rotated_both_are_right_and_without_one_nothing_is_taken() {
+async fn during_a_rotation_both_secrets_are_valid_and_without_a_secret_no_event_is_accepted() {
     let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
     let with = async |secrets: Option<&str>| {
         let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
@@ -71,43 +71,43 @@ async fn while_a_secret_is_rotated_both_are_right_and_without_one_nothing_is_tak
     }
     let without = with(None).await;
     let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
-    let (code, said) = stripe::send(without.service.server.http_addr, &event, "").await;
+    let (code, answer) = stripe::send(without.service.server.http_addr, &event, "").await;
     assert_eq!(code, 503);
-    assert!(said.contains("STRIPE_WEBHOOK_SECRETS"), "{said}");
+    assert!(answer.contains("STRIPE_WEBHOOK_SECRETS"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_event_is_refused_and_what_is_not_understood_is_kept_and_ignored() {
-    let till = Till::open(10).await;
-    let http = till.service.service.server.http_addr;
+async fn bodies_that_are_no_events_are_refused_and_unknown_events_are_stored_and_ignored() {
+    let fixture = StripeFixture::with_seats(10).await;
+    let http = fixture.service.service.server.http_addr;
     for body in ["", "{}", "[1]", "\u{0}", "{\"id\":\"evt_1\",\"type\":\"x\"}"] {
-        let (code, said) = post(http, Some(&signed(body, SECRET, Utc::now())), body).await;
-        assert_eq!(code, 400, "{body:?}: {said}");
-        assert!(said.contains("NO_EVENT"), "{said}");
+        let (code, answer) = post(http, Some(&signed(body, SECRET, Utc::now())), body).await;
+        assert_eq!(code, 400, "{body:?}: {answer}");
+        assert!(answer.contains("NO_EVENT"), "{answer}");
     }
     let large = "x".repeat(1024 * 1024 + 1);
-    let (code, said) = post(http, Some(&signed(&large, SECRET, Utc::now())), &large).await;
-    assert_eq!(code, 413, "{said}");
-    // Without a length told before.
+    let (code, answer) = post(http, Some(&signed(&large, SECRET, Utc::now())), &large).await;
+    assert_eq!(code, 413, "{answer}");
+    // A chunked body, whose length is not announced.
     let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     let head = "POST /webhooks/stripe HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n";
     let request = format!("{head}Stripe-Signature: {}\r\n\r\n{chunk}", signed(&large, SECRET, Utc::now()));
     assert_eq!(exchange(http, request.as_bytes()).await.0, 413);
     let get = "GET /webhooks/stripe HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     assert_eq!(exchange(http, get.as_bytes()).await.0, 405);
-    assert_eq!(till.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 0);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM stripe_events").await, 0);
 
     let strange = stripe::event("issuing_card.created", serde_json::json!({"amount": "much", "id": 7}));
-    till.tell(&strange).await;
+    fixture.send_event(&strange).await;
     let id = strange["id"].as_str().expect("an id");
-    assert_eq!(till.state_of(id).await, ("DONE".to_owned(), 0, "IGNORED".to_owned()));
+    assert_eq!(fixture.event_state(id).await, ("DONE".to_owned(), 0, "IGNORED".to_owned()));
     let personal = "SELECT count(*) FROM stripe_events e WHERE e::text ILIKE '%mina%' OR e::text LIKE '%@%'";
-    till.tell(&Intent::of(&Uuid::nil().to_string(), 1).session_completed()).await;
-    assert_eq!(till.service.scalar::<i64>(personal).await, 0);
+    fixture.send_event(&Intent::of(&Uuid::nil().to_string(), 1).session_completed()).await;
+    assert_eq!(fixture.service.scalar::<i64>(personal).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_database_is_away_stripe_is_told_to_come_again() {
+async fn while_the_database_is_unavailable_the_webhook_answers_503_and_stripe_sends_the_event_again() {
     let (proxy, url) = harness::proxied(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
@@ -116,19 +116,19 @@ async fn while_the_database_is_away_stripe_is_told_to_come_again() {
     let http = service.service.server.http_addr;
     let event = Intent::of(&Uuid::nil().to_string(), 3500).succeeded();
     proxy.refuse().await.expect("the port is kept");
-    let (code, said) = stripe::send(http, &event, SECRET).await;
-    assert_eq!(code, 503, "{said}");
-    proxy.mend();
-    harness::eventually("the event is taken", async || stripe::send(http, &event, SECRET).await.0 == 200).await;
+    let (code, answer) = stripe::send(http, &event, SECRET).await;
+    assert_eq!(code, 503, "{answer}");
+    proxy.restore();
+    harness::eventually("the event is accepted", async || stripe::send(http, &event, SECRET).await.0 == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_wrong_and_an_event_that_cannot_be_read_are_told_apart_from_strangers_in_the_metrics() {
+async fn the_metrics_separate_wrong_times_wrong_signatures_and_unreadable_events() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let mut process_env: HashMap<_, _> = environment::with_keys(&url).collect();
     process_env.insert("STRIPE_WEBHOOK_SECRETS".to_owned(), SECRET.to_owned());
     process_env.insert("STRIPE_LIVEMODE".to_owned(), "false".to_owned());
-    let process = Process::start(Which::Booking, &process_env).await.expect("it starts");
+    let process = Process::start(Which::Booking, &process_env).await.expect("the process starts");
     let now = Utc::now();
     for header in [
         signed("{}", SECRET, now - TimeDelta::seconds(310)),

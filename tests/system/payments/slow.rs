@@ -1,4 +1,4 @@
-//! Who sends slowly, or nothing that ends, is in nobody's way.
+//! Clients of the webhook that send slowly, or never finish, delay no other client.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{SECRET, Till};
+use super::{SECRET, StripeFixture};
 
-/// Begins to send an event, with a header that looks right, and returns once its body is being read.
-async fn dawdle(http: SocketAddr) -> TcpStream {
+/// Begins to send an event with a well-formed signature header, and returns while the service reads the body.
+async fn start_slow_request(http: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(http).await.expect("HTTP listens");
     let (t, anything) = (Utc::now().timestamp(), "0".repeat(64));
     let head = format!(
@@ -25,20 +25,20 @@ async fn dawdle(http: SocketAddr) -> TcpStream {
     let (expected, mut answer) = ("HTTP/1.1 100 Continue\r\n\r\n", vec![0; 25]);
     stream.read_exact(&mut answer).await.expect("the service waits for the body");
     assert_eq!(String::from_utf8_lossy(&answer), expected);
-    stream.write_all(b"{").await.expect("and has its beginning");
+    stream.write_all(b"{").await.expect("the first byte is sent");
     stream
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_bodies_of_strangers_keep_nobody_out_and_are_given_up() {
-    let till = Till::open(10).await;
-    let http = till.service.service.server.http_addr;
-    let strangers = join_all((0..150).map(|_| dawdle(http))).await;
+async fn slow_request_bodies_delay_no_event_and_time_out() {
+    let fixture = StripeFixture::with_seats(10).await;
+    let http = fixture.service.service.server.http_addr;
+    let slow = join_all((0..150).map(|_| start_slow_request(http))).await;
     let events = (0..20).map(|_| Intent::of(&Uuid::nil().to_string(), 3500).succeeded());
-    join_all(events.map(async |event| till.tell(&event).await)).await;
-    let answers = join_all(strangers.into_iter().map(async |mut stranger| {
+    join_all(events.map(async |event| fixture.send_event(&event).await)).await;
+    let answers = join_all(slow.into_iter().map(async |mut stream| {
         let mut answer = Vec::new();
-        let _ = stranger.read_to_end(&mut answer).await;
+        let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).split(' ').nth(1).map(str::to_owned)
     }))
     .await;
@@ -46,19 +46,19 @@ async fn slow_bodies_of_strangers_keep_nobody_out_and_are_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_wrong_is_told_before_the_body_and_a_body_that_breaks_off_is_not_too_large() {
-    let till = Till::open(10).await;
-    let http = till.service.service.server.http_addr;
+async fn a_wrong_time_is_reported_before_the_body_is_read_and_a_truncated_body_is_reported_as_incomplete() {
+    let fixture = StripeFixture::with_seats(10).await;
+    let http = fixture.service.service.server.http_addr;
     let head = "POST /webhooks/stripe HTTP/1.1\r\nHost: test\r\nConnection: close\r\n";
     let anything = "0".repeat(64);
-    // The body never comes.
+    // The client never sends the body.
     let old = Utc::now().timestamp() - 310;
     let request = format!("{head}Content-Length: 10000\r\nStripe-Signature: t={old},v1={anything}\r\n\r\n");
-    let (code, said) = exchange(http, request.as_bytes()).await;
-    assert!(code == 400 && said.contains("BAD_SIGNATURE"), "{code}: {said}");
+    let (code, answer) = exchange(http, request.as_bytes()).await;
+    assert!(code == 400 && answer.contains("BAD_SIGNATURE"), "{code}: {answer}");
     let signature = stripe::signed("{", SECRET, Utc::now());
     let broken =
         format!("{head}Transfer-Encoding: chunked\r\nStripe-Signature: {signature}\r\n\r\n1\r\n{{\r\nnonsense\r\n");
-    let (code, said) = exchange(http, broken.as_bytes()).await;
-    assert!(code == 400 && said.contains("BODY_INCOMPLETE"), "{code}: {said}");
+    let (code, answer) = exchange(http, broken.as_bytes()).await;
+    assert!(code == 400 && answer.contains("BODY_INCOMPLETE"), "{code}: {answer}");
 }

@@ -9,33 +9,36 @@ use teppan_tests::{
 };
 use tonic::Code;
 
-use super::{SECRET, Till, cash, cash_back, deposit};
+use super::{SECRET, StripeFixture, cash, cash_back, deposit};
 use crate::changes::{Change, act};
 
-/// A replica that looks for holds all the time.
-async fn expiring(till: &Till) -> Booking {
-    let mut settings = harness::booking_settings(harness::settings(till.service.url.clone(), &till.service.keys));
+/// A replica that expires holds every few milliseconds.
+async fn expiring(fixture: &StripeFixture) -> Booking {
+    let mut settings = harness::booking_settings(harness::settings(fixture.service.url.clone(), &fixture.service.keys));
     settings.hold_expiry_interval = Duration::from_millis(10);
     settings.stripe.interval = Duration::from_millis(20);
     settings.stripe.secrets = booking_service::domain::StripeSecrets::parse(&SECRET.into()).expect("a secret");
-    Booking::configured(settings, till.service.url.clone(), till.service.keys.clone()).await.ready().await
+    Booking::configured(settings, fixture.service.url.clone(), fixture.service.keys.clone()).await.ready().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_paying_and_expiring_each_booking_comes_to_one_end_and_every_seat_is_counted() {
-    let till = Till::open(400).await;
+async fn payments_that_race_with_expiring_holds_all_confirm_their_bookings_and_every_seat_is_counted() {
+    let fixture = StripeFixture::with_seats(400).await;
     let mut bookings = Vec::new();
     for _ in 0..80 {
-        bookings.push(till.four().await);
+        bookings.push(fixture.pending_party_of_four().await);
     }
-    let replicas = [expiring(&till).await, expiring(&till).await];
-    till.sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '800 milliseconds'").await;
-    // Some keep their holds, however slow the machine.
-    till.sql(
-        "UPDATE bookings SET hold_expires_at = now() + interval '10 minutes' \
+    let replicas = [expiring(&fixture).await, expiring(&fixture).await];
+    fixture
+        .sql("UPDATE bookings SET hold_expires_at = clock_timestamp() + random() * interval '800 milliseconds'")
+        .await;
+    // A fixed share of the bookings keep their holds, however slow the machine is.
+    fixture
+        .sql(
+            "UPDATE bookings SET hold_expires_at = now() + interval '10 minutes' \
               WHERE get_byte(uuid_send(booking_id), 15) < 32 AND status = 'PENDING'",
-    )
-    .await;
+        )
+        .await;
     join_all(bookings.iter().enumerate().map(|(n, made)| {
         let http = replicas[n % 2].service.server.http_addr;
         async move {
@@ -44,25 +47,28 @@ async fn of_paying_and_expiring_each_booking_comes_to_one_end_and_every_seat_is_
         }
     }))
     .await;
-    till.settled().await;
+    fixture.all_events_settled().await;
     for made in &bookings {
-        // There is room for all of them: who paid has seats, held or taken again.
-        let firm = till.read(&made.booking_id).await;
+        // The slot has room for all of them: every paid booking has seats, held or retaken.
+        let firm = fixture.read(&made.booking_id).await;
         assert_eq!((firm.status(), super::sums(&firm)), (BookingStatus::Confirmed, (3500, 0, 0)));
     }
     let retaken = "SELECT count(*) FROM booking_events WHERE (data->>'seats_retaken')::boolean";
-    let retaken = till.service.scalar::<i64>(retaken).await;
-    assert!((1..80).contains(&retaken), "a race: {retaken} were taken again");
-    till.assert_counted().await;
+    let retaken = fixture.service.scalar::<i64>(retaken).await;
+    assert!(
+        (1..80).contains(&retaken),
+        "some bookings must lose the race for their hold, and some win it: {retaken} were retaken"
+    );
+    fixture.assert_sums_and_audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once() {
-    let till = Till::open(24).await;
-    let replicas = [expiring(&till).await, expiring(&till).await];
+    let fixture = StripeFixture::with_seats(24).await;
+    let replicas = [expiring(&fixture).await, expiring(&fixture).await];
     let mut bookings = Vec::new();
     for _ in 0..6 {
-        bookings.push(till.four().await);
+        bookings.push(fixture.pending_party_of_four().await);
     }
     let intents: Vec<_> = bookings
         .iter()
@@ -101,7 +107,7 @@ async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once(
                 }
                 12 => act(clients, Change::Resize(4), id, "").await.map(|_| ()),
                 _ => {
-                    till.run_out(id).await;
+                    fixture.expire_hold(id).await;
                     Ok(())
                 }
             };
@@ -111,21 +117,24 @@ async fn in_a_storm_of_payments_and_changes_every_cent_and_seat_is_counted_once(
         }
     };
     join_all((0..16).map(client)).await;
-    // What was told before the charge, or is more than there is, waits; the rest is applied.
+    // An event that arrives before its charge, or takes more than was paid, waits; every other event is applied.
     let rest = "SELECT count(*) FROM stripe_events WHERE state = 'WAITING' AND reason = ''";
-    harness::within(Duration::from_mins(1), "all is tried", async || till.service.scalar::<i64>(rest).await == 0).await;
-    till.assert_counted().await;
+    harness::within(Duration::from_mins(1), "every event was tried", async || {
+        fixture.service.scalar::<i64>(rest).await == 0
+    })
+    .await;
+    fixture.assert_sums_and_audit().await;
     let bad = "SELECT count(*) FROM stripe_events
                WHERE state = 'SET_ASIDE' OR state = 'WAITING' AND reason NOT IN ('CHARGE_UNKNOWN', 'REFUND_EXCEEDS_PAID', 'BOOKING_NOT_NAMED')";
-    assert_eq!(till.service.scalar::<i64>(bad).await, 0);
+    assert_eq!(fixture.service.scalar::<i64>(bad).await, 0);
     let last = "SELECT count(*) FROM bookings b JOIN booking_events e USING (booking_id, version)
                 WHERE COALESCE((e.data->>'paid_cents')::bigint, paid_cents) <> paid_cents
                    OR COALESCE((e.data->>'refund_due_cents')::bigint, refund_due_cents) <> refund_due_cents";
-    assert_eq!(till.service.scalar::<i64>(last).await, 0, "the last event tells the figures as they stand");
-    let Till { house, .. } = till;
-    let url = house.service.url.clone();
+    assert_eq!(fixture.service.scalar::<i64>(last).await, 0, "the last event has the booking's current sums");
+    let StripeFixture { venue_fixture, .. } = fixture;
+    let url = venue_fixture.service.url.clone();
     let [first, second] = replicas;
-    futures::join!(house.service.service.stop(), first.service.stop(), second.service.stop());
+    futures::join!(venue_fixture.service.service.stop(), first.service.stop(), second.service.stop());
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(harness::scalar::<i64>(&url, deadlocks).await, 0);
 }

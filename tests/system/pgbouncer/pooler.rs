@@ -1,4 +1,4 @@
-//! A PgBouncer of a test's own, in front of the harness's PostgreSQL.
+//! A PgBouncer for one test, in front of the harness's PostgreSQL.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -8,19 +8,19 @@ use teppan_shared::embedded::Unprivileged;
 use teppan_tests::harness;
 use tokio::process::Child;
 
-/// How a pooler is set.
+/// The settings of a pooler.
 #[derive(Clone, Copy)]
 pub struct Setting {
     pub mode: &'static str,
     pub ignored: &'static str,
 }
 
-/// Transactions of all clients share the pooler's connections.
+/// The pool mode `transaction`: all clients share the pooler's connections.
 pub const BY_TRANSACTION: Setting = Setting { mode: "transaction", ignored: "extra_float_digits,options" };
-/// Each client has a connection of the pooler's until it leaves.
+/// The pool mode `session`: each client keeps a connection until it disconnects.
 pub const BY_SESSION: Setting = Setting { mode: "session", ignored: "extra_float_digits,options" };
 
-/// A pooler. Dropped, it is killed.
+/// A pooler, killed on drop.
 pub struct PgBouncer {
     /// The database of the test, through the pooler.
     pub url: SecretString,
@@ -29,22 +29,22 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// `None`, with a line on stdout, where there is no PgBouncer.
+    /// Returns `None`, and prints a line, when PgBouncer is not installed.
     pub async fn start(database: &SecretString, setting: Setting) -> Option<Self> {
         let program = harness::home().join("tools/bin/pgbouncer");
         if !program.exists() {
-            println!("SKIPPED: there is no PgBouncer; `deploy/local/setup.sh pgbouncer` brings it");
+            println!("SKIPPED: PgBouncer is not installed; `deploy/local/setup.sh pgbouncer` installs it");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("teppan-pgbouncer-").tempdir().expect("a folder");
         let account = Unprivileged::find(&harness::home(), Path::new("/tmp")).await.expect("a user to run it");
-        account.give(folder.path()).expect("the folder can be given away");
-        // PgBouncer takes no port 0.
+        account.make_owner_of(folder.path()).expect("the folder can be given away");
+        // PgBouncer does not support port 0.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let ini = folder.path().join("pgbouncer.ini");
         fs::write(&ini, text(database, setting, port)).expect("written");
-        account.give(&ini).expect("the file can be given away");
-        let program = program.canonicalize().expect("it is there");
+        account.make_owner_of(&ini).expect("the file can be given away");
+        let program = program.canonicalize().expect("it exists");
         let mut command = account.command(&program);
         command.arg("--quiet").arg(&ini).kill_on_drop(true);
         let process = command.spawn().expect("PgBouncer runs");

@@ -1,4 +1,4 @@
-//! Events that NATS never accepts.
+//! Events that NATS refuses permanently.
 
 use std::process::{Output, Stdio};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// With its envelope and headers, an event with a subject of 200 characters is larger; one without a subject is not.
+/// With its envelope and headers, an event with a subject of 200 characters exceeds this size; one without does not.
 const PAYLOAD_BYTES_MAX: usize = 900;
 
 const PENDING: &str = "SELECT count(*) FROM outbox_messages WHERE dead_at IS NULL";
@@ -34,7 +34,7 @@ const DEAD: &str = "SELECT count(*) FROM outbox_messages WHERE dead_at IS NOT NU
 
 /// A service that publishes to a NATS server that accepts small events only, and an operator's client.
 async fn service() -> (NatsServer, Conversation, OutboxServiceClient<Channel>) {
-    // The request that makes the stream is larger than the limit too, so another server makes it.
+    // The request that creates the stream exceeds the limit too, so another server creates the stream.
     let nats = NatsServer::start().await;
     let maker = publishing(None, &nats.url()).await;
     schedule(&maker, &fixtures::conversation_id(), "").await;
@@ -46,7 +46,7 @@ async fn service() -> (NatsServer, Conversation, OutboxServiceClient<Channel>) {
     (nats, service, operator)
 }
 
-/// Schedules a follow-up for a day far ahead: one event.
+/// Schedules a follow-up far in the future, which makes one event.
 async fn schedule(service: &Conversation, chat: &str, subject: &str) {
     let request = ScheduleFollowUpRequest {
         idempotency_key: Uuid::now_v7().to_string(),
@@ -60,12 +60,12 @@ async fn schedule(service: &Conversation, chat: &str, subject: &str) {
     service.follow_ups.clone().schedule_follow_up(request).await.expect("scheduled");
 }
 
-/// A dead letter in a conversation of its own, and a small event behind it.
+/// Makes a dead letter in a new conversation, and a small event behind it.
 async fn blocked(service: &Conversation) -> String {
     let chat = fixtures::conversation_id();
     let dead = service.scalar::<i64>(DEAD).await;
     schedule(service, &chat, &"s".repeat(200)).await;
-    harness::eventually("it is dead", async || service.scalar::<i64>(DEAD).await == dead + 1).await;
+    harness::eventually("the event is a dead letter", async || service.scalar::<i64>(DEAD).await == dead + 1).await;
     schedule(service, &chat, "").await;
     chat
 }
@@ -110,7 +110,7 @@ async fn an_event_that_is_too_large_becomes_a_dead_letter_and_only_its_conversat
     });
     let retry = RetryDeadLettersRequest { selection: selection.clone() };
     assert_eq!(operator.retry_dead_letters(retry.clone()).await.expect("retried").into_inner().retried, 1);
-    harness::eventually("it is dead again", async || service.scalar::<i64>(DEAD).await == 1).await;
+    harness::eventually("the event is a dead letter again", async || service.scalar::<i64>(DEAD).await == 1).await;
     assert_eq!(operator.retry_dead_letters(retry).await.expect("left alone").into_inner().retried, 0);
     let (again, _) = list(&operator, ListDeadLettersRequest::default()).await;
     assert_ne!(again[0].dead_letter_id, dead[0].dead_letter_id);
@@ -132,7 +132,7 @@ async fn an_event_that_is_too_large_for_the_stream_becomes_a_dead_letter() {
     let service = publishing(None, &nats.url()).await;
     schedule(&service, &fixtures::conversation_id(), "").await;
     harness::eventually("the stream is there", async || service.scalar::<i64>(PENDING).await == 0).await;
-    // An operator bounds the messages of the stream; the server takes larger ones.
+    // An operator limits the message size of the stream; the server accepts larger ones.
     let context = jetstream::new(async_nats::connect(nats.url()).await.expect("it answers"));
     let mut config = context.get_stream(STREAM).await.expect("the stream").cached_info().config.clone();
     config.max_message_size = i32::try_from(PAYLOAD_BYTES_MAX).expect("small");
@@ -189,19 +189,19 @@ async fn the_dead_letters_of_conversations_are_listed_in_pages_and_settled_by_th
         (&shown["conversation_id"], &shown["last_error_reason"]),
         (&chats[2].clone().into(), &"MESSAGE_TOO_LARGE".into())
     );
-    let said = command(&service, &["discard", &all[0].dead_letter_id]).await;
-    assert_eq!(said, "1 dead letters were discarded.\n");
+    let printed = command(&service, &["discard", &all[0].dead_letter_id]).await;
+    assert_eq!(printed, "1 dead letters were discarded.\n");
     let gone = run(&service, &["retry", &all[0].dead_letter_id]).await;
     assert_eq!(gone.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&gone.stderr).contains(&all[0].dead_letter_id));
-    let said = command(&service, &["discard", "--all"]).await;
-    assert_eq!(said, "2 dead letters were discarded.\n");
+    let printed = command(&service, &["discard", "--all"]).await;
+    assert_eq!(printed, "2 dead letters were discarded.\n");
     harness::eventually("what waited behind them is published", async || service.scalar::<i64>(PENDING).await == 0)
         .await;
     service.service.stop().await;
 }
 
-/// The stdout of `conversation-service dead-letters`, which succeeds.
+/// The stdout of a `conversation-service dead-letters` command that succeeds.
 async fn command(service: &Conversation, arguments: &[&str]) -> String {
     let output = run(service, arguments).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -25,7 +25,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn falls_and_follow_ups_are_published_once_and_in_order_also_when_nats_crashes() {
+async fn mood_falls_and_follow_ups_are_published_once_and_in_order_also_when_nats_crashes() {
     let nats = NatsServer::start().await;
     let url = nats.url();
     let first = publishing(None, &url).await;
@@ -39,7 +39,7 @@ async fn falls_and_follow_ups_are_published_once_and_in_order_also_when_nats_cra
         let message = StoreMessageRequest { emotion: Some(low.clone()), ..fixtures::message(&fallen, "No!") };
         second.client.clone().store_message(message).await.expect("stored without NATS too");
     }
-    let other_id = followed_up(&second, "away").await;
+    let other_id = followed_up(&second, "unavailable").await;
     let nats = NatsServer::again(left).await;
     harness::within(Duration::from_secs(40), "everything is published", async || {
         first.scalar::<i64>("SELECT count(*) FROM outbox_messages").await == 0
@@ -54,7 +54,7 @@ async fn falls_and_follow_ups_are_published_once_and_in_order_also_when_nats_cra
     }
     let is_fall = |event: &&(String, String, Value)| event.0 == "teppan.conversation.escalation_suggested";
     let falls: Vec<_> = events.iter().filter(is_fall).collect();
-    assert_eq!(falls.len(), 1, "one fall, one event");
+    assert_eq!(falls.len(), 1, "one event for one fall");
     let fall = &falls[0].2;
     assert_eq!(fall["type"], "teppan.conversation.escalation_suggested.v1");
     assert_eq!((&fall["source"], &fall["subject"]), (&"/teppan/conversation-service".into(), &fallen.clone().into()));
@@ -66,7 +66,7 @@ async fn falls_and_follow_ups_are_published_once_and_in_order_also_when_nats_cra
     }
 }
 
-/// A service that publishes, on a database of its own or that of `replica_of`.
+/// A service that publishes, over its own database or that of `replica_of`.
 async fn publishing(replica_of: Option<&Conversation>, url: &str) -> Conversation {
     let (database, keys) = match replica_of {
         Some(other) => (other.url.clone(), other.keys.clone()),
@@ -82,7 +82,7 @@ async fn publishing(replica_of: Option<&Conversation>, url: &str) -> Conversatio
     service.await.ready().await
 }
 
-/// Schedules a follow-up that falls due at once, completes it, and returns its id.
+/// Schedules a follow-up that is due at once, completes it, and returns its id.
 async fn followed_up(service: &Conversation, key: &str) -> String {
     let chat = fixtures::conversation_id();
     service.client.clone().store_message(fixtures::message(&chat, "Hello")).await.expect("stored");

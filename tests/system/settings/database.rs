@@ -1,4 +1,4 @@
-//! Which databases can be used.
+//! Databases that can and cannot be used.
 
 use std::net::SocketAddr;
 
@@ -27,21 +27,21 @@ async fn a_database_that_cannot_store_every_text_is_refused_before_the_service_i
         create(encoding).await;
         let url = server.url(&name);
         let log = log_of(&url, &[], async |service| {
-            service.has("the database cannot be used").await;
+            service.until_logged("the database cannot be used").await;
             let (code, body) = get(service.http, "/readyz").await;
             assert!(code == 503 && body.contains("the encoding of the database is not UTF8"), "{body}");
             let tables: i64 = harness::scalar(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await;
-            assert_eq!(tables, 0, "nothing was made in it");
+            assert_eq!(tables, 0, "no table was created");
 
-            // Another one takes its place: nobody has to start the service again.
+            // When a usable database takes its address, the service becomes ready without a restart.
             harness::drop_database(&url).await;
             create("UTF8").await;
             harness::eventually("ready", async || get(service.http, "/readyz").await.0 == 200).await;
         })
         .await;
-        let said =
+        let expected =
             format!("the encoding of the database is {encoding}, and must be UTF8: make another one with CREATE");
-        let lines: Vec<_> = log.lines().filter(|line| line.contains(&said)).collect();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&expected)).collect();
         assert!(lines.len() == 1 && lines[0].contains(r#""level":"ERROR""#), "{log}");
         harness::drop_database(&url).await;
     }
@@ -54,7 +54,7 @@ async fn a_database_at_an_ipv6_address_is_reached() {
         eprintln!("skipped: this machine has no IPv6");
         return;
     };
-    let (server, address) = (harness::database_address(&url), listener.local_addr().expect("it is bound"));
+    let (server, address) = (harness::database_address(&url), listener.local_addr().expect("the listener is bound"));
     let _relay = AbortOnDropHandle::new(TaskTracker::new().spawn(relay(listener, server)));
     let url = SecretString::from(url.expose_secret().replace(&server.to_string(), &address.to_string()));
     assert!(url.expose_secret().contains("@[::1]:"));
@@ -62,7 +62,7 @@ async fn a_database_at_an_ipv6_address_is_reached() {
     booking.service.stop().await;
 }
 
-/// Passes connections on.
+/// Forwards connections.
 async fn relay(listener: TcpListener, server: SocketAddr) {
     let mut connections = JoinSet::new();
     while let Ok((mut client, _)) = listener.accept().await {

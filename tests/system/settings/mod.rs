@@ -25,8 +25,8 @@ fn run_of(service: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (O
 }
 
 #[test]
-fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
-    let (code, _, said) = run(
+fn all_bad_settings_are_reported_together_by_name_and_never_by_value() {
+    let (code, _, stderr) = run(
         &[
             ("DATABASE_URL", "mysql://hunter2"),
             ("LISTEN_ADDR", "0.0.0.0:50051"),
@@ -72,16 +72,16 @@ fn all_bad_settings_are_told_together_by_name_and_never_by_value() {
         "STRIPE_ACCOUNT",
         "LOG_LEVEL",
     ] {
-        assert!(said.contains(name), "{name} is missing from: {said}");
+        assert!(stderr.contains(name), "{name} is missing from: {stderr}");
     }
-    assert!(!said.contains("hunter2"), "{said}");
+    assert!(!stderr.contains("hunter2"), "{stderr}");
 }
 
 #[test]
-fn a_database_of_ones_own_needs_keys_of_ones_own() {
-    let (code, _, said) = run(&[("DATABASE_URL", "postgres://somebody@127.0.0.1/somewhere")], &["migrate"]);
+fn a_database_url_requires_encryption_and_hash_keys() {
+    let (code, _, stderr) = run(&[("DATABASE_URL", "postgres://somebody@127.0.0.1/somewhere")], &["migrate"]);
     assert_eq!(code, Some(2));
-    assert!(said.contains("ENCRYPTION_KEYS: is required") && said.contains("HASH_KEY: is required"), "{said}");
+    assert!(stderr.contains("ENCRYPTION_KEYS: is required") && stderr.contains("HASH_KEY: is required"), "{stderr}");
 }
 
 #[test]
@@ -95,11 +95,11 @@ fn help_lists_every_setting_with_its_default() {
 }
 
 #[test]
-fn what_a_command_has_of_its_own_comes_first_in_its_help() {
+fn the_help_of_a_command_lists_its_own_options_first() {
     let first = |arguments: &[&str], own: &str| {
         let (_, help, _) = run(&[], arguments);
-        let place = |option: &str| help.find(option).unwrap_or_else(|| panic!("{option} is missing from: {help}"));
-        assert!(place(&format!("\n      {own}")) < place("--listen-addr"), "{arguments:?}: {help}");
+        let position = |option: &str| help.find(option).unwrap_or_else(|| panic!("{option} is missing from: {help}"));
+        assert!(position(&format!("\n      {own}")) < position("--listen-addr"), "{arguments:?}: {help}");
     };
     first(&["verify-events", "--help"], "--booking");
     first(&["dead-letters", "list", "--help"], "--limit");
@@ -107,24 +107,24 @@ fn what_a_command_has_of_its_own_comes_first_in_its_help() {
 }
 
 #[test]
-fn a_command_that_looks_at_data_starts_no_database_of_its_own() {
+fn a_command_that_reads_data_starts_no_private_database() {
     for arguments in [&["verify-events"][..], &["dead-letters", "list"]] {
         let home = tempfile::tempdir().expect("a folder");
         let inside = home.path().join("inside");
-        let (code, _, said) = run(&[("TEPPAN_HOME", inside.to_str().expect("UTF-8"))], arguments);
-        assert_eq!(code, Some(2), "{arguments:?}: {said}");
-        assert!(said.contains("DATABASE_URL: is required"), "{said}");
-        assert!(!inside.exists(), "nothing is made");
+        let (code, _, stderr) = run(&[("TEPPAN_HOME", inside.to_str().expect("UTF-8"))], arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("DATABASE_URL: is required"), "{stderr}");
+        assert!(!inside.exists(), "nothing is created");
     }
 }
 
 #[test]
-fn a_taken_address_is_told_with_its_setting() {
+fn an_address_in_use_is_reported_with_its_setting() {
     let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
     let ring = format!("1:{key}");
     let (key, ring) = (key.as_str(), ring.as_str());
-    let somebody = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let taken = somebody.local_addr().expect("it has an address").to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let taken = listener.local_addr().expect("the listener is bound").to_string();
     for service in ["booking-service", "conversation-service"] {
         for (setting, other) in [("LISTEN_ADDR", "HTTP_ADDR"), ("HTTP_ADDR", "LISTEN_ADDR")] {
             let environment = [
@@ -134,12 +134,12 @@ fn a_taken_address_is_told_with_its_setting() {
                 (setting, taken.as_str()),
                 (other, "127.0.0.1:0"),
             ];
-            let (code, _, said) = run_of(service, &environment, &[]);
-            assert_eq!(code, Some(1), "{said}");
-            for told in [setting, &taken, "end what listens there", "another address"] {
-                assert!(said.contains(told), "{told} is missing from: {said}");
+            let (code, _, stderr) = run_of(service, &environment, &[]);
+            assert_eq!(code, Some(1), "{stderr}");
+            for expected in [setting, &taken, "end the program that listens there", "another address"] {
+                assert!(stderr.contains(expected), "{expected} is missing from: {stderr}");
             }
-            assert!(!said.contains(other), "{said}");
+            assert!(!stderr.contains(other), "{stderr}");
         }
     }
 }

@@ -1,12 +1,11 @@
-//! The variables of OpenTelemetry that are refused. The module `open_telemetry` beside this folder tests those that are
-//! followed.
+//! OpenTelemetry variables that are refused. The module `open_telemetry` beside this folder tests the supported ones.
 
 use std::fs;
 
 use super::run;
 
 #[test]
-fn what_is_not_supported_is_refused_by_name_and_never_by_value() {
+fn unsupported_variables_are_reported_by_name_and_never_by_value() {
     let refused = [
         ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
         ("OTEL_PROPAGATORS", "tracecontext,b3"),
@@ -38,15 +37,15 @@ fn what_is_not_supported_is_refused_by_name_and_never_by_value() {
         ("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "http://hunter2"),
     ];
     let names: Vec<_> = refused.iter().map(|(name, _)| *name).collect();
-    let (code, _, said) = run(&refused, &["migrate"]);
-    assert_eq!((code, said.contains("hunter2")), (Some(2), false), "{said}");
-    let mut reported: Vec<_> = said.lines().skip(1).filter_map(|line| line.trim().split_once(": ")).collect();
+    let (code, _, stderr) = run(&refused, &["migrate"]);
+    assert_eq!((code, stderr.contains("hunter2")), (Some(2), false), "{stderr}");
+    let mut reported: Vec<_> = stderr.lines().skip(1).filter_map(|line| line.trim().split_once(": ")).collect();
     reported.sort_by_key(|(name, _)| names.iter().position(|listed| listed == name));
-    assert_eq!(reported.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{said}");
+    assert_eq!(reported.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{stderr}");
 }
 
 #[test]
-fn a_wrong_variable_is_named_also_where_another_one_means_the_same() {
+fn each_wrong_variable_is_reported_under_its_own_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = folder.path().join("text");
     fs::write(&text, "not PEM").expect("written");
@@ -69,25 +68,25 @@ fn a_wrong_variable_is_named_also_where_another_one_means_the_same() {
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "3000"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
     ] {
-        let (code, _, said) = run(&[(name, value)], &["migrate"]);
-        let lines: Vec<_> = said.lines().skip(1).collect();
-        assert!(code == Some(2) && lines.len() == 1, "{name}: {said}");
-        assert!(lines[0].trim().starts_with(&format!("{name}: ")) && !said.contains("hunter2"), "{said}");
+        let (code, _, stderr) = run(&[(name, value)], &["migrate"]);
+        let lines: Vec<_> = stderr.lines().skip(1).collect();
+        assert!(code == Some(2) && lines.len() == 1, "{name}: {stderr}");
+        assert!(lines[0].trim().starts_with(&format!("{name}: ")) && !stderr.contains("hunter2"), "{stderr}");
     }
     for ratio in ["1.5", "NaN", "-0.1", "half"] {
         let sampler = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", ratio)];
-        let (code, _, said) = run(&sampler, &["migrate"]);
-        assert!(code == Some(2) && said.contains("OTEL_TRACES_SAMPLER_ARG: must be"), "{ratio}: {said}");
+        let (code, _, stderr) = run(&sampler, &["migrate"]);
+        assert!(code == Some(2) && stderr.contains("OTEL_TRACES_SAMPLER_ARG: must be"), "{ratio}: {stderr}");
     }
-    let (code, _, said) = run(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", text)], &["migrate"]);
-    assert!(code == Some(2) && said.contains("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: is missing"), "{said}");
+    let (code, _, stderr) = run(&[("OTEL_EXPORTER_OTLP_CLIENT_KEY", text)], &["migrate"]);
+    assert!(code == Some(2) && stderr.contains("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: is missing"), "{stderr}");
 }
 
 #[test]
 fn a_disabled_sdk_ignores_every_other_variable_but_the_propagators() {
     let given = [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "otlp"), ("HASH_KEY", "wrong")];
-    let (_, _, said) = run(&given, &["migrate"]);
-    assert!(said.contains("HASH_KEY") && !said.contains("OTEL_"), "{said}");
-    let (code, _, said) = run(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_PROPAGATORS", "b3")], &["migrate"]);
-    assert!(code == Some(2) && said.contains("OTEL_PROPAGATORS: must be"), "{said}");
+    let (_, _, stderr) = run(&given, &["migrate"]);
+    assert!(stderr.contains("HASH_KEY") && !stderr.contains("OTEL_"), "{stderr}");
+    let (code, _, stderr) = run(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_PROPAGATORS", "b3")], &["migrate"]);
+    assert!(code == Some(2) && stderr.contains("OTEL_PROPAGATORS: must be"), "{stderr}");
 }

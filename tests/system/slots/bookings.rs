@@ -1,4 +1,4 @@
-//! ListBookings, against the same question asked of the table.
+//! ListBookings, compared with a direct query of the table.
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -15,8 +15,8 @@ use tonic::Code;
 
 use super::{fields, kind};
 
-/// Copies of the only booking: `count` of them on its venue's slots, over customers, conversations and
-/// states. What refers to other tables is not checked, so that it takes no longer than it must.
+/// Inserts `count` copies of the only booking, spread over the slots of its venue and over customers, conversations and
+/// states. Foreign keys are not checked, which saves time.
 pub async fn copy_bookings(url: &SecretString, count: u32) {
     let sql = format!(
         "SET session_replication_role = replica;
@@ -37,7 +37,7 @@ pub async fn copy_bookings(url: &SecretString, count: u32) {
     harness::execute(url, AssertSqlSafe(sql)).await;
 }
 
-/// [`copy_bookings`] for very many: the indexes of lists are made anew when the rows are there.
+/// [`copy_bookings`] for very many rows: rebuilds the indexes of lists afterwards.
 pub async fn copy_very_many_bookings(url: &SecretString, count: u32) {
     let mut connection = harness::connect(url).await;
     let indexes = "SELECT indexname, indexdef FROM pg_indexes
@@ -132,7 +132,7 @@ async fn every_filter_lists_its_bookings_once_in_either_direction() {
             },
             "false".to_owned(),
         ),
-        // The rare one behind many others: more rows than one page looks at.
+        // The rare status lies behind many others: more rows than one page reads.
         (of(|request| request.statuses = vec![BookingStatus::Pending.into()]), "status = 'PENDING'".to_owned()),
         (
             ListBookingsRequest { statuses: vec![BookingStatus::Expired.into()], ..at_venue },
@@ -146,7 +146,7 @@ async fn every_filter_lists_its_bookings_once_in_either_direction() {
             assert_eq!(listed, ids(&booking.url, &filter, direction).await, "{filter} {direction}");
         }
     }
-    // As GetBooking shows it, its wishes opened.
+    // The list shows the booking as GetBooking does, with its special requests decrypted.
     let mine =
         ListBookingsRequest { conversation_id: made.conversation_id.clone(), page_size: 10, ..Default::default() };
     let read = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
@@ -186,7 +186,7 @@ async fn a_token_of_bookings_belongs_to_its_filters_and_direction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_wrong_with_a_list_of_bookings_is_told_at_once() {
+async fn all_violations_of_list_bookings_are_reported_at_once() {
     let mut booking = Booking::start().await.ready().await;
     let wrong = ListBookingsRequest {
         page_size: -1,

@@ -28,7 +28,7 @@ async fn check(clients: &mut BookingClients, queries: Vec<SlotQuery>) -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() {
+async fn checks_are_returned_in_the_order_of_the_queries_also_for_missing_slots() {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
     let first =
@@ -43,7 +43,7 @@ async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() 
     let close = SlotUpdate { closed: Some(true), date: day(1), ..SlotUpdate::of(&first) };
     clients.schedule.update_slot(close).await.expect("closed");
 
-    let nobody = Uuid::now_v7().to_string();
+    let unknown = Uuid::now_v7().to_string();
     let queries = vec![
         query(&second, 3),
         query(&first, 3),
@@ -52,7 +52,7 @@ async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() 
         SlotQuery { date: day(1), ..query(&first, 1) },
         SlotQuery { start_time: "18:30".to_owned(), ..query(&first, 2) },
         SlotQuery { date: day(300), ..query(&first, 2) },
-        query(&nobody, 2),
+        query(&unknown, 2),
         query(&first, 0),
         query(&second, 3),
     ];
@@ -81,7 +81,7 @@ async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() 
         .iter()
         .map(|check| (found(check).open_seats, check.total_cents, check.deposit_cents, check.currency.as_str()))
         .collect();
-    // 33 % of 105.00 are 34.65.
+    // 33 % of 105.00 is 34.65.
     assert_eq!(figures[0], (4, 10_500, 3465, "USD"));
     assert_eq!(figures[1], (3, 10_500, 2625, "EUR"));
     assert_eq!(figures[5], (0, 0, 0, "EUR"));
@@ -97,7 +97,7 @@ async fn each_slot_is_answered_in_the_order_of_asking_and_what_is_missing_too() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_to_500_slots_are_checked_and_everything_wrong_is_told_at_once() {
+async fn up_to_500_slots_are_checked_and_all_violations_are_reported_at_once() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue").venue_id;
     let checks = check(&mut booking.clients, vec![query(&venue, 1); 500]).await.expect("checked");
@@ -122,20 +122,20 @@ async fn up_to_500_slots_are_checked_and_everything_wrong_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_hundreds_of_faults_the_first_are_told_and_the_rest_is_counted_to_any_client() {
+async fn of_hundreds_of_violations_the_first_are_reported_and_the_rest_counted() {
     let booking = Booking::start().await.ready().await;
-    // A client that takes no more headers than is usual for the strictest.
+    // A client with the smallest usual limit for headers.
     let endpoint = Endpoint::from_shared(format!("http://{}", booking.service.server.grpc_addr)).expect("a URL");
     let channel = endpoint.http2_max_header_list_size(8 * 1024).connect().await.expect("connected");
     let wrong =
         SlotQuery { venue_id: "x".to_owned(), date: String::new(), start_time: "6pm".to_owned(), party_size: 51 };
     let request = BatchCheckAvailabilityRequest { queries: vec![wrong; 500] };
     let answer = ScheduleServiceClient::new(channel).batch_check_availability(request).await;
-    let refused = answer.expect_err("all is wrong");
+    let refused = answer.expect_err("every query is wrong");
     assert_eq!(kind(&refused), (Code::InvalidArgument, "INVALID_FIELDS".to_owned()));
-    let told = fields(&refused);
-    assert_eq!((told[0].as_str(), told[5].as_str()), ("queries[0].venue_id", "queries[1].date"));
-    assert!(told.len() >= 20, "{} are told", told.len());
-    let rest = format!(", and {} more. ", 4 * 500 - told.len());
+    let reported = fields(&refused);
+    assert_eq!((reported[0].as_str(), reported[5].as_str()), ("queries[0].venue_id", "queries[1].date"));
+    assert!(reported.len() >= 20, "{} are reported", reported.len());
+    let rest = format!(", and {} more. ", 4 * 500 - reported.len());
     assert!(refused.message().contains(&rest), "{}", refused.message());
 }

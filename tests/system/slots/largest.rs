@@ -9,7 +9,7 @@ fn counts(done: &SetWeeklyScheduleResponse) -> [i32; 4] {
     [done.slots_created, done.slots_updated, done.slots_closed, done.slots_unchanged]
 }
 
-/// A statement whose time grows with the square of the slots would run into its limit.
+/// A statement whose time grew with the square of the number of slots would hit its timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_schedule_is_set_and_replaced_in_time() {
     let mut booking = Booking::start().await.ready().await;
@@ -20,7 +20,7 @@ async fn the_largest_schedule_is_set_and_replaced_in_time() {
     let mut other = dense.clone();
     other.periods[0].first_start = "00:02".to_owned();
 
-    // The hours that a change of the clock leaves out are few.
+    // A change of the clock skips only a few hours.
     let most = DAYS * (STARTS - 1) - 50;
     let mut clients = booking.clients.clone();
     let mut set = async |schedule: &_| {

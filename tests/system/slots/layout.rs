@@ -13,7 +13,7 @@ use teppan_tests::{
     harness::{self, Booking, eventually},
 };
 
-/// A replica whose clock is days ahead, and which looks often for days to lay out.
+/// A replica whose clock is days ahead, and which often looks for days to lay out.
 async fn ahead(days: i64, url: &SecretString, keys: &Keys) -> Booking {
     let change = |settings: &mut booking_service::settings::Settings| {
         settings.clock = Clock::ahead(TimeDelta::days(days));
@@ -28,14 +28,14 @@ fn database_name(url: &SecretString) -> &str {
 
 async fn laid_out_until(url: &SecretString, days: i64) -> bool {
     let until: chrono::NaiveDate = harness::scalar(url, "SELECT min(laid_out_until) FROM venues").await;
-    // In UTC the date is that of the venue, or is so a moment later.
+    // The venue's date is the date in UTC, or becomes it within seconds.
     until >= Utc::now().date_naive() + TimeDelta::days(days)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_days_that_come_within_the_horizon_get_their_slots_and_no_other_slot_is_touched() {
+async fn days_that_come_within_the_horizon_get_slots_and_no_other_slot_changes() {
     let mut booking = Booking::start().await.ready().await;
-    // Without a deposit no hold runs out under the clock that is ahead.
+    // Without a deposit no hold runs out under the replica's clock, which is ahead.
     let change = |venue: &mut CreateVenueRequest| {
         venue.time_zone = "UTC".to_owned();
         venue.deposit_percent = Some(0);
@@ -58,7 +58,7 @@ async fn the_days_that_come_within_the_horizon_get_their_slots_and_no_other_slot
         .await;
     assert_eq!(new, "5 10 OPEN");
     assert_eq!(booking.scalar::<String>(laid).await, before);
-    // Until the next day begins nothing is due.
+    // Nothing is due until the next day begins.
     let due = "SELECT count(*) FROM weekly_schedules WHERE next_layout_at <= now() + interval '5 days'";
     assert_eq!(booking.scalar::<i64>(due).await, 0);
 }
@@ -68,7 +68,7 @@ async fn three_replicas_lay_out_while_schedules_are_set_and_seats_are_booked() {
     let booking = Booking::start().await.ready().await;
     let free = |venue: &mut CreateVenueRequest| venue.deposit_percent = Some(0);
     let venue = fixtures::venue_with(&mut booking.clients.clone(), 50, free).await.expect("a venue");
-    // To each of them days are missing after every SetWeeklySchedule, whose clock is behind theirs.
+    // Each replica finds missing days after every SetWeeklySchedule, because its clock is ahead.
     let replicas = join_all([3, 4, 5].map(|days| ahead(days, &booking.url, &booking.keys))).await;
     let set = (0..8).map(|n| {
         let mut clients = booking.clients.clone();
@@ -88,12 +88,12 @@ async fn three_replicas_lay_out_while_schedules_are_set_and_seats_are_booked() {
     });
     let (set, booked) = tokio::join!(join_all(set), join_all(book));
     for answer in set.into_iter().chain(booked) {
-        answer.expect("neither fails the other");
+        answer.expect("no call makes another fail");
     }
     eventually("all days are laid out", async || laid_out_until(&booking.url, 95).await).await;
     drop(replicas);
 
-    // The slots are those of the schedule that is kept, on every day once, near and far.
+    // The slots are those of the stored schedule, once on every day, near and far.
     let get = GetVenueRequest { venue_id: venue.venue_id };
     let kept = booking.clients.clone().schedule.get_venue(get).await.expect("read").into_inner().schedule;
     let kept = kept.expect("a schedule").periods;
@@ -118,7 +118,7 @@ async fn a_schedule_that_is_set_while_its_venue_is_claimed_for_layout_gets_all_i
     let booking = Booking::start().await.ready().await;
     let first = fixtures::venue(&mut booking.clients.clone(), 4).await.expect("a venue");
     let second = fixtures::venue(&mut booking.clients.clone(), 4).await.expect("a venue");
-    // Both are laid out five days ahead, and due again.
+    // Both venues are laid out five days ahead, and become due again.
     let ahead_of_all = ahead(5, &booking.url, &booking.keys).await;
     eventually("five days more are laid out", async || laid_out_until(&booking.url, 95).await).await;
     ahead_of_all.service.stop().await;
@@ -142,7 +142,7 @@ async fn a_schedule_that_is_set_while_its_venue_is_claimed_for_layout_gets_all_i
     sqlx::raw_sql(sqlx::AssertSqlSafe(due)).execute(&mut holding).await.expect("they are due");
     sqlx::raw_sql("SELECT pg_advisory_lock(1)").execute(&mut holding).await.expect("locked");
 
-    // The claim has read both venues, and waits at the first, before it locks the second.
+    // The claim has read both venues; it waits at the first, before it locks the second.
     let _later = ahead(5, &booking.url, &booking.keys).await;
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -160,7 +160,7 @@ async fn a_schedule_that_is_set_while_its_venue_is_claimed_for_layout_gets_all_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_venue_that_cannot_be_laid_out_does_not_keep_the_others_from_it() {
+async fn a_venue_that_cannot_be_laid_out_does_not_delay_the_others() {
     let mut booking = Booking::start().await.ready().await;
     for _ in 0..3 {
         fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
@@ -177,9 +177,9 @@ async fn one_venue_that_cannot_be_laid_out_does_not_keep_the_others_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_process_left_undone_is_done_by_another() {
+async fn layouts_claimed_by_a_process_that_died_are_done_by_another() {
     let mut booking = Booking::start().await.ready().await;
-    // More than one run takes, all taken by a process that is gone, as long ago as a claim lasts.
+    // More venues than one run claims, all claimed by a dead process; the claim has just run out.
     for _ in 0..25 {
         fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     }
@@ -196,7 +196,7 @@ async fn what_a_process_left_undone_is_done_by_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_and_whoever_holds_two_slots_do_not_wait_for_one_another() {
+async fn setting_a_schedule_and_a_transaction_that_locks_two_slots_do_not_deadlock() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     let mut both = fixtures::every_evening(&venue.venue_id, 10);
@@ -204,8 +204,8 @@ async fn a_schedule_and_whoever_holds_two_slots_do_not_wait_for_one_another() {
     both.periods[0].interval_minutes = 6 * 60;
     booking.clients.schedule.set_weekly_schedule(both).await.expect("set");
 
-    // Somebody has the slot at noon, which the next schedule drops, and goes on to the one at 18:00, which
-    // it keeps: as a booking is moved from one to the other.
+    // As a reschedule does, a transaction locks the slot at noon, which the next schedule drops, and then the one at
+    // 18:00, which the schedule keeps.
     let lock = |time: &str| {
         let sql = format!(
             "SELECT FROM slots WHERE slot_date = current_date + 14 AND start_time = '{time}' FOR NO KEY UPDATE"
@@ -229,7 +229,7 @@ async fn a_schedule_and_whoever_holds_two_slots_do_not_wait_for_one_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slot_that_was_closed_or_opened_by_hand_follows_what_is_not_pinned_when_the_horizon_comes_back_to_it() {
+async fn a_slot_changed_by_hand_keeps_its_pinned_fields_and_follows_the_schedule_in_the_others() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     harness::execute(
@@ -255,7 +255,7 @@ async fn a_slot_that_was_closed_or_opened_by_hand_follows_what_is_not_pinned_whe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_way_to_the_horizon_is_laid_out_in_parts() {
+async fn a_long_horizon_is_laid_out_in_parts() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue_with(&mut booking.clients, 4, |venue| {
         venue.time_zone = "UTC".to_owned();

@@ -15,7 +15,7 @@ fn day(days: u64) -> String {
     (fixtures::date() + Days::new(days)).to_string()
 }
 
-/// The slots of five days, two each, page by page.
+/// All slots of five days, two a day, page by page.
 async fn pages(
     clients: &mut BookingClients,
     venue_id: &str,
@@ -46,7 +46,7 @@ async fn pages(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_any_size_have_every_slot_once_in_order_and_as_a_check_finds_it() {
+async fn pages_of_any_size_list_every_slot_once_in_order_and_agree_with_the_check() {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
     let venue = fixtures::venue(clients, 10).await.expect("a venue").venue_id;
@@ -98,7 +98,7 @@ async fn pages_of_any_size_have_every_slot_once_in_order_and_as_a_check_finds_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_there_is_no_slot_the_page_is_empty_and_says_where_the_venue_is() {
+async fn a_page_without_slots_still_states_time_zone_and_currency() {
     let mut booking = Booking::start().await.ready().await;
     let venue_id = fixtures::venue(&mut booking.clients, 10).await.expect("a venue").venue_id;
     let beyond = ListAvailabilityRequest { venue_id, from_date: day(300), to_date: day(301), ..Default::default() };

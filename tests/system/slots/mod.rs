@@ -1,4 +1,4 @@
-//! Slots: how they are laid out, changed, checked, and what is booked on them.
+//! Slots: layout, changes, checks, and their bookings.
 
 use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, SlotAvailability};
 use teppan_tests::clients::BookingClients;
@@ -22,13 +22,13 @@ fn kind(status: &Status) -> (Code, String) {
     (status.code(), status.get_details_error_info().expect("an ErrorInfo").reason)
 }
 
-/// The fields that a request was refused for.
+/// The fields in the violations of a refusal.
 fn fields(status: &Status) -> Vec<String> {
     let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
     violations.into_iter().map(|violation| violation.field).collect()
 }
 
-/// The slots that a request lists, on all pages.
+/// The slots of all pages of a list.
 async fn listed(clients: &mut BookingClients, mut request: ListAvailabilityRequest) -> Vec<SlotAvailability> {
     request.page_size = 2000;
     let mut slots = Vec::new();

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::kind;
 
-/// What must hold whatever happened: a slot counts the seats of its bookings, and has as many.
+/// Invariant: a slot counts the seats of its bookings, and its capacity covers them.
 const SLOTS_THAT_MISCOUNT: &str = "
     SELECT count(*) FROM slots s WHERE reserved > capacity OR reserved <> (
         SELECT COALESCE(sum(party_size), 0) FROM bookings b

@@ -1,4 +1,4 @@
-//! Lists and checks cost what they show, however many bookings and slots there are.
+//! Lists and checks cost what they return, however many bookings and slots exist.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use teppan_tests::{
@@ -16,7 +16,7 @@ const CLAIM: &str = include_str!("../../../booking-service/src/slots/claim_layou
 const RANGE: &str = "'1970-01-01', '00:00', '00000000-0000-0000-0000-000000000000', \
                      '9999-12-31', '23:59:59', 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
 
-/// A database with one booking, and a connection set up as the service's are.
+/// A database with one booking, and a connection with the settings of the service's connections.
 async fn started() -> (Booking, String, PgConnection) {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10_000).await.expect("a venue").venue_id;
@@ -32,7 +32,7 @@ async fn a_page_of_bookings_is_a_range_of_an_index() {
     let types = "text, uuid, uuid, text[], date, time, uuid, date, time, uuid, bigint, bigint";
     run(&mut connection, format!("PREPARE earliest ({types}) AS {EARLIEST}")).await;
     run(&mut connection, format!("PREPARE latest ({types}) AS {LATEST}")).await;
-    // A connection plans once, perhaps while there is next to nothing: the plan has to do for more.
+    // A connection plans a statement once, perhaps while the tables are nearly empty: the plan must suit large tables.
     for statement in ["earliest", "latest"] {
         plan(&mut connection, &format!("{statement} (NULL, NULL, NULL, NULL, {RANGE}, 5000, 51)")).await;
     }
@@ -60,12 +60,12 @@ async fn assert_pages_are_ranges(connection: &mut PgConnection, venue: &str) {
                 ran.iter().filter(|line| line.contains(" on bookings ") && !line.contains(&format!("{index} ")));
             assert_eq!(others.count(), 0, "{filters}\n{plan}");
             assert!(!plan.contains("->  Sort") && !plan.contains("Seq Scan"), "{filters}\n{plan}");
-            // Of a thousand rows of the conversation one is the customer's: all of them are looked at.
+            // The customer has one of the conversation's thousand rows: the scan reads all of them.
             let looked_at = if filters.starts_with("'chat-8', '0") { 1000 } else { 300 };
             assert!(buffers(&plan) < 2 * looked_at, "{filters}\n{plan}");
         }
     }
-    // What is rare ends a page after so many rows; what there is none of does so, too.
+    // A page ends after this many rows, also when matching rows are rare or absent.
     for statement in ["earliest", "latest"] {
         let plan = plan(connection, &format!("{statement} (NULL, NULL, NULL, '{{EXPIRED}}', {RANGE}, 5000, 51)")).await;
         assert!(plan.contains("rows=5000") && !plan.contains("rows=5001"), "{plan}");
@@ -76,7 +76,7 @@ async fn assert_pages_are_ranges(connection: &mut PgConnection, venue: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn checking_slots_probes_two_primary_keys_and_never_reads_bookings() {
     let (_booking, venue, mut connection) = started().await;
-    // A hundred other venues, so that looking through the slots would show.
+    // A hundred other venues, so that a scan of the slots would show.
     run(
         &mut connection,
         "INSERT INTO venues SELECT (jsonb_populate_record(v, jsonb_build_object('venue_id', gen_random_uuid()))).*
@@ -122,7 +122,7 @@ fn lines<'a>(plan: &'a str, part: &'a str) -> impl Iterator<Item = &'a str> {
     plan.lines().filter(move |line| line.contains(part))
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages read by the whole statement: the topmost node counts all of them.
 fn buffers(plan: &str) -> u64 {
     let top = lines(plan, "Buffers: shared").next().expect("buffers");
     let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());

@@ -1,4 +1,5 @@
-//! A venue's policy stands twice: in the schema, for CreateBooking and lists, and in Rust, for changes and offers.
+//! A venue's policy is implemented twice: in the schema, for CreateBooking and lists, and in Rust, for changes and
+//! offers.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ const BOTH: &str = "
                          (it ->> 'moment')::timestamptz AS moment) AS of_case
     ORDER BY n";
 
-/// A venue, a slot of it or none, and who wants it when: close to every bound.
+/// A venue, one of its slots or none, and a party and date: all values are close to a bound.
 fn cases() -> impl Strategy<Value = Value> {
     let moment = (0..2_000_000_i64).prop_map(|minutes| {
         Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).single().expect("an instant") + TimeDelta::minutes(minutes)
@@ -67,7 +68,7 @@ fn name(refusal: Refusal) -> &'static str {
         Refusal::TooFarAhead { .. } => "TOO_FAR_AHEAD",
         Refusal::PartyTooSmall { .. } => "PARTY_TOO_SMALL",
         Refusal::PartyTooLarge { .. } => "PARTY_TOO_LARGE",
-        Refusal::VenueNotFound | Refusal::PriceChanged { .. } => panic!("it is about neither"),
+        Refusal::VenueNotFound | Refusal::PriceChanged { .. } => panic!("not a refusal of the policy"),
     }
 }
 
@@ -94,5 +95,5 @@ async fn the_policy_of_a_venue_is_the_same_in_the_schema_and_in_rust() {
         assert_eq!(refusal.map(name), refused.as_deref(), "{case}");
         *seen.entry(refusal.map(name)).or_default() += 1;
     }
-    assert!(seen.len() == 8 && seen.values().all(|count| *count > 20), "every answer is given: {seen:?}");
+    assert!(seen.len() == 8 && seen.values().all(|count| *count > 20), "every refusal occurs: {seen:?}");
 }

@@ -16,7 +16,7 @@ async fn set(clients: &mut BookingClients, request: impl IntoRequest<UpdateSlotR
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_venue_sets_on_a_slot_outlives_the_next_schedule() {
+async fn fields_set_by_update_slot_are_kept_when_the_schedule_changes() {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
     let venue = fixtures::venue(clients, 10).await.expect("a venue").venue_id;
@@ -25,7 +25,7 @@ async fn what_a_venue_sets_on_a_slot_outlives_the_next_schedule() {
     assert_eq!((slot.capacity, slot.price_per_person_cents, slot.closed), (7, 3500, false));
     assert_eq!((slot.date, slot.start_time.as_str()), (fixtures::date().to_string(), "18:00"));
 
-    // The seats stay as they were set; the price, which was not set, follows.
+    // The capacity stays as it was set; the price was not set and follows the schedule.
     let mut schedule = fixtures::every_evening(&venue, 20);
     schedule.periods[0].price_per_person_cents = 1000;
     let done = clients.schedule.set_weekly_schedule(schedule.clone()).await.expect("set").into_inner();
@@ -33,7 +33,7 @@ async fn what_a_venue_sets_on_a_slot_outlives_the_next_schedule() {
     let slot = set(clients, SlotUpdate { closed: Some(true), ..SlotUpdate::of(&venue) }).await.expect("closed");
     assert_eq!((slot.capacity, slot.price_per_person_cents, slot.closed), (7, 1000, true));
 
-    // Closed it stays, too, while what is not set goes on to follow.
+    // A closed slot stays closed, while fields that were not set follow the schedule.
     schedule.periods[0].price_per_person_cents = 2000;
     let done = clients.schedule.set_weekly_schedule(schedule).await.expect("set").into_inner();
     assert_eq!((done.slots_updated, done.slots_unchanged), (90, 1));
@@ -42,7 +42,7 @@ async fn what_a_venue_sets_on_a_slot_outlives_the_next_schedule() {
     let slot = set(clients, SlotUpdate { closed: Some(false), ..SlotUpdate::of(&venue) }).await.expect("reopened");
     assert_eq!((slot.capacity, slot.price_per_person_cents, slot.closed), (7, 2000, false));
 
-    // Opened by the venue, it is open though the schedule has it no more.
+    // An opened slot stays open although the schedule no longer has it.
     let mut other = fixtures::every_evening(&venue, 20);
     other.periods[0] =
         SchedulePeriod { first_start: "12:00".to_owned(), last_start: "12:00".to_owned(), ..other.periods[0].clone() };
@@ -78,7 +78,7 @@ async fn a_slot_never_gets_fewer_seats_than_are_reserved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_update_again_writes_nothing() {
+async fn a_repeated_update_of_a_slot_writes_nothing() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue").venue_id;
     let request =
@@ -91,7 +91,7 @@ async fn the_same_update_again_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_wrong_with_an_update_is_told_at_once_and_what_is_missing_is_named() {
+async fn all_violations_of_an_update_of_a_slot_are_reported_at_once_and_missing_venues_and_slots_are_named() {
     let mut booking = Booking::start().await.ready().await;
     let mut wrong = UpdateSlotRequest::from(SlotUpdate {
         venue_id: "x".to_owned(),
@@ -114,7 +114,7 @@ async fn everything_wrong_with_an_update_is_told_at_once_and_what_is_missing_is_
         "update_mask.paths[4]",
     ];
     assert_eq!(fields(&refused), expected);
-    // What the mask does not name is not looked at.
+    // Fields that the mask does not name are not read.
     wrong.update_mask.as_mut().expect("a mask").paths = vec!["closed".to_owned()];
     let refused = set(&mut booking.clients, wrong).await.expect_err("refused");
     assert_eq!(fields(&refused), ["slot.venue_id", "slot.date", "slot.start_time"]);

@@ -17,7 +17,7 @@ async fn set(clients: &mut BookingClients, request: UpdateVenueRequest) -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_the_mask_names_is_changed() {
+async fn only_the_fields_in_the_mask_are_changed() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     let wish = Venue {
@@ -25,7 +25,7 @@ async fn only_what_the_mask_names_is_changed() {
         name: "Teppan Terrace".to_owned(),
         notice_minutes: 0,
         deposit_percent: 0,
-        horizon_days: -7, // not named, not looked at
+        horizon_days: -7, // not named, so not read
         ..Default::default()
     };
     let changed = set(&mut booking.clients, request(wish, &["name", "notice_minutes", "deposit_percent", "name"]))
@@ -43,13 +43,13 @@ async fn only_what_the_mask_names_is_changed() {
     assert_ne!(changed.etag, venue.etag);
     let get = GetVenueRequest { venue_id: venue.venue_id.clone() };
     assert_eq!(booking.clients.schedule.get_venue(get).await.expect("read").into_inner().venue, Some(changed));
-    // The new policy applies to what is booked from now on.
+    // The new policy applies to bookings made from now on.
     let made = booking.clients.bookings.create_booking(fixtures::booking(&venue.venue_id, 2)).await.expect("booked");
     assert_eq!(made.into_inner().booking.expect("the booking").deposit_cents, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_etag_is_told_and_a_venue_as_asked_for_is_left_as_it_is() {
+async fn a_stale_etag_is_refused_unless_the_venue_already_has_the_requested_values() {
     let mut booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients, 10).await.expect("a venue");
     let rename = |name: &str, etag: &str| {
@@ -61,14 +61,14 @@ async fn a_stale_etag_is_told_and_a_venue_as_asked_for_is_left_as_it_is() {
         let refused = set(&mut booking.clients, rename("B", etag)).await.expect_err("stale");
         assert_eq!(kind(&refused), (Code::Aborted, "ETAG_MISMATCH".to_owned()), "{etag}");
     }
-    // The first call again, as a client would that got no answer: its etag is stale by its own success.
+    // A client that got no answer repeats the first call, whose etag its own success has made stale.
     assert_eq!(set(&mut booking.clients, rename("A", &venue.etag)).await.expect("unchanged"), first);
     set(&mut booking.clients, rename("B", &first.etag)).await.expect("renamed");
-    set(&mut booking.clients, rename("C", "")).await.expect("renamed, whatever it is at");
+    set(&mut booking.clients, rename("C", "")).await.expect("renamed without an etag");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_wrong_with_a_venue_is_told_at_once() {
+async fn all_violations_of_an_update_of_a_venue_are_reported_at_once() {
     let mut booking = Booking::start().await.ready().await;
     let wrong = Venue {
         venue_id: "x".to_owned(),
@@ -94,11 +94,11 @@ async fn everything_wrong_with_a_venue_is_told_at_once() {
     assert_eq!(fields(&refused), expected);
     let refused = booking.clients.schedule.update_venue(UpdateVenueRequest::default()).await.expect_err("refused");
     assert_eq!(fields(&refused), ["venue.venue_id", "update_mask"]);
-    let nobody = Venue { venue_id: Uuid::now_v7().to_string(), name: "x".to_owned(), ..Default::default() };
-    let missing = set(&mut booking.clients, request(nobody, &["name"])).await.expect_err("no venue");
+    let unknown = Venue { venue_id: Uuid::now_v7().to_string(), name: "x".to_owned(), ..Default::default() };
+    let missing = set(&mut booking.clients, request(unknown, &["name"])).await.expect_err("no venue");
     assert_eq!(kind(&missing), (Code::NotFound, "VENUE_NOT_FOUND".to_owned()));
 
-    // What is wrong only together with what stays.
+    // These values are wrong only in combination with values that stay.
     let venue =
         fixtures::venue_with(&mut booking.clients, 4, |venue| venue.max_party_size = Some(8)).await.expect("a venue");
     let wish = Venue { min_party_size: 9, ..venue };
@@ -115,7 +115,7 @@ async fn a_venue_with_slots_keeps_its_time_zone_and_currency() {
         let refused = set(&mut booking.clients, request(wish, &[path])).await.expect_err("refused");
         assert_eq!(kind(&refused), (Code::FailedPrecondition, "VENUE_HAS_SLOTS".to_owned()), "{path}");
     }
-    // To the zone it has is no change; and one without slots may move.
+    // Setting the current values is no change, and a venue without slots may change both.
     set(&mut booking.clients, request(empty, &["time_zone", "currency"])).await.expect("as it is");
     let mut clients = booking.clients.clone();
     let create = teppan_shared::contract::booking::v1::CreateVenueRequest {
@@ -134,7 +134,7 @@ async fn a_venue_with_slots_keeps_its_time_zone_and_currency() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_longer_horizon_is_laid_out_before_the_answer() {
+async fn a_longer_horizon_is_laid_out_before_the_reply() {
     let mut booking = Booking::start().await.ready().await;
     let clients = &mut booking.clients;
     let venue = fixtures::venue(clients, 10).await.expect("a venue");
@@ -143,7 +143,7 @@ async fn a_longer_horizon_is_laid_out_before_the_answer() {
     set(clients, horizon(700)).await.expect("changed");
     assert_eq!(listed(clients, list.clone()).await.len(), 701);
 
-    // Nearer, with another schedule, and far again: what lay beyond is as the new schedule has it.
+    // A shorter horizon, another schedule, then the long horizon again: the days beyond follow the new schedule.
     set(clients, horizon(7)).await.expect("changed");
     assert_eq!(listed(clients, list.clone()).await.len(), 8);
     clients.schedule.set_weekly_schedule(fixtures::every_evening(&venue.venue_id, 33)).await.expect("set");
@@ -155,7 +155,7 @@ async fn a_longer_horizon_is_laid_out_before_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn updates_at_once_are_all_kept() {
+async fn concurrent_updates_of_a_venue_are_all_kept() {
     let booking = Booking::start().await.ready().await;
     let venue = fixtures::venue(&mut booking.clients.clone(), 10).await.expect("a venue");
     let wish = Venue {

@@ -1,5 +1,5 @@
-//! Both changes of the clock, in zones on both sides of the equator and with changes of different
-//! lengths, through the service.
+//! Both clock changes of a year, in zones on both sides of the equator and with changes of different lengths, through
+//! the service.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ fn instant(slot: &SlotAvailability) -> DateTime<Utc> {
     DateTime::from_timestamp(at.seconds, 0).expect("a time")
 }
 
-/// Lays out every half hour of every night of more than a year, and returns how many starts do not
-/// exist and how many exist twice.
+/// Lays out every half hour of every night of more than a year. Returns how many local starts do not exist, and how
+/// many exist twice.
 async fn check(zone: &str) -> (usize, usize) {
     let zone = TimeZone::parse(zone).expect("a zone");
     let mut booking = Booking::start().await.ready().await;
@@ -72,7 +72,7 @@ async fn check(zone: &str) -> (usize, usize) {
                 }
                 MappedLocalTime::Single(_) => assert!(found.contains(&key), "{key:?}"),
                 MappedLocalTime::Ambiguous(earlier, _) => {
-                    assert!(instants.contains(&earlier.to_utc()), "{key:?} is at its first occurrence");
+                    assert!(instants.contains(&earlier.to_utc()), "{key:?} has a slot at its first occurrence");
                     double += 1;
                 }
             }
@@ -92,6 +92,6 @@ async fn in_new_york_a_start_that_does_not_exist_gets_no_slot_and_one_that_exist
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_lord_howe_island_the_clock_moves_by_half_an_hour() {
+async fn on_lord_howe_island_with_changes_of_half_an_hour_each_start_gets_one_slot_or_none() {
     assert_eq!(check("Australia/Lord_Howe").await, (1, 1));
 }

@@ -1,4 +1,4 @@
-//! The two statements of a change, with arguments that are made of the rows themselves.
+//! The load and commit statements of a change, with arguments that are built from the rows.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -13,18 +13,18 @@ pub async fn prepare(connection: &mut PgConnection) {
     run(connection, format!("PREPARE commit (jsonb, jsonb, jsonb, jsonb, jsonb, timestamptz) AS {COMMIT}")).await;
 }
 
-/// A call of `load` for bookings.
+/// A call of `load` for these bookings.
 pub fn load(booking_ids: &[String]) -> String {
     format!("load ('{{{}}}', gen_random_uuid(), NULL, NULL, NULL, NULL, NULL)", booking_ids.join(","))
 }
 
-/// What is decided about bookings, in SQL over their rows.
+/// The decided changes of bookings, as SQL over their rows.
 pub struct Decided<'a> {
     /// A relation of bookings, named `b`.
     pub bookings: &'a str,
-    /// The columns that change, as JSON; an event comes with them.
+    /// The changed columns, as JSON. Their event is added.
     pub becomes: Option<&'a str>,
-    /// The seats that are taken, or given back.
+    /// The change of the reserved seats.
     pub seats: &'a str,
     /// The payments, as JSON.
     pub payments: &'a str,

@@ -1,4 +1,4 @@
-//! Every statement of the services: it fits the migrated schema, and its plan goes by indexes, on every version of
+//! Every statement of the services fits the migrated schema, and its plan uses indexes, on every supported version of
 //! PostgreSQL.
 
 pub mod change;
@@ -16,13 +16,13 @@ use tokio::process::Command;
 
 use crate::environment;
 
-/// Tables of one row, which have no index to go by.
+/// Tables with one row, which need no index.
 const ONE_ROW: [&str; 1] = ["event_stream"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_of_booking_service_fits_the_schema_and_scans_no_table() {
     let url = harness::database(&booking_service::app::DEFINITION).await;
-    // Makes the table that rows are rebuilt in, which is not in the migrations.
+    // `--repair-projection` creates the table for rebuilt rows, which is not in the migrations.
     let mut verify = Command::new(binary("booking-service"));
     verify.args(["verify-events", "--repair-projection"]).envs(environment::with_keys(&url)).kill_on_drop(true);
     let output = verify.output().await.expect("the binary is built: cargo build --workspace --bins");
@@ -38,7 +38,7 @@ async fn every_statement_of_conversation_service_fits_the_schema_and_scans_no_ta
 
 async fn assert_plans_go_by_indexes(definition: &Definition, url: &SecretString) {
     let mut connection = harness::connect(url).await;
-    settle(&mut connection).await;
+    apply_plan_settings(&mut connection).await;
     let mut files = Vec::new();
     collect_statements(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(definition.name), &mut files);
     collect_statements(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/outbox"), &mut files);
@@ -51,7 +51,7 @@ async fn assert_plans_go_by_indexes(definition: &Definition, url: &SecretString)
         let scanned: Vec<&str> = plan.lines().filter_map(scanned_table).collect();
         assert!(scanned.iter().all(|table| ONE_ROW.contains(table)), "{name} scans {scanned:?}:\n{plan}");
         if definition.hot_statements.contains(&statement.as_str()) {
-            // Not the whole of an index either.
+            // A scan of a whole index is not allowed either.
             let lines = plan.lines().zip(plan.lines().skip(1).chain([""]));
             let whole = lines.filter(|(line, next)| is_index_scan(line) && !next.contains("Index Cond"));
             assert_eq!(whole.count(), 0, "{name}:\n{plan}");
@@ -81,7 +81,7 @@ fn is_index_scan(line: &str) -> bool {
     ["Index Scan", "Index Only Scan"].iter().any(|scan| line.contains(scan))
 }
 
-/// The plan that a connection would keep for the statement, whatever its parameters.
+/// The generic plan of the statement, which a connection keeps for all parameters.
 async fn generic_plan(connection: &mut PgConnection, statement: &str) -> Result<String, sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(format!("PREPARE planned AS {statement}"))).execute(&mut *connection).await?;
     let count = "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'planned'";
@@ -94,8 +94,8 @@ async fn generic_plan(connection: &mut PgConnection, statement: &str) -> Result<
     Ok(rows.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n"))
 }
 
-/// Sets a connection up as the services' are: a statement has one plan, for any values.
-pub async fn settle(connection: &mut PgConnection) {
+/// Gives a connection the settings of the services' connections: a statement has one plan for all parameters.
+pub async fn apply_plan_settings(connection: &mut PgConnection) {
     run(connection, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off").await;
 }
 
@@ -110,7 +110,7 @@ pub async fn plan(connection: &mut PgConnection, call: &str) -> String {
     rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
 }
 
-/// Pages that the whole statement looked at: the topmost node counts them all.
+/// Pages read by the whole statement: the topmost node counts all of them.
 pub fn buffers(plan: &str) -> u64 {
     let top = plan.lines().find(|line| line.contains("Buffers: shared")).expect("buffers");
     let hit = top.split("hit=").nth(1).map(|rest| rest.split(' ').next().unwrap_or_default().to_owned());

@@ -1,4 +1,4 @@
-//! A reader of the event stream that goes on from its last cursor, wherever it is served.
+//! A reader of the event stream that resumes from its last cursor at any replica.
 
 use std::{
     net::SocketAddr,
@@ -23,7 +23,7 @@ struct Read {
 }
 
 impl Follower {
-    /// Follows for ever, at each replica in turn. Nothing is lost when this is dropped.
+    /// Follows for ever, at each replica in turn. Dropping the future keeps what was read.
     pub async fn follow(&self, replicas: &[(SocketAddr, SocketAddr)]) {
         for (booking, _) in replicas.iter().cycle() {
             let request = following(after(&self.read(|read| read.cursor.clone())));

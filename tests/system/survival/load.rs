@@ -1,4 +1,4 @@
-//! Clients that never give a call up: what they were told is done, and done once.
+//! Clients that retry every call until it succeeds: everything that was answered is done, once.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use tonic::{Response, Status};
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One client: chats, and books after every fourth message, until it is told to stop.
+/// One client, which chats and books after every fourth message until it is stopped.
 pub async fn client(
     index: usize,
     booking: SocketAddr,
@@ -44,7 +44,7 @@ fn scored(chat: &str, thousandths: u16) -> StoreMessageRequest {
     StoreMessageRequest { emotion: Some(emotion), ..fixtures::message(chat, "Hello") }
 }
 
-/// Makes a call again and again, the same each time.
+/// Repeats the same call until it succeeds.
 async fn until_answered<T>(call: impl AsyncFn() -> Result<Response<T>, Status>) {
     while call().await.is_err() {
         tokio::time::sleep(RETRY_INTERVAL).await;

@@ -1,10 +1,10 @@
-//! Both services in several replicas, killed at any moment under load: everything that was answered is
-//! there, and everything that follows from it happens, once and in order.
+//! Several replicas of both services are killed at random moments under load. Everything that was answered is stored,
+//! and everything that follows from it happens once and in order.
 
-mod away;
 mod follower;
 mod load;
 pub mod replica;
+mod unavailable;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -40,7 +40,7 @@ async fn two_replicas_of_each_service_killed_at_any_moment_lose_nothing_and_do_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_replicas_of_each_service_do_so_too() {
+async fn three_replicas_of_each_service_killed_at_any_moment_lose_nothing_and_do_nothing_twice() {
     survives(3, 3).await;
 }
 
@@ -75,16 +75,16 @@ async fn survives(replicas: usize, kills: usize) {
         }
         stop.cancel();
     };
-    // Somebody follows all the while, from the last cursor whenever the stream breaks.
+    // A reader follows the whole time, and resumes from its last cursor whenever the stream breaks.
     let reader = Follower::default();
     let (booked, ()) = tokio::select! {
         done = async { tokio::join!(load, killing) } => done,
-        () = reader.follow(&addresses) => unreachable!("it follows until it is dropped"),
+        () = reader.follow(&addresses) => unreachable!("the reader follows until it is dropped"),
     };
     let booked: usize = booked.into_iter().sum();
     tokio::select! {
         () = within(LEASES_ARE_OVER, "every event is followed", async || reader.count() >= booked) => {}
-        () = reader.follow(&addresses) => unreachable!("it follows until it is dropped"),
+        () = reader.follow(&addresses) => unreachable!("the reader follows until it is dropped"),
     }
     each_once_and_in_order(&reader.events(), booked);
 
@@ -92,18 +92,18 @@ async fn survives(replicas: usize, kills: usize) {
     every_booking_has_one_follow_up(booked, &booking_url, &conversation_url).await;
     every_event_is_streamed_once_and_in_order(booked, &clients, &booking_url).await;
     for (booking, conversation) in all {
-        assert!(booking.stop().await && conversation.stop().await, "they end in order");
+        assert!(booking.stop().await && conversation.stop().await, "both exit with code 0");
     }
 }
 
-/// So many pairs: each booking-service delivers to its own conversation-service.
+/// Starts this many pairs: each booking-service delivers to its own conversation-service.
 async fn start(replicas: usize, booking: &SecretString, conversation: &SecretString) -> Vec<(Replica, Replica)> {
     let pairs = (0..replicas).map(async |_| {
         let environment: HashMap<_, _> = environment::with_keys(conversation).collect();
         let conversation = Replica::start(Which::Conversation, environment).await;
         let mut environment: HashMap<_, _> = environment::with_keys(booking).collect();
         environment.insert("CONVERSATION_SERVICE_URL".to_owned(), format!("http://{}", conversation.grpc));
-        // What a killed relay had claimed comes back after 4 times this and 5 s more.
+        // A killed relay's messages are due again after 4 times this timeout plus 5 s.
         environment.insert("OUTBOX_DELIVERY_TIMEOUT_MS".to_owned(), "1000".to_owned());
         environment.insert("OUTBOX_RELAYS".to_owned(), "2".to_owned());
         (Replica::start(Which::Booking, environment).await, conversation)

@@ -1,4 +1,4 @@
-//! A service process that is killed or stopped, and started again where it was.
+//! A service process that is killed or stopped, and restarted on the same port.
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -16,7 +16,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts one. From then on it keeps its port.
+    /// Starts a process, which keeps its port from now on.
     pub async fn start(which: Which, mut environment: HashMap<String, String>) -> Self {
         let process = Process::start(which, &environment).await.unwrap_or_else(|error| panic!("{error}"));
         let grpc = process.grpc;
@@ -24,16 +24,16 @@ impl Replica {
         Self { which, environment, grpc, process: Some(process) }
     }
 
-    /// Ends it by SIGKILL, and starts it again.
+    /// Kills the process by SIGKILL, and starts it again.
     pub async fn kill_and_restart(&mut self) {
-        let mut killed = self.process.take().expect("it runs");
+        let mut killed = self.process.take().expect("the process runs");
         killed.kill().await.expect("it can be killed");
         self.start_again().await;
     }
 
-    /// Ends it in order, and starts it again. Returns when it is serving.
+    /// Stops the process by SIGTERM, and starts it again. Returns when the process is serving.
     pub async fn stop_and_restart(&mut self) {
-        assert!(self.process.take().expect("it runs").stop().await, "it ends in order");
+        assert!(self.process.take().expect("the process runs").stop().await, "the process exits with code 0");
         self.start_again().await;
         wait_until_serving(self.which.binary(), self.grpc).await.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -46,8 +46,8 @@ impl Replica {
         .await;
     }
 
-    /// Ends it in order.
+    /// Stops the process by SIGTERM.
     pub async fn stop(mut self) -> bool {
-        self.process.take().expect("it runs").stop().await
+        self.process.take().expect("the process runs").stop().await
     }
 }

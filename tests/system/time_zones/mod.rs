@@ -1,4 +1,4 @@
-//! The rules of time zones, and what becomes of slots and bookings when they change.
+//! The rules of time zones, and their effect on slots and bookings when they change.
 
 mod new_rules;
 mod newest;

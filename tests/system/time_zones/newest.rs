@@ -1,8 +1,7 @@
-//! Every zone beside PyPI's `tzdata`, which is released with the IANA database, read by Python's own
-//! `zoneinfo`: another copy of the rules, and another program that reads them.
+//! Compares every zone with PyPI's `tzdata`, which is released with the IANA database, read by Python's `zoneinfo`:
+//! another copy of the rules and another implementation.
 //!
-//! `deploy/local/setup.sh tzdata` fetches the newest release. Where it is absent this test says so and
-//! compares nothing.
+//! `deploy/local/setup.sh tzdata` fetches the newest release. Without it the test prints that it is skipped.
 
 use std::{
     fmt::Write as _,
@@ -16,12 +15,12 @@ use teppan_tests::harness;
 
 const YEARS: i32 = 10;
 
-/// Prints `version V`, and then what clocks show, a run of equal offsets a line:
-/// `zone utc|local first-second step-seconds count offset`. `gap` is the offset of a local time that no
-/// clock shows; one that it shows twice has that of the first time.
+/// Prints `version V`, then one line for each run of equal offsets:
+/// `zone utc|local first-second step-seconds count offset`. `gap` is the offset of a local time that does not exist; a
+/// local time that exists twice has its first offset.
 ///
-/// Every zone: each day of the years asked for, and each quarter hour of the day around a change, as instants
-/// and as local times, half a day and more to both sides.
+/// For every zone: each day of the requested years, and each quarter hour of the day around a change, as instants and
+/// as local times, half a day and more to both sides.
 const ORACLE: &str = r#"
 import sys, datetime, itertools, zoneinfo
 import tzdata
@@ -36,7 +35,7 @@ def local_offset(zone, second):
     local = (EPOCH + datetime.timedelta(seconds=second)).replace(tzinfo=zone)
     ahead = int(local.utcoffset().total_seconds())
     return ahead if offset(zone, second - ahead) == ahead else "gap"
-def tell(kind, ask, zone, start, step, count):
+def emit(kind, ask, zone, start, step, count):
     second = start
     for value, run in itertools.groupby(ask(zone, start + i * step) for i in range(count)):
         length = len(list(run))
@@ -46,11 +45,11 @@ def clock(name):
     zone = zoneinfo.ZoneInfo(name)
     days = range(first, last, DAY)
     offsets = [offset(zone, day) for day in days]
-    yield from tell("utc", offset, zone, first, DAY, len(days))
+    yield from emit("utc", offset, zone, first, DAY, len(days))
     for day, before, after in zip(days, offsets, offsets[1:]):
         if before != after:
-            yield from tell("utc", offset, zone, day - 4 * QUARTER, QUARTER, 104)
-            yield from tell("local", local_offset, zone, day - 56 * QUARTER, QUARTER, 208)
+            yield from emit("utc", offset, zone, day - 4 * QUARTER, QUARTER, 104)
+            yield from emit("local", local_offset, zone, day - 56 * QUARTER, QUARTER, 208)
 print("version", tzdata.IANA_VERSION)
 folder, clocks = files("tzdata").joinpath("zoneinfo"), {}
 for name in files("tzdata").joinpath("zones").read_text().split():
@@ -62,12 +61,12 @@ for name in files("tzdata").joinpath("zones").read_text().split():
         print(name, line)
 "#;
 
-/// What Python says of the next years; `None` where it, or the package, is absent.
+/// Python's offsets for the next years; `None` when Python or the package is absent.
 fn oracle(package: &Path, years: (i64, i64)) -> Option<Output> {
     Command::new("python3")
         .args(["-c", ORACLE, &years.0.to_string(), &years.1.to_string()])
         .env("PYTHONPATH", package)
-        // An empty path keeps it from the machine's own zones.
+        // An empty path keeps Python from using the machine's zones.
         .env("PYTHONTZPATH", "")
         .output()
         .ok()
@@ -80,7 +79,7 @@ struct RunOfOffsets<'a> {
     first: i64,
     step: i64,
     count: i64,
-    /// `None` for local times that no clock shows.
+    /// `None` for local times that do not exist.
     offset: Option<i32>,
 }
 
@@ -98,7 +97,7 @@ impl<'a> RunOfOffsets<'a> {
         Some(Self { zone, is_local, first, step, count, offset })
     }
 
-    /// The first of its times at which the zone's clock shows something else, and how many there are.
+    /// The first time at which the zone has another offset, and the number of such times.
     fn different(&self, zone: TimeZone) -> Option<(DateTime<Utc>, i64)> {
         let times = (0..self.count).filter_map(|n| DateTime::from_timestamp(self.first + n * self.step, 0));
         let mut different = times.filter(|time| self.offset_at(zone, *time) != self.offset);
@@ -106,7 +105,7 @@ impl<'a> RunOfOffsets<'a> {
         Some((first, 1 + i64::try_from(different.count()).expect("a count")))
     }
 
-    /// What the zone's clock shows at an instant, or at a local time.
+    /// The zone's offset at an instant, or at a local time.
     fn offset_at(&self, zone: TimeZone, time: DateTime<Utc>) -> Option<i32> {
         let shown = if self.is_local {
             match zone.from_local_datetime(&time.naive_utc()) {
@@ -121,7 +120,7 @@ impl<'a> RunOfOffsets<'a> {
 }
 
 #[test]
-fn every_zone_shows_what_the_newest_tzdata_shows_at_every_change_of_the_next_ten_years() {
+fn every_zone_agrees_with_the_newest_tzdata_at_every_change_of_the_next_ten_years() {
     let package = harness::home().join("tools/python/tzdata");
     let midnight = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("a date").and_time(NaiveTime::MIN);
     let year = Utc::now().year();
@@ -133,8 +132,8 @@ fn every_zone_shows_what_the_newest_tzdata_shows_at_every_change_of_the_next_ten
         );
         return;
     };
-    let told = String::from_utf8(output.stdout).expect("text");
-    let (version, runs) = told.split_once('\n').expect("lines");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let (version, runs) = printed.split_once('\n').expect("lines");
     let newest = version.strip_prefix("version ").expect("a version");
     let rules = Rules::in_force();
     let ours = rules.version().as_str();

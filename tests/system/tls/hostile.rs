@@ -1,4 +1,4 @@
-//! Clients that begin a handshake and do not end it.
+//! Clients that start a handshake and never complete it.
 
 use h2::Ping;
 use teppan_tests::callers::Callers;
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::*;
 
-/// The head of a record that announces 512 bytes of a ClientHello, and the beginning of it.
+/// The header of a record that announces a ClientHello of 512 bytes, and the first bytes of it.
 const HALF_HELLO: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
 
 async fn half_open(server: SocketAddr) -> std::io::Result<TcpStream> {
@@ -21,33 +21,33 @@ async fn half_open(server: SocketAddr) -> std::io::Result<TcpStream> {
 
 async fn closed(mut stream: TcpStream) {
     let reading = async { while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {} };
-    tokio::time::timeout(Duration::from_mins(1), reading).await.expect("the server closes it");
+    tokio::time::timeout(Duration::from_mins(1), reading).await.expect("the server closes the connection");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_that_does_not_end_is_cut_off_at_its_bound() {
+async fn an_incomplete_handshake_is_closed_at_its_timeout() {
     let (authority, mounted) = authority_and_server();
     let service = conversation(&mounted, None, |settings| {
         settings.server.limits.handshake_timeout = Duration::from_millis(300);
     })
     .await;
     for server in [service.service.server.grpc_addr, service.service.server.http_addr] {
-        let silent = TcpStream::connect(server).await.expect("connected");
+        let idle = TcpStream::connect(server).await.expect("connected");
         let half = half_open(server).await.expect("connected");
-        tokio::join!(closed(silent), closed(half));
+        tokio::join!(closed(idle), closed(half));
     }
-    // TLS without the HTTP/2 that has to follow is bounded by the same time.
+    // The same timeout bounds a TLS connection on which HTTP/2 does not start.
     let server = service.service.server.grpc_addr;
-    let mut silent = super::server::handshake(server, &authority, b"h2").await.expect("a handshake");
-    let reading = async { while matches!(silent.read(&mut [0; 1024]).await, Ok(1..)) {} };
-    tokio::time::timeout(Duration::from_mins(1), reading).await.expect("the server closes it");
+    let mut idle = super::server::handshake(server, &authority, b"h2").await.expect("a handshake");
+    let reading = async { while matches!(idle.read(&mut [0; 1024]).await, Ok(1..)) {} };
+    tokio::time::timeout(Duration::from_mins(1), reading).await.expect("the server closes the connection");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_half_open_handshakes_lock_nobody_out() {
+async fn a_thousand_half_open_handshakes_do_not_lock_out_other_clients() {
     let (authority, mounted) = authority_and_server();
     let service = conversation(&mounted, None, |settings| {
-        // Fewer than there are attackers, so that every slot is taken by one.
+        // Fewer connections than attackers open, so that attackers hold all of them.
         settings.server.limits.max_connections = 100;
     })
     .await;
@@ -67,13 +67,13 @@ async fn a_thousand_half_open_handshakes_lock_nobody_out() {
     assert_eq!(held.len(), 10);
     harness::eventually("a new client is served", async || call(server, authority.client_tls(None)).await.is_ok())
         .await;
-    check(kept).await.expect("a client from before is served");
+    check(kept).await.expect("an earlier client is still served");
     drop(held);
 }
 
-/// The client has not called yet, so nobody knows who it is either.
+/// The client has not called yet, so it is not authenticated either.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_silent_in_the_handshake_give_way_before_a_client_that_came_after_them() {
+async fn connections_that_are_idle_in_the_handshake_are_closed_before_a_newer_client() {
     let (authority, mounted) = authority_and_server();
     let callers = Callers::default();
     let service = conversation(&mounted, None, |settings| {
@@ -83,19 +83,19 @@ async fn connections_that_are_silent_in_the_handshake_give_way_before_a_client_t
     })
     .await;
     let server = service.service.server.grpc_addr;
-    let mut silent = Vec::new();
+    let mut idle = Vec::new();
     for _ in 0..3 {
-        silent.push(TcpStream::connect(server).await.expect("connected"));
+        idle.push(TcpStream::connect(server).await.expect("connected"));
     }
     let client = super::server::handshake(server, &authority, b"h2").await.expect("a handshake");
     let (_requests, mut client) = h2::client::handshake(client).await.expect("HTTP/2");
-    // No connection gives way in its first 100 ms.
+    // The server never closes a connection in its first 100 ms.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let _newer = [TcpStream::connect(server).await, TcpStream::connect(server).await];
-    for stream in silent.drain(..2) {
+    for stream in idle.drain(..2) {
         closed(stream).await;
     }
-    let mut pings = client.ping_pong().expect("it was not taken yet");
+    let mut pings = client.ping_pong().expect("the ping handle is still available");
     tokio::select! {
         ended = &mut client => panic!("the client was closed: {ended:?}"),
         answer = pings.ping(Ping::opaque()) => assert!(answer.is_ok(), "{answer:?}"),
@@ -110,10 +110,10 @@ async fn garbage_ends_only_its_own_connection() {
     let long = vec![22; 64 * 1024];
     for garbage in [&[22, 3, 1, 0xff, 0xff, 0][..], &long, &[0; 64], b"GET / HTTP/1.1\r\n\r\n"] {
         let mut stream = TcpStream::connect(server).await.expect("connected");
-        // The server may close it before it has taken everything.
+        // The server may close the connection before it has read everything.
         let _ = stream.write_all(garbage).await;
         let _ = stream.shutdown().await;
         closed(stream).await;
     }
-    call(server, authority.client_tls(None)).await.expect("it is served");
+    call(server, authority.client_tls(None)).await.expect("the client is served");
 }

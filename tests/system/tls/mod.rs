@@ -1,4 +1,4 @@
-//! TLS: whom the servers let in and whom the services trust, and files that are replaced while they run.
+//! TLS: the clients that the servers accept, the servers that the services trust, and files that are replaced.
 
 mod hostile;
 mod outgoing;
@@ -19,7 +19,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A conversation-service with these files, and ready.
+/// A ready conversation-service with these files.
 async fn conversation(
     mounted: &Mounted,
     client_certificates: Option<ClientCertificates>,
@@ -33,7 +33,7 @@ async fn conversation(
     Conversation::with(settings, url, keys).await.ready().await
 }
 
-/// An authority, and the files of a server that it vouches for.
+/// An authority, and the files of a server with a certificate from it.
 fn authority_and_server() -> (Authority, Mounted) {
     let authority = Authority::new("test authority");
     let mounted = Mounted::new(&authority.server(), &authority.pem());
@@ -46,7 +46,7 @@ async fn connect(server: SocketAddr, tls: ClientTlsConfig) -> Result<Channel, St
     endpoint.connect().await.map_err(|error| error_text(&error))
 }
 
-/// Whether a call is answered over a new connection, or why not.
+/// Calls over a new connection, and returns the error if the call fails.
 async fn call(server: SocketAddr, tls: ClientTlsConfig) -> Result<(), String> {
     check(connect(server, tls).await?).await
 }

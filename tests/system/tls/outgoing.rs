@@ -1,4 +1,4 @@
-//! booking-service's way to conversation-service.
+//! TLS from booking-service to conversation-service.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use teppan_tests::{fixtures, harness::Booking};
 
 use super::*;
 
-/// A booking-service that delivers to this address of conversation-service with these files.
+/// A booking-service with these files that delivers to conversation-service at this address.
 async fn booking(server: SocketAddr, client: &Mounted) -> Booking {
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();
@@ -46,30 +46,30 @@ async fn attempts(booking: &Booking) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn follow_ups_are_scheduled_over_mutual_tls_and_files_are_read_anew() {
+async fn follow_ups_are_scheduled_over_mutual_tls_and_replaced_files_are_reloaded() {
     let (authority, mounted) = authority_and_server();
     let conversation = conversation(&mounted, Some(ClientCertificates::Required), |_| {}).await;
-    let stranger = Authority::new("another authority");
-    // At first it shows a certificate that conversation-service does not take.
-    let mut client = Mounted::new(&stranger.client("booking-service"), &authority.pem());
+    let untrusted = Authority::new("another authority");
+    // The first certificate is one that conversation-service does not accept.
+    let mut client = Mounted::new(&untrusted.client("booking-service"), &authority.pem());
     let booking = booking(conversation.service.server.grpc_addr, &client).await;
     book(&booking).await;
-    harness::eventually("it is tried", async || attempts(&booking).await > 0).await;
+    harness::eventually("a delivery was tried", async || attempts(&booking).await > 0).await;
     assert_eq!(waiting(&booking).await, 1);
     client.replace(&authority.client("booking-service"), &authority.pem());
-    harness::eventually("it is delivered", async || waiting(&booking).await == 0).await;
+    harness::eventually("the message is delivered", async || waiting(&booking).await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_of_another_name_is_not_trusted() {
+async fn a_server_with_a_certificate_for_another_name_is_not_trusted() {
     let authority = Authority::new("test authority");
     let mut mounted = Mounted::new(&authority.issue(&["conversation.example.org"]), &authority.pem());
     let conversation = conversation(&mounted, None, |_| {}).await;
     let client = Mounted::new(&authority.client("booking-service"), &authority.pem());
     let booking = booking(conversation.service.server.grpc_addr, &client).await;
     book(&booking).await;
-    harness::eventually("it is tried", async || attempts(&booking).await > 0).await;
+    harness::eventually("a delivery was tried", async || attempts(&booking).await > 0).await;
     assert_eq!(waiting(&booking).await, 1);
     mounted.replace(&authority.server(), &authority.pem());
-    harness::eventually("it is delivered", async || waiting(&booking).await == 0).await;
+    harness::eventually("the message is delivered", async || waiting(&booking).await == 0).await;
 }

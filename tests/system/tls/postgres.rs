@@ -10,12 +10,12 @@ use teppan_tests::{
 
 use crate::{health::get, logs::log_of};
 
-/// A server that takes nothing but TLS, with this certificate.
+/// A server with this certificate that accepts only TLS.
 async fn postgres(issued: &Issued) -> (ThrowawayServer, SecretString) {
-    let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("it starts");
+    let server = ThrowawayServer::start(&harness::home(), Durability::Volatile).await.expect("the server starts");
     server.ensure_database("teppan").await.expect("a database");
     let administrator = server.url("postgres");
-    // PostgreSQL takes only a key that its own account owns, so it writes the files itself.
+    // PostgreSQL accepts only a key that its own account owns, so PostgreSQL writes the files itself.
     for (name, text) in [("server.crt", &issued.certificate), ("server.key", &issued.key)] {
         let lines: Vec<_> = text.lines().map(|line| format!("('{line}')")).collect();
         let copy = format!("COPY (VALUES {}) TO PROGRAM 'umask 077; cat > {name}'", lines.join(", "));
@@ -29,7 +29,7 @@ async fn postgres(issued: &Issued) -> (ThrowawayServer, SecretString) {
     (server, url)
 }
 
-/// The URL of a database whose server must have a certificate of this authority, for its name.
+/// A database URL that requires a certificate for the server's name from this authority.
 fn verified(url: &SecretString, authority: &Mounted) -> SecretString {
     let authority = authority.authorities();
     let verified = format!("sslmode=verify-full&sslrootcert={}", authority.to_str().expect("UTF-8"));
@@ -41,13 +41,13 @@ async fn a_database_is_verified_by_its_name_and_its_authority() {
     let authority = Authority::new("test authority");
     let (server, url) = postgres(&authority.server()).await;
     let trusted = Mounted::new(&authority.server(), &authority.pem());
-    let stranger = Mounted::new(&authority.server(), &Authority::new("another authority").pem());
+    let untrusted = Mounted::new(&authority.server(), &Authority::new("another authority").pem());
     log_of(&verified(&url, &trusted), &[], async |service| {
         harness::eventually("ready", async || get(service.http, "/readyz").await.0 == 200).await;
     })
     .await;
-    let log = log_of(&verified(&url, &stranger), &[], async |service| {
-        service.has("UnknownIssuer").await;
+    let log = log_of(&verified(&url, &untrusted), &[], async |service| {
+        service.until_logged("UnknownIssuer").await;
         assert_eq!(get(service.http, "/readyz").await.0, 503);
     })
     .await;
@@ -61,7 +61,7 @@ async fn a_database_of_another_name_is_refused() {
     let (server, url) = postgres(&authority.issue(&["db.example.org"])).await;
     let trusted = Mounted::new(&authority.server(), &authority.pem());
     log_of(&verified(&url, &trusted), &[], async |service| {
-        service.has("not valid for name").await;
+        service.until_logged("not valid for name").await;
         assert_eq!(get(service.http, "/readyz").await.0, 503);
     })
     .await;

@@ -1,4 +1,4 @@
-//! Files that are replaced while a service runs.
+//! TLS files that are replaced while a service runs.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::{server::handshake, *};
 use crate::logs::log_of;
 
-/// The certificate that a server shows.
+/// The certificate that a server presents.
 async fn shown(server: SocketAddr, authority: &Authority) -> CertificateDer<'static> {
     let stream = handshake(server, authority, b"h2").await.expect("a handshake");
     stream.get_ref().1.peer_certificates().expect("certificates")[0].clone().into_owned()
@@ -27,7 +27,7 @@ async fn a_certificate_is_replaced_under_load_and_no_call_fails() {
         let kept = connect(server, tls.clone()).await.expect("connected");
         load.spawn(async move {
             while !DONE.load(Relaxed) {
-                // Half of them keep their connection, the others make a new one for each call.
+                // Half of the clients keep their connection; the others open one for each call.
                 let answer = if client % 2 == 0 { check(kept.clone()).await } else { call(server, tls.clone()).await };
                 answer.expect("no call fails");
                 CALLS.fetch_add(1, Relaxed);
@@ -38,17 +38,20 @@ async fn a_certificate_is_replaced_under_load_and_no_call_fails() {
         let before = shown(server, &authority).await;
         let calls = CALLS.load(Relaxed);
         mounted.replace(&authority.server(), &authority.pem());
-        harness::eventually("the new one is shown", async || shown(server, &authority).await != before).await;
+        harness::eventually("the server presents the new certificate", async || {
+            shown(server, &authority).await != before
+        })
+        .await;
         harness::eventually("calls go on", async || CALLS.load(Relaxed) > calls + 8).await;
     }
     DONE.store(true, Relaxed);
     while let Some(ended) = load.join_next().await {
-        ended.expect("no call failed");
+        ended.expect("no call fails");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_authorities_of_clients_are_replaced_too() {
+async fn a_replaced_client_authority_file_takes_effect() {
     let (authority, mut mounted) = authority_and_server();
     let service = conversation(&mounted, Some(ClientCertificates::Required), |_| {}).await;
     let server = service.service.server.grpc_addr;
@@ -56,17 +59,17 @@ async fn the_authorities_of_clients_are_replaced_too() {
     let (old, new) = (authority.client("orchestrator"), next.client("orchestrator"));
     let answered = async |shown| call(server, authority.client_tls(Some(shown))).await.is_ok();
     assert!(answered(&old).await && !answered(&new).await);
-    // While clients change over, both are trusted.
+    // During the change both authorities are trusted.
     mounted.replace(&authority.server(), &format!("{}{}", authority.pem(), next.pem()));
-    harness::eventually("the new one is let in", async || answered(&new).await).await;
+    harness::eventually("the new certificate is accepted", async || answered(&new).await).await;
     assert!(answered(&old).await);
     mounted.replace(&authority.server(), &next.pem());
-    harness::eventually("the old one is refused", async || !answered(&old).await).await;
+    harness::eventually("the old certificate is refused", async || !answered(&old).await).await;
     assert!(answered(&new).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_files_leave_the_old_certificate_in_force_and_show_in_log_and_metrics() {
+async fn bad_files_leave_the_old_certificate_in_force_and_are_reported_in_log_and_metrics() {
     let (authority, mut mounted) = authority_and_server();
     let good = authority.server();
     mounted.replace(&good, &authority.pem());
@@ -91,15 +94,15 @@ async fn bad_files_leave_the_old_certificate_in_force_and_show_in_log_and_metric
         let mut mismatched = authority.server();
         mismatched.key.clone_from(&good.key);
         mounted.replace(&mismatched, &authority.pem());
-        service.has("TLS_KEY_FILE: is not the key of the certificate in TLS_CERTIFICATE_FILE").await;
+        service.until_logged("TLS_KEY_FILE: is not the key of the certificate in TLS_CERTIFICATE_FILE").await;
         assert_eq!(shown(service.grpc, &authority).await, old);
         assert!(metric(unusable).await.ends_with(" 1"));
         mounted.replace(&authority.expired(&["127.0.0.1"]), &authority.pem());
-        service.has("TLS_CERTIFICATE_FILE: has expired").await;
+        service.until_logged("TLS_CERTIFICATE_FILE: has expired").await;
         assert_eq!(shown(service.grpc, &authority).await, old);
 
         mounted.replace(&authority.server(), &authority.pem());
-        service.has("changed files are in force").await;
+        service.until_logged("changed files are in use").await;
         assert_ne!(shown(service.grpc, &authority).await, old);
         assert!(metric(unusable).await.ends_with(" 0"));
     })

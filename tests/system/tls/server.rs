@@ -1,4 +1,4 @@
-//! Who is let in.
+//! The clients that the server accepts.
 
 use std::{fs, sync::Arc, time::Instant};
 
@@ -18,7 +18,7 @@ use tonic::Code;
 
 use super::*;
 
-/// A TLS connection of a client that trusts this authority, for this protocol.
+/// A TLS connection for this protocol, of a client that trusts this authority.
 pub async fn handshake(
     server: SocketAddr,
     authority: &Authority,
@@ -39,7 +39,7 @@ pub async fn get(server: SocketAddr, authority: &Authority, path: &str) -> Strin
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
-    // The server may close the socket without the end of TLS.
+    // The server may close the socket without a TLS close_notify.
     let _ = stream.read_to_string(&mut answer).await;
     answer
 }
@@ -49,16 +49,16 @@ async fn clients_that_trust_the_authority_are_served_and_others_are_not() {
     let (authority, mounted) = authority_and_server();
     let service = conversation(&mounted, None, |_| {}).await;
     let server = service.service.server.grpc_addr;
-    call(server, authority.client_tls(None)).await.expect("it is served");
-    let stranger = Authority::new("another authority");
-    let refused = call(server, stranger.client_tls(None)).await.expect_err("it does not trust the server");
+    call(server, authority.client_tls(None)).await.expect("the client is served");
+    let other = Authority::new("another authority");
+    let refused = call(server, other.client_tls(None)).await.expect_err("the client does not trust the server");
     assert!(refused.contains("UnknownIssuer") || refused.contains("invalid peer certificate"), "{refused}");
     let refused = call(server, authority.client_tls(None).domain_name("example.org")).await.expect_err("another name");
     assert!(refused.contains("not valid for name") || refused.contains("NotValidForName"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http_is_served_by_tls_and_asks_for_no_certificate() {
+async fn http_is_served_over_tls_and_requires_no_client_certificate() {
     let (authority, mounted) = authority_and_server();
     let service = conversation(&mounted, Some(ClientCertificates::Required), |_| {}).await;
     let server = service.service.server.http_addr;
@@ -69,22 +69,22 @@ async fn http_is_served_by_tls_and_asks_for_no_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_speaks_plaintext_is_told_to_use_tls() {
+async fn a_plaintext_client_gets_an_error_that_names_tls() {
     let (authority, mounted) = authority_and_server();
     let service = conversation(&mounted, None, |_| {}).await;
     let (grpc, http) = (service.service.server.grpc_addr, service.service.server.http_addr);
     let began = Instant::now();
     let mut plain = clients::conversations(grpc);
     let status = plain.store_message(fixtures::message(&fixtures::conversation_id(), "Hello")).await;
-    let status = status.expect_err("it is refused");
+    let status = status.expect_err("the call is refused");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // What gRPC makes of HTTP/2's INADEQUATE_SECURITY. Clients do not try it again.
+    // The gRPC code for HTTP/2's INADEQUATE_SECURITY. Clients do not retry it.
     assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
     assert!(format!("{status:?}").contains("this address speaks TLS"), "{status:?}");
     let (code, body) = stripe::exchange(http, b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n").await;
     assert_eq!((code, body.as_str()), (400, "This address speaks TLS: use https.\n"));
-    // Those who speak TLS are served meanwhile.
-    call(grpc, authority.client_tls(None)).await.expect("it is served");
+    // Clients that use TLS are served meanwhile.
+    call(grpc, authority.client_tls(None)).await.expect("the client is served");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,15 +93,15 @@ async fn required_client_certificates_are_checked() {
     let service = conversation(&mounted, Some(ClientCertificates::Required), |_| {}).await;
     let server = service.service.server.grpc_addr;
     let answered = async |shown: Option<&Issued>| call(server, authority.client_tls(shown)).await;
-    answered(Some(&authority.client("orchestrator"))).await.expect("it is served");
-    answered(None).await.expect_err("it has no certificate");
-    // The alert follows the client's handshake. A client of gRPC may find the connection closed before it reads that.
+    answered(Some(&authority.client("orchestrator"))).await.expect("the client is served");
+    answered(None).await.expect_err("the client has no certificate");
+    // The server's alert follows the client's handshake. A gRPC client may find the connection closed first.
     let mut bare = handshake(server, &authority, b"h2").await.expect("the client's part of the handshake");
     let refused = bare.read_to_end(&mut Vec::new()).await.expect_err("an alert").to_string();
     assert!(refused.contains("CertificateRequired"), "{refused}");
-    answered(Some(&authority.expired(&["orchestrator"]))).await.expect_err("its certificate has expired");
-    let stranger = Authority::new("another authority");
-    answered(Some(&stranger.client("orchestrator"))).await.expect_err("nobody vouches for its certificate");
+    answered(Some(&authority.expired(&["orchestrator"]))).await.expect_err("the certificate has expired");
+    let other = Authority::new("another authority");
+    answered(Some(&other.client("orchestrator"))).await.expect_err("another authority issued the certificate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +110,10 @@ async fn optional_client_certificates_are_checked_when_they_are_shown() {
     let service = conversation(&mounted, Some(ClientCertificates::Optional), |_| {}).await;
     let server = service.service.server.grpc_addr;
     let answered = async |shown: Option<&Issued>| call(server, authority.client_tls(shown)).await;
-    answered(None).await.expect("it is served");
-    answered(Some(&authority.client("orchestrator"))).await.expect("it is served");
-    let stranger = Authority::new("another authority");
-    answered(Some(&stranger.client("orchestrator"))).await.expect_err("nobody vouches for its certificate");
+    answered(None).await.expect("the client is served");
+    answered(Some(&authority.client("orchestrator"))).await.expect("the client is served");
+    let other = Authority::new("another authority");
+    answered(Some(&other.client("orchestrator"))).await.expect_err("another authority issued the certificate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,12 +128,12 @@ async fn grpcurl_lists_the_services_over_mutual_tls() {
             grpcurl.arg("-cert").arg(client.certificate()).arg("-key").arg(client.key());
         }
         grpcurl.arg(service.service.server.grpc_addr.to_string()).arg("list");
-        grpcurl.output().await.expect("grpcurl is there: deploy/local/setup.sh grpcurl")
+        grpcurl.output().await.expect("grpcurl is installed: deploy/local/setup.sh grpcurl")
     };
     let output = run(true).await;
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("teppan.conversation.v1.ConversationService"), "{said}{output:?}");
-    assert!(!run(false).await.status.success(), "it has no certificate");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("teppan.conversation.v1.ConversationService"), "{printed}{output:?}");
+    assert!(!run(false).await.status.success(), "the client has no certificate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,15 +156,15 @@ async fn the_webhook_may_have_an_address_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_vanished_before_the_start_is_named() {
+async fn a_file_that_vanished_before_the_start_is_reported_with_its_setting() {
     let (_, mounted) = authority_and_server();
     let url = harness::database(&booking_service::app::DEFINITION).await;
     let keys = Keys::random();
     let mut settings = harness::settings(url, &keys);
     settings.server.tls = Some(mounted.server_tls(None));
     fs::remove_file(mounted.key()).expect("removed");
-    // On the heap: it is large.
+    // Boxed, because the future is large.
     let started = Box::pin(booking_service::app::start(&harness::booking_settings(settings), None)).await;
-    let error = started.err().expect("it does not start").to_string();
+    let error = started.err().expect("the service does not start").to_string();
     assert!(error.contains("TLS_KEY_FILE: cannot be read"), "{error}");
 }

@@ -3,16 +3,16 @@ use teppan_tests::{harness, launch};
 use tokio::{io::AsyncReadExt as _, process::Command};
 
 use super::verify;
-use crate::{changes::House, environment};
+use crate::{changes::VenueFixture, environment};
 
 const BOOKINGS: &str = include_str!("../../../booking-service/src/verification/bookings.sql");
 const SLOTS: &str = include_str!("../../../booking-service/src/verification/slots.sql");
 
-/// So many bookings as CreateBooking leaves them, each with its event, beside one that it made.
-async fn with_many(count: u32) -> House {
-    let house = House::firm(50_000).await;
-    house.book(1).await;
-    house
+/// Inserts this many bookings with one event each, as CreateBooking does, beside one real booking.
+async fn with_many(count: u32) -> VenueFixture {
+    let fixture = VenueFixture::without_deposit(50_000).await;
+    fixture.book(1).await;
+    fixture
         .sql(format!(
             "CREATE TEMP TABLE made AS
              SELECT gen_random_uuid() AS booking_id, 'C' || n AS code FROM generate_series(1, {count}) AS n;
@@ -28,73 +28,73 @@ async fn with_many(count: u32) -> House {
              UPDATE slots SET reserved = {count} + 1 WHERE reserved = 1"
         ))
         .await;
-    house
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_thousand_bookings_are_verified_in_bounded_memory() {
-    let house = with_many(20_000).await;
+    let fixture = with_many(20_000).await;
     let mut child = Command::new(launch::binary("booking-service"))
         .arg("verify-events")
-        .envs(environment::with_keys(&house.service.url))
+        .envs(environment::with_keys(&fixture.service.url))
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("the binary is built: cargo build --workspace --bins");
-    let status = format!("/proc/{}/status", child.id().expect("it runs"));
+    let status = format!("/proc/{}/status", child.id().expect("the process runs"));
     let mut peak_kib = 0;
     let ended = loop {
-        // The most memory it ever held, as the kernel counts it.
+        // The peak memory of the process, as the kernel counts it.
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         peak_kib = peak_kib.max(kib.unwrap_or_default());
         if let Ok(ended) = tokio::time::timeout(std::time::Duration::from_millis(5), child.wait()).await {
-            break ended.expect("it ends");
+            break ended.expect("the process ends");
         }
     };
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).await.expect("UTF-8");
-    assert_eq!(ended.code(), Some(0), "{said}");
-    assert!(said.contains("Verified 20001 bookings with 20001 events") && said.contains("bookings/s"), "{said}");
-    println!("{peak_kib} KiB at most. {said}");
-    // All the rows and events take more than that.
+    let mut report = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut report).await.expect("UTF-8");
+    assert_eq!(ended.code(), Some(0), "{report}");
+    assert!(report.contains("Verified 20001 bookings with 20001 events") && report.contains("bookings/s"), "{report}");
+    println!("{peak_kib} KiB at most. {report}");
+    // The rows and events together take more memory than that.
     assert!((1..64 * 1024).contains(&peak_kib), "{peak_kib} KiB");
 
-    let said = verify(&house.service.url, &["--repair-projection"]).await;
-    assert!(said.code == Some(0) && said.summary.contains("Rebuilt 20001 rows"), "{}", said.summary);
+    let report = verify(&fixture.service.url, &["--repair-projection"]).await;
+    assert!(report.code == Some(0) && report.summary.contains("Rebuilt 20001 rows"), "{}", report.summary);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_rebuild_leaves_what_is_in_force_alone() {
-    let house = with_many(20_000).await;
+async fn an_interrupted_rebuild_leaves_the_bookings_unchanged() {
+    let fixture = with_many(20_000).await;
     let rows = "SELECT md5(string_agg(xmin || b::text, ' ' ORDER BY booking_id)) FROM bookings b";
-    let before = house.service.scalar::<String>(rows).await;
+    let before = fixture.service.scalar::<String>(rows).await;
     let mut child = Command::new(launch::binary("booking-service"))
         .args(["verify-events", "--repair-projection", "--swap"])
-        .envs(environment::with_keys(&house.service.url))
+        .envs(environment::with_keys(&fixture.service.url))
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the binary is built: cargo build --workspace --bins");
     let begun = "SELECT count(*) > 0 FROM pg_class WHERE relname = 'bookings_rebuilt'";
-    harness::eventually("it has begun", async || house.service.scalar::<bool>(begun).await).await;
-    let pid = child.id().expect("it runs").to_string();
-    let told = Command::new("kill").args(["-INT", &pid]).status().await.expect("kill runs");
-    assert!(told.success());
-    let ended = child.wait().await.expect("it ends");
-    let mut said = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut said).await.expect("UTF-8");
-    assert_eq!(ended.code(), Some(130), "{said}");
-    assert!(said.contains("Interrupted"), "{said}");
-    assert_eq!(house.service.scalar::<String>(rows).await, before);
-    let again = verify(&house.service.url, &["--repair-projection", "--swap"]).await;
+    harness::eventually("the rebuild has begun", async || fixture.service.scalar::<bool>(begun).await).await;
+    let pid = child.id().expect("the process runs").to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().await.expect("kill runs");
+    assert!(sent.success());
+    let ended = child.wait().await.expect("the process ends");
+    let mut report = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut report).await.expect("UTF-8");
+    assert_eq!(ended.code(), Some(130), "{report}");
+    assert!(report.contains("Interrupted"), "{report}");
+    assert_eq!(fixture.service.scalar::<String>(rows).await, before);
+    let again = verify(&fixture.service.url, &["--repair-projection", "--swap"]).await;
     again.assert_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_reads_its_own_bookings_and_events_and_no_others() {
-    let house = with_many(20_000).await;
-    let mut connection = harness::connect(&house.service.url).await;
+    let fixture = with_many(20_000).await;
+    let mut connection = harness::connect(&fixture.service.url).await;
     let prepare = format!(
         "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
          PREPARE bookings_page (uuid, uuid, bigint, uuid) AS {BOOKINGS};
@@ -103,7 +103,7 @@ async fn a_page_reads_its_own_bookings_and_events_and_no_others() {
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("prepared");
     let (nil, max) = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff");
     let bookings = format!("EXECUTE bookings_page ('{nil}', '{max}', 500, NULL)");
-    // The page ends before the day that is booked.
+    // The page ends before the day of the bookings.
     let slots = format!("EXECUTE slots_page ('{nil}', '0001-01-01', '00:00', '{max}', 20, '{{}}')");
     for (call, pages) in [(bookings, 500 * 12), (slots, 20 * 12)] {
         for _ in ["without statistics", "with them"] {

@@ -1,4 +1,4 @@
-//! What `booking-service verify-events` finds, and what it repairs.
+//! The findings and the repairs of `booking-service verify-events`.
 
 mod findings;
 mod many;
@@ -18,19 +18,19 @@ use teppan_tests::{
 use tokio::process::Command;
 
 use crate::{
-    changes::{Change, House, act},
+    changes::{Change, VenueFixture, act},
     environment,
 };
 
-/// What the command said.
-struct Said {
+/// The exit code and the output of the command.
+struct Report {
     code: Option<i32>,
     findings: Vec<Value>,
     summary: String,
 }
 
-impl Said {
-    /// The reasons of the findings, in order, each once.
+impl Report {
+    /// The distinct reasons of the findings, in order.
     fn reasons(&self) -> Vec<&str> {
         let mut reasons: Vec<_> = self.findings.iter().filter_map(|finding| finding["reason"].as_str()).collect();
         reasons.sort_unstable();
@@ -38,7 +38,7 @@ impl Said {
         reasons
     }
 
-    /// The fields of the finding with this reason.
+    /// The fields in the finding with this reason.
     fn fields(&self, reason: &str) -> Vec<&str> {
         let of = self.findings.iter().find(|finding| finding["reason"] == reason).expect("such a finding");
         of["fields"].as_array().expect("fields").iter().filter_map(Value::as_str).collect()
@@ -49,30 +49,30 @@ impl Said {
     }
 }
 
-/// Runs the command over a database of the harness.
-async fn verify(url: &SecretString, arguments: &[&str]) -> Said {
+/// Runs the command over a database.
+async fn verify(url: &SecretString, arguments: &[&str]) -> Report {
     let (code, out, summary) = run(url, &[&["--json"], arguments].concat()).await;
     let findings = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    Said { code, findings, summary }
+    Report { code, findings, summary }
 }
 
-/// The audit of what a test has made, money and waitlist included. It would find that tests let holds run out
-/// by changing their rows, and only that is passed over.
+/// Verifies everything that a test has made, payments and waitlist included. Tests make holds run out by changing rows,
+/// so findings about exactly that are ignored.
 pub async fn assert_derivable(url: &SecretString) {
-    let said = verify(url, &[]).await;
+    let report = verify(url, &[]).await;
     let hold = |finding: &&Value| {
         finding["fields"] != json!(["hold_expired_at"]) && finding["fields"] != json!(["hold_expires_at"])
     };
-    let others: Vec<_> = said.findings.iter().filter(hold).collect();
-    assert!(others.is_empty(), "{others:?}\n{}", said.summary);
-    assert!(matches!(said.code, Some(0 | 1)), "{}", said.summary);
+    let others: Vec<_> = report.findings.iter().filter(hold).collect();
+    assert!(others.is_empty(), "{others:?}\n{}", report.summary);
+    assert!(matches!(report.code, Some(0 | 1)), "{}", report.summary);
 }
 
 async fn run(url: &SecretString, arguments: &[&str]) -> (Option<i32>, String, String) {
     run_with(url, arguments, []).await
 }
 
-/// Runs the command with these arguments and settings: its exit code, and what it wrote to both outputs.
+/// Runs the command with these arguments and settings. Returns the exit code, stdout and stderr.
 pub async fn run_with(
     url: &SecretString,
     arguments: &[&str],
@@ -91,22 +91,22 @@ pub async fn run_with(
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A service of the house for which so much time has passed.
-async fn later(house: &House, ahead: TimeDelta, hold_expiry_interval: Duration) -> Booking {
-    let common = harness::settings(house.service.url.clone(), &house.service.keys);
+/// A service of the fixture whose clock is ahead by this much.
+async fn later(fixture: &VenueFixture, ahead: TimeDelta, hold_expiry_interval: Duration) -> Booking {
+    let common = harness::settings(fixture.service.url.clone(), &fixture.service.keys);
     let mut settings = harness::booking_settings(common);
     settings.clock = Clock::ahead(ahead);
     settings.hold_expiry_interval = hold_expiry_interval;
-    Booking::configured(settings, house.service.url.clone(), house.service.keys.clone()).await.ready().await
+    Booking::configured(settings, fixture.service.url.clone(), fixture.service.keys.clone()).await.ready().await
 }
 
-/// Bookings in every state, all through the API.
-async fn full_house() -> House {
-    let house = House::open(200).await;
-    let clients = house.service.clients.clone();
+/// Bookings in every state, all made through the API.
+async fn bookings_in_every_state() -> VenueFixture {
+    let fixture = VenueFixture::with_deposit(200).await;
+    let clients = fixture.service.clients.clone();
     let mut ids = Vec::new();
     for n in 0..12 {
-        ids.push(house.book(1 + n % 5).await.booking_id);
+        ids.push(fixture.book(1 + n % 5).await.booking_id);
     }
     for (index, id) in ids.iter().enumerate() {
         let changes: &[Change] = match index {
@@ -121,17 +121,17 @@ async fn full_house() -> House {
             act(&clients, *change, id, "").await.expect("changed");
         }
     }
-    // A fortnight later two of those that are firm have taken place, or should have.
-    let after = later(&house, TimeDelta::days(16), Duration::from_hours(1)).await;
+    // Two weeks later two confirmed bookings have taken place.
+    let after = later(&fixture, TimeDelta::days(16), Duration::from_hours(1)).await;
     act(&after.clients, Change::Complete, &ids[0], "").await.expect("completed");
     act(&after.clients, Change::NoShow, &ids[1], "").await.expect("marked");
     after.service.stop().await;
-    let soon = later(&house, TimeDelta::hours(3), Duration::from_millis(10)).await;
+    let soon = later(&fixture, TimeDelta::hours(3), Duration::from_millis(10)).await;
     let waiting = "SELECT count(*) FROM bookings WHERE status = 'PENDING'";
-    eventually("holds run out", async || house.service.scalar::<i64>(waiting).await == 0).await;
+    eventually("holds run out", async || fixture.service.scalar::<i64>(waiting).await == 0).await;
     soon.service.stop().await;
-    house.book(3).await;
-    let states: i64 = house.service.scalar("SELECT count(DISTINCT status) FROM bookings").await;
-    assert_eq!(states, 6, "every state");
-    house
+    fixture.book(3).await;
+    let states: i64 = fixture.service.scalar("SELECT count(DISTINCT status) FROM bookings").await;
+    assert_eq!(states, 6, "there are bookings in all six states");
+    fixture
 }

@@ -1,9 +1,9 @@
 use teppan_tests::fixtures;
 
-use super::{full_house, verify};
-use crate::changes::{Change, House};
+use super::{bookings_in_every_state, verify};
+use crate::changes::{Change, VenueFixture};
 
-/// The rows as they are, without what is not part of them.
+/// All columns of the rows, without transaction ids.
 const ROWS: &str = "SELECT string_agg(b::text, ' ' ORDER BY booking_id) FROM bookings b";
 const SEATS: &str =
     "SELECT string_agg(s::text, ' ' ORDER BY venue_id, slot_date, start_time) FROM slots s WHERE reserved > 0";
@@ -15,27 +15,35 @@ const TAMPER: &str = "
     UPDATE slots SET reserved = reserved + 1 WHERE reserved > 0";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_and_seats_are_repaired_and_only_when_that_is_asked_for() {
-    let house = full_house().await;
-    let (url, service) = (&house.service.url, &house.service);
+async fn rows_and_seats_are_repaired_only_with_the_option_swap() {
+    let fixture = bookings_in_every_state().await;
+    let (url, service) = (&fixture.service.url, &fixture.service);
     let sound = (service.scalar::<String>(ROWS).await, service.scalar::<String>(SEATS).await);
-    house.sql(TAMPER).await;
+    fixture.sql(TAMPER).await;
     let tampered = (service.scalar::<String>(ROWS).await, service.scalar::<String>(SEATS).await);
     assert_ne!(tampered.0, sound.0);
 
-    let said = verify(url, &["--repair-projection"]).await;
-    assert_eq!((said.code, said.reasons()), (Some(1), vec!["ROW_DIFFERS", "SLOT_MISCOUNTS"]), "{}", said.summary);
-    assert!(said.summary.contains("Rebuilt 13 rows") && said.summary.contains("paid_cents 2"), "{}", said.summary);
+    let report = verify(url, &["--repair-projection"]).await;
+    assert_eq!((report.code, report.reasons()), (Some(1), vec!["ROW_DIFFERS", "SLOT_MISCOUNTS"]), "{}", report.summary);
+    assert!(
+        report.summary.contains("Rebuilt 13 rows") && report.summary.contains("paid_cents 2"),
+        "{}",
+        report.summary
+    );
     let untouched = (service.scalar::<String>(ROWS).await, service.scalar::<String>(SEATS).await);
-    assert_eq!(untouched, tampered, "nothing in force is touched");
+    assert_eq!(untouched, tampered, "without --swap nothing is changed");
     let rebuilt = "SELECT count(*) FROM bookings_rebuilt WHERE special_requests_sealed IS NULL AND source = 'test'";
-    assert_eq!(service.scalar::<i64>(rebuilt).await, 13, "what is erased later must not be left there");
+    assert_eq!(
+        service.scalar::<i64>(rebuilt).await,
+        13,
+        "the rebuilt rows contain no personal data that is erased later"
+    );
 
-    // What an earlier run left, of whatever shape, is made anew.
-    house.sql("DROP TABLE bookings_rebuilt; CREATE TABLE bookings_rebuilt (left_over int)").await;
-    let said = verify(url, &["--repair-projection", "--swap"]).await;
-    assert_eq!(said.code, Some(0), "{:?} {}", said.findings, said.summary);
-    assert!(said.summary.contains("Repaired: "), "{}", said.summary);
+    // A table that an earlier run left, of any shape, is dropped and created again.
+    fixture.sql("DROP TABLE bookings_rebuilt; CREATE TABLE bookings_rebuilt (left_over int)").await;
+    let report = verify(url, &["--repair-projection", "--swap"]).await;
+    assert_eq!(report.code, Some(0), "{:?} {}", report.findings, report.summary);
+    assert!(report.summary.contains("Repaired: "), "{}", report.summary);
     let repaired = (service.scalar::<String>(ROWS).await, service.scalar::<String>(SEATS).await);
     assert_eq!(repaired, sound);
     verify(url, &["--repair-projection", "--swap"]).await.assert_sound();
@@ -44,12 +52,12 @@ async fn rows_and_seats_are_repaired_and_only_when_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_whose_chain_is_broken_is_told_and_never_repaired() {
-    let house = House::firm(20).await;
-    let (broken, headless, other) = (house.book(2).await, house.book(3).await, house.book(4).await);
-    house.act(Change::Move("19:00"), &broken.booking_id).await.expect("moved");
+async fn a_booking_with_a_broken_event_chain_is_reported_and_never_repaired() {
+    let fixture = VenueFixture::without_deposit(20).await;
+    let (broken, headless, other) = (fixture.book(2).await, fixture.book(3).await, fixture.book(4).await);
+    fixture.act(Change::Move("19:00"), &broken.booking_id).await.expect("moved");
     let [broken, headless, other] = [broken, headless, other].map(|made| made.booking_id);
-    house
+    fixture
         .sql(format!(
             "UPDATE booking_events SET data = replace(data::text, '{{', '{{ ')::json WHERE booking_id = '{broken}' AND version = 1;
              UPDATE bookings SET paid_cents = 1 WHERE booking_id IN ('{broken}', '{headless}', '{other}');
@@ -57,56 +65,56 @@ async fn a_booking_whose_chain_is_broken_is_told_and_never_repaired() {
              UPDATE slots SET reserved = reserved + 1 WHERE reserved > 0"
         ))
         .await;
-    let said = verify(&house.service.url, &["--repair-projection", "--swap"]).await;
-    assert_eq!(said.code, Some(1), "{}", said.summary);
-    assert!(said.summary.contains("Not rebuilt: 2 bookings"), "{}", said.summary);
-    assert!(said.summary.contains("a booking there cannot be derived"), "{}", said.summary);
-    assert!(said.summary.contains("Repaired: 1 rows of bookings, 0 slots."), "{}", said.summary);
+    let report = verify(&fixture.service.url, &["--repair-projection", "--swap"]).await;
+    assert_eq!(report.code, Some(1), "{}", report.summary);
+    assert!(report.summary.contains("Not rebuilt: 2 bookings"), "{}", report.summary);
+    assert!(report.summary.contains("the events of one of its bookings cannot be trusted"), "{}", report.summary);
+    assert!(report.summary.contains("Repaired: 1 rows of bookings, 0 slots."), "{}", report.summary);
     let altered = format!("SELECT count(*) FROM bookings WHERE paid_cents = 1 AND booking_id <> '{other}'");
     let altered: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(altered))
-        .fetch_one(&mut teppan_tests::harness::connect(&house.service.url).await)
+        .fetch_one(&mut teppan_tests::harness::connect(&fixture.service.url).await)
         .await
         .expect("a count");
     assert_eq!(altered, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn seats_are_never_repaired_beyond_what_there_is_room_for() {
-    let house = House::firm(10).await;
-    house.book(8).await;
-    house.sql("UPDATE slots SET reserved = 5, capacity = 6 WHERE reserved = 8").await;
-    let said = verify(&house.service.url, &["--repair-projection", "--swap"]).await;
-    assert_eq!((said.code, said.reasons()), (Some(1), vec!["SLOT_MISCOUNTS"]), "{}", said.summary);
-    assert!(said.summary.contains("take more seats than there are"), "{}", said.summary);
-    assert_eq!(house.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 5);
+async fn seats_are_never_repaired_beyond_the_capacity_of_the_slot() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    fixture.book(8).await;
+    fixture.sql("UPDATE slots SET reserved = 5, capacity = 6 WHERE reserved = 8").await;
+    let report = verify(&fixture.service.url, &["--repair-projection", "--swap"]).await;
+    assert_eq!((report.code, report.reasons()), (Some(1), vec!["SLOT_MISCOUNTS"]), "{}", report.summary);
+    assert!(report.summary.contains("take more seats than its capacity"), "{}", report.summary);
+    assert_eq!(fixture.service.scalar::<i32>("SELECT max(reserved) FROM slots").await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_changes_before_the_swap_is_left_out() {
+async fn a_booking_that_changes_before_the_swap_is_not_swapped() {
     const SWAP: &str = include_str!("../../../booking-service/src/verification/swap_booking.sql");
-    let house = House::firm(20).await;
-    let made = house.book(2).await;
-    house.sql("UPDATE bookings SET paid_cents = 100").await;
-    assert_eq!(verify(&house.service.url, &["--repair-projection"]).await.code, Some(1));
-    house.act(Change::Move("19:00"), &made.booking_id).await.expect("moved");
-    let mut connection = teppan_tests::harness::connect(&house.service.url).await;
+    let fixture = VenueFixture::without_deposit(20).await;
+    let made = fixture.book(2).await;
+    fixture.sql("UPDATE bookings SET paid_cents = 100").await;
+    assert_eq!(verify(&fixture.service.url, &["--repair-projection"]).await.code, Some(1));
+    fixture.act(Change::Move("19:00"), &made.booking_id).await.expect("moved");
+    let mut connection = teppan_tests::harness::connect(&fixture.service.url).await;
     let id = uuid::Uuid::parse_str(&made.booking_id).expect("a UUID");
-    let swapped = sqlx::query(SWAP).bind(id).fetch_all(&mut connection).await.expect("it runs");
+    let swapped = sqlx::query(SWAP).bind(id).fetch_all(&mut connection).await.expect("the process runs");
     assert!(swapped.is_empty(), "the rebuilt row is older than the booking");
-    assert_eq!(house.service.scalar::<i64>("SELECT version FROM bookings").await, 2);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT version FROM bookings").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_over_one_venue_frees_no_seats_of_a_booking_whose_row_names_another() {
-    let mut house = House::firm(20).await;
-    let made = house.book(4).await;
-    let other = fixtures::venue(&mut house.service.clients, 20).await.expect("a venue").venue_id;
-    house.sql(format!("UPDATE bookings SET venue_id = '{other}' WHERE booking_id = '{}'", made.booking_id)).await;
-    let said = verify(&house.service.url, &["--venue", &house.venue_id, "--repair-projection", "--swap"]).await;
-    assert_eq!((said.code, said.reasons()), (Some(1), vec!["SLOT_MISCOUNTS"]), "{}", said.summary);
-    assert_eq!(house.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 4, "they are sold");
-    let said = verify(&house.service.url, &["--repair-projection", "--swap"]).await;
-    assert_eq!((said.code, said.reasons()), (Some(0), vec!["ROW_DIFFERS"]), "{}", said.summary);
-    verify(&house.service.url, &[]).await.assert_sound();
-    house.assert_sound().await;
+    let mut fixture = VenueFixture::without_deposit(20).await;
+    let made = fixture.book(4).await;
+    let other = fixtures::venue(&mut fixture.service.clients, 20).await.expect("a venue").venue_id;
+    fixture.sql(format!("UPDATE bookings SET venue_id = '{other}' WHERE booking_id = '{}'", made.booking_id)).await;
+    let report = verify(&fixture.service.url, &["--venue", &fixture.venue_id, "--repair-projection", "--swap"]).await;
+    assert_eq!((report.code, report.reasons()), (Some(1), vec!["SLOT_MISCOUNTS"]), "{}", report.summary);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT sum(reserved) FROM slots").await, 4, "the seats stay sold");
+    let report = verify(&fixture.service.url, &["--repair-projection", "--swap"]).await;
+    assert_eq!((report.code, report.reasons()), (Some(0), vec!["ROW_DIFFERS"]), "{}", report.summary);
+    verify(&fixture.service.url, &[]).await.assert_sound();
+    fixture.assert_consistent().await;
 }

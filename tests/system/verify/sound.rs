@@ -3,57 +3,57 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures::future::{join, join_all};
 use teppan_tests::fixtures;
 
-use super::{full_house, run, verify};
-use crate::changes::{Change, House, act};
+use super::{bookings_in_every_state, run, verify};
+use crate::changes::{Change, VenueFixture, act};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bookings_in_every_state_have_no_findings() {
-    let house = full_house().await;
-    let said = verify(&house.service.url, &[]).await;
-    said.assert_sound();
-    assert!(said.summary.contains("Verified 13 bookings"), "{}", said.summary);
-    assert!(said.summary.contains("bookings/s") && said.summary.contains("0 findings"), "{}", said.summary);
+    let fixture = bookings_in_every_state().await;
+    let report = verify(&fixture.service.url, &[]).await;
+    report.assert_sound();
+    assert!(report.summary.contains("Verified 13 bookings"), "{}", report.summary);
+    assert!(report.summary.contains("bookings/s") && report.summary.contains("0 findings"), "{}", report.summary);
 
-    let venue = verify(&house.service.url, &["--venue", &house.venue_id]).await;
+    let venue = verify(&fixture.service.url, &["--venue", &fixture.venue_id]).await;
     venue.assert_sound();
     assert!(venue.summary.contains("Verified 13 bookings"), "{}", venue.summary);
-    let nowhere = verify(&house.service.url, &["--venue", "00000000-0000-0000-0000-000000000001"]).await;
+    let nowhere = verify(&fixture.service.url, &["--venue", "00000000-0000-0000-0000-000000000001"]).await;
     nowhere.assert_sound();
     assert!(nowhere.summary.contains("Verified 0 bookings") && nowhere.summary.contains(" 0 slots"));
-    let id: String = house.service.scalar("SELECT booking_id::text FROM bookings LIMIT 1").await;
-    let one = verify(&house.service.url, &["--booking", &id]).await;
+    let id: String = fixture.service.scalar("SELECT booking_id::text FROM bookings LIMIT 1").await;
+    let one = verify(&fixture.service.url, &["--booking", &id]).await;
     one.assert_sound();
     assert!(one.summary.contains("Verified 1 bookings"), "{}", one.summary);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_changes_while_it_is_verified_is_never_a_finding() {
-    let house = House::open(60).await;
+async fn concurrent_changes_are_never_findings() {
+    let fixture = VenueFixture::with_deposit(60).await;
     let mut ids = Vec::new();
     for _ in 0..20 {
-        ids.push(house.book(1).await.booking_id);
+        ids.push(fixture.book(1).await.booking_id);
     }
     let (over, made) = (AtomicBool::new(false), AtomicUsize::new(0));
     let verifying = async {
-        let mut looks = 0;
-        while looks < 4 || (made.load(Ordering::Relaxed) < 30 && looks < 200) {
-            verify(&house.service.url, &[]).await.assert_sound();
-            looks += 1;
+        let mut runs = 0;
+        while runs < 4 || (made.load(Ordering::Relaxed) < 30 && runs < 200) {
+            verify(&fixture.service.url, &[]).await.assert_sound();
+            runs += 1;
         }
         over.store(true, Ordering::Relaxed);
     };
     let storm = join_all((0..6).map(|client| {
-        let (house, ids, over, made) = (&house, &ids, &over, &made);
+        let (fixture, ids, over, made) = (&fixture, &ids, &over, &made);
         async move {
-            let (clients, mut round) = (house.service.clients.clone(), 0_usize);
+            let (clients, mut round) = (fixture.service.clients.clone(), 0_usize);
             while !over.load(Ordering::Relaxed) {
                 let id = &ids[(client * 7 + round * 3) % ids.len()];
                 let time = ["18:00", "18:30", "19:00"][(client + round) % 3];
-                // What is refused is refused: it is crowded.
+                // Refusals are expected, because the slots are nearly full.
                 let _ = act(&clients, Change::Move(time), id, "").await;
                 let size = i32::try_from(1 + (client + round) % 4).expect("small");
                 let _ = act(&clients, Change::Resize(size), id, "").await;
-                let created = clients.bookings.clone().create_booking(fixtures::booking(&house.venue_id, 1)).await;
+                let created = clients.bookings.clone().create_booking(fixtures::booking(&fixture.venue_id, 1)).await;
                 if let Some(booking) = created.ok().and_then(|created| created.into_inner().booking) {
                     let _ = act(&clients, Change::Cancel, &booking.booking_id, "").await;
                     made.fetch_add(1, Ordering::Relaxed);
@@ -63,21 +63,21 @@ async fn what_changes_while_it_is_verified_is_never_a_finding() {
         }
     }));
     join(storm, verifying).await;
-    assert!(made.load(Ordering::Relaxed) >= 30, "little changed meanwhile");
-    verify(&house.service.url, &[]).await.assert_sound();
+    assert!(made.load(Ordering::Relaxed) >= 30, "too few changes ran beside the verification");
+    verify(&fixture.service.url, &[]).await.assert_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_asked_for_is_told_apart_from_what_is_wrong() {
-    let house = House::firm(10).await;
-    let (code, ..) = run(&house.service.url, &["--swap"]).await;
+async fn exit_codes_separate_wrong_arguments_and_an_unavailable_database_from_findings() {
+    let fixture = VenueFixture::without_deposit(10).await;
+    let (code, ..) = run(&fixture.service.url, &["--swap"]).await;
     assert_eq!(code, Some(2), "--swap goes with --repair-projection");
-    let (code, _, said) = run(&house.service.url, &["--booking", "00000000-0000-0000-0000-000000000001"]).await;
-    assert_eq!((code, said.trim_end()), (Some(2), "There is no such booking."));
-    let away = "postgres://nobody@127.0.0.1:1/nowhere".to_owned().into();
-    let (code, found, said) = run(&away, &[]).await;
-    assert_eq!((code, found.as_str()), (Some(3), ""), "{said}");
-    let (code, help, _) = run(&house.service.url, &["--help"]).await;
+    let (code, _, report) = run(&fixture.service.url, &["--booking", "00000000-0000-0000-0000-000000000001"]).await;
+    assert_eq!((code, report.trim_end()), (Some(2), "There is no such booking."));
+    let unavailable = "postgres://nobody@127.0.0.1:1/nowhere".to_owned().into();
+    let (code, found, report) = run(&unavailable, &[]).await;
+    assert_eq!((code, found.as_str()), (Some(3), ""), "{report}");
+    let (code, help, _) = run(&fixture.service.url, &["--help"]).await;
     assert_eq!(code, Some(0));
     for expected in ["--booking", "--venue", "--json", "--repair-projection", "--swap", "Exit code"] {
         assert!(help.contains(expected), "{expected} is missing from: {help}");

@@ -4,10 +4,10 @@ use teppan_shared::contract::booking::v1::{
 use teppan_tests::{clients::BookingClients, fixtures};
 use tonic_types::StatusExt as _;
 
-use super::{becomes, busy, join, join_by, leave, request, settled};
-use crate::changes::{Change, House, refusal};
+use super::{all_openings_settled, becomes, join, join_by, leave, request, service_with_fast_workers};
+use crate::changes::{Change, VenueFixture, refusal};
 
-/// The entries that a request lists, on all pages, and how many pages there were.
+/// The entries on all pages of a list, and the number of pages.
 async fn listed(clients: &BookingClients, mut request: ListWaitlistRequest) -> (Vec<WaitlistEntry>, usize) {
     let (mut entries, mut pages) = (Vec::new(), 0);
     loop {
@@ -22,23 +22,23 @@ async fn listed(clients: &BookingClients, mut request: ListWaitlistRequest) -> (
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_is_listed_in_the_order_of_joining_with_places_that_run_on_over_the_pages() {
-    let house = House::of(busy().await, 3, 25).await;
-    let clients = &house.service.clients;
-    house.book(1).await;
-    let made = house.book(2).await;
+async fn a_queue_is_listed_in_the_order_of_joining_with_positions_that_continue_across_pages() {
+    let fixture = VenueFixture::over(service_with_fast_workers().await, 3, 25).await;
+    let clients = &fixture.service.clients;
+    fixture.book(1).await;
+    let made = fixture.book(2).await;
     let mut joined = Vec::new();
     for n in 0..9 {
-        joined.push(join(&house, if n == 3 { 2 } else { 3 }).await);
+        joined.push(join(&fixture, if n == 3 { 2 } else { 3 }).await);
     }
     leave(clients, &joined[5]).await.expect("left");
-    house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
-    becomes(&house, &joined[3], WaitlistEntryStatus::Offered).await;
-    settled(&house).await;
+    fixture.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    becomes(&fixture, &joined[3], WaitlistEntryStatus::Offered).await;
+    all_openings_settled(&fixture).await;
 
     let all = ListWaitlistRequest { page_size: 2, ..Default::default() };
     let slot = ListWaitlistRequest {
-        venue_id: house.venue_id.clone(),
+        venue_id: fixture.venue_id.clone(),
         date: fixtures::date().to_string(),
         start_time: "18:00".to_owned(),
         ..all.clone()
@@ -63,9 +63,9 @@ async fn a_queue_is_listed_in_the_order_of_joining_with_places_that_run_on_over_
         [WaitlistEntryStatus::Offered, WaitlistEntryStatus::Left]
     );
 
-    // One customer, in two queues; one conversation.
-    let again = request(&house.venue_id, 3);
-    house.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
+    // The list of one customer, who waits in two queues, and that of one conversation.
+    let again = request(&fixture.venue_id, 3);
+    fixture.sql("UPDATE slots SET reserved = capacity WHERE start_time = '18:30'").await;
     let first = join_by(clients, again.clone()).await.expect("joined");
     let elsewhere =
         JoinWaitlistRequest { idempotency_key: "elsewhere".to_owned(), start_time: "18:30".to_owned(), ..again };
@@ -79,13 +79,13 @@ async fn a_queue_is_listed_in_the_order_of_joining_with_places_that_run_on_over_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_needs_the_one_before_it_and_a_token_belongs_to_its_filters() {
-    let house = House::open(2).await;
-    house.book(2).await;
+async fn each_filter_requires_the_filter_before_it_and_a_page_token_belongs_to_its_filters() {
+    let fixture = VenueFixture::with_deposit(2).await;
+    fixture.book(2).await;
     for _ in 0..3 {
-        join(&house, 1).await;
+        join(&fixture, 1).await;
     }
-    let bookings = &house.service.clients.bookings;
+    let bookings = &fixture.service.clients.bookings;
     let wrong = ListWaitlistRequest {
         page_size: -1,
         date: "2026-12-05".to_owned(),
@@ -99,14 +99,17 @@ async fn a_filter_needs_the_one_before_it_and_a_token_belongs_to_its_filters() {
     let fields = refused.get_details_bad_request().expect("a BadRequest").field_violations;
     let fields: Vec<_> = fields.iter().map(|it| it.field.as_str()).collect();
     assert_eq!(fields, ["page_size", "page_token", "date", "start_time", "customer_id", "statuses[0]", "statuses[1]"]);
-    let time_alone =
-        ListWaitlistRequest { venue_id: house.venue_id.clone(), start_time: "18:00".to_owned(), ..Default::default() };
+    let time_alone = ListWaitlistRequest {
+        venue_id: fixture.venue_id.clone(),
+        start_time: "18:00".to_owned(),
+        ..Default::default()
+    };
     let refused = bookings.clone().list_waitlist(time_alone).await.expect_err("without a date");
     assert_eq!(refusal(&refused, "").0, "INVALID_FIELDS");
 
     let page = ListWaitlistRequest { page_size: 2, ..Default::default() };
     let first = bookings.clone().list_waitlist(page.clone()).await.expect("listed").into_inner();
-    let other = ListWaitlistRequest { venue_id: house.venue_id.clone(), page_token: first.next_page_token, ..page };
+    let other = ListWaitlistRequest { venue_id: fixture.venue_id.clone(), page_token: first.next_page_token, ..page };
     assert_eq!(
         refusal(&bookings.clone().list_waitlist(other).await.expect_err("other filters"), "").0,
         "INVALID_FIELDS"

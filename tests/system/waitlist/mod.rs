@@ -1,16 +1,16 @@
-//! The queue for a slot that is full, and what comes of waiting in it.
+//! The waitlist of a full slot, and its offers.
 
 mod booked;
 mod freed;
 mod joining;
 mod leaving;
 mod lists;
+mod offer_events;
 mod offers;
 mod plans;
 mod races;
 mod storm;
 mod time;
-mod told;
 
 use std::time::Duration;
 
@@ -25,15 +25,15 @@ use teppan_tests::{
 };
 use tonic::Status;
 
-use super::{changes::House, verify};
+use super::{changes::VenueFixture, verify};
 
-/// Who waits although the seats are there; what must be nobody as soon as the workers have come to rest.
-const FORGOTTEN: &str = "
+/// Entries that wait although there are seats for them. There must be none when the workers are idle.
+const UNSERVED_ENTRIES: &str = "
     SELECT count(*) FROM waitlist_entries w JOIN slots s USING (venue_id, slot_date, start_time)
     WHERE w.status = 'WAITING' AND s.state = 'OPEN' AND s.reserved + w.party_size <= s.capacity";
 
-/// Entries that are not what their bookings say; what must be none at any time.
-const ENTRIES_THAT_DISAGREE: &str = "
+/// Entries that contradict their bookings. There must be none at any time.
+const INCONSISTENT_ENTRIES: &str = "
     SELECT count(*) FROM waitlist_entries w
     LEFT JOIN bookings b ON b.waitlist_entry_id = w.waitlist_entry_id
     WHERE b.booking_id <> w.booking_id OR w.status <> ALL (CASE
@@ -44,15 +44,15 @@ const ENTRIES_THAT_DISAGREE: &str = "
         ELSE '{ACCEPTED}' END)
        OR w.status = 'OFFERED' AND (w.venue_id, w.slot_date, w.start_time) <> (b.venue_id, b.slot_date, b.start_time)";
 
-/// A service that offers seats and expires holds all the time, over a database of its own.
-async fn busy() -> Booking {
+/// A service over its own database that offers seats and expires holds every 10 ms.
+async fn service_with_fast_workers() -> Booking {
     replica_of(harness::database(&booking_service::app::DEFINITION).await, teppan_shared::keys::Keys::random(), |_| {})
         .await
 }
 
-/// Another such service over the house's database.
-pub async fn replica(house: &House) -> Booking {
-    replica_of(house.service.url.clone(), house.service.keys.clone(), |_| {}).await
+/// Another such service over the fixture's database.
+pub async fn replica(fixture: &VenueFixture) -> Booking {
+    replica_of(fixture.service.url.clone(), fixture.service.keys.clone(), |_| {}).await
 }
 
 async fn replica_of(
@@ -67,7 +67,7 @@ async fn replica_of(
     Booking::configured(settings, url, keys).await.ready().await
 }
 
-/// A place in the queue for the slot at 18:00, for a customer who is new.
+/// A request of a new customer to join the waitlist of the slot at 18:00.
 pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
     let booking = fixtures::booking(venue_id, party_size);
     JoinWaitlistRequest {
@@ -84,8 +84,8 @@ pub fn request(venue_id: &str, party_size: i32) -> JoinWaitlistRequest {
     }
 }
 
-pub async fn join(house: &House, party_size: i32) -> WaitlistEntry {
-    join_by(&house.service.clients, request(&house.venue_id, party_size)).await.expect("joined")
+pub async fn join(fixture: &VenueFixture, party_size: i32) -> WaitlistEntry {
+    join_by(&fixture.service.clients, request(&fixture.venue_id, party_size)).await.expect("joined")
 }
 
 pub async fn join_by(clients: &BookingClients, request: JoinWaitlistRequest) -> Result<WaitlistEntry, Status> {
@@ -98,31 +98,31 @@ pub async fn leave(clients: &BookingClients, entry: &WaitlistEntry) -> Result<Wa
     Ok(clients.bookings.clone().leave_waitlist(request).await?.into_inner().entry.expect("the entry"))
 }
 
-/// The entry as it is now.
-pub async fn now(house: &House, entry: &WaitlistEntry) -> WaitlistEntry {
+/// The current state of an entry.
+pub async fn now(fixture: &VenueFixture, entry: &WaitlistEntry) -> WaitlistEntry {
     let request = ListWaitlistRequest { customer_id: entry.customer_id.clone(), ..Default::default() };
-    let listed = house.service.clients.clone().bookings.list_waitlist(request).await.expect("listed").into_inner();
+    let listed = fixture.service.clients.clone().bookings.list_waitlist(request).await.expect("listed").into_inner();
     let found = listed.entries.into_iter().find(|it| it.waitlist_entry_id == entry.waitlist_entry_id);
     found.expect("the entry is listed")
 }
 
-/// The entry when it has come to a state.
-pub async fn becomes(house: &House, entry: &WaitlistEntry, status: WaitlistEntryStatus) -> WaitlistEntry {
+/// Waits until an entry has this status, and returns it.
+pub async fn becomes(fixture: &VenueFixture, entry: &WaitlistEntry, status: WaitlistEntryStatus) -> WaitlistEntry {
     let what = format!("{} becomes {status:?}", entry.waitlist_entry_id);
-    eventually(&what, async || now(house, entry).await.status() == status).await;
-    now(house, entry).await
+    eventually(&what, async || now(fixture, entry).await.status() == status).await;
+    now(fixture, entry).await
 }
 
-/// Nothing is left to be offered.
-pub async fn settled(house: &House) {
+/// Waits until no opening is left to be offered.
+pub async fn all_openings_settled(fixture: &VenueFixture) {
     let notes = "SELECT count(*) FROM waitlist_openings";
-    eventually("all openings are seen to", async || house.service.scalar::<i64>(notes).await == 0).await;
+    eventually("all openings are handled", async || fixture.service.scalar::<i64>(notes).await == 0).await;
 }
 
-async fn assert_sound(house: &House) {
-    house.assert_sound().await;
-    verify::assert_derivable(&house.service.url).await;
-    assert_eq!(house.service.scalar::<i64>(ENTRIES_THAT_DISAGREE).await, 0, "entries that disagree");
+async fn assert_sound(fixture: &VenueFixture) {
+    fixture.assert_consistent().await;
+    verify::assert_derivable(&fixture.service.url).await;
+    assert_eq!(fixture.service.scalar::<i64>(INCONSISTENT_ENTRIES).await, 0, "entries that contradict their bookings");
 }
 
 async fn deadlocks(url: &secrecy::SecretString) -> i64 {

@@ -1,11 +1,11 @@
-//! Joining, leaving, offering and listing cost what they do, however many wait.
+//! The cost of joining, leaving, offering and listing does not grow with the number of waiting entries.
 
 use teppan_tests::harness;
 
 use super::join;
 use crate::{
-    changes::House,
-    statements::{buffers, plan, run, settle},
+    changes::VenueFixture,
+    statements::{apply_plan_settings, buffers, plan, run},
 };
 
 const JOIN: &str = include_str!("../../../booking-service/src/waitlist/join.sql");
@@ -16,7 +16,7 @@ const SETTLE: &str = include_str!("../../../booking-service/src/waitlist/settle_
 const REVIEW: &str = include_str!("../../../booking-service/src/waitlist/review.sql");
 const CLOSE: &str = include_str!("../../../booking-service/src/waitlist/close_entries.sql");
 
-/// As many as 40,000 who wait, half of them for the slot at 18:00 in parties of 5 and 6, and 40,000 who waited.
+/// Up to 40,000 waiting entries, half of them for the slot at 18:00 with parties of 5 and 6, and 40,000 ended ones.
 const CROWD: &str = "
     INSERT INTO customers (customer_id, email_hash, name_sealed, email_sealed, created_at, updated_at)
     SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', '', now(), now()
@@ -26,17 +26,17 @@ const CROWD: &str = "
     SELECT gen_random_uuid(), s.status, e.venue_id, e.slot_date, time, c.customer_id, 5 + (random())::int,
         'chat-' || row_number() OVER () % 1000, gen_random_uuid(), now() + interval '1 day',
         CASE WHEN s.status = 'LAPSED' THEN now() END, now(), now()
-    FROM (SELECT * FROM waitlist_entries ORDER BY place LIMIT 1) AS e, customers c, unnest('{18:00,18:30}'::time[]) AS time, unnest('{WAITING,LAPSED}'::text[]) AS s (status)
+    FROM (SELECT * FROM waitlist_entries ORDER BY queue_number LIMIT 1) AS e, customers c, unnest('{18:00,18:30}'::time[]) AS time, unnest('{WAITING,LAPSED}'::text[]) AS s (status)
     WHERE c.customer_id::text LIKE '00000000-%'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_reads_the_whole_queue() {
-    let house = House::open(2).await;
-    house.book(2).await;
-    let entry = join(&house, 1).await;
-    let mut connection = harness::connect(&house.service.url).await;
-    settle(&mut connection).await;
-    // A connection plans once, perhaps while there is next to nothing: the plan has to do for more.
+    let fixture = VenueFixture::with_deposit(2).await;
+    fixture.book(2).await;
+    let entry = join(&fixture, 1).await;
+    let mut connection = harness::connect(&fixture.service.url).await;
+    apply_plan_settings(&mut connection).await;
+    // A connection plans a statement once, perhaps while the tables are nearly empty: the plan must suit large tables.
     for (name, types, statement) in [
         (
             "join_it",
@@ -52,8 +52,8 @@ async fn no_statement_reads_the_whole_queue() {
         run(&mut connection, format!("PREPARE {name} ({types}) AS {statement}")).await;
     }
     run(&mut connection, format!("PREPARE review AS {REVIEW}")).await;
-    let slot = format!("'{}', '{}', '18:00'", house.venue_id, entry.date);
-    let (venue, date) = (&house.venue_id, &entry.date);
+    let slot = format!("'{}', '{}', '18:00'", fixture.venue_id, entry.date);
+    let (venue, date) = (&fixture.venue_id, &entry.date);
     let joined = |key: &str, email: &str| {
         format!(
             "join_it ('{key}', sha256(''), {slot}, 1, gen_random_uuid(), {email}, '', '', '', gen_random_uuid(),
@@ -70,13 +70,13 @@ async fn no_statement_reads_the_whole_queue() {
     let waits = plan(&mut connection, &joined("again", "sha256('7')")).await;
     assert!(waits.contains("using waitlist_entries_wait_once") && buffers(&waits) < 60, "{waits}");
     let new = plan(&mut connection, &joined("new", "sha256('new')")).await;
-    // Its place is counted, up to a bound: what is ahead of it is read from the index alone, page by page.
+    // Its queue position is counted, up to a bound: an index-only scan reads the entries ahead.
     assert!(!new.contains("Seq Scan") && buffers(&new) < 400, "{new}");
     let left = plan(&mut connection, &format!("leave ('{}', now(), false)", entry.waitlist_entry_id)).await;
     assert!(!left.contains("Seq Scan") && buffers(&left) < 100, "{left}");
 
     for (filters, index) in [
-        ("NULL, NULL, NULL, NULL, NULL, NULL".to_owned(), "waitlist_entries_place_key"),
+        ("NULL, NULL, NULL, NULL, NULL, NULL".to_owned(), "waitlist_entries_queue_number_key"),
         (format!("NULL, NULL, '{venue}', NULL, NULL, NULL"), "waitlist_entries_venue"),
         (format!("NULL, NULL, '{venue}', '{date}', '18:00', '{{WAITING}}'"), "waitlist_entries_day"),
         (
@@ -93,24 +93,24 @@ async fn no_statement_reads_the_whole_queue() {
         println!("{index}: {} pages", buffers(&listed));
         assert!(buffers(&listed) < 600, "{filters}\n{listed}");
     }
-    // What there is none of ends a page after so many rows.
+    // A page ends after this many rows when no row matches.
     let rare = plan(&mut connection, "list (NULL, NULL, NULL, NULL, NULL, '{ACCEPTED}', 0, 5000, 51)").await;
     assert!(rare.contains("rows=5000") && !rare.contains("rows=5001"), "{rare}");
     assert!(buffers(&rare) < 6000, "{rare}");
 
-    // Two seats, and 20,000 who do not fit in front of one who does.
+    // Two free seats, and 20,000 entries that do not fit ahead of one that does.
     run(&mut connection, "UPDATE slots SET capacity = 4 WHERE reserved = 2").await;
     let claimed = plan(&mut connection, "claim (now(), now() + interval '30 s')").await;
     assert!(claimed.contains("using waitlist_entries_next") && !claimed.contains("Seq Scan"), "{claimed}");
     assert!(buffers(&claimed) < 100, "{claimed}");
     let leased: i64 =
-        house.service.scalar("SELECT count(*) FROM waitlist_openings WHERE next_attempt_at > now()").await;
+        fixture.service.scalar("SELECT count(*) FROM waitlist_openings WHERE next_attempt_at > now()").await;
     assert_eq!(leased, 1);
     run(&mut connection, "DELETE FROM waitlist_openings").await;
     let idle = plan(&mut connection, "claim (now(), now())").await;
-    assert!(buffers(&idle) < 20, "looking for nothing costs next to nothing: {idle}");
+    assert!(buffers(&idle) < 20, "a claim that finds no opening is cheap: {idle}");
 
-    // As many slots as there may be whose offers fail, or that wait for their day.
+    // Many slots whose offers fail, or that wait for their day.
     let many = "INSERT INTO waitlist_openings (venue_id, slot_date, start_time, noted_at, next_attempt_at)
         SELECT venue_id, current_date + n, '18:00', now(), now() + interval '1 day'
         FROM venues, generate_series(1, 20000) AS n";
@@ -118,38 +118,38 @@ async fn no_statement_reads_the_whole_queue() {
     let idle = plan(&mut connection, "claim (now(), now())").await;
     assert!(idle.contains("using waitlist_openings_due") && buffers(&idle) < 20, "{idle}");
     let ids = "SELECT array_agg(opening_id)::text FROM (SELECT opening_id FROM waitlist_openings LIMIT 2) AS two";
-    let ids = house.service.scalar::<String>(ids).await.replace(',', "}', '{");
+    let ids = fixture.service.scalar::<String>(ids).await.replace(',', "}', '{");
     let settled = plan(&mut connection, &format!("settle ('{ids}', now(), false)")).await;
     assert!(settled.contains("waitlist_openings_pkey"), "{settled}");
     assert!(!settled.contains("Seq Scan") && buffers(&settled) < 100, "{settled}");
 
-    // A venue's change leaves one row, however many wait; they are gone through a batch at a time.
+    // A change of the venue leaves one row, however many entries wait; the review reads them in batches.
     run(&mut connection, "UPDATE venues SET notice_minutes = 43200").await;
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM waitlist_reviews").await, 1);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM waitlist_reviews").await, 1);
     plan(&mut connection, "review").await;
     let reviewed = plan(&mut connection, "review").await;
     assert!(reviewed.contains("using waitlist_entries_queue") && !reviewed.contains("Seq Scan"), "{reviewed}");
     let batch = reviewed.lines().find(|line| line.contains("using waitlist_entries_queue")).expect("the scan");
-    assert!(batch.contains("rows=500"), "it stops at the bound: {batch}");
+    assert!(batch.contains("rows=500"), "the batch stops at its bound: {batch}");
     println!("review: {} pages", buffers(&reviewed));
 
     let closed = plan(&mut connection, "close (now() + interval '2 days')").await;
     assert!(closed.contains("using waitlist_entries_closing") && !closed.contains("Seq Scan"), "{closed}");
     let due = closed.lines().find(|line| line.contains("using waitlist_entries_closing")).expect("the scan");
-    assert!(due.contains("rows=64"), "it stops at the bound: {due}");
+    assert!(due.contains("rows=64"), "the batch stops at its bound: {due}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_does_not_read_the_queue_that_its_customer_leaves() {
-    let house = House::open(2).await;
-    house.book(2).await;
-    join(&house, 1).await;
-    let mut connection = harness::connect(&house.service.url).await;
-    settle(&mut connection).await;
+    let fixture = VenueFixture::with_deposit(2).await;
+    fixture.book(2).await;
+    join(&fixture, 1).await;
+    let mut connection = harness::connect(&fixture.service.url).await;
+    apply_plan_settings(&mut connection).await;
     let book = "INSERT INTO bookings SELECT (jsonb_populate_record(b, jsonb_build_object(
                     'booking_id', gen_random_uuid(), 'confirmation_code', gen_random_uuid()))).*
                 FROM bookings b LIMIT 1";
-    // A connection plans once, perhaps while there is next to nothing.
+    // A connection plans a statement once, perhaps while the tables are nearly empty.
     run(&mut connection, book).await;
     run(&mut connection, CROWD).await;
     run(&mut connection, format!("BEGIN; {book}")).await;

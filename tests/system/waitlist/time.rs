@@ -1,4 +1,4 @@
-//! When the wait is over.
+//! The end of a wait.
 
 use std::time::Duration;
 
@@ -11,90 +11,90 @@ use teppan_shared::{
 };
 use teppan_tests::harness::eventually;
 
-use super::{assert_sound, becomes, busy, join, now, replica_of};
-use crate::changes::{Change, House};
+use super::{assert_sound, becomes, join, now, replica_of, service_with_fast_workers};
+use crate::changes::{Change, VenueFixture};
 
-async fn set_notice(house: &House, notice_minutes: i32) {
-    set(house, "notice_minutes", Venue { notice_minutes, ..Default::default() }).await;
+async fn set_notice(fixture: &VenueFixture, notice_minutes: i32) {
+    set(fixture, "notice_minutes", Venue { notice_minutes, ..Default::default() }).await;
 }
 
-async fn set_horizon(house: &House, horizon_days: i32) {
-    set(house, "horizon_days", Venue { horizon_days, ..Default::default() }).await;
+async fn set_horizon(fixture: &VenueFixture, horizon_days: i32) {
+    set(fixture, "horizon_days", Venue { horizon_days, ..Default::default() }).await;
 }
 
-async fn set(house: &House, field: &str, venue: Venue) {
-    let venue = Venue { venue_id: house.venue_id.clone(), ..venue };
+async fn set(fixture: &VenueFixture, field: &str, venue: Venue) {
+    let venue = Venue { venue_id: fixture.venue_id.clone(), ..venue };
     let mask = FieldMask { paths: vec![field.to_owned()] };
     let request = UpdateVenueRequest { venue: Some(venue), update_mask: Some(mask), ..Default::default() };
-    house.service.clients.clone().schedule.update_venue(request).await.expect("updated");
+    fixture.service.clients.clone().schedule.update_venue(request).await.expect("updated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_when_the_slot_can_no_longer_be_booked() {
-    let house = House::open(2).await;
-    house.book(2).await;
-    let (first, second) = (join(&house, 2).await, join(&house, 1).await);
+    let fixture = VenueFixture::with_deposit(2).await;
+    fixture.book(2).await;
+    let (first, second) = (join(&fixture, 2).await, join(&fixture, 1).await);
     let later = |settings: &mut Settings| settings.clock = Clock::ahead(TimeDelta::days(15));
-    let _later = replica_of(house.service.url.clone(), house.service.keys.clone(), later).await;
+    let _later = replica_of(fixture.service.url.clone(), fixture.service.keys.clone(), later).await;
     for entry in [first, second] {
-        let closed = becomes(&house, &entry, WaitlistEntryStatus::Closed).await;
+        let closed = becomes(&fixture, &entry, WaitlistEntryStatus::Closed).await;
         assert_eq!((closed.position, closed.booking_id.as_str()), (0, ""));
         assert_ne!(closed.updated_at, entry.updated_at);
     }
     let kept = "SELECT count(*) FROM waitlist_entries WHERE special_requests_sealed IS NOT NULL";
-    assert_eq!(house.service.scalar::<i64>(kept).await, 0, "what was wished is not kept");
-    assert_eq!(house.service.scalar::<i64>(super::ENTRIES_THAT_DISAGREE).await, 0);
+    assert_eq!(fixture.service.scalar::<i64>(kept).await, 0, "no special requests are kept");
+    assert_eq!(fixture.service.scalar::<i64>(super::INCONSISTENT_ENTRIES).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_venues_notice_of_the_day_says_how_long_a_wait_may_last() {
-    let house = House::of(busy().await, 2, 25).await;
-    let made = house.book(2).await;
-    let entry = join(&house, 2).await;
-    // A time that is no longer right is found out before anything is ended.
-    house.sql("UPDATE waitlist_entries SET bookable_until = now() - interval '1 hour'").await;
+async fn the_venues_current_notice_decides_how_long_an_entry_may_wait() {
+    let fixture = VenueFixture::over(service_with_fast_workers().await, 2, 25).await;
+    let made = fixture.book(2).await;
+    let entry = join(&fixture, 2).await;
+    // The review corrects an outdated end before it closes an entry.
+    fixture.sql("UPDATE waitlist_entries SET bookable_until = now() - interval '1 hour'").await;
     let right = "SELECT bookable_until = starts_at - interval '4 hours' FROM waitlist_entries JOIN slots
                  USING (venue_id, slot_date, start_time)";
-    eventually("the time is right again", async || house.service.scalar::<bool>(right).await).await;
-    assert_eq!(now(&house, &entry).await.status(), WaitlistEntryStatus::Waiting);
+    eventually("the end is corrected", async || fixture.service.scalar::<bool>(right).await).await;
+    assert_eq!(now(&fixture, &entry).await.status(), WaitlistEntryStatus::Waiting);
 
-    // A longer notice than the fortnight to the slot ends the wait at once.
-    set_notice(&house, 30 * 24 * 60).await;
-    becomes(&house, &entry, WaitlistEntryStatus::Closed).await;
-    house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM waitlist_openings").await, 0, "nobody waits");
-    assert_sound(&house).await;
+    // A notice longer than the two weeks until the slot ends the wait at once.
+    set_notice(&fixture, 30 * 24 * 60).await;
+    becomes(&fixture, &entry, WaitlistEntryStatus::Closed).await;
+    fixture.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM waitlist_openings").await, 0, "no opening exists");
+    assert_sound(&fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_free_too_late_is_not_offered() {
-    let house = House::open(2).await;
-    let made = house.book(2).await;
-    let entry = join(&house, 2).await;
-    // The entry is not closed yet, but the seats are free when nobody may book them any more.
+async fn seats_freed_too_late_are_not_offered() {
+    let fixture = VenueFixture::with_deposit(2).await;
+    let made = fixture.book(2).await;
+    let entry = join(&fixture, 2).await;
+    // The entry is still open, but when the seats are freed the slot can no longer be booked.
     let later = |settings: &mut Settings| {
         settings.clock = Clock::ahead(TimeDelta::days(14) + TimeDelta::hours(20));
         settings.hold_expiry_interval = Duration::from_hours(1);
     };
-    house.sql("UPDATE waitlist_entries SET bookable_until = 'infinity'").await;
-    house
+    fixture.sql("UPDATE waitlist_entries SET bookable_until = 'infinity'").await;
+    fixture
         .sql(format!(
         "UPDATE bookings SET status = 'CANCELLED', hold_expires_at = NULL, cancelled_at = now(), cancelled_by = 'VENUE'
          WHERE booking_id = '{}'; UPDATE slots SET reserved = 0", made.booking_id
     ))
         .await;
-    let _later = replica_of(house.service.url.clone(), house.service.keys.clone(), later).await;
-    super::settled(&house).await;
-    assert_eq!(now(&house, &entry).await.status(), WaitlistEntryStatus::Waiting);
-    assert_eq!(house.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 1);
+    let _later = replica_of(fixture.service.url.clone(), fixture.service.keys.clone(), later).await;
+    super::all_openings_settled(&fixture).await;
+    assert_eq!(now(&fixture, &entry).await.status(), WaitlistEntryStatus::Waiting);
+    assert_eq!(fixture.service.scalar::<i64>("SELECT count(*) FROM bookings").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_longer_notice_ends_the_wait_of_however_many() {
-    let house = House::of(busy().await, 2, 25).await;
-    house.book(2).await;
-    let entry = join(&house, 2).await;
-    house
+async fn a_longer_notice_closes_any_number_of_entries() {
+    let fixture = VenueFixture::over(service_with_fast_workers().await, 2, 25).await;
+    fixture.book(2).await;
+    let entry = join(&fixture, 2).await;
+    fixture
         .sql(
             "INSERT INTO customers (customer_id, email_hash, name_sealed, email_sealed, created_at, updated_at)
              SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', '',
@@ -108,43 +108,43 @@ async fn a_longer_notice_ends_the_wait_of_however_many() {
              WHERE c.customer_id::text LIKE '00000000-%'",
         )
         .await;
-    set_notice(&house, 30 * 24 * 60).await;
+    set_notice(&fixture, 30 * 24 * 60).await;
     let waiting = "SELECT count(*) FROM waitlist_entries WHERE status = 'WAITING'";
-    eventually("nobody waits", async || house.service.scalar::<i64>(waiting).await == 0).await;
-    assert_eq!(now(&house, &entry).await.status(), WaitlistEntryStatus::Closed);
+    eventually("no entry waits", async || fixture.service.scalar::<i64>(waiting).await == 0).await;
+    assert_eq!(now(&fixture, &entry).await.status(), WaitlistEntryStatus::Closed);
     let reviews = "SELECT count(*) FROM waitlist_reviews";
-    eventually("the review is over", async || house.service.scalar::<i64>(reviews).await == 0).await;
+    eventually("the review is over", async || fixture.service.scalar::<i64>(reviews).await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seats_beyond_a_shortened_horizon_are_offered_when_their_day_comes_within_it() {
     for days_pass in [true, false] {
-        let house = House::of(busy().await, 2, 25).await;
-        let made = house.book(2).await;
-        let entry = join(&house, 2).await;
-        set_horizon(&house, 7).await;
-        house.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
+        let fixture = VenueFixture::over(service_with_fast_workers().await, 2, 25).await;
+        let made = fixture.book(2).await;
+        let entry = join(&fixture, 2).await;
+        set_horizon(&fixture, 7).await;
+        fixture.act(Change::Cancel, &made.booking_id).await.expect("cancelled");
         let waits_for_its_day = "
             SELECT count(*) = 1 AND bool_and(
                 next_attempt_at = (slot_date - 7)::timestamp AT TIME ZONE 'Europe/Berlin' AND noted_at = next_attempt_at)
             FROM waitlist_openings";
         let reviewed = "SELECT NOT EXISTS (SELECT FROM waitlist_reviews)";
-        eventually("the note waits", async || {
-            house.service.scalar::<bool>(reviewed).await
-                && house.service.scalar::<Option<bool>>(waits_for_its_day).await == Some(true)
+        eventually("the opening waits", async || {
+            fixture.service.scalar::<bool>(reviewed).await
+                && fixture.service.scalar::<Option<bool>>(waits_for_its_day).await == Some(true)
         })
         .await;
-        assert_eq!(now(&house, &entry).await.status(), WaitlistEntryStatus::Waiting);
+        assert_eq!(now(&fixture, &entry).await.status(), WaitlistEntryStatus::Waiting);
 
         let later = |settings: &mut Settings| settings.clock = Clock::ahead(TimeDelta::days(8));
         let _later = if days_pass {
-            Some(replica_of(house.service.url.clone(), house.service.keys.clone(), later).await)
+            Some(replica_of(fixture.service.url.clone(), fixture.service.keys.clone(), later).await)
         } else {
-            set_horizon(&house, 60).await;
+            set_horizon(&fixture, 60).await;
             None
         };
-        becomes(&house, &entry, WaitlistEntryStatus::Offered).await;
-        super::settled(&house).await;
-        assert_sound(&house).await;
+        becomes(&fixture, &entry, WaitlistEntryStatus::Offered).await;
+        super::all_openings_settled(&fixture).await;
+        assert_sound(&fixture).await;
     }
 }

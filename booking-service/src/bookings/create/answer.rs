@@ -1,4 +1,4 @@
-//! The answer of `create.sql`.
+//! The row that `create.sql` returns.
 
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use teppan_shared::read_error::Corrupted::{self, Column};
@@ -8,20 +8,20 @@ use crate::{
     domain::{PhoneRegion, Refusal},
 };
 
-/// What the statement did; the statement's own comment says what each means.
+/// The outcome of `create.sql`; its comment describes each value.
 pub enum Outcome {
     Created(Booking),
     Replayed {
         fingerprint: Vec<u8>,
         booking: Booking,
     },
-    /// The national telephone number has to be read by this region.
+    /// The national telephone number must be read with this region.
     OtherPhoneRegion(PhoneRegion),
     Refused(Refusal),
     Contended,
 }
 
-/// The one row the statement answers.
+/// The one row of the statement.
 pub struct Answer {
     verdict: String,
     refusal: Option<String>,

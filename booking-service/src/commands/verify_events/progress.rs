@@ -1,4 +1,4 @@
-//! How far the work is, where somebody watches.
+//! The progress of the verification, shown on a terminal.
 
 use std::{
     io::IsTerminal as _,
@@ -7,14 +7,14 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on a terminal; elsewhere nothing.
+/// A progress line on stderr if that is a terminal; otherwise nothing.
 pub struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
 }
 
 impl Progress {
-    /// How many there are is not counted beforehand: that would take as long as reading them.
+    /// Shows no total: counting the rows would take as long as reading them.
     pub fn start(what: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg:<10} {human_pos} after {elapsed}, {per_sec}");
@@ -30,15 +30,15 @@ impl Progress {
         }
     }
 
-    /// Writes a line to stdout without tearing the bar.
-    pub fn tell(&self, line: &str) {
+    /// Writes a line to stdout without breaking the progress line.
+    pub fn print_line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
             None => println!("{line}"),
         }
     }
 
-    /// Leaves the screen to what follows, and tells how long it took.
+    /// Removes the progress line, and returns the elapsed time.
     pub fn finish(&self) -> Duration {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

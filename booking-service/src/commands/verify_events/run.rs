@@ -1,4 +1,4 @@
-//! One look at everything, page by page, and what is repaired after it.
+//! Verifies everything in the scope, page by page, and repairs it afterwards.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -18,32 +18,32 @@ use crate::{
     verification::slots::Miscount,
 };
 
-/// Bookings in the wrong slot, and slots of bookings that cannot be derived, are kept in memory up to here.
+/// How many bookings with a wrong slot, and how many slots of untrusted bookings, are kept in memory.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// How a look ended.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    Sound,
-    Found,
+    NoFindings,
+    Findings,
     NoSuchBooking,
     Interrupted,
 }
 
-/// A look at everything in its scope. Memory does not grow with the tables: pages are forgotten when they have
-/// been reported, and of what is wrong only counts are kept, and a bounded number of ids.
+/// One verification of everything in its scope. Its memory does not grow with the tables: a page is dropped after its
+/// findings are reported; only counts and a bounded number of ids are kept.
 pub struct Run<'a> {
     verification: &'a Verification,
     scope: VerifyScope,
     json: bool,
-    /// Whether rows are rebuilt beside those in force.
+    /// Whether rows are rebuilt in the table bookings_rebuilt.
     rebuild: bool,
     stopping: &'a CancellationToken,
     tally: Tally,
-    /// Bookings whose events name another slot than their row does.
-    displaced: Vec<Uuid>,
-    /// Slots named by bookings whose events are not to be trusted: who sits there is not known.
-    doubtful: HashSet<SlotKey>,
+    /// Bookings whose row names another slot than their events.
+    wrong_slot_bookings: Vec<Uuid>,
+    /// Slots of bookings whose events cannot be trusted: the seats that these bookings take are unknown.
+    untrusted_slots: HashSet<SlotKey>,
 }
 
 #[derive(Default)]
@@ -54,7 +54,7 @@ struct Tally {
     findings: u64,
     rebuilt: u64,
     untrusted: u64,
-    /// Rows that differ, by column.
+    /// The number of rows that differ, by column.
     differing: BTreeMap<String, u64>,
     differing_rows: u64,
 }
@@ -67,11 +67,11 @@ impl<'a> Run<'a> {
         rebuild: bool,
         stopping: &'a CancellationToken,
     ) -> Self {
-        let (tally, displaced, doubtful) = (Tally::default(), Vec::new(), HashSet::new());
-        Self { verification, scope, json, rebuild, stopping, tally, displaced, doubtful }
+        let (tally, wrong_slot_bookings, untrusted_slots) = (Tally::default(), Vec::new(), HashSet::new());
+        Self { verification, scope, json, rebuild, stopping, tally, wrong_slot_bookings, untrusted_slots }
     }
 
-    /// Looks at bookings, then at slots, and tells every finding.
+    /// Verifies bookings, then slots, and reports every finding.
     pub async fn verify(&mut self) -> Result<Outcome, CommandError> {
         if self.rebuild {
             self.verification.begin_rebuild().await?;
@@ -89,15 +89,15 @@ impl<'a> Run<'a> {
         self.summarize(took);
         Ok(match (is_done, self.tally.findings) {
             (false, _) => {
-                eprintln!("Interrupted: the rest was not looked at.");
+                eprintln!("Interrupted: the rest was not verified.");
                 Outcome::Interrupted
             }
-            (true, 0) => Outcome::Sound,
-            (true, _) => Outcome::Found,
+            (true, 0) => Outcome::NoFindings,
+            (true, _) => Outcome::Findings,
         })
     }
 
-    /// Returns whether it came to the end.
+    /// Returns whether all pages were verified.
     async fn verify_bookings(&mut self, progress: &Progress) -> Result<bool, CommandError> {
         let mut from = Some(self.scope.first());
         while let Some(first) = from {
@@ -108,9 +108,9 @@ impl<'a> Run<'a> {
             progress.advance(page.bookings.len().try_into().unwrap_or(u64::MAX));
             self.tally.events += page.events;
             for booking in &page.bookings {
-                self.note(booking);
+                self.count(booking);
                 for finding in &booking.findings {
-                    self.tell(finding, progress);
+                    self.report(finding, progress);
                 }
             }
             if self.rebuild {
@@ -121,13 +121,13 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn note(&mut self, booking: &VerifiedBooking) {
+    fn count(&mut self, booking: &VerifiedBooking) {
         self.tally.bookings += 1;
         match &booking.derived {
             None => {
                 self.tally.untrusted += 1;
-                if self.doubtful.len() <= REMEMBERED_MAX {
-                    self.doubtful.extend(booking.slots.iter().copied());
+                if self.untrusted_slots.len() <= REMEMBERED_MAX {
+                    self.untrusted_slots.extend(booking.slots.iter().copied());
                 }
             }
             Some((_, differs)) => {
@@ -135,10 +135,10 @@ impl<'a> Run<'a> {
                 for column in differs {
                     *self.tally.differing.entry(column.clone()).or_default() += 1;
                 }
-                let is_displaced =
+                let is_wrong_slot =
                     ["venue_id", "slot_date", "start_time"].iter().any(|name| differs.iter().any(|it| it == name));
-                if is_displaced && self.displaced.len() <= REMEMBERED_MAX {
-                    self.displaced.push(booking.booking_id);
+                if is_wrong_slot && self.wrong_slot_bookings.len() <= REMEMBERED_MAX {
+                    self.wrong_slot_bookings.push(booking.booking_id);
                 }
             }
         }
@@ -150,11 +150,11 @@ impl<'a> Run<'a> {
             if self.stopping.is_cancelled() {
                 return Ok(false);
             }
-            let page = self.verification.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
+            let page = self.verification.verify_slots(after, self.scope.venue_id, &self.wrong_slot_bookings).await?;
             progress.advance(page.count);
             self.tally.slots += page.count;
             for miscount in &page.miscounted {
-                self.tell(&miscount.finding(), progress);
+                self.report(&miscount.finding(), progress);
             }
             after = page.reached;
             if after.is_none() {
@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// Puts rebuilt rows in force, one transaction each, then corrects the slots.
+    /// Replaces rows by rebuilt rows, in one transaction each, then corrects the slots.
     pub async fn swap(&self) -> Result<Outcome, CommandError> {
         let (mut repaired, mut after) = (0_u64, Uuid::nil());
         loop {
@@ -178,27 +178,27 @@ impl<'a> Run<'a> {
                 match self.verification.swap_booking(booking_id).await? {
                     Swapped::Repaired => repaired += 1,
                     Swapped::ChangedMeanwhile => eprintln!("Not repaired: booking {booking_id} changed meanwhile."),
-                    Swapped::Refused => eprintln!("Not repaired: booking {booking_id} is against a constraint."),
+                    Swapped::Refused => eprintln!("Not repaired: booking {booking_id} violates a constraint."),
                 }
             }
         }
-        // Which bookings a slot has, only a run knows that has read the events of all bookings: the row of one
-        // of them may have been altered to name another venue.
+        // Only a run over all bookings knows every booking of a slot: a row may have been altered to name another
+        // venue.
         let all = self.scope.booking_id.is_none() && self.scope.venue_id.is_none();
         let slots = if all { self.repair_slots().await? } else { Some(0) };
         let Some(slots) = slots else { return Ok(Outcome::Interrupted) };
         eprintln!("Repaired: {repaired} rows of bookings, {slots} slots.");
-        Ok(Outcome::Found)
+        Ok(Outcome::Findings)
     }
 
-    /// `None` when it was interrupted.
+    /// Returns the number of repaired slots; `None` when interrupted.
     async fn repair_slots(&self) -> Result<Option<u64>, CommandError> {
         let (mut repaired, mut after) = (0, None);
         loop {
             if self.stopping.is_cancelled() {
                 return Ok(None);
             }
-            let page = self.verification.verify_slots(after, self.scope.venue_id, &self.displaced).await?;
+            let page = self.verification.verify_slots(after, self.scope.venue_id, &self.wrong_slot_bookings).await?;
             for miscount in page.miscounted {
                 repaired += u64::from(self.repair_slot(&miscount).await?);
             }
@@ -211,11 +211,11 @@ impl<'a> Run<'a> {
 
     async fn repair_slot(&self, miscount: &Miscount) -> Result<bool, CommandError> {
         let slot = miscount.slot;
-        let forgotten = self.doubtful.len() > REMEMBERED_MAX || self.displaced.len() > REMEMBERED_MAX;
-        let why = if forgotten || self.doubtful.contains(&slot) {
-            "a booking there cannot be derived"
+        let forgotten = self.untrusted_slots.len() > REMEMBERED_MAX || self.wrong_slot_bookings.len() > REMEMBERED_MAX;
+        let why = if forgotten || self.untrusted_slots.contains(&slot) {
+            "the events of one of its bookings cannot be trusted"
         } else if miscount.booked > i64::from(miscount.capacity) {
-            "its bookings take more seats than there are"
+            "its bookings take more seats than its capacity"
         } else if self.verification.repair_slot(miscount).await? {
             return Ok(true);
         } else {
@@ -225,10 +225,10 @@ impl<'a> Run<'a> {
         Ok(false)
     }
 
-    fn tell(&mut self, finding: &Finding, progress: &Progress) {
+    fn report(&mut self, finding: &Finding, progress: &Progress) {
         self.tally.findings += 1;
         let line = if self.json { serde_json::to_string(finding).unwrap_or_default() } else { finding.to_string() };
-        progress.tell(&line);
+        progress.print_line(&line);
     }
 
     fn summarize(&self, took: Duration) {
@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
             let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
             eprintln!("Rebuilt {rebuilt} rows in bookings_rebuilt: {differing_rows} differ{columns}.");
             if *untrusted > 0 {
-                eprintln!("Not rebuilt: {untrusted} bookings whose chain is broken or whose events cannot be.");
+                eprintln!("Not rebuilt: {untrusted} bookings whose events cannot be trusted.");
             }
         }
     }

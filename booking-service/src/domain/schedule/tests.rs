@@ -32,7 +32,7 @@ fn zone(name: &str) -> TimeZone {
 }
 
 #[test]
-fn seventeen_half_hours_a_day_and_none_on_mondays() {
+fn a_period_gives_slots_at_its_interval_on_its_weekdays_only() {
     let week = schedule(vec![period(&[2, 3, 4, 5, 6, 7], "11:00", "19:00")]);
     // 2026-12-07 is a Monday.
     let slots = week.lay_out(zone("Asia/Tokyo"), date("2026-12-07"), date("2026-12-13")).expect("fits");
@@ -43,7 +43,7 @@ fn seventeen_half_hours_a_day_and_none_on_mondays() {
 }
 
 #[test]
-fn a_start_that_does_not_exist_gets_no_slot_and_one_that_exists_twice_gets_one() {
+fn a_skipped_start_time_has_no_slot_and_a_repeated_start_time_has_one() {
     let night = schedule(vec![period(&[7], "01:00", "03:00")]);
     for (name, forward, back) in [
         ("Europe/Berlin", "2027-03-28", "2026-10-25"),
@@ -60,15 +60,15 @@ fn a_start_that_does_not_exist_gets_no_slot_and_one_that_exists_twice_gets_one()
         };
         let times = starts(forward).iter().map(|(time, _)| *time).collect::<Vec<_>>();
         assert_eq!(times, [time("01:00"), time("01:30"), time("03:00")], "{name}");
-        let twice = starts(back);
-        assert_eq!(twice.len(), 5, "{name}");
-        let instants: BTreeSet<_> = twice.iter().map(|(_, at)| at).collect();
+        let repeated = starts(back);
+        assert_eq!(repeated.len(), 5, "{name}");
+        let instants: BTreeSet<_> = repeated.iter().map(|(_, at)| at).collect();
         assert_eq!(instants.len(), 5, "{name}");
     }
 }
 
 #[test]
-fn a_time_that_exists_twice_is_the_first_of_the_two() {
+fn the_instant_of_a_repeated_local_time_is_its_first_occurrence() {
     let at = instant(zone("Europe/Berlin"), date("2026-10-25").and_time(time("02:30"))).expect("exists");
     assert_eq!(at.to_rfc3339(), "2026-10-25T00:30:00+00:00");
 }
@@ -82,14 +82,14 @@ fn exceptions_close_a_date_or_change_its_seats_and_price() {
         ScheduleException::Special { capacity: Some(10), price_per_person_cents: Some(9900) },
     );
     let slots = week.lay_out(zone("Europe/Berlin"), date("2026-12-23"), date("2026-12-31")).expect("fits");
-    assert_eq!(slots.len(), 9, "those of the closed date as well");
+    assert_eq!(slots.len(), 9, "including the slot of the closed date");
     assert!(slots.iter().all(|slot| slot.is_closed == (slot.date == date("2026-12-24"))));
     let last = slots.last().expect("not empty");
     assert_eq!((last.capacity, last.price_per_person_cents), (10, 9900));
 }
 
 #[test]
-fn periods_clash_only_where_both_give_the_same_start() {
+fn periods_clash_only_if_they_have_the_same_start_on_the_same_date() {
     let a = period(&[1, 2], "11:00", "13:00");
     assert!(a.clashes_with(&period(&[2], "13:00", "14:00")));
     assert!(!a.clashes_with(&period(&[3], "11:00", "13:00")), "other days");
@@ -97,17 +97,17 @@ fn periods_clash_only_where_both_give_the_same_start() {
     let summer = SchedulePeriod { valid_until: Some(date("2026-09-30")), ..a.clone() };
     let winter = SchedulePeriod { valid_from: Some(date("2026-10-01")), ..a };
     assert!(!summer.clashes_with(&winter) && !winter.clashes_with(&summer), "other seasons");
-    // From a Tuesday to a Friday there is no Monday.
+    // 2026-04-28 is a Tuesday and 2026-05-01 a Friday: no Monday lies between them.
     let mondays = period(&[1], "11:00", "13:00");
     let early = SchedulePeriod { valid_until: Some(date("2026-05-01")), ..mondays.clone() };
     let late = |from| SchedulePeriod { valid_from: Some(date(from)), ..mondays.clone() };
-    assert!(!early.clashes_with(&late("2026-04-28")) && !late("2026-04-28").clashes_with(&early), "between their days");
-    assert!(early.clashes_with(&late("2026-04-27")), "on one day");
+    assert!(!early.clashes_with(&late("2026-04-28")) && !late("2026-04-28").clashes_with(&early), "no common Monday");
+    assert!(early.clashes_with(&late("2026-04-27")), "one common Monday");
 }
 
 #[test]
-fn a_period_that_has_none_of_its_days_never_applies() {
-    // From a Tuesday to a Friday there is no Monday.
+fn a_period_never_applies_if_its_dates_contain_none_of_its_weekdays() {
+    // 2026-04-28 is a Tuesday and 2026-05-01 a Friday: no Monday lies between them.
     let between = |days: &[u8]| SchedulePeriod {
         valid_from: Some(date("2026-04-28")),
         valid_until: Some(date("2026-05-01")),
@@ -121,20 +121,20 @@ fn a_period_that_has_none_of_its_days_never_applies() {
 }
 
 #[test]
-fn a_schedule_without_end_is_refused() {
+fn a_schedule_with_more_than_50_000_slots_is_refused() {
     let every_minute = SchedulePeriod { interval_minutes: 5, ..period(&[1, 2, 3, 4, 5, 6, 7], "00:00", "23:55") };
     let (first, last) = (date("2026-01-01"), date("2027-12-31"));
     assert_eq!(schedule(vec![every_minute]).lay_out(zone("UTC"), first, last), Err(TooManySlots));
 }
 
 #[test]
-fn on_an_island_whose_clock_moves_by_half_an_hour_only_the_half_hour_is_missing_or_double() {
+fn when_the_clock_changes_by_half_an_hour_only_that_half_hour_is_skipped_or_repeated() {
     let lord_howe = zone("Australia/Lord_Howe");
     let night = schedule(vec![period(&[7], "01:00", "03:00")]);
     let on = |day: &str| night.lay_out(lord_howe, date(day), date(day)).expect("fits");
     let forward: Vec<_> = on("2026-10-04").iter().map(|slot| slot.start_time).collect();
     assert_eq!(forward, [time("01:00"), time("01:30"), time("02:30"), time("03:00")]);
-    // 01:30 comes twice, half an hour apart: the slot is at the first, and the next is an hour later.
+    // 01:30 occurs twice, half an hour apart. The slot is at the first occurrence, so the next slot is an hour later.
     let back = on("2027-04-04");
     assert_eq!(back.len(), 5);
     assert_eq!(back[1].starts_at.to_rfc3339(), "2027-04-03T14:30:00+00:00");
@@ -142,7 +142,7 @@ fn on_an_island_whose_clock_moves_by_half_an_hour_only_the_half_hour_is_missing_
 }
 
 #[test]
-fn a_slot_lasts_as_long_as_it_says_also_while_the_clock_is_changed() {
+fn a_slot_has_its_full_duration_also_when_the_clock_changes() {
     let night = schedule(vec![period(&[7], "00:30", "00:30")]);
     for (name, day) in [
         ("Europe/Berlin", "2027-03-28"),
@@ -156,7 +156,7 @@ fn a_slot_lasts_as_long_as_it_says_also_while_the_clock_is_changed() {
 }
 
 #[test]
-fn buffers_and_seasons_shape_the_starts() {
+fn starts_follow_the_buffer_and_the_dates_of_a_period() {
     let autumn = SchedulePeriod {
         buffer_minutes: 15,
         valid_from: Some(date("2026-09-02")),
@@ -172,7 +172,7 @@ fn buffers_and_seasons_shape_the_starts() {
 }
 
 #[test]
-fn days_are_laid_out_in_parts_that_join() {
+fn a_layout_in_parts_equals_the_layout_in_one_call() {
     let daily = schedule(vec![period(&[1, 2, 3, 4, 5, 6, 7], "18:00", "19:00")]);
     let (first, last) = (date("2026-12-01"), date("2026-12-10"));
     let whole = daily.lay_out(zone("UTC"), first, last).expect("fits");

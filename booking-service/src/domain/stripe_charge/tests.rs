@@ -33,13 +33,13 @@ fn facts_of(facts: &[Fact]) -> ChargeFacts {
     all
 }
 
-/// Paid, given back and disputed.
+/// The paid, refunded and disputed amounts.
 fn sums(facts: &[Fact]) -> (i64, i64, i64) {
     let standing = facts_of(facts).standing().expect("an attempt");
     (standing.paid_cents(), standing.refunded_cents, standing.disputed_cents)
 }
 
-/// What the statement would record of a charge.
+/// Records the movements of one charge, as the database does.
 #[derive(Default)]
 struct Ledger {
     recorded: Option<Standing>,
@@ -51,9 +51,9 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn follow(&mut self, comes_to: Standing) {
+    fn follow(&mut self, target: Standing) {
         for _ in 0..50 {
-            let Some(step) = next_step(self.recorded, &self.refunds, comes_to) else { return };
+            let Some(step) = next_step(self.recorded, &self.refunds, target) else { return };
             self.recorded = Some(step.after);
             self.paid += step.paid_delta_cents;
             self.refunded += step.refunded_delta_cents;
@@ -66,36 +66,40 @@ impl Ledger {
                 }
                 (_, Some(undone)) => {
                     let entry = self.refunds.iter_mut().find(|it| it.payment_id == undone.payment_id);
-                    entry.expect("it is there").amount_cents += step.refunded_delta_cents;
+                    entry.expect("the refund is recorded").amount_cents += step.refunded_delta_cents;
                     self.refunds.retain(|it| it.amount_cents > 0);
                 }
                 _ => {}
             }
             assert!(step.amount_cents >= 0, "{step:?}");
             let entries: i64 = self.refunds.iter().map(|it| it.amount_cents).sum();
-            assert_eq!(entries, self.refunded, "the entries are what was given back");
+            assert_eq!(entries, self.refunded, "the recorded refunds do not add up to the refunded amount");
             if step.after.state == AttemptState::Succeeded {
-                assert_eq!(self.paid + self.refunded + self.disputed, step.after.amount_cents, "money vanished");
+                assert_eq!(
+                    self.paid + self.refunded + self.disputed,
+                    step.after.amount_cents,
+                    "paid, refunded and disputed do not add up to the amount"
+                );
             }
         }
-        panic!("it never ends: {:?}", self.moves);
+        panic!("the steps do not end: {:?}", self.moves);
     }
 }
 
 #[test]
-fn a_dispute_that_is_won_restores_what_was_paid() {
+fn a_won_dispute_restores_the_paid_amount() {
     use DisputeNews::{Lost, Reinstated, Withdrawn};
     let taken = dispute("dp_1", Withdrawn, Some(AMOUNT), 20);
     assert_eq!(sums(&[succeeded(), taken.clone()]), (0, 0, AMOUNT));
     assert_eq!(sums(&[succeeded(), taken.clone(), dispute("dp_1", Reinstated, Some(0), 30)]), (AMOUNT, 0, 0));
     assert_eq!(sums(&[succeeded(), taken.clone(), dispute("dp_1", Lost, Some(AMOUNT), 30)]), (0, 0, AMOUNT));
-    // A part came back, and the dispute counts as lost.
+    // The bank returns a part, and the dispute counts as lost.
     let part = [dispute("dp_1", Reinstated, Some(1000), 30), dispute("dp_1", Lost, Some(AMOUNT), 31)];
     assert_eq!(sums(&[&[succeeded(), taken], &part[..]].concat()), (2500, 0, 1000));
 }
 
 #[test]
-fn disputes_of_parts_count_partly_and_take_no_more_than_was_left() {
+fn partial_disputes_add_up_to_at_most_the_paid_amount() {
     let part = |id, cents| dispute(id, DisputeNews::Withdrawn, Some(cents), 20);
     assert_eq!(sums(&[succeeded(), part("dp_1", 500)]), (3000, 0, 500));
     assert_eq!(sums(&[succeeded(), part("dp_1", 500), part("dp_2", 700)]), (2300, 0, 1200));
@@ -105,22 +109,22 @@ fn disputes_of_parts_count_partly_and_take_no_more_than_was_left() {
 }
 
 #[test]
-fn a_refund_that_fails_counts_as_paid_again_however_it_was_reported() {
+fn a_failed_refund_counts_as_paid_again_for_every_way_of_reporting_it() {
     let sum = |cents| Fact::RefundedInAll { cents };
     assert_eq!(sums(&[succeeded(), sum(1000), refund("re_1", 1000, false)]), (2500, 1000, 0));
     assert_eq!(
         sums(&[succeeded(), sum(1000), refund("re_1", 1000, true)]),
         (AMOUNT, 0, 0),
-        "reported by its failure alone"
+        "only the failure was reported"
     );
     let twice = [succeeded(), sum(1000), refund("re_1", 1000, false), refund("re_1", 1000, true)];
     assert_eq!(sums(&twice), (AMOUNT, 0, 0));
-    // Tried again, whether or not Stripe's sum fell in between.
+    // The refund is made again, whether or not Stripe's sum decreased in between.
     for sum_in_all in [1000, 2000] {
         let again = [&twice[..], &[sum(sum_in_all), refund("re_2", 1000, false)]].concat();
         assert_eq!(sums(&again), (2500, 1000, 0), "{sum_in_all}");
     }
-    // A refund that only the sum contains stands beside one that failed.
+    // One refund appears only in the sum, and another one failed.
     assert_eq!(sums(&[succeeded(), sum(1500), refund("re_1", 1000, true)]), (3000, 500, 0));
 }
 
@@ -144,9 +148,9 @@ fn the_latest_attempt_counts_until_the_charge_is_decided() {
 }
 
 #[test]
-fn a_later_attempt_is_processed_anew_though_the_failure_before_it_was_not_reported() {
+fn a_new_attempt_is_recorded_even_if_the_failure_of_the_attempt_before_was_not_reported() {
     let (mut facts, mut ledger) = (ChargeFacts::default(), Ledger::default());
-    // The second event is of the same attempt, the third of a new one, and the fourth comes late.
+    // The second event belongs to the same attempt, the third to a new one, and the fourth arrives late.
     for second in [0, 5, 24 * 3600, 3600] {
         facts.add(&attempt(AttemptState::Processing, second)).expect("few");
         ledger.follow(facts.standing().expect("an attempt"));
@@ -156,7 +160,7 @@ fn a_later_attempt_is_processed_anew_though_the_failure_before_it_was_not_report
 }
 
 #[test]
-fn a_charge_that_was_disputed_and_then_refunded_is_settled_once() {
+fn a_charge_that_is_refunded_after_a_won_dispute_ends_as_refunded() {
     use MoneyMove::{DisputeWon, Disputed, Received, Refunded};
 
     let mut ledger = Ledger::default();
@@ -175,7 +179,7 @@ fn a_charge_that_was_disputed_and_then_refunded_is_settled_once() {
 }
 
 #[test]
-fn a_part_of_a_refund_entry_may_fail_and_a_failure_may_span_entries() {
+fn a_failed_amount_may_be_a_part_of_one_refund_or_span_several_refunds() {
     let succeeded = facts_of(&[succeeded()]).standing().expect("an attempt");
     let mut ledger = Ledger::default();
     for refunded_cents in [500, 2000, 1700, 100, 0] {
@@ -186,7 +190,7 @@ fn a_part_of_a_refund_entry_may_fail_and_a_failure_may_span_entries() {
 }
 
 #[test]
-fn the_facts_of_one_charge_are_bounded() {
+fn the_numbers_of_refunds_and_disputes_of_one_charge_are_bounded() {
     let mut facts = facts_of(&[succeeded()]);
     for n in 0..REFUNDS_MAX {
         facts.add(&refund(&format!("re_{n}"), 1, false)).expect("kept");
@@ -217,7 +221,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
 }
 
 proptest! {
-    /// Whole histories, in two orders and with repetitions: the same facts, and the same sums step by step.
+    /// Applies the same facts in two orders and with repetitions: both give the same facts and the same sums.
     #[test]
     fn the_standing_of_a_charge_does_not_depend_on_the_order_of_its_facts_or_their_repetition(
         facts in proptest::collection::vec(any_fact(), 1..14),

@@ -1,4 +1,4 @@
-//! The objects that events are about: payment intents, sessions of Checkout, charges, refunds and disputes.
+//! The objects of Stripe events: payment intents, Checkout sessions, charges, refunds and disputes.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Currency, StripeEffect as Effect, StripeNames, StripeNews, StripePayment, amount_cents, is_name};
 
-/// The fields of all those objects that matter. No object has them all.
+/// The fields that this service reads, of all kinds of objects. Each object has only some of them.
 #[derive(Deserialize)]
 pub(super) struct Object {
     id: String,
@@ -24,7 +24,7 @@ pub(super) struct Object {
     charge: Option<String>,
     payment_status: Option<String>,
     status: Option<String>,
-    /// Of a dispute: what was taken from the account, and what came back.
+    /// Of a dispute: the amounts withdrawn from the account and returned to it.
     #[serde(default)]
     balance_transactions: Option<Vec<BalanceTransaction>>,
 }
@@ -36,8 +36,8 @@ struct BalanceTransaction {
 }
 
 impl Object {
-    /// Whether events of this type are about a payment.
-    pub fn is_of_concern(kind: &str) -> bool {
+    /// Whether events of this type concern a payment.
+    pub fn is_about_payment(kind: &str) -> bool {
         matches!(
             kind,
             "payment_intent.processing"
@@ -61,9 +61,9 @@ impl Object {
 
     pub fn news(self, kind: &str) -> StripeNews {
         let Some(effect) = self.effect(kind) else { return StripeNews::Nothing("IGNORED") };
-        let (says_which, booking_id) = self.booking();
+        let (has_booking_id, booking_id) = self.booking();
         let (payment_intent, charge_id) = match kind.split_once('.').map_or("", |(object, _)| object) {
-            // A charge that failed is not the one that may be given back.
+            // A failed charge cannot be refunded, so its id is not stored.
             "payment_intent" => {
                 (Some(self.id.clone()), self.latest_charge.clone().filter(|_| effect == Effect::Succeeded))
             }
@@ -75,15 +75,16 @@ impl Object {
         let unreadable = StripeNews::SetAside("UNREADABLE", StripeNames::default());
         let ids = [&names.payment_intent, &names.charge_id];
         if ids.iter().all(|id| id.is_none()) {
-            // A session that only sets up a payment moves no money, and a refund without a charge is not ours.
-            let is_ours =
+            // A session that only sets up a payment moves no money, and a refund without a charge belongs to other
+            // business.
+            let must_have_id =
                 !kind.starts_with("checkout.") && !matches!(effect, Effect::RefundMade | Effect::RefundFailed);
-            return if is_ours { unreadable } else { StripeNews::Nothing("IGNORED") };
+            return if must_have_id { unreadable } else { StripeNews::Nothing("IGNORED") };
         }
         if ids.iter().any(|id| id.as_deref().is_some_and(|id| !is_name(id))) || !is_name(&self.id) {
             return unreadable;
         }
-        if says_which && names.booking_id.is_none() {
+        if has_booking_id && names.booking_id.is_none() {
             return StripeNews::SetAside("MALFORMED_BOOKING_ID", names);
         }
         match self.figures(effect, kind) {
@@ -100,7 +101,7 @@ impl Object {
         }
     }
 
-    /// What it reports; `None` where no money moves.
+    /// The effect of the event; `None` if no money moves.
     fn effect(&self, kind: &str) -> Option<Effect> {
         let status = self.status.as_deref().unwrap_or_default();
         Some(match kind {
@@ -108,7 +109,7 @@ impl Object {
             "payment_intent.succeeded" => Effect::Succeeded,
             "payment_intent.payment_failed" | "checkout.session.async_payment_failed" => Effect::Failed,
             "payment_intent.canceled" => Effect::Cancelled,
-            // A session is completed before its bank debit is decided: another event reports the decision.
+            // A session completes before its bank debit is decided; another event reports the decision.
             "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
                 match self.payment_status.as_deref() {
                     Some("paid") => Effect::Succeeded,
@@ -124,7 +125,7 @@ impl Object {
                 "failed" | "canceled" => Effect::RefundFailed,
                 _ => Effect::RefundMade,
             },
-            // With an inquiry the bank has not taken any money.
+            // During an inquiry the bank has not withdrawn any money.
             "charge.dispute.created" if status.starts_with("warning_") => return None,
             "charge.dispute.created" | "charge.dispute.funds_withdrawn" => Effect::Disputed,
             "charge.dispute.funds_reinstated" => Effect::DisputeReinstated,
@@ -137,7 +138,7 @@ impl Object {
         })
     }
 
-    /// Whether the metadata name a booking, and its id if that is a UUID.
+    /// Whether the metadata has `booking_id`, and the id if it is a UUID.
     fn booking(&self) -> (bool, Option<Uuid>) {
         let named = self.metadata.as_ref().and_then(|metadata| metadata.get("booking_id"));
         let booking_id = named.and_then(Value::as_str).and_then(|raw| Uuid::try_parse(raw.trim()).ok());
@@ -155,7 +156,7 @@ impl Object {
             },
             Effect::Refunded => positive(&self.amount_captured).or(self.amount),
             Effect::Disputed | Effect::DisputeReinstated | Effect::DisputeLost => {
-                self.taken(effect).map_err(Fault::SetAside)?
+                self.withdrawn(effect).map_err(Fault::SetAside)?
             }
             Effect::RefundMade | Effect::RefundFailed => self.amount,
             _ => positive(&self.amount_received).or(self.amount),
@@ -177,8 +178,8 @@ impl Object {
         Ok(Figures { amount_cents, refunded_cents, currency })
     }
 
-    /// The amount that a dispute has taken, as of this event.
-    fn taken(&self, effect: Effect) -> Result<Option<i64>, &'static str> {
+    /// The amount that a dispute has withdrawn, as of this event.
+    fn withdrawn(&self, effect: Effect) -> Result<Option<i64>, &'static str> {
         if effect == Effect::Disputed {
             return Ok(self.amount);
         }
@@ -192,10 +193,10 @@ impl Object {
             net.checked_sub(it.amount).filter(|_| same)
         });
         match (effect, net) {
-            // The withdrawal and what came back.
+            // The withdrawal and the returned amount.
             (_, Some(net)) if transactions.len() > 1 => Ok(Some(net.clamp(0, amount.max(0)))),
             (Effect::DisputeLost, _) => Ok(Some(amount)),
-            // A part of a lost dispute came back in another currency: how much of the charge that is, is unknown.
+            // A part of a lost dispute was returned in another currency: its share of the charge is unknown.
             _ if self.status.as_deref() == Some("lost") => Err("DISPUTE_AMOUNT_UNKNOWN"),
             _ => Ok(Some(0)),
         }
@@ -208,7 +209,7 @@ struct Figures {
     currency: Currency,
 }
 
-/// Why there are no figures.
+/// Why the figures cannot be read.
 enum Fault {
     Nothing,
     SetAside(&'static str),

@@ -34,7 +34,7 @@ fn set_aside(kind: &str, object: &Value) -> &'static str {
 }
 
 #[test]
-fn what_is_needed_is_taken_and_nothing_else() {
+fn a_payment_has_the_ids_and_amounts_of_its_event_and_nothing_else() {
     let booking_id = Uuid::from_u128(7);
     let intent = json!({"id": "pi_1", "amount": 3500, "amount_received": 3400, "currency": "eur",
                         "latest_charge": "ch_1", "receipt_email": "mina@example.org",
@@ -56,7 +56,7 @@ fn what_is_needed_is_taken_and_nothing_else() {
 }
 
 #[test]
-fn every_type_that_the_endpoint_is_to_send_is_understood() {
+fn every_event_type_of_the_payments_page_is_understood() {
     use StripeEffect as Effect;
     let intent = json!({"id": "pi_1", "amount": 3500, "currency": "eur", "metadata": {}});
     let session = |status: &str| json!({"id": "cs_1", "payment_status": status, "payment_intent": "pi_1", "amount_total": 3500, "currency": "eur"});
@@ -87,16 +87,16 @@ fn every_type_that_the_endpoint_is_to_send_is_understood() {
         ("charge.dispute.closed", &dispute("won"), Effect::DisputeReinstated, 0),
         ("charge.dispute.closed", &dispute("lost"), Effect::DisputeLost, 5),
     ] {
-        let told = payment(kind, object);
-        assert_eq!((told.effect, told.amount_cents), (effect, Some(cents)), "{kind} {object}");
-        assert!(told.facts(DateTime::UNIX_EPOCH, true).is_some(), "{kind}");
+        let reported = payment(kind, object);
+        assert_eq!((reported.effect, reported.amount_cents), (effect, Some(cents)), "{kind} {object}");
+        assert!(reported.facts(DateTime::UNIX_EPOCH, true).is_some(), "{kind}");
         assert_eq!(StripeEffect::from_column(effect.as_column()), Some(effect));
         assert!(page.contains(kind), "docs/payments.md does not name {kind}");
     }
 }
 
 #[test]
-fn what_came_back_of_a_lost_dispute_is_read_from_what_moved() {
+fn the_returned_part_of_a_lost_dispute_is_read_from_its_balance_transactions() {
     let dispute = |currencies: [&str; 2]| {
         let [withdrawn, back] = currencies;
         json!({"id": "dp_1", "amount": 3500, "charge": "ch_1", "currency": "eur", "status": "lost",
@@ -111,7 +111,7 @@ fn what_came_back_of_a_lost_dispute_is_read_from_what_moved() {
 }
 
 #[test]
-fn amounts_are_converted_and_those_that_cannot_be_are_set_aside() {
+fn an_event_with_an_amount_that_cannot_be_converted_becomes_a_dead_letter() {
     let intent = |amount: i64, currency: &str| json!({"id": "pi_1", "amount": amount, "currency": currency});
     for (amount, currency, cents) in
         [(500_000, "isk", 5000), (500, "ugx", 5), (500, "mga", 50_000), (5120, "kwd", 5120), (500, "jpy", 500)]
@@ -140,7 +140,7 @@ fn amounts_are_converted_and_those_that_cannot_be_are_set_aside() {
 }
 
 #[test]
-fn a_booking_id_that_is_none_is_set_aside() {
+fn an_event_with_a_malformed_booking_id_becomes_a_dead_letter() {
     for bad in [json!("K7MX2QPD"), json!(""), json!(7), json!(null), json!("0193a1f2-7c3e")] {
         let intent = json!({"id": "pi_1", "amount": 5, "currency": "eur", "metadata": {"booking_id": bad}});
         assert_eq!(set_aside("payment_intent.succeeded", &intent), "MALFORMED_BOOKING_ID", "{bad}");
@@ -150,13 +150,13 @@ fn a_booking_id_that_is_none_is_set_aside() {
 }
 
 #[test]
-fn events_of_another_mode_or_account_are_not_taken() {
+fn events_of_another_mode_or_account_are_not_applied() {
     let named =
         json!({"id": "pi_1", "amount": 5, "currency": "eur", "metadata": {"booking_id": Uuid::nil().to_string()}});
-    let nameless = json!({"id": "pi_1", "amount": 5, "currency": "eur"});
+    let unnamed = json!({"id": "pi_1", "amount": 5, "currency": "eur"});
     let (live, connected) = (StripeAccount { live: true, ..test_mode() }, Some("acct_1".to_owned()));
     let of_connected = StripeAccount { connected, ..test_mode() };
-    let told = |object: &Value, mode: Value, account: Value| {
+    let event_of = |object: &Value, mode: Value, account: Value| {
         let mut event = event("payment_intent.succeeded", object);
         (event["livemode"], event["account"]) = (mode, account);
         event
@@ -171,8 +171,8 @@ fn events_of_another_mode_or_account_are_not_taken() {
         (of_connected.clone(), json!(false), json!("acct_2"), Some("ACCOUNT_MISMATCH")),
         (of_connected, json!(false), json!(null), Some("ACCOUNT_MISMATCH")),
     ] {
-        let (named, nameless) = (told(&named, mode.clone(), account.clone()), told(&nameless, mode, account));
-        match (reason, parsed(&named, &expected), parsed(&nameless, &expected)) {
+        let (named, unnamed) = (event_of(&named, mode.clone(), account.clone()), event_of(&unnamed, mode, account));
+        match (reason, parsed(&named, &expected), parsed(&unnamed, &expected)) {
             (None, StripeNews::Payment(_), StripeNews::Payment(_)) => {}
             (Some(reason), StripeNews::SetAside(aside, _), StripeNews::Nothing(ignored)) => {
                 assert_eq!((aside, ignored), (reason, reason));
@@ -183,12 +183,15 @@ fn events_of_another_mode_or_account_are_not_taken() {
 }
 
 #[test]
-fn what_is_of_no_concern_is_nothing_and_what_lacks_something_is_unreadable() {
+fn irrelevant_events_are_ignored_and_incomplete_ones_are_unreadable() {
     let free = json!({"id": "cs_1", "payment_status": "paid", "payment_intent": null, "amount_total": 0});
     let set_up = json!({"id": "cs_1", "payment_status": "no_payment_required", "payment_intent": "pi_1"});
     let inquiry = json!({"id": "dp_1", "status": "warning_needs_response", "charge": "ch_1", "amount": 1});
     let mut released = json!({"id": "ch_1", "amount": 5, "amount_refunded": 5, "currency": "eur"});
-    assert!(matches!(news("charge.refunded", &released), StripeNews::Payment(_)), "captured, as far as is told");
+    assert!(
+        matches!(news("charge.refunded", &released), StripeNews::Payment(_)),
+        "a charge without amount_captured counts as captured"
+    );
     released["amount_captured"] = json!(0);
     let mut uncaptured = released.clone();
     (uncaptured["amount_captured"], uncaptured["captured"]) = (json!(null), json!(false));
@@ -218,7 +221,7 @@ fn what_is_of_no_concern_is_nothing_and_what_lacks_something_is_unreadable() {
 }
 
 #[test]
-fn a_body_that_is_no_event_is_refused() {
+fn a_body_that_is_not_a_stripe_event_is_refused() {
     for body in ["", "{}", "[]", r#"{"id":"","type":"x","created":1,"data":{"object":{}}}"#, "{\"id\":\"evt_1\""] {
         assert!(StripeEvent::parse(body.as_bytes(), &test_mode()).is_err(), "{body}");
     }

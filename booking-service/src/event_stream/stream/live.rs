@@ -1,4 +1,4 @@
-//! What the streams of one process share: the nudge that wakes them up, how many there are, and what is counted.
+//! What all streams of one process share: the nudge that wakes them up, their number, and their metrics.
 
 use std::{
     sync::{
@@ -16,19 +16,18 @@ use opentelemetry::{
 use teppan_shared::telemetry::buckets;
 use tokio::sync::watch;
 
-/// Between two looks of a stream that found the end: commits that come thick and fast are seen together.
+/// Shortest time between two reads of a stream that has reached the end: one read sees several commits together.
 /// Also the first wait for a transaction that holds events back.
-pub const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-/// Many streams look less often each, so that all of them together ask the database at most 500 times a
-/// second for what is new.
-const LOOK_INTERVAL_PER_STREAM: Duration = Duration::from_millis(2);
+pub const READ_INTERVAL: Duration = Duration::from_millis(10);
+/// With many streams each one reads less often: all of them together read at most 500 times a second.
+const READ_INTERVAL_PER_STREAM: Duration = Duration::from_millis(2);
 
 /// How streams are served.
 #[derive(Debug, Clone, Copy)]
 pub struct EventStreamSettings {
-    /// How long a stream rests when no event was made in this process: others make events too.
+    /// How long a stream waits when this process writes no event: other replicas write events too.
     pub poll: Duration,
-    /// After so much silence the cursor is sent.
+    /// The cursor is sent when nothing else was sent for this long.
     pub heartbeat: Duration,
 }
 
@@ -38,7 +37,7 @@ impl Default for EventStreamSettings {
     }
 }
 
-/// See the module.
+/// The shared state of all streams of this process.
 pub struct LiveStreams {
     pub settings: EventStreamSettings,
     committed: watch::Sender<()>,
@@ -70,38 +69,36 @@ impl LiveStreams {
                 .build(),
             events: meter
                 .u64_counter("teppan.event_stream.events")
-                .with_description("Events that were streamed, to each reader.")
+                .with_description("Streamed events; an event counts once for each reader.")
                 .build(),
             lag_seconds: meter
                 .f64_histogram("teppan.event_stream.lag")
                 .with_unit("s")
-                .with_description("From when an event happened until it was streamed to a reader that follows.")
+                .with_description("Time from an event until it was streamed to a reader with `follow`.")
                 .with_boundaries(buckets::LAGS.to_vec())
                 .build(),
             held_back_seconds: meter
                 .f64_gauge("teppan.event_stream.held_back")
                 .with_unit("s")
-                .with_description(
-                    "Age of the oldest event that waits for a transaction of somebody to end, 0 when none does.",
-                )
+                .with_description("Age of the oldest event that an open transaction holds back, 0 when there is none.")
                 .build(),
         };
         Self { settings, committed: watch::Sender::new(()), open: Arc::default(), metrics }
     }
 
-    /// Events were committed by this process: streams look at once.
+    /// Wakes up all streams, after this process has committed events.
     pub fn nudge(&self) {
         self.committed.send_replace(());
     }
 
-    /// Hears every nudge from now on.
+    /// Receives every nudge from now on.
     pub fn nudges(&self) -> watch::Receiver<()> {
         self.committed.subscribe()
     }
 
-    /// How long a stream that found the end waits at least before it looks again.
-    pub fn look_interval(&self) -> Duration {
-        LOOK_INTERVAL.max(LOOK_INTERVAL_PER_STREAM * self.open.load(Relaxed))
+    /// The shortest wait of a stream that has reached the end before it reads again.
+    pub fn read_interval(&self) -> Duration {
+        READ_INTERVAL.max(READ_INTERVAL_PER_STREAM * self.open.load(Relaxed))
     }
 
     /// Counts a stream. The server bounds how many there are.
@@ -113,12 +110,12 @@ impl LiveStreams {
 }
 
 impl OpenStream {
-    pub fn looked(&self, now: DateTime<Utc>, held_back_since: Option<DateTime<Utc>>) {
+    pub fn record_held_back(&self, now: DateTime<Utc>, held_back_since: Option<DateTime<Utc>>) {
         self.metrics.held_back_seconds.record(held_back_since.map_or(0.0, |since| seconds(now - since)), &[]);
     }
 
-    /// `lag` is how long ago the event happened, for a reader that follows.
-    pub fn sent(&self, lag: Option<chrono::TimeDelta>) {
+    /// `lag` is the age of the event, for a reader with `follow`.
+    pub fn record_sent(&self, lag: Option<chrono::TimeDelta>) {
         self.metrics.events.add(1, &[]);
         if let Some(lag) = lag {
             self.metrics.lag_seconds.record(seconds(lag), &[]);

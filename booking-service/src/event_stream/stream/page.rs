@@ -1,4 +1,4 @@
-//! One look at the event table.
+//! Reads one page of the event table.
 
 use chrono::{DateTime, Utc};
 use teppan_shared::{
@@ -8,7 +8,7 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use super::{EventFilter, cursor::Place};
+use super::{EventFilter, cursor::StreamPosition};
 use crate::{
     bookings::event_data,
     domain::{BookingId, EventId},
@@ -16,41 +16,43 @@ use crate::{
     event_stream::event::BookingEvent,
 };
 
-/// Events that one look takes in, whether they match or not.
+/// Events that one statement reads, whether they match the filters or not.
 const EVENTS_MAX: usize = 500;
 
-/// Where the stream stands when a reader comes, as transaction ids.
+/// The bounds of the stream at the start of a call, as transaction ids; see `open.sql`.
 pub struct Opened {
     pub stream_id: Uuid,
     pub settled_below: i64,
     pub committed_below: i64,
-    pub is_displaced: bool,
+    pub has_future_events: bool,
     newest_position: Option<i64>,
     newest_version: Option<i64>,
     newest_event_id: Option<Uuid>,
 }
 
 impl Opened {
-    /// Behind the newest event.
-    pub fn newest(&self) -> Place {
+    /// The position after the newest event.
+    pub fn newest(&self) -> StreamPosition {
         match (self.newest_position, self.newest_version, self.newest_event_id) {
-            (Some(position), Some(version), Some(event_id)) => Place { position, version, event_id },
-            _ => Place::START,
+            (Some(transaction_position), Some(version), Some(event_id)) => {
+                StreamPosition { transaction_position, version, event_id }
+            }
+            _ => StreamPosition::START,
         }
     }
 }
 
-/// What a look found.
+/// The events that one statement found.
 pub struct Page {
-    /// Those that match, each with its place.
-    pub events: Vec<(Place, BookingEvent)>,
-    /// Everything up to here was looked at.
-    pub reached: Place,
-    /// Whether there is more to be had at once.
+    /// The events that match the filters, each with its position.
+    pub events: Vec<(StreamPosition, BookingEvent)>,
+    /// Every event up to this position has been read.
+    pub reached: StreamPosition,
+    /// Whether the next page has events already.
     pub more: bool,
-    /// Every event below this position has been looked at, unless there is more.
+    /// Unless `more`, every event below this transaction id has been read.
     pub settled_below: i64,
-    /// When the oldest event happened that waits for somebody's transaction to end.
+    /// When the oldest event happened that an open transaction holds back.
     pub held_back_since: Option<DateTime<Utc>>,
 }
 
@@ -59,8 +61,8 @@ impl BookingEvents {
         self.database.fetch_one(|| sqlx::query_file_as!(Opened, "src/event_stream/open.sql")).await
     }
 
-    pub(super) async fn events_after(&self, place: Place, filter: &EventFilter) -> Result<Page, ReadError> {
-        let Place { position, version, event_id } = place;
+    pub(super) async fn events_after(&self, after: StreamPosition, filter: &EventFilter) -> Result<Page, ReadError> {
+        let StreamPosition { transaction_position, version, event_id } = after;
         let limit = i64::try_from(EVENTS_MAX).expect("a small number");
         let venue = filter.venue_id.map(|id| id.to_string());
         let types = (!filter.types.is_empty()).then_some(filter.types.as_slice());
@@ -70,7 +72,7 @@ impl BookingEvents {
                     sqlx::query_file_as!(
                         Row,
                         "src/event_stream/stream_events.sql",
-                        position,
+                        transaction_position,
                         version,
                         event_id,
                         limit,
@@ -85,7 +87,7 @@ impl BookingEvents {
                     sqlx::query_file_as!(
                         Row,
                         "src/event_stream/stream_events_of_booking.sql",
-                        position,
+                        transaction_position,
                         version,
                         event_id,
                         limit,
@@ -97,19 +99,19 @@ impl BookingEvents {
                 self.database.fetch_all(of_booking).await?
             }
         };
-        Page::of(rows, place).ok_or(ReadError::Corrupted(Corrupted::Column("stream_events.event_id")))
+        Page::of(rows, after).ok_or(ReadError::Corrupted(Corrupted::Column("stream_events.event_id")))
     }
 }
 
 impl Page {
-    /// `None` for what the statements cannot answer.
-    fn of(rows: Vec<Row>, mut reached: Place) -> Option<Self> {
+    /// `None` for rows that the statements never return.
+    fn of(rows: Vec<Row>, mut reached: StreamPosition) -> Option<Self> {
         let first = rows.first()?;
         let (settled_below, held_back_since) = (first.settled_below, first.held_back_since);
         let more = rows.len() == EVENTS_MAX;
         let mut events = Vec::new();
         for row in rows.into_iter().filter(|row| row.event_id.is_some()) {
-            reached = row.place()?;
+            reached = row.position()?;
             if row.matches? {
                 events.push((reached, row.event()?));
             }
@@ -137,17 +139,18 @@ struct Row {
 }
 
 impl Row {
-    fn place(&self) -> Option<Place> {
-        Some(Place { position: self.stream_position?, version: self.version?, event_id: self.event_id? })
+    fn position(&self) -> Option<StreamPosition> {
+        let (transaction_position, version) = (self.stream_position?, self.version?);
+        Some(StreamPosition { transaction_position, version, event_id: self.event_id? })
     }
 
     fn event(self) -> Option<BookingEvent> {
         let (id, kind) = (EventId(self.event_id?), self.r#type?);
-        // An event that cannot be read is told of all the same, without its contents: a reader that
-        // never heard of it would miss it, and one that got an error instead would never get past it.
+        // An unreadable event is sent without its data. If it were skipped, the reader would miss it; if it ended the
+        // stream with an error, the reader could never continue after it.
         let data = event_data::read(&kind, &self.data?);
         let data = data.inspect_err(|error| {
-            tracing::error!(event = %id, kind, error = error_chain(error), "an event cannot be read");
+            tracing::error!(event = %id, kind, error = error_chain(error), "the data of an event cannot be read");
         });
         Some(BookingEvent {
             id,

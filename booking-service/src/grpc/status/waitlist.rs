@@ -1,4 +1,4 @@
-//! What a client is told of the waitlist.
+//! Maps the errors about the waitlist to gRPC statuses.
 
 use teppan_shared::status::Failure;
 use tonic::Status;
@@ -21,21 +21,21 @@ pub fn join_waitlist(error: &JoinWaitlistError, new: &NewWaitlistEntry) -> Statu
         JoinWaitlistError::Refused(JoinRefusal::SlotAvailable { open_seats }) => Failure::precondition(
             "SLOT_AVAILABLE",
             slot_name(new.slot),
-            "There is nothing to wait for: the seats can be booked now, with CreateBooking.",
+            "The slot has enough open seats: book them now with CreateBooking.",
         )
         .with("open_seats", open_seats)
         .into(),
         JoinWaitlistError::Refused(JoinRefusal::PartyExceedsCapacity { capacity }) => Failure::precondition(
             "PARTY_EXCEEDS_CAPACITY",
             slot_name(new.slot),
-            "The slot has not so many seats, however many come free: ask for fewer guests or another slot.",
+            "The party needs more seats than the slot has: choose a smaller party or another slot.",
         )
         .with("capacity", capacity)
         .into(),
         JoinWaitlistError::Refused(JoinRefusal::AlreadyWaiting { waitlist_entry_id, status }) => Failure::precondition(
             "ALREADY_WAITING",
             entry_name(*waitlist_entry_id),
-            "The customer waits for this slot, or has an offer of it: keep that entry, or leave it first.",
+            "The customer already waits for this slot or has an offer: keep that entry, or leave the waitlist first.",
         )
         .with("waitlist_entry_id", waitlist_entry_id)
         .with("status", waitlist_entry_status(*status).as_str_name())
@@ -52,7 +52,7 @@ pub fn leave_waitlist(error: &LeaveWaitlistError, id: WaitlistEntryId) -> Status
         LeaveWaitlistError::Closed(status) => Failure::precondition(
             "WAITLIST_ENTRY_CLOSED",
             entry_name(id),
-            "The customer no longer waits: an offer that was taken is given up with CancelBooking.",
+            "The customer no longer waits for this slot. To give up an accepted offer, call CancelBooking.",
         )
         .with("status", waitlist_entry_status(*status).as_str_name())
         .into(),

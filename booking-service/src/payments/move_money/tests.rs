@@ -3,11 +3,13 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    bookings::fixtures::{START, assert_sound, at, euro, events, firm, in_status, occasion, pending},
+    bookings::fixtures::{
+        START, assert_sound, at, booking_in_status, confirmed_booking, euro, events, occasion, pending_booking,
+    },
     domain::PaymentId,
 };
 
-/// Money that came in, in cash.
+/// A cash payment.
 fn cash(cents: i64) -> Movement<'static> {
     Movement {
         etag: None,
@@ -26,11 +28,12 @@ fn cash(cents: i64) -> Movement<'static> {
     }
 }
 
+/// A cash refund.
 fn cash_back(cents: i64) -> Movement<'static> {
     Movement { money: MoneyMove::Refunded, paid_delta_cents: -cents, refunded_delta_cents: cents, ..cash(cents) }
 }
 
-/// The entry of a charge through Stripe.
+/// The stored payment of a charge through Stripe.
 fn entry(status: PaymentStatus, cents: i64) -> Payment {
     Payment {
         payment_id: PaymentId::generate(),
@@ -38,11 +41,11 @@ fn entry(status: PaymentStatus, cents: i64) -> Payment {
         status,
         facts: Some(json!({})),
         revision: 3,
-        ..new_entry(&pending().booking, &cash(cents), &occasion(5))
+        ..new_entry(&pending_booking().booking, &cash(cents), &occasion(5))
     }
 }
 
-/// What a movement makes of a charge.
+/// The state of a charge after a movement.
 fn charge(known: Option<Payment>, status: PaymentStatus, cents: i64) -> ChargeChange {
     ChargeChange {
         known,
@@ -57,7 +60,7 @@ fn charge(known: Option<Payment>, status: PaymentStatus, cents: i64) -> ChargeCh
     }
 }
 
-/// An attempt through Stripe that moves nothing.
+/// An attempt through Stripe that moves no money.
 fn attempt(money: MoneyMove, charge: ChargeChange) -> Movement<'static> {
     let method = PaymentMethod::Stripe;
     Movement { money, method, paid_delta_cents: 0, charge_id: Some("ch_1"), charge: Some(charge), ..cash(1750) }
@@ -81,7 +84,7 @@ fn kinds(decision: &Decision) -> Vec<&str> {
         .collect()
 }
 
-/// The last event, which says that money is owed: why, how much more, and for which payment.
+/// The last event, RefundRequired: its reason, the additional amount owed, and the payment.
 fn owed(decision: &Decision) -> (RefundReason, i64, String) {
     let Some(EventData::RefundRequired(event)) = events(decision).pop() else { panic!("nothing is owed") };
     assert_eq!(event.refund_due_cents, decision.booking.refund_due_cents);
@@ -89,11 +92,11 @@ fn owed(decision: &Decision) -> (RefundReason, i64, String) {
 }
 
 #[test]
-fn a_deposit_makes_the_booking_firm_when_it_is_complete() {
-    let part = decided(&pending(), &cash(1749));
+fn a_complete_deposit_confirms_the_booking() {
+    let part = decided(&pending_booking(), &cash(1749));
     assert_eq!(kinds(&part), ["payment.recorded"]);
     assert_eq!((part.booking.status, part.booking.hold_expires_at), (BookingStatus::Pending, Some(at(120))));
-    let loaded = Loaded { booking: part.booking, ..pending() };
+    let loaded = Loaded { booking: part.booking, ..pending_booking() };
     let whole = decided(&loaded, &cash(1));
     assert_eq!(kinds(&whole), ["payment.recorded", "booking.confirmed"]);
     assert_eq!((whole.booking.status, whole.booking.hold_expires_at), (BookingStatus::Confirmed, None));
@@ -113,36 +116,36 @@ fn a_deposit_makes_the_booking_firm_when_it_is_complete() {
 }
 
 #[test]
-fn a_charge_that_was_given_back_in_full_makes_nothing_firm() {
+fn a_charge_that_may_not_confirm_leaves_the_booking_pending() {
     let movement = Movement { may_confirm: false, ..cash(1750) };
-    assert_eq!(decided(&pending(), &movement).booking.status, BookingStatus::Pending);
+    assert_eq!(decided(&pending_booking(), &movement).booking.status, BookingStatus::Pending);
 }
 
 #[test]
-fn a_deposit_counts_after_the_hold_has_run_out_until_the_booking_begins() {
-    let paid = |minute| decide(&pending(), &cash(1750), &occasion(minute)).expect("paid").booking.status;
+fn a_deposit_after_the_end_of_the_hold_confirms_a_pending_booking_until_it_begins() {
+    let paid = |minute| decide(&pending_booking(), &cash(1750), &occasion(minute)).expect("paid").booking.status;
     assert_eq!(paid(START - 1), BookingStatus::Confirmed);
     assert_eq!(paid(START), BookingStatus::Pending);
 }
 
 #[test]
-fn what_is_paid_beyond_the_price_is_owed() {
-    let decision = decided(&pending(), &cash(8000));
+fn an_amount_paid_beyond_the_price_is_owed() {
+    let decision = decided(&pending_booking(), &cash(8000));
     assert_eq!(kinds(&decision), ["payment.recorded", "booking.confirmed", "payment.refund_required"]);
     assert_eq!(owed(&decision), (RefundReason::Overpaid, 1000, decision.occasion.payment_id.to_string()));
-    let again = decided(&Loaded { booking: decision.booking, ..firm() }, &cash(500));
+    let again = decided(&Loaded { booking: decision.booking, ..confirmed_booking() }, &cash(500));
     assert_eq!((owed(&again).1, again.booking.refund_due_cents), (500, 1500));
 }
 
 #[test]
-fn a_late_deposit_takes_the_seats_again_where_there_are_seats() {
-    let mut loaded = in_status(BookingStatus::Expired);
+fn a_late_deposit_takes_the_seats_of_an_expired_booking_again_if_they_are_free() {
+    let mut loaded = booking_in_status(BookingStatus::Expired);
     (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (750, 750);
     loaded.slot.as_mut().expect("a slot").reserved = 8;
     let decision = decided(&loaded, &cash(1000));
     assert_eq!(kinds(&decision), ["payment.recorded", "booking.confirmed"]);
     assert_eq!((decision.booking.status, decision.booking.refund_due_cents), (BookingStatus::Confirmed, 0));
-    let [seats] = &decision.seats[..] else { panic!("seats are taken") };
+    let [seats] = &decision.seats[..] else { panic!("one change of seats") };
     assert_eq!((seats.slot, seats.seats), (loaded.booking.slot(), 2));
     assert_eq!(seats.expects.map(|slot| slot.starts_at), Some(at(START)));
 
@@ -163,9 +166,9 @@ fn a_late_deposit_takes_the_seats_again_where_there_are_seats() {
 }
 
 #[test]
-fn money_that_comes_back_takes_no_seats() {
+fn a_failed_refund_or_a_won_dispute_does_not_take_the_seats_of_an_expired_booking() {
     for money in [MoneyMove::RefundFailed, MoneyMove::DisputeWon] {
-        let mut loaded = in_status(BookingStatus::Expired);
+        let mut loaded = booking_in_status(BookingStatus::Expired);
         (loaded.booking.refunded_cents, loaded.booking.disputed_cents) = (1750, 1750);
         let (refunded_delta_cents, disputed_delta_cents) =
             if money == MoneyMove::DisputeWon { (0, -1750) } else { (-1750, 0) };
@@ -177,8 +180,8 @@ fn money_that_comes_back_takes_no_seats() {
 }
 
 #[test]
-fn of_a_cancelled_booking_the_venue_keeps_what_it_kept() {
-    let mut loaded = in_status(BookingStatus::Cancelled);
+fn a_late_payment_for_a_cancelled_booking_is_owed_beyond_the_amount_that_the_venue_keeps() {
+    let mut loaded = booking_in_status(BookingStatus::Cancelled);
     loaded.booking.kept_cents = 3500;
     let decision = decided(&loaded, &cash(4000));
     assert_eq!(decision.booking.status, BookingStatus::Cancelled);
@@ -186,31 +189,31 @@ fn of_a_cancelled_booking_the_venue_keeps_what_it_kept() {
 }
 
 #[test]
-fn what_is_given_back_is_owed_no_longer() {
-    let mut loaded = firm();
+fn a_refund_reduces_the_owed_amount() {
+    let mut loaded = confirmed_booking();
     (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (8000, 1000);
     let part = decided(&loaded, &cash_back(400));
     assert_eq!((kinds(&part), part.booking.refund_due_cents), (vec!["payment.refunded"], 600));
     assert_eq!((part.payments[0].payment.kind, part.payments[0].revision), (PaymentKind::Refund, None));
     assert_eq!(decided(&loaded, &cash_back(8000)).booking.refund_due_cents, 0);
-    let refused = decide(&loaded, &cash_back(8001), &occasion(10)).expect_err("not received");
+    let refused = decide(&loaded, &cash_back(8001), &occasion(10)).expect_err("more than was received");
     assert_eq!(refused, MoneyRefusal::RefundExceedsPaid { paid_cents: 8000 });
 }
 
 #[test]
-fn the_version_and_the_currency_are_compared() {
-    let refused = |movement| decide(&pending(), &movement, &occasion(10)).expect_err("refused");
+fn a_movement_with_a_stale_etag_or_another_currency_is_refused() {
+    let refused = |movement| decide(&pending_booking(), &movement, &occasion(10)).expect_err("refused");
     assert_eq!(refused(Movement { etag: Some(Etag::of(2)), ..cash(1) }), MoneyRefusal::StaleEtag);
     let dollars = Movement { currency: Currency::parse("USD").ok(), ..cash(1) };
     assert_eq!(refused(dollars), MoneyRefusal::CurrencyMismatch { currency: "EUR".to_owned() });
-    decided(&pending(), &Movement { etag: Some(Etag::of(1)), currency: None, ..cash(1) });
+    decided(&pending_booking(), &Movement { etag: Some(Etag::of(1)), currency: None, ..cash(1) });
 }
 
 #[test]
-fn a_payment_that_the_bank_decides_about_keeps_the_hold() {
+fn a_payment_that_the_bank_is_processing_extends_the_hold() {
     let processing = |until| {
         let charge = ChargeChange { hold_until: Some(until), ..charge(None, PaymentStatus::Processing, 1750) };
-        decided(&pending(), &attempt(MoneyMove::Processing, charge))
+        decided(&pending_booking(), &attempt(MoneyMove::Processing, charge))
     };
     assert_eq!(processing(at(100)).booking.hold_expires_at, Some(at(120)), "the hold is longer");
     let until_start = processing(at(START) + TimeDelta::days(1));
@@ -221,11 +224,11 @@ fn a_payment_that_the_bank_decides_about_keeps_the_hold() {
     let [PaymentChange { payment, revision: None }] = &decision.payments[..] else { panic!("one new entry") };
     assert_eq!((payment.status, payment.hold_until), (PaymentStatus::Processing, Some(at(5000))));
 
-    // It fails, beside another one that the bank decides about until then, or none.
+    // It fails, while another payment in processing extends the hold to this minute, or none does.
     for (others, hold) in [(None, 120), (Some(4000), 4000), (Some(9000), 5000), (Some(60), 120)] {
         let known = Some(payment.clone());
         let others_hold_until = others.map(at);
-        let loaded = Loaded { booking: held.clone(), others_hold_until, ..pending() };
+        let loaded = Loaded { booking: held.clone(), others_hold_until, ..pending_booking() };
         let failed = attempt(MoneyMove::Declined, charge(known, PaymentStatus::Failed, 1750));
         let decision = decided(&loaded, &failed);
         assert_eq!(decision.booking.hold_expires_at, Some(at(hold)), "{others:?}");
@@ -234,19 +237,19 @@ fn a_payment_that_the_bank_decides_about_keeps_the_hold() {
 }
 
 #[test]
-fn an_attempt_that_never_held_anything_changes_no_hold() {
+fn a_failed_attempt_that_was_never_in_processing_does_not_change_the_hold() {
     for (money, status) in
         [(MoneyMove::Declined, PaymentStatus::Failed), (MoneyMove::Cancelled, PaymentStatus::Cancelled)]
     {
-        let decision = decided(&pending(), &attempt(money, charge(None, status, 1750)));
+        let decision = decided(&pending_booking(), &attempt(money, charge(None, status, 1750)));
         assert_eq!((kinds(&decision), decision.booking.hold_expires_at), (vec!["payment.failed"], Some(at(120))));
         assert_eq!(decision.payments[0].payment.status, status);
     }
 }
 
 #[test]
-fn a_dispute_takes_what_was_owed() {
-    let mut loaded = firm();
+fn a_dispute_reduces_the_owed_amount() {
+    let mut loaded = confirmed_booking();
     (loaded.booking.paid_cents, loaded.booking.refund_due_cents) = (8000, 1000);
     let known = entry(PaymentStatus::Succeeded, 8000);
     let disputed_cents = 7500;
@@ -258,14 +261,14 @@ fn a_dispute_takes_what_was_owed() {
     };
     let decision = decided(&loaded, &movement);
     assert_eq!((kinds(&decision), decision.booking.refund_due_cents), (vec!["payment.failed"], 0));
-    let [PaymentChange { payment, revision: Some(3) }] = &decision.payments[..] else { panic!("the charge's entry") };
+    let [PaymentChange { payment, revision: Some(3) }] = &decision.payments[..] else { panic!("one changed payment") };
     assert_eq!((payment.payment_id, payment.status), (known.payment_id, PaymentStatus::Disputed));
     assert_eq!((payment.disputed_cents, payment.charge_id.as_deref()), (disputed_cents, Some("ch_1")));
 }
 
 #[test]
-fn a_refund_of_a_charge_has_an_entry_of_its_own() {
-    let mut loaded = firm();
+fn a_refund_of_a_charge_is_a_payment_of_its_own() {
+    let mut loaded = confirmed_booking();
     loaded.booking.paid_cents = 7000;
     let known = entry(PaymentStatus::Succeeded, 7000);
     let change = ChargeChange { refunded_cents: 2000, ..charge(Some(known.clone()), PaymentStatus::Succeeded, 7000) };
@@ -279,9 +282,9 @@ fn a_refund_of_a_charge_has_an_entry_of_its_own() {
 }
 
 #[test]
-fn a_refund_that_failed_wholly_or_in_part_counts_no_longer() {
+fn the_failed_amount_of_a_refund_no_longer_counts_as_refunded() {
     for (failed, left, status) in [(2000, 2000, PaymentStatus::Failed), (500, 1500, PaymentStatus::Succeeded)] {
-        let mut loaded = firm();
+        let mut loaded = confirmed_booking();
         (loaded.booking.paid_cents, loaded.booking.refunded_cents) = (5000, 2000);
         let known = entry(PaymentStatus::Succeeded, 7000);
         let refund = Payment { kind: PaymentKind::Refund, ..entry(PaymentStatus::Succeeded, 2000) };

@@ -1,4 +1,4 @@
-//! The answer of `join.sql`.
+//! The row that `join.sql` returns.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use teppan_shared::read_error::Corrupted::{self, Column};
@@ -9,20 +9,20 @@ use crate::{
     waitlist::row::{WaitlistEntryRow, read_status},
 };
 
-/// What the statement did; the statement's own comment says what each means.
+/// The outcome of `join.sql`; its comment describes each value.
 pub enum Outcome {
     Joined(WaitlistEntryRow),
     Replayed {
         fingerprint: Vec<u8>,
         row: WaitlistEntryRow,
     },
-    /// The national telephone number has to be read by this region.
+    /// The national telephone number must be read with this region.
     OtherPhoneRegion(PhoneRegion),
     Refused(JoinRefusal),
     Contended,
 }
 
-/// The one row the statement answers: the outcome, and of the rest what belongs to it.
+/// The one row of the statement: the outcome, and the columns that this outcome has.
 pub struct Answer {
     pub outcome: String,
     pub refusal: Option<String>,
@@ -82,7 +82,7 @@ impl Answer {
             }),
             slot => {
                 let refusal = SlotRefusal::from_column(slot).ok_or(Column("join_waitlist.refusal"))?;
-                refusal.explained(figure).map(JoinRefusal::Slot)
+                refusal.with_figure(figure).map(JoinRefusal::Slot)
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::{
     slots::row::SlotState,
 };
 
-/// Somebody who waits with a party of this size; the sizes name them.
-fn waiting(party_size: i32) -> Candidate {
+/// A waiting entry of this party size; its ids are derived from the size.
+fn candidate(party_size: i32) -> Candidate {
     let id = |first: u32| Uuid::from_u128(u128::from(first + party_size.unsigned_abs()));
     Candidate {
         waitlist_entry_id: WaitlistEntryId(id(100)),
@@ -25,15 +25,15 @@ fn waiting(party_size: i32) -> Candidate {
     }
 }
 
-/// Four seats are free, and parties of these sizes wait, in this order.
+/// A slot with four free seats, for which parties of these sizes wait, in this order.
 fn opening(sizes: &[i32]) -> Opening {
     Opening {
         notes: vec![1, 2],
         noted_at: at(0),
         slot: SlotRow { reserved: 6, ..slot_at(18) },
         venue: policy(),
-        candidates: sizes.iter().copied().map(waiting).collect(),
-        anybody_waits: !sizes.is_empty(),
+        candidates: sizes.iter().copied().map(candidate).collect(),
+        has_waiting_entries: !sizes.is_empty(),
     }
 }
 
@@ -43,23 +43,23 @@ fn verdict(opening: &Opening, minute: i64) -> Verdict {
 }
 
 fn offered(opening: &Opening, minute: i64) -> Decision {
-    let Verdict::Offer(decision) = verdict(opening, minute) else { panic!("nobody is offered the seats") };
+    let Verdict::Offer(decision) = verdict(opening, minute) else { panic!("no offer") };
     assert_sound(None, &decision);
     *decision
 }
 
 #[test]
-fn an_offer_is_a_booking_that_waits_for_an_answer() {
+fn an_offer_is_a_pending_booking_for_the_waiting_customer() {
     let decision = offered(&opening(&[3]), 10);
-    let (booking, next) = (&decision.booking, waiting(3));
+    let (booking, next) = (&decision.booking, candidate(3));
     assert_eq!((booking.booking_id, booking.customer_id), (next.booking_id, next.customer_id));
     assert_eq!((booking.status, booking.waitlist_entry_id), (BookingStatus::Pending, Some(next.waitlist_entry_id)));
     assert_eq!((booking.total_cents, booking.deposit_cents), (10_500, 2625));
     assert_eq!((booking.hold_expires_at, booking.starts_at), (Some(at(40)), at(START)));
     assert_eq!((booking.special_requests_sealed.as_deref(), &*booking.source), (Some(&[1, 2][..]), "web-chat"));
     assert_eq!((decision.loaded_version, booking.version), (0, 2));
-    assert_eq!(decision.occasion.traceparent.as_deref(), Some("00-trace"), "of the call by which they joined");
-    let [seats] = &decision.seats[..] else { panic!("their seats are taken") };
+    assert_eq!(decision.occasion.traceparent.as_deref(), Some("00-trace"), "the trace of the JoinWaitlist call");
+    let [seats] = &decision.seats[..] else { panic!("one change of seats") };
     assert_eq!((seats.seats, seats.expects.map(|slot| slot.starts_at)), (3, Some(at(START))));
 
     let [EventData::BookingCreated(created), EventData::WaitlistOffered(event)] = &events(&decision)[..] else {
@@ -71,7 +71,7 @@ fn an_offer_is_a_booking_that_waits_for_an_answer() {
 }
 
 #[test]
-fn it_waits_also_where_no_deposit_is_due() {
+fn an_offer_is_pending_also_when_no_deposit_is_due() {
     let mut opening = opening(&[2]);
     opening.venue.deposit_percent = 0;
     let booking = offered(&opening, 10).booking;
@@ -79,51 +79,51 @@ fn it_waits_also_where_no_deposit_is_due() {
 }
 
 #[test]
-fn an_offer_ends_when_the_slot_begins() {
+fn an_offer_expires_at_the_latest_when_the_slot_begins() {
     let mut opening = opening(&[2]);
     opening.venue.notice_minutes = 0;
     assert_eq!(offered(&opening, START - 10).booking.hold_expires_at, Some(at(START)));
 }
 
 #[test]
-fn the_first_whose_party_fits_is_next() {
+fn the_first_entry_whose_party_fits_gets_the_offer() {
     let chosen = |sizes: &[i32]| offered(&opening(sizes), 10).booking.party_size;
     assert_eq!(chosen(&[2, 4, 1]), 2);
     assert_eq!(chosen(&[4, 2]), 4);
     assert_eq!(chosen(&[5, 4]), 4);
-    let mut of_three_at_least = opening(&[2, 3]);
-    of_three_at_least.venue.min_party_size = 3;
-    assert_eq!(offered(&of_three_at_least, 10).booking.party_size, 3);
+    let mut minimum_of_three = opening(&[2, 3]);
+    minimum_of_three.venue.min_party_size = 3;
+    assert_eq!(offered(&minimum_of_three, 10).booking.party_size, 3);
 }
 
 #[test]
-fn seats_that_cannot_be_booked_are_offered_to_nobody() {
-    let is_for_nobody = |opening: &Opening, minute| matches!(verdict(opening, minute), Verdict::Nobody);
-    assert!(is_for_nobody(&opening(&[]), 10));
-    assert!(is_for_nobody(&opening(&[5, 6]), 10), "they do not fit");
-    assert!(is_for_nobody(&opening(&[2]), START - 59), "the venue wants an hour's notice");
+fn seats_that_no_waiting_party_can_book_are_not_offered() {
+    let is_not_offered = |opening: &Opening, minute| matches!(verdict(opening, minute), Verdict::NoCandidate);
+    assert!(is_not_offered(&opening(&[]), 10), "no entry waits");
+    assert!(is_not_offered(&opening(&[5, 6]), 10), "the parties are too large");
+    assert!(is_not_offered(&opening(&[2]), START - 59), "the venue requires an hour's notice");
     for state in [SlotState::Closed, SlotState::Unscheduled] {
         let opening = opening(&[2]);
         let slot = SlotRow { state, ..opening.slot.clone() };
-        assert!(is_for_nobody(&Opening { slot, ..opening }, 10), "{state:?}");
+        assert!(is_not_offered(&Opening { slot, ..opening }, 10), "{state:?}");
     }
 }
 
 #[test]
-fn a_slot_beyond_the_horizon_is_looked_at_again_when_its_day_comes_within_it() {
+fn a_slot_beyond_the_horizon_is_tried_again_when_its_day_comes_within_the_horizon() {
     let mut opening = opening(&[2]);
     opening.venue.horizon_days = 10;
     // The slot's day is the fourteenth from now: in four days it is the tenth.
     assert!(matches!(verdict(&opening, 10), Verdict::NotBefore(due) if due == at(4 * 24 * 60)));
     assert!(matches!(verdict(&opening, 4 * 24 * 60), Verdict::Offer(_)));
-    assert!(matches!(verdict(&Opening { anybody_waits: false, ..opening }, 10), Verdict::Nobody));
+    assert!(matches!(verdict(&Opening { has_waiting_entries: false, ..opening }, 10), Verdict::NoCandidate));
 }
 
 #[test]
-fn a_clock_that_is_a_little_off_is_asked_again_in_a_minute() {
+fn a_slot_is_tried_again_in_a_minute_when_the_clock_in_the_venues_row_is_behind_its_time_zone() {
     let mut opening = opening(&[2]);
     opening.venue.horizon_days = 10;
-    // By the venue's row its day is an hour behind that of its zone.
+    // By the clock in the venue's row, its days begin an hour later than in its time zone.
     opening.venue.utc_offset_seconds = -3600;
     assert!(matches!(verdict(&opening, 4 * 24 * 60 + 5), Verdict::NotBefore(due) if due == at(4 * 24 * 60 + 6)));
 }

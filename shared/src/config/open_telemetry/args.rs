@@ -1,7 +1,6 @@
 use clap::Args;
 
-/// The variables of OpenTelemetry that are supported, as they are given. An empty value counts as none, as the
-/// specification says.
+/// The supported variables of OpenTelemetry, not yet validated. By its specification, an empty value counts as unset.
 #[derive(Args, Default)]
 #[command(next_help_heading = "OpenTelemetry (an empty value counts as none)")]
 pub struct OpenTelemetryArgs {
@@ -22,8 +21,8 @@ pub struct OpenTelemetryArgs {
     /// otlp sends traces, none does not. Without it they are sent when an OTLP endpoint is given
     #[arg(long, env = "OTEL_TRACES_EXPORTER", hide_env_values = true, global = true)]
     pub(super) otel_traces_exporter: Option<String>,
-    /// prometheus shows metrics on /metrics, otlp sends them, none does neither; or both, as otlp,prometheus. Without it
-    /// they are shown, and also sent when OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is given
+    /// prometheus serves metrics on /metrics, otlp sends them, none does neither; or both, as otlp,prometheus. Without
+    /// it they are served, and also sent when OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is given
     #[arg(long, env = "OTEL_METRICS_EXPORTER", hide_env_values = true, global = true)]
     pub(super) otel_metrics_exporter: Option<String>,
     /// console or none: the log goes to stderr, and is never sent
@@ -97,8 +96,8 @@ pub struct OpenTelemetryArgs {
     /// The same for metrics alone
     #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_INSECURE", hide_env_values = true, global = true)]
     pub(super) otel_exporter_otlp_metrics_insecure: Option<String>,
-    /// File of the certificate authorities, in PEM, that the receiver's certificate may be signed by; without it those
-    /// that the machine trusts
+    /// File of the certificate authorities, in PEM, that may sign the receiver's certificate; without it those that the
+    /// machine trusts
     #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE", hide_env_values = true, value_name = "PATH", global = true)]
     pub(super) otel_exporter_otlp_certificate: Option<String>,
     /// The same for traces alone

@@ -9,11 +9,11 @@ use url::Url;
 
 use super::{Problems, Signal, flag, number, only, pairs};
 
-/// Where and how a signal is sent.
+/// The settings for sending a signal.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
     pub protocol: OtlpProtocol,
-    /// With its scheme, and for HTTP with its whole path.
+    /// With its scheme; for HTTP also with its whole path.
     pub endpoint: Url,
     /// Their values are secret.
     pub headers: HeaderMap,
@@ -40,7 +40,7 @@ pub struct TlsSettings {
 }
 
 impl OtlpSettings {
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub(super) fn parse(signal: &Signal<'_>, problems: &mut Problems) -> Option<Self> {
         let protocol = parse_protocol(signal, problems);
         let insecure = flag(signal.insecure.name, signal.insecure.value, problems);
@@ -69,7 +69,7 @@ fn parse_protocol(signal: &Signal<'_>, problems: &mut Problems) -> Option<OtlpPr
     }
 }
 
-/// The endpoint that is given, or the specification's default.
+/// The given endpoint, or the specification's default.
 fn parse_endpoint(signal: &Signal<'_>, protocol: OtlpProtocol, insecure: bool, problems: &mut Problems) -> Option<Url> {
     let name = signal.endpoint.name;
     let Some(value) = signal.endpoint.value else {
@@ -117,7 +117,7 @@ fn parse_headers(signal: &Signal<'_>, problems: &mut Problems) -> Option<HeaderM
     headers
 }
 
-/// Two variables bound the sending: that of the exporter, and that of what hands it the data.
+/// Two variables limit the time of sending: that of the exporter and that of the batch processor.
 fn parse_timeout(signal: &Signal<'_>, problems: &mut Problems) -> Option<Duration> {
     let sending_ms = number(signal.timeout.name, signal.timeout.value, 10_000, 1, problems);
     let batch_ms = number(signal.batch_timeout.name, signal.batch_timeout.value, 30_000, 1, problems);
@@ -140,7 +140,7 @@ impl TlsSettings {
             (Some(certificate), Some(key)) => Some((certificate?, key?)),
             _ => None,
         };
-        // A file that cannot be used is an error; no file is not.
+        // An unusable file is an error; a missing setting is not.
         let authorities = match authorities {
             Some(read) => Some(read?),
             None => None,

@@ -1,4 +1,4 @@
-//! Where metrics go.
+//! The destinations of metrics.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use opentelemetry_sdk::metrics::Temporality;
 
 use super::{OpenTelemetryArgs, OtlpSettings, Problems, Signal, given, number, only};
 
-/// Where metrics go: to `/metrics`, to a receiver, to both, or nowhere.
+/// The destinations of metrics: `/metrics`, a receiver, both, or none.
 #[derive(Debug, Clone)]
 pub struct MetricsSettings {
-    /// Whether `/metrics` shows them.
+    /// Whether `/metrics` serves them.
     pub prometheus: bool,
-    /// Where they are sent; `None`: nowhere.
+    /// The receiver; `None` when they are not sent.
     pub otlp: Option<OtlpSettings>,
     /// How often they are sent.
     pub interval: Duration,
-    /// How those that are sent count.
+    /// The temporality of sent metrics.
     pub temporality: Temporality,
     /// Whether `/metrics` shows exemplars.
     pub exemplars: bool,
@@ -34,7 +34,7 @@ impl Default for MetricsSettings {
 }
 
 impl MetricsSettings {
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub(super) fn parse(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Self> {
         let exporters = parse_exporters(args, problems);
         let signal = Signal::metrics(args);
@@ -47,7 +47,8 @@ impl MetricsSettings {
         let (name, raw) = ("OTEL_METRICS_EXEMPLAR_FILTER", args.otel_metrics_exemplar_filter.as_deref());
         let exemplars = only(name, raw, &["trace_based", "always_off"], problems);
         let exporters = exporters?;
-        // An endpoint for metrics alone is a wish to have them sent. One for all signals was often set for traces.
+        // An endpoint for metrics alone means that they are to be sent. An endpoint for all signals was often set only
+        // for traces.
         let sends = exporters.map_or(signal.endpoint.is_given_for_the_signal(), |exporters| exporters.otlp);
         Some(Self {
             prometheus: exporters.is_none_or(|exporters| exporters.prometheus),

@@ -1,5 +1,5 @@
-//! OpenTelemetry's standard variables, as its specification describes them: the SDK's general ones and those of
-//! the OTLP exporter. What is not supported is refused by name.
+//! OpenTelemetry's standard variables, as its specification describes them: the general ones and those of the OTLP
+//! exporter. Unsupported variables are refused by name.
 
 mod args;
 mod exporter;
@@ -21,26 +21,26 @@ pub use self::{
 };
 use super::Problems;
 
-/// What is recorded, and where it is sent.
+/// What telemetry is recorded, and where it is sent.
 #[derive(Debug, Clone)]
 pub struct OpenTelemetrySettings {
     /// Nothing is recorded, neither traces nor metrics.
     pub disabled: bool,
     /// Replaces the service's own name.
     pub service_name: Option<String>,
-    /// Attributes of the process, beside its name.
+    /// Further attributes of the process.
     pub resource_attributes: Vec<(String, String)>,
     /// Whether trace context is accepted from callers and passed on.
     pub propagates: bool,
     pub sampler: Sampler,
     pub limits: SpanLimits,
     pub batch: BatchSettings,
-    /// Where traces are sent; `None`: nowhere.
+    /// The receiver of traces; `None` when they are not sent.
     pub traces: Option<OtlpSettings>,
     pub metrics: MetricsSettings,
 }
 
-/// How spans are gathered before they are sent.
+/// The batches in which spans are sent.
 #[derive(Debug, Clone)]
 pub struct BatchSettings {
     pub delay: Duration,
@@ -66,10 +66,10 @@ impl Default for OpenTelemetrySettings {
 }
 
 impl OpenTelemetrySettings {
-    /// `None` when something was wrong, which `problems` then names.
+    /// `None` when a setting is invalid; `problems` then has the reason.
     pub(super) fn parse(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Self> {
         let disabled = flag("OTEL_SDK_DISABLED", args.otel_sdk_disabled.as_deref(), problems);
-        // The specification has propagators work even where the SDK is disabled.
+        // By the specification, propagators work even if the SDK is disabled.
         let propagates = parse_propagators(args, problems);
         if disabled == Some(true) {
             return Some(Self { disabled: true, propagates: propagates?, ..Self::default() });
@@ -96,7 +96,7 @@ impl OpenTelemetrySettings {
     }
 }
 
-/// The value of a variable; an empty one is none.
+/// The value of a variable; an empty one counts as unset.
 fn given(raw: Option<&str>) -> Option<&str> {
     raw.map(str::trim).filter(|value| !value.is_empty())
 }
@@ -106,7 +106,7 @@ fn flag(name: &str, raw: Option<&str>, problems: &mut Problems) -> Option<bool> 
     problems.parse(name, &value.to_ascii_lowercase(), "must be true or false")
 }
 
-/// The value of a variable that allows these values only. Any other is noted.
+/// The value of a variable that allows only these values. Another value is reported.
 fn only<'a>(name: &str, raw: Option<&'a str>, allowed: &[&str], problems: &mut Problems) -> Option<&'a str> {
     let value = given(raw)?;
     if !allowed.contains(&value) {
@@ -157,7 +157,7 @@ fn parse_propagators(args: &OpenTelemetryArgs, problems: &mut Problems) -> Optio
     Some(propagators.contains(&"tracecontext"))
 }
 
-/// `Some(None)` when they are not to be sent.
+/// `Some(None)` when traces are not sent.
 fn parse_traces(args: &OpenTelemetryArgs, problems: &mut Problems) -> Option<Option<OtlpSettings>> {
     let exporter = only("OTEL_TRACES_EXPORTER", args.otel_traces_exporter.as_deref(), &["otlp", "none"], problems);
     let signal = Signal::traces(args);

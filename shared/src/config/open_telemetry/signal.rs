@@ -1,11 +1,11 @@
-//! The variables of what is sent. One for a signal takes precedence over the one for all signals.
+//! The variables of a signal (traces or metrics). A variable for one signal takes precedence over that for all signals.
 
 use super::{OpenTelemetryArgs, given};
 
-/// A variable as it applies to a signal.
+/// The variable that applies to a signal.
 #[derive(Clone, Copy)]
 pub(super) struct Variable<'a> {
-    /// Of the one that applies.
+    /// The name of the variable that applies.
     pub name: &'static str,
     /// `None` when it is not given.
     pub value: Option<&'a str>,
@@ -14,13 +14,13 @@ pub(super) struct Variable<'a> {
 
 /// The variables of traces or of metrics.
 pub(super) struct Signal<'a> {
-    /// What is added to an endpoint for all signals, over HTTP.
+    /// The path that is added to an HTTP endpoint for all signals.
     pub path: &'static str,
     pub endpoint: Variable<'a>,
     pub protocol: Variable<'a>,
     pub headers: Variable<'a>,
     pub timeout: Variable<'a>,
-    /// Another one that bounds the sending.
+    /// The second time limit of sending.
     pub batch_timeout: Variable<'a>,
     pub compression: Variable<'a>,
     pub insecure: Variable<'a>,
@@ -45,7 +45,7 @@ impl<'a> Variable<'a> {
         self.value.is_some()
     }
 
-    /// Whether the one for the signal alone is given.
+    /// Whether the variable for this signal alone is given.
     pub fn is_given_for_the_signal(self) -> bool {
         self.is_of_the_signal && self.is_given()
     }

@@ -1,5 +1,5 @@
-//! The variables of OpenTelemetry's specification that are not supported. A variable that is set is refused by name:
-//! its user expects an effect.
+//! The unsupported variables of OpenTelemetry's specification. A variable that is set is refused by name, because the
+//! operator expects an effect.
 
 use std::env;
 
@@ -44,7 +44,7 @@ const OTHERS: [(&str, &str); 19] = [
     ("OTEL_EXPORTER_OTLP_SPAN_INSECURE", "write OTEL_EXPORTER_OTLP_TRACES_INSECURE"),
 ];
 
-/// Each variable, and what to use instead.
+/// Each unsupported variable, and its replacement or the reason.
 fn unsupported() -> impl Iterator<Item = (String, &'static str)> {
     let of_signals = SIGNALS.into_iter().flat_map(|(signal, instead)| {
         OF_A_SIGNAL.into_iter().map(move |rest| (format!("OTEL_EXPORTER_OTLP_{signal}_{rest}"), instead))
@@ -56,7 +56,7 @@ pub(in super::super) fn unsupported_names() -> impl Iterator<Item = String> {
     unsupported().map(|(name, _)| name)
 }
 
-/// Notes every one that is set.
+/// Reports every unsupported variable that is set.
 pub(super) fn refuse(problems: &mut Problems) {
     for (name, instead) in unsupported() {
         if env::var_os(&name).is_some_and(|value| !value.is_empty()) {

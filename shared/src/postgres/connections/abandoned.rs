@@ -1,7 +1,7 @@
-//! Connections whose statement was given up: its call's deadline passed, or its client went away.
+//! Connections whose statement was abandoned: the deadline of the call passed, or its client disconnected.
 //!
-//! The statement is ended in the server too, so that it does not hold the connection and its place in a queue
-//! of locks for the sake of nobody.
+//! The statement is cancelled in the server too, so that it does not keep the connection, its locks and its position in
+//! a lock queue although no caller needs its result.
 
 use std::time::Duration;
 
@@ -15,34 +15,33 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{Connections, Open};
 use crate::{error_chain::error_chain, postgres::opening};
 
-/// How long a statement that was given up may take to end by itself. Most end at once.
+/// How long an abandoned statement may take to end by itself. Most end at once.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long it may take to end once its cancellation has begun. Far away, the canceller's first connection takes half
-/// of that. After it the connection is closed, which ends the statement at the server: it looks for its client every
-/// `client_connection_check_interval`.
+/// How long it may take to end after its cancellation has begun. If the database is far away, opening the canceller's
+/// connection takes half of that. After this time the connection is closed. That ends the statement in the server,
+/// which checks for its client every `client_connection_check_interval`.
 const CANCELLED: Duration = Duration::from_secs(5);
 /// How long a ping, or a statement of the canceller, may take.
 const ABANDONED: Duration = Duration::from_secs(2);
-/// Errors of statements that were given up come before the answer to the ping. There is one statement at a time, and
-/// the cancellation of one may meet the ping instead.
+/// The most errors before the answer to a ping: one of the abandoned statement, and one of a cancellation that arrives
+/// late and cancels the ping itself.
 const ERRORS_MAX: usize = 3;
 
-/// Cancels the statements of these connections, unless they may be committing: cancelling a commit that waits for a
-/// synchronous standby ends the wait and keeps the commit. A statement that waits for a lock, or that has written
-/// nothing yet, is not that far.
+/// Cancels the statements of these connections, unless they may be committing. Cancelling a commit that waits for a
+/// synchronous standby would end the wait and keep the commit. A statement that waits for a lock, or that has not
+/// written yet, is not committing.
 ///
-/// Connections are found by their names and not by process ids: after a failover another server may have given the
-/// same ids to others.
+/// Connections are found by name and not by process id: after a failover, other processes may have the same ids.
 const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
                       WHERE application_name = ANY($1) AND usename = current_user AND state = 'active'
                         AND (wait_event_type = 'Lock' OR backend_xid IS NULL)";
-/// Whether a connection waits for a synchronous standby. Closing it would end that wait too.
+/// Whether a connection waits for a synchronous standby. Closing it would end that wait, too.
 const AWAITS_STANDBY: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
                                              WHERE application_name = $1 AND usename = current_user
                                                AND wait_event = 'SyncRep')";
 
 impl Connections {
-    /// Gives a connection back once its statement, which was given up, has ended; otherwise drops it.
+    /// Returns a connection to the stack when its abandoned statement has ended; drops it when that takes too long.
     pub(super) fn abandon(&self, mut open: Open) {
         let connections = self.clone();
         self.0.background.spawn(async move {
@@ -51,7 +50,7 @@ impl Connections {
                 let cancelling = connections.cancel(&open.name);
                 answered = timeout(CANCELLED, ended(&mut open.connection)).await;
                 if answered.is_ok() && !connections.withdraw(&open.name) {
-                    // The cancellation is on its way, and must not meet the next statement.
+                    // The cancellation was already sent, and must not cancel the next statement.
                     let _ = timeout(ABANDONED, cancelling).await;
                     answered = timeout(ABANDONED, ended(&mut open.connection)).await;
                 }
@@ -69,8 +68,8 @@ impl Connections {
         });
     }
 
-    /// Gives a connection back once the server answers on it; otherwise drops it.
-    pub(super) fn settle(&self, mut open: Open) {
+    /// Returns a connection to the stack when the server answers on it; otherwise drops it.
+    pub(super) fn check_and_return(&self, mut open: Open) {
         let connections = self.clone();
         self.0.background.spawn(async move {
             let answered = timeout(ABANDONED, ended(&mut open.connection)).await;
@@ -78,21 +77,21 @@ impl Connections {
         });
     }
 
-    /// A connection whose cancellation may still come is not used again: it would meet another statement.
+    /// Drops a connection whose cancellation may still arrive, because it would cancel another statement.
     fn take_back(&self, open: Open, is_sound: bool) {
         self.withdraw(&open.name);
         let is_in_doubt = self.lock().in_doubt.remove(&open.name);
         if is_sound && !is_in_doubt { self.give_back(open) } else { self.lose() }
     }
 
-    /// Cancels the statement of the connection with this name, in a task that goes on when nobody waits for it: it
-    /// cancels for others too.
+    /// Cancels the statement of the connection with this name. The task continues when its caller stops waiting,
+    /// because it also cancels statements for other callers.
     fn cancel(&self, name: &str) -> JoinHandle<()> {
         self.lock().to_cancel.push(name.to_owned());
         let connections = self.clone();
         self.0.background.spawn(async move {
             let mut canceller = connections.0.canceller.lock().await;
-            // Whoever had the canceller before has cancelled for all who waited for it.
+            // The previous user of the canceller may have cancelled all waiting statements.
             if connections.lock().to_cancel.is_empty() {
                 return;
             }
@@ -108,7 +107,7 @@ impl Connections {
         })
     }
 
-    /// Takes back a cancellation that has not begun; `false` when there is none, or when it has.
+    /// Withdraws a cancellation; `false` when there is none or it has already begun.
     fn withdraw(&self, name: &str) -> bool {
         let mut state = self.lock();
         let before = state.to_cancel.len();
@@ -127,13 +126,13 @@ impl Connections {
     }
 }
 
-/// A connection for looking after the others, opened when it is first needed: all others may wait for the same lock.
+/// A connection of its own for cancellations, opened when it is first needed: all other connections may be waiting for
+/// the same lock.
 #[derive(Default)]
 pub(super) struct Canceller(Option<PgConnection>);
 
 impl Canceller {
-    /// The connection that was kept, or a new one. Far away, opening takes longer than a statement may. `None` when
-    /// that fails: what it is for can be left undone.
+    /// The kept connection, or a new one. `None` when opening fails; a cancellation is not essential.
     async fn connection(&mut self, options: &PgConnectOptions) -> Option<PgConnection> {
         match self.0.take() {
             Some(kept) => Some(kept),
@@ -141,8 +140,8 @@ impl Canceller {
         }
     }
 
-    /// Runs a statement, and keeps the connection; `None` when it fails or takes too long. The connection is not used
-    /// again then.
+    /// Runs a statement and keeps the connection. `None` when the statement fails or takes too long; the connection is
+    /// then dropped.
     async fn run(
         &mut self,
         mut connection: PgConnection,
@@ -159,7 +158,7 @@ fn report(error: &sqlx::Error) {
     tracing::debug!(error = error_chain(error), "abandoned statements cannot be cancelled");
 }
 
-/// Waits until the server has answered everything. `false` when the connection is no good any more.
+/// Waits until the server has answered everything. `false` when the connection is broken.
 async fn ended(connection: &mut PgConnection) -> bool {
     for _ in 0..ERRORS_MAX {
         match connection.ping().await {

@@ -1,8 +1,8 @@
-//! Who may wait for a connection: nobody who would not get one in time.
+//! Admission to the queue for a connection. A caller that would not get a connection in time is refused at once.
 //!
-//! A queue in which callers wait until their deadlines pass serves nobody under overload: whoever comes to its
-//! head has no time left. So a caller is refused when the queue is longer than its time allows, and it waits for no
-//! more than half of the time it has; the other half is for the statement.
+//! Under overload, a queue without admission is useless: a caller that reaches its head has no time left. So a caller
+//! waits for at most half of its remaining time, and the other half is for the statement. A caller is refused when the
+//! expected wait is longer than that.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use super::{Connections, state::State};
 use crate::postgres::DatabaseError;
 
 tokio::task_local! {
-    /// When the call ends in which the current task runs statements.
+    /// The deadline of the call that the current task works for.
     static ENDS_AT: Instant;
 }
 
-/// Runs the work of a call. Its statements wait for a connection only while that leaves time to run them.
+/// Runs the work of a call. Its statements wait for a connection only as long as there is time left to run them.
 pub async fn in_time<T>(ends_at: Instant, work: impl Future<Output = T>) -> T {
     ENDS_AT.scope(ends_at, work).await
 }
 
-/// How much time the current call has left; without a call, any.
+/// The remaining time of the current call; unlimited outside of a call.
 pub fn time_left() -> Duration {
     ENDS_AT.try_with(|ends_at| ends_at.saturating_duration_since(Instant::now())).unwrap_or(Duration::MAX)
 }
@@ -30,29 +30,30 @@ impl Connections {
     /// How long the current call may wait for a connection.
     ///
     /// # Errors
-    /// `Overloaded`, when the wait would be longer.
-    pub(super) fn patience(&self) -> Result<Duration, DatabaseError> {
+    /// `Overloaded` when the wait would be longer.
+    pub(super) fn current_wait_max(&self) -> Result<Duration, DatabaseError> {
         self.admit_for(time_left())
     }
 
-    /// Whether a new call with so much time would get a connection in half of it, behind the callers that wait for one.
+    /// Checks that a new call with this much time would get a connection in half of it.
     ///
     /// # Errors
-    /// `Overloaded`, when it would not.
+    /// `Overloaded` when it would not.
     pub fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
         self.admit_for(left).map(|_| ())
     }
 
     fn admit_for(&self, left: Duration) -> Result<Duration, DatabaseError> {
-        let patience = self.0.limits.acquire_timeout.min(left / 2);
+        let wait_max = self.0.limits.acquire_timeout.min(left / 2);
         let wait = self.lock().expected_wait(self.0.limits.max);
-        if wait > patience { Err(DatabaseError::Overloaded) } else { Ok(patience) }
+        if wait > wait_max { Err(DatabaseError::Overloaded) } else { Ok(wait_max) }
     }
 }
 
 impl State {
-    /// How long another caller would wait for a connection when there are at most `max`. While none can be opened,
-    /// only those there are count. Without any the database is unavailable, which is not for the queue to say.
+    /// How long another caller would wait for a connection if there are at most `max`. While opening fails, only the
+    /// open connections count. Without any open connection the result is zero, and the caller gets the error
+    /// `Unavailable` later.
     fn expected_wait(&self, max: u32) -> Duration {
         if !self.idle.is_empty() || self.live == 0 {
             return Duration::ZERO;
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_refused_before_enough_is_known() {
+    fn no_caller_is_refused_before_the_mean_time_is_known() {
         let mut state = State { waiting: 100, live: 4, ..State::default() };
         state.use_time.add(Duration::from_secs(10));
         assert_eq!(millis(state.expected_wait(10)), 0);
@@ -95,6 +96,6 @@ mod tests {
         let failing = State { failures: 1, ..used_for(10, 100) };
         assert_eq!(millis(failing.expected_wait(10)), 250);
         let none = State { live: 0, ..failing };
-        assert_eq!(millis(none.expected_wait(10)), 0, "the caller is told that the database is unavailable");
+        assert_eq!(millis(none.expected_wait(10)), 0, "the caller gets the error Unavailable instead");
     }
 }

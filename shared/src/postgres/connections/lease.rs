@@ -1,4 +1,4 @@
-//! Waiting for a connection, and using it.
+//! Waits for a connection and lends it.
 
 use std::time::Instant;
 
@@ -9,23 +9,23 @@ use super::{Connections, Open};
 use crate::postgres::{DatabaseError, opening};
 
 impl Connections {
-    /// A connection to run one statement on: an idle one, or the first that becomes idle.
+    /// Lends a connection for one statement: an idle one, or the first that becomes idle.
     ///
     /// # Errors
-    /// `Unavailable` when there is none and none can be opened; `Overloaded` when none of those there are
-    /// became idle in time, or, at once, when none would.
+    /// `Unavailable` when there is no connection and none can be opened. `Overloaded` when no connection becomes idle
+    /// in time; at once when that is expected.
     pub async fn lease(&self) -> Result<Lease, DatabaseError> {
         if let Some(open) = self.take_one() {
             return Ok(self.lend(open));
         }
-        let patience = self.patience()?;
+        let wait_max = self.current_wait_max()?;
         let began = Instant::now();
-        let leased = timeout(patience, self.wait_for_one()).await;
+        let leased = timeout(wait_max, self.wait_for_one()).await;
         self.0.metrics.waited(began.elapsed());
         let Ok(leased) = leased else {
-            self.0.metrics.got_none();
-            let away = self.lock().live == 0;
-            return Err(if away {
+            self.0.metrics.timed_out();
+            let is_unavailable = self.lock().live == 0;
+            return Err(if is_unavailable {
                 DatabaseError::Unavailable(opening::timed_out())
             } else {
                 DatabaseError::Overloaded
@@ -62,8 +62,8 @@ impl Connections {
                 }
                 Ok(()) = failed.changed() => {
                     let last = failed.borrow_and_update().clone();
-                    // An attempt from before this caller came says nothing about now. As long as there
-                    // are connections, one of them becomes idle.
+                    // An attempt that started before this wait does not count. While there are open connections, one
+                    // of them will become idle.
                     if let Some(last) = last.filter(|last| last.began >= came && self.lock().live == 0) {
                         return Err(DatabaseError::Unreachable(last.error));
                     }
@@ -73,7 +73,7 @@ impl Connections {
     }
 }
 
-/// A caller that waits for a connection, and has one opened for it.
+/// Counts a caller that waits for a connection. A connection is opened for it.
 struct Waiting<'a>(&'a Connections);
 
 impl<'a> Waiting<'a> {
@@ -90,8 +90,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The use of one connection. When it is dropped without [`Lease::end`], because its call was given up,
-/// its statement is ended in the background before the connection is used again.
+/// The use of one connection. If it is dropped without [`Lease::end`], because its call was abandoned, the statement is
+/// ended in the background before the connection is used again.
 pub(in crate::postgres) struct Lease {
     connections: Connections,
     open: Option<Open>,
@@ -99,19 +99,17 @@ pub(in crate::postgres) struct Lease {
 }
 
 impl Lease {
-    /// The connection.
-    ///
     /// # Panics
-    /// Never: it is there until the lease ends.
+    /// Never: the connection exists until the lease ends.
     fn connection(&mut self) -> &mut PgConnection {
         &mut self.open.as_mut().expect("a lease has its connection until it ends").connection
     }
 
-    /// Runs a statement on the connection, to its end or until the connection is found to lead to a server that has
-    /// been replaced. That server may hang, and would then never answer.
+    /// Runs a statement on the connection. It is abandoned when the connection leads to a server that was replaced:
+    /// that server may hang and never answer.
     ///
     /// # Errors
-    /// Those of the statement; `ConnectionAborted` when it was given up.
+    /// The error of the statement; `ConnectionAborted` when it was abandoned.
     pub async fn run<T>(
         &mut self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
@@ -127,12 +125,12 @@ impl Lease {
         }
     }
 
-    /// When the connection was lent.
+    /// The time when the connection was lent.
     pub fn since(&self) -> Instant {
         self.since
     }
 
-    /// The statement has ended, and the connection is good for another one.
+    /// Returns the connection after its statement has ended cleanly.
     pub fn end(mut self) {
         if let Some(open) = self.open.take() {
             self.connections.lock().use_time.add(self.since.elapsed());
@@ -140,7 +138,7 @@ impl Lease {
         }
     }
 
-    /// The connection is dead.
+    /// Drops the connection, because it is dead.
     pub fn discard(mut self) {
         self.open = None;
         self.connections.lose();
@@ -150,7 +148,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
-        // Without a runtime the process is ending: the connection is closed by being dropped.
+        // Without a runtime the process is ending, and dropping the connection closes it.
         if Handle::try_current().is_ok() {
             self.connections.lock().use_time.add(self.since.elapsed());
             self.connections.abandon(open);

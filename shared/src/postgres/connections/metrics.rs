@@ -1,4 +1,4 @@
-//! What is measured of the connections, under OpenTelemetry's names for them.
+//! The metrics of the connections, with OpenTelemetry's names.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// `pool` names the connections in the metrics.
+    /// `pool` is the name of the connections in the metrics.
     pub fn new(pool: &'static str) -> Self {
         let meter = global::meter("teppan");
         let metrics = Self {
@@ -31,12 +31,14 @@ impl Metrics {
             wait_seconds: meter
                 .f64_histogram("db.client.connection.wait_time")
                 .with_unit("s")
-                .with_description("How long statements waited for a connection, of those that found none idle.")
+                .with_description(
+                    "How long statements waited for a connection; statements that found an idle one are left out.",
+                )
                 .with_boundaries(buckets::STATEMENTS.to_vec())
                 .build(),
             timeouts: meter
                 .u64_counter("db.client.connection.timeouts")
-                .with_description("Statements that got no connection in time.")
+                .with_description("Statements that did not get a connection in time.")
                 .build(),
             create_seconds: meter
                 .f64_histogram("db.client.connection.create_time")
@@ -51,7 +53,7 @@ impl Metrics {
             operation_seconds: meter
                 .f64_histogram("db.client.operation.duration")
                 .with_unit("s")
-                .with_description("How long statements take, with the wait for a connection.")
+                .with_description("How long statements take, including the wait for a connection.")
                 .with_boundaries(buckets::STATEMENTS.to_vec())
                 .build(),
         };
@@ -64,7 +66,7 @@ impl Metrics {
         self.wait_seconds.record(time.as_secs_f64(), std::slice::from_ref(&self.pool));
     }
 
-    pub fn got_none(&self) {
+    pub fn timed_out(&self) {
         self.timeouts.add(1, std::slice::from_ref(&self.pool));
     }
 
@@ -72,18 +74,18 @@ impl Metrics {
         self.create_seconds.record(took.as_secs_f64(), std::slice::from_ref(&self.pool));
     }
 
-    pub fn not_opened(&self) {
+    pub fn open_failed(&self) {
         self.create_failures.add(1, &[]);
     }
 
-    /// A statement begins.
+    /// Begins the measurement of a statement.
     pub fn begin(&self) -> Operation<'_> {
         Operation { metrics: self, began: Instant::now(), error: Some(CANCELLED) }
     }
 }
 
-/// A statement that is measured. Dropped before its end, because its call's time is up or its client has gone, it
-/// counts as cancelled.
+/// The measurement of a statement. If it is dropped before its end, because the deadline of the call passed or its
+/// client disconnected, the statement counts as cancelled.
 pub struct Operation<'a> {
     metrics: &'a Metrics,
     began: Instant,
@@ -105,13 +107,13 @@ impl Drop for Operation<'_> {
     }
 }
 
-/// Shows from now on how many connections there are.
+/// Exports the number of connections as metrics.
 pub fn observe(pool: &'static str, connections: &WeakConnections) {
     let meter = global::meter("teppan");
     let weak = connections.clone();
     meter
         .u64_observable_gauge("db.client.connection.count")
-        .with_description("Open database connections, by whether they are used.")
+        .with_description("Open database connections, by state: idle or used.")
         .with_callback(move |gauge| {
             let Some(usage) = weak.usage() else { return };
             for (state, count) in [("idle", usage.idle), ("used", usage.used)] {
@@ -123,7 +125,7 @@ pub fn observe(pool: &'static str, connections: &WeakConnections) {
     let weak = connections.clone();
     meter
         .u64_observable_gauge("db.client.connection.max")
-        .with_description("Database connections there may be.")
+        .with_description("The limit of database connections.")
         .with_callback(move |gauge| {
             if let Some(usage) = weak.usage() {
                 gauge.observe(usage.max.into(), &[KeyValue::new(POOL, pool)]);
@@ -143,7 +145,7 @@ pub fn observe(pool: &'static str, connections: &WeakConnections) {
     let weak = connections.clone();
     meter
         .u64_observable_gauge("teppan.database.connections_awaiting_standby")
-        .with_description("Connections whose statement was given up, and waits for a synchronous standby.")
+        .with_description("Connections whose statement was abandoned and waits for a synchronous standby.")
         .with_callback(move |gauge| {
             if let Some(usage) = weak.usage() {
                 gauge.observe(usage.awaiting_standby.into(), &[KeyValue::new(POOL, pool)]);

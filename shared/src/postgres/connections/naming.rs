@@ -1,11 +1,11 @@
 //! The names of connections. PostgreSQL shows them as `application_name`.
 
-/// The name where the database's URL gives none.
+/// The name if the database's URL has none.
 const DEFAULT: &str = "teppan";
-/// PostgreSQL keeps 63 bytes of a name; this leaves room for what makes it unique.
+/// PostgreSQL keeps 63 bytes of a name. This leaves room for the unique suffix.
 const GIVEN_MAX: usize = 32;
 
-/// What the names of the connections of one process begin with. No other process has the same.
+/// The prefix of the names of this process's connections. It is unique to this process.
 pub(super) fn prefix(given: Option<&str>) -> String {
     let given = given.filter(|name| !name.is_empty()).unwrap_or(DEFAULT);
     let short = &given[..given.floor_char_boundary(GIVEN_MAX)];
@@ -22,11 +22,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_unique_and_fits() {
+    fn a_connection_name_is_unique_and_at_most_63_bytes_long() {
         assert!(prefix(None).starts_with("teppan/"));
         assert!(prefix(Some("front desk")).starts_with("front desk/"));
         assert_ne!(prefix(None), prefix(None));
-        // Umlauts take two bytes each, and no character is cut in two.
+        // An umlaut has two bytes; no character is cut in two.
         let long = name(&prefix(Some(&"ä".repeat(100))), 9_999_999_999);
         assert!(long.len() <= 63, "{long}");
     }

@@ -1,4 +1,4 @@
-//! Opening connections, in tasks of their own.
+//! Opens connections in tasks of their own.
 
 use std::{
     sync::Arc,
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// The pauses after openings that failed.
+/// The pauses after failed attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(40), Duration::from_millis(500));
-/// What the first connections may take to open once one of them has.
+/// How long the first connections may take to open after the first of them is open.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 impl Connections {
-    /// Opens the least number of connections, and keeps as many open from now on. Returns when they
-    /// are open, or when there is one and the others fail or take too long.
+    /// Opens the least number of connections, and keeps as many open from then on. Returns when they are open, or when
+    /// one is open and the others fail or take too long.
     pub async fn keep_warm(&self) {
         self.lock().keeps_warm = true;
         let mut opened = self.0.opened.subscribe();
@@ -38,7 +38,7 @@ impl Connections {
         let _ = timeout(WARM_UP, settled).await;
     }
 
-    /// Starts to open the connections that are missing, in the background.
+    /// Opens the missing connections in the background.
     pub(super) fn open_due(&self) {
         if self.0.closing.is_cancelled() {
             return;
@@ -60,13 +60,14 @@ impl Connections {
         }
     }
 
-    /// Opens one connection after a pause, and reports a failure to the callers that wait.
+    /// Opens one connection after a pause, and reports a failure to the waiting callers.
     async fn open(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
-        let mut came_back = self.0.came_back.subscribe();
+        let mut reached_at = self.0.reached_at.subscribe();
         let (began, generation, name, opened) = loop {
             let began = Instant::now();
-            // Counted from the beginning: one that was on its way at `forget_all` may lead to the old server.
+            // The generation at the start of the attempt: an attempt that was running at `forget_all` may lead to the
+            // old server.
             let (generation, name) = {
                 let mut state = self.lock();
                 state.numbered += 1;
@@ -75,8 +76,8 @@ impl Connections {
             let options = self.0.options.clone().application_name(&name);
             tokio::select! {
                 opened = opening::open(&options, self.0.hot) => break (began, generation, name, opened),
-                // It may wait for a server that never answers. The sender lives as long as `self`.
-                _ = came_back.wait_for(|reached| began < *reached) => {}
+                // This attempt may wait for a server that never answers. The sender lives as long as `self`.
+                _ = reached_at.wait_for(|reached| began < *reached) => {}
             }
         };
         match opened {
@@ -89,11 +90,11 @@ impl Connections {
                     Open::new(connection, name, generation)
                 };
                 self.0.metrics.opened(began.elapsed());
-                tracing::debug!(took_ms = began.elapsed().as_millis(), "a connection to the database is open");
+                tracing::debug!(took_ms = began.elapsed().as_millis(), "database connection opened");
                 self.push(open);
             }
             Err(error) => {
-                self.0.metrics.not_opened();
+                self.0.metrics.open_failed();
                 let (first, live) = {
                     let mut state = self.lock();
                     state.opening -= 1;

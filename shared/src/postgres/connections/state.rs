@@ -1,4 +1,4 @@
-//! How many connections there are, and when another one is opened or an old one goes.
+//! The number of connections, and the rules for opening and closing them.
 
 use std::{
     collections::HashSet,
@@ -11,17 +11,17 @@ use sqlx::PgConnection;
 use super::{Limits, Suspicion};
 use crate::mean_time::MeanTime;
 
-/// A connection is closed at about this age: it spreads load after a failover.
+/// A connection is closed at about this age, so that load spreads after a failover.
 const LIFETIME: Duration = Duration::from_mins(30);
-/// A connection that nobody used for so long is closed, if there are more than the least number.
+/// A connection that was unused for this long is closed if there are more than the least number.
 const IDLE: Duration = Duration::from_mins(5);
-/// Connections that are opened at once: as many as are kept open unless it is set otherwise. This
-/// spares a server that has just come back.
+/// The most connections that are opened at once, to spare a server that has just become available. It equals the
+/// default of DATABASE_MIN_CONNECTIONS.
 const OPENING_MAX: u32 = 10;
 
 #[derive(Default)]
 pub(super) struct State {
-    /// A stack: those used often stay warm, and the one that has been idle longest is at the bottom.
+    /// A stack: connections at the top are used often, and the one that has been idle longest is at the bottom.
     pub idle: Vec<Open>,
     /// Connections that are open: idle, in use, or being checked.
     pub live: u32,
@@ -31,33 +31,33 @@ pub(super) struct State {
     pub opening: u32,
     /// Callers that wait for a connection.
     pub waiting: u32,
-    /// Openings that failed since the last success.
+    /// Failed attempts to open a connection since the last success.
     pub failures: u32,
     /// Whether the least number of connections is kept open.
     pub keeps_warm: bool,
-    /// Of connections that are opened now.
+    /// The generation of new connections.
     pub generation: u64,
-    /// Connections of an earlier generation than this are not used again.
+    /// Connections of an earlier generation than this are not used any more.
     pub oldest: u64,
     pub suspicion: Option<Suspicion>,
     /// How long connections are used at a time.
     pub use_time: MeanTime,
-    /// Connections that were opened since the start.
+    /// The number of connections that were opened since the start.
     pub numbered: u64,
-    /// Connections whose statement was given up, and waits for a synchronous standby.
+    /// Connections whose statement was abandoned and waits for a synchronous standby.
     pub awaiting_standby: u32,
     /// Names of connections whose statements are to be cancelled.
     pub to_cancel: Vec<String>,
-    /// Names of those whose cancellation was sent, and may come yet.
+    /// Names of connections whose cancellation was sent and may still arrive.
     pub in_doubt: HashSet<String>,
-    /// Whether an opening failed because the name of a statement was another connection's.
+    /// Whether an opening failed because another connection's statement had the same name.
     pub shares_statements: bool,
 }
 
 /// An open connection.
 pub(super) struct Open {
     pub connection: PgConnection,
-    /// By which the server knows it.
+    /// Its `application_name` in the server.
     pub name: String,
     pub generation: u64,
     pub opened: Instant,
@@ -68,15 +68,15 @@ pub(super) struct Open {
 impl Open {
     pub fn new(connection: PgConnection, name: String, generation: u64) -> Self {
         let now = Instant::now();
-        // Those that were opened together do not end together.
+        // Connections that were opened together must not expire together.
         let lifetime = LIFETIME.mul_f64(rand::rng().random_range(0.8..1.2));
         Self { connection, name, generation, opened: now, expires: now + lifetime, used: now }
     }
 }
 
 impl State {
-    /// How many more are to be opened now: one for each caller that waits, and up to the least number.
-    /// After a failure one is tried at a time.
+    /// The number of connections to open now: one for each waiting caller, or up to the least number. After a failure,
+    /// one at a time.
     pub fn openings_due(&self, limits: &Limits) -> u32 {
         let missing = if self.keeps_warm { limits.min.saturating_sub(self.live) } else { 0 };
         let wanted = self.waiting.max(missing);
@@ -85,15 +85,15 @@ impl State {
         wanted.min(room).min(at_once).saturating_sub(self.opening)
     }
 
-    /// Whether a connection that comes back is used again. Connections that are too old are closed one at
-    /// a time, so that the others serve while a successor is opened.
+    /// Whether a returned connection is used again. Connections that are too old are closed one at a time, so that the
+    /// others serve while a successor is opened.
     pub fn may_stay(&self, open: &Open, limits: &Limits) -> bool {
         let others = self.opening + self.closing;
         let old = open.expires <= Instant::now() && others == 0 && self.live >= limits.min;
         open.generation >= self.oldest && !old
     }
 
-    /// Takes the idle connections of earlier generations off the stack. None of these is used again.
+    /// Takes the idle connections of earlier generations off the stack.
     pub fn forget_earlier(&mut self) -> Vec<Open> {
         self.oldest = self.generation;
         let (kept, forgotten) = self.idle.drain(..).partition(|open| open.generation >= self.oldest);
@@ -101,13 +101,14 @@ impl State {
         forgotten
     }
 
-    /// The connection that has been idle longest, when that is too long. One is taken for each that comes back.
+    /// Takes the connection that has been idle longest off the stack, if that is too long. At most one is taken for
+    /// each returned connection.
     pub fn take_overdue(&mut self, limits: &Limits) -> Option<Open> {
         let overdue = self.live > limits.min && self.idle.first().is_some_and(|longest| longest.used.elapsed() > IDLE);
         overdue.then(|| self.idle.remove(0))
     }
 
-    /// The names of those whose statements are cancelled now.
+    /// The names of the connections whose statements are cancelled now.
     pub fn begin_to_cancel(&mut self) -> Vec<String> {
         let names = std::mem::take(&mut self.to_cancel);
         self.in_doubt.extend(names.iter().cloned());
@@ -126,30 +127,34 @@ mod tests {
     }
 
     #[test]
-    fn one_is_opened_for_each_caller_that_waits() {
+    fn one_connection_is_opened_for_each_waiting_caller() {
         assert_eq!(due(&State { waiting: 3, ..State::default() }), 3);
         assert_eq!(due(&State { waiting: 3, opening: 2, ..State::default() }), 1);
         assert_eq!(due(&State { waiting: 3, opening: 5, ..State::default() }), 0);
-        assert_eq!(due(&State::default()), 0, "nobody needs one");
+        assert_eq!(due(&State::default()), 0, "no caller waits");
     }
 
     #[test]
-    fn there_are_never_more_than_the_most() {
+    fn connections_never_exceed_the_limit() {
         assert_eq!(due(&State { waiting: 50, live: 14, ..State::default() }), 2);
         assert_eq!(due(&State { waiting: 50, live: 14, opening: 2, ..State::default() }), 0);
         assert_eq!(due(&State { waiting: 50, live: 16, ..State::default() }), 0);
-        assert_eq!(due(&State { waiting: 50, live: 14, closing: 2, ..State::default() }), 0, "they are still open");
+        assert_eq!(
+            due(&State { waiting: 50, live: 14, closing: 2, ..State::default() }),
+            0,
+            "closing connections still count"
+        );
     }
 
     #[test]
-    fn a_few_are_opened_at_once_and_one_while_opening_fails() {
+    fn ten_connections_are_opened_at_once_and_one_after_a_failure() {
         assert_eq!(due(&State { waiting: 50, ..State::default() }), OPENING_MAX);
         assert_eq!(due(&State { waiting: 50, failures: 1, ..State::default() }), 1);
         assert_eq!(due(&State { waiting: 50, failures: 9, opening: 1, ..State::default() }), 0);
     }
 
     #[test]
-    fn the_least_number_is_kept_open_once_that_was_asked_for() {
+    fn the_least_number_of_connections_is_kept_open_after_keep_warm() {
         assert_eq!(due(&State { live: 7, keeps_warm: true, ..State::default() }), 3);
         assert_eq!(due(&State { live: 7, ..State::default() }), 0);
         assert_eq!(due(&State { live: 12, keeps_warm: true, ..State::default() }), 0);

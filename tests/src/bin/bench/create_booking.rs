@@ -5,7 +5,7 @@ use rand::Rng as _;
 use teppan_shared::{
     contract::booking::v1::{CreateBookingRequest, booking_service_client::BookingServiceClient},
     keys::Keys,
-    sealing::Place,
+    sealing::AssociatedData,
 };
 use teppan_tests::fixtures;
 use tonic::transport::Channel;
@@ -143,7 +143,7 @@ pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203
 
 /// A text as the services seal it, in PostgreSQL's notation.
 pub fn sealed(text: &str) -> String {
-    hex(&Keys::random().ring().seal(Place { table: "bench", column: "text", row: b"1" }, text.as_bytes()))
+    hex(&Keys::random().ring().seal(AssociatedData { table: "bench", column: "text", row: b"1" }, text.as_bytes()))
 }
 
 /// Bytes in PostgreSQL's notation.

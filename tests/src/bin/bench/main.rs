@@ -1,7 +1,9 @@
 //! Times the hot calls through gRPC beside the very same statements driven by pgbench.
 
+mod beside;
 mod case;
 mod create_booking;
+mod distance;
 mod error;
 mod load;
 mod pgbench;
@@ -20,7 +22,7 @@ use std::{
 };
 
 use clap::Parser;
-use teppan_shared::embedded::shed_postgres_variables;
+use teppan_shared::embedded::exec_without_postgres_variables;
 use teppan_tests::tool::{
     INTERRUPTED, Interrupt,
     machine::{self, MachineTime},
@@ -70,6 +72,12 @@ struct Cli {
     /// Bookings in the databases of the calls that could grow with them
     #[arg(long, value_name = "COUNT,COUNT", value_delimiter = ',', default_value = "10000,1000000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     sizes: Vec<u32>,
+    /// Measure the services of the binaries in this folder beside those of this build, and nothing else
+    #[arg(long, value_name = "FOLDER")]
+    beside: Option<PathBuf>,
+    /// With --beside: how far the database is away, in milliseconds of a round trip
+    #[arg(long, value_name = "MS,MS", value_delimiter = ',', default_value = "0,1,5", value_parser = clap::value_parser!(u64).range(0..=1000))]
+    distances: Vec<u64>,
     /// One round of one second, and small databases: to see that everything works
     #[arg(long)]
     quick: bool,
@@ -109,7 +117,7 @@ const EMPTY_CALL_CLIENTS: [usize; 3] = [1, 8, 32];
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = shed_postgres_variables() {
+    if let Err(error) = exec_without_postgres_variables() {
         eprintln!("bench: {error}");
         return ExitCode::FAILURE;
     }
@@ -126,11 +134,14 @@ async fn main() -> ExitCode {
 
 /// Everything that was chosen; `None` when it was told to stop.
 async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
+    if let Some(folder) = &cli.beside {
+        return Box::pin(run_beside(cli, folder)).await;
+    }
     let (cases, calls) = chosen(cli.only.as_deref())?;
     let pgbench = Pgbench::find(&cli.teppan_home)?;
     let interrupt = Interrupt::listen();
     let begun = MachineTime::now();
-    let mut report = Report { hot: None, sizes: Vec::new(), stolen_percent: None };
+    let mut report = Report { hot: None, sizes: Vec::new(), beside: Vec::new(), stolen_percent: None };
     if !cases.is_empty() {
         report.hot = run_hot(cli, &cases, &pgbench, &interrupt).await?;
         if report.hot.is_none() {
@@ -142,12 +153,28 @@ async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
         report.sizes = sizes;
     }
     report.stolen_percent = MachineTime::now().zip(begun).map(|(now, begun)| now.stolen_percent_since(begun));
-    if let Some(percent) = report.stolen_percent {
-        println!("Of this machine's processor time its host gave {percent:.0} % to others during the run.");
-    }
-    if let Some(path) = &cli.json {
-        write_json(&report, path)?;
-    }
+    report.finish(cli.json.as_deref())?;
+    Ok(Some(report))
+}
+
+/// Both builds side by side.
+async fn run_beside(cli: &Cli, folder: &Path) -> Result<Option<Report>, BenchError> {
+    let plan = beside::Plan {
+        folder,
+        distances: cli.distances.iter().copied().map(Duration::from_millis).collect(),
+        only: cli.only.as_deref().unwrap_or_default(),
+        rounds: cli.rounds(),
+        timing: cli.timing(),
+        connections: cli.http2_connections.into(),
+    };
+    let interrupt = Interrupt::listen();
+    let begun = MachineTime::now();
+    let Some(beside) = interrupt.unless_interrupted(Box::pin(beside::run(&plan, &cli.teppan_home))).await else {
+        return Ok(None);
+    };
+    let stolen_percent = MachineTime::now().zip(begun).map(|(now, begun)| now.stolen_percent_since(begun));
+    let report = Report { hot: None, sizes: Vec::new(), beside: beside?, stolen_percent };
+    report.finish(cli.json.as_deref())?;
     Ok(Some(report))
 }
 
@@ -166,9 +193,9 @@ async fn run_hot(
     interrupt: &Interrupt,
 ) -> Result<Option<HotReport>, BenchError> {
     eprintln!("Starting PostgreSQL and both services…");
-    let Some(stage) = interrupt.unless_told(Stage::set(&cli.teppan_home)).await else { return Ok(None) };
+    let Some(stage) = interrupt.unless_interrupted(Stage::set(&cli.teppan_home)).await else { return Ok(None) };
     let stage = stage?;
-    let measured = interrupt.unless_told(measure(cli, cases, pgbench, &stage)).await;
+    let measured = interrupt.unless_interrupted(measure(cli, cases, pgbench, &stage)).await;
     stage.clear().await;
     measured.transpose()
 }
@@ -277,9 +304,4 @@ async fn service_figures(served: &Served) -> Result<ServiceFigures, BenchError> 
     };
     print!("{figures}");
     Ok(figures)
-}
-
-fn write_json(report: &Report, path: &Path) -> Result<(), BenchError> {
-    let json = serde_json::to_vec_pretty(report).map_err(std::io::Error::other).map_err(BenchError::file(path))?;
-    std::fs::write(path, json).map_err(BenchError::file(path))
 }

@@ -1,11 +1,13 @@
 //! What was measured, to read and as JSON.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use serde::Serialize;
 
 use crate::{
+    beside::BesideReport,
     case::{Case, CpuPerCall, Measured, Target},
+    error::BenchError,
     rounds::{Disturbance, Rounds},
     sample::{Figures, Spread},
     sizes::SizedReport,
@@ -17,6 +19,7 @@ pub struct Report {
     #[serde(flatten)]
     pub hot: Option<HotReport>,
     pub sizes: Vec<SizedReport>,
+    pub beside: Vec<BesideReport>,
     /// Of the machine's processor time, what its host gave to others during the run. It makes everything slower,
     /// and ratios less certain.
     pub stolen_percent: Option<f64>,
@@ -102,6 +105,16 @@ impl CaseReport {
 }
 
 impl Report {
+    /// Prints how disturbed the run was, and writes everything to the file that was asked for.
+    pub fn finish(&self, json: Option<&Path>) -> Result<(), BenchError> {
+        if let Some(percent) = self.stolen_percent {
+            println!("Of this machine's processor time its host gave {percent:.0} % to others during the run.");
+        }
+        let Some(path) = json else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::other).map_err(BenchError::file(path))?;
+        std::fs::write(path, json).map_err(BenchError::file(path))
+    }
+
     pub fn all_met(&self) -> bool {
         let hot = self.hot.iter().flat_map(|hot| &hot.cases);
         hot.map(|case| case.met != Some(false)).chain(self.sizes.iter().map(SizedReport::all_met)).all(|met| met)

@@ -64,14 +64,14 @@ pub struct Plan<'a> {
 
 /// Makes the databases, measures, and removes them; `None` when it was told to stop.
 pub async fn run(plan: &Plan<'_>, home: &Path, interrupt: &Interrupt) -> Result<Option<Vec<SizedReport>>, BenchError> {
-    let Some(server) = interrupt.unless_told(server::start(home)).await else {
+    let Some(server) = interrupt.unless_interrupted(server::start(home)).await else {
         return Ok(None);
     };
     let server = server?;
     let mut databases = Vec::new();
-    let made = interrupt.unless_told(make_all(plan.sizes, &server, &mut databases)).await;
+    let made = interrupt.unless_interrupted(make_all(plan.sizes, &server, &mut databases)).await;
     let measured = match made {
-        Some(Ok(())) => interrupt.unless_told(measure(plan, &server, &databases)).await,
+        Some(Ok(())) => interrupt.unless_interrupted(measure(plan, &server, &databases)).await,
         Some(Err(error)) => Some(Err(error)),
         None => None,
     };

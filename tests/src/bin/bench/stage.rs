@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use teppan_shared::{contract::booking::v1::SchedulePeriod, embedded::ThrowawaySe
 use teppan_tests::{
     clients::{self, BookingClients},
     fixtures,
-    launch::{Process, Which},
+    launch::{self, Process, Shown, Which},
     tool::machine,
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -98,15 +98,30 @@ impl Stage {
 impl Served {
     /// Starts a service on a new database of this name.
     pub async fn start(which: Which, server: &ThrowawayServer, database: &str) -> Result<Self, BenchError> {
+        Self::start_program(which, launch::binary(which.binary()), server, database, None).await
+    }
+
+    /// [`Served::start`] of the program at this path, which reaches PostgreSQL through this address.
+    pub async fn start_program(
+        which: Which,
+        program: PathBuf,
+        server: &ThrowawayServer,
+        database: &str,
+        through: Option<SocketAddr>,
+    ) -> Result<Self, BenchError> {
         server.ensure_database(database).await?;
         let url = server.url(database);
+        let mut service_url = url.expose_secret().to_owned();
+        if let Some(address) = through {
+            service_url = service_url.replace(&format!("127.0.0.1:{}", server.port()), &address.to_string());
+        }
         let environment = HashMap::from([
-            ("DATABASE_URL".to_owned(), url.expose_secret().to_owned()),
+            ("DATABASE_URL".to_owned(), service_url),
             ("ENCRYPTION_KEYS".to_owned(), format!("1:{}", random_key())),
             ("HASH_KEY".to_owned(), random_key()),
             ("SHUTDOWN_PAUSE_MS".to_owned(), "0".to_owned()),
         ]);
-        let process = Process::start(which, &environment).await?;
+        let process = Process::start_program(which, program, &environment, Shown::Errors).await?;
         ready(which, process.grpc).await?;
         Ok(Self { which, process, url, idle_mb: None, environment })
     }
@@ -154,7 +169,7 @@ pub fn date_of(first_date: NaiveDate, slot: usize) -> NaiveDate {
     first_date + chrono::Days::new(u64::try_from(slot / SLOTS_A_DAY).unwrap_or_default())
 }
 
-async fn venue(clients: &mut BookingClients, first_date: NaiveDate) -> Result<String, BenchError> {
+pub async fn venue(clients: &mut BookingClients, first_date: NaiveDate) -> Result<String, BenchError> {
     let until = first_date + chrono::Days::new(u64::try_from(DAYS).unwrap_or_default());
     let horizon = until.signed_duration_since(chrono::Utc::now().date_naive()).num_days();
     let venue =

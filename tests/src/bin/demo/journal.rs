@@ -1,4 +1,4 @@
-//! What is shown, and how long each step took.
+//! Prints the journey, and records the time of each step.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ pub use teppan_tests::tool::say;
 use teppan_tests::tool::{Align, Screen, Table, describe_status, millis};
 use tonic::{Response, Status};
 
-/// A step did not do what it should.
+/// A step had another result than expected.
 #[derive(Debug, thiserror::Error)]
 #[error("{step}: {why}")]
 pub struct Failed {
@@ -27,7 +27,7 @@ struct Step {
     took: Duration,
 }
 
-/// Shows the journey as it goes, and remembers its steps for the table at the end.
+/// Prints the steps of the journey, and collects them for the table at the end.
 pub struct Journal {
     pub screen: Screen,
     act: &'static str,
@@ -48,24 +48,24 @@ impl Journal {
         say(format!("\n{}", self.screen.bold(text)));
     }
 
-    /// Opens the next act. `act` names it in the table, `heading` on the screen.
+    /// Starts the next act. `act` names it in the table, `heading` on the screen.
     pub fn open_act(&mut self, act: &'static str, heading: &str) {
         self.acts += 1;
         self.act = act;
         self.heading(&format!("{}. {heading}", self.acts));
     }
 
-    /// The act that is being played, as the table names it.
+    /// The name of the current act in the table.
     pub fn current_act(&self) -> &'static str {
         self.act
     }
 
-    /// Remembers a step that is no call.
+    /// Records a step that is not a call.
     pub fn note(&mut self, act: &'static str, step: &'static str, took: Duration) {
         self.steps.push(Step { act, call: step, took });
     }
 
-    /// Times a call, whatever it answers.
+    /// Measures a call, whatever its result.
     pub async fn time<T>(
         &mut self,
         call: &'static str,
@@ -78,7 +78,7 @@ impl Journal {
         (answer.map(Response::into_inner), took)
     }
 
-    /// Times a call that has to succeed.
+    /// Measures a call that must succeed.
     pub async fn call<T>(
         &mut self,
         call: &'static str,
@@ -88,7 +88,7 @@ impl Journal {
         answer.map(|answer| (answer, took)).map_err(|status| Failed::new(call, describe_status(&status)))
     }
 
-    /// The steps by act and call, in the order in which they first came.
+    /// The steps by act and call, in the order of their first occurrence.
     pub fn table(&self) -> Table {
         let columns = [("step", Align::Left), ("call", Align::Left), ("calls", Align::Right)];
         let times = [("together", Align::Right), ("slowest", Align::Right)];

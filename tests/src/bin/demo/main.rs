@@ -1,4 +1,4 @@
-//! `make demo`: a whole journey through both services, told so that a person wants to read it.
+//! `make demo`: plays a journey through both services, and explains it on the screen.
 
 use std::{
     io::{self, Write as _},
@@ -24,9 +24,9 @@ mod stage;
 
 /// Starts both services, plays a journey through them, shows it, and stops everything.
 ///
-/// The data is kept in a private PostgreSQL under TEPPAN_HOME (.teppan here when it is unset); the
-/// demo may be run any number of times on the same data. Exit code 0 when every step did what it
-/// should, 1 when one did not, 130 after Ctrl-C.
+/// The data is kept in a private PostgreSQL under TEPPAN_HOME (default: .teppan in this folder). The demo can run any
+/// number of times on the same data. Exit code 0 when every step had the expected result, 1 when one had not, 130 after
+/// Ctrl-C.
 #[derive(Parser)]
 #[command(name = "demo", version)]
 struct Cli {}
@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     let secrets = ("STRIPE_WEBHOOK_SECRETS".to_owned(), acts::STRIPE_SECRET.to_owned());
     let livemode = ("STRIPE_LIVEMODE".to_owned(), "false".to_owned());
     let booking = Given { settings: [secrets, livemode].into(), ..Default::default() };
-    // Not interrupted half-way: what was started must be stopped in order.
+    // Not interrupted: services that were started must be stopped in order.
     let services = match Services::start(&booking, &Given::default(), Shown::Errors).await {
         Ok(services) => services,
         Err(error) => return cannot_start(&error),
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
     introduce(&journal, &services);
 
     let mut stage = Stage::new(journal, &services);
-    let played = interrupt.unless_told(Box::pin(acts::play(&mut stage))).await;
+    let played = interrupt.unless_interrupted(Box::pin(acts::play(&mut stage))).await;
     let mut journal = stage.journal;
     if played.is_none() {
         say("\nInterrupted: stopping both services ...");
@@ -76,12 +76,12 @@ fn introduce(journal: &Journal, services: &Services) {
     ));
 }
 
-/// The last words: the table, how it went, and what to do next.
+/// Prints the table, the result, and the next commands.
 fn conclude(journal: &Journal, played: Option<Result<(), Failed>>, stopped: bool) -> ExitCode {
     let Some(played) = played else { return ExitCode::from(INTERRUPTED) };
-    journal.heading("What took how long");
+    journal.heading("Times");
     say(journal.table());
-    // What was shown comes before what went wrong, also when both go to one file.
+    // Standard output before standard error, also when both go to one file.
     let _ = io::stdout().flush();
     if let Err(failed) = played {
         let act = journal.current_act();
@@ -89,10 +89,10 @@ fn conclude(journal: &Journal, played: Option<Result<(), Failed>>, stopped: bool
         return ExitCode::FAILURE;
     }
     if !stopped {
-        eprintln!("demo: the journey went well, but a service did not stop in order");
+        eprintln!("demo: the journey succeeded, but a service did not exit with code 0");
         return ExitCode::FAILURE;
     }
-    say(journal.screen.good("Every step did what it should."));
+    say(journal.screen.good("Every step succeeded."));
     say("Try next:");
     say("  make run     both services stay up, with grpcurl lines to paste");
     say("  make test    every test");

@@ -1,24 +1,24 @@
-//! What the guests and the assistant say. `{when}`, `{code}` and `{deposit}` are filled in.
+//! The text of the guests and the assistant. `{when}`, `{code}` and `{deposit}` are replaced.
 
 use teppan_shared::contract::conversation::v1::Channel;
 
-/// Somebody who books.
+/// A customer.
 pub struct Guest {
     pub name: &'static str,
     pub email: &'static str,
     pub phone: &'static str,
 }
 
-/// What happens in a conversation, in order.
+/// The turns of a conversation, in order.
 pub enum Turn {
-    /// The guest writes, and this is how it sounded: a score from 0 to 1, and a word for it.
+    /// A message of the guest, with its emotion: a score from 0 to 1, and a label.
     Guest(f64, &'static str, &'static str),
     Assistant(&'static str),
-    /// The assistant books. Before this turn the code and the deposit are not known.
+    /// The assistant books. Code and deposit are known only after this turn.
     Book,
 }
 
-/// One conversation, and the booking it comes to.
+/// One conversation, and its booking.
 pub struct Chat {
     pub id: &'static str,
     pub title: &'static str,
@@ -28,7 +28,7 @@ pub struct Chat {
     pub party_size: i32,
     pub start_time: &'static str,
     pub wish: &'static str,
-    /// Booked at the venue without a deposit.
+    /// Whether the venue requires no deposit.
     pub is_canteen: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How things are written for a person.
+//! Readable forms of amounts, dates, bookings and texts.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub fn day(iso: &str) -> String {
     iso.parse::<NaiveDate>().map_or_else(|_| iso.to_owned(), |date| date.format("%A %-d %B").to_string())
 }
 
-/// An instant on the clock of a time zone.
+/// An instant in local time of a time zone.
 pub fn clock(instant: Option<Timestamp>, time_zone: &str) -> String {
     let utc = instant.and_then(|at| DateTime::<Utc>::from_timestamp(at.seconds, 0)).unwrap_or_default();
     let zone = TimeZone::parse(time_zone).unwrap_or_else(|_| TimeZone::utc());

@@ -1,4 +1,4 @@
-//! What every act has at hand.
+//! The state that every act uses.
 
 use std::net::SocketAddr;
 
@@ -26,13 +26,13 @@ pub struct Clients {
     pub follow_ups: FollowUpServiceClient<Channel>,
 }
 
-/// The journal, the clients, and what makes this run's ids its own.
+/// The journal, the clients, and the suffix of this run's ids.
 pub struct Stage {
     pub journal: Journal,
     pub clients: Clients,
-    /// Where booking-service takes what Stripe tells.
+    /// The address at which booking-service receives Stripe's events.
     pub webhook: SocketAddr,
-    /// Part of every key and id, so that a run on old data does not replay an earlier one.
+    /// A part of every key and id, so that a run on old data does not replay an earlier run.
     pub run: String,
 }
 
@@ -52,7 +52,7 @@ impl Stage {
     }
 }
 
-/// The day the demo books: a Saturday, two to three weeks ahead.
+/// The date that the demo books: a Saturday, two to three weeks ahead.
 pub fn saturday() -> NaiveDate {
     let fortnight = Utc::now().date_naive() + Days::new(14);
     let to_saturday = Weekday::Sat.days_since(fortnight.weekday());

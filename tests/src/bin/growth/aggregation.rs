@@ -11,7 +11,7 @@ use crate::{GrowthError, Sized, timed};
 const LOAD: &str = include_str!("../../../../conversation-service/src/emotions/aggregate_load.sql");
 const COMMIT: &str = include_str!("../../../../conversation-service/src/emotions/aggregate_commit.sql");
 
-/// Conversations of twenty messages, all counted.
+/// Conversations of twenty messages, all of them aggregated.
 pub const FILL: &str = "
     INSERT INTO conversations (conversation_id, channel, message_count, newest_scored_sequence, last_message_at, created_at, updated_at)
     SELECT 'c' || n, 'WEB', 20, 20, now(), now(), now() FROM generate_series(1, $count / 20) AS n
@@ -25,7 +25,7 @@ pub const FILL: &str = "
     SELECT 'c' || n, 20, 0, 20, 10, 0.5, 0.5, '{}', array_fill(0.5, ARRAY[10]), 0.5, 0, now()
     FROM generate_series(1, $count / 20) AS n";
 
-/// As StoreMessage leaves them.
+/// A message, as StoreMessage stores it.
 const STORE: &str = "
     WITH chosen AS (
         SELECT DISTINCT ON (c.conversation_id) c.conversation_id, c.message_count + 1 AS sequence
@@ -49,11 +49,11 @@ pub async fn run(database: &mut Sized) -> Result<Duration, GrowthError> {
     let stored = sqlx::query(STORE).bind(count).execute(&mut database.connection).await?;
     let (row, took) = timed(load_and_commit(&mut database.connection)).await?;
     let done: i64 = row.get("done!");
-    assert_eq!(u64::try_from(done), Ok(stored.rows_affected()), "all of them were counted");
+    assert_eq!(u64::try_from(done), Ok(stored.rows_affected()), "all of them were aggregated");
     Ok(took)
 }
 
-/// As the service does it, without the arithmetic.
+/// The two statements of the service, without its arithmetic.
 async fn load_and_commit(connection: &mut PgConnection) -> Result<PgRow, sqlx::Error> {
     let loaded = sqlx::query(LOAD).bind(None::<String>).fetch_all(&mut *connection).await?;
     let counted = loaded.iter().map(|row| {

@@ -12,7 +12,7 @@ const RECORD: &str = include_str!("../../../../shared/src/outbox/record.sql");
 const DESTINATION: &str = "conversation-service";
 const BATCH: i64 = 64;
 
-/// Bookings, each with its first event, all delivered: nothing of them is left in the outbox.
+/// Bookings with their first event, all delivered: the outbox has no messages for them.
 pub const FILL: &str = "
     INSERT INTO venues (venue_id, name, time_zone, currency, min_party_size, max_party_size, notice_minutes, horizon_days,
         hold_minutes, deposit_percent, full_refund_hours, late_refund_percent, waitlist_hold_minutes, phone_region,
@@ -39,7 +39,7 @@ pub const FILL: &str = "
     SELECT md5('e' || n)::uuid, md5(n::text)::uuid, 1, 'teppan.booking.created.v1', now(), '{}', ''
     FROM generate_series(1, $count) AS n";
 
-/// As CreateBooking leaves them.
+/// A booking's event and message, as CreateBooking writes them.
 const WRITE: &str = "
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
     SELECT DISTINCT md5('e' || n)::uuid, 'conversation-service', md5(n::text)::uuid, 1, now(), now()

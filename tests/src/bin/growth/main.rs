@@ -1,5 +1,5 @@
-//! Times the background work beside small and beside large tables: what has long been done must not
-//! make what is to be done slower.
+//! Times the background work with small and with large tables: completed work in the tables must not slow new work
+//! down.
 
 mod aggregation;
 mod delivery;
@@ -13,7 +13,7 @@ use std::{
 use clap::Parser;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use teppan_shared::{
-    embedded::{Durability, ThrowawayServer, shed_postgres_variables},
+    embedded::{Durability, ThrowawayServer, exec_without_postgres_variables},
     service::Definition,
 };
 use teppan_tests::tool::{Align, INTERRUPTED, Interrupt, Table};
@@ -21,9 +21,9 @@ use teppan_tests::tool::{Align, INTERRUPTED, Interrupt, Table};
 /// Times one run of the emotion aggregation and one claimed and recorded batch of the outbox relay, in
 /// databases with few and with many messages stored and events delivered.
 ///
-/// The two sizes take turns, on one PostgreSQL whose commits wait for the disk, with the session settings
-/// of the services. Figures are medians of all rounds. Exit code 0 when neither takes more than 1.2 times as
-/// long in the large one, 1 otherwise.
+/// The two sizes alternate on one PostgreSQL whose commits wait for the disk, with the session settings of the
+/// services. Figures are medians of all rounds. Exit code 0 when neither takes more than 1.2 times as long in the large
+/// database, 1 otherwise.
 #[derive(Parser)]
 #[command(name = "growth", version)]
 struct Cli {
@@ -33,18 +33,18 @@ struct Cli {
     /// The same in the large databases
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
     large: u32,
-    /// How often each is measured
+    /// Number of measurements of each
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     rounds: u16,
-    /// Folder of the project's tools; the databases are made in it for the time of the run
+    /// Folder of the project's tools; the databases are temporary folders in it
     #[arg(long, env = "TEPPAN_HOME", default_value = ".teppan", value_name = "PATH")]
     teppan_home: PathBuf,
 }
 
-/// How much longer the large may take.
+/// The bound of the time in the large database, relative to the small one.
 const RATIO_MAX: f64 = 1.2;
 
-/// What went wrong.
+/// A failed measurement.
 #[derive(Debug, thiserror::Error)]
 enum GrowthError {
     #[error(transparent)]
@@ -58,7 +58,7 @@ enum GrowthError {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = shed_postgres_variables() {
+    if let Err(error) = exec_without_postgres_variables() {
         eprintln!("growth: {error}");
         return ExitCode::FAILURE;
     }
@@ -72,12 +72,12 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures both; `None` when it was told to stop.
+/// Measures both. Returns `None` when interrupted.
 async fn run(cli: &Cli) -> Result<Option<ExitCode>, GrowthError> {
     let interrupt = Interrupt::listen();
-    let Some(server) = interrupt.unless_told(start(&cli.teppan_home)).await else { return Ok(None) };
+    let Some(server) = interrupt.unless_interrupted(start(&cli.teppan_home)).await else { return Ok(None) };
     let server = server?;
-    let measured = interrupt.unless_told(measure(cli, &server)).await;
+    let measured = interrupt.unless_interrupted(measure(cli, &server)).await;
     server.close().await;
     measured.transpose()
 }
@@ -110,11 +110,11 @@ async fn measure(cli: &Cli, server: &ThrowawayServer) -> Result<ExitCode, Growth
         table.row([what.to_owned(), format!("{:.2}", ms(small)), format!("{:.2}", ms(large)), format!("{ratio:.2}")]);
     }
     println!("{table}");
-    println!("The large may take {RATIO_MAX} times as long as the small.");
+    println!("In the large database each may take {RATIO_MAX} times as long.");
     Ok(if grows { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A database of a service with so much in it, and its statistics as they are in earnest.
+/// A database of a service with this many rows, with current statistics.
 async fn database(
     server: &ThrowawayServer,
     definition: &Definition,
@@ -135,26 +135,26 @@ async fn database(
         sqlx::raw_sql(command).execute(&mut connection).await?;
     }
     connection.close().await?;
-    // As the services' connections are set up.
+    // The settings of the services' connections.
     let options =
         options.options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")]);
     Ok(Sized { connection: options.connect().await?, count })
 }
 
-/// A connection to a database with so much in it.
+/// A connection to a database with this many rows.
 struct Sized {
     connection: PgConnection,
     count: u32,
 }
 
-/// The median time of both sizes, which take turns.
+/// The median times of both sizes, which alternate.
 async fn rounds(
     cli: &Cli,
     small: &mut Sized,
     large: &mut Sized,
     run: impl AsyncFn(&mut Sized) -> Result<Duration, GrowthError>,
 ) -> Result<(Duration, Duration), GrowthError> {
-    // Caches fill and plans are made.
+    // The first round fills caches and makes plans.
     for _ in 0..5 {
         run(small).await?;
         run(large).await?;

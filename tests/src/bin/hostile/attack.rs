@@ -1,4 +1,4 @@
-//! The attacks. Each goes on until it is dropped.
+//! The attacks. Each lasts until it is dropped.
 
 use std::{
     net::SocketAddr,
@@ -25,11 +25,11 @@ use crate::{stage::Stage, workload::Workload};
 
 /// The window of a client that does not read its answers.
 const UNREAD_WINDOW_BYTES: u32 = 1024;
-/// The largest message that gRPC libraries take by default.
+/// The largest message that gRPC libraries accept by default.
 const LARGE_MESSAGE_BYTES: u32 = 4 << 20;
-/// An attack goes on without what the service does not accept within this time.
+/// An attack skips a part that the service does not accept within this time.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Debug builds of the service take long for 150 large answers.
+/// Debug builds of the service need long for 150 large answers.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -47,22 +47,22 @@ pub enum Attack {
     LongPolls,
     CallsWithoutMessage,
     EventStreams,
-    SilentConnections,
-    SilentHttp,
+    IdleConnections,
+    IdleHttp,
     WebhookBodies,
 }
 
-/// What must hold during an attack.
+/// The bounds that must hold during an attack.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub grown_mib: u64,
-    /// Least share of the well-behaved client's calls that succeed.
+    /// Smallest share of the well-behaved client's calls that succeed.
     pub share_ok: f64,
-    /// Least share of the calls a second that it made before the attack.
+    /// Smallest rate of its calls, relative to the rate before the attack.
     pub share_of_before: f64,
 }
 
-/// An attack under way.
+/// A running attack.
 pub struct RunningAttack {
     pub since: Instant,
     /// Bytes that were sent, or would be if the service accepted them.
@@ -80,8 +80,8 @@ impl Attack {
         Self::LongPolls,
         Self::CallsWithoutMessage,
         Self::EventStreams,
-        Self::SilentConnections,
-        Self::SilentHttp,
+        Self::IdleConnections,
+        Self::IdleHttp,
         Self::WebhookBodies,
     ];
 
@@ -92,21 +92,21 @@ impl Attack {
             Self::LongPolls => "long-polls",
             Self::CallsWithoutMessage => "calls-without-message",
             Self::EventStreams => "event-streams",
-            Self::SilentConnections => "silent-connections",
-            Self::SilentHttp => "silent-http",
+            Self::IdleConnections => "idle-connections",
+            Self::IdleHttp => "idle-http",
             Self::WebhookBodies => "webhook-bodies",
         }
     }
 
     pub fn description(self) -> &'static str {
         match self {
-            Self::UnreadAnswers => "150 calls of ListMessages for 2 MB each, whose answers nobody reads",
+            Self::UnreadAnswers => "150 calls of ListMessages for 2 MB each, whose answers are never read",
             Self::HalfSentProbes => "100 health checks of 4 MiB, without their last byte",
             Self::LongPolls => "1,024 calls of ClaimDueFollowUps that wait",
             Self::CallsWithoutMessage => "1,100 calls of StoreMessage that send no message",
             Self::EventStreams => "100 streams of booking events over one connection",
-            Self::SilentConnections => "1,100 gRPC connections that say nothing, or only the preface",
-            Self::SilentHttp => "1,100 HTTP connections that say nothing",
+            Self::IdleConnections => "1,100 gRPC connections that send nothing, or only the preface",
+            Self::IdleHttp => "1,100 HTTP connections that send nothing",
             Self::WebhookBodies => "200 bodies for the webhook of almost 1 MiB, not signed, without their last byte",
         }
     }
@@ -121,22 +121,22 @@ impl Attack {
     pub fn workload(self) -> Workload {
         match self {
             Self::EventStreams => Workload::OpenStream,
-            Self::SilentConnections => Workload::StoreMessageAnew,
-            Self::SilentHttp | Self::WebhookBodies => Workload::AskHttp,
+            Self::IdleConnections => Workload::StoreMessageOverNewConnection,
+            Self::IdleHttp | Self::WebhookBodies => Workload::RequestReadiness,
             _ => Workload::StoreMessage,
         }
     }
 
     pub fn bounds(self) -> Bounds {
         let grown_mib = match self {
-            // The unread answers, which MAX_ANSWER_BYTES bounds, and the memory in which answers are made.
+            // The unread answers, which MAX_ANSWER_BYTES bounds, and the memory for making them.
             Self::UnreadAnswers => 160,
             _ => 64,
         };
         Bounds { grown_mib, share_ok: 0.97, share_of_before: 0.25 }
     }
 
-    /// Begins the attack. Parts that the service does not accept are left out.
+    /// Starts the attack, without the parts that the service does not accept.
     pub async fn begin(self, stage: &Stage) -> RunningAttack {
         let mut running = RunningAttack::new();
         let grpc = stage.process.grpc;
@@ -147,7 +147,7 @@ impl Attack {
                 for _ in 0..2 {
                     running.calls(grpc, UNREAD_WINDOW_BYTES, 75, LIST_MESSAGES, &list).await;
                 }
-                // The measurement begins when the answers are made: making them is ordinary work.
+                // The measurement starts after the answers are made, which is ordinary work.
                 running.answered().await;
             }
             Self::HalfSentProbes => running.half_sent(grpc, 100).await,
@@ -172,11 +172,11 @@ impl Attack {
                 let follow = StreamBookingEventsRequest { follow: true, ..Default::default() };
                 running.calls(grpc, UNREAD_WINDOW_BYTES, 100, STREAM, &follow).await;
             }
-            Self::SilentConnections => {
-                running.silent(grpc, 550, b"").await;
-                running.silent(grpc, 550, PREFACE).await;
+            Self::IdleConnections => {
+                running.open_idle(grpc, 550, b"").await;
+                running.open_idle(grpc, 550, PREFACE).await;
             }
-            Self::SilentHttp => running.silent(stage.process.http, 1100, b"").await,
+            Self::IdleHttp => running.open_idle(stage.process.http, 1100, b"").await,
             Self::WebhookBodies => {
                 let (t, anything) = (Utc::now().timestamp(), "0".repeat(64));
                 let head = format!(
@@ -184,7 +184,7 @@ impl Attack {
                      Stripe-Signature: t={t},v1={anything}\r\n\r\n"
                 );
                 let request = [head.as_bytes(), &vec![b' '; 1_048_575]].concat();
-                running.silent(stage.process.http, 200, &request).await;
+                running.open_idle(stage.process.http, 200, &request).await;
             }
         }
         running
@@ -214,7 +214,7 @@ impl RunningAttack {
         self.clients.push(client);
     }
 
-    /// Waits until every call has the head of its answer, and does not read the rest.
+    /// Waits for the head of every answer, and does not read the rest.
     async fn answered(&mut self) {
         let heads = join_all(self.calls.drain(..).map(|(answer, _)| timeout(ANSWER_TIME, answer))).await;
         self.unread = heads.into_iter().filter_map(|head| head.ok()?.ok()).collect();
@@ -247,16 +247,16 @@ impl RunningAttack {
         self.clients.push(client);
     }
 
-    /// Opens connections that send only this.
-    async fn silent(&mut self, address: SocketAddr, count: usize, say: &[u8]) {
+    /// Opens connections that send only these bytes.
+    async fn open_idle(&mut self, address: SocketAddr, count: usize, bytes: &[u8]) {
         for _ in 0..count {
-            let said = async {
+            let sent = async {
                 let mut stream = TcpStream::connect(address).await?;
-                stream.write_all(say).await?;
+                stream.write_all(bytes).await?;
                 Ok::<_, std::io::Error>(stream)
             };
-            if let Ok(Ok(stream)) = timeout(PATIENCE, said).await {
-                self.offered_bytes += say.len() as u64;
+            if let Ok(Ok(stream)) = timeout(PATIENCE, sent).await {
+                self.offered_bytes += bytes.len() as u64;
                 self.sockets.push(stream);
             }
         }

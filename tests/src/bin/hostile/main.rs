@@ -1,4 +1,4 @@
-//! `make hostile`: attacks by greedy, slow and silent clients, and how a well-behaved client is served meanwhile.
+//! `make hostile`: attacks by greedy, slow and idle clients, and the service for a well-behaved client meanwhile.
 
 mod attack;
 mod report;
@@ -23,22 +23,22 @@ use self::{
 
 /// Runs one attack after the other on loopback, while a well-behaved client measures how it is served.
 ///
-/// Each attack has a newly started service on a temporary PostgreSQL. The table shows by how much the service's memory
-/// grew, the processor time it took, and how many calls a second the client made before and during the
-/// attack. Exit code 0: every bound was kept; 1: one was broken, or something failed; 130: interrupted.
+/// Each attack has a new service on a temporary PostgreSQL. The table shows the growth of the service's memory, its
+/// processor time, and the client's calls per second before and during the attack. Exit code 0: every bound was kept;
+/// 1: one was broken, or something failed; 130: interrupted.
 #[derive(Parser)]
 #[command(name = "hostile", version)]
 struct Cli {
-    /// Seconds that the client measures before, and then during an attack
+    /// Seconds of the measurement before an attack, and of that during it
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
     /// Only the attacks whose name contains this, such as `answers`
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
-    /// Folder of the programs of the services, such as those of another version; by default the one of this program
+    /// Folder of the programs of the services, such as another version's; default: the folder of this program
     #[arg(long, value_name = "PATH")]
     services: Option<PathBuf>,
-    /// Folder of the project's tools; the database is made in the system's temporary folder for the time of the run
+    /// Folder of the project's tools; the database is temporary, in the system's temporary folder
     #[arg(long, env = "TEPPAN_HOME", default_value = ".teppan", value_name = "PATH")]
     teppan_home: PathBuf,
 }
@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
         }
         return ExitCode::FAILURE;
     }
-    // This process holds the attackers' ends of all connections.
+    // This process holds the attackers' side of all connections.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         eprintln!("hostile: the limit of descriptors cannot be raised: {error}");
     }
@@ -75,11 +75,11 @@ async fn main() -> ExitCode {
     }
 }
 
-/// `None` when it was told to stop.
+/// Returns `None` when interrupted.
 async fn run(cli: &Cli, attacks: &[Attack], interrupt: &Interrupt) -> Result<Option<Report>, StageError> {
     eprintln!("Starting PostgreSQL ...");
     let server = start_postgres(&cli.teppan_home);
-    let Some(server) = interrupt.unless_told(server).await else { return Ok(None) };
+    let Some(server) = interrupt.unless_interrupted(server).await else { return Ok(None) };
     let server = server?;
     let mut report = Report::default();
     let attacking = async {
@@ -89,7 +89,7 @@ async fn run(cli: &Cli, attacks: &[Attack], interrupt: &Interrupt) -> Result<Opt
         }
         Ok(())
     };
-    let attacked = interrupt.unless_told(attacking).await;
+    let attacked = interrupt.unless_interrupted(attacking).await;
     server.close().await;
     attacked.transpose().map(|finished| finished.map(|()| report))
 }
@@ -98,12 +98,12 @@ async fn start_postgres(home: &Path) -> Result<ThrowawayServer, StageError> {
     Ok(ThrowawayServer::start(home, Durability::Volatile).await?)
 }
 
-/// One attack on a service of its own.
+/// Runs one attack on a new service.
 async fn one(cli: &Cli, attack: Attack, server: &ThrowawayServer) -> Result<Outcome, StageError> {
-    let stage = Stage::set(attack, server, cli.services.as_deref()).await?;
+    let stage = Stage::start(attack, server, cli.services.as_deref()).await?;
     let span = Duration::from_secs(cli.seconds);
     let workload = attack.workload();
-    // Caches fill, and connections are made.
+    // The first calls fill caches and open connections.
     workload.measure(&stage, Duration::from_secs(1)).await;
     let before = workload.measure(&stage, span).await;
     let memory = stage.watch_memory();
@@ -114,7 +114,7 @@ async fn one(cli: &Cli, attack: Attack, server: &ThrowawayServer) -> Result<Outc
     let grown_mib = memory.grown_mib();
     let (offered_bytes, took) = (running.offered_bytes, running.since.elapsed());
     drop(running);
-    stage.clear().await;
+    stage.stop().await;
     Ok(Outcome {
         attack,
         offered_bytes,

@@ -18,7 +18,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The bounds that were broken.
+    /// The broken bounds.
     fn broken(&self) -> Vec<String> {
         let bounds = self.attack.bounds();
         let mut broken = Vec::new();
@@ -26,10 +26,10 @@ impl Outcome {
             broken.push(format!("memory grew by more than {} MiB", bounds.grown_mib));
         }
         if self.during.share_ok() < bounds.share_ok {
-            broken.push(format!("of the client's calls less than {} went well", percent(bounds.share_ok)));
+            broken.push(format!("less than {} of the client's calls succeeded", percent(bounds.share_ok)));
         }
         if self.during.per_second() < self.before.per_second() * bounds.share_of_before {
-            broken.push(format!("the client was served less than {} of before", percent(bounds.share_of_before)));
+            broken.push(format!("the client's rate was below {} of the rate before", percent(bounds.share_of_before)));
         }
         broken
     }
@@ -52,7 +52,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let right =
-            ["offered, KiB", "memory, MiB", "core", "before, /s", "during, /s", "went well", "p99 before", "during"];
+            ["offered, KiB", "memory, MiB", "core", "before, /s", "during, /s", "succeeded", "p99 before", "during"];
         let mut table = Table::new([("attack", Align::Left)].into_iter().chain(right.map(|name| (name, Align::Right))));
         for outcome in &self.0 {
             table.row([
@@ -74,7 +74,7 @@ impl fmt::Display for Report {
             return write!(f, "Every bound was kept.");
         }
         for (attack, what) in broken {
-            writeln!(f, "Broken by {attack}: {what}.")?;
+            writeln!(f, "Bound broken by {attack}: {what}.")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The attacked service, as a process of its own, and the data in its database.
+//! The attacked service, as a separate process, and the data in its database.
 
 use std::{
     collections::HashMap,
@@ -23,14 +23,14 @@ use tonic::Status;
 
 use crate::attack::Attack;
 
-/// Descriptors of the attacked service: what shells and containers allow by default.
+/// Descriptors of the attacked service: the usual default of shells and containers.
 const DESCRIPTORS: u64 = 1024;
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
 /// An answer with all of these takes 2 MB.
 const MESSAGES: usize = 64;
 const MESSAGE_BYTES: usize = 32_000;
 
-/// A service did not come up.
+/// A service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
     #[error(transparent)]
@@ -54,8 +54,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the service that is attacked, from this folder.
-    pub async fn set(attack: Attack, server: &ThrowawayServer, folder: Option<&Path>) -> Result<Self, StageError> {
+    /// Starts the attacked service from this folder.
+    pub async fn start(attack: Attack, server: &ThrowawayServer, folder: Option<&Path>) -> Result<Self, StageError> {
         let which = attack.service();
         let database = attack.name().replace('-', "_");
         server.ensure_database(&database).await?;
@@ -91,7 +91,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Processor time that the service has used.
+    /// The processor time of the service so far.
     pub fn processor_time(&self) -> Duration {
         machine::cpu_of(self.id).unwrap_or_default()
     }
@@ -111,12 +111,12 @@ impl Stage {
         Memory { at_first, most, _watching: AbortOnDropHandle::new(watching) }
     }
 
-    pub async fn clear(self) {
+    pub async fn stop(self) {
         self.process.stop().await;
     }
 }
 
-/// The memory of the service since a moment.
+/// The memory of the service since the start of the watch.
 pub struct Memory {
     at_first: u64,
     most: Arc<AtomicU64>,
@@ -124,7 +124,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Its largest growth.
+    /// The largest growth of the memory.
     pub fn grown_mib(&self) -> u64 {
         (self.most.load(Relaxed) - self.at_first) / 1024
     }

@@ -1,4 +1,4 @@
-//! The workload of the well-behaved client, and how it is served.
+//! The workload of the well-behaved client, and its measurements.
 
 use std::{
     io,
@@ -20,27 +20,27 @@ use tokio::{
 
 use crate::stage::Stage;
 
-/// Workers that repeat it concurrently.
+/// Concurrent workers of the client.
 const WORKERS: usize = 4;
-/// A call that takes longer counts as failed.
+/// A slower call counts as failed.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The pause of a worker after a failed call.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the well-behaved client does repeatedly.
+/// The repeated work of the well-behaved client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
-    /// Stores a message, over a connection that it keeps.
+    /// Stores a message over a kept connection.
     StoreMessage,
-    /// Stores a message, over a new connection each time.
-    StoreMessageAnew,
+    /// Stores a message over a new connection each time.
+    StoreMessageOverNewConnection,
     /// Opens a stream of events and reads its first message.
     OpenStream,
-    /// Asks HTTP whether the service is ready, over a new connection each time.
-    AskHttp,
+    /// Requests the readiness over HTTP, over a new connection each time.
+    RequestReadiness,
 }
 
-/// How the well-behaved client was served.
+/// The measurements of the well-behaved client.
 pub struct Served {
     pub ok: u64,
     pub failed: u64,
@@ -51,14 +51,14 @@ pub struct Served {
 
 impl Served {
     fn nothing(span: Duration) -> Self {
-        let times = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right");
+        let times = Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
         Self { ok: 0, failed: 0, span, times }
     }
 
     fn add(&mut self, other: &Self) {
         self.ok += other.ok;
         self.failed += other.failed;
-        self.times.add(&other.times).expect("they have the same bounds");
+        self.times.add(&other.times).expect("both have the same bounds");
     }
 
     pub fn per_second(&self) -> f64 {
@@ -77,7 +77,7 @@ impl Served {
 }
 
 impl Workload {
-    /// Repeats the workload for this long, and measures it.
+    /// Repeats and measures the workload for this long.
     pub async fn measure(self, stage: &Stage, span: Duration) -> Served {
         let workers = join_all((0..WORKERS).map(|_| self.work(stage, span))).await;
         let mut all = Served::nothing(span);
@@ -98,7 +98,7 @@ impl Workload {
             let once = async {
                 match self {
                     Self::StoreMessage => kept.store_message(message()).await.is_ok(),
-                    Self::StoreMessageAnew => {
+                    Self::StoreMessageOverNewConnection => {
                         clients::conversations(stage.process.grpc).store_message(message()).await.is_ok()
                     }
                     Self::OpenStream => {
@@ -109,7 +109,7 @@ impl Workload {
                             Err(_) => false,
                         }
                     }
-                    Self::AskHttp => is_ready(stage.process.http).await.unwrap_or(false),
+                    Self::RequestReadiness => is_ready(stage.process.http).await.unwrap_or(false),
                 }
             };
             if tokio::time::timeout(PATIENCE, once).await.unwrap_or(false) {

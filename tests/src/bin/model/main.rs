@@ -1,36 +1,36 @@
-//! Holds booking-service against a model of it, for as many operations as are wanted.
+//! Compares booking-service with a model of it, for any number of operations.
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use teppan_shared::embedded::shed_postgres_variables;
+use teppan_shared::embedded::exec_without_postgres_variables;
 use teppan_tests::{
     model::Drive,
     tool::{INTERRUPTED, Interrupt},
 };
 
-/// Makes random calls to booking-service, one by one and several at once, lets time pass, and compares every
-/// answer and everything that can be read with a model of the contract.
+/// Makes random calls to booking-service, single and concurrent, moves the clock, and compares every answer and
+/// everything that can be read with a model of the contract.
 ///
-/// Each case of 400 operations has two replicas and a database of its own. The first case that disagrees is
-/// made small and told. Exit code 0 when all agree, 1 when one does not, 130 when interrupted.
+/// Each case of 400 operations has two replicas and a database of its own. The first case that disagrees is shrunk and
+/// printed. Exit code 0 when all agree, 1 when a case disagrees, 130 when interrupted.
 #[derive(Parser)]
 #[command(name = "model", version)]
 struct Cli {
     /// Operations in all
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     operations: u32,
-    /// Where the operations come from: the same seed makes the same ones. Default: another each time
+    /// Seed of the operations: the same seed makes the same ones. Default: a random seed
     #[arg(long)]
     seed: Option<u64>,
     /// Only this case of the seed
     #[arg(long)]
     case: Option<u64>,
-    /// Cases at once
+    /// Concurrent cases
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     at_once: u8,
-    /// How long a case that disagrees is made small, in seconds
+    /// How long a disagreeing case is shrunk, in seconds
     #[arg(long, default_value_t = 300)]
     shrink_seconds: u64,
 }
@@ -38,7 +38,7 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = shed_postgres_variables() {
+    if let Err(error) = exec_without_postgres_variables() {
         eprintln!("model: {error}");
         return ExitCode::FAILURE;
     }
@@ -55,7 +55,8 @@ async fn main() -> ExitCode {
         bar.set_style(style);
     }
     let interrupt = Interrupt::listen();
-    let outcome = interrupt.unless_told(Box::pin(drive.go(|done| bar.set_position(done.operations as u64)))).await;
+    let outcome =
+        interrupt.unless_interrupted(Box::pin(drive.go(|done| bar.set_position(done.operations as u64)))).await;
     bar.finish_and_clear();
     match outcome {
         None => ExitCode::from(INTERRUPTED),

@@ -13,7 +13,7 @@ use teppan_tests::{
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Guests at once, and how long each rests between two journeys.
+/// Concurrent guests, and the pause of each between two journeys.
 const GUESTS: usize = 4;
 const REST: Duration = Duration::from_millis(500);
 const RUSH_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,12 +21,12 @@ const RUSH_INTERVAL: Duration = Duration::from_secs(10);
 /// Starts both services, Prometheus and Alertmanager on free ports of loopback, with the rules of deploy/prometheus,
 /// and lets guests chat, book and pay until Ctrl-C.
 ///
-/// Enter stops PostgreSQL, and Enter again starts it, to see which alerts fire. The data is in a temporary folder and
-/// goes with the tool. Exit code 0 after Ctrl-C, 1 when something does not start or ends by itself.
+/// Enter stops PostgreSQL, and Enter again starts it, to see which alerts fire. The data is in a temporary folder,
+/// which is removed at the end. Exit code 0 after Ctrl-C, 1 when something does not start or ends by itself.
 #[derive(Parser)]
 #[command(name = "observe", version)]
 struct Cli {
-    /// How much sooner alerts fire than deploy/prometheus says: 60 makes a second of a minute
+    /// Divisor of the durations in deploy/prometheus: with 60 a minute becomes a second
     #[arg(long, default_value = "1", value_name = "NUMBER")]
     sooner: NonZeroU32,
     /// Seconds between two scrapes
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     introduce(screen, &stack).await;
-    let outcome = interrupt.unless_told(Box::pin(observe(&mut stack, screen))).await;
+    let outcome = interrupt.unless_interrupted(Box::pin(observe(&mut stack, screen))).await;
     say(format!("\n{}", screen.dim("Stopping everything ...")));
     let stopped = stack.stop().await;
     match outcome {
@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("observe: a service did not stop in order");
+            eprintln!("observe: a service did not exit with code 0");
             ExitCode::FAILURE
         }
     }
@@ -91,7 +91,7 @@ async fn introduce(screen: Screen, stack: &Stack) {
     say(screen.bold("\nEnter stops PostgreSQL, and Enter again starts it. Ctrl-C stops everything."));
 }
 
-/// Lets guests in until a service ends by itself, and tells why it is over.
+/// Runs the guests until a service ends by itself, and returns the reason of the end.
 async fn observe(stack: &mut Stack, screen: Screen) -> String {
     let guests = loop {
         match Guests::of(stack).await {
@@ -113,11 +113,11 @@ async fn observe(stack: &mut Stack, screen: Screen) -> String {
     };
     tokio::select! {
         why = ended => why,
-        _ = load => "the guests have left".to_owned(),
+        _ = load => "the guests have ended".to_owned(),
     }
 }
 
-/// Does it again and again. Calls fail while PostgreSQL is stopped, and that is what is to be seen.
+/// Repeats the work. Its calls fail while PostgreSQL is stopped, which the alerts then show.
 async fn again<F: Future<Output = Result<(), Status>>>(rest: Duration, what: impl Fn() -> F) {
     loop {
         let _ = what().await;
@@ -125,14 +125,14 @@ async fn again<F: Future<Output = Result<(), Status>>>(rest: Duration, what: imp
     }
 }
 
-/// Stops and starts PostgreSQL at each line of standard input; never ends when there is none.
+/// Stops or starts PostgreSQL at each line of standard input. Never ends without lines.
 async fn switch(postgres: &ThrowawayServer, screen: Screen) -> String {
     let mut lines = lines();
     let mut is_running = true;
     while lines.recv().await.is_some() {
         let outcome = if is_running { postgres.stop().await } else { postgres.restart().await };
         if let Err(error) = outcome {
-            return format!("PostgreSQL does not do as it is told: {error}");
+            return format!("PostgreSQL cannot be stopped or started: {error}");
         }
         is_running = !is_running;
         say(screen.bold(if is_running { "PostgreSQL runs again." } else { "PostgreSQL is stopped." }));
@@ -140,7 +140,7 @@ async fn switch(postgres: &ThrowawayServer, screen: Screen) -> String {
     future::pending().await
 }
 
-/// A message for each line of standard input. Reading blocks, so it has a thread of its own, which ends with the
+/// Sends a message for each line of standard input. Reading blocks, so it has its own thread, which ends with the
 /// process.
 fn lines() -> mpsc::UnboundedReceiver<()> {
     let (line, lines) = mpsc::unbounded_channel();

@@ -1,4 +1,4 @@
-//! The load: calls in a closed loop and at a fixed rate, and what becomes of them.
+//! The load: calls in a closed loop and at a fixed rate, and their outcomes.
 
 use std::{
     net::SocketAddr,
@@ -23,7 +23,7 @@ use tonic_types::StatusExt as _;
 
 use crate::{CallName, stage::Stage};
 
-/// Each is a client of its own to the service.
+/// Each connection is a client of its own for the service.
 const CONNECTIONS: usize = 64;
 /// Calls of the open loop begin in groups this often.
 const TICK: Duration = Duration::from_millis(2);
@@ -31,7 +31,7 @@ const CHATS: usize = 1000;
 /// Days over which bookings are spread.
 pub const DAYS: u64 = 60;
 
-/// What is called, with its deadline.
+/// The call that is made, and its deadline.
 #[derive(Clone)]
 pub struct Call {
     name: CallName,
@@ -43,16 +43,16 @@ pub struct Call {
 /// Connections to the service, used in turn.
 pub struct Connections(Vec<Channel>, AtomicUsize);
 
-/// What became of the calls.
+/// The outcomes of the calls.
 pub struct Load {
     pub span: Duration,
     pub offered: u64,
     pub ok: u64,
-    /// Refused with RetryInfo.
+    /// Calls refused with RetryInfo.
     pub refused: u64,
-    /// The deadline passed.
+    /// Calls whose deadline passed.
     pub late: u64,
-    /// Anything else, with the last of them.
+    /// Calls that failed in another way, and the last failure.
     pub failed: u64,
     pub failure: Option<String>,
     /// Times in microseconds.
@@ -62,7 +62,7 @@ pub struct Load {
 
 impl Load {
     fn new(span: Duration) -> Self {
-        let times = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right");
+        let times = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid");
         Self {
             span,
             offered: 0,
@@ -89,7 +89,7 @@ impl Load {
                 self.refused += 1;
                 self.refusal_times.saturating_record(micros);
             }
-            // The client's own timer answers CANCELLED.
+            // The client's own timeout has the code CANCELLED.
             Err(status) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => self.late += 1,
             Err(status) => {
                 self.failed += 1;
@@ -139,7 +139,7 @@ impl Call {
     }
 }
 
-/// Clients that each wait for an answer before they call again.
+/// Clients that each wait for the answer before the next call.
 pub async fn closed(call: &Call, connections: &Connections, clients: usize, span: Duration) -> Load {
     let until = Instant::now() + span;
     let mut running = JoinSet::new();
@@ -162,7 +162,7 @@ pub async fn closed(call: &Call, connections: &Connections, clients: usize, span
     load
 }
 
-/// Calls that begin at this rate, whatever becomes of those before them.
+/// Calls that begin at this rate, whether or not earlier ones have ended.
 pub async fn open(call: &Call, connections: &Connections, per_second: f64, span: Duration) -> Load {
     let mut load = Load::new(span);
     let (mut running, mut ticks) = (JoinSet::new(), interval(TICK));

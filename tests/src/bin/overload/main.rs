@@ -1,4 +1,4 @@
-//! `make overload`: how much of its peak a service still serves when it is offered several times as much.
+//! `make overload`: the share of its peak that a service still serves when it is offered several times as much.
 
 mod load;
 mod report;
@@ -20,16 +20,16 @@ use self::{
     stage::{Stage, StageError},
 };
 
-/// Clients of the closed loop. The peak is the best of these.
+/// Numbers of clients in the closed loop. The best of them gives the peak.
 const CLOSED_CLIENTS: [usize; 3] = [16, 32, 64];
 
 /// Measures the peak of a service, and its goodput at several times that.
 ///
-/// The peak is found by clients that wait for an answer before they call again, and is measured anew after each
+/// The peak is found by clients that wait for an answer before they call again, and is measured again after each
 /// overload. Then calls begin at a fixed rate, whatever becomes of earlier ones, each with a deadline. Goodput counts
 /// the calls that succeed within it. A call that does not is either refused at once, with RetryInfo, or too late. Each
-/// service is started newly, on a temporary durable PostgreSQL. Exit code 0: every bound was kept; 1: one was broken, or
-/// something failed; 130: interrupted.
+/// service is started newly, on a temporary durable PostgreSQL. Exit code 0: every bound was kept; 1: one was broken,
+/// or something failed; 130: interrupted.
 ///
 /// Clients, service and PostgreSQL share this machine. With PostgreSQL on loopback it is the processors that are short,
 /// and clients that send four times as much take them from PostgreSQL. With a round trip of some milliseconds it is the
@@ -83,11 +83,11 @@ async fn main() -> ExitCode {
     }
 }
 
-/// `None` when it was told to stop.
+/// Returns `None` when interrupted.
 async fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Option<Report>, StageError> {
     eprintln!("Starting PostgreSQL ...");
     let server = start_postgres(&cli.teppan_home);
-    let Some(server) = interrupt.unless_told(server).await else { return Ok(None) };
+    let Some(server) = interrupt.unless_interrupted(server).await else { return Ok(None) };
     let server = server?;
     let mut report = Report::new(Duration::from_millis(cli.deadline_ms));
     let measuring = async {
@@ -98,7 +98,7 @@ async fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Option<Report>, StageEr
         }
         Ok(())
     };
-    let measured = interrupt.unless_told(measuring).await;
+    let measured = interrupt.unless_interrupted(measuring).await;
     server.close().await;
     measured.transpose().map(|finished| finished.map(|()| report))
 }
@@ -109,7 +109,7 @@ async fn start_postgres(home: &Path) -> Result<ThrowawayServer, StageError> {
 
 /// The phases of one call, on a service of its own.
 async fn measure(cli: &Cli, name: CallName, server: &ThrowawayServer, report: &mut Report) -> Result<(), StageError> {
-    let stage = Stage::set(name, server, cli.services.as_deref(), Duration::from_millis(cli.round_trip_ms)).await?;
+    let stage = Stage::start(name, server, cli.services.as_deref(), Duration::from_millis(cli.round_trip_ms)).await?;
     let call = Call::new(&stage, name, Duration::from_millis(cli.deadline_ms));
     let connections = Connections::open(stage.address());
     let span = Duration::from_secs(cli.seconds);
@@ -131,12 +131,12 @@ async fn measure(cli: &Cli, name: CallName, server: &ThrowawayServer, report: &m
         // The tables grow, and the machine is not always the same.
         report.add(name, &format!("{factor} x peak"), &phase, Some(f64::midpoint(peak, after.goodput())));
         report.add(name, &format!("then {best} clients"), &after, Some(peak));
-        report.hold_against_the_first(name, &after, first);
+        report.check_against_first_peak(name, &after, first);
         if after.goodput() <= 0.0 {
             break;
         }
         peak = after.goodput();
     }
-    stage.clear().await;
+    stage.stop().await;
     Ok(())
 }

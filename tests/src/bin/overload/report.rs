@@ -7,9 +7,9 @@ use teppan_tests::tool::{Align, Table, machine::MachineTime};
 
 use crate::{CallName, load::Load, stage::Stage};
 
-/// Bounds that are kept at any load.
+/// Bounds at any load.
 const GOODPUT_SHARE_MIN: f64 = 0.9;
-/// What remains of the first peak after each overload. The tables grow meanwhile.
+/// The part of the first peak that remains after each overload. The tables grow meanwhile.
 const RECOVERY_SHARE_MIN: f64 = 0.8;
 const LATE_SHARE_MAX: f64 = 0.01;
 const MEMORY_MIB_MAX: u64 = 256;
@@ -20,7 +20,7 @@ pub struct Phase {
     memory_mib: u64,
     /// Processor time of the service, as a share of one core.
     processor_share: f64,
-    /// What the host of this machine gave to others, in percent.
+    /// Processor time that the host gave to other machines, in percent.
     stolen: f64,
 }
 
@@ -34,7 +34,7 @@ impl Phase {
         Self { memory_mib: memory.most_mib(), processor_share, stolen, load }
     }
 
-    /// Calls a second that succeeded within their deadline.
+    /// Calls per second that succeeded within their deadline.
     pub fn goodput(&self) -> f64 {
         count(self.load.ok) / self.load.span.as_secs_f64()
     }
@@ -74,7 +74,7 @@ impl Report {
         Self { deadline, table, broken: Vec::new(), failures: Vec::new() }
     }
 
-    /// Adds a measurement. With a peak its bounds are checked.
+    /// Adds a measurement. If there is a peak, the bounds are checked against it.
     pub fn add(&mut self, call: CallName, name: &str, phase: &Phase, peak: Option<f64>) {
         let Load { span, offered, refused, late, failed, ref ok_times, ref refusal_times, .. } = phase.load;
         self.table.row([
@@ -108,8 +108,8 @@ impl Report {
         }
     }
 
-    /// A service that loses a little by each overload is found out by this.
-    pub fn hold_against_the_first(&mut self, call: CallName, after: &Phase, first_peak: f64) {
+    /// Checks the peak after an overload against the first: this finds a service that loses a little at each overload.
+    pub fn check_against_first_peak(&mut self, call: CallName, after: &Phase, first_peak: f64) {
         if after.goodput() < first_peak * RECOVERY_SHARE_MIN {
             let share = percent(RECOVERY_SHARE_MIN);
             self.broken.push(format!("{call:?}: after an overload the peak is below {share} of the first"));
@@ -131,7 +131,7 @@ impl fmt::Display for Report {
             return write!(f, "Every bound was kept.");
         }
         for broken in &self.broken {
-            writeln!(f, "Broken: {broken}.")?;
+            writeln!(f, "Bound broken: {broken}.")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The service under load, as a process of its own, and its database.
+//! The service under load, as a separate process, and its database.
 
 use std::{
     collections::HashMap,
@@ -27,10 +27,10 @@ use tonic::Status;
 use crate::{CallName, load};
 
 const MEMORY_INTERVAL: Duration = Duration::from_millis(50);
-/// No slot sells out.
+/// So many that no slot sells out.
 const SEATS: i32 = 100_000;
 
-/// The service did not come up.
+/// The service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
     #[error(transparent)]
@@ -55,7 +55,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts the service from this folder.
-    pub async fn set(
+    pub async fn start(
         name: CallName,
         server: &ThrowawayServer,
         folder: Option<&Path>,
@@ -70,7 +70,7 @@ impl Stage {
         let mut proxy = None;
         if round_trip > Duration::ZERO {
             let far = Proxy::start(harness::database_address(&url)).await.map_err(StageError::Proxy)?;
-            far.put_away(round_trip);
+            far.set_round_trip_time(round_trip);
             url = harness::through(&url, far.address);
             proxy = Some(far);
         }
@@ -99,7 +99,7 @@ impl Stage {
         self.process.grpc
     }
 
-    /// Processor time that the service has used.
+    /// The processor time of the service so far.
     pub fn processor_time(&self) -> Duration {
         machine::cpu_of(self.id).unwrap_or_default()
     }
@@ -118,12 +118,12 @@ impl Stage {
         Memory { most, _watching: AbortOnDropHandle::new(watching) }
     }
 
-    pub async fn clear(self) {
+    pub async fn stop(self) {
         self.process.stop().await;
     }
 }
 
-/// The memory of the service since a moment.
+/// The memory of the service since the start of the watch.
 pub struct Memory {
     most: Arc<AtomicU64>,
     _watching: AbortOnDropHandle<()>,

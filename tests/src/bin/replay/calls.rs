@@ -1,6 +1,6 @@
-//! Every call: timed, and repeated while that is safe and may help.
+//! Makes every call, measures its time, and repeats it while that is safe and can help.
 //!
-//! All calls made here are safe to repeat: reads, and writes that carry the same id or key again.
+//! All calls here are safe to repeat: reads, and writes that send the same id or key again.
 
 use std::{
     fmt,
@@ -14,15 +14,15 @@ use teppan_tests::tool::{Trace, describe_status};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-/// One attempt may take this long: a little more than the services themselves allow a call.
+/// The timeout of an attempt: a little more than the services' own timeout of a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(12);
-/// Waits between attempts double from the first to the last of these.
+/// The waits between attempts double from the first to the longest.
 const WAIT_FIRST: Duration = Duration::from_millis(100);
-const WAIT_MOST: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// The histograms keep three digits up to ten minutes.
 const HIGHEST_MICROS: u64 = 600_000_000;
 
-/// The methods that are called.
+/// The called methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     CreateVenue,
@@ -48,8 +48,8 @@ impl fmt::Display for Method {
     }
 }
 
-/// What was measured of one method. A call's time is what its caller waits: every attempt, and the
-/// waits between them.
+/// The measurements of one method. The time of a call is what its caller waits: all attempts, and the waits between
+/// them.
 #[derive(Debug, Clone)]
 pub struct Measured {
     pub calls: u64,
@@ -62,7 +62,7 @@ pub struct Measured {
 
 impl Default for Measured {
     fn default() -> Self {
-        let micros = Histogram::new_with_bounds(1, HIGHEST_MICROS, 3).expect("these bounds are in order");
+        let micros = Histogram::new_with_bounds(1, HIGHEST_MICROS, 3).expect("the bounds are valid");
         Self { calls: 0, retries: 0, failed: 0, micros, first_start: None, last_end: None }
     }
 }
@@ -87,7 +87,7 @@ impl Measured {
     }
 }
 
-/// What was measured, by method.
+/// The measurements of every method.
 #[derive(Default)]
 pub struct Meter(Mutex<[Measured; Method::WRITES.len() + Method::READS.len()]>);
 
@@ -96,7 +96,7 @@ impl Meter {
         self.lock()[method as usize].clone()
     }
 
-    /// Calls of these methods in each second, from the first to the last of them.
+    /// Calls of these methods per second, from the first to the last of them.
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     pub fn calls_per_second(&self, methods: &[Method]) -> f64 {
         let measured: Vec<_> = methods.iter().map(|method| self.of(*method)).collect();
@@ -110,7 +110,7 @@ impl Meter {
     }
 }
 
-/// A call did not succeed, and repeating it is of no use or took too long.
+/// A call failed, and repeating it cannot help or took too long.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{method} after {attempts} attempts: {why}")]
 pub struct Failure {
@@ -136,10 +136,10 @@ impl Caller {
         &self.meter
     }
 
-    /// Makes a call, and makes it again while that may help and the time for it is not up.
+    /// Makes a call, and repeats it while that can help and the time is not up.
     ///
     /// # Errors
-    /// [`Failure`], with what the last attempt was answered.
+    /// [`Failure`], with the error of the last attempt.
     pub async fn call<T, F>(&self, method: Method, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -167,27 +167,27 @@ impl Caller {
     }
 }
 
-/// One attempt's request: in the dialogue's trace, with a deadline.
+/// The request of one attempt: in the dialogue's trace, with a deadline.
 pub fn request<T>(trace: Trace, message: T) -> Request<T> {
     let mut request = trace.carry(message);
     request.set_timeout(ATTEMPT_TIMEOUT);
     request
 }
 
-/// How long to wait before the next attempt, or `None` when repeating cannot help.
+/// The wait before the next attempt, or `None` when repeating cannot help.
 fn wait_before_retry(status: &Status, retries: u64) -> Option<Duration> {
     let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let may_help = match status.code() {
         Code::Unavailable | Code::DeadlineExceeded => true,
         Code::ResourceExhausted => asked.is_some(),
-        // Every error of the services carries an ErrorInfo. One without comes from this side of
-        // the connection: it broke, or this side's own timer ran out.
+        // Every error of the services has an ErrorInfo. An error without one comes from the client's side: the
+        // connection broke, or the client's timeout passed.
         Code::Unknown | Code::Internal | Code::Cancelled => status.get_details_error_info().is_none(),
         _ => false,
     };
     may_help.then(|| {
-        let most = WAIT_FIRST.saturating_mul(1 << retries.min(16)).min(WAIT_MOST);
-        // Full jitter: callers that were refused together must not come back together.
+        let most = WAIT_FIRST.saturating_mul(1 << retries.min(16)).min(WAIT_MAX);
+        // Full jitter: callers that were refused together should not retry together.
         asked.unwrap_or_default() + most.mul_f64(rand::rng().random_range(0.0..1.0))
     })
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_repeated() {
+    fn only_temporary_failures_are_repeated() {
         let delay = Duration::from_millis(500);
         for again in [status(Code::Unavailable, None), status(Code::ResourceExhausted, Some(delay))] {
             assert!(wait_before_retry(&again, 0).is_some(), "{again}");
@@ -223,13 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_to_a_bound_and_are_never_shorter_than_asked_for() {
+    fn waits_grow_to_a_bound_and_are_never_shorter_than_the_retry_delay() {
         let delay = Duration::from_millis(500);
         for retries in [0, 1, 5, 63, u64::MAX] {
-            let wait = wait_before_retry(&status(Code::Unavailable, Some(delay)), retries).expect("it may pass");
-            assert!(wait >= delay && wait <= delay + WAIT_MOST, "{wait:?}");
+            let wait =
+                wait_before_retry(&status(Code::Unavailable, Some(delay)), retries).expect("the failure is temporary");
+            assert!(wait >= delay && wait <= delay + WAIT_MAX, "{wait:?}");
         }
-        let first = wait_before_retry(&status(Code::Unavailable, None), 0).expect("it may pass");
+        let first = wait_before_retry(&status(Code::Unavailable, None), 0).expect("the failure is temporary");
         assert!(first <= WAIT_FIRST, "{first:?}");
     }
 
@@ -251,7 +252,7 @@ mod tests {
     async fn a_refusal_is_not_repeated() {
         let caller = Caller::new(Arc::default(), Duration::from_mins(1));
         let refused = || async { Err::<Response<()>, _>(status(Code::FailedPrecondition, None)) };
-        let failure = caller.call(Method::CreateBooking, refused).await.expect_err("it is refused");
+        let failure = caller.call(Method::CreateBooking, refused).await.expect_err("the call is refused");
         assert_eq!((failure.attempts, failure.code), (1, Code::FailedPrecondition));
     }
 }

@@ -1,16 +1,16 @@
-//! Many pieces of work at once, up to a bound.
+//! Runs many pieces of work concurrently, up to a bound.
 
 use futures::{StreamExt as _, stream};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-/// Does the work of 0 to `count` - 1, so many at once, and gives the outcomes in that order. A
-/// piece that is done makes room for the next at once, whichever it is. Dropped, it ends them all.
+/// Runs the work of 0 to `count` - 1, at most `at_once` concurrently, and returns the results in that order. Dropping
+/// the future ends all of them.
 pub async fn each<T, F>(count: usize, at_once: usize, work: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    // Tasks of their own, so that the work is spread over the processors.
+    // Separate tasks, so that the work is spread over the cores.
     let tracker = TaskTracker::new();
     let mut outcomes: Vec<(usize, T)> = stream::iter(0..count)
         .map(|index| {
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn outcomes_are_in_order_whoever_is_done_first() {
+    async fn results_are_in_the_order_of_the_work_whatever_ends_first() {
         let work = |index: usize| async move {
             for _ in index..8 {
                 tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Several HTTP/2 connections to each service: one alone would hold back what both can do.
+//! Several HTTP/2 connections to each service: a single one would limit the throughput.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ pub struct Clients {
 pub struct Connections(Vec<Clients>);
 
 impl Connections {
-    /// They connect when they are first used, and again when they break.
+    /// Connections that open on first use, and again after they break.
     pub fn open(booking: SocketAddr, conversation: SocketAddr, count: u16) -> Self {
         let open = |_| {
             let (booking, conversation) = (channel(booking), channel(conversation));
@@ -37,7 +37,7 @@ impl Connections {
         Self((0..count.max(1)).map(open).collect())
     }
 
-    /// The clients of the n-th piece of work, which take turns.
+    /// The clients of the n-th piece of work, over one of the connections in turn.
     pub fn of(&self, n: usize) -> Clients {
         self.0[n % self.0.len()].clone()
     }

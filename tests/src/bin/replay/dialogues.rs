@@ -1,4 +1,4 @@
-//! The file: one JSON object a line, checked as a whole before anything is sent.
+//! The file: one JSON object per line. The whole file is checked before anything is sent.
 
 use std::{
     collections::HashMap,
@@ -9,15 +9,15 @@ use std::{
 
 use serde::Deserialize;
 
-/// Longest text of a turn, as StoreMessage takes it.
+/// The longest text that StoreMessage accepts.
 const TEXT_BYTES_MAX: usize = 32_768;
-/// With what is put before it, the id must fit into a conversation's id of 100 characters.
+/// With a prefix, the id must fit into a conversation id of 100 characters.
 const ID_CHARS_MAX: usize = 80;
-/// Restaurant and city together are the venue's name, of at most 200 characters.
+/// Restaurant and city together form the venue's name of at most 200 characters.
 const NAME_CHARS_MAX: usize = 198;
 const PROBLEMS_SHOWN: usize = 20;
 
-/// Who speaks.
+/// The speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
@@ -33,7 +33,7 @@ pub struct Turn {
     pub emotion: Option<f64>,
 }
 
-/// The table that is reserved, as the file says it: date and time are read by the plan.
+/// The reservation as the file has it: the plan parses its date and time.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Reservation {
     pub restaurant: String,
@@ -48,7 +48,7 @@ pub struct Dialogue {
     pub dialogue_id: String,
     pub turns: Vec<Turn>,
     pub reservation: Reservation,
-    /// The turn, from 0 and the assistant's, at which the reservation is made.
+    /// The index of the turn, one of the assistant's, at which the reservation is made.
     pub reserved_at_turn: usize,
 }
 
@@ -63,7 +63,7 @@ pub enum FileError {
     Wrong { path: String, problems: Problems },
 }
 
-/// What is wrong, by line. Never the text that is.
+/// The problems by line. They never contain text of the file.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<(usize, String)>);
 
@@ -99,7 +99,7 @@ fn parse(text: &str, limit: usize) -> Result<Vec<Dialogue>, Problems> {
         match parse_line(line) {
             Ok(dialogue) => {
                 if let Some(earlier) = lines_by_id.insert(dialogue.dialogue_id.clone(), number) {
-                    problems.0.push((number, format!("dialogue_id is that of line {earlier}")));
+                    problems.0.push((number, format!("dialogue_id is also in line {earlier}")));
                 }
                 dialogues.push(dialogue);
             }
@@ -114,12 +114,12 @@ fn parse_line(line: &str) -> Result<Dialogue, String> {
     check(&dialogue).map(|()| dialogue)
 }
 
-/// What a line lacks, without its text: the parser's own words may quote it.
+/// The problem of a line, without its text: the parser's own message may quote it.
 fn explain(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    if said.starts_with("missing field") {
-        // It names the field, which is the format's word and not the line's.
-        return said.split(" at line").next().unwrap_or_default().to_owned();
+    let message = error.to_string();
+    if message.starts_with("missing field") {
+        // The message names a field of the format, and contains no text of the line.
+        return message.split(" at line").next().unwrap_or_default().to_owned();
     }
     let kind = if error.is_data() { "a field is of the wrong type or value" } else { "this is not a JSON object" };
     format!("{kind}, at column {}", error.column())
@@ -183,14 +183,14 @@ mod tests {
 
     #[test]
     fn good_lines_are_read_and_empty_ones_skipped() {
-        let dialogues = parse(&lines(str::to_owned), usize::MAX).expect("both are good");
+        let dialogues = parse(&lines(str::to_owned), usize::MAX).expect("both lines are valid");
         assert_eq!(dialogues.len(), 2);
         assert_eq!(dialogues[0].turns[0].emotion, Some(0.7));
-        assert_eq!(parse(&lines(str::to_owned), 1).expect("it is good").len(), 1);
+        assert_eq!(parse(&lines(str::to_owned), 1).expect("the line is valid").len(), 1);
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn problems_are_reported_with_their_line() {
         assert!(problem(|_| "{".to_owned()).starts_with("  line 3: this is not a JSON object"));
         assert!(problem(|line| line.replace("\"city\"", "\"town\"")).contains("line 3: missing field `city`"));
         assert!(problem(|line| line.replace("0.7", "1.7")).contains("line 3: turns[0].emotion"));
@@ -198,11 +198,11 @@ mod tests {
             problem(|line| line.replace("\"reserved_at_turn\": 1", "\"reserved_at_turn\": 0")).contains("assistant")
         );
         assert!(problem(|line| line.replace("\"party_size\": 2", "\"party_size\": 51")).contains("party_size"));
-        assert!(problem(|line| line.replace("own-2", "own-1")).contains("line 3: dialogue_id is that of line 1"));
+        assert!(problem(|line| line.replace("own-2", "own-1")).contains("line 3: dialogue_id is also in line 1"));
     }
 
     #[test]
-    fn what_is_told_does_not_quote_the_line() {
+    fn problems_do_not_quote_the_line() {
         let problem = problem(|line| line.replace("\"role\": \"user\"", "\"role\": \"secret\""));
         assert!(problem.contains("line 3") && !problem.contains("secret"), "{problem}");
     }

@@ -1,4 +1,4 @@
-//! Ids that a repeated call has again: each follows from the run, the dialogue and the turn.
+//! Ids that are the same for a repeated call: each is derived from the run, the dialogue and the turn.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use uuid::{Builder, Uuid};
 
 const BYTES: usize = 6;
 
-/// One run of the tool. Two runs share no conversation, booking or venue.
+/// One run of the tool. Two runs have no conversation, booking or venue in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunId([u8; BYTES]);
 
@@ -19,7 +19,7 @@ impl RunId {
 
     /// The id of a message. `dialogue` and `turn` count from 0.
     pub fn message(self, dialogue: usize, turn: usize) -> Uuid {
-        // A UUID of version 8 is made of whatever its maker likes, but for bytes 6 and 8.
+        // A UUID of version 8 has free contents, except in bytes 6 and 8.
         let mut bytes = [0; 16];
         bytes[..BYTES].copy_from_slice(&self.0);
         bytes[9..13].copy_from_slice(&number(dialogue));
@@ -32,7 +32,7 @@ impl RunId {
         format!("replay-{self}.{dialogue_id}")
     }
 
-    /// The idempotency key of something made once in this run.
+    /// The idempotency key of something that this run creates once.
     pub fn key(self, what: &str, of: impl fmt::Display) -> String {
         format!("replay-{self}/{what}/{of}")
     }
@@ -52,7 +52,7 @@ impl FromStr for RunId {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let must = "must be the 12 hexadecimal digits that the run began with";
+        let must = "must be the 12 hexadecimal digits that the run printed at its start";
         if text.len() != 2 * BYTES || !text.is_ascii() {
             return Err(must);
         }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_has_one_id_and_no_other_message_has_it() {
+    fn each_message_has_one_id_of_its_own() {
         let run = RunId::random();
         assert_eq!(run.message(7, 3), run.message(7, 3));
         assert_ne!(run.message(7, 3), run.message(3, 7));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_named_as_it_is_shown() {
+    fn a_run_id_is_parsed_from_its_printed_form() {
         let run = RunId::random();
         assert_eq!(run.to_string().parse(), Ok(run));
         assert!("12".parse::<RunId>().is_err());

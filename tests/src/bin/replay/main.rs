@@ -1,5 +1,4 @@
-//! `make replay`: a file of dialogues, played through both services as an orchestrator would, and
-//! read back to the last message.
+//! `make replay`: plays a file of dialogues through both services as an orchestrator would, and reads everything back.
 
 use std::{
     net::SocketAddr,
@@ -20,10 +19,10 @@ use crate::{
     calls::{Caller, Meter, Method},
     connections::Connections,
     ids::RunId,
-    lag::{Lags, Sign, Work},
-    pace::Pace,
+    lag::{Lags, VisibleResult, Work},
     plan::Plan,
     play::{Phase, Played},
+    rate_limiter::RateLimiter,
 };
 
 mod calls;
@@ -32,39 +31,38 @@ mod connections;
 mod dialogues;
 mod ids;
 mod lag;
-mod pace;
 mod plan;
 mod play;
 mod prepare;
 mod progress;
+mod rate_limiter;
 mod reconcile;
 mod report;
 
-/// Exit code for a file that cannot be played, as command-line parsers use it.
+/// The exit code for a file that cannot be played, as command-line parsers use it.
 const BAD_FILE: u8 = 2;
 
 /// Plays a file of dialogues through both services, then reads everything back and compares.
 ///
-/// Each turn is one StoreMessage, in order; each reservation one CreateBooking at its turn. A
-/// venue is made for every restaurant, with slots and seats for all its bookings. Dates are moved
-/// by whole weeks to the days ahead, so that weekdays stay; a date that cannot be read becomes the
-/// file's first one, a time that cannot be read 18:00, and times go down to the quarter hour.
-/// Every call is repeated safely after UNAVAILABLE, RESOURCE_EXHAUSTED with RetryInfo,
-/// DEADLINE_EXCEEDED and broken connections.
+/// Each turn is one StoreMessage, in order; each reservation is one CreateBooking at its turn. A venue is made for
+/// every restaurant, with slots and seats for all its bookings. Dates move by whole weeks into the future, so that
+/// weekdays stay the same. A date that cannot be read becomes the first date of the file, and a time that cannot be
+/// read becomes 18:00. Times are rounded down to the quarter hour. Every call is safely repeated after UNAVAILABLE,
+/// RESOURCE_EXHAUSTED with RetryInfo, DEADLINE_EXCEEDED and broken connections.
 ///
-/// The first half of the dialogues is played as fast as answers come, and it is measured how long
-/// after its end the background work is done. The second half is played at half that rate, and the
-/// time from replies to their background work is measured beside that of the calls.
+/// The first half of the dialogues is played as fast as answers come. The tool measures how long after its end the
+/// background work is done. The second half is played at half that rate. The tool measures the lag from replies to
+/// their background work beside the times of the calls.
 ///
-/// Exit code 0 when everything is there once and as it was sent, 1 when something is missing or
-/// different, 2 when the file cannot be played, 130 after Ctrl-C.
+/// Exit code 0 when everything is stored once and as it was sent, 1 when something is missing or different, 2 when the
+/// file cannot be played, 130 after Ctrl-C.
 #[derive(Parser)]
 #[command(name = "replay", version)]
 struct Cli {
     /// JSON lines: dialogue_id, turns[{role, text, emotion?}], reservation{restaurant, city, date,
     /// time, party_size}, reserved_at_turn
     file: PathBuf,
-    /// Dialogues that are played at once
+    /// Dialogues that are played concurrently
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     concurrency: u16,
     /// HTTP/2 connections to each service
@@ -73,17 +71,17 @@ struct Cli {
     /// Play only the first dialogues of the file
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     limit: Option<u32>,
-    /// How long a call is repeated before it is given up, in seconds
+    /// How long a call is repeated, in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600), value_name = "SECONDS")]
     give_up_after_seconds: u64,
-    /// A booking-service that is running; without it both services are started, on free ports,
-    /// over the private PostgreSQL under TEPPAN_HOME
+    /// A running booking-service; without it both services are started on free ports, over the private PostgreSQL under
+    /// TEPPAN_HOME
     #[arg(long, requires = "conversation", value_name = "ADDR")]
     booking: Option<SocketAddr>,
-    /// A conversation-service that is running
+    /// A running conversation-service
     #[arg(long, requires = "booking", value_name = "ADDR")]
     conversation: Option<SocketAddr>,
-    /// Go on with an interrupted run of the same file on the same day: what it did is replayed
+    /// Continue an interrupted run of the same file on the same day: completed calls are replayed
     #[arg(long, value_name = "ID")]
     run_id: Option<RunId>,
 }
@@ -120,7 +118,7 @@ async fn main() -> ExitCode {
         connections,
         concurrency: cli.concurrency.into(),
     };
-    let code = interrupt.unless_told(run.play_and_reconcile()).await;
+    let code = interrupt.unless_interrupted(run.play_and_reconcile()).await;
     let code = code.unwrap_or_else(|| {
         report::interrupted([run.burst.meter(), run.steady.meter()], &run.plan);
         ExitCode::from(INTERRUPTED)
@@ -128,13 +126,13 @@ async fn main() -> ExitCode {
     if let Some(services) = services
         && !services.stop(&interrupt).await
     {
-        eprintln!("replay: a service did not stop in order");
+        eprintln!("replay: a service did not exit with code 0");
         return ExitCode::FAILURE;
     }
     code
 }
 
-/// Both services: those that run already, or ones of this tool's own.
+/// The addresses of both services, and the services themselves if this tool has started them.
 async fn connect(cli: &Cli) -> Result<((SocketAddr, SocketAddr), Option<Services>), String> {
     let describe = |error| format!("{error}");
     if let (Some(booking), Some(conversation)) = (cli.booking, cli.conversation) {
@@ -144,7 +142,7 @@ async fn connect(cli: &Cli) -> Result<((SocketAddr, SocketAddr), Option<Services
         return Ok(((booking, conversation), None));
     }
     println!("Starting both services and their PostgreSQL ...");
-    // Not interrupted half-way: what was started must be stopped in order.
+    // Not interrupted: services that were started must be stopped in order.
     let services = Services::start(&Given::default(), &Given::default(), Shown::Errors).await;
     let services = services.map_err(describe)?;
     let addresses = (services.booking.grpc, services.conversation.grpc);
@@ -152,12 +150,12 @@ async fn connect(cli: &Cli) -> Result<((SocketAddr, SocketAddr), Option<Services
     Ok((addresses, Some(services)))
 }
 
-/// What one run needs.
+/// The plan, the clients and the measurements of one run.
 struct Run {
     plan: Arc<Plan>,
-    /// For what comes before and after the dialogues.
+    /// The calls before and after the dialogues.
     caller: Caller,
-    /// For the dialogues at full load, and for those at half of it.
+    /// The calls of the dialogues at full load, and at half load.
     burst: Caller,
     steady: Caller,
     connections: Connections,
@@ -188,13 +186,13 @@ impl Run {
         }
     }
 
-    /// The first half, as fast as answers come, and how long its background work takes after that.
+    /// Plays the first half as fast as answers come, and measures how long its background work takes afterwards.
     async fn burst(&self, venue_ids: &Arc<Vec<String>>) -> Vec<Played> {
         let phase = Arc::new(Phase {
             title: "Playing at full load",
             dialogues: 0..self.plan.dialogues.len().div_ceil(2),
             caller: self.burst.clone(),
-            pace: Pace::free(),
+            rate_limiter: RateLimiter::unlimited(),
             lags: None,
         });
         let started = Instant::now();
@@ -205,7 +203,7 @@ impl Run {
         played
     }
 
-    /// From now until everything that the dialogues left to be done later is done.
+    /// The time from now until all background work of the dialogues is done.
     async fn backlog_gone(&self, played: &[Played]) -> Duration {
         let since = Instant::now();
         for (index, played) in played.iter().enumerate() {
@@ -215,17 +213,16 @@ impl Run {
                 sign,
             };
             if let Some(sequence) = self.plan.last_scored(index) {
-                work(Sign::Aggregated { sequence }).done(since).await;
+                work(VisibleResult::Aggregated { sequence }).done(since).await;
             }
             if played.booking_id.is_some() {
-                work(Sign::FollowUp).done(since).await;
+                work(VisibleResult::FollowUp).done(since).await;
             }
         }
         since.elapsed()
     }
 
-    /// The second half, at half the rate of the first, and how long after each reply its background
-    /// work is to be seen.
+    /// Plays the second half at half the rate of the first, and measures the lag of the background work.
     async fn steady(&self, venue_ids: &Arc<Vec<String>>) -> Vec<Played> {
         let peak = self.burst.meter().calls_per_second(&[Method::StoreMessage, Method::CreateBooking]);
         let lags = Lags::default();
@@ -233,7 +230,7 @@ impl Run {
             title: "Playing at half of that",
             dialogues: self.plan.dialogues.len().div_ceil(2)..self.plan.dialogues.len(),
             caller: self.steady.clone(),
-            pace: Pace::calls_per_second(peak / 2.0),
+            rate_limiter: RateLimiter::calls_per_second(peak / 2.0),
             lags: Some(lags.clone()),
         });
         let started = Instant::now();

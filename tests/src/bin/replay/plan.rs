@@ -1,4 +1,4 @@
-//! What is to be sent: venues with slots for every reservation, and dates in the days ahead.
+//! The plan of a run: venues with slots for every reservation, and dates in the future.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use crate::{
     ids::RunId,
 };
 
-/// The zone of every venue made here.
+/// The time zone of every venue of the tool.
 pub const ZONE: &str = "America/Los_Angeles";
 pub const PRICE_PER_PERSON_CENTS: i64 = 3500;
-/// Beyond any notice: no slot of the plan starts before the day after tomorrow.
+/// Beyond any notice: no slot starts before the day after tomorrow.
 const FIRST_DAYS_AHEAD: u64 = 2;
-/// Dates further apart than this begin again at the first: with the days above all lie within the
-/// 90 days of the default horizon.
+/// Dates further apart than this start again at the first: together with the days above, all dates are within the 90
+/// days of the default horizon.
 const SPAN_WEEKS: i64 = 11;
-/// What a time that cannot be read becomes.
+/// The time that replaces one that cannot be read.
 const USUAL_TIME: NaiveTime = NaiveTime::from_hms_opt(18, 0, 0).expect("a time");
-/// Times go down to this: a schedule has room for the 96 quarter hours of a day, not for 1,440 minutes.
+/// Times are rounded down to this: a schedule has room for the 96 quarter hours of a day, not for 1,440 minutes.
 const STEP_MINUTES: u32 = 15;
 
 /// A slot that is booked: date and start time at the venue.
 pub type Slot = (NaiveDate, NaiveTime);
 
-/// A booking that is to be made.
+/// A booking to be made.
 #[derive(Debug, Clone)]
 pub struct PlannedBooking {
     /// Index into [`Plan::venues`].
@@ -40,18 +40,18 @@ pub struct PlannedBooking {
 #[derive(Debug, Clone)]
 pub struct PlannedVenue {
     pub name: String,
-    /// The seats that this run takes, by slot.
+    /// The seats that this run books, by slot.
     pub seats: BTreeMap<Slot, i32>,
 }
 
-/// Everything that is to be sent, and so everything that is to be found again.
+/// Everything that is to be sent, and that must be found afterwards.
 pub struct Plan {
     pub run: RunId,
     pub dialogues: Vec<Dialogue>,
     /// The booking of each dialogue.
     pub bookings: Vec<PlannedBooking>,
     pub venues: Vec<PlannedVenue>,
-    /// Dates and times that were not as they are meant to be, and were made so.
+    /// The number of dates and times that were corrected.
     pub normalised: usize,
 }
 
@@ -76,7 +76,7 @@ impl PlannedVenue {
 }
 
 impl Plan {
-    /// Plans the dialogues as of `now`. The same file gives the same plan all day.
+    /// Plans the dialogues as of `now`. The same file gives the same plan during one day.
     pub fn new(run: RunId, dialogues: Vec<Dialogue>, now: DateTime<Utc>) -> Self {
         let calendar = Calendar::new(&dialogues, now.with_timezone(&zone()).date_naive());
         let mut plan = Self { run, dialogues: Vec::new(), bookings: Vec::new(), venues: Vec::new(), normalised: 0 };
@@ -118,10 +118,10 @@ fn venue_name(restaurant: &str, city: &str) -> String {
     if city.is_empty() { restaurant.to_owned() } else { format!("{restaurant}, {city}") }
 }
 
-/// Moves the file's dates to the days ahead.
+/// Moves the dates of the file into the future.
 ///
-/// The earliest date moves by whole weeks to the first of its weekday that is far enough ahead;
-/// the others keep their distance from it, and so their weekdays.
+/// The earliest date moves by whole weeks to the first date of the same weekday that is far enough ahead. The other
+/// dates keep their distance from it, and so their weekdays.
 struct Calendar {
     earliest: NaiveDate,
     first: NaiveDate,
@@ -136,14 +136,14 @@ impl Calendar {
         Self { earliest, first }
     }
 
-    /// The slot of a reservation, and whether its date and time were as they are meant to be.
+    /// The slot of a reservation, and whether its date and time needed no correction.
     fn slot(&self, reservation: &Reservation) -> (Slot, bool) {
         let (date, time) = (parse_date(&reservation.date), parse_time(&reservation.time));
         let start = time.map_or(USUAL_TIME, to_step);
         let distance = date.map_or(0, |date| (date - self.earliest).num_days()).rem_euclid(SPAN_WEEKS * 7);
         let mut moved = self.first + TimeDelta::days(distance);
         if zone().from_local_datetime(&moved.and_time(start)).earliest().is_none() {
-            // The clock is set forward over this start on that day: a day later it exists.
+            // Clocks skip this start on that day; a day later it exists.
             moved = moved + Days::new(1);
         }
         ((moved, start), date.is_some() && time == Some(start))
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn one_venue_a_restaurant_with_seats_for_all_its_bookings() {
+    fn each_restaurant_becomes_one_venue_with_seats_for_all_its_bookings() {
         let dialogues = vec![
             dialogue(0, "Garden", "2019-03-01", "18:00", 2),
             dialogue(1, "Garden ", "2019-03-01", "18:00", 3),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_dates_and_times_are_made_usable_and_counted() {
+    fn unusual_dates_and_times_are_corrected_and_counted() {
         let odd = [("soon", "18:00"), ("2019-03-01", "tonight"), ("2019-03-01", "6:40 p.m."), ("2019-03-01", "9AM")];
         let dialogues = odd.iter().enumerate().map(|(id, (date, time))| dialogue(id, "Garden", date, time, 2));
         let plan = Plan::new(RunId::random(), dialogues.collect(), now());

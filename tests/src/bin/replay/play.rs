@@ -1,4 +1,4 @@
-//! The dialogues, each turn by turn, many at once.
+//! Plays the dialogues, each turn by turn, many concurrently.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,38 +14,38 @@ use crate::{
     concurrently,
     connections::Clients,
     dialogues::Speaker,
-    lag::{Lags, Sign, Work},
-    pace::Pace,
+    lag::{Lags, VisibleResult, Work},
     plan::Plan,
     prepare::wire_time,
     progress::Progress,
+    rate_limiter::RateLimiter,
 };
 
-/// How one dialogue went.
+/// The outcome of one dialogue.
 pub struct Played {
-    /// The booking it came to.
+    /// The booking that was made.
     pub booking_id: Option<String>,
-    /// Why it was not played to its end.
+    /// The failure that ended the dialogue early.
     pub failure: Option<Failure>,
 }
 
-/// Some of the dialogues, played in a certain way.
+/// Some of the dialogues, and how they are played.
 pub struct Phase {
     pub title: &'static str,
-    /// Indices into the plan.
+    /// Indices of dialogues in the plan.
     pub dialogues: Range<usize>,
     pub caller: Caller,
-    pub pace: Pace,
-    /// Where the lag of the background work is measured.
+    pub rate_limiter: RateLimiter,
+    /// Where the lag of the background work is recorded.
     pub lags: Option<Lags>,
 }
 
-/// One message in so many is watched until it is counted: to watch all of them would be a load of its own.
+/// The share of the messages that are watched until they are aggregated: watching all would be a load of its own.
 const WATCHED_ONE_IN: usize = 16;
 
-/// Plays the dialogues of a phase; the outcomes are in the order of the plan.
+/// Plays the dialogues of a phase. Returns the outcomes in the order of the plan.
 ///
-/// A dialogue ends at the first call that fails for good, as a customer's would; the others go on.
+/// A dialogue ends at the first call that fails for good, as a customer's would. The other dialogues continue.
 pub async fn dialogues(run: &Run, venue_ids: &Arc<Vec<String>>, phase: &Arc<Phase>) -> Vec<Played> {
     let range = phase.dialogues.clone();
     let calls = run.plan.dialogues[range.clone()].iter().map(|dialogue| dialogue.turns.len() + 1).sum();
@@ -67,7 +67,7 @@ pub async fn dialogues(run: &Run, venue_ids: &Arc<Vec<String>>, phase: &Arc<Phas
     played
 }
 
-/// One dialogue on its way.
+/// A dialogue that is being played.
 struct DialogueRun {
     index: usize,
     plan: Arc<Plan>,
@@ -88,13 +88,13 @@ impl DialogueRun {
     async fn turns(&self, booking_id: &mut Option<String>) -> Result<(), Failure> {
         let dialogue = &self.plan.dialogues[self.index];
         for turn in 0..dialogue.turns.len() {
-            // The assistant books, then says that it has.
+            // The assistant makes the booking before the turn that mentions it.
             if turn == dialogue.reserved_at_turn {
-                self.phase.pace.turn().await;
+                self.phase.rate_limiter.wait().await;
                 *booking_id = Some(self.book().await?);
                 self.progress.advance(1);
             }
-            self.phase.pace.turn().await;
+            self.phase.rate_limiter.wait().await;
             self.store(turn).await?;
             self.progress.advance(1);
         }
@@ -113,7 +113,11 @@ impl DialogueRun {
             && is_scored
             && (self.index + turn).is_multiple_of(WATCHED_ONE_IN)
         {
-            lags.watch(Work { clients: self.clients.clone(), conversation_id, sign: Sign::Aggregated { sequence } });
+            lags.watch(Work {
+                clients: self.clients.clone(),
+                conversation_id,
+                sign: VisibleResult::Aggregated { sequence },
+            });
         }
         Ok(())
     }
@@ -127,16 +131,16 @@ impl DialogueRun {
         });
         let made = made.await?.booking.unwrap_or_default();
         if let Some(lags) = &self.phase.lags {
-            lags.watch(Work { clients: self.clients.clone(), conversation_id, sign: Sign::FollowUp });
+            lags.watch(Work { clients: self.clients.clone(), conversation_id, sign: VisibleResult::FollowUp });
         }
         Ok(made.booking_id)
     }
 }
 
-/// The message of a turn: the same each time it is asked for.
+/// The message of a turn, the same for every attempt.
 pub fn message(plan: &Plan, dialogue: usize, turn: usize) -> StoreMessageRequest {
-    let said = &plan.dialogues[dialogue].turns[turn];
-    let role = match said.role {
+    let source = &plan.dialogues[dialogue].turns[turn];
+    let role = match source.role {
         Speaker::User => Role::User,
         Speaker::Assistant => Role::Assistant,
     };
@@ -144,16 +148,16 @@ pub fn message(plan: &Plan, dialogue: usize, turn: usize) -> StoreMessageRequest
         conversation_id: plan.conversation(dialogue),
         message_id: plan.run.message(dialogue, turn).to_string(),
         role: role.into(),
-        content: said.text.clone(),
+        content: source.text.clone(),
         channel: Channel::Web.into(),
         user_id: format!("replay-guest-{dialogue}"),
-        emotion: said.emotion.map(|score| Emotion { score: Some(score), ..Default::default() }),
+        emotion: source.emotion.map(|score| Emotion { score: Some(score), ..Default::default() }),
         ..Default::default()
     }
 }
 
-/// The booking of a dialogue: the same each time it is asked for. The guests are made up; the
-/// guest of a dialogue comes again in every run, as regular ones do.
+/// The booking of a dialogue, the same for every attempt. The guest of a dialogue is the same in every run, as a
+/// regular customer is.
 pub fn booking(plan: &Plan, dialogue: usize, venue_ids: &[String]) -> CreateBookingRequest {
     let planned = &plan.bookings[dialogue];
     CreateBookingRequest {

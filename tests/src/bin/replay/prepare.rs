@@ -1,4 +1,4 @@
-//! The venues and their slots, before the first dialogue.
+//! Creates the venues and their slots, before the first dialogue.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     progress::Progress,
 };
 
-/// Makes every venue and lays out its slots; the ids are in the order of the plan.
+/// Creates every venue and its slots. Returns the ids in the order of the plan.
 pub async fn venues(run: &Run) -> Result<Vec<String>, Failure> {
     let progress = Progress::start("Making venues", run.plan.venues.len());
     let made = concurrently::each(run.plan.venues.len(), run.concurrency, |index| {
@@ -39,7 +39,7 @@ async fn make(caller: &Caller, clients: &Clients, key: String, venue: &PlannedVe
         name: venue.name.clone(),
         time_zone: ZONE.to_owned(),
         currency: Some("USD".to_owned()),
-        // Confirmed at once: a follow-up is scheduled for each.
+        // Without a deposit: bookings are confirmed at once, and a follow-up is scheduled for each.
         deposit_percent: Some(0),
         ..Default::default()
     };
@@ -57,7 +57,7 @@ async fn make(caller: &Caller, clients: &Clients, key: String, venue: &PlannedVe
     Ok(venue_id)
 }
 
-/// One period for each start time, from the first booked date to the last.
+/// One period for each start time, from the first to the last booked date.
 fn periods(venue: &PlannedVenue) -> Vec<SchedulePeriod> {
     let period = |(start, capacity): (NaiveTime, i32)| SchedulePeriod {
         days: (Weekday::Monday as i32..=Weekday::Sunday as i32).collect(),
@@ -72,7 +72,7 @@ fn periods(venue: &PlannedVenue) -> Vec<SchedulePeriod> {
     venue.seats_by_start().into_iter().map(period).collect()
 }
 
-/// A time as the contract writes it.
+/// A time in the format of the contract.
 pub fn wire_time(time: NaiveTime) -> String {
     time.format("%H:%M").to_string()
 }

@@ -1,4 +1,4 @@
-//! How far the work is: a bar on a terminal, a line for every tenth elsewhere.
+//! Progress: a bar on a terminal, a line for every tenth elsewhere.
 
 use std::{
     io::IsTerminal as _,
@@ -11,7 +11,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Cheap to clone.
+/// The progress of some work. Cheap to clone.
 #[derive(Clone)]
 pub struct Progress(Arc<Inner>);
 
@@ -24,7 +24,7 @@ struct Inner {
 }
 
 impl Progress {
-    /// Progress of so many pieces of work.
+    /// The progress of this many pieces of work.
     pub fn start(what: &'static str, total: usize) -> Self {
         let total = total.try_into().unwrap_or(u64::MAX);
         let bar = std::io::stderr().is_terminal().then(|| {
@@ -35,7 +35,7 @@ impl Progress {
         Self(Arc::new(Inner { what, total, done: AtomicU64::new(0), started: Instant::now(), bar }))
     }
 
-    /// So many more pieces are done.
+    /// Counts more pieces as done.
     pub fn advance(&self, pieces: usize) {
         let Inner { what, total, done, started, bar } = &*self.0;
         let pieces: u64 = pieces.try_into().unwrap_or(u64::MAX);
@@ -50,7 +50,7 @@ impl Progress {
         }
     }
 
-    /// Leaves the screen to what follows.
+    /// Removes the bar, so that other output can follow.
     pub fn finish(&self) {
         if let Some(bar) = &self.0.bar {
             bar.finish();

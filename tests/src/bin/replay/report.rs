@@ -1,4 +1,4 @@
-//! What the tool says: the plan, the figures, the verdict.
+//! The output of the tool: the plan, the figures, and the result.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const DIFFERENCES_SHOWN: usize = 20;
 
-/// What is about to be played.
+/// Prints the plan before it is played.
 pub fn plan(plan: &Plan) {
     println!(
         "Run {}: {} dialogues, {} turns and {} bookings at {} venues.",
@@ -25,26 +25,26 @@ pub fn plan(plan: &Plan) {
         plan.venues.len(),
     );
     if plan.normalised > 0 {
-        println!("{} dates or times were odd and were made usable; --help says how.", plan.normalised);
+        println!("{} dates or times were corrected; --help explains how.", plan.normalised);
     }
 }
 
-/// The figures of the calls that wrote.
+/// Prints the figures of the writing calls.
 pub fn written(what: &str, meter: &Meter, took: Duration) {
     println!("\n{what}, played in {}:", seconds(took));
     println!("{}", calls(meter, &Method::WRITES));
 }
 
-/// How long the background work of a burst took after its end.
+/// Prints how long the background work of a burst took after its end.
 pub fn backlog(burst: Duration, gone_after: Duration) {
     println!(
-        "Its background work was done {} after the last reply of the {} long burst.",
+        "Its background work was done {} after the last reply of the burst of {}.",
         seconds(gone_after),
         seconds(burst),
     );
 }
 
-/// From replies to their background work, beside the calls of the same phase.
+/// Prints the lags of background work, beside the times of the calls in the same phase.
 pub fn lags(meter: &Meter, aggregated: &Histogram<u64>, delivered: &Histogram<u64>) {
     let right = ["watched", "p50 ms", "p99 ms", "max ms", "p99 of the call", "ratio"];
     let mut table =
@@ -71,20 +71,20 @@ fn ratio(lag: u64, call: u64) -> f64 {
     lag as f64 / call.max(1) as f64
 }
 
-/// The figures of the calls that read back.
+/// Prints the figures of the reading calls.
 pub fn read_back(meter: &Meter, took: Duration) {
     println!("Read back in {}:", seconds(took));
     println!("{}", calls(meter, &Method::READS));
-    println!("A call's time is what its caller waits: every attempt, and the waits between them.");
+    println!("The time of a call includes every attempt and the waits between them.");
 }
 
-/// How far an interrupted run came, and how to go on.
+/// Prints the figures of an interrupted run, and how to continue it.
 pub fn interrupted(meters: [&Meter; 2], plan: &Plan) {
-    println!("\nInterrupted. Nothing was compared. Up to here:");
+    println!("\nInterrupted. Nothing was compared. Until now:");
     for meter in meters {
         println!("{}", calls(meter, &Method::WRITES));
     }
-    println!("Today `--run-id {}` with the same file goes on where it was.", plan.run);
+    println!("Today `--run-id {}` with the same file continues this run.", plan.run);
 }
 
 /// A row for each method that was called.
@@ -132,18 +132,18 @@ fn seconds(span: Duration) -> String {
     format!("{:.1} s", span.as_secs_f64())
 }
 
-/// Whether everything is there, and what is not.
+/// Prints whether everything is stored, and what is not.
 pub fn verdict(screen: Screen, verdict: &Verdict, played: &[Played]) {
     println!("\nReconciliation:");
     println!("{}", counts(verdict, played));
     let failures = played.iter().filter_map(|played| played.failure.as_ref());
     let failures: Vec<_> = failures.map(ToString::to_string).collect();
     if verdict.is_clean() && failures.is_empty() {
-        println!("{}", screen.good("Everything is there once, in order and as it was sent."));
+        println!("{}", screen.good("Everything is stored once, in order and as it was sent."));
         return;
     }
     println!("{}", screen.bad("Something is missing or different."));
-    list("dialogues were not played to their end", &failures);
+    list("dialogues were not completed", &failures);
     list("differences", &verdict.differences);
 }
 
@@ -189,7 +189,7 @@ fn counts(verdict: &Verdict, played: &[Played]) -> Table {
     table
 }
 
-/// The first of a list, by id.
+/// Prints the first entries of a list.
 fn list(what: &str, entries: &[String]) {
     if entries.is_empty() {
         return;

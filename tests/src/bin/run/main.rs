@@ -1,4 +1,4 @@
-//! `make run`: both services stay up, with lines to paste.
+//! `make run`: runs both services, and prints lines to paste.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -14,31 +14,31 @@ use teppan_tests::{
 mod surroundings;
 mod try_lines;
 
-/// Starts both services, prints grpcurl lines to try, and keeps the services up until Ctrl-C.
+/// Starts both services, prints grpcurl lines to try, and keeps the services running until Ctrl-C.
 ///
-/// The data is kept in a private PostgreSQL under TEPPAN_HOME (.teppan here when it is unset) and
-/// found again at the next start. Warnings and errors of the services are shown. Ctrl-C, SIGTERM or
-/// closing the terminal stops both in order; once more, without waiting for running calls. Exit code
-/// 0 after that, 1 when a service does not start or ends by itself.
+/// The data is kept in a private PostgreSQL under TEPPAN_HOME (default: .teppan in this folder), also for the next
+/// start. Warnings and errors of the services are shown. Ctrl-C, SIGTERM or closing the terminal stops both in order; a
+/// second signal stops them without waiting for running calls. Exit code 0 after that, 1 when a service does not start
+/// or ends by itself.
 #[derive(Parser)]
 #[command(name = "run", version)]
 struct Cli {
-    /// Where booking-service serves gRPC
+    /// gRPC address of booking-service
     #[arg(long, env = "BOOKING_LISTEN_ADDR", default_value = "127.0.0.1:50051", value_name = "ADDR")]
     booking_listen_addr: SocketAddr,
-    /// Where booking-service serves HTTP: /metrics, /livez, /readyz
+    /// HTTP address of booking-service: /metrics, /livez, /readyz
     #[arg(long, env = "BOOKING_HTTP_ADDR", default_value = "127.0.0.1:9051", value_name = "ADDR")]
     booking_http_addr: SocketAddr,
-    /// Where conversation-service serves gRPC
+    /// gRPC address of conversation-service
     #[arg(long, env = "CONVERSATION_LISTEN_ADDR", default_value = "127.0.0.1:50052", value_name = "ADDR")]
     conversation_listen_addr: SocketAddr,
-    /// Where conversation-service serves HTTP: /metrics, /livez, /readyz
+    /// HTTP address of conversation-service: /metrics, /livez, /readyz
     #[arg(long, env = "CONVERSATION_HTTP_ADDR", default_value = "127.0.0.1:9052", value_name = "ADDR")]
     conversation_http_addr: SocketAddr,
 }
 
 impl Cli {
-    /// The addresses, with the setting that changes each.
+    /// The addresses, each with its setting.
     fn addresses(&self) -> [(SocketAddr, &'static str); 4] {
         [
             (self.booking_listen_addr, "BOOKING_LISTEN_ADDR"),
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let taken = taken(&cli.addresses());
     if !taken.is_empty() {
-        eprintln!("run: the services cannot listen where they should:");
+        eprintln!("run: the services cannot listen at these addresses:");
         eprintln!("{taken}");
         eprintln!("End what listens there, or give another address: OPTIONS='--flag ADDR', or the variable.");
         return ExitCode::FAILURE;
@@ -68,7 +68,7 @@ async fn main() -> ExitCode {
              another one, start the services themselves."
         );
     }
-    // What is tried out on this machine is tried with Stripe's test mode, unless somebody says otherwise.
+    // On a developer's machine Stripe's test mode is the default.
     let livemode = std::env::var("STRIPE_LIVEMODE").unwrap_or_else(|_| "false".to_owned());
     let booking = Given {
         grpc: Some(cli.booking_listen_addr),
@@ -87,18 +87,18 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if !interrupt.was_told() {
+    if !interrupt.was_interrupted() {
         introduce(screen, &services);
     }
-    let ended = interrupt.unless_told(services.either_ended()).await;
+    let ended = interrupt.unless_interrupted(services.either_ended()).await;
     say(format!("\n{}", screen.dim("Stopping both services ...")));
     let stopped = services.stop(&interrupt).await;
     conclude(ended, stopped)
 }
 
-/// A line for each address at which something listens already, or that is not this machine's.
+/// A line for each address that is in use, or that is not an address of this machine.
 ///
-/// A service would say so too; here all are told at once, with the name of the setting.
+/// A service would report the same; here all addresses are reported at once, with the names of their settings.
 fn taken(addresses: &[(SocketAddr, &'static str)]) -> String {
     let problem = |(address, setting): &(SocketAddr, &'static str)| {
         let error = TcpListener::bind(address).err()?;
@@ -117,13 +117,16 @@ fn introduce(screen: Screen, services: &Services) {
     for (comment, line) in try_lines::lines(services.booking.grpc, services.conversation.grpc) {
         say(format!("\n{}\n{line}", screen.dim(format!("# {comment}"))));
     }
-    say(format!("\n{}", screen.bold("Ctrl-C stops both; twice, at once. Their warnings and errors follow.")));
+    say(format!(
+        "\n{}",
+        screen.bold("Ctrl-C stops both; a second Ctrl-C stops them at once. Their warnings and errors follow.")
+    ));
 }
 
 fn conclude(ended: Option<&'static str>, stopped: bool) -> ExitCode {
     match ended {
         Some(service) => {
-            eprintln!("run: {service} ended by itself; what it said is above");
+            eprintln!("run: {service} ended by itself; its log is above");
             ExitCode::FAILURE
         }
         None if stopped => {
@@ -131,7 +134,7 @@ fn conclude(ended: Option<&'static str>, stopped: bool) -> ExitCode {
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("run: a service did not stop in order");
+            eprintln!("run: a service did not exit with code 0");
             ExitCode::FAILURE
         }
     }
@@ -142,12 +145,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_told_with_the_setting_that_changes_it() {
-        let somebody = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = somebody.local_addr().expect("it has an address");
+    fn a_port_in_use_is_reported_with_its_setting() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("the listener is bound");
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let told = taken(&[(free, "BOOKING_HTTP_ADDR"), (address, "BOOKING_LISTEN_ADDR")]);
-        assert_eq!(told.lines().count(), 1);
-        assert!(told.contains(&address.to_string()) && told.contains("--booking-listen-addr"), "{told}");
+        let problems = taken(&[(free, "BOOKING_HTTP_ADDR"), (address, "BOOKING_LISTEN_ADDR")]);
+        assert_eq!(problems.lines().count(), 1);
+        assert!(problems.contains(&address.to_string()) && problems.contains("--booking-listen-addr"), "{problems}");
     }
 }

@@ -1,4 +1,4 @@
-//! The lines to try: grpcurl, by hand, from a first look to a refused request.
+//! The lines to try with grpcurl, from a first look to a refused request.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::surroundings;
 
-/// Each line with what it shows. They build on one another, in one shell.
+/// The lines, each with a description. They build on one another, in one shell.
 pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str, String)> {
     let call =
         |address: SocketAddr, method: &str, json: &str| format!("grpcurl -plaintext -d {json} {address} {method}");
@@ -20,7 +20,7 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         call(conversation, &format!("teppan.conversation.v1.ConversationService/{method}"), json)
     };
 
-    // New keys at each start: the data is kept, and an old key would only replay.
+    // New keys at each start: the data is kept, so old keys would only replay.
     let run = &Uuid::new_v4().simple().to_string()[..8];
     let date = tuesday();
     let create_venue = schedule(
@@ -38,13 +38,14 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
         run = run,
         date = date,
     );
-    let mut lines = Vec::from_iter(surroundings::path_line().map(|line| ("grpcurl, as set-up brought it", line)));
+    let mut lines =
+        Vec::from_iter(surroundings::path_line().map(|line| ("The grpcurl that set-up has installed", line)));
     lines.extend([
         ("What booking-service serves", format!("grpcurl -plaintext {booking} list")),
         ("Whether it is ready", format!("grpcurl -plaintext {booking} grpc.health.v1.Health/Check")),
         ("A venue, its id kept in VENUE", keep("VENUE", "venueId", &create_venue)),
         (
-            "Its week: every half hour from 17:00 to 20:00, Tuesday to Saturday, 20 seats, 35.00 EUR a person",
+            "Its weekly schedule: every half hour from 17:00 to 20:00, Tuesday to Saturday, 20 seats, 35.00 EUR a person",
             schedule(
                 "SetWeeklySchedule",
                 concat!(
@@ -55,7 +56,7 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
             ),
         ),
         (
-            "What is open on a Tuesday in about two weeks",
+            "The open slots on a Tuesday in about two weeks",
             schedule(
                 "ListAvailability",
                 &format!(
@@ -69,7 +70,7 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
             keep("BOOKING", "bookingId", &book(&valid)),
         ),
         (
-            "An invalid one: every violation at once, and grpcurl ends with an error code",
+            "An invalid one: all violations at once, and grpcurl ends with an error code",
             book(r#"'{"venue_id": "'"$VENUE"'", "date": "tomorrow", "start_time": "6 pm", "party_size": 99}'"#),
         ),
     ]);
@@ -103,7 +104,7 @@ pub fn lines(booking: SocketAddr, conversation: SocketAddr) -> Vec<(&'static str
     lines
 }
 
-/// What becomes of the booking in BOOKING.
+/// Changes of the booking in BOOKING.
 fn life_of_a_booking(
     bookings: &impl Fn(&str, &str) -> String,
     pay: &impl Fn(&str) -> String,
@@ -127,15 +128,15 @@ fn life_of_a_booking(
             bookings("RescheduleBooking", &of_it(r#", "start_time": "19:00", "party_size": 5"#)),
         ),
         (
-            "What the guest is to be told, and when: the follow-ups of the booking's conversation",
+            "The messages to the guest, and their times: the follow-ups of the booking's conversation",
             follow_ups(&format!(r#"'{{"conversation_id": "try-{run}"}}'"#)),
         ),
-        ("Given up: refundDueCents is owed back, and follow-ups are cancelled", bookings("CancelBooking", &of_it(""))),
-        ("Everything that happened to it", bookings("StreamBookingEvents", &of_it(""))),
+        ("Cancelled: refundDueCents is owed back, and follow-ups are cancelled", bookings("CancelBooking", &of_it(""))),
+        ("All its events", bookings("StreamBookingEvents", &of_it(""))),
     ]
 }
 
-/// A slot that is taken as a whole, and who waits for it.
+/// A fully booked slot, and its waitlist.
 fn a_full_slot(bookings: &impl Fn(&str, &str) -> String, run: &str, date: NaiveDate) -> [(&'static str, String); 2] {
     let party = |key: &str, party_size: i32, name: &str, email: &str| {
         format!(
@@ -158,13 +159,13 @@ fn a_full_slot(bookings: &impl Fn(&str, &str) -> String, run: &str, date: NaiveD
             bookings("CreateBooking", &party("full", 20, "Jonas Weber", "jonas.weber@example.org")),
         ),
         (
-            "Who finds it full waits for it: seats that come free are offered as a booking, which ListWaitlist shows",
+            "Joining its waitlist: freed seats are offered as a booking, which ListWaitlist shows",
             bookings("JoinWaitlist", &party("waitlist", 2, "Mina Sato", "mina.sato@example.org")),
         ),
     ]
 }
 
-/// A call whose answer is shown, and the id in it kept in a variable.
+/// A call whose answer is printed, and whose id is kept in a variable.
 fn keep(variable: &str, field: &str, call: &str) -> String {
     format!(
         r#"ANSWER=$({call}); echo "$ANSWER"; {variable}=$(echo "$ANSWER" | sed -n 's/.*"{field}": "\(.*\)".*/\1/p')"#

@@ -14,7 +14,7 @@ use crate::{
 const STATEMENT: &str = include_str!("../../../../../booking-service/src/bookings/list_earliest_first.sql");
 const PAGE_SIZE: i32 = 50;
 /// As in `booking-service/src/bookings/list.rs`.
-const LOOKED_AT_MAX: i64 = 5_000;
+const SCANNED_MAX: i64 = 5_000;
 /// The days a page may begin at: enough bookings follow on each.
 const FIRST_DAYS: usize = 60;
 
@@ -64,7 +64,7 @@ pub fn script(contents: &Contents) -> Script {
         ("last_date", "9999-12-31".to_owned()),
         ("last_time", "23:59:59".to_owned()),
         ("last_id", uuid::Uuid::max().to_string()),
-        ("looked_at", LOOKED_AT_MAX.to_string()),
+        ("looked_at", SCANNED_MAX.to_string()),
         ("limit", (PAGE_SIZE + 1).to_string()),
     ];
     script

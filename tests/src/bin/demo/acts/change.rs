@@ -1,4 +1,4 @@
-//! Plans change: a booking moves with its deposit, another is given up and its money goes back.
+//! One booking is rescheduled and keeps its deposit; another is cancelled and refunded.
 
 use teppan_shared::contract::booking::v1::{Booking, BookingStatus, CancelBookingRequest, RescheduleBookingRequest};
 use teppan_tests::tool::millis;
@@ -13,7 +13,7 @@ use crate::{
 const RESCHEDULE: &str = "RescheduleBooking";
 const CANCEL: &str = "CancelBooking";
 
-/// `moves` and `given_up` are bookings whose deposits were paid.
+/// `moves` and `given_up` are bookings with paid deposits.
 pub async fn play(stage: &mut Stage, moves: &Booking, given_up: &Payer) -> Result<(), Failed> {
     stage.journal.open_act("Change of plans", "Plans change");
     an_hour_later_and_one_more(stage, moves).await?;
@@ -32,7 +32,7 @@ async fn an_hour_later_and_one_more(stage: &mut Stage, booking: &Booking) -> Res
     let (answer, took) = stage.journal.call(RESCHEDULE, answer).await?;
     let moved = answer.booking.unwrap_or_default();
     if moved.paid_cents != booking.paid_cents || moved.status() != BookingStatus::Confirmed {
-        return Err(Failed::new(RESCHEDULE, "the booking did not keep what it had paid"));
+        return Err(Failed::new(RESCHEDULE, "the booking did not keep its payment"));
     }
     let screen = stage.journal.screen;
     say(format!(
@@ -58,12 +58,12 @@ async fn cancelled(stage: &mut Stage, payer: &Payer) -> Result<(), Failed> {
     let (answer, took) = stage.journal.call(CANCEL, answer).await?;
     let cancelled = answer.booking.unwrap_or_default();
     if cancelled.refund_due_cents != paid {
-        return Err(Failed::new(CANCEL, "more than a day ahead, but not all is to be given back"));
+        return Err(Failed::new(CANCEL, "more than a day ahead, but not the full amount is due back"));
     }
     let screen = stage.journal.screen;
     let due = show::money(cancelled.refund_due_cents, &cancelled.currency);
     say(format!(
-        "    {}  {} more than a day ahead: all that was paid is due back, {due}  {}",
+        "    {}  {} more than a day ahead: the full payment is due back, {due}  {}",
         screen.good("cancelled"),
         screen.bold(&cancelled.confirmation_code),
         screen.dim(millis(took)),
@@ -71,6 +71,6 @@ async fn cancelled(stage: &mut Stage, payer: &Payer) -> Result<(), Failed> {
     let refunded = deposit::refund(stage, payer, paid).await?;
     let back = show::money(refunded.refunded_cents, &refunded.currency);
     let owed = show::money(refunded.refund_due_cents, &refunded.currency);
-    say(format!("    {}   Stripe says that {back} went back; still owed: {owed}", screen.good("refunded")));
+    say(format!("    {}   Stripe reports a refund of {back}; still owed: {owed}", screen.good("refunded")));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Conversations, stored turn by turn, each of which comes to a booking.
+//! Conversations, stored turn by turn, each with a booking.
 
 use teppan_shared::contract::{
     booking::v1::{Booking, Contact, CreateBookingRequest, Venue},
@@ -15,10 +15,10 @@ use crate::{
     stage::{Stage, saturday},
 };
 
-/// Where the text of a turn begins.
+/// The column at which the text of a turn starts.
 const TEXT_COLUMN: usize = 15;
 
-/// A conversation that was had, with what a client must keep of it for a retry.
+/// A completed conversation, with everything that a client must keep for a retry.
 pub struct Talk {
     pub trace: Trace,
     pub conversation_id: String,
@@ -38,7 +38,7 @@ pub async fn play(stage: &mut Stage, venues: &Venues) -> Result<Vec<Talk>, Faile
 }
 
 async fn talk(stage: &mut Stage, venue: &Venue, chat: &Chat) -> Result<Talk, Failed> {
-    // One trace leads from the first word to the booking, and on to whatever follows from it.
+    // One trace covers the first message, the booking, and the background work.
     let trace = Trace::start();
     let conversation_id = format!("demo-{}-{}", stage.run, chat.id);
     let screen = stage.journal.screen;
@@ -78,7 +78,7 @@ fn guest_message(chat: &Chat, score: f64, label: &str, text: &str) -> StoreMessa
     StoreMessageRequest { emotion: Some(emotion), ..message(chat, Role::User, text) }
 }
 
-/// The text with what is known by now.
+/// The text with the values that are known so far.
 fn filled(text: &str, booking: Option<&Booking>) -> String {
     let text = text.replace("{when}", &show::day(&saturday().to_string()));
     match booking {

@@ -1,4 +1,4 @@
-//! A deposit is paid: Stripe tells it by its webhook, as it tells a refund later.
+//! A deposit is paid: Stripe reports payments and refunds through its webhook.
 
 use teppan_shared::contract::booking::v1::{Booking, BookingStatus, GetBookingRequest};
 use teppan_tests::{
@@ -14,18 +14,18 @@ use crate::{
     stage::Stage,
 };
 
-/// What Stripe and booking-service share in this demo.
+/// The webhook secret that Stripe and booking-service share in this demo.
 pub const SECRET: &str = "whsec_of_this_demo";
 const WEBHOOK: &str = "Stripe's webhook";
 const GET: &str = "GetBooking";
 
-/// A booking whose deposit was paid, and by which payment intent.
+/// A booking with a paid deposit, and its payment intent.
 pub struct Payer {
     pub booking: Booking,
     intent: Intent,
 }
 
-/// Two guests pay; somebody else only says that one did.
+/// Two guests pay. A forged event is refused.
 pub async fn play(stage: &mut Stage, first: &Talk, second: &Talk) -> Result<(Payer, Payer), Failed> {
     stage.journal.open_act("Deposit", "Two deposits are paid through Stripe");
     forge(stage, &first.booking).await?;
@@ -52,14 +52,14 @@ async fn pay(stage: &mut Stage, booking: &Booking) -> Result<Payer, Failed> {
     });
     let firm = firm.await?;
     let took = started.elapsed();
-    // Stripe may well tell it again.
+    // Stripe may send an event again.
     post(stage, &event).await?;
     if read(stage, booking).await?.paid_cents != firm.deposit_cents {
         return Err(Failed::new(WEBHOOK, "the same event counted twice"));
     }
     let screen = stage.journal.screen;
     say(format!(
-        "    {}       {} of {}, told twice, counted once: the booking is confirmed  {}",
+        "    {}       {} of {}, reported twice, counted once: the booking is confirmed  {}",
         screen.good("paid"),
         show::money(firm.paid_cents, &firm.currency),
         screen.bold(&firm.confirmation_code),
@@ -68,7 +68,7 @@ async fn pay(stage: &mut Stage, booking: &Booking) -> Result<Payer, Failed> {
     Ok(Payer { booking: firm, intent })
 }
 
-/// Stripe gives so much back.
+/// Stripe refunds this amount.
 pub async fn refund(stage: &mut Stage, payer: &Payer, cents: i64) -> Result<Booking, Failed> {
     post(stage, &payer.intent.refunded(cents)).await?;
     let given_back =
@@ -79,7 +79,7 @@ pub async fn refund(stage: &mut Stage, payer: &Payer, cents: i64) -> Result<Book
 async fn post(stage: &Stage, event: &serde_json::Value) -> Result<(), Failed> {
     match stripe::send(stage.webhook, event, SECRET).await {
         (200, _) => Ok(()),
-        (code, said) => Err(Failed::new(WEBHOOK, format!("{code}: {said}"))),
+        (code, body) => Err(Failed::new(WEBHOOK, format!("{code}: {body}"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the conversations sounded like, counted in the background.
+//! The emotions of the conversations, aggregated in the background.
 
 use teppan_shared::contract::conversation::v1::{EmotionStatistics, GetConversationRequest};
 
@@ -11,7 +11,7 @@ use crate::{
 const CALL: &str = "GetConversation";
 
 pub async fn play(stage: &mut Stage, talks: &[Talk]) -> Result<(), Failed> {
-    stage.journal.open_act("Emotions", "What they sounded like, counted in the background");
+    stage.journal.open_act("Emotions", "The emotions of the conversations, aggregated in the background");
     for talk in talks {
         let statistics = until_shown(CALL, async || counted(stage, talk).await).await?;
         show(stage, talk, &statistics);

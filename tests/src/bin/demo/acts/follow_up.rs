@@ -1,4 +1,4 @@
-//! The day after the event: a message that the booking has left to be sent.
+//! The day after the visit: the follow-up of the booking is sent.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use crate::{
     stage::Stage,
 };
 
-/// A little after it is due.
+/// A minute after the follow-up is due.
 const LATER_SECONDS: i64 = 60;
 
 pub async fn play(stage: &mut Stage, talk: &Talk) -> Result<(), Failed> {
@@ -37,7 +37,7 @@ pub async fn play(stage: &mut Stage, talk: &Talk) -> Result<(), Failed> {
     let process = start_ahead(ahead).await?;
     let sent = send(stage, talk, &scheduled, FollowUpServiceClient::new(clients::channel(process.grpc)), ahead).await;
     if !process.stop().await {
-        return Err(Failed::new("Follow-up", "the service with the other clock did not stop in order"));
+        return Err(Failed::new("Follow-up", "the service with the other clock did not exit with code 0"));
     }
     sent
 }
@@ -60,7 +60,7 @@ async fn start_ahead(seconds: i64) -> Result<Process, Failed> {
     Ok(process)
 }
 
-/// Claims it, "sends" it and completes it, as an assistant does by its own channel.
+/// Claims the follow-up, "sends" it and completes it, as an assistant does through its own channel.
 async fn send(
     stage: &mut Stage,
     talk: &Talk,
@@ -89,7 +89,7 @@ async fn send(
     let message = completed.message.unwrap_or_default();
     let last = i64::try_from(talk.messages.len()).unwrap_or(i64::MAX);
     if message.sequence != last + 1 || message.content != follow_up.content {
-        return Err(Failed::new(COMPLETE, "its message is not the conversation's next"));
+        return Err(Failed::new(COMPLETE, "its message is not the next one of the conversation"));
     }
     let at = DateTime::from_timestamp(Utc::now().timestamp() + ahead, 0).unwrap_or_default();
     say(format!(
@@ -101,7 +101,7 @@ async fn send(
     Ok(())
 }
 
-/// The claim on this follow-up. Others may be due too, from runs that were interrupted.
+/// The claim of this follow-up. Others may be due too, from interrupted runs.
 async fn claim(
     stage: &mut Stage,
     client: &mut FollowUpServiceClient<Channel>,

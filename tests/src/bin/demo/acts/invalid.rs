@@ -1,4 +1,4 @@
-//! A request with everything wrong: every violation is told at once.
+//! A request with every field invalid: all violations are reported at once.
 
 use teppan_shared::contract::booking::v1::{Contact, CreateBookingRequest};
 use teppan_tests::tool::millis;
@@ -29,11 +29,11 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     let answer = stage.clients.bookings.create_booking(request);
     let (answer, took) = stage.journal.time(CALL, answer).await;
     let Err(status) = answer else {
-        return Err(Failed::new(CALL, "it was accepted"));
+        return Err(Failed::new(CALL, "the request was accepted"));
     };
     let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
     if violations.len() < 2 {
-        return Err(Failed::new(CALL, "its violations were not told at once"));
+        return Err(Failed::new(CALL, "the violations were not reported at once"));
     }
     let screen = stage.journal.screen;
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The acts of the journey, in their order. A further one is a further file and a line here.
+//! The acts of the journey, in order. A new act needs a new file and a line here.
 
 pub use self::deposit::SECRET as STRIPE_SECRET;
 use crate::{journal::Failed, stage::Stage};
@@ -16,7 +16,7 @@ mod venue;
 mod wait;
 mod waiting;
 
-/// Plays the whole journey, and ends at the first step that does not do what it should.
+/// Plays the whole journey, and stops at the first step with an unexpected result.
 pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     let venues = venue::play(stage).await?;
     let talks = conversations::play(stage, &venues).await?;
@@ -25,7 +25,7 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     invalid::play(stage).await?;
     read_back::play(stage, &talks).await?;
     emotions::play(stage, &talks).await?;
-    // The last guests' booking needs no deposit: it is confirmed, and so asked about afterwards.
+    // The last booking needs no deposit: it is confirmed at once, and so has a follow-up.
     follow_up::play(stage, &talks[talks.len() - 1]).await?;
     let (moves, given_up) = deposit::play(stage, &talks[0], &talks[1]).await?;
     change::play(stage, &moves.booking, &given_up).await?;

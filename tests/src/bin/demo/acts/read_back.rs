@@ -1,4 +1,4 @@
-//! Everything is read back from the services, as another instance of the assistant would.
+//! Reads everything back from the services, as another instance of the assistant would.
 
 use teppan_shared::contract::{booking::v1::GetBookingRequest, conversation::v1::ListMessagesRequest};
 
@@ -25,9 +25,9 @@ async fn messages(stage: &mut Stage, talk: &Talk) -> Result<usize, Failed> {
     let answer = stage.clients.conversations.list_messages(talk.trace.carry(request));
     let (page, _) = stage.journal.call(CALL, answer).await?;
     let stored = page.messages.iter().map(|message| (message.sequence, &message.message_id, &message.content));
-    let said = (1..).zip(&talk.messages).map(|(sequence, said)| (sequence, &said.message_id, &said.content));
-    if !stored.eq(said) {
-        return Err(Failed::new(CALL, format!("{} does not read as it was said", talk.conversation_id)));
+    let sent = (1..).zip(&talk.messages).map(|(sequence, sent)| (sequence, &sent.message_id, &sent.content));
+    if !stored.eq(sent) {
+        return Err(Failed::new(CALL, format!("{} has other messages than were sent", talk.conversation_id)));
     }
     Ok(page.messages.len())
 }
@@ -40,7 +40,7 @@ async fn booking(stage: &mut Stage, talk: &Talk) -> Result<String, Failed> {
     let (found, _) = stage.journal.call(CALL, answer).await?;
     let booking = found.booking.unwrap_or_default();
     if booking.booking_id != talk.booking.booking_id || booking.conversation_id != talk.conversation_id {
-        return Err(Failed::new(CALL, "it is not the booking that was made"));
+        return Err(Failed::new(CALL, "the booking differs from the one that was made"));
     }
     Ok(booking.confirmation_code)
 }

@@ -1,4 +1,4 @@
-//! The assistant lost an answer and sends the same calls again.
+//! The assistant lost an answer, and sends the same calls again.
 
 use teppan_tests::tool::millis;
 
@@ -20,7 +20,7 @@ async fn same_booking(stage: &mut Stage, talk: &Talk) -> Result<(), Failed> {
     let (again, took) = stage.journal.call(CALL, answer).await?;
     let booking = again.booking.unwrap_or_default();
     if !again.replayed || booking.booking_id != talk.booking.booking_id {
-        return Err(Failed::new(CALL, "it made another booking instead of giving back the first"));
+        return Err(Failed::new(CALL, "it made another booking instead of returning the first"));
     }
     let screen = stage.journal.screen;
     let (code, took) = (screen.bold(&booking.confirmation_code), screen.dim(millis(took)));

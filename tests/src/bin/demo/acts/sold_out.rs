@@ -1,4 +1,4 @@
-//! A small venue has too few seats left, says so, and shows what is open.
+//! A small venue refuses a booking because too few seats are left, and lists the open slots.
 
 use teppan_shared::contract::booking::v1::{
     Booking, Contact, CreateBookingRequest, ListAvailabilityRequest, SchedulePeriod, Venue, Weekday,
@@ -17,9 +17,9 @@ const REFUSED: &str = "CreateBooking, sold out";
 
 /// A slot with too few seats left.
 pub struct SoldOut {
-    /// Who has most of the seats.
+    /// The booking that has most of the seats.
     pub taken: Booking,
-    /// Who would like some.
+    /// The refused request.
     pub refused: CreateBookingRequest,
 }
 
@@ -42,7 +42,7 @@ pub async fn play(stage: &mut Stage) -> Result<SoldOut, Failed> {
     let taken = three_take_seats(stage, &venue).await?;
     let refused = request(stage, &venue, "piet", 2);
     two_more_are_refused(stage, refused.clone()).await?;
-    show_what_is_open(stage, &venue).await?;
+    show_open_slots(stage, &venue).await?;
     Ok(SoldOut { taken, refused })
 }
 
@@ -81,7 +81,7 @@ async fn two_more_are_refused(stage: &mut Stage, request: CreateBookingRequest) 
     let info = status.get_details_error_info().filter(|info| info.reason == "SLOT_FULL");
     let Some((reason, open_seats)) = info.and_then(|mut info| Some((info.reason, info.metadata.remove("open_seats")?)))
     else {
-        return Err(Failed::new(REFUSED, format!("it was refused otherwise: {}", status.message())));
+        return Err(Failed::new(REFUSED, format!("it was refused for another reason: {}", status.message())));
     };
     let screen = stage.journal.screen;
     let (refused, took) = (screen.bad("refused"), screen.dim(millis(took)));
@@ -90,7 +90,7 @@ async fn two_more_are_refused(stage: &mut Stage, request: CreateBookingRequest) 
     Ok(())
 }
 
-async fn show_what_is_open(stage: &mut Stage, venue: &Venue) -> Result<(), Failed> {
+async fn show_open_slots(stage: &mut Stage, venue: &Venue) -> Result<(), Failed> {
     let day = saturday().to_string();
     let request = ListAvailabilityRequest {
         venue_id: venue.venue_id.clone(),

@@ -1,4 +1,4 @@
-//! Two venues open: made, and given their week.
+//! Two venues are created with their weekly schedules.
 
 use teppan_shared::contract::booking::v1::{
     CreateVenueRequest, SchedulePeriod, SetWeeklyScheduleRequest, Venue, Weekday,
@@ -16,9 +16,9 @@ const PRICE_PER_PERSON_CENTS: i64 = 3500;
 
 /// The venues of the conversations.
 pub struct Venues {
-    /// Asks for a deposit.
+    /// The venue that requires a deposit.
     pub garden: Venue,
-    /// Asks for none: its bookings are confirmed at once.
+    /// The venue without a deposit: its bookings are confirmed at once.
     pub canteen: Venue,
 }
 
@@ -57,7 +57,7 @@ async fn open(stage: &mut Stage, key: &str, name: &str, deposit_percent: Option<
     Ok(venue)
 }
 
-/// Makes a venue with the default policy but for the deposit.
+/// Creates a venue with the default policy, except for the deposit.
 pub async fn create(
     stage: &mut Stage,
     idempotency_key: String,
@@ -76,7 +76,7 @@ pub async fn create(
     answer.venue.ok_or_else(|| Failed::new(CREATE, "the answer has no venue"))
 }
 
-/// Gives a venue a schedule of one period.
+/// Sets a schedule of one period.
 pub async fn set_schedule(stage: &mut Stage, venue: &Venue, period: SchedulePeriod) -> Result<(), Failed> {
     let venue_id = venue.venue_id.clone();
     let request = SetWeeklyScheduleRequest { venue_id, periods: vec![period], exceptions: Vec::new() };

@@ -1,13 +1,13 @@
-//! What happens in the background is waited for, a few seconds at most.
+//! Waits for background work, for at most a few seconds.
 
 use std::time::{Duration, Instant};
 
 use crate::journal::Failed;
 
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks again and again until there is something to show.
+/// Polls until there is a result.
 pub async fn until_shown<T>(
     step: &'static str,
     mut look: impl AsyncFnMut() -> Result<Option<T>, Failed>,
@@ -18,8 +18,8 @@ pub async fn until_shown<T>(
             return Ok(found);
         }
         if started.elapsed() > GIVE_UP_AFTER {
-            return Err(Failed::new(step, format!("nothing came within {} s", GIVE_UP_AFTER.as_secs())));
+            return Err(Failed::new(step, format!("there was no result within {} s", GIVE_UP_AFTER.as_secs())));
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A guest waits for seats, gets those that somebody gives up, and takes them.
+//! A guest waits for seats, gets an offer of cancelled seats, and accepts it.
 
 use teppan_shared::contract::booking::v1::{
     Booking, BookingStatus, CancelBookingRequest, ConfirmBookingRequest, GetBookingRequest, JoinWaitlistRequest,
@@ -18,7 +18,7 @@ const LIST: &str = "ListWaitlist";
 const CONFIRM: &str = "ConfirmBooking";
 
 pub async fn play(stage: &mut Stage, sold_out: SoldOut) -> Result<(), Failed> {
-    stage.journal.open_act("Waitlist", "Seats come free for somebody who waits");
+    stage.journal.open_act("Waitlist", "Freed seats are offered to a waiting guest");
     let entry = join(stage, &sold_out).await?;
     give_up(stage, &sold_out.taken).await?;
     let offered = until_shown(LIST, async || offered(stage, &entry).await).await?;
@@ -43,7 +43,7 @@ async fn join(stage: &mut Stage, sold_out: &SoldOut) -> Result<WaitlistEntry, Fa
     let entry = answer.entry.unwrap_or_default();
     let screen = stage.journal.screen;
     say(format!(
-        "    {}    {} guests for {} at {}, place {} in the queue  {}",
+        "    {}    {} guests for {} at {}, queue position {}  {}",
         screen.good("waiting"),
         entry.party_size,
         show::day(&entry.date),
@@ -74,7 +74,7 @@ async fn found(stage: &mut Stage, entry: &WaitlistEntry) -> Result<WaitlistEntry
     let answer = stage.clients.bookings.list_waitlist(request);
     let (answer, _) = stage.journal.call(LIST, answer).await?;
     let found = answer.entries.into_iter().find(|found| found.waitlist_entry_id == entry.waitlist_entry_id);
-    found.ok_or_else(|| Failed::new(LIST, "the entry is not in it"))
+    found.ok_or_else(|| Failed::new(LIST, "the entry is missing"))
 }
 
 async fn show_offer(stage: &mut Stage, entry: &WaitlistEntry) -> Result<Booking, Failed> {
@@ -86,7 +86,7 @@ async fn show_offer(stage: &mut Stage, entry: &WaitlistEntry) -> Result<Booking,
     let screen = stage.journal.screen;
     let until = show::clock(entry.offer_expires_at, &entry.time_zone);
     say(format!(
-        "    {}    {} holds {} seats until {until}; unanswered they pass on",
+        "    {}    {} holds {} seats until {until}; after that they are offered to the next guest",
         screen.good("offered"),
         screen.bold(&booking.confirmation_code),
         booking.party_size,
@@ -105,11 +105,11 @@ async fn take(stage: &mut Stage, entry: &WaitlistEntry, booking: &Booking) -> Re
     let is_firm = answer.booking.is_some_and(|booking| booking.status() == BookingStatus::Confirmed);
     let is_accepted = found(stage, entry).await?.status() == WaitlistEntryStatus::Accepted;
     if !is_firm || !is_accepted {
-        return Err(Failed::new(CONFIRM, "the offer was not taken"));
+        return Err(Failed::new(CONFIRM, "the offer was not accepted"));
     }
     let screen = stage.journal.screen;
     say(format!(
-        "    {}      the offer is taken: the booking is confirmed  {}",
+        "    {}      the offer is accepted: the booking is confirmed  {}",
         screen.good("taken"),
         screen.dim(millis(took))
     ));

@@ -1,5 +1,5 @@
-//! What follows in the background: every conversation's statistics equal to what its scores say, and
-//! one follow-up for every booking.
+//! Checks the background work: the statistics of every conversation equal those of its scores, and every booking has
+//! one follow-up.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ const RECENT: usize = 10;
 pub struct Background {
     /// Conversations with scores.
     pub statistics: usize,
-    /// Conversations whose statistics are not those of their scores.
+    /// Conversations whose statistics differ from their scores.
     pub other_statistics: usize,
     /// Bookings.
     pub expected: usize,
     /// Follow-ups found.
     pub follow_ups: usize,
     pub missing: usize,
-    /// More than one of a booking.
+    /// More than one follow-up of a booking.
     pub duplicated: usize,
 }
 
@@ -120,7 +120,7 @@ async fn follow_ups(
     Ok(found.await?.follow_ups.len())
 }
 
-/// The names of the figures that are not what the scores say.
+/// The names of the statistics that differ from the scores.
 fn others(scores: &[f64], found: &EmotionStatistics) -> String {
     let is = |figure: Option<f64>, expected: Option<f64>| match (figure, expected) {
         (Some(figure), Some(expected)) => (figure - expected).abs() < TOLERANCE,
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statistics_are_computed_anew_and_compared() {
+    fn statistics_are_computed_from_the_scores_and_compared() {
         let found = EmotionStatistics {
             score_count: 5,
             mean_score: Some(0.5),

@@ -1,4 +1,4 @@
-//! Every booking present once, as it was asked for.
+//! Checks that every booking is stored once, as requested.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ pub struct Bookings {
     pub expected: usize,
     pub found: usize,
     pub missing: usize,
-    /// Dialogues that were given the booking of another.
+    /// Dialogues that got the booking of another dialogue.
     pub shared: usize,
     /// Found with another venue, date, time, party, price or conversation.
     pub different: usize,
@@ -35,7 +35,7 @@ impl Bookings {
     }
 }
 
-/// What was asked for, and the booking that came of it.
+/// The request, and the booking that was made.
 pub struct Expected {
     asked: CreateBookingRequest,
     booking_id: Option<String>,
@@ -45,7 +45,7 @@ pub fn expected(plan: &Plan, dialogue: usize, venue_ids: &[String], booking_id: 
     Expected { asked: play::booking(plan, dialogue, venue_ids), booking_id }
 }
 
-/// Reads one booking and compares it with what was asked for.
+/// Reads one booking and compares it with its request.
 pub async fn check(
     caller: Caller,
     clients: Clients,
@@ -91,7 +91,7 @@ fn compare(asked: &CreateBookingRequest, found: Result<Booking, String>) -> (Boo
     }
 }
 
-/// The names of the fields that are not as asked for.
+/// The names of the fields that differ from the request.
 fn others(asked: &CreateBookingRequest, booking: &Booking) -> String {
     let total_cents = i64::from(asked.party_size) * PRICE_PER_PERSON_CENTS;
     let same = [
@@ -105,13 +105,13 @@ fn others(asked: &CreateBookingRequest, booking: &Booking) -> String {
     same.iter().filter(|(_, same)| !same).map(|(field, _)| *field).collect::<Vec<_>>().join(", ")
 }
 
-/// No two dialogues were given the same booking.
+/// Checks that no two dialogues got the same booking.
 pub fn none_is_shared(played: &[Played], verdict: &mut Verdict) {
     let mut seen = HashSet::new();
     for booking_id in played.iter().filter_map(|played| played.booking_id.as_ref()) {
         if !seen.insert(booking_id) {
             verdict.bookings.shared += 1;
-            verdict.differences.push(format!("booking {booking_id}: given to more than one dialogue"));
+            verdict.differences.push(format!("booking {booking_id}: returned to more than one dialogue"));
         }
     }
 }
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_read_is_missing() {
+    fn a_booking_that_cannot_be_read_counts_as_missing() {
         assert_eq!(compare(&asked(), Err("was not made".to_owned())).0.missing, 1);
     }
 
     #[test]
-    fn two_dialogues_with_one_booking_are_found() {
+    fn a_booking_returned_to_two_dialogues_is_found() {
         let played = || Played { booking_id: Some("one".to_owned()), failure: None };
         let mut verdict = Verdict::default();
         none_is_shared(&[played(), played()], &mut verdict);

@@ -1,4 +1,4 @@
-//! Every message present once, in order, as it was sent.
+//! Checks that every message is stored once, in order, as it was sent.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     progress::Progress,
 };
 
-/// Small pages, so that most conversations take more than one.
+/// Small pages, so that most conversations need more than one.
 const PAGE_SIZE: i32 = 16;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Messages {
     pub missing: usize,
     /// Found more than once, or never sent.
     pub duplicated: usize,
-    /// Found, but not at their place: sequences count 1, 2, 3 without a gap.
+    /// Found at another position: sequences count 1, 2, 3 without a gap.
     pub out_of_order: usize,
     /// Found with other text, role, channel or emotion.
     pub different: usize,
@@ -62,7 +62,7 @@ pub async fn check(
     outcome
 }
 
-/// All messages of a conversation; none when there is no such conversation.
+/// All messages of a conversation; none when the conversation does not exist.
 async fn read(caller: &Caller, clients: &Clients, conversation_id: &str) -> Result<Vec<Message>, Failure> {
     let trace = Trace::start();
     let mut messages = Vec::new();
@@ -90,37 +90,37 @@ async fn read(caller: &Caller, clients: &Clients, conversation_id: &str) -> Resu
     }
 }
 
-/// What was sent, turn by turn, beside what is stored, in the order of the list.
+/// Compares the messages of a dialogue, in order, with the stored ones.
 fn compare(sent: &[StoreMessageRequest], stored: &[Message]) -> (Messages, Vec<String>) {
     let mut counts = Messages { expected: sent.len(), ..Default::default() };
     let mut differences = Vec::new();
     let mut found: HashMap<&str, Vec<(usize, &Message)>> = HashMap::new();
-    for (place, message) in stored.iter().enumerate() {
-        found.entry(&message.message_id).or_default().push((place, message));
+    for (index, message) in stored.iter().enumerate() {
+        found.entry(&message.message_id).or_default().push((index, message));
     }
     for (turn, message) in sent.iter().enumerate() {
-        let mut tell = |what: &str| {
+        let mut report = |what: &str| {
             let StoreMessageRequest { conversation_id, message_id, .. } = message;
             differences.push(format!("conversation {conversation_id}, turn {turn}, message {message_id}: {what}"));
         };
         let Some(copies) = found.remove(message.message_id.as_str()) else {
             counts.missing += 1;
-            tell("missing");
+            report("missing");
             continue;
         };
         counts.found += 1;
         if copies.len() > 1 {
             counts.duplicated += copies.len() - 1;
-            tell(&format!("{} times instead of once", copies.len()));
+            report(&format!("stored {} times instead of once", copies.len()));
         }
-        let (place, stored) = copies[0];
-        if place != turn || usize::try_from(stored.sequence) != Ok(turn + 1) {
+        let (index, stored) = copies[0];
+        if index != turn || usize::try_from(stored.sequence) != Ok(turn + 1) {
             counts.out_of_order += 1;
-            tell(&format!("at place {} with sequence {}", place + 1, stored.sequence));
+            report(&format!("at position {} with sequence {}", index + 1, stored.sequence));
         }
         if !is_same(message, stored) {
             counts.different += 1;
-            tell("stored otherwise than it was sent");
+            report("stored with other values than it was sent with");
         }
     }
     for (message_id, copies) in found {
@@ -170,18 +170,18 @@ mod tests {
     const ALL: Messages = Messages { expected: 4, found: 4, missing: 0, duplicated: 0, out_of_order: 0, different: 0 };
 
     #[test]
-    fn what_is_there_once_and_in_order_is_no_difference() {
+    fn messages_stored_once_and_in_order_are_no_difference() {
         assert_eq!(compare(&sent(4), &stored(4)), (ALL, Vec::new()));
     }
 
     #[test]
-    fn a_missing_message_is_found_missing_and_so_is_a_whole_conversation() {
+    fn a_missing_message_and_a_missing_conversation_are_counted_as_missing() {
         assert_eq!(counts(&stored(3)), Messages { found: 3, missing: 1, ..ALL });
         assert_eq!(counts(&[]), Messages { found: 0, missing: 4, ..ALL });
     }
 
     #[test]
-    fn a_second_copy_and_a_stranger_are_found() {
+    fn duplicates_and_messages_that_were_never_sent_are_found() {
         let mut twice = stored(4);
         twice.push(Message { sequence: 5, ..twice[1].clone() });
         assert_eq!(counts(&twice), Messages { duplicated: 1, ..ALL });
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_found_and_not_told() {
+    fn another_text_is_found_and_not_printed() {
         let mut other = stored(4);
         other[2].content = "something else".to_owned();
         let (counts, differences) = compare(&sent(4), &other);

@@ -1,4 +1,4 @@
-//! Everything read back through the API and compared with the plan.
+//! Reads everything back through the API and compares it with the plan.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ mod seats;
 
 pub use self::{background::Background, bookings::Bookings, messages::Messages, seats::Seats};
 
-/// What was found, and what is missing or different.
+/// The counts of each check, and the differences.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub messages: Messages,
     pub bookings: Bookings,
     pub seats: Seats,
     pub background: Background,
-    /// Each names its conversation, booking or venue by id; none has text of a dialogue.
+    /// Each difference names its conversation, booking or venue by id. None contains text of a dialogue.
     pub differences: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether everything is there once and as it was sent.
+    /// Whether everything is stored once and as it was sent.
     pub fn is_clean(&self) -> bool {
         self.differences.is_empty()
     }

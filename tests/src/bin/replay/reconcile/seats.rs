@@ -1,4 +1,4 @@
-//! The seats taken at each slot are those of the bookings: the venues are this run's own.
+//! Checks that the reserved seats of each slot are those of the bookings. Only this run books at its venues.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,17 +13,17 @@ use crate::{
     progress::Progress,
 };
 
-/// Small pages, so that venues with many slots take more than one.
+/// Small pages, so that venues with many slots need more than one.
 const PAGE_SIZE: i32 = 50;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Seats {
-    /// Seats of the bookings that were to be made.
+    /// Seats of the bookings to be made.
     pub expected: i64,
-    /// Seats that are taken.
+    /// Reserved seats.
     pub reserved: i64,
     pub slots: usize,
-    /// Slots at which they are not the same, or that are missing.
+    /// Slots whose seats differ, or that are missing.
     pub different: usize,
 }
 
@@ -36,7 +36,7 @@ impl Seats {
     }
 }
 
-/// Reads the slots of one venue, given by its index and id, and compares their seats.
+/// Reads the slots of one venue, by its index and id, and compares their seats.
 pub async fn check(
     caller: Caller,
     clients: Clients,
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_is_gone_is_found() {
+    fn a_missing_slot_is_found() {
         let (counts, differences) = compare("venue", &venue(3), &[]);
         assert_eq!(counts.different, 1);
         assert!(differences[0].ends_with("missing"));
