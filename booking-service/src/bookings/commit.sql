@@ -92,8 +92,7 @@ event AS MATERIALIZED (
 ),
 appended AS (
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
-    SELECT event_id, booking_id, version, type, occurred_at, data::json, traceparent, previous_hash
-    FROM event ORDER BY booking_id, version
+    SELECT event_id, booking_id, version, type, occurred_at, data::json, traceparent, previous_hash FROM event ORDER BY 2, 3
 ),
 message AS (
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)

@@ -1,6 +1,6 @@
 //! The follow-up clock makes due follow-ups ready.
 
-use chrono::{TimeDelta, Utc};
+use chrono::{SubsecRound as _, TimeDelta, Utc};
 use conversation_service::settings::{DispatchSettings, TemplateFile};
 use sqlx::AssertSqlSafe;
 use teppan_shared::contract::conversation::v1::Emotion;
@@ -91,9 +91,43 @@ async fn a_follow_up_that_is_overdue_for_too_long_is_missed_even_if_it_was_ready
     assert_eq!(claim(&service.follow_ups, at_once()).await.len(), 1);
 }
 
+const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready_commit.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follow_up_that_is_moved_after_it_was_read_is_not_postponed_to_its_old_time() {
+    let service = start().await;
+    let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };
+    schedule(&service, std::slice::from_ref(&new)).await;
+    let mut connection = harness::connect(&service.url).await;
+    let until = new.due_at - TimeDelta::minutes(30);
+    let mut postpone = async |seen_at| {
+        let (ids, times) = (Vec::<uuid::Uuid>::new(), Vec::<chrono::DateTime<Utc>>::new());
+        sqlx::query(AssertSqlSafe(READY))
+            .bind(ids.clone())
+            .bind(times.clone())
+            .bind(Vec::<Option<Vec<u8>>>::new())
+            .bind(Vec::<String>::new())
+            .bind(Utc::now())
+            .bind(false)
+            .bind([new.id])
+            .bind([until])
+            .bind(ids)
+            .bind(times)
+            .bind([seen_at])
+            .execute(&mut connection)
+            .await
+            .expect("answered")
+    };
+    let seen: chrono::DateTime<Utc> = service.scalar("SELECT updated_at FROM follow_ups").await;
+    let next_attempt = "SELECT next_attempt_at FROM follow_ups";
+    postpone(seen - TimeDelta::microseconds(1)).await;
+    assert_ne!(service.scalar::<chrono::DateTime<Utc>>(next_attempt).await, until.trunc_subsecs(6));
+    postpone(seen).await;
+    assert_eq!(service.scalar::<chrono::DateTime<Utc>>(next_attempt).await, until.trunc_subsecs(6));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follow_up_that_changes_after_it_was_read_is_not_made_ready() {
-    const READY: &str = include_str!("../../../conversation-service/src/follow_ups/ready_commit.sql");
     let service = start().await;
     // The follow-up is not due, so the service itself does not change it.
     let new = Scheduled { due_at: Utc::now() + TimeDelta::hours(1), ..due(&fixtures::conversation_id()) };
@@ -110,6 +144,7 @@ async fn a_follow_up_that_changes_after_it_was_read_is_not_made_ready() {
             .bind(Vec::<uuid::Uuid>::new())
             .bind(Vec::<chrono::DateTime<Utc>>::new())
             .bind(Vec::<uuid::Uuid>::new())
+            .bind(Vec::<chrono::DateTime<Utc>>::new())
             .bind(Vec::<chrono::DateTime<Utc>>::new())
             .fetch_one(&mut connection)
             .await

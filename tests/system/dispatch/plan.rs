@@ -26,7 +26,9 @@ fn statements() -> Vec<(&'static str, String, String)> {
         (
             "ready",
             query!("ready_commit"),
-            format!("('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}')"),
+            format!(
+                "('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
+            ),
         ),
         (
             "complete",
@@ -80,7 +82,7 @@ async fn every_change_of_a_follow_up_is_published_without_personal_data() {
     run(
         &mut connection,
         format!(
-            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}')"
+            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
         ),
     )
     .await;

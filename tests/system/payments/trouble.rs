@@ -158,12 +158,12 @@ async fn an_event_for_an_unknown_booking_is_logged_as_a_warning_once() {
         [("STRIPE_WEBHOOK_SECRETS", SECRET), ("STRIPE_LIVEMODE", "false"), ("STRIPE_EVENTS_INTERVAL_MS", "50")];
     let log = log_of(&url, &settings, async |service| {
         eventually("the event is accepted", async || stripe::send(service.http, &event, SECRET).await.0 == 200).await;
-        service.until_logged("a booking that is not here").await;
+        service.until_logged("names an unknown booking").await;
         let tried = "SELECT attempts::bigint FROM stripe_events";
         eventually("the event is tried again", async || harness::scalar::<i64>(&url, tried).await > 1).await;
     })
     .await;
-    let warnings: Vec<_> = log.lines().filter(|line| line.contains("a booking that is not here")).collect();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("names an unknown booking")).collect();
     assert_eq!(warnings.len(), 1, "{log}");
     for expected in
         [event["id"].as_str().expect("an id"), "payment_intent.succeeded", &unknown_booking, r#""level":"WARN""#]

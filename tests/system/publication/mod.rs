@@ -58,7 +58,7 @@ async fn mood_falls_and_follow_ups_are_published_once_and_in_order_also_when_nat
     let fall = &falls[0].2;
     assert_eq!(fall["type"], "teppan.conversation.escalation_suggested.v1");
     assert_eq!((&fall["source"], &fall["subject"]), (&"/teppan/conversation-service".into(), &fallen.clone().into()));
-    assert_eq!(fall["data"]["through_sequence"], 1);
+    assert_eq!(fall["data"]["through_sequence"], "1");
     let kept: String = first.scalar("SELECT event_id::text FROM escalation_suggestions").await;
     assert_eq!(fall["id"], kept);
     for service in [first, second] {

@@ -39,7 +39,7 @@ fn errors_in_credentials_key_set_and_audit_log_are_reported_together_and_without
 #[test]
 fn settings_of_an_issuer_require_the_issuer_and_its_key_set_requires_https() {
     let (_, _, stderr) = run_of("conversation-service", &[("OIDC_AUDIENCE", "teppan")], &[]);
-    assert!(stderr.contains("OIDC_AUDIENCE: needs OIDC_ISSUER"), "{stderr}");
+    assert!(stderr.contains("OIDC_AUDIENCE: requires OIDC_ISSUER"), "{stderr}");
     let keys = |url: &str| {
         let issuer = [("OIDC_ISSUER", "https://issuer.example"), ("OIDC_AUDIENCE", "teppan"), ("OIDC_KEY_SET", url)];
         // Another bad setting keeps the service from starting.

@@ -43,7 +43,7 @@ impl Decided<'_> {
                         'booking_id', booking_id, 'venue_id', venue_id, 'slot_date', slot_date, 'start_time', start_time,
                         'seats', {seats})) FILTER (WHERE {seats} <> 0), '[]')::text,
                     COALESCE(jsonb_agg(jsonb_build_object(
-                        'event_id', gen_random_uuid(), 'booking_id', booking_id, 'version', version + 1, 'type', 'x',
+                        'event_id', gen_random_uuid(), 'booking_id', booking_id, 'version', version + 1, 'type', 'x', 'occurred_at', now(),
                         'data', '{{}}', 'previous_hash', event_hash, 'destinations', '[\"event-stream\"]'::jsonb))
                         FILTER (WHERE {}), '[]')::text
              FROM {bookings}",

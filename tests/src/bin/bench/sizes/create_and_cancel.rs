@@ -33,7 +33,7 @@ const COMMITTED: [&str; 3] = [
     "jsonb_build_object('booking_id', booking_id, 'venue_id', venue_id, 'slot_date', slot_date,
          'start_time', start_time, 'seats', -party_size)",
     "jsonb_build_object('booking_id', booking_id, 'event_id', lpad(to_hex(:id::bigint + 1152921504606846976), 32, '0'),
-         'version', version + 1, 'type', 'teppan.booking.cancelled.v1', 'traceparent', :traceparent::text,
+         'version', version + 1, 'type', 'teppan.booking.cancelled.v1', 'occurred_at', now(), 'traceparent', :traceparent::text,
          'previous_hash', event_hash, 'destinations', '[\"conversation-service\"]'::jsonb,
          'data', jsonb_build_object(
              'booking_id', booking_id, 'venue_id', venue_id, 'date', slot_date, 'start_time', start_time,
