@@ -11,6 +11,7 @@ use teppan_shared::{
     },
     nats,
     outbox::{EventStream, Outbox, Relay},
+    rotation::{SealedColumn, SealedTable},
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     tls::ClientTls,
@@ -43,6 +44,28 @@ use crate::{
 /// During a rollout an old replica may start on a database that a newer replica has migrated. Every migration is
 /// compatible with the version before, so a replica ignores migrations that it does not know.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
+
+/// Every table with sealed columns. `rotate-keys` goes through them.
+pub const SEALED_TABLES: [SealedTable; 3] = [
+    SealedTable {
+        name: "customers",
+        key: ("customer_id", "uuid", NIL),
+        columns: &[
+            SealedColumn { name: "name_sealed", about: ("customers", "name_sealed"), row: "email_hash" },
+            SealedColumn { name: "email_sealed", about: ("customers", "email_sealed"), row: "email_hash" },
+            SealedColumn { name: "phone_sealed", about: ("customers", "phone_sealed"), row: "email_hash" },
+        ],
+    },
+    SealedTable { name: "bookings", key: ("booking_id", "uuid", NIL), columns: &[SPECIAL_REQUESTS] },
+    SealedTable { name: "waitlist_entries", key: ("waitlist_entry_id", "uuid", NIL), columns: &[SPECIAL_REQUESTS] },
+];
+/// An offer copies them from the waitlist entry to its booking.
+const SPECIAL_REQUESTS: SealedColumn = SealedColumn {
+    name: "special_requests_sealed",
+    about: ("bookings", "special_requests_sealed"),
+    row: "uuid_send(booking_id)",
+};
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The output of `--version`: the version and, if known, the revision.
 pub const VERSION: &str = env!("TEPPAN_VERSION");

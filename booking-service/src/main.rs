@@ -13,6 +13,8 @@ use teppan_shared::{
     cli::{self, Command},
     config,
     identity::TokenCommand,
+    keys::GenerateKeyCommand,
+    rotation::RotateKeysCommand,
     service,
 };
 
@@ -40,6 +42,16 @@ enum BookingCommand {
     /// Make tokens for callers
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print a new secret for ENCRYPTION_KEYS
+    GenerateKey(GenerateKeyCommand),
+    /// Seal everything that an older key sealed under the first key of ENCRYPTION_KEYS
+    ///
+    /// Runs beside the service, in short statements, at a bounded rate, and can be interrupted and repeated at any time:
+    /// what is done stays done. At the end it prints on stdout how many values each key seals: an old key may be removed
+    /// from ENCRYPTION_KEYS only at 0, when every replica seals with the first one. A value that cannot be opened is a
+    /// line on stdout with its table and key. Exit code 0: the first key seals everything; 1: not everything; 2: wrong
+    /// usage or settings; 3: the command failed; 130: interrupted.
+    RotateKeys(RotateKeysCommand),
     /// Compare every booking with its events, and repair rows that differ
     ///
     /// Derives every booking from its events and compares it with its row: the chain of hashes, each column, and
@@ -53,8 +65,10 @@ enum BookingCommand {
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
     // Before the settings are read: the first token is made when no credentials file exists yet.
-    if let Some(BookingCommand::Token(command)) = &cli.command {
-        return command.run();
+    match &cli.command {
+        Some(BookingCommand::Token(command)) => return command.run(),
+        Some(BookingCommand::GenerateKey(command)) => return command.run(),
+        _ => {}
     }
     let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
@@ -77,6 +91,10 @@ fn main() -> ExitCode {
         match command {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             BookingCommand::Token(command) => command.run(),
+            BookingCommand::GenerateKey(command) => command.run(),
+            BookingCommand::RotateKeys(command) => {
+                command.run(&app::DEFINITION, &settings.common, &app::SEALED_TABLES).await
+            }
             BookingCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }

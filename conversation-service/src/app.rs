@@ -8,6 +8,7 @@ use teppan_shared::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
         outbox_service_server::OutboxServiceServer,
     },
+    rotation::{SealedColumn, SealedTable},
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     worker::Nudge,
@@ -30,6 +31,38 @@ use crate::{
 /// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
 /// migrations: every migration is compatible with the version before it.
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
+
+/// Every table with sealed columns. `rotate-keys` goes through them.
+pub const SEALED_TABLES: [SealedTable; 2] = [
+    SealedTable {
+        name: "messages",
+        key: ("message_id", "uuid", NIL),
+        columns: &[
+            CONTENT,
+            SealedColumn {
+                name: "metadata_sealed",
+                about: ("messages", "metadata_sealed"),
+                row: "uuid_send(message_id)",
+            },
+        ],
+    },
+    SealedTable {
+        name: "follow_ups",
+        key: ("follow_up_id", "uuid", NIL),
+        columns: &[
+            CONTENT,
+            SealedColumn {
+                name: "metadata_sealed",
+                about: ("follow_ups", "metadata_sealed"),
+                row: "uuid_send(follow_up_id)",
+            },
+        ],
+    },
+];
+/// A completed follow-up copies its text to its message.
+const CONTENT: SealedColumn =
+    SealedColumn { name: "content_sealed", about: ("messages", "content_sealed"), row: "uuid_send(message_id)" };
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The text that `--version` prints: the version and, if it is known, the revision.
 pub const VERSION: &str = env!("TEPPAN_VERSION");

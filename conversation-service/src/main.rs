@@ -12,6 +12,8 @@ use teppan_shared::{
     cli::{self, Command},
     config,
     identity::TokenCommand,
+    keys::GenerateKeyCommand,
+    rotation::RotateKeysCommand,
     service,
 };
 
@@ -39,13 +41,25 @@ enum ConversationCommand {
     /// Make tokens for callers
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print a new secret for ENCRYPTION_KEYS
+    GenerateKey(GenerateKeyCommand),
+    /// Seal everything that an older key sealed under the first key of ENCRYPTION_KEYS
+    ///
+    /// Runs beside the service, in short statements, at a bounded rate, and can be interrupted and repeated at any time:
+    /// what is done stays done. At the end it prints on stdout how many values each key seals: an old key may be removed
+    /// from ENCRYPTION_KEYS only at 0, when every replica seals with the first one. A value that cannot be opened is a
+    /// line on stdout with its table and key. Exit code 0: the first key seals everything; 1: not everything; 2: wrong
+    /// usage or settings; 3: the command failed; 130: interrupted.
+    RotateKeys(RotateKeysCommand),
 }
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
     // Before the settings are checked, because the first token is created before there is a credentials file.
-    if let Some(ConversationCommand::Token(command)) = &cli.command {
-        return command.run();
+    match &cli.command {
+        Some(ConversationCommand::Token(command)) => return command.run(),
+        Some(ConversationCommand::GenerateKey(command)) => return command.run(),
+        _ => {}
     }
     let settings = match Settings::parse(&cli.args, problems) {
         Ok(settings) => settings,
@@ -68,6 +82,10 @@ fn main() -> ExitCode {
         match command {
             ConversationCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             ConversationCommand::Token(command) => command.run(),
+            ConversationCommand::GenerateKey(command) => command.run(),
+            ConversationCommand::RotateKeys(command) => {
+                command.run(&app::DEFINITION, &settings.common, &app::SEALED_TABLES).await
+            }
             ConversationCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
         }
     })

@@ -59,19 +59,13 @@ pub struct CommonArgs {
     /// `migrate` has applied them
     #[arg(long, env = "MIGRATE_AT_START", hide_env_values = true, default_value = "true", global = true)]
     pub migrate_at_start: String,
-    /// Keys that seal personal data: VERSION:BASE64 of 32 bytes, separated by commas; the first seals, all open.
-    /// Required with DATABASE_URL
+    /// Secrets of the keys that seal and hash personal data: VERSION:BASE64 of 32 bytes, separated by commas or line
+    /// breaks; the first seals and makes new hashes, all open. Required with DATABASE_URL; `generate-key` makes one
     #[arg(long, env = "ENCRYPTION_KEYS", hide_env_values = true, value_name = "KEYS", global = true)]
     pub encryption_keys: Option<String>,
     /// File that holds ENCRYPTION_KEYS
     #[arg(long, env = "ENCRYPTION_KEYS_FILE", hide_env_values = true, value_name = "PATH", global = true)]
     pub encryption_keys_file: Option<PathBuf>,
-    /// Key of the hashes that find customers and compare requests: base64 of 32 bytes. Required with DATABASE_URL
-    #[arg(long, env = "HASH_KEY", hide_env_values = true, value_name = "KEY", global = true)]
-    pub hash_key: Option<String>,
-    /// File that holds HASH_KEY
-    #[arg(long, env = "HASH_KEY_FILE", hide_env_values = true, value_name = "PATH", global = true)]
-    pub hash_key_file: Option<PathBuf>,
     /// Folder of the private server, its keys and the tools that `make setup` installed. The server's programs are
     /// searched there and in the usual folders, or in POSTGRES_BIN_DIR when that is set
     #[arg(

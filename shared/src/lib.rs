@@ -24,6 +24,7 @@ pub mod page;
 pub mod postgres;
 pub mod read_error;
 pub mod reloaded;
+pub mod rotation;
 pub mod sealing;
 pub mod server;
 pub mod service;

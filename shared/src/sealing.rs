@@ -18,6 +18,9 @@ const NONCE_BYTES: usize = 24;
 /// layout (1) + key version (2) + nonce (24)
 const HEADER_BYTES: usize = 3 + NONCE_BYTES;
 
+/// The purpose of the key that seals.
+const SEALING: &str = "teppan sealing";
+
 /// A 256-bit key.
 pub type Key = Zeroizing<[u8; 32]>;
 
@@ -55,7 +58,7 @@ pub enum OpenError {
     Malformed,
 }
 
-/// Versioned keys. The first one seals, all of them open.
+/// Sealing keys, each derived from a versioned secret. The first one seals, all of them open.
 ///
 /// Operators choose the order. So they can give every replica a new key for opening before any replica seals with it.
 pub struct KeyRing {
@@ -64,11 +67,15 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// `None` when there is no key.
-    pub fn new(keys: &[(u16, Key)]) -> Option<Self> {
-        let cipher = |key: &Key| XChaCha20Poly1305::new(key.as_slice().try_into().expect("32 bytes"));
-        let &(sealing_version, _) = keys.first()?;
-        let ciphers = keys.iter().map(|(version, key)| (*version, cipher(key))).collect();
+    /// `None` when there is no secret.
+    #[expect(clippy::missing_panics_doc, reason = "a derived key has the length that the cipher needs")]
+    pub fn new(secrets: &[(u16, Key)]) -> Option<Self> {
+        let cipher = |secret: &Key| {
+            let key = derive(secret, SEALING);
+            XChaCha20Poly1305::new(key.as_slice().try_into().expect("32 bytes"))
+        };
+        let &(sealing_version, _) = secrets.first()?;
+        let ciphers = secrets.iter().map(|(version, secret)| (*version, cipher(secret))).collect();
         Some(Self { sealing_version, ciphers })
     }
 
@@ -117,32 +124,68 @@ impl KeyRing {
     }
 }
 
-/// A keyed hash (HMAC-SHA256) for one purpose.
+/// A keyed hash (HMAC-SHA256) for one purpose, under every key of the ring.
 ///
-/// Blind indexes and request fingerprints have separate keys, which HKDF derives from one secret. So hashes of
-/// different purposes cannot be compared.
+/// Each purpose has keys of its own, which HKDF derives from the secrets of the ring. So hashes of different purposes
+/// cannot be compared.
 #[derive(Clone)]
-pub struct KeyedHash(Hmac<Sha256>);
+pub struct KeyedHash {
+    /// In the order of the ring: the first key makes new hashes.
+    keys: Vec<Hmac<Sha256>>,
+}
 
 impl KeyedHash {
-    #[expect(clippy::missing_panics_doc, reason = "32 bytes suit both algorithms")]
-    pub fn derive(secret: &Key, purpose: &str) -> Self {
-        let mut key = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(None, secret.as_slice())
-            .expand(purpose.as_bytes(), key.as_mut_slice())
-            .expect("32 bytes can be derived");
-        Self(Hmac::new_from_slice(key.as_slice()).expect("any key length is accepted"))
+    /// `None` when there is no secret.
+    #[expect(clippy::missing_panics_doc, reason = "any key length is accepted")]
+    pub fn new(secrets: &[(u16, Key)], purpose: &str) -> Option<Self> {
+        let key = |(_, secret): &(u16, Key)| {
+            Hmac::new_from_slice(derive(secret, purpose).as_slice()).expect("any key length is accepted")
+        };
+        let keys: Vec<_> = secrets.iter().map(key).collect();
+        (!keys.is_empty()).then_some(Self { keys })
     }
 
-    /// The hash of a sequence of fields. Each field is preceded by its length, so that the encoding is unambiguous.
-    pub fn hash<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-        let mut hmac = self.0.clone();
+    /// The hashes of a sequence of fields. Each field is preceded by its length, so that the encoding is unambiguous.
+    pub fn hash<'a>(&self, fields: impl IntoIterator<Item = &'a [u8]>) -> Hashes {
+        let mut hashes = self.keys.clone();
         for field in fields {
-            hmac.update(&(field.len() as u64).to_be_bytes());
-            hmac.update(field);
+            for hmac in &mut hashes {
+                hmac.update(&(field.len() as u64).to_be_bytes());
+                hmac.update(field);
+            }
         }
-        hmac.finalize().into_bytes().into()
+        Hashes(hashes.into_iter().map(|hmac| hmac.finalize().into_bytes().into()).collect())
     }
+}
+
+/// The hashes of one value under every key of the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashes(Vec<[u8; 32]>);
+
+impl Hashes {
+    /// The hash to store.
+    pub fn newest(&self) -> &[u8; 32] {
+        &self.0[0]
+    }
+
+    /// Whether a stored hash is of the same value. It may have been made under an older key.
+    pub fn matches(&self, stored: &[u8]) -> bool {
+        self.0.iter().any(|hash| hash == stored)
+    }
+
+    /// All of them, the one to store first: a parameter for a search.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        self.0.iter().map(|hash| hash.to_vec()).collect()
+    }
+}
+
+/// The key that HKDF derives from a secret for one purpose.
+fn derive(secret: &Key, purpose: &str) -> Key {
+    let mut key = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::new(None, secret.as_slice())
+        .expand(purpose.as_bytes(), key.as_mut_slice())
+        .expect("32 bytes can be derived");
+    key
 }
 
 #[cfg(test)]
@@ -204,10 +247,21 @@ mod tests {
 
     #[test]
     fn hashes_differ_by_purpose_and_by_the_boundaries_of_fields() {
-        let secret = Zeroizing::new([7; 32]);
-        let (a, b) = (KeyedHash::derive(&secret, "a"), KeyedHash::derive(&secret, "b"));
+        let keyed = |purpose| KeyedHash::new(&[(1, Zeroizing::new([7; 32]))], purpose).expect("a secret");
+        let (a, b) = (keyed("a"), keyed("b"));
         assert_ne!(a.hash([b"x".as_slice()]), b.hash([b"x".as_slice()]));
         assert_ne!(a.hash([b"xy".as_slice(), b"z"]), a.hash([b"x".as_slice(), b"yz"]));
         assert_eq!(a.hash([b"x".as_slice()]), a.hash([b"x".as_slice()]));
+    }
+
+    #[test]
+    fn a_hash_under_an_older_key_is_recognised_and_new_hashes_use_the_first_key() {
+        let secret = |version: u8| (u16::from(version), Zeroizing::new([version; 32]));
+        let keyed = |secrets: &[_]| KeyedHash::new(secrets, "a").expect("a secret").hash([b"x".as_slice()]);
+        let (old, new) = (keyed(&[secret(1)]), keyed(&[secret(2), secret(1)]));
+        assert!(new.matches(old.newest()));
+        assert_ne!(new.newest(), old.newest());
+        assert!(!old.matches(new.newest()), "a ring without the new key does not know its hashes");
+        assert_eq!(new.all()[1], old.newest());
     }
 }

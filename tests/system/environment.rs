@@ -7,7 +7,6 @@ pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
     [
         ("DATABASE_URL", url.expose_secret().to_owned()),
         ("ENCRYPTION_KEYS", format!("1:{key}")),
-        ("HASH_KEY", key),
         ("LISTEN_ADDR", "127.0.0.1:0".to_owned()),
         ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
         // Relays would call conversation-service at its default address, where another process may listen.

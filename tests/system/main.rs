@@ -43,6 +43,7 @@ mod processes;
 mod publication;
 mod raw;
 mod reflection;
+mod rotation;
 mod round_trips;
 mod schedule;
 mod settings;

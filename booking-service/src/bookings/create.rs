@@ -7,6 +7,7 @@ use teppan_shared::{
     fingerprint::optional,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    sealing::Hashes,
     telemetry,
 };
 use tokio::time::Instant;
@@ -104,7 +105,7 @@ impl Bookings {
         let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.contact.email_hash).await?;
         let preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
         if let Some((fingerprint, booking_id)) = preview.prior {
-            if fingerprint != draft.fingerprint {
+            if !draft.fingerprint.matches(&fingerprint) {
                 return Err(CreateBookingError::KeyReused);
             }
             let booking = self.get_booking(&BookingLookup::Id(BookingId(booking_id))).await?;
@@ -156,7 +157,7 @@ impl Bookings {
             };
             match answer.outcome()? {
                 Outcome::Created(booking) => return Ok((booking, false)),
-                Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
+                Outcome::Replayed { fingerprint, .. } if !draft.fingerprint.matches(&fingerprint) => {
                     return Err(CreateBookingError::KeyReused);
                 }
                 // With this call's id, an earlier run of this call created the booking, and its answer was lost.
@@ -197,7 +198,7 @@ impl Bookings {
     }
 
     /// The keyed hash of the normalised request without its key.
-    fn fingerprint_of(&self, new: &NewBooking) -> [u8; 32] {
+    fn fingerprint_of(&self, new: &NewBooking) -> Hashes {
         let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
         let fields = [
             b"CreateBooking".to_vec(),
@@ -246,7 +247,7 @@ impl Bookings {
             .fetch_one(|| {
                 sqlx::query(STATEMENT)
                     .bind(new.key.as_str())
-                    .bind(draft.fingerprint)
+                    .bind(draft.fingerprint.newest())
                     .bind(new.slot.venue_id.0)
                     .bind(new.slot.date)
                     .bind(new.slot.start_time)
@@ -275,7 +276,7 @@ impl Bookings {
 
 /// A booking before it is written: ids, ciphertexts and hashes.
 struct Draft {
-    fingerprint: [u8; 32],
+    fingerprint: Hashes,
     contact: SealedContact,
     booking_id: BookingId,
     confirmation_code: ConfirmationCode,

@@ -66,5 +66,5 @@ pub struct Bookings {
 
 /// The hash by which a second request with one idempotency key is recognised.
 pub fn fingerprint(keys: &Keys) -> KeyedHash {
-    KeyedHash::derive(&keys.hash, "teppan booking idempotency_keys.fingerprint")
+    keys.hash("teppan booking idempotency_keys.fingerprint")
 }

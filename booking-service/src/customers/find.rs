@@ -58,8 +58,8 @@ impl Customers {
                 self.database.fetch_optional(by_id).await?
             }
             CustomerLookup::Email(email) => {
-                let hash = self.email_hash.hash([email.as_str().as_bytes()]);
-                let by_email = || sqlx::query_file_as!(CustomerRow, "src/customers/find.sql", &hash);
+                let hashes = self.email_hash.hash([email.as_str().as_bytes()]).all();
+                let by_email = || sqlx::query_file_as!(CustomerRow, "src/customers/find.sql", &hashes);
                 self.database.fetch_optional(by_email).await?
             }
         };

@@ -1,8 +1,8 @@
--- FindCustomer: by the keyed hash of the normalised e-mail. An erased customer has no hash.
+-- FindCustomer: by the keyed hashes of the normalised e-mail, one for each key of the ring. An erased customer has no hash.
 SELECT
     c.customer_id, c.email_hash AS "email_hash?", c.name_sealed AS "name_sealed?",
     c.email_sealed AS "email_sealed?", c.phone_sealed AS "phone_sealed?",
     c.created_at, c.updated_at, c.erased_at AS "erased_at?",
     (SELECT count(*) FROM bookings b WHERE b.customer_id = c.customer_id) AS "booking_count!"
 FROM customers c
-WHERE c.email_hash = $1
+WHERE c.email_hash = ANY ($1::bytea[])

@@ -22,7 +22,7 @@ pub struct Customers {
 
 impl Customers {
     pub fn new(database: Database, keys: &Keys) -> Self {
-        let email_hash = KeyedHash::derive(&keys.hash, "teppan booking customers.email_hash");
+        let email_hash = keys.hash("teppan booking customers.email_hash");
         Self { database, ring: keys.ring(), email_hash, phone_regions: PhoneRegions::default() }
     }
 }

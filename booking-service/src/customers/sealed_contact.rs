@@ -24,7 +24,7 @@ impl Customers {
     /// Seals a contact given to a venue. A national telephone number is read with the venue's region, if this process
     /// knows it.
     pub(crate) fn seal_contact(&self, contact: &Contact, venue_id: VenueId) -> SealedContact {
-        let email_hash = self.email_hash.hash([contact.email.as_str().as_bytes()]);
+        let email_hash = *self.email_hash.hash([contact.email.as_str().as_bytes()]).newest();
         let read = self.phone_regions.read(venue_id, contact.phone.as_ref());
         SealedContact {
             customer_id: CustomerId::generate(),

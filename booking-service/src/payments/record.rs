@@ -1,4 +1,4 @@
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, sealing::Hashes};
 
 use super::{
     move_money::{MoneyRefusal, Movement, decide},
@@ -57,7 +57,7 @@ impl Payments {
             let loaded =
                 self.bookings.load_one(new.booking_id, wanted).await?.ok_or(RecordPaymentError::BookingNotFound)?;
             if let Some(prior) = &loaded.prior_fingerprint {
-                if *prior != fingerprint {
+                if !fingerprint.matches(prior) {
                     return Err(RecordPaymentError::KeyReused);
                 }
                 let payment = loaded.prior_payment.ok_or(Corrupted::Column("idempotency_keys.resource_id"))?.0;
@@ -72,7 +72,7 @@ impl Payments {
             decision.key = Some(NewKey {
                 method: "RecordPayment",
                 key: new.key.as_str().to_owned(),
-                fingerprint,
+                fingerprint: *fingerprint.newest(),
                 resource_id: occasion.payment_id.0,
             });
             let committed = match self.bookings.commit(vec![decision]).await {
@@ -91,7 +91,7 @@ impl Payments {
     }
 
     /// The keyed hash of the request without its key. The etag is included: another etag makes another request.
-    fn payment_fingerprint(&self, new: &NewPayment) -> [u8; 32] {
+    fn payment_fingerprint(&self, new: &NewPayment) -> Hashes {
         let fields = [
             b"RecordPayment".to_vec(),
             new.booking_id.0.as_bytes().to_vec(),

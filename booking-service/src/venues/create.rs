@@ -1,4 +1,4 @@
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, time_zone::Rules};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, sealing::Hashes, time_zone::Rules};
 
 use crate::{
     domain::{NewVenue, PhoneRegion, VenueId},
@@ -35,10 +35,10 @@ impl Venues {
         let fingerprint = self.venue_fingerprint(new);
         let id = VenueId::generate();
         for _ in 0..ATTEMPTS_MAX {
-            match self.insert_venue(new, id, &fingerprint).await {
+            match self.insert_venue(new, id, fingerprint.newest()).await {
                 Ok((venue, None)) => return Ok(CreatedVenue { venue, replayed: false }),
                 // With this call's id, an earlier run of this call created the venue, and its answer was lost.
-                Ok((venue, Some(first))) if first == fingerprint => {
+                Ok((venue, Some(first))) if fingerprint.matches(&first) => {
                     let replayed = venue.venue_id != id.0;
                     return Ok(CreatedVenue { venue, replayed });
                 }
@@ -51,7 +51,7 @@ impl Venues {
         Err(CreateVenueError::Contended)
     }
 
-    fn venue_fingerprint(&self, new: &NewVenue) -> [u8; 32] {
+    fn venue_fingerprint(&self, new: &NewVenue) -> Hashes {
         let figures = [
             new.min_party_size,
             new.max_party_size,

@@ -5,6 +5,7 @@ use teppan_shared::{
     fingerprint::optional,
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
+    sealing::Hashes,
     telemetry,
 };
 
@@ -94,7 +95,7 @@ impl Waitlist {
                     self.metrics.waitlist(WaitlistChange::Joined, 1);
                     return Ok(Joined { entry: row.read()?, replayed: false });
                 }
-                Outcome::Replayed { fingerprint, .. } if fingerprint != draft.fingerprint => {
+                Outcome::Replayed { fingerprint, .. } if !draft.fingerprint.matches(&fingerprint) => {
                     return Err(JoinWaitlistError::KeyReused);
                 }
                 // With this call's id, an earlier run of this call created the entry, and its answer was lost.
@@ -121,7 +122,7 @@ impl Waitlist {
         let refused = JoinWaitlistError::Refused;
         let preview = preview.ok_or(refused(JoinRefusal::Slot(Refusal::VenueNotFound)))?;
         if let Some((fingerprint, _)) = &preview.prior {
-            if *fingerprint != draft.fingerprint {
+            if !draft.fingerprint.matches(fingerprint) {
                 return Err(JoinWaitlistError::KeyReused);
             }
             return match self.insert_entry(new, &draft).await?.outcome()? {
@@ -173,7 +174,7 @@ impl Waitlist {
     }
 
     /// The keyed hash of the normalised request without its key.
-    fn fingerprint_of_entry(&self, new: &NewWaitlistEntry) -> [u8; 32] {
+    fn fingerprint_of_entry(&self, new: &NewWaitlistEntry) -> Hashes {
         let fields = [
             b"JoinWaitlist".to_vec(),
             new.slot.venue_id.0.as_bytes().to_vec(),
@@ -197,7 +198,7 @@ impl Waitlist {
                     Answer,
                     "src/waitlist/join.sql",
                     new.key.as_str(),
-                    &draft.fingerprint,
+                    draft.fingerprint.newest(),
                     new.slot.venue_id.0,
                     new.slot.date,
                     new.slot.start_time,
@@ -247,7 +248,7 @@ fn join_refusal(
 
 /// An entry before it is written: ids, ciphertexts and hashes.
 struct Draft {
-    fingerprint: [u8; 32],
+    fingerprint: Hashes,
     contact: SealedContact,
     entry_id: WaitlistEntryId,
     booking_id: BookingId,

@@ -2,6 +2,7 @@
 //! answers.
 
 use super::FollowUpRow;
+use teppan_shared::sealing::Hashes;
 
 /// The result of a statement, and the follow-up after it.
 pub struct FollowUpAnswer<Outcome> {
@@ -14,7 +15,7 @@ pub struct FollowUpAnswer<Outcome> {
 
 impl<Outcome> FollowUpAnswer<Outcome> {
     /// Whether the key was used for another request.
-    pub fn key_was_reused(&self, fingerprint: &[u8; 32]) -> bool {
-        self.fingerprint.as_ref().is_some_and(|recorded| recorded != fingerprint)
+    pub fn key_was_reused(&self, fingerprint: &Hashes) -> bool {
+        self.fingerprint.as_ref().is_some_and(|recorded| !fingerprint.matches(recorded))
     }
 }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
+use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, sealing::Hashes};
 
 use super::{
     FollowUp, FollowUpId, FollowUpKey, FollowUpStatus, FollowUps, answer::FollowUpAnswer, metrics::FollowUpChange,
@@ -101,7 +101,7 @@ impl FollowUps {
     }
 
     /// The request without its key, as a keyed hash.
-    fn cancel_fingerprint(&self, which: &ToCancel) -> [u8; 32] {
+    fn cancel_fingerprint(&self, which: &ToCancel) -> Hashes {
         let fields = match which {
             ToCancel::ById(id) => vec![id.0.as_bytes().as_slice()],
             ToCancel::ByKey(key) => {
@@ -118,7 +118,7 @@ impl FollowUps {
     async fn write_cancel(
         &self,
         idempotency_key: Option<&IdempotencyKey>,
-        fingerprint: &[u8; 32],
+        fingerprint: &Hashes,
         which: &ToCancel,
         now: DateTime<Utc>,
     ) -> Result<Answer, DatabaseError> {
@@ -131,7 +131,7 @@ impl FollowUps {
                 Answer,
                 "src/follow_ups/cancel.sql",
                 idempotency_key.map(IdempotencyKey::as_str),
-                fingerprint,
+                fingerprint.newest(),
                 id,
                 key.map(|key| key.conversation_id.as_str()),
                 key.map(|key| key.trigger.as_ref()),

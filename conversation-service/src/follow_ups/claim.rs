@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
+    sealing::Hashes,
     server::{Bounds, TooManyWaitingCalls},
 };
 use tokio::{
@@ -197,7 +198,7 @@ impl FollowUps {
                 i64::from(claim.batch.get()),
                 claim.claimant.as_str(),
                 claim.key.as_ref().map(IdempotencyKey::as_str),
-                &fingerprint,
+                &fingerprint.all(),
                 now + CHECK_AGAIN,
                 candidates,
                 &closed.names as &[&str],
@@ -215,7 +216,7 @@ impl FollowUps {
     }
 
     /// The request without its key and its wait, as a keyed hash.
-    fn claim_fingerprint(&self, claim: &Claim) -> [u8; 32] {
+    fn claim_fingerprint(&self, claim: &Claim) -> Hashes {
         let mut fields = vec![
             b"ClaimDueFollowUps".to_vec(),
             claim.claimant.as_str().into(),

@@ -23,7 +23,7 @@ held AS MATERIALIZED (                 -- the claims of that call that are still
     SELECT *
     FROM follow_ups
     WHERE claim_key = $6 AND status = 'CLAIMED' AND lease_expires_at > $1
-      AND EXISTS (SELECT FROM prior WHERE fingerprint = $7)
+      AND EXISTS (SELECT FROM prior WHERE fingerprint = ANY ($7::bytea[]))
 ),
 due AS MATERIALIZED (                  -- locked
     SELECT f.*
@@ -38,7 +38,7 @@ due AS MATERIALIZED (                  -- locked
         FOR UPDATE SKIP LOCKED
     ) AS f
     WHERE NOT EXISTS (SELECT FROM held)
-      AND NOT EXISTS (SELECT FROM prior WHERE fingerprint <> $7)
+      AND NOT EXISTS (SELECT FROM prior WHERE fingerprint <> ALL ($7))
 ),
 checked AS MATERIALIZED (              -- no automatic message is sent while a member of staff leads the conversation
     SELECT d.follow_up_id, d.next_attempt_at, d.bytes, c.channel,
@@ -75,7 +75,7 @@ chosen AS MATERIALIZED (               -- no more than fits into an answer
 ),
 gate AS (                              -- of two concurrent duplicates, one writes the key; the other claims nothing
     INSERT INTO idempotency_keys AS k (method, key, fingerprint, outcome, created_at)
-    SELECT 'ClaimDueFollowUps', $6, $7, 'CLAIMED', $1
+    SELECT 'ClaimDueFollowUps', $6, ($7)[1], 'CLAIMED', $1
     WHERE $6::text IS NOT NULL AND EXISTS (SELECT FROM chosen)
     ON CONFLICT (method, key) DO UPDATE
     SET created_at = GREATEST(EXCLUDED.created_at, k.created_at + interval '1 microsecond')
@@ -101,7 +101,7 @@ claimed AS (
 reply AS (SELECT * FROM claimed UNION ALL SELECT * FROM held)
 SELECT
     CASE WHEN r.follow_up_id IS NOT NULL THEN 'claimed'
-         WHEN EXISTS (SELECT FROM prior WHERE fingerprint <> $7) THEN 'reused'
+         WHEN EXISTS (SELECT FROM prior WHERE fingerprint <> ALL ($7)) THEN 'reused'
          WHEN EXISTS (SELECT FROM checked) THEN 'again'
          WHEN EXISTS (
              SELECT

@@ -110,7 +110,7 @@ impl FollowUps {
                 sent.channel.as_ref().map(AsRef::as_ref),
                 sent.sent_at.map_or(now, SentAt::time),
                 now,
-                &fingerprint,
+                fingerprint.newest(),
                 traceparent.as_deref(),
                 self.events.published,
                 now + self.dispatch.reengagement_after.unwrap_or_default(),

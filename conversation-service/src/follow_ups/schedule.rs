@@ -1,5 +1,7 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, telemetry};
+use teppan_shared::{
+    fingerprint::optional, postgres::DatabaseError, read_error::Corrupted, sealing::Hashes, telemetry,
+};
 use uuid::Uuid;
 
 use super::{
@@ -129,7 +131,7 @@ impl FollowUps {
 
     /// The request without its key, as a keyed hash. It contains the requested time and not the time within sending
     /// hours, because settings may change between a call and its repetition.
-    fn schedule_fingerprint(&self, new: &NewFollowUp) -> [u8; 32] {
+    fn schedule_fingerprint(&self, new: &NewFollowUp) -> Hashes {
         let fields = [
             b"ScheduleFollowUp".to_vec(),
             new.key.conversation_id.as_str().into(),
@@ -149,7 +151,7 @@ impl FollowUps {
     async fn write_follow_up(
         &self,
         new: &NewFollowUp,
-        fingerprint: &[u8; 32],
+        fingerprint: &Hashes,
         draft: &Draft,
     ) -> Result<Answer, DatabaseError> {
         let write = || {
@@ -157,7 +159,7 @@ impl FollowUps {
                 Answer,
                 "src/follow_ups/schedule.sql",
                 new.idempotency_key.as_str(),
-                fingerprint,
+                fingerprint.newest(),
                 draft.follow_up_id.0,
                 new.key.conversation_id.as_str(),
                 new.key.trigger.as_ref(),

@@ -45,7 +45,7 @@ impl Messages {
         emotions: Arc<Emotions>,
         reengagement_after: TimeDelta,
     ) -> Self {
-        let fingerprint = KeyedHash::derive(&keys.hash, "teppan conversation messages.fingerprint");
+        let fingerprint = keys.hash("teppan conversation messages.fingerprint");
         Self { database, clock, ring: keys.ring(), fingerprint, emotions, reengagement_after }
     }
 }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{fingerprint::optional, postgres::DatabaseError, telemetry};
+use teppan_shared::{fingerprint::optional, postgres::DatabaseError, sealing::Hashes, telemetry};
 
 use super::{
     Message, Messages, NewMessage, TokenCount,
@@ -47,7 +47,7 @@ impl Messages {
         let draft = self.draft(&new);
         for _ in 0..ATTEMPTS_MAX {
             match self.append_message(&new, &draft).await {
-                Ok(row) if row.fingerprint != draft.fingerprint => return Err(StoreMessageError::KeyReused),
+                Ok(row) if !draft.fingerprint.matches(&row.fingerprint) => return Err(StoreMessageError::KeyReused),
                 Ok(row) => {
                     if new.emotion.as_ref().is_some_and(Emotion::is_counted) {
                         self.emotions.count(&new.conversation_id).await;
@@ -79,7 +79,7 @@ impl Messages {
     }
 
     /// The call without its message id, as a keyed hash.
-    fn fingerprint_of(&self, new: &NewMessage) -> [u8; 32] {
+    fn fingerprint_of(&self, new: &NewMessage) -> Hashes {
         let emotion = new.emotion.as_ref();
         let mut fields = vec![
             b"StoreMessage".to_vec(),
@@ -121,7 +121,7 @@ impl Messages {
                 draft.metadata_sealed.as_deref(),
                 new.input_tokens.map(TokenCount::get),
                 new.output_tokens.map(TokenCount::get),
-                &draft.fingerprint,
+                draft.fingerprint.newest(),
                 draft.traceparent.as_deref(),
                 draft.stored_at + self.reengagement_after,
             )
@@ -136,7 +136,7 @@ fn detected(emotion: Option<&Emotion>) -> impl Iterator<Item = &str> {
 
 /// A message before it is written: ciphertexts, hashes and times.
 struct Draft {
-    fingerprint: [u8; 32],
+    fingerprint: Hashes,
     content_sealed: Vec<u8>,
     metadata_sealed: Option<Vec<u8>>,
     sent_at: DateTime<Utc>,

@@ -128,7 +128,7 @@ mod tests {
     const SETTINGS: [&str; 11] = [
         "DATABASE_URL",
         "DATABASE_URL_FILE",
-        "HASH_KEY",
+        "ENCRYPTION_KEYS",
         "HTTP_ADDR",
         "LISTEN_ADDR",
         "LOG_LEVEL",
@@ -157,7 +157,7 @@ mod tests {
             ("LOGLEVEL", "LOG_LEVEL"),
             ("REQUEST_TIMEOUT", "REQUEST_TIMEOUT_MS"),
             ("REQUEST_TIMEOUT_SECONDS", "REQUEST_TIMEOUT_MS"),
-            ("HASH_KEYS", "HASH_KEY"),
+            ("ENCRYPTION_KEY", "ENCRYPTION_KEYS"),
             ("OTEL_EXPORTER_OTLP_TRACE_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
         ] {
             assert_eq!(misspelt(&[given]), [(given.to_owned(), meant.to_owned())]);

@@ -27,7 +27,6 @@ pub fn variables(which: Which, cluster: &Cluster, key: &str) -> impl Iterator<It
     [
         ("DATABASE_URL", url(which, cluster).expose_secret().to_owned()),
         ("ENCRYPTION_KEYS", format!("1:{key}")),
-        ("HASH_KEY", key.to_owned()),
         ("SHUTDOWN_PAUSE_MS", "0".to_owned()),
     ]
     .into_iter()

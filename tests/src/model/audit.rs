@@ -16,7 +16,6 @@ pub async fn audit(url: &SecretString) -> Result<(), String> {
         .args(["verify-events", "--json"])
         .env("DATABASE_URL", url.expose_secret())
         .env("ENCRYPTION_KEYS", format!("1:{key}"))
-        .env("HASH_KEY", key)
         .stdin(Stdio::null())
         .output()
         .await

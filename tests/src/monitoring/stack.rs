@@ -49,7 +49,7 @@ impl Stack {
         let nats = NatsServer::start().await;
         let environment = |database: &str, own: &[(&str, &str)]| -> HashMap<String, String> {
             let url = postgres.url(database).expose_secret().to_owned();
-            let keys = [("ENCRYPTION_KEYS", format!("1:{}", random_key())), ("HASH_KEY", random_key())];
+            let keys = [("ENCRYPTION_KEYS", format!("1:{}", random_key()))];
             let given = [("SHUTDOWN_PAUSE_MS", "0"), ("BACKLOG_INTERVAL_MS", "500")];
             let given = given.iter().chain(own).chain(settings).map(|(name, value)| (*name, (*value).to_owned()));
             let given = keys.into_iter().chain([("DATABASE_URL", url), ("NATS_URL", nats.url())]).chain(given);

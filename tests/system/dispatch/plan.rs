@@ -15,7 +15,7 @@ fn statements() -> Vec<(&'static str, String, String)> {
     let id = Uuid::nil();
     let channels = "'{WEB,SMS,EMAIL,VOICE,WHATSAPP,FACEBOOK,INSTAGRAM,\"\"}'";
     let keyed = format!(
-        "(now(), now() + interval '1 minute', {channels}, 10, 'a', 'key', '\\x{}', now(), 10, '{{Asia/Tokyo}}', ARRAY[now()], 100)",
+        "(now(), now() + interval '1 minute', {channels}, 10, 'a', 'key', ARRAY['\\x{}'::bytea], now(), 10, '{{Asia/Tokyo}}', ARRAY[now()], 100)",
         "00".repeat(32)
     );
     vec![

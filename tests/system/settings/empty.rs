@@ -57,7 +57,6 @@ fn an_empty_database_url_is_an_error_and_starts_no_private_database() {
     let environment = [
         ("DATABASE_URL", ""),
         ("ENCRYPTION_KEYS", &format!("1:{key}")),
-        ("HASH_KEY", &key),
         ("TEPPAN_HOME", inside.to_str().expect("UTF-8")),
     ];
     for service in ["booking-service", "conversation-service"] {

@@ -33,7 +33,7 @@ fn all_bad_settings_are_reported_together_by_name_and_never_by_value() {
             ("HTTP_ADDR", "hunter2"),
             ("REQUEST_TIMEOUT_MS", "hunter2"),
             ("ENCRYPTION_KEYS", "1:hunter2"),
-            ("HASH_KEY_FILE", "/nowhere/hunter2"),
+            ("CREDENTIALS_FILE", "/nowhere/hunter2"),
             ("DEFAULT_PHONE_REGION", "hunter2"),
             ("CONVERSATION_SERVICE_URL", "ftp://hunter2"),
             ("NATS_URL", "nats://hunter2@127.0.0.1:hunter2"),
@@ -57,7 +57,7 @@ fn all_bad_settings_are_reported_together_by_name_and_never_by_value() {
         "HTTP_ADDR",
         "REQUEST_TIMEOUT_MS",
         "ENCRYPTION_KEYS",
-        "HASH_KEY_FILE",
+        "CREDENTIALS_FILE",
         "DEFAULT_PHONE_REGION",
         "CONVERSATION_SERVICE_URL",
         "NATS_URL",
@@ -78,10 +78,10 @@ fn all_bad_settings_are_reported_together_by_name_and_never_by_value() {
 }
 
 #[test]
-fn a_database_url_requires_encryption_and_hash_keys() {
+fn a_database_url_requires_encryption_keys() {
     let (code, _, stderr) = run(&[("DATABASE_URL", "postgres://somebody@127.0.0.1/somewhere")], &["migrate"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("ENCRYPTION_KEYS: is required") && stderr.contains("HASH_KEY: is required"), "{stderr}");
+    assert!(stderr.contains("ENCRYPTION_KEYS: is required"), "{stderr}");
 }
 
 #[test]
@@ -120,9 +120,8 @@ fn a_command_that_reads_data_starts_no_private_database() {
 
 #[test]
 fn an_address_in_use_is_reported_with_its_setting() {
-    let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
-    let ring = format!("1:{key}");
-    let (key, ring) = (key.as_str(), ring.as_str());
+    let ring = format!("1:{}=", "A".repeat(43)); // base64 of 32 bytes
+    let ring = ring.as_str();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let taken = listener.local_addr().expect("the listener is bound").to_string();
     for service in ["booking-service", "conversation-service"] {
@@ -130,7 +129,6 @@ fn an_address_in_use_is_reported_with_its_setting() {
             let environment = [
                 ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
                 ("ENCRYPTION_KEYS", ring),
-                ("HASH_KEY", key),
                 (setting, taken.as_str()),
                 (other, "127.0.0.1:0"),
             ];

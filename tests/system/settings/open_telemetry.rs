@@ -84,9 +84,9 @@ fn each_wrong_variable_is_reported_under_its_own_name() {
 
 #[test]
 fn a_disabled_sdk_ignores_every_other_variable_but_the_propagators() {
-    let given = [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "otlp"), ("HASH_KEY", "wrong")];
+    let given = [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_METRICS_EXPORTER", "otlp"), ("ENCRYPTION_KEYS", "wrong")];
     let (_, _, stderr) = run(&given, &["migrate"]);
-    assert!(stderr.contains("HASH_KEY") && !stderr.contains("OTEL_"), "{stderr}");
+    assert!(stderr.contains("ENCRYPTION_KEYS") && !stderr.contains("OTEL_"), "{stderr}");
     let (code, _, stderr) = run(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_PROPAGATORS", "b3")], &["migrate"]);
     assert!(code == Some(2) && stderr.contains("OTEL_PROPAGATORS: must be"), "{stderr}");
 }

@@ -118,6 +118,7 @@ impl Served {
         let environment = HashMap::from([
             ("DATABASE_URL".to_owned(), service_url),
             ("ENCRYPTION_KEYS".to_owned(), format!("1:{}", random_key())),
+            // Builds before version 0.1.0 need it.
             ("HASH_KEY".to_owned(), random_key()),
             ("SHUTDOWN_PAUSE_MS".to_owned(), "0".to_owned()),
         ]);

@@ -77,7 +77,6 @@ impl Stage {
         let environment = HashMap::from([
             ("DATABASE_URL".to_owned(), url.expose_secret().to_owned()),
             ("ENCRYPTION_KEYS".to_owned(), format!("1:{}", random_key())),
-            ("HASH_KEY".to_owned(), random_key()),
             ("SHUTDOWN_PAUSE_MS".to_owned(), "0".to_owned()),
             ("OUTBOX_RELAYS".to_owned(), "0".to_owned()),
         ]);

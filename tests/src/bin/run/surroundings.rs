@@ -32,11 +32,10 @@ pub fn database_lines() -> Vec<(&'static str, String)> {
     let password = quoted(&home.join("postgres/password"));
     let url = format!(r#""postgres://teppan:$(cat {password})@127.0.0.1:{port}/teppan_booking?sslmode=disable""#);
     // A user with own keys must set them in that terminal too.
-    let keys = if is_set("ENCRYPTION_KEYS") || is_set("HASH_KEY") {
+    let keys = if is_set("ENCRYPTION_KEYS") {
         String::new()
     } else {
-        let (encryption, hash) = (home.join("keys/encryption"), home.join("keys/hash"));
-        format!("ENCRYPTION_KEYS_FILE={} HASH_KEY_FILE={} ", quoted(&encryption), quoted(&hash))
+        format!("ENCRYPTION_KEYS_FILE={} ", quoted(&home.join("keys/encryption")))
     };
     let program = quoted(&launch::binary("booking-service"));
     vec![

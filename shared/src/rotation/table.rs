@@ -1,0 +1,163 @@
+//! The sealed columns of one table: reading them page by page, and writing them sealed anew.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
+
+use crate::{
+    postgres::{Database, DatabaseError},
+    sealing::{AssociatedData, KeyRing, OpenError},
+};
+
+/// Rows of one page. A page is read and written by one statement each, which locks its rows for some milliseconds.
+pub(super) const PAGE_ROWS: i64 = 200;
+
+/// A table with sealed columns.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedTable {
+    pub name: &'static str,
+    /// The primary key, its type, and a value below every key.
+    pub key: (&'static str, &'static str, &'static str),
+    pub columns: &'static [SealedColumn],
+}
+
+/// A sealed column, with the associated data of its values.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedColumn {
+    pub name: &'static str,
+    /// The table and column that the associated data name: those of the row that the value may be copied to.
+    pub about: (&'static str, &'static str),
+    /// The SQL expression for the associated data's row, over the columns of the table.
+    pub row: &'static str,
+}
+
+/// A page of a table.
+pub(super) struct Page {
+    pub rows: Vec<SealedRow>,
+    /// The key after which the next page begins; `None` at the end of the table.
+    pub next: Option<String>,
+    /// How many values each key has sealed.
+    pub sealed_by: BTreeMap<u16, u64>,
+}
+
+/// A row with values that an older key sealed.
+pub(super) struct SealedRow {
+    pub key: String,
+    /// The values under an older key and their associated data, column by column.
+    values: Vec<Option<Pair>>,
+}
+
+/// A row whose values are sealed anew: the old and the new value of each column.
+pub(super) struct ResealedRow {
+    key: String,
+    values: Vec<Option<Pair>>,
+}
+
+/// A sealed value and its associated data's row, or an old and a new sealed value.
+type Pair = (Vec<u8>, Vec<u8>);
+
+impl SealedTable {
+    /// Reads the page after this key.
+    pub(super) async fn read(&self, database: &Database, ring: &KeyRing, after: &str) -> Result<Page, DatabaseError> {
+        let statement = self.select();
+        let newest = i32::from(ring.sealing_version());
+        let read = || {
+            sqlx::query(AssertSqlSafe(statement.clone()))
+                .bind(after)
+                .bind(newest)
+                .bind(PAGE_ROWS)
+                .try_map(|row: PgRow| self.row(&row))
+        };
+        let read = database.fetch_all(read).await?;
+        let is_full = i64::try_from(read.len()) == Ok(PAGE_ROWS);
+        let next = read.last().filter(|_| is_full).map(|(row, _)| row.key.clone());
+        let mut page = Page { rows: Vec::new(), next, sealed_by: BTreeMap::new() };
+        for (row, versions) in read {
+            for version in versions.into_iter().flatten() {
+                *page.sealed_by.entry(u16::try_from(version).unwrap_or_default()).or_default() += 1;
+            }
+            if row.values.iter().any(Option::is_some) {
+                page.rows.push(row);
+            }
+        }
+        Ok(page)
+    }
+
+    /// Seals the values of a row under the first key of the ring.
+    pub(super) fn reseal(&self, ring: &KeyRing, row: SealedRow) -> Result<ResealedRow, OpenError> {
+        let mut values = Vec::with_capacity(row.values.len());
+        for (column, value) in self.columns.iter().zip(row.values) {
+            let Some((sealed, about)) = value else {
+                values.push(None);
+                continue;
+            };
+            let about = AssociatedData { table: column.about.0, column: column.about.1, row: &about };
+            let plain = ring.open(about, &sealed)?;
+            let resealed = ring.seal(about, &plain);
+            values.push(Some((sealed, resealed)));
+        }
+        Ok(ResealedRow { key: row.key, values })
+    }
+
+    /// Writes rows that are sealed anew. Returns how many; rows that have changed are left out.
+    pub(super) async fn write(&self, database: &Database, rows: &[ResealedRow]) -> Result<u64, DatabaseError> {
+        let statement = self.update();
+        let keys: Vec<&str> = rows.iter().map(|row| &*row.key).collect();
+        let write = || {
+            let mut write = sqlx::query(AssertSqlSafe(statement.clone())).bind(&keys);
+            for number in 0..self.columns.len() {
+                let column = |pick: fn(&Pair) -> &Vec<u8>| -> Vec<Option<&[u8]>> {
+                    rows.iter().map(|row| row.values[number].as_ref().map(|it| pick(it).as_slice())).collect()
+                };
+                write = write.bind(column(|it| &it.0)).bind(column(|it| &it.1));
+            }
+            write.try_map(|row: PgRow| row.try_get::<String, _>(0))
+        };
+        Ok(u64::try_from(database.fetch_all(write).await?.len()).unwrap_or(u64::MAX))
+    }
+
+    fn row(&self, row: &PgRow) -> Result<(SealedRow, Vec<Option<i32>>), sqlx::Error> {
+        let (mut values, mut versions) = (Vec::new(), Vec::new());
+        for number in 0..self.columns.len() {
+            let sealed: Option<Vec<u8>> = row.try_get(1 + 3 * number)?;
+            let about: Vec<u8> = row.try_get(2 + 3 * number)?;
+            versions.push(row.try_get(3 + 3 * number)?);
+            values.push(sealed.map(|sealed| (sealed, about)));
+        }
+        Ok((SealedRow { key: row.try_get(0)?, values }, versions))
+    }
+
+    /// A page of rows by key. Of each sealed column: the value if another key than the newest sealed it, the row of its
+    /// associated data, and the version of its key.
+    fn select(&self) -> String {
+        let (key, kind, _) = self.key;
+        let mut columns = vec![format!("{key}::text")];
+        for SealedColumn { name, row, .. } in self.columns {
+            let version = format!("get_byte({name}, 1) * 256 + get_byte({name}, 2)");
+            columns.push(format!("CASE WHEN {version} <> $2 THEN {name} END, {row}, {version}"));
+        }
+        let (table, columns) = (self.name, columns.join(", "));
+        format!("SELECT {columns} FROM {table} WHERE {key} > $1::{kind} ORDER BY {key} LIMIT $3")
+    }
+
+    fn update(&self) -> String {
+        let (key, kind, _) = self.key;
+        let (mut sets, mut names, mut parameters, mut unchanged) = (vec![], vec![], vec![], vec![]);
+        for (number, SealedColumn { name, .. }) in self.columns.iter().enumerate() {
+            sets.push(format!("{name} = COALESCE(n.new_{number}, t.{name})"));
+            names.push(format!("old_{number}, new_{number}"));
+            parameters.push(format!("${}::bytea[], ${}::bytea[]", 2 + 2 * number, 3 + 2 * number));
+            unchanged.push(format!("(n.old_{number} IS NULL OR t.{name} = n.old_{number})"));
+        }
+        // By an array of keys, so that rows are found by the primary key whatever the planner expects.
+        format!(
+            "UPDATE {} AS t SET {} FROM unnest($1::text[], {}) AS n (key, {}) WHERE t.{key} = ANY ($1::{kind}[]) \
+             AND t.{key} = n.key::{kind} AND {} RETURNING t.{key}::text",
+            self.name,
+            sets.join(", "),
+            parameters.join(", "),
+            names.join(", "),
+            unchanged.join(" AND "),
+        )
+    }
+}
