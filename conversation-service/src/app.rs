@@ -15,6 +15,7 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
+    context_windows::ContextWindows,
     conversations::Conversations,
     emotions::{EmotionAggregationJob, Emotions},
     events::Events,
@@ -25,6 +26,7 @@ use crate::{
     purge::Retention,
     read_backlog::Backlog,
     settings::Settings,
+    summaries::Summaries,
 };
 
 /// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
@@ -85,11 +87,14 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     let emotions = Emotions::new(database.clone(), clock, aggregation, events.clone(), Arc::clone(&conversations));
     let emotions = Arc::new(emotions);
     let reengagement_after = settings.dispatch.reengagement_after.unwrap_or_default();
-    let messages = Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), reengagement_after);
+    let messages =
+        Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), events.clone(), reengagement_after);
     Grpc {
         clock,
         conversations,
         messages: Arc::new(messages),
+        summaries: Arc::new(Summaries::new(database.clone(), clock, keys)),
+        context_windows: Arc::new(ContextWindows::new(database.clone(), keys)),
         emotions,
         follow_ups: Arc::new(FollowUps::new(database.clone(), keys, settings, events.clone())),
         outbox,
