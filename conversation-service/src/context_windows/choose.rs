@@ -140,12 +140,16 @@ fn fitting(run: &[Message], size: &mut Size, bounds: WindowBounds) -> Fitting {
         }
         let members: Vec<usize> = (index..run.len()).filter(|member| groups.of_message(*member) == index).collect();
         let mut larger = size.clone();
-        members.iter().for_each(|member| larger.add_counted(&run[*member]));
+        for member in &members {
+            larger.add_counted(&run[*member]);
+        }
         if !larger.is_within(bounds) {
             return Fitting { cut: index + 1, is_chosen };
         }
         *size = larger;
-        members.into_iter().for_each(|member| is_chosen[member] = true);
+        for member in members {
+            is_chosen[member] = true;
+        }
     }
     Fitting { cut: 0, is_chosen }
 }

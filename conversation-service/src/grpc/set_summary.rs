@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn every_violation_is_reported_at_once() {
         let request = SetSummaryRequest { written_by: "ü".to_owned(), token_count: Some(-1), ..Default::default() };
-        let status = decode(request).err().expect("invalid");
+        let status = decode(request).expect_err("invalid");
         let details = tonic_types::StatusExt::get_details_bad_request(&status).expect("has details");
         let fields: Vec<_> = details.field_violations.into_iter().map(|violation| violation.field).collect();
         assert_eq!(fields, ["conversation_id", "through_sequence", "text", "written_by", "token_count"]);

@@ -1,18 +1,16 @@
 -- StoreMessages: stores messages of one conversation, all or none, in one statement that commits by itself.
 --
--- $1 conversation, $2 user, $3 now, $4 first check of a new user, $5 traceparent, $6 an array with an object for each
--- message, in the order of storing; as long as that $7 texts, $8 parts, $9 metadata, $10 fingerprints; $11 an array
--- with an object for each tool call and result: `position` is its message's in $6.
+-- $1 conversation, $2 user, $3 now, $4 first check of a new user, $5 traceparent, $6 an object for each message in the
+-- order of storing, and of each $7 text, $8 parts, $9 metadata, $10 fingerprint; $11 an object for each call and result.
 --
 -- A row for each message, by its `position`; `outcome` is one of those of store.sql. A tool call or result that cannot
 -- be paired has a further row: exists (the conversation has a call with this id already), unknown (the result answers
 -- no call), or answered (the call has a result already). With a row of these three or a reused one nothing was written.
 --
--- Concurrent calls that commit first make a step fail on messages_pkey, tool_calls_pkey, tool_results_pkey, or on
--- tool_results_call_fkey (the conversation was deleted): nothing was written, and the next run sees what they did.
+-- If a concurrent call commits first, a step fails on messages_pkey, tool_calls_pkey, tool_results_pkey, or, when it
+-- deleted the conversation, on tool_results_call_fkey. Then nothing was written, and the next run sees what it did.
 --
--- Locks: the conversation, then the ids of messages in their order, then the user's row. So no two calls wait for each
--- other in a circle, whatever ids they share.
+-- Locks: the conversation, then message ids in their order, then the user: calls that share ids do not deadlock.
 WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         jsonb_to_recordset($6::jsonb) AS (
@@ -43,8 +41,9 @@ fresh AS MATERIALIZED (            -- messages to append, by their number among 
 ),
 tool AS MATERIALIZED (             -- their tool calls and results, and what is stored of each call
     SELECT t.call_id, t.is_result, f.position, f.number,
-           EXISTS (SELECT FROM tool_calls AS c WHERE c.conversation_id = $1 AND c.call_id = t.call_id) AS is_called,
-           EXISTS (SELECT FROM tool_results AS r WHERE r.conversation_id = $1 AND r.call_id = t.call_id) AS is_answered
+           -- no EXISTS: it could be planned as one scan of all calls of the conversation
+           (SELECT true FROM tool_calls WHERE conversation_id = $1 AND call_id = t.call_id) IS TRUE AS is_called,
+           (SELECT true FROM tool_results WHERE conversation_id = $1 AND call_id = t.call_id) IS TRUE AS is_answered
     FROM jsonb_to_recordset($11::jsonb) AS t (position bigint, call_id text, is_result boolean)
     JOIN fresh AS f ON f.position = t.position
 ),
@@ -53,8 +52,9 @@ unpaired AS MATERIALIZED (
            CASE WHEN NOT is_result THEN 'exists' WHEN is_answered THEN 'answered' ELSE 'unknown' END AS outcome
     FROM tool
     WHERE CASE WHEN NOT is_result THEN is_called
-               -- in a request calls come before their results: the decoder has checked that
-               ELSE is_answered OR NOT (is_called OR call_id = ANY (ARRAY(SELECT call_id FROM tool WHERE NOT is_result)))
+               -- the decoder has checked that calls of the request come before their results
+               ELSE is_answered
+                    OR NOT (is_called OR call_id = ANY (ARRAY(SELECT call_id FROM tool WHERE NOT is_result)))
           END
 ),
 added AS MATERIALIZED (            -- what the messages add to the conversation; no row when nothing is written

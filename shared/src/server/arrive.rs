@@ -206,9 +206,9 @@ mod tests {
             let mut permit = pools.empty(Resource::ArrivingBytes, &holders);
             arrival.unpack(message.clone(), &mut permit).map(|frame| (frame, permit.count()))
         };
-        let (frame, bytes) = unpack(&packed(&[7; 100_000])).expect("it fits");
+        let (frame, bytes) = unpack(&packed(&vec![7; 100_000])).expect("it fits");
         assert_eq!((&frame[..HEAD_BYTES], frame.len(), bytes), (&[0, 0, 1, 0x86, 0xa0][..], 100_005, 100_000));
-        assert_eq!(unpack(&packed(&[7; 100_001])).expect_err("too large").code(), Code::ResourceExhausted);
+        assert_eq!(unpack(&packed(&vec![7; 100_001])).expect_err("too large").code(), Code::ResourceExhausted);
         let (frame, _) = unpack(&packed(b"")).expect("it fits");
         assert_eq!(&frame[..], [0; HEAD_BYTES]);
         let broken = packed(&[7; 1000]);

@@ -2,7 +2,7 @@
 
 use teppan_tests::harness;
 
-use crate::statements::{buffers, plan, run, settle};
+use crate::statements::{apply_plan_settings, buffers, plan, run};
 
 const LOAD: &str = include_str!("../../../conversation-service/src/context_windows/load.sql");
 
@@ -25,7 +25,7 @@ async fn a_window_of_10000_messages_reads_as_many_pages_as_one_of_100() {
     for statement in CONVERSATIONS.split(';') {
         run(&mut connection, statement).await;
     }
-    settle(&mut connection).await;
+    apply_plan_settings(&mut connection).await;
     run(&mut connection, format!("PREPARE load (text, bigint, bigint, bigint) AS {LOAD}")).await;
     let mut pages = Vec::new();
     for (chat, messages) in [("short", 40), ("long", 40), ("short", 220), ("long", 220)] {

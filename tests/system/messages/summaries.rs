@@ -1,6 +1,6 @@
 use futures::future::join_all;
 use rand::seq::SliceRandom as _;
-use teppan_shared::contract::conversation::v1::{ConversationSummary, SetSummaryRequest};
+use teppan_shared::contract::conversation::v1::{ConversationSummary, ListConversationsRequest, SetSummaryRequest};
 use teppan_tests::{
     fixtures,
     harness::{self, Conversation},
@@ -83,6 +83,38 @@ async fn a_summary_is_sealed_and_an_earlier_one_does_not_open_in_the_place_of_a_
     let request = teppan_shared::contract::conversation::v1::GetConversationRequest { conversation_id: chat };
     let status = service.client.clone().get_conversation(request).await.expect_err("altered");
     assert_eq!(kind(&status), (Code::Internal, "DATA_CORRUPTED".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_are_listed_whose_summary_is_stale_page_by_page() {
+    let service = Conversation::start().await.ready().await;
+    let mut expected = Vec::new();
+    for messages in [3, 9, 4, 6, 20, 5] {
+        let chat = chat_of(&service, messages).await;
+        let (messages, covered) = (i64::try_from(messages).expect("few"), if messages == 9 { 6 } else { 1 });
+        if messages != 4 {
+            set(&service, summary(&chat, covered, "They want a table.")).await.expect("set");
+        }
+        if messages - if messages == 4 { 0 } else { covered } > 3 {
+            expected.insert(0, chat);
+        }
+    }
+    let mut request = ListConversationsRequest { page_size: 2, summary_stale_by: Some(3), ..Default::default() };
+    let mut listed = Vec::new();
+    loop {
+        let page = service.client.clone().list_conversations(request.clone()).await.expect("listed").into_inner();
+        assert!(page.conversations.len() <= 2);
+        listed.extend(page.conversations.into_iter().map(|conversation| conversation.conversation_id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(listed, expected);
+    assert_eq!(listed.len(), 4, "those of 4, 6, 20 and 5 messages");
+    let negative = ListConversationsRequest { summary_stale_by: Some(-1), ..Default::default() };
+    let status = service.client.clone().list_conversations(negative).await.expect_err("wrong");
+    assert_eq!(wrong_fields(&status), ["summary_stale_by"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
