@@ -12,7 +12,7 @@ impl ContextWindows {
     /// of the conversation.
     ///
     /// # Errors
-    /// [`ReadError`]. A message that cannot be read is not left out silently.
+    /// [`ReadError`]. A message that cannot be read is an error: leaving it out would change what the model knows.
     pub async fn get(
         &self,
         conversation_id: &ConversationId,
@@ -43,7 +43,7 @@ impl ContextWindows {
     }
 }
 
-/// A row of the statement, whose comment says what is in it.
+/// A row of `load.sql`.
 struct Row {
     message_count: i64,
     summary: Option<SummaryRow>,

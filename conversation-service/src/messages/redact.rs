@@ -7,10 +7,10 @@ impl Messages {
     /// Removes the text, the parts and the metadata of a message for good, in one round trip. `by` is the name of the
     /// caller's credential.
     ///
-    /// A redacted message stays as it is.
+    /// A message that was redacted before stays as it is.
     ///
     /// # Errors
-    /// [`ReadError`]. When the database gave no answer, the message may have been redacted: repeat the call.
+    /// [`ReadError`]. If the database does not answer, the message may have been redacted; repeat the call.
     pub async fn redact(
         &self,
         conversation_id: &ConversationId,

@@ -18,7 +18,7 @@ use crate::{
     emotions::{Emotion, EmotionLabel},
 };
 
-/// What tells the statement that a concurrent call has committed first.
+/// The constraints that fail if a concurrent call commits first.
 const OVERTAKEN: [&str; 4] = ["messages_pkey", "tool_calls_pkey", "tool_results_pkey", "tool_results_call_fkey"];
 
 /// Why messages were not stored.
@@ -54,8 +54,8 @@ impl Messages {
     /// messages of this conversation; no two have an id or a tool call in common, and results come after their calls.
     ///
     /// # Errors
-    /// [`StoreMessagesError`]. When the database gave no answer, the messages may have been stored: repeat the call to
-    /// find out.
+    /// [`StoreMessagesError`]. If the database does not answer, the messages may have been stored; a repeated call
+    /// returns the results.
     pub async fn store_many(
         &self,
         conversation_id: &ConversationId,
@@ -147,7 +147,7 @@ fn ids(rows: &[Answer], new: &[NewMessage], outcome: &str) -> Vec<MessageId> {
     rows.iter().filter(is_it).filter_map(|row| new.get(index(row))).map(|new| new.message_id).collect()
 }
 
-/// A row of the statement, whose comment says what each outcome means.
+/// A row of `store_many.sql`, which explains the outcomes.
 struct Answer {
     position: i64,
     outcome: String,
@@ -215,7 +215,7 @@ impl<'a> Tool<'a> {
     }
 }
 
-/// Of reading redacted messages.
+/// The error of reading redacted messages.
 impl From<ReadError> for StoreMessagesError {
     fn from(error: ReadError) -> Self {
         match error {

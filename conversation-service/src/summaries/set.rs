@@ -7,7 +7,7 @@ use crate::{
     messages::TokenCount,
 };
 
-/// Runs of the statement for one call: a refusal that a concurrent call caused is looked at again.
+/// The most runs of the statement for one call. A refusal by a concurrent call needs one more run.
 const ATTEMPTS_MAX: usize = 4;
 
 /// A summary to be set.
@@ -39,7 +39,7 @@ impl Summaries {
     /// concurrent calls the one that covers more wins, whichever comes first.
     ///
     /// # Errors
-    /// [`SetSummaryError`]. When the database gave no answer, it may have been set: repeat the call.
+    /// [`SetSummaryError`]. If the database does not answer, the summary may have been set; repeat the call.
     pub async fn set(&self, conversation_id: &ConversationId, new: NewSummary) -> Result<Summary, SetSummaryError> {
         let seal = |data: AssociatedData<'_>| self.ring.seal(data, new.text.as_str().as_bytes());
         let text_sealed = with_associated_data(conversation_id, new.through_sequence, seal);
@@ -88,7 +88,7 @@ impl Summaries {
     }
 }
 
-/// The row of the statement, whose comment says what it means.
+/// The row of `set.sql`.
 struct Answer {
     message_count: i64,
     is_written: bool,
