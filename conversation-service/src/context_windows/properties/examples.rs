@@ -1,6 +1,6 @@
 //! Windows of a few messages.
 
-use super::fixtures::{bounds, calls, omitted, redacted, results, sequences, summary, text, window};
+use super::fixtures::{bounds, calls, message, omitted, redacted, results, sequences, summary, text, window};
 use crate::{
     context_windows::{
         choose::{Candidates, OmissionReason, choose},
