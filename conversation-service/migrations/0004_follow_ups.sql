@@ -1,6 +1,6 @@
 -- Messages to be sent later. Text and metadata are sealed. The associated data of the metadata contain the follow-up's
 -- id. Those of the text are the same as in messages.content_sealed, with `message_id`, so that completing can copy the
--- sealed text. The conversation need not exist yet.
+-- sealed text. Redacting that message removes both. The conversation need not exist yet.
 --
 -- An unfinished follow-up is PENDING or CLAIMED. A PENDING one waits until `due_at`. Then the follow-up clock chooses
 -- its text and makes it ready (`ready_at`), and it can be claimed from `next_attempt_at` on. A CLAIMED one has a lease.
@@ -48,8 +48,8 @@ CREATE TABLE follow_ups (
     CONSTRAINT follow_up_next_attempt CHECK ((finished_at IS NULL) = (next_attempt_at IS NOT NULL)),
     CONSTRAINT follow_up_lease CHECK ((status = 'CLAIMED') = (lease_expires_at IS NOT NULL)),
     CONSTRAINT follow_up_claimed CHECK (status <> 'CLAIMED' OR (claim_token IS NOT NULL AND ready_at IS NOT NULL)),
-    CONSTRAINT follow_up_worded CHECK (ready_at IS NULL OR content_sealed IS NOT NULL),
-    CONSTRAINT follow_up_custom_text CHECK (trigger <> 'CUSTOM' OR content_sealed IS NOT NULL)
+    CONSTRAINT follow_up_worded CHECK (ready_at IS NULL OR content_sealed IS NOT NULL OR status = 'COMPLETED'),
+    CONSTRAINT follow_up_custom_text CHECK (trigger <> 'CUSTOM' OR content_sealed IS NOT NULL OR status = 'COMPLETED')
 );
 
 ALTER TABLE follow_ups

@@ -16,6 +16,7 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
+    context_windows::ContextWindows,
     conversations::Conversations,
     emotions::{EmotionAggregationJob, Emotions},
     events::Events,
@@ -26,6 +27,7 @@ use crate::{
     purge::Retention,
     read_backlog::Backlog,
     settings::Settings,
+    summaries::Summaries,
 };
 
 /// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
@@ -33,7 +35,7 @@ use crate::{
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
 /// Every table with sealed columns. `rotate-keys` goes through them.
-pub const SEALED_TABLES: [SealedTable; 2] = [
+pub const SEALED_TABLES: [SealedTable; 3] = [
     SealedTable {
         name: "messages",
         key: ("message_id", "uuid", NIL),
@@ -44,8 +46,14 @@ pub const SEALED_TABLES: [SealedTable; 2] = [
                 about: ("messages", "metadata_sealed"),
                 row: "uuid_send(message_id)",
             },
+            SealedColumn {
+                name: "parts_sealed",
+                about: ("messages", "parts_sealed"),
+                row: "uuid_send(message_id)",
+            },
         ],
     },
+    SUMMARIES,
     SealedTable {
         name: "follow_ups",
         key: ("follow_up_id", "uuid", NIL),
@@ -59,6 +67,15 @@ pub const SEALED_TABLES: [SealedTable; 2] = [
         ],
     },
 ];
+const SUMMARIES: SealedTable = SealedTable {
+    name: "conversation_summaries",
+    key: ("conversation_id", "text", ""),
+    columns: &[SealedColumn {
+        name: "text_sealed",
+        about: ("conversation_summaries", "text_sealed"),
+        row: r"convert_to(conversation_id, 'UTF8') || '\x00'::bytea || int8send(through_sequence)",
+    }],
+};
 /// A completed follow-up copies its text to its message.
 const CONTENT: SealedColumn =
     SealedColumn { name: "content_sealed", about: ("messages", "content_sealed"), row: "uuid_send(message_id)" };
@@ -118,11 +135,14 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     let emotions = Emotions::new(database.clone(), clock, aggregation, events.clone(), Arc::clone(&conversations));
     let emotions = Arc::new(emotions);
     let reengagement_after = settings.dispatch.reengagement_after.unwrap_or_default();
-    let messages = Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), reengagement_after);
+    let messages =
+        Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), events.clone(), reengagement_after);
     Grpc {
         clock,
         conversations,
         messages: Arc::new(messages),
+        summaries: Arc::new(Summaries::new(database.clone(), clock, keys)),
+        context_windows: Arc::new(ContextWindows::new(database.clone(), keys)),
         emotions,
         follow_ups: Arc::new(FollowUps::new(database.clone(), keys, settings, events.clone())),
         outbox,

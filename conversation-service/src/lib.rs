@@ -1,6 +1,7 @@
 //! conversation-service: conversations, their messages and follow-ups.
 
 pub mod app;
+mod context_windows;
 mod conversations;
 pub mod domain;
 mod emotions;
@@ -12,3 +13,4 @@ pub mod outbox;
 mod purge;
 mod read_backlog;
 pub mod settings;
+mod summaries;

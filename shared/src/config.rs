@@ -85,7 +85,7 @@ pub struct CommonArgs {
     #[arg(long, env = "MAX_IN_FLIGHT", hide_env_values = true, default_value = "1024", global = true)]
     pub max_in_flight: String,
     /// Largest message that is accepted, in bytes; a larger one is answered MESSAGE_TOO_LARGE
-    #[arg(long, env = "MAX_MESSAGE_BYTES", hide_env_values = true, default_value = "262144", global = true)]
+    #[arg(long, env = "MAX_MESSAGE_BYTES", hide_env_values = true, default_value = "3145728", global = true)]
     pub max_message_bytes: String,
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -168,6 +168,11 @@ impl Hashes {
         &self.0[0]
     }
 
+    /// The hash under the key at this place in the ring.
+    pub fn get(&self, index: usize) -> Option<&[u8; 32]> {
+        self.0.get(index)
+    }
+
     /// Whether a stored hash is of the same value. It may have been made under an older key.
     pub fn matches(&self, stored: &[u8]) -> bool {
         self.0.iter().any(|hash| hash == stored)

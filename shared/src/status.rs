@@ -1,6 +1,10 @@
 //! Reports failures to gRPC clients: a code, an `ErrorInfo`, and the details for the kind of failure.
 
-use std::{collections::HashMap, fmt::Display, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt::{Display, Write as _},
+    time::Duration,
+};
 
 use rand::Rng as _;
 use tonic::{
@@ -208,6 +212,8 @@ pub struct Violations {
     /// The bytes of the listed violations in the trailers.
     bytes: usize,
     more: usize,
+    /// What the path of every field begins with, while a message inside of the request is read.
+    within: String,
 }
 
 impl Violations {
@@ -217,7 +223,8 @@ impl Violations {
             self.more += 1;
             return;
         }
-        let violation = FieldViolation::new(field.to_string(), description.to_string());
+        let field = format!("{}{field}", self.within);
+        let violation = FieldViolation::new(field, description.to_string());
         let bytes = self.bytes + trailer_bytes(&violation);
         if !self.listed.is_empty() && bytes > VIOLATIONS_BYTES + BEYOND_BYTES {
             // A very long field: this violation and all later ones are only counted.
@@ -238,6 +245,16 @@ impl Violations {
     /// The value of an optional field: `Some(None)` when it is absent, `None` when it is invalid.
     pub fn check_optional<T>(&mut self, field: &str, parsed: Option<Result<T, impl Display>>) -> Option<Option<T>> {
         parsed.map(|parsed| self.check(field, parsed)).map_or(Some(None), |value| value.map(Some))
+    }
+
+    /// Reads a message inside of the request: the path of each wrong field begins with this one.
+    pub fn within<T>(&mut self, path: impl Display, read: impl FnOnce(&mut Self) -> T) -> T {
+        let around = self.within.len();
+        // Writing to a string does not fail.
+        let _ = write!(self.within, "{path}");
+        let read = read(self);
+        self.within.truncate(around);
+        read
     }
 
     /// `Ok` when there are no violations.
@@ -323,6 +340,19 @@ mod tests {
         let too_large = Failure::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "Send less.");
         assert_eq!(pushback(too_large).as_deref(), Some("-1"));
         assert_eq!(pushback(Failure::deadline_exceeded()), None);
+    }
+
+    #[test]
+    fn a_field_of_a_message_inside_of_the_request_has_its_whole_path() {
+        let mut violations = Violations::default();
+        violations.within("messages[3].", |violations| {
+            violations.within("parts[0].", |violations| violations.add("text", "must be short"));
+            violations.add("role", "is required");
+        });
+        violations.add("conversation_id", "is required");
+        let listed = violations.into_status().get_details_bad_request().expect("a BadRequest").field_violations;
+        let fields: Vec<_> = listed.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["messages[3].parts[0].text", "messages[3].role", "conversation_id"]);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             reload_interval: Duration::from_millis(50),
             request_timeout: Duration::from_secs(30),
             max_in_flight: 1024,
-            max_message_bytes: 256 * 1024,
+            max_message_bytes: 3 << 20,
             migrate_at_start: true,
             limits: ServerLimits::default(),
             shutdown_pause: Duration::ZERO,

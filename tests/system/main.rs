@@ -27,6 +27,7 @@ mod last_seat;
 mod lists;
 mod logs;
 mod lost_answers;
+mod messages;
 mod metrics;
 mod migrations;
 mod model;

@@ -8,13 +8,16 @@ use super::{Conversation, Conversations};
 use crate::{
     domain::ConversationId,
     emotions::{EmotionStatistics, OTHER_LABELS},
+    summaries::SummaryRow,
 };
 
-/// A conversation and the statistics of its emotions.
+/// A conversation, the statistics of its emotions, and its summary.
 pub struct Found {
     pub conversation: Conversation,
     /// `None` before the first run of the aggregation.
     pub emotions: Option<EmotionStatistics>,
+    /// Sealed: not everybody who reads a conversation needs it.
+    pub summary: Option<SummaryRow>,
 }
 
 impl Conversations {
@@ -40,6 +43,7 @@ struct Row {
     trend_delta: Option<f64>,
     label_counts: Option<Json<BTreeMap<String, i64>>>,
     aggregated_at: Option<DateTime<Utc>>,
+    summary: Option<SummaryRow>,
 }
 
 impl From<Row> for Found {
@@ -60,7 +64,7 @@ impl From<Row> for Found {
             newest_scored_sequence: row.conversation.newest_scored_sequence,
             updated_at: row.aggregated_at,
         });
-        Self { conversation: row.conversation, emotions }
+        Self { conversation: row.conversation, emotions, summary: row.summary }
     }
 }
 

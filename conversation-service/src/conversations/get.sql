@@ -1,4 +1,4 @@
--- One conversation, and the statistics of its emotions if there are any.
+-- One conversation, the statistics of its emotions, and its summary, if there are any.
 SELECT
     ROW(c.*) AS "conversation!: Conversation",
     s.aggregated_through AS "aggregated_through?",
@@ -10,7 +10,11 @@ SELECT
     cardinality(s.recent_scores) AS "recent_count?",
     s.trend_delta AS "trend_delta?",
     s.label_counts AS "label_counts?: Json<BTreeMap<String, i64>>",
-    s.updated_at AS "aggregated_at?"
+    s.updated_at AS "aggregated_at?",
+    summary AS "summary?: _"
 FROM conversations AS c
 LEFT JOIN emotion_statistics AS s ON s.conversation_id = c.conversation_id
+LEFT JOIN LATERAL (
+    SELECT * FROM conversation_summaries WHERE conversation_id = c.conversation_id
+) AS summary ON true
 WHERE c.conversation_id = $1

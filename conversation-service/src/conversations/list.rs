@@ -2,7 +2,10 @@ use chrono::{DateTime, Utc};
 use strum::VariantArray;
 use teppan_shared::postgres::DatabaseError;
 
-use super::{Conversation, ConversationStatus, Conversations};
+use super::{
+    Conversation, ConversationStatus, Conversations,
+    stale::{LOOKED_AT_MAX, StaleBy},
+};
 use crate::domain::{Channel, ConversationId, UserId};
 
 /// The filters of a list. `None` matches any value.
@@ -11,6 +14,7 @@ pub struct ConversationFilter {
     pub user_id: Option<UserId>,
     pub channel: Option<Channel>,
     pub status: Option<ConversationStatus>,
+    pub stale_by: Option<StaleBy>,
 }
 
 /// The cursor of a list: a page starts after this conversation.
@@ -24,6 +28,13 @@ pub struct ConversationCursor {
 pub struct ConversationPage {
     pub conversations: Vec<Conversation>,
     pub next: Option<ConversationCursor>,
+}
+
+impl Conversation {
+    /// The position of the conversation in lists.
+    pub fn cursor(&self) -> ConversationCursor {
+        ConversationCursor { created_at: self.created_at, conversation_id: self.conversation_id.clone() }
+    }
 }
 
 impl Conversations {
@@ -41,7 +52,9 @@ impl Conversations {
         let statuses = matching(filter.status.as_ref());
         let after_created_at = after.map(|cursor| cursor.created_at);
         let after_id = after.map(|cursor| cursor.conversation_id.as_str());
-        let limit = i64::from(page_size) + 1;
+        // A filter that no index has looks at a bounded number of conversations.
+        let looked_at = if filter.stale_by.is_some() { LOOKED_AT_MAX } else { page_size };
+        let limit = i64::from(looked_at) + 1;
         macro_rules! page {
             ($file:literal $(, $user_id:expr)?) => {
                 self.database
@@ -66,13 +79,13 @@ impl Conversations {
             None => page!("src/conversations/list.sql"),
             Some(user_id) => page!("src/conversations/list_by_user.sql", user_id.as_str()),
         };
-        let more = conversations.len() > page_size.into();
-        conversations.truncate(page_size.into());
-        let next = conversations.last().filter(|_| more).map(|last| ConversationCursor {
-            created_at: last.created_at,
-            conversation_id: last.conversation_id.clone(),
-        });
-        Ok(ConversationPage { conversations, next })
+        let more = conversations.len() > looked_at.into();
+        conversations.truncate(looked_at.into());
+        let next = conversations.last().filter(|_| more).map(Conversation::cursor);
+        match filter.stale_by {
+            Some(stale_by) => self.stale_page(conversations, next, stale_by, page_size).await,
+            None => Ok(ConversationPage { conversations, next }),
+        }
     }
 }
 

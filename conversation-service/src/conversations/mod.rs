@@ -3,12 +3,14 @@
 mod conversation;
 mod get;
 mod list;
+mod stale;
 
 use teppan_shared::postgres::Database;
 
 pub use self::{
     conversation::{Conversation, ConversationStatus},
     list::{ConversationCursor, ConversationFilter, ConversationPage},
+    stale::StaleBy,
 };
 
 /// Reads conversations.

@@ -53,7 +53,7 @@ macro_rules! bounded_number {
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
         #[sqlx(transparent)]
         pub struct $name(pub uuid::Uuid);
 

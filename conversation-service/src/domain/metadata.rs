@@ -15,8 +15,8 @@ const NAME_CHARS_MAX: usize = 50;
 /// The most bytes of a reported path; a longer one does not fit into the trailers of an answer.
 const PATH_BYTES_MAX: usize = 500;
 
-/// A client's own data about a message: at most 16 KiB when encoded, and decodable by every client, in protobuf and in
-/// JSON.
+/// A client's own data about a message, or the arguments of a tool call: at most 16 KiB when encoded, and decodable by
+/// every client, in protobuf and in JSON.
 #[derive(Clone, PartialEq)]
 pub struct Metadata {
     fields: Struct,

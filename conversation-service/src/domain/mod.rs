@@ -5,6 +5,7 @@ mod channel;
 mod content;
 mod ids;
 mod metadata;
+mod parts;
 mod role;
 mod sent_at;
 mod sequence;
@@ -17,6 +18,10 @@ pub use self::{
     content::Content,
     ids::{MessageId, UserId},
     metadata::Metadata,
+    parts::{
+        Attachment, AttachmentName, AttachmentUri, CallId, FileSize, MediaType, Part, Parts, ToolCall, ToolName,
+        ToolOutput, ToolResult,
+    },
     role::Role,
     sent_at::SentAt,
     sequence::{SequenceOrder, SequenceRange},

@@ -1,16 +1,20 @@
 use teppan_shared::{
     contract::conversation::v1::{
-        Conversation, GetConversationRequest, GetConversationResponse, GetEmotionHistoryRequest,
-        GetEmotionHistoryResponse, ListConversationsRequest, ListConversationsResponse, ListMessagesRequest,
-        ListMessagesResponse, StoreMessageRequest, StoreMessageResponse,
-        conversation_service_server::ConversationService,
+        Conversation, GetContextWindowRequest, GetContextWindowResponse, GetConversationRequest,
+        GetConversationResponse, GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest,
+        ListConversationsResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
+        RedactMessageResponse, SetSummaryRequest, SetSummaryResponse, StoreMessageRequest, StoreMessageResponse,
+        StoreMessagesRequest, StoreMessagesResponse, conversation_service_server::ConversationService,
     },
-    server::answer,
+    server::{Bounds, answer},
     status::Violations,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, encode, get_emotion_history, list_conversations, list_messages, status, store_message};
+use super::{
+    Grpc, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
+    set_summary, status, store_message, store_messages,
+};
 use crate::domain::ConversationId;
 
 #[tonic::async_trait]
@@ -21,8 +25,47 @@ impl ConversationService for Grpc {
     ) -> Result<Response<StoreMessageResponse>, Status> {
         let new = store_message::decode(request.into_inner(), self.clock.now())?;
         let stored = self.messages.store(new).await.map_err(|error| status::store_message(&error))?;
-        let message = Some(encode::message(stored.message));
-        Ok(answer(StoreMessageResponse { message, replayed: stored.replayed }, stored.replayed))
+        let replayed = stored.replayed;
+        Ok(answer(store_message::encode(stored), replayed))
+    }
+
+    async fn store_messages(
+        &self,
+        request: Request<StoreMessagesRequest>,
+    ) -> Result<Response<StoreMessagesResponse>, Status> {
+        let (conversation_id, new) = store_messages::decode(request.into_inner(), self.clock.now())?;
+        let stored = self.messages.store_many(&conversation_id, new).await;
+        let stored = stored.map_err(|error| status::store_messages(&error))?;
+        let replayed = stored.iter().all(|stored| stored.replayed);
+        Ok(answer(store_messages::encode(stored), replayed))
+    }
+
+    async fn redact_message(
+        &self,
+        request: Request<RedactMessageRequest>,
+    ) -> Result<Response<RedactMessageResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let (conversation_id, message_id) = redact_message::decode(request.into_inner())?;
+        let redacted = self.messages.redact(&conversation_id, message_id, bounds.caller()).await;
+        let redacted = redacted.map_err(|error| status::redact_message(&error, message_id))?;
+        Ok(Response::new(RedactMessageResponse { message: Some(encode::message(redacted)) }))
+    }
+
+    async fn set_summary(&self, request: Request<SetSummaryRequest>) -> Result<Response<SetSummaryResponse>, Status> {
+        let (conversation_id, new) = set_summary::decode(request.into_inner())?;
+        let set = self.summaries.set(&conversation_id, new).await;
+        let summary = set.map_err(|error| status::set_summary(&error, &conversation_id))?;
+        Ok(Response::new(SetSummaryResponse { summary: Some(encode::summary(summary)) }))
+    }
+
+    async fn get_context_window(
+        &self,
+        request: Request<GetContextWindowRequest>,
+    ) -> Result<Response<GetContextWindowResponse>, Status> {
+        let (conversation_id, bounds) = get_context_window::decode(request.into_inner())?;
+        let window = self.context_windows.get(&conversation_id, bounds).await;
+        let window = window.map_err(|error| status::read(&error, &conversation_id))?;
+        Ok(Response::new(get_context_window::encode(window)))
     }
 
     async fn get_conversation(
@@ -33,8 +76,11 @@ impl ConversationService for Grpc {
         let id = violations.check("conversation_id", ConversationId::parse(request.into_inner().conversation_id));
         let Some(id) = id else { return Err(violations.into_status()) };
         let read = self.conversations.get(&id).await.map_err(|error| status::read(&error, &id))?;
+        let summary = read.summary.map(|row| self.summaries.open(&id, row)).transpose();
+        let summary = summary.map_err(|error| status::read(&error.into(), &id))?;
         let conversation = Conversation {
             emotion_statistics: read.emotions.map(encode::emotion_statistics),
+            summary: summary.map(encode::summary),
             ..encode::conversation(&read.conversation)
         };
         Ok(Response::new(GetConversationResponse { conversation: Some(conversation) }))

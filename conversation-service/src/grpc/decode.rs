@@ -31,11 +31,16 @@ pub fn time(time: Timestamp) -> Result<DateTime<Utc>, &'static str> {
 
 /// `Some(None)` when there is none, `None` when it is invalid.
 pub fn metadata(given: Option<Struct>, violations: &mut Violations) -> Option<Option<Metadata>> {
+    structure("metadata", given, violations)
+}
+
+/// A field with the rules of metadata; otherwise like [`metadata`].
+pub fn structure(field: &str, given: Option<Struct>, violations: &mut Violations) -> Option<Option<Metadata>> {
     match given.map(Metadata::parse).transpose() {
         Ok(metadata) => Some(metadata),
         Err(faults) => {
             for fault in faults {
-                violations.add(format_args!("metadata{}", fault.path), fault.must);
+                violations.add(format_args!("{field}{}", fault.path), fault.must);
             }
             None
         }

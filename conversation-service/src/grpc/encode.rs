@@ -2,12 +2,14 @@
 
 use teppan_shared::{contract::conversation::v1 as wire, wire::timestamp};
 
+use super::parts;
 use crate::{
     conversations::Conversation,
     domain::{Content, Metadata, UserId},
     emotions::{Emotion, EmotionLabel, EmotionScore, EmotionStatistics},
     follow_ups::{FollowUp, FollowUpStatus},
     messages::{Message, TokenCount},
+    summaries::Summary,
 };
 
 pub fn conversation(conversation: &Conversation) -> wire::Conversation {
@@ -31,7 +33,7 @@ pub fn message(message: Message) -> wire::Message {
         conversation_id: message.conversation_id.to_string(),
         sequence: message.sequence,
         role: wire::Role::from(message.role).into(),
-        content: message.content.into_string(),
+        content: message.content.map(Content::into_string).unwrap_or_default(),
         channel: wire::Channel::from(message.channel).into(),
         emotion: message.emotion.as_ref().map(emotion),
         metadata: message.metadata.map(Metadata::into_fields),
@@ -39,6 +41,19 @@ pub fn message(message: Message) -> wire::Message {
         stored_at: Some(timestamp(message.stored_at)),
         input_tokens: message.input_tokens.map(TokenCount::get),
         output_tokens: message.output_tokens.map(TokenCount::get),
+        parts: message.parts.map(parts::encode).unwrap_or_default(),
+        redacted_at: message.redaction.as_ref().map(|redaction| timestamp(redaction.redacted_at)),
+        redacted_by: message.redaction.map(|redaction| redaction.redacted_by).unwrap_or_default(),
+    }
+}
+
+pub fn summary(summary: Summary) -> wire::ConversationSummary {
+    wire::ConversationSummary {
+        through_sequence: summary.through_sequence,
+        text: summary.text.into_string(),
+        written_by: summary.written_by.as_str().to_owned(),
+        token_count: summary.token_count.map(TokenCount::get),
+        updated_at: Some(timestamp(summary.updated_at)),
     }
 }
 

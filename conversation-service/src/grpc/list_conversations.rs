@@ -12,7 +12,7 @@ use super::{
     enums::WireEnum as _,
 };
 use crate::{
-    conversations::{ConversationCursor, ConversationFilter, ConversationPage, ConversationStatus},
+    conversations::{ConversationCursor, ConversationFilter, ConversationPage, ConversationStatus, StaleBy},
     domain::{Channel, ConversationId, UserId},
 };
 
@@ -24,20 +24,22 @@ pub struct PageRequest {
     token_filter: TokenFilter,
 }
 
-/// The filters that a page token is bound to: user, status, channel.
-type TokenFilter = (String, i32, i32);
+/// The filters that a page token is bound to: user, status, channel, staleness of the summary.
+type TokenFilter = (String, i32, i32, Option<i64>);
 
 /// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: ListConversationsRequest) -> Result<PageRequest, Status> {
     decode::request(|violations| {
-        let token_filter = (request.user_id.clone(), request.status, request.channel);
+        let token_filter = (request.user_id.clone(), request.status, request.channel, request.summary_stale_by);
         let page_size = violations.check("page_size", PAGE_SIZES.parse(request.page_size));
         let after = violations.check("page_token", decode_token(&token_filter, &request.page_token));
         let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
         let status = violations.check("status", ConversationStatus::optional(request.status));
         let channel = violations.check("channel", Channel::optional(request.channel));
+        let stale_by = request.summary_stale_by.map(StaleBy::parse);
+        let stale_by = violations.check_optional("summary_stale_by", stale_by);
         Some(PageRequest {
-            filter: ConversationFilter { user_id: user_id?, channel: channel?, status: status? },
+            filter: ConversationFilter { user_id: user_id?, channel: channel?, status: status?, stale_by: stale_by? },
             after: after?,
             page_size: page_size?,
             token_filter,
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_forged_token_is_refused() {
-        let filter = (String::new(), 0, 0);
+        let filter = (String::new(), 0, 0, None);
         let decode = |cursor: (i64, &str)| decode_token(&filter, &page::encode_token(&filter, &cursor));
         let cursor = decode((1_700_000_000_123_456, "web-7f3a91")).expect("readable").expect("there");
         assert_eq!(decode_token(&filter, &encode_token(&filter, &cursor)), Ok(Some(cursor)));

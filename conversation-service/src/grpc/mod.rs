@@ -9,20 +9,28 @@ mod encode;
 mod enums;
 mod fail_follow_up;
 mod follow_up_service;
+mod get_context_window;
 mod get_emotion_history;
 mod list_conversations;
 mod list_follow_ups;
 mod list_messages;
 mod outbox_service;
+mod parts;
+mod redact_message;
 mod schedule_follow_up;
+mod set_summary;
 mod status;
 mod store_message;
+mod store_messages;
 
 use std::sync::Arc;
 
 use teppan_shared::{clock::Clock, outbox::Outbox};
 
-use crate::{conversations::Conversations, emotions::Emotions, follow_ups::FollowUps, messages::Messages};
+use crate::{
+    context_windows::ContextWindows, conversations::Conversations, emotions::Emotions, follow_ups::FollowUps,
+    messages::Messages, summaries::Summaries,
+};
 
 /// All of this service's gRPC services. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +38,8 @@ pub struct Grpc {
     pub clock: Clock,
     pub conversations: Arc<Conversations>,
     pub messages: Arc<Messages>,
+    pub summaries: Arc<Summaries>,
+    pub context_windows: Arc<ContextWindows>,
     pub emotions: Arc<Emotions>,
     pub follow_ups: Arc<FollowUps>,
     pub outbox: Outbox,

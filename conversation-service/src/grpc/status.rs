@@ -9,12 +9,13 @@ use tonic::Status;
 
 use super::{list_follow_ups, list_messages};
 use crate::{
-    domain::ConversationId,
+    domain::{ConversationId, MessageId},
     follow_ups::{
         CancelFollowUpError, ClaimError, CompleteFollowUpError, FailFollowUpError, FollowUpId, FollowUpStatus,
         ListFollowUpsError, ScheduleFollowUpError,
     },
-    messages::{ListMessagesError, StoreMessageError},
+    messages::{ListMessagesError, StoreMessageError, StoreMessagesError, ToolCallRefusal},
+    summaries::SetSummaryError,
 };
 
 pub fn store_message(error: &StoreMessageError) -> Status {
@@ -25,8 +26,79 @@ pub fn store_message(error: &StoreMessageError) -> Status {
              when you retry.",
         )
         .into(),
+        StoreMessageError::ToolCall(refusal) => tool_call(refusal).into(),
         StoreMessageError::Contended => Failure::overloaded().into(),
+        StoreMessageError::Corrupted(error) => error.to_failure().into(),
         StoreMessageError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn store_messages(error: &StoreMessagesError) -> Status {
+    match error {
+        StoreMessagesError::KeysReused(ids) => Failure::invalid_argument(
+            "IDEMPOTENCY_KEY_REUSED",
+            "The message_ids in the metadata were used for other messages, and nothing was stored: use new ones for \
+             new messages, and the same messages when you retry.",
+        )
+        .with("message_ids", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        .into(),
+        StoreMessagesError::ToolCall(refusal) => tool_call(refusal).into(),
+        StoreMessagesError::Contended => Failure::overloaded().into(),
+        StoreMessagesError::Corrupted(error) => error.to_failure().into(),
+        StoreMessagesError::Database(error) => error.to_failure().into(),
+    }
+}
+
+fn tool_call(refusal: &ToolCallRefusal) -> Failure {
+    let (reason, call_id, message) = match refusal {
+        ToolCallRefusal::Exists(id) => (
+            "TOOL_CALL_EXISTS",
+            id,
+            "The conversation has a tool call with this call_id already: give each call an id of its own.",
+        ),
+        ToolCallRefusal::NotFound(id) => (
+            "TOOL_CALL_NOT_FOUND",
+            id,
+            "The conversation has no tool call with this call_id: store the call before its result.",
+        ),
+        ToolCallRefusal::Answered(id) => {
+            ("TOOL_CALL_ANSWERED", id, "The tool call with this call_id has a result already: a call is answered once.")
+        }
+    };
+    Failure::precondition(reason, "parts.call_id", message).with("call_id", call_id)
+}
+
+pub fn redact_message(error: &ReadError, message_id: MessageId) -> Status {
+    match error {
+        ReadError::NotFound => Failure::not_found("MESSAGE_NOT_FOUND", "message", message_id).into(),
+        ReadError::Corrupted(error) => error.to_failure().into(),
+        ReadError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn set_summary(error: &SetSummaryError, conversation_id: &ConversationId) -> Status {
+    match error {
+        SetSummaryError::NotFound => {
+            Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", conversation_id).into()
+        }
+        SetSummaryError::Outdated { present } => Failure::precondition(
+            "SUMMARY_OUTDATED",
+            "through_sequence",
+            "The present summary covers more messages, up to the through_sequence in the metadata: read it, and \
+             summarise from there.",
+        )
+        .with("through_sequence", present)
+        .into(),
+        SetSummaryError::Ahead { message_count } => Failure::precondition(
+            "SUMMARY_AHEAD",
+            "through_sequence",
+            "The conversation has fewer messages than the summary covers: through_sequence is the message_count in \
+             the metadata at most.",
+        )
+        .with("message_count", message_count)
+        .into(),
+        SetSummaryError::Contended => Failure::overloaded().into(),
+        SetSummaryError::Database(error) => error.to_failure().into(),
     }
 }
 

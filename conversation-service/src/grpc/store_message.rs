@@ -2,41 +2,62 @@ use chrono::{DateTime, Utc};
 use teppan_shared::{contract::conversation::v1 as wire, status::Violations, wire::given};
 use tonic::Status;
 
-use super::{decode, enums::WireEnum as _};
+use super::{decode, encode, enums::WireEnum as _, parts};
 use crate::{
     domain::{Channel, Content, ConversationId, MessageId, Role, UserId},
     emotions::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
-    messages::{NewMessage, TokenCount},
+    messages::{NewMessage, RequestRules, Stored, TokenCount},
 };
 
 /// Reads the request, or reports everything that is wrong with it.
 pub fn decode(request: wire::StoreMessageRequest, now: DateTime<Utc>) -> Result<NewMessage, Status> {
     decode::request(|violations| {
-        let conversation_id = violations.check("conversation_id", ConversationId::parse(request.conversation_id));
-        let message_id = violations.check("message_id", MessageId::parse(&request.message_id));
-        let role = violations.check("role", Role::required(request.role));
-        let content = violations.check("content", Content::parse(request.content));
-        let channel = violations.check("channel", Channel::required(request.channel));
-        let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
-        let emotion = decode_emotion(request.emotion, violations);
-        let metadata = decode::metadata(request.metadata, violations);
-        let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
-        let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
-        let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
-        Some(NewMessage {
-            message_id: message_id?,
-            conversation_id: conversation_id?,
-            role: role?,
-            content: content?,
-            channel: channel?,
-            user_id: user_id?,
-            emotion: emotion?,
-            metadata: metadata?,
-            sent_at: sent_at?,
-            input_tokens: input_tokens?,
-            output_tokens: output_tokens?,
-        })
+        let conversation_id = ConversationId::parse(request.conversation_id.clone());
+        let conversation_id = violations.check("conversation_id", conversation_id);
+        decode_message(request, conversation_id, now, &mut RequestRules::default(), violations)
     })
+}
+
+/// Reads a message, in the conversation that it is to be stored in. `rules` knows the messages before it.
+pub fn decode_message(
+    request: wire::StoreMessageRequest,
+    conversation_id: Option<ConversationId>,
+    now: DateTime<Utc>,
+    rules: &mut RequestRules,
+    violations: &mut Violations,
+) -> Option<NewMessage> {
+    let message_id = violations.check("message_id", MessageId::parse(&request.message_id));
+    let role = violations.check("role", Role::required(request.role));
+    let content = match given(request.content) {
+        None if !request.parts.is_empty() => Some(None),
+        content => violations.check("content", Content::parse(content.unwrap_or_default())).map(Some),
+    };
+    let parts = parts::decode(request.parts, role, rules, violations);
+    let channel = violations.check("channel", Channel::required(request.channel));
+    let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
+    let emotion = decode_emotion(request.emotion, violations);
+    let metadata = decode::metadata(request.metadata, violations);
+    let sent_at = violations.check_optional("sent_at", request.sent_at.map(|time| decode::sent_at(time, now)));
+    let input_tokens = violations.check_optional("input_tokens", request.input_tokens.map(TokenCount::parse));
+    let output_tokens = violations.check_optional("output_tokens", request.output_tokens.map(TokenCount::parse));
+    Some(NewMessage {
+        message_id: message_id?,
+        conversation_id: conversation_id?,
+        role: role?,
+        content: content?,
+        parts: parts?,
+        channel: channel?,
+        user_id: user_id?,
+        emotion: emotion?,
+        metadata: metadata?,
+        sent_at: sent_at?,
+        input_tokens: input_tokens?,
+        output_tokens: output_tokens?,
+    })
+}
+
+pub fn encode(stored: Stored) -> wire::StoreMessageResponse {
+    wire::StoreMessageResponse { message: Some(encode::message(stored.message)), replayed: stored.replayed }
 }
 
 /// `Some(None)` when there is none, `None` when a part of it is invalid.

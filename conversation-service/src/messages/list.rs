@@ -3,8 +3,8 @@ use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 use super::{Message, Messages, row::MessageRow};
 use crate::domain::{ConversationId, SequenceOrder, SequenceRange};
 
-/// The most bytes of text and metadata of a page. With the other fields of a thousand messages, an answer stays below
-/// the 4 MiB that gRPC clients accept by default.
+/// The most bytes of text, parts and metadata of a page; a single message is far smaller. With the other fields of a
+/// thousand messages, an answer stays below the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: i64 = 2 << 20;
 
 /// Messages, and the last sequence of the page if there is another page.

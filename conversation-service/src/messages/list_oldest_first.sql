@@ -9,7 +9,8 @@ LEFT JOIN LATERAL (
         SELECT
             candidate.*,
             count(*) OVER () AS found,
-            sum(octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0))
+            sum(COALESCE(octet_length(content_sealed), 0) + COALESCE(octet_length(parts_sealed), 0)
+                + COALESCE(octet_length(metadata_sealed), 0))
                 OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS bytes_through
         FROM (
             SELECT *

@@ -1,9 +1,14 @@
-//! Appends messages to conversations, and lists them.
+//! Appends messages to conversations, lists and redacts them.
 
+mod draft;
 mod list;
 mod message;
+mod read;
+mod redact;
+mod request;
 mod row;
 mod store;
+mod store_many;
 mod tokens;
 
 use std::sync::Arc;
@@ -16,16 +21,20 @@ use teppan_shared::{
     sealing::{KeyRing, KeyedHash},
 };
 
+#[cfg(test)]
+pub use self::message::Redaction;
 pub use self::{
     list::{ListMessagesError, MessagePage},
     message::{Message, NewMessage},
+    request::RequestRules,
     row::{MessageRow, content_associated_data},
-    store::{STATEMENT, StoreMessageError},
+    store::{STATEMENT, StoreMessageError, Stored},
+    store_many::{StoreMessagesError, ToolCallRefusal},
     tokens::TokenCount,
 };
-use crate::emotions::Emotions;
+use crate::{emotions::Emotions, events::Events};
 
-/// Stores and lists messages.
+/// Stores, lists and redacts messages.
 pub struct Messages {
     database: Database,
     clock: Clock,
@@ -33,6 +42,7 @@ pub struct Messages {
     /// Compares calls with the same message id.
     fingerprint: KeyedHash,
     emotions: Arc<Emotions>,
+    events: Events,
     /// The time from a user's first conversation to the first check for re-engagement.
     reengagement_after: TimeDelta,
 }
@@ -43,9 +53,10 @@ impl Messages {
         clock: Clock,
         keys: &Keys,
         emotions: Arc<Emotions>,
+        events: Events,
         reengagement_after: TimeDelta,
     ) -> Self {
         let fingerprint = keys.hash("teppan conversation messages.fingerprint");
-        Self { database, clock, ring: keys.ring(), fingerprint, emotions, reengagement_after }
+        Self { database, clock, ring: keys.ring(), fingerprint, emotions, events, reengagement_after }
     }
 }

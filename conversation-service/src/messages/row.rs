@@ -4,9 +4,9 @@ use teppan_shared::{
     sealing::{AssociatedData, KeyRing},
 };
 
-use super::{Message, TokenCount};
+use super::{Message, TokenCount, message::Redaction};
 use crate::{
-    domain::{Channel, Content, ConversationId, MessageId, Metadata, Role},
+    domain::{Channel, Content, ConversationId, MessageId, Metadata, Parts, Role},
     emotions::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
 };
 
@@ -21,7 +21,8 @@ pub struct MessageRow {
     pub sequence: i64,
     pub role: Role,
     pub channel: Channel,
-    pub content_sealed: Vec<u8>,
+    pub content_sealed: Option<Vec<u8>>,
+    pub parts_sealed: Option<Vec<u8>>,
     pub emotion_score: Option<EmotionScore>,
     pub emotion_label: Option<EmotionLabel>,
     pub emotion_detected: DetectedEmotions,
@@ -30,11 +31,23 @@ pub struct MessageRow {
     pub stored_at: DateTime<Utc>,
     pub input_tokens: Option<TokenCount>,
     pub output_tokens: Option<TokenCount>,
+    pub redacted_at: Option<DateTime<Utc>>,
+    pub redacted_by: Option<String>,
+}
+
+/// A row of a statement that answers messages.
+pub struct MessageAnswer {
+    pub message: MessageRow,
 }
 
 /// The associated data of a message's text.
 pub fn content_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
     AssociatedData { table: "messages", column: "content_sealed", row: message_id.0.as_bytes() }
+}
+
+/// The associated data of a message's parts.
+pub fn parts_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
+    AssociatedData { table: "messages", column: "parts_sealed", row: message_id.0.as_bytes() }
 }
 
 /// The associated data of a message's metadata.
@@ -46,7 +59,10 @@ impl MessageRow {
     /// Opens the sealed columns.
     pub fn open(self, ring: &KeyRing) -> Result<Message, Corrupted> {
         let column = |name| move |_| Corrupted::Column(name);
-        let content = ring.open_text(content_associated_data(&self.message_id), &self.content_sealed)?;
+        let content = self.open_text(ring)?;
+        let parts =
+            self.parts_sealed.map(|sealed| ring.open(parts_associated_data(&self.message_id), &sealed)).transpose()?;
+        let parts = parts.map(|plain| Parts::read(plain.to_vec()));
         let metadata =
             self.metadata_sealed.map(|sealed| ring.open(metadata_associated_data(&self.message_id), &sealed));
         let metadata = metadata.transpose()?.map(|plain| Metadata::read(plain.to_vec()));
@@ -55,7 +71,8 @@ impl MessageRow {
             conversation_id: self.conversation_id,
             sequence: self.sequence,
             role: self.role,
-            content: Content::parse(content).map_err(column("messages.content_sealed"))?,
+            content,
+            parts: parts.transpose().map_err(column("messages.parts_sealed"))?,
             channel: self.channel,
             emotion: Emotion::new(self.emotion_score, self.emotion_label, self.emotion_detected),
             metadata: metadata.transpose().map_err(column("messages.metadata_sealed"))?,
@@ -63,6 +80,17 @@ impl MessageRow {
             stored_at: self.stored_at,
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
+            redaction: Redaction::new(self.redacted_at, self.redacted_by),
         })
+    }
+
+    /// The text. Only a message with parts may have an empty one, and only a redacted message has none.
+    fn open_text(&self, ring: &KeyRing) -> Result<Option<Content>, Corrupted> {
+        let Some(sealed) = &self.content_sealed else { return Ok(None) };
+        let text = ring.open_text(content_associated_data(&self.message_id), sealed)?;
+        if text.is_empty() && self.parts_sealed.is_some() {
+            return Ok(None);
+        }
+        Content::parse(text).map(Some).map_err(|_| Corrupted::Column("messages.content_sealed"))
     }
 }

@@ -7,11 +7,19 @@
 -- Always one row. `outcome` is
 --   stored    this run, or an earlier run of the same call whose answer was lost, appended the message as `sequence`
 --             (the sealed content identifies the call, because the nonce is random);
---   replayed  an earlier call stored this message_id as `sequence`; compare `fingerprint`.
+--   replayed  an earlier call with the same fields stored this message_id as `sequence`;
+--   redacted  an earlier call stored this message_id in this conversation, and the message was redacted since. Nothing
+--             is left to compare the other fields with;
+--   reused    this message_id was stored with other fields.
 -- If a concurrent duplicate commits first, the insert of the message fails on messages_pkey. Then nothing was written,
 -- not even the counter, and the next run replays.
 WITH prior AS MATERIALIZED (       -- an earlier message with this id
-    SELECT sequence, sent_at, stored_at, fingerprint, content_sealed = $8 AS is_own
+    SELECT sequence, sent_at, stored_at,
+           CASE WHEN conversation_id = $2 AND redacted_at IS NOT NULL THEN 'redacted'
+                WHEN fingerprint IS DISTINCT FROM $15 THEN 'reused'
+                WHEN content_sealed = $8 THEN 'stored'
+                ELSE 'replayed'
+           END AS outcome
     FROM messages
     WHERE message_id = $1
 ),
@@ -42,7 +50,7 @@ message AS (                       -- no ON CONFLICT: losing to a concurrent dup
     SELECT $1, $2, message_count, $7, $4, $8, $9, $10,
            $11, $12, $5, $6, $13, $14, $15, $16
     FROM conversation
-    RETURNING sequence, sent_at, stored_at, fingerprint
+    RETURNING sequence, sent_at, stored_at
 ),
 pending AS (                       -- a score or a label must be counted (emotions/aggregate_load.sql)
     INSERT INTO emotion_pending (conversation_id, sequence, since)
@@ -59,9 +67,8 @@ named AS (                         -- the conversation gets its user now (follow
       AND (message_count = 1 OR (SELECT user_id FROM conversations WHERE conversation_id = $2) IS NULL)
     ON CONFLICT (user_id) DO NOTHING
 )
-SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", stored_at AS "stored_at!",
-       fingerprint AS "fingerprint!"
+SELECT 'stored' AS "outcome!", sequence AS "sequence!", sent_at AS "sent_at!", stored_at AS "stored_at!"
 FROM message
 UNION ALL
-SELECT CASE WHEN is_own THEN 'stored' ELSE 'replayed' END, sequence, sent_at, stored_at, fingerprint
+SELECT outcome, sequence, sent_at, stored_at
 FROM prior

@@ -158,6 +158,9 @@ const TABLE: &[(&str, Methods)] = {
             "teppan.conversation.v1.ConversationService",
             &[
                 ("StoreMessage", only(Orchestrator), Change),
+                ("StoreMessages", only(Orchestrator), Change),
+                ("RedactMessage", any_of(&[Orchestrator, Privacy]), Change),
+                ("SetSummary", only(Orchestrator), Change),
                 // An export of a person's data needs to find and read conversations.
                 ("GetConversation", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListConversations", any_of(&[Orchestrator, Privacy]), PersonalData),

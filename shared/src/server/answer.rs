@@ -26,6 +26,8 @@ pub struct CallState {
     pub answer_bytes: Option<Permit>,
     /// The entry of the call for the audit log, until it is written.
     pub record: Option<Record>,
+    /// The name of the caller's credential, once the caller is known.
+    pub caller: Option<Arc<str>>,
     /// When the caller's credential expires. A stream ends then.
     pub credential_ends_at: Option<Instant>,
 }

@@ -1,7 +1,10 @@
 //! Reads the message of a call, bounded in time and bytes. The call counts as work only when its message is complete.
 
+use std::io::Read as _;
+
 use bytes::{Bytes, BytesMut};
-use http::Request;
+use flate2::read::GzDecoder;
+use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +18,8 @@ use crate::status::Failure;
 
 /// The header of a gRPC message: the compression flag and the length.
 const HEAD_BYTES: usize = 5;
+/// A compressed message is unpacked, and takes its permit, by so many bytes at a time.
+const UNPACKED_BYTES: usize = 16 * 1024;
 
 /// The bounds for reading a message.
 pub struct Arrival<'a> {
@@ -44,8 +49,33 @@ impl Arrival<'_> {
         let (parts, body) = request.into_parts();
         let _arriving = self.pools.take(Resource::Arriving, self.holders, 1).ok_or_else(overloaded)?;
         let by = self.ends_at.min(self.arrives_by);
-        let (message, permit) = timeout_at(by, self.read(body)).await.map_err(|_| self.too_slow())??;
+        let (message, mut permit) = timeout_at(by, self.read(body)).await.map_err(|_| self.too_slow())??;
+        let message = if is_gzip(&parts.headers, &message) { self.unpack(message, &mut permit)? } else { message };
         Ok((Request::from_parts(parts, message), permit))
+    }
+
+    /// The frame of a message that was compressed, without the compression. The library would unpack it too, but
+    /// without a permit: a few KiB can become the largest message there is. One that is broken is left to the library.
+    fn unpack(&self, packed: Bytes, permit: &mut Permit) -> Result<Bytes, Status> {
+        let mut decoder = GzDecoder::new(&packed[HEAD_BYTES..]);
+        let mut frame = vec![0; HEAD_BYTES];
+        loop {
+            let before = frame.len();
+            match decoder.by_ref().take(UNPACKED_BYTES as u64).read_to_end(&mut frame) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => return Ok(packed),
+            }
+            if frame.len() - HEAD_BYTES > self.message_bytes_max {
+                return Err(message_too_large().into());
+            }
+            if !permit.grow(self.pools, frame.len() - before) {
+                return Err(overloaded());
+            }
+        }
+        let length = u32::try_from(frame.len() - HEAD_BYTES).map_err(|_| message_too_large())?;
+        frame[1..HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+        Ok(frame.into())
     }
 
     async fn read(&self, mut body: Incoming) -> Result<(Bytes, Permit), Status> {
@@ -70,6 +100,15 @@ impl Arrival<'_> {
         let message = "The call's message did not arrive in time: send it whole, soon after the call's beginning.";
         failure.with_message(message).into()
     }
+}
+
+/// Whether a whole message came compressed, in the way that the services take.
+fn is_gzip(headers: &HeaderMap, message: &[u8]) -> bool {
+    let length =
+        message.get(1..HEAD_BYTES).map(|length| length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)));
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding == "gzip")
+        && message.first() == Some(&1)
+        && length == Some(message.len() - HEAD_BYTES)
 }
 
 /// The bytes received so far. Most messages arrive in one piece, which is not copied.
@@ -128,6 +167,10 @@ fn cancelled() -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
     use super::*;
 
     fn message(pieces: &[&'static [u8]]) -> Message {
@@ -143,6 +186,34 @@ mod tests {
         assert_eq!(message(&[b"\0\0\0\0\x03abc"]).whole(), "\0\0\0\0\x03abc");
         assert_eq!(message(&[b"\0\0", b"\0\0\x03", b"a", b"bc"]).whole(), "\0\0\0\0\x03abc");
         assert_eq!(message(&[]).whole(), "");
+    }
+
+    fn packed(content: &[u8]) -> Bytes {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content).expect("it is written");
+        let content = encoder.finish().expect("it ends");
+        [&[1][..], &u32::try_from(content.len()).expect("short").to_be_bytes(), &content].concat().into()
+    }
+
+    #[test]
+    fn a_compressed_message_counts_as_it_is_unpacked() {
+        let pools = Pools::sized(|_| 1 << 20);
+        let holders = Holders::default();
+        let now = Instant::now();
+        let arrival =
+            Arrival { pools: &pools, holders: &holders, ends_at: now, arrives_by: now, message_bytes_max: 100_000 };
+        let unpack = |message: &Bytes| {
+            let mut permit = pools.empty(Resource::ArrivingBytes, &holders);
+            arrival.unpack(message.clone(), &mut permit).map(|frame| (frame, permit.count()))
+        };
+        let (frame, bytes) = unpack(&packed(&vec![7; 100_000])).expect("it fits");
+        assert_eq!((&frame[..HEAD_BYTES], frame.len(), bytes), (&[0, 0, 1, 0x86, 0xa0][..], 100_005, 100_000));
+        assert_eq!(unpack(&packed(&vec![7; 100_001])).expect_err("too large").code(), Code::ResourceExhausted);
+        let (frame, _) = unpack(&packed(b"")).expect("it fits");
+        assert_eq!(&frame[..], [0; HEAD_BYTES]);
+        let broken = packed(&[7; 1000]);
+        let broken = broken.slice(..broken.len() - 4);
+        assert_eq!(unpack(&broken).expect("it is left as it is").0, broken);
     }
 
     #[test]

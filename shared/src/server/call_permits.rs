@@ -24,12 +24,13 @@ impl TooManyWaitingCalls {
     }
 }
 
-/// The bounds of a call, in the extensions of its request: its deadline and its permits.
+/// The bounds of a call, in the extensions of its request: its deadline, its permits, and its caller.
 #[derive(Clone)]
 pub struct Bounds {
     pub(super) ends_at: tokio::time::Instant,
     pub(super) closing: CancellationToken,
     pub(super) permits: Arc<CallPermits>,
+    pub(super) caller: Option<Arc<str>>,
 }
 
 impl Bounds {
@@ -45,6 +46,11 @@ impl Bounds {
     /// sooner.
     pub fn ends_at(&self) -> tokio::time::Instant {
         self.ends_at
+    }
+
+    /// The name of the caller's credential, as in the audit log. Empty if callers need no credentials.
+    pub fn caller(&self) -> &str {
+        self.caller.as_deref().unwrap_or_default()
     }
 
     /// Returns when the connection accepts no more calls. A waiting call must then stop waiting.

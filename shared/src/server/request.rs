@@ -129,7 +129,8 @@ impl ConnectionCalls {
             if overloaded.is_some() { (Span::none(), None, None) } else { self.observe(method, &request) };
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
         async move {
-            let mut state = CallState { call, permits: None, answer_bytes: None, record, credential_ends_at: None };
+            let mut state =
+                CallState { call, permits: None, answer_bytes: None, record, caller: None, credential_ends_at: None };
             let response = match overloaded {
                 None => self.respond(method, request, ends_at, &mut state).await,
                 Some(error) => {
@@ -225,7 +226,8 @@ impl ConnectionCalls {
         state.call.serve();
         let permits = Arc::new(CallPermits::new(pools, holders, permit));
         state.permits = Some(Arc::clone(&permits));
-        request.extensions_mut().insert(Bounds { ends_at, closing: self.connection.closing.clone(), permits });
+        let (closing, caller) = (self.connection.closing.clone(), state.caller.clone());
+        request.extensions_mut().insert(Bounds { ends_at, closing, permits, caller });
         Ok(self.run(request, ends_at).await)
     }
 
@@ -253,6 +255,7 @@ impl ConnectionCalls {
         let authenticated = authenticated.map_err(|_| Status::from(Failure::deadline_exceeded()))?;
         let admitted = authenticated.and_then(|identity| {
             self.connection.authenticated();
+            state.caller = Some(Arc::clone(&identity.name));
             state.credential_ends_at = identity.expires_at_seconds.map(instant_of);
             if let Some(record) = &mut state.record {
                 record.called_by(&identity);

@@ -205,6 +205,7 @@ async fn every_violation_of_a_message_is_reported_at_once() {
         sent_at: Some(Timestamp { seconds: ahead.timestamp(), nanos: 0 }),
         input_tokens: Some(-1),
         output_tokens: Some(-1),
+        parts: Vec::new(),
     };
     let status = service.client.clone().store_message(request).await.expect_err("wrong");
     assert_eq!(status.code(), Code::InvalidArgument);

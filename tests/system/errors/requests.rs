@@ -137,7 +137,7 @@ async fn a_refused_booking_reports_the_limit_that_was_exceeded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_above_the_size_limit_is_refused_even_if_compressed() {
     let mut booking = Booking::start().await.ready().await;
-    let request = CreateBookingRequest { special_requests: "x".repeat(300_000), ..fixtures::booking("", 2) };
+    let request = CreateBookingRequest { special_requests: "x".repeat(4_000_000), ..fixtures::booking("", 2) };
     let status = create(&mut booking.clients, request.clone()).await;
     assert_eq!(kind(&status), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
 

@@ -8,7 +8,7 @@ mod workers;
 use teppan_tests::proxy::Proxy;
 
 /// Makes a call. The database's first answer to its statement is lost.
-async fn with_lost_answer<T>(
+pub async fn with_lost_answer<T>(
     proxy: &Proxy,
     statement: &'static str,
     call: impl Future<Output = Result<T, tonic::Status>>,
