@@ -69,7 +69,7 @@ impl Messages {
                 rows => rows?,
             };
             let reused = rows.iter().zip(&mut drafts).filter(|(row, _)| row.outcome == "reused");
-            if reused.map(|(_, draft)| draft.compare_older()).fold(false, |any, older| any || older) {
+            if reused.map(|(_, draft)| draft.compare_older()).filter(|has_older| *has_older).count() > 0 {
                 continue;
             }
             refusal(&rows, &new)?;
