@@ -43,7 +43,11 @@ enum BookingCommand {
     /// Compare every booking with its events, and repair rows that differ
     ///
     /// Derives every booking from its events and compares it with its row: the chain of hashes, each column, and
-    /// the reserved seats of slots. It only reads, in short statements, and can run while the service runs.
+    /// the reserved seats of slots. Compares events with the signed checkpoints, which need the service's keys, and
+    /// figures with the payments. It only reads, in short statements, and can run while the service runs.
+    ///
+    /// It needs up to 80 MB of memory for the first million events, and no more for further ones: it reads the
+    /// checkpoints once for each million.
     ///
     /// Each finding is a line on stdout, with ids and column names and no personal data; the summary is on stderr.
     /// Exit code 0: no findings; 1: findings; 2: wrong usage or settings; 3: the command failed; 130: interrupted.

@@ -1,9 +1,10 @@
 use secrecy::{ExposeSecret as _, SecretString};
-use teppan_tests::otlp::Receiver;
+use teppan_tests::{harness, otlp::Receiver};
 
-/// Environment variables of a service that uses this database of the harness.
+/// Environment variables of a service that uses this database of the harness. The hash key is that of the services that
+/// this process has started over it.
 pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
-    let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
+    let key = harness::hash_key(url);
     [
         ("DATABASE_URL", url.expose_secret().to_owned()),
         ("ENCRYPTION_KEYS", format!("1:{key}")),
