@@ -84,7 +84,9 @@ impl Checkpoint {
     /// The next checkpoint, signed.
     pub fn after(head: &Head, entries: &[Entry], created_at: DateTime<Utc>, keys: &CheckpointKeys) -> Self {
         let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
-        entries.iter().for_each(|entry| entry.write(&mut bytes));
+        for entry in entries {
+            entry.write(&mut bytes);
+        }
         let mut checkpoint = Self {
             number: head.number.saturating_add(1),
             entries: bytes,
@@ -272,7 +274,9 @@ mod tests {
         let mut forged = chain(&own);
         assert_eq!(authentic(&forged, &keys), [false; 3]);
         // A version that the ring has, but another key.
-        forged.iter_mut().for_each(|it| it.key_version = 1);
+        for checkpoint in &mut forged {
+            checkpoint.key_version = 1;
+        }
         assert_eq!(authentic(&forged, &keys), [false; 3]);
     }
 

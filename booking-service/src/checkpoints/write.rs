@@ -90,8 +90,9 @@ impl Checkpoints {
     /// Writes the next checkpoint, if there are events that none covers. Returns what was done, and the newest
     /// checkpoint that this replica knows.
     ///
-    /// Any number of replicas may run this at once, and again after a crash: the position and the checkpoint are written
-    /// by one statement, and only by the replica that finds the position where it read it.
+    /// Any number of replicas may run this at once, and again after a crash: one statement writes the position and the
+    /// checkpoint, and only if the position is the one that was read. The same holds if an answer is lost: the second
+    /// run of the statement finds another position, and the next run of the worker continues there.
     ///
     /// # Errors
     /// [`DatabaseError`]. A later run covers the same events.

@@ -151,7 +151,7 @@ mod tests {
 
     fn event(version: i64, hash: u8) -> StoredEvent {
         StoredEvent {
-            event_id: Uuid::from_u128(100 + version.unsigned_abs() as u128),
+            event_id: Uuid::from_u128(u128::from(version.unsigned_abs())),
             booking_id: BOOKING,
             version,
             kind: "teppan.booking.created.v1".to_owned(),
@@ -220,7 +220,9 @@ mod tests {
         let (mut first, mut seen, mut ranges) = (Uuid::nil(), Vec::new(), 0);
         loop {
             let mut anchors = Anchors::new(first, Uuid::max(), 10);
-            all.iter().for_each(|entry| anchors.keep(*entry));
+            for entry in &all {
+                anchors.keep(*entry);
+            }
             anchors.sort();
             let last = anchors.last();
             let taken = anchors.take_through(Uuid::max());

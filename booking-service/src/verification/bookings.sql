@@ -2,8 +2,8 @@
 --
 -- Returns one row for each event, and one row without an event for a booking that has none. A change writes the
 -- booking's row, its event and its payments in one transaction. This statement reads them in one snapshot, so a
--- concurrent change never makes a booking differ from its events or payments. The page has $3 bookings of any venue; for bookings of other venues
--- than $4 only the row is read.
+-- concurrent change never makes a booking differ from its events or payments. The page has $3 bookings of any venue;
+-- for bookings of other venues than $4 only the row is read.
 WITH page AS MATERIALIZED (
     SELECT * FROM bookings WHERE booking_id BETWEEN $1 AND $2 ORDER BY booking_id LIMIT $3
 )
@@ -25,7 +25,8 @@ FROM page b
 JOIN venues v ON v.venue_id = b.venue_id
 -- OFFSET 0 makes the planner read the events booking by booking
 LEFT JOIN LATERAL (
-    SELECT event_id, stream_position::text::bigint AS stream_position, version, type, occurred_at, data::text AS data, previous_hash, hash
+    SELECT event_id, stream_position::text::bigint AS stream_position, version, type, occurred_at,
+           data::text AS data, previous_hash, hash
     FROM booking_events
     WHERE booking_id = b.booking_id AND ($4::uuid IS NULL OR b.venue_id = $4)
     OFFSET 0

@@ -27,8 +27,8 @@ pub struct StoredPayment {
     refund_of: Option<Uuid>,
 }
 
-/// The figures of the booking that differ from the sums over its payments. `payment_id` if a payment that an event names
-/// is gone or has another method; `refund_of` if the refunds of charges do not match these charges.
+/// The figures of the booking that differ from the sums over its payments. `payment_id` if a payment that an event
+/// names is gone or has another method; `refund_of` if the refunds of charges do not match these charges.
 pub fn differing(booking: &Booking, events: &[StoredEvent], payments: &[StoredPayment]) -> Vec<String> {
     let sum = |amount: &dyn Fn(&StoredPayment) -> Option<i64>| -> i128 {
         payments.iter().filter_map(amount).map(i128::from).sum()
