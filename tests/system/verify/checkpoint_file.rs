@@ -99,10 +99,9 @@ async fn the_log_has_a_line_from_which_the_file_can_be_written() {
     let log = log_of(&fixture.service.url, &[], async |service| service.until_logged(line).await).await;
     let line: Value =
         log.lines().find(|it| it.contains(line)).and_then(|it| serde_json::from_str(it).ok()).expect("JSON");
-    let fields = line.get("fields").unwrap_or(&line);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("checkpoint.json");
-    fs::write(&file, fields.to_string()).expect("written");
+    fs::write(&file, line.to_string()).expect("written");
     verify_with(&fixture, &file).await.assert_sound();
     assert_eq!(read(&file)["event_count"], 1, "{line}");
 }
