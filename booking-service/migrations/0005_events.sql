@@ -56,19 +56,28 @@ $$;
 CREATE TRIGGER booking_events_order BEFORE INSERT ON booking_events
     FOR EACH ROW WHEN (NEW.version > 1) EXECUTE FUNCTION stand_behind_previous_event();
 
--- The id of the stream to which cursors belong. One row.
+-- The id of the stream to which cursors belong, and the position up to which checkpoints cover its events (see
+-- 0007_event_checkpoints.sql). One row.
 CREATE TABLE event_stream (
-    is_only    boolean PRIMARY KEY DEFAULT true CONSTRAINT event_stream_is_only CHECK (is_only),
-    stream_id  uuid    NOT NULL
+    is_only              boolean PRIMARY KEY DEFAULT true CONSTRAINT event_stream_is_only CHECK (is_only),
+    stream_id            uuid    NOT NULL,
+    checkpoint_position  xid8    NOT NULL DEFAULT '0',
+    checkpoint_version   bigint  NOT NULL DEFAULT 0,
+    checkpoint_event_id  uuid    NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
 );
 INSERT INTO event_stream (stream_id) VALUES (gen_random_uuid());
 
 -- For operators, after a restore of the database, while the services are stopped. A restored cluster may count
 -- transactions from a lower number. Then it would hide events until it reaches their stream positions, and cursors from
 -- after the backup would skip new events. This function makes all events readable, in the same order within each
--- booking, and makes all earlier cursors invalid.
+-- booking, and makes all earlier cursors invalid. Checkpoints continue before the events that it has moved, so some
+-- events are covered again, and none is left out.
 CREATE FUNCTION restart_event_stream() RETURNS uuid LANGUAGE sql VOLATILE AS $$
     UPDATE booking_events SET stream_position = pg_current_xact_id() WHERE stream_position > pg_current_xact_id();
+    UPDATE event_stream
+    SET checkpoint_position = pg_current_xact_id(), checkpoint_version = 0,
+        checkpoint_event_id = '00000000-0000-0000-0000-000000000000'
+    WHERE checkpoint_position >= pg_current_xact_id();
     UPDATE event_stream SET stream_id = gen_random_uuid() RETURNING stream_id;
 $$;
 

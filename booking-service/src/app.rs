@@ -25,6 +25,7 @@ use crate::{
         self, Bookings, create, expire_holds::HoldExpiry, key_retention::KeyRetention, metrics::BookingMetrics,
         slot_queue::SlotQueues,
     },
+    checkpoints::{Checkpoints, keys::CheckpointKeys, write::CheckpointWriter},
     customers::Customers,
     domain::GivenPhone,
     event_stream::{BookingEvents, stream::LiveStreams},
@@ -107,6 +108,8 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         timeout: settings.common.server.request_timeout,
     };
     let stripe_nudge = webhook.nudge.clone();
+    let (database, clock, keys) = (open.database.clone(), settings.clock, CheckpointKeys::of(&open.keys));
+    let checkpoints = CheckpointWriter::new(Checkpoints { database, clock, keys });
     let backlog = Backlog::new(open.database.clone(), settings.clock, outbox);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
     if let Some(tls) = tls {
@@ -119,6 +122,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
         service.do_once("token for conversation-service", follow);
     }
     start_workers(&service, settings, grpc, stripe, stripe_nudge);
+    service.work(checkpoints, Nudge::default(), settings.checkpoint_interval);
     service.work(backlog, Nudge::default(), settings.common.backlog_interval);
     Ok(service)
 }

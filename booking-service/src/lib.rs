@@ -2,6 +2,7 @@
 
 pub mod app;
 mod bookings;
+pub mod checkpoints;
 pub mod commands;
 mod customers;
 pub mod domain;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
-    commands::verify_events::VerifyEventsCommand,
+    commands::{rotate_keys, verify_events::VerifyEventsCommand},
     outbox::command::{self as dead_letters, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
 };
@@ -55,7 +55,11 @@ enum BookingCommand {
     /// Compare every booking with its events, and repair rows that differ
     ///
     /// Derives every booking from its events and compares it with its row: the chain of hashes, each column, and
-    /// the reserved seats of slots. It only reads, in short statements, and can run while the service runs.
+    /// the reserved seats of slots. Compares events with the signed checkpoints, which need the service's keys, and
+    /// figures with the payments. It only reads, in short statements, and can run while the service runs.
+    ///
+    /// It needs up to 80 MB of memory for the first million events, and no more for further ones: it reads the
+    /// checkpoints once for each million.
     ///
     /// Each finding is a line on stdout, with ids and column names and no personal data; the summary is on stderr.
     /// Exit code 0: no findings; 1: findings; 2: wrong usage or settings; 3: the command failed; 130: interrupted.
@@ -92,9 +96,7 @@ fn main() -> ExitCode {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             BookingCommand::Token(command) => command.run(),
             BookingCommand::GenerateKey(command) => command.run(),
-            BookingCommand::RotateKeys(command) => {
-                command.run(&app::DEFINITION, &settings.common, &app::SEALED_TABLES).await
-            }
+            BookingCommand::RotateKeys(command) => rotate_keys::run(command, &settings).await,
             BookingCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,
         }

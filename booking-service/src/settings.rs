@@ -58,6 +58,9 @@ pub struct ServiceArgs {
     /// be booked
     #[arg(long, env = "WAITLIST_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     waitlist_interval_ms: String,
+    /// Interval of the worker that covers new events with signed checkpoints
+    #[arg(long, env = "CHECKPOINT_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
+    checkpoint_interval_ms: String,
     /// Interval of the workers that delete old idempotency keys and old Stripe events
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
@@ -86,6 +89,8 @@ pub struct Settings {
     pub hold_expiry_interval: Duration,
     /// Interval of the waitlist workers.
     pub waitlist_interval: Duration,
+    /// Interval of the worker that covers new events with signed checkpoints.
+    pub checkpoint_interval: Duration,
     /// Interval of the workers that delete old idempotency keys and old Stripe events.
     pub retention_interval: Duration,
 }
@@ -113,6 +118,7 @@ impl Settings {
         let layout = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
         let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
         let waitlist = problems.millis("WAITLIST_INTERVAL_MS", &args.waitlist_interval_ms, 10, 60_000);
+        let checkpoint = problems.millis("CHECKPOINT_INTERVAL_MS", &args.checkpoint_interval_ms, 10, 60_000);
         let retention = problems.millis("RETENTION_INTERVAL_MS", &args.retention_interval_ms, 10, 86_400_000);
         let parsed = (
             common,
@@ -125,6 +131,7 @@ impl Settings {
             layout,
             expiry,
             waitlist,
+            checkpoint,
             retention,
         );
         let (
@@ -138,6 +145,7 @@ impl Settings {
             Some(slot_layout_interval),
             Some(hold_expiry_interval),
             Some(waitlist_interval),
+            Some(checkpoint_interval),
             Some(retention_interval),
         ) = parsed
         else {
@@ -154,6 +162,7 @@ impl Settings {
             slot_layout_interval,
             hold_expiry_interval,
             waitlist_interval,
+            checkpoint_interval,
             retention_interval,
         })
     }

@@ -46,11 +46,7 @@ pub const SEALED_TABLES: [SealedTable; 3] = [
                 about: ("messages", "metadata_sealed"),
                 row: "uuid_send(message_id)",
             },
-            SealedColumn {
-                name: "parts_sealed",
-                about: ("messages", "parts_sealed"),
-                row: "uuid_send(message_id)",
-            },
+            SealedColumn { name: "parts_sealed", about: ("messages", "parts_sealed"), row: "uuid_send(message_id)" },
         ],
     },
     SUMMARIES,

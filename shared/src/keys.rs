@@ -56,6 +56,18 @@ impl Keys {
         (!secrets.is_empty()).then_some(Self { secrets })
     }
 
+    /// For each secret of the ring, its version and the keyed hash for a purpose under it alone.
+    pub fn hash_by_version(&self, purpose: &str) -> impl Iterator<Item = (u16, KeyedHash)> {
+        let hash = move |secret: &(u16, Key)| Some((secret.0, KeyedHash::new(std::slice::from_ref(secret), purpose)?));
+        self.secrets.iter().filter_map(hash)
+    }
+
+    /// The ring in the format of `ENCRYPTION_KEYS`.
+    pub fn to_text(&self) -> SecretString {
+        let pair = |(version, secret): &(u16, Key)| format!("{version}:{}", BASE64_STANDARD.encode(secret.as_slice()));
+        self.secrets.iter().map(pair).collect::<Vec<_>>().join(",").into()
+    }
+
     /// A ring with one random secret.
     pub fn random() -> Self {
         Self { secrets: vec![(1, random_key())] }

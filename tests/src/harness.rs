@@ -29,7 +29,8 @@ use tokio::sync::OnceCell;
 use tonic::transport::Channel;
 
 pub use self::databases::{
-    connect, database, database_address, drop_database, execute, home, postgres, proxied, scalar, through,
+    connect, database, database_address, drop_database, encryption_keys, execute, home, postgres, proxied, scalar,
+    through,
 };
 use crate::{
     clients::{self, BookingClients},
@@ -95,6 +96,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
         slot_layout_interval: Duration::from_hours(1),
         hold_expiry_interval: Duration::from_hours(1),
         waitlist_interval: Duration::from_hours(1),
+        checkpoint_interval: Duration::from_hours(1),
         retention_interval: Duration::from_mins(1),
     }
 }
@@ -141,6 +143,7 @@ impl Booking {
     /// A service with all of its settings.
     pub async fn configured(settings: BookingSettings, url: SecretString, keys: Keys) -> Self {
         telemetry().await;
+        databases::remember_keys(&url, &keys);
         // Boxed: a test that awaits several services would need a large stack.
         let service = Box::pin(booking_service::app::start(&settings, None)).await.expect("the service starts");
         let clients = BookingClients::new(service.server.grpc_addr);

@@ -1,12 +1,12 @@
 use secrecy::{ExposeSecret as _, SecretString};
-use teppan_tests::otlp::Receiver;
+use teppan_tests::{harness, otlp::Receiver};
 
-/// Environment variables of a service that uses this database of the harness.
+/// Environment variables of a service that uses this database of the harness. The keys are those of the services that
+/// this process has started over it.
 pub fn with_keys(url: &SecretString) -> impl Iterator<Item = (String, String)> {
-    let key = format!("{}=", "A".repeat(43)); // base64 of 32 bytes
     [
         ("DATABASE_URL", url.expose_secret().to_owned()),
-        ("ENCRYPTION_KEYS", format!("1:{key}")),
+        ("ENCRYPTION_KEYS", harness::encryption_keys(url)),
         ("LISTEN_ADDR", "127.0.0.1:0".to_owned()),
         ("HTTP_ADDR", "127.0.0.1:0".to_owned()),
         // Relays would call conversation-service at its default address, where another process may listen.

@@ -1,3 +1,4 @@
 //! The commands of the binary.
 
+pub mod rotate_keys;
 pub mod verify_events;

@@ -1,18 +1,23 @@
 //! `booking-service verify-events`: compares the bookings with their events, for an operator at a terminal.
 
+mod checkpoint_file;
 mod progress;
 mod run;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use teppan_shared::{postgres::DatabaseError, read_error::ReadError, service, tasks::StopSignals};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::run::{Outcome, Run};
+use self::{
+    checkpoint_file::{CheckpointFile, CheckpointFileError},
+    run::{Outcome, Run},
+};
 use crate::{
     app::DEFINITION,
+    checkpoints::keys::CheckpointKeys,
     domain::{BookingId, VenueId},
     settings::Settings,
     verification::Verification,
@@ -34,9 +39,14 @@ pub struct VerifyEventsCommand {
     /// Verify only this booking, and no slots
     #[arg(long, value_name = "UUID")]
     booking: Option<Uuid>,
-    /// Verify only the bookings and slots of this venue
+    /// Verify only the bookings and slots of this venue. Bookings that are gone are not reported, because their venue
+    /// is not known
     #[arg(long, value_name = "UUID")]
     venue: Option<Uuid>,
+    /// File outside the database with the newest checkpoint of the last run. Created if it does not exist; otherwise
+    /// that checkpoint must still be in the database. Without findings, the newest checkpoint is written to it
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
     /// Print the findings as JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -58,6 +68,8 @@ pub(crate) enum CommandError {
     Read(#[from] ReadError),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
+    #[error("the checkpoint file cannot be used")]
+    CheckpointFile(#[from] CheckpointFileError),
     #[error("Ctrl-C cannot be received")]
     Signals(#[source] std::io::Error),
 }
@@ -69,7 +81,8 @@ impl VerifyEventsCommand {
         let _ = service::on_database(&DEFINITION, &settings.common, async |open| {
             outcome = Some({
                 let (database, clock) = (open.database.clone(), settings.clock);
-                self.verify(&Verification { database, clock }).await?
+                let checkpoint_keys = CheckpointKeys::of(&open.keys);
+                self.verify(&Verification { database, clock, checkpoint_keys }).await?
             });
             Ok::<_, CommandError>(())
         })
@@ -99,7 +112,8 @@ impl VerifyEventsCommand {
 
     async fn work(&self, verification: &Verification, stopping: &CancellationToken) -> Result<Outcome, CommandError> {
         let scope = VerifyScope { booking_id: self.booking.map(BookingId), venue_id: self.venue.map(VenueId) };
-        let run = |rebuild| Run::new(verification, scope, self.json, rebuild, stopping);
+        let file = self.checkpoint.clone().map(CheckpointFile);
+        let run = |rebuild| Run::new(verification, scope, self.json, rebuild, file.as_ref(), stopping);
         let mut first = run(self.repair_projection);
         let outcome = first.verify().await?;
         if !self.swap || matches!(outcome, Outcome::Interrupted | Outcome::NoSuchBooking) {

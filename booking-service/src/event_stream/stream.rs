@@ -13,11 +13,10 @@ use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
 use tokio::sync::watch;
 
 pub use self::{
-    cursor::Cursor,
+    cursor::{Cursor, StreamPosition},
     live::{EventStreamSettings, LiveStreams, OpenStream},
 };
 use self::{
-    cursor::StreamPosition,
     live::READ_INTERVAL,
     page::{Opened, Page},
 };

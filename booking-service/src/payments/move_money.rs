@@ -157,7 +157,7 @@ fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: 
 }
 
 /// The amount that the venue may keep; everything paid beyond it is owed.
-fn venue_may_keep(booking: &Booking, is_confirmed_now: bool) -> i64 {
+pub fn venue_may_keep(booking: &Booking, is_confirmed_now: bool) -> i64 {
     match booking.status {
         BookingStatus::Cancelled => booking.kept_cents,
         BookingStatus::Expired if !is_confirmed_now => 0,

@@ -1,7 +1,7 @@
 //! Compares each booking's row with the row that its events give.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, postgres::PgRow};
+use sqlx::{FromRow, postgres::PgRow, types::Json};
 use teppan_shared::{postgres::DatabaseError, time_zone::Rules};
 use uuid::Uuid;
 
@@ -11,9 +11,16 @@ use crate::{
         derive::{derive, differing},
         event_chain::StoredEvent,
     },
+    checkpoints::checkpoint::Entry,
     domain::{BookingChange, BookingId, SlotKey, TimeZone, VenueId, instant_or_next},
-    verification::Verification,
-    verification::finding::{Finding, FindingReason},
+    event_stream::stream::StreamPosition,
+    verification::{
+        Verification,
+        anchors::{Anchors, compare, missing},
+        checkpoints::CoveredUntil,
+        finding::{Finding, FindingReason},
+        payments::{self, StoredPayment},
+    },
 };
 
 const VERIFY: &str = include_str!("bookings.sql");
@@ -33,6 +40,10 @@ pub struct VerifyScope {
 pub struct VerifiedPage {
     pub bookings: Vec<VerifiedBooking>,
     pub events: u64,
+    /// Events that wait for a checkpoint.
+    pub waiting: u64,
+    /// Events of bookings that do not exist, although checkpoints name them.
+    pub gone: Vec<Finding>,
     /// The first id of the next page; `None` after the last page.
     pub next: Option<Uuid>,
 }
@@ -55,44 +66,79 @@ impl VerifyScope {
         self.booking_id.map_or(Uuid::nil(), |id| id.0)
     }
 
-    fn last(self) -> Uuid {
+    /// The largest booking id of the scope.
+    pub fn last(self) -> Uuid {
         self.booking_id.map_or(Uuid::max(), |id| id.0)
     }
 }
 
 impl Verification {
-    /// Verifies the next page of bookings, beginning with this id. It only reads, in one snapshot.
+    /// Verifies the next page of bookings, beginning with this id. It only reads, in one snapshot. `anchors` are the
+    /// entries of checkpoints, and this id is in their range.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn verify_bookings(&self, from: Uuid, scope: VerifyScope) -> Result<VerifiedPage, DatabaseError> {
-        let venue_id = scope.venue_id.map(|id| id.0);
+    pub async fn verify_bookings(
+        &self,
+        from: Uuid,
+        scope: VerifyScope,
+        anchors: &mut Anchors,
+        covered_until: &CoveredUntil,
+    ) -> Result<VerifiedPage, DatabaseError> {
+        let (last, venue_id) = (anchors.last(), scope.venue_id.map(|id| id.0));
         let page = || {
-            let page = sqlx::query(VERIFY).bind(from).bind(scope.last()).bind(PAGE_SIZE).bind(venue_id);
+            let page = sqlx::query(VERIFY).bind(from).bind(last).bind(PAGE_SIZE).bind(venue_id);
             page.try_map(|row: PgRow| Row::from_row(&row))
         };
         let rows = self.database.fetch_all(page).await?;
         let mut page = VerifiedPage::default();
-        let (mut seen, mut reached) = (0, None);
+        let (mut seen, mut reached) = (0, last);
         for rows in rows.chunk_by(|one, next| one.booking.booking_id == next.booking.booking_id) {
-            seen += 1;
-            reached = Some(rows[0].booking.booking_id.0);
+            let booking_id = rows[0].booking.booking_id.0;
+            page.gone.extend(anchors.take_before(booking_id).iter().map(missing));
+            let entries = anchors.take_through(booking_id);
             if rows[0].is_wanted {
-                let events = rows.iter().filter_map(Row::event).collect::<Vec<_>>();
-                page.events += u64::try_from(events.len()).unwrap_or(u64::MAX);
-                let row = &rows[0].booking;
-                let mut verified = verify(row, &events);
-                // An altered row has a finding of its own: compare the derived booking if there is one.
-                let booking = verified.derived.as_ref().map_or(row, |(derived, _)| derived);
-                let finding = rows[0].begins_at_another_instant(booking, self.clock.now());
-                verified.findings.extend(finding);
+                let (verified, waiting) = self.verify_rows(rows, entries, covered_until);
+                page.events += rows.iter().filter(|row| row.event_id.is_some()).map(|_| 1).sum::<u64>();
+                page.waiting += waiting;
                 page.bookings.push(verified);
             }
+            seen += 1;
+            if seen == PAGE_SIZE {
+                reached = booking_id;
+            }
         }
-        if seen == PAGE_SIZE {
-            page.next = reached.and_then(|id| id.as_u128().checked_add(1)).map(Uuid::from_u128);
+        page.gone.extend(anchors.take_through(reached).iter().map(missing));
+        if scope.venue_id.is_some() {
+            page.gone.clear();
         }
+        page.next = (reached < scope.last()).then(|| Uuid::from_u128(reached.as_u128().saturating_add(1)));
         Ok(page)
+    }
+
+    /// Compares the rows of one booking with each other, and with the entries of checkpoints about it. Also returns how
+    /// many of its events wait for a checkpoint.
+    fn verify_rows(&self, rows: &[Row], entries: &[Entry], covered_until: &CoveredUntil) -> (VerifiedBooking, u64) {
+        let first = &rows[0];
+        let events: Vec<_> = rows.iter().filter_map(Row::event).collect();
+        let positions: Vec<_> = rows.iter().filter_map(Row::position).collect();
+        let payments = first.payments.as_ref().map_or(&[][..], |payments| &payments.0);
+        let mut verified = verify(&first.booking, &events);
+        // An altered row has a finding of its own: compare the derived booking if there is one.
+        let booking = verified.derived.as_ref().map_or(&first.booking, |(derived, _)| derived);
+        let differing = payments::differing(booking, &events, payments);
+        let instant = first.begins_at_another_instant(booking, self.clock.now());
+        if !differing.is_empty() {
+            let finding = Finding::of_booking(verified.booking_id, FindingReason::PaymentsDiffer, differing);
+            verified.findings.push(finding);
+        }
+        verified.findings.extend(instant);
+        let compared = compare(entries, &events, &positions, covered_until);
+        verified.findings.extend(compared.findings);
+        if !compared.is_unchanged {
+            verified.derived = None;
+        }
+        (verified, compared.waiting)
     }
 }
 
@@ -133,8 +179,10 @@ struct Row {
     #[sqlx(flatten)]
     booking: Booking,
     time_zone_rules_newest: String,
+    payments: Option<Json<Vec<StoredPayment>>>,
     event_id: Option<Uuid>,
     event_version: Option<i64>,
+    event_stream_position: Option<i64>,
     event_type: Option<String>,
     event_occurred_at: Option<DateTime<Utc>>,
     event_data: Option<String>,
@@ -161,6 +209,11 @@ impl Row {
         };
         let fields = vec![field.to_owned()];
         Some(Finding::of_booking(booking.booking_id.0, FindingReason::WrongInstant, fields))
+    }
+
+    fn position(&self) -> Option<StreamPosition> {
+        let (transaction_position, version) = (self.event_stream_position?, self.event_version?);
+        Some(StreamPosition { transaction_position, version, event_id: self.event_id? })
     }
 
     fn event(&self) -> Option<StoredEvent> {

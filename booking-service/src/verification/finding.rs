@@ -20,6 +20,20 @@ pub enum FindingReason {
     ChainEnd,
     /// The row differs from the row that the events give.
     RowDiffers,
+    /// The sums over the booking's payments differ from the figures that the events give.
+    PaymentsDiffer,
+    /// The event's hash is not the one that a checkpoint states, even if the chain is unbroken.
+    EventAltered,
+    /// A checkpoint names an event that does not exist.
+    EventMissing,
+    /// No checkpoint names the event, although checkpoints have reached its position or its age.
+    EventNotAnchored,
+    /// Checkpoints are missing.
+    CheckpointMissing,
+    /// A checkpoint's signature does not match, or it does not continue the checkpoint before it.
+    CheckpointForged,
+    /// The checkpoint in the file is not in the database, or differs.
+    CheckpointDiverged,
     /// The booking's instant differs from its local time by the time zone rules in force.
     WrongInstant,
     /// The slot's reserved seats differ from the seats of its live bookings.
@@ -39,6 +53,13 @@ impl FindingReason {
             Self::NoEvents => "NO_EVENTS",
             Self::ChainEnd => "CHAIN_END",
             Self::RowDiffers => "ROW_DIFFERS",
+            Self::PaymentsDiffer => "PAYMENTS_DIFFER",
+            Self::EventAltered => "EVENT_ALTERED",
+            Self::EventMissing => "EVENT_MISSING",
+            Self::EventNotAnchored => "EVENT_NOT_ANCHORED",
+            Self::CheckpointMissing => "CHECKPOINT_MISSING",
+            Self::CheckpointForged => "CHECKPOINT_FORGED",
+            Self::CheckpointDiverged => "CHECKPOINT_DIVERGED",
             Self::WrongInstant => "WRONG_INSTANT",
             Self::SlotMiscounts => "SLOT_MISCOUNTS",
         }
@@ -58,6 +79,13 @@ impl FindingReason {
             Self::NoEvents => "the booking has no events",
             Self::ChainEnd => "the row does not hold the hash of the last event",
             Self::RowDiffers => "the row differs from the row that the events give",
+            Self::PaymentsDiffer => "the booking's payments differ from the figures that its events give",
+            Self::EventAltered => "the event is not the one that a signed checkpoint states",
+            Self::EventMissing => "a signed checkpoint names this event, which does not exist",
+            Self::EventNotAnchored => "no signed checkpoint names this event, which must be covered by now",
+            Self::CheckpointMissing => "checkpoints are missing",
+            Self::CheckpointForged => "the checkpoint was altered, or signed with another key",
+            Self::CheckpointDiverged => "the checkpoint in the file is not in the database, or differs",
             Self::WrongInstant => "the booking's instant differs from its local time by the time zone rules in force",
             Self::SlotMiscounts => "the slot's reserved seats differ from the seats of its live bookings",
         }
@@ -85,7 +113,16 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<CheckpointRange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<MiscountedSlot>,
+}
+
+/// The numbers of consecutive checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CheckpointRange {
+    pub first: i64,
+    pub last: i64,
 }
 
 /// A slot whose reserved seats are wrong.
@@ -102,14 +139,27 @@ pub struct MiscountedSlot {
 }
 
 impl Finding {
+    fn new(reason: FindingReason) -> Self {
+        let (booking_id, event_id, version, fields) = (None, None, None, Vec::new());
+        Self { reason, booking_id, event_id, version, fields, checkpoints: None, slot: None }
+    }
+
     pub fn of_booking(booking_id: Uuid, reason: FindingReason, fields: Vec<String>) -> Self {
-        Self { reason, booking_id: Some(booking_id), event_id: None, version: None, fields, slot: None }
+        Self { booking_id: Some(booking_id), fields, ..Self::new(reason) }
     }
 
     pub fn of_event(booking_id: Uuid, fault: EventFault) -> Self {
-        let reason = FindingReason::Event(fault.kind);
-        let (event_id, version) = (Some(fault.event_id), Some(fault.version));
-        Self { reason, booking_id: Some(booking_id), event_id, version, fields: fault.fields, slot: None }
+        let EventFault { event_id, version, kind, fields } = fault;
+        Self { fields, ..Self::of_version(booking_id, Some(event_id), version, FindingReason::Event(kind)) }
+    }
+
+    /// `event_id` is unknown for an event that does not exist.
+    pub fn of_version(booking_id: Uuid, event_id: Option<Uuid>, version: i64, reason: FindingReason) -> Self {
+        Self { booking_id: Some(booking_id), event_id, version: Some(version), ..Self::new(reason) }
+    }
+
+    pub fn of_checkpoints(reason: FindingReason, checkpoints: CheckpointRange, fields: Vec<String>) -> Self {
+        Self { checkpoints: Some(checkpoints), fields, ..Self::new(reason) }
     }
 
     pub fn of_slot(slot: SlotKey, reserved: i32, booked: i64, capacity: i32) -> Self {
@@ -121,8 +171,7 @@ impl Finding {
             booked,
             capacity,
         };
-        let reason = FindingReason::SlotMiscounts;
-        Self { reason, booking_id: None, event_id: None, version: None, fields: Vec::new(), slot: Some(slot) }
+        Self { slot: Some(slot), ..Self::new(FindingReason::SlotMiscounts) }
     }
 }
 
@@ -132,8 +181,16 @@ impl fmt::Display for Finding {
         if let Some(booking_id) = self.booking_id {
             write!(f, " booking={booking_id}")?;
         }
-        if let (Some(event_id), Some(version)) = (self.event_id, self.version) {
-            write!(f, " event={event_id} version={version}")?;
+        if let Some(event_id) = self.event_id {
+            write!(f, " event={event_id}")?;
+        }
+        if let Some(version) = self.version {
+            write!(f, " version={version}")?;
+        }
+        match self.checkpoints {
+            Some(CheckpointRange { first, last }) if first == last => write!(f, " checkpoint={first}")?,
+            Some(CheckpointRange { first, last }) => write!(f, " checkpoints={first}-{last}")?,
+            None => {}
         }
         if !self.fields.is_empty() {
             write!(f, " fields={}", self.fields.join(","))?;

@@ -41,7 +41,7 @@ pub struct RotateKeysCommand {
     rows_per_second: u32,
     /// Change nothing: only report how many values each key has sealed
     #[arg(long)]
-    count_only: bool,
+    pub count_only: bool,
 }
 
 #[derive(Debug, thiserror::Error)]

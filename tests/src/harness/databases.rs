@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     mem,
     net::SocketAddr,
     path::PathBuf,
@@ -15,6 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use teppan_shared::{
     embedded::{Durability, ThrowawayServer},
+    keys::Keys,
     service::Definition,
 };
 use tokio::sync::OnceCell;
@@ -29,6 +31,10 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// Databases of tests that have ended. The next test that needs a database removes them, because several hundred would
 /// take gigabytes.
 static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The keys of the services that this process has started, by database: programs over the same database need the same
+/// keys.
+static ENCRYPTION_KEYS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
     /// The databases of the test on this thread. They are released when the test ends.
@@ -86,10 +92,24 @@ pub async fn database(definition: &Definition) -> SecretString {
     server.url(&name)
 }
 
+/// The keys of the services over this database; any keys if no service was started in this process.
+pub fn encryption_keys(url: &SecretString) -> String {
+    let any = format!("1:{}=", "A".repeat(43)); // base64 of 32 bytes
+    ENCRYPTION_KEYS.lock().unwrap_or_else(PoisonError::into_inner).get(name_of(url)).cloned().unwrap_or(any)
+}
+
+pub(super) fn remember_keys(url: &SecretString, keys: &Keys) {
+    let keys = keys.to_text().expose_secret().to_owned();
+    ENCRYPTION_KEYS.lock().unwrap_or_else(PoisonError::into_inner).insert(name_of(url).to_owned(), keys);
+}
+
+fn name_of(url: &SecretString) -> &str {
+    url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap_or_default()
+}
+
 /// Removes a database of [`database`] before its test ends, for tests that make many.
 pub async fn drop_database(url: &SecretString) {
-    let name = url.expose_secret().rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
-    remove(&mut connect(&postgres().await.url("postgres")).await, name).await;
+    remove(&mut connect(&postgres().await.url("postgres")).await, name_of(url)).await;
 }
 
 async fn remove(connection: &mut PgConnection, name: &str) {

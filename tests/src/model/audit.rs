@@ -5,17 +5,17 @@ use std::process::Stdio;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::process::Command;
 
-use crate::launch;
+use crate::{harness, launch};
 
 /// # Errors
 /// The findings of `booking-service verify-events`.
 pub async fn audit(url: &SecretString) -> Result<(), String> {
-    // Any key will do, because nothing is decrypted.
-    let key = format!("{}=", "A".repeat(43));
+    // Nothing is decrypted, but checkpoints are signed with a key of the services.
+    let keys = harness::encryption_keys(url);
     let output = Command::new(launch::binary("booking-service"))
         .args(["verify-events", "--json"])
         .env("DATABASE_URL", url.expose_secret())
-        .env("ENCRYPTION_KEYS", format!("1:{key}"))
+        .env("ENCRYPTION_KEYS", keys)
         .stdin(Stdio::null())
         .output()
         .await

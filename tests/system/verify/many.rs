@@ -9,7 +9,7 @@ const BOOKINGS: &str = include_str!("../../../booking-service/src/verification/b
 const SLOTS: &str = include_str!("../../../booking-service/src/verification/slots.sql");
 
 /// Inserts this many bookings with one event each, as CreateBooking does, beside one real booking.
-async fn with_many(count: u32) -> VenueFixture {
+pub async fn with_many(count: u32) -> VenueFixture {
     let fixture = VenueFixture::without_deposit(50_000).await;
     fixture.book(1).await;
     fixture

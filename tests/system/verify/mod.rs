@@ -1,16 +1,21 @@
 //! The findings and the repairs of `booking-service verify-events`.
 
+mod checkpoint_file;
+mod covering;
 mod findings;
 mod many;
 mod repair;
+mod rewritten;
+mod rotation;
 mod sound;
 
 use std::{process::Stdio, time::Duration};
 
+use booking_service::settings::Settings;
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use teppan_shared::clock::Clock;
+use teppan_shared::{clock::Clock, keys::Keys};
 use teppan_tests::{
     harness::{self, Booking, eventually},
     launch,
@@ -42,6 +47,19 @@ impl Report {
     fn fields(&self, reason: &str) -> Vec<&str> {
         let of = self.findings.iter().find(|finding| finding["reason"] == reason).expect("such a finding");
         of["fields"].as_array().expect("fields").iter().filter_map(Value::as_str).collect()
+    }
+
+    /// The reason and the version of each finding about this booking.
+    fn named(&self, booking_id: &str) -> Vec<(&str, i64)> {
+        let of_booking = self.findings.iter().filter(|finding| finding["booking_id"] == booking_id);
+        of_booking.map(|it| (it["reason"].as_str().expect("a reason"), it["version"].as_i64().unwrap_or(0))).collect()
+    }
+
+    /// The only finding, if it has this reason.
+    fn only(&self, reason: &str) -> &Value {
+        assert_eq!((self.code, self.findings.len()), (Some(1), 1), "{:?} {}", self.findings, self.summary);
+        assert_eq!(self.findings[0]["reason"], reason);
+        &self.findings[0]
     }
 
     fn assert_sound(&self) {
@@ -89,6 +107,28 @@ pub async fn run_with(
         .expect("the binary is built: cargo build --workspace --bins");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A venue of a service that covers new events with checkpoints after 20 ms.
+async fn checkpointed_venue() -> VenueFixture {
+    let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
+    VenueFixture::over(checkpointing(&url, &keys).await, 2_000, 0).await
+}
+
+/// A service over this database that covers new events with checkpoints after 20 ms.
+async fn checkpointing(url: &SecretString, keys: &Keys) -> Booking {
+    let change = |settings: &mut Settings| settings.checkpoint_interval = Duration::from_millis(20);
+    Booking::changed(change, harness::settings(url.clone(), keys), url.clone(), keys.clone()).await.ready().await
+}
+
+/// Waits until a checkpoint covers the newest event.
+async fn until_covered(url: &SecretString) {
+    let covered = "
+        SELECT NOT EXISTS (SELECT FROM booking_events
+                           WHERE (stream_position, version, event_id)
+                               > (checkpoint_position, checkpoint_version, checkpoint_event_id))
+        FROM event_stream";
+    eventually("every event is covered", async || harness::scalar::<bool>(url, covered).await).await;
 }
 
 /// A service of the fixture whose clock is ahead by this much.

@@ -79,7 +79,7 @@ async fn exit_codes_separate_wrong_arguments_and_an_unavailable_database_from_fi
     assert_eq!((code, found.as_str()), (Some(3), ""), "{report}");
     let (code, help, _) = run(&fixture.service.url, &["--help"]).await;
     assert_eq!(code, Some(0));
-    for expected in ["--booking", "--venue", "--json", "--repair-projection", "--swap", "Exit code"] {
+    for expected in ["--booking", "--venue", "--checkpoint", "--json", "--repair-projection", "--swap", "Exit code"] {
         assert!(help.contains(expected), "{expected} is missing from: {help}");
     }
 }

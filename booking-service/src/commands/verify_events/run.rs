@@ -1,5 +1,7 @@
 //! Verifies everything in the scope, page by page, and repairs it afterwards.
 
+mod checkpoints;
+
 use std::{
     collections::{BTreeMap, HashSet},
     time::Duration,
@@ -8,8 +10,10 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{CommandError, progress::Progress};
+use self::checkpoints::Covered;
+use super::{CommandError, checkpoint_file::CheckpointFile, progress::Progress};
 use crate::{
+    checkpoints::checkpoint::Anchor,
     domain::SlotKey,
     verification::Verification,
     verification::bookings::{VerifiedBooking, VerifyScope},
@@ -31,15 +35,18 @@ pub enum Outcome {
 }
 
 /// One verification of everything in its scope. Its memory does not grow with the tables: a page is dropped after its
-/// findings are reported; only counts and a bounded number of ids are kept.
+/// findings are reported; only counts, and a bounded number of ids and of entries of checkpoints, are kept.
 pub struct Run<'a> {
     verification: &'a Verification,
     scope: VerifyScope,
     json: bool,
     /// Whether rows are rebuilt in the table bookings_rebuilt.
     rebuild: bool,
+    /// The file with a checkpoint that must still be in the database.
+    checkpoint_file: Option<&'a CheckpointFile>,
     stopping: &'a CancellationToken,
     tally: Tally,
+    newest_checkpoint: Option<Anchor>,
     /// Bookings whose row names another slot than their events.
     wrong_slot_bookings: Vec<Uuid>,
     /// Slots of bookings whose events cannot be trusted: the seats that these bookings take are unknown.
@@ -52,6 +59,9 @@ struct Tally {
     events: u64,
     slots: u64,
     findings: u64,
+    checkpoints: u64,
+    /// Events that wait for a checkpoint.
+    waiting: u64,
     rebuilt: u64,
     untrusted: u64,
     /// The number of rows that differ, by column.
@@ -65,21 +75,34 @@ impl<'a> Run<'a> {
         scope: VerifyScope,
         json: bool,
         rebuild: bool,
+        checkpoint_file: Option<&'a CheckpointFile>,
         stopping: &'a CancellationToken,
     ) -> Self {
-        let (tally, wrong_slot_bookings, untrusted_slots) = (Tally::default(), Vec::new(), HashSet::new());
-        Self { verification, scope, json, rebuild, stopping, tally, wrong_slot_bookings, untrusted_slots }
+        Self {
+            verification,
+            scope,
+            json,
+            rebuild,
+            checkpoint_file,
+            stopping,
+            tally: Tally::default(),
+            newest_checkpoint: None,
+            wrong_slot_bookings: Vec::new(),
+            untrusted_slots: HashSet::new(),
+        }
     }
 
-    /// Verifies bookings, then slots, and reports every finding.
+    /// Verifies checkpoints, then bookings, then slots, and reports every finding.
     pub async fn verify(&mut self) -> Result<Outcome, CommandError> {
         if self.rebuild {
             self.verification.begin_rebuild().await?;
         }
+        let Some(covered) = self.verify_checkpoints().await? else { return Ok(interrupted()) };
         let progress = Progress::start("bookings");
-        let is_done = self.verify_bookings(&progress).await?;
+        let is_done = self.verify_bookings(covered, &progress).await?;
         let took = progress.finish();
-        if is_done && self.scope.booking_id.is_some() && self.tally.bookings == 0 {
+        // A booking that checkpoints name is not unknown, but gone.
+        if is_done && self.scope.booking_id.is_some() && self.tally.bookings == 0 && self.tally.findings == 0 {
             eprintln!("There is no such booking.");
             return Ok(Outcome::NoSuchBooking);
         }
@@ -88,25 +111,30 @@ impl<'a> Run<'a> {
         progress.finish();
         self.summarize(took);
         Ok(match (is_done, self.tally.findings) {
-            (false, _) => {
-                eprintln!("Interrupted: the rest was not verified.");
-                Outcome::Interrupted
+            (false, _) => interrupted(),
+            (true, 0) => {
+                self.renew_checkpoint_file()?;
+                Outcome::NoFindings
             }
-            (true, 0) => Outcome::NoFindings,
             (true, _) => Outcome::Findings,
         })
     }
 
     /// Returns whether all pages were verified.
-    async fn verify_bookings(&mut self, progress: &Progress) -> Result<bool, CommandError> {
+    async fn verify_bookings(&mut self, mut covered: Covered, progress: &Progress) -> Result<bool, CommandError> {
         let mut from = Some(self.scope.first());
         while let Some(first) = from {
-            if self.stopping.is_cancelled() {
+            if self.stopping.is_cancelled() || !self.extend_to(first, &mut covered).await? {
                 return Ok(false);
             }
-            let page = self.verification.verify_bookings(first, self.scope).await?;
+            let Covered { anchors, until } = &mut covered;
+            let page = self.verification.verify_bookings(first, self.scope, anchors, until).await?;
             progress.advance(page.bookings.len().try_into().unwrap_or(u64::MAX));
             self.tally.events += page.events;
+            self.tally.waiting += page.waiting;
+            for finding in &page.gone {
+                self.report(finding, progress);
+            }
             for booking in &page.bookings {
                 self.count(booking);
                 for finding in &booking.findings {
@@ -232,7 +260,8 @@ impl<'a> Run<'a> {
     }
 
     fn summarize(&self, took: Duration) {
-        let Tally { bookings, events, slots, findings, rebuilt, untrusted, differing, differing_rows } = &self.tally;
+        let Tally { bookings, events, slots, findings, rebuilt, untrusted, differing, differing_rows, .. } =
+            &self.tally;
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
         eprintln!(
             "Verified {bookings} bookings with {events} events in {}.{:03} s ({} bookings/s), and {slots} slots: \
@@ -241,6 +270,7 @@ impl<'a> Run<'a> {
             millis % 1000,
             bookings.saturating_mul(1000) / millis
         );
+        self.summarize_checkpoints();
         if self.rebuild {
             let columns: Vec<_> = differing.iter().map(|(column, rows)| format!("{column} {rows}")).collect();
             let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
@@ -250,4 +280,9 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+fn interrupted() -> Outcome {
+    eprintln!("Interrupted: the rest was not verified.");
+    Outcome::Interrupted
 }

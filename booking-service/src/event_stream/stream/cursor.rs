@@ -19,7 +19,7 @@ pub struct Cursor {
 }
 
 /// A point in the order of the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamPosition {
     /// The id of the transaction that wrote the event.
     pub transaction_position: i64,
