@@ -48,7 +48,7 @@ async fn probes_accept_only_small_messages() {
 async fn a_message_whose_length_prefix_is_too_large_is_refused_before_it_arrives() {
     let service = conversation(|_| {}).await;
     let mut client = connect(&service).await;
-    for (method, length) in [(CHECK, 4097_u32), (STORE_MESSAGE, 256 * 1024 + 1)] {
+    for (method, length) in [(CHECK, 4097_u32), (STORE_MESSAGE, 3 * 1024 * 1024 + 1)] {
         let (answer, mut body) = client.begin(method).await.expect("begun");
         let head = [&[0][..], &length.to_be_bytes()].concat();
         body.send_data(head.into(), false).expect("sent");
