@@ -13,7 +13,7 @@ use crate::raw;
 const NUL: &[u8] = b"a\0b";
 
 /// Fields that accept any text: opaque ones, which are only compared, and content that is encrypted unchanged.
-const FREE: [&str; 3] = ["etag", "after", "content"];
+const FREE: [&str; 4] = ["etag", "after", "content", "text"];
 
 /// A text field of a request: its path, and a message with only this field, whose value contains NUL.
 struct TextField {

@@ -11,7 +11,7 @@ use teppan_shared::{
     worker::{Batch, Job},
 };
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     bookings::{
@@ -36,8 +36,9 @@ const STEPS_MAX: usize = 64;
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// For how long a slot is postponed after its offer failed.
 const FAILURE_PAUSE: TimeDelta = TimeDelta::seconds(5);
-/// For how long a slot is postponed whose seats or first entry changed during the offer.
-const STALE_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
+/// Pause after an offer during which the seats or the first entry changed, so that a slot under load is not tried without
+/// one. The notes stay due: this process may have made the offer itself and lost the answer.
+const STALE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A waiting entry. Read as the JSON of the row.
 #[derive(Debug, Clone, Deserialize)]
@@ -181,8 +182,10 @@ impl Waitlist {
             self.outbox.nudge(OutboxDestination::EventStream);
             self.metrics.waitlist(WaitlistChange::Offered, 1);
         }
-        let pause = if offered > 0 { TimeDelta::zero() } else { STALE_PAUSE };
-        self.settle_notes(&[], &opening.notes, occasion.at + pause, false).await?;
+        if offered == 0 {
+            tokio::time::sleep(STALE_PAUSE).await;
+        }
+        self.settle_notes(&[], &opening.notes, occasion.at, false).await?;
         Ok(u64::try_from(offered).unwrap_or(0))
     }
 
