@@ -39,6 +39,9 @@ pub trait Job: Send + Sync + 'static {
     /// How long the loop waits after a nudge, so that one run does the work of many requests.
     const GATHER: Duration = Duration::ZERO;
 
+    /// Whether the first run waits for the interval or a nudge, so that the work takes no connection from the first calls.
+    const WAITS_AT_START: bool = false;
+
     /// Claims a bounded batch of work, does it, and records the result. A later run must find everything that an error,
     /// a panic or the end of the process leaves undone.
     fn run_once(&self) -> impl Future<Output = Result<Batch, Self::Error>> + Send;
@@ -83,6 +86,13 @@ impl Nudge {
 pub async fn run<J: Job>(job: J, nudge: Nudge, interval: Duration, stopping: CancellationToken) {
     let metrics = Metrics::new(J::NAME);
     let mut failures = 0;
+    if J::WAITS_AT_START {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = nudge.nudged() => {}
+            () = tokio::time::sleep(jittered(interval)) => {}
+        }
+    }
     while !stopping.is_cancelled() {
         let started = Instant::now();
         let outcome = AssertUnwindSafe(job.run_once()).catch_unwind().await;

@@ -173,6 +173,7 @@ impl CheckpointWriter {
 impl Job for CheckpointWriter {
     type Error = DatabaseError;
     const NAME: &'static str = "event-checkpoints";
+    const WAITS_AT_START: bool = true;
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
         let (batch, newest) = self.checkpoints.write_next().await?;
