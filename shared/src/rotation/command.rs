@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
             eprintln!("{left} values are not sealed by key {newest}: keep the older keys, and run the command again.");
             return INCOMPLETE;
         }
-        eprintln!("Key {newest} seals everything. Once every replica seals with it, the older keys may be removed.");
+        eprintln!("Key {newest} seals everything. Keep the older keys: hashes that they made are not made anew yet.");
         0
     }
 }
