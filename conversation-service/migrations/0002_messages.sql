@@ -3,7 +3,7 @@
 -- the same id. The text of a message that has only parts is sealed too, and empty.
 CREATE TABLE messages (
     message_id        uuid             PRIMARY KEY,
-    conversation_id   text             COLLATE "C" NOT NULL REFERENCES conversations,
+    conversation_id   text             COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
     sequence          bigint           NOT NULL CONSTRAINT message_sequence CHECK (sequence >= 1),
     role              text             NOT NULL CONSTRAINT message_role CHECK (role IN ('USER', 'ASSISTANT', 'SYSTEM', 'TOOL')),
     channel           text             NOT NULL CONSTRAINT message_channel

@@ -87,6 +87,8 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (method, key)
 );
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+-- They go with their follow-up when its conversation is deleted.
+CREATE INDEX idempotency_keys_follow_up ON idempotency_keys (follow_up_id) WHERE follow_up_id IS NOT NULL;
 
 -- The next check for re-engagement, one row a user. The first conversation with the user inserts the row, and only the
 -- check updates it, so that storing a message does not get slower. `silent_since` is the beginning of the silence for

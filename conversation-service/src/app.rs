@@ -126,7 +126,7 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     let outbox = outbox::open(open.database.clone(), settings);
     let events = Events::of(&outbox);
     let (database, keys, clock) = (&open.database, &open.keys, settings.clock);
-    let conversations = Arc::new(Conversations::new(database.clone()));
+    let conversations = Arc::new(Conversations::new(database.clone(), clock, events.clone()));
     let aggregation = settings.emotions.aggregation;
     let emotions = Emotions::new(database.clone(), clock, aggregation, events.clone(), Arc::clone(&conversations));
     let emotions = Arc::new(emotions);

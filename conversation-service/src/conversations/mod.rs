@@ -1,25 +1,29 @@
-//! Reads conversations. The first message creates a conversation; see `messages`.
+//! Reads and deletes conversations. The first message creates a conversation; see `messages`.
 
 mod conversation;
+mod delete;
 mod get;
 mod list;
 mod stale;
 
-use teppan_shared::postgres::Database;
+use teppan_shared::{clock::Clock, postgres::Database};
 
 pub use self::{
     conversation::{Conversation, ConversationStatus},
     list::{ConversationCursor, ConversationFilter, ConversationPage},
     stale::StaleBy,
 };
+use crate::events::Events;
 
-/// Reads conversations.
+/// Reads and deletes conversations.
 pub struct Conversations {
     database: Database,
+    clock: Clock,
+    events: Events,
 }
 
 impl Conversations {
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, clock: Clock, events: Events) -> Self {
+        Self { database, clock, events }
     }
 }

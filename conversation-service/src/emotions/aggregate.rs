@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use teppan_shared::{
     error_chain::error_chain,
@@ -88,6 +89,7 @@ struct Loaded {
     conversation_id: String,
     pending: i64,
     through: i64,
+    created_at: DateTime<Utc>,
     label_counts: Json<BTreeMap<String, i64>>,
     recent_scores: Vec<f64>,
     sequences: Vec<i64>,
@@ -107,7 +109,8 @@ impl Loaded {
         let columns = self.sequences.into_iter().zip(self.scores).zip(self.labels).zip(self.traceparents);
         let message = |(((sequence, score), label), traceparent)| FreshMessage { sequence, score, label, traceparent };
         let label_counts = self.label_counts.0;
-        let before = Before { through: self.through, label_counts, recent_scores: self.recent_scores };
+        let Self { created_at, through, recent_scores, .. } = self;
+        let before = Before { created_at, through, label_counts, recent_scores };
         count(self.conversation_id, before, columns.map(message).collect())
     }
 }

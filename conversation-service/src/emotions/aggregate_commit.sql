@@ -6,13 +6,28 @@
 -- against another one writes neither statistics nor suggestions for that conversation, and its pending rows stay for
 -- the next run.
 --
+-- Order of locks: conversations, statistics, pending rows, as in conversations/delete.sql.
+--
 -- Scores are the decimals that clients wrote, so their sum is exact: the text of a double is the shortest decimal that
 -- parses to it.
-WITH counted AS MATERIALIZED (
+WITH alive AS MATERIALIZED (           -- not deleted since they were loaded, nor until this run commits
+    SELECT c.conversation_id
+    FROM jsonb_to_recordset($1::jsonb) AS g (conversation_id text, created_at timestamptz)
+    CROSS JOIN LATERAL (
+        SELECT conversation_id
+        FROM conversations
+        -- a conversation of the same id that began later is another one
+        WHERE conversation_id = g.conversation_id AND created_at = g.created_at
+        LIMIT 1
+        FOR KEY SHARE
+    ) AS c
+),
+counted AS MATERIALIZED (
     SELECT *
     FROM jsonb_to_recordset($1::jsonb) AS c (
         conversation_id text, through_before bigint, through bigint, scores numeric[], label_counts jsonb,
         recent_scores numeric[], recent_mean double precision, trend_delta double precision, falls jsonb)
+    WHERE conversation_id = ANY (ARRAY(SELECT conversation_id FROM alive))
 ),
 statistics AS (
     INSERT INTO emotion_statistics AS s (

@@ -22,6 +22,7 @@ SELECT
     b.conversation_id AS "conversation_id!",
     b.pending AS "pending!",
     b.through AS "through!",
+    c.created_at AS "created_at!",
     b.label_counts AS "label_counts!: _",
     b.recent_scores::double precision[] AS "recent_scores!",
     fresh.sequences AS "sequences!",
@@ -29,6 +30,9 @@ SELECT
     fresh.labels AS "labels!: _",
     fresh.traceparents AS "traceparents!: _"
 FROM before AS b
+CROSS JOIN LATERAL (
+    SELECT created_at FROM conversations WHERE conversation_id = b.conversation_id LIMIT 1
+) AS c
 CROSS JOIN LATERAL (
     SELECT COALESCE(array_agg(sequence ORDER BY sequence), '{}') AS sequences,
            COALESCE(array_agg(emotion_score ORDER BY sequence), '{}') AS scores,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr as _};
 
 use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{OTHER_LABELS, statistics::ESCALATE_BELOW};
@@ -15,6 +16,8 @@ const NAMED_LABELS_MAX: usize = 100;
 /// The part of a conversation's statistics that the next ones depend on.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
+    /// When the conversation began: its id may be used again after it was deleted.
+    pub created_at: DateTime<Utc>,
     /// The watermark.
     pub through: i64,
     pub label_counts: BTreeMap<String, i64>,
@@ -35,6 +38,7 @@ pub struct FreshMessage {
 #[derive(Debug, Serialize)]
 pub struct Counted {
     pub conversation_id: String,
+    created_at: DateTime<Utc>,
     through_before: i64,
     through: i64,
     /// The new scores.
@@ -58,7 +62,7 @@ struct Fall {
 
 /// Counts messages, which must be in the order of their sequences.
 pub fn count(conversation_id: String, before: Before, fresh: Vec<FreshMessage>) -> Counted {
-    let Before { through: through_before, mut label_counts, mut recent_scores } = before;
+    let Before { created_at, through: through_before, mut label_counts, mut recent_scores } = before;
     let through = fresh.last().map_or(through_before, |last| last.sequence);
     let mut recent_mean = mean(&recent_scores);
     let (mut scores, mut falls) = (Vec::new(), Vec::new());
@@ -85,6 +89,7 @@ pub fn count(conversation_id: String, before: Before, fresh: Vec<FreshMessage>) 
     let trend_delta = trend_delta(&recent_scores);
     Counted {
         conversation_id,
+        created_at,
         through_before,
         through,
         scores,
@@ -168,7 +173,8 @@ mod tests {
         for message in scored(&scores) {
             let one = counted(before, vec![message]);
             alone.extend(sequences(&one));
-            before = Before { through: one.through, label_counts: one.label_counts, recent_scores: one.recent_scores };
+            let Counted { created_at, through, label_counts, recent_scores, .. } = one;
+            before = Before { created_at, through, label_counts, recent_scores };
         }
         assert_eq!(sequences(&together).len(), 3);
         assert_eq!(sequences(&together), alone);

@@ -1,21 +1,20 @@
 use teppan_shared::{
     contract::conversation::v1::{
-        Conversation, GetContextWindowRequest, GetContextWindowResponse, GetConversationRequest,
-        GetConversationResponse, GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest,
-        ListConversationsResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
-        RedactMessageResponse, SetSummaryRequest, SetSummaryResponse, StoreMessageRequest, StoreMessageResponse,
-        StoreMessagesRequest, StoreMessagesResponse, conversation_service_server::ConversationService,
+        Conversation, DeleteConversationRequest, DeleteConversationResponse, GetContextWindowRequest,
+        GetContextWindowResponse, GetConversationRequest, GetConversationResponse, GetEmotionHistoryRequest,
+        GetEmotionHistoryResponse, ListConversationsRequest, ListConversationsResponse, ListMessagesRequest,
+        ListMessagesResponse, RedactMessageRequest, RedactMessageResponse, SetSummaryRequest, SetSummaryResponse,
+        StoreMessageRequest, StoreMessageResponse, StoreMessagesRequest, StoreMessagesResponse,
+        conversation_service_server::ConversationService,
     },
     server::{Bounds, answer},
-    status::Violations,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    Grpc, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
+    Grpc, decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
     set_summary, status, store_message, store_messages,
 };
-use crate::domain::ConversationId;
 
 #[tonic::async_trait]
 impl ConversationService for Grpc {
@@ -72,9 +71,7 @@ impl ConversationService for Grpc {
         &self,
         request: Request<GetConversationRequest>,
     ) -> Result<Response<GetConversationResponse>, Status> {
-        let mut violations = Violations::default();
-        let id = violations.check("conversation_id", ConversationId::parse(request.into_inner().conversation_id));
-        let Some(id) = id else { return Err(violations.into_status()) };
+        let id = decode::conversation_id(request.into_inner().conversation_id)?;
         let read = self.conversations.get(&id).await.map_err(|error| status::read(&error, &id))?;
         let summary = read.summary.map(|row| self.summaries.open(&id, row)).transpose();
         let summary = summary.map_err(|error| status::read(&error.into(), &id))?;
@@ -125,5 +122,17 @@ impl ConversationService for Grpc {
             .await
             .map_err(|error| status::read(&error, id))?;
         Ok(Response::new(get_emotion_history::encode(&requested, page)))
+    }
+    async fn delete_conversation(
+        &self,
+        request: Request<DeleteConversationRequest>,
+    ) -> Result<Response<DeleteConversationResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let id = decode::conversation_id(request.into_inner().conversation_id)?;
+        let deleted = self.conversations.delete(&id, bounds.caller()).await.map_err(|error| error.to_failure())?;
+        Ok(Response::new(DeleteConversationResponse {
+            messages_deleted: deleted.messages,
+            follow_ups_deleted: deleted.follow_ups,
+        }))
     }
 }

@@ -7,7 +7,7 @@ use prost_types::Struct;
 use teppan_shared::{page::PageSizes, status::Violations, wire::Timestamp};
 use tonic::Status;
 
-use crate::domain::{Metadata, SentAt};
+use crate::domain::{ConversationId, Metadata, SentAt};
 
 /// The page sizes of every list.
 pub const PAGE_SIZES: PageSizes = PageSizes { default: 50, max: 1000 };
@@ -27,6 +27,11 @@ pub fn time(time: Timestamp) -> Result<DateTime<Utc>, &'static str> {
     let nanos = u32::try_from(time.nanos).ok().filter(|nanos| in_range && *nanos < 1_000_000_000);
     let time = nanos.and_then(|nanos| DateTime::from_timestamp(time.seconds, nanos));
     time.ok_or("must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999")
+}
+
+/// The id of a request that has only this field.
+pub fn conversation_id(raw: String) -> Result<ConversationId, Status> {
+    request(|violations| violations.check("conversation_id", ConversationId::parse(raw)))
 }
 
 /// `Some(None)` when there is none, `None` when it is invalid.

@@ -4,8 +4,21 @@
 --
 -- One row with the message, redacted by this call or by an earlier one. No row when the conversation has no such
 -- message.
-WITH target AS MATERIALIZED (      -- row lock; sees the latest committed version: the first of two calls redacts it
-    SELECT * FROM messages WHERE message_id = $2 AND conversation_id = $1 FOR UPDATE
+--
+-- Order of locks: the follow-up, the message, the summary, as in conversations/delete.sql.
+WITH completed AS MATERIALIZED (   -- the follow-up that the message was: completing copied the text
+    SELECT follow_up_id
+    FROM follow_ups
+    -- by the index follow_ups_list_by_conversation
+    WHERE conversation_id = $1 AND status = 'COMPLETED' AND message_id = $2
+      AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+    FOR UPDATE
+),
+target AS MATERIALIZED (           -- row lock; sees the latest committed version: the first of two calls redacts it
+    SELECT *
+    FROM messages
+    WHERE message_id = $2 AND conversation_id = $1 AND (SELECT count(*) FROM completed) >= 0
+    FOR UPDATE
 ),
 redacted AS (
     UPDATE messages AS m
@@ -15,13 +28,10 @@ redacted AS (
     WHERE m.message_id = t.message_id AND t.redacted_at IS NULL
     RETURNING m.*
 ),
-follow_up AS (                     -- that it was: completing copied the text
-    UPDATE follow_ups AS f
+follow_up AS (
+    UPDATE follow_ups
     SET content_sealed = NULL, metadata_sealed = NULL
-    FROM redacted AS r
-    -- by the index follow_ups_list_by_conversation
-    WHERE f.conversation_id = r.conversation_id AND f.status = 'COMPLETED' AND f.message_id = r.message_id
-      AND f.trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM completed)) AND EXISTS (SELECT FROM redacted)
 ),
 summary AS (                       -- what it says may be from the message
     DELETE FROM conversation_summaries AS s

@@ -7,7 +7,8 @@ use crate::{
     messages::TokenCount,
 };
 
-/// The most runs of the statement for one call. A refusal by a concurrent call needs one more run.
+/// The most runs of the statement for one call. A refusal by a concurrent call, and a deletion of the conversation
+/// meanwhile, need one more run.
 const ATTEMPTS_MAX: usize = 4;
 
 /// A summary to be set.
@@ -45,11 +46,7 @@ impl Summaries {
         let text_sealed = with_associated_data(conversation_id, new.through_sequence, seal);
         for _ in 0..ATTEMPTS_MAX {
             let now = self.clock.now();
-            let answer = match self.set_once(conversation_id, &new, &text_sealed, now).await {
-                // The conversation was deleted meanwhile.
-                Err(error) if error.violates("conversation_summaries_conversation_fkey") => None,
-                answer => answer?,
-            };
+            let answer = self.set_once(conversation_id, &new, &text_sealed, now).await?;
             let Answer { message_count, is_written, present } = answer.ok_or(SetSummaryError::NotFound)?;
             if is_written {
                 let NewSummary { through_sequence, text, written_by, token_count } = new;

@@ -9,6 +9,7 @@ WITH written AS (
     SELECT conversation_id, $2::bigint, $3, $4, $5, $6
     FROM conversations
     WHERE conversation_id = $1 AND message_count >= $2
+    FOR KEY SHARE                  -- from here on the conversation can be neither deleted nor begun anew
     ON CONFLICT (conversation_id) DO UPDATE
     SET through_sequence = EXCLUDED.through_sequence,
         text_sealed = EXCLUDED.text_sealed,

@@ -169,8 +169,8 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetEmotionHistory", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("CloseConversation", only(Orchestrator), Change),
                 ("EscalateConversation", only(Orchestrator), Change),
-                // Irreversible, so a customer must not be able to persuade an assistant to do it.
-                ("DeleteConversation", only(Privacy), Change),
+                // booking-service, too, deletes the conversations of a customer who is erased, with the role of assistants.
+                ("DeleteConversation", any_of(&[Orchestrator, Privacy]), Change),
             ],
         ),
         (

@@ -52,7 +52,7 @@ pub(crate) fn key(request: &ScheduleFollowUpRequest) -> FollowUpKey {
     }
 }
 
-pub(super) async fn schedule(service: &Conversation, request: ScheduleFollowUpRequest) -> ScheduleFollowUpResponse {
+pub(crate) async fn schedule(service: &Conversation, request: ScheduleFollowUpRequest) -> ScheduleFollowUpResponse {
     service.follow_ups.clone().schedule_follow_up(request).await.expect("scheduled").into_inner()
 }
 

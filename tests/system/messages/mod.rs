@@ -3,6 +3,8 @@
 mod batch_races;
 mod batches;
 mod context_window;
+mod deletion;
+mod deletion_races;
 mod parts;
 mod plans;
 mod redaction;

@@ -1,0 +1,53 @@
+-- DeleteConversation: deletes a conversation and all that belongs to it, in one statement that commits by itself.
+--
+-- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent.
+--
+-- Always one row, with the numbers of messages and of follow-ups that this run deleted.
+--
+-- Whatever refers to the row of the conversation is deleted by its foreign key, also what was stored between this
+-- snapshot and the lock of that row. A follow-up that is scheduled in between counts as scheduled afterwards.
+--
+-- Order of locks: the follow-ups, the conversation, what refers to it. Statements that lock several of these lock them
+-- in this order, so no deadlock is possible. The user's row, which re-engagement locks before follow-ups, is not
+-- waited for: its next check removes it when the user has no conversation.
+WITH follow_up AS (
+    DELETE FROM follow_ups
+    WHERE follow_up_id = ANY (ARRAY(
+        SELECT follow_up_id
+        FROM follow_ups
+        -- by the index follow_ups_list_by_conversation
+        WHERE conversation_id = $1 AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+        ORDER BY follow_up_id
+        FOR UPDATE))
+    RETURNING follow_up_id
+),
+key AS (
+    DELETE FROM idempotency_keys WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM follow_up))
+),
+conversation AS (
+    DELETE FROM conversations
+    -- first all follow-ups
+    WHERE conversation_id = $1 AND (SELECT count(*) FROM follow_up) >= 0
+    RETURNING user_id, message_count
+),
+forgotten AS (                     -- the user's last conversation
+    DELETE FROM reengagement_checks
+    WHERE user_id = ANY (ARRAY(
+        SELECT r.user_id
+        FROM conversation AS c
+        CROSS JOIN LATERAL (
+            SELECT user_id FROM reengagement_checks WHERE user_id = c.user_id LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) AS r
+        WHERE NOT EXISTS (SELECT FROM conversations WHERE user_id = c.user_id AND conversation_id <> $1)))
+),
+event AS (                         -- only where it is published
+    INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
+    SELECT gen_random_uuid(), $1, 'teppan.conversation.deleted.v1', $2,
+           json_build_object('conversation_id', $1::text, 'occurred_at', $2::timestamptz, 'deleted_by', $3::text),
+           $5, $2
+    WHERE $4::boolean AND (EXISTS (SELECT FROM conversation) OR EXISTS (SELECT FROM follow_up))
+)
+SELECT
+    -- sequences have no gap
+    COALESCE((SELECT message_count FROM conversation), 0) AS "messages!",
+    (SELECT count(*) FROM follow_up) AS "follow_ups!"
