@@ -1,18 +1,50 @@
--- Personal data is sealed. A customer is found by the keyed hash of the normalised e-mail. The hash is also part of the
--- associated data of the sealed fields, so it changes only together with them.
+-- A customer is found by the keyed hash of the normalised e-mail or telephone number. The contact is sealed as one value
+-- with the id and the version as associated data. So the contact of another customer, an older contact, or a part of one
+-- cannot be put into a row unnoticed. The hashes are compared with the contact when it is opened.
 CREATE TABLE customers (
-    customer_id   uuid        PRIMARY KEY,
-    email_hash    bytea       CONSTRAINT customers_email_hash_key UNIQUE
-                              CONSTRAINT customer_hash_length CHECK (octet_length(email_hash) = 32),
-    name_sealed   bytea,
-    email_sealed  bytea,
-    phone_sealed  bytea,
-    created_at    timestamptz NOT NULL,
-    updated_at    timestamptz NOT NULL,
-    erased_at     timestamptz,
+    customer_id     uuid        PRIMARY KEY,
+    email_hash      bytea       CONSTRAINT customers_email_hash_key UNIQUE
+                                CONSTRAINT customer_email_hash_length CHECK (octet_length(email_hash) = 32),
+    phone_hash      bytea       CONSTRAINT customers_phone_hash_key UNIQUE
+                                CONSTRAINT customer_phone_hash_length CHECK (octet_length(phone_hash) = 32),
+    contact_sealed  bytea,
+    -- Rises with each change of the contact.
+    version         bigint      NOT NULL CONSTRAINT customer_version CHECK (version >= 1),
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    erased_at       timestamptz,
     CONSTRAINT customer_erased_wholly CHECK (
         CASE WHEN erased_at IS NULL
-             THEN email_hash IS NOT NULL AND name_sealed IS NOT NULL AND email_sealed IS NOT NULL
-             ELSE num_nonnulls(email_hash, name_sealed, email_sealed, phone_sealed) = 0
+             THEN contact_sealed IS NOT NULL AND num_nonnulls(email_hash, phone_hash) > 0
+             ELSE num_nonnulls(email_hash, phone_hash, contact_sealed) = 0
         END)
 ) WITH (fillfactor = 80);
+
+-- The customer to whom a contact belongs: the one with this e-mail; otherwise the one with this telephone number, unless
+-- both e-mails are known and differ. The parameters are the hashes under every key of the ring; an empty array if the
+-- contact has no e-mail or no number.
+--
+-- Always one row; its `customer_id` is null for a new customer. `must_reseal`: the sealed contact for the customer's row
+-- must be made again. Either the contact adds to the known customer an e-mail or a number that no other customer has, or
+-- the number of a new customer belongs to another one, so the new row must not have it.
+CREATE FUNCTION customer_of(email_hashes bytea[], phone_hashes bytea[])
+RETURNS TABLE (customer_id uuid, version bigint, contact_sealed bytea, must_reseal boolean) LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT
+        (known.c).customer_id,
+        (known.c).version,
+        (known.c).contact_sealed,
+        CASE WHEN (known.c).customer_id IS NULL
+             THEN (by_phone.c).customer_id IS NOT NULL
+             ELSE (known.c).email_hash IS NULL AND $1 <> '{}'
+                  OR (known.c).phone_hash IS NULL AND $2 <> '{}' AND (by_phone.c).customer_id IS NULL
+        END
+    FROM (SELECT) AS always
+    LEFT JOIN (SELECT c FROM customers c WHERE c.email_hash = ANY ($1) LIMIT 1) AS by_email ON true
+    LEFT JOIN (SELECT c FROM customers c WHERE c.phone_hash = ANY ($2) LIMIT 1) AS by_phone ON true
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN (by_email.c).customer_id IS NOT NULL THEN by_email.c
+                    WHEN (by_phone.c).email_hash IS NULL OR $1 = '{}' THEN by_phone.c
+               END AS c
+    ) AS known;
+END;

@@ -4,9 +4,9 @@
 -- the slot while the number is assigned, so within a queue the numbers rise in commit order. Therefore no entry can
 -- appear ahead of a customer who has already received a queue position.
 --
--- `booking_id` is chosen when the customer joins: an offer creates the booking with this id. The special requests are
--- sealed with it as associated data, so an offer copies them to the booking without opening them. They are removed here
--- when the entry stops waiting.
+-- `booking_id` is chosen when the customer joins: an offer creates the booking with this id. The contact and the special
+-- requests are sealed with it as associated data, so an offer copies them to the booking without opening them. They are
+-- removed here when the entry stops waiting.
 CREATE TABLE waitlist_entries (
     waitlist_entry_id        uuid        PRIMARY KEY,
     queue_number             bigint      NOT NULL GENERATED ALWAYS AS IDENTITY
@@ -20,7 +20,7 @@ CREATE TABLE waitlist_entries (
     customer_id              uuid        NOT NULL REFERENCES customers,
     party_size               integer     NOT NULL CONSTRAINT waitlist_entry_party_size CHECK (party_size BETWEEN 1 AND 50),
     conversation_id          text        NOT NULL DEFAULT '',
-    special_requests_sealed  bytea,
+    details_sealed           bytea,
     source                   text        NOT NULL DEFAULT '',
     traceparent              text,
     booking_id               uuid        NOT NULL CONSTRAINT waitlist_entries_booking_key UNIQUE,
@@ -36,7 +36,7 @@ CREATE TABLE waitlist_entries (
             WHEN 'LEFT' THEN true
             ELSE (status IN ('OFFERED', 'ACCEPTED', 'LAPSED')) = (offered_at IS NOT NULL)
         END),
-    CONSTRAINT waitlist_entry_keeps_no_requests CHECK (status = 'WAITING' OR special_requests_sealed IS NULL)
+    CONSTRAINT waitlist_entry_details CHECK ((status = 'WAITING') = (details_sealed IS NOT NULL))
 );
 
 -- A customer has at most one entry for a slot that waits or has an open offer.

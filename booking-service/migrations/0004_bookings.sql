@@ -28,7 +28,10 @@ CREATE TABLE bookings (
     cancelled_at             timestamptz,
     cancelled_by             text        CONSTRAINT booking_cancelled_by CHECK (cancelled_by IN ('CUSTOMER', 'VENUE')),
     conversation_id          text        NOT NULL DEFAULT '',
-    special_requests_sealed  bytea,
+    -- The contact and the special requests, sealed as one value. NULL after erasure.
+    details_sealed           bytea,
+    -- When the personal data was erased.
+    erased_at                timestamptz,
     source                   text        NOT NULL DEFAULT '',
     -- The waitlist entry whose offer this booking is; NULL for all other bookings.
     waitlist_entry_id        uuid        REFERENCES waitlist_entries,
@@ -37,6 +40,7 @@ CREATE TABLE bookings (
     created_at               timestamptz NOT NULL,
     updated_at               timestamptz NOT NULL,
     FOREIGN KEY (venue_id, slot_date, start_time) REFERENCES slots,
+    CONSTRAINT booking_details CHECK ((details_sealed IS NULL) = (erased_at IS NOT NULL)),
     CONSTRAINT booking_total CHECK (total_cents = price_per_person_cents * party_size),
     CONSTRAINT booking_deposit CHECK (deposit_cents BETWEEN 0 AND total_cents),
     -- The venue owes at most what it received and has not refunded.
@@ -74,7 +78,7 @@ CREATE INDEX bookings_hold ON bookings (hold_expires_at, booking_id) WHERE hold_
 CREATE FUNCTION leave_queue_of_booked_slot() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     UPDATE waitlist_entries
-    SET status = 'LEFT', special_requests_sealed = NULL, updated_at = NEW.updated_at
+    SET status = 'LEFT', details_sealed = NULL, updated_at = NEW.updated_at
     WHERE customer_id = NEW.customer_id AND venue_id = NEW.venue_id
       AND slot_date = NEW.slot_date AND start_time = NEW.start_time
       -- selects WAITING; written so that the index waitlist_entries_wait_once can be used

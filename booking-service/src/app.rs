@@ -51,21 +51,18 @@ pub const SEALED_TABLES: [SealedTable; 3] = [
     SealedTable {
         name: "customers",
         key: ("customer_id", "uuid", NIL),
-        columns: &[
-            SealedColumn { name: "name_sealed", about: ("customers", "name_sealed"), row: "email_hash" },
-            SealedColumn { name: "email_sealed", about: ("customers", "email_sealed"), row: "email_hash" },
-            SealedColumn { name: "phone_sealed", about: ("customers", "phone_sealed"), row: "email_hash" },
-        ],
+        columns: &[SealedColumn {
+            name: "contact_sealed",
+            about: ("customers", "contact_sealed"),
+            row: "uuid_send(customer_id) || int8send(version)",
+        }],
     },
-    SealedTable { name: "bookings", key: ("booking_id", "uuid", NIL), columns: &[SPECIAL_REQUESTS] },
-    SealedTable { name: "waitlist_entries", key: ("waitlist_entry_id", "uuid", NIL), columns: &[SPECIAL_REQUESTS] },
+    SealedTable { name: "bookings", key: ("booking_id", "uuid", NIL), columns: &[DETAILS] },
+    SealedTable { name: "waitlist_entries", key: ("waitlist_entry_id", "uuid", NIL), columns: &[DETAILS] },
 ];
 /// An offer copies them from the waitlist entry to its booking.
-const SPECIAL_REQUESTS: SealedColumn = SealedColumn {
-    name: "special_requests_sealed",
-    about: ("bookings", "special_requests_sealed"),
-    row: "uuid_send(booking_id)",
-};
+const DETAILS: SealedColumn =
+    SealedColumn { name: "details_sealed", about: ("bookings", "details_sealed"), row: "uuid_send(booking_id)" };
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The output of `--version`: the version and, if known, the revision.

@@ -53,6 +53,9 @@ enum ConversationCommand {
     RotateKeys(RotateKeysCommand),
 }
 
+/// The end of `rotate-keys`.
+const KEYS_STAY: &str = "now. Keep the older keys: the hashes that recognise repeated messages are not made anew.";
+
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();
     // Before the settings are checked, because the first token is created before there is a credentials file.
@@ -84,7 +87,7 @@ fn main() -> ExitCode {
             ConversationCommand::Token(command) => command.run(),
             ConversationCommand::GenerateKey(command) => command.run(),
             ConversationCommand::RotateKeys(command) => {
-                command.run(&app::DEFINITION, &settings.common, &app::SEALED_TABLES).await
+                command.run(&app::DEFINITION, &settings.common, &app::SEALED_TABLES, KEYS_STAY, 0).await
             }
             ConversationCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
         }

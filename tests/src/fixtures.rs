@@ -1,5 +1,7 @@
 //! Venues, bookings and messages for tests.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use chrono::{Days, NaiveDate, Utc};
 use prost_types::FieldMask;
 use teppan_shared::contract::{
@@ -113,6 +115,9 @@ pub fn every_evening(venue_id: &str, seats: i32) -> SetWeeklyScheduleRequest {
     SetWeeklyScheduleRequest { venue_id: venue_id.to_owned(), periods: vec![period], exceptions: Vec::new() }
 }
 
+/// How many telephone numbers of customers were made up.
+static PHONES: AtomicU32 = AtomicU32::new(0);
+
 /// A booking of the venue's slot in two weeks, by a new customer.
 pub fn booking(venue_id: &str, party_size: i32) -> CreateBookingRequest {
     let id = Uuid::now_v7();
@@ -125,7 +130,7 @@ pub fn booking(venue_id: &str, party_size: i32) -> CreateBookingRequest {
         contact: Some(Contact {
             name: "Mina Sato".to_owned(),
             email: format!("mina.{}@example.org", id.simple()),
-            phone: "+4930123456".to_owned(),
+            phone: format!("+49151{:08}", PHONES.fetch_add(1, Ordering::Relaxed)),
         }),
         conversation_id: format!("chat-{}", id.simple()),
         special_requests: "A table by the window, please.".to_owned(),

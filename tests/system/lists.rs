@@ -94,7 +94,7 @@ async fn a_booking_that_cannot_be_read_is_reported_and_the_list_continues_after_
     // All bookings are in one slot, so the list orders them by id.
     made.sort();
     for id in &made[2..4] {
-        let corrupt = format!("UPDATE bookings SET special_requests_sealed = 'x' WHERE booking_id = '{id}'");
+        let corrupt = format!("UPDATE bookings SET details_sealed = 'x' WHERE booking_id = '{id}'");
         let mut connection = harness::connect(&booking.url).await;
         sqlx::raw_sql(sqlx::AssertSqlSafe(corrupt)).execute(&mut connection).await.expect("corrupted");
     }

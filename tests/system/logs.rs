@@ -142,7 +142,7 @@ async fn make_typical_calls(grpc: SocketAddr, url: &SecretString) {
     for change in [
         "DROP TRIGGER fail ON bookings",
         "ALTER TABLE bookings ADD CONSTRAINT never CHECK (party_size > 50) NOT VALID",
-        "ALTER TABLE customers ADD CONSTRAINT never CHECK (name_sealed IS NULL) NOT VALID",
+        "ALTER TABLE customers ADD CONSTRAINT never CHECK (contact_sealed IS NULL) NOT VALID",
     ] {
         harness::execute(url, change).await;
     }

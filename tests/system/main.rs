@@ -8,6 +8,7 @@ mod clients;
 mod contacts;
 mod conversation;
 mod create_booking;
+mod customers;
 mod dispatch;
 mod distant_database;
 mod emotions;

@@ -25,7 +25,7 @@ fn ring(versions: &[u8]) -> String {
     versions.iter().map(secret).collect::<Vec<_>>().join(",")
 }
 
-fn keys(versions: &[u8]) -> Keys {
+pub fn keys(versions: &[u8]) -> Keys {
     Keys::parse(&ring(versions)).expect("a ring")
 }
 
@@ -37,7 +37,7 @@ fn rotate_keys(service: &str, url: &SecretString, versions: &[u8], arguments: &[
 }
 
 /// The exit code and the output of the command.
-async fn rotated(service: &str, url: &SecretString, versions: &[u8], arguments: &[&str]) -> (Option<i32>, String) {
+pub async fn rotated(service: &str, url: &SecretString, versions: &[u8], arguments: &[&str]) -> (Option<i32>, String) {
     let output = rotate_keys(service, url, versions, arguments).output().await.expect("it starts");
     (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
 }

@@ -2,11 +2,9 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
-use teppan_shared::{
-    read_error::Corrupted,
-    sealing::{AssociatedData, KeyRing},
-};
+use teppan_shared::{read_error::Corrupted, sealing::KeyRing};
 
+use super::details::BookingDetails;
 use crate::domain::{BookingId, BookingStatus, CancellationInitiator, CustomerId, SlotKey, VenueId, WaitlistEntryId};
 
 /// A stored booking, with its venue's time zone. Amounts are minor units of `currency`.
@@ -41,7 +39,9 @@ pub struct Booking {
     pub cancelled_by: Option<CancellationInitiator>,
     pub conversation_id: String,
     #[serde(serialize_with = "optional_hex")]
-    pub special_requests_sealed: Option<Vec<u8>>,
+    pub details_sealed: Option<Vec<u8>>,
+    /// When the personal data was erased.
+    pub erased_at: Option<DateTime<Utc>>,
     pub source: String,
     /// The waitlist entry whose offer this booking is.
     pub waitlist_entry_id: Option<WaitlistEntryId>,
@@ -53,15 +53,11 @@ pub struct Booking {
     pub time_zone: String,
 }
 
-/// A booking with its special requests in plain text.
+/// A booking with its details in plain text.
 pub struct OpenBooking {
     pub booking: Booking,
-    pub special_requests: Option<String>,
-}
-
-/// What names the seal of a booking's special requests.
-pub fn special_requests_associated_data(booking_id: &BookingId) -> AssociatedData<'_> {
-    AssociatedData { table: "bookings", column: "special_requests_sealed", row: booking_id.0.as_bytes() }
+    /// `None` after erasure.
+    pub details: Option<BookingDetails>,
 }
 
 impl Booking {
@@ -71,10 +67,9 @@ impl Booking {
 
     /// Opens the sealed column.
     pub fn open(self, ring: &KeyRing) -> Result<OpenBooking, Corrupted> {
-        let sealed = self.special_requests_sealed.as_deref();
-        let open = |sealed| ring.open_text(special_requests_associated_data(&self.booking_id), sealed);
-        let special_requests = sealed.map(open).transpose()?;
-        Ok(OpenBooking { booking: self, special_requests })
+        let open = |sealed| BookingDetails::open(ring, self.booking_id, sealed);
+        let details = self.details_sealed.as_deref().map(open).transpose()?;
+        Ok(OpenBooking { booking: self, details })
     }
 
     /// The part of the deposit that is still due; 0 unless the booking is pending.

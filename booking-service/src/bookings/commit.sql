@@ -68,7 +68,7 @@ counted AS (                       -- seats can be freed even if the slot was mi
     WHERE (s.venue_id, s.slot_date, s.start_time) = (moved.venue_id, moved.slot_date, moved.start_time)
 ),
 offered AS (
-    UPDATE waitlist_entries w SET status = 'OFFERED', offered_at = $6::timestamptz, special_requests_sealed = NULL, updated_at = $6
+    UPDATE waitlist_entries w SET status = 'OFFERED', offered_at = $6::timestamptz, details_sealed = NULL, updated_at = $6
     FROM done WHERE w.waitlist_entry_id = done.entry_id AND done.version = 0
 ),
 created AS (

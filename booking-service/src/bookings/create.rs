@@ -18,16 +18,17 @@ use crate::{
     bookings::Bookings,
     bookings::{
         begin::created,
-        booking::{Booking, OpenBooking, special_requests_associated_data},
+        booking::{Booking, OpenBooking},
+        details::BookingDetails,
         event_data::EventData,
         fold::fold,
         get::BookingLookup,
         preview::Preview,
     },
-    customers::sealed_contact::SealedContact,
+    customers::draft::{DraftCustomer, LOST_TO_ANOTHER_CONTACT},
     domain::{
-        BookingId, ConfirmationCode, ConversationId, EventId, GivenPhone, NewBooking, OutboxDestination, PhoneFault,
-        Refusal, Source, SpecialRequests,
+        BookingId, ConfirmationCode, ConversationId, Email, EventId, GivenPhone, NewBooking, OutboxDestination,
+        PhoneFault, Refusal, Source, SpecialRequests,
     },
     slots::row::slot_refusal,
 };
@@ -80,7 +81,7 @@ impl From<ReadError> for CreateBookingError {
 impl Bookings {
     /// Takes seats for a party and records the booking, its event and its messages, in one round trip. A second round
     /// trip is needed if the telephone number has no country code and this process does not know the venue's phone
-    /// region yet.
+    /// region yet, and if the contact adds to a known customer or has the number of another one.
     ///
     /// A second call with the same key and request returns the booking of the first call, also while the first call is
     /// still running. The inline delivery ends early enough for the reply, which is due at `reply_by`.
@@ -102,7 +103,7 @@ impl Bookings {
     /// The booking as a call would create it now. It has no ids, no code and no customer.
     async fn would_create(&self, new: &NewBooking) -> Result<Created, CreateBookingError> {
         let mut draft = self.draft(new);
-        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.contact.email_hash).await?;
+        let preview = self.preview(new.slot, "CreateBooking", new.key.as_str(), &draft.customer).await?;
         let preview = preview.ok_or(CreateBookingError::Refused(Refusal::VenueNotFound))?;
         if let Some((fingerprint, booking_id)) = preview.prior {
             if !draft.fingerprint.matches(&fingerprint) {
@@ -112,8 +113,8 @@ impl Bookings {
             return Ok(Created { booking, replayed: true });
         }
         let region = preview.phone_region()?;
-        let read = self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
-        read.map_err(CreateBookingError::Phone)?;
+        let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
+        draft.customer = redraft.map_err(CreateBookingError::Phone)?;
         let party_size = new.party_size.get();
         let Preview { venue, slot, .. } = &preview;
         if let Some(refusal) = slot_refusal(venue, slot.as_ref(), new.slot.date, party_size, draft.now) {
@@ -135,8 +136,8 @@ impl Bookings {
             source: new.source.as_ref().map_or_else(String::new, |source| source.as_str().to_owned()),
             ..booking.map_err(|_| Corrupted::Column("slots"))?
         };
-        let special_requests = new.special_requests.as_ref().map(|text| text.as_str().to_owned());
-        Ok(Created { booking: OpenBooking { booking, special_requests }, replayed: false })
+        let details = BookingDetails::new(&draft.customer.given, new.special_requests.as_ref());
+        Ok(Created { booking: OpenBooking { booking, details: Some(details) }, replayed: false })
     }
 
     /// The booking, and whether an earlier call created it. The permit of the slot is released when this returns, so no
@@ -149,6 +150,10 @@ impl Bookings {
                 Ok(answer) => answer,
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
+                Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
+                    draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
+                    continue;
+                }
                 Err(error) if error.violates("bookings_confirmation_code_key") => {
                     draft.confirmation_code = ConfirmationCode::generate();
                     continue;
@@ -166,9 +171,11 @@ impl Bookings {
                     return Ok((booking, replayed));
                 }
                 Outcome::OtherPhoneRegion(region) => {
-                    let read = self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
-                    read.map_err(CreateBookingError::Phone)?;
+                    let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
+                    draft.customer = redraft.map_err(CreateBookingError::Phone)?;
+                    draft.details_sealed = self.seal_details(new, draft.booking_id, &draft.customer);
                 }
+                Outcome::OtherContact(known) => self.customers.fit_to_known(&mut draft.customer, known)?,
                 Outcome::Refused(refusal) => return Err(CreateBookingError::Refused(refusal)),
                 // The slot changed while the statement waited for it. A concurrent duplicate may have taken the seats,
                 // so another run must look at the key again.
@@ -181,20 +188,22 @@ impl Bookings {
     /// Everything about the booking that is known before the statement runs.
     fn draft(&self, new: &NewBooking) -> Draft {
         let booking_id = BookingId::generate();
+        let customer = self.customers.draft(&new.contact, new.slot.venue_id);
         Draft {
             fingerprint: self.fingerprint_of(new),
-            contact: self.customers.seal_contact(&new.contact, new.slot.venue_id),
+            details_sealed: self.seal_details(new, booking_id, &customer),
+            customer,
             confirmation_code: ConfirmationCode::generate(),
             event_id: EventId::generate(),
-            special_requests_sealed: new
-                .special_requests
-                .as_ref()
-                .map(|text| self.ring.seal(special_requests_associated_data(&booking_id), text.as_str().as_bytes())),
             booking_id,
             traceparent: telemetry::current_traceparent(),
             destinations: self.destinations(new.conversation_id.is_some()),
             now: self.clock.now(),
         }
+    }
+
+    fn seal_details(&self, new: &NewBooking, booking_id: BookingId, customer: &DraftCustomer) -> Vec<u8> {
+        BookingDetails::new(&customer.given, new.special_requests.as_ref()).seal(&self.ring, booking_id)
     }
 
     /// The keyed hash of the normalised request without its key.
@@ -207,7 +216,7 @@ impl Bookings {
             new.slot.start_time.to_string().into_bytes(),
             new.party_size.get().to_be_bytes().to_vec(),
             new.contact.name.as_str().as_bytes().to_vec(),
-            new.contact.email.as_str().as_bytes().to_vec(),
+            optional(new.contact.email.as_ref().map(Email::as_str)),
             optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
             optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
@@ -253,21 +262,21 @@ impl Bookings {
                     .bind(new.slot.start_time)
                     .bind(new.party_size.get())
                     .bind(new.expected_total_cents)
-                    .bind(draft.contact.customer_id.0)
-                    .bind(draft.contact.email_hash)
-                    .bind(&draft.contact.name_sealed)
-                    .bind(&draft.contact.email_sealed)
-                    .bind(draft.contact.phone_sealed.as_deref())
+                    .bind(draft.customer.customer_id.0)
+                    .bind(&draft.customer.email_hashes)
+                    .bind(&draft.customer.phone_hashes)
+                    .bind(&draft.customer.contact_sealed)
+                    .bind(draft.customer.version)
                     .bind(draft.booking_id.0)
                     .bind(draft.confirmation_code.as_str())
                     .bind(new.conversation_id.as_ref().map_or("", ConversationId::as_str))
                     .bind(draft.event_id.0)
                     .bind(draft.traceparent.as_deref())
-                    .bind(draft.special_requests_sealed.as_deref())
+                    .bind(&draft.details_sealed)
                     .bind(new.source.as_ref().map_or("", Source::as_str))
                     .bind(&draft.destinations)
                     .bind(draft.now)
-                    .bind(draft.contact.phone_region.as_deref())
+                    .bind(draft.customer.phone_region.as_deref())
                     .try_map(|row: PgRow| Answer::from_row(&row))
             })
             .await
@@ -277,11 +286,11 @@ impl Bookings {
 /// A booking before it is written: ids, ciphertexts and hashes.
 struct Draft {
     fingerprint: Hashes,
-    contact: SealedContact,
+    customer: DraftCustomer,
     booking_id: BookingId,
     confirmation_code: ConfirmationCode,
     event_id: EventId,
-    special_requests_sealed: Option<Vec<u8>>,
+    details_sealed: Vec<u8>,
     traceparent: Option<String>,
     destinations: Vec<String>,
     now: DateTime<Utc>,

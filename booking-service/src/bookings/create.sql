@@ -7,10 +7,16 @@
 --              concurrent duplicate can be the reason;
 --              PHONE_REGION, with the venue's `phone_region`, never reaches the client: the national telephone
 --              number was read with another region, $22, or with none, and must be read with this one;
+--              CONTACT, with the known customer if there is one, never reaches the client either: see `must_reseal`
+--              of customer_of in 0002_customers.sql;
 --   contended  nothing was written: the slot changed between snapshot and lock. A concurrent duplicate may have
 --              taken the seats, so the caller must run the statement again.
 -- If a concurrent duplicate commits first, the last step fails on idempotency_keys_pkey. Then nothing was written, and
--- another run replays.
+-- another run replays. If another call makes or changes the same customer first, the step `customer` fails on a
+-- constraint of customers, and another run finds that customer.
+--
+-- The contact: $9 and $10 the hashes of e-mail and number; $8, $11, $12 the row's id, sealed contact and version. Above
+-- version 1 the row is the next version of a known customer.
 --
 -- Only the data that the steps read from one another orders them. Locks are taken first on the slot, then on the
 -- customer, as in every statement. No other transaction can wait for the booking before it exists.
@@ -19,6 +25,9 @@ WITH prior AS MATERIALIZED (       -- has this key been used?
     FROM idempotency_keys
     WHERE method = 'CreateBooking' AND key = $1
 ),
+person AS MATERIALIZED (           -- the customer of this contact
+    SELECT * FROM customer_of($9::bytea[], $10::bytea[])
+),
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
     SELECT
         v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.notice_minutes, v.horizon_days,
@@ -26,7 +35,8 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
         COALESCE(
             CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
             slot_refusal(v, s, $4::date, $6, $21::timestamptz),
-            CASE WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED' END
+            CASE WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED' END,
+            CASE WHEN $12::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT' END
         ) AS refusal
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
@@ -43,26 +53,35 @@ taken AS (                         -- the gate: the update sees the latest commi
       AND s.reserved + $6 <= s.capacity
     RETURNING s.starts_at, s.ends_at, s.price_per_person_cents, s.price_per_person_cents * $6 AS total_cents
 ),
-customer AS (                      -- found by hash or inserted; keeps the newest contact
-    INSERT INTO customers AS c (customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
-    SELECT $8::uuid, $9, $10, $11, $12, $21, $21
+known AS MATERIALIZED (            -- row lock: the customer is not erased or merged before this commits
+    SELECT c.customer_id
+    FROM taken, customers c
+    WHERE c.customer_id = (SELECT customer_id FROM person) AND $12::bigint = 1
+      AND (c.email_hash = ANY ($9) OR c.phone_hash = ANY ($10))
+    FOR KEY SHARE OF c
+),
+customer AS (                      -- made, or the next version of a known one; version 0 is refused by a constraint
+    INSERT INTO customers AS c (customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at)
+    SELECT $8::uuid, $9[1], $10[1], $11, $12::bigint, $21, $21
     FROM taken
-    ON CONFLICT (email_hash) DO UPDATE
-    SET name_sealed = EXCLUDED.name_sealed,
-        email_sealed = EXCLUDED.email_sealed,
-        phone_sealed = COALESCE(EXCLUDED.phone_sealed, c.phone_sealed),
+    WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT (customer_id) DO UPDATE
+    SET email_hash = COALESCE(c.email_hash, EXCLUDED.email_hash),
+        phone_hash = COALESCE(c.phone_hash, EXCLUDED.phone_hash),
+        contact_sealed = EXCLUDED.contact_sealed,
+        version = CASE WHEN c.version = EXCLUDED.version - 1 THEN EXCLUDED.version ELSE 0 END,
         updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
     RETURNING customer_id
 ),
 draft AS MATERIALIZED (            -- the computed columns of the booking
     SELECT
-        customer.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone,
+        who.customer_id, taken.*, deposit.deposit_cents, offer.currency, offer.time_zone,
         CASE WHEN deposit.deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
         CASE WHEN deposit.deposit_cents > 0
              THEN LEAST($21 + make_interval(mins => offer.hold_minutes), taken.starts_at)
         END AS hold_expires_at,
         CASE WHEN deposit.deposit_cents = 0 THEN $21 END AS confirmed_at
-    FROM taken, customer, offer
+    FROM taken, offer, (SELECT * FROM known UNION ALL SELECT * FROM customer) AS who
     CROSS JOIN LATERAL (
         SELECT deposit_cents(taken.total_cents, offer.deposit_percent, offer.currency) AS deposit_cents
     ) AS deposit
@@ -86,7 +105,7 @@ booking AS (
     INSERT INTO bookings (
         booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
         party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-        conversation_id, special_requests_sealed, source, version, event_hash, created_at, updated_at)
+        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at)
     SELECT $13, $14, status, $3, $4, $5, starts_at, ends_at, customer_id,
            $6, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
            $15, $18, $19, 1, event.hash, $21, $21
@@ -129,7 +148,10 @@ SELECT
                        WHEN 'PRICE_CHANGED' THEN offer.price_per_person_cents * $6
     END::bigint AS figure,
     COALESCE(offer.phone_region) AS offered_phone_region,
+    COALESCE(person.customer_id) AS known_customer_id,
+    CASE WHEN offer.refusal = 'CONTACT' THEN person.version END AS known_version,
+    CASE WHEN offer.refusal = 'CONTACT' THEN person.contact_sealed END AS known_contact_sealed,
     reply.*                        -- the booking, and the fingerprint
-FROM (SELECT) AS always
+FROM person
 LEFT JOIN offer ON true
 LEFT JOIN reply ON true

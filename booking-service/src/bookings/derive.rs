@@ -116,7 +116,7 @@ fn wrong_amounts(event: &EventData, before: &Booking) -> Vec<&'static str> {
 /// The columns in which two rows differ; only columns that the events determine.
 pub fn differing(derived: &Booking, row: &Booking) -> Vec<String> {
     /// Columns that the events do not contain, and the hash, which has its own finding.
-    const LEFT_OUT: [&str; 4] = ["special_requests_sealed", "source", "time_zone", "event_hash"];
+    const LEFT_OUT: [&str; 5] = ["details_sealed", "erased_at", "source", "time_zone", "event_hash"];
     let columns = |row| match serde_json::to_value(row) {
         Ok(Value::Object(columns)) => columns,
         _ => serde_json::Map::new(),

@@ -156,8 +156,8 @@ pub fn assert_sound(before: Option<&Booking>, decision: &Decision) {
     }
     let after = &decision.booking;
     // These fields are not in the events.
-    let Booking { special_requests_sealed, source, .. } = after.clone();
-    let folded = Booking { special_requests_sealed, source, ..folded.expect("a booking") };
+    let Booking { details_sealed, erased_at, source, .. } = after.clone();
+    let folded = Booking { details_sealed, erased_at, source, ..folded.expect("a booking") };
     assert_eq!(&folded, after);
     assert_eq!(after.impossible(), [""; 0], "{after:?}");
 

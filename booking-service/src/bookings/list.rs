@@ -16,7 +16,7 @@ const LATEST_FIRST: &str = include_str!("list_latest_first.sql");
 /// page continues.
 pub const SCANNED_MAX: i64 = 5_000;
 
-/// The limit for all special requests of a page. With the other fields of a thousand bookings, a page stays far below
+/// The limit for all contacts and special requests of a page. With the other fields of a thousand bookings, a page stays far below
 /// the 4 MiB that gRPC clients accept by default.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -67,7 +67,7 @@ impl Bookings {
     /// [`ListBookingsError`].
     pub async fn list_bookings(&self, query: &BookingsQuery, page_size: u16) -> Result<BookingPage, ListBookingsError> {
         let mut rows = self.listed_rows(query, page_size).await?;
-        let fitting = page::fitting(rows.iter().map(ListedRow::special_requests_bytes), PAGE_BYTES_MAX, page_size);
+        let fitting = page::fitting(rows.iter().map(ListedRow::details_bytes), PAGE_BYTES_MAX, page_size);
         let full = rows.len() > fitting;
         rows.truncate(fitting);
         let next = rows.last().filter(|last| full || last.scan_number == SCANNED_MAX).map(ListedRow::booking_position);
@@ -129,9 +129,9 @@ struct ListedRow {
 }
 
 impl ListedRow {
-    /// The size of the only large field of a booking in an answer.
-    fn special_requests_bytes(&self) -> usize {
-        self.booking.special_requests_sealed.as_ref().filter(|_| self.matches).map_or(0, Vec::len)
+    /// The size of the large fields of a booking in an answer.
+    fn details_bytes(&self) -> usize {
+        self.booking.details_sealed.as_ref().filter(|_| self.matches).map_or(0, Vec::len)
     }
 
     fn booking_position(&self) -> BookingPosition {

@@ -13,6 +13,7 @@ pub mod correct_instants;
 pub mod create;
 pub mod decision;
 pub mod derive;
+pub mod details;
 pub mod end;
 pub mod event_chain;
 pub mod event_data;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     bookings::Bookings,
+    customers::draft::DraftCustomer,
     domain::{PhoneRegion, SlotKey},
     slots::row::SlotRow,
     venues::policy::VenuePolicy,
@@ -37,12 +38,22 @@ impl Bookings {
         slot: SlotKey,
         method: &str,
         key: &str,
-        email_hash: &[u8],
+        customer: &DraftCustomer,
     ) -> Result<Option<Preview>, ReadError> {
         let preview = || {
             let SlotKey { venue_id, date, start_time } = slot;
-            let venue_id = venue_id.0;
-            sqlx::query_file_as!(Row, "src/bookings/preview.sql", venue_id, date, start_time, method, key, email_hash)
+            let (emails, phones) = (&customer.email_hashes, &customer.phone_hashes);
+            sqlx::query_file_as!(
+                Row,
+                "src/bookings/preview.sql",
+                venue_id.0,
+                date,
+                start_time,
+                method,
+                key,
+                emails,
+                phones
+            )
         };
         let Some(row) = self.database.fetch_optional(preview).await? else { return Ok(None) };
         let read = |_| Corrupted::Column("preview");

@@ -1,6 +1,7 @@
 -- Loads the data to decide a new booking or waitlist entry, for calls that only validate. No row: no such venue.
 --
---   $1 - $3  the slot; $4, $5 the method and its idempotency key; $6 the hash of the customer's e-mail
+--   $1 - $3  the slot; $4, $5 the method and its idempotency key; $6, $7 the hashes of the customer's e-mail and
+--            number
 SELECT
     to_jsonb(v) AS "venue!",
     to_jsonb(s) AS "slot?",
@@ -13,6 +14,6 @@ FROM venues v
 LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $2 AND s.start_time = $3
 LEFT JOIN idempotency_keys prior ON prior.method = $4 AND prior.key = $5
 LEFT JOIN waitlist_entries waits
-    ON waits.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $6) AND waits.venue_id = v.venue_id
+    ON waits.customer_id = (SELECT p.customer_id FROM customer_of($6, $7) p) AND waits.venue_id = v.venue_id
    AND waits.slot_date = $2 AND waits.start_time = $3 AND waits.status IN ('WAITING', 'OFFERED')
 WHERE v.venue_id = $1

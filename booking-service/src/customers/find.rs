@@ -1,10 +1,8 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{
-    read_error::{Corrupted, ReadError},
-    sealing::AssociatedData,
-};
+use teppan_shared::read_error::ReadError;
 use uuid::Uuid;
 
+use super::contact::{ContactRow, StoredContact};
 use crate::{
     customers::Customers,
     domain::{CustomerId, Email},
@@ -14,13 +12,6 @@ use crate::{
 pub enum CustomerLookup {
     Id(CustomerId),
     Email(Email),
-}
-
-/// The contact data of a customer, as given. Personal data, so it does not implement `Debug`.
-pub struct StoredContact {
-    pub name: String,
-    pub email: String,
-    pub phone: Option<String>,
 }
 
 /// A customer.
@@ -37,9 +28,9 @@ pub struct Customer {
 struct CustomerRow {
     customer_id: Uuid,
     email_hash: Option<Vec<u8>>,
-    name_sealed: Option<Vec<u8>>,
-    email_sealed: Option<Vec<u8>>,
-    phone_sealed: Option<Vec<u8>>,
+    phone_hash: Option<Vec<u8>>,
+    contact_sealed: Option<Vec<u8>>,
+    version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     erased_at: Option<DateTime<Utc>>,
@@ -58,33 +49,28 @@ impl Customers {
                 self.database.fetch_optional(by_id).await?
             }
             CustomerLookup::Email(email) => {
-                let hashes = self.email_hash.hash([email.as_str().as_bytes()]).all();
+                let hashes = self.hash_email(email.as_str()).all();
                 let by_email = || sqlx::query_file_as!(CustomerRow, "src/customers/find.sql", &hashes);
                 self.database.fetch_optional(by_email).await?
             }
         };
         let row = row.ok_or(ReadError::NotFound)?;
+        let contact = row.contact_sealed.as_deref().map(|contact_sealed| {
+            self.open_contact(&ContactRow {
+                customer_id: CustomerId(row.customer_id),
+                version: row.version,
+                email_hash: row.email_hash.as_deref(),
+                phone_hash: row.phone_hash.as_deref(),
+                contact_sealed,
+            })
+        });
         Ok(Customer {
             id: CustomerId(row.customer_id),
-            contact: self.open_contact(&row)?,
+            contact: contact.transpose()?,
             booking_count: row.booking_count,
             created_at: row.created_at,
             updated_at: row.updated_at,
             erased_at: row.erased_at,
         })
-    }
-
-    fn open_contact(&self, row: &CustomerRow) -> Result<Option<StoredContact>, Corrupted> {
-        let (Some(hash), Some(name), Some(email)) = (&row.email_hash, &row.name_sealed, &row.email_sealed) else {
-            return Ok(None);
-        };
-        let open = |column, sealed: &[u8]| {
-            self.ring.open_text(AssociatedData { table: "customers", column, row: hash }, sealed)
-        };
-        Ok(Some(StoredContact {
-            name: open("name_sealed", name)?,
-            email: open("email_sealed", email)?,
-            phone: row.phone_sealed.as_deref().map(|sealed| open("phone_sealed", sealed)).transpose()?,
-        }))
     }
 }

@@ -1,7 +1,7 @@
 -- GetCustomer: with the number of the customer's bookings.
 SELECT
-    c.customer_id, c.email_hash AS "email_hash?", c.name_sealed AS "name_sealed?",
-    c.email_sealed AS "email_sealed?", c.phone_sealed AS "phone_sealed?",
+    c.customer_id, c.email_hash AS "email_hash?", c.phone_hash AS "phone_hash?",
+    c.contact_sealed AS "contact_sealed?", c.version,
     c.created_at, c.updated_at, c.erased_at AS "erased_at?",
     (SELECT count(*) FROM bookings b WHERE b.customer_id = c.customer_id) AS "booking_count!"
 FROM customers c

@@ -1,7 +1,9 @@
 //! Customers and their contact data.
 
+pub mod contact;
+pub mod draft;
 pub mod find;
-pub mod sealed_contact;
+pub mod rehash;
 
 use teppan_shared::{
     keys::Keys,
@@ -17,12 +19,15 @@ pub struct Customers {
     ring: KeyRing,
     /// Finds customers by their normalised e-mail.
     email_hash: KeyedHash,
+    /// Finds customers by their telephone number in E.164.
+    phone_hash: KeyedHash,
     phone_regions: PhoneRegions,
 }
 
 impl Customers {
     pub fn new(database: Database, keys: &Keys) -> Self {
         let email_hash = keys.hash("teppan booking customers.email_hash");
-        Self { database, ring: keys.ring(), email_hash, phone_regions: PhoneRegions::default() }
+        let phone_hash = keys.hash("teppan booking customers.phone_hash");
+        Self { database, ring: keys.ring(), email_hash, phone_hash, phone_regions: PhoneRegions::default() }
     }
 }

@@ -78,11 +78,11 @@ fn unquoted(local: &str) -> Cow<'_, str> {
     }
 }
 
-/// The contact of a customer.
+/// The contact of a customer, with an e-mail address, a telephone number, or both.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Contact {
     pub name: Name,
-    pub email: Email,
+    pub email: Option<Email>,
     pub phone: Option<GivenPhone>,
 }
 

@@ -56,8 +56,12 @@ pub fn decode(request: wire::CreateBookingRequest) -> Result<NewBooking, Status>
 pub(super) fn decode_contact(contact: Option<wire::Contact>, violations: &mut Violations) -> Option<Contact> {
     let contact = contact.unwrap_or_default();
     let name = violations.check("contact.name", Name::parse(&contact.name));
-    let email = violations.check("contact.email", Email::parse(&contact.email));
+    let is_unreachable = contact.email.is_empty() && contact.phone.is_empty();
+    if is_unreachable {
+        violations.add("contact.email", "is required unless contact.phone is given");
+    }
+    let email = violations.check_optional("contact.email", given(contact.email).map(|email| Email::parse(&email)));
     // `Bookings` reports a violation that depends on the venue's phone region.
     let phone = violations.check_optional("contact.phone", given(contact.phone).map(|phone| GivenPhone::parse(&phone)));
-    Some(Contact { name: name?, email: email?, phone: phone? })
+    if is_unreachable { None } else { Some(Contact { name: name?, email: email?, phone: phone? }) }
 }

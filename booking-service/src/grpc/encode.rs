@@ -7,7 +7,7 @@ use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 
 use crate::{
     bookings::booking::OpenBooking,
-    customers::find::Customer,
+    customers::{contact::StoredContact, find::Customer},
     domain::{Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     slots::list_availability::SlotAvailability,
     slots::update::Slot,
@@ -15,7 +15,8 @@ use crate::{
 };
 
 pub fn booking(open: OpenBooking) -> wire::Booking {
-    let OpenBooking { booking, special_requests } = open;
+    let OpenBooking { booking, details } = open;
+    let (contact, special_requests) = details.map(|it| (it.contact, it.special_requests)).unzip();
     let deposit_due_cents = booking.deposit_due_cents();
     wire::Booking {
         booking_id: booking.booking_id.to_string(),
@@ -39,7 +40,9 @@ pub fn booking(open: OpenBooking) -> wire::Booking {
         updated_at: Some(timestamp(booking.updated_at)),
         customer_id: booking.customer_id.to_string(),
         conversation_id: booking.conversation_id,
-        special_requests: special_requests.unwrap_or_default(),
+        special_requests: special_requests.flatten().unwrap_or_default(),
+        contact: contact.map(self::contact),
+        erased_at: booking.erased_at.map(timestamp),
         source: booking.source,
         price_per_person_cents: booking.price_per_person_cents,
         version: booking.version,
@@ -172,16 +175,20 @@ pub fn unavailable_reason(refusal: SlotRefusal) -> wire::UnavailableReason {
 pub fn customer(customer: Customer) -> wire::Customer {
     wire::Customer {
         customer_id: customer.id.to_string(),
-        contact: customer.contact.map(|contact| wire::Contact {
-            name: contact.name,
-            email: contact.email,
-            phone: contact.phone.unwrap_or_default(),
-        }),
+        contact: customer.contact.map(contact),
         consents: Vec::new(),
         booking_count: customer.booking_count,
         created_at: Some(timestamp(customer.created_at)),
         updated_at: Some(timestamp(customer.updated_at)),
         erased_at: customer.erased_at.map(timestamp),
+    }
+}
+
+pub fn contact(contact: StoredContact) -> wire::Contact {
+    wire::Contact {
+        name: contact.name,
+        email: contact.email.unwrap_or_default(),
+        phone: contact.phone.unwrap_or_default(),
     }
 }
 

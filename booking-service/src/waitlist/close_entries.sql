@@ -20,7 +20,7 @@ checked AS MATERIALIZED (
 entry AS (
     UPDATE waitlist_entries w
     SET status = CASE WHEN c.bookable_until < $1 THEN 'CLOSED' ELSE w.status END,
-        special_requests_sealed = CASE WHEN c.bookable_until >= $1 THEN w.special_requests_sealed END,
+        details_sealed = CASE WHEN c.bookable_until >= $1 THEN w.details_sealed END,
         bookable_until = c.bookable_until,
         updated_at = CASE WHEN c.bookable_until < $1 THEN $1 ELSE w.updated_at END
     FROM checked c

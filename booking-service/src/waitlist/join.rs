@@ -13,12 +13,11 @@ use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::booking::special_requests_associated_data,
-    bookings::{metrics::WaitlistChange, preview::Preview},
-    customers::sealed_contact::SealedContact,
+    bookings::{details::BookingDetails, metrics::WaitlistChange, preview::Preview},
+    customers::draft::{DraftCustomer, LOST_TO_ANOTHER_CONTACT},
     domain::{
-        BookingId, ConversationId, CustomerId, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal, Source,
-        SpecialRequests, WaitlistEntryId, WaitlistEntryStatus,
+        BookingId, ConversationId, CustomerId, Email, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal,
+        Source, SpecialRequests, WaitlistEntryId, WaitlistEntryStatus,
     },
     slots::row::slot_refusal,
     waitlist::Waitlist,
@@ -87,6 +86,10 @@ impl Waitlist {
                 Ok(answer) => answer,
                 // The next run sees the rows of the faster call.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
+                Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
+                    draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
@@ -104,9 +107,11 @@ impl Waitlist {
                     return Ok(Joined { entry: row.read()?, replayed });
                 }
                 Outcome::OtherPhoneRegion(region) => {
-                    let read = self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, region);
-                    read.map_err(JoinWaitlistError::Phone)?;
+                    let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);
+                    draft.customer = redraft.map_err(JoinWaitlistError::Phone)?;
+                    draft.details_sealed = self.seal_details(new, draft.booking_id, &draft.customer);
                 }
+                Outcome::OtherContact(known) => self.customers.fit_to_known(&mut draft.customer, known)?,
                 Outcome::Refused(refusal) => return Err(JoinWaitlistError::Refused(refusal)),
                 Outcome::Contended => {}
             }
@@ -116,9 +121,8 @@ impl Waitlist {
 
     /// The entry as a call would create it now. It has no id and no customer.
     async fn would_join(&self, new: &NewWaitlistEntry) -> Result<Joined, JoinWaitlistError> {
-        let mut draft = self.draft_entry(new);
-        let preview =
-            self.bookings.preview(new.slot, "JoinWaitlist", new.key.as_str(), &draft.contact.email_hash).await?;
+        let draft = self.draft_entry(new);
+        let preview = self.bookings.preview(new.slot, "JoinWaitlist", new.key.as_str(), &draft.customer).await?;
         let refused = JoinWaitlistError::Refused;
         let preview = preview.ok_or(refused(JoinRefusal::Slot(Refusal::VenueNotFound)))?;
         if let Some((fingerprint, _)) = &preview.prior {
@@ -130,9 +134,8 @@ impl Waitlist {
                 _ => Err(JoinWaitlistError::Contended),
             };
         }
-        let read =
-            self.customers.reseal_phone(&mut draft.contact, &new.contact, new.slot.venue_id, preview.phone_region()?);
-        read.map_err(JoinWaitlistError::Phone)?;
+        let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, preview.phone_region()?);
+        redraft.map_err(JoinWaitlistError::Phone)?;
         if let Some(refusal) = join_refusal(&preview, new, draft.now)? {
             return Err(refused(refusal));
         }
@@ -155,22 +158,24 @@ impl Waitlist {
         Ok(Joined { entry, replayed: false })
     }
 
-    /// Everything about the entry that is known before the statement runs. The special requests are sealed with the id
-    /// of the booking that an offer will create.
+    /// Everything about the entry that is known before the statement runs. The details are sealed with the id of the
+    /// booking that an offer will create.
     fn draft_entry(&self, new: &NewWaitlistEntry) -> Draft {
         let booking_id = BookingId::generate();
-        let seal = |text: &SpecialRequests| {
-            self.ring.seal(special_requests_associated_data(&booking_id), text.as_str().as_bytes())
-        };
+        let customer = self.customers.draft(&new.contact, new.slot.venue_id);
         Draft {
             fingerprint: self.fingerprint_of_entry(new),
-            contact: self.customers.seal_contact(&new.contact, new.slot.venue_id),
             entry_id: WaitlistEntryId::generate(),
-            special_requests_sealed: new.special_requests.as_ref().map(seal),
+            details_sealed: self.seal_details(new, booking_id, &customer),
+            customer,
             booking_id,
             traceparent: telemetry::current_traceparent(),
             now: self.clock.now(),
         }
+    }
+
+    fn seal_details(&self, new: &NewWaitlistEntry, booking_id: BookingId, customer: &DraftCustomer) -> Vec<u8> {
+        BookingDetails::new(&customer.given, new.special_requests.as_ref()).seal(&self.ring, booking_id)
     }
 
     /// The keyed hash of the normalised request without its key.
@@ -182,7 +187,7 @@ impl Waitlist {
             new.slot.start_time.to_string().into_bytes(),
             new.party_size.get().to_be_bytes().to_vec(),
             new.contact.name.as_str().as_bytes().to_vec(),
-            new.contact.email.as_str().as_bytes().to_vec(),
+            optional(new.contact.email.as_ref().map(Email::as_str)),
             optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
             optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
             optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
@@ -203,19 +208,19 @@ impl Waitlist {
                     new.slot.date,
                     new.slot.start_time,
                     new.party_size.get(),
-                    draft.contact.customer_id.0,
-                    &draft.contact.email_hash,
-                    draft.contact.name_sealed,
-                    draft.contact.email_sealed,
-                    draft.contact.phone_sealed.as_deref(),
+                    draft.customer.customer_id.0,
+                    &draft.customer.email_hashes,
+                    &draft.customer.phone_hashes,
+                    draft.customer.contact_sealed,
+                    draft.customer.version,
                     draft.entry_id.0,
                     draft.booking_id.0,
                     new.conversation_id.as_ref().map_or("", ConversationId::as_str),
-                    draft.special_requests_sealed.as_deref(),
+                    draft.details_sealed,
                     new.source.as_ref().map_or("", Source::as_str),
                     draft.now,
                     draft.traceparent.as_deref(),
-                    draft.contact.phone_region.as_deref(),
+                    draft.customer.phone_region.as_deref(),
                     new.validate_only,
                 )
             })
@@ -249,10 +254,10 @@ fn join_refusal(
 /// An entry before it is written: ids, ciphertexts and hashes.
 struct Draft {
     fingerprint: Hashes,
-    contact: SealedContact,
+    customer: DraftCustomer,
     entry_id: WaitlistEntryId,
     booking_id: BookingId,
-    special_requests_sealed: Option<Vec<u8>>,
+    details_sealed: Vec<u8>,
     traceparent: Option<String>,
     now: DateTime<Utc>,
 }

@@ -7,12 +7,14 @@
 --              the same snapshot, so no concurrent duplicate can be the reason;
 --              PHONE_REGION, with the venue's `phone_region`, never reaches the client: the national telephone
 --              number was read with another region, $19, or with none, and must be read with this one;
+--              CONTACT, with the known customer if there is one, never reaches the client either: see `must_reseal`
+--              of customer_of in 0002_customers.sql;
 --   contended  nothing was written: seats came free, or something else changed, between snapshot and lock.
 --              A concurrent duplicate may have joined, so the caller must run the statement again.
 -- If a concurrent duplicate, or another call for the same customer, commits first, a step fails on
--- idempotency_keys_pkey or waitlist_entries_wait_once. Then nothing was written; another run shows the result.
+-- idempotency_keys_pkey, waitlist_entries_wait_once or a constraint of customers. Then nothing was written; another run shows the result.
 --
--- $20: only look for an entry of this key.
+-- $20: only look for an entry of this key. $7 to $11: the contact, as $8 to $12 of CreateBooking.
 --
 -- The slot is locked before the statement decides that it is full; see note_waitlist_opening. All statements lock in
 -- the order of slot, customer, entries.
@@ -20,6 +22,9 @@ WITH prior AS MATERIALIZED (       -- has this key been used?
     SELECT fingerprint, resource_id
     FROM idempotency_keys
     WHERE method = 'JoinWaitlist' AND key = $1
+),
+person AS MATERIALIZED (           -- the customer of this contact
+    SELECT * FROM customer_of($8::bytea[], $9::bytea[])
 ),
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why the customer cannot wait, if any
     SELECT
@@ -30,6 +35,7 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
              WHEN waits.waitlist_entry_id IS NOT NULL THEN 'ALREADY_WAITING'
              WHEN slot.refusal IS NULL THEN 'SLOT_AVAILABLE'
              WHEN $6 > s.capacity THEN 'PARTY_EXCEEDS_CAPACITY'
+             WHEN $11::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT'
         END AS refusal
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
@@ -38,7 +44,7 @@ offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reas
         SELECT w.waitlist_entry_id, w.status
         FROM waitlist_entries w
         -- a subquery, because a join might read the whole queue to find the customer
-        WHERE w.customer_id = (SELECT c.customer_id FROM customers c WHERE c.email_hash = $8)
+        WHERE w.customer_id = (SELECT person.customer_id FROM person)
           AND w.venue_id = $3 AND w.slot_date = $4 AND w.start_time = $5 AND w.status IN ('WAITING', 'OFFERED')
     ) AS waits ON true
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior) AND NOT $20::boolean
@@ -55,24 +61,32 @@ queue AS MATERIALIZED (            -- the gate: the locked slot is full too, and
     FROM locked
     WHERE slot_refusal(venue, slot, $4, $6, $17) = 'SLOT_FULL' AND $6 <= (slot).capacity
 ),
-customer AS (                      -- found by hash or inserted; keeps the newest contact
-    INSERT INTO customers AS c (
-        customer_id, email_hash, name_sealed, email_sealed, phone_sealed, created_at, updated_at)
-    SELECT $7::uuid, $8, $9, $10, $11, $17, $17
+known AS MATERIALIZED (            -- row lock: the customer is not erased or merged before this commits
+    SELECT c.customer_id
+    FROM queue, customers c
+    WHERE c.customer_id = (SELECT person.customer_id FROM person) AND $11::bigint = 1
+      AND (c.email_hash = ANY ($8) OR c.phone_hash = ANY ($9))
+    FOR KEY SHARE OF c
+),
+customer AS (                      -- made, or the next version of a known one; version 0 is refused by a constraint
+    INSERT INTO customers AS c (customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at)
+    SELECT $7::uuid, $8[1], $9[1], $10, $11::bigint, $17, $17
     FROM queue
-    ON CONFLICT (email_hash) DO UPDATE
-    SET name_sealed = EXCLUDED.name_sealed,
-        email_sealed = EXCLUDED.email_sealed,
-        phone_sealed = COALESCE(EXCLUDED.phone_sealed, c.phone_sealed),
+    WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT (customer_id) DO UPDATE
+    SET email_hash = COALESCE(c.email_hash, EXCLUDED.email_hash),
+        phone_hash = COALESCE(c.phone_hash, EXCLUDED.phone_hash),
+        contact_sealed = EXCLUDED.contact_sealed,
+        version = CASE WHEN c.version = EXCLUDED.version - 1 THEN EXCLUDED.version ELSE 0 END,
         updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
     RETURNING customer_id
 ),
 entry AS (                         -- with the id of the booking that an offer will create
     INSERT INTO waitlist_entries (
         waitlist_entry_id, status, venue_id, slot_date, start_time, customer_id, party_size, conversation_id,
-        special_requests_sealed, source, traceparent, booking_id, bookable_until, created_at, updated_at)
+        details_sealed, source, traceparent, booking_id, bookable_until, created_at, updated_at)
     SELECT $12::uuid, 'WAITING', $3, $4, $5, customer_id, $6, $14, $15, $16, $18, $13::uuid, bookable_until, $17, $17
-    FROM queue, customer
+    FROM queue, (SELECT * FROM known UNION ALL SELECT * FROM customer) AS who
     RETURNING waitlist_entries.*
 ),
 claim AS (                         -- no ON CONFLICT: a concurrent duplicate must undo every step above
@@ -103,6 +117,9 @@ SELECT
         WHEN 'PARTY_TOO_LARGE' THEN (offer.venue).max_party_size
     END AS "figure?",
     (offer.venue).phone_region AS "phone_region?",
+    person.customer_id AS "known_customer_id?",
+    CASE WHEN offer.refusal = 'CONTACT' THEN person.version END AS "known_version?",
+    CASE WHEN offer.refusal = 'CONTACT' THEN person.contact_sealed END AS "known_contact_sealed?",
     offer.waiting_entry_id AS "waiting_entry_id?",
     offer.waiting_status AS "waiting_status?",
     -- the entry
@@ -129,6 +146,6 @@ SELECT
     END AS "offer_expires_at?",
     reply.created_at AS "created_at?",
     reply.updated_at AS "updated_at?"
-FROM (SELECT) AS always
+FROM person
 LEFT JOIN offer ON true
 LEFT JOIN reply ON true

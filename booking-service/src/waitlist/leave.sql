@@ -21,7 +21,7 @@ waiting AS MATERIALIZED (          -- row lock; sees the latest committed versio
 ),
 left_queue AS (
     UPDATE waitlist_entries w
-    SET status = 'LEFT', special_requests_sealed = NULL, updated_at = $2::timestamptz
+    SET status = 'LEFT', details_sealed = NULL, updated_at = $2::timestamptz
     FROM waiting
     WHERE w.waitlist_entry_id = waiting.waitlist_entry_id AND waiting.status = 'WAITING'
     RETURNING w.waitlist_entry_id

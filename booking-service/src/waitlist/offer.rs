@@ -44,12 +44,12 @@ const STALE_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Deserialize)]
 struct Candidate {
     waitlist_entry_id: WaitlistEntryId,
-    /// The id of the booking that an offer will create; the special requests are sealed with it.
+    /// The id of the booking that an offer will create; the details are sealed with it.
     booking_id: BookingId,
     customer_id: CustomerId,
     party_size: i32,
     conversation_id: String,
-    special_requests_sealed: Option<String>,
+    details_sealed: Option<String>,
     source: String,
     traceparent: Option<String>,
 }
@@ -107,8 +107,8 @@ fn offer(
     let offered = wire::WaitlistOffered { waitlist_entry_id, ..Default::default() };
     decision.apply(EventData::WaitlistOffered(offered))?;
     decision.take_seats(slot, next.party_size);
-    let special_requests_sealed = next.special_requests_sealed.as_deref().and_then(from_hex);
-    decision.booking = Booking { special_requests_sealed, source: next.source.clone(), ..decision.booking };
+    let details_sealed = next.details_sealed.as_deref().and_then(from_hex);
+    decision.booking = Booking { details_sealed, source: next.source.clone(), ..decision.booking };
     Ok(decision)
 }
 

@@ -53,19 +53,41 @@ enum RotateError {
 }
 
 impl RotateKeysCommand {
-    /// Runs the command on the database of the settings, and returns the exit code of the process.
-    pub async fn run(self, definition: &Definition, settings: &CommonSettings, tables: &[SealedTable]) -> ExitCode {
+    /// Runs the command on the database of the settings, and returns the exit code of the process. `closing` continues
+    /// the sentence "Key 2 seals everything" and says what else keeps an older key in use. `failed`: how many rows the
+    /// service itself could not rotate.
+    pub async fn run(
+        self,
+        definition: &Definition,
+        settings: &CommonSettings,
+        tables: &[SealedTable],
+        closing: &str,
+        failed: u64,
+    ) -> ExitCode {
         let mut code = NOT_DONE;
         let _ = service::on_database(definition, settings, async |open| {
-            code = self.rotate(&open.database, &open.keys.ring(), tables).await?;
+            code = self.rotate(&open.database, &open.keys.ring(), tables, closing, failed).await?;
             Ok::<_, RotateError>(())
         })
         .await;
         ExitCode::from(code)
     }
 
+    /// How long a page of rows takes at the given rate.
+    pub fn time_of_page(&self) -> Duration {
+        let rows = u32::try_from(PAGE_ROWS).unwrap_or(u32::MAX);
+        Duration::from_secs_f64(f64::from(rows) / f64::from(self.rows_per_second))
+    }
+
     /// Ctrl-C and SIGTERM end the command between two statements.
-    async fn rotate(&self, database: &Database, ring: &KeyRing, tables: &[SealedTable]) -> Result<u8, RotateError> {
+    async fn rotate(
+        &self,
+        database: &Database,
+        ring: &KeyRing,
+        tables: &[SealedTable],
+        closing: &str,
+        failed: u64,
+    ) -> Result<u8, RotateError> {
         let mut signals = StopSignals::receive().map_err(RotateError::Signals)?;
         let work = async {
             let mut run = Run::new(database, ring, self.rows_per_second);
@@ -75,12 +97,12 @@ impl RotateKeysCommand {
                 }
                 eprintln!("Counting what each key seals ...");
             }
-            let failed = run.failed;
+            let failed = failed + run.failed;
             run.sealed_by.clear();
             for table in tables {
                 run.pass(table, false).await?;
             }
-            Ok(run.report(failed))
+            Ok(run.report(failed, closing))
         };
         tokio::select! {
             biased;
@@ -161,7 +183,7 @@ impl<'a> Run<'a> {
     }
 
     /// Prints how many values each key seals, and which keys may go.
-    fn report(&self, failed: u64) -> u8 {
+    fn report(&self, failed: u64, closing: &str) -> u8 {
         let newest = self.ring.sealing_version();
         for version in self.ring.versions() {
             let count = self.sealed_by.get(&version).copied().unwrap_or_default();
@@ -169,10 +191,13 @@ impl<'a> Run<'a> {
         }
         let left: u64 = self.sealed_by.iter().filter(|(version, _)| **version != newest).map(|(_, count)| count).sum();
         if failed > 0 || left > 0 {
-            eprintln!("{left} values are not sealed by key {newest}: keep the older keys, and run the command again.");
+            eprintln!(
+                "{left} values are not sealed by key {newest}, and {failed} rows could not be rotated: keep the older \
+                 keys, and run the command again."
+            );
             return INCOMPLETE;
         }
-        eprintln!("Key {newest} seals everything. Keep the older keys: hashes that they made are not made anew yet.");
+        eprintln!("Key {newest} seals everything {closing}");
         0
     }
 }

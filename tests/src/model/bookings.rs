@@ -63,6 +63,7 @@ impl Model {
             venue_id: request.venue_id.clone(),
             conversation_id: request.conversation_id.clone(),
             special_requests: request.special_requests.clone(),
+            contact: request.contact.clone(),
             source: request.source.clone(),
             created_at: Some(timestamp(self.now)),
             updated_at: Some(timestamp(self.now)),

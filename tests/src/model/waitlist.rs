@@ -257,6 +257,7 @@ impl Model {
             venue_id: proto.venue_id.clone(),
             conversation_id: proto.conversation_id.clone(),
             special_requests: request.special_requests,
+            contact: request.contact,
             source: request.source,
             waitlist_entry_id: proto.waitlist_entry_id.clone(),
             created_at: Some(timestamp(self.now)),

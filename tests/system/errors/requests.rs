@@ -188,11 +188,8 @@ async fn data_that_cannot_be_decrypted_is_reported_as_corrupted_without_details(
     let venue = fixtures::venue(&mut booking.clients, 4).await.expect("a venue");
     let request = fixtures::booking(&venue.venue_id, 2);
     let made = booking.clients.bookings.create_booking(request).await.expect("booked").into_inner();
-    harness::execute(
-        &booking.url,
-        "UPDATE bookings SET special_requests_sealed = set_byte(special_requests_sealed, 40, 0) || '\\x00'",
-    )
-    .await;
+    harness::execute(&booking.url, "UPDATE bookings SET details_sealed = set_byte(details_sealed, 40, 0) || '\\x00'")
+        .await;
     let booking_id = made.booking.expect("the booking").booking_id;
     let read = GetBookingRequest { booking_id, ..Default::default() };
     let status = booking.clients.bookings.get_booking(read).await.expect_err("it cannot be read");

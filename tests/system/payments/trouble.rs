@@ -129,7 +129,7 @@ async fn payments_are_recorded_also_for_a_booking_whose_special_requests_cannot_
     let fixture = StripeFixture::with_seats(10).await;
     let (made, other) = (fixture.pending_party_of_four().await, fixture.pending_party_of_four().await);
     // Each value was encrypted with the associated data of the other booking, so neither can be decrypted.
-    let swap = "UPDATE bookings b SET special_requests_sealed = o.special_requests_sealed
+    let swap = "UPDATE bookings b SET details_sealed = o.details_sealed
                 FROM bookings o WHERE o.booking_id <> b.booking_id";
     fixture.sql(swap).await;
     let refund = deposit(&made).refunded(500);

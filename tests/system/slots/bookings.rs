@@ -23,14 +23,14 @@ pub async fn copy_bookings(url: &SecretString, count: u32) {
          INSERT INTO bookings (
              booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
              party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at,
-             confirmed_at, cancelled_at, cancelled_by, conversation_id, source, version, event_hash, created_at, updated_at)
+             confirmed_at, cancelled_at, cancelled_by, conversation_id, source, erased_at, version, event_hash, created_at, updated_at)
          SELECT gen_random_uuid(), 'copy-' || gen_random_uuid(),
                 CASE n % 3 WHEN 0 THEN 'CONFIRMED' WHEN 1 THEN 'CANCELLED' ELSE 'COMPLETED' END,
                 b.venue_id, current_date + n % 90, b.start_time, b.starts_at, b.ends_at,
                 ('00000000-0000-4000-8000-' || lpad((n % 997)::text, 12, '0'))::uuid,
                 b.party_size, b.price_per_person_cents, b.total_cents, b.deposit_cents, b.currency, NULL,
                 CASE WHEN n % 3 <> 1 THEN b.created_at END, CASE n % 3 WHEN 1 THEN b.created_at END,
-                CASE n % 3 WHEN 1 THEN 'CUSTOMER' END, CASE n % 2 WHEN 0 THEN 'chat-' || n % 499 ELSE '' END, b.source, 1, b.event_hash, b.created_at, b.updated_at
+                CASE n % 3 WHEN 1 THEN 'CUSTOMER' END, CASE n % 2 WHEN 0 THEN 'chat-' || n % 499 ELSE '' END, b.source, b.created_at, 1, b.event_hash, b.created_at, b.updated_at
          FROM bookings b, generate_series(1, {count}) n
          WHERE b.confirmation_code NOT LIKE 'copy-%'"
     );

@@ -32,7 +32,7 @@ async fn rows_and_seats_are_repaired_only_with_the_option_swap() {
     );
     let untouched = (service.scalar::<String>(ROWS).await, service.scalar::<String>(SEATS).await);
     assert_eq!(untouched, tampered, "without --swap nothing is changed");
-    let rebuilt = "SELECT count(*) FROM bookings_rebuilt WHERE special_requests_sealed IS NULL AND source = 'test'";
+    let rebuilt = "SELECT count(*) FROM bookings_rebuilt WHERE details_sealed IS NULL AND source = 'test'";
     assert_eq!(
         service.scalar::<i64>(rebuilt).await,
         13,

@@ -56,7 +56,7 @@ async fn a_customer_who_books_the_slot_directly_no_longer_waits_for_it() {
     assert_ne!(left.updated_at, waiting.updated_at);
     assert_eq!(now(&fixture, &behind).await.position, 1, "the next entry moves up");
     assert_eq!(now(&fixture, &elsewhere).await, elsewhere, "another slot is another queue");
-    let kept = "SELECT count(*) FROM waitlist_entries WHERE status = 'LEFT' AND special_requests_sealed IS NOT NULL";
+    let kept = "SELECT count(*) FROM waitlist_entries WHERE status = 'LEFT' AND details_sealed IS NOT NULL";
     assert_eq!(fixture.service.scalar::<i64>(kept).await, 0);
 
     // A customer with a booking may wait for a larger party, and keeps waiting while that booking changes in its slot.

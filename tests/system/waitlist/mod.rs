@@ -45,7 +45,7 @@ const INCONSISTENT_ENTRIES: &str = "
        OR w.status = 'OFFERED' AND (w.venue_id, w.slot_date, w.start_time) <> (b.venue_id, b.slot_date, b.start_time)";
 
 /// A service over its own database that offers seats and expires holds every 10 ms.
-async fn service_with_fast_workers() -> Booking {
+pub async fn service_with_fast_workers() -> Booking {
     replica_of(harness::database(&booking_service::app::DEFINITION).await, teppan_shared::keys::Keys::random(), |_| {})
         .await
 }

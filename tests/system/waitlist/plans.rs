@@ -18,13 +18,14 @@ const CLOSE: &str = include_str!("../../../booking-service/src/waitlist/close_en
 
 /// Up to 40,000 waiting entries, half of them for the slot at 18:00 with parties of 5 and 6, and 40,000 ended ones.
 const CROWD: &str = "
-    INSERT INTO customers (customer_id, email_hash, name_sealed, email_sealed, created_at, updated_at)
-    SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', '', now(), now()
+    INSERT INTO customers (customer_id, email_hash, contact_sealed, version, created_at, updated_at)
+    SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', 1, now(), now()
     FROM generate_series(1, 20000) AS n;
     INSERT INTO waitlist_entries (waitlist_entry_id, status, venue_id, slot_date, start_time, customer_id, party_size,
-        conversation_id, booking_id, bookable_until, offered_at, created_at, updated_at)
+        conversation_id, booking_id, details_sealed, bookable_until, offered_at, created_at, updated_at)
     SELECT gen_random_uuid(), s.status, e.venue_id, e.slot_date, time, c.customer_id, 5 + (random())::int,
-        'chat-' || row_number() OVER () % 1000, gen_random_uuid(), now() + interval '1 day',
+        'chat-' || row_number() OVER () % 1000, gen_random_uuid(),
+        CASE WHEN s.status = 'WAITING' THEN ''::bytea END, now() + interval '1 day',
         CASE WHEN s.status = 'LAPSED' THEN now() END, now(), now()
     FROM (SELECT * FROM waitlist_entries ORDER BY queue_number LIMIT 1) AS e, customers c, unnest('{18:00,18:30}'::time[]) AS time, unnest('{WAITING,LAPSED}'::text[]) AS s (status)
     WHERE c.customer_id::text LIKE '00000000-%'";
@@ -40,7 +41,7 @@ async fn no_statement_reads_the_whole_queue() {
     for (name, types, statement) in [
         (
             "join_it",
-            "text, bytea, uuid, date, time, integer, uuid, bytea, bytea, bytea, bytea, uuid, uuid, text, bytea, text, timestamptz, text, text, boolean",
+            "text, bytea, uuid, date, time, integer, uuid, bytea[], bytea[], bytea, bigint, uuid, uuid, text, bytea, text, timestamptz, text, text, boolean",
             JOIN,
         ),
         ("leave", "uuid, timestamptz, boolean", LEAVE),
@@ -56,8 +57,8 @@ async fn no_statement_reads_the_whole_queue() {
     let (venue, date) = (&fixture.venue_id, &entry.date);
     let joined = |key: &str, email: &str| {
         format!(
-            "join_it ('{key}', sha256(''), {slot}, 1, gen_random_uuid(), {email}, '', '', '', gen_random_uuid(),
-                 gen_random_uuid(), '', NULL, '', now(), NULL, NULL, false)"
+            "join_it ('{key}', sha256(''), {slot}, 1, gen_random_uuid(), ARRAY[{email}], '{{}}', '', 1, gen_random_uuid(),
+                 gen_random_uuid(), '', '', '', now(), NULL, NULL, false)"
         )
     };
     plan(&mut connection, &joined("first", "sha256('first')")).await;

@@ -41,7 +41,7 @@ async fn a_wait_ends_when_the_slot_can_no_longer_be_booked() {
         assert_eq!((closed.position, closed.booking_id.as_str()), (0, ""));
         assert_ne!(closed.updated_at, entry.updated_at);
     }
-    let kept = "SELECT count(*) FROM waitlist_entries WHERE special_requests_sealed IS NOT NULL";
+    let kept = "SELECT count(*) FROM waitlist_entries WHERE details_sealed IS NOT NULL";
     assert_eq!(fixture.service.scalar::<i64>(kept).await, 0, "no special requests are kept");
     assert_eq!(fixture.service.scalar::<i64>(super::INCONSISTENT_ENTRIES).await, 0);
 }
@@ -96,13 +96,13 @@ async fn a_longer_notice_closes_any_number_of_entries() {
     let entry = join(&fixture, 2).await;
     fixture
         .sql(
-            "INSERT INTO customers (customer_id, email_hash, name_sealed, email_sealed, created_at, updated_at)
-             SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', '',
+            "INSERT INTO customers (customer_id, email_hash, contact_sealed, version, created_at, updated_at)
+             SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(n::text::bytea), '', 1,
                  now(), now()
              FROM generate_series(1, 700) AS n;
              INSERT INTO waitlist_entries (waitlist_entry_id, status, venue_id, slot_date, start_time, customer_id,
-                 party_size, booking_id, bookable_until, created_at, updated_at)
-             SELECT gen_random_uuid(), 'WAITING', e.venue_id, e.slot_date, time, c.customer_id, 2, gen_random_uuid(),
+                 party_size, booking_id, details_sealed, bookable_until, created_at, updated_at)
+             SELECT gen_random_uuid(), 'WAITING', e.venue_id, e.slot_date, time, c.customer_id, 2, gen_random_uuid(), '',
                  e.bookable_until, now(), now()
              FROM waitlist_entries e, customers c, unnest('{18:00,18:30}'::time[]) AS time
              WHERE c.customer_id::text LIKE '00000000-%'",

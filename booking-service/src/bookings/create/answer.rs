@@ -5,6 +5,7 @@ use teppan_shared::read_error::Corrupted::{self, Column};
 
 use crate::{
     bookings::booking::Booking,
+    customers::draft::KnownCustomer,
     domain::{PhoneRegion, Refusal},
 };
 
@@ -17,6 +18,8 @@ pub enum Outcome {
     },
     /// The national telephone number must be read with this region.
     OtherPhoneRegion(PhoneRegion),
+    /// The customer must be drafted again, with what is known.
+    OtherContact(Option<KnownCustomer>),
     Refused(Refusal),
     Contended,
 }
@@ -27,6 +30,7 @@ pub struct Answer {
     refusal: Option<String>,
     figure: Option<i64>,
     phone_region: Option<String>,
+    known: Option<KnownCustomer>,
     fingerprint: Option<Vec<u8>>,
     booking: Option<Booking>,
 }
@@ -39,6 +43,7 @@ impl FromRow<'_, PgRow> for Answer {
             refusal: row.try_get("refusal")?,
             figure: row.try_get("figure")?,
             phone_region: row.try_get("offered_phone_region")?,
+            known: known_customer(row)?,
             fingerprint: row.try_get("fingerprint")?,
             booking: has_booking.then(|| Booking::from_row(row)).transpose()?,
             verdict,
@@ -58,6 +63,7 @@ impl Answer {
                 let region = PhoneRegion::parse(self.phone_region.as_deref().unwrap_or_default());
                 Ok(Outcome::OtherPhoneRegion(region.map_err(|_| Column("venues.phone_region"))?))
             }
+            ("refused", Some("CONTACT")) => Ok(Outcome::OtherContact(self.known)),
             ("refused", Some(refusal)) => {
                 Refusal::from_column(refusal, self.figure).map(Outcome::Refused).ok_or(Column("create.refusal"))
             }
@@ -65,4 +71,11 @@ impl Answer {
             _ => Err(Column("create.verdict")),
         }
     }
+}
+
+/// The known customer, if the customer must be drafted again.
+fn known_customer(row: &PgRow) -> Result<Option<KnownCustomer>, sqlx::Error> {
+    let (version, contact_sealed) = (row.try_get("known_version")?, row.try_get("known_contact_sealed")?);
+    let known = KnownCustomer::read(row.try_get("known_customer_id")?, version, contact_sealed);
+    Ok(known)
 }

@@ -5,6 +5,7 @@ use teppan_shared::read_error::Corrupted::{self, Column};
 use uuid::Uuid;
 
 use crate::{
+    customers::draft::KnownCustomer,
     domain::{JoinRefusal, PhoneRegion, Refusal, SlotRefusal, WaitlistEntryId},
     waitlist::row::{WaitlistEntryRow, read_status},
 };
@@ -18,6 +19,8 @@ pub enum Outcome {
     },
     /// The national telephone number must be read with this region.
     OtherPhoneRegion(PhoneRegion),
+    /// The customer must be drafted again, with what is known.
+    OtherContact(Option<KnownCustomer>),
     Refused(JoinRefusal),
     Contended,
 }
@@ -28,6 +31,9 @@ pub struct Answer {
     pub refusal: Option<String>,
     pub figure: Option<i32>,
     pub phone_region: Option<String>,
+    pub known_customer_id: Option<Uuid>,
+    pub known_version: Option<i64>,
+    pub known_contact_sealed: Option<Vec<u8>>,
     pub waiting_entry_id: Option<Uuid>,
     pub waiting_status: Option<String>,
     pub fingerprint: Option<Vec<u8>>,
@@ -61,6 +67,11 @@ impl Answer {
                 let region = PhoneRegion::parse(self.phone_region.as_deref().unwrap_or_default());
                 Ok(Outcome::OtherPhoneRegion(region.map_err(|_| Column("venues.phone_region"))?))
             }
+            "refused" if self.refusal.as_deref() == Some("CONTACT") => Ok(Outcome::OtherContact(KnownCustomer::read(
+                self.known_customer_id,
+                self.known_version,
+                self.known_contact_sealed,
+            ))),
             "refused" => Ok(Outcome::Refused(self.refusal()?)),
             "contended" => Ok(Outcome::Contended),
             _ => Err(Column("join_waitlist.outcome")),

@@ -19,7 +19,7 @@ fn candidate(party_size: i32) -> Candidate {
         customer_id: CustomerId(id(300)),
         party_size,
         conversation_id: "chat-1".to_owned(),
-        special_requests_sealed: Some("\\x0102".to_owned()),
+        details_sealed: Some("\\x0102".to_owned()),
         source: "web-chat".to_owned(),
         traceparent: Some("00-trace".to_owned()),
     }
@@ -56,7 +56,7 @@ fn an_offer_is_a_pending_booking_for_the_waiting_customer() {
     assert_eq!((booking.status, booking.waitlist_entry_id), (BookingStatus::Pending, Some(next.waitlist_entry_id)));
     assert_eq!((booking.total_cents, booking.deposit_cents), (10_500, 2625));
     assert_eq!((booking.hold_expires_at, booking.starts_at), (Some(at(40)), at(START)));
-    assert_eq!((booking.special_requests_sealed.as_deref(), &*booking.source), (Some(&[1, 2][..]), "web-chat"));
+    assert_eq!((booking.details_sealed.as_deref(), &*booking.source), (Some(&[1, 2][..]), "web-chat"));
     assert_eq!((decision.loaded_version, booking.version), (0, 2));
     assert_eq!(decision.occasion.traceparent.as_deref(), Some("00-trace"), "the trace of the JoinWaitlist call");
     let [seats] = &decision.seats[..] else { panic!("one change of seats") };

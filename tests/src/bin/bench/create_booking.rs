@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use rand::Rng as _;
 use teppan_shared::{
-    contract::booking::v1::{CreateBookingRequest, booking_service_client::BookingServiceClient},
+    contract::booking::v1::{Contact, CreateBookingRequest, booking_service_client::BookingServiceClient},
     keys::Keys,
     sealing::AssociatedData,
 };
@@ -93,16 +93,16 @@ pub const PARAMETERS: [&str; 22] = [
     ":party_size::integer",
     ":total_cents::bigint",
     "lpad(to_hex(:id::bigint), 32, '0')::uuid",
-    "sha256(int8send(:id::bigint))",
-    ":name_sealed::bytea",
-    ":email_sealed::bytea",
-    ":phone_sealed::bytea",
+    "ARRAY[sha256(int8send(:id::bigint))]",
+    "ARRAY[sha256(int8send(-:id::bigint))]",
+    ":contact_sealed::bytea",
+    "1::bigint",
     "lpad(to_hex(:id::bigint), 32, '0')::uuid",
     "lpad(to_hex(:code::bigint), 10, '0')",
     "'chat-' || lpad(to_hex(:id::bigint), 32, '0')",
     "lpad(to_hex(:id::bigint), 32, '0')::uuid",
     ":traceparent::text",
-    ":special_requests_sealed::bytea",
+    ":details_sealed::bytea",
     ":source::text",
     ":destinations::text[]",
     "now()",
@@ -121,7 +121,9 @@ pub fn prelude(slot: &str) -> String {
 /// Everything else that the parameters name, but the venue and who hears of the booking.
 pub fn variables(request: CreateBookingRequest, run: Run, first_date: NaiveDate) -> Vec<(&'static str, String)> {
     let CreateBookingRequest { contact, special_requests, source, party_size, .. } = request;
-    let contact = contact.unwrap_or_default();
+    let Contact { name, email, phone } = contact.unwrap_or_default();
+    let contact_json = format!(r#"{{"name":"{name}","email":"{email}","phone":"{phone}"}}"#);
+    let details = format!(r#"{{"contact":{contact_json},"special_requests":"{special_requests}"}}"#);
     vec![
         ("n", run.first_id()),
         ("fingerprint", hex(&[0x5a; 32])),
@@ -129,11 +131,9 @@ pub fn variables(request: CreateBookingRequest, run: Run, first_date: NaiveDate)
         ("first_start", start_of(0)),
         ("party_size", party_size.to_string()),
         ("total_cents", (PRICE_CENTS * i64::from(party_size)).to_string()),
-        ("name_sealed", sealed(&contact.name)),
-        ("email_sealed", sealed(&contact.email)),
-        ("phone_sealed", sealed(&contact.phone)),
+        ("contact_sealed", sealed(&contact_json)),
         ("traceparent", TRACEPARENT.to_owned()),
-        ("special_requests_sealed", sealed(&special_requests)),
+        ("details_sealed", sealed(&details)),
         ("source", source),
     ]
 }

@@ -24,14 +24,14 @@ pub const FILL: &str = "
     VALUES ('00000000-0000-0000-0000-000000000001', '2030-01-01', '18:00', '2030-01-01T18:00Z', '2030-01-01T20:00Z',
         $count, $count, 100)
     --;
-    INSERT INTO customers (customer_id, email_hash, name_sealed, email_sealed, created_at, updated_at)
-    VALUES ('00000000-0000-0000-0000-000000000002', sha256(''), '', '', now(), now())
+    INSERT INTO customers (customer_id, email_hash, contact_sealed, version, created_at, updated_at)
+    VALUES ('00000000-0000-0000-0000-000000000002', sha256(''), '', 1, now(), now())
     --;
     INSERT INTO bookings (booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
-        party_size, price_per_person_cents, total_cents, deposit_cents, currency, confirmed_at, version, event_hash,
-        created_at, updated_at)
+        party_size, price_per_person_cents, total_cents, deposit_cents, currency, confirmed_at, details_sealed, version,
+        event_hash, created_at, updated_at)
     SELECT md5(n::text)::uuid, 'G' || n, 'CONFIRMED', '00000000-0000-0000-0000-000000000001', '2030-01-01', '18:00',
-        '2030-01-01T18:00Z', '2030-01-01T20:00Z', '00000000-0000-0000-0000-000000000002', 1, 100, 100, 0, 'EUR', now(), 1,
+        '2030-01-01T18:00Z', '2030-01-01T20:00Z', '00000000-0000-0000-0000-000000000002', 1, 100, 100, 0, 'EUR', now(), '', 1,
         sha256(''), now(), now()
     FROM generate_series(1, $count) AS n
     --;

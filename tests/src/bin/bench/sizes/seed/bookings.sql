@@ -66,11 +66,12 @@ keys AS (                          -- of the newest: the others' are no longer k
 INSERT INTO bookings (
     booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id, party_size,
     price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, cancelled_at,
-    cancelled_by, conversation_id, source, version, event_hash, created_at, updated_at)
+    cancelled_by, conversation_id, details_sealed, source, version, event_hash, created_at, updated_at)
 SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id, party_size,
        price_per_person_cents, total_cents, deposit_cents, currency, CASE status WHEN 'PENDING' THEN starts_at END,
        CASE WHEN firm THEN created_at END, CASE status WHEN 'CANCELLED' THEN changed_at END,
-       CASE status WHEN 'CANCELLED' THEN 'CUSTOMER' END, conversation_id, 'web-chat',
+       CASE status WHEN 'CANCELLED' THEN 'CUSTOMER' END, conversation_id,
+       decode(repeat('5a', 190), 'hex'), 'web-chat',
        CASE WHEN ended.hash IS NULL THEN 1 ELSE 2 END, COALESCE(ended.hash, created.hash), created_at,
        CASE WHEN ended.hash IS NULL THEN created_at ELSE changed_at END
 FROM draft
