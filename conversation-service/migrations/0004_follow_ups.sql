@@ -43,6 +43,8 @@ CREATE TABLE follow_ups (
     created_at           timestamptz NOT NULL,
     updated_at           timestamptz NOT NULL,
     finished_at          timestamptz,
+    -- The last time when it waited because a person held its conversation. It counts as overdue from then.
+    held_until           timestamptz,
     CONSTRAINT follow_up_attempts CHECK (attempts BETWEEN 0 AND max_attempts),
     CONSTRAINT follow_up_finished CHECK ((status IN ('COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')) = (finished_at IS NOT NULL)),
     CONSTRAINT follow_up_next_attempt CHECK ((finished_at IS NULL) = (next_attempt_at IS NOT NULL)),
@@ -61,7 +63,7 @@ CREATE UNIQUE INDEX follow_ups_unfinished_key ON follow_ups (conversation_id, tr
 -- For the follow-up clock: due follow-ups that are not ready, and overdue ones, ready or not. The first index has
 -- `next_attempt_at`, because the clock postpones a follow-up that must wait, so that it does not block the others.
 CREATE INDEX follow_ups_waiting ON follow_ups (next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NULL;
-CREATE INDEX follow_ups_overdue ON follow_ups (due_at) WHERE status = 'PENDING';
+CREATE INDEX follow_ups_overdue ON follow_ups (COALESCE(held_until, due_at)) WHERE status = 'PENDING';
 -- Claimable follow-ups, and expired leases.
 CREATE INDEX follow_ups_claimable ON follow_ups (channel, next_attempt_at) WHERE status = 'PENDING' AND ready_at IS NOT NULL;
 CREATE INDEX follow_ups_leased ON follow_ups (lease_expires_at) WHERE status = 'CLAIMED';

@@ -22,6 +22,7 @@ use crate::{
     events::Events,
     follow_ups::{FollowUpClock, FollowUps, Reengagement},
     grpc::Grpc,
+    handoffs::Handoffs,
     messages::{self, Messages},
     outbox,
     purge::Retention,
@@ -133,6 +134,8 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     let reengagement_after = settings.dispatch.reengagement_after.unwrap_or_default();
     let messages =
         Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), events.clone(), reengagement_after);
+    let follow_ups = Arc::new(FollowUps::new(database.clone(), keys, settings, events.clone()));
+    let handoffs = Handoffs::new(database.clone(), clock, events, Arc::clone(&follow_ups));
     Grpc {
         clock,
         conversations,
@@ -140,7 +143,8 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
         summaries: Arc::new(Summaries::new(database.clone(), clock, keys)),
         context_windows: Arc::new(ContextWindows::new(database.clone(), keys)),
         emotions,
-        follow_ups: Arc::new(FollowUps::new(database.clone(), keys, settings, events.clone())),
+        follow_ups,
+        handoffs: Arc::new(handoffs),
         outbox,
     }
 }

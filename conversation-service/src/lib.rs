@@ -8,6 +8,7 @@ mod emotions;
 mod events;
 mod follow_ups;
 mod grpc;
+mod handoffs;
 mod messages;
 pub mod outbox;
 mod purge;

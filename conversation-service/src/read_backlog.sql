@@ -40,6 +40,10 @@ CROSS JOIN (
 CROSS JOIN (
     SELECT min(due_at) AS due_at
     FROM (
-        SELECT due_at FROM follow_ups WHERE status = 'PENDING' AND due_at <= $1 ORDER BY due_at LIMIT 1
+        SELECT COALESCE(held_until, due_at) AS due_at
+        FROM follow_ups
+        WHERE status = 'PENDING' AND COALESCE(held_until, due_at) <= $1
+        ORDER BY COALESCE(held_until, due_at)
+        LIMIT 1
     ) AS first
 ) AS overdue

@@ -17,6 +17,7 @@ mod errors;
 mod event_stream;
 mod events;
 mod follow_ups;
+mod handoffs;
 mod health;
 mod hostile;
 mod idempotency;

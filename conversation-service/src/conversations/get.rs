@@ -8,12 +8,13 @@ use super::{Conversation, Conversations};
 use crate::{
     domain::ConversationId,
     emotions::{EmotionStatistics, OTHER_LABELS},
+    handoffs::{HandoffRow, HeldConversation},
     summaries::SummaryRow,
 };
 
-/// A conversation, the statistics of its emotions, and its summary.
+/// A conversation, who holds it, the statistics of its emotions, and its summary.
 pub struct Found {
-    pub conversation: Conversation,
+    pub held: HeldConversation,
     /// `None` before the first run of the aggregation.
     pub emotions: Option<EmotionStatistics>,
     /// Sealed: not everybody who reads a conversation needs it.
@@ -44,6 +45,7 @@ struct Row {
     label_counts: Option<Json<BTreeMap<String, i64>>>,
     aggregated_at: Option<DateTime<Utc>>,
     summary: Option<SummaryRow>,
+    handoff: Option<HandoffRow>,
 }
 
 impl From<Row> for Found {
@@ -64,7 +66,7 @@ impl From<Row> for Found {
             newest_scored_sequence: row.conversation.newest_scored_sequence,
             updated_at: row.aggregated_at,
         });
-        Self { conversation: row.conversation, emotions, summary: row.summary }
+        Self { held: HeldConversation::new(row.conversation, row.handoff), emotions, summary: row.summary }
     }
 }
 

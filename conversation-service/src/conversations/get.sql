@@ -1,4 +1,4 @@
--- One conversation, the statistics of its emotions, and its summary, if there are any.
+-- One conversation, the statistics of its emotions, its summary and its handoff, if there are any.
 SELECT
     ROW(c.*) AS "conversation!: Conversation",
     s.aggregated_through AS "aggregated_through?",
@@ -11,10 +11,14 @@ SELECT
     s.trend_delta AS "trend_delta?",
     s.label_counts AS "label_counts?: Json<BTreeMap<String, i64>>",
     s.updated_at AS "aggregated_at?",
-    summary AS "summary?: _"
+    summary AS "summary?: _",
+    handoff AS "handoff?: _"
 FROM conversations AS c
 LEFT JOIN emotion_statistics AS s ON s.conversation_id = c.conversation_id
 LEFT JOIN LATERAL (
     SELECT * FROM conversation_summaries WHERE conversation_id = c.conversation_id
 ) AS summary ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM conversation_handoffs WHERE conversation_id = c.conversation_id
+) AS handoff ON true
 WHERE c.conversation_id = $1

@@ -1,60 +1,84 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use strum::VariantArray;
 use teppan_shared::postgres::DatabaseError;
 
-use super::{
-    Conversation, ConversationStatus, Conversations,
-    stale::{LOOKED_AT_MAX, StaleBy},
+use super::{Conversation, ConversationFilter, ConversationOrder, Conversations, filter::Figures};
+use crate::{
+    domain::{ConversationId, UserId},
+    handoffs::{HandoffRow, HeldConversation},
 };
-use crate::domain::{Channel, ConversationId, UserId};
 
-/// The filters of a list. `None` matches any value.
-#[derive(Debug, Clone, Default)]
-pub struct ConversationFilter {
-    pub user_id: Option<UserId>,
-    pub channel: Option<Channel>,
-    pub status: Option<ConversationStatus>,
-    pub stale_by: Option<StaleBy>,
-}
+/// The most conversations that one page with a filter beyond the index looks at. The page ends there, perhaps with no
+/// conversation, and the next page continues.
+const LOOKED_AT_MAX: u16 = 1000;
 
 /// The cursor of a list: a page starts after this conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConversationCursor {
-    pub created_at: DateTime<Utc>,
+    /// `created_at`, or `held_since` in the order of waiting.
+    pub at: DateTime<Utc>,
     pub conversation_id: ConversationId,
 }
 
 /// Conversations, and the cursor of the next page if there is one.
 pub struct ConversationPage {
-    pub conversations: Vec<Conversation>,
+    pub conversations: Vec<HeldConversation>,
     pub next: Option<ConversationCursor>,
 }
 
-impl Conversation {
-    /// The position of the conversation in lists.
-    pub fn cursor(&self) -> ConversationCursor {
-        ConversationCursor { created_at: self.created_at, conversation_id: self.conversation_id.clone() }
+impl HeldConversation {
+    /// The position of the conversation in lists of this order.
+    pub fn cursor(&self, order: ConversationOrder) -> ConversationCursor {
+        let created_at = self.conversation.created_at;
+        let at = match order {
+            ConversationOrder::NewestFirst => created_at,
+            ConversationOrder::LongestWaitingFirst => {
+                self.handoff.as_ref().map_or(created_at, |handoff| handoff.held_since)
+            }
+        };
+        ConversationCursor { at, conversation_id: self.conversation.conversation_id.clone() }
     }
 }
 
 impl Conversations {
-    /// Lists conversations after the cursor, the newest first.
+    /// Lists conversations after the cursor.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list(
         &self,
         filter: &ConversationFilter,
+        order: ConversationOrder,
         after: Option<&ConversationCursor>,
         page_size: u16,
     ) -> Result<ConversationPage, DatabaseError> {
-        let channels = matching(filter.channel.as_ref());
-        let statuses = matching(filter.status.as_ref());
-        let after_created_at = after.map(|cursor| cursor.created_at);
-        let after_id = after.map(|cursor| cursor.conversation_id.as_str());
-        // A filter that no index has looks at a bounded number of conversations.
-        let looked_at = if filter.stale_by.is_some() { LOOKED_AT_MAX } else { page_size };
+        let exceeds_index = filter.exceeds_index(order);
+        let looked_at = if exceeds_index { LOOKED_AT_MAX } else { page_size };
         let limit = i64::from(looked_at) + 1;
+        let mut conversations = match order {
+            ConversationOrder::NewestFirst => self.newest(filter, after, limit).await?,
+            ConversationOrder::LongestWaitingFirst => self.longest_waiting(filter.one_holder(), after, limit).await?,
+        };
+        let more = conversations.len() > looked_at.into();
+        conversations.truncate(looked_at.into());
+        let next = conversations.last().filter(|_| more).map(|last| last.cursor(order));
+        let page = ConversationPage { conversations, next };
+        if !exceeds_index {
+            return Ok(page);
+        }
+        let figures = if filter.needs_figures() { self.figures(&page.conversations).await? } else { HashMap::new() };
+        Ok(filter.select(page, &figures, order, page_size))
+    }
+
+    async fn newest(
+        &self,
+        filter: &ConversationFilter,
+        after: Option<&ConversationCursor>,
+        limit: i64,
+    ) -> Result<Vec<HeldConversation>, DatabaseError> {
+        let (channels, statuses) = (filter.channels(), filter.statuses());
+        let (after_at, after_id) = after.map(|cursor| (cursor.at, cursor.conversation_id.as_str())).unzip();
         macro_rules! page {
             ($file:literal $(, $user_id:expr)?) => {
                 self.database
@@ -63,33 +87,55 @@ impl Conversations {
                             $file,
                             &channels as &[&str],
                             &statuses as &[&str],
-                            after_created_at,
+                            after_at,
                             after_id,
-                            limit
+                            limit,
+                            filter.created_from,
+                            filter.created_before
                             $(, $user_id)?
                         )
                     })
                     .await?
                     .into_iter()
-                    .map(|row| row.conversation)
-                    .collect::<Vec<_>>()
+                    .map(|row| HeldConversation::new(row.conversation, row.handoff))
+                    .collect()
             };
         }
-        let mut conversations = match &filter.user_id {
+        Ok(match filter.user_id.as_ref().map(UserId::as_str) {
             None => page!("src/conversations/list.sql"),
-            Some(user_id) => page!("src/conversations/list_by_user.sql", user_id.as_str()),
-        };
-        let more = conversations.len() > looked_at.into();
-        conversations.truncate(looked_at.into());
-        let next = conversations.last().filter(|_| more).map(Conversation::cursor);
-        match filter.stale_by {
-            Some(stale_by) => self.stale_page(conversations, next, stale_by, page_size).await,
-            None => Ok(ConversationPage { conversations, next }),
-        }
+            Some(user_id) => page!("src/conversations/list_by_user.sql", user_id),
+        })
     }
-}
 
-/// The column values that match a filter.
-fn matching<T: VariantArray + AsRef<str>>(filter: Option<&T>) -> Vec<&str> {
-    filter.map_or(T::VARIANTS, std::slice::from_ref).iter().map(AsRef::as_ref).collect()
+    /// Escalated conversations, of one holder or of all: a person, or `""` for the queue.
+    async fn longest_waiting(
+        &self,
+        holder: Option<&str>,
+        after: Option<&ConversationCursor>,
+        limit: i64,
+    ) -> Result<Vec<HeldConversation>, DatabaseError> {
+        let (after_at, after_id) = after.map(|cursor| (cursor.at, cursor.conversation_id.as_str())).unzip();
+        macro_rules! page {
+            ($file:literal $(, $holder:expr)?) => {
+                self.database
+                    .fetch_all(|| sqlx::query_file!($file, after_at, after_id, limit $(, $holder)?))
+                    .await?
+                    .into_iter()
+                    .map(|row| HeldConversation::new(row.conversation, Some(row.handoff)))
+                    .collect()
+            };
+        }
+        Ok(match holder {
+            None => page!("src/conversations/queue.sql"),
+            Some(holder) => page!("src/conversations/queue_by_assignee.sql", holder),
+        })
+    }
+
+    async fn figures(&self, of: &[HeldConversation]) -> Result<HashMap<String, Figures>, DatabaseError> {
+        let ids: Vec<_> = of.iter().map(|held| held.conversation.conversation_id.to_string()).collect();
+        let read = || sqlx::query_file!("src/conversations/figures.sql", &ids);
+        let rows = self.database.fetch_all(read).await?;
+        let figures = |through_sequence, recent_mean| Figures { through_sequence, recent_mean };
+        Ok(rows.into_iter().map(|row| (row.conversation_id, figures(row.through_sequence, row.recent_mean))).collect())
+    }
 }

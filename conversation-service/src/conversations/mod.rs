@@ -2,16 +2,16 @@
 
 mod conversation;
 mod delete;
+mod filter;
 mod get;
 mod list;
-mod stale;
 
 use teppan_shared::{clock::Clock, postgres::Database};
 
 pub use self::{
     conversation::{Conversation, ConversationStatus},
-    list::{ConversationCursor, ConversationFilter, ConversationPage},
-    stale::StaleBy,
+    filter::{ConversationFilter, ConversationOrder, HolderFilter, StaleBy},
+    list::{ConversationCursor, ConversationPage},
 };
 use crate::events::Events;
 

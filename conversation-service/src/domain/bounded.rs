@@ -29,6 +29,27 @@ macro_rules! bounded_text {
     };
 }
 
+/// A text of 1 to 100 printable ASCII characters.
+macro_rules! printable_text {
+    ($(#[$doc:meta])* $name:ident, $must:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
+        #[sqlx(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn parse(raw: String) -> Result<Self, &'static str> {
+                let is_printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+                if is_printable && (1..=100).contains(&raw.len()) { Ok(Self(raw)) } else { Err($must) }
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
 /// A whole number within bounds. If there is a default, 0 means the default.
 macro_rules! bounded_number {
     ($(#[$doc:meta])* $name:ident, $range:expr, $must:literal $(, 0 => $default:literal)?) => {
@@ -76,4 +97,4 @@ macro_rules! uuid_id {
     };
 }
 
-pub(crate) use {bounded_number, bounded_text, uuid_id};
+pub(crate) use {bounded_number, bounded_text, printable_text, uuid_id};

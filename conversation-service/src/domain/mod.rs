@@ -27,4 +27,4 @@ pub use self::{
     sequence::{SequenceOrder, SequenceRange},
 };
 
-pub(crate) use self::bounded::{bounded_number, bounded_text, uuid_id};
+pub(crate) use self::bounded::{bounded_number, bounded_text, printable_text, uuid_id};

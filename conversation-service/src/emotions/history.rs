@@ -61,7 +61,7 @@ impl Emotions {
         let more = entries.len() > page_size.into();
         entries.truncate(page_size.into());
         let next = entries.last().filter(|_| more).map(|last| last.sequence);
-        let newest_scored_sequence = found.conversation.newest_scored_sequence;
+        let newest_scored_sequence = found.held.conversation.newest_scored_sequence;
         let some_emotion = newest_scored_sequence > 0 || !entries.is_empty();
         // Even before the first run of the aggregation, a client gets the sequence that the watermark must reach.
         let uncounted = || EmotionStatistics { newest_scored_sequence, ..EmotionStatistics::default() };

@@ -44,14 +44,21 @@ pub enum EmotionTrend {
     Declining,
 }
 
+impl EmotionLevel {
+    /// The level of a mean score.
+    pub fn of(mean: f64) -> Self {
+        match mean {
+            mean if mean < NEGATIVE_BELOW => Self::Negative,
+            mean if mean > POSITIVE_ABOVE => Self::Positive,
+            _ => Self::Neutral,
+        }
+    }
+}
+
 impl EmotionStatistics {
     /// The level of the recent mean.
     pub fn level(&self) -> Option<EmotionLevel> {
-        self.recent_mean.map(|mean| match mean {
-            mean if mean < NEGATIVE_BELOW => EmotionLevel::Negative,
-            mean if mean > POSITIVE_ABOVE => EmotionLevel::Positive,
-            _ => EmotionLevel::Neutral,
-        })
+        self.recent_mean.map(EmotionLevel::of)
     }
 
     pub fn trend(&self) -> Option<EmotionTrend> {

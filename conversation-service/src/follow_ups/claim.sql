@@ -29,7 +29,7 @@ due AS MATERIALIZED (                  -- locked
     SELECT f.*
     FROM unnest($3::text[]) AS c (channel)
     CROSS JOIN LATERAL (
-        SELECT follow_up_id, conversation_id, trigger, time_zone, next_attempt_at,
+        SELECT follow_up_id, conversation_id, time_zone, next_attempt_at,
                octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0) AS bytes
         FROM follow_ups
         WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
@@ -40,9 +40,9 @@ due AS MATERIALIZED (                  -- locked
     WHERE NOT EXISTS (SELECT FROM held)
       AND NOT EXISTS (SELECT FROM prior WHERE fingerprint <> ALL ($7))
 ),
-checked AS MATERIALIZED (              -- no automatic message is sent while a member of staff leads the conversation
+checked AS MATERIALIZED (              -- nothing is sent while a person holds the conversation, or should
     SELECT d.follow_up_id, d.next_attempt_at, d.bytes, c.channel,
-           GREATEST(CASE WHEN d.trigger <> 'CUSTOM' AND c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
+           GREATEST(CASE WHEN c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
                AS waits_until
     FROM due AS d
     LEFT JOIN unnest($10::text[], $11::timestamptz[]) AS closed (time_zone, opens_at)

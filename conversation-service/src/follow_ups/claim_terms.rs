@@ -2,28 +2,12 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::{MessageId, bounded_number};
+use crate::domain::{MessageId, bounded_number, printable_text};
 
-const CLAIMANT_BYTES_MAX: usize = 100;
-
-/// The name of a sender, for operators: 1 to 100 printable ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimant(String);
-
-impl Claimant {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        let printable = raw.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if printable && (1..=CLAIMANT_BYTES_MAX).contains(&raw.len()) {
-            Ok(Self(raw))
-        } else {
-            Err("must be 1 to 100 printable ASCII characters, such as orchestrator-7")
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+printable_text!(
+    /// The name of a sender, for operators: 1 to 100 printable ASCII characters.
+    Claimant, "must be 1 to 100 printable ASCII characters, such as orchestrator-7"
+);
 
 bounded_number!(
     /// The most follow-ups of one claim: 1 to 100, 10 by default.

@@ -19,7 +19,7 @@ impl FollowUps {
     /// When the database does not answer. A later run does the rest.
     async fn advance(&self) -> Result<Batch, DatabaseError> {
         // First, because a follow-up that is overdue for too long must not become ready.
-        let missed = self.miss_follow_ups().await?;
+        let (missed, overdue) = self.miss_follow_ups().await?;
         let expired = self.expire_leases().await?;
         let due = self.ready_follow_ups().await?;
         let count = |count: i64| u64::try_from(count).unwrap_or(0);
@@ -33,16 +33,18 @@ impl FollowUps {
         Ok(Batch {
             done: count(missed + expired + due.ready),
             failed: due.unreadable,
-            more: due.more || [missed, expired].contains(&BATCH_MAX),
+            more: due.more || [overdue, expired].contains(&BATCH_MAX),
             lag: due.lag,
         })
     }
 
-    async fn miss_follow_ups(&self) -> Result<i64, DatabaseError> {
+    /// How many were missed, of how many that are overdue for too long. The others wait for a person.
+    async fn miss_follow_ups(&self) -> Result<(i64, i64), DatabaseError> {
         let now = self.clock.now();
         let due_before = now - self.dispatch.missed_after;
         let statement = || sqlx::query_file!("src/follow_ups/miss.sql", now, due_before, self.events.published);
-        Ok(self.database.fetch_one(statement).await?.missed)
+        let run = self.database.fetch_one(statement).await?;
+        Ok((run.missed, run.checked))
     }
 
     async fn expire_leases(&self) -> Result<i64, DatabaseError> {

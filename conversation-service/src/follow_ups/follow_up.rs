@@ -111,6 +111,8 @@ pub struct FollowUpRow {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// The last time when it waited for the end of a handoff, if it did.
+    pub held_until: Option<DateTime<Utc>>,
 }
 
 /// A follow-up with opened text and metadata.

@@ -1,17 +1,29 @@
 -- Ends unsent follow-ups that were due before $2 as MISSED, the longest due first. $1 now, $3 whether events are
--- published.
+-- published. While a person holds the conversation none is missed: it waits, and counts as overdue from then.
 WITH overdue AS MATERIALIZED (
-    SELECT follow_up_id
+    SELECT follow_up_id, conversation_id
     FROM follow_ups
-    WHERE status = 'PENDING' AND due_at <= $2
-    ORDER BY due_at
+    WHERE status = 'PENDING' AND COALESCE(held_until, due_at) <= $2
+    ORDER BY COALESCE(held_until, due_at)
     LIMIT 128
     FOR UPDATE SKIP LOCKED
+),
+checked AS MATERIALIZED (
+    SELECT o.follow_up_id, COALESCE(c.status = 'ESCALATED', false) AS is_held
+    FROM overdue AS o
+    LEFT JOIN LATERAL (                -- LIMIT forces one lookup a row instead of a join with the whole table
+        SELECT status FROM conversations WHERE conversation_id = o.conversation_id LIMIT 1
+    ) AS c ON true
+),
+held AS (                              -- so that they do not block the others
+    UPDATE follow_ups
+    SET held_until = $1
+    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE is_held))
 ),
 missed AS (
     UPDATE follow_ups AS f
     SET status = 'MISSED', next_attempt_at = NULL, finished_at = $1, updated_at = $1
-    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM overdue))
+    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE NOT is_held))
     RETURNING f.*
 ),
 event AS (
@@ -25,4 +37,4 @@ event AS (
     FROM missed
     WHERE $3::boolean
 )
-SELECT count(*) AS "missed!" FROM missed
+SELECT (SELECT count(*) FROM missed) AS "missed!", (SELECT count(*) FROM checked) AS "checked!"

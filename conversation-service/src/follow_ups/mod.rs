@@ -83,6 +83,12 @@ impl FollowUps {
         }
     }
 
+    /// Wakes the follow-up clock and the waiting claims, after follow-ups were released that had waited for a person.
+    pub fn released(&self) {
+        self.due.nudge();
+        self.claims.ready.notify_waiters();
+    }
+
     /// Wakes the follow-up clock.
     pub fn due(&self) -> Nudge {
         self.due.clone()

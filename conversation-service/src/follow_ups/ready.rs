@@ -111,7 +111,7 @@ struct Due {
     message_id: MessageId,
     due_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    /// Whether a member of staff leads the conversation.
+    /// Whether a person holds the conversation, or should.
     is_escalated: bool,
     /// Whether the user of a re-engagement has written or booked after it was scheduled.
     user_came_back: bool,
@@ -127,16 +127,15 @@ enum Decision {
 }
 
 impl Due {
-    /// A re-engagement is cancelled if its user came back. No automatic message is sent while a member of staff leads
-    /// the conversation, and no message outside sending hours.
+    /// A re-engagement is cancelled if its user came back. Nothing is sent while a person holds the conversation, and
+    /// nothing outside sending hours.
     fn decide(&self, now: DateTime<Utc>, hours: &SendingHours) -> Decision {
         if self.trigger == FollowUpTrigger::Reengagement && self.user_came_back {
             return Decision::Cancel;
         }
-        let is_automatic = self.trigger != FollowUpTrigger::Custom;
-        let staff_leads = (self.is_escalated && is_automatic).then(|| now + CHECK_AGAIN);
+        let person_holds = self.is_escalated.then(|| now + CHECK_AGAIN);
         let opens_at = TimeZone::parse(&self.time_zone).ok().map(|zone| hours.at_or_after(now, zone));
-        match staff_leads.max(opens_at.filter(|opens_at| *opens_at > now)) {
+        match person_holds.max(opens_at.filter(|opens_at| *opens_at > now)) {
             Some(time) => Decision::WaitUntil(time),
             None => Decision::Ready,
         }
@@ -220,7 +219,7 @@ mod tests {
         let escalated = |trigger, zone| Due { is_escalated: true, ..due(trigger, zone) };
         let again = Decision::WaitUntil(now + CHECK_AGAIN);
         assert_eq!(decide(escalated(FollowUpTrigger::PostEvent, "Asia/Tokyo")), again);
-        assert_eq!(decide(escalated(FollowUpTrigger::Custom, "Asia/Tokyo")), Decision::Ready);
+        assert_eq!(decide(escalated(FollowUpTrigger::Custom, "Asia/Tokyo")), again);
         assert_eq!(decide(escalated(FollowUpTrigger::PostEvent, "Europe/Berlin")), Decision::WaitUntil(morning));
     }
 

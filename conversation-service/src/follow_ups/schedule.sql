@@ -52,7 +52,7 @@ moved AS (                         -- it waits again, so text, claim and failure
     UPDATE follow_ups AS f
     SET status = 'PENDING', due_at = $7, next_attempt_at = $7, time_zone = $8, content_sealed = $11,
         metadata_sealed = $12, ready_at = NULL, attempts = 0, last_failure_reason = '', lease_expires_at = NULL,
-        claim_token = NULL, claim_key = NULL, claimant = NULL, traceparent = $15,
+        claim_token = NULL, claim_key = NULL, claimant = NULL, traceparent = $15, held_until = NULL,
         channel = CASE WHEN $9 = '' THEN f.channel ELSE $9 END,
         user_id = COALESCE($10, f.user_id),
         -- always a later time, so that the clock's decision about the old row is not written

@@ -1,18 +1,21 @@
 use teppan_shared::{
     contract::conversation::v1::{
-        Conversation, DeleteConversationRequest, DeleteConversationResponse, GetContextWindowRequest,
-        GetContextWindowResponse, GetConversationRequest, GetConversationResponse, GetEmotionHistoryRequest,
-        GetEmotionHistoryResponse, ListConversationsRequest, ListConversationsResponse, ListMessagesRequest,
-        ListMessagesResponse, RedactMessageRequest, RedactMessageResponse, SetSummaryRequest, SetSummaryResponse,
-        StoreMessageRequest, StoreMessageResponse, StoreMessagesRequest, StoreMessagesResponse,
-        conversation_service_server::ConversationService,
+        AssignConversationRequest, AssignConversationResponse, CloseConversationRequest, CloseConversationResponse,
+        Conversation, DeleteConversationRequest, DeleteConversationResponse, EscalateConversationRequest,
+        EscalateConversationResponse, GetContextWindowRequest, GetContextWindowResponse, GetConversationRequest,
+        GetConversationResponse, GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest,
+        ListConversationsResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
+        RedactMessageResponse, SetSummaryRequest, SetSummaryResponse, StoreMessageRequest, StoreMessageResponse,
+        StoreMessagesRequest, StoreMessagesResponse, conversation_service_server::ConversationService,
     },
     server::{Bounds, answer},
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    Grpc, decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
+    Grpc,
+    change_holder::{self, ChangeRequest},
+    decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
     set_summary, status, store_message, store_messages,
 };
 
@@ -78,7 +81,7 @@ impl ConversationService for Grpc {
         let conversation = Conversation {
             emotion_statistics: read.emotions.map(encode::emotion_statistics),
             summary: summary.map(encode::summary),
-            ..encode::conversation(&read.conversation)
+            ..encode::conversation(&read.held)
         };
         Ok(Response::new(GetConversationResponse { conversation: Some(conversation) }))
     }
@@ -90,7 +93,7 @@ impl ConversationService for Grpc {
         let requested = list_conversations::decode(request.into_inner())?;
         let page = self
             .conversations
-            .list(&requested.filter, requested.after.as_ref(), requested.page_size)
+            .list(&requested.filter, requested.order, requested.after.as_ref(), requested.page_size)
             .await
             .map_err(|error| error.to_failure())?;
         Ok(Response::new(list_conversations::encode(&requested, &page)))
@@ -123,6 +126,33 @@ impl ConversationService for Grpc {
             .map_err(|error| status::read(&error, id))?;
         Ok(Response::new(get_emotion_history::encode(&requested, page)))
     }
+    async fn close_conversation(
+        &self,
+        request: Request<CloseConversationRequest>,
+    ) -> Result<Response<CloseConversationResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let conversation = self.change_holder(change_holder::close(request.into_inner())?, &bounds).await?;
+        Ok(Response::new(CloseConversationResponse { conversation: Some(conversation) }))
+    }
+
+    async fn escalate_conversation(
+        &self,
+        request: Request<EscalateConversationRequest>,
+    ) -> Result<Response<EscalateConversationResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let conversation = self.change_holder(change_holder::escalate(request.into_inner())?, &bounds).await?;
+        Ok(Response::new(EscalateConversationResponse { conversation: Some(conversation) }))
+    }
+
+    async fn assign_conversation(
+        &self,
+        request: Request<AssignConversationRequest>,
+    ) -> Result<Response<AssignConversationResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let conversation = self.change_holder(change_holder::assign(request.into_inner())?, &bounds).await?;
+        Ok(Response::new(AssignConversationResponse { conversation: Some(conversation) }))
+    }
+
     async fn delete_conversation(
         &self,
         request: Request<DeleteConversationRequest>,
@@ -134,5 +164,14 @@ impl ConversationService for Grpc {
             messages_deleted: deleted.messages,
             follow_ups_deleted: deleted.follow_ups,
         }))
+    }
+}
+
+impl Grpc {
+    async fn change_holder(&self, requested: ChangeRequest, bounds: &Bounds) -> Result<Conversation, Status> {
+        let ChangeRequest { conversation_id, action, etag } = requested;
+        let changed = self.handoffs.change(&conversation_id, &action, etag.as_deref(), bounds.caller()).await;
+        let held = changed.map_err(|error| status::change_holder(&error, &conversation_id))?;
+        Ok(encode::conversation(&held))
     }
 }

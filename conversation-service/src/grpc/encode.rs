@@ -4,15 +4,21 @@ use teppan_shared::{contract::conversation::v1 as wire, wire::timestamp};
 
 use super::parts;
 use crate::{
-    conversations::Conversation,
     domain::{Content, Metadata, UserId},
     emotions::{Emotion, EmotionLabel, EmotionScore, EmotionStatistics},
     follow_ups::{FollowUp, FollowUpStatus},
+    handoffs::{HeldConversation, Holder},
     messages::{Message, TokenCount},
     summaries::Summary,
 };
 
-pub fn conversation(conversation: &Conversation) -> wire::Conversation {
+pub fn conversation(held: &HeldConversation) -> wire::Conversation {
+    let HeldConversation { conversation, handoff, .. } = held;
+    let (holder, assignee) = match held.holder() {
+        Holder::Assistant => (wire::ConversationHolder::Assistant, String::new()),
+        Holder::Queue => (wire::ConversationHolder::Queue, String::new()),
+        Holder::Person(assignee) => (wire::ConversationHolder::Person, assignee.as_str().to_owned()),
+    };
     wire::Conversation {
         conversation_id: conversation.conversation_id.to_string(),
         user_id: conversation.user_id.as_ref().map_or("", UserId::as_str).to_owned(),
@@ -23,7 +29,18 @@ pub fn conversation(conversation: &Conversation) -> wire::Conversation {
         created_at: Some(timestamp(conversation.created_at)),
         updated_at: Some(timestamp(conversation.updated_at)),
         closed_at: conversation.closed_at.map(timestamp),
-        ..Default::default()
+        escalated_at: handoff.as_ref().map(|handoff| timestamp(handoff.escalated_at)),
+        escalation_reason: handoff
+            .as_ref()
+            .map(|handoff| wire::EscalationReason::from(handoff.reason))
+            .unwrap_or_default()
+            .into(),
+        holder: holder.into(),
+        assignee,
+        held_since: handoff.as_ref().map(|handoff| timestamp(handoff.held_since)),
+        etag: held.etag(),
+        emotion_statistics: None,
+        summary: None,
     }
 }
 

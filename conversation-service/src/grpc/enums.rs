@@ -3,10 +3,11 @@
 use teppan_shared::contract::conversation::v1 as wire;
 
 use crate::{
-    conversations::ConversationStatus,
+    conversations::{ConversationOrder, ConversationStatus},
     domain::{Channel, Role, SequenceOrder},
     emotions::{EmotionLevel, EmotionTrend},
     follow_ups::{FollowUpOrder, FollowUpStatus, FollowUpTrigger, ScheduleOutcome},
+    handoffs::EscalationReason,
 };
 
 /// A domain enum that occurs in requests.
@@ -20,6 +21,14 @@ pub trait WireEnum: Sized {
     fn required(raw: i32) -> Result<Self, &'static str> {
         Self::optional(raw)?.ok_or(Self::MUST)
     }
+}
+
+/// Who holds a conversation, without the name of the person, which is a field of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConversationHolder {
+    Assistant,
+    Queue,
+    Person,
 }
 
 /// Conversion to protobuf, and for enums in requests also from protobuf.
@@ -56,6 +65,12 @@ wire_enum!(Channel { Web, Email, Sms, Voice, Whatsapp, Facebook, Instagram }
      CHANNEL_INSTAGRAM");
 wire_enum!(ConversationStatus { Open, Escalated, Closed }
     "must be CONVERSATION_STATUS_OPEN, CONVERSATION_STATUS_ESCALATED or CONVERSATION_STATUS_CLOSED");
+wire_enum!(ConversationOrder { NewestFirst, LongestWaitingFirst }
+    "must be CONVERSATION_ORDER_NEWEST_FIRST or CONVERSATION_ORDER_LONGEST_WAITING_FIRST");
+wire_enum!(ConversationHolder { Assistant, Queue, Person }
+    "must be CONVERSATION_HOLDER_ASSISTANT, CONVERSATION_HOLDER_QUEUE or CONVERSATION_HOLDER_PERSON");
+wire_enum!(EscalationReason { LowEmotion, CustomerRequest, BeyondAssistant, Other }
+    "must be one of EscalationReason, such as ESCALATION_REASON_CUSTOMER_REQUEST");
 wire_enum!(SequenceOrder { OldestFirst, NewestFirst }
     "must be SEQUENCE_ORDER_OLDEST_FIRST or SEQUENCE_ORDER_NEWEST_FIRST");
 wire_enum!(FollowUpTrigger { PostEvent, Reengagement, EmotionBased, Custom }
@@ -65,6 +80,7 @@ wire_enum!(FollowUpStatus { Pending, Claimed, Completed, Cancelled, Failed, Miss
     "must be one of FollowUpStatus, such as FOLLOW_UP_STATUS_PENDING");
 wire_enum!(FollowUpOrder { EarliestFirst, LatestFirst }
     "must be FOLLOW_UP_ORDER_EARLIEST_FIRST or FOLLOW_UP_ORDER_LATEST_FIRST");
-wire_enum!(EmotionLevel as EmotionLevel { Negative, Neutral, Positive });
+wire_enum!(EmotionLevel { Negative, Neutral, Positive }
+    "must be EMOTION_LEVEL_NEGATIVE, EMOTION_LEVEL_NEUTRAL or EMOTION_LEVEL_POSITIVE");
 wire_enum!(EmotionTrend as EmotionTrend { Improving, Stable, Declining });
 wire_enum!(ScheduleOutcome as ScheduleFollowUpOutcome { Created, Moved, Existing });

@@ -1,6 +1,7 @@
 //! The gRPC services: decode, call, encode. Protobuf types are used only in this module.
 
 mod cancel_follow_up;
+mod change_holder;
 mod claim_due_follow_ups;
 mod complete_follow_up;
 mod conversation_service;
@@ -29,7 +30,7 @@ use teppan_shared::{clock::Clock, outbox::Outbox};
 
 use crate::{
     context_windows::ContextWindows, conversations::Conversations, emotions::Emotions, follow_ups::FollowUps,
-    messages::Messages, summaries::Summaries,
+    handoffs::Handoffs, messages::Messages, summaries::Summaries,
 };
 
 /// All of this service's gRPC services. Cheap to clone.
@@ -42,5 +43,6 @@ pub struct Grpc {
     pub context_windows: Arc<ContextWindows>,
     pub emotions: Arc<Emotions>,
     pub follow_ups: Arc<FollowUps>,
+    pub handoffs: Arc<Handoffs>,
     pub outbox: Outbox,
 }

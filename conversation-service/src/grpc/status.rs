@@ -5,7 +5,7 @@ use teppan_shared::{
     read_error::ReadError,
     status::{Failure, Violations},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{list_follow_ups, list_messages};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         CancelFollowUpError, ClaimError, CompleteFollowUpError, FailFollowUpError, FollowUpId, FollowUpStatus,
         ListFollowUpsError, ScheduleFollowUpError,
     },
+    handoffs::ChangeHolderError,
     messages::{ListMessagesError, StoreMessageError, StoreMessagesError, ToolCallRefusal},
     summaries::SetSummaryError,
 };
@@ -99,6 +100,23 @@ pub fn set_summary(error: &SetSummaryError, conversation_id: &ConversationId) ->
         .into(),
         SetSummaryError::Contended => Failure::overloaded().into(),
         SetSummaryError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn change_holder(error: &ChangeHolderError, conversation_id: &ConversationId) -> Status {
+    match error {
+        ChangeHolderError::NotFound => {
+            Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", conversation_id).into()
+        }
+        ChangeHolderError::EtagMismatch => Failure::new(
+            Code::Aborted,
+            "ETAG_MISMATCH",
+            "The status or the holder of the conversation has changed since this etag was read: read it again, then \
+             decide whether to repeat the call.",
+        )
+        .into(),
+        ChangeHolderError::Contended => Failure::overloaded().into(),
+        ChangeHolderError::Database(error) => error.to_failure().into(),
     }
 }
 

@@ -5,7 +5,7 @@ use teppan_shared::{
 };
 
 use crate::{
-    domain::{Content, ConversationId},
+    domain::{Content, ConversationId, printable_text},
     messages::TokenCount,
 };
 
@@ -20,25 +20,10 @@ pub struct Summary {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Who or what wrote a summary: 1 to 100 printable ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct WrittenBy(String);
-
-impl WrittenBy {
-    pub fn parse(raw: String) -> Result<Self, &'static str> {
-        let is_printable = raw.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-        if (1..=100).contains(&raw.len()) && is_printable {
-            Ok(Self(raw))
-        } else {
-            Err("must be 1 to 100 printable ASCII characters")
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+printable_text!(
+    /// Who or what wrote a summary: 1 to 100 printable ASCII characters.
+    WrittenBy, "must be 1 to 100 printable ASCII characters"
+);
 
 /// A row of `conversation_summaries`, in the order of its columns.
 ///

@@ -169,6 +169,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetEmotionHistory", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("CloseConversation", only(Orchestrator), Change),
                 ("EscalateConversation", only(Orchestrator), Change),
+                ("AssignConversation", only(Orchestrator), Change),
                 // booking-service, too, deletes the conversations of a customer who is erased, with the role of assistants.
                 ("DeleteConversation", any_of(&[Orchestrator, Privacy]), Change),
             ],

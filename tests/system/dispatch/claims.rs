@@ -108,7 +108,7 @@ async fn follow_ups_with_an_expired_lease_are_claimed_again_until_their_attempts
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_custom_follow_ups_are_sent_in_an_escalated_conversation() {
+async fn follow_ups_of_an_escalated_conversation_do_not_hold_up_the_others() {
     let mut service = start().await;
     let (escalated, open) = (fixtures::conversation_id(), fixtures::conversation_id());
     for chat in [&escalated, &open] {
@@ -131,7 +131,7 @@ async fn only_custom_follow_ups_are_sent_in_an_escalated_conversation() {
     let ready = "UPDATE follow_ups SET ready_at = due_at, next_attempt_at = due_at, content_sealed = ''";
     harness::execute(&service.url, ready).await;
 
-    schedule(&service, &[due(&open), custom(&escalated, "A person asked for this.")]).await;
+    schedule(&service, &[due(&open), custom(&open, "How was your evening?")]).await;
     until(&service, "SELECT count(*) = 152 FROM follow_ups WHERE ready_at IS NOT NULL").await;
     let small = ClaimDueFollowUpsRequest { batch_size: 2, ..at_once() };
     let claimed = claim(&service.follow_ups, small).await;

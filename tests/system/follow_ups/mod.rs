@@ -8,4 +8,4 @@ mod scheduling_plans;
 mod scheduling_races;
 mod scheduling_retention;
 
-pub(super) use self::scheduling::{again, key, moving, request, schedule};
+pub(super) use self::scheduling::{again, at, key, moving, request, schedule};

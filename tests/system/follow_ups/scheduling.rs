@@ -18,7 +18,7 @@ use teppan_tests::{
 use uuid::Uuid;
 
 /// A timestamp of the wire format.
-pub(super) fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     timestamp(text.parse::<DateTime<Utc>>().expect("a time"))
 }
 

@@ -1,0 +1,16 @@
+-- A page of the escalated conversations of person $4, or of those that wait for a person (''), the longest waiting
+-- first. Like queue.sql, with the index conversation_handoffs_list_by_assignee.
+SELECT c AS "conversation!: Conversation", h AS "handoff!: HandoffRow"
+FROM (
+    SELECT *
+    FROM conversation_handoffs
+    WHERE escalated_at IS NOT NULL AND COALESCE(assignee, '') = $4
+      -- the end of the last page; everything on the first one
+      AND (held_since, conversation_id) > (COALESCE($1::timestamptz, '-infinity'), COALESCE($2::text, ''))
+    ORDER BY held_since, conversation_id
+    LIMIT $3
+) AS h
+CROSS JOIN LATERAL (
+    SELECT * FROM conversations WHERE conversation_id = h.conversation_id LIMIT 1
+) AS c
+ORDER BY h.held_since, h.conversation_id
