@@ -3,7 +3,9 @@
 CREATE TABLE conversations (
     conversation_id         text        COLLATE "C" PRIMARY KEY
                                         CONSTRAINT conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
-    user_id                 text        CONSTRAINT conversation_user_length CHECK (length(user_id) BETWEEN 1 AND 100),
+    -- The user: a keyed hash to find the conversations of one, and the id itself, sealed.
+    user_hash               bytea,
+    user_sealed             bytea,
     channel                 text        NOT NULL CONSTRAINT conversation_channel
                                         CHECK (channel IN ('WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
     status                  text        NOT NULL DEFAULT 'OPEN' CONSTRAINT conversation_status
@@ -18,13 +20,14 @@ CREATE TABLE conversations (
     created_at              timestamptz NOT NULL,
     updated_at              timestamptz NOT NULL,
     closed_at               timestamptz,
+    CONSTRAINT conversation_user CHECK (COALESCE(octet_length(user_hash), 32) = 32 AND (user_hash IS NULL) = (user_sealed IS NULL)),
     CONSTRAINT conversation_closed CHECK ((status = 'CLOSED') = (closed_at IS NOT NULL))
 ) WITH (fillfactor = 50);
 
 -- Every list of conversations reads one of these two, newest first. A list without a filter on channel or status merges
 -- their few values (see src/conversations/list.sql).
 CREATE INDEX conversations_list ON conversations (channel, status, created_at, conversation_id);
-CREATE INDEX conversations_list_by_user ON conversations (user_id, channel, status, created_at, conversation_id)
-    WHERE user_id IS NOT NULL;
+CREATE INDEX conversations_list_by_user ON conversations (user_hash, channel, status, created_at, conversation_id)
+    WHERE user_hash IS NOT NULL;
 -- The newest conversations of a user. Neither column changes with a message.
-CREATE INDEX conversations_newest_by_user ON conversations (user_id, created_at) WHERE user_id IS NOT NULL;
+CREATE INDEX conversations_newest_by_user ON conversations (user_hash, created_at) WHERE user_hash IS NOT NULL;

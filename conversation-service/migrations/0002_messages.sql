@@ -1,6 +1,7 @@
--- Messages are appended, and never changed but by redaction. Text, parts and metadata are sealed with the message's id
--- as associated data. The fingerprint is a keyed hash of the call: it distinguishes a retry from another message with
--- the same id. The text of a message that has only parts is sealed too, and empty.
+-- Messages are appended, and never changed but by redaction. Text, parts, metadata and the names of emotions are sealed.
+-- Their associated data name the message, its role and its conversation; those of the text also name which of the others
+-- there are. The fingerprint is a keyed hash of the call: it distinguishes a retry from another message with the same
+-- id. The text of a message that has only parts is sealed too, and empty.
 CREATE TABLE messages (
     message_id        uuid             PRIMARY KEY,
     conversation_id   text             COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
@@ -12,8 +13,8 @@ CREATE TABLE messages (
     -- The parts, encoded; NULL for plain text.
     parts_sealed      bytea,
     emotion_score     double precision CONSTRAINT message_emotion_score CHECK (emotion_score BETWEEN 0 AND 1),
-    emotion_label     text             CONSTRAINT message_emotion_label CHECK (length(emotion_label) BETWEEN 1 AND 20),
-    emotion_detected  text[]           NOT NULL DEFAULT '{}' CONSTRAINT message_emotion_detected CHECK (cardinality(emotion_detected) <= 10),
+    -- The leading emotion and the detected ones; NULL when none was named.
+    emotions_sealed   bytea,
     metadata_sealed   bytea,
     sent_at           timestamptz      NOT NULL,
     stored_at         timestamptz      NOT NULL,
@@ -43,7 +44,7 @@ ALTER TABLE messages
 
 -- The emotions of a conversation in order, without the messages between them.
 CREATE INDEX messages_emotion ON messages (conversation_id, sequence)
-    WHERE emotion_score IS NOT NULL OR emotion_label IS NOT NULL OR emotion_detected <> '{}';
+    WHERE emotion_score IS NOT NULL OR emotions_sealed IS NOT NULL;
 
 -- The system messages of a conversation, for its context window.
 CREATE INDEX messages_system ON messages (conversation_id, sequence) WHERE role = 'SYSTEM';

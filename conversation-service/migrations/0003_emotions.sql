@@ -20,8 +20,9 @@ CREATE TABLE emotion_statistics (
     score_sum           numeric          NOT NULL,
     score_min           double precision,
     score_max           double precision,
-    -- The counts of the first 100 labels; the key '' has the common count of all others.
-    label_counts        jsonb            NOT NULL,
+    -- The counts of the first 100 labels, and the common count of all others. Sealed with the conversation and the
+    -- watermark as associated data.
+    label_counts_sealed bytea            NOT NULL,
     -- The newest ten scores, the oldest of them first. The next run needs no earlier scores.
     recent_scores       numeric[]        NOT NULL CONSTRAINT emotion_statistics_recent CHECK (cardinality(recent_scores) <= 10),
     recent_mean         double precision,

@@ -1,5 +1,5 @@
 -- Messages to be sent later. Text and metadata are sealed. The associated data of the metadata contain the follow-up's
--- id. Those of the text are the same as in messages.content_sealed, with `message_id`, so that completing can copy the
+-- id and its conversation. Those of the text are those of the message that it becomes, so that completing can copy the
 -- sealed text. Redacting that message removes both. The conversation need not exist yet.
 --
 -- An unfinished follow-up is PENDING or CLAIMED. A PENDING one waits until `due_at`. Then the follow-up clock chooses
@@ -12,7 +12,8 @@ CREATE TABLE follow_ups (
                                      CONSTRAINT follow_up_conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
     trigger              text        NOT NULL CONSTRAINT follow_up_trigger
                                      CHECK (trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')),
-    subject              text        COLLATE "C" NOT NULL DEFAULT '' CONSTRAINT follow_up_subject_length CHECK (length(subject) <= 200),
+    subject              text        COLLATE "C" NOT NULL DEFAULT '' CONSTRAINT follow_up_subject_form
+                                     CHECK (subject ~ '^([a-z][a-z_]{0,39}(:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?)?$'),
     status               text        NOT NULL CONSTRAINT follow_up_status
                                      CHECK (status IN ('PENDING', 'CLAIMED', 'COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')),
     due_at               timestamptz NOT NULL,
@@ -21,7 +22,9 @@ CREATE TABLE follow_ups (
     -- means unknown.
     channel              text        NOT NULL DEFAULT '' CONSTRAINT follow_up_channel
                                      CHECK (channel IN ('', 'WEB', 'EMAIL', 'SMS', 'VOICE', 'WHATSAPP', 'FACEBOOK', 'INSTAGRAM')),
-    user_id              text        CONSTRAINT follow_up_user_length CHECK (length(user_id) BETWEEN 1 AND 100),
+    -- The user, as in conversations: the conversation gets it from a follow-up that is its first message.
+    user_hash            bytea,
+    user_sealed          bytea,
     content_sealed       bytea,
     metadata_sealed      bytea,
     ready_at             timestamptz,
@@ -34,8 +37,9 @@ CREATE TABLE follow_ups (
     -- The idempotency key of the claim (for a repeated request), and the claimant (for operators).
     claim_key            text        CONSTRAINT follow_up_claim_key_form CHECK (claim_key ~ '^[ -~]{1,255}$'),
     claimant             text        CONSTRAINT follow_up_claimant_form CHECK (claimant ~ '^[ -~]{1,100}$'),
-    last_failure_reason  text        NOT NULL DEFAULT '' CONSTRAINT follow_up_failure_reason_form
-                                     CHECK (last_failure_reason ~ '^([A-Z][A-Z0-9_]{0,99})?$'),
+    last_failure_reason  text        CONSTRAINT follow_up_failure_reason CHECK (last_failure_reason IN (
+                                     'CHANNEL_UNREACHABLE', 'RECIPIENT_UNKNOWN', 'RECIPIENT_OPTED_OUT', 'MESSAGE_REJECTED',
+                                     'RATE_LIMITED', 'TIMEOUT', 'SENDER_FAULT', 'OTHER', 'LEASE_EXPIRED')),
     -- The id of the message that it becomes: the same in every attempt, unless the sender chooses another one.
     message_id           uuid        NOT NULL,
     -- The trace context of the call that scheduled it.
@@ -45,6 +49,7 @@ CREATE TABLE follow_ups (
     finished_at          timestamptz,
     -- The last time when it waited because a person held its conversation. It counts as overdue from then.
     held_until           timestamptz,
+    CONSTRAINT follow_up_user CHECK (COALESCE(octet_length(user_hash), 32) = 32 AND (user_hash IS NULL) = (user_sealed IS NULL)),
     CONSTRAINT follow_up_attempts CHECK (attempts BETWEEN 0 AND max_attempts),
     CONSTRAINT follow_up_finished CHECK ((status IN ('COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')) = (finished_at IS NOT NULL)),
     CONSTRAINT follow_up_next_attempt CHECK ((finished_at IS NULL) = (next_attempt_at IS NOT NULL)),
@@ -96,7 +101,8 @@ CREATE INDEX idempotency_keys_follow_up ON idempotency_keys (follow_up_id) WHERE
 -- check updates it, so that storing a message does not get slower. `silent_since` is the beginning of the silence for
 -- which the last re-engagement was scheduled.
 CREATE TABLE reengagement_checks (
-    user_id       text        PRIMARY KEY,
+    -- As in conversations.
+    user_hash     bytea       PRIMARY KEY CONSTRAINT reengagement_user_hash_length CHECK (octet_length(user_hash) = 32),
     check_at      timestamptz NOT NULL,
     silent_since  timestamptz
 );

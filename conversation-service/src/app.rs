@@ -8,7 +8,7 @@ use teppan_shared::{
         conversation_service_server::ConversationServiceServer, follow_up_service_server::FollowUpServiceServer,
         outbox_service_server::OutboxServiceServer,
     },
-    rotation::{SealedColumn, SealedTable},
+    rotation::{HashedColumn, SealedColumn, SealedTable},
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     worker::Nudge,
@@ -29,6 +29,7 @@ use crate::{
     read_backlog::Backlog,
     settings::Settings,
     summaries::Summaries,
+    users::{USER_HASH, Users},
 };
 
 /// During a rollout an old replica may start on a database that a newer one has migrated. It ignores unknown
@@ -36,46 +37,83 @@ use crate::{
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
 /// Every table with sealed columns. `rotate-keys` goes through them.
-pub const SEALED_TABLES: [SealedTable; 3] = [
+pub const SEALED_TABLES: [SealedTable; 5] = [
     SealedTable {
         name: "messages",
         key: ("message_id", "uuid", NIL),
         columns: &[
-            CONTENT,
-            SealedColumn {
-                name: "metadata_sealed",
-                about: ("messages", "metadata_sealed"),
-                row: "uuid_send(message_id)",
-            },
-            SealedColumn { name: "parts_sealed", about: ("messages", "parts_sealed"), row: "uuid_send(message_id)" },
+            message_column("content_sealed", MESSAGE_ROW),
+            message_column("metadata_sealed", MESSAGE_ROW),
+            message_column("parts_sealed", MESSAGE_ROW),
+            message_column(
+                "emotions_sealed",
+                "uuid_send(message_id) || convert_to(role || '//' || conversation_id, 'UTF8')",
+            ),
         ],
+        hash: None,
     },
-    SUMMARIES,
+    SealedTable { name: "conversations", key: ("conversation_id", "text", ""), columns: &[USER], hash: Some(USERS) },
+    SealedTable {
+        name: "conversation_summaries",
+        key: ("conversation_id", "text", ""),
+        columns: &[SealedColumn {
+            name: "text_sealed",
+            about: ("conversation_summaries", "text_sealed"),
+            row: r"convert_to(conversation_id, 'UTF8') || '\x00'::bytea || int8send(through_sequence)",
+        }],
+        hash: None,
+    },
+    SealedTable {
+        name: "emotion_statistics",
+        key: ("conversation_id", "text", ""),
+        columns: &[SealedColumn {
+            name: "label_counts_sealed",
+            about: ("emotion_statistics", "label_counts_sealed"),
+            row: r"convert_to(conversation_id, 'UTF8') || '\x00'::bytea || int8send(aggregated_through)",
+        }],
+        hash: None,
+    },
     SealedTable {
         name: "follow_ups",
         key: ("follow_up_id", "uuid", NIL),
         columns: &[
-            CONTENT,
+            // A completed follow-up copies its text to its message.
+            message_column(
+                "content_sealed",
+                "uuid_send(message_id) || convert_to('ASSISTANT//' || conversation_id, 'UTF8')",
+            ),
             SealedColumn {
                 name: "metadata_sealed",
                 about: ("follow_ups", "metadata_sealed"),
-                row: "uuid_send(follow_up_id)",
+                row: "uuid_send(follow_up_id) || convert_to(conversation_id, 'UTF8')",
             },
+            USER,
         ],
+        hash: Some(HashedColumn { copies: &[], ..USERS }),
     },
 ];
-const SUMMARIES: SealedTable = SealedTable {
-    name: "conversation_summaries",
-    key: ("conversation_id", "text", ""),
-    columns: &[SealedColumn {
-        name: "text_sealed",
-        about: ("conversation_summaries", "text_sealed"),
-        row: r"convert_to(conversation_id, 'UTF8') || '\x00'::bytea || int8send(through_sequence)",
-    }],
+
+const fn message_column(name: &'static str, row: &'static str) -> SealedColumn {
+    SealedColumn { name, about: ("messages", name), row }
+}
+
+/// The row of `messages::MessageBinding`.
+const MESSAGE_ROW: &str = "uuid_send(message_id) || convert_to(role || '/' \
+     || CASE WHEN parts_sealed IS NULL THEN '' ELSE 'p' END \
+     || CASE WHEN metadata_sealed IS NULL THEN '' ELSE 'm' END \
+     || CASE WHEN emotions_sealed IS NULL THEN '' ELSE 'e' END || '/' || conversation_id, 'UTF8')";
+/// The user of a conversation, or of a follow-up that may become its first message.
+const USER: SealedColumn = SealedColumn {
+    name: "user_sealed",
+    about: ("conversations", "user_sealed"),
+    row: "convert_to(conversation_id, 'UTF8')",
 };
-/// A completed follow-up copies its text to its message.
-const CONTENT: SealedColumn =
-    SealedColumn { name: "content_sealed", about: ("messages", "content_sealed"), row: "uuid_send(message_id)" };
+const USERS: HashedColumn = HashedColumn {
+    name: "user_hash",
+    of: "user_sealed",
+    purpose: USER_HASH,
+    copies: &[("reengagement_checks", "user_hash")],
+};
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The text that `--version` prints: the version and, if it is known, the revision.
@@ -127,15 +165,25 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     let outbox = outbox::open(open.database.clone(), settings);
     let events = Events::of(&outbox);
     let (database, keys, clock) = (&open.database, &open.keys, settings.clock);
-    let conversations = Arc::new(Conversations::new(database.clone(), clock, events.clone()));
+    let users = Arc::new(Users::new(keys));
+    let conversations = Conversations::new(database.clone(), clock, keys, Arc::clone(&users), events.clone());
+    let conversations = Arc::new(conversations);
     let aggregation = settings.emotions.aggregation;
-    let emotions = Emotions::new(database.clone(), clock, aggregation, events.clone(), Arc::clone(&conversations));
+    let emotions =
+        Emotions::new(database.clone(), clock, keys, aggregation, events.clone(), Arc::clone(&conversations));
     let emotions = Arc::new(emotions);
     let reengagement_after = settings.dispatch.reengagement_after.unwrap_or_default();
-    let messages =
-        Messages::new(database.clone(), clock, keys, Arc::clone(&emotions), events.clone(), reengagement_after);
-    let follow_ups = Arc::new(FollowUps::new(database.clone(), keys, settings, events.clone()));
-    let handoffs = Handoffs::new(database.clone(), clock, events, Arc::clone(&follow_ups));
+    let messages = Messages::new(
+        database.clone(),
+        clock,
+        keys,
+        Arc::clone(&users),
+        Arc::clone(&emotions),
+        events.clone(),
+        reengagement_after,
+    );
+    let follow_ups = Arc::new(FollowUps::new(database.clone(), keys, Arc::clone(&users), settings, events.clone()));
+    let handoffs = Handoffs::new(database.clone(), clock, users, events, Arc::clone(&follow_ups));
     Grpc {
         clock,
         conversations,

@@ -15,3 +15,4 @@ mod purge;
 mod read_backlog;
 pub mod settings;
 mod summaries;
+mod users;

@@ -49,6 +49,7 @@ mod reflection;
 mod rotation;
 mod round_trips;
 mod schedule;
+mod sealed_values;
 mod settings;
 mod shutdown;
 mod slots;

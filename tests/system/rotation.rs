@@ -6,7 +6,9 @@ use secrecy::SecretString;
 use teppan_shared::{
     contract::{
         booking::v1::{CreateBookingRequest, FindCustomerRequest, GetBookingRequest},
-        conversation::v1::ListMessagesRequest,
+        conversation::v1::{
+            Emotion, GetConversationRequest, ListConversationsRequest, ListMessagesRequest, StoreMessageRequest,
+        },
     },
     keys::Keys,
 };
@@ -97,6 +99,49 @@ async fn a_rotation_that_is_killed_is_run_again_and_a_concurrent_change_is_not_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_known_by_the_old_and_the_new_key_while_keys_are_rotated_and_by_the_new_one_alone_afterwards() {
+    let message = |chat: &str| StoreMessageRequest {
+        user_id: "whatsapp:+4930123456".to_owned(),
+        emotion: Some(Emotion { score: Some(0.5), label: "calm".to_owned(), detected: Vec::new() }),
+        ..fixtures::message(chat, "Hello")
+    };
+    let listed = async |service: &Conversation| {
+        let list = ListConversationsRequest {
+            user_id: "whatsapp:+4930123456".to_owned(),
+            ..ListConversationsRequest::default()
+        };
+        let found = service.client.clone().list_conversations(list).await.expect("a page").into_inner().conversations;
+        let user_ids: Vec<_> = found.iter().map(|conversation| conversation.user_id.as_str()).collect();
+        assert!(user_ids.iter().all(|user_id| *user_id == "whatsapp:+4930123456"), "{user_ids:?}");
+        user_ids.len()
+    };
+    let counted = async |service: &Conversation| {
+        let pending = "SELECT count(*) FROM emotion_pending";
+        eventually("the emotions are counted", async || service.scalar::<i64>(pending).await == 0).await;
+    };
+    let old = Conversation::over(conversation_database().await, keys(&[1])).await.ready().await;
+    let chat = fixtures::conversation_id();
+    old.client.clone().store_message(message(&chat)).await.expect("stored");
+    counted(&old).await;
+
+    let both = Conversation::over(old.url.clone(), keys(&[2, 1])).await.ready().await;
+    both.client.clone().store_message(message(&fixtures::conversation_id())).await.expect("stored");
+    counted(&both).await;
+    assert_eq!(listed(&both).await, 2);
+
+    let (code, output) = rotated("conversation-service", &old.url, &[2, 1], &[]).await;
+    assert_eq!((code, output.lines().next()), (Some(0), Some("key=1 seals=0")), "{output}");
+    let new = Conversation::over(old.url.clone(), keys(&[2])).await.ready().await;
+    assert_eq!(listed(&new).await, 2);
+    new.client.clone().store_message(message(&chat)).await.expect("stored");
+    counted(&new).await;
+    let get = GetConversationRequest { conversation_id: chat };
+    let found = new.client.clone().get_conversation(get).await.expect("it opens").into_inner();
+    let labels = found.conversation.expect("it").emotion_statistics.expect("statistics").label_counts;
+    assert_eq!(labels.iter().map(|label| (label.label.as_str(), label.count)).collect::<Vec<_>>(), [("calm", 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_cannot_be_opened_is_named_and_stops_no_other() {
     let old = Conversation::over(conversation_database().await, keys(&[1])).await.ready().await;
     let chat = fixtures::conversation_id();
@@ -115,7 +160,7 @@ async fn a_value_that_cannot_be_opened_is_named_and_stops_no_other() {
     let (code, output) = rotated("conversation-service", &old.url, &[2, 1], &[]).await;
     assert_eq!(code, Some(1), "{output}");
     assert!(output.contains(&format!("NOT_ROTATED table=messages key={}", ids[1])), "{output}");
-    assert!(output.contains("key=1 seals=1\n") && !output.contains("Message"), "{output}");
+    assert!(output.contains("key=1 seals=2\n") && !output.contains("Message"), "{output}");
 }
 
 #[tokio::test]

@@ -28,17 +28,17 @@ conversation AS (
     DELETE FROM conversations
     -- first all follow-ups
     WHERE conversation_id = $1 AND (SELECT count(*) FROM follow_up) >= 0
-    RETURNING user_id, message_count
+    RETURNING user_hash, message_count
 ),
 forgotten AS (                     -- the user's last conversation
     DELETE FROM reengagement_checks
-    WHERE user_id = ANY (ARRAY(
-        SELECT r.user_id
+    WHERE user_hash = ANY (ARRAY(
+        SELECT r.user_hash
         FROM conversation AS c
         CROSS JOIN LATERAL (
-            SELECT user_id FROM reengagement_checks WHERE user_id = c.user_id LIMIT 1 FOR UPDATE SKIP LOCKED
+            SELECT user_hash FROM reengagement_checks WHERE user_hash = c.user_hash LIMIT 1 FOR UPDATE SKIP LOCKED
         ) AS r
-        WHERE NOT EXISTS (SELECT FROM conversations WHERE user_id = c.user_id AND conversation_id <> $1)))
+        WHERE NOT EXISTS (SELECT FROM conversations WHERE user_hash = c.user_hash AND conversation_id <> $1)))
 ),
 event AS (                         -- only where it is published
     INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)

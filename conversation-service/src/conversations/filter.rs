@@ -173,7 +173,6 @@ mod tests {
             message_count,
             newest_scored_sequence: 0,
             last_message_at: now,
-            customer_wrote_at: None,
             created_at: now,
             updated_at: now,
             closed_at: None,

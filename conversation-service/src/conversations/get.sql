@@ -1,6 +1,6 @@
 -- One conversation, the statistics of its emotions, its summary and its handoff, if there are any.
 SELECT
-    ROW(c.*) AS "conversation!: Conversation",
+    ROW(c.*) AS "conversation!: ConversationRow",
     s.aggregated_through AS "aggregated_through?",
     s.score_count AS "score_count?",
     (s.score_sum / NULLIF(s.score_count, 0))::double precision AS "mean_score?",
@@ -9,7 +9,7 @@ SELECT
     s.recent_mean AS "recent_mean?",
     cardinality(s.recent_scores) AS "recent_count?",
     s.trend_delta AS "trend_delta?",
-    s.label_counts AS "label_counts?: Json<BTreeMap<String, i64>>",
+    s.label_counts_sealed AS "label_counts_sealed?",
     s.updated_at AS "aggregated_at?",
     summary AS "summary?: _",
     handoff AS "handoff?: _"

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use teppan_shared::postgres::DatabaseError;
+use teppan_shared::{postgres::DatabaseError, read_error::Corrupted};
 
-use super::{Conversation, ConversationFilter, ConversationOrder, Conversations, filter::Figures};
+use super::{ConversationFilter, ConversationOrder, ConversationRow, Conversations, filter::Figures};
 use crate::{
-    domain::{ConversationId, UserId},
+    domain::ConversationId,
     handoffs::{HandoffRow, HeldConversation},
 };
 
@@ -27,6 +27,35 @@ pub struct ConversationPage {
     pub next: Option<ConversationCursor>,
 }
 
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ListConversationsError {
+    /// The first conversation of the page is corrupted. The list continues after this cursor.
+    #[error("a conversation is corrupted")]
+    Unreadable { cursor: ConversationCursor, source: Corrupted },
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+/// A row of the statements.
+struct Row {
+    conversation: ConversationRow,
+    handoff: Option<HandoffRow>,
+}
+
+impl Row {
+    fn cursor(&self, order: ConversationOrder) -> ConversationCursor {
+        let created_at = self.conversation.created_at;
+        let at = match order {
+            ConversationOrder::NewestFirst => created_at,
+            ConversationOrder::LongestWaitingFirst => {
+                self.handoff.as_ref().and_then(|handoff| handoff.held_since).unwrap_or(created_at)
+            }
+        };
+        ConversationCursor { at, conversation_id: self.conversation.conversation_id.clone() }
+    }
+}
+
 impl HeldConversation {
     /// The position of the conversation in lists of this order.
     pub fn cursor(&self, order: ConversationOrder) -> ConversationCursor {
@@ -42,26 +71,40 @@ impl HeldConversation {
 }
 
 impl Conversations {
-    /// Lists conversations after the cursor.
+    /// Lists conversations after the cursor. A page ends before a conversation that cannot be opened.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// [`ListConversationsError`].
     pub async fn list(
         &self,
         filter: &ConversationFilter,
         order: ConversationOrder,
         after: Option<&ConversationCursor>,
         page_size: u16,
-    ) -> Result<ConversationPage, DatabaseError> {
+    ) -> Result<ConversationPage, ListConversationsError> {
         let exceeds_index = filter.exceeds_index(order);
         let looked_at = if exceeds_index { LOOKED_AT_MAX } else { page_size };
         let limit = i64::from(looked_at) + 1;
-        let mut conversations = match order {
+        let mut rows = match order {
             ConversationOrder::NewestFirst => self.newest(filter, after, limit).await?,
             ConversationOrder::LongestWaitingFirst => self.longest_waiting(filter.one_holder(), after, limit).await?,
         };
-        let more = conversations.len() > looked_at.into();
-        conversations.truncate(looked_at.into());
+        let mut more = rows.len() > looked_at.into();
+        rows.truncate(looked_at.into());
+        let mut conversations = Vec::with_capacity(rows.len());
+        for row in rows {
+            let cursor = row.cursor(order);
+            match row.conversation.open(&self.users) {
+                Ok(conversation) => conversations.push(HeldConversation::new(conversation, row.handoff)),
+                Err(source) if conversations.is_empty() => {
+                    return Err(ListConversationsError::Unreadable { cursor, source });
+                }
+                Err(_) => {
+                    more = true;
+                    break;
+                }
+            }
+        }
         let next = conversations.last().filter(|_| more).map(|last| last.cursor(order));
         let page = ConversationPage { conversations, next };
         if !exceeds_index {
@@ -76,7 +119,7 @@ impl Conversations {
         filter: &ConversationFilter,
         after: Option<&ConversationCursor>,
         limit: i64,
-    ) -> Result<Vec<HeldConversation>, DatabaseError> {
+    ) -> Result<Vec<Row>, DatabaseError> {
         let (channels, statuses) = (filter.channels(), filter.statuses());
         let (after_at, after_id) = after.map(|cursor| (cursor.at, cursor.conversation_id.as_str())).unzip();
         macro_rules! page {
@@ -97,13 +140,13 @@ impl Conversations {
                     })
                     .await?
                     .into_iter()
-                    .map(|row| HeldConversation::new(row.conversation, row.handoff))
+                    .map(|row| Row { conversation: row.conversation, handoff: row.handoff })
                     .collect()
             };
         }
-        Ok(match filter.user_id.as_ref().map(UserId::as_str) {
+        Ok(match filter.user_id.as_ref().map(|user_id| self.users.hashes(user_id)) {
             None => page!("src/conversations/list.sql"),
-            Some(user_id) => page!("src/conversations/list_by_user.sql", user_id),
+            Some(hashes) => page!("src/conversations/list_by_user.sql", &hashes),
         })
     }
 
@@ -113,7 +156,7 @@ impl Conversations {
         holder: Option<&str>,
         after: Option<&ConversationCursor>,
         limit: i64,
-    ) -> Result<Vec<HeldConversation>, DatabaseError> {
+    ) -> Result<Vec<Row>, DatabaseError> {
         let (after_at, after_id) = after.map(|cursor| (cursor.at, cursor.conversation_id.as_str())).unzip();
         macro_rules! page {
             ($file:literal $(, $holder:expr)?) => {
@@ -121,7 +164,7 @@ impl Conversations {
                     .fetch_all(|| sqlx::query_file!($file, after_at, after_id, limit $(, $holder)?))
                     .await?
                     .into_iter()
-                    .map(|row| HeldConversation::new(row.conversation, Some(row.handoff)))
+                    .map(|row| Row { conversation: row.conversation, handoff: Some(row.handoff) })
                     .collect()
             };
         }

@@ -1,6 +1,6 @@
 -- A page of all conversations, the newest first. In the index conversations_list, the rows of one channel and status
 -- are adjacent. The page is among the first rows of each wanted pair (at most 21 pairs).
-SELECT c AS "conversation!: Conversation", h AS "handoff?: HandoffRow"
+SELECT c AS "conversation!: ConversationRow", h AS "handoff?: HandoffRow"
 FROM (
     SELECT c.*
     FROM unnest($1::text[]) AS wanted_channel

@@ -1,13 +1,15 @@
--- A page of one customer's conversations, the newest first. Like list.sql, with the index conversations_list_by_user.
-SELECT c AS "conversation!: Conversation", h AS "handoff?: HandoffRow"
+-- A page of one user's conversations, the newest first. Like list.sql, with the index conversations_list_by_user. $8 are
+-- the keyed hashes of the user's id, one for each key of the ring.
+SELECT c AS "conversation!: ConversationRow", h AS "handoff?: HandoffRow"
 FROM (
     SELECT c.*
     FROM unnest($1::text[]) AS wanted_channel
     CROSS JOIN unnest($2::text[]) AS wanted_status
+    CROSS JOIN unnest($8::bytea[]) AS wanted_hash
     CROSS JOIN LATERAL (
         SELECT *
         FROM conversations
-        WHERE user_id = $8 AND channel = wanted_channel AND status = wanted_status
+        WHERE user_hash = wanted_hash AND channel = wanted_channel AND status = wanted_status
           -- the end of the last page; everything on the first one
           AND (created_at, conversation_id) < (COALESCE($3::timestamptz, 'infinity'), COALESCE($4::text, ''))
           AND created_at >= COALESCE($6::timestamptz, '-infinity')

@@ -6,24 +6,28 @@ mod filter;
 mod get;
 mod list;
 
-use teppan_shared::{clock::Clock, postgres::Database};
+use std::sync::Arc;
+
+use teppan_shared::{clock::Clock, keys::Keys, postgres::Database, sealing::KeyRing};
 
 pub use self::{
-    conversation::{Conversation, ConversationStatus},
+    conversation::{Conversation, ConversationRow, ConversationStatus},
     filter::{ConversationFilter, ConversationOrder, HolderFilter, StaleBy},
-    list::{ConversationCursor, ConversationPage},
+    list::{ConversationCursor, ConversationPage, ListConversationsError},
 };
-use crate::events::Events;
+use crate::{events::Events, users::Users};
 
 /// Reads and deletes conversations.
 pub struct Conversations {
     database: Database,
     clock: Clock,
+    ring: KeyRing,
+    users: Arc<Users>,
     events: Events,
 }
 
 impl Conversations {
-    pub fn new(database: Database, clock: Clock, events: Events) -> Self {
-        Self { database, clock, events }
+    pub fn new(database: Database, clock: Clock, keys: &Keys, users: Arc<Users>, events: Events) -> Self {
+        Self { database, clock, ring: keys.ring(), users, events }
     }
 }

@@ -1,5 +1,5 @@
 -- A page of all escalated conversations, the longest waiting first, by the index conversation_handoffs_list.
-SELECT c AS "conversation!: Conversation", h AS "handoff!: HandoffRow"
+SELECT c AS "conversation!: ConversationRow", h AS "handoff!: HandoffRow"
 FROM (
     SELECT *
     FROM conversation_handoffs

@@ -1,6 +1,6 @@
 -- A page of the escalated conversations of person $4, or of those that wait for a person (''), the longest waiting
 -- first. Like queue.sql, with the index conversation_handoffs_list_by_assignee.
-SELECT c AS "conversation!: Conversation", h AS "handoff!: HandoffRow"
+SELECT c AS "conversation!: ConversationRow", h AS "handoff!: HandoffRow"
 FROM (
     SELECT *
     FROM conversation_handoffs

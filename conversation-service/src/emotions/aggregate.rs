@@ -1,19 +1,26 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
+    read_error::Corrupted,
+    sealing::KeyRing,
     telemetry::{self, TRACE_TARGET},
     worker::{Batch, Job},
 };
+use uuid::Uuid;
 
 use super::{
-    Emotions,
+    Emotion, Emotions, LabelCounts,
     count::{Before, Counted, FreshMessage, count},
 };
-use crate::{domain::ConversationId, settings::EmotionAggregation};
+use crate::{
+    domain::{ConversationId, MessageId, Role},
+    messages::{MessageBinding, open_emotion},
+    settings::EmotionAggregation,
+};
 
 /// The most runs for one conversation. After a run that lost against a concurrent one, almost everything is counted.
 const RUNS_MAX: usize = 8;
@@ -61,11 +68,11 @@ impl Emotions {
         }
         let pending: i64 = loaded.iter().map(|conversation| conversation.pending).sum();
         let traces: Vec<_> = loaded.iter().map(Loaded::recorded_traces).collect();
-        let counted: Vec<_> = loaded.into_iter().map(Loaded::count).collect();
+        let (counted, labels): (Vec<_>, Vec<_>) = loaded.into_iter().map(|loaded| loaded.count(&self.ring)).unzip();
         let now = self.clock.now();
         let commit = || {
             let counted = Json(&counted);
-            sqlx::query_file!("src/emotions/aggregate_commit.sql", counted as _, now, self.events.published)
+            sqlx::query_file!("src/emotions/aggregate_commit.sql", counted as _, now, self.events.published, &labels)
         };
         let run = self.database.fetch_one(commit).await?;
         if run.suggestions > 0 {
@@ -90,11 +97,13 @@ struct Loaded {
     pending: i64,
     through: i64,
     created_at: DateTime<Utc>,
-    label_counts: Json<BTreeMap<String, i64>>,
+    label_counts_sealed: Option<Vec<u8>>,
     recent_scores: Vec<f64>,
+    message_ids: Vec<Uuid>,
+    roles: Vec<Role>,
     sequences: Vec<i64>,
     scores: Vec<Option<f64>>,
-    labels: Vec<Option<String>>,
+    emotions_sealed: Vec<Option<Vec<u8>>>,
     traceparents: Vec<Option<String>>,
 }
 
@@ -105,13 +114,45 @@ impl Loaded {
         (self.conversation_id.clone(), self.traceparents.iter().flatten().filter(recorded).cloned().collect())
     }
 
-    fn count(self) -> Counted {
-        let columns = self.sequences.into_iter().zip(self.scores).zip(self.labels).zip(self.traceparents);
-        let message = |(((sequence, score), label), traceparent)| FreshMessage { sequence, score, label, traceparent };
-        let label_counts = self.label_counts.0;
-        let Self { created_at, through, recent_scores, .. } = self;
-        let before = Before { created_at, through, label_counts, recent_scores };
-        count(self.conversation_id, before, columns.map(message).collect())
+    /// The statistics with the new messages, and the sealed label counts.
+    ///
+    /// Label counts that cannot be read stay as they are, and so does the error for those who read them. A label that
+    /// cannot be read is not counted. Neither holds up the scores of this conversation or the other conversations.
+    fn count(mut self, ring: &KeyRing) -> (Counted, Vec<u8>) {
+        let unreadable = |error: &Corrupted| {
+            let error = error_chain(error);
+            tracing::error!(error, "the labels of a conversation cannot be read");
+        };
+        let sealed = self.label_counts_sealed.take();
+        let open = |sealed: &Vec<u8>| LabelCounts::open(ring, &self.conversation_id, self.through, sealed);
+        let label_counts = sealed.as_ref().map(open).transpose().inspect_err(unreadable).ok();
+        let fresh = (0..self.sequences.len()).map(|index| FreshMessage {
+            sequence: self.sequences[index],
+            score: self.scores[index],
+            label: self.label(ring, index).inspect_err(unreadable).unwrap_or_default(),
+            traceparent: self.traceparents[index].take(),
+        });
+        let fresh = fresh.collect();
+        let before = Before {
+            created_at: self.created_at,
+            through: self.through,
+            label_counts: label_counts.clone().flatten().unwrap_or_default(),
+            recent_scores: self.recent_scores,
+        };
+        let counted = count(self.conversation_id, before, fresh);
+        let resealed = || counted.label_counts.seal(ring, &counted.conversation_id, counted.through);
+        let sealed = sealed.filter(|_| label_counts.is_none()).unwrap_or_else(resealed);
+        (counted, sealed)
+    }
+
+    fn label(&self, ring: &KeyRing, index: usize) -> Result<Option<String>, Corrupted> {
+        let Some(sealed) = &self.emotions_sealed[index] else { return Ok(None) };
+        let conversation_id = ConversationId::parse(self.conversation_id.clone());
+        let conversation_id = conversation_id.map_err(|_| Corrupted::Column("messages.conversation_id"))?;
+        let message_id = MessageId(self.message_ids[index]);
+        let binding = MessageBinding { message_id, conversation_id: &conversation_id, role: self.roles[index] };
+        let emotion = open_emotion(ring, binding, None, Some(sealed))?;
+        Ok(emotion.as_ref().and_then(Emotion::label).map(|label| label.as_str().to_owned()))
     }
 }
 

@@ -1,5 +1,5 @@
 -- Writes the result of an aggregation run: $1 is an array with an object for each conversation, $2 now, $3 whether
--- events are published.
+-- events are published, $4 the sealed label counts of each conversation.
 --
 -- Concurrent runs neither count a message twice nor miss one: `statistics` writes only if the watermark is still the
 -- one that the run loaded. The watermark only grows, so the row is then the one that `before` has. A run that lost
@@ -23,20 +23,24 @@ WITH alive AS MATERIALIZED (           -- not deleted since they were loaded, no
     ) AS c
 ),
 counted AS MATERIALIZED (
-    SELECT *
-    FROM jsonb_to_recordset($1::jsonb) AS c (
-        conversation_id text, through_before bigint, through bigint, scores numeric[], label_counts jsonb,
-        recent_scores numeric[], recent_mean double precision, trend_delta double precision, falls jsonb)
+    SELECT * FROM ROWS FROM (
+        jsonb_to_recordset($1::jsonb) AS (
+            conversation_id text, through_before bigint, through bigint, scores numeric[], recent_scores numeric[],
+            recent_mean double precision, trend_delta double precision, falls jsonb),
+        unnest($4::bytea[])
+    ) AS c (
+        conversation_id, through_before, through, scores, recent_scores, recent_mean, trend_delta, falls,
+        label_counts_sealed)
     WHERE conversation_id = ANY (ARRAY(SELECT conversation_id FROM alive))
 ),
 statistics AS (
     INSERT INTO emotion_statistics AS s (
         conversation_id, aggregated_through, aggregated_after, score_count, score_sum, score_min, score_max,
-        label_counts, recent_scores, recent_mean, trend_delta, updated_at)
+        label_counts_sealed, recent_scores, recent_mean, trend_delta, updated_at)
     SELECT c.conversation_id, c.through, c.through_before,
            COALESCE(before.score_count, 0) + added.count, COALESCE(before.score_sum, 0) + COALESCE(added.sum, 0),
            LEAST(before.score_min, added.min), GREATEST(before.score_max, added.max),
-           c.label_counts, c.recent_scores, c.recent_mean, c.trend_delta, $2
+           c.label_counts_sealed, c.recent_scores, c.recent_mean, c.trend_delta, $2
     FROM counted AS c
     LEFT JOIN LATERAL (                -- LIMIT forces one lookup a row instead of a join with the whole table
         SELECT * FROM emotion_statistics WHERE conversation_id = c.conversation_id LIMIT 1
@@ -54,7 +58,7 @@ statistics AS (
         score_sum = EXCLUDED.score_sum,
         score_min = EXCLUDED.score_min,
         score_max = EXCLUDED.score_max,
-        label_counts = EXCLUDED.label_counts,
+        label_counts_sealed = EXCLUDED.label_counts_sealed,
         recent_scores = EXCLUDED.recent_scores,
         recent_mean = EXCLUDED.recent_mean,
         trend_delta = EXCLUDED.trend_delta,

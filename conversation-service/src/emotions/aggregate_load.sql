@@ -12,7 +12,7 @@ WITH taken AS MATERIALIZED (
 ),
 before AS MATERIALIZED (
     SELECT t.conversation_id, t.pending, COALESCE(s.aggregated_through, 0) AS through,
-           COALESCE(s.label_counts, '{}') AS label_counts, COALESCE(s.recent_scores, '{}') AS recent_scores
+           s.label_counts_sealed, COALESCE(s.recent_scores, '{}') AS recent_scores
     FROM (SELECT conversation_id, count(*) AS pending FROM taken GROUP BY conversation_id) AS t
     LEFT JOIN LATERAL (                -- LIMIT forces one lookup a row instead of a join with the whole table
         SELECT * FROM emotion_statistics WHERE conversation_id = t.conversation_id LIMIT 1
@@ -23,28 +23,31 @@ SELECT
     b.pending AS "pending!",
     b.through AS "through!",
     c.created_at AS "created_at!",
-    b.label_counts AS "label_counts!: _",
+    b.label_counts_sealed AS "label_counts_sealed?",
     b.recent_scores::double precision[] AS "recent_scores!",
+    fresh.message_ids AS "message_ids!",
+    fresh.roles AS "roles!: _",
     fresh.sequences AS "sequences!",
     fresh.scores AS "scores!: _",
-    fresh.labels AS "labels!: _",
+    fresh.emotions_sealed AS "emotions_sealed!: _",
     fresh.traceparents AS "traceparents!: _"
 FROM before AS b
 CROSS JOIN LATERAL (
     SELECT created_at FROM conversations WHERE conversation_id = b.conversation_id LIMIT 1
 ) AS c
 CROSS JOIN LATERAL (
-    SELECT COALESCE(array_agg(sequence ORDER BY sequence), '{}') AS sequences,
+    SELECT COALESCE(array_agg(message_id ORDER BY sequence), '{}') AS message_ids,
+           COALESCE(array_agg(role ORDER BY sequence), '{}') AS roles,
+           COALESCE(array_agg(sequence ORDER BY sequence), '{}') AS sequences,
            COALESCE(array_agg(emotion_score ORDER BY sequence), '{}') AS scores,
-           COALESCE(array_agg(emotion_label ORDER BY sequence), '{}') AS labels,
+           COALESCE(array_agg(emotions_sealed ORDER BY sequence), '{}') AS emotions_sealed,
            COALESCE(array_agg(traceparent ORDER BY sequence), '{}') AS traceparents
     FROM (
-        SELECT sequence, emotion_score, emotion_label, traceparent
+        SELECT message_id, role, sequence, emotion_score, emotions_sealed, traceparent
         FROM messages
         WHERE conversation_id = b.conversation_id AND sequence > b.through
-          -- the condition of the partial index, and the condition for counting
-          AND (emotion_score IS NOT NULL OR emotion_label IS NOT NULL OR emotion_detected <> '{}')
-          AND (emotion_score IS NOT NULL OR emotion_label IS NOT NULL)
+          -- the condition of the partial index
+          AND (emotion_score IS NOT NULL OR emotions_sealed IS NOT NULL)
         ORDER BY sequence
         LIMIT 256
     ) AS message

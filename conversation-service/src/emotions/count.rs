@@ -1,18 +1,15 @@
 //! Adds new messages to the statistics of their conversation. Pure.
 
-use std::{collections::BTreeMap, str::FromStr as _};
+use std::str::FromStr as _;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{OTHER_LABELS, statistics::ESCALATE_BELOW};
+use super::{label_counts::LabelCounts, statistics::ESCALATE_BELOW};
 
 /// The number of scores in the recent mean.
 const RECENT_MAX: usize = 10;
-/// The number of labels that are counted by name: the first ones of a conversation. Clients may use any label.
-const NAMED_LABELS_MAX: usize = 100;
-
 /// The part of a conversation's statistics that the next ones depend on.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
@@ -20,7 +17,7 @@ pub struct Before {
     pub created_at: DateTime<Utc>,
     /// The watermark.
     pub through: i64,
-    pub label_counts: BTreeMap<String, i64>,
+    pub label_counts: LabelCounts,
     /// The newest scores, the oldest of them first.
     pub recent_scores: Vec<f64>,
 }
@@ -40,10 +37,12 @@ pub struct Counted {
     pub conversation_id: String,
     created_at: DateTime<Utc>,
     through_before: i64,
-    through: i64,
+    pub through: i64,
     /// The new scores.
     scores: Vec<f64>,
-    label_counts: BTreeMap<String, i64>,
+    /// A parameter of its own, because it is sealed.
+    #[serde(skip)]
+    pub label_counts: LabelCounts,
     recent_scores: Vec<f64>,
     recent_mean: Option<f64>,
     /// Mean of the newest two scores minus mean of the two before; `None` below four scores.
@@ -68,7 +67,7 @@ pub fn count(conversation_id: String, before: Before, fresh: Vec<FreshMessage>) 
     let (mut scores, mut falls) = (Vec::new(), Vec::new());
     for message in fresh {
         if let Some(label) = message.label {
-            count_label(&mut label_counts, label);
+            label_counts.add(label);
         }
         let Some(score) = message.score else { continue };
         scores.push(score);
@@ -105,12 +104,6 @@ fn is_low(mean: f64) -> bool {
     mean < ESCALATE_BELOW
 }
 
-fn count_label(counts: &mut BTreeMap<String, i64>, label: String) {
-    let named = counts.len() - usize::from(counts.contains_key(OTHER_LABELS));
-    let is_named = named < NAMED_LABELS_MAX || counts.contains_key(&label);
-    *counts.entry(if is_named { label } else { OTHER_LABELS.to_owned() }).or_default() += 1;
-}
-
 fn mean(scores: &[f64]) -> Option<f64> {
     let count = u32::try_from(scores.len()).ok().filter(|count| *count > 0)?;
     Some(nearest(&(sum(scores) / BigDecimal::from(count))))
@@ -140,11 +133,6 @@ mod tests {
         let message =
             |(sequence, score): (i64, &f64)| FreshMessage { sequence, score: Some(*score), ..Default::default() };
         (1..).zip(scores).map(message).collect()
-    }
-
-    fn labelled(labels: impl Iterator<Item = String>) -> Vec<FreshMessage> {
-        let message = |(sequence, label)| FreshMessage { sequence, label: Some(label), ..Default::default() };
-        (1..).zip(labels).map(message).collect()
     }
 
     fn counted(before: Before, fresh: Vec<FreshMessage>) -> Counted {
@@ -179,15 +167,6 @@ mod tests {
         assert_eq!(sequences(&together).len(), 3);
         assert_eq!(sequences(&together), alone);
         assert_eq!((together.recent_scores, together.through), (before.recent_scores, before.through));
-    }
-
-    #[test]
-    fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() {
-        let first = counted(Before::default(), labelled((0..120).map(|n| format!("label {n}"))));
-        let before = Before { label_counts: first.label_counts, ..Default::default() };
-        let second = counted(before, labelled(["label 7", "label 110"].map(str::to_owned).into_iter()));
-        assert_eq!(second.label_counts.len(), 101);
-        assert_eq!((second.label_counts["label 7"], second.label_counts[OTHER_LABELS]), (2, 21));
     }
 
     #[test]

@@ -1,3 +1,7 @@
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::domain::bounded_text;
 
 /// The emotion that the client found in a message. It has at least one of the three parts.
@@ -29,10 +33,45 @@ impl Emotion {
         self.label.as_ref()
     }
 
+    /// The label and the detected emotions, encoded to be sealed. `None` when there are neither.
+    pub fn names(&self) -> Option<Vec<u8>> {
+        let names = Names {
+            label: self.label().map(|label| label.as_str().into()),
+            detected: self.detected().iter().map(|label| label.as_str().into()).collect(),
+        };
+        let has_names = names.label.is_some() || !names.detected.is_empty();
+        has_names.then(|| serde_json::to_vec(&names).unwrap_or_default())
+    }
+
+    /// The emotion of a score and encoded names. `None` if there is neither.
+    pub fn read(score: Option<EmotionScore>, names: Option<&[u8]>) -> Result<Option<Self>, Unreadable> {
+        let names = match names {
+            Some(names) => serde_json::from_slice(names).map_err(|_| Unreadable)?,
+            None => Names::default(),
+        };
+        let label = |name: Cow<'_, str>| EmotionLabel::parse(name.into_owned()).map_err(|_| Unreadable);
+        let detected = names.detected.into_iter().map(label).collect::<Result<_, _>>()?;
+        let detected = DetectedEmotions::parse(detected).map_err(|_| Unreadable)?;
+        Ok(Self::new(score, names.label.map(label).transpose()?, detected))
+    }
+
     /// Every emotion that was found.
     pub fn detected(&self) -> &[EmotionLabel] {
         &self.detected.0
     }
+}
+
+/// The names of a message's emotions cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+/// The encoding of the names.
+#[derive(Default, Serialize, Deserialize)]
+struct Names<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    label: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    detected: Vec<Cow<'a, str>>,
 }
 
 /// From 0 (very negative) to 1 (very positive), both included.
@@ -57,8 +96,7 @@ bounded_text!(
 );
 
 /// At most 10 emotions, in the order in which the client named them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::Type)]
-#[sqlx(transparent, no_pg_array)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DetectedEmotions(Vec<EmotionLabel>);
 
 impl DetectedEmotions {
@@ -102,6 +140,28 @@ mod tests {
         let joy = || EmotionLabel::parse("joy".to_owned()).expect("a label");
         assert!(DetectedEmotions::parse(vec![joy(); 10]).is_ok());
         assert!(DetectedEmotions::parse(vec![joy(); 11]).is_err());
+    }
+
+    #[test]
+    fn names_are_read_as_they_were_encoded_and_other_bytes_are_refused() {
+        let label = |name: &str| EmotionLabel::parse(name.to_owned()).expect("a label");
+        let detected = DetectedEmotions::parse(vec![label("joy"), label("\"喜\"\n")]).expect("few");
+        let score = EmotionScore::parse(0.5).ok();
+        for emotion in [
+            Emotion::new(score, Some(label("joy")), detected.clone()),
+            Emotion::new(None, None, detected),
+            Emotion::new(score, Some(label("calm")), DetectedEmotions::default()),
+        ] {
+            let names = emotion.as_ref().and_then(Emotion::names).expect("has names");
+            assert_eq!(Emotion::read(emotion.as_ref().and_then(Emotion::score), Some(&names)), Ok(emotion));
+        }
+        let scored = Emotion::new(score, None, DetectedEmotions::default());
+        assert_eq!(scored.as_ref().and_then(Emotion::names), None);
+        assert_eq!(Emotion::read(score, None), Ok(scored));
+        let long = format!(r#"{{"label":"{}"}}"#, "x".repeat(21));
+        for bad in [b"".as_slice(), b"[]", b"\xff", long.as_bytes()] {
+            assert_eq!(Emotion::read(score, Some(bad)), Err(Unreadable));
+        }
     }
 
     #[test]

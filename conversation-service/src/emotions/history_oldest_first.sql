@@ -4,12 +4,11 @@ SELECT
     sequence AS "sequence!",
     role AS "role!: _",
     emotion_score AS "score?: _",
-    emotion_label AS "label?: _",
-    emotion_detected AS "detected!: _",
+    emotions_sealed AS "emotions_sealed?",
     sent_at AS "sent_at!"
 FROM messages
 WHERE conversation_id = $1 AND sequence > $2 AND sequence < $3
-  AND (emotion_score IS NOT NULL OR emotion_label IS NOT NULL OR emotion_detected <> '{}')
+  AND (emotion_score IS NOT NULL OR emotions_sealed IS NOT NULL)
   AND ($4::text IS NULL OR role = $4)
 ORDER BY sequence
 LIMIT $5

@@ -4,27 +4,27 @@ mod aggregate;
 mod count;
 mod emotion;
 mod history;
+mod label_counts;
 mod statistics;
 
 use std::sync::Arc;
 
-use teppan_shared::{clock::Clock, postgres::Database, worker::Nudge};
+use teppan_shared::{clock::Clock, keys::Keys, postgres::Database, sealing::KeyRing, worker::Nudge};
 
 pub use self::{
     aggregate::EmotionAggregationJob,
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
-    history::{EmotionEntry, EmotionPage},
+    history::{EmotionEntry, EmotionHistoryError, EmotionPage},
+    label_counts::LabelCounts,
     statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
 };
 use crate::{conversations::Conversations, events::Events, settings::EmotionAggregation};
-
-/// The key of the common count of all labels that are not counted by name. It is not a label itself.
-pub const OTHER_LABELS: &str = "";
 
 /// Aggregates and lists emotions.
 pub struct Emotions {
     database: Database,
     clock: Clock,
+    ring: KeyRing,
     aggregation: EmotionAggregation,
     /// Wakes the aggregation worker.
     pending: Nudge,
@@ -36,11 +36,12 @@ impl Emotions {
     pub fn new(
         database: Database,
         clock: Clock,
+        keys: &Keys,
         aggregation: EmotionAggregation,
         events: Events,
         conversations: Arc<Conversations>,
     ) -> Self {
-        Self { database, clock, aggregation, pending: Nudge::default(), events, conversations }
+        Self { database, clock, ring: keys.ring(), aggregation, pending: Nudge::default(), events, conversations }
     }
 
     /// Wakes the aggregation worker.

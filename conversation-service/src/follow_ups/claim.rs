@@ -232,10 +232,13 @@ impl FollowUps {
     fn open_claimed(&self, answer: Answer) -> Option<Claimed> {
         let row = answer.follow_up?;
         row.link_to_scheduling();
-        let (id, claim, user_id) = (row.follow_up_id, row.claim_token?, answer.user_id.or(row.user_id.clone()));
-        match row.open(&self.ring) {
-            Ok(follow_up) => {
-                let token = ClaimToken { claim, message_id: follow_up.row.message_id };
+        let (id, claim) = (row.follow_up_id, row.claim_token?);
+        let user_sealed = answer.user_sealed.as_ref().or(row.user_sealed.as_ref());
+        let user_id = self.users.open(&row.conversation_id, user_sealed.map(Vec::as_slice));
+        match user_id.and_then(|user_id| Ok((user_id, row.open(&self.ring)?))) {
+            Ok((user_id, follow_up)) => {
+                let FollowUpRow { message_id, conversation_id, .. } = &follow_up.row;
+                let token = ClaimToken { claim, message_id: *message_id, conversation_id: conversation_id.clone() };
                 Some(Claimed { follow_up, user_id, token })
             }
             Err(error) => {
@@ -250,6 +253,6 @@ impl FollowUps {
 struct Answer {
     outcome: String,
     follow_up: Option<FollowUpRow>,
-    /// The customer of the conversation.
-    user_id: Option<UserId>,
+    /// The user of the conversation.
+    user_sealed: Option<Vec<u8>>,
 }

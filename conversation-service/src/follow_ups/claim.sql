@@ -111,8 +111,8 @@ SELECT
          ELSE 'none'
     END AS "outcome!",
     r AS "follow_up?: _",
-    -- the customer of the conversation
-    (SELECT user_id FROM conversations AS c WHERE c.conversation_id = r.conversation_id) AS "user_id?: _"
+    -- the user of the conversation
+    (SELECT user_sealed FROM conversations AS c WHERE c.conversation_id = r.conversation_id) AS "user_sealed?"
 FROM (SELECT) AS always
 LEFT JOIN reply AS r ON true
 ORDER BY r.next_attempt_at, r.follow_up_id

@@ -2,7 +2,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::{MessageId, bounded_number, printable_text};
+use crate::domain::{ConversationId, MessageId, bounded_number, printable_text};
 
 printable_text!(
     /// The name of a sender, for operators: 1 to 100 printable ASCII characters.
@@ -29,26 +29,34 @@ bounded_number!(
     RetrySeconds, (0..=604_800), "must be 0 to 604,800 seconds"
 );
 
-/// The proof of a claim. It also contains the id of the follow-up's message, so that completing need not read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The proof of a claim. It also contains the id of the follow-up's message and of its conversation, so that completing
+/// need not read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimToken {
     pub claim: Uuid,
     pub message_id: MessageId,
+    /// A text that the completing call gives is sealed for it.
+    pub conversation_id: ConversationId,
 }
 
 impl ClaimToken {
     pub fn parse(raw: &str) -> Result<Self, &'static str> {
-        let halves = raw.split_at_checked(32).filter(|(_, second)| second.len() == 32);
-        let parse = |half| Uuid::try_parse(half).ok();
-        halves
-            .and_then(|(claim, id)| Some(Self { claim: parse(claim)?, message_id: MessageId(parse(id)?) }))
-            .ok_or("must be the claim_token that ClaimDueFollowUps gave")
+        let parse = || {
+            let (claim, rest) = raw.split_at_checked(32)?;
+            let (message_id, conversation_id) = rest.split_at_checked(32)?;
+            Some(Self {
+                claim: Uuid::try_parse(claim).ok()?,
+                message_id: MessageId(Uuid::try_parse(message_id).ok()?),
+                conversation_id: ConversationId::parse(conversation_id.to_owned()).ok()?,
+            })
+        };
+        parse().ok_or("must be the claim_token that ClaimDueFollowUps gave")
     }
 }
 
 impl fmt::Display for ClaimToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.claim.simple(), self.message_id.0.simple())
+        write!(f, "{}{}{}", self.claim.simple(), self.message_id.0.simple(), self.conversation_id)
     }
 }
 
@@ -58,10 +66,14 @@ mod tests {
 
     #[test]
     fn a_claim_token_can_be_parsed_from_its_text() {
-        let token = ClaimToken { claim: Uuid::new_v4(), message_id: MessageId(Uuid::now_v7()) };
-        assert_eq!(ClaimToken::parse(&token.to_string()), Ok(token));
+        let token = ClaimToken {
+            claim: Uuid::new_v4(),
+            message_id: MessageId(Uuid::now_v7()),
+            conversation_id: ConversationId::parse("web-7f3a91".to_owned()).expect("an id"),
+        };
         let text = token.to_string();
-        for bad in ["", "x", &text[1..], &format!("{text}0"), &"ü".repeat(32), &"g".repeat(64)] {
+        assert_eq!(ClaimToken::parse(&text), Ok(token));
+        for bad in ["", "x", &text[..64], &format!("{text} "), &"ü".repeat(40), &"g".repeat(70)] {
             assert!(ClaimToken::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -1,10 +1,13 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
 
-use super::{ClaimToken, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUps, metrics::FollowUpChange};
+use super::{
+    ClaimToken, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUps, follow_up::seal_text,
+    metrics::FollowUpChange,
+};
 use crate::{
     domain::{Channel, Content, MessageId, SentAt},
-    messages::{Message, MessageRow, content_associated_data},
+    messages::{Message, MessageRow},
 };
 
 /// The most runs of the statement for one call. A faster concurrent duplicate costs one more run, which finds its
@@ -61,7 +64,7 @@ impl FollowUps {
 
         let message_id = sent.message_id.unwrap_or(sent.token.message_id);
         let now = self.clock.now();
-        let seal = |text: &str| self.ring.seal(content_associated_data(&message_id), text.as_bytes());
+        let seal = |text: &str| seal_text(&self.ring, message_id, &sent.token.conversation_id, text);
         let mut content_sealed = sent.content.as_ref().map(|content| seal(content.as_str()));
         for _ in 0..RUNS_MAX {
             let answer = match self.append_follow_up(sent, message_id, content_sealed.as_deref(), now).await {
@@ -114,6 +117,7 @@ impl FollowUps {
                 traceparent.as_deref(),
                 self.events.published,
                 now + self.dispatch.reengagement_after.unwrap_or_default(),
+                sent.token.conversation_id.as_str(),
             )
         };
         self.database.fetch_one(statement).await

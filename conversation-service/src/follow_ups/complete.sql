@@ -2,7 +2,8 @@
 -- commits by itself.
 --
 -- $1 follow-up, $2 token of the claim, $3 message, $4 text as it was sent or null, $5 channel or null, $6 sent at,
--- $7 now, $8 fingerprint, $9 traceparent, $10 whether events are published, $11 first check of a new user.
+-- $7 now, $8 fingerprint, $9 traceparent, $10 whether events are published, $11 first check of a new user, $12 conversation
+-- of the claim: $4 is sealed for it.
 --
 -- One row, with the follow-up and its message if there are any. `outcome` is
 --   completed   this run, or an earlier run of the same call whose answer was lost, appended the message;
@@ -21,11 +22,11 @@ WITH target AS MATERIALIZED (      -- row lock; sees the latest committed versio
     SELECT * FROM follow_ups WHERE follow_up_id = $1 FOR UPDATE
 ),
 checked AS MATERIALIZED (
-    SELECT conversation_id, user_id, content_sealed, COALESCE($5, NULLIF(channel, '')) AS channel,
+    SELECT conversation_id, user_hash, user_sealed, content_sealed, COALESCE($5, NULLIF(channel, '')) AS channel,
            finished_at = $7::timestamptz AS is_own,
            CASE WHEN status = 'COMPLETED' AND message_id = $3 THEN 'replayed'
                 WHEN finished_at IS NOT NULL AND NOT (claim_token IS NOT DISTINCT FROM $2 AND unreported) THEN 'finished'
-                WHEN claim_token IS DISTINCT FROM $2 OR ready_at IS NULL THEN 'lost'
+                WHEN claim_token IS DISTINCT FROM $2 OR conversation_id <> $12 OR ready_at IS NULL THEN 'lost'
                 WHEN COALESCE($5, NULLIF(channel, '')) IS NULL THEN 'no_channel'
                 WHEN $4::bytea IS NULL AND message_id <> $3 THEN 'resealed'
                 ELSE 'completed'
@@ -37,15 +38,16 @@ checked AS MATERIALIZED (
 ),
 conversation AS (                  -- created, or its row locked: the lock reserves the next sequence
     INSERT INTO conversations AS c (
-        conversation_id, user_id, channel, message_count, newest_scored_sequence, last_message_at, created_at,
-        updated_at)
-    SELECT conversation_id, user_id, channel, 1, 0, $6, $7, $7
+        conversation_id, user_hash, user_sealed, channel, message_count, newest_scored_sequence, last_message_at,
+        created_at, updated_at)
+    SELECT conversation_id, user_hash, user_sealed, channel, 1, 0, $6, $7, $7
     FROM checked
     WHERE outcome = 'completed'
     -- The status does not change: only the customer's answer reopens a closed conversation.
     ON CONFLICT (conversation_id) DO UPDATE
     SET message_count = c.message_count + 1,
-        user_id = COALESCE(c.user_id, EXCLUDED.user_id),
+        user_hash = COALESCE(c.user_hash, EXCLUDED.user_hash),
+        user_sealed = COALESCE(c.user_sealed, EXCLUDED.user_sealed),
         last_message_at = GREATEST(c.last_message_at, EXCLUDED.last_message_at),
         updated_at = GREATEST(c.updated_at, EXCLUDED.updated_at)
     RETURNING message_count
@@ -60,13 +62,13 @@ message AS (
     RETURNING *
 ),
 named AS (                         -- as in messages/store.sql
-    INSERT INTO reengagement_checks (user_id, check_at)
-    SELECT k.user_id, $11
+    INSERT INTO reengagement_checks (user_hash, check_at)
+    SELECT k.user_hash, $11
     FROM checked AS k, conversation AS c
-    WHERE k.user_id IS NOT NULL
+    WHERE k.user_hash IS NOT NULL
       AND (c.message_count = 1
-           OR (SELECT o.user_id FROM conversations AS o WHERE o.conversation_id = k.conversation_id) IS NULL)
-    ON CONFLICT (user_id) DO NOTHING
+           OR (SELECT o.user_hash FROM conversations AS o WHERE o.conversation_id = k.conversation_id) IS NULL)
+    ON CONFLICT (user_hash) DO NOTHING
 ),
 completed AS (
     UPDATE follow_ups AS f

@@ -31,7 +31,7 @@ event AS (
            json_build_object(
                'follow_up_id', follow_up_id, 'conversation_id', conversation_id,
                'trigger', 'FOLLOW_UP_TRIGGER_' || trigger, 'subject', subject, 'occurred_at', $1::timestamptz,
-               'attempts', attempts, 'reason', last_failure_reason),
+               'attempts', attempts, 'reason', 'FOLLOW_UP_FAILURE_REASON_' || last_failure_reason),
            traceparent, $1
     FROM back
     WHERE status = 'FAILED' AND $4::boolean

@@ -48,7 +48,7 @@ impl FollowUps {
                 failure.follow_up_id.0,
                 failure.token.claim,
                 now,
-                failure.reason.as_str(),
+                failure.reason.as_ref(),
                 failure.permanent,
                 failure.retry_after.map(|pause| f64::from(pause.get())),
                 backoff.first.as_secs_f64(),

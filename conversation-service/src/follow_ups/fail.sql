@@ -18,7 +18,7 @@ checked AS MATERIALIZED (
                 WHEN finished_at IS NOT NULL THEN 'finished'
                 WHEN claim_token IS DISTINCT FROM $2 OR ready_at IS NULL THEN 'lost'
                 -- the sender's reason replaces LEASE_EXPIRED
-                WHEN status = 'PENDING' AND last_failure_reason <> 'LEASE_EXPIRED' THEN 'unchanged'
+                WHEN status = 'PENDING' AND last_failure_reason IS DISTINCT FROM 'LEASE_EXPIRED' THEN 'unchanged'
                 ELSE 'failed'
            END AS outcome
     FROM target
@@ -44,7 +44,7 @@ event AS (
            json_build_object(
                'follow_up_id', follow_up_id, 'conversation_id', conversation_id,
                'trigger', 'FOLLOW_UP_TRIGGER_' || trigger, 'subject', subject, 'occurred_at', $3::timestamptz,
-               'attempts', attempts, 'reason', last_failure_reason),
+               'attempts', attempts, 'reason', 'FOLLOW_UP_FAILURE_REASON_' || last_failure_reason),
            traceparent, $3
     FROM failed
     WHERE status = 'FAILED' AND $9::boolean

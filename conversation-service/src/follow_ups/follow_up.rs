@@ -8,11 +8,9 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Channel, Content, ConversationId, MessageId, Metadata, UserId, bounded_text, uuid_id},
-    messages,
+    domain::{Channel, Content, ConversationId, MessageId, Metadata, Role, uuid_id},
+    messages::{BoundRow, Companions, MessageBinding},
 };
-
-const REASON_CHARS_MAX: usize = 100;
 
 uuid_id!(
     /// The id of a follow-up.
@@ -48,30 +46,50 @@ pub enum FollowUpStatus {
     Missed,
 }
 
-bounded_text!(
-    /// The id of the subject of a follow-up, such as a booking: at most 200 characters.
-    Subject, 0..=200, "must be at most 200 characters"
-);
+/// What a follow-up is about: nothing in particular, a kind such as `weekly_offer`, or one of a kind such as
+/// `booking:<UUID>`. Stored and published in clear, so the form has no room for an address or a number.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Subject(String);
 
-/// Why a follow-up could not be sent: `UPPER_SNAKE_CASE`, 1 to 100 characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailureReason(String);
+impl Subject {
+    const KIND_CHARS_MAX: usize = 40;
 
-impl FailureReason {
     pub fn parse(raw: String) -> Result<Self, &'static str> {
-        let mut bytes = raw.bytes();
-        let first_is_valid = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase());
-        let rest_is_valid = bytes.all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        if first_is_valid && rest_is_valid && raw.len() <= REASON_CHARS_MAX {
+        let (kind, id) = raw.split_once(':').map_or((raw.as_str(), None), |(kind, id)| (kind, Some(id)));
+        let is_kind = kind.starts_with(|first: char| first.is_ascii_lowercase())
+            && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            && kind.len() <= Self::KIND_CHARS_MAX;
+        // In its usual form only: the same id in upper case would be another subject.
+        let is_id = |id: &str| Uuid::try_parse(id).is_ok_and(|parsed| parsed.to_string() == id);
+        if raw.is_empty() || (is_kind && id.is_none_or(is_id)) {
             Ok(Self(raw))
         } else {
-            Err("must be 1 to 100 characters in UPPER_SNAKE_CASE, such as CHANNEL_UNREACHABLE")
+            Err("must be a kind of 1 to 40 lower-case letters and underscores, or a kind, a colon and a UUID, such as \
+                 booking:0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90")
         }
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Why a follow-up could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::AsRefStr)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum FailureReason {
+    ChannelUnreachable,
+    RecipientUnknown,
+    RecipientOptedOut,
+    MessageRejected,
+    RateLimited,
+    Timeout,
+    SenderFault,
+    Other,
+    /// The sender did not report before its lease expired.
+    LeaseExpired,
 }
 
 /// A row of `follow_ups`, in the order of its columns.
@@ -89,7 +107,8 @@ pub struct FollowUpRow {
     pub time_zone: String,
     /// Empty means the conversation's channel.
     pub channel: String,
-    pub user_id: Option<UserId>,
+    pub user_hash: Option<Vec<u8>>,
+    pub user_sealed: Option<Vec<u8>>,
     /// Given by the call that scheduled it, or chosen when it was due.
     pub content_sealed: Option<Vec<u8>>,
     pub metadata_sealed: Option<Vec<u8>>,
@@ -102,8 +121,8 @@ pub struct FollowUpRow {
     pub claim_token: Option<Uuid>,
     pub claim_key: Option<String>,
     pub claimant: Option<String>,
-    /// Empty while no attempt failed.
-    pub last_failure_reason: String,
+    /// `None` while no attempt failed.
+    pub last_failure_reason: Option<FailureReason>,
     /// The id of the message that it becomes.
     pub message_id: MessageId,
     /// The trace context of the call that scheduled it.
@@ -123,27 +142,40 @@ pub struct FollowUp {
     pub metadata: Option<Metadata>,
 }
 
-/// The associated data of a follow-up's text. It equals that of the message that the follow-up becomes, so completing
-/// the follow-up can copy the sealed text.
-pub fn content_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
-    messages::content_associated_data(message_id)
+/// What a follow-up's text is bound to: the message that the follow-up becomes, so completing the follow-up can copy the
+/// sealed text.
+pub fn text_row(message_id: MessageId, conversation_id: &ConversationId) -> BoundRow {
+    MessageBinding { message_id, conversation_id, role: Role::Assistant }.row(Companions::default())
 }
 
-/// The associated data of a follow-up's metadata.
-pub fn metadata_associated_data(follow_up_id: &FollowUpId) -> AssociatedData<'_> {
-    AssociatedData { table: "follow_ups", column: "metadata_sealed", row: follow_up_id.0.as_bytes() }
+/// Seals the text of a follow-up.
+pub fn seal_text(ring: &KeyRing, message_id: MessageId, conversation_id: &ConversationId, text: &str) -> Vec<u8> {
+    ring.seal(text_row(message_id, conversation_id).of("content_sealed"), text.as_bytes())
+}
+
+/// Seals the metadata of a follow-up.
+pub fn seal_metadata(ring: &KeyRing, id: FollowUpId, conversation_id: &ConversationId, plain: &[u8]) -> Vec<u8> {
+    ring.seal(metadata_associated_data(&metadata_row(id, conversation_id)), plain)
+}
+
+fn metadata_row(id: FollowUpId, conversation_id: &ConversationId) -> Vec<u8> {
+    [id.0.as_bytes().as_slice(), conversation_id.as_str().as_bytes()].concat()
+}
+
+fn metadata_associated_data(row: &[u8]) -> AssociatedData<'_> {
+    AssociatedData { table: "follow_ups", column: "metadata_sealed", row }
 }
 
 impl FollowUpRow {
     /// Opens the sealed columns.
     pub fn open(self, ring: &KeyRing) -> Result<FollowUp, Corrupted> {
+        let row = text_row(self.message_id, &self.conversation_id);
         let content = self.content_sealed.as_ref();
-        let content =
-            content.map(|sealed| ring.open_text(content_associated_data(&self.message_id), sealed)).transpose()?;
+        let content = content.map(|sealed| ring.open_text(row.of("content_sealed"), sealed)).transpose()?;
         let content = content.map(Content::parse).transpose();
         Ok(FollowUp {
             content: content.map_err(|_| Corrupted::Column("follow_ups.content_sealed"))?,
-            metadata: open_metadata(ring, &self.follow_up_id, self.metadata_sealed.as_deref())?,
+            metadata: open_metadata(ring, self.follow_up_id, &self.conversation_id, self.metadata_sealed.as_deref())?,
             row: self,
         })
     }
@@ -162,8 +194,14 @@ impl FollowUpRow {
 }
 
 /// Opens the metadata of a follow-up, if it has any.
-pub fn open_metadata(ring: &KeyRing, id: &FollowUpId, sealed: Option<&[u8]>) -> Result<Option<Metadata>, Corrupted> {
-    let plain = sealed.map(|sealed| ring.open(metadata_associated_data(id), sealed)).transpose()?;
+pub fn open_metadata(
+    ring: &KeyRing,
+    id: FollowUpId,
+    conversation_id: &ConversationId,
+    sealed: Option<&[u8]>,
+) -> Result<Option<Metadata>, Corrupted> {
+    let row = metadata_row(id, conversation_id);
+    let plain = sealed.map(|sealed| ring.open(metadata_associated_data(&row), sealed)).transpose()?;
     let metadata = plain.map(|plain| Metadata::read(plain.to_vec())).transpose();
     metadata.map_err(|_| Corrupted::Column("follow_ups.metadata_sealed"))
 }
@@ -173,12 +211,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_reason_is_upper_snake_case() {
-        for good in ["A", "CHANNEL_UNREACHABLE", "E404", &"X".repeat(100)] {
-            assert!(FailureReason::parse(good.to_owned()).is_ok(), "{good}");
+    fn a_subject_is_a_kind_and_perhaps_a_uuid() {
+        let id = "0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
+        for good in ["", "booking", &format!("booking:{id}"), "weekly_offer", &"x".repeat(40)] {
+            assert!(Subject::parse(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "a", "_A", "4A", "CHANNEL UNREACHABLE", &"X".repeat(101)] {
-            assert!(FailureReason::parse(bad.to_owned()).is_err(), "{bad:?}");
+        let upper = format!("booking:{}", id.to_uppercase());
+        for bad in
+            ["Booking", "_a", "p4930123456", "ada@example.org", "booking:7", ":", "booking:", &upper, &"x".repeat(41)]
+        {
+            assert!(Subject::parse(bad.to_owned()).is_err(), "{bad:?}");
         }
     }
 }

@@ -18,6 +18,8 @@ mod sending_hours;
 mod template_file;
 mod templates;
 
+use std::sync::Arc;
+
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
@@ -46,6 +48,7 @@ use self::{claim::WaitingClaims, metrics::FollowUpMetrics};
 use crate::{
     events::Events,
     settings::{DispatchSettings, SchedulingSettings, Settings},
+    users::Users,
 };
 
 /// Schedules follow-ups, makes them ready when they are due, and gives them to senders.
@@ -53,6 +56,7 @@ pub struct FollowUps {
     pub(crate) database: Database,
     pub(crate) clock: Clock,
     ring: KeyRing,
+    users: Arc<Users>,
     /// Compares calls with the same idempotency key.
     fingerprint: KeyedHash,
     /// Compares claims with the same key, and messages of follow-ups.
@@ -67,11 +71,12 @@ pub struct FollowUps {
 }
 
 impl FollowUps {
-    pub fn new(database: Database, keys: &Keys, settings: &Settings, events: Events) -> Self {
+    pub fn new(database: Database, keys: &Keys, users: Arc<Users>, settings: &Settings, events: Events) -> Self {
         Self {
             database,
             clock: settings.clock,
             ring: keys.ring(),
+            users,
             fingerprint: keys.hash("teppan conversation messages.fingerprint"),
             dispatch_fingerprint: keys.hash("teppan follow_ups.fingerprint"),
             scheduling: settings.scheduling.clone(),

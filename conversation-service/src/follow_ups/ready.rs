@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::{
     FollowUpId, FollowUpTrigger, FollowUps, Mood, SendingHours, Templates,
     clock::BATCH_MAX,
-    follow_up::{content_associated_data, open_metadata},
+    follow_up::{open_metadata, seal_text},
 };
-use crate::domain::{MessageId, Metadata, TimeZone};
+use crate::domain::{ConversationId, MessageId, Metadata, TimeZone};
 
 /// The pause until the next check of a follow-up that must wait, for example in an escalated conversation.
 pub const CHECK_AGAIN: TimeDelta = TimeDelta::minutes(1);
@@ -66,12 +66,13 @@ impl FollowUps {
         if due.has_content {
             return Ok(None);
         }
-        let metadata = open_metadata(&self.ring, &due.follow_up_id, due.metadata_sealed.as_deref())?;
+        let metadata =
+            open_metadata(&self.ring, due.follow_up_id, &due.conversation_id, due.metadata_sealed.as_deref())?;
         let values = metadata.map(Metadata::texts).unwrap_or_default();
         let content = templates.render(due.trigger, Mood::of(due.recent_mean), &values);
         // Only a custom follow-up has no template, and a constraint requires it to have a text.
         let content = content.ok_or(Corrupted::Column("follow_ups.content_sealed"))?;
-        Ok(Some(self.ring.seal(content_associated_data(&due.message_id), content.as_str().as_bytes())))
+        Ok(Some(seal_text(&self.ring, due.message_id, &due.conversation_id, content.as_str())))
     }
 
     async fn commit_ready(&self, decided: &Decided) -> Result<Written, DatabaseError> {
@@ -103,6 +104,7 @@ impl FollowUps {
 /// A due follow-up, with the data for the decision about it.
 struct Due {
     follow_up_id: FollowUpId,
+    conversation_id: ConversationId,
     trigger: FollowUpTrigger,
     time_zone: String,
     channel: String,
@@ -195,6 +197,7 @@ mod tests {
     fn due(trigger: FollowUpTrigger, time_zone: &str) -> Due {
         Due {
             follow_up_id: FollowUpId::generate(),
+            conversation_id: ConversationId::parse("web-7f3a91".to_owned()).expect("an id"),
             trigger,
             time_zone: time_zone.to_owned(),
             channel: String::new(),

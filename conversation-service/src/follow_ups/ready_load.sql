@@ -2,6 +2,7 @@
 -- limit is a literal because the plan depends on it.
 SELECT
     d.follow_up_id AS "follow_up_id!: _",
+    d.conversation_id AS "conversation_id!: _",
     d.trigger AS "trigger!: _",
     d.time_zone AS "time_zone!",
     COALESCE(NULLIF(d.channel, ''), c.channel, '') AS "channel!",
@@ -21,7 +22,7 @@ FROM (
     LIMIT 128
 ) AS d
 LEFT JOIN LATERAL (                    -- LIMIT forces one lookup a row instead of a join with the whole table
-    SELECT channel, status, user_id, customer_wrote_at
+    SELECT channel, status, user_hash, customer_wrote_at
     FROM conversations
     WHERE conversation_id = d.conversation_id
     LIMIT 1
@@ -35,7 +36,7 @@ CROSS JOIN LATERAL (                   -- whether a re-engaged user has written 
         FROM (                         -- the same number of the user's conversations as in reengage.sql
             SELECT conversation_id, customer_wrote_at
             FROM conversations
-            WHERE user_id = COALESCE(c.user_id, d.user_id) AND d.trigger = 'REENGAGEMENT'
+            WHERE user_hash = COALESCE(c.user_hash, d.user_hash) AND d.trigger = 'REENGAGEMENT'
             ORDER BY created_at DESC
             LIMIT 100
         ) AS o

@@ -6,9 +6,9 @@
 -- records the silence in it. A silence begins with the customer's last message, so the follow-up itself does not begin
 -- a new one.
 --
--- It reads a user's newest 100 conversations. A user id with more conversations is shared, for example by a kiosk.
+-- It reads a user's newest 100 conversations. A user with more conversations is shared, for example by a kiosk.
 WITH due AS MATERIALIZED (
-    SELECT user_id, silent_since
+    SELECT user_hash, silent_since
     FROM reengagement_checks
     WHERE check_at <= $1
     ORDER BY check_at
@@ -16,7 +16,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ),
 found AS MATERIALIZED (                -- the user's latest active conversation
-    SELECT d.user_id, d.silent_since, newest.conversation_id, newest.status, newest.active_at,
+    SELECT d.user_hash, d.silent_since, newest.conversation_id, newest.status, newest.active_at,
            -- whether a booking or its follow-up is still to come
            COALESCE((
                SELECT true
@@ -35,7 +35,7 @@ found AS MATERIALIZED (                -- the user's latest active conversation
         FROM (
             SELECT conversation_id, status, COALESCE(customer_wrote_at, created_at) AS active_at
             FROM conversations
-            WHERE user_id = d.user_id
+            WHERE user_hash = d.user_hash
             ORDER BY created_at DESC
             LIMIT 100
         ) AS c
@@ -55,9 +55,9 @@ judged AS MATERIALIZED (
 ),
 scheduled AS (
     INSERT INTO follow_ups (
-        follow_up_id, conversation_id, trigger, status, due_at, time_zone, user_id, max_attempts, next_attempt_at,
+        follow_up_id, conversation_id, trigger, status, due_at, time_zone, max_attempts, next_attempt_at,
         message_id, created_at, updated_at)
-    SELECT gen_random_uuid(), conversation_id, 'REENGAGEMENT', 'PENDING', $3, $4, user_id, $5, $3,
+    SELECT gen_random_uuid(), conversation_id, 'REENGAGEMENT', 'PENDING', $3, $4, $5, $3,
            gen_random_uuid(), $1, $1
     FROM judged
     WHERE verdict = 'silent'
@@ -83,10 +83,10 @@ checked AS (                           -- the next check is at the earliest poss
                                   ELSE $1::timestamptz + make_interval(secs => $2) END,
         silent_since = CASE j.verdict WHEN 'silent' THEN j.active_at ELSE r.silent_since END
     FROM judged AS j
-    WHERE j.verdict <> 'deleted' AND r.user_id = ANY (ARRAY(SELECT user_id FROM due)) AND r.user_id = j.user_id
+    WHERE j.verdict <> 'deleted' AND r.user_hash = ANY (ARRAY(SELECT user_hash FROM due)) AND r.user_hash = j.user_hash
 ),
 forgotten AS (                         -- the user's next conversation creates a new row
     DELETE FROM reengagement_checks
-    WHERE user_id = ANY (ARRAY(SELECT user_id FROM judged WHERE verdict = 'deleted'))
+    WHERE user_hash = ANY (ARRAY(SELECT user_hash FROM judged WHERE verdict = 'deleted'))
 )
 SELECT (SELECT count(*) FROM scheduled) AS "scheduled!", (SELECT count(*) FROM due) AS "checked!"

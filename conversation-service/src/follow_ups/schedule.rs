@@ -7,10 +7,13 @@ use uuid::Uuid;
 use super::{
     FollowUp, FollowUpId, FollowUps, NewFollowUp,
     answer::FollowUpAnswer,
-    follow_up::{content_associated_data, metadata_associated_data},
+    follow_up::{seal_metadata, seal_text},
     metrics::FollowUpChange,
 };
-use crate::domain::{Channel, Content, MessageId, Metadata, UserId};
+use crate::{
+    domain::{Channel, Content, MessageId, Metadata, UserId},
+    users::SealedUser,
+};
 
 /// The most runs of the statement for one call. Each further run follows another call's commit on the same key or
 /// follow-up, so only constant changes exhaust them.
@@ -115,12 +118,14 @@ impl FollowUps {
     /// Everything about the follow-up that is known before the statement runs. The ids are new, or those of the
     /// follow-up to be moved.
     fn draft(&self, new: &NewFollowUp, now: DateTime<Utc>, id: FollowUpId, message_id: MessageId) -> Draft {
-        let content = new.content.as_ref().map(|content| content.as_str().as_bytes());
+        let conversation_id = &new.key.conversation_id;
+        let content = new.content.as_ref().map(Content::as_str);
         let metadata = new.metadata.as_ref().map(Metadata::as_bytes);
         Draft {
             follow_up_id: id,
-            content_sealed: content.map(|plain| self.ring.seal(content_associated_data(&message_id), plain)),
-            metadata_sealed: metadata.map(|plain| self.ring.seal(metadata_associated_data(&id), plain)),
+            content_sealed: content.map(|text| seal_text(&self.ring, message_id, conversation_id, text)),
+            metadata_sealed: metadata.map(|plain| seal_metadata(&self.ring, id, conversation_id, plain)),
+            user: new.user_id.as_ref().map(|user| self.users.seal(user, conversation_id)),
             due_at: new.due.time(self.scheduling.after_event, &self.scheduling.sending_hours, new.time_zone),
             message_id: message_id.0,
             event_id: Uuid::now_v7(),
@@ -167,7 +172,7 @@ impl FollowUps {
                 draft.due_at,
                 new.time_zone.name(),
                 new.channel.as_ref().map_or("", AsRef::as_ref),
-                new.user_id.as_ref().map(UserId::as_str),
+                draft.user.as_ref().map(|user| user.hash.as_slice()),
                 draft.content_sealed.as_deref(),
                 draft.metadata_sealed.as_deref(),
                 self.scheduling.attempts_max,
@@ -177,6 +182,7 @@ impl FollowUps {
                 self.events.published,
                 draft.event_id,
                 draft.now,
+                draft.user.as_ref().map(|user| user.sealed.as_slice()),
             )
         };
         self.database.fetch_one(write).await
@@ -188,6 +194,7 @@ struct Draft {
     follow_up_id: FollowUpId,
     content_sealed: Option<Vec<u8>>,
     metadata_sealed: Option<Vec<u8>>,
+    user: Option<SealedUser>,
     due_at: DateTime<Utc>,
     message_id: Uuid,
     event_id: Uuid,

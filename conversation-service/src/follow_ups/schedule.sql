@@ -1,8 +1,8 @@
 -- ScheduleFollowUp: creates a follow-up, moves it, or leaves it unchanged, in one statement that commits by itself.
 --
 -- $1 key, $2 fingerprint, $3 follow-up, $4 conversation, $5 trigger, $6 subject, $7 due at, $8 time zone,
--- $9 channel, $10 user, $11 text, $12 metadata, $13 attempts limit, $14 message, $15 traceparent, $16 whether an
--- existing one is moved, $17 whether events are published, $18 event, $19 now.
+-- $9 channel, $10 hash of the user, $11 text, $12 metadata, $13 attempts limit, $14 message, $15 traceparent,
+-- $16 whether an existing one is moved, $17 whether events are published, $18 event, $19 now, $20 the user, sealed.
 --
 -- Always one row. `answer` is
 --   done       this run, or an earlier run of the same call whose answer was lost, had the result `outcome` on the
@@ -42,19 +42,21 @@ wish AS MATERIALIZED (             -- the request to move it, and the obstacle i
 ),
 created AS (                       -- no ON CONFLICT: a call that loses a race must fail here
     INSERT INTO follow_ups (
-        follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_id, content_sealed,
-        metadata_sealed, max_attempts, next_attempt_at, message_id, traceparent, created_at, updated_at)
-    SELECT $3::uuid, $4, $5, $6, 'PENDING', $7::timestamptz, $8, $9::text, $10, $11, $12, $13, $7, $14, $15, $19, $19
+        follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_hash, user_sealed,
+        content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, traceparent, created_at, updated_at)
+    SELECT $3::uuid, $4, $5, $6, 'PENDING', $7::timestamptz, $8, $9::text, $10::bytea, $20::bytea, $11,
+           $12, $13, $7, $14, $15, $19, $19
     WHERE NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM found)
     RETURNING follow_ups.*
 ),
 moved AS (                         -- it waits again, so text, claim and failures are reset
     UPDATE follow_ups AS f
     SET status = 'PENDING', due_at = $7, next_attempt_at = $7, time_zone = $8, content_sealed = $11,
-        metadata_sealed = $12, ready_at = NULL, attempts = 0, last_failure_reason = '', lease_expires_at = NULL,
+        metadata_sealed = $12, ready_at = NULL, attempts = 0, last_failure_reason = NULL, lease_expires_at = NULL,
         claim_token = NULL, claim_key = NULL, claimant = NULL, traceparent = $15, held_until = NULL,
         channel = CASE WHEN $9 = '' THEN f.channel ELSE $9 END,
-        user_id = COALESCE($10, f.user_id),
+        user_hash = COALESCE($10, f.user_hash),
+        user_sealed = COALESCE($20, f.user_sealed),
         -- always a later time, so that the clock's decision about the old row is not written
         updated_at = GREATEST(f.updated_at + interval '1 microsecond', $19)
     FROM found, wish

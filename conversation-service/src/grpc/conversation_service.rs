@@ -95,7 +95,7 @@ impl ConversationService for Grpc {
             .conversations
             .list(&requested.filter, requested.order, requested.after.as_ref(), requested.page_size)
             .await
-            .map_err(|error| error.to_failure())?;
+            .map_err(|error| status::list_conversations(&error, &requested))?;
         Ok(Response::new(list_conversations::encode(&requested, &page)))
     }
 
@@ -123,7 +123,7 @@ impl ConversationService for Grpc {
             .emotions
             .history(id, requested.range, requested.order, requested.role, requested.page_size)
             .await
-            .map_err(|error| status::read(&error, id))?;
+            .map_err(|error| status::emotion_history(&error, &requested))?;
         Ok(Response::new(get_emotion_history::encode(&requested, page)))
     }
     async fn close_conversation(

@@ -121,7 +121,9 @@ pub fn follow_up(follow_up: FollowUp) -> wire::FollowUp {
         max_attempts: row.max_attempts,
         next_attempt_at: row.next_attempt_at.map(timestamp),
         lease_expires_at: row.lease_expires_at.map(timestamp),
-        last_failure_reason: row.last_failure_reason,
+        last_failure_reason: row
+            .last_failure_reason
+            .map_or(0, |reason| wire::FollowUpFailureReason::from(reason).into()),
         message_id: if completed { row.message_id.to_string() } else { String::new() },
         created_at: Some(timestamp(row.created_at)),
         updated_at: Some(timestamp(row.updated_at)),

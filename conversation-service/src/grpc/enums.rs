@@ -6,7 +6,7 @@ use crate::{
     conversations::{ConversationOrder, ConversationStatus},
     domain::{Channel, Role, SequenceOrder},
     emotions::{EmotionLevel, EmotionTrend},
-    follow_ups::{FollowUpOrder, FollowUpStatus, FollowUpTrigger, ScheduleOutcome},
+    follow_ups::{FailureReason, FollowUpOrder, FollowUpStatus, FollowUpTrigger, ScheduleOutcome},
     handoffs::EscalationReason,
 };
 
@@ -43,15 +43,18 @@ macro_rules! wire_enum {
         }
     };
     ($domain:ident { $($name:ident),+ } $must:literal) => {
-        wire_enum!($domain as $domain { $($name),+ });
+        wire_enum!($domain as $domain { $($name),+ } $must);
+    };
+    ($domain:ident as $wire:ident { $($name:ident),+ } $must:literal) => {
+        wire_enum!($domain as $wire { $($name),+ });
 
         impl WireEnum for $domain {
             const MUST: &'static str = $must;
 
             fn optional(raw: i32) -> Result<Option<Self>, &'static str> {
-                match wire::$domain::try_from(raw) {
-                    Ok(wire::$domain::Unspecified) => Ok(None),
-                    $(Ok(wire::$domain::$name) => Ok(Some(Self::$name)),)+
+                match wire::$wire::try_from(raw) {
+                    Ok(wire::$wire::Unspecified) => Ok(None),
+                    $(Ok(wire::$wire::$name) => Ok(Some(Self::$name)),)+
                     Err(_) => Err($must),
                 }
             }
@@ -82,5 +85,9 @@ wire_enum!(FollowUpOrder { EarliestFirst, LatestFirst }
     "must be FOLLOW_UP_ORDER_EARLIEST_FIRST or FOLLOW_UP_ORDER_LATEST_FIRST");
 wire_enum!(EmotionLevel { Negative, Neutral, Positive }
     "must be EMOTION_LEVEL_NEGATIVE, EMOTION_LEVEL_NEUTRAL or EMOTION_LEVEL_POSITIVE");
+wire_enum!(FailureReason as FollowUpFailureReason {
+    ChannelUnreachable, RecipientUnknown, RecipientOptedOut, MessageRejected, RateLimited, Timeout, SenderFault, Other,
+    LeaseExpired
+} "must be a FollowUpFailureReason that a sender can report, such as FOLLOW_UP_FAILURE_REASON_CHANNEL_UNREACHABLE");
 wire_enum!(EmotionTrend as EmotionTrend { Improving, Stable, Declining });
 wire_enum!(ScheduleOutcome as ScheduleFollowUpOutcome { Created, Moved, Existing });

@@ -76,7 +76,7 @@ impl FollowUpService for Grpc {
         &self,
         request: Request<FailFollowUpRequest>,
     ) -> Result<Response<FailFollowUpResponse>, Status> {
-        let failure = fail_follow_up::decode(request.into_inner())?;
+        let failure = fail_follow_up::decode(request.get_ref())?;
         let failed = self.follow_ups.fail(&failure).await;
         let failed = failed.map_err(|error| status::fail_follow_up(&error, &failure.follow_up_id))?;
         Ok(Response::new(FailFollowUpResponse { follow_up: Some(encode::follow_up(failed)) }))

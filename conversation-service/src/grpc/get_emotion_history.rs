@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{ConversationId, Role, SequenceOrder, SequenceRange},
-    emotions::{Emotion, EmotionEntry, EmotionPage},
+    emotions::{EmotionEntry, EmotionPage},
 };
 
 /// A decoded request for a page of emotions.
@@ -50,18 +50,23 @@ pub fn decode(request: wire::GetEmotionHistoryRequest) -> Result<PageRequest, St
 
 pub fn encode(requested: &PageRequest, page: EmotionPage) -> wire::GetEmotionHistoryResponse {
     wire::GetEmotionHistoryResponse {
-        entries: page.entries.into_iter().map(entry).collect(),
-        next_page_token: page.next.map_or_else(String::new, |last| page::encode_token(&requested.token_filter, &last)),
+        entries: page.entries.iter().map(entry).collect(),
+        next_page_token: page.next.map_or_else(String::new, |last| token(requested, last)),
         statistics: page.statistics.map(encode::emotion_statistics),
     }
 }
 
-fn entry(entry: EmotionEntry) -> wire::EmotionHistoryEntry {
+/// The token of the page after this sequence.
+pub fn token(requested: &PageRequest, sequence: i64) -> String {
+    page::encode_token(&requested.token_filter, &sequence)
+}
+
+fn entry(entry: &EmotionEntry) -> wire::EmotionHistoryEntry {
     wire::EmotionHistoryEntry {
         message_id: entry.message_id.to_string(),
         sequence: entry.sequence,
         role: wire::Role::from(entry.role).into(),
-        emotion: Emotion::new(entry.score, entry.label, entry.detected).as_ref().map(encode::emotion),
+        emotion: entry.emotion.as_ref().map(encode::emotion),
         sent_at: Some(timestamp(entry.sent_at)),
     }
 }

@@ -94,11 +94,13 @@ fn holder(holder: i32, assignee: String, violations: &mut Violations) -> Option<
 pub fn encode(requested: &PageRequest, page: &ConversationPage) -> ListConversationsResponse {
     ListConversationsResponse {
         conversations: page.conversations.iter().map(encode::conversation).collect(),
-        next_page_token: page
-            .next
-            .as_ref()
-            .map_or_else(String::new, |cursor| encode_token(&requested.token_filter, cursor)),
+        next_page_token: page.next.as_ref().map_or_else(String::new, |cursor| token(requested, cursor)),
     }
+}
+
+/// The token of the page after this conversation.
+pub fn token(requested: &PageRequest, cursor: &ConversationCursor) -> String {
+    encode_token(&requested.token_filter, cursor)
 }
 
 fn encode_token(filter: &TokenFilter, cursor: &ConversationCursor) -> String {

@@ -7,9 +7,11 @@ use teppan_shared::{
 };
 use tonic::{Code, Status};
 
-use super::{list_follow_ups, list_messages};
+use super::{get_emotion_history, list_conversations, list_follow_ups, list_messages};
 use crate::{
+    conversations::ListConversationsError,
     domain::{ConversationId, MessageId},
+    emotions::EmotionHistoryError,
     follow_ups::{
         CancelFollowUpError, ClaimError, CompleteFollowUpError, FailFollowUpError, FollowUpId, FollowUpStatus,
         ListFollowUpsError, ScheduleFollowUpError,
@@ -116,6 +118,7 @@ pub fn change_holder(error: &ChangeHolderError, conversation_id: &ConversationId
         )
         .into(),
         ChangeHolderError::Contended => Failure::overloaded().into(),
+        ChangeHolderError::Corrupted(error) => error.to_failure().into(),
         ChangeHolderError::Database(error) => error.to_failure().into(),
     }
 }
@@ -216,6 +219,26 @@ pub fn schedule_follow_up(error: &ScheduleFollowUpError) -> Status {
         ScheduleFollowUpError::Contended => Failure::overloaded().into(),
         ScheduleFollowUpError::Corrupted(error) => error.to_failure().into(),
         ScheduleFollowUpError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn list_conversations(error: &ListConversationsError, requested: &list_conversations::PageRequest) -> Status {
+    match error {
+        ListConversationsError::Unreadable { cursor, source } => source
+            .to_failure_of_page(list_conversations::token(requested, cursor))
+            .with("conversation_id", &cursor.conversation_id)
+            .into(),
+        ListConversationsError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn emotion_history(error: &EmotionHistoryError, requested: &get_emotion_history::PageRequest) -> Status {
+    match error {
+        EmotionHistoryError::Unreadable { sequence, source } => source
+            .to_failure_of_page(get_emotion_history::token(requested, *sequence))
+            .with("sequence", sequence)
+            .into(),
+        EmotionHistoryError::Read(error) => read(error, &requested.conversation_id),
     }
 }
 

@@ -1,13 +1,17 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use teppan_shared::{postgres::DatabaseError, telemetry};
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+    telemetry,
+};
 
 use super::{
     Action, Assignee, EscalationReason, HandoffRow, Handoffs, HeldConversation,
     decide::{Change, Target, decide},
 };
 use crate::{
-    conversations::{Conversation, ConversationStatus},
+    conversations::{Conversation, ConversationRow, ConversationStatus},
     domain::ConversationId,
 };
 
@@ -23,8 +27,20 @@ pub enum ChangeHolderError {
     EtagMismatch,
     #[error("the conversation was changed by others in every attempt")]
     Contended,
+    #[error("the stored conversation is corrupted")]
+    Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
     Database(#[from] DatabaseError),
+}
+
+impl From<ReadError> for ChangeHolderError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Self::NotFound,
+            ReadError::Corrupted(error) => Self::Corrupted(error),
+            ReadError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 impl Handoffs {
@@ -43,7 +59,7 @@ impl Handoffs {
         by: &str,
     ) -> Result<HeldConversation, ChangeHolderError> {
         for _ in 0..ATTEMPTS_MAX {
-            let present = self.load(conversation_id).await?.ok_or(ChangeHolderError::NotFound)?;
+            let present = self.load(conversation_id).await?;
             let now = self.clock.now();
             let Some(target) = decide(&present, action.clone(), now) else { return Ok(present) };
             if etag.is_some_and(|etag| etag != present.etag()) {
@@ -52,17 +68,17 @@ impl Handoffs {
             match self.commit(&present, &target, by, now).await {
                 Ok(Some(changed)) => return Ok(changed),
                 Ok(None) => {}
-                Err(error) if error.violates("conversation_handoffs_pkey") => {}
-                Err(error) => return Err(error.into()),
+                Err(ChangeHolderError::Database(error)) if error.violates("conversation_handoffs_pkey") => {}
+                Err(error) => return Err(error),
             }
         }
         Err(ChangeHolderError::Contended)
     }
 
-    async fn load(&self, conversation_id: &ConversationId) -> Result<Option<HeldConversation>, DatabaseError> {
+    async fn load(&self, conversation_id: &ConversationId) -> Result<HeldConversation, ReadError> {
         let load = || sqlx::query_file!("src/handoffs/load.sql", conversation_id.as_str());
-        let row = self.database.fetch_optional(load).await?;
-        Ok(row.map(|row| HeldConversation::new(row.conversation, row.handoff)))
+        let row = self.database.fetch_optional(load).await?.ok_or(ReadError::NotFound)?;
+        Ok(HeldConversation::new(row.conversation.open(&self.users)?, row.handoff))
     }
 
     /// `None` when the conversation has changed since it was loaded.
@@ -72,7 +88,7 @@ impl Handoffs {
         target: &Target,
         by: &str,
         now: DateTime<Utc>,
-    ) -> Result<Option<HeldConversation>, DatabaseError> {
+    ) -> Result<Option<HeldConversation>, ChangeHolderError> {
         let (conversation, handoff) = (&present.conversation, target.handoff.as_ref());
         let releases = conversation.status == ConversationStatus::Escalated && handoff.is_none();
         let event = self.events.published.then(|| event(conversation, target, by, now));
@@ -102,7 +118,7 @@ impl Handoffs {
         if releases {
             self.follow_ups.released();
         }
-        Ok(Some(HeldConversation::new(row.conversation, row.handoff)))
+        Ok(Some(HeldConversation::new(row.conversation.open(&self.users)?, row.handoff)))
     }
 }
 

@@ -66,6 +66,6 @@ event AS (                         -- only where it is published
     FROM gate
     WHERE $11 IS NOT NULL
 )
-SELECT c AS "conversation!: Conversation", h AS "handoff?: HandoffRow"
+SELECT c AS "conversation!: ConversationRow", h AS "handoff?: HandoffRow"
 FROM changed AS c
 LEFT JOIN (SELECT * FROM created UNION ALL SELECT * FROM updated) AS h ON true

@@ -97,7 +97,6 @@ mod tests {
             message_count: 1,
             newest_scored_sequence: 0,
             last_message_at: time,
-            customer_wrote_at: None,
             created_at: time,
             updated_at: time,
             closed_at: (status == ConversationStatus::Closed).then_some(time),

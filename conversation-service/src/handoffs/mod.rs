@@ -13,18 +13,25 @@ pub use self::{
     decide::Action,
     handoff::{Assignee, EscalationReason, Handoff, HandoffRow, HeldConversation, Holder},
 };
-use crate::{events::Events, follow_ups::FollowUps};
+use crate::{events::Events, follow_ups::FollowUps, users::Users};
 
 /// Closes conversations, hands them over and back.
 pub struct Handoffs {
     database: Database,
     clock: Clock,
+    users: Arc<Users>,
     events: Events,
     follow_ups: Arc<FollowUps>,
 }
 
 impl Handoffs {
-    pub fn new(database: Database, clock: Clock, events: Events, follow_ups: Arc<FollowUps>) -> Self {
-        Self { database, clock, events, follow_ups }
+    pub fn new(
+        database: Database,
+        clock: Clock,
+        users: Arc<Users>,
+        events: Events,
+        follow_ups: Arc<FollowUps>,
+    ) -> Self {
+        Self { database, clock, users, events, follow_ups }
     }
 }

@@ -3,11 +3,12 @@ use teppan_shared::{fingerprint::optional, sealing::Hashes, telemetry};
 
 use super::{
     Message, Messages, NewMessage,
-    row::{content_associated_data, metadata_associated_data, parts_associated_data},
+    binding::{Companions, MessageBinding},
 };
 use crate::{
     domain::{Metadata, Parts, SentAt, UserId},
     emotions::{Emotion, EmotionLabel, EmotionScore},
+    users::SealedUser,
 };
 
 /// A message before it is written: ciphertexts, hashes and times.
@@ -18,6 +19,8 @@ pub struct Draft {
     pub content_sealed: Vec<u8>,
     pub parts_sealed: Option<Vec<u8>>,
     pub metadata_sealed: Option<Vec<u8>>,
+    pub emotions_sealed: Option<Vec<u8>>,
+    pub user: Option<SealedUser>,
     pub sent_at: DateTime<Utc>,
     pub stored_at: DateTime<Utc>,
     pub traceparent: Option<String>,
@@ -46,15 +49,22 @@ impl Draft {
 impl Messages {
     /// Everything about the message that is known before a statement runs.
     pub(super) fn draft(&self, new: &NewMessage, stored_at: DateTime<Utc>) -> Draft {
-        let id = &new.message_id;
-        let parts_sealed = new.parts.as_ref().map(|parts| self.ring.seal(parts_associated_data(id), parts.as_bytes()));
-        let metadata = new.metadata.as_ref();
+        let binding =
+            MessageBinding { message_id: new.message_id, conversation_id: &new.conversation_id, role: new.role };
+        let emotions = new.emotion.as_ref().and_then(Emotion::names);
+        let (parts, metadata) = (new.parts.as_ref(), new.metadata.as_ref());
+        let companions =
+            Companions { parts: parts.is_some(), metadata: metadata.is_some(), emotions: emotions.is_some() };
+        let row = binding.row(companions);
+        let seal = |column, plain: &[u8]| self.ring.seal(row.of(column), plain);
         Draft {
             fingerprints: self.fingerprints_of(new),
             compared: 0,
-            content_sealed: self.ring.seal(content_associated_data(id), new.text().as_bytes()),
-            parts_sealed,
-            metadata_sealed: metadata.map(|metadata| self.ring.seal(metadata_associated_data(id), metadata.as_bytes())),
+            content_sealed: seal("content_sealed", new.text().as_bytes()),
+            parts_sealed: parts.map(|parts| seal("parts_sealed", parts.as_bytes())),
+            metadata_sealed: metadata.map(|metadata| seal("metadata_sealed", metadata.as_bytes())),
+            emotions_sealed: emotions.map(|names| self.ring.seal(binding.emotions_row().of("emotions_sealed"), &names)),
+            user: new.user_id.as_ref().map(|user| self.users.seal(user, &new.conversation_id)),
             sent_at: new.sent_at.map_or(stored_at, SentAt::time),
             stored_at,
             traceparent: telemetry::current_traceparent(),

@@ -1,5 +1,6 @@
 //! Appends messages to conversations, lists and redacts them.
 
+mod binding;
 mod draft;
 mod list;
 mod message;
@@ -24,15 +25,16 @@ use teppan_shared::{
 #[cfg(test)]
 pub use self::message::Redaction;
 pub use self::{
+    binding::{BoundRow, Companions, MessageBinding},
     list::{ListMessagesError, MessagePage},
     message::{Message, NewMessage},
     request::RequestRules,
-    row::{MessageRow, content_associated_data},
+    row::{MessageRow, open_emotion},
     store::{STATEMENT, StoreMessageError, Stored},
     store_many::{StoreMessagesError, ToolCallRefusal},
     tokens::TokenCount,
 };
-use crate::{emotions::Emotions, events::Events};
+use crate::{emotions::Emotions, events::Events, users::Users};
 
 /// Stores, lists and redacts messages.
 pub struct Messages {
@@ -41,6 +43,7 @@ pub struct Messages {
     ring: KeyRing,
     /// Compares calls with the same message id.
     fingerprint: KeyedHash,
+    users: Arc<Users>,
     emotions: Arc<Emotions>,
     events: Events,
     /// The time from a user's first conversation to the first check for re-engagement.
@@ -52,11 +55,12 @@ impl Messages {
         database: Database,
         clock: Clock,
         keys: &Keys,
+        users: Arc<Users>,
         emotions: Arc<Emotions>,
         events: Events,
         reengagement_after: TimeDelta,
     ) -> Self {
         let fingerprint = keys.hash("teppan conversation messages.fingerprint");
-        Self { database, clock, ring: keys.ring(), fingerprint, emotions, events, reengagement_after }
+        Self { database, clock, ring: keys.ring(), fingerprint, users, emotions, events, reengagement_after }
     }
 }

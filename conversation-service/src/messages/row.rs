@@ -1,13 +1,14 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::{
-    read_error::Corrupted,
-    sealing::{AssociatedData, KeyRing},
-};
+use teppan_shared::{read_error::Corrupted, sealing::KeyRing};
 
-use super::{Message, TokenCount, message::Redaction};
+use super::{
+    Message, TokenCount,
+    binding::{Companions, MessageBinding},
+    message::Redaction,
+};
 use crate::{
     domain::{Channel, Content, ConversationId, MessageId, Metadata, Parts, Role},
-    emotions::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
+    emotions::{Emotion, EmotionScore},
 };
 
 /// A row of `messages`, in the order of its columns, without the last two.
@@ -24,8 +25,7 @@ pub struct MessageRow {
     pub content_sealed: Option<Vec<u8>>,
     pub parts_sealed: Option<Vec<u8>>,
     pub emotion_score: Option<EmotionScore>,
-    pub emotion_label: Option<EmotionLabel>,
-    pub emotion_detected: DetectedEmotions,
+    pub emotions_sealed: Option<Vec<u8>>,
     pub metadata_sealed: Option<Vec<u8>>,
     pub sent_at: DateTime<Utc>,
     pub stored_at: DateTime<Utc>,
@@ -40,42 +40,34 @@ pub struct MessageAnswer {
     pub message: MessageRow,
 }
 
-/// The associated data of a message's text.
-pub fn content_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
-    AssociatedData { table: "messages", column: "content_sealed", row: message_id.0.as_bytes() }
-}
-
-/// The associated data of a message's parts.
-pub fn parts_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
-    AssociatedData { table: "messages", column: "parts_sealed", row: message_id.0.as_bytes() }
-}
-
-/// The associated data of a message's metadata.
-pub fn metadata_associated_data(message_id: &MessageId) -> AssociatedData<'_> {
-    AssociatedData { table: "messages", column: "metadata_sealed", row: message_id.0.as_bytes() }
-}
-
 impl MessageRow {
     /// Opens the sealed columns.
     pub fn open(self, ring: &KeyRing) -> Result<Message, Corrupted> {
-        let column = |name| move |_| Corrupted::Column(name);
-        let content = self.open_text(ring)?;
-        let parts =
-            self.parts_sealed.map(|sealed| ring.open(parts_associated_data(&self.message_id), &sealed)).transpose()?;
-        let parts = parts.map(|plain| Parts::read(plain.to_vec()));
-        let metadata =
-            self.metadata_sealed.map(|sealed| ring.open(metadata_associated_data(&self.message_id), &sealed));
-        let metadata = metadata.transpose()?.map(|plain| Metadata::read(plain.to_vec()));
+        let binding = self.binding();
+        let companions = Companions {
+            parts: self.parts_sealed.is_some(),
+            metadata: self.metadata_sealed.is_some(),
+            emotions: self.emotions_sealed.is_some(),
+        };
+        let row = binding.row(companions);
+        let open =
+            |column, sealed: &Option<Vec<u8>>| sealed.as_ref().map(|it| ring.open(row.of(column), it)).transpose();
+        let unreadable = |name| move |_| Corrupted::Column(name);
+        let content = open("content_sealed", &self.content_sealed)?;
+        let content = content.map(|plain| read_text(&plain, companions)).transpose()?.flatten();
+        let parts = open("parts_sealed", &self.parts_sealed)?.map(|plain| Parts::read(plain.to_vec()));
+        let metadata = open("metadata_sealed", &self.metadata_sealed)?.map(|plain| Metadata::read(plain.to_vec()));
+        let emotion = open_emotion(ring, binding, self.emotion_score, self.emotions_sealed.as_deref())?;
         Ok(Message {
             message_id: self.message_id,
             conversation_id: self.conversation_id,
             sequence: self.sequence,
             role: self.role,
             content,
-            parts: parts.transpose().map_err(column("messages.parts_sealed"))?,
+            parts: parts.transpose().map_err(unreadable("messages.parts_sealed"))?,
             channel: self.channel,
-            emotion: Emotion::new(self.emotion_score, self.emotion_label, self.emotion_detected),
-            metadata: metadata.transpose().map_err(column("messages.metadata_sealed"))?,
+            emotion,
+            metadata: metadata.transpose().map_err(unreadable("messages.metadata_sealed"))?,
             sent_at: self.sent_at,
             stored_at: self.stored_at,
             input_tokens: self.input_tokens,
@@ -84,13 +76,28 @@ impl MessageRow {
         })
     }
 
-    /// The text. Only a message with parts may have an empty one, and only a redacted message has none.
-    fn open_text(&self, ring: &KeyRing) -> Result<Option<Content>, Corrupted> {
-        let Some(sealed) = &self.content_sealed else { return Ok(None) };
-        let text = ring.open_text(content_associated_data(&self.message_id), sealed)?;
-        if text.is_empty() && self.parts_sealed.is_some() {
-            return Ok(None);
-        }
-        Content::parse(text).map(Some).map_err(|_| Corrupted::Column("messages.content_sealed"))
+    fn binding(&self) -> MessageBinding<'_> {
+        MessageBinding { message_id: self.message_id, conversation_id: &self.conversation_id, role: self.role }
     }
+}
+
+/// The text. Only a message with parts may have an empty one.
+fn read_text(plain: &[u8], companions: Companions) -> Result<Option<Content>, Corrupted> {
+    if plain.is_empty() && companions.parts {
+        return Ok(None);
+    }
+    let text = String::from_utf8(plain.to_vec()).ok().and_then(|text| Content::parse(text).ok());
+    text.map(Some).ok_or(Corrupted::Column("messages.content_sealed"))
+}
+
+/// The emotion of a message, from its columns.
+pub fn open_emotion(
+    ring: &KeyRing,
+    binding: MessageBinding<'_>,
+    score: Option<EmotionScore>,
+    names: Option<&[u8]>,
+) -> Result<Option<Emotion>, Corrupted> {
+    let names = names.map(|sealed| ring.open(binding.emotions_row().of("emotions_sealed"), sealed)).transpose()?;
+    Emotion::read(score, names.as_ref().map(|plain| plain.as_slice()))
+        .map_err(|_| Corrupted::Column("messages.emotions_sealed"))
 }

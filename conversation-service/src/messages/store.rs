@@ -6,12 +6,9 @@ use teppan_shared::{
 
 use super::{
     Message, Messages, NewMessage, StoreMessagesError, TokenCount, ToolCallRefusal,
-    draft::{Draft, Receipt, detected, score},
+    draft::{Draft, Receipt, score},
 };
-use crate::{
-    domain::UserId,
-    emotions::{Emotion, EmotionLabel},
-};
+use crate::emotions::Emotion;
 
 /// The statement, to be prepared when a connection opens.
 pub const STATEMENT: &str = include_str!("store.sql");
@@ -89,28 +86,29 @@ impl Messages {
 
     async fn append_message(&self, new: &NewMessage, draft: &Draft) -> Result<Answer, DatabaseError> {
         let emotion = new.emotion.as_ref();
-        let detected: Vec<&str> = detected(emotion).collect();
+        let user = draft.user.as_ref();
         let append = || {
             sqlx::query_file_as!(
                 Answer,
                 "src/messages/store.sql",
                 new.message_id.0,
                 new.conversation_id.as_str(),
-                new.user_id.as_ref().map(UserId::as_str),
+                user.map(|user| user.hash.as_slice()),
                 new.channel.as_ref(),
                 draft.sent_at,
                 draft.stored_at,
                 new.role.as_ref(),
                 draft.content_sealed,
                 score(emotion),
-                emotion.and_then(Emotion::label).map(EmotionLabel::as_str),
-                &detected as &[&str],
+                emotion.is_some_and(Emotion::is_counted),
+                draft.emotions_sealed.as_deref(),
                 draft.metadata_sealed.as_deref(),
                 new.input_tokens.map(TokenCount::get),
                 new.output_tokens.map(TokenCount::get),
                 draft.fingerprint(),
                 draft.traceparent.as_deref(),
                 draft.stored_at + self.reengagement_after,
+                user.map(|user| user.sealed.as_slice()),
             )
         };
         self.database.fetch_one(append).await

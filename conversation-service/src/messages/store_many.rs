@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::{
     Messages, NewMessage, Stored, TokenCount,
-    draft::{Draft, Receipt, detected, score},
+    draft::{Draft, Receipt, score},
     store::ATTEMPTS_MAX,
 };
 use crate::{
-    domain::{ConversationId, MessageId, Parts, UserId},
-    emotions::{Emotion, EmotionLabel},
+    domain::{ConversationId, MessageId, Parts},
+    emotions::Emotion,
 };
 
 /// The constraints that fail if a concurrent call commits first.
@@ -97,20 +97,21 @@ impl Messages {
         drafts: &[Draft],
         now: DateTime<Utc>,
     ) -> Result<Vec<Answer>, DatabaseError> {
-        let user_id = new.iter().find_map(|new| new.user_id.as_ref()).map(UserId::as_str);
+        let user = drafts.iter().find_map(|draft| draft.user.as_ref());
         let traceparent = telemetry::current_traceparent();
         let messages: Vec<_> = new.iter().zip(drafts).map(|(new, draft)| Row::of(new, draft)).collect();
         let tools: Vec<_> = (1..).zip(new).flat_map(|(position, new)| Tool::of(position, new.parts.as_ref())).collect();
         let contents: Vec<_> = drafts.iter().map(|draft| draft.content_sealed.as_slice()).collect();
         let parts: Vec<_> = drafts.iter().map(|draft| draft.parts_sealed.as_deref()).collect();
         let metadata: Vec<_> = drafts.iter().map(|draft| draft.metadata_sealed.as_deref()).collect();
+        let emotions: Vec<_> = drafts.iter().map(|draft| draft.emotions_sealed.as_deref()).collect();
         let fingerprints: Vec<_> = drafts.iter().map(|draft| draft.fingerprint().as_slice()).collect();
         let append = || {
             sqlx::query_file_as!(
                 Answer,
                 "src/messages/store_many.sql",
                 conversation_id.as_str(),
-                user_id,
+                user.map(|user| user.hash.as_slice()),
                 now,
                 now + self.reengagement_after,
                 traceparent.as_deref(),
@@ -120,6 +121,8 @@ impl Messages {
                 &metadata as _,
                 &fingerprints as _,
                 Json(&tools) as _,
+                user.map(|user| user.sealed.as_slice()),
+                &emotions as _,
             )
         };
         self.database.fetch_all(append).await
@@ -180,8 +183,7 @@ struct Row<'a> {
     channel: &'a str,
     sent_at: DateTime<Utc>,
     score: Option<f64>,
-    label: Option<&'a str>,
-    detected: Vec<&'a str>,
+    is_counted: bool,
     input_tokens: Option<i32>,
     output_tokens: Option<i32>,
 }
@@ -195,8 +197,7 @@ impl<'a> Row<'a> {
             channel: new.channel.as_ref(),
             sent_at: draft.sent_at,
             score: score(emotion),
-            label: emotion.and_then(Emotion::label).map(EmotionLabel::as_str),
-            detected: detected(emotion).collect(),
+            is_counted: emotion.is_some_and(Emotion::is_counted),
             input_tokens: new.input_tokens.map(TokenCount::get),
             output_tokens: new.output_tokens.map(TokenCount::get),
         }

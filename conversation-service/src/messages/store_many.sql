@@ -1,7 +1,8 @@
 -- StoreMessages: stores messages of one conversation, all or none, in one statement that commits by itself.
 --
--- $1 conversation, $2 user, $3 now, $4 first check of a new user, $5 traceparent, $6 an object for each message in the
--- order of storing, and of each $7 text, $8 parts, $9 metadata, $10 fingerprint; $11 an object for each call and result.
+-- $1 conversation, $2 hash of the user, $3 now, $4 first check of a new user, $5 traceparent, $6 an object for each
+-- message in the order of storing, and of each $7 text, $8 parts, $9 metadata, $10 fingerprint; $11 an object for each
+-- call and result, $12 the user, sealed, $13 of each message the names of emotions.
 --
 -- A row for each message, by its `position`; `outcome` is one of those of store.sql. A tool call or result that cannot
 -- be paired has a further row: exists (the conversation has a call with this id already), unknown (the result answers
@@ -14,12 +15,12 @@
 WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         jsonb_to_recordset($6::jsonb) AS (
-            message_id uuid, role text, channel text, sent_at timestamptz, score double precision, label text,
-            detected text[], input_tokens integer, output_tokens integer),
-        unnest($7::bytea[]), unnest($8::bytea[]), unnest($9::bytea[]), unnest($10::bytea[])
+            message_id uuid, role text, channel text, sent_at timestamptz, score double precision, is_counted boolean,
+            input_tokens integer, output_tokens integer),
+        unnest($7::bytea[]), unnest($8::bytea[]), unnest($9::bytea[]), unnest($10::bytea[]), unnest($13::bytea[])
     ) WITH ORDINALITY AS g (
-        message_id, role, channel, sent_at, score, label, detected, input_tokens, output_tokens, content, parts,
-        metadata, fingerprint, position)
+        message_id, role, channel, sent_at, score, is_counted, input_tokens, output_tokens, content, parts, metadata,
+        fingerprint, emotions, position)
 ),
 prior AS MATERIALIZED (            -- earlier messages with these ids
     SELECT g.position, m.*
@@ -65,14 +66,15 @@ added AS MATERIALIZED (            -- what the messages add to the conversation;
 ),
 conversation AS (                  -- created, or its row locked: the lock reserves the next sequences
     INSERT INTO conversations AS c (
-        conversation_id, user_id, channel, message_count, newest_scored_sequence, last_message_at,
+        conversation_id, user_hash, user_sealed, channel, message_count, newest_scored_sequence, last_message_at,
         customer_wrote_at, created_at, updated_at)
-    SELECT $1, $2::text, channel, messages, newest_scored, last_at, customer_wrote_at, $3, $3 FROM added
+    SELECT $1, $2::bytea, $12::bytea, channel, messages, newest_scored, last_at, customer_wrote_at, $3, $3 FROM added
     ON CONFLICT (conversation_id) DO UPDATE
     SET message_count = c.message_count + EXCLUDED.message_count,
         newest_scored_sequence = CASE WHEN EXCLUDED.newest_scored_sequence = 0 THEN c.newest_scored_sequence
                                       ELSE c.message_count + EXCLUDED.newest_scored_sequence END,
-        user_id = COALESCE(c.user_id, EXCLUDED.user_id),
+        user_hash = COALESCE(c.user_hash, EXCLUDED.user_hash),
+        user_sealed = COALESCE(c.user_sealed, EXCLUDED.user_sealed),
         -- new messages reopen it, but do not take it back from a person
         status = CASE WHEN c.status = 'CLOSED' THEN 'OPEN' ELSE c.status END,
         closed_at = NULL,
@@ -84,17 +86,16 @@ conversation AS (                  -- created, or its row locked: the lock reser
 message AS (                       -- no ON CONFLICT: losing to a concurrent duplicate must undo the step above
     INSERT INTO messages (
         message_id, conversation_id, sequence, role, channel, content_sealed, parts_sealed, emotion_score,
-        emotion_label, emotion_detected, metadata_sealed, sent_at, stored_at, input_tokens, output_tokens, fingerprint,
-        traceparent)
-    SELECT f.message_id, $1, c.before + f.number, f.role, f.channel, f.content, f.parts, f.score, f.label, f.detected,
+        emotions_sealed, metadata_sealed, sent_at, stored_at, input_tokens, output_tokens, fingerprint, traceparent)
+    SELECT f.message_id, $1, c.before + f.number, f.role, f.channel, f.content, f.parts, f.score, f.emotions,
            f.metadata, f.sent_at, $3, f.input_tokens, f.output_tokens, f.fingerprint, $5
     FROM conversation AS c, fresh AS f
     ORDER BY f.message_id
-    RETURNING message_id, sequence, sent_at, stored_at, emotion_score, emotion_label
+    RETURNING message_id, sequence, sent_at, stored_at
 ),
 pending AS (                       -- as in store.sql
     INSERT INTO emotion_pending (conversation_id, sequence, since)
-    SELECT $1, sequence, stored_at FROM message WHERE emotion_score IS NOT NULL OR emotion_label IS NOT NULL
+    SELECT $1, c.before + f.number, $3 FROM conversation AS c, fresh AS f WHERE f.is_counted
 ),
 calls AS (
     INSERT INTO tool_calls (conversation_id, call_id, sequence)
@@ -105,11 +106,11 @@ results AS (
     SELECT $1, t.call_id, c.before + t.number FROM conversation AS c, tool AS t WHERE t.is_result
 ),
 named AS (                         -- as in store.sql
-    INSERT INTO reengagement_checks (user_id, check_at)
+    INSERT INTO reengagement_checks (user_hash, check_at)
     SELECT $2, $4 FROM conversation
-    WHERE $2::text IS NOT NULL
-      AND NOT EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND user_id IS NOT NULL)
-    ON CONFLICT (user_id) DO NOTHING
+    WHERE $2 IS NOT NULL
+      AND NOT EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND user_hash IS NOT NULL)
+    ON CONFLICT (user_hash) DO NOTHING
 )
 SELECT g.position AS "position!", 'stored' AS "outcome!", NULL AS "call_id?", m.sequence AS "sequence?",
        m.sent_at AS "sent_at?", m.stored_at AS "stored_at?"

@@ -18,6 +18,7 @@ use super::table::{PAGE_ROWS, SealedTable};
 use crate::{
     config::CommonSettings,
     error_chain::error_chain,
+    keys::Keys,
     postgres::{Database, DatabaseError},
     sealing::KeyRing,
     service::{self, Definition},
@@ -66,7 +67,7 @@ impl RotateKeysCommand {
     ) -> ExitCode {
         let mut code = NOT_DONE;
         let _ = service::on_database(definition, settings, async |open| {
-            code = self.rotate(&open.database, &open.keys.ring(), tables, closing, failed).await?;
+            code = self.rotate(&open.database, &open.keys, tables, closing, failed).await?;
             Ok::<_, RotateError>(())
         })
         .await;
@@ -83,14 +84,14 @@ impl RotateKeysCommand {
     async fn rotate(
         &self,
         database: &Database,
-        ring: &KeyRing,
+        keys: &Keys,
         tables: &[SealedTable],
         closing: &str,
         failed: u64,
     ) -> Result<u8, RotateError> {
         let mut signals = StopSignals::receive().map_err(RotateError::Signals)?;
         let work = async {
-            let mut run = Run::new(database, ring, self.rows_per_second);
+            let mut run = Run::new(database, keys, self.rows_per_second);
             if !self.count_only {
                 for table in tables {
                     run.pass(table, true).await?;
@@ -118,7 +119,8 @@ impl RotateKeysCommand {
 /// The passes over all tables.
 struct Run<'a> {
     database: &'a Database,
-    ring: &'a KeyRing,
+    keys: &'a Keys,
+    ring: KeyRing,
     limiter: DefaultDirectRateLimiter,
     /// How many values each key has sealed.
     sealed_by: BTreeMap<u16, u64>,
@@ -127,12 +129,20 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(database: &'a Database, ring: &'a KeyRing, rows_per_second: u32) -> Self {
+    fn new(database: &'a Database, keys: &'a Keys, rows_per_second: u32) -> Self {
         let nonzero = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let page = u32::try_from(PAGE_ROWS).unwrap_or(u32::MAX);
         let quota = Quota::per_second(nonzero(rows_per_second)).allow_burst(nonzero(page));
         let limiter = DefaultDirectRateLimiter::direct(quota);
-        Self { database, ring, limiter, sealed_by: BTreeMap::new(), failed: 0, reported_at: Instant::now() }
+        Self {
+            database,
+            keys,
+            ring: keys.ring(),
+            limiter,
+            sealed_by: BTreeMap::new(),
+            failed: 0,
+            reported_at: Instant::now(),
+        }
     }
 
     /// Goes through a table by its key; seals anew what an older key sealed, or only counts.
@@ -140,7 +150,7 @@ impl<'a> Run<'a> {
         let (mut after, mut read, mut resealed) = (table.key.2.to_owned(), 0, 0);
         loop {
             self.wait_for_page().await;
-            let page = table.read(self.database, self.ring, &after).await?;
+            let page = table.read(self.database, &self.ring, &after).await?;
             read += page.sealed_by.values().sum::<u64>();
             for (version, count) in page.sealed_by {
                 *self.sealed_by.entry(version).or_default() += count;
@@ -148,7 +158,7 @@ impl<'a> Run<'a> {
             let mut rows = Vec::new();
             for row in page.rows.into_iter().filter(|_| reseals) {
                 let key = row.key.clone();
-                match table.reseal(self.ring, row) {
+                match table.reseal(self.keys, &self.ring, row) {
                     Ok(row) => rows.push(row),
                     Err(error) => {
                         println!("NOT_ROTATED table={} key={key}: {}", table.name, error_chain(&error));

@@ -1,4 +1,4 @@
-//! Rotation of the key that seals: every value that an older key sealed is sealed anew.
+//! Rotation of keys: every value that an older key sealed is sealed anew, and its hash is made anew.
 //!
 //! It runs beside the service, in short statements. A row is written only if its sealed values are those that were read,
 //! so a concurrent change wins. What is done stays done: an interrupted rotation is simply run again.
@@ -8,5 +8,5 @@ mod table;
 
 pub use self::{
     command::RotateKeysCommand,
-    table::{SealedColumn, SealedTable},
+    table::{HashedColumn, SealedColumn, SealedTable},
 };

@@ -1,16 +1,19 @@
 //! The sealed columns of one table: reading them page by page, and writing them sealed anew.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 
 use crate::{
+    keys::Keys,
     postgres::{Database, DatabaseError},
     sealing::{AssociatedData, KeyRing, OpenError},
 };
 
 /// Rows of one page. A page is read and written by one statement each, which locks its rows for some milliseconds.
 pub(super) const PAGE_ROWS: i64 = 200;
+/// The most runs of the statement that writes a page.
+const WRITES_MAX: usize = 4;
 
 /// A table with sealed columns.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +22,21 @@ pub struct SealedTable {
     /// The primary key, its type, and a value below every key.
     pub key: (&'static str, &'static str, &'static str),
     pub columns: &'static [SealedColumn],
+    /// The hash by which rows are found, if there is one.
+    pub hash: Option<HashedColumn>,
+}
+
+/// A column with the keyed hash of a sealed value in the same row. Both are written together, so the key that sealed the
+/// value also made the hash, and both are made anew together.
+#[derive(Debug, Clone, Copy)]
+pub struct HashedColumn {
+    pub name: &'static str,
+    /// The sealed column.
+    pub of: &'static str,
+    /// The purpose of the hash; see [`Keys::hash`].
+    pub purpose: &'static str,
+    /// Tables whose primary key is such a hash. If there is a row with the new hash already, the old row stays.
+    pub copies: &'static [(&'static str, &'static str)],
 }
 
 /// A sealed column, with the associated data of its values.
@@ -45,12 +63,14 @@ pub(super) struct SealedRow {
     pub key: String,
     /// The values under an older key and their associated data, column by column.
     values: Vec<Option<Pair>>,
+    hash: Option<Vec<u8>>,
 }
 
-/// A row whose values are sealed anew: the old and the new value of each column.
+/// A row whose values are sealed anew: the old and the new value of each column, and of the hash.
 pub(super) struct ResealedRow {
     key: String,
     values: Vec<Option<Pair>>,
+    hash: Option<Pair>,
 }
 
 /// A sealed value and its associated data's row, or an old and a new sealed value.
@@ -84,8 +104,8 @@ impl SealedTable {
     }
 
     /// Seals the values of a row under the first key of the ring.
-    pub(super) fn reseal(&self, ring: &KeyRing, row: SealedRow) -> Result<ResealedRow, OpenError> {
-        let mut values = Vec::with_capacity(row.values.len());
+    pub(super) fn reseal(&self, keys: &Keys, ring: &KeyRing, row: SealedRow) -> Result<ResealedRow, OpenError> {
+        let (mut values, mut hash) = (Vec::with_capacity(row.values.len()), None);
         for (column, value) in self.columns.iter().zip(row.values) {
             let Some((sealed, about)) = value else {
                 values.push(None);
@@ -93,14 +113,34 @@ impl SealedTable {
             };
             let about = AssociatedData { table: column.about.0, column: column.about.1, row: &about };
             let plain = ring.open(about, &sealed)?;
+            if let Some(hashed) = self.hash.filter(|hashed| hashed.of == column.name) {
+                let new = keys.hash(hashed.purpose).hash([plain.as_slice()]).newest().to_vec();
+                hash = row.hash.clone().map(|old| (old, new));
+            }
             let resealed = ring.seal(about, &plain);
             values.push(Some((sealed, resealed)));
         }
-        Ok(ResealedRow { key: row.key, values })
+        Ok(ResealedRow { key: row.key, values, hash })
     }
 
     /// Writes rows that are sealed anew. Returns how many; rows that have changed are left out.
     pub(super) async fn write(&self, database: &Database, rows: &[ResealedRow]) -> Result<u64, DatabaseError> {
+        for _ in 1..WRITES_MAX {
+            match self.write_once(database, rows).await {
+                Err(error) if self.is_overtaken(&error) => {}
+                written => return written,
+            }
+        }
+        self.write_once(database, rows).await
+    }
+
+    /// Whether a concurrent call has inserted a row with the new hash. The next run sees it.
+    fn is_overtaken(&self, error: &DatabaseError) -> bool {
+        let copies = self.hash.map_or(&[][..], |hash| hash.copies);
+        copies.iter().any(|(table, _)| error.violates(&format!("{table}_pkey")))
+    }
+
+    async fn write_once(&self, database: &Database, rows: &[ResealedRow]) -> Result<u64, DatabaseError> {
         let statement = self.update();
         let keys: Vec<&str> = rows.iter().map(|row| &*row.key).collect();
         let write = || {
@@ -110,6 +150,12 @@ impl SealedTable {
                     rows.iter().map(|row| row.values[number].as_ref().map(|it| pick(it).as_slice())).collect()
                 };
                 write = write.bind(column(|it| &it.0)).bind(column(|it| &it.1));
+            }
+            if self.hash.is_some() {
+                let hash = |pick: fn(&Pair) -> &Vec<u8>| -> Vec<Option<&[u8]>> {
+                    rows.iter().map(|row| row.hash.as_ref().map(|it| pick(it).as_slice())).collect()
+                };
+                write = write.bind(hash(|it| &it.0)).bind(hash(|it| &it.1));
             }
             write.try_map(|row: PgRow| row.try_get::<String, _>(0))
         };
@@ -124,11 +170,12 @@ impl SealedTable {
             versions.push(row.try_get(3 + 3 * number)?);
             values.push(sealed.map(|sealed| (sealed, about)));
         }
-        Ok((SealedRow { key: row.try_get(0)?, values }, versions))
+        let hash = if self.hash.is_some() { row.try_get(1 + 3 * self.columns.len())? } else { None };
+        Ok((SealedRow { key: row.try_get(0)?, values, hash }, versions))
     }
 
     /// A page of rows by key. Of each sealed column: the value if another key than the newest sealed it, the row of its
-    /// associated data, and the version of its key.
+    /// associated data, and the version of its key. At last the hash.
     fn select(&self) -> String {
         let (key, kind, _) = self.key;
         let mut columns = vec![format!("{key}::text")];
@@ -136,6 +183,7 @@ impl SealedTable {
             let version = format!("get_byte({name}, 1) * 256 + get_byte({name}, 2)");
             columns.push(format!("CASE WHEN {version} <> $2 THEN {name} END, {row}, {version}"));
         }
+        columns.extend(self.hash.map(|hash| hash.name.to_owned()));
         let (table, columns) = (self.name, columns.join(", "));
         format!("SELECT {columns} FROM {table} WHERE {key} > $1::{kind} ORDER BY {key} LIMIT $3")
     }
@@ -149,10 +197,30 @@ impl SealedTable {
             parameters.push(format!("${}::bytea[], ${}::bytea[]", 2 + 2 * number, 3 + 2 * number));
             unchanged.push(format!("(n.old_{number} IS NULL OR t.{name} = n.old_{number})"));
         }
+        let mut copies = String::new();
+        if let Some(hash) = self.hash {
+            let first = 2 + 2 * self.columns.len();
+            sets.push(format!("{0} = COALESCE(n.new_hash, t.{0})", hash.name));
+            names.push("old_hash, new_hash".to_owned());
+            parameters.push(format!("${first}::bytea[], ${}::bytea[]", first + 1));
+            unchanged.push(format!("(n.old_hash IS NULL OR t.{} = n.old_hash)", hash.name));
+            // DISTINCT reads every written row first. So no row of a copy is locked while the statement waits for a row
+            // of the table, and there is no deadlock with a call that locks both in this order.
+            for (number, (table, column)) in hash.copies.iter().enumerate() {
+                let _ = write!(
+                    copies,
+                    ", copy_{number} AS (UPDATE {table} AS c SET {column} = w.new_hash \
+                     FROM (SELECT DISTINCT old_hash, new_hash FROM written WHERE new_hash IS NOT NULL) AS w \
+                     WHERE c.{column} = w.old_hash AND NOT EXISTS (SELECT FROM {table} WHERE {column} = w.new_hash))"
+                );
+            }
+        }
+        let hashes = self.hash.map_or("", |_| ", n.old_hash, n.new_hash");
         // By an array of keys, so that rows are found by the primary key whatever the planner expects.
         format!(
-            "UPDATE {} AS t SET {} FROM unnest($1::text[], {}) AS n (key, {}) WHERE t.{key} = ANY ($1::{kind}[]) \
-             AND t.{key} = n.key::{kind} AND {} RETURNING t.{key}::text",
+            "WITH written AS (UPDATE {} AS t SET {} FROM unnest($1::text[], {}) AS n (key, {}) \
+             WHERE t.{key} = ANY ($1::{kind}[]) AND t.{key} = n.key::{kind} AND {} \
+             RETURNING t.{key}::text AS written_key{hashes}){copies} SELECT written_key FROM written",
             self.name,
             sets.join(", "),
             parameters.join(", "),

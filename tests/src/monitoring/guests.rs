@@ -11,9 +11,9 @@ use teppan_shared::contract::{
         ListWaitlistRequest, SetConsentRequest, StreamBookingEventsRequest, WaitlistEntry, WaitlistEntryStatus,
     },
     conversation::v1::{
-        ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpTrigger,
-        GetContextWindowRequest, ScheduleFollowUpRequest, conversation_service_client::ConversationServiceClient,
-        follow_up_service_client::FollowUpServiceClient,
+        ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpFailureReason,
+        FollowUpTrigger, GetContextWindowRequest, ScheduleFollowUpRequest,
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
 };
 use teppan_shared::wire::Timestamp;
@@ -148,7 +148,7 @@ impl Guests {
             let fail = FailFollowUpRequest {
                 follow_up_id: claimed.follow_up.unwrap_or_default().follow_up_id,
                 claim_token: claimed.claim_token,
-                reason: "CHANNEL_CLOSED".to_owned(),
+                reason: FollowUpFailureReason::ChannelUnreachable.into(),
                 permanent: true,
                 ..Default::default()
             };

@@ -1,7 +1,7 @@
 //! Claims of due follow-ups.
 
 use futures::future::join_all;
-use teppan_shared::contract::conversation::v1::{Channel, FollowUpStatus};
+use teppan_shared::contract::conversation::v1::{Channel, FollowUpFailureReason, FollowUpStatus};
 use teppan_tests::{fixtures, proxy::Proxy};
 
 use super::fixture::*;
@@ -93,7 +93,7 @@ async fn follow_ups_with_an_expired_lease_are_claimed_again_until_their_attempts
     harness::execute(&service.url, "UPDATE follow_ups SET lease_expires_at = now()").await;
     let second = claim_one(&service.follow_ups).await;
     let follow_up = second.follow_up.as_ref().expect("the follow-up");
-    assert_eq!((follow_up.attempts, follow_up.last_failure_reason.as_str()), (2, "LEASE_EXPIRED"));
+    assert_eq!((follow_up.attempts, follow_up.last_failure_reason()), (2, FollowUpFailureReason::LeaseExpired));
     assert_eq!(first.message_id, second.message_id, "the channel can drop a second delivery of one message id");
     assert_ne!(first.claim_token, second.claim_token);
 

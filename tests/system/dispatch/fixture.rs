@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use teppan_shared::{
     config::CommonSettings,
     contract::conversation::v1::{
-        ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest,
+        ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpFailureReason,
         follow_up_service_client::FollowUpServiceClient,
     },
     keys::Keys,
@@ -68,13 +68,19 @@ pub async fn schedule(service: &Conversation, follow_ups: &[Scheduled]) {
     let ring = service.keys.ring();
     let mut connection = harness::connect(&service.url).await;
     for new in follow_ups {
-        let content = AssociatedData { table: "messages", column: "content_sealed", row: new.message_id.as_bytes() };
-        let metadata = AssociatedData { table: "follow_ups", column: "metadata_sealed", row: new.id.as_bytes() };
+        let chat = new.chat.as_bytes();
+        let row = [new.message_id.as_bytes(), b"ASSISTANT//".as_slice(), chat].concat();
+        let content = AssociatedData { table: "messages", column: "content_sealed", row: &row };
+        let row = [new.id.as_bytes().as_slice(), chat].concat();
+        let metadata = AssociatedData { table: "follow_ups", column: "metadata_sealed", row: &row };
+        let user = AssociatedData { table: "conversations", column: "user_sealed", row: chat };
+        let user = new.user_id.as_ref().map(|id| (user_hash(service, id), ring.seal(user, id.as_bytes())));
         let insert = "
             INSERT INTO follow_ups (
-                follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_id,
-                content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, 'PENDING', $5, $12, $6, $7, $8, $9, $10, $5, $11, $5, $5)";
+                follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_hash,
+                user_sealed, content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, created_at,
+                updated_at)
+            VALUES ($1, $2, $3, $4, 'PENDING', $5, $12, $6, $7, $13, $8, $9, $10, $5, $11, $5, $5)";
         sqlx::query(insert)
             .bind(new.id)
             .bind(&new.chat)
@@ -82,16 +88,22 @@ pub async fn schedule(service: &Conversation, follow_ups: &[Scheduled]) {
             .bind(&new.subject)
             .bind(new.due_at)
             .bind(new.channel)
-            .bind(new.user_id.as_deref())
+            .bind(user.as_ref().map(|(hash, _)| hash.as_slice()))
             .bind(new.content.as_ref().map(|text| ring.seal(content, text.as_bytes())))
             .bind((!new.metadata.is_empty()).then(|| ring.seal(metadata, &encoded(&new.metadata))))
             .bind(new.max_attempts)
             .bind(new.message_id)
             .bind(&new.time_zone)
+            .bind(user.as_ref().map(|(_, sealed)| sealed.as_slice()))
             .execute(&mut connection)
             .await
             .expect("inserted");
     }
+}
+
+/// The hash by which the conversations of a user are found.
+pub fn user_hash(service: &Conversation, user_id: &str) -> [u8; 32] {
+    *service.keys.hash("teppan conversation user_hash").hash([user_id.as_bytes()]).newest()
 }
 
 fn encoded(values: &[(&str, &str)]) -> Vec<u8> {
@@ -203,7 +215,7 @@ pub fn failure(claimed: &ClaimedFollowUp) -> FailFollowUpRequest {
     FailFollowUpRequest {
         follow_up_id: id_of(claimed),
         claim_token: claimed.claim_token.clone(),
-        reason: "CHANNEL_UNREACHABLE".to_owned(),
+        reason: FollowUpFailureReason::ChannelUnreachable.into(),
         ..Default::default()
     }
 }

@@ -33,9 +33,12 @@ fn statements() -> Vec<(&'static str, String, String)> {
         (
             "complete",
             query!("complete"),
-            format!("('{id}', '{id}', '{id}', NULL, NULL, now(), now(), '\\x{}', NULL, true, now())", "00".repeat(32)),
+            format!(
+                "('{id}', '{id}', '{id}', NULL, NULL, now(), now(), '\\x{}', NULL, true, now(), 'chat-1')",
+                "00".repeat(32)
+            ),
         ),
-        ("fail", query!("fail"), format!("('{id}', '{id}', now(), 'A', false, NULL, 1, 2, true)")),
+        ("fail", query!("fail"), format!("('{id}', '{id}', now(), 'OTHER', false, NULL, 1, 2, true)")),
         ("reengage", query!("reengage"), "(now(), 2592000, now(), 'UTC', 5, now(), true)".to_owned()),
     ]
 }
@@ -69,13 +72,15 @@ async fn every_change_of_a_follow_up_is_published_without_personal_data() {
     for (name, statement, call) in statements() {
         run(&mut connection, format!("PREPARE {name} AS {statement}; EXECUTE {name} {call}")).await;
     }
-    let claimed = "SELECT follow_up_id, claim_token, message_id FROM follow_ups WHERE status = 'CLAIMED' AND claimant = 'a' LIMIT 2";
-    let claimed: Vec<(Uuid, Uuid, Uuid)> = sqlx::query_as(claimed).fetch_all(&mut connection).await.expect("claimed");
-    let (id, token, message) = claimed[0];
+    let claimed = "SELECT follow_up_id, claim_token, message_id, conversation_id
+                   FROM follow_ups WHERE status = 'CLAIMED' AND claimant = 'a' LIMIT 2";
+    let claimed: Vec<(Uuid, Uuid, Uuid, String)> =
+        sqlx::query_as(claimed).fetch_all(&mut connection).await.expect("claimed");
+    let (id, token, message, chat) = &claimed[0];
     let zeros = "00".repeat(32);
-    run(&mut connection, format!("EXECUTE complete ('{id}', '{token}', '{message}', NULL, 'WEB', now(), now(), '\\x{zeros}', NULL, true, now())")).await;
-    let (id, token, _) = claimed[1];
-    run(&mut connection, format!("EXECUTE fail ('{id}', '{token}', now(), 'GONE', true, NULL, 1, 2, true)")).await;
+    run(&mut connection, format!("EXECUTE complete ('{id}', '{token}', '{message}', NULL, 'WEB', now(), now(), '\\x{zeros}', NULL, true, now(), '{chat}')")).await;
+    let (id, token, ..) = &claimed[1];
+    run(&mut connection, format!("EXECUTE fail ('{id}', '{token}', now(), 'OTHER', true, NULL, 1, 2, true)")).await;
     let waiting =
         "SELECT follow_up_id, updated_at::text FROM follow_ups WHERE status = 'PENDING' AND ready_at IS NULL LIMIT 1";
     let (id, seen): (Uuid, String) = sqlx::query_as(waiting).fetch_one(&mut connection).await.expect("one is pending");
@@ -106,11 +111,11 @@ async fn every_change_of_a_follow_up_is_published_without_personal_data() {
 async fn database_with_many() -> SecretString {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let rows = "
-        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
-                                   created_at, updated_at)
-        SELECT 'chat-' || n, 'user-' || n, 'WEB', 1, now(), now() - interval '31 days', now(), now()
+        INSERT INTO conversations (conversation_id, user_hash, user_sealed, channel, message_count, last_message_at,
+                                   customer_wrote_at, created_at, updated_at)
+        SELECT 'chat-' || n, sha256(('user-' || n)::bytea), '', 'WEB', 1, now(), now() - interval '31 days', now(), now()
         FROM generate_series(1, 5000) AS n;
-        INSERT INTO reengagement_checks SELECT 'user-' || n, now() FROM generate_series(1, 5000) AS n;
+        INSERT INTO reengagement_checks SELECT sha256(('user-' || n)::bytea), now() FROM generate_series(1, 5000) AS n;
         INSERT INTO follow_ups (
             follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, content_sealed, ready_at,
             attempts, max_attempts, next_attempt_at, lease_expires_at, claim_token, claim_key, message_id, created_at,

@@ -137,15 +137,16 @@ async fn a_re_engagement_is_cancelled_when_its_user_writes_or_books_first() {
     }
     harness::execute(&service.url, "UPDATE follow_ups SET created_at = now() - interval '1 hour'").await;
     // The message and the booking are in another conversation than the re-engagement.
+    let mut connection = harness::connect(&service.url).await;
     let elsewhere = "UPDATE conversations SET customer_wrote_at = now()
-                     WHERE user_id = 'writes' AND customer_wrote_at < now() - interval '35 days'";
-    harness::execute(&service.url, elsewhere).await;
+                     WHERE user_hash = $1 AND customer_wrote_at < now() - interval '35 days'";
+    let writes = user_hash(&service, "writes").to_vec();
+    sqlx::query(elsewhere).bind(writes).execute(&mut connection).await.expect("updated");
     let query = "SELECT conversation_id FROM conversations
-                 WHERE user_id = 'books' AND customer_wrote_at < now() - interval '35 days'";
-    let booked = Scheduled {
-        due_at: chrono::Utc::now() + chrono::TimeDelta::days(9),
-        ..due(&service.scalar::<String>(query).await)
-    };
+                 WHERE user_hash = $1 AND customer_wrote_at < now() - interval '35 days'";
+    let books = sqlx::query_scalar(query).bind(user_hash(&service, "books").to_vec());
+    let books: String = books.fetch_one(&mut connection).await.expect("a conversation");
+    let booked = Scheduled { due_at: chrono::Utc::now() + chrono::TimeDelta::days(9), ..due(&books) };
     schedule(&service, &[booked]).await;
     harness::execute(&service.url, "UPDATE follow_ups SET next_attempt_at = now() WHERE trigger = 'REENGAGEMENT'")
         .await;
@@ -158,15 +159,16 @@ async fn a_re_engagement_is_cancelled_when_its_user_writes_or_books_first() {
 async fn a_user_without_conversations_is_removed_and_one_with_20000_conversations_is_re_engaged_once() {
     let service = start().await;
     let rows = "
-        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
-                                   created_at, updated_at)
-        SELECT 'chat-' || n, 'kiosk', 'WEB', 1, now(), now() - interval '31 days', now() - make_interval(mins => n), now()
+        INSERT INTO conversations (conversation_id, user_hash, user_sealed, channel, message_count, last_message_at,
+                                   customer_wrote_at, created_at, updated_at)
+        SELECT 'chat-' || n, sha256('kiosk'), '', 'WEB', 1, now(), now() - interval '31 days', now() - make_interval(mins => n), now()
         FROM generate_series(1, 20000) AS n;
         ANALYZE conversations;
-        INSERT INTO reengagement_checks VALUES ('gone', now()), ('kiosk', now())";
+        INSERT INTO reengagement_checks VALUES (sha256('gone'), now()), (sha256('kiosk'), now())";
     harness::execute(&service.url, rows).await;
     until(&service, "SELECT count(*) = 0 FROM reengagement_checks WHERE check_at <= now()").await;
-    assert_eq!(service.scalar::<String>("SELECT string_agg(user_id, ' ') FROM reengagement_checks").await, "kiosk");
+    let only_kiosk = "SELECT array_agg(user_hash) = ARRAY[sha256('kiosk')] FROM reengagement_checks";
+    assert!(service.scalar::<bool>(only_kiosk).await);
     assert_eq!(scheduled(&service).await.len(), 1);
 }
 
@@ -176,14 +178,15 @@ async fn two_replicas_re_engage_many_users_once_each() {
     let other = replica(&service).await;
     inactive_for(&service, "first", 31).await;
     let many = "
-        INSERT INTO conversations (conversation_id, user_id, channel, message_count, last_message_at, customer_wrote_at,
-                                   created_at, updated_at)
-        SELECT 'chat-' || n, 'user-' || n / 2, 'WEB', 1, now(), now() - interval '31 days', now(), now()
+        INSERT INTO conversations (conversation_id, user_hash, user_sealed, channel, message_count, last_message_at,
+                                   customer_wrote_at, created_at, updated_at)
+        SELECT 'chat-' || n, sha256(('user-' || n / 2)::bytea), '', 'WEB', 1, now(), now() - interval '31 days', now(), now()
         FROM generate_series(0, 999) AS n;
-        INSERT INTO reengagement_checks SELECT 'user-' || n, now() FROM generate_series(0, 499) AS n";
+        INSERT INTO reengagement_checks SELECT sha256(('user-' || n)::bytea), now() FROM generate_series(0, 499) AS n";
     harness::execute(&service.url, many).await;
     check_all(&other).await;
     check_all(&service).await;
-    let once = "SELECT count(*) = 501 AND count(DISTINCT user_id) = 501 FROM follow_ups WHERE trigger = 'REENGAGEMENT'";
+    let once = "SELECT count(*) = 501 AND count(DISTINCT conversations.user_hash) = 501
+                FROM follow_ups JOIN conversations USING (conversation_id) WHERE trigger = 'REENGAGEMENT'";
     assert!(service.scalar::<bool>(once).await);
 }

@@ -1,8 +1,8 @@
 //! Senders report completions and failures.
 
 use teppan_shared::contract::conversation::v1::{
-    Channel, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpStatus, GetConversationRequest, ListMessagesRequest,
-    Role,
+    Channel, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpFailureReason, FollowUpStatus,
+    GetConversationRequest, ListMessagesRequest, Role,
 };
 use teppan_shared::wire::Timestamp;
 use teppan_tests::{fixtures, harness};
@@ -110,7 +110,10 @@ async fn a_missed_follow_up_is_still_completed_by_its_last_claimant() {
     .await;
     until(&service, "SELECT status = 'MISSED' FROM follow_ups").await;
     assert_eq!(reason(service.follow_ups.fail_follow_up(failure(&claimed)).await), finished("MISSED"));
-    let other = CompleteFollowUpRequest { claim_token: "0".repeat(64), ..completion(&claimed) };
+    let other = CompleteFollowUpRequest {
+        claim_token: format!("{}{}", "0".repeat(64), &claimed.claim_token[64..]),
+        ..completion(&claimed)
+    };
     assert_eq!(reason(service.follow_ups.complete_follow_up(other).await), finished("MISSED"));
     for replayed in [false, true] {
         let answer =
@@ -139,11 +142,15 @@ async fn a_failed_follow_up_is_retried_until_its_attempts_are_used_up() {
         let claimed = claim_one(&service.follow_ups).await;
         let failed = service.follow_ups.fail_follow_up(failure(&claimed)).await.expect("failed").into_inner();
         let failed = failed.follow_up.expect("the follow-up");
-        assert_eq!((failed.attempts, failed.last_failure_reason.as_str()), (attempt, "CHANNEL_UNREACHABLE"));
+        assert_eq!(
+            (failed.attempts, failed.last_failure_reason()),
+            (attempt, FollowUpFailureReason::ChannelUnreachable)
+        );
         assert_eq!(failed.status() == FollowUpStatus::Failed, attempt == 3);
         assert_eq!(failed.next_attempt_at.is_some(), attempt < 3);
         // A second report changes nothing, even if it differs.
-        let again = FailFollowUpRequest { permanent: true, reason: "OTHER".to_owned(), ..failure(&claimed) };
+        let again =
+            FailFollowUpRequest { permanent: true, reason: FollowUpFailureReason::Other.into(), ..failure(&claimed) };
         let again = service.follow_ups.fail_follow_up(again).await.expect("known").into_inner();
         assert_eq!(again.follow_up, Some(failed));
     }

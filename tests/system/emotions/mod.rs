@@ -251,8 +251,6 @@ async fn the_first_hundred_labels_are_counted_by_name_and_the_others_together() 
     let expected: Vec<_> = std::iter::once(("label 119".to_owned(), 2)).chain(named).collect();
     assert_eq!(counts, expected);
     assert_eq!(found.other_label_count, 21);
-    let rows = "SELECT count(*) FROM emotion_statistics, jsonb_object_keys(label_counts)";
-    assert_eq!(service.scalar::<i64>(rows).await, 101);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +265,7 @@ async fn no_step_of_an_emotion_run_reads_a_whole_table() {
         let explained = sqlx::raw_sql(call).fetch_all(&mut connection).await.expect("explained");
         explained.iter().map(|row| sqlx::Row::get::<String, _>(row, 0)).collect::<Vec<_>>().join("\n")
     };
-    let commit = explain("EXPLAIN EXECUTE commit_run ('[]', now(), false)").await;
+    let commit = explain("EXPLAIN EXECUTE commit_run ('[]', now(), false, '{}')").await;
     assert!(!commit.contains("Seq Scan"), "{commit}");
     let plan = explain("EXPLAIN EXECUTE load (NULL)").await;
     assert!(!plan.contains("Seq Scan"), "{plan}");

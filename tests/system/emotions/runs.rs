@@ -68,7 +68,7 @@ async fn a_conversation_longer_than_a_run_is_counted_in_several() {
          DELETE FROM emotion_pending; DELETE FROM emotion_statistics;
          INSERT INTO messages
          SELECT gen_random_uuid(), conversation_id, n, role, channel, content_sealed, parts_sealed, (n % 1000) / 1000.0,
-                emotion_label, emotion_detected, metadata_sealed, sent_at, stored_at, input_tokens, output_tokens,
+                emotions_sealed, metadata_sealed, sent_at, stored_at, input_tokens, output_tokens,
                 redacted_at, redacted_by, fingerprint, traceparent
          FROM messages, generate_series(2, 1000) AS n;
          UPDATE conversations SET message_count = 1000, newest_scored_sequence = 1000;

@@ -44,7 +44,7 @@ async fn schedule_many(service: &Conversation) -> Vec<FollowUp> {
         let end = ends[n / 12];
         let wanted = ScheduleFollowUpRequest {
             trigger: triggers[n % 4].into(),
-            subject: ["", "a", "b"][n % 12 / 4].to_owned(),
+            subject: ["", "order", "visit"][n % 12 / 4].to_owned(),
             due_at: Some(timestamp(noon(i64::try_from(n * 7 % 9).expect("small")))),
             content: format!("text {n}"),
             ..request(&chats[n % 3])
@@ -91,7 +91,7 @@ async fn every_filter_of_follow_ups_works_page_by_page_in_both_directions() {
             page_size: 3,
             conversation_id: if with(0) { all[7].conversation_id.clone() } else { String::new() },
             trigger: if with(1) { FollowUpTrigger::Custom.into() } else { 0 },
-            subject: if with(2) { "a".to_owned() } else { String::new() },
+            subject: if with(2) { "order".to_owned() } else { String::new() },
             statuses: if with(3) { vec![cancelled, pending, pending] } else { Vec::new() },
             due_from: with(4).then(|| timestamp(noon(2))),
             due_before: with(4).then(|| timestamp(noon(7))),
@@ -132,7 +132,7 @@ async fn a_page_token_belongs_to_its_filters_and_its_order() {
     for wrong in [
         ListFollowUpsRequest { conversation_id: chat.clone(), ..next.clone() },
         ListFollowUpsRequest { trigger: FollowUpTrigger::Custom.into(), ..next.clone() },
-        ListFollowUpsRequest { subject: "a".to_owned(), ..next.clone() },
+        ListFollowUpsRequest { subject: "order".to_owned(), ..next.clone() },
         ListFollowUpsRequest { statuses: Vec::new(), ..next.clone() },
         ListFollowUpsRequest { due_from: bound, ..next.clone() },
         ListFollowUpsRequest { due_before: bound, ..next.clone() },

@@ -17,7 +17,7 @@ const MANY: &str = "
     INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, max_attempts,
                             next_attempt_at, message_id, created_at, updated_at, finished_at)
     SELECT gen_random_uuid(), 'chat-' || n % 5000, (ARRAY['POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED'])[1 + n % 3],
-           'subject-' || n % 2000, status, at, 'UTC', 5, CASE WHEN status = 'PENDING' THEN at END, gen_random_uuid(), at, at,
+           'subject:00000000-0000-0000-0000-' || lpad((n % 2000)::text, 12, '0'), status, at, 'UTC', 5, CASE WHEN status = 'PENDING' THEN at END, gen_random_uuid(), at, at,
            CASE WHEN status <> 'PENDING' THEN at END
     FROM generate_series(1, 60000) AS n,
          LATERAL (SELECT (ARRAY['COMPLETED', 'CANCELLED', 'FAILED', 'MISSED', 'PENDING'])[1 + n % 5],
@@ -80,8 +80,8 @@ async fn every_follow_up_list_reads_a_few_ranges_of_one_index() {
     for (conversation, subject, index) in [
         ("NULL", "NULL", "follow_ups_list"),
         ("'chat-7'", "NULL", "follow_ups_list_by_conversation"),
-        ("NULL", "'subject-7'", "follow_ups_list_by_subject"),
-        ("'chat-7'", "'subject-7'", "follow_ups_list_by_conversation"),
+        ("NULL", "'subject:00000000-0000-0000-0000-000000000007'", "follow_ups_list_by_subject"),
+        ("'chat-7'", "'subject:00000000-0000-0000-0000-000000000007'", "follow_ups_list_by_conversation"),
     ] {
         for (trigger, status) in
             [(any_trigger, any_status), ("'{POST_EVENT}'", "'{COMPLETED}'"), (any_trigger, "'{PENDING,FAILED}'")]
@@ -116,8 +116,8 @@ async fn scheduling_and_cancelling_read_a_few_pages() {
         let (id, message, event) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let hash = "'\\x0000000000000000000000000000000000000000000000000000000000000000'";
         format!(
-            "schedule ('{key}', {hash}, '{id}', '{chat}', 'POST_EVENT', 'subject-9', '2030-01-01Z', 'UTC', '', NULL, NULL,
-                       NULL, 5, '{message}', NULL, {moves}, true, '{event}', '2029-01-01Z')"
+            "schedule ('{key}', {hash}, '{id}', '{chat}', 'POST_EVENT', 'subject:00000000-0000-0000-0000-000000000009', '2030-01-01Z', 'UTC', '', NULL, NULL,
+                       NULL, 5, '{message}', NULL, {moves}, true, '{event}', '2029-01-01Z', NULL)"
         )
     };
     let hash = "'\\x0000000000000000000000000000000000000000000000000000000000000000'";
@@ -126,8 +126,12 @@ async fn scheduling_and_cancelling_read_a_few_pages() {
         schedule("b", "made", false),
         schedule("c", "made", true),
         schedule("c", "made", true),
-        format!("cancel ('a', {hash}, NULL, 'made', 'POST_EVENT', 'subject-9', '2029-01-01Z')"),
-        format!("cancel ('a', {hash}, NULL, 'made', 'POST_EVENT', 'subject-9', '2029-01-01Z')"),
+        format!(
+            "cancel ('a', {hash}, NULL, 'made', 'POST_EVENT', 'subject:00000000-0000-0000-0000-000000000009', '2029-01-01Z')"
+        ),
+        format!(
+            "cancel ('a', {hash}, NULL, 'made', 'POST_EVENT', 'subject:00000000-0000-0000-0000-000000000009', '2029-01-01Z')"
+        ),
         format!("cancel (NULL, {hash}, '{}', NULL, NULL, NULL, '2029-01-01Z')", Uuid::now_v7()),
     ] {
         let plan = plan(&mut connection, &call).await;
@@ -162,11 +166,11 @@ async fn a_created_or_moved_follow_up_is_published_only_when_publication_is_on()
             .bind(Uuid::now_v7())
             .bind("web-7f3a91")
             .bind("POST_EVENT")
-            .bind("booking:7")
+            .bind("booking")
             .bind(due)
             .bind("UTC")
             .bind("")
-            .bind(None::<String>)
+            .bind(None::<Vec<u8>>)
             .bind(None::<Vec<u8>>)
             .bind(None::<Vec<u8>>)
             .bind(5)
@@ -176,6 +180,7 @@ async fn a_created_or_moved_follow_up_is_published_only_when_publication_is_on()
             .bind(publishes)
             .bind(Uuid::now_v7())
             .bind(now)
+            .bind(None::<Vec<u8>>)
             .fetch_one(&mut connection)
             .await
             .expect("answered");
@@ -195,7 +200,7 @@ async fn a_created_or_moved_follow_up_is_published_only_when_publication_is_on()
             "follow_up_id": id.to_string(),
             "conversation_id": "web-7f3a91",
             "trigger": "FOLLOW_UP_TRIGGER_POST_EVENT",
-            "subject": "booking:7",
+            "subject": "booking",
             "occurred_at": "2029-01-01T00:00:00+00:00",
             "due_at": "2030-01-15T12:00:00+00:00",
             "moved": moved,

@@ -11,8 +11,9 @@ macro_rules! statement {
 
 /// 60,000 conversations of 2,000 users, 50,000 of them escalated, half of those in the queue.
 const MANY: &str = "
-    INSERT INTO conversations (conversation_id, user_id, channel, status, message_count, last_message_at, created_at, updated_at)
-    SELECT 'chat-' || n, 'user-' || n % 2000, (ARRAY['WEB', 'SMS', 'EMAIL'])[1 + n % 3],
+    INSERT INTO conversations (conversation_id, user_hash, user_sealed, channel, status, message_count, last_message_at,
+                               created_at, updated_at)
+    SELECT 'chat-' || n, sha256(('user-' || n % 2000)::bytea), '', (ARRAY['WEB', 'SMS', 'EMAIL'])[1 + n % 3],
            CASE WHEN n <= 50000 THEN 'ESCALATED' ELSE 'OPEN' END, 1, at, at, at
     FROM generate_series(1, 60000) AS n, LATERAL (SELECT timestamptz '2030-01-01Z' + n * interval '7 s') AS it (at);
     INSERT INTO conversation_handoffs (conversation_id, version, escalated_at, reason, assignee, held_since)
@@ -33,7 +34,7 @@ async fn a_page_of_50_of_60000_conversations_reads_only_its_own_rows() {
         ),
         (
             "by_user",
-            "text[], text[], timestamptz, text, bigint, timestamptz, timestamptz, text",
+            "text[], text[], timestamptz, text, bigint, timestamptz, timestamptz, bytea[]",
             statement!("conversations/list_by_user"),
         ),
         ("queue", "timestamptz, text, bigint", statement!("conversations/queue")),
@@ -51,7 +52,12 @@ async fn a_page_of_50_of_60000_conversations_reads_only_its_own_rows() {
     for (call, pages_max) in [
         (format!("list ({channels}, {statuses}, NULL, NULL, 51, NULL, NULL)"), 1000),
         (format!("list ({channels}, {statuses}, {middle}, 51, '2030-01-02Z', '2030-01-04Z')"), 1000),
-        (format!("by_user ({channels}, {statuses}, {middle}, 51, '2030-01-02Z', '2030-01-04Z', 'user-7')"), 500),
+        (
+            format!(
+                "by_user ({channels}, {statuses}, {middle}, 51, '2030-01-02Z', '2030-01-04Z', ARRAY[sha256('user-7'), sha256('user-7 by an older key')])"
+            ),
+            500,
+        ),
         ("queue (NULL, NULL, 51)".to_owned(), 500),
         (format!("queue ({middle}, 51)"), 500),
         (format!("by_assignee ({middle}, 51, '')"), 500),

@@ -13,6 +13,8 @@ use teppan_tests::{
 use tonic::Code;
 use uuid::Uuid;
 
+use crate::dispatch::fixture::user_hash;
+
 use super::{
     answering, batch, calling, kind, list, metadata, outcomes, plain, read, store, store_many, tool_call, written,
     wrong_fields,
@@ -183,8 +185,9 @@ async fn a_conversation_is_the_same_whether_its_messages_came_together_or_alone(
         assert_eq!(service.scalar::<i64>(written).await, 1);
         harness::execute(&service.url, "UPDATE conversations SET status = 'CLOSED', closed_at = now()").await;
     }
-    let checks = "SELECT string_agg(user_id, ' ') FROM reengagement_checks";
-    assert_eq!(service.scalar::<String>(checks).await, "mina", "only the user that the conversation took is checked");
+    let checks = "SELECT string_agg(encode(user_hash, 'hex'), ' ') FROM reengagement_checks";
+    let mina = user_hash(&service, "mina").map(|byte| format!("{byte:02x}")).concat();
+    assert_eq!(service.scalar::<String>(checks).await, mina, "only the user that the conversation took is checked");
     store_many(&service, &together, &[plain(&together, "One more thing")]).await.expect("stored");
     assert_eq!(read(&service, &together).await.status(), ConversationStatus::Open);
     let mut client = service.client.clone();

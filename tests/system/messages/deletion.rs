@@ -17,7 +17,7 @@ use tonic::Code;
 
 use super::{answering, calling, kind, list, plain, read, store, summary, wrong_fields};
 use crate::{
-    dispatch::fixture::{self, claim_one, completion},
+    dispatch::fixture::{self, claim_one, completion, user_hash},
     follow_ups::{request, schedule},
     statements::{apply_plan_settings, run},
 };
@@ -56,7 +56,7 @@ async fn rows(service: &Conversation, column: &str, value: &str) -> Vec<(String,
         sqlx::query_scalar(tables).bind(column).fetch_all(&mut connection).await.expect("the tables");
     let mut rows = Vec::new();
     for table in tables {
-        let count = format!("SELECT count(*) FROM {table} WHERE {column} = $1");
+        let count = format!("SELECT count(*) FROM {table} WHERE {column}::text = $1");
         let count = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).bind(value).fetch_one(&mut connection).await;
         let count: i64 = count.expect("a count");
         if count > 0 {
@@ -72,6 +72,8 @@ async fn everything_of_a_conversation_is_gone_and_nothing_of_another() {
     let (chat, other) = (fixtures::conversation_id(), fixtures::conversation_id());
     full(&service, &chat, "user-1042").await;
     full(&service, &other, "user-1042").await;
+    let user = user_hash(&service, "user-1042").map(|byte| format!("{byte:02x}")).concat();
+    let user = format!("\\x{user}");
     let before = rows(&service, "conversation_id", &other).await;
     let tables: Vec<_> = before.iter().map(|(table, _)| table.as_str()).collect();
     for table in ["messages", "emotion_statistics", "escalation_suggestions", "conversation_summaries", "tool_results"]
@@ -86,14 +88,14 @@ async fn everything_of_a_conversation_is_gone_and_nothing_of_another() {
     assert_eq!(rows(&service, "conversation_id", &other).await, before);
     assert_eq!(service.scalar::<i64>("SELECT count(*) FROM idempotency_keys").await, 1);
     assert_eq!(
-        rows(&service, "user_id", "user-1042").await,
+        rows(&service, "user_hash", &user).await,
         [("conversations".to_owned(), 1), ("reengagement_checks".to_owned(), 1)]
     );
     let again = delete(&service, &chat).await;
     assert_eq!((again.messages_deleted, again.follow_ups_deleted), (0, 0), "nothing is there");
 
     delete(&service, &other).await;
-    assert_eq!(rows(&service, "user_id", "user-1042").await, [], "it was the customer's last conversation");
+    assert_eq!(rows(&service, "user_hash", &user).await, [], "it was the customer's last conversation");
     assert_eq!(service.scalar::<i64>("SELECT count(*) FROM idempotency_keys").await, 0);
 }
 
@@ -148,14 +150,14 @@ async fn an_aggregation_of_a_deleted_conversation_writes_nothing_to_the_one_that
     store(&service, plain(&chat, "Hello")).await;
     let mut connection = harness::connect(&service.url).await;
     apply_plan_settings(&mut connection).await;
-    run(&mut connection, format!("PREPARE commit (jsonb, timestamptz, boolean) AS {COMMIT}")).await;
+    run(&mut connection, format!("PREPARE commit (jsonb, timestamptz, boolean, bytea[]) AS {COMMIT}")).await;
     let now: String = service.scalar("SELECT to_json(created_at)#>>'{}' FROM conversations").await;
     for (created_at, written) in [(began, 0), (now, 1)] {
         let counted = format!(
             r#"[{{"conversation_id": "{chat}", "created_at": "{created_at}", "through_before": 0, "through": 1,
-                 "scores": [0.1], "label_counts": {{}}, "recent_scores": [0.1], "recent_mean": 0.1, "falls": []}}]"#
+                 "scores": [0.1], "recent_scores": [0.1], "recent_mean": 0.1, "falls": []}}]"#
         );
-        run(&mut connection, format!("EXECUTE commit ('{counted}', now(), false)")).await;
+        run(&mut connection, format!("EXECUTE commit ('{counted}', now(), false, '{{x}}')")).await;
         assert_eq!(service.scalar::<i64>("SELECT count(*) FROM emotion_statistics").await, written);
     }
 }

@@ -25,7 +25,7 @@ fn part(part: part::Part) -> Part {
     Part { part: Some(part) }
 }
 
-fn text(text: &str) -> Part {
+pub fn text(text: &str) -> Part {
     part(part::Part::Text(text.to_owned()))
 }
 

@@ -79,15 +79,15 @@ impl Target {
             &[
                 "lpad(to_hex(:id::bigint), 32, '0')::uuid",
                 ":prefix::text || lpad(:conversation::text, 27, '0')",
-                ":user_id::text",
+                ":user_hash::bytea",
                 ":channel::text",
                 "now()",
                 "now()",
                 ":role::text",
                 ":content_sealed::bytea",
                 ":score::double precision",
-                ":label::text",
-                ":detected::text[]",
+                "true",
+                ":emotions_sealed::bytea",
                 "NULL::bytea",
                 "NULL::integer",
                 "NULL::integer",
@@ -95,6 +95,7 @@ impl Target {
                 ":traceparent::text",
                 // when a guest who goes quiet is looked after; as long as the service's default has it
                 "now() + interval '24 hours'",
+                ":user_sealed::bytea",
             ],
         );
         script.prelude = format!(
@@ -109,13 +110,13 @@ impl Target {
         script.variables = vec![
             ("n", self.run.first_id()),
             ("prefix", prefix(self.side).to_owned()),
-            ("user_id", USER_ID.to_owned()),
+            ("user_hash", hex(&[0x5b; 32])),
+            ("user_sealed", sealed(USER_ID)),
             ("channel", "WEB".to_owned()),
             ("role", "USER".to_owned()),
             ("content_sealed", sealed(CONTENT)),
             ("score", emotion.score.unwrap_or_default().to_string()),
-            ("label", emotion.label),
-            ("detected", format!("{{{}}}", emotion.detected.join(","))),
+            ("emotions_sealed", sealed(&format!("{}{}", emotion.label, emotion.detected.join(",")))),
             ("fingerprint", hex(&[0x5a; 32])),
             ("traceparent", TRACEPARENT.to_owned()),
         ];

@@ -21,8 +21,8 @@ pub const FILL: &str = "
     FROM generate_series(1, $count / 20) AS n, generate_series(1, 20) AS s
     --;
     INSERT INTO emotion_statistics (conversation_id, aggregated_through, aggregated_after, score_count, score_sum, score_min,
-        score_max, label_counts, recent_scores, recent_mean, trend_delta, updated_at)
-    SELECT 'c' || n, 20, 0, 20, 10, 0.5, 0.5, '{}', array_fill(0.5, ARRAY[10]), 0.5, 0, now()
+        score_max, label_counts_sealed, recent_scores, recent_mean, trend_delta, updated_at)
+    SELECT 'c' || n, 20, 0, 20, 10, 0.5, 0.5, '', array_fill(0.5, ARRAY[10]), 0.5, 0, now()
     FROM generate_series(1, $count / 20) AS n";
 
 /// A message, as StoreMessage stores it.
@@ -63,13 +63,14 @@ async fn load_and_commit(connection: &mut PgConnection) -> Result<PgRow, sqlx::E
             "through_before": row.get::<i64, _>("through!"),
             "through": sequences.last(),
             "scores": vec![0.5; sequences.len()],
-            "label_counts": {},
             "recent_scores": vec![0.5; 10],
             "recent_mean": 0.5,
             "trend_delta": 0,
             "falls": [],
         })
     });
-    let counted: serde_json::Value = counted.collect();
-    sqlx::query(COMMIT).bind(counted).bind(Utc::now()).bind(false).fetch_one(connection).await
+    let counted: Vec<_> = counted.collect();
+    let label_counts = vec![vec![0_u8; 60]; counted.len()];
+    let query = sqlx::query(COMMIT).bind(serde_json::Value::from(counted)).bind(Utc::now()).bind(false);
+    query.bind(label_counts).fetch_one(connection).await
 }
