@@ -144,7 +144,9 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
 
-    let Grpc { emotions, follow_ups, outbox, .. } = grpc;
+    let Grpc { messages, emotions, follow_ups, outbox, .. } = grpc;
+    let (followed, stored) = messages.followed();
+    service.work(followed, stored, messages::POLL_INTERVAL);
     let pending = emotions.pending();
     service.work(EmotionAggregationJob(emotions), pending, settings.emotions.interval);
     let backlog = Backlog::new(database, outbox.clone(), clock);

@@ -5,7 +5,7 @@ use std::fmt;
 const BYTES_MAX: usize = 100;
 
 /// The id of a conversation, given by the client: 1 to 100 of `A-Z a-z 0-9 . _ : -`.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::Type)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct ConversationId(String);
 

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use futures::StreamExt as _;
 use teppan_shared::{
     contract::conversation::v1::{
         AssignConversationRequest, AssignConversationResponse, CloseConversationRequest, CloseConversationResponse,
@@ -6,17 +9,18 @@ use teppan_shared::{
         GetConversationResponse, GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest,
         ListConversationsResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
         RedactMessageResponse, SetSummaryRequest, SetSummaryResponse, StoreMessageRequest, StoreMessageResponse,
-        StoreMessagesRequest, StoreMessagesResponse, conversation_service_server::ConversationService,
+        StoreMessagesRequest, StoreMessagesResponse, StreamMessagesRequest, StreamMessagesResponse,
+        conversation_service_server::ConversationService,
     },
     server::{Bounds, answer},
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Grpc,
     change_holder::{self, ChangeRequest},
     decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
-    set_summary, status, store_message, store_messages,
+    set_summary, status, store_message, store_messages, stream_messages,
 };
 
 #[tonic::async_trait]
@@ -111,6 +115,18 @@ impl ConversationService for Grpc {
             .await
             .map_err(|error| status::list_messages(&error, &requested))?;
         Ok(Response::new(list_messages::encode(&requested, page)))
+    }
+
+    async fn stream_messages(
+        &self,
+        request: Request<StreamMessagesRequest>,
+    ) -> Result<Response<BoxStream<StreamMessagesResponse>>, Status> {
+        let (id, after_sequence) = stream_messages::decode(request.into_inner())?;
+        let steps = Arc::clone(&self.messages).stream(id.clone(), after_sequence).await;
+        let steps = steps.map_err(|error| status::stream_messages(&error, &id))?;
+        let steps = steps
+            .map(move |step| step.map(stream_messages::encode).map_err(|error| status::stream_messages(&error, &id)));
+        Ok(Response::new(Box::pin(steps)))
     }
 
     async fn get_emotion_history(

@@ -23,6 +23,7 @@ mod set_summary;
 mod status;
 mod store_message;
 mod store_messages;
+mod stream_messages;
 
 use std::sync::Arc;
 

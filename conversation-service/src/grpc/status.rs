@@ -17,7 +17,7 @@ use crate::{
         ListFollowUpsError, ScheduleFollowUpError,
     },
     handoffs::ChangeHolderError,
-    messages::{ListMessagesError, StoreMessageError, StoreMessagesError, ToolCallRefusal},
+    messages::{ListMessagesError, StoreMessageError, StoreMessagesError, StreamMessagesError, ToolCallRefusal},
     summaries::SetSummaryError,
 };
 
@@ -140,6 +140,24 @@ pub fn list_messages(error: &ListMessagesError, requested: &list_messages::PageR
             source.to_failure_of_page(list_messages::token(requested, *sequence)).with("sequence", sequence).into()
         }
         ListMessagesError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn stream_messages(error: &StreamMessagesError, conversation_id: &ConversationId) -> Status {
+    match error {
+        StreamMessagesError::NotFound => {
+            Failure::not_found("CONVERSATION_NOT_FOUND", "conversation", conversation_id).into()
+        }
+        StreamMessagesError::Ahead { .. } => {
+            let mut violations = Violations::default();
+            violations.add(
+                "after_sequence",
+                "must not be greater than the number of messages: was the conversation deleted, and its id used again?",
+            );
+            violations.into_status()
+        }
+        StreamMessagesError::Unreadable { sequence, source } => source.to_failure().with("sequence", sequence).into(),
+        StreamMessagesError::Database(error) => error.to_failure().into(),
     }
 }
 

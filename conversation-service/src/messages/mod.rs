@@ -1,7 +1,8 @@
-//! Appends messages to conversations, lists and redacts them.
+//! Appends messages to conversations, lists, streams and redacts them.
 
 mod binding;
 mod draft;
+mod followed;
 mod list;
 mod message;
 mod read;
@@ -10,6 +11,7 @@ mod request;
 mod row;
 mod store;
 mod store_many;
+mod stream;
 mod tokens;
 
 use std::sync::Arc;
@@ -20,23 +22,27 @@ use teppan_shared::{
     keys::Keys,
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
+    worker::Nudge,
 };
 
+use self::followed::Followed;
 #[cfg(test)]
 pub use self::message::Redaction;
 pub use self::{
     binding::{BoundRow, Companions, MessageBinding},
+    followed::{FollowedMessages, POLL_INTERVAL},
     list::{ListMessagesError, MessagePage},
     message::{Message, NewMessage},
     request::RequestRules,
     row::{MessageRow, open_emotion},
     store::{STATEMENT, StoreMessageError, Stored},
     store_many::{StoreMessagesError, ToolCallRefusal},
+    stream::{Step, StreamMessagesError},
     tokens::TokenCount,
 };
 use crate::{emotions::Emotions, events::Events, users::Users};
 
-/// Stores, lists and redacts messages.
+/// Stores, lists, streams and redacts messages.
 pub struct Messages {
     database: Database,
     clock: Clock,
@@ -48,6 +54,7 @@ pub struct Messages {
     events: Events,
     /// The time from a user's first conversation to the first check for re-engagement.
     reengagement_after: TimeDelta,
+    followed: Followed,
 }
 
 impl Messages {
@@ -61,6 +68,22 @@ impl Messages {
         reengagement_after: TimeDelta,
     ) -> Self {
         let fingerprint = keys.hash("teppan conversation messages.fingerprint");
-        Self { database, clock, ring: keys.ring(), fingerprint, users, emotions, events, reengagement_after }
+        Self {
+            database,
+            clock,
+            ring: keys.ring(),
+            fingerprint,
+            users,
+            emotions,
+            events,
+            reengagement_after,
+            followed: Followed::default(),
+        }
+    }
+
+    /// The job that looks for messages to stream, and what wakes it.
+    pub fn followed(&self) -> (FollowedMessages, Nudge) {
+        let job = FollowedMessages { followed: self.followed.clone(), database: self.database.clone() };
+        (job, self.followed.nudge())
     }
 }

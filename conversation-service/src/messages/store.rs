@@ -66,6 +66,7 @@ impl Messages {
                         if new.emotion.as_ref().is_some_and(Emotion::is_counted) {
                             self.emotions.count(&new.conversation_id).await;
                         }
+                        self.followed.stored(&new.conversation_id);
                         return Ok(Stored { replayed: outcome == "replayed", message: new.stored(&answer.receipt()) });
                     }
                 },

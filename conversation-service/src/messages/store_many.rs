@@ -81,6 +81,7 @@ impl Messages {
             if new.iter().any(|new| new.emotion.as_ref().is_some_and(Emotion::is_counted)) {
                 self.emotions.count(conversation_id).await;
             }
+            self.followed.stored(conversation_id);
             let stored = new.into_iter().zip(rows).map(|(new, row)| match redacted.remove(&new.message_id) {
                 Some(message) => Stored { message, replayed: true },
                 None => Stored { replayed: row.outcome == "replayed", message: new.stored(&row.receipt()) },

@@ -165,6 +165,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetConversation", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListConversations", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("StreamMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("GetContextWindow", only(Orchestrator), PersonalData),
                 ("GetEmotionHistory", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("CloseConversation", only(Orchestrator), Change),

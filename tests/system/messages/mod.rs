@@ -9,6 +9,7 @@ mod parts;
 mod plans;
 mod redaction;
 mod round_trips;
+mod streaming;
 mod summaries;
 
 use prost_types::{Struct, Value, value::Kind};
