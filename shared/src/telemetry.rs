@@ -42,6 +42,9 @@ static STORED: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextProp
 /// The target of the spans that make up a trace.
 pub const TRACE_TARGET: &str = "teppan";
 
+/// The beginnings of the targets of this project's own log lines.
+const OWN_TARGETS: [&str; 4] = [TRACE_TARGET, "teppan_shared", "booking_service", "conversation_service"];
+
 /// The build of a program.
 #[derive(Debug, Clone, Copy)]
 pub struct Build {
@@ -87,10 +90,13 @@ impl Telemetry {
         }
 
         let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-        // At debug level the NATS client logs the URLs of its servers, which may contain passwords.
-        let without_passwords =
-            Targets::new().with_default(LevelFilter::TRACE).with_target("async_nats", LevelFilter::INFO);
-        let filter = filter.and(without_passwords);
+        // Below this level libraries log what they work on: one the telephone numbers, one URLs with passwords, one the
+        // headers of calls with their tokens.
+        let own = OWN_TARGETS.map(|target| (target, LevelFilter::TRACE));
+        let without_contents = Targets::new().with_default(LevelFilter::INFO).with_targets(own);
+        // Statements, without the values of their parameters.
+        let without_contents = without_contents.with_target("sqlx", LevelFilter::DEBUG);
+        let filter = filter.and(without_contents);
         let json = match settings.log_format {
             LogFormat::Json => true,
             LogFormat::Text => false,

@@ -26,6 +26,7 @@ mod image_root;
 mod impaired;
 mod journey;
 mod last_seat;
+mod leaks;
 mod lists;
 mod logs;
 mod lost_answers;
