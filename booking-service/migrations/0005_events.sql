@@ -89,10 +89,12 @@ $$;
 -- becomes due again. `attempts` counts the deliveries that count against the limit. `claims` counts every claim and
 -- never decreases: a result is accepted only with the number of the latest claim.
 CREATE TABLE outbox_messages (
-    event_id           uuid        NOT NULL CONSTRAINT outbox_message_event REFERENCES booking_events,
+    -- An event of a booking or of a customer; the statement that writes the event also writes the message.
+    event_id           uuid        NOT NULL,
     destination        text        NOT NULL CONSTRAINT outbox_message_destination
                                    CHECK (destination IN ('conversation-service', 'event-stream')),
-    -- The booking. Its messages are delivered to each destination in the order of `version`.
+    -- The booking, or the customer. Its messages are delivered to each destination in the order of `version`. For the
+    -- conversation of an erased customer: the customer and the conversation, `CUSTOMER/CONVERSATION`.
     aggregate_id       text        COLLATE "C" NOT NULL,
     version            bigint      NOT NULL,
     traceparent        text,
@@ -129,5 +131,5 @@ CREATE TABLE outbox_destinations (
 ) WITH (fillfactor = 50);
 INSERT INTO outbox_destinations (destination) VALUES ('conversation-service'), ('event-stream');
 
--- The events of the messages.
+-- The events of the messages; 0008_customer_events.sql adds those of customers.
 CREATE VIEW outbox_events AS SELECT event_id, type, occurred_at, data FROM booking_events;

@@ -136,7 +136,7 @@ fn build_modules(
     let (ring, fingerprint) = (|| keys.ring(), || bookings::fingerprint(keys));
     let (live, metrics) = (Arc::new(LiveStreams::new(settings.event_stream)), Arc::new(BookingMetrics::default()));
     let (slot_queues, freed_seats) = (Arc::new(SlotQueues::default()), FreedSeats::default());
-    let customers = Arc::new(Customers::new(database(), keys));
+    let customers = Arc::new(Customers::new(database(), keys, clock, outbox.clone()));
     let bookings = Arc::new(Bookings {
         database: database(),
         clock,

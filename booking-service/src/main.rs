@@ -47,10 +47,9 @@ enum BookingCommand {
     /// Seal everything that an older key sealed under the first key of ENCRYPTION_KEYS
     ///
     /// Runs beside the service, in short statements, at a bounded rate, and can be interrupted and repeated at any time:
-    /// what is done stays done. At the end it prints on stdout how many values each key seals. Keep the older keys in
-    /// ENCRYPTION_KEYS: the hashes that they made, which find customers and recognise repeated calls, are not made anew. A
-    /// value that cannot be opened is a line on stdout with its table and key. Exit code 0: the first key seals
-    /// everything; 1: not everything; 2: wrong usage or settings; 3: the command failed; 130: interrupted.
+    /// what is done stays done. It also makes the hashes of customers anew. At the end it prints on stdout how many values
+    /// each key seals, and on stderr when an older key may be removed from ENCRYPTION_KEYS. A value that cannot be opened
+    /// is a line on stdout with its table and key. Exit code 0: the first key seals everything; 1: not everything; 2: wrong usage or settings; 3: the command failed; 130: interrupted.
     RotateKeys(RotateKeysCommand),
     /// Compare every booking with its events, and repair rows that differ
     ///

@@ -69,7 +69,7 @@ async fn every_spelling_of_a_name_and_an_email_address_is_the_same_customer() {
         ids.push(customer.customer_id);
     }
     for email in spellings {
-        let request = FindCustomerRequest { email: email.to_owned() };
+        let request = FindCustomerRequest { email: email.to_owned(), ..Default::default() };
         let found = booking.clients.customers.clone().find_customer(request).await.expect("found").into_inner();
         ids.push(found.customer.expect("the customer").customer_id);
     }

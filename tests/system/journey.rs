@@ -53,7 +53,7 @@ pub async fn a_chat_becomes_a_booking_in(
     }
 
     let contact = request.contact.expect("a contact");
-    let find = FindCustomerRequest { email: contact.email.to_uppercase() };
+    let find = FindCustomerRequest { email: contact.email.to_uppercase(), ..Default::default() };
     let customer = booking.customers.find_customer(find).await.expect("found").into_inner().customer;
     let customer = customer.expect("the customer");
     assert_eq!(customer.customer_id, made.customer_id);

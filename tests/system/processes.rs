@@ -107,7 +107,12 @@ async fn without_a_database_setting_both_services_share_a_private_server_and_kee
     })
     .await;
     let email = request.contact.expect("a contact").email;
-    let found = bookings.customers.find_customer(FindCustomerRequest { email }).await.expect("found").into_inner();
+    let found = bookings
+        .customers
+        .find_customer(FindCustomerRequest { email, ..Default::default() })
+        .await
+        .expect("found")
+        .into_inner();
     assert_eq!(found.customer.expect("the customer").customer_id, made.customer_id);
     let get = GetConversationRequest { conversation_id: request.conversation_id };
     harness::eventually("the conversation is read", async || chats.get_conversation(get.clone()).await.is_ok()).await;

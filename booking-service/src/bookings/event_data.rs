@@ -43,7 +43,6 @@ macro_rules! events {
         pub fn kind(data: &EventData) -> &'static str {
             match data {
                 $(EventData::$variant(_) => $kind,)+
-                EventData::CustomerErased(_) => "teppan.customer.erased.v1",
             }
         }
 
@@ -58,14 +57,13 @@ macro_rules! events {
         pub fn to_json(data: &EventData) -> serde_json::Result<String> {
             match data {
                 $(EventData::$variant(event) => serde_json::to_string(event),)+
-                EventData::CustomerErased(event) => serde_json::to_string(event),
             }
         }
 
-        /// `None` for an event that is not of a booking.
-        pub fn header(data: &EventData) -> Option<Header> {
+        /// The fields that every event has.
+        pub fn header(data: &EventData) -> Header {
             match data {
-                $(EventData::$variant(event) => Some(Header {
+                $(EventData::$variant(event) => Header {
                     booking_id: event.booking_id.clone(),
                     venue_id: event.venue_id.clone(),
                     date: event.date.clone(),
@@ -73,8 +71,7 @@ macro_rules! events {
                     booking_version: event.booking_version,
                     status: event.status,
                     occurred_at: event.occurred_at.clone(),
-                }),)+
-                EventData::CustomerErased(_) => None,
+                },)+
             }
         }
 
@@ -89,7 +86,6 @@ macro_rules! events {
                     event.status = header.status;
                     event.occurred_at = header.occurred_at;
                 })+
-                EventData::CustomerErased(_) => {}
             }
         }
     };
@@ -116,12 +112,11 @@ events! {
 /// booking or a time is rejected here.
 pub fn read(kind: &str, json: &str) -> Result<EventData, UnreadableEvent> {
     let event = read_fields(kind, json)?;
-    match header(&event) {
-        Some(header) if header.booking_id.is_empty() || header.occurred_at.is_none() => {
-            Err(serde_json::Error::custom("it has no booking_id or no occurred_at").into())
-        }
-        _ => Ok(event),
+    let header = header(&event);
+    if header.booking_id.is_empty() || header.occurred_at.is_none() {
+        return Err(serde_json::Error::custom("it has no booking_id or no occurred_at").into());
     }
+    Ok(event)
 }
 
 /// Writes into an event all fields that follow from its booking before and after it. The other fields are decided by
@@ -200,7 +195,6 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
         | EventData::PaymentFailed(_)
         | EventData::PaymentProcessing(_)
         | EventData::PaymentRefunded(_) => describe_payment(data, after),
-        EventData::CustomerErased(_) => {}
     }
 }
 
@@ -285,7 +279,7 @@ pub fn instant(at: Option<&pbjson_types::Timestamp>) -> Option<DateTime<Utc>> {
 
 /// The slot of an event; `None` if its date or time cannot be read.
 pub fn slot(data: &EventData) -> Option<(NaiveDate, NaiveTime)> {
-    let header = header(data)?;
+    let header = header(data);
     Some((crate::domain::parse_date(&header.date).ok()?, crate::domain::parse_start_time(&header.start_time).ok()?))
 }
 

@@ -42,7 +42,7 @@ pub fn fold(before: Option<&Booking>, event: &EventData, at: DateTime<Utc>) -> R
 /// `None` when the event cannot be read.
 fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<Option<()>, FoldFault> {
     Ok(match event {
-        EventData::BookingCreated(_) | EventData::CustomerErased(_) => return Err(FoldFault::IllegalTransition),
+        EventData::BookingCreated(_) => return Err(FoldFault::IllegalTransition),
         EventData::BookingConfirmed(event) => Some(confirm(booking, event, at)?),
         EventData::BookingRescheduled(moved) => {
             change(booking, BookingChange::Reschedule)?;

@@ -9,6 +9,7 @@ use crate::{
     app::{DEFINITION, SEALED_TABLES},
     checkpoints::{Checkpoints, keys::CheckpointKeys},
     customers::Customers,
+    outbox,
     settings::Settings,
 };
 
@@ -28,7 +29,9 @@ pub async fn run(command: RotateKeysCommand, settings: &Settings) -> ExitCode {
         let code = service::on_database(&DEFINITION, &settings.common, async |open| {
             let (database, clock, keys) = (open.database.clone(), settings.clock, CheckpointKeys::of(&open.keys));
             resign(&Checkpoints { database, clock, keys }).await?;
-            failed = rehash(&Customers::new(open.database.clone(), &open.keys), &command).await?;
+            let outbox = outbox::open(open.database.clone(), settings);
+            let customers = Customers::new(open.database.clone(), &open.keys, clock, outbox);
+            failed = rehash(&customers, &command).await?;
             is_done = true;
             Ok::<_, DatabaseError>(())
         })

@@ -1,17 +1,18 @@
 use chrono::{DateTime, Utc};
-use teppan_shared::read_error::ReadError;
+use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
 use uuid::Uuid;
 
 use super::contact::{ContactRow, StoredContact};
 use crate::{
     customers::Customers,
-    domain::{CustomerId, Email},
+    domain::{CustomerId, Email, Phone},
 };
 
 /// How a customer is looked up.
 pub enum CustomerLookup {
     Id(CustomerId),
     Email(Email),
+    Phone(Phone),
 }
 
 /// A customer.
@@ -19,6 +20,7 @@ pub struct Customer {
     pub id: CustomerId,
     /// `None` after erasure.
     pub contact: Option<StoredContact>,
+    pub version: i64,
     pub booking_count: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -38,7 +40,7 @@ struct CustomerRow {
 }
 
 impl Customers {
-    /// Reads one customer, by id or by e-mail.
+    /// Reads one customer, by id, e-mail or telephone number.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -48,11 +50,8 @@ impl Customers {
                 let by_id = || sqlx::query_file_as!(CustomerRow, "src/customers/get.sql", id.0);
                 self.database.fetch_optional(by_id).await?
             }
-            CustomerLookup::Email(email) => {
-                let hashes = self.hash_email(email.as_str()).all();
-                let by_email = || sqlx::query_file_as!(CustomerRow, "src/customers/find.sql", &hashes);
-                self.database.fetch_optional(by_email).await?
-            }
+            CustomerLookup::Email(email) => self.find_by(self.hash_email(email.as_str()).all(), Vec::new()).await?,
+            CustomerLookup::Phone(phone) => self.find_by(Vec::new(), self.hash_phone(phone.as_str()).all()).await?,
         };
         let row = row.ok_or(ReadError::NotFound)?;
         let contact = row.contact_sealed.as_deref().map(|contact_sealed| {
@@ -67,10 +66,16 @@ impl Customers {
         Ok(Customer {
             id: CustomerId(row.customer_id),
             contact: contact.transpose()?,
+            version: row.version,
             booking_count: row.booking_count,
             created_at: row.created_at,
             updated_at: row.updated_at,
             erased_at: row.erased_at,
         })
+    }
+
+    async fn find_by(&self, emails: Vec<Vec<u8>>, phones: Vec<Vec<u8>>) -> Result<Option<CustomerRow>, DatabaseError> {
+        let find = || sqlx::query_file_as!(CustomerRow, "src/customers/find.sql", &emails, &phones);
+        self.database.fetch_optional(find).await
     }
 }

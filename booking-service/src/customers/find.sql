@@ -1,8 +1,11 @@
--- FindCustomer: by the keyed hashes of the normalised e-mail, one for each key of the ring. An erased customer has no hash.
+-- FindCustomer: by the keyed hashes of the e-mail ($1) or of the telephone number ($2), one for each key of the ring. The
+-- other array is empty. An erased customer has no hash.
 SELECT
     c.customer_id, c.email_hash AS "email_hash?", c.phone_hash AS "phone_hash?",
     c.contact_sealed AS "contact_sealed?", c.version,
     c.created_at, c.updated_at, c.erased_at AS "erased_at?",
     (SELECT count(*) FROM bookings b WHERE b.customer_id = c.customer_id) AS "booking_count!"
 FROM customers c
-WHERE c.email_hash = ANY ($1::bytea[])
+WHERE c.customer_id = COALESCE(
+    (SELECT e.customer_id FROM customers e WHERE e.email_hash = ANY ($1::bytea[]) LIMIT 1),
+    (SELECT p.customer_id FROM customers p WHERE p.phone_hash = ANY ($2::bytea[]) LIMIT 1))

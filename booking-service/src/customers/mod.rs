@@ -2,11 +2,16 @@
 
 pub mod contact;
 pub mod draft;
+pub mod erase;
+pub mod event;
 pub mod find;
 pub mod rehash;
+pub mod update;
 
 use teppan_shared::{
+    clock::Clock,
     keys::Keys,
+    outbox::Outbox,
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
 };
@@ -16,6 +21,8 @@ use crate::venues::phone_regions::PhoneRegions;
 /// The use cases of customers. A customer is found by a keyed hash; the contact data is sealed.
 pub struct Customers {
     database: Database,
+    clock: Clock,
+    outbox: Outbox,
     ring: KeyRing,
     /// Finds customers by their normalised e-mail.
     email_hash: KeyedHash,
@@ -25,9 +32,10 @@ pub struct Customers {
 }
 
 impl Customers {
-    pub fn new(database: Database, keys: &Keys) -> Self {
+    pub fn new(database: Database, keys: &Keys, clock: Clock, outbox: Outbox) -> Self {
         let email_hash = keys.hash("teppan booking customers.email_hash");
         let phone_hash = keys.hash("teppan booking customers.phone_hash");
-        Self { database, ring: keys.ring(), email_hash, phone_hash, phone_regions: PhoneRegions::default() }
+        let phone_regions = PhoneRegions::default();
+        Self { database, clock, outbox, ring: keys.ring(), email_hash, phone_hash, phone_regions }
     }
 }

@@ -34,8 +34,7 @@ impl FollowUpStep {
             Err(UnreadableEvent::UnknownType) => return Ok(None),
             event => event?,
         };
-        let is_confirmed =
-            event_data::header(&event).and_then(|it| event_data::status(it.status)) == Some(BookingStatus::Confirmed);
+        let is_confirmed = event_data::status(event_data::header(&event).status) == Some(BookingStatus::Confirmed);
         let (conversation_id, schedule) = match event {
             EventData::BookingCreated(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),
             EventData::BookingConfirmed(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),

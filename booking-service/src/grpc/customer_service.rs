@@ -1,13 +1,14 @@
 use teppan_shared::{
     contract::booking::v1::{
-        FindCustomerRequest, FindCustomerResponse, GetCustomerRequest, GetCustomerResponse,
-        customer_service_server::CustomerService,
+        EraseCustomerRequest, EraseCustomerResponse, FindCustomerRequest, FindCustomerResponse, GetCustomerRequest,
+        GetCustomerResponse, UpdateCustomerRequest, UpdateCustomerResponse, customer_service_server::CustomerService,
     },
     status::Violations,
+    wire::timestamp,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, encode, status};
+use super::{Grpc, decode_phone, encode, status, update_customer};
 use crate::{
     customers::find::CustomerLookup,
     domain::{CustomerId, Email},
@@ -35,15 +36,56 @@ impl CustomerService for Grpc {
         &self,
         request: Request<FindCustomerRequest>,
     ) -> Result<Response<FindCustomerResponse>, Status> {
-        let mut violations = Violations::default();
-        let email = violations.check("email", Email::parse(&request.into_inner().email));
-        let Some(email) = email else { return Err(violations.into_status()) };
+        let lookup = decode_lookup(request.into_inner())?;
         let customer = self
             .customers
-            .find_customer(&CustomerLookup::Email(email))
+            .find_customer(&lookup)
             .await
-            // The error names no customer: the name would be the e-mail address, and errors contain no personal data.
+            // The error names no customer: the name would be personal data, and errors contain none.
             .map_err(|error| status::read(&error, status::CUSTOMER, ""))?;
         Ok(Response::new(FindCustomerResponse { customer: Some(encode::customer(customer)) }))
     }
+
+    async fn update_customer(
+        &self,
+        request: Request<UpdateCustomerRequest>,
+    ) -> Result<Response<UpdateCustomerResponse>, Status> {
+        let update = update_customer::decode(request.into_inner())?;
+        let customer = self
+            .customers
+            .update_customer(update.id, &update.change, update.version)
+            .await
+            .map_err(|error| status::update_customer(&error, update.id))?;
+        Ok(Response::new(UpdateCustomerResponse { customer: Some(encode::customer(customer)) }))
+    }
+
+    async fn erase_customer(
+        &self,
+        request: Request<EraseCustomerRequest>,
+    ) -> Result<Response<EraseCustomerResponse>, Status> {
+        let mut violations = Violations::default();
+        let id = violations.check("customer_id", CustomerId::parse(&request.into_inner().customer_id));
+        let Some(id) = id else { return Err(violations.into_status()) };
+        let erased = self.customers.erase_customer(id).await.map_err(|error| status::erase_customer(&error, id))?;
+        Ok(Response::new(EraseCustomerResponse {
+            customer_id: id.to_string(),
+            erased_at: Some(timestamp(erased.erased_at)),
+            bookings_kept: erased.bookings_kept,
+            conversation_ids: erased.conversation_ids,
+        }))
+    }
+}
+
+/// Decodes the request, or returns every violation.
+fn decode_lookup(request: FindCustomerRequest) -> Result<CustomerLookup, Status> {
+    let mut violations = Violations::default();
+    let lookup = match (request.email.as_str(), request.phone.as_str()) {
+        (email, "") => violations.check("email", Email::parse(email)).map(CustomerLookup::Email),
+        ("", phone) => decode_phone::decode(phone, request.phone_region, &mut violations).map(CustomerLookup::Phone),
+        _ => {
+            violations.add("phone", "must not be given together with email");
+            None
+        }
+    };
+    lookup.ok_or_else(|| violations.into_status())
 }

@@ -181,6 +181,7 @@ pub fn customer(customer: Customer) -> wire::Customer {
         created_at: Some(timestamp(customer.created_at)),
         updated_at: Some(timestamp(customer.updated_at)),
         erased_at: customer.erased_at.map(timestamp),
+        etag: Etag::of(customer.version).to_string(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Maps the errors of every use case to gRPC statuses.
 
+mod customer;
 mod slot;
 mod waitlist;
 
@@ -26,6 +27,7 @@ use crate::{
 
 use self::slot::{refused, slot_name};
 pub use self::{
+    customer::{erase_customer, update_customer},
     slot::update_slot,
     waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist},
 };

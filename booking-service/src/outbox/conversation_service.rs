@@ -3,8 +3,8 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use teppan_shared::{
     contract::conversation::v1::{
-        CancelFollowUpRequest, FollowUpKey, FollowUpTrigger, ScheduleFollowUpRequest,
-        follow_up_service_client::FollowUpServiceClient,
+        CancelFollowUpRequest, DeleteConversationRequest, FollowUpKey, FollowUpTrigger, ScheduleFollowUpRequest,
+        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
     error_chain::error_chain,
     identity::OutgoingToken,
@@ -19,7 +19,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::domain::FollowUpStep;
+use crate::{customers::event::ERASED, domain::FollowUpStep};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Keepalive interval and timeout: a dead connection is detected after their sum.
@@ -35,8 +35,9 @@ const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
 /// The name of this destination, and of conversation-service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
-/// Schedules, moves and cancels the follow-ups of bookings.
+/// Schedules, moves and cancels the follow-ups of bookings, and deletes the conversations of erased customers.
 pub struct ConversationService {
+    conversations: ConversationServiceClient<Channel>,
     follow_ups: FollowUpServiceClient<Channel>,
     token: Option<OutgoingToken>,
     timeout: Duration,
@@ -61,7 +62,8 @@ impl ConversationService {
             None => endpoint.connect_lazy(),
         };
         let timeout = delivery_timeout + TIMEOUT_MARGIN;
-        Self { follow_ups: FollowUpServiceClient::new(channel), token, timeout }
+        let conversations = ConversationServiceClient::new(channel.clone());
+        Self { conversations, follow_ups: FollowUpServiceClient::new(channel), token, timeout }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -85,6 +87,11 @@ impl Destination for ConversationService {
     const WORKER: &'static str = "relay-to-conversation-service";
 
     async fn deliver(&self, message: &Message) -> Delivery {
+        if let Some(conversation_id) = conversation_to_delete(message) {
+            let request = self.request(DeleteConversationRequest { conversation_id });
+            let answer = self.conversations.clone().delete_conversation(request).await;
+            return Delivery::Tried(answer.map(|_| ()).map_err(|status| undelivered(&status)));
+        }
         let mut client = self.follow_ups.clone();
         let answer = match FollowUpStep::after(&message.event_type, &message.data) {
             Err(error) => {
@@ -102,6 +109,14 @@ impl Destination for ConversationService {
         };
         Delivery::Tried(answer.map_err(|status| undelivered(&status)))
     }
+}
+
+/// The conversation that this message deletes. Its aggregate is `CUSTOMER/CONVERSATION`.
+fn conversation_to_delete(message: &Message) -> Option<String> {
+    if message.event_type != ERASED {
+        return None;
+    }
+    message.aggregate_id.split_once('/').map(|(_, conversation_id)| conversation_id.to_owned())
 }
 
 fn schedule(

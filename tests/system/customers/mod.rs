@@ -1,8 +1,10 @@
 //! Customers: how they are found by their contact, and what happens to their data.
 
 mod contact;
+mod erasure;
 mod races;
 mod sealing;
+mod update;
 
 use teppan_shared::contract::booking::v1::{
     Booking as BookingMessage, Contact, CreateBookingRequest, Customer, GetCustomerRequest, Venue,

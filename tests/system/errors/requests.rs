@@ -88,7 +88,10 @@ async fn a_not_found_error_names_the_missing_resource() {
         assert!(status.message().contains(named), "{named} is missing from: {}", status.message());
     }
 
-    let find = teppan_shared::contract::booking::v1::FindCustomerRequest { email: "unknown@example.org".to_owned() };
+    let find = teppan_shared::contract::booking::v1::FindCustomerRequest {
+        email: "unknown@example.org".to_owned(),
+        ..Default::default()
+    };
     let status = booking.clients.customers.find_customer(find).await.expect_err("no such customer");
     assert_eq!(kind(&status), (Code::NotFound, "CUSTOMER_NOT_FOUND".to_owned()));
     assert!(!format!("{status:?}").contains("unknown@"), "no error carries personal data");

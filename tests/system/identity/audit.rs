@@ -98,7 +98,7 @@ async fn every_change_and_every_read_of_personal_data_is_audited_with_ids_and_wi
     assert_eq!(last(&lines(&file), "GetBooking")["answer_ids"]["booking_id"][0], *booked.booking_id);
     bookings.list_bookings(with_token(venue, ListBookingsRequest::default())).await.expect("listed");
     assert_eq!(last(&lines(&file), "ListBookings")["who"], "venue");
-    let find = FindCustomerRequest { email: "Ada.Lovelace@example.org".to_owned() };
+    let find = FindCustomerRequest { email: "Ada.Lovelace@example.org".to_owned(), ..Default::default() };
     customers.find_customer(with_token(privacy, find.clone())).await.expect("found");
     assert_eq!(last(&lines(&file), "FindCustomer")["answer_ids"]["customer_id"][0], *booked.customer_id);
 

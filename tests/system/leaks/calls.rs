@@ -87,7 +87,7 @@ async fn bookings(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
     };
     errors.keep(clients.bookings.join_waitlist(wish).await).expect("joined");
     for email in [canaries.email.clone(), format!("none.{}", canaries.email)] {
-        errors.keep(clients.customers.find_customer(FindCustomerRequest { email }).await);
+        errors.keep(clients.customers.find_customer(FindCustomerRequest { email, ..Default::default() }).await);
     }
 }
 

@@ -1,0 +1,112 @@
+-- The events of customers, and the erasure of their personal data.
+
+-- The events of each customer. `data` is the published event as JSON: ids and numbers, no personal data. `version` is
+-- that of the customer after the change. A contact that a booking adds to has no event, so versions may have gaps.
+CREATE TABLE customer_events (
+    event_id     uuid        PRIMARY KEY,
+    customer_id  uuid        NOT NULL REFERENCES customers,
+    version      bigint      NOT NULL CONSTRAINT customer_event_version CHECK (version >= 1),
+    type         text        NOT NULL,
+    occurred_at  timestamptz NOT NULL,
+    data         json        NOT NULL,
+    traceparent  text,
+    CONSTRAINT customer_events_version_key UNIQUE (customer_id, version)
+);
+
+-- The events of all outbox messages.
+CREATE OR REPLACE VIEW outbox_events AS
+SELECT event_id, type, occurred_at, data FROM booking_events
+UNION ALL
+SELECT event_id, type, occurred_at, data FROM customer_events;
+
+-- The conversations that only this customer's bookings and waitlist entries name, at most `at_most` (NULL: all). A
+-- conversation that another customer names too stays until that customer is erased as well.
+CREATE FUNCTION conversations_of_customer(id uuid, at_most integer) RETURNS text[] LANGUAGE sql VOLATILE
+RETURN ARRAY(
+    SELECT own.conversation_id
+    FROM (
+        SELECT b.conversation_id FROM bookings b WHERE b.customer_id = $1
+        UNION
+        SELECT w.conversation_id FROM waitlist_entries w WHERE w.customer_id = $1
+    ) AS own
+    WHERE own.conversation_id <> ''
+      AND NOT EXISTS (
+          SELECT
+          FROM bookings b
+          WHERE b.conversation_id = own.conversation_id AND b.conversation_id <> '' AND b.customer_id <> $1
+            AND b.erased_at IS NULL)
+      AND NOT EXISTS (
+          SELECT
+          FROM waitlist_entries w
+          JOIN customers c ON c.customer_id = w.customer_id
+          WHERE w.conversation_id = own.conversation_id AND w.conversation_id <> '' AND w.customer_id <> $1
+            AND c.erased_at IS NULL)
+    ORDER BY own.conversation_id
+    LIMIT $2
+);
+
+-- EraseCustomer, in one transaction. The function is volatile, so each statement has a snapshot of its own: after it has
+-- locked the customer, it sees every booking and entry that a running call has made meanwhile; later calls wait for the
+-- lock and then find no customer by the hashes.
+--
+-- `outcome`: erased, now or before; live, with the number of future live bookings, and nothing was written; missing.
+-- `conversation_ids`: at most 1,000 of those that no other customer names. Each of them becomes a message to
+-- conversation-service.
+--
+-- Deadlocks: an offer locks the entry before the customer, the other way round. PostgreSQL ends one of the two, and it is
+-- run again.
+CREATE FUNCTION erase_customer(
+    whom uuid, moment timestamptz, new_event uuid, trace text, event_destinations text[],
+    OUT outcome text, OUT erased timestamptz, OUT bookings bigint, OUT conversation_ids text[])
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    now_version bigint;
+    live bigint;
+BEGIN
+    SELECT c.version + 1, c.erased_at INTO now_version, erased FROM customers c WHERE c.customer_id = whom FOR UPDATE;
+    bookings := (SELECT count(*) FROM bookings b WHERE b.customer_id = whom);
+    IF now_version IS NULL THEN
+        outcome := 'missing';
+        RETURN;
+    ELSIF erased IS NOT NULL THEN
+        outcome := 'erased';
+        conversation_ids := conversations_of_customer(whom, 1000);
+        RETURN;
+    END IF;
+    -- The bookings in the order in which every statement locks them.
+    PERFORM FROM bookings b WHERE b.customer_id = whom ORDER BY b.booking_id FOR NO KEY UPDATE;
+    live := (SELECT count(*) FROM bookings b
+             WHERE b.customer_id = whom AND b.status IN ('PENDING', 'CONFIRMED') AND b.starts_at > moment);
+    IF live > 0 THEN
+        outcome := 'live';
+        bookings := live;
+        RETURN;
+    END IF;
+    outcome := 'erased';
+    erased := moment;
+    conversation_ids := conversations_of_customer(whom, 1000);
+    UPDATE bookings b SET details_sealed = NULL, erased_at = moment WHERE b.customer_id = whom AND b.erased_at IS NULL;
+    UPDATE waitlist_entries w SET status = 'LEFT', details_sealed = NULL, updated_at = moment
+    WHERE w.customer_id = whom AND w.status = 'WAITING';
+    UPDATE customers c
+    SET email_hash = NULL, phone_hash = NULL, contact_sealed = NULL, version = now_version, updated_at = moment, erased_at = moment
+    WHERE c.customer_id = whom;
+    -- Calls that are still to be made for the customer's bookings would only schedule follow-ups in conversations that
+    -- are deleted.
+    DELETE FROM outbox_messages m
+    WHERE m.aggregate_id = ANY (ARRAY(SELECT b.booking_id::text FROM bookings b WHERE b.customer_id = whom))
+      AND m.destination = 'conversation-service';
+    INSERT INTO customer_events (event_id, customer_id, version, type, occurred_at, data, traceparent)
+    VALUES (new_event, whom, now_version, 'teppan.customer.erased.v1', moment,
+            json_build_object('customer_id', whom, 'occurred_at', moment, 'bookings_kept', bookings::text,
+                              'conversation_ids', to_json(conversation_ids)),
+            trace);
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
+    SELECT new_event, d, whom::text, now_version, trace, moment, moment
+    FROM unnest(event_destinations) AS d
+    UNION ALL
+    -- One message for each conversation, so that no delivery takes long.
+    SELECT new_event, 'conversation-service', whom::text || '/' || c, now_version, trace, moment, moment
+    FROM unnest(conversations_of_customer(whom, NULL)) AS c;
+END
+$$;

@@ -1,0 +1,22 @@
+use teppan_shared::{status::Violations, wire::given};
+
+use crate::domain::{GivenPhone, Phone, PhoneFault, PhoneRegion};
+
+/// Reads a telephone number that belongs to no venue: with +, or as one of the given region.
+pub fn decode(phone: &str, region: String, violations: &mut Violations) -> Option<Phone> {
+    const MUST: &str = "must begin with + and the calling code of a country, unless phone_region is given";
+    let region = given(region).map(|region| PhoneRegion::parse(&region).map_err(|_| PhoneRegion::MUST));
+    let region = violations.check_optional("phone_region", region)?;
+    let number = violations.check("phone", GivenPhone::parse(phone))?;
+    match (&number, region) {
+        (GivenPhone::International(phone), _) => Some(phone.clone()),
+        (GivenPhone::National(_), Some(region)) => {
+            let read: Result<Phone, PhoneFault> = number.read(region);
+            violations.check("phone", read)
+        }
+        (GivenPhone::National(_), None) => {
+            violations.add("phone", MUST);
+            None
+        }
+    }
+}
