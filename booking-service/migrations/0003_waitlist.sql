@@ -52,6 +52,8 @@ CREATE INDEX waitlist_entries_next ON waitlist_entries (venue_id, slot_date, sta
     WHERE status = 'WAITING' AND party_size > 0;
 -- Entries whose slot can no longer be booked.
 CREATE INDEX waitlist_entries_closing ON waitlist_entries (bookable_until) WHERE status = 'WAITING';
+-- Entries that ended without an offer, for their removal.
+CREATE INDEX waitlist_entries_ended ON waitlist_entries (updated_at) WHERE status IN ('LEFT', 'CLOSED') AND offered_at IS NULL;
 -- ListWaitlist: in order of joining, one index for each filter.
 CREATE INDEX waitlist_entries_venue ON waitlist_entries (venue_id, queue_number);
 CREATE INDEX waitlist_entries_day ON waitlist_entries (venue_id, slot_date, queue_number);

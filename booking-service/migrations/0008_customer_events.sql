@@ -49,14 +49,16 @@ RETURN ARRAY(
 -- locked the customer, it sees every booking and entry that a running call has made meanwhile; later calls wait for the
 -- lock and then find no customer by the hashes.
 --
--- `outcome`: erased, now or before; live, with the number of future live bookings, and nothing was written; missing.
+-- `outcome`: erased, now or before; live, with the number of future live bookings, or used, and nothing was written;
+-- missing. With `unused_since`, only a customer without bookings and waitlist entries is erased, whose row has not changed
+-- since then; any other one is used.
 -- `conversation_ids`: at most 1,000 of those that no other customer names. Each of them becomes a message to
 -- conversation-service.
 --
 -- Deadlocks: an offer locks the entry before the customer, the other way round. PostgreSQL ends one of the two, and it is
 -- run again.
 CREATE FUNCTION erase_customer(
-    whom uuid, moment timestamptz, new_event uuid, trace text, event_destinations text[],
+    whom uuid, moment timestamptz, new_event uuid, trace text, event_destinations text[], unused_since timestamptz,
     OUT outcome text, OUT erased timestamptz, OUT bookings bigint, OUT conversation_ids text[])
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -71,6 +73,14 @@ BEGIN
     ELSIF erased IS NOT NULL THEN
         outcome := 'erased';
         conversation_ids := conversations_of_customer(whom, 1000);
+        RETURN;
+    END IF;
+    IF unused_since IS NOT NULL
+       AND (bookings > 0
+            OR EXISTS (SELECT FROM waitlist_entries w WHERE w.customer_id = whom)
+            OR EXISTS (SELECT FROM customers c WHERE c.customer_id = whom AND c.updated_at >= unused_since))
+    THEN
+        outcome := 'used';
         RETURN;
     END IF;
     -- The bookings in the order in which every statement locks them.

@@ -26,7 +26,7 @@ use crate::{
         slot_queue::SlotQueues,
     },
     checkpoints::{Checkpoints, keys::CheckpointKeys, write::CheckpointWriter},
-    customers::Customers,
+    customers::{Customers, export::CustomerExports, retention::CustomerRetention},
     domain::GivenPhone,
     event_stream::{BookingEvents, stream::LiveStreams},
     grpc::Grpc,
@@ -126,7 +126,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
 }
 
 /// Builds the objects of each module of this crate.
-fn build_modules(
+pub(crate) fn build_modules(
     open: &OpenDatabase,
     settings: &Settings,
     outbox: &Outbox,
@@ -160,37 +160,46 @@ fn build_modules(
     });
     let stripe =
         Stripe { database: database(), clock, bookings: Arc::clone(&bookings), metrics: StripeMetrics::default() };
+    let payments = Arc::new(Payments {
+        database: database(),
+        clock,
+        ring: ring(),
+        fingerprint: fingerprint(),
+        bookings: Arc::clone(&bookings),
+    });
+    let waitlist = Arc::new(Waitlist {
+        freed_seats: freed_seats.clone(),
+        database: database(),
+        clock,
+        ring: ring(),
+        fingerprint: fingerprint(),
+        customers: Arc::clone(&customers),
+        bookings: Arc::clone(&bookings),
+        slot_queues,
+        live: Arc::clone(&live),
+        outbox: outbox.clone(),
+        metrics,
+    });
+    let exports = Arc::new(CustomerExports {
+        customers: Arc::clone(&customers),
+        bookings: Arc::clone(&bookings),
+        waitlist: Arc::clone(&waitlist),
+        payments: Arc::clone(&payments),
+    });
     let grpc = Grpc {
-        events: Arc::new(BookingEvents { database: database(), clock, live: Arc::clone(&live) }),
+        events: Arc::new(BookingEvents { database: database(), clock, live }),
         outbox: OutboxOperations { outbox: outbox.clone(), database: database(), clock },
-        payments: Arc::new(Payments {
-            database: database(),
-            clock,
-            ring: ring(),
-            fingerprint: fingerprint(),
-            bookings: Arc::clone(&bookings),
-        }),
+        payments,
+        exports,
         venues: Arc::new(Venues {
             database: database(),
             clock,
             fingerprint: fingerprint(),
             default_phone_region: settings.default_phone_region,
             slots: Arc::clone(&slots),
-            freed_seats: freed_seats.clone(),
-        }),
-        waitlist: Arc::new(Waitlist {
             freed_seats,
-            database: database(),
-            clock,
-            ring: ring(),
-            fingerprint: fingerprint(),
-            customers: Arc::clone(&customers),
-            bookings: Arc::clone(&bookings),
-            slot_queues,
-            live,
-            outbox: outbox.clone(),
-            metrics,
         }),
+        waitlist,
         bookings,
         customers,
         slots,
@@ -200,7 +209,7 @@ fn build_modules(
 
 /// Starts the background workers.
 fn start_workers(service: &Service, settings: &Settings, grpc: Grpc, stripe: Arc<Stripe>, stripe_nudge: Nudge) {
-    let Grpc { bookings, slots, waitlist, .. } = grpc;
+    let Grpc { bookings, customers, slots, waitlist, .. } = grpc;
     service.work(SlotLayout(Arc::clone(&slots)), slots.layout.clone(), settings.slot_layout_interval);
     service.work(TimeZoneRules::new(slots), Nudge::default(), settings.slot_layout_interval);
     service.work(HoldExpiry::new(Arc::clone(&bookings)), Nudge::default(), settings.hold_expiry_interval);
@@ -213,6 +222,8 @@ fn start_workers(service: &Service, settings: &Settings, grpc: Grpc, stripe: Arc
     let events = StripeEvents { stripe: Arc::clone(&stripe), attempts_max: settings.stripe.attempts_max };
     service.work(events, stripe_nudge, settings.stripe.interval);
     let retention = StripeRetention { stripe, keep: settings.stripe.keep };
+    service.work(retention, Nudge::default(), settings.retention_interval);
+    let retention = CustomerRetention::new(customers, settings.customer_retention, settings.idempotency_keep);
     service.work(retention, Nudge::default(), settings.retention_interval);
     let retention = KeyRetention { bookings, keep: settings.idempotency_keep };
     service.work(retention, Nudge::default(), settings.retention_interval);
@@ -228,7 +239,7 @@ async fn read_phone_rules() {
 }
 
 /// The TLS configuration for conversation-service; `None` unless its URL is https.
-fn conversation_service_tls(outbox: &OutboxSettings) -> Result<Option<Arc<ClientTls>>, StartError> {
+pub(crate) fn conversation_service_tls(outbox: &OutboxSettings) -> Result<Option<Arc<ClientTls>>, StartError> {
     if outbox.conversation_service_url.scheme_str() != Some("https") {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use booking_service::{
     app,
-    commands::{rotate_keys, verify_events::VerifyEventsCommand},
+    commands::{export_customer::ExportCustomerCommand, rotate_keys, verify_events::VerifyEventsCommand},
     outbox::command::{self as dead_letters, DeadLettersCommand},
     settings::{ServiceArgs, Settings},
 };
@@ -51,6 +51,13 @@ enum BookingCommand {
     /// each key seals, and on stderr when an older key may be removed from ENCRYPTION_KEYS. A value that cannot be opened
     /// is a line on stdout with its table and key. Exit code 0: the first key seals everything; 1: not everything; 2: wrong usage or settings; 3: the command failed; 130: interrupted.
     RotateKeys(RotateKeysCommand),
+    /// Print everything that both services store about a customer, as JSON
+    ///
+    /// The customer, the bookings with their payments, the waitlist entries, and the conversations with their messages
+    /// and follow-ups. It reads its own database, and conversation-service by the settings of the outbox. The progress
+    /// is on stderr. Conversations that another customer's bookings name too are only listed. Exit code 0: complete; 1:
+    /// failed, and what was printed is incomplete; 2: wrong usage or settings.
+    ExportCustomer(ExportCustomerCommand),
     /// Compare every booking with its events, and repair rows that differ
     ///
     /// Derives every booking from its events and compares it with its row: the chain of hashes, each column, and
@@ -95,6 +102,7 @@ fn main() -> ExitCode {
             BookingCommand::Common(command) => command.run(&app::DEFINITION, &settings.common, start).await,
             BookingCommand::Token(command) => command.run(),
             BookingCommand::GenerateKey(command) => command.run(),
+            BookingCommand::ExportCustomer(command) => command.run(&settings).await,
             BookingCommand::RotateKeys(command) => rotate_keys::run(command, &settings).await,
             BookingCommand::DeadLetters(command) => dead_letters::run(command, &settings).await,
             BookingCommand::VerifyEvents(command) => command.run(&settings).await,

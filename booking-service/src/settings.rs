@@ -16,6 +16,7 @@ pub use self::stripe::{STRIPE_ATTEMPTS_MAX, StripeSettings};
 use self::{outbox::OutboxArgs, stripe::StripeArgs};
 use crate::domain::PhoneRegion;
 pub use crate::{
+    customers::retention::CustomerRetentionSettings,
     event_stream::stream::EventStreamSettings,
     outbox::{FollowUpScheduling, OutboxSettings},
 };
@@ -61,7 +62,14 @@ pub struct ServiceArgs {
     /// Interval of the worker that covers new events with signed checkpoints
     #[arg(long, env = "CHECKPOINT_INTERVAL_MS", hide_env_values = true, default_value = "1000", global = true)]
     checkpoint_interval_ms: String,
-    /// Interval of the workers that delete old idempotency keys and old Stripe events
+    /// Days after which a waitlist entry that ended without an offer is deleted; 0: never
+    #[arg(long, env = "WAITLIST_KEEP_DAYS", hide_env_values = true, default_value = "0", global = true)]
+    waitlist_keep_days: String,
+    /// Days after which a customer without bookings and waitlist entries is erased; 0: never
+    #[arg(long, env = "CUSTOMER_KEEP_DAYS", hide_env_values = true, default_value = "0", global = true)]
+    customer_keep_days: String,
+    /// Interval of the workers that delete old idempotency keys, old Stripe events, and what is no longer needed of
+    /// customers
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
     #[command(flatten)]
@@ -82,6 +90,7 @@ pub struct Settings {
     pub stripe: StripeSettings,
     /// How long idempotency keys are kept, at least.
     pub idempotency_keep: Duration,
+    pub customer_retention: CustomerRetentionSettings,
     pub clock: Clock,
     /// Interval of the slot layout worker; a nudge starts it earlier.
     pub slot_layout_interval: Duration,
@@ -114,6 +123,7 @@ impl Settings {
         let outbox = args.outbox.parse(args.common.allows_insecure(), &mut problems);
         let stripe = args.stripe.parse(&mut problems);
         let keep = outbox::parse_keep(&args.idempotency_keep_hours, &mut problems);
+        let customer_retention = parse_customer_retention(args, &mut problems);
         let clock = parse_clock(args, &mut problems);
         let layout = problems.millis("SLOT_LAYOUT_INTERVAL_MS", &args.slot_layout_interval_ms, 10, 3_600_000);
         let expiry = problems.millis("HOLD_EXPIRY_INTERVAL_MS", &args.hold_expiry_interval_ms, 10, 60_000);
@@ -127,6 +137,7 @@ impl Settings {
             outbox,
             stripe,
             keep,
+            customer_retention,
             clock,
             layout,
             expiry,
@@ -141,6 +152,7 @@ impl Settings {
             Some(outbox),
             Some(stripe),
             Some(idempotency_keep),
+            Some(customer_retention),
             Some(clock),
             Some(slot_layout_interval),
             Some(hold_expiry_interval),
@@ -158,6 +170,7 @@ impl Settings {
             outbox,
             stripe,
             idempotency_keep,
+            customer_retention,
             clock,
             slot_layout_interval,
             hold_expiry_interval,
@@ -166,6 +179,16 @@ impl Settings {
             retention_interval,
         })
     }
+}
+
+fn parse_customer_retention(args: &ServiceArgs, problems: &mut Problems) -> Option<CustomerRetentionSettings> {
+    let mut days = |name: &str, raw: &str| {
+        let days = problems.number(name, raw, "days", 0, 36_500)?;
+        Some((days > 0).then(|| Duration::from_hours(24 * days)))
+    };
+    let entries = days("WAITLIST_KEEP_DAYS", &args.waitlist_keep_days);
+    let customers = days("CUSTOMER_KEEP_DAYS", &args.customer_keep_days);
+    Some(CustomerRetentionSettings { entries: entries?, customers: customers? })
 }
 
 fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {

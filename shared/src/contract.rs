@@ -4,6 +4,8 @@
 /// The descriptors of all files of the contract and their imports, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+pub mod json;
+
 pub mod booking {
     /// `teppan.booking.v1`
     pub mod v1 {

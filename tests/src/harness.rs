@@ -6,7 +6,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use booking_service::{
     domain::StripeAccount,
-    settings::{EventStreamSettings, OutboxSettings, Settings as BookingSettings, StripeSettings},
+    settings::{
+        CustomerRetentionSettings, EventStreamSettings, OutboxSettings, Settings as BookingSettings, StripeSettings,
+    },
 };
 use conversation_service::settings::{DispatchSettings, EmotionSettings, SchedulingSettings};
 use secrecy::SecretString;
@@ -92,6 +94,7 @@ pub fn booking_settings(common: CommonSettings) -> BookingSettings {
             ..StripeSettings::default()
         },
         idempotency_keep: Duration::from_hours(72),
+        customer_retention: CustomerRetentionSettings::default(),
         clock: Clock::default(),
         slot_layout_interval: Duration::from_hours(1),
         hold_expiry_interval: Duration::from_hours(1),

@@ -48,19 +48,7 @@ impl Customers {
     /// # Errors
     /// [`EraseCustomerError`].
     pub async fn erase_customer(&self, id: CustomerId) -> Result<Erased, EraseCustomerError> {
-        let (now, event_id, traceparent) = (self.clock.now(), EventId::generate(), telemetry::current_traceparent());
-        let destinations = self.destinations();
-        let erase = || {
-            let (id, event, traceparent) = (id.0, event_id.0, traceparent.as_deref());
-            sqlx::query_file_as!(Row, "src/customers/erase.sql", id, now, event, traceparent, &destinations)
-        };
-        let mut attempt = 1;
-        let row = loop {
-            match self.database.fetch_one(erase).await {
-                Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => attempt += 1,
-                row => break row?,
-            }
-        };
+        let row = self.erase(id, None).await?;
         match row.outcome.as_str() {
             "erased" => {
                 self.outbox.nudge(OutboxDestination::EventStream);
@@ -74,6 +62,40 @@ impl Customers {
             "live" => Err(EraseCustomerError::HasLiveBookings(row.bookings)),
             "missing" => Err(EraseCustomerError::NotFound),
             _ => Err(Corrupted::Column("erase.outcome").into()),
+        }
+    }
+
+    /// Erases a customer who has no bookings and no waitlist entries, and has not changed since this time. False if the
+    /// customer has some by now.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub(super) async fn erase_unused(&self, id: CustomerId, since: DateTime<Utc>) -> Result<bool, DatabaseError> {
+        Ok(self.erase(id, Some(since)).await?.outcome == "erased")
+    }
+
+    async fn erase(&self, id: CustomerId, unused_since: Option<DateTime<Utc>>) -> Result<Row, DatabaseError> {
+        let (now, event_id, traceparent) = (self.clock.now(), EventId::generate(), telemetry::current_traceparent());
+        let destinations = self.destinations();
+        let erase = || {
+            let (id, event, traceparent) = (id.0, event_id.0, traceparent.as_deref());
+            sqlx::query_file_as!(
+                Row,
+                "src/customers/erase.sql",
+                id,
+                now,
+                event,
+                traceparent,
+                &destinations,
+                unused_since
+            )
+        };
+        let mut attempt = 1;
+        loop {
+            match self.database.fetch_one(erase).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_overtaken(&error) => attempt += 1,
+                row => return row,
+            }
         }
     }
 }

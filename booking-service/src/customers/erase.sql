@@ -1,3 +1,3 @@
--- EraseCustomer: see erase_customer in 0008_customer_events.sql.
+-- EraseCustomer, and the retention of customers: see erase_customer in 0008_customer_events.sql.
 SELECT outcome AS "outcome!", erased AS "erased_at?", bookings AS "bookings!", conversation_ids
-FROM erase_customer($1, $2, $3, $4, $5)
+FROM erase_customer($1, $2, $3, $4, $5, $6)

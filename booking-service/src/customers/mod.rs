@@ -4,8 +4,10 @@ pub mod contact;
 pub mod draft;
 pub mod erase;
 pub mod event;
+pub mod export;
 pub mod find;
 pub mod rehash;
+pub mod retention;
 pub mod update;
 
 use teppan_shared::{

@@ -1,14 +1,15 @@
 use teppan_shared::{
     contract::booking::v1::{
-        EraseCustomerRequest, EraseCustomerResponse, FindCustomerRequest, FindCustomerResponse, GetCustomerRequest,
-        GetCustomerResponse, UpdateCustomerRequest, UpdateCustomerResponse, customer_service_server::CustomerService,
+        EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, ExportCustomerResponse,
+        FindCustomerRequest, FindCustomerResponse, GetCustomerRequest, GetCustomerResponse, UpdateCustomerRequest,
+        UpdateCustomerResponse, customer_service_server::CustomerService,
     },
     status::Violations,
     wire::timestamp,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, decode_phone, encode, status, update_customer};
+use super::{Grpc, decode_phone, encode, export_customer, status, update_customer};
 use crate::{
     customers::find::CustomerLookup,
     domain::{CustomerId, Email},
@@ -57,6 +58,20 @@ impl CustomerService for Grpc {
             .await
             .map_err(|error| status::update_customer(&error, update.id))?;
         Ok(Response::new(UpdateCustomerResponse { customer: Some(encode::customer(customer)) }))
+    }
+
+    async fn export_customer(
+        &self,
+        request: Request<ExportCustomerRequest>,
+    ) -> Result<Response<ExportCustomerResponse>, Status> {
+        let request = request.into_inner();
+        let export = export_customer::decode(&request)?;
+        let page = self
+            .exports
+            .export_page(export.id, export.after, export.page_size)
+            .await
+            .map_err(|error| status::export_customer(&error, &request))?;
+        Ok(Response::new(export_customer::encode(&request, page, self.bookings.clock.now())))
     }
 
     async fn erase_customer(

@@ -12,6 +12,7 @@ mod decode_statuses;
 mod encode;
 mod encode_payment;
 mod encode_waitlist_entry;
+pub mod export_customer;
 mod get_booking;
 mod join_waitlist;
 mod leave_waitlist;
@@ -36,8 +37,8 @@ mod update_venue;
 use std::sync::Arc;
 
 use crate::{
-    bookings::Bookings, customers::Customers, event_stream::BookingEvents, outbox::dead_letters::OutboxOperations,
-    payments::Payments, slots::Slots, venues::Venues, waitlist::Waitlist,
+    bookings::Bookings, customers::Customers, customers::export::CustomerExports, event_stream::BookingEvents,
+    outbox::dead_letters::OutboxOperations, payments::Payments, slots::Slots, venues::Venues, waitlist::Waitlist,
 };
 
 /// Implements all gRPC services of this binary. Cheap to clone.
@@ -45,6 +46,7 @@ use crate::{
 pub struct Grpc {
     pub bookings: Arc<Bookings>,
     pub customers: Arc<Customers>,
+    pub exports: Arc<CustomerExports>,
     pub events: Arc<BookingEvents>,
     pub outbox: OutboxOperations,
     pub payments: Arc<Payments>,

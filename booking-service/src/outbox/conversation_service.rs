@@ -51,16 +51,7 @@ impl ConversationService {
         token: Option<OutgoingToken>,
         delivery_timeout: Duration,
     ) -> Self {
-        let endpoint = if tls.is_some() { tls::endpoint(url) } else { Endpoint::from(url) };
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-        let channel = match tls {
-            Some(tls) => tls::connect_lazy(&endpoint, tls),
-            None => endpoint.connect_lazy(),
-        };
+        let channel = connect(url, tls);
         let timeout = delivery_timeout + TIMEOUT_MARGIN;
         let conversations = ConversationServiceClient::new(channel.clone());
         Self { conversations, follow_ups: FollowUpServiceClient::new(channel), token, timeout }
@@ -79,6 +70,20 @@ impl ConversationService {
             }
         }
         request
+    }
+}
+
+/// A connection to conversation-service that opens at the first use and after it is lost; with TLS if `tls` is given.
+pub fn connect(url: http::Uri, tls: Option<Arc<ClientTls>>) -> Channel {
+    let endpoint = if tls.is_some() { tls::endpoint(url) } else { Endpoint::from(url) };
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    match tls {
+        Some(tls) => tls::connect_lazy(&endpoint, tls),
+        None => endpoint.connect_lazy(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub mod backlog;
 pub mod command;
-mod conversation_service;
+pub mod conversation_service;
 pub mod dead_letters;
 
 use teppan_shared::{

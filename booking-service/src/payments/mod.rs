@@ -2,6 +2,7 @@
 
 pub mod list;
 pub mod move_money;
+pub mod of_bookings;
 pub mod record;
 pub mod row;
 

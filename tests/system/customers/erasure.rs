@@ -24,12 +24,12 @@ use uuid::Uuid;
 use super::{book_by, contact, read_customer, reason, request_by, service_with_venue};
 use crate::{changes::VenueFixture, verify, waitlist};
 
-async fn erase(clients: &BookingClients, customer_id: &str) -> Result<EraseCustomerResponse, Status> {
+pub async fn erase(clients: &BookingClients, customer_id: &str) -> Result<EraseCustomerResponse, Status> {
     let request = EraseCustomerRequest { customer_id: customer_id.to_owned() };
     Ok(clients.clone().customers.erase_customer(request).await?.into_inner())
 }
 
-async fn cancel(clients: &BookingClients, booking: &Made) {
+pub async fn cancel(clients: &BookingClients, booking: &Made) {
     let request = CancelBookingRequest { booking_id: booking.booking_id.clone(), ..Default::default() };
     clients.clone().bookings.cancel_booking(request).await.expect("cancelled");
 }
@@ -40,7 +40,7 @@ async fn read(clients: &BookingClients, booking: &Made) -> Made {
 }
 
 /// A booking in a conversation, by its e-mail address.
-async fn book_in(clients: &BookingClients, venue: &Venue, email: &str, conversation_id: &str) -> Made {
+pub async fn book_in(clients: &BookingClients, venue: &Venue, email: &str, conversation_id: &str) -> Made {
     let request = CreateBookingRequest {
         conversation_id: conversation_id.to_owned(),
         ..request_by(venue, contact("Ada", email, ""))
@@ -131,7 +131,7 @@ async fn an_erased_customer_leaves_the_waitlist() {
 }
 
 /// booking-service with a relay to a conversation-service.
-async fn both_services() -> (Booking, Conversation) {
+pub async fn both_services() -> (Booking, Conversation) {
     let conversation = Conversation::start().await.ready().await;
     let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));

@@ -2,7 +2,9 @@
 
 mod contact;
 mod erasure;
+mod export;
 mod races;
+mod retention;
 mod sealing;
 mod update;
 

@@ -1,15 +1,20 @@
 //! Maps the errors about customers to gRPC statuses.
 
-use teppan_shared::status::{Failure, Violations};
+use teppan_shared::{
+    contract::booking::v1::ExportCustomerRequest,
+    status::{Failure, Violations},
+};
 use tonic::Status;
 
 use super::{CUSTOMER, etag_mismatch, not_found};
 use crate::{
     customers::{
         erase::EraseCustomerError,
+        export::{ExportError, ExportPosition},
         update::{ContactField, UpdateCustomerError},
     },
     domain::CustomerId,
+    grpc::export_customer,
 };
 
 pub fn update_customer(error: &UpdateCustomerError, id: CustomerId) -> Status {
@@ -54,6 +59,18 @@ pub fn erase_customer(error: &EraseCustomerError, id: CustomerId) -> Status {
         .into(),
         EraseCustomerError::Corrupted(error) => error.to_failure().into(),
         EraseCustomerError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn export_customer(error: &ExportError, request: &ExportCustomerRequest) -> Status {
+    match error {
+        ExportError::NotFound => not_found(CUSTOMER, &request.customer_id),
+        ExportError::Unreadable { position, source } => {
+            let token = export_customer::token(request, ExportPosition::Booking(*position));
+            source.to_failure_of_page(token).with("booking_id", position.2).into()
+        }
+        ExportError::Corrupted(error) => error.to_failure().into(),
+        ExportError::Database(error) => error.to_failure().into(),
     }
 }
 

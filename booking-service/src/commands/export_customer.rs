@@ -1,0 +1,121 @@
+//! `booking-service export-customer`: everything that both services store about a customer, as JSON.
+
+mod conversations;
+mod json_stream;
+
+use std::{io, process::ExitCode};
+
+use chrono::Utc;
+use clap::Args;
+use teppan_shared::{
+    contract::{booking::v1::ExportCustomerRequest, json::to_json},
+    postgres::DatabaseError,
+    service::{self, StartError},
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use self::{conversations::Conversations, json_stream::JsonStream};
+use crate::{
+    app::{DEFINITION, build_modules},
+    customers::export::{CustomerExports, ExportError},
+    domain::CustomerId,
+    grpc::export_customer,
+    outbox,
+    settings::Settings,
+};
+
+/// Bookings and waitlist entries of one page.
+const PAGE_SIZE: u16 = 100;
+
+/// The customer to export.
+#[derive(Debug, Args)]
+pub struct ExportCustomerCommand {
+    /// The customer
+    #[arg(long, value_name = "UUID")]
+    customer: Uuid,
+}
+
+/// Why the export is incomplete.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportFailed {
+    #[error("the export cannot be written")]
+    Written(#[from] io::Error),
+    #[error("the customer cannot be read")]
+    Read(#[from] ExportError),
+    #[error("the conversations cannot be listed")]
+    Database(#[from] DatabaseError),
+    #[error("conversation-service cannot be reached")]
+    Settings(#[from] StartError),
+    #[error("conversation-service answered {}", .0.code())]
+    Conversations(#[source] Status),
+}
+
+impl ExportCustomerCommand {
+    /// Writes the export to stdout, and returns the exit code of the process. The output is complete JSON only if the
+    /// exit code is 0.
+    pub async fn run(self, settings: &Settings) -> ExitCode {
+        service::on_database(&DEFINITION, &settings.common, async |open| {
+            let outbox = outbox::open(open.database.clone(), settings);
+            let (grpc, _) = build_modules(open, settings, &outbox, None);
+            let conversations = Conversations::connect(&settings.outbox)?;
+            let mut out = JsonStream::new(io::BufWriter::new(io::stdout()));
+            export(&grpc.exports, &conversations, CustomerId(self.customer), &mut out).await
+        })
+        .await
+    }
+}
+
+async fn export(
+    exports: &CustomerExports,
+    conversations: &Conversations,
+    id: CustomerId,
+    out: &mut JsonStream<impl io::Write>,
+) -> Result<(), ExportFailed> {
+    let request = ExportCustomerRequest { customer_id: id.to_string(), ..Default::default() };
+    let (mut after, mut bookings, mut entries) = (None, 0, 0);
+    loop {
+        let page = exports.export_page(id, after, PAGE_SIZE).await?;
+        let next = page.next;
+        let page = export_customer::encode(&request, page, Utc::now());
+        if after.is_none() {
+            out.begin()?;
+            let customer = page.customer.unwrap_or_default();
+            out.field("customer", &to_json("teppan.booking.v1.Customer", &customer))?;
+            out.begin_list("bookings")?;
+        }
+        for booking in &page.bookings {
+            out.item(&to_json("teppan.booking.v1.ExportedBooking", booking))?;
+            bookings += 1;
+        }
+        if !page.waitlist_entries.is_empty() && entries == 0 {
+            out.end_list()?;
+            out.begin_list("waitlist_entries")?;
+        }
+        for entry in &page.waitlist_entries {
+            out.item(&to_json("teppan.booking.v1.WaitlistEntry", entry))?;
+            entries += 1;
+        }
+        eprintln!("{bookings} bookings, {entries} waitlist entries");
+        match next {
+            Some(_) => after = next,
+            None => break,
+        }
+    }
+    out.end_list()?;
+    let named = exports.customers.conversations_of(id).await?;
+    let (own, shared): (Vec<_>, Vec<_>) = named.into_iter().partition(|it| it.is_own);
+    out.begin_list("conversations")?;
+    for (number, conversation) in own.iter().enumerate() {
+        conversations.export(&conversation.conversation_id, out).await?;
+        eprintln!("{} of {} conversations", number + 1, own.len());
+    }
+    out.end_list()?;
+    // Another customer names them too, so they may contain that customer's messages.
+    out.begin_list("conversations_shared_with_others")?;
+    for conversation in shared {
+        out.item(&conversation.conversation_id.into())?;
+    }
+    out.end_list()?;
+    Ok(out.end()?)
+}

@@ -1,0 +1,183 @@
+//! Everything that is stored about a customer here, page by page.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, NaiveTime};
+use serde::{Deserialize, Serialize};
+use teppan_shared::{
+    postgres::DatabaseError,
+    read_error::{Corrupted, ReadError},
+};
+use uuid::Uuid;
+
+use super::find::{Customer, CustomerLookup};
+use crate::{
+    bookings::{
+        Bookings,
+        booking::OpenBooking,
+        list::{BookingOrder, BookingPosition, BookingsQuery, ListBookingsError},
+    },
+    customers::Customers,
+    domain::CustomerId,
+    payments::{Payments, row::Payment},
+    waitlist::{Waitlist, list::WaitlistQuery, row::WaitlistEntry},
+};
+
+/// A page ends after the booking with which it has this many payments.
+const PAYMENTS_MAX: usize = 2_000;
+
+/// Exports of customers.
+pub struct CustomerExports {
+    pub customers: Arc<Customers>,
+    pub bookings: Arc<Bookings>,
+    pub waitlist: Arc<Waitlist>,
+    pub payments: Arc<Payments>,
+}
+
+/// The cursor position of an export. The bookings come first, then the waitlist entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportPosition {
+    Booking(BookingPosition),
+    /// The queue number of an entry; 0 before the first entry.
+    WaitlistEntry(i64),
+}
+
+/// A part of what is stored about a customer.
+pub struct ExportPage {
+    pub customer: Customer,
+    pub bookings: Vec<(OpenBooking, Vec<Payment>)>,
+    pub entries: Vec<WaitlistEntry>,
+    pub next: Option<ExportPosition>,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error("there is no such customer")]
+    NotFound,
+    /// The export can continue after this position.
+    #[error("the booking {} is corrupted", .position.2)]
+    Unreadable { position: BookingPosition, source: Corrupted },
+    #[error("what the database answered is corrupted")]
+    Corrupted(#[from] Corrupted),
+    #[error("the database gave no answer")]
+    Database(#[from] DatabaseError),
+}
+
+impl From<ReadError> for ExportError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Self::NotFound,
+            ReadError::Corrupted(error) => Self::Corrupted(error),
+            ReadError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<ListBookingsError> for ExportError {
+    fn from(error: ListBookingsError) -> Self {
+        match error {
+            ListBookingsError::Unreadable { position, source } => Self::Unreadable { position, source },
+            ListBookingsError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl CustomerExports {
+    /// The page after this position. Each page reads the customer as it is then.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub async fn export_page(
+        &self,
+        id: CustomerId,
+        after: Option<ExportPosition>,
+        page_size: u16,
+    ) -> Result<ExportPage, ExportError> {
+        let customer = self.customers.find_customer(&CustomerLookup::Id(id)).await?;
+        let mut page = ExportPage { customer, bookings: Vec::new(), entries: Vec::new(), next: None };
+        match after {
+            Some(ExportPosition::WaitlistEntry(after)) => {
+                let found = self.waitlist.list_waitlist(&entries_of(id, after), page_size).await?;
+                page.entries = found.entries;
+                page.next = found.next.map(ExportPosition::WaitlistEntry);
+            }
+            Some(ExportPosition::Booking(after)) => self.add_bookings(&mut page, id, after, page_size).await?,
+            None => self.add_bookings(&mut page, id, first(), page_size).await?,
+        }
+        Ok(page)
+    }
+
+    async fn add_bookings(
+        &self,
+        page: &mut ExportPage,
+        id: CustomerId,
+        after: BookingPosition,
+        page_size: u16,
+    ) -> Result<(), ExportError> {
+        let found = self.bookings.list_bookings(&bookings_of(id, after), page_size).await?;
+        let ids: Vec<_> = found.bookings.iter().map(|it| it.booking.booking_id).collect();
+        let mut payments = self.payments.of_bookings(&ids).await?;
+        let (mut count, mut last) = (0, None);
+        for open in found.bookings {
+            if count >= PAYMENTS_MAX {
+                page.next = last.map(ExportPosition::Booking);
+                return Ok(());
+            }
+            let of_booking = payments.remove(&open.booking.booking_id).unwrap_or_default();
+            count += of_booking.len();
+            last = Some((open.booking.slot_date, open.booking.start_time, open.booking.booking_id.0));
+            page.bookings.push((open, of_booking));
+        }
+        page.next = Some(found.next.map_or(ExportPosition::WaitlistEntry(0), ExportPosition::Booking));
+        Ok(())
+    }
+}
+
+/// Before the first booking: none is before 1970.
+fn first() -> BookingPosition {
+    (NaiveDate::default(), NaiveTime::MIN, Uuid::nil())
+}
+
+fn bookings_of(id: CustomerId, after: BookingPosition) -> BookingsQuery {
+    let end = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap_or_default();
+    BookingsQuery {
+        venue_id: None,
+        customer_id: Some(id),
+        conversation_id: None,
+        statuses: None,
+        after,
+        before: (end, NaiveTime::from_hms_opt(23, 59, 59).unwrap_or_default(), Uuid::max()),
+        order: BookingOrder::EarliestFirst,
+    }
+}
+
+fn entries_of(id: CustomerId, after: i64) -> WaitlistQuery {
+    WaitlistQuery {
+        conversation_id: None,
+        customer_id: Some(id),
+        venue_id: None,
+        date: None,
+        start_time: None,
+        statuses: None,
+        after,
+    }
+}
+
+/// A conversation that a customer's bookings or waitlist entries name.
+pub struct NamedConversation {
+    pub conversation_id: String,
+    /// Whether no other customer names it.
+    pub is_own: bool,
+}
+
+impl Customers {
+    /// The conversations of a customer.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn conversations_of(&self, id: CustomerId) -> Result<Vec<NamedConversation>, DatabaseError> {
+        let named = || sqlx::query_file_as!(NamedConversation, "src/customers/conversations.sql", id.0);
+        self.database.fetch_all(named).await
+    }
+}
