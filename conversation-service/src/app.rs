@@ -23,6 +23,7 @@ use crate::{
     follow_ups::{FollowUpClock, FollowUps, Reengagement},
     grpc::Grpc,
     handoffs::Handoffs,
+    memories::{ExpiredMemories, KEY_HASH, Memories},
     messages::{self, Messages},
     outbox,
     purge::Retention,
@@ -37,7 +38,7 @@ use crate::{
 static MIGRATOR: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!() };
 
 /// Every table with sealed columns. `rotate-keys` goes through them.
-pub const SEALED_TABLES: [SealedTable; 5] = [
+pub const SEALED_TABLES: [SealedTable; 7] = [
     SealedTable {
         name: "messages",
         key: ("message_id", "uuid", NIL),
@@ -62,6 +63,22 @@ pub const SEALED_TABLES: [SealedTable; 5] = [
             row: r"convert_to(conversation_id, 'UTF8') || '\x00'::bytea || int8send(through_sequence)",
         }],
         hash: None,
+    },
+    SealedTable {
+        name: "memory_users",
+        key: ("memory_user_id", "uuid", NIL),
+        columns: &[SealedColumn {
+            name: "user_sealed",
+            about: ("memory_users", "user_sealed"),
+            row: "uuid_send(memory_user_id)",
+        }],
+        hash: Some(HashedColumn { copies: &[], ..USERS }),
+    },
+    SealedTable {
+        name: "user_memories",
+        key: ("memory_id", "uuid", NIL),
+        columns: &[memory_column("key_sealed"), memory_column("value_sealed")],
+        hash: Some(HashedColumn { name: "key_hash", of: "key_sealed", purpose: KEY_HASH, copies: &[] }),
     },
     SealedTable {
         name: "emotion_statistics",
@@ -95,6 +112,10 @@ pub const SEALED_TABLES: [SealedTable; 5] = [
 
 const fn message_column(name: &'static str, row: &'static str) -> SealedColumn {
     SealedColumn { name, about: ("messages", name), row }
+}
+
+const fn memory_column(name: &'static str) -> SealedColumn {
+    SealedColumn { name, about: ("user_memories", name), row: "uuid_send(memory_id) || uuid_send(memory_user_id)" }
 }
 
 /// The row of `messages::MessageBinding`.
@@ -144,7 +165,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
 
-    let Grpc { messages, emotions, follow_ups, outbox, .. } = grpc;
+    let Grpc { messages, memories, emotions, follow_ups, outbox, .. } = grpc;
     let (followed, stored) = messages.followed();
     service.work(followed, stored, messages::POLL_INTERVAL);
     let pending = emotions.pending();
@@ -153,7 +174,8 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     service.work(backlog, Nudge::default(), settings.common.backlog_interval);
     outbox::start(&service, &outbox, settings);
     service.work(FollowUpClock(Arc::clone(&follow_ups)), follow_ups.due(), settings.dispatch.clock_interval);
-    // Only the timer starts these two, because they are never urgent.
+    // Only the timer starts these, because they are never urgent.
+    service.work(ExpiredMemories(memories), Nudge::default(), settings.scheduling.retention.interval);
     service.work(Retention(Arc::clone(&follow_ups)), Nudge::default(), settings.scheduling.retention.interval);
     if let Some(after) = settings.dispatch.reengagement_after {
         let job = Reengagement(follow_ups, after);
@@ -185,11 +207,13 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
         reengagement_after,
     );
     let follow_ups = Arc::new(FollowUps::new(database.clone(), keys, Arc::clone(&users), settings, events.clone()));
+    let memories = Memories::new(database.clone(), clock, keys, Arc::clone(&users), Arc::clone(&conversations));
     let handoffs = Handoffs::new(database.clone(), clock, users, events, Arc::clone(&follow_ups));
     Grpc {
         clock,
         conversations,
         messages: Arc::new(messages),
+        memories: Arc::new(memories),
         summaries: Arc::new(Summaries::new(database.clone(), clock, keys)),
         context_windows: Arc::new(ContextWindows::new(database.clone(), keys)),
         emotions,

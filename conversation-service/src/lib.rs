@@ -9,6 +9,7 @@ mod events;
 mod follow_ups;
 mod grpc;
 mod handoffs;
+mod memories;
 mod messages;
 pub mod outbox;
 mod purge;

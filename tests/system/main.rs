@@ -30,6 +30,7 @@ mod leaks;
 mod lists;
 mod logs;
 mod lost_answers;
+mod memories;
 mod messages;
 mod metrics;
 mod migrations;

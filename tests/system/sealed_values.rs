@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use teppan_shared::{
     contract::conversation::v1::{
         Emotion, FollowUpTrigger, GetContextWindowRequest, GetConversationRequest, GetEmotionHistoryRequest,
-        ListConversationsRequest, ListFollowUpsRequest, ListMessagesRequest, Role, ScheduleFollowUpRequest,
-        SetSummaryRequest, StoreMessageRequest,
+        ListConversationsRequest, ListFollowUpsRequest, ListMemoriesRequest, ListMessagesRequest, Role,
+        ScheduleFollowUpRequest, SetMemoryRequest, SetSummaryRequest, StoreMessageRequest,
     },
     rotation::SealedTable,
     wire::Timestamp,
@@ -88,6 +88,13 @@ async fn fill(service: &Conversation, chat: &str) {
         ..SetSummaryRequest::default()
     };
     client.set_summary(summary).await.expect("set");
+    let memory = SetMemoryRequest {
+        user_id: format!("user of {chat}"),
+        key: "allergies".to_owned(),
+        value: "No shellfish".to_owned(),
+        ..SetMemoryRequest::default()
+    };
+    client.set_memory(memory).await.expect("set");
     let follow_up = ScheduleFollowUpRequest {
         idempotency_key: Uuid::now_v7().to_string(),
         conversation_id: chat.to_owned(),
@@ -112,6 +119,8 @@ async fn errors(service: &Conversation, chats: &[String]) -> Vec<Status> {
         let window = GetContextWindowRequest { conversation_id: conversation_id(), ..Default::default() };
         let emotions = GetEmotionHistoryRequest { conversation_id: conversation_id(), ..Default::default() };
         let listed = ListFollowUpsRequest { conversation_id: conversation_id(), ..Default::default() };
+        let memories = ListMemoriesRequest { user_id: format!("user of {chat}"), ..Default::default() };
+        errors.push(client.list_memories(memories).await.map(drop).err());
         errors.push(client.get_conversation(get).await.map(drop).err());
         errors.push(client.list_messages(messages).await.map(drop).err());
         errors.push(client.get_context_window(window).await.map(drop).err());
@@ -129,7 +138,7 @@ async fn assert_found(service: &Conversation, chats: &[String], what: &str) {
         let details = error.get_error_details();
         let reason = details.error_info().map(|info| info.reason.as_str());
         assert_eq!(reason, Some("DATA_CORRUPTED"), "{what}: {error:?}");
-        for text in ["Hello", "Good evening", "They said", "See you", "user of"] {
+        for text in ["Hello", "Good evening", "They said", "See you", "shellfish", "user of"] {
             assert!(!format!("{error:?}").contains(text), "{what}: {error:?}");
         }
     }
@@ -157,7 +166,8 @@ async fn a_sealed_value_of_a_conversation_opens_in_no_other_row_and_in_no_other_
     for target in places.iter().filter(is_read) {
         for source in places.iter().filter(|source| source.value != target.value) {
             // A conversation and its follow-up have the same user, bound to the conversation.
-            let is_same_user = source.column == "user_sealed" && target.column == "user_sealed";
+            let of_conversation = |place: &Place| place.column == "user_sealed" && place.table != "memory_users";
+            let is_same_user = of_conversation(source) && of_conversation(target);
             if is_same_user && of_same_chat(&mut connection, source, target).await {
                 continue;
             }

@@ -4,13 +4,14 @@ use futures::StreamExt as _;
 use teppan_shared::{
     contract::conversation::v1::{
         AssignConversationRequest, AssignConversationResponse, CloseConversationRequest, CloseConversationResponse,
-        Conversation, DeleteConversationRequest, DeleteConversationResponse, EscalateConversationRequest,
-        EscalateConversationResponse, GetContextWindowRequest, GetContextWindowResponse, GetConversationRequest,
-        GetConversationResponse, GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest,
-        ListConversationsResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
-        RedactMessageResponse, SetSummaryRequest, SetSummaryResponse, StoreMessageRequest, StoreMessageResponse,
-        StoreMessagesRequest, StoreMessagesResponse, StreamMessagesRequest, StreamMessagesResponse,
-        conversation_service_server::ConversationService,
+        Conversation, DeleteConversationRequest, DeleteConversationResponse, DeleteMemoryRequest, DeleteMemoryResponse,
+        DeleteUserRequest, DeleteUserResponse, EscalateConversationRequest, EscalateConversationResponse,
+        GetContextWindowRequest, GetContextWindowResponse, GetConversationRequest, GetConversationResponse,
+        GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest, ListConversationsResponse,
+        ListMemoriesRequest, ListMemoriesResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
+        RedactMessageResponse, SetMemoryRequest, SetMemoryResponse, SetSummaryRequest, SetSummaryResponse,
+        StoreMessageRequest, StoreMessageResponse, StoreMessagesRequest, StoreMessagesResponse, StreamMessagesRequest,
+        StreamMessagesResponse, conversation_service_server::ConversationService,
     },
     server::{Bounds, answer},
 };
@@ -19,8 +20,8 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{
     Grpc,
     change_holder::{self, ChangeRequest},
-    decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, redact_message,
-    set_summary, status, store_message, store_messages, stream_messages,
+    decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, memories,
+    redact_message, set_summary, status, store_message, store_messages, stream_messages,
 };
 
 #[tonic::async_trait]
@@ -167,6 +168,38 @@ impl ConversationService for Grpc {
         let bounds = Bounds::of(&request)?;
         let conversation = self.change_holder(change_holder::assign(request.into_inner())?, &bounds).await?;
         Ok(Response::new(AssignConversationResponse { conversation: Some(conversation) }))
+    }
+
+    async fn set_memory(&self, request: Request<SetMemoryRequest>) -> Result<Response<SetMemoryResponse>, Status> {
+        let new = memories::set(request.into_inner(), self.clock.now())?;
+        let memory = self.memories.set(&new).await.map_err(|error| status::set_memory(&error, &new))?;
+        Ok(Response::new(SetMemoryResponse { memory: Some(memories::encode(memory)) }))
+    }
+
+    async fn list_memories(
+        &self,
+        request: Request<ListMemoriesRequest>,
+    ) -> Result<Response<ListMemoriesResponse>, Status> {
+        let requested = memories::list(request.into_inner())?;
+        let page = self.memories.list(&requested.user_id, requested.after, requested.page_size).await;
+        let page = page.map_err(|error| status::list_memories(&error, &requested))?;
+        Ok(Response::new(memories::encode_list(&requested, page)))
+    }
+
+    async fn delete_memory(
+        &self,
+        request: Request<DeleteMemoryRequest>,
+    ) -> Result<Response<DeleteMemoryResponse>, Status> {
+        let (user_id, key) = memories::delete(request.into_inner())?;
+        let deleted = self.memories.delete(&user_id, &key).await.map_err(|error| error.to_failure())?;
+        Ok(Response::new(DeleteMemoryResponse { deleted }))
+    }
+
+    async fn delete_user(&self, request: Request<DeleteUserRequest>) -> Result<Response<DeleteUserResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let user_id = memories::delete_user(request.into_inner())?;
+        let erased = self.memories.delete_user(&user_id, bounds.caller()).await;
+        Ok(Response::new(memories::encode_erasure(erased.map_err(|error| error.to_failure())?)))
     }
 
     async fn delete_conversation(

@@ -15,6 +15,7 @@ mod get_emotion_history;
 mod list_conversations;
 mod list_follow_ups;
 mod list_messages;
+mod memories;
 mod outbox_service;
 mod parts;
 mod redact_message;
@@ -31,7 +32,7 @@ use teppan_shared::{clock::Clock, outbox::Outbox};
 
 use crate::{
     context_windows::ContextWindows, conversations::Conversations, emotions::Emotions, follow_ups::FollowUps,
-    handoffs::Handoffs, messages::Messages, summaries::Summaries,
+    handoffs::Handoffs, memories::Memories, messages::Messages, summaries::Summaries,
 };
 
 /// All of this service's gRPC services. Cheap to clone.
@@ -40,6 +41,7 @@ pub struct Grpc {
     pub clock: Clock,
     pub conversations: Arc<Conversations>,
     pub messages: Arc<Messages>,
+    pub memories: Arc<Memories>,
     pub summaries: Arc<Summaries>,
     pub context_windows: Arc<ContextWindows>,
     pub emotions: Arc<Emotions>,

@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use tonic::{Code, Status};
 
-use super::{get_emotion_history, list_conversations, list_follow_ups, list_messages};
+use super::{get_emotion_history, list_conversations, list_follow_ups, list_messages, memories};
 use crate::{
     conversations::ListConversationsError,
     domain::{ConversationId, MessageId},
@@ -17,6 +17,7 @@ use crate::{
         ListFollowUpsError, ScheduleFollowUpError,
     },
     handoffs::ChangeHolderError,
+    memories::{ListMemoriesError, MEMORIES_MAX, NewMemory, SetMemoryError},
     messages::{ListMessagesError, StoreMessageError, StoreMessagesError, StreamMessagesError, ToolCallRefusal},
     summaries::SetSummaryError,
 };
@@ -102,6 +103,35 @@ pub fn set_summary(error: &SetSummaryError, conversation_id: &ConversationId) ->
         .into(),
         SetSummaryError::Contended => Failure::overloaded().into(),
         SetSummaryError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn set_memory(error: &SetMemoryError, new: &NewMemory) -> Status {
+    match error {
+        SetMemoryError::SourceNotFound => {
+            let source = new.source_message_id.map(|id| id.to_string()).unwrap_or_default();
+            Failure::not_found("MESSAGE_NOT_FOUND", "message", source).into()
+        }
+        SetMemoryError::TooMany => Failure::precondition(
+            "TOO_MANY_MEMORIES",
+            "user_id",
+            "The user has as many memories as one may have: delete some, or set them with an expires_at.",
+        )
+        .with("max", MEMORIES_MAX)
+        .into(),
+        SetMemoryError::Contended => Failure::overloaded().into(),
+        SetMemoryError::Corrupted(error) => error.to_failure().into(),
+        SetMemoryError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn list_memories(error: &ListMemoriesError, requested: &memories::PageRequest) -> Status {
+    match error {
+        ListMemoriesError::Unreadable { memory_id, source } => {
+            source.to_failure_of_page(memories::token(&requested.user_id, *memory_id)).into()
+        }
+        ListMemoriesError::Corrupted(error) => error.to_failure().into(),
+        ListMemoriesError::Database(error) => error.to_failure().into(),
     }
 }
 

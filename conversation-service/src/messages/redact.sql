@@ -5,7 +5,7 @@
 -- One row with the message, redacted by this call or by an earlier one. No row when the conversation has no such
 -- message.
 --
--- Order of locks: the follow-up, the message, the summary, as in conversations/delete.sql.
+-- Order of locks: the follow-up, the message, the summary, memories, as in conversations/delete.sql.
 WITH completed AS MATERIALIZED (   -- the follow-up that the message was: completing copied the text
     SELECT follow_up_id
     FROM follow_ups
@@ -37,6 +37,11 @@ summary AS (                       -- what it says may be from the message
     DELETE FROM conversation_summaries AS s
     USING redacted AS r
     WHERE s.conversation_id = r.conversation_id AND s.through_sequence >= r.sequence
+),
+memory AS (                        -- what is known from it
+    DELETE FROM user_memories AS m
+    USING redacted AS r
+    WHERE m.source_conversation_id = r.conversation_id AND m.source_message_id = r.message_id
 ),
 event AS (                         -- only where it is published
     INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)

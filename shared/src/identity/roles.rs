@@ -171,6 +171,11 @@ const TABLE: &[(&str, Methods)] = {
                 ("CloseConversation", only(Orchestrator), Change),
                 ("EscalateConversation", only(Orchestrator), Change),
                 ("AssignConversation", only(Orchestrator), Change),
+                ("SetMemory", only(Orchestrator), Change),
+                ("ListMemories", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("DeleteMemory", any_of(&[Orchestrator, Privacy]), Change),
+                // Irreversible and far-reaching, so a customer must not be able to persuade an assistant to do it.
+                ("DeleteUser", only(Privacy), Change),
                 // booking-service, too, deletes the conversations of a customer who is erased, with the role of assistants.
                 ("DeleteConversation", any_of(&[Orchestrator, Privacy]), Change),
             ],
