@@ -28,7 +28,8 @@ use crate::{
     outbox,
     purge::Retention,
     read_backlog::Backlog,
-    settings::Settings,
+    search::{self, Search},
+    settings::{MessageSearch, Settings},
     summaries::Summaries,
     users::{USER_HASH, Users},
 };
@@ -197,6 +198,7 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
         Emotions::new(database.clone(), clock, keys, aggregation, events.clone(), Arc::clone(&conversations));
     let emotions = Arc::new(emotions);
     let reengagement_after = settings.dispatch.reengagement_after.unwrap_or_default();
+    let is_search_on = settings.message_search == MessageSearch::On;
     let messages = Messages::new(
         database.clone(),
         clock,
@@ -205,7 +207,9 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
         Arc::clone(&emotions),
         events.clone(),
         reengagement_after,
-    );
+    )
+    .keeping(search::stored_words(keys, is_search_on));
+    let search = Search::new(database.clone(), keys, Arc::clone(&users), is_search_on);
     let follow_ups = Arc::new(FollowUps::new(database.clone(), keys, Arc::clone(&users), settings, events.clone()));
     let memories = Memories::new(database.clone(), clock, keys, Arc::clone(&users), Arc::clone(&conversations));
     let handoffs = Handoffs::new(database.clone(), clock, users, events, Arc::clone(&follow_ups));
@@ -213,6 +217,7 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
         clock,
         conversations,
         messages: Arc::new(messages),
+        search: Arc::new(search),
         memories: Arc::new(memories),
         summaries: Arc::new(Summaries::new(database.clone(), clock, keys)),
         context_windows: Arc::new(ContextWindows::new(database.clone(), keys)),

@@ -14,6 +14,7 @@ mod messages;
 pub mod outbox;
 mod purge;
 mod read_backlog;
+mod search;
 pub mod settings;
 mod summaries;
 mod users;

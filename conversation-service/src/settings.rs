@@ -42,6 +42,10 @@ pub struct ServiceArgs {
         global = true
     )]
     emotion_aggregation_interval_ms: String,
+    /// Whether SearchMessages finds the messages that are stored from now on: on or off. It keeps keyed hashes of their
+    /// words
+    #[arg(long, env = "MESSAGE_SEARCH", hide_env_values = true, default_value = "off", global = true)]
+    message_search: String,
     /// How far the service's clock is ahead of the machine's, in seconds. For demos and tests only
     #[arg(long, env = "CLOCK_AHEAD_SECONDS", hide_env_values = true, default_value = "0", global = true)]
     clock_ahead_seconds: String,
@@ -63,12 +67,22 @@ pub struct Settings {
     pub common: CommonSettings,
     pub clock: Clock,
     pub emotions: EmotionSettings,
+    pub message_search: MessageSearch,
     pub scheduling: SchedulingSettings,
     pub dispatch: DispatchSettings,
     /// Where events are published; `None` when they are not published.
     pub nats: Option<NatsSettings>,
     /// How events are published.
     pub relay: RelaySettings,
+}
+
+/// Whether the words of messages are kept for SearchMessages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub enum MessageSearch {
+    On,
+    #[default]
+    Off,
 }
 
 /// How emotions are counted.
@@ -110,14 +124,31 @@ impl Settings {
         let common = CommonSettings::parse(&args.common, args.addresses(), &mut problems);
         let clock = parse_clock(args, &mut problems);
         let emotions = parse_emotions(args, &mut problems);
+        let message_search = problems.parse("MESSAGE_SEARCH", &args.message_search, "must be on or off");
         let scheduling = SchedulingSettings::parse(&args.scheduling, &mut problems);
         let dispatch = DispatchSettings::parse(&args.dispatch, &mut problems);
         let nats = args.nats.parse(args.common.allows_insecure(), &mut problems);
         let relay = args.relay.parse(&mut problems);
-        match (common, clock, emotions, scheduling, dispatch, nats, relay) {
-            (Some(common), Some(clock), Some(emotions), Some(scheduling), Some(dispatch), Some(nats), Some(relay)) => {
-                problems.finish().map(|()| Self { common, clock, emotions, scheduling, dispatch, nats, relay })
-            }
+        match (common, clock, emotions, message_search, scheduling, dispatch, nats, relay) {
+            (
+                Some(common),
+                Some(clock),
+                Some(emotions),
+                Some(message_search),
+                Some(scheduling),
+                Some(dispatch),
+                Some(nats),
+                Some(relay),
+            ) => problems.finish().map(|()| Self {
+                common,
+                clock,
+                emotions,
+                message_search,
+                scheduling,
+                dispatch,
+                nats,
+                relay,
+            }),
             _ => Err(problems),
         }
     }

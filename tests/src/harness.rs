@@ -10,7 +10,7 @@ use booking_service::{
         CustomerRetentionSettings, EventStreamSettings, OutboxSettings, Settings as BookingSettings, StripeSettings,
     },
 };
-use conversation_service::settings::{DispatchSettings, EmotionSettings, SchedulingSettings};
+use conversation_service::settings::{DispatchSettings, EmotionSettings, MessageSearch, SchedulingSettings};
 use secrecy::SecretString;
 use teppan_shared::{
     clock::Clock,
@@ -242,6 +242,7 @@ impl Conversation {
             common,
             clock: Clock::default(),
             emotions: EmotionSettings::default(),
+            message_search: MessageSearch::Off,
             scheduling: SchedulingSettings::default(),
             // Timers are off by default, because tests count statements.
             dispatch: DispatchSettings {

@@ -9,9 +9,10 @@ use teppan_shared::{
         GetContextWindowRequest, GetContextWindowResponse, GetConversationRequest, GetConversationResponse,
         GetEmotionHistoryRequest, GetEmotionHistoryResponse, ListConversationsRequest, ListConversationsResponse,
         ListMemoriesRequest, ListMemoriesResponse, ListMessagesRequest, ListMessagesResponse, RedactMessageRequest,
-        RedactMessageResponse, SetMemoryRequest, SetMemoryResponse, SetSummaryRequest, SetSummaryResponse,
-        StoreMessageRequest, StoreMessageResponse, StoreMessagesRequest, StoreMessagesResponse, StreamMessagesRequest,
-        StreamMessagesResponse, conversation_service_server::ConversationService,
+        RedactMessageResponse, SearchMessagesRequest, SearchMessagesResponse, SetMemoryRequest, SetMemoryResponse,
+        SetSummaryRequest, SetSummaryResponse, StoreMessageRequest, StoreMessageResponse, StoreMessagesRequest,
+        StoreMessagesResponse, StreamMessagesRequest, StreamMessagesResponse,
+        conversation_service_server::ConversationService,
     },
     server::{Bounds, answer},
 };
@@ -21,7 +22,9 @@ use super::{
     Grpc,
     change_holder::{self, ChangeRequest},
     decode, encode, get_context_window, get_emotion_history, list_conversations, list_messages, memories,
-    redact_message, set_summary, status, store_message, store_messages, stream_messages,
+    redact_message,
+    search_messages::{self, PageRequest},
+    set_summary, status, store_message, store_messages, stream_messages,
 };
 
 #[tonic::async_trait]
@@ -170,10 +173,21 @@ impl ConversationService for Grpc {
         Ok(Response::new(AssignConversationResponse { conversation: Some(conversation) }))
     }
 
+    async fn search_messages(
+        &self,
+        request: Request<SearchMessagesRequest>,
+    ) -> Result<Response<SearchMessagesResponse>, Status> {
+        let requested = search_messages::decode(request.into_inner())?;
+        let PageRequest { searched, words, from, page_size, .. } = &requested;
+        let found = self.search.find(searched, words, from.as_ref(), *page_size).await;
+        let found = found.map_err(|error| status::search_messages(&error, &requested))?;
+        Ok(Response::new(search_messages::encode(&requested, found)))
+    }
+
     async fn set_memory(&self, request: Request<SetMemoryRequest>) -> Result<Response<SetMemoryResponse>, Status> {
         let new = memories::set(request.into_inner(), self.clock.now())?;
         let memory = self.memories.set(&new).await.map_err(|error| status::set_memory(&error, &new))?;
-        Ok(Response::new(SetMemoryResponse { memory: Some(memories::encode(memory)) }))
+        Ok(Response::new(SetMemoryResponse { memory: Some(memories::encode(&memory)) }))
     }
 
     async fn list_memories(
@@ -183,7 +197,7 @@ impl ConversationService for Grpc {
         let requested = memories::list(request.into_inner())?;
         let page = self.memories.list(&requested.user_id, requested.after, requested.page_size).await;
         let page = page.map_err(|error| status::list_memories(&error, &requested))?;
-        Ok(Response::new(memories::encode_list(&requested, page)))
+        Ok(Response::new(memories::encode_list(&requested, &page)))
     }
 
     async fn delete_memory(

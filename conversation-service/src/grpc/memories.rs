@@ -61,9 +61,9 @@ pub fn list(request: ListMemoriesRequest) -> Result<PageRequest, Status> {
     })
 }
 
-pub fn encode_list(requested: &PageRequest, page: MemoryPage) -> ListMemoriesResponse {
+pub fn encode_list(requested: &PageRequest, page: &MemoryPage) -> ListMemoriesResponse {
     ListMemoriesResponse {
-        memories: page.memories.into_iter().map(encode).collect(),
+        memories: page.memories.iter().map(encode).collect(),
         next_page_token: page.next.map(|last| token(&requested.user_id, last)).unwrap_or_default(),
     }
 }
@@ -78,7 +78,7 @@ fn decode_token(user_id: &str, token: &str) -> Result<Option<MemoryId>, TokenErr
     id.map(|id| MemoryId::parse(&id).map_err(|_| TokenError::Unreadable)).transpose()
 }
 
-pub fn encode(memory: Memory) -> WireMemory {
+pub fn encode(memory: &Memory) -> WireMemory {
     WireMemory {
         user_id: memory.user_id.as_str().to_owned(),
         key: memory.key.as_str().to_owned(),

@@ -20,6 +20,7 @@ mod outbox_service;
 mod parts;
 mod redact_message;
 mod schedule_follow_up;
+mod search_messages;
 mod set_summary;
 mod status;
 mod store_message;
@@ -32,7 +33,7 @@ use teppan_shared::{clock::Clock, outbox::Outbox};
 
 use crate::{
     context_windows::ContextWindows, conversations::Conversations, emotions::Emotions, follow_ups::FollowUps,
-    handoffs::Handoffs, memories::Memories, messages::Messages, summaries::Summaries,
+    handoffs::Handoffs, memories::Memories, messages::Messages, search::Search, summaries::Summaries,
 };
 
 /// All of this service's gRPC services. Cheap to clone.
@@ -41,6 +42,7 @@ pub struct Grpc {
     pub clock: Clock,
     pub conversations: Arc<Conversations>,
     pub messages: Arc<Messages>,
+    pub search: Arc<Search>,
     pub memories: Arc<Memories>,
     pub summaries: Arc<Summaries>,
     pub context_windows: Arc<ContextWindows>,

@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use tonic::{Code, Status};
 
-use super::{get_emotion_history, list_conversations, list_follow_ups, list_messages, memories};
+use super::{get_emotion_history, list_conversations, list_follow_ups, list_messages, memories, search_messages};
 use crate::{
     conversations::ListConversationsError,
     domain::{ConversationId, MessageId},
@@ -19,6 +19,7 @@ use crate::{
     handoffs::ChangeHolderError,
     memories::{ListMemoriesError, MEMORIES_MAX, NewMemory, SetMemoryError},
     messages::{ListMessagesError, StoreMessageError, StoreMessagesError, StreamMessagesError, ToolCallRefusal},
+    search::SearchError,
     summaries::SetSummaryError,
 };
 
@@ -103,6 +104,22 @@ pub fn set_summary(error: &SetSummaryError, conversation_id: &ConversationId) ->
         .into(),
         SetSummaryError::Contended => Failure::overloaded().into(),
         SetSummaryError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn search_messages(error: &SearchError, requested: &search_messages::PageRequest) -> Status {
+    match error {
+        SearchError::Disabled => Failure::precondition(
+            "SEARCH_DISABLED",
+            "MESSAGE_SEARCH",
+            "The operators have not turned the search on: they set MESSAGE_SEARCH=on, and messages that are stored from \
+             then on are found.",
+        )
+        .into(),
+        SearchError::Unreadable { position, source } => {
+            source.to_failure_of_page(search_messages::token(requested, position)).into()
+        }
+        SearchError::Database(error) => error.to_failure().into(),
     }
 }
 

@@ -35,8 +35,8 @@ impl Memories {
     ) -> Result<MemoryPage, ListMemoriesError> {
         let users = self.users.hashes(user_id);
         let (after, now, limit) = (after.map(|id| id.0), self.clock.now(), i64::from(page_size) + 1);
-        let list = || sqlx::query_file!("src/memories/list.sql", &users, after, now, limit);
-        let rows = self.database.fetch_all(list).await?;
+        let read = || sqlx::query_file!("src/memories/list.sql", &users, after, now, limit);
+        let rows = self.database.fetch_all(read).await?;
         if let Some(first) = rows.first() {
             let owner = OwnerRow { memory_user_id: first.memory_user_id, user_sealed: first.user_sealed.clone() };
             self.check_owner(&owner, user_id)?;

@@ -40,7 +40,7 @@ pub use self::{
     stream::{Step, StreamMessagesError},
     tokens::TokenCount,
 };
-use crate::{emotions::Emotions, events::Events, users::Users};
+use crate::{emotions::Emotions, events::Events, search::Words, users::Users};
 
 /// Stores, lists, streams and redacts messages.
 pub struct Messages {
@@ -55,6 +55,8 @@ pub struct Messages {
     /// The time from a user's first conversation to the first check for re-engagement.
     reengagement_after: TimeDelta,
     followed: Followed,
+    /// Of stored messages, if they are kept for SearchMessages.
+    words: Option<Words>,
 }
 
 impl Messages {
@@ -78,7 +80,13 @@ impl Messages {
             events,
             reengagement_after,
             followed: Followed::default(),
+            words: None,
         }
+    }
+
+    /// With the words of messages kept for SearchMessages, unless there is nothing to keep them with.
+    pub fn keeping(self, words: Option<Words>) -> Self {
+        Self { words, ..self }
     }
 
     /// The job that looks for messages to stream, and what wakes it.

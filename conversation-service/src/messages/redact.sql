@@ -43,6 +43,11 @@ memory AS (                        -- what is known from it
     USING redacted AS r
     WHERE m.source_conversation_id = r.conversation_id AND m.source_message_id = r.message_id
 ),
+words AS (
+    DELETE FROM message_search AS w
+    USING redacted AS r
+    WHERE w.conversation_id = r.conversation_id AND w.sequence = r.sequence
+),
 event AS (                         -- only where it is published
     INSERT INTO outbox_messages (event_id, aggregate_id, type, created_at, data, traceparent, next_attempt_at)
     SELECT gen_random_uuid(), conversation_id, 'teppan.conversation.message_redacted.v1', $3,

@@ -48,8 +48,9 @@ impl Messages {
     /// [`StoreMessageError`]. If the database does not answer, the message may have been stored; a repeated call
     /// returns the result.
     pub async fn store(&self, new: NewMessage) -> Result<Stored, StoreMessageError> {
-        if new.parts.is_some() {
-            return self.store_parts(new).await;
+        // The statement below has no step for words, so that it costs nothing where these are not kept.
+        if new.parts.is_some() || self.words.is_some() {
+            return self.store_alone(new).await;
         }
         let mut draft = self.draft(&new, self.clock.now());
         for _ in 0..ATTEMPTS_MAX {
@@ -78,8 +79,8 @@ impl Messages {
         Err(StoreMessageError::Contended)
     }
 
-    /// Stores a message with parts by the statement for many messages, which checks the pairing of tool calls.
-    async fn store_parts(&self, new: NewMessage) -> Result<Stored, StoreMessageError> {
+    /// Stores a message by the statement for many messages, which also checks the pairing of tool calls and keeps words.
+    async fn store_alone(&self, new: NewMessage) -> Result<Stored, StoreMessageError> {
         let conversation_id = new.conversation_id.clone();
         let stored = self.store_many(&conversation_id, vec![new]).await?;
         stored.into_iter().next().ok_or(StoreMessageError::Contended)

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::{ConversationId, MessageId, Parts},
     emotions::Emotion,
+    search::Words,
 };
 
 /// The constraints that fail if a concurrent call commits first.
@@ -100,7 +101,8 @@ impl Messages {
     ) -> Result<Vec<Answer>, DatabaseError> {
         let user = drafts.iter().find_map(|draft| draft.user.as_ref());
         let traceparent = telemetry::current_traceparent();
-        let messages: Vec<_> = new.iter().zip(drafts).map(|(new, draft)| Row::of(new, draft)).collect();
+        let messages: Vec<_> =
+            new.iter().zip(drafts).map(|(new, draft)| Row::of(new, draft, self.words.as_ref())).collect();
         let tools: Vec<_> = (1..).zip(new).flat_map(|(position, new)| Tool::of(position, new.parts.as_ref())).collect();
         let contents: Vec<_> = drafts.iter().map(|draft| draft.content_sealed.as_slice()).collect();
         let parts: Vec<_> = drafts.iter().map(|draft| draft.parts_sealed.as_deref()).collect();
@@ -187,10 +189,11 @@ struct Row<'a> {
     is_counted: bool,
     input_tokens: Option<i32>,
     output_tokens: Option<i32>,
+    words: Option<Vec<i64>>,
 }
 
 impl<'a> Row<'a> {
-    fn of(new: &'a NewMessage, draft: &Draft) -> Self {
+    fn of(new: &'a NewMessage, draft: &Draft, words: Option<&Words>) -> Self {
         let emotion = new.emotion.as_ref();
         Self {
             message_id: new.message_id.0,
@@ -201,6 +204,7 @@ impl<'a> Row<'a> {
             is_counted: emotion.is_some_and(Emotion::is_counted),
             input_tokens: new.input_tokens.map(TokenCount::get),
             output_tokens: new.output_tokens.map(TokenCount::get),
+            words: words.and_then(|words| words.of_message(&new.conversation_id, new.text(), new.parts.as_ref())),
         }
     }
 }

@@ -16,11 +16,11 @@ WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (
         jsonb_to_recordset($6::jsonb) AS (
             message_id uuid, role text, channel text, sent_at timestamptz, score double precision, is_counted boolean,
-            input_tokens integer, output_tokens integer),
+            input_tokens integer, output_tokens integer, words bigint[]),
         unnest($7::bytea[]), unnest($8::bytea[]), unnest($9::bytea[]), unnest($10::bytea[]), unnest($13::bytea[])
     ) WITH ORDINALITY AS g (
-        message_id, role, channel, sent_at, score, is_counted, input_tokens, output_tokens, content, parts, metadata,
-        fingerprint, emotions, position)
+        message_id, role, channel, sent_at, score, is_counted, input_tokens, output_tokens, words, content, parts,
+        metadata, fingerprint, emotions, position)
 ),
 prior AS MATERIALIZED (            -- earlier messages with these ids
     SELECT g.position, m.*
@@ -95,21 +95,20 @@ message AS (                       -- no ON CONFLICT: losing to a concurrent dup
 ),
 pending AS (                       -- as in store.sql
     INSERT INTO emotion_pending (conversation_id, sequence, since)
-    SELECT $1, c.before + f.number, $3 FROM conversation AS c, fresh AS f WHERE f.is_counted
-),
+    SELECT $1, c.before + f.number, $3 FROM conversation AS c, fresh AS f WHERE f.is_counted),
+searchable AS (                    -- for SearchMessages, where it is on
+    INSERT INTO message_search (conversation_id, sequence, tokens) SELECT $1, c.before + f.number, f.words
+    FROM conversation AS c, fresh AS f WHERE f.words IS NOT NULL),
 calls AS (
     INSERT INTO tool_calls (conversation_id, call_id, sequence)
-    SELECT $1, t.call_id, c.before + t.number FROM conversation AS c, tool AS t WHERE NOT t.is_result
-),
+    SELECT $1, t.call_id, c.before + t.number FROM conversation AS c, tool AS t WHERE NOT t.is_result),
 results AS (
     INSERT INTO tool_results (conversation_id, call_id, sequence)
-    SELECT $1, t.call_id, c.before + t.number FROM conversation AS c, tool AS t WHERE t.is_result
-),
+    SELECT $1, t.call_id, c.before + t.number FROM conversation AS c, tool AS t WHERE t.is_result),
 named AS (                         -- as in store.sql
     INSERT INTO reengagement_checks (user_hash, check_at)
     SELECT $2, $4 FROM conversation
-    WHERE $2 IS NOT NULL
-      AND NOT EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND user_hash IS NOT NULL)
+    WHERE $2 IS NOT NULL AND NOT EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND user_hash IS NOT NULL)
     ON CONFLICT (user_hash) DO NOTHING
 )
 SELECT g.position AS "position!", 'stored' AS "outcome!", NULL AS "call_id?", m.sequence AS "sequence?",

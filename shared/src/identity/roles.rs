@@ -165,6 +165,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetConversation", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListConversations", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("ListMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
+                ("SearchMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("StreamMessages", any_of(&[Orchestrator, Privacy]), PersonalData),
                 ("GetContextWindow", only(Orchestrator), PersonalData),
                 ("GetEmotionHistory", any_of(&[Orchestrator, Privacy]), PersonalData),
@@ -311,8 +312,9 @@ mod tests {
     fn every_change_is_audited() {
         for method in methods().iter().filter(|method| method.starts_with("teppan.")) {
             let (_, name) = method.split_once('/').expect("a method");
-            let is_read =
-                ["Get", "List", "Find", "Export", "Stream", "BatchCheck"].iter().any(|it| name.starts_with(it));
+            let is_read = ["Get", "List", "Find", "Export", "Stream", "Search", "BatchCheck"]
+                .iter()
+                .any(|it| name.starts_with(it));
             assert_eq!(rule(method).audited == Audited::Change, !is_read, "{method}");
         }
     }

@@ -9,6 +9,7 @@ mod parts;
 mod plans;
 mod redaction;
 mod round_trips;
+mod search;
 mod streaming;
 mod summaries;
 
