@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use chrono::{Datelike as _, Days, NaiveDate, Utc, Weekday};
 use teppan_shared::contract::{
-    booking::v1::{booking_service_client::BookingServiceClient, schedule_service_client::ScheduleServiceClient},
+    booking::v1::{
+        booking_service_client::BookingServiceClient, customer_service_client::CustomerServiceClient,
+        schedule_service_client::ScheduleServiceClient,
+    },
     conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
@@ -22,6 +25,7 @@ use crate::journal::Journal;
 pub struct Clients {
     pub bookings: BookingServiceClient<Channel>,
     pub schedule: ScheduleServiceClient<Channel>,
+    pub customers: CustomerServiceClient<Channel>,
     pub conversations: ConversationServiceClient<Channel>,
     pub follow_ups: FollowUpServiceClient<Channel>,
 }
@@ -38,10 +42,10 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(journal: Journal, services: &Services) -> Self {
-        let BookingClients { bookings, schedule, .. } = BookingClients::new(services.booking.grpc);
+        let BookingClients { bookings, schedule, customers, .. } = BookingClients::new(services.booking.grpc);
         let conversations = clients::conversations(services.conversation.grpc);
         let follow_ups = FollowUpServiceClient::new(clients::channel(services.conversation.grpc));
-        let clients = Clients { bookings, schedule, conversations, follow_ups };
+        let clients = Clients { bookings, schedule, customers, conversations, follow_ups };
         let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
         Self { journal, clients, webhook: services.booking.http, run }
     }

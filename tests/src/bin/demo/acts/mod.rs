@@ -9,6 +9,7 @@ mod deposit;
 mod emotions;
 mod follow_up;
 mod invalid;
+mod person;
 mod read_back;
 mod retry;
 mod sold_out;
@@ -29,5 +30,6 @@ pub async fn play(stage: &mut Stage) -> Result<(), Failed> {
     follow_up::play(stage, &talks[talks.len() - 1]).await?;
     let (moves, given_up) = deposit::play(stage, &talks[0], &talks[1]).await?;
     change::play(stage, &moves.booking, &given_up).await?;
-    waiting::play(stage, sold_out).await
+    waiting::play(stage, sold_out).await?;
+    person::play(stage, &talks[0], &given_up.booking).await
 }
