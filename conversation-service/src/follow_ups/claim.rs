@@ -157,7 +157,7 @@ impl FollowUps {
     }
 
     async fn query(&self, claim: &Claim) -> Result<Vec<Claimed>, ClaimError> {
-        let closed = self.scheduling.sending_hours.closed_zones(self.clock.now());
+        let closed = self.closed_zones.at(self.clock.now(), &self.scheduling.sending_hours);
         for run in 0..RUNS_MAX {
             let candidates = (i64::from(claim.batch.get()) << run).min(CANDIDATES_MAX);
             let rows = self.claim_once(claim, candidates, &closed).await?;

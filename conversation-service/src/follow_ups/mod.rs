@@ -40,7 +40,7 @@ pub use self::{
     list::{FollowUpCursor, FollowUpFilter, FollowUpOrder, FollowUpPage, ListFollowUpsError},
     reengage::Reengagement,
     schedule::{ScheduleFollowUpError, ScheduleOutcome, Scheduled},
-    sending_hours::{ClosedZones, SendingHours},
+    sending_hours::{ClosedZones, ClosedZonesCache, SendingHours},
     template_file::TemplateFile,
     templates::{Mood, Templates},
 };
@@ -64,6 +64,7 @@ pub struct FollowUps {
     pub(crate) scheduling: SchedulingSettings,
     dispatch: DispatchSettings,
     claims: WaitingClaims,
+    closed_zones: ClosedZonesCache,
     /// Wakes the follow-up clock when a new follow-up may already be due.
     due: Nudge,
     events: Events,
@@ -82,6 +83,7 @@ impl FollowUps {
             scheduling: settings.scheduling.clone(),
             dispatch: settings.dispatch.clone(),
             claims: WaitingClaims::default(),
+            closed_zones: ClosedZonesCache::default(),
             due: Nudge::default(),
             events,
             metrics: FollowUpMetrics::default(),

@@ -1,6 +1,13 @@
-use std::{ops::Range, str::FromStr};
+use std::{
+    ops::Range,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _, Utc};
+use chrono::{
+    DateTime, Days, DurationRound as _, MappedLocalTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Timelike as _,
+    Utc,
+};
 use teppan_shared::time_zone::Rules;
 
 use crate::domain::TimeZone;
@@ -71,6 +78,26 @@ impl SendingHours {
 pub struct ClosedZones {
     pub names: Vec<&'static str>,
     pub open_at: Vec<DateTime<Utc>>,
+}
+
+/// The closed zones of the present minute. There are hundreds of zones, and claims come many times a second; sending hours
+/// begin and end on whole minutes.
+#[derive(Debug, Default)]
+pub struct ClosedZonesCache(Mutex<Option<(DateTime<Utc>, Arc<ClosedZones>)>>);
+
+impl ClosedZonesCache {
+    pub fn at(&self, now: DateTime<Utc>, hours: &SendingHours) -> Arc<ClosedZones> {
+        let minute = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((of, closed)) if *of == minute => Arc::clone(closed),
+            _ => {
+                let closed = Arc::new(hours.closed_zones(minute));
+                *cached = Some((minute, Arc::clone(&closed)));
+                closed
+            }
+        }
+    }
 }
 
 impl Default for SendingHours {
@@ -198,6 +225,16 @@ mod tests {
         assert_eq!(opens("America/New_York").as_deref(), Some("2026-12-05T14:00:00+00:00"));
         let always: SendingHours = "00:00-24:00".parse().expect("hours");
         assert_eq!(always.closed_zones(now), ClosedZones::default());
+    }
+
+    #[test]
+    fn the_closed_zones_of_any_second_are_those_of_its_minute() {
+        let (hours, cache) = (SendingHours::default(), ClosedZonesCache::default());
+        let start: DateTime<Utc> = "2026-12-05T07:58:59Z".parse().expect("a time");
+        for second in (0..7200).step_by(29) {
+            let now = start + TimeDelta::seconds(second);
+            assert_eq!(*cache.at(now, &hours), hours.closed_zones(now), "{now}");
+        }
     }
 
     #[test]
