@@ -64,7 +64,12 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     now_version bigint;
     live bigint;
+    deleted text[];
+    delivered_until timestamptz;
 BEGIN
+    -- One erasure at a time: of two customers who share a conversation, the later one sees that the earlier one is erased
+    -- and deletes the conversation.
+    PERFORM pg_advisory_xact_lock(hashtextextended('erase_customer', 0));
     SELECT c.version + 1, c.erased_at INTO now_version, erased FROM customers c WHERE c.customer_id = whom FOR UPDATE;
     bookings := (SELECT count(*) FROM bookings b WHERE b.customer_id = whom);
     IF now_version IS NULL THEN
@@ -94,18 +99,24 @@ BEGIN
     END IF;
     outcome := 'erased';
     erased := moment;
-    conversation_ids := conversations_of_customer(whom, 1000);
+    deleted := conversations_of_customer(whom, NULL);
+    conversation_ids := deleted[1:1000];
     UPDATE bookings b SET details_sealed = NULL, erased_at = moment WHERE b.customer_id = whom AND b.erased_at IS NULL;
     UPDATE waitlist_entries w SET status = 'LEFT', details_sealed = NULL, updated_at = moment
     WHERE w.customer_id = whom AND w.status = 'WAITING';
     UPDATE customers c
     SET email_hash = NULL, phone_hash = NULL, contact_sealed = NULL, version = now_version, updated_at = moment, erased_at = moment
     WHERE c.customer_id = whom;
-    -- Calls that are still to be made for the customer's bookings would only schedule follow-ups in conversations that
-    -- are deleted.
-    DELETE FROM outbox_messages m
-    WHERE m.aggregate_id = ANY (ARRAY(SELECT b.booking_id::text FROM bookings b WHERE b.customer_id = whom))
-      AND m.destination = 'conversation-service';
+    -- Calls that are still to be made would only schedule follow-ups in conversations that are deleted. One that is being
+    -- made may arrive until its lease ends; the deletion comes after it.
+    WITH cancelled AS (
+        DELETE FROM outbox_messages m
+        WHERE m.aggregate_id = ANY (ARRAY(
+                SELECT b.booking_id::text FROM bookings b WHERE b.customer_id = whom AND b.conversation_id = ANY (deleted)))
+          AND m.destination = 'conversation-service'
+        RETURNING m.lease_expires_at
+    )
+    SELECT max(lease_expires_at) INTO delivered_until FROM cancelled;
     INSERT INTO customer_events (event_id, customer_id, version, type, occurred_at, data, traceparent)
     VALUES (new_event, whom, now_version, 'teppan.customer.erased.v1', moment,
             json_build_object('customer_id', whom, 'occurred_at', moment, 'bookings_kept', bookings::text,
@@ -116,7 +127,8 @@ BEGIN
     FROM unnest(event_destinations) AS d
     UNION ALL
     -- One message for each conversation, so that no delivery takes long.
-    SELECT new_event, 'conversation-service', whom::text || '/' || c, now_version, trace, moment, moment
-    FROM unnest(conversations_of_customer(whom, NULL)) AS c;
+    SELECT new_event, 'conversation-service', whom::text || '/' || c, now_version, trace, moment,
+           GREATEST(moment, delivered_until)
+    FROM unnest(deleted) AS c;
 END
 $$;

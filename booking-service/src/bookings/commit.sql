@@ -3,20 +3,21 @@
 --   $2 seats: above 0 they are taken, with the price and start of the loaded slot; below 0 they are freed, with nulls
 --   $3 events, with the destinations of their messages; $5 idempotency keys; $6 now
 --   $4 payments: the loaded "revision", null for a new one, and the new row
--- Returns a row for each committed booking. The others are stale: another version, a slot that has changed or lacks the
--- seats for the batch, a payment with another revision, or a waitlist entry that no longer waits. If a key or an id
--- already exists, the statement fails and nothing was written.
+-- Returns a row for each committed booking. The others are stale: another version, erased since, a slot that has changed
+-- or lacks the seats for the batch, a payment with another revision, or an entry that no longer waits. If a key or an id
+-- exists, the statement fails and nothing was written.
 -- All statements lock in this order: bookings by id, slots by key, payments, entries. `reserved` is computed
 -- from the locked row: PostgreSQL would check constraints on a row computed from the snapshot's version first.
 WITH change AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS it (booking_id uuid, version bigint, booking jsonb)
 ),
 target AS MATERIALIZED (           -- row locks; they see the latest committed versions
-    SELECT b.booking_id, b.version FROM change JOIN bookings b USING (booking_id) ORDER BY b.booking_id FOR NO KEY UPDATE OF b
+    SELECT b.booking_id, b.version, b.erased_at FROM change JOIN bookings b USING (booking_id) ORDER BY b.booking_id FOR NO KEY UPDATE OF b
 ),
 fresh AS MATERIALIZED (
     SELECT c.*, (c.booking ->> 'waitlist_entry_id')::uuid AS entry_id
     FROM change c LEFT JOIN target t USING (booking_id) WHERE COALESCE(t.version, 0) = c.version
+      AND (t.erased_at IS NULL OR c.booking IS NULL OR c.booking ->> 'erased_at' IS NOT NULL) -- erasing raises no version
 ),
 seat AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($2::jsonb) AS it (booking_id uuid, venue_id uuid, slot_date date, start_time time,

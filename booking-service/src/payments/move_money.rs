@@ -137,7 +137,7 @@ enum Confirmation {
 }
 
 /// A booking that still has its seats is confirmed until it begins, even after the end of its hold. An expired booking
-/// takes its seats again only for newly received money. Money that comes back, because a refund failed or a dispute was
+/// takes its seats again only for newly received money, and not after the erasure of its customer. Money that comes back, because a refund failed or a dispute was
 /// won, is owed instead.
 fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: DateTime<Utc>) -> Option<Confirmation> {
     let booking = &loaded.booking;
@@ -148,8 +148,9 @@ fn confirmation(loaded: &Loaded, movement: &Movement<'_>, paid_cents: i64, now: 
     if booking.status.after(BookingChange::PayDeposit).is_some() && booking.starts_at > now {
         return Some(Confirmation::HasSeats);
     }
-    let may_retake =
-        movement.money == MoneyMove::Received && booking.status.after(BookingChange::RetakeSeats).is_some();
+    let may_retake = movement.money == MoneyMove::Received
+        && booking.status.after(BookingChange::RetakeSeats).is_some()
+        && booking.erased_at.is_none();
     let has_room = |slot: &SlotRow| {
         slot.state == SlotState::Open && slot.starts_at > now && booking.party_size <= slot.open_seats()
     };

@@ -184,6 +184,26 @@ async fn conversations_that_only_the_erased_customer_names_are_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_of_customers_who_are_erased_at_once_is_deleted() {
+    let (service, venue) = service_with_venue().await;
+    let clients = &service.clients;
+    for round in 0..10 {
+        let shared = fixtures::conversation_id();
+        let mut made = Vec::new();
+        for email in ["ada@example.org", "bob@example.org", "cy@example.org"] {
+            let booking = book_in(clients, &venue, email, &shared).await;
+            cancel(clients, &booking).await;
+            made.push(booking);
+        }
+        let erased = join_all(made.iter().map(|booking| erase(clients, &booking.customer_id))).await;
+        let named = erased.into_iter().filter(|it| it.as_ref().expect("erased").conversation_ids == [shared.clone()]);
+        assert_eq!(named.count(), 1, "round {round}: the last one deletes it");
+    }
+    let deletions = "SELECT count(*) FROM outbox_messages WHERE aggregate_id LIKE '%/%'";
+    assert_eq!(service.scalar::<i64>(deletions).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bookings_made_while_their_customer_is_erased_are_erased_too_or_belong_to_a_new_customer() {
     let (service, venue) = service_with_venue().await;
     let clients = &service.clients;

@@ -163,6 +163,10 @@ fn a_late_deposit_takes_the_seats_of_an_expired_booking_again_if_they_are_free()
         assert_eq!((owed(&decision).0, owed(&decision).1), (RefundReason::SeatsGone, 1000), "{n}");
         assert_eq!(decision.booking.refund_due_cents, 1750, "{n}");
     }
+    loaded.booking.erased_at = Some(at(1));
+    let decision = decided(&loaded, &cash(1000));
+    assert_eq!(decision.booking.status, BookingStatus::Expired, "nobody would come for the seats");
+    assert_eq!(decision.booking.refund_due_cents, 1750);
 }
 
 #[test]
