@@ -46,15 +46,16 @@ enum ConversationCommand {
     /// Seal everything that an older key sealed under the first key of ENCRYPTION_KEYS
     ///
     /// Runs beside the service, in short statements, at a bounded rate, and can be interrupted and repeated at any time:
-    /// what is done stays done. At the end it prints on stdout how many values each key seals. Keep the older keys in
-    /// ENCRYPTION_KEYS: the hashes that they made, which find customers and recognise repeated calls, are not made anew. A
-    /// value that cannot be opened is a line on stdout with its table and key. Exit code 0: the first key seals
-    /// everything; 1: not everything; 2: wrong usage or settings; 3: the command failed; 130: interrupted.
+    /// what is done stays done. At the end it prints on stdout how many values each key seals. The hashes by which users
+    /// are found are made anew as well; those by which repeated messages are recognised are not. A value that cannot be
+    /// opened is a line on stdout with its table and key. Exit code 0: the first key seals everything; 1: not everything;
+    /// 2: wrong usage or settings; 3: the command failed; 130: interrupted.
     RotateKeys(RotateKeysCommand),
 }
 
 /// The end of `rotate-keys`.
-const KEYS_STAY: &str = "now. Keep the older keys: the hashes that recognise repeated messages are not made anew.";
+const KEYS_STAY: &str = "now. Keep the older keys for as long as clients may repeat earlier messages: without them a \
+                         repetition is refused, because the hashes that recognise it are not made anew.";
 
 fn main() -> ExitCode {
     let (cli, problems, misspelt) = config::read::<Cli>();

@@ -43,6 +43,21 @@ impl Users {
         self.hash.hash([user.as_str().as_bytes()]).all()
     }
 
+    /// The user of a conversation that may have been found by the hash.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not the user of the hash.
+    pub fn open_found(
+        &self,
+        conversation_id: &ConversationId,
+        hash: Option<&[u8]>,
+        sealed: Option<&[u8]>,
+    ) -> Result<Option<UserId>, Corrupted> {
+        let user = self.open(conversation_id, sealed)?;
+        let is_of_hash = |user: &UserId| hash.is_some_and(|it| self.hash.hash([user.as_str().as_bytes()]).matches(it));
+        if user.as_ref().is_none_or(is_of_hash) { Ok(user) } else { Err(Corrupted::Column("user_hash")) }
+    }
+
     /// The user of a conversation.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl ConversationRow {
     /// When it cannot be read.
     pub fn open(self, users: &Users) -> Result<Conversation, Corrupted> {
         Ok(Conversation {
-            user_id: users.open(&self.conversation_id, self.user_sealed.as_deref())?,
+            user_id: users.open_found(&self.conversation_id, self.user_hash.as_deref(), self.user_sealed.as_deref())?,
             conversation_id: self.conversation_id,
             channel: self.channel,
             status: self.status,

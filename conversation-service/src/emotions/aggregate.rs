@@ -6,7 +6,7 @@ use teppan_shared::{
     error_chain::error_chain,
     postgres::DatabaseError,
     read_error::Corrupted,
-    sealing::KeyRing,
+    sealing::{KeyRing, OpenError},
     telemetry::{self, TRACE_TARGET},
     worker::{Batch, Job},
 };
@@ -66,9 +66,11 @@ impl Emotions {
         if loaded.is_empty() {
             return Ok(Batch::default());
         }
-        let pending: i64 = loaded.iter().map(|conversation| conversation.pending).sum();
-        let traces: Vec<_> = loaded.iter().map(Loaded::recorded_traces).collect();
-        let (counted, labels): (Vec<_>, Vec<_>) = loaded.into_iter().map(|loaded| loaded.count(&self.ring)).unzip();
+        let mut run = Counting::default();
+        for conversation in loaded {
+            run.count(conversation, &self.ring);
+        }
+        let Counting { counted, labels, traces, pending, left } = run;
         let now = self.clock.now();
         let commit = || {
             let counted = Json(&counted);
@@ -82,12 +84,42 @@ impl Emotions {
         link_to_storing(traces.take(LINKS_MAX), run.done, run.suggestions);
         Ok(Batch {
             done: u64::try_from(run.done).unwrap_or(0),
-            failed: 0,
+            failed: left,
             // `done` is less than `pending` after a concurrent run, and in a conversation with more messages than a
             // run.
             more: pending >= BATCH_MAX || run.done < pending,
             lag: run.oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or(Duration::ZERO),
         })
+    }
+}
+
+/// The conversations of a run that can be counted, as columns, and how many pending messages are left.
+#[derive(Default)]
+struct Counting {
+    counted: Vec<Counted>,
+    labels: Vec<Vec<u8>>,
+    traces: Vec<(String, Vec<String>)>,
+    pending: i64,
+    left: u64,
+}
+
+impl Counting {
+    /// Counts a conversation, or leaves its messages to a process that has every key that sealed its labels.
+    fn count(&mut self, conversation: Loaded, ring: &KeyRing) {
+        let (pending, traces) = (conversation.pending, conversation.recorded_traces());
+        match conversation.count(ring) {
+            Ok((counted, labels)) => {
+                self.counted.push(counted);
+                self.labels.push(labels);
+                self.traces.push(traces);
+                self.pending += pending;
+            }
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::error!(error, "the labels of a conversation wait for a key that this process does not have");
+                self.left += u64::try_from(pending).unwrap_or(0);
+            }
+        }
     }
 }
 
@@ -116,33 +148,30 @@ impl Loaded {
 
     /// The statistics with the new messages, and the sealed label counts.
     ///
-    /// Label counts that cannot be read stay as they are, and so does the error for those who read them. A label that
-    /// cannot be read is not counted. Neither holds up the scores of this conversation or the other conversations.
-    fn count(mut self, ring: &KeyRing) -> (Counted, Vec<u8>) {
-        let unreadable = |error: &Corrupted| {
-            let error = error_chain(error);
-            tracing::error!(error, "the labels of a conversation cannot be read");
-        };
+    /// Label counts that were altered stay as they are, and so does the error for those who read them. A label that was
+    /// altered is not counted. Neither holds up the scores of this conversation or the other conversations.
+    ///
+    /// # Errors
+    /// When a label is sealed under a key that the ring does not have.
+    fn count(mut self, ring: &KeyRing) -> Result<(Counted, Vec<u8>), Corrupted> {
         let sealed = self.label_counts_sealed.take();
         let open = |sealed: &Vec<u8>| LabelCounts::open(ring, &self.conversation_id, self.through, sealed);
-        let label_counts = sealed.as_ref().map(open).transpose().inspect_err(unreadable).ok();
-        let fresh = (0..self.sequences.len()).map(|index| FreshMessage {
-            sequence: self.sequences[index],
-            score: self.scores[index],
-            label: self.label(ring, index).inspect_err(unreadable).unwrap_or_default(),
-            traceparent: self.traceparents[index].take(),
-        });
-        let fresh = fresh.collect();
-        let before = Before {
-            created_at: self.created_at,
-            through: self.through,
-            label_counts: label_counts.clone().flatten().unwrap_or_default(),
-            recent_scores: self.recent_scores,
-        };
-        let counted = count(self.conversation_id, before, fresh);
+        let before = readable(sealed.as_ref().map(open).transpose())?;
+        let mut fresh = Vec::with_capacity(self.sequences.len());
+        for index in 0..self.sequences.len() {
+            fresh.push(FreshMessage {
+                sequence: self.sequences[index],
+                score: self.scores[index],
+                label: readable(self.label(ring, index))?.flatten(),
+                traceparent: self.traceparents[index].take(),
+            });
+        }
+        let label_counts = before.clone().flatten().unwrap_or_default();
+        let Self { created_at, through, recent_scores, .. } = self;
+        let counted = count(self.conversation_id, Before { created_at, through, label_counts, recent_scores }, fresh);
         let resealed = || counted.label_counts.seal(ring, &counted.conversation_id, counted.through);
-        let sealed = sealed.filter(|_| label_counts.is_none()).unwrap_or_else(resealed);
-        (counted, sealed)
+        let labels = sealed.filter(|_| before.is_none()).unwrap_or_else(resealed);
+        Ok((counted, labels))
     }
 
     fn label(&self, ring: &KeyRing, index: usize) -> Result<Option<String>, Corrupted> {
@@ -153,6 +182,18 @@ impl Loaded {
         let binding = MessageBinding { message_id, conversation_id: &conversation_id, role: self.roles[index] };
         let emotion = open_emotion(ring, binding, None, Some(sealed))?;
         Ok(emotion.as_ref().and_then(Emotion::label).map(|label| label.as_str().to_owned()))
+    }
+}
+
+/// `None` for a value that was altered. A missing key is an error: the value can be read again when the key is back.
+fn readable<T>(opened: Result<T, Corrupted>) -> Result<Option<T>, Corrupted> {
+    match opened {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ Corrupted::Sealed(OpenError::UnknownKey(_))) => Err(error),
+        Err(error) => {
+            tracing::error!(error = error_chain(&error), "the labels of a conversation cannot be read");
+            Ok(None)
+        }
     }
 }
 

@@ -43,7 +43,7 @@ conversation AS (                  -- created, or its row locked: the lock reser
     SELECT conversation_id, user_hash, user_sealed, channel, 1, 0, $6, $7, $7
     FROM checked
     WHERE outcome = 'completed'
-    -- The status does not change: only the customer's answer reopens a closed conversation.
+    -- The status does not change: a follow-up does not reopen a closed conversation.
     ON CONFLICT (conversation_id) DO UPDATE
     SET message_count = c.message_count + 1,
         user_hash = COALESCE(c.user_hash, EXCLUDED.user_hash),

@@ -122,6 +122,9 @@ impl Reader {
         loop {
             if let Some(row) = self.rows.next() {
                 let sequence = row.sequence;
+                if sequence != self.reached + 1 {
+                    return Err(self.missing());
+                }
                 let message = row.open(&self.messages.ring);
                 let message = message.map_err(|source| StreamMessagesError::Unreadable { sequence, source })?;
                 self.reached = sequence;
@@ -147,7 +150,14 @@ impl Reader {
         }
         self.known = page.message_count;
         self.rows = page.rows.into_iter();
-        Ok(())
+        // Otherwise the next step would read again at once, for ever.
+        if self.reached < self.known && self.rows.len() == 0 { Err(self.missing()) } else { Ok(()) }
+    }
+
+    /// Sequences have no gaps, so a message that is not there was removed from the table.
+    fn missing(&self) -> StreamMessagesError {
+        let source = Corrupted::Column("messages.sequence");
+        StreamMessagesError::Unreadable { sequence: self.reached + 1, source }
     }
 
     /// Waits until there is something to read; `false` when a heartbeat is due before.
@@ -166,6 +176,9 @@ impl Reader {
             if is_news && seen != self.looked_into {
                 self.looked_into = seen;
                 return true;
+            }
+            if !is_news {
+                self.looked_into = Seen::Unknown;
             }
             tokio::select! {
                 // The sender lives as long as the follower.
