@@ -1,5 +1,5 @@
 use teppan_shared::contract::booking::v1::{
-    CreateBookingRequest, EraseCustomerRequest, GetBookingRequest, GetVenueRequest,
+    CreateBookingRequest, GetBookingRequest, GetVenueRequest, SetConsentRequest,
 };
 use teppan_tests::{
     fixtures,
@@ -168,8 +168,8 @@ async fn malformed_messages_are_refused_as_invalid() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_that_is_not_built_yet_is_unimplemented() {
     let mut booking = Booking::start().await.ready().await;
-    let request = EraseCustomerRequest::default();
-    let status = booking.clients.customers.erase_customer(request).await.expect_err("not implemented");
+    let request = SetConsentRequest::default();
+    let status = booking.clients.customers.set_consent(request).await.expect_err("not implemented");
     assert_eq!(kind(&status), (Code::Unimplemented, "METHOD_NOT_IMPLEMENTED".to_owned()));
     assert!(status.message().contains("not built yet"), "{}", status.message());
 }

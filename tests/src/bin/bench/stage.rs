@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use rand::distr::{Alphanumeric, SampleString as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
-use teppan_shared::{contract::booking::v1::SchedulePeriod, embedded::ThrowawayServer};
+use teppan_shared::{contract::booking::v1::SchedulePeriod, embedded::ThrowawayServer, keys::Keys};
 use teppan_tests::{
     clients::{self, BookingClients},
     fixtures,
@@ -125,6 +125,11 @@ impl Served {
         let process = Process::start_program(which, program, &environment, Shown::Errors).await?;
         ready(which, process.grpc).await?;
         Ok(Self { which, process, url, idle_mb: None, environment })
+    }
+
+    /// The keys of the service.
+    pub fn keys(&self) -> Keys {
+        Keys::parse(&self.environment["ENCRYPTION_KEYS"]).expect("the service accepted them")
     }
 
     /// A connection past the service.

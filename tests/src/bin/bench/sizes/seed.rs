@@ -1,6 +1,9 @@
 //! Fills a database in bulk, with rows as the service's own statements leave them.
 
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use teppan_shared::sealing::{AssociatedData, KeyRing};
+use uuid::Uuid;
 
 use super::database::{Contents, SLOT_QUERIES, SLOTS_A_QUERY, VENUE_COUNT};
 use crate::{
@@ -38,7 +41,8 @@ pub async fn fill(served: &Served, contents: &Contents) -> Result<(), BenchError
     sqlx::query(CUSTOMERS).bind(contents.customers()).execute(&mut one).await?;
     let (even, odd): (Vec<_>, Vec<_>) =
         batches(contents.bookings).partition(|(first, _)| (first / BATCH).is_multiple_of(2));
-    tokio::try_join!(bookings(&mut one, even, contents), bookings(&mut other, odd, contents))?;
+    let ring = served.keys().ring();
+    tokio::try_join!(bookings(&mut one, even, contents, &ring), bookings(&mut other, odd, contents, &ring))?;
     sqlx::query(SEATS).execute(&mut one).await?;
     sqlx::query(SLOT_QUERIES_TABLE).execute(&mut one).await?;
     sqlx::query(FILL_SLOT_QUERIES)
@@ -80,8 +84,10 @@ async fn bookings(
     connection: &mut PgConnection,
     batches: Vec<(u32, u32)>,
     contents: &Contents,
+    ring: &KeyRing,
 ) -> Result<(), BenchError> {
     for (first, last) in batches {
+        let details: Vec<_> = (first..=last).map(|number| details(ring, number)).collect();
         sqlx::query(BOOKINGS)
             .bind(i64::from(first))
             .bind(i64::from(last))
@@ -90,10 +96,20 @@ async fn bookings(
             .bind(contents.first_date)
             .bind(to_i32(DAYS))
             .bind(to_i32(SLOTS_A_DAY))
+            .bind(details)
             .execute(&mut *connection)
             .await?;
     }
     Ok(())
+}
+
+/// Contact and special requests of the booking with this number, as the service seals them.
+fn details(ring: &KeyRing, number: u32) -> Vec<u8> {
+    let booking_id = Uuid::from_u128(number.into());
+    let about = AssociatedData { table: "bookings", column: "details_sealed", row: booking_id.as_bytes() };
+    let contact = json!({ "name": "Mina Sato", "email": format!("mina.{number}@example.org"), "phone": "+4930123456" });
+    let details = json!({ "contact": contact, "special_requests": "A table by the window, please." });
+    ring.seal(about, details.to_string().as_bytes())
 }
 
 fn to_i32(count: usize) -> i32 {

@@ -1,6 +1,7 @@
 -- Bookings $1 to $2 with their events, as the service's own statements leave them. Of ten seven are firm,
 -- one waits for its deposit, one was firm and then cancelled, and one ran out of its hold.
--- $3: how many venues there are; $4: how many customers; $5: the first day; $6: how many days; $7: starts a day.
+-- $3: how many venues there are; $4: how many customers; $5: the first day; $6: how many days; $7: starts a day;
+-- $8: the sealed details of each.
 WITH draft AS MATERIALIZED (       -- a slot and a customer at random
     SELECT
         lpad(to_hex(n), 32, '0')::uuid AS booking_id,
@@ -71,7 +72,7 @@ SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, s
        price_per_person_cents, total_cents, deposit_cents, currency, CASE status WHEN 'PENDING' THEN starts_at END,
        CASE WHEN firm THEN created_at END, CASE status WHEN 'CANCELLED' THEN changed_at END,
        CASE status WHEN 'CANCELLED' THEN 'CUSTOMER' END, conversation_id,
-       decode(repeat('5a', 190), 'hex'), 'web-chat',
+       ($8::bytea[])[n - $1 + 1], 'web-chat',
        CASE WHEN ended.hash IS NULL THEN 1 ELSE 2 END, COALESCE(ended.hash, created.hash), created_at,
        CASE WHEN ended.hash IS NULL THEN created_at ELSE changed_at END
 FROM draft
