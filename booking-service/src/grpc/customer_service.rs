@@ -94,13 +94,17 @@ impl CustomerService for Grpc {
 /// Decodes the request, or returns every violation.
 fn decode_lookup(request: FindCustomerRequest) -> Result<CustomerLookup, Status> {
     let mut violations = Violations::default();
+    let region = decode_phone::decode_region(request.phone_region, &mut violations);
     let lookup = match (request.email.as_str(), request.phone.as_str()) {
         (email, "") => violations.check("email", Email::parse(email)).map(CustomerLookup::Email),
-        ("", phone) => decode_phone::decode(phone, request.phone_region, &mut violations).map(CustomerLookup::Phone),
+        ("", phone) => decode_phone::decode(phone, region.flatten(), &mut violations).map(CustomerLookup::Phone),
         _ => {
             violations.add("phone", "must not be given together with email");
             None
         }
     };
-    lookup.ok_or_else(|| violations.into_status())
+    match lookup.filter(|_| region.is_some()) {
+        Some(lookup) => Ok(lookup),
+        None => Err(violations.into_status()),
+    }
 }

@@ -8,7 +8,7 @@ use tonic::Status;
 use super::{decode_phone, update_mask};
 use crate::{
     customers::update::ContactChange,
-    domain::{CustomerId, Email, Etag, Name},
+    domain::{CustomerId, Email, Etag, Name, PhoneRegion},
 };
 
 /// A decoded UpdateCustomerRequest.
@@ -23,11 +23,12 @@ pub struct Update {
 pub fn decode(request: UpdateCustomerRequest) -> Result<Update, Status> {
     let mut violations = Violations::default();
     let id = violations.check("customer_id", CustomerId::parse(&request.customer_id));
+    let region = decode_phone::decode_region(request.phone_region, &mut violations).flatten();
     let contact = request.contact.unwrap_or_default();
     let mut change = ContactChange::default();
     let paths = request.update_mask.unwrap_or_default().paths;
     update_mask::apply(&paths, "name or phone", &mut violations, |path, violations| {
-        violations.within("contact.", |violations| set(path, &contact, &request.phone_region, &mut change, violations))
+        violations.within("contact.", |violations| set(path, &contact, region, &mut change, violations))
     });
     let Some(id) = id else { return Err(violations.into_status()) };
     violations.finish()?;
@@ -35,7 +36,13 @@ pub fn decode(request: UpdateCustomerRequest) -> Result<Update, Status> {
 }
 
 /// Sets one field of the change. Returns false for a field that does not exist.
-fn set(path: &str, contact: &Contact, region: &str, change: &mut ContactChange, violations: &mut Violations) -> bool {
+fn set(
+    path: &str,
+    contact: &Contact,
+    region: Option<PhoneRegion>,
+    change: &mut ContactChange,
+    violations: &mut Violations,
+) -> bool {
     match path {
         "name" => change.name = violations.check("name", Name::parse(&contact.name)),
         "email" => {
@@ -43,7 +50,7 @@ fn set(path: &str, contact: &Contact, region: &str, change: &mut ContactChange, 
             change.email = violations.check_optional("email", email);
         }
         "phone" if contact.phone.is_empty() => change.phone = Some(None),
-        "phone" => change.phone = decode_phone::decode(&contact.phone, region.to_owned(), violations).map(Some),
+        "phone" => change.phone = decode_phone::decode(&contact.phone, region, violations).map(Some),
         _ => return false,
     }
     true

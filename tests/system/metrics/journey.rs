@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use serde_json::json;
 use teppan_shared::contract::{
     booking::v1::{
-        CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, ExportCustomerRequest, GetVenueRequest,
-        ListWaitlistRequest, StreamBookingEventsResponse, WaitlistEntryStatus,
+        CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, GetVenueRequest, ListWaitlistRequest,
+        SetConsentRequest, StreamBookingEventsResponse, WaitlistEntryStatus,
     },
     conversation::v1::{
         Channel, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, FollowUpTrigger, ScheduleFollowUpRequest,
@@ -82,7 +82,7 @@ impl Journey {
         let unreadable = stripe::event("payment_intent.succeeded", json!({"id": "pi_1"}));
         assert_eq!(stripe::send(journey.booking.http, &unreadable, SECRET).await.0, 200);
         let mut customers = BookingClients::new(journey.booking.grpc).customers;
-        customers.export_customer(ExportCustomerRequest::default()).await.expect_err("the method is not implemented");
+        customers.set_consent(SetConsentRequest::default()).await.expect_err("the method is not implemented");
         journey
     }
 
