@@ -97,7 +97,7 @@ fn decode_lookup(request: FindCustomerRequest) -> Result<CustomerLookup, Status>
     let region = decode_phone::decode_region(request.phone_region, &mut violations);
     let lookup = match (request.email.as_str(), request.phone.as_str()) {
         (email, "") => violations.check("email", Email::parse(email)).map(CustomerLookup::Email),
-        ("", phone) => decode_phone::decode(phone, region.flatten(), &mut violations).map(CustomerLookup::Phone),
+        ("", phone) => decode_phone::decode(phone, region, &mut violations).map(CustomerLookup::Phone),
         _ => {
             violations.add("phone", "must not be given together with email");
             None

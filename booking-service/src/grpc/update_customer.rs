@@ -23,7 +23,7 @@ pub struct Update {
 pub fn decode(request: UpdateCustomerRequest) -> Result<Update, Status> {
     let mut violations = Violations::default();
     let id = violations.check("customer_id", CustomerId::parse(&request.customer_id));
-    let region = decode_phone::decode_region(request.phone_region, &mut violations).flatten();
+    let region = decode_phone::decode_region(request.phone_region, &mut violations);
     let contact = request.contact.unwrap_or_default();
     let mut change = ContactChange::default();
     let paths = request.update_mask.unwrap_or_default().paths;
@@ -39,7 +39,7 @@ pub fn decode(request: UpdateCustomerRequest) -> Result<Update, Status> {
 fn set(
     path: &str,
     contact: &Contact,
-    region: Option<PhoneRegion>,
+    region: Option<Option<PhoneRegion>>,
     change: &mut ContactChange,
     violations: &mut Violations,
 ) -> bool {
