@@ -110,7 +110,8 @@ async fn every_violation_of_an_update_is_reported_at_once() {
         ..update("7", &["name", "email", "phone", "notes"], "\u{200b}", "ada", "12")
     };
     let refused = updated(&service.clients, request).await.expect_err("refused");
-    let expected = ["customer_id", "phone_region", "contact.name", "contact.email", "update_mask.paths[3]"];
+    let expected =
+        ["customer_id", "phone_region", "contact.name", "contact.email", "contact.phone", "update_mask.paths[3]"];
     assert_eq!(fields(&refused), expected);
     let nobody = update(&Uuid::nil().to_string(), &["name"], "Ada", "", "");
     assert_eq!(reason(&updated(&service.clients, nobody).await.expect_err("nobody")), "CUSTOMER_NOT_FOUND");
