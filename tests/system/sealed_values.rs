@@ -130,7 +130,7 @@ async fn errors(service: &Conversation, chats: &[String]) -> Vec<Status> {
     errors.into_iter().flatten().collect()
 }
 
-/// Asserts that somebody who reads finds out, and is told nothing of what is stored.
+/// Asserts that a read reports DATA_CORRUPTED, and that no error contains a stored text.
 async fn assert_found(service: &Conversation, chats: &[String], what: &str) {
     let errors = errors(service, chats).await;
     assert!(!errors.is_empty(), "{what} is not found");

@@ -150,7 +150,7 @@ impl Reader {
         }
         self.known = page.message_count;
         self.rows = page.rows.into_iter();
-        // Otherwise the next step would read again at once, for ever.
+        // Otherwise each step would read again at once, without an end.
         if self.reached < self.known && self.rows.len() == 0 { Err(self.missing()) } else { Ok(()) }
     }
 
