@@ -20,6 +20,9 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 /// The bound until a service listens: a first start creates the database folder.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The program of the plain service.
+pub const PLAIN: &str = "plain";
+
 /// One of the two services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -101,6 +104,20 @@ impl Process {
     /// [`Process::start_showing`], with a command that executes the service.
     pub async fn start_command(
         which: Which,
+        command: Command,
+        environment: &HashMap<String, String>,
+        shown: Shown,
+    ) -> Result<Self, LaunchError> {
+        Self::start_named(which.binary(), command, environment, shown).await
+    }
+
+    /// Starts the plain service, with which the benchmark compares the services. It has no HTTP.
+    pub async fn start_plain(environment: &HashMap<String, String>) -> Result<Self, LaunchError> {
+        Self::start_named(PLAIN, Command::new(binary(PLAIN)), environment, Shown::Errors).await
+    }
+
+    async fn start_named(
+        service: &'static str,
         mut command: Command,
         environment: &HashMap<String, String>,
         shown: Shown,
@@ -123,7 +140,6 @@ impl Process {
         let mut child = command.spawn().map_err(|source| LaunchError::Spawn { path, source })?;
         let stderr = child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines();
-        let service = which.binary();
         let mut output = String::new();
         let listening = tokio::time::timeout(START_TIMEOUT, listening(&mut lines, &mut output)).await;
         let Listening { grpc, http } = match listening {

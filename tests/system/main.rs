@@ -43,6 +43,7 @@ mod outbox;
 mod overload;
 mod payments;
 mod pgbouncer;
+mod plain_service;
 mod private_postgres;
 mod processes;
 mod publication;
