@@ -107,6 +107,9 @@ BEGIN
     UPDATE customers c
     SET email_hash = NULL, phone_hash = NULL, contact_sealed = NULL, version = now_version, updated_at = moment, erased_at = moment
     WHERE c.customer_id = whom;
+    -- The tables are in 0009_consents.sql.
+    DELETE FROM customer_consents k WHERE k.customer_id = whom;
+    UPDATE customer_consent_changes h SET source = '' WHERE h.customer_id = whom AND h.source <> '';
     -- Calls that are still to be made would only schedule follow-ups in conversations that are deleted. One that is being
     -- made may arrive until its lease ends; the deletion comes after it.
     WITH cancelled AS (

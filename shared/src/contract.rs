@@ -12,7 +12,9 @@ pub mod booking {
         #![allow(clippy::all, clippy::pedantic, rustdoc::all)]
         tonic::include_proto!("teppan.booking.v1");
         // Events and bookings share these.
-        pub use crate::contract::events::v1::{BookingStatus, CancellationInitiator, PaymentMethod};
+        pub use crate::contract::events::v1::{
+            BookingStatus, CancellationInitiator, ConsentChannel, ConsentPurpose, PaymentMethod,
+        };
     }
 }
 

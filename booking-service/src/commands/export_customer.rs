@@ -25,7 +25,7 @@ use crate::{
     settings::Settings,
 };
 
-/// Bookings and waitlist entries of one page.
+/// Bookings, waitlist entries or changes of consents of one page.
 const PAGE_SIZE: u16 = 100;
 
 /// The customer to export.
@@ -73,7 +73,7 @@ async fn export(
     out: &mut JsonStream<impl io::Write>,
 ) -> Result<(), ExportFailed> {
     let request = ExportCustomerRequest { customer_id: id.to_string(), ..Default::default() };
-    let (mut after, mut bookings, mut entries) = (None, 0, 0);
+    let (mut after, mut bookings, mut entries, mut changes) = (None, 0, 0, 0);
     loop {
         let page = exports.export_page(id, after, PAGE_SIZE).await?;
         let next = page.next;
@@ -95,6 +95,14 @@ async fn export(
         for entry in &page.waitlist_entries {
             out.item(&to_json("teppan.booking.v1.WaitlistEntry", entry))?;
             entries += 1;
+        }
+        if !page.consent_changes.is_empty() && changes == 0 {
+            out.end_list()?;
+            out.begin_list("consent_changes")?;
+        }
+        for change in &page.consent_changes {
+            out.item(&to_json("teppan.booking.v1.ConsentChange", change))?;
+            changes += 1;
         }
         eprintln!("{bookings} bookings, {entries} waitlist entries");
         match next {

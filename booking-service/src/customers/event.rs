@@ -7,11 +7,14 @@ use teppan_shared::contract::events::v1 as wire;
 use crate::{
     bookings::event_data::timestamp,
     customers::Customers,
-    domain::{CustomerId, EventId, OutboxDestination},
+    domain::{ConsentChannel, ConsentPurpose, CustomerId, EventId, NewConsent, OutboxDestination},
 };
 
 /// The type of [`wire::CustomerErased`]. `erase_customer` in the schema writes the event.
 pub const ERASED: &str = "teppan.customer.erased.v1";
+
+/// The type of [`wire::ConsentChanged`].
+pub const CONSENT_CHANGED: &str = "teppan.customer.consent_changed.v1";
 
 /// An event that a statement writes together with the change.
 pub struct NewCustomerEvent {
@@ -28,8 +31,46 @@ impl NewCustomerEvent {
         Self::new("teppan.customer.updated.v1", &event)
     }
 
+    /// The event of a consent, with the version of the customer after it.
+    pub fn consent_changed(id: CustomerId, version: i64, consent: &NewConsent, at: DateTime<Utc>) -> Self {
+        let event = wire::ConsentChanged {
+            customer_id: id.to_string(),
+            occurred_at: timestamp(at),
+            customer_version: version,
+            purpose: wire::ConsentPurpose::from(consent.key.purpose).into(),
+            channel: wire::ConsentChannel::from(consent.key.channel).into(),
+            granted: consent.granted,
+        };
+        Self::new(CONSENT_CHANGED, &event)
+    }
+
     fn new(kind: &'static str, event: &impl Serialize) -> Self {
         Self { id: EventId::generate(), kind, data: serde_json::to_string(event).expect("ids and figures") }
+    }
+}
+
+impl From<ConsentPurpose> for wire::ConsentPurpose {
+    fn from(purpose: ConsentPurpose) -> Self {
+        match purpose {
+            ConsentPurpose::Transactional => Self::Transactional,
+            ConsentPurpose::Marketing => Self::Marketing,
+            ConsentPurpose::Analytics => Self::Analytics,
+        }
+    }
+}
+
+impl From<ConsentChannel> for wire::ConsentChannel {
+    fn from(channel: ConsentChannel) -> Self {
+        match channel {
+            ConsentChannel::Every => Self::Unspecified,
+            ConsentChannel::Web => Self::Web,
+            ConsentChannel::Email => Self::Email,
+            ConsentChannel::Sms => Self::Sms,
+            ConsentChannel::Voice => Self::Voice,
+            ConsentChannel::Whatsapp => Self::Whatsapp,
+            ConsentChannel::Facebook => Self::Facebook,
+            ConsentChannel::Instagram => Self::Instagram,
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use super::find::{Customer, CustomerLookup};
+use super::{
+    consent_history::ConsentChange,
+    find::{Customer, CustomerLookup},
+};
 use crate::{
     bookings::{
         Bookings,
@@ -34,12 +37,15 @@ pub struct CustomerExports {
     pub payments: Arc<Payments>,
 }
 
-/// The cursor position of an export. The bookings come first, then the waitlist entries.
+/// The cursor position of an export. The bookings come first, then the waitlist entries, then the changes of
+/// consents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExportPosition {
     Booking(BookingPosition),
     /// The queue number of an entry; 0 before the first entry.
     WaitlistEntry(i64),
+    /// The version of the customer after a change of a consent; 0 before the first change.
+    ConsentChange(i64),
 }
 
 /// A part of what is stored about a customer.
@@ -47,6 +53,7 @@ pub struct ExportPage {
     pub customer: Customer,
     pub bookings: Vec<(OpenBooking, Vec<Payment>)>,
     pub entries: Vec<WaitlistEntry>,
+    pub consent_changes: Vec<ConsentChange>,
     pub next: Option<ExportPosition>,
 }
 
@@ -95,12 +102,21 @@ impl CustomerExports {
         page_size: u16,
     ) -> Result<ExportPage, ExportError> {
         let customer = self.customers.find_customer(&CustomerLookup::Id(id)).await?;
-        let mut page = ExportPage { customer, bookings: Vec::new(), entries: Vec::new(), next: None };
+        let mut page =
+            ExportPage { customer, bookings: Vec::new(), entries: Vec::new(), consent_changes: Vec::new(), next: None };
         match after {
             Some(ExportPosition::WaitlistEntry(after)) => {
                 let found = self.waitlist.list_waitlist(&entries_of(id, after), page_size).await?;
                 page.entries = found.entries;
-                page.next = found.next.map(ExportPosition::WaitlistEntry);
+                page.next = Some(found.next.map_or(ExportPosition::ConsentChange(0), ExportPosition::WaitlistEntry));
+            }
+            Some(ExportPosition::ConsentChange(after)) => {
+                let limit = usize::from(page_size);
+                let found = self.customers.consent_changes(id, after, i64::from(page_size) + 1).await?;
+                let more = found.len() > limit;
+                page.consent_changes.extend(found.into_iter().take(limit));
+                let last = page.consent_changes.last().filter(|_| more);
+                page.next = last.map(|change| ExportPosition::ConsentChange(change.version));
             }
             Some(ExportPosition::Booking(after)) => self.add_bookings(&mut page, id, after, page_size).await?,
             None => self.add_bookings(&mut page, id, first(), page_size).await?,

@@ -1,8 +1,12 @@
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
 use uuid::Uuid;
 
-use super::contact::{ContactRow, StoredContact};
+use super::{
+    consent::StoredConsent,
+    contact::{ContactRow, StoredContact},
+};
 use crate::{
     customers::Customers,
     domain::{CustomerId, Email, Phone},
@@ -21,6 +25,8 @@ pub struct Customer {
     /// `None` after erasure.
     pub contact: Option<StoredContact>,
     pub version: i64,
+    /// By purpose and channel. Empty after erasure.
+    pub consents: Vec<StoredConsent>,
     pub booking_count: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -37,6 +43,7 @@ struct CustomerRow {
     updated_at: DateTime<Utc>,
     erased_at: Option<DateTime<Utc>>,
     booking_count: i64,
+    consents: Option<Json<Vec<StoredConsent>>>,
 }
 
 impl Customers {
@@ -67,6 +74,7 @@ impl Customers {
             id: CustomerId(row.customer_id),
             contact: contact.transpose()?,
             version: row.version,
+            consents: row.consents.map_or_else(Vec::new, |Json(consents)| consents),
             booking_count: row.booking_count,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -4,7 +4,9 @@ SELECT
     c.customer_id, c.email_hash AS "email_hash?", c.phone_hash AS "phone_hash?",
     c.contact_sealed AS "contact_sealed?", c.version,
     c.created_at, c.updated_at, c.erased_at AS "erased_at?",
-    (SELECT count(*) FROM bookings b WHERE b.customer_id = c.customer_id) AS "booking_count!"
+    (SELECT count(*) FROM bookings b WHERE b.customer_id = c.customer_id) AS "booking_count!",
+    (SELECT jsonb_agg(to_jsonb(k) ORDER BY k.purpose, k.channel) FROM customer_consents k
+     WHERE k.customer_id = c.customer_id) AS "consents?: _"
 FROM customers c
 WHERE c.customer_id = COALESCE(
     (SELECT e.customer_id FROM customers e WHERE e.email_hash = ANY ($1::bytea[]) LIMIT 1),

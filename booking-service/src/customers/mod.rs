@@ -1,5 +1,7 @@
 //! Customers and their contact data.
 
+pub mod consent;
+pub mod consent_history;
 pub mod contact;
 pub mod draft;
 pub mod erase;

@@ -2,6 +2,7 @@
 
 mod booking;
 mod booking_status;
+mod consent;
 mod contact;
 mod etag;
 mod follow_up;
@@ -25,6 +26,7 @@ mod waitlist;
 
 pub use booking::{ConfirmationCode, NewBooking, PartySize};
 pub use booking_status::{BookingChange, BookingStatus, CancellationInitiator, ChangeRefusal};
+pub use consent::{ConsentChannel, ConsentKey, ConsentPurpose, NewConsent};
 pub use contact::{Contact, Email, Name};
 pub use etag::Etag;
 pub use follow_up::FollowUpStep;

@@ -1,15 +1,16 @@
 use teppan_shared::{
     contract::booking::v1::{
         EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, ExportCustomerResponse,
-        FindCustomerRequest, FindCustomerResponse, GetCustomerRequest, GetCustomerResponse, UpdateCustomerRequest,
-        UpdateCustomerResponse, customer_service_server::CustomerService,
+        FindCustomerRequest, FindCustomerResponse, GetCustomerRequest, GetCustomerResponse, SetConsentRequest,
+        SetConsentResponse, UpdateCustomerRequest, UpdateCustomerResponse, customer_service_server::CustomerService,
     },
+    server::Bounds,
     status::Violations,
     wire::timestamp,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, decode_phone, encode, export_customer, status, update_customer};
+use super::{Grpc, decode_phone, encode, export_customer, set_consent, status, update_customer};
 use crate::{
     customers::find::CustomerLookup,
     domain::{CustomerId, Email},
@@ -58,6 +59,17 @@ impl CustomerService for Grpc {
             .await
             .map_err(|error| status::update_customer(&error, update.id))?;
         Ok(Response::new(UpdateCustomerResponse { customer: Some(encode::customer(customer)) }))
+    }
+
+    async fn set_consent(&self, request: Request<SetConsentRequest>) -> Result<Response<SetConsentResponse>, Status> {
+        let bounds = Bounds::of(&request)?;
+        let requested = set_consent::decode(request.into_inner())?;
+        let customer = self
+            .customers
+            .set_consent(requested.id, &requested.consent, requested.version, bounds.caller())
+            .await
+            .map_err(|error| status::set_consent(&error, requested.id))?;
+        Ok(Response::new(set_consent::encode(customer)))
     }
 
     async fn export_customer(

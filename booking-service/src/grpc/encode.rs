@@ -176,7 +176,7 @@ pub fn customer(customer: Customer) -> wire::Customer {
     wire::Customer {
         customer_id: customer.id.to_string(),
         contact: customer.contact.map(contact),
-        consents: Vec::new(),
+        consents: customer.consents.into_iter().map(super::set_consent::consent).collect(),
         booking_count: customer.booking_count,
         created_at: Some(timestamp(customer.created_at)),
         updated_at: Some(timestamp(customer.updated_at)),

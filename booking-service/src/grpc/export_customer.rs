@@ -7,7 +7,7 @@ use teppan_shared::{
 };
 use tonic::Status;
 
-use super::{encode, encode_payment::payment, encode_waitlist_entry::waitlist_entry};
+use super::{encode, encode_payment::payment, encode_waitlist_entry::waitlist_entry, set_consent::consent_change};
 use crate::{
     customers::export::{ExportPage, ExportPosition},
     domain::CustomerId,
@@ -46,6 +46,7 @@ pub fn encode(
         bookings: page.bookings.into_iter().map(exported).collect(),
         waitlist_entries: page.entries.into_iter().map(waitlist_entry).collect(),
         next_page_token: page.next.map_or_else(String::new, |position| token(request, position)),
+        consent_changes: page.consent_changes.into_iter().map(consent_change).collect(),
         exported_at: Some(timestamp(now)),
     }
 }

@@ -26,6 +26,7 @@ mod payment_service;
 mod record_payment;
 mod reschedule_booking;
 mod schedule_service;
+mod set_consent;
 mod set_weekly_schedule;
 mod status;
 mod stream_booking_events;

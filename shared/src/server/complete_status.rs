@@ -39,7 +39,7 @@ pub fn complete_status(response: Response<Body>) -> (Response<Body>, Option<Stat
         Code::Unimplemented => Failure::new(
             Code::Unimplemented,
             "METHOD_NOT_IMPLEMENTED",
-            "There is no such call, or it is not built yet: the comments in the .proto files say which are not.",
+            "There is no such call in this version of the service.",
         ),
         // The service's own INTERNAL has details. The library answers INTERNAL when the framing of a request is broken
         // or its message is missing; that is the caller's fault.

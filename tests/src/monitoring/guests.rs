@@ -8,12 +8,12 @@ use serde_json::json;
 use teppan_shared::contract::{
     booking::v1::{
         Booking, CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, JoinWaitlistRequest,
-        ListWaitlistRequest, SetConsentRequest, StreamBookingEventsRequest, WaitlistEntry, WaitlistEntryStatus,
+        ListWaitlistRequest, StreamBookingEventsRequest, WaitlistEntry, WaitlistEntryStatus,
     },
     conversation::v1::{
         ClaimDueFollowUpsRequest, ClaimedFollowUp, CompleteFollowUpRequest, FailFollowUpRequest, FollowUpFailureReason,
-        FollowUpTrigger, GetContextWindowRequest, ScheduleFollowUpRequest,
-        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+        FollowUpTrigger, ScheduleFollowUpRequest, conversation_service_client::ConversationServiceClient,
+        follow_up_service_client::FollowUpServiceClient,
     },
 };
 use teppan_shared::wire::Timestamp;
@@ -23,7 +23,9 @@ use uuid::Uuid;
 use super::Stack;
 use crate::{
     clients::{self, BookingClients},
-    fixtures, stripe,
+    fixtures,
+    raw_client::{self, RawClient, RawError},
+    stripe,
 };
 
 /// The secret of Stripe's signatures.
@@ -40,6 +42,8 @@ pub struct Guests {
     conversations: ConversationServiceClient<Channel>,
     follow_ups: FollowUpServiceClient<Channel>,
     webhook: SocketAddr,
+    booking_server: SocketAddr,
+    conversation_server: SocketAddr,
     /// A venue with enough seats for all guests, which requires a deposit.
     venue_id: String,
 }
@@ -53,6 +57,8 @@ impl Guests {
             conversations: clients::conversations(stack.conversation.grpc),
             follow_ups: clients::follow_ups(stack.conversation.grpc),
             webhook: stack.booking.http,
+            booking_server: stack.booking.grpc,
+            conversation_server: stack.conversation.grpc,
             venue_id,
         })
     }
@@ -129,7 +135,7 @@ impl Guests {
     }
 
     /// Work for operators, and refusals: a Stripe event without a booking, a follow-up that fails, and requests that
-    /// are forged, too old, not implemented, and too many at once when `MAX_WAITING` is small.
+    /// are forged, too old, of an unknown method, and too many at once when `MAX_WAITING` is small.
     pub async fn trouble(&self) -> Result<(), Status> {
         let mut this = self.clone();
         let lost = stripe::event("payment_intent.succeeded", json!({"id": "pi_lost"}));
@@ -137,11 +143,7 @@ impl Guests {
         stripe::send(self.webhook, &lost, "whsec_forged").await;
         let (body, long_ago) = (lost.to_string(), chrono::Utc::now() - TimeDelta::hours(1));
         stripe::post(self.webhook, Some(&stripe::signed(&body, SECRET, long_ago)), &body).await;
-        let not_built = [
-            this.booking.customers.set_consent(SetConsentRequest::default()).await.map(drop),
-            this.conversations.get_context_window(GetContextWindowRequest::default()).await.map(drop),
-        ];
-        drop(not_built);
+        self.call_unknown().await.map_err(|error| Status::unavailable(error.to_string()))?;
         self.journey().await?;
         let claimed = self.claim().await?;
         for claimed in claimed {
@@ -161,6 +163,17 @@ impl Guests {
     async fn book(&self, request: CreateBookingRequest) -> Result<Booking, Status> {
         let created = self.booking.bookings.clone().create_booking(request).await?.into_inner();
         Ok(created.booking.unwrap_or_default())
+    }
+
+    /// Calls a method that does not exist, of each service.
+    async fn call_unknown(&self) -> Result<(), RawError> {
+        let booking = (self.booking_server, "/teppan.booking.v1.BookingService/MadeUp");
+        let conversation = (self.conversation_server, "/teppan.conversation.v1.ConversationService/MadeUp");
+        for (server, method) in [booking, conversation] {
+            let answer = RawClient::connect(server).await?.call(method, &()).await?;
+            raw_client::status(answer).await?;
+        }
+        Ok(())
     }
 
     async fn claim(&self) -> Result<Vec<ClaimedFollowUp>, Status> {

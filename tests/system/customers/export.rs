@@ -25,7 +25,7 @@ use super::{
 use crate::{changes::VenueFixture, environment, waitlist};
 
 /// All pages of an export.
-async fn pages(clients: &BookingClients, customer_id: &str, page_size: i32) -> Vec<ExportCustomerResponse> {
+pub async fn pages(clients: &BookingClients, customer_id: &str, page_size: i32) -> Vec<ExportCustomerResponse> {
     let mut request = ExportCustomerRequest { customer_id: customer_id.to_owned(), page_size, ..Default::default() };
     let mut pages = Vec::new();
     loop {

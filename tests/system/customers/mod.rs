@@ -1,5 +1,6 @@
 //! Customers: how they are found by their contact, and what happens to their data.
 
+mod consents;
 mod contact;
 mod erasure;
 mod export;

@@ -8,7 +8,7 @@ use serde_json::json;
 use teppan_shared::contract::{
     booking::v1::{
         CancelBookingRequest, ConfirmBookingRequest, CreateBookingRequest, GetVenueRequest, ListWaitlistRequest,
-        SetConsentRequest, StreamBookingEventsResponse, WaitlistEntryStatus,
+        StreamBookingEventsResponse, WaitlistEntryStatus,
     },
     conversation::v1::{
         Channel, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, FollowUpTrigger, ScheduleFollowUpRequest,
@@ -24,7 +24,7 @@ use teppan_tests::{
     scrape::{OPEN_METRICS, Scrape},
     stripe,
 };
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 use uuid::Uuid;
 
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
     event_stream::readers::{following, from_the_oldest},
     outbox::nats_server::NatsServer,
     payments::SECRET,
-    waitlist,
+    raw, waitlist,
 };
 
 /// Both services, and everything they connect to.
@@ -81,8 +81,8 @@ impl Journey {
         journey.follow_up().await;
         let unreadable = stripe::event("payment_intent.succeeded", json!({"id": "pi_1"}));
         assert_eq!(stripe::send(journey.booking.http, &unreadable, SECRET).await.0, 200);
-        let mut customers = BookingClients::new(journey.booking.grpc).customers;
-        customers.set_consent(SetConsentRequest::default()).await.expect_err("the method is not implemented");
+        let unknown = raw::call(journey.booking.grpc, "/teppan.booking.v1.CustomerService/MadeUp", b"", None).await;
+        assert_eq!(unknown.code(), Code::Unimplemented);
         journey
     }
 

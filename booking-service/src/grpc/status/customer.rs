@@ -9,6 +9,7 @@ use tonic::Status;
 use super::{CUSTOMER, etag_mismatch, not_found};
 use crate::{
     customers::{
+        consent::SetConsentError,
         erase::EraseCustomerError,
         export::{ExportError, ExportPosition},
         update::{ContactField, UpdateCustomerError},
@@ -44,6 +45,17 @@ pub fn update_customer(error: &UpdateCustomerError, id: CustomerId) -> Status {
         UpdateCustomerError::Contended => Failure::overloaded().into(),
         UpdateCustomerError::Corrupted(error) => error.to_failure().into(),
         UpdateCustomerError::Database(error) => error.to_failure().into(),
+    }
+}
+
+pub fn set_consent(error: &SetConsentError, id: CustomerId) -> Status {
+    match error {
+        SetConsentError::NotFound => not_found(CUSTOMER, &id.to_string()),
+        SetConsentError::Erased => erased(id),
+        SetConsentError::Stale => etag_mismatch("customer"),
+        SetConsentError::Contended => Failure::overloaded().into(),
+        SetConsentError::Corrupted(error) => error.to_failure().into(),
+        SetConsentError::Database(error) => error.to_failure().into(),
     }
 }
 
