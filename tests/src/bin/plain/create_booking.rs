@@ -1,8 +1,7 @@
 //! CreateBooking: a transaction with a statement for each step.
 
 use booking_service::domain::{
-    ConfirmationCode, Currency, Email, GivenPhone, IdempotencyKey, Name, PartySize, VenueId, deposit_cents, parse_date,
-    parse_start_time,
+    ConfirmationCode, Currency, IdempotencyKey, PartySize, VenueId, deposit_cents, parse_date, parse_start_time,
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Postgres, Transaction};
@@ -10,7 +9,7 @@ use teppan_shared::{
     clock::Clock,
     contract::booking::v1::{CreateBookingRequest, CreateBookingResponse, booking_service_server::BookingService},
     fingerprint::optional,
-    sealing::{AssociatedData, KeyRing},
+    sealing::KeyRing,
     status::Failure,
 };
 use tonic::{Request, Response, Status};
@@ -19,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     Plain,
     bookings::{BookingRow, Details},
+    customers::Contact,
     error::{CallError, contended, key_reused, slot_refused},
     schedule::invalid,
 };
@@ -56,9 +56,8 @@ struct NewBooking {
     date: NaiveDate,
     start_time: NaiveTime,
     party_size: i32,
+    contact: Contact,
     details: Details,
-    email_hash: Option<Vec<u8>>,
-    phone_hash: Option<Vec<u8>>,
     conversation_id: String,
     source: String,
     expected_total_cents: Option<i64>,
@@ -90,24 +89,13 @@ impl Plain {
         let date = parse_date(&request.date).map_err(invalid("date"))?;
         let start_time = parse_start_time(&request.start_time).map_err(invalid("start_time"))?;
         let party_size = PartySize::parse(request.party_size).map_err(invalid("party_size"))?.get();
-        let contact = request.contact.unwrap_or_default();
-        let name = Name::parse(&contact.name).map_err(invalid("contact.name"))?;
-        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let email = given(&contact.email).map(|text| Email::parse(&text)).transpose();
-        let email = email.map_err(|_| invalid("contact.email")("must be an e-mail address"))?;
-        let phone = given(&contact.phone).map(|text| GivenPhone::parse(&text)).transpose();
-        let phone = phone.map_err(|_| invalid("contact.phone")("must be a telephone number"))?;
-        if email.is_none() && phone.is_none() {
-            return Err(invalid("contact.email")("is required unless contact.phone is given"));
-        }
-        let email = email.as_ref().map(Email::as_str).unwrap_or_default().to_owned();
-        let phone = phone.as_ref().map(GivenPhone::canonical).unwrap_or_default();
-        let hash = |what: &str, text: &str| {
-            given(text).map(|text| self.lookup.hash([what.as_bytes(), text.as_bytes()]).newest().to_vec())
+        let contact = self.read_contact(&request.contact.unwrap_or_default())?;
+        let details = Details {
+            name: contact.name.clone(),
+            email: contact.email.clone(),
+            phone: contact.phone.clone(),
+            special_requests: request.special_requests,
         };
-        let (email_hash, phone_hash) = (hash("e-mail", &email), hash("phone", &phone));
-        let details =
-            Details { name: name.as_str().to_owned(), email, phone, special_requests: request.special_requests };
         let fields = [
             venue_id.as_bytes().to_vec(),
             date.to_string().into_bytes(),
@@ -125,9 +113,8 @@ impl Plain {
             date,
             start_time,
             party_size,
+            contact,
             details,
-            email_hash,
-            phone_hash,
             conversation_id: request.conversation_id,
             source: request.source,
             expected_total_cents: request.expected_total_cents,
@@ -152,48 +139,13 @@ impl Plain {
         }
         let offer = offer.ok_or_else(|| slot_refused("SLOT_NOT_FOUND"))?;
         new.take_seats(&mut transaction).await?;
-        let customer_id = self.find_or_make_customer(new, &mut transaction, now).await?;
+        let customer_id = self.find_or_make_customer(&new.contact, &mut transaction, now).await?;
         let row = new.booking(&offer, customer_id, &self.ring, now)?;
         row.insert(&mut transaction).await?;
         new.record_event(&row, &mut transaction).await?;
         new.claim_key(&row, &mut transaction).await?;
         transaction.commit().await?;
         Ok((row, false))
-    }
-
-    async fn find_or_make_customer(
-        &self,
-        new: &NewBooking,
-        transaction: &mut Transaction<'_, Postgres>,
-        now: DateTime<Utc>,
-    ) -> Result<Uuid, CallError> {
-        let customer_id = Uuid::now_v7();
-        let about = AssociatedData { table: "customers", column: "contact_sealed", row: customer_id.as_bytes() };
-        let Details { name, email, phone, .. } = &new.details;
-        let contact = serde_json::json!({ "name": name, "email": email, "phone": phone }).to_string();
-        let made: Option<Uuid> = sqlx::query_scalar(
-            "INSERT INTO customers (customer_id, email_hash, phone_hash, contact_sealed, created_at)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING customer_id",
-        )
-        .bind(customer_id)
-        .bind(&new.email_hash)
-        .bind(&new.phone_hash)
-        .bind(self.ring.seal(about, contact.as_bytes()))
-        .bind(now)
-        .fetch_optional(&mut **transaction)
-        .await?;
-        if let Some(customer_id) = made {
-            return Ok(customer_id);
-        }
-        let known = sqlx::query_scalar(
-            "SELECT customer_id FROM customers WHERE email_hash = $1 OR phone_hash = $2
-             ORDER BY email_hash = $1 DESC NULLS LAST LIMIT 1",
-        )
-        .bind(&new.email_hash)
-        .bind(&new.phone_hash)
-        .fetch_one(&mut **transaction)
-        .await?;
-        Ok(known)
     }
 }
 

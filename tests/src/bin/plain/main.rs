@@ -8,6 +8,7 @@
 
 mod bookings;
 mod create_booking;
+mod customers;
 mod error;
 mod list_availability;
 mod schedule;

@@ -86,7 +86,7 @@ impl Plain {
             role: role.as_str_name().trim_start_matches("ROLE_"),
             channel: channel.as_str_name().trim_start_matches("CHANNEL_"),
             content_sealed: seal("content_sealed", request.content.as_bytes()),
-            emotions_sealed: request.emotion.as_ref().map(|it| seal("emotions_sealed", names_of(it).as_bytes())),
+            emotions_sealed: names_of(request.emotion.as_ref()).map(|names| seal("emotions_sealed", names.as_bytes())),
             user_hash: user_id.map(|user| self.lookup.hash([user.as_bytes()]).newest().to_vec()),
             user_sealed: user_id.map(|user| {
                 let about = AssociatedData { table: "conversations", column: "user_sealed", row: conversation };
@@ -109,7 +109,7 @@ impl Plain {
             request.user_id.as_bytes().to_vec(),
             optional(request.sent_at.map(|at| at.seconds.to_be_bytes())),
             optional(emotion.and_then(|emotion| emotion.score).map(f64::to_be_bytes)),
-            optional(emotion.map(names_of)),
+            optional(names_of(emotion)),
         ];
         *self.fingerprint.hash(fields.iter().map(Vec::as_slice)).newest()
     }
@@ -200,6 +200,8 @@ impl NewMessage {
     }
 }
 
-fn names_of(emotion: &Emotion) -> String {
-    format!("{}\n{}", emotion.label, emotion.detected.join("\n"))
+/// The label and the detected emotions; `None` when none is named.
+fn names_of(emotion: Option<&Emotion>) -> Option<String> {
+    let named = emotion.filter(|it| !it.label.is_empty() || !it.detected.is_empty());
+    named.map(|it| format!("{}\n{}", it.label, it.detected.join("\n")))
 }
