@@ -67,8 +67,8 @@ dialogues:
 	@test -z "$$DIALOGUES" || test -r "$$DIALOGUES" || { \
 		echo "make replay: $$DIALOGUES cannot be read; DIALOGUES must name a file of dialogues" >&2; exit 1; }
 
-bench: setup ## Time calls and their bare statements, also in large tables
-	cargo build --release --bin booking-service --bin conversation-service --bin bench
+bench: setup ## Measure calls beside pgbench and a plain service
+	cargo build --release --bin booking-service --bin conversation-service --bin plain --bin bench
 	@target/release/bench $(OPTIONS)
 
 overload: setup ## Offer the services several times their peak load, and measure what they serve in time

@@ -1,6 +1,6 @@
 //! Memory and processor time of processes, from Linux's `/proc`. Elsewhere the functions return `None`.
 
-use std::{fs, time::Duration};
+use std::{collections::HashMap, fs, time::Duration};
 
 /// A tick of `/proc/PID/stat`: Linux shows 100 a second to programs, whatever the kernel uses.
 const TICK: Duration = Duration::from_millis(10);
@@ -44,10 +44,30 @@ pub fn cpu_of_ended_children(pid: u32) -> Option<Duration> {
     Some(stat(&pid.to_string())?.ended_children)
 }
 
-/// The machine's processor time since its start, and the part that its host gave to other machines.
+/// Processor time of these processes and of everything that they have started, directly or not.
+pub fn cpu_of_trees(roots: &[u32]) -> Option<Duration> {
+    let running: HashMap<u32, Stat> = fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((name.parse().ok()?, stat(&name)?))
+        })
+        .collect();
+    let belongs = |pid: u32| {
+        let mut ancestors = std::iter::successors(Some(pid), |pid| running.get(pid).map(|process| process.parent));
+        ancestors.any(|ancestor| roots.contains(&ancestor))
+    };
+    let trees = running.iter().filter(|(pid, _)| belongs(**pid));
+    Some(trees.map(|(_, process)| process.own + process.ended_children).sum())
+}
+
+/// The machine's processor time since its start, the part that was used, and the part that its host gave to other
+/// machines.
 #[derive(Debug, Clone, Copy)]
 pub struct MachineTime {
     all: u64,
+    used: u64,
     stolen: u64,
 }
 
@@ -62,11 +82,18 @@ impl MachineTime {
         100.0 * (self.stolen - earlier.stolen) as f64 / (self.all - earlier.all).max(1) as f64
     }
 
+    /// The share that programs of this machine used since then beyond this time of some of them, in percent.
+    #[expect(clippy::cast_precision_loss, reason = "ticks since the start of a machine are few")]
+    pub fn others_percent_since(self, earlier: Self, ours: Duration) -> f64 {
+        let others = (self.used - earlier.used) as f64 - ours.as_secs_f64() / TICK.as_secs_f64();
+        100.0 * others.max(0.0) / (self.all - earlier.all).max(1) as f64
+    }
+
     /// The first line: user, nice, system, idle, iowait, irq, softirq, steal; the rest is part of the first two.
     fn parse(stat: &str) -> Option<Self> {
         let line = stat.lines().next()?.strip_prefix("cpu ")?;
         let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|ticks| ticks.parse().ok()).collect();
-        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+        Some(Self { all: ticks.iter().sum(), used: ticks.iter().take(3).sum(), stolen: *ticks.get(7)? })
     }
 }
 
@@ -99,6 +126,14 @@ mod tests {
         let at = |line| MachineTime::parse(line).expect("can be read");
         let (earlier, later) = (at("cpu  10 0 10 70 0 0 0 10 5 0\ncpu0 1"), at("cpu  60 0 10 70 0 0 0 60 9 0\ncpu0 1"));
         assert!((later.stolen_percent_since(earlier) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_share_of_other_programs_is_what_remains_of_the_used_time() {
+        let at = |line| MachineTime::parse(line).expect("can be read");
+        let (earlier, later) = (at("cpu  10 0 10 70 0 0 0 10"), at("cpu  50 10 20 110 0 0 0 10"));
+        assert!((later.others_percent_since(earlier, Duration::from_millis(400)) - 20.0).abs() < 1e-9);
+        assert!(later.others_percent_since(earlier, Duration::from_secs(9)).abs() < 1e-9);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -11,7 +10,6 @@ use std::{
 
 use chrono::NaiveDate;
 use rand::Rng as _;
-use serde::Serialize;
 use teppan_shared::{
     contract::{
         booking::v1::{
@@ -29,15 +27,14 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::{
-    case::{Cpu, Measured},
+    comparison::{self, Comparison, Subject},
     create_booking::{self, SLOTS},
-    distance,
+    distances::{distance_ms, link},
     error::BenchError,
     load::{self, Clients},
-    report::{cell, cpu, row},
-    rounds::{Disturbance, Round, Rounds},
-    sample::{Figures, Sample, Spread, Timing},
-    server,
+    measured::{Cpu, Measured},
+    rounds::{Round, Rounds, Watch},
+    sample::{Sample, Timing},
     stage::{self, SLOTS_A_DAY, Served, date_of, start_of},
 };
 
@@ -46,7 +43,8 @@ pub struct Plan<'a> {
     /// The folder of the other build's binaries.
     pub folder: &'a Path,
     pub distances: Vec<Duration>,
-    pub only: &'a str,
+    /// Whether a case of this name is to be measured.
+    pub wants: &'a dyn Fn(&str) -> bool,
     pub rounds: usize,
     pub timing: Timing,
     pub connections: usize,
@@ -78,30 +76,9 @@ impl Call {
     }
 }
 
-/// One case: all rounds of both builds.
-#[derive(Serialize)]
-pub struct BesideReport {
-    name: String,
-    other: Vec<Measured>,
-    this: Vec<Measured>,
-    /// This build to the other, round by round.
-    p50_ratio: Spread,
-    p99_ratio: Spread,
-    per_second_ratio: Spread,
-    disturbance: Disturbance,
-}
-
 /// Measures both builds in turns, on one PostgreSQL.
-pub async fn run(plan: &Plan<'_>, home: &Path) -> Result<Vec<BesideReport>, BenchError> {
-    let server = server::start(home).await?;
-    let measured = measure(plan, &server).await;
-    server.close().await;
-    measured
-}
-
-async fn measure(plan: &Plan<'_>, server: &ThrowawayServer) -> Result<Vec<BesideReport>, BenchError> {
-    let titles = ["p50 ms", "p99 ms", "calls/s"].map(|title| Some(title.to_owned()));
-    println!("{}", row("", &titles, Some("CPU µs a call: service, PostgreSQL, client")));
+pub async fn measure(plan: &Plan<'_>, server: &ThrowawayServer) -> Result<Vec<Comparison>, BenchError> {
+    println!("{}", comparison::heading());
     let mut reports = Vec::new();
     for (number, distance) in plan.distances.iter().enumerate() {
         let path = |which: Which| plan.folder.join(which.binary());
@@ -123,13 +100,13 @@ async fn measure_at(
     distance: Duration,
     other: &Build,
     this: &Build,
-) -> Result<Vec<BesideReport>, BenchError> {
+) -> Result<Vec<Comparison>, BenchError> {
     let mut reports = Vec::new();
     for call in CALLS {
         for count in CLIENTS {
             let s = if count == 1 { "" } else { "s" };
             let name = format!("{}, {count} client{s}, database {} ms away", call.name(), distance.as_millis());
-            if !name.contains(plan.only) {
+            if !(plan.wants)(&name) {
                 continue;
             }
             let clients = Clients { count, connections: plan.connections };
@@ -139,11 +116,15 @@ async fn measure_at(
                 for build in builds {
                     measured.push(build.measure(call, clients, plan.timing, server).await?);
                 }
-                let (first, second) = (measured[0], measured[1]);
-                Ok(if round.place.is_multiple_of(2) { (first, second) } else { (second, first) })
+                if !round.place.is_multiple_of(2) {
+                    measured.reverse();
+                }
+                Ok(measured)
             };
-            let rounds = Rounds::make(&name, plan.rounds, round).await?;
-            if let Some(report) = BesideReport::new(name, rounds) {
+            let rounds = Rounds::make(&name, plan.rounds, &Watch::over(server), round).await?;
+            let subject =
+                Subject { name, group: format!("{}, {count} client{s}", call.name()), x: distance_ms(distance) };
+            if let Some(report) = Comparison::new(subject, &["other build", "this build"], Vec::new(), &rounds) {
                 println!("{report}");
                 reports.push(report);
             }
@@ -173,7 +154,7 @@ impl Build {
                 None
             } else {
                 let database = SocketAddr::from(([127, 0, 0, 1], server.port()));
-                Some(distance::link(database, distance).map_err(BenchError::file("a port of 127.0.0.1"))?)
+                Some(link::open(database, distance).map_err(BenchError::file("a port of 127.0.0.1"))?)
             };
             Served::start_program(which, path(which), server, database, through).await
         };
@@ -204,7 +185,7 @@ impl Build {
         let before = Cpu::now(service, server);
         let sample = self.load(call, service.process.grpc, clients, timing).await?;
         let cpu = before.zip(Cpu::now(service, server)).map(|(before, after)| before.until(&after, sample.calls));
-        Ok(Measured { figures: sample.figures(), cpu })
+        Ok(Measured { cpu, ..sample.figures().into() })
     }
 
     async fn load(
@@ -284,37 +265,4 @@ async fn reschedule(
     free().push_back(booking_id);
     moved?;
     Ok(())
-}
-
-impl BesideReport {
-    /// `None` when there was no round.
-    fn new(name: String, rounds: Rounds<(Measured, Measured)>) -> Option<Self> {
-        let disturbance = rounds.disturbance;
-        let (other, this): (Vec<_>, Vec<_>) = rounds.measured.into_iter().unzip();
-        let ratio = |of: fn(&Figures) -> f64| {
-            Spread::of(other.iter().zip(&this).map(|(other, this)| of(&this.figures) / of(&other.figures)))
-        };
-        let p50_ratio = ratio(|figures| figures.p50_ms)?;
-        let p99_ratio = ratio(|figures| figures.p99_ms)?;
-        let per_second_ratio = ratio(|figures| figures.per_second)?;
-        Some(Self { name, other, this, p50_ratio, p99_ratio, per_second_ratio, disturbance })
-    }
-}
-
-impl fmt::Display for BesideReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.name)?;
-        for (title, rounds) in [("other build", &self.other), ("this build", &self.this)] {
-            let spread = |of: fn(&Figures) -> f64| Spread::of(rounds.iter().map(|round| of(&round.figures)));
-            let cells = [
-                spread(|figures| figures.p50_ms).map(|spread| cell(spread, 3)),
-                spread(|figures| figures.p99_ms).map(|spread| cell(spread, 2)),
-                spread(|figures| figures.per_second).map(|spread| cell(spread, 0)),
-            ];
-            writeln!(f, "{}", row(title, &cells, cpu(rounds).as_deref()))?;
-        }
-        let ratios = [self.p50_ratio, self.p99_ratio, self.per_second_ratio];
-        writeln!(f, "{}", row("this / other", &ratios.map(|ratio| Some(cell(ratio, 2))), None))?;
-        write!(f, "{}", self.disturbance)
-    }
 }

@@ -1,19 +1,18 @@
-//! The cases: one call through gRPC beside one statement through pgbench.
+//! The cases: one call through the services beside bare statements through pgbench.
 
-use std::time::Duration;
-
-use serde::Serialize;
-use sqlx::Connection as _;
 use teppan_shared::embedded::ThrowawayServer;
-use teppan_tests::tool::machine;
 
 use crate::{
+    comparison::{Bound, Subject, Target},
     create_booking,
     error::BenchError,
+    floor, list_availability,
     load::{self, Clients},
+    measured::{Cpu, Measured},
     pgbench::Pgbench,
-    sample::{Figures, Sample, Timing, to_f64},
-    stage::{Served, Side, Stage},
+    sample::{Sample, Timing},
+    side::Side,
+    stage::{Served, Stage},
     store_message,
 };
 
@@ -22,6 +21,7 @@ use crate::{
 pub enum Call {
     StoreMessage,
     CreateBooking,
+    ListAvailability,
 }
 
 /// Whether the clients spread over many slots or conversations, or all want the same one.
@@ -31,42 +31,27 @@ pub enum Rows {
     One,
 }
 
-/// What a ratio of gRPC to pgbench is to reach.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    P50AtMost(f64),
-    PerSecondAtLeast(f64),
-}
-
 /// One row of the report.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    call: Call,
-    rows: Rows,
+    pub call: Call,
+    pub rows: Rows,
     pub clients: usize,
-    pub target: Option<Target>,
 }
+
+const CLIENTS: [usize; 4] = [1, 8, 32, 128];
 
 /// All of them, in the order of the report.
 pub fn all() -> Vec<Case> {
-    use {
-        Call::{CreateBooking, StoreMessage},
-        Rows::{Many, One},
-        Target::{P50AtMost, PerSecondAtLeast},
-    };
-
-    let case = |call, rows, clients, target| Case { call, rows, clients, target };
-    vec![
-        case(StoreMessage, Many, 1, Some(P50AtMost(1.6))),
-        case(StoreMessage, Many, 8, None),
-        case(StoreMessage, Many, 32, Some(PerSecondAtLeast(0.65))),
-        case(StoreMessage, One, 32, None),
-        case(CreateBooking, Many, 1, Some(P50AtMost(1.6))),
-        case(CreateBooking, Many, 8, None),
-        case(CreateBooking, Many, 32, Some(PerSecondAtLeast(0.65))),
-        case(CreateBooking, One, 32, Some(PerSecondAtLeast(1.2))),
-    ]
+    let kinds = [
+        (Call::StoreMessage, Rows::Many),
+        (Call::StoreMessage, Rows::One),
+        (Call::CreateBooking, Rows::Many),
+        (Call::CreateBooking, Rows::One),
+        (Call::ListAvailability, Rows::Many),
+    ];
+    let of_kind = |(call, rows)| CLIENTS.map(move |clients| Case { call, rows, clients });
+    kinds.into_iter().flat_map(of_kind).collect()
 }
 
 /// The number of a measurement in this run of the tool: keeps the ids of different ones apart.
@@ -75,8 +60,8 @@ pub struct Run(pub usize);
 
 /// No measurement comes to this many ids.
 const IDS_A_RUN: usize = 1 << 28;
-/// More clients than any case has.
-const CLIENTS_MAX: usize = 64;
+/// As many clients as a case has at most.
+const CLIENTS_MAX: usize = 128;
 
 impl Run {
     /// Where pgbench's variable `n` begins.
@@ -90,132 +75,169 @@ pub fn new_id() -> String {
     format!("\\set n :n + {CLIENTS_MAX}\n\\set id :n + :client_id\n")
 }
 
-/// One measurement of one side.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Measured {
-    #[serde(flatten)]
-    pub figures: Figures,
-    pub cpu: Option<CpuPerCall>,
-}
+impl Call {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StoreMessage => "StoreMessage",
+            Self::CreateBooking => "CreateBooking",
+            Self::ListAvailability => "ListAvailability",
+        }
+    }
 
-/// Microseconds of processor time.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct CpuPerCall {
-    pub service_us: f64,
-    pub postgres_us: f64,
-    /// The load generator, or pgbench.
-    pub client_us: f64,
+    /// How often the plain service's calls a second the service is to answer, at 32 clients and more.
+    fn times_of_plain(self, rows: Rows) -> Option<f64> {
+        match (self, rows) {
+            (Self::CreateBooking, Rows::Many) => Some(4.0),
+            (Self::CreateBooking, Rows::One) => Some(8.0),
+            (Self::StoreMessage, Rows::Many) => Some(3.0),
+            (Self::StoreMessage, Rows::One) => Some(5.0),
+            (Self::ListAvailability, _) => None,
+        }
+    }
+
+    /// How much longer than a bare INSERT one call may take.
+    fn ms_above_floor(self) -> Option<f64> {
+        match self {
+            Self::CreateBooking => Some(0.3),
+            Self::StoreMessage => Some(0.2),
+            Self::ListAvailability => None,
+        }
+    }
 }
 
 impl Case {
-    pub fn name(&self) -> String {
-        let (call, of) = match self.call {
-            Call::StoreMessage => ("StoreMessage", "conversation"),
-            Call::CreateBooking => ("CreateBooking", "slot"),
-        };
-        let rows = match self.rows {
-            Rows::Many => format!("many {of}s"),
-            Rows::One => format!("one {of}"),
+    pub fn subject(&self) -> Subject {
+        let rows = match (self.call, self.rows) {
+            (Call::StoreMessage, Rows::Many) => "many conversations",
+            (Call::StoreMessage, Rows::One) => "one conversation",
+            (Call::CreateBooking, Rows::Many) => "many slots",
+            (Call::CreateBooking, Rows::One) => "one slot",
+            (Call::ListAvailability, _) => "7 days of 17 slots",
         };
         let s = if self.clients == 1 { "" } else { "s" };
-        format!("{call}, {} client{s}, {rows}", self.clients)
+        let (call, clients) = (self.call.name(), self.clients);
+        Subject {
+            name: format!("{call}, {clients} client{s}, {rows}"),
+            group: format!("{call}, {rows}"),
+            x: f64::from(u32::try_from(clients).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// The ways it is made, the service's own last. Reading has no floor.
+    pub fn sides(&self) -> Vec<Side> {
+        match self.call {
+            Call::ListAvailability => vec![Side::Pgbench, Side::Plain, Side::Teppan],
+            Call::StoreMessage | Call::CreateBooking => {
+                vec![Side::Floor, Side::Pgbench, Side::Plain, Side::Teppan]
+            }
+        }
+    }
+
+    pub fn targets(&self) -> Vec<Target> {
+        let target = |side: Side, bound| Target { than: side.name(), bound };
+        let mut targets = Vec::new();
+        let many = self.rows == Rows::Many;
+        if self.clients >= 32 {
+            let times = self.call.times_of_plain(self.rows);
+            targets.extend(times.map(|times| target(Side::Plain, Bound::PerSecondAtLeastTimes(times))));
+            if many && self.call != Call::ListAvailability {
+                targets.push(target(Side::Floor, Bound::PerSecondAtLeastTimes(0.5)));
+            }
+        }
+        match (self.call, self.rows, self.clients) {
+            (Call::StoreMessage | Call::CreateBooking, Rows::Many, 1) => {
+                let above = self.call.ms_above_floor();
+                targets.extend(above.map(|ms| target(Side::Floor, Bound::P50AtMostMsMore(ms))));
+                targets.push(target(Side::Pgbench, Bound::P50AtMostTimes(1.6)));
+            }
+            (Call::StoreMessage | Call::CreateBooking, Rows::Many, 32) => {
+                targets.push(target(Side::Pgbench, Bound::PerSecondAtLeastTimes(0.65)));
+            }
+            (Call::CreateBooking, Rows::One, 32) => {
+                targets.push(target(Side::Pgbench, Bound::PerSecondAtLeastTimes(1.2)));
+            }
+            _ => {}
+        }
+        targets
     }
 
     /// Measures one side once, and checks that all its calls were written.
     pub async fn measure(&self, side: Side, run: Run, with: &With<'_>) -> Result<Measured, BenchError> {
-        let served = self.served(with.stage);
+        let served = self.served(side, with.stage);
         served.settle().await?;
         let written = self.written(side, with.stage).await?;
-        let cpu = Cpu::now(served, &with.stage.server);
+        let cpu = Cpu::now(served, with.server);
         let sample = match side {
+            Side::Floor => with.pgbench.run(&floor::script(), &served.url, self.clients, with.timing).await?,
             Side::Pgbench => self.through_pgbench(run, with).await?,
-            Side::Grpc => self.through_grpc(run, with).await?,
+            Side::Plain | Side::Teppan => self.through_grpc(side, run, with).await?,
         };
-        let cpu =
-            cpu.zip(Cpu::now(served, &with.stage.server)).map(|(before, after)| before.until(&after, sample.calls));
-        let written = self.written(side, with.stage).await? - written;
-        if u64::try_from(written) != Ok(sample.calls) {
-            return Err(BenchError::Unequal { what: self.name(), calls: sample.calls, written });
+        let after = Cpu::now(served, with.server);
+        let cpu = cpu.zip(after).map(|(before, after)| before.until(&after, sample.calls));
+        if let Some((before, after)) = written.zip(self.written(side, with.stage).await?)
+            && u64::try_from(after - before) != Ok(sample.calls)
+        {
+            let (what, written) = (self.subject().name, after - before);
+            return Err(BenchError::Unequal { what, calls: sample.calls, written });
         }
-        Ok(Measured { figures: sample.figures(), cpu })
+        Ok(Measured { cpu, ..sample.figures().into() })
     }
 
-    fn served<'a>(&self, stage: &'a Stage) -> &'a Served {
-        match self.call {
-            Call::StoreMessage => &stage.conversation,
-            Call::CreateBooking => &stage.booking,
-        }
+    fn served<'a>(&self, side: Side, stage: &'a Stage) -> &'a Served {
+        stage.served(self.call, side)
     }
 
-    async fn through_grpc(&self, run: Run, with: &With<'_>) -> Result<Sample, BenchError> {
-        let address = self.served(with.stage).process.grpc;
+    async fn through_grpc(&self, side: Side, run: Run, with: &With<'_>) -> Result<Sample, BenchError> {
+        let address = self.served(side, with.stage).process.grpc;
         let clients = Clients { count: self.clients, connections: with.connections };
         match self.call {
             Call::StoreMessage => {
-                let target = store_message::Target::new(Side::Grpc, self.rows, run);
+                let target = store_message::Target::new(side, self.rows, run);
                 load::run(address, clients, with.timing, move |channel| target.clone().call(channel)).await
             }
             Call::CreateBooking => {
-                let target = create_booking::Target::new(with.stage, Side::Grpc, self.rows, run);
+                let target = create_booking::Target::new(with.stage, side, self.rows, run);
                 load::run(address, clients, with.timing, move |channel| target.clone().call(channel)).await
+            }
+            Call::ListAvailability => {
+                let (venue, first_date) = (with.stage.venue(side).to_owned(), with.stage.first_date);
+                let call = move |channel| list_availability::call(venue.clone(), first_date, channel);
+                load::run(address, clients, with.timing, call).await
             }
         }
     }
 
     async fn through_pgbench(&self, run: Run, with: &With<'_>) -> Result<Sample, BenchError> {
+        let (stage, side) = (with.stage, Side::Pgbench);
         let script = match self.call {
-            Call::StoreMessage => store_message::Target::new(Side::Pgbench, self.rows, run).script(),
-            Call::CreateBooking => create_booking::Target::new(with.stage, Side::Pgbench, self.rows, run).script(),
+            Call::StoreMessage => store_message::Target::new(side, self.rows, run).script(),
+            Call::CreateBooking => create_booking::Target::new(stage, side, self.rows, run).script(),
+            Call::ListAvailability => list_availability::script(stage.venue(side), stage.first_date),
         };
-        with.pgbench.run(&script, &self.served(with.stage).url, self.clients, with.timing).await
+        with.pgbench.run(&script, &self.served(side, stage).url, self.clients, with.timing).await
     }
 
-    /// What a side has written up to now.
-    async fn written(&self, side: Side, stage: &Stage) -> Result<i64, BenchError> {
-        let (query, whose) = match self.call {
-            Call::StoreMessage => (store_message::WRITTEN, store_message::prefix(side)),
-            Call::CreateBooking => (create_booking::WRITTEN, stage.venue(side)),
+    /// What a side has written up to now; `None` of a call that writes nothing.
+    async fn written(&self, side: Side, stage: &Stage) -> Result<Option<i64>, BenchError> {
+        let (query, whose) = match (self.call, side) {
+            (Call::ListAvailability, _) => return Ok(None),
+            (_, Side::Floor) => (floor::WRITTEN, "floor"),
+            (Call::StoreMessage, _) => (store_message::WRITTEN, store_message::prefix(side)),
+            (Call::CreateBooking, _) => (create_booking::WRITTEN, stage.venue(side)),
         };
-        let mut connection = self.served(stage).connect().await?;
+        let mut connection = self.served(side, stage).connect().await?;
         let written = sqlx::query_scalar(query).bind(whose).fetch_one(&mut connection).await?;
-        connection.close().await?;
-        Ok(written)
+        sqlx::Connection::close(connection).await?;
+        Ok(Some(written))
     }
 }
 
 /// What all measurements share.
 pub struct With<'a> {
+    pub server: &'a ThrowawayServer,
     pub stage: &'a Stage,
     pub pgbench: &'a Pgbench,
     pub timing: Timing,
     /// HTTP/2 connections of the load generator.
     pub connections: usize,
-}
-
-/// Processor time up to now.
-pub struct Cpu {
-    service: Duration,
-    postgres: Duration,
-    client: Duration,
-}
-
-impl Cpu {
-    pub fn now(served: &Served, postgres: &ThrowawayServer) -> Option<Self> {
-        let me = std::process::id();
-        Some(Self {
-            service: machine::cpu_of(served.process.id()?)?,
-            postgres: machine::cpu_of_children(postgres.pid()?)?,
-            client: machine::cpu_of(me)? + machine::cpu_of_ended_children(me)?,
-        })
-    }
-
-    pub fn until(&self, after: &Self, calls: u64) -> CpuPerCall {
-        let per_call =
-            |before: Duration, after: Duration| after.saturating_sub(before).as_secs_f64() * 1e6 / to_f64(calls.max(1));
-        CpuPerCall {
-            service_us: per_call(self.service, after.service),
-            postgres_us: per_call(self.postgres, after.postgres),
-            client_us: per_call(self.client, after.client),
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! CreateBooking, both ways.
 
+use std::time::Duration;
+
 use chrono::NaiveDate;
 use rand::Rng as _;
 use teppan_shared::{
@@ -8,13 +10,14 @@ use teppan_shared::{
     sealing::AssociatedData,
 };
 use teppan_tests::fixtures;
-use tonic::transport::Channel;
+use tonic::{Request, transport::Channel};
 
 use crate::{
     case::{self, Rows, Run},
     error::BenchError,
     pgbench::Script,
-    stage::{DAYS, MINUTES_A_SLOT, SLOTS_A_DAY, Side, Stage, date_of, start_of},
+    side::Side,
+    stage::{DAYS, MINUTES_A_SLOT, SLOTS_A_DAY, Stage, date_of, start_of},
 };
 
 pub const STATEMENT: &str = include_str!("../../../../booking-service/src/bookings/create.sql");
@@ -53,7 +56,18 @@ impl Target {
 
     /// One call: a new booking by a new customer.
     pub async fn call(self, channel: Channel) -> Result<(), BenchError> {
-        let reply = BookingServiceClient::new(channel).create_booking(self.request()).await?;
+        self.send(Request::new(self.request()), channel).await
+    }
+
+    /// [`Self::call`] with a deadline.
+    pub async fn call_within(self, timeout: Duration, channel: Channel) -> Result<(), BenchError> {
+        let mut request = Request::new(self.request());
+        request.set_timeout(timeout);
+        self.send(request, channel).await
+    }
+
+    async fn send(&self, request: Request<CreateBookingRequest>, channel: Channel) -> Result<(), BenchError> {
+        let reply = BookingServiceClient::new(channel).create_booking(request).await?;
         if reply.get_ref().replayed { Err(BenchError::Replayed) } else { Ok(()) }
     }
 

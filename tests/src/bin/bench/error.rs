@@ -39,6 +39,8 @@ pub enum BenchError {
     Incomplete { expected: usize, found: usize },
     #[error("no case is called like {0}")]
     NoCase(String),
+    #[error("a plot cannot be drawn: {0}")]
+    Plot(String),
     #[error("cannot use {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
 }
@@ -47,6 +49,10 @@ impl BenchError {
     /// Whether a reply has as many as it should.
     pub fn unless_all(expected: usize, found: usize) -> Result<(), Self> {
         if found == expected { Ok(()) } else { Err(Self::Incomplete { expected, found }) }
+    }
+
+    pub fn plot(error: impl std::fmt::Display) -> Self {
+        Self::Plot(error.to_string())
     }
 
     /// For `map_err` on what was done with this file or folder.

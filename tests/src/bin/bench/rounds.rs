@@ -1,15 +1,64 @@
 //! Rounds of a measurement, those left out in which the machine had little time for it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
-use teppan_tests::tool::machine::MachineTime;
+use teppan_shared::embedded::ThrowawayServer;
+use teppan_tests::tool::machine::{self, MachineTime};
 
 use crate::error::BenchError;
 
-/// When the host of this machine gave more of its processor time to others, in percent, the round says more about
-/// them: it is made again.
-const STOLEN_PERCENT_MAX: f64 = 2.0;
+/// When the host of this machine gave more of its processor time to other machines, in percent, the round says more
+/// about them: it is made again.
+pub const STOLEN_PERCENT_MAX: f64 = 2.0;
+/// The same of programs of this machine that are not part of the benchmark. The kernel's own work is about 2 %.
+pub const OTHERS_PERCENT_MAX: f64 = 6.0;
+
+/// Watches how much of the machine's processor time others take.
+pub struct Watch {
+    /// This process, which has started the services and pgbench, and PostgreSQL.
+    ours: Vec<u32>,
+}
+
+/// Processor time at a moment.
+pub struct Moment {
+    machine: MachineTime,
+    ours: Duration,
+}
+
+/// What others took of the machine's processor time, in percent.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Taken {
+    /// By other machines on the same host.
+    pub stolen_percent: f64,
+    /// By other programs of this machine.
+    pub others_percent: f64,
+}
+
+impl Watch {
+    pub fn over(server: &ThrowawayServer) -> Self {
+        Self { ours: std::iter::once(std::process::id()).chain(server.pid()).collect() }
+    }
+
+    pub fn now(&self) -> Option<Moment> {
+        Some(Moment { machine: MachineTime::now()?, ours: machine::cpu_of_trees(&self.ours)? })
+    }
+
+    pub fn since(&self, earlier: &Moment) -> Option<Taken> {
+        let now = self.now()?;
+        Some(Taken {
+            stolen_percent: now.machine.stolen_percent_since(earlier.machine),
+            others_percent: now.machine.others_percent_since(earlier.machine, now.ours.saturating_sub(earlier.ours)),
+        })
+    }
+}
+
+impl Taken {
+    /// How many times as much as is tolerated.
+    fn excess(self) -> f64 {
+        (self.stolen_percent / STOLEN_PERCENT_MAX).max(self.others_percent / OTHERS_PERCENT_MAX)
+    }
+}
 
 /// What was measured, round by round, and under what conditions.
 pub struct Rounds<T> {
@@ -17,7 +66,7 @@ pub struct Rounds<T> {
     pub disturbance: Disturbance,
 }
 
-/// What became of rounds that the host disturbed.
+/// What became of rounds that others disturbed.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Disturbance {
     /// Others were made in their place, or were disturbed less.
@@ -36,21 +85,22 @@ pub struct Round {
 }
 
 impl<T> Rounds<T> {
-    /// Makes `count` rounds, and up to as many more in the place of those that were disturbed. Where these are not
+    /// Makes `count` rounds, and up to a third more in the place of those that were disturbed. Where these are not
     /// enough, the least disturbed count. Each round is told which it is.
     pub async fn make(
         name: &str,
         count: usize,
+        watch: &Watch,
         mut round: impl AsyncFnMut(Round) -> Result<T, BenchError>,
     ) -> Result<Self, BenchError> {
         let (mut calm, mut disturbed) = (Vec::new(), Vec::new());
         for number in 0..most(count) {
             eprintln!("{name}: round {} of {count}{}", calm.len() + 1, again(disturbed.len()));
-            let begun = MachineTime::now();
+            let begun = watch.now();
             let measured = round(Round { number, place: calm.len() }).await?;
-            let stolen = MachineTime::now().zip(begun).map_or(0.0, |(now, begun)| now.stolen_percent_since(begun));
-            if stolen > STOLEN_PERCENT_MAX {
-                disturbed.push((stolen, measured));
+            let excess = begun.and_then(|begun| watch.since(&begun)).map_or(0.0, Taken::excess);
+            if excess > 1.0 {
+                disturbed.push((excess, measured));
             } else {
                 calm.push(measured);
             }
@@ -72,7 +122,7 @@ impl<T> Rounds<T> {
 
 /// How many rounds are made at most where so many are to count.
 pub fn most(count: usize) -> usize {
-    count * 2
+    count + count / 3
 }
 
 fn again(disturbed: usize) -> String {
@@ -85,7 +135,11 @@ impl fmt::Display for Disturbance {
         if left_out + counted == 0 {
             return Ok(());
         }
-        write!(f, "  The machine's host gave more than {STOLEN_PERCENT_MAX} % of its time to others in ")?;
+        write!(
+            f,
+            "  DISTURBED: others took more than {OTHERS_PERCENT_MAX} % of the machine's time, or other machines "
+        )?;
+        write!(f, "more than {STOLEN_PERCENT_MAX} % of its host's, in ")?;
         writeln!(f, "{} rounds: {left_out} are left out, {counted} are counted.", left_out + counted)
     }
 }

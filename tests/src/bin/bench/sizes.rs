@@ -6,26 +6,25 @@ mod create_and_cancel;
 mod database;
 mod list_availability;
 mod list_bookings;
+mod messages;
 mod report;
 mod seed;
-
-use std::path::Path;
 
 use teppan_shared::embedded::ThrowawayServer;
 use teppan_tests::tool::Interrupt;
 
 use self::database::Database;
 use self::report::AtAllSizes;
-pub use self::report::SizedReport;
+pub use self::report::{AtSize, SizedReport};
 use crate::{
-    case::{Cpu, Measured, Run},
+    case::Run,
     error::BenchError,
     load::{self, Clients},
+    measured::{Cpu, Measured},
     pgbench::{Pgbench, Script},
-    rounds::{self, Round, Rounds},
+    rounds::{self, Round, Rounds, Watch},
     sample::{Sample, Timing},
-    server,
-    stage::Side,
+    side::Side,
 };
 
 /// A call that is measured at each size.
@@ -36,11 +35,17 @@ pub enum SizedCall {
     ListBookings,
     /// Last: the tables are tidied up after it, but its dead rows have been there.
     CreateAndCancel,
+    StoreMessage,
 }
 
 impl SizedCall {
-    pub const ALL: [Self; 4] =
-        [Self::ListAvailability, Self::BatchCheckAvailability, Self::ListBookings, Self::CreateAndCancel];
+    pub const ALL: [Self; 5] = [
+        Self::ListAvailability,
+        Self::BatchCheckAvailability,
+        Self::ListBookings,
+        Self::CreateAndCancel,
+        Self::StoreMessage,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -48,6 +53,7 @@ impl SizedCall {
             Self::BatchCheckAvailability => "BatchCheckAvailability, 1 client, 500 slots",
             Self::ListBookings => "ListBookings, 1 client, 50 of a venue",
             Self::CreateAndCancel => "CreateBooking + CancelBooking, 1 client, any slot",
+            Self::StoreMessage => "StoreMessage, 1 client, any conversation",
         }
     }
 }
@@ -56,70 +62,75 @@ impl SizedCall {
 pub struct Plan<'a> {
     pub calls: Vec<SizedCall>,
     /// Bookings of each database, ascending.
-    pub sizes: &'a [u32],
+    pub bookings: Vec<u32>,
+    /// The same for the messages of StoreMessage.
+    pub messages: Vec<u32>,
     pub rounds: usize,
     pub timing: Timing,
     pub pgbench: &'a Pgbench,
 }
 
-/// Makes the databases, measures, and removes them; `None` when it was told to stop.
-pub async fn run(plan: &Plan<'_>, home: &Path, interrupt: &Interrupt) -> Result<Option<Vec<SizedReport>>, BenchError> {
-    let Some(server) = interrupt.unless_interrupted(server::start(home)).await else {
-        return Ok(None);
-    };
-    let server = server?;
+/// Makes the databases, and measures; `None` when it was told to stop.
+pub async fn measure(
+    plan: &Plan<'_>,
+    server: &ThrowawayServer,
+    interrupt: &Interrupt,
+) -> Result<Option<Vec<SizedReport>>, BenchError> {
+    println!("{}", report::heading(plan));
+    let (of_messages, of_bookings): (Vec<_>, Vec<_>) =
+        plan.calls.iter().copied().partition(|call| *call == SizedCall::StoreMessage);
+    let mut reports = Vec::new();
+    if !of_bookings.is_empty() {
+        let Some(measured) = measure_bookings(plan, of_bookings, server, interrupt).await? else { return Ok(None) };
+        reports.extend(measured);
+    }
+    if !of_messages.is_empty() {
+        let Some(measured) = messages::measure(plan, server, interrupt).await? else { return Ok(None) };
+        reports.extend(measured);
+    }
+    Ok(Some(reports))
+}
+
+async fn measure_bookings(
+    plan: &Plan<'_>,
+    calls: Vec<SizedCall>,
+    server: &ThrowawayServer,
+    interrupt: &Interrupt,
+) -> Result<Option<Vec<SizedReport>>, BenchError> {
     let mut databases = Vec::new();
-    let made = interrupt.unless_interrupted(make_all(plan.sizes, &server, &mut databases)).await;
-    let measured = match made {
-        Some(Ok(())) => interrupt.unless_interrupted(measure(plan, &server, &databases)).await,
-        Some(Err(error)) => Some(Err(error)),
-        None => None,
+    let measuring = async {
+        for &bookings in &plan.bookings {
+            databases.push(Database::make(server, bookings).await?);
+        }
+        let mut reports = Vec::new();
+        for (number, call) in calls.into_iter().enumerate() {
+            let first_run = number * rounds::most(plan.rounds);
+            let once =
+                async |side, run, database: &Database| measure_once(call, side, run, plan, server, database).await;
+            reports.extend(
+                rounds_of(call, ("bookings", &plan.bookings), first_run, plan, server, (&databases, once)).await?,
+            );
+        }
+        Ok(reports)
     };
+    let measured = interrupt.unless_interrupted(Box::pin(measuring)).await;
     for database in databases {
         database.served.process.stop().await;
     }
-    server.close().await;
     measured.transpose()
 }
 
-async fn make_all(sizes: &[u32], postgres: &ThrowawayServer, made: &mut Vec<Database>) -> Result<(), BenchError> {
-    for &bookings in sizes {
-        made.push(Database::make(postgres, bookings).await?);
-    }
-    Ok(())
-}
-
-async fn measure(
-    plan: &Plan<'_>,
-    postgres: &ThrowawayServer,
-    databases: &[Database],
-) -> Result<Vec<SizedReport>, BenchError> {
-    if cfg!(debug_assertions) {
-        println!("THIS BUILD IS NOT OPTIMISED: its figures mean nothing (use `make bench`).");
-    }
-    println!("{}", report::heading(plan));
-    let mut reports = Vec::new();
-    for (number, &call) in plan.calls.iter().enumerate() {
-        let Some(report) = rounds_of(call, number * rounds::most(plan.rounds), plan, postgres, databases).await? else {
-            continue;
-        };
-        println!("{report}");
-        reports.push(report);
-    }
-    Ok(reports)
-}
-
-/// All rounds of a call. In each, every size has its turn, and at each size first one side, then the other.
-async fn rounds_of(
+/// All rounds of a call, printed. In each, every size has its turn, and at each size first one side, then the other.
+async fn rounds_of<D>(
     call: SizedCall,
+    (what, sizes): (&'static str, &[u32]),
     first_run: usize,
     plan: &Plan<'_>,
-    postgres: &ThrowawayServer,
-    databases: &[Database],
+    server: &ThrowawayServer,
+    (databases, once): (&[D], impl AsyncFn(Side, Run, &D) -> Result<Measured, BenchError>),
 ) -> Result<Option<SizedReport>, BenchError> {
     let round = async |round: Round| {
         let run = Run(first_run + round.number);
-        let side = async |side, database| measure_once(call, side, run, plan, postgres, database).await;
         // What drifts, such as the machine's clock rate, favours neither size.
         let mut order: Vec<_> = databases.iter().collect();
         if round.place % 2 == 1 {
@@ -127,15 +138,19 @@ async fn rounds_of(
         }
         let mut measured = AtAllSizes::new();
         for database in order {
-            measured.push((side(Side::Pgbench, database).await?, side(Side::Grpc, database).await?));
+            measured.push((once(Side::Pgbench, run, database).await?, once(Side::Teppan, run, database).await?));
         }
         if round.place % 2 == 1 {
             measured.reverse();
         }
         Ok(measured)
     };
-    let rounds = Rounds::make(call.name(), plan.rounds, round).await?;
-    Ok(SizedReport::new(call.name(), plan.sizes, &rounds))
+    let rounds = Rounds::make(call.name(), plan.rounds, &Watch::over(server), round).await?;
+    let report = SizedReport::new(call.name(), what, sizes, &rounds);
+    if let Some(report) = &report {
+        println!("{report}");
+    }
+    Ok(report)
 }
 
 /// Measures one side at one size. What it wrote is counted, and taken away again.
@@ -154,7 +169,7 @@ async fn measure_once(
             let script = script(call, run, database);
             plan.pgbench.run(&script, &served.url, 1, plan.timing).await?
         }
-        Side::Grpc => through_grpc(call, plan, database).await?,
+        Side::Floor | Side::Plain | Side::Teppan => through_grpc(call, plan, database).await?,
     };
     let cpu = before.zip(Cpu::now(served, postgres)).map(|(before, after)| before.until(&after, sample.calls));
     if call == SizedCall::CreateAndCancel {
@@ -163,7 +178,7 @@ async fn measure_once(
             return Err(BenchError::Unequal { what: call.name().to_owned(), calls: sample.calls, written });
         }
     }
-    Ok(Measured { figures: sample.figures(), cpu })
+    Ok(Measured { cpu, ..sample.figures().into() })
 }
 
 fn script(call: SizedCall, run: Run, Database { contents, .. }: &Database) -> Script {
@@ -171,7 +186,7 @@ fn script(call: SizedCall, run: Run, Database { contents, .. }: &Database) -> Sc
         SizedCall::ListAvailability => list_availability::script(contents),
         SizedCall::BatchCheckAvailability => batch_check::script(),
         SizedCall::ListBookings => list_bookings::script(contents),
-        SizedCall::CreateAndCancel => create_and_cancel::script(contents, run),
+        SizedCall::CreateAndCancel | SizedCall::StoreMessage => create_and_cancel::script(contents, run),
     }
 }
 
@@ -189,7 +204,7 @@ async fn through_grpc(call: SizedCall, plan: &Plan<'_>, database: &Database) -> 
         SizedCall::ListBookings => {
             load::run(address, clients, timing, move |channel| list_bookings::call(contents, channel)).await
         }
-        SizedCall::CreateAndCancel => {
+        SizedCall::CreateAndCancel | SizedCall::StoreMessage => {
             load::run(address, clients, timing, move |channel| create_and_cancel::call(contents, channel)).await
         }
     }

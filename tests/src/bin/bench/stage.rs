@@ -1,10 +1,10 @@
-//! What the measurements run against: a durable PostgreSQL, both services as processes, and a venue
+//! What the measurements run against: a durable PostgreSQL, both services and the plain one as processes, and a venue
 //! for each side.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -21,9 +21,9 @@ use teppan_tests::{
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{error::BenchError, server};
+use crate::{case::Call, error::BenchError, floor, side::Side};
 
-/// Both venues have slots like a real one's: every half hour from 11:00 to 19:00, for 90 days.
+/// Every venue has slots like a real one's: every half hour from 11:00 to 19:00, for 90 days.
 pub const DAYS: usize = 90;
 pub const SLOTS_A_DAY: usize = 17;
 pub const MINUTES_A_SLOT: usize = 30;
@@ -36,62 +36,78 @@ const READY_POLL: Duration = Duration::from_millis(1);
 /// After this long a service that has started is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(3);
 
-/// The two ways a statement is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Pgbench,
-    Grpc,
-}
-
 /// A service, its process and its database.
 pub struct Served {
-    pub which: Which,
+    pub name: &'static str,
     pub process: Process,
     pub url: SecretString,
     pub idle_mb: Option<f64>,
     environment: HashMap<String, String>,
 }
 
-/// Everything that runs.
+/// Everything that runs on a PostgreSQL.
 pub struct Stage {
-    pub server: ThrowawayServer,
     pub booking: Served,
     pub conversation: Served,
-    pub pgbench_venue: String,
-    pub grpc_venue: String,
-    /// The first day of both venues' slots.
+    pub plain: Served,
+    pgbench_venue: String,
+    plain_venue: String,
+    teppan_venue: String,
+    /// The first day of every venue's slots.
     pub first_date: NaiveDate,
 }
 
 impl Stage {
-    pub async fn set(home: &Path) -> Result<Self, BenchError> {
-        let server = server::start(home).await?;
-        let booking = Served::start(Which::Booking, &server, "booking_service").await?;
-        let conversation = Served::start(Which::Conversation, &server, "conversation_service").await?;
-        let mut clients = BookingClients::new(booking.process.grpc);
+    /// Starts the services on new databases whose names begin like this. They reach PostgreSQL through this address.
+    pub async fn set(server: &ThrowawayServer, prefix: &str, through: Option<SocketAddr>) -> Result<Self, BenchError> {
+        let start = async |which: Which, name: &str| {
+            let program = launch::binary(which.binary());
+            Served::start_program(which, program, server, &format!("{prefix}_{name}"), through).await
+        };
+        let booking = start(Which::Booking, "booking").await?;
+        let conversation = start(Which::Conversation, "conversation").await?;
+        let plain = Served::start_plain(server, &format!("{prefix}_plain"), through).await?;
+        let mut connection = plain.connect().await?;
+        sqlx::raw_sql(floor::TABLE).execute(&mut connection).await?;
+        connection.close().await?;
         let first_date = fixtures::date();
+        let mut clients = BookingClients::new(booking.process.grpc);
         let pgbench_venue = venue(&mut clients, first_date).await?;
-        let grpc_venue = venue(&mut clients, first_date).await?;
-        let mut stage = Self { server, booking, conversation, pgbench_venue, grpc_venue, first_date };
+        let teppan_venue = venue(&mut clients, first_date).await?;
+        let plain_venue = venue(&mut BookingClients::new(plain.process.grpc), first_date).await?;
+        Ok(Self { booking, conversation, plain, pgbench_venue, plain_venue, teppan_venue, first_date })
+    }
+
+    /// Takes the memory of both services, which nobody has called yet.
+    pub async fn measure_idle(&mut self) {
         tokio::time::sleep(IDLE_AFTER).await;
-        for served in [&mut stage.booking, &mut stage.conversation] {
+        for served in [&mut self.booking, &mut self.conversation] {
             served.idle_mb = served.process.id().and_then(machine::resident_mb);
         }
-        Ok(stage)
     }
 
     pub fn venue(&self, side: Side) -> &str {
         match side {
-            Side::Pgbench => &self.pgbench_venue,
-            Side::Grpc => &self.grpc_venue,
+            Side::Floor | Side::Pgbench => &self.pgbench_venue,
+            Side::Plain => &self.plain_venue,
+            Side::Teppan => &self.teppan_venue,
         }
     }
 
-    /// Stops everything in order and removes the database.
+    /// The service whose database a side of a call writes to.
+    pub fn served(&self, call: Call, side: Side) -> &Served {
+        match (side, call) {
+            (Side::Floor | Side::Plain, _) => &self.plain,
+            (_, Call::StoreMessage) => &self.conversation,
+            (_, Call::CreateBooking | Call::ListAvailability) => &self.booking,
+        }
+    }
+
+    /// Stops everything in order.
     pub async fn clear(self) {
-        self.booking.process.stop().await;
-        self.conversation.process.stop().await;
-        self.server.close().await;
+        for served in [self.booking, self.conversation, self.plain] {
+            served.process.stop().await;
+        }
     }
 }
 
@@ -109,22 +125,22 @@ impl Served {
         database: &str,
         through: Option<SocketAddr>,
     ) -> Result<Self, BenchError> {
-        server.ensure_database(database).await?;
-        let url = server.url(database);
-        let mut service_url = url.expose_secret().to_owned();
-        if let Some(address) = through {
-            service_url = service_url.replace(&format!("127.0.0.1:{}", server.port()), &address.to_string());
-        }
-        let environment = HashMap::from([
-            ("DATABASE_URL".to_owned(), service_url),
-            ("ENCRYPTION_KEYS".to_owned(), format!("1:{}", random_key())),
-            // Builds before version 0.1.0 need it.
-            ("HASH_KEY".to_owned(), random_key()),
-            ("SHUTDOWN_PAUSE_MS".to_owned(), "0".to_owned()),
-        ]);
+        let (url, environment) = database_for(server, database, through).await?;
         let process = Process::start_program(which, program, &environment, Shown::Errors).await?;
-        ready(which, process.grpc).await?;
-        Ok(Self { which, process, url, idle_mb: None, environment })
+        ready(which.binary(), process.grpc).await?;
+        Ok(Self { name: which.binary(), process, url, idle_mb: None, environment })
+    }
+
+    /// The plain service, in the same way.
+    pub async fn start_plain(
+        server: &ThrowawayServer,
+        database: &str,
+        through: Option<SocketAddr>,
+    ) -> Result<Self, BenchError> {
+        let (url, environment) = database_for(server, database, through).await?;
+        let process = Process::start_plain(&environment).await?;
+        ready(launch::PLAIN, process.grpc).await?;
+        Ok(Self { name: launch::PLAIN, process, url, idle_mb: None, environment })
     }
 
     /// The keys of the service.
@@ -148,14 +164,36 @@ impl Served {
     }
 
     /// From the start of another process on the same database to its being SERVING.
-    pub async fn time_to_serving(&self) -> Result<Duration, BenchError> {
+    pub async fn time_to_serving(&self, which: Which) -> Result<Duration, BenchError> {
         let started = Instant::now();
-        let process = Process::start(self.which, &self.environment).await?;
-        ready(self.which, process.grpc).await?;
+        let process = Process::start(which, &self.environment).await?;
+        ready(which.binary(), process.grpc).await?;
         let took = started.elapsed();
         process.stop().await;
         Ok(took)
     }
+}
+
+/// A new database: its URL, and the environment of a service that reaches it through this address.
+async fn database_for(
+    server: &ThrowawayServer,
+    database: &str,
+    through: Option<SocketAddr>,
+) -> Result<(SecretString, HashMap<String, String>), BenchError> {
+    server.ensure_database(database).await?;
+    let url = server.url(database);
+    let mut service_url = url.expose_secret().to_owned();
+    if let Some(address) = through {
+        service_url = service_url.replace(&format!("127.0.0.1:{}", server.port()), &address.to_string());
+    }
+    let environment = HashMap::from([
+        ("DATABASE_URL".to_owned(), service_url),
+        ("ENCRYPTION_KEYS".to_owned(), format!("1:{}", random_key())),
+        // Builds before version 0.1.0 need it.
+        ("HASH_KEY".to_owned(), random_key()),
+        ("SHUTDOWN_PAUSE_MS".to_owned(), "0".to_owned()),
+    ]);
+    Ok((url, environment))
 }
 
 /// 32 bytes in base64, most of them at random. The last letter and the sign after it are what every
@@ -193,7 +231,7 @@ pub async fn venue(clients: &mut BookingClients, first_date: NaiveDate) -> Resul
     Ok(venue.venue_id)
 }
 
-async fn ready(which: Which, address: SocketAddr) -> Result<(), BenchError> {
+async fn ready(service: &'static str, address: SocketAddr) -> Result<(), BenchError> {
     let mut health = HealthClient::new(clients::channel(address));
     let request = HealthCheckRequest { service: String::new() };
     let waiting = async {
@@ -205,5 +243,5 @@ async fn ready(which: Which, address: SocketAddr) -> Result<(), BenchError> {
             tokio::time::sleep(READY_POLL).await;
         }
     };
-    tokio::time::timeout(READY_TIMEOUT, waiting).await.map_err(|_| BenchError::NotReady(which.binary()))
+    tokio::time::timeout(READY_TIMEOUT, waiting).await.map_err(|_| BenchError::NotReady(service))
 }

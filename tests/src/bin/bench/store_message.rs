@@ -1,11 +1,13 @@
 //! StoreMessage, both ways.
 
+use std::time::Duration;
+
 use rand::Rng as _;
 use teppan_shared::contract::conversation::v1::{
-    StoreMessageRequest, conversation_service_client::ConversationServiceClient,
+    Emotion, StoreMessageRequest, conversation_service_client::ConversationServiceClient,
 };
 use teppan_tests::fixtures;
-use tonic::transport::Channel;
+use tonic::{Request, transport::Channel};
 use uuid::Uuid;
 
 use crate::{
@@ -13,12 +15,13 @@ use crate::{
     create_booking::{TRACEPARENT, hex, sealed},
     error::BenchError,
     pgbench::Script,
-    stage::Side,
+    side::Side,
 };
 
 const STATEMENT: &str = include_str!("../../../../conversation-service/src/messages/store.sql");
 const CONTENT: &str = "Could we get a table for four on Saturday evening, please? One of us does not eat fish, \
                        and it would be lovely to sit close to the grill.";
+const SCORE: f64 = 0.7;
 const USER_ID: &str = "guest-0193a1f2-7c3e-7b61-9a44-5d1f0c2e8b90";
 /// The conversations that are written to when there are many.
 const CONVERSATIONS: usize = 10_000;
@@ -30,44 +33,61 @@ pub const WRITTEN: &str =
 /// Which conversations a side writes to.
 #[derive(Clone)]
 pub struct Target {
-    side: Side,
-    rows: Rows,
+    prefix: &'static str,
+    /// The numbers of the conversations.
+    first: usize,
+    last: usize,
     run: Run,
 }
 
 /// How the ids of a side's conversations begin, all of the same length.
 pub fn prefix(side: Side) -> &'static str {
     match side {
-        Side::Pgbench => "chat-bare-",
-        Side::Grpc => "chat-grpc-",
+        Side::Floor | Side::Pgbench => "chat-bare-",
+        Side::Plain | Side::Teppan => "chat-grpc-",
     }
 }
 
 impl Target {
+    /// A hot conversation is a new one in each run.
     pub fn new(side: Side, rows: Rows, run: Run) -> Self {
-        Self { side, rows, run }
+        let (first, last) = match rows {
+            Rows::Many => (0, CONVERSATIONS - 1),
+            Rows::One => (CONVERSATIONS + run.0, CONVERSATIONS + run.0),
+        };
+        Self { prefix: prefix(side), first, last, run }
     }
 
-    /// A hot conversation is a new one in each run.
-    fn hot_conversation(&self) -> usize {
-        CONVERSATIONS + self.run.0
+    /// Any of the conversations with these numbers.
+    pub fn among(prefix: &'static str, (first, last): (usize, usize), run: Run) -> Self {
+        Self { prefix, first, last, run }
     }
 
     fn request(&self) -> StoreMessageRequest {
-        let conversation = match self.rows {
-            Rows::Many => rand::rng().random_range(0..CONVERSATIONS),
-            Rows::One => self.hot_conversation(),
-        };
+        let conversation = rand::rng().random_range(self.first..=self.last);
         StoreMessageRequest {
             message_id: Uuid::now_v7().to_string(),
             user_id: USER_ID.to_owned(),
-            ..fixtures::message(&format!("{}{conversation:027}", prefix(self.side)), CONTENT)
+            // Without the names of emotions: pgbench could not seal them so that the service opens them when it counts.
+            emotion: Some(Emotion { score: Some(SCORE), ..Default::default() }),
+            ..fixtures::message(&format!("{}{conversation:027}", self.prefix), CONTENT)
         }
     }
 
     /// One call: a new message.
     pub async fn call(self, channel: Channel) -> Result<(), BenchError> {
-        let reply = ConversationServiceClient::new(channel).store_message(self.request()).await?;
+        self.send(Request::new(self.request()), channel).await
+    }
+
+    /// [`Self::call`] with a deadline.
+    pub async fn call_within(self, timeout: Duration, channel: Channel) -> Result<(), BenchError> {
+        let mut request = Request::new(self.request());
+        request.set_timeout(timeout);
+        self.send(request, channel).await
+    }
+
+    async fn send(&self, request: Request<StoreMessageRequest>, channel: Channel) -> Result<(), BenchError> {
+        let reply = ConversationServiceClient::new(channel).store_message(request).await?;
         if reply.get_ref().replayed { Err(BenchError::Replayed) } else { Ok(()) }
     }
 
@@ -87,7 +107,7 @@ impl Target {
                 ":content_sealed::bytea",
                 ":score::double precision",
                 "true",
-                ":emotions_sealed::bytea",
+                "NULL::bytea",
                 "NULL::bytea",
                 "NULL::integer",
                 "NULL::integer",
@@ -98,25 +118,17 @@ impl Target {
                 ":user_sealed::bytea",
             ],
         );
-        script.prelude = format!(
-            "{}\\set conversation {}\n",
-            case::new_id(),
-            match self.rows {
-                Rows::Many => format!("random(0, {})", CONVERSATIONS - 1),
-                Rows::One => self.hot_conversation().to_string(),
-            },
-        );
-        let emotion = self.request().emotion.unwrap_or_default();
+        let conversation = format!("\\set conversation random({}, {})\n", self.first, self.last);
+        script.prelude = case::new_id() + &conversation;
         script.variables = vec![
             ("n", self.run.first_id()),
-            ("prefix", prefix(self.side).to_owned()),
+            ("prefix", self.prefix.to_owned()),
             ("user_hash", hex(&[0x5b; 32])),
             ("user_sealed", sealed(USER_ID)),
             ("channel", "WEB".to_owned()),
             ("role", "USER".to_owned()),
             ("content_sealed", sealed(CONTENT)),
-            ("score", emotion.score.unwrap_or_default().to_string()),
-            ("emotions_sealed", sealed(&format!("{}{}", emotion.label, emotion.detected.join(",")))),
+            ("score", SCORE.to_string()),
             ("fingerprint", hex(&[0x5a; 32])),
             ("traceparent", TRACEPARENT.to_owned()),
         ];

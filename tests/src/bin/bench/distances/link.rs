@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Listens on a free port of loopback for the rest of the process, and passes everything on to `target` and back so
 /// that a round trip takes this much longer.
-pub fn link(target: SocketAddr, round_trip: Duration) -> io::Result<SocketAddr> {
+pub fn open(target: SocketAddr, round_trip: Duration) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let one_way = round_trip / 2;
@@ -77,7 +77,7 @@ mod tests {
             }
         });
         let round_trip = Duration::from_millis(3);
-        let mut client = TcpStream::connect(link(address, round_trip).expect("a port")).expect("it listens");
+        let mut client = TcpStream::connect(open(address, round_trip).expect("a port")).expect("it listens");
         for _ in 0..5 {
             let asked = Instant::now();
             client.write_all(b"ping").expect("sent");

@@ -4,9 +4,14 @@ use teppan_shared::contract::booking::v1::{ListAvailabilityRequest, schedule_ser
 use tonic::transport::Channel;
 
 use super::database::{Contents, VENUE, draw_venue, random_venue};
-use crate::{create_booking::SLOTS, error::BenchError, pgbench::Script};
+use crate::{
+    create_booking::SLOTS,
+    error::BenchError,
+    list_availability::{PARAMETERS, STATEMENT, variables},
+    pgbench::Script,
+    stage::DAYS,
+};
 
-const STATEMENT: &str = include_str!("../../../../../booking-service/src/slots/list_availability.sql");
 /// The most there may be: one page is enough.
 const PAGE_SIZE: i32 = 2000;
 const PARTY_SIZE: i32 = 2;
@@ -27,31 +32,10 @@ pub async fn call(contents: Contents, channel: Channel) -> Result<(), BenchError
 
 /// The same as a script.
 pub fn script(contents: &Contents) -> Script {
-    let mut script = Script::new(
-        STATEMENT,
-        &[
-            VENUE,
-            ":from::date",
-            ":to::date",
-            ":after_date::date",
-            ":after_time::time",
-            ":party_size::integer",
-            ":bookable_only::boolean",
-            ":limit::bigint",
-            "now()",
-            ":days_max::integer",
-        ],
-    );
-    script.prelude = draw_venue();
-    script.variables = vec![
-        ("from", contents.first_date.to_string()),
-        ("to", contents.last_date().to_string()),
-        ("after_date", "1970-01-01".to_owned()),
-        ("after_time", "00:00".to_owned()),
-        ("party_size", PARTY_SIZE.to_string()),
-        ("bookable_only", "false".to_owned()),
-        ("limit", (PAGE_SIZE + 1).to_string()),
-        ("days_max", "366".to_owned()),
-    ];
+    let mut parameters = vec![VENUE];
+    parameters.extend(PARAMETERS);
+    let mut script = Script::new(STATEMENT, &parameters);
+    script.prelude = format!("{}\\set day 0\n", draw_venue());
+    script.variables = variables(contents.first_date, DAYS - 1, PARTY_SIZE, PAGE_SIZE);
     script
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{Plan, grouped};
 use crate::{
-    case::Measured,
-    report::{cell, cpu, row},
+    comparison::{cell, cpu, row},
+    measured::Measured,
     rounds::{Disturbance, Rounds},
     sample::{Figures, Spread},
 };
@@ -20,10 +20,12 @@ const GROWTH_MAX: f64 = 1.2;
 /// A call, all rounds at all sizes.
 #[derive(Serialize)]
 pub struct SizedReport {
-    name: &'static str,
-    sizes: Vec<AtSize>,
+    pub name: &'static str,
+    /// What there are so many of.
+    pub what: &'static str,
+    pub sizes: Vec<AtSize>,
     growth: Option<Growth>,
-    disturbance: Disturbance,
+    pub disturbance: Disturbance,
 }
 
 /// Both sides at each size, in one round.
@@ -31,10 +33,10 @@ pub type AtAllSizes = Vec<(Measured, Measured)>;
 
 /// All rounds of both sides at one size.
 #[derive(Serialize)]
-struct AtSize {
-    bookings: u32,
-    pgbench: Vec<Measured>,
-    grpc: Vec<Measured>,
+pub struct AtSize {
+    pub count: u32,
+    pub pgbench: Vec<Measured>,
+    pub grpc: Vec<Measured>,
     /// gRPC to pgbench, round by round: p50, p95, p99, calls a second.
     ratios: [Spread; 4],
     /// Whether p50 is within [`RATIO_MAX`].
@@ -63,14 +65,14 @@ const COLUMNS: [(&str, usize, Figure); 4] = [
 
 impl SizedReport {
     /// `None` when there was no round.
-    pub fn new(name: &'static str, sizes: &[u32], rounds: &Rounds<AtAllSizes>) -> Option<Self> {
-        let at = |(n, &bookings): (usize, &u32)| {
+    pub fn new(name: &'static str, what: &'static str, sizes: &[u32], rounds: &Rounds<AtAllSizes>) -> Option<Self> {
+        let at = |(n, &count): (usize, &u32)| {
             let (bare, grpc) = rounds.measured.iter().filter_map(|round| round.get(n).copied()).unzip();
-            AtSize::new(bookings, bare, grpc)
+            AtSize::new(count, bare, grpc)
         };
         let sizes = sizes.iter().enumerate().map(at).collect::<Option<Vec<_>>>()?;
         let growth = Growth::between(sizes.first()?, sizes.last()?);
-        Some(Self { name, sizes, growth, disturbance: rounds.disturbance })
+        Some(Self { name, what, sizes, growth, disturbance: rounds.disturbance })
     }
 
     pub fn all_met(&self) -> bool {
@@ -79,18 +81,18 @@ impl SizedReport {
 }
 
 impl AtSize {
-    fn new(bookings: u32, pgbench: Vec<Measured>, grpc: Vec<Measured>) -> Option<Self> {
+    fn new(count: u32, pgbench: Vec<Measured>, grpc: Vec<Measured>) -> Option<Self> {
         let [p50, p95, p99, per_second] = COLUMNS.map(|(_, _, of)| ratio(&grpc, &pgbench, of));
         let ratios = [p50?, p95?, p99?, per_second?];
         let met = ratios[0].median <= RATIO_MAX;
-        Some(Self { bookings, pgbench, grpc, ratios, met })
+        Some(Self { count, pgbench, grpc, ratios, met })
     }
 }
 
 impl Growth {
     /// `None` of one size with itself.
     fn between(small: &AtSize, large: &AtSize) -> Option<Self> {
-        if small.bookings == large.bookings {
+        if small.count == large.count {
             return None;
         }
         let p50 = |figures: &Figures| figures.p50_ms;
@@ -112,8 +114,8 @@ impl fmt::Display for SizedReport {
             write!(f, "{size}")?;
         }
         for size in &self.sizes {
-            let bookings = grouped(size.bookings);
-            writeln!(f, "  target: p50 at most {RATIO_MAX} times pgbench's at {bookings}: {}", verdict(size.met))?;
+            let (count, what) = (grouped(size.count), self.what);
+            writeln!(f, "  target: p50 at most {RATIO_MAX} times pgbench's at {count} {what}: {}", verdict(size.met))?;
         }
         if let Some(Growth { pgbench, grpc, met }) = &self.growth {
             let (grpc, pgbench) = (cell(*grpc, 2), cell(*pgbench, 2));
@@ -126,7 +128,7 @@ impl fmt::Display for SizedReport {
 
 impl fmt::Display for AtSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, " at {}:", grouped(self.bookings))?;
+        writeln!(f, " at {}:", grouped(self.count))?;
         for (side, rounds) in [("pgbench", &self.pgbench), ("gRPC", &self.grpc)] {
             let cells = COLUMNS.map(|(_, digits, of)| {
                 Spread::of(rounds.iter().map(|round| of(&round.figures))).map(|spread| cell(spread, digits))
@@ -143,16 +145,14 @@ fn verdict(met: bool) -> &'static str {
 
 /// What stands above the calls.
 pub fn heading(plan: &Plan<'_>) -> String {
-    let sizes: Vec<String> = plan.sizes.iter().map(|size| grouped(*size)).collect();
+    let all = |sizes: &[u32]| sizes.iter().map(|size| grouped(*size)).collect::<Vec<_>>().join(" and ");
     let titles = COLUMNS.map(|(title, ..)| Some(title.to_owned()));
     format!(
-        "Databases with {} bookings, taking turns; commits are durable. Rounds: {}; {} s each after {} s of warm-up.\n\
+        "Databases with {} bookings, or {} messages, taking turns.\n\
          pgbench is answered in text and decodes nothing, gRPC's figures have binary answers, encoding, and decoding at \
          the client in them.\n{}",
-        sizes.join(" and "),
-        plan.rounds,
-        plan.timing.counted.as_secs(),
-        plan.timing.warm_up.as_secs(),
+        all(&plan.bookings),
+        all(&plan.messages),
         row("", &titles, Some("CPU µs a call: service, PostgreSQL, client"))
     )
 }
