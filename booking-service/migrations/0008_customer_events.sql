@@ -49,8 +49,8 @@ RETURN ARRAY(
 -- locked the customer, it sees every booking and entry that a running call has made meanwhile; later calls wait for the
 -- lock and then find no customer by the hashes.
 --
--- `outcome`: erased, now or before; live, with the number of future live bookings, or used, and nothing was written;
--- missing. With `unused_since`, only a customer without bookings and waitlist entries is erased, whose row has not changed
+-- `outcome`: erased, now or before; live, with the number of future live bookings, used, or merged, with the customer
+-- into whom it was merged, and nothing was written; missing. The customers who were merged into it are erased too. With `unused_since`, only a customer without bookings and waitlist entries is erased, whose row has not changed
 -- since then; any other one is used.
 -- `conversation_ids`: at most 1,000 of those that no other customer names. Each of them becomes a message to
 -- conversation-service.
@@ -59,18 +59,20 @@ RETURN ARRAY(
 -- run again.
 CREATE FUNCTION erase_customer(
     whom uuid, moment timestamptz, new_event uuid, trace text, event_destinations text[], unused_since timestamptz,
-    OUT outcome text, OUT erased timestamptz, OUT bookings bigint, OUT conversation_ids text[])
+    OUT outcome text, OUT erased timestamptz, OUT bookings bigint, OUT conversation_ids text[], OUT merged uuid)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     now_version bigint;
     live bigint;
     deleted text[];
+    merged_ids uuid[];
     delivered_until timestamptz;
 BEGIN
     -- One erasure at a time: of two customers who share a conversation, the later one sees that the earlier one is erased
     -- and deletes the conversation.
     PERFORM pg_advisory_xact_lock(hashtextextended('erase_customer', 0));
-    SELECT c.version + 1, c.erased_at INTO now_version, erased FROM customers c WHERE c.customer_id = whom FOR UPDATE;
+    SELECT c.version + 1, c.erased_at, c.merged_into INTO now_version, erased, merged
+    FROM customers c WHERE c.customer_id = whom FOR UPDATE;
     bookings := (SELECT count(*) FROM bookings b WHERE b.customer_id = whom);
     IF now_version IS NULL THEN
         outcome := 'missing';
@@ -78,6 +80,9 @@ BEGIN
     ELSIF erased IS NOT NULL THEN
         outcome := 'erased';
         conversation_ids := conversations_of_customer(whom, 1000);
+        RETURN;
+    ELSIF merged IS NOT NULL THEN
+        outcome := 'merged';
         RETURN;
     END IF;
     IF unused_since IS NOT NULL
@@ -107,9 +112,18 @@ BEGIN
     UPDATE customers c
     SET email_hash = NULL, phone_hash = NULL, contact_sealed = NULL, version = now_version, updated_at = moment, erased_at = moment
     WHERE c.customer_id = whom;
+    WITH erased_too AS (
+        UPDATE customers c
+        SET email_hash = NULL, phone_hash = NULL, contact_sealed = NULL, version = c.version + 1, updated_at = moment,
+            erased_at = moment
+        WHERE c.merged_into = whom
+        RETURNING c.customer_id
+    )
+    SELECT array_agg(customer_id ORDER BY customer_id) INTO merged_ids FROM erased_too;
     -- The tables are in 0009_consents.sql.
     DELETE FROM customer_consents k WHERE k.customer_id = whom;
-    UPDATE customer_consent_changes h SET source = '' WHERE h.customer_id = whom AND h.source <> '';
+    UPDATE customer_consent_changes h SET source = ''
+    WHERE h.customer_id = ANY (array_append(merged_ids, whom)) AND h.source <> '';
     -- Calls that are still to be made would only schedule follow-ups in conversations that are deleted. One that is being
     -- made may arrive until its lease ends; the deletion comes after it.
     WITH cancelled AS (
@@ -123,7 +137,8 @@ BEGIN
     INSERT INTO customer_events (event_id, customer_id, version, type, occurred_at, data, traceparent)
     VALUES (new_event, whom, now_version, 'teppan.customer.erased.v1', moment,
             json_build_object('customer_id', whom, 'occurred_at', moment, 'bookings_kept', bookings::text,
-                              'conversation_ids', to_json(conversation_ids)),
+                              'conversation_ids', to_json(conversation_ids),
+                              'merged_customer_ids', COALESCE(to_json(merged_ids), '[]')),
             trace);
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT new_event, d, whom::text, now_version, trace, moment, moment

@@ -26,7 +26,7 @@ use crate::{
         slot_queue::SlotQueues,
     },
     checkpoints::{Checkpoints, keys::CheckpointKeys, write::CheckpointWriter},
-    customers::{Customers, export::CustomerExports, retention::CustomerRetention},
+    customers::{Customers, export::CustomerExports, merge::CustomerMerges, retention::CustomerRetention},
     domain::GivenPhone,
     event_stream::{BookingEvents, stream::LiveStreams},
     grpc::Grpc,
@@ -186,7 +186,9 @@ pub(crate) fn build_modules(
         waitlist: Arc::clone(&waitlist),
         payments: Arc::clone(&payments),
     });
+    let merges = Arc::new(CustomerMerges { customers: Arc::clone(&customers), live: Arc::clone(&live) });
     let grpc = Grpc {
+        merges,
         events: Arc::new(BookingEvents { database: database(), clock, live }),
         outbox: OutboxOperations { outbox: outbox.clone(), database: database(), clock },
         payments,

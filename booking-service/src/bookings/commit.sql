@@ -47,8 +47,8 @@ charge AS MATERIALIZED (
     FROM payment JOIN payments p USING (payment_id)
     WHERE (SELECT count(*) FROM slot) >= 0 ORDER BY p.payment_id FOR NO KEY UPDATE OF p
 ),
-entry AS MATERIALIZED (            -- the waitlist entries of new bookings that are offers
-    SELECT w.waitlist_entry_id, w.status
+entry AS MATERIALIZED (            -- the waitlist entries of new bookings that are offers; a merge may have moved one
+    SELECT w.waitlist_entry_id, CASE WHEN w.customer_id = (fresh.booking ->> 'customer_id')::uuid THEN w.status ELSE 'MOVED' END AS status
     FROM fresh JOIN waitlist_entries w ON w.waitlist_entry_id = fresh.entry_id
     WHERE fresh.version = 0 AND (SELECT count(*) FROM slot) >= 0 ORDER BY w.waitlist_entry_id FOR NO KEY UPDATE OF w
 ),

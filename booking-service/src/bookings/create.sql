@@ -57,7 +57,7 @@ known AS MATERIALIZED (            -- row lock: the customer is not erased or me
     SELECT c.customer_id
     FROM taken, customers c
     WHERE c.customer_id = (SELECT customer_id FROM person) AND $12::bigint = 1
-      AND (c.email_hash = ANY ($9) OR c.phone_hash = ANY ($10))
+      AND c.erased_at IS NULL AND c.merged_into IS NULL
     FOR KEY SHARE OF c
 ),
 customer AS (                      -- made, or the next version of a known one; version 0 is refused by a constraint

@@ -96,6 +96,7 @@ events! {
     BookingConfirmed = "teppan.booking.confirmed.v1",
     BookingRescheduled = "teppan.booking.rescheduled.v1",
     BookingInstantCorrected = "teppan.booking.instant_corrected.v1",
+    BookingCustomerChanged = "teppan.booking.customer_changed.v1",
     BookingCancelled = "teppan.booking.cancelled.v1",
     BookingExpired = "teppan.booking.expired.v1",
     BookingCompleted = "teppan.booking.completed.v1",
@@ -151,6 +152,11 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
             event.ends_at = timestamp(after.ends_at);
             event.time_zone.clone_from(&after.time_zone);
             event.hold_expires_at = after.hold_expires_at.and_then(timestamp);
+        }
+        EventData::BookingCustomerChanged(event) => {
+            event.conversation_id.clone_from(&after.conversation_id);
+            event.previous_customer_id = before.map_or_else(String::new, |before| before.customer_id.to_string());
+            event.customer_id = after.customer_id.to_string();
         }
         EventData::BookingCancelled(event) => {
             event.conversation_id.clone_from(&after.conversation_id);

@@ -53,6 +53,9 @@ fn apply(booking: &mut Booking, event: &EventData, at: DateTime<Utc>) -> Result<
             booking.hold_expires_at = instant(event.hold_expires_at.as_ref());
             begin_at(booking, event.starts_at.as_ref(), event.ends_at.as_ref())
         }
+        EventData::BookingCustomerChanged(event) => {
+            CustomerId::parse(&event.customer_id).ok().map(|customer_id| booking.customer_id = customer_id)
+        }
         EventData::BookingCancelled(event) => {
             change(booking, BookingChange::Cancel)?;
             booking.cancelled_at = Some(at);

@@ -35,6 +35,8 @@ pub enum SetConsentError {
     NotFound,
     #[error("the customer was erased")]
     Erased,
+    #[error("the customer was merged into another one")]
+    Merged(CustomerId),
     #[error("the customer is at another version")]
     Stale,
     #[error("the customer changed during every attempt")]
@@ -73,6 +75,9 @@ impl Customers {
             let customer = self.find_customer(&CustomerLookup::Id(id)).await?;
             if customer.contact.is_none() {
                 return Err(SetConsentError::Erased);
+            }
+            if let Some(into) = customer.merged_into {
+                return Err(SetConsentError::Merged(into));
             }
             let recorded = customer.consents.iter().map(|it| (it.key(), it.granted));
             if new.is_reached(recorded) {

@@ -1,5 +1,6 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::postgres::DatabaseError;
+use uuid::Uuid;
 
 use crate::{
     customers::Customers,
@@ -8,6 +9,7 @@ use crate::{
 
 /// A row of `customer_consent_changes`.
 pub struct ConsentChange {
+    pub customer_id: Uuid,
     /// The version of the customer after the change.
     pub version: i64,
     pub purpose: ConsentPurpose,
@@ -19,17 +21,20 @@ pub struct ConsentChange {
 }
 
 impl Customers {
-    /// At most this many changes of a customer's consents after this version, the oldest first.
+    /// At most this many changes of the consents of a customer, and of those merged into it, by customer and version,
+    /// after this change.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub(super) async fn consent_changes(
         &self,
         id: CustomerId,
-        after: i64,
+        (customer_id, version): (Uuid, i64),
         limit: i64,
     ) -> Result<Vec<ConsentChange>, DatabaseError> {
-        let read = || sqlx::query_file_as!(ConsentChange, "src/customers/consent_history.sql", id.0, after, limit);
+        let read = || {
+            sqlx::query_file_as!(ConsentChange, "src/customers/consent_history.sql", id.0, customer_id, version, limit)
+        };
         self.database.fetch_all(read).await
     }
 }

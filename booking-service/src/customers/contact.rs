@@ -20,6 +20,17 @@ pub struct StoredContact {
     pub phone: Option<String>,
 }
 
+impl StoredContact {
+    /// This contact without the e-mail and the number that the other one has too.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self {
+            name: self.name.clone(),
+            email: self.email.clone().filter(|email| Some(email) != other.email.as_ref()),
+            phone: self.phone.clone().filter(|phone| Some(phone) != other.phone.as_ref()),
+        }
+    }
+}
+
 /// The columns of a customer's row that hold the contact.
 pub struct ContactRow<'a> {
     pub customer_id: CustomerId,

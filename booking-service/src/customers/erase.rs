@@ -1,5 +1,6 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, read_error::Corrupted, telemetry};
+use uuid::Uuid;
 
 use crate::{
     bookings::change::is_overtaken,
@@ -24,6 +25,8 @@ pub struct Erased {
 pub enum EraseCustomerError {
     #[error("there is no such customer")]
     NotFound,
+    #[error("the customer was merged into another one")]
+    Merged(CustomerId),
     #[error("the customer has {0} future bookings")]
     HasLiveBookings(i64),
     #[error("what the database answered is corrupted")]
@@ -38,10 +41,11 @@ struct Row {
     erased_at: Option<DateTime<Utc>>,
     bookings: i64,
     conversation_ids: Option<Vec<String>>,
+    merged_into: Option<Uuid>,
 }
 
 impl Customers {
-    /// Erases the personal data of a customer here, in one round trip. The outbox deletes the conversations.
+    /// Erases the personal data of a customer here, and of the customers merged into it, in one round trip. The outbox deletes the conversations.
     ///
     /// An erased customer stays as it is.
     ///
@@ -60,6 +64,10 @@ impl Customers {
                 })
             }
             "live" => Err(EraseCustomerError::HasLiveBookings(row.bookings)),
+            "merged" => {
+                let into = row.merged_into.ok_or(Corrupted::Column("erase.merged"))?;
+                Err(EraseCustomerError::Merged(CustomerId(into)))
+            }
             "missing" => Err(EraseCustomerError::NotFound),
             _ => Err(Corrupted::Column("erase.outcome").into()),
         }

@@ -44,8 +44,8 @@ pub enum ExportPosition {
     Booking(BookingPosition),
     /// The queue number of an entry; 0 before the first entry.
     WaitlistEntry(i64),
-    /// The version of the customer after a change of a consent; 0 before the first change.
-    ConsentChange(i64),
+    /// The customer of a change of a consent, and the version after it; nil and 0 before the first change.
+    ConsentChange(Uuid, i64),
 }
 
 /// A part of what is stored about a customer.
@@ -62,6 +62,8 @@ pub struct ExportPage {
 pub enum ExportError {
     #[error("there is no such customer")]
     NotFound,
+    #[error("the customer was merged into another one")]
+    Merged(CustomerId),
     /// The export can continue after this position.
     #[error("the booking {} is corrupted", .position.2)]
     Unreadable { position: BookingPosition, source: Corrupted },
@@ -102,21 +104,26 @@ impl CustomerExports {
         page_size: u16,
     ) -> Result<ExportPage, ExportError> {
         let customer = self.customers.find_customer(&CustomerLookup::Id(id)).await?;
+        if let Some(into) = customer.merged_into {
+            return Err(ExportError::Merged(into));
+        }
         let mut page =
             ExportPage { customer, bookings: Vec::new(), entries: Vec::new(), consent_changes: Vec::new(), next: None };
         match after {
             Some(ExportPosition::WaitlistEntry(after)) => {
                 let found = self.waitlist.list_waitlist(&entries_of(id, after), page_size).await?;
                 page.entries = found.entries;
-                page.next = Some(found.next.map_or(ExportPosition::ConsentChange(0), ExportPosition::WaitlistEntry));
+                page.next = Some(
+                    found.next.map_or(ExportPosition::ConsentChange(Uuid::nil(), 0), ExportPosition::WaitlistEntry),
+                );
             }
-            Some(ExportPosition::ConsentChange(after)) => {
+            Some(ExportPosition::ConsentChange(customer, version)) => {
                 let limit = usize::from(page_size);
-                let found = self.customers.consent_changes(id, after, i64::from(page_size) + 1).await?;
+                let found = self.customers.consent_changes(id, (customer, version), i64::from(page_size) + 1).await?;
                 let more = found.len() > limit;
                 page.consent_changes.extend(found.into_iter().take(limit));
                 let last = page.consent_changes.last().filter(|_| more);
-                page.next = last.map(|change| ExportPosition::ConsentChange(change.version));
+                page.next = last.map(|change| ExportPosition::ConsentChange(change.customer_id, change.version));
             }
             Some(ExportPosition::Booking(after)) => self.add_bookings(&mut page, id, after, page_size).await?,
             None => self.add_bookings(&mut page, id, first(), page_size).await?,

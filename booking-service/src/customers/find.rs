@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::types::Json;
 use teppan_shared::{postgres::DatabaseError, read_error::ReadError};
 use uuid::Uuid;
@@ -6,6 +7,7 @@ use uuid::Uuid;
 use super::{
     consent::StoredConsent,
     contact::{ContactRow, StoredContact},
+    merged::{MergedCustomer, MergedRow},
 };
 use crate::{
     customers::Customers,
@@ -31,6 +33,10 @@ pub struct Customer {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub erased_at: Option<DateTime<Utc>>,
+    /// The remaining customer, if this one was merged into it.
+    pub merged_into: Option<CustomerId>,
+    /// The customers who were merged into this one, in the order of the merges.
+    pub merged: Vec<MergedCustomer>,
 }
 
 struct CustomerRow {
@@ -42,12 +48,15 @@ struct CustomerRow {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     erased_at: Option<DateTime<Utc>>,
+    merged_into: Option<Uuid>,
+    merged: Option<Value>,
     booking_count: i64,
     consents: Option<Json<Vec<StoredConsent>>>,
 }
 
 impl Customers {
-    /// Reads one customer, by id, e-mail or telephone number.
+    /// Reads one customer, by id, e-mail or telephone number. The e-mail or the number of a merged customer finds the
+    /// remaining one; its id finds the merged one.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -70,6 +79,8 @@ impl Customers {
                 contact_sealed,
             })
         });
+        let merged = MergedRow::read_all(row.merged)?;
+        let merged = merged.iter().map(|row| self.open_merged(row));
         Ok(Customer {
             id: CustomerId(row.customer_id),
             contact: contact.transpose()?,
@@ -79,6 +90,8 @@ impl Customers {
             created_at: row.created_at,
             updated_at: row.updated_at,
             erased_at: row.erased_at,
+            merged_into: row.merged_into.map(CustomerId),
+            merged: merged.collect::<Result<_, _>>()?,
         })
     }
 

@@ -8,6 +8,8 @@ pub mod erase;
 pub mod event;
 pub mod export;
 pub mod find;
+pub mod merge;
+pub mod merged;
 pub mod rehash;
 pub mod retention;
 pub mod update;

@@ -24,7 +24,7 @@ pub struct Rehashed {
 pub enum RehashFault {
     #[error("the contact cannot be read")]
     Corrupted(#[from] Corrupted),
-    #[error("another customer has the same e-mail or telephone number: merge the two")]
+    #[error("another customer has the same e-mail or telephone number: merge the two by MergeCustomers")]
     Duplicate,
     #[error("the customer changed meanwhile: run the command again")]
     Changed,

@@ -1,3 +1,4 @@
+use serde_json::Value;
 use teppan_shared::{
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
@@ -9,6 +10,7 @@ use super::{
     contact::{ContactRow, StoredContact},
     event::NewCustomerEvent,
     find::{Customer, CustomerLookup},
+    merged::MergedRow,
 };
 use crate::{
     customers::Customers,
@@ -18,6 +20,10 @@ use crate::{
 /// Each attempt after the first follows a concurrent change of the customer, or of another one who takes or gives up the
 /// same e-mail or telephone number.
 const ATTEMPTS_MAX: usize = 20;
+
+/// Constraints on which the statement fails, and has written nothing, when another call was faster.
+const LOST_ON: [&str; 4] =
+    ["customers_email_hash_key", "customers_phone_hash_key", "customer_version", "customer_events_pkey"];
 
 /// The fields of a contact to change. `None`: the field stays. `Some(None)`: it is removed.
 #[derive(Default)]
@@ -57,6 +63,8 @@ pub enum UpdateCustomerError {
     NotFound,
     #[error("the customer was erased")]
     Erased,
+    #[error("the customer was merged into another one")]
+    Merged(CustomerId),
     #[error("the customer is at another version")]
     Stale,
     #[error("the customer would have neither an e-mail address nor a telephone number")]
@@ -88,6 +96,8 @@ struct Loaded {
     phone_hash: Option<Vec<u8>>,
     contact_sealed: Option<Vec<u8>>,
     version: i64,
+    merged_into: Option<Uuid>,
+    giving: Option<Value>,
     email_of: Option<Uuid>,
     phone_of: Option<Uuid>,
 }
@@ -98,6 +108,16 @@ impl Loaded {
         let taken = |field, by: Option<Uuid>| by.map(|id| UpdateCustomerError::Taken(field, CustomerId(id)));
         taken(ContactField::Email, self.email_of).or_else(|| taken(ContactField::Phone, self.phone_of))
     }
+}
+
+/// The next versions of merged customers who give up an e-mail or a number to the remaining one.
+#[derive(Default)]
+struct Giving {
+    ids: Vec<Uuid>,
+    versions: Vec<i64>,
+    emails_taken: Vec<bool>,
+    phones_taken: Vec<bool>,
+    contacts: Vec<Vec<u8>>,
 }
 
 impl Customers {
@@ -129,6 +149,9 @@ impl Customers {
         version: Option<i64>,
     ) -> Result<bool, UpdateCustomerError> {
         let loaded = self.load_for(id, change).await?.ok_or(UpdateCustomerError::NotFound)?;
+        if let Some(into) = loaded.merged_into.filter(|_| loaded.contact_sealed.is_some()) {
+            return Err(UpdateCustomerError::Merged(CustomerId(into)));
+        }
         let contact_sealed = loaded.contact_sealed.as_deref().ok_or(UpdateCustomerError::Erased)?;
         let before = self.open_contact(&ContactRow {
             customer_id: CustomerId(loaded.customer_id),
@@ -150,7 +173,23 @@ impl Customers {
         if let Some(taken) = loaded.taken() {
             return Err(taken);
         }
-        self.store_contact(id, loaded.version, &after).await
+        let giving = self.give_up(MergedRow::read_all(loaded.giving)?, &after)?;
+        self.store_contact(id, loaded.version, &after, &giving).await
+    }
+
+    /// A merged customer of this one gives up what this one takes, because each e-mail and number is in one row only.
+    fn give_up(&self, rows: Vec<MergedRow>, taken: &StoredContact) -> Result<Giving, Corrupted> {
+        let mut giving = Giving::default();
+        for row in rows {
+            let Some(before) = self.contact_of_merged(&row)? else { continue };
+            let after = before.without(taken);
+            giving.ids.push(row.customer_id);
+            giving.versions.push(row.version + 1);
+            giving.emails_taken.push(after.email != before.email);
+            giving.phones_taken.push(after.phone != before.phone);
+            giving.contacts.push(self.seal_contact(CustomerId(row.customer_id), row.version + 1, &after));
+        }
+        Ok(giving)
     }
 
     async fn load_for(&self, id: CustomerId, change: &ContactChange) -> Result<Option<Loaded>, DatabaseError> {
@@ -167,6 +206,7 @@ impl Customers {
         id: CustomerId,
         version: i64,
         contact: &StoredContact,
+        giving: &Giving,
     ) -> Result<bool, UpdateCustomerError> {
         let (email_hash, phone_hash) = self.newest_hashes(contact);
         let sealed = self.seal_contact(id, version + 1, contact);
@@ -187,6 +227,11 @@ impl Customers {
                 event.data,
                 traceparent.as_deref(),
                 &destinations,
+                &giving.ids,
+                &giving.versions,
+                &giving.emails_taken,
+                &giving.phones_taken,
+                &giving.contacts,
             )
         };
         match self.database.fetch_optional(store).await {
@@ -195,13 +240,7 @@ impl Customers {
                 Ok(stored.is_some())
             }
             // Another call was faster, or an earlier run of this one, whose answer was lost.
-            Err(error)
-                if ["customers_email_hash_key", "customers_phone_hash_key", "customer_events_pkey"]
-                    .iter()
-                    .any(|constraint| error.violates(constraint)) =>
-            {
-                Ok(false)
-            }
+            Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,8 +1,9 @@
 use teppan_shared::{
     contract::booking::v1::{
         EraseCustomerRequest, EraseCustomerResponse, ExportCustomerRequest, ExportCustomerResponse,
-        FindCustomerRequest, FindCustomerResponse, GetCustomerRequest, GetCustomerResponse, SetConsentRequest,
-        SetConsentResponse, UpdateCustomerRequest, UpdateCustomerResponse, customer_service_server::CustomerService,
+        FindCustomerRequest, FindCustomerResponse, GetCustomerRequest, GetCustomerResponse, MergeCustomersRequest,
+        MergeCustomersResponse, SetConsentRequest, SetConsentResponse, UpdateCustomerRequest, UpdateCustomerResponse,
+        customer_service_server::CustomerService,
     },
     server::Bounds,
     status::Violations,
@@ -10,7 +11,7 @@ use teppan_shared::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Grpc, decode_phone, encode, export_customer, set_consent, status, update_customer};
+use super::{Grpc, decode_phone, encode, export_customer, merge_customers, set_consent, status, update_customer};
 use crate::{
     customers::find::CustomerLookup,
     domain::{CustomerId, Email},
@@ -59,6 +60,16 @@ impl CustomerService for Grpc {
             .await
             .map_err(|error| status::update_customer(&error, update.id))?;
         Ok(Response::new(UpdateCustomerResponse { customer: Some(encode::customer(customer)) }))
+    }
+
+    async fn merge_customers(
+        &self,
+        request: Request<MergeCustomersRequest>,
+    ) -> Result<Response<MergeCustomersResponse>, Status> {
+        let merge = merge_customers::decode(request.into_inner())?;
+        let customer =
+            self.merges.merge_customers(&merge).await.map_err(|error| status::merge_customers(&error, &merge))?;
+        Ok(Response::new(MergeCustomersResponse { customer: Some(encode::customer(customer)) }))
     }
 
     async fn set_consent(&self, request: Request<SetConsentRequest>) -> Result<Response<SetConsentResponse>, Status> {

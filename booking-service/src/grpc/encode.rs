@@ -7,7 +7,7 @@ use teppan_shared::{contract::booking::v1 as wire, wire::timestamp};
 
 use crate::{
     bookings::booking::OpenBooking,
-    customers::{contact::StoredContact, find::Customer},
+    customers::{contact::StoredContact, find::Customer, merged::MergedCustomer},
     domain::{Etag, ScheduleException, SchedulePeriod, SlotRefusal},
     slots::list_availability::SlotAvailability,
     slots::update::Slot,
@@ -182,6 +182,16 @@ pub fn customer(customer: Customer) -> wire::Customer {
         updated_at: Some(timestamp(customer.updated_at)),
         erased_at: customer.erased_at.map(timestamp),
         etag: Etag::of(customer.version).to_string(),
+        merged_into: customer.merged_into.map_or_else(String::new, |id| id.to_string()),
+        merged_customers: customer.merged.into_iter().map(merged_customer).collect(),
+    }
+}
+
+fn merged_customer(customer: MergedCustomer) -> wire::MergedCustomer {
+    wire::MergedCustomer {
+        customer_id: customer.id.to_string(),
+        contact: customer.contact.map(contact),
+        merged_at: Some(timestamp(customer.merged_at)),
     }
 }
 

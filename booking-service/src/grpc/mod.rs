@@ -21,6 +21,7 @@ mod list_bookings;
 mod list_payments;
 mod list_venues;
 mod list_waitlist;
+mod merge_customers;
 mod outbox_service;
 mod payment_service;
 mod record_payment;
@@ -38,8 +39,9 @@ mod update_venue;
 use std::sync::Arc;
 
 use crate::{
-    bookings::Bookings, customers::Customers, customers::export::CustomerExports, event_stream::BookingEvents,
-    outbox::dead_letters::OutboxOperations, payments::Payments, slots::Slots, venues::Venues, waitlist::Waitlist,
+    bookings::Bookings, customers::Customers, customers::export::CustomerExports, customers::merge::CustomerMerges,
+    event_stream::BookingEvents, outbox::dead_letters::OutboxOperations, payments::Payments, slots::Slots,
+    venues::Venues, waitlist::Waitlist,
 };
 
 /// Implements all gRPC services of this binary. Cheap to clone.
@@ -49,6 +51,7 @@ pub struct Grpc {
     pub customers: Arc<Customers>,
     pub exports: Arc<CustomerExports>,
     pub events: Arc<BookingEvents>,
+    pub merges: Arc<CustomerMerges>,
     pub outbox: OutboxOperations,
     pub payments: Arc<Payments>,
     pub slots: Arc<Slots>,

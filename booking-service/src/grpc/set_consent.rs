@@ -51,6 +51,7 @@ pub fn consent(stored: StoredConsent) -> wire::Consent {
 
 pub fn consent_change(change: ConsentChange) -> wire::ConsentChange {
     wire::ConsentChange {
+        customer_id: change.customer_id.to_string(),
         purpose: wire::ConsentPurpose::from(change.purpose).into(),
         channel: wire::ConsentChannel::from(change.channel).into(),
         granted: change.granted,

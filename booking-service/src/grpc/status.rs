@@ -27,7 +27,7 @@ use crate::{
 
 use self::slot::{refused, slot_name};
 pub use self::{
-    customer::{erase_customer, export_customer, set_consent, update_customer},
+    customer::{erase_customer, export_customer, merge_customers, set_consent, update_customer},
     slot::update_slot,
     waitlist::{WAITLIST_ENTRY, join_waitlist, leave_waitlist},
 };

@@ -65,7 +65,7 @@ known AS MATERIALIZED (            -- row lock: the customer is not erased or me
     SELECT c.customer_id
     FROM queue, customers c
     WHERE c.customer_id = (SELECT person.customer_id FROM person) AND $11::bigint = 1
-      AND (c.email_hash = ANY ($8) OR c.phone_hash = ANY ($9))
+      AND c.erased_at IS NULL AND c.merged_into IS NULL
     FOR KEY SHARE OF c
 ),
 customer AS (                      -- made, or the next version of a known one; version 0 is refused by a constraint

@@ -232,6 +232,7 @@ const TABLE: &[(&str, Methods)] = {
                 ("GetCustomer", only(Privacy), PersonalData),
                 ("FindCustomer", only(Privacy), PersonalData),
                 ("UpdateCustomer", only(Privacy), Change),
+                ("MergeCustomers", only(Privacy), Change),
                 // A customer gives consent in a conversation.
                 ("SetConsent", any_of(&[Orchestrator, Privacy]), Change),
                 ("ExportCustomer", only(Privacy), PersonalData),

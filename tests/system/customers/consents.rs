@@ -40,7 +40,7 @@ pub async fn set(clients: &BookingClients, request: SetConsentRequest) -> Result
 }
 
 /// What is recorded: the purpose, the channel, and whether it is granted.
-fn recorded(consents: &[Consent]) -> Vec<(ConsentPurpose, ConsentChannel, bool)> {
+pub fn recorded(consents: &[Consent]) -> Vec<(ConsentPurpose, ConsentChannel, bool)> {
     consents.iter().map(|it| (it.purpose(), it.channel(), it.granted)).collect()
 }
 

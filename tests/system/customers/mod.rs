@@ -4,6 +4,8 @@ mod consents;
 mod contact;
 mod erasure;
 mod export;
+mod merge;
+mod merge_races;
 mod races;
 mod retention;
 mod sealing;

@@ -6,7 +6,11 @@ use booking_service::settings::CustomerRetentionSettings;
 use teppan_shared::{contract::booking::v1::LeaveWaitlistRequest, keys::Keys};
 use teppan_tests::harness::{self, Booking, eventually};
 
-use super::{contact, read_customer};
+use super::{
+    contact,
+    merge::{merge_of, merged},
+    read_customer,
+};
 use crate::{changes::VenueFixture, waitlist};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -54,6 +58,31 @@ async fn ended_entries_are_deleted_and_customers_without_bookings_are_erased_aft
     }
     let event: String = fixture.service.scalar("SELECT string_agg(type, ' ') FROM customer_events").await;
     assert_eq!(event, "teppan.customer.erased.v1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_customer_is_kept_as_long_as_the_remaining_one_is_needed() {
+    let fixture = keeping(None, Some(7 * DAY)).await;
+    let clients = &fixture.service.clients;
+    let (booked, other, unused) = (fixture.book(1).await, fixture.book(1).await, waitlist::join(&fixture, 1).await);
+    merged(clients, merge_of(&booked.customer_id, &other.customer_id)).await.expect("merged");
+    fixture.sql("DELETE FROM waitlist_entries").await;
+    fixture.sql(LATER).await;
+    // The worker looks at all customers in one run.
+    eventually("the unused customer is erased", async || {
+        read_customer(clients, &unused.customer_id).await.expect("read").erased_at.is_some()
+    })
+    .await;
+    for kept in [&booked.customer_id, &other.customer_id] {
+        assert!(read_customer(clients, kept).await.expect("read").contact.is_some());
+    }
+    // The remaining customer has no bookings any more.
+    fixture.sql("SET session_replication_role = replica; DELETE FROM booking_events; DELETE FROM bookings").await;
+    eventually("both are erased", async || {
+        let count = "SELECT count(*) FROM customers WHERE erased_at IS NOT NULL";
+        fixture.service.scalar::<i64>(count).await == 3
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

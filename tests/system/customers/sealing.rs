@@ -8,7 +8,11 @@ use teppan_tests::{
 };
 use tonic::Code;
 
-use super::{book_by, contact, contact_of, read_customer, reason, service_with_venue};
+use super::{
+    book_by, contact, contact_of,
+    merge::{merge_of, merged},
+    read_customer, reason, service_with_venue,
+};
 use crate::rotation::{keys, rotated};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,4 +117,28 @@ async fn two_customers_who_turn_out_to_be_one_are_named_by_the_rotation() {
     assert_eq!(code, Some(1), "{output}");
     assert!(output.contains(&format!("NOT_ROTATED table=customers key={ada}: another customer")), "{output}");
     assert!(!output.contains("ada@"), "{output}");
+
+    // Merged, they are one, and the rotation goes through.
+    let both = over(&url, keys(&[2, 1])).await;
+    let twin = harness::scalar::<String>(&url, "SELECT max(customer_id::text) FROM customers").await;
+    merged(&both.clients, merge_of(&ada, &twin)).await.expect("merged");
+    let (code, output) = rotated("booking-service", &url, &[2, 1], &[]).await;
+    assert_eq!(code, Some(0), "{output}");
+    assert_eq!(book_by(&new.clients, &venue, contact("Ada", "ada@example.org", "")).await.customer_id, ada);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_customer_still_finds_the_remaining_one_after_a_rotation() {
+    let url = harness::database(&booking_service::app::DEFINITION).await;
+    let old = over(&url, keys(&[1])).await;
+    let venue = fixtures::firm_venue(&mut old.clients.clone(), 1000).await.expect("a venue");
+    let by_old_email = || contact("Ada", "a@old.example", "");
+    let ada = book_by(&old.clients, &venue, contact("Ada", "ada@example.org", "")).await.customer_id;
+    let duplicate = book_by(&old.clients, &venue, by_old_email()).await.customer_id;
+    merged(&old.clients, merge_of(&ada, &duplicate)).await.expect("merged");
+    let (code, output) = rotated("booking-service", &url, &[2, 1], &[]).await;
+    assert_eq!((code, output.lines().next()), (Some(0), Some("key=1 seals=0")), "{output}");
+    let new = over(&url, keys(&[2])).await;
+    assert_eq!(book_by(&new.clients, &venue, by_old_email()).await.customer_id, ada);
+    assert_eq!(contact_of(&new.clients, &duplicate).await, by_old_email());
 }

@@ -3,7 +3,7 @@
 mod checkpoint_file;
 mod covering;
 mod findings;
-mod many;
+pub mod many;
 mod repair;
 mod rewritten;
 mod rotation;

@@ -119,7 +119,7 @@ pub async fn all_openings_settled(fixture: &VenueFixture) {
     eventually("all openings are handled", async || fixture.service.scalar::<i64>(notes).await == 0).await;
 }
 
-async fn assert_sound(fixture: &VenueFixture) {
+pub async fn assert_sound(fixture: &VenueFixture) {
     fixture.assert_consistent().await;
     verify::assert_derivable(&fixture.service.url).await;
     assert_eq!(fixture.service.scalar::<i64>(INCONSISTENT_ENTRIES).await, 0, "entries that contradict their bookings");

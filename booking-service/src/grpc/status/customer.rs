@@ -1,5 +1,7 @@
 //! Maps the errors about customers to gRPC statuses.
 
+use std::fmt::Display;
+
 use teppan_shared::{
     contract::booking::v1::ExportCustomerRequest,
     status::{Failure, Violations},
@@ -12,6 +14,7 @@ use crate::{
         consent::SetConsentError,
         erase::EraseCustomerError,
         export::{ExportError, ExportPosition},
+        merge::{MERGED_MAX, Merge, MergeCustomersError},
         update::{ContactField, UpdateCustomerError},
     },
     domain::CustomerId,
@@ -22,6 +25,7 @@ pub fn update_customer(error: &UpdateCustomerError, id: CustomerId) -> Status {
     match error {
         UpdateCustomerError::NotFound => not_found(CUSTOMER, &id.to_string()),
         UpdateCustomerError::Erased => erased(id),
+        UpdateCustomerError::Merged(into) => merged(id, *into),
         UpdateCustomerError::Stale => etag_mismatch("customer"),
         UpdateCustomerError::Unreachable => {
             let mut violations = Violations::default();
@@ -31,7 +35,7 @@ pub fn update_customer(error: &UpdateCustomerError, id: CustomerId) -> Status {
         UpdateCustomerError::Taken(field, other) => Failure::precondition(
             "CONTACT_OF_ANOTHER_CUSTOMER",
             customer_name(*other),
-            "Another customer has this e-mail address or telephone number: change that customer first.",
+            "Another customer has this e-mail address or telephone number: merge the two, or change that customer first.",
         )
         .with(
             "field",
@@ -52,6 +56,7 @@ pub fn set_consent(error: &SetConsentError, id: CustomerId) -> Status {
     match error {
         SetConsentError::NotFound => not_found(CUSTOMER, &id.to_string()),
         SetConsentError::Erased => erased(id),
+        SetConsentError::Merged(into) => merged(id, *into),
         SetConsentError::Stale => etag_mismatch("customer"),
         SetConsentError::Contended => Failure::overloaded().into(),
         SetConsentError::Corrupted(error) => error.to_failure().into(),
@@ -59,9 +64,36 @@ pub fn set_consent(error: &SetConsentError, id: CustomerId) -> Status {
     }
 }
 
+pub fn merge_customers(error: &MergeCustomersError, merge: &Merge) -> Status {
+    match error {
+        MergeCustomersError::NotFound(id) => not_found(CUSTOMER, &id.to_string()),
+        MergeCustomersError::Erased(id) => erased(*id),
+        MergeCustomersError::Merged { customer, into } => merged(customer, *into),
+        MergeCustomersError::Stale => etag_mismatch("customer"),
+        MergeCustomersError::OfferedTwice(booking_id) => Failure::precondition(
+            "SLOT_ALREADY_OFFERED",
+            customer_name(merge.duplicate.id),
+            "Both customers have an open offer for the same slot: accept or leave one of them first.",
+        )
+        .with("booking_id", booking_id)
+        .into(),
+        MergeCustomersError::TooMany => Failure::precondition(
+            "TOO_MANY_MERGED_CUSTOMERS",
+            customer_name(merge.remaining.id),
+            "So many customers are not merged into one: check whether they are one person.",
+        )
+        .with("limit", MERGED_MAX)
+        .into(),
+        MergeCustomersError::Contended => Failure::overloaded().into(),
+        MergeCustomersError::Corrupted(error) => error.to_failure().into(),
+        MergeCustomersError::Database(error) => error.to_failure().into(),
+    }
+}
+
 pub fn erase_customer(error: &EraseCustomerError, id: CustomerId) -> Status {
     match error {
         EraseCustomerError::NotFound => not_found(CUSTOMER, &id.to_string()),
+        EraseCustomerError::Merged(into) => merged(id, *into),
         EraseCustomerError::HasLiveBookings(count) => Failure::precondition(
             "CUSTOMER_HAS_LIVE_BOOKINGS",
             customer_name(id),
@@ -77,6 +109,7 @@ pub fn erase_customer(error: &EraseCustomerError, id: CustomerId) -> Status {
 pub fn export_customer(error: &ExportError, request: &ExportCustomerRequest) -> Status {
     match error {
         ExportError::NotFound => not_found(CUSTOMER, &request.customer_id),
+        ExportError::Merged(into) => merged(&request.customer_id, *into),
         ExportError::Unreadable { position, source } => {
             let token = export_customer::token(request, ExportPosition::Booking(*position));
             source.to_failure_of_page(token).with("booking_id", position.2).into()
@@ -91,6 +124,11 @@ fn erased(id: CustomerId) -> Status {
     Failure::precondition("CUSTOMER_ERASED", customer_name(id), message).into()
 }
 
-fn customer_name(id: CustomerId) -> String {
+fn merged(id: impl Display, into: CustomerId) -> Status {
+    let message = "This customer was merged into another one: use the customer in the metadata.";
+    Failure::precondition("CUSTOMER_MERGED", customer_name(id), message).with("customer_id", into).into()
+}
+
+fn customer_name(id: impl Display) -> String {
     format!("customers/{id}")
 }
