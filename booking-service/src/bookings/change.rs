@@ -174,7 +174,12 @@ impl Bookings {
 /// PostgreSQL may check the capacity of a slot on an older version than the locked one. Ids that exist already were
 /// written by an earlier run of the same commit, whose answer was lost.
 pub fn is_overtaken(error: &DatabaseError) -> bool {
-    const DEADLOCK_DETECTED: &str = "40P01";
     const CONSTRAINTS: [&str; 3] = ["slot_not_oversold", "booking_events_pkey", "booking_events_version_key"];
-    error.has_code(DEADLOCK_DETECTED) || CONSTRAINTS.iter().any(|constraint| error.violates(constraint))
+    is_deadlock(error) || CONSTRAINTS.iter().any(|constraint| error.violates(constraint))
+}
+
+/// Whether PostgreSQL ended the statement, which wrote nothing, because of a deadlock. It can be run again.
+pub fn is_deadlock(error: &DatabaseError) -> bool {
+    const DEADLOCK_DETECTED: &str = "40P01";
+    error.has_code(DEADLOCK_DETECTED)
 }

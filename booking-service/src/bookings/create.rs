@@ -19,6 +19,7 @@ use crate::{
     bookings::{
         begin::created,
         booking::{Booking, OpenBooking},
+        change::is_deadlock,
         details::BookingDetails,
         event_data::EventData,
         fold::fold,
@@ -150,6 +151,7 @@ impl Bookings {
                 Ok(answer) => answer,
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
+                Err(error) if is_deadlock(&error) => continue,
                 Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
                     draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
                     continue;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use self::answer::{Answer, Outcome};
 use crate::{
-    bookings::{details::BookingDetails, metrics::WaitlistChange, preview::Preview},
+    bookings::{change::is_deadlock, details::BookingDetails, metrics::WaitlistChange, preview::Preview},
     customers::draft::{DraftCustomer, LOST_TO_ANOTHER_CONTACT},
     domain::{
         BookingId, ConversationId, CustomerId, Email, GivenPhone, JoinRefusal, NewWaitlistEntry, PhoneFault, Refusal,
@@ -86,6 +86,7 @@ impl Waitlist {
                 Ok(answer) => answer,
                 // The next run sees the rows of the faster call.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
+                Err(error) if is_deadlock(&error) => continue,
                 Err(error) if LOST_TO_ANOTHER_CONTACT.iter().any(|constraint| error.violates(constraint)) => {
                     draft.customer = self.customers.draft(&new.contact, new.slot.venue_id);
                     continue;

@@ -2,6 +2,7 @@
 
 mod consents;
 mod contact;
+mod deadlocks;
 mod erasure;
 mod export;
 mod merge;
