@@ -10,10 +10,7 @@ use teppan_shared::{
 };
 use uuid::Uuid;
 
-use super::{
-    consent_history::ConsentChange,
-    find::{Customer, CustomerLookup},
-};
+use super::{consent_history::ConsentChange, find::Customer};
 use crate::{
     bookings::{
         Bookings,
@@ -48,13 +45,21 @@ pub enum ExportPosition {
     ConsentChange(Uuid, i64),
 }
 
+/// Where an export goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportCursor {
+    pub position: ExportPosition,
+    /// The number of bookings when the first page was read; the later pages do not count again.
+    pub booking_count: i64,
+}
+
 /// A part of what is stored about a customer.
 pub struct ExportPage {
     pub customer: Customer,
     pub bookings: Vec<(OpenBooking, Vec<Payment>)>,
     pub entries: Vec<WaitlistEntry>,
     pub consent_changes: Vec<ConsentChange>,
-    pub next: Option<ExportPosition>,
+    pub next: Option<ExportCursor>,
 }
 
 /// Why there is no page.
@@ -66,7 +71,7 @@ pub enum ExportError {
     Merged(CustomerId),
     /// The export can continue after this position.
     #[error("the booking {} is corrupted", .position.2)]
-    Unreadable { position: BookingPosition, source: Corrupted },
+    Unreadable { position: BookingPosition, booking_count: i64, source: Corrupted },
     #[error("what the database answered is corrupted")]
     Corrupted(#[from] Corrupted),
     #[error("the database gave no answer")]
@@ -83,77 +88,74 @@ impl From<ReadError> for ExportError {
     }
 }
 
-impl From<ListBookingsError> for ExportError {
-    fn from(error: ListBookingsError) -> Self {
-        match error {
-            ListBookingsError::Unreadable { position, source } => Self::Unreadable { position, source },
-            ListBookingsError::Database(error) => Self::Database(error),
-        }
-    }
-}
-
 impl CustomerExports {
-    /// The page after this position. Each page reads the customer as it is then.
+    /// The page after this cursor. Each page reads the customer as it is then.
     ///
     /// # Errors
     /// [`ExportError`].
     pub async fn export_page(
         &self,
         id: CustomerId,
-        after: Option<ExportPosition>,
+        after: Option<ExportCursor>,
         page_size: u16,
     ) -> Result<ExportPage, ExportError> {
-        let customer = self.customers.find_customer(&CustomerLookup::Id(id)).await?;
+        let mut customer = self.customers.read_customer(id, after.is_none()).await?;
         if let Some(into) = customer.merged_into {
             return Err(ExportError::Merged(into));
         }
+        customer.booking_count = after.map_or(customer.booking_count, |after| after.booking_count);
         let mut page =
             ExportPage { customer, bookings: Vec::new(), entries: Vec::new(), consent_changes: Vec::new(), next: None };
-        match after {
-            Some(ExportPosition::WaitlistEntry(after)) => {
+        let next = match after.map_or(ExportPosition::Booking(first()), |after| after.position) {
+            ExportPosition::Booking(after) => Some(self.add_bookings(&mut page, id, after, page_size).await?),
+            ExportPosition::WaitlistEntry(after) => {
                 let found = self.waitlist.list_waitlist(&entries_of(id, after), page_size).await?;
                 page.entries = found.entries;
-                page.next = Some(
-                    found.next.map_or(ExportPosition::ConsentChange(Uuid::nil(), 0), ExportPosition::WaitlistEntry),
-                );
+                let first_change = ExportPosition::ConsentChange(Uuid::nil(), 0);
+                Some(found.next.map_or(first_change, ExportPosition::WaitlistEntry))
             }
-            Some(ExportPosition::ConsentChange(customer, version)) => {
+            ExportPosition::ConsentChange(customer, version) => {
                 let limit = usize::from(page_size);
                 let found = self.customers.consent_changes(id, (customer, version), i64::from(page_size) + 1).await?;
                 let more = found.len() > limit;
                 page.consent_changes.extend(found.into_iter().take(limit));
                 let last = page.consent_changes.last().filter(|_| more);
-                page.next = last.map(|change| ExportPosition::ConsentChange(change.customer_id, change.version));
+                last.map(|change| ExportPosition::ConsentChange(change.customer_id, change.version))
             }
-            Some(ExportPosition::Booking(after)) => self.add_bookings(&mut page, id, after, page_size).await?,
-            None => self.add_bookings(&mut page, id, first(), page_size).await?,
-        }
+        };
+        let booking_count = page.customer.booking_count;
+        page.next = next.map(|position| ExportCursor { position, booking_count });
         Ok(page)
     }
 
+    /// Adds the bookings after this position, and returns the position after them.
     async fn add_bookings(
         &self,
         page: &mut ExportPage,
         id: CustomerId,
         after: BookingPosition,
         page_size: u16,
-    ) -> Result<(), ExportError> {
-        let found = self.bookings.list_bookings(&bookings_of(id, after), page_size).await?;
+    ) -> Result<ExportPosition, ExportError> {
+        let found = self.bookings.list_bookings(&bookings_of(id, after), page_size).await;
+        let found = found.map_err(|error| match error {
+            ListBookingsError::Unreadable { position, source } => {
+                ExportError::Unreadable { position, booking_count: page.customer.booking_count, source }
+            }
+            ListBookingsError::Database(error) => ExportError::Database(error),
+        })?;
         let ids: Vec<_> = found.bookings.iter().map(|it| it.booking.booking_id).collect();
         let mut payments = self.payments.of_bookings(&ids).await?;
         let (mut count, mut last) = (0, None);
         for open in found.bookings {
-            if count >= PAYMENTS_MAX {
-                page.next = last.map(ExportPosition::Booking);
-                return Ok(());
+            if let Some(last) = last.filter(|_| count >= PAYMENTS_MAX) {
+                return Ok(ExportPosition::Booking(last));
             }
             let of_booking = payments.remove(&open.booking.booking_id).unwrap_or_default();
             count += of_booking.len();
             last = Some((open.booking.slot_date, open.booking.start_time, open.booking.booking_id.0));
             page.bookings.push((open, of_booking));
         }
-        page.next = Some(found.next.map_or(ExportPosition::WaitlistEntry(0), ExportPosition::Booking));
-        Ok(())
+        Ok(found.next.map_or(ExportPosition::WaitlistEntry(0), ExportPosition::Booking))
     }
 }
 

@@ -62,14 +62,21 @@ impl Customers {
     /// [`ReadError`].
     pub async fn find_customer(&self, name: &CustomerLookup) -> Result<Customer, ReadError> {
         let row = match name {
-            CustomerLookup::Id(id) => {
-                let by_id = || sqlx::query_file_as!(CustomerRow, "src/customers/get.sql", id.0);
-                self.database.fetch_optional(by_id).await?
-            }
+            CustomerLookup::Id(id) => return self.read_customer(*id, true).await,
             CustomerLookup::Email(email) => self.find_by(self.hash_email(email.as_str()).all(), Vec::new()).await?,
             CustomerLookup::Phone(phone) => self.find_by(Vec::new(), self.hash_phone(phone.as_str()).all()).await?,
         };
-        let row = row.ok_or(ReadError::NotFound)?;
+        self.open_customer(row.ok_or(ReadError::NotFound)?)
+    }
+
+    /// Reads a customer by id. Without `counted`, `booking_count` is 0.
+    pub(super) async fn read_customer(&self, id: CustomerId, counted: bool) -> Result<Customer, ReadError> {
+        let by_id = || sqlx::query_file_as!(CustomerRow, "src/customers/get.sql", id.0, counted);
+        let row = self.database.fetch_optional(by_id).await?;
+        self.open_customer(row.ok_or(ReadError::NotFound)?)
+    }
+
+    fn open_customer(&self, row: CustomerRow) -> Result<Customer, ReadError> {
         let contact = row.contact_sealed.as_deref().map(|contact_sealed| {
             self.open_contact(&ContactRow {
                 customer_id: CustomerId(row.customer_id),

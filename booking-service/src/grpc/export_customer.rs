@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{encode, encode_payment::payment, encode_waitlist_entry::waitlist_entry, set_consent::consent_change};
 use crate::{
-    customers::export::{ExportPage, ExportPosition},
+    customers::export::{ExportCursor, ExportPage, ExportPosition},
     domain::CustomerId,
 };
 
@@ -18,7 +18,7 @@ const SIZES: PageSizes = PageSizes { default: 50, max: 200 };
 /// A decoded ExportCustomerRequest.
 pub struct Export {
     pub id: CustomerId,
-    pub after: Option<ExportPosition>,
+    pub after: Option<ExportCursor>,
     pub page_size: u16,
 }
 
@@ -45,21 +45,21 @@ pub fn encode(
         customer: Some(encode::customer(page.customer)),
         bookings: page.bookings.into_iter().map(exported).collect(),
         waitlist_entries: page.entries.into_iter().map(waitlist_entry).collect(),
-        next_page_token: page.next.map_or_else(String::new, |position| token(request, position)),
+        next_page_token: page.next.map_or_else(String::new, |after| token(request, after)),
         consent_changes: page.consent_changes.into_iter().map(consent_change).collect(),
         exported_at: Some(timestamp(now)),
     }
 }
 
-/// The token of the page after a cursor position.
-pub fn token(request: &wire::ExportCustomerRequest, after: ExportPosition) -> String {
+/// The token of the page after a cursor.
+pub fn token(request: &wire::ExportCustomerRequest, after: ExportCursor) -> String {
     page::encode_token(&request.customer_id, &after)
 }
 
-fn decode_token(request: &wire::ExportCustomerRequest) -> Result<Option<ExportPosition>, TokenError> {
-    let after = page::decode_token::<ExportPosition>(&request.customer_id, &request.page_token)?;
+fn decode_token(request: &wire::ExportCustomerRequest) -> Result<Option<ExportCursor>, TokenError> {
+    let after = page::decode_token::<ExportCursor>(&request.customer_id, &request.page_token)?;
     // Refuse a forged token whose values the database cannot read.
-    let readable = match after {
+    let readable = match after.map(|after| after.position) {
         Some(ExportPosition::Booking((date, start_time, _))) => {
             (1970..10_000).contains(&date.year()) && start_time.nanosecond() < 1_000_000_000
         }

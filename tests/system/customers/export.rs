@@ -73,6 +73,7 @@ async fn an_export_has_every_booking_with_its_payments_and_every_waitlist_entry_
     let pages = pages(clients, &entry.customer_id, 2).await;
     assert!(pages.len() >= 4, "{}", pages.len());
     assert!(pages.iter().all(|page| page.customer.as_ref().is_some_and(|it| it.contact == Some(person()))));
+    assert!(pages.iter().all(|page| page.customer.as_ref().is_some_and(|it| it.booking_count == 5)));
     assert!(pages.iter().all(|page| page.bookings.len() <= 2 && page.exported_at.is_some()));
     let bookings: Vec<_> = pages.iter().flat_map(|page| page.bookings.clone()).collect();
     assert!(bookings.iter().all(|it| it.payments.len() == 2));
@@ -191,4 +192,21 @@ async fn the_command_fails_when_something_cannot_be_read() {
     let (code, output) = export_command(&service, "http://127.0.0.1:1", &booking.customer_id).await;
     assert_eq!(code, Some(1), "conversation-service cannot be reached");
     assert!(serde_json::from_str::<Value>(&output).is_err(), "an incomplete export is not JSON");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_are_counted_for_the_first_page_of_an_export_only() {
+    let (service, venue) = service_with_venue().await;
+    let clients = &service.clients;
+    let mut customer_id = String::new();
+    for _ in 0..2 {
+        customer_id = book_by(clients, &venue, contact("Ada", "ada@example.org", "")).await.customer_id;
+    }
+    let mut request = ExportCustomerRequest { customer_id, page_size: 1, ..Default::default() };
+    for _ in 0..2 {
+        let page = clients.clone().customers.export_customer(request.clone()).await.expect("a page").into_inner();
+        assert_eq!(page.customer.expect("the customer").booking_count, 2);
+        request.page_token = page.next_page_token;
+        book_by(clients, &venue, contact("Ada", "ada@example.org", "")).await;
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     customers::{
         consent::SetConsentError,
         erase::EraseCustomerError,
-        export::{ExportError, ExportPosition},
+        export::{ExportCursor, ExportError, ExportPosition},
         merge::{MERGED_MAX, Merge, MergeCustomersError},
         update::{ContactField, UpdateCustomerError},
     },
@@ -110,8 +110,9 @@ pub fn export_customer(error: &ExportError, request: &ExportCustomerRequest) -> 
     match error {
         ExportError::NotFound => not_found(CUSTOMER, &request.customer_id),
         ExportError::Merged(into) => merged(&request.customer_id, *into),
-        ExportError::Unreadable { position, source } => {
-            let token = export_customer::token(request, ExportPosition::Booking(*position));
+        ExportError::Unreadable { position, booking_count, source } => {
+            let after = ExportCursor { position: ExportPosition::Booking(*position), booking_count: *booking_count };
+            let token = export_customer::token(request, after);
             source.to_failure_of_page(token).with("booking_id", position.2).into()
         }
         ExportError::Corrupted(error) => error.to_failure().into(),
