@@ -9,6 +9,7 @@ use chrono::Utc;
 use clap::Args;
 use teppan_shared::{
     contract::{booking::v1::ExportCustomerRequest, json::to_json},
+    error_chain::error_chain,
     postgres::DatabaseError,
     service::{self, StartError},
 };
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use self::{conversations::Conversations, json_stream::JsonStream};
 use crate::{
     app::{DEFINITION, build_modules},
-    customers::export::{CustomerExports, ExportError},
+    customers::export::{CustomerExports, ExportCursor, ExportError, ExportPosition},
     domain::CustomerId,
     grpc::export_customer,
     outbox,
@@ -43,6 +44,8 @@ pub enum ExportFailed {
     Written(#[from] io::Error),
     #[error("the customer cannot be read")]
     Read(#[from] ExportError),
+    #[error("{0} bookings cannot be read; everything else is written")]
+    Unreadable(usize),
     #[error("the conversations cannot be listed")]
     Database(#[from] DatabaseError),
     #[error("conversation-service cannot be reached")]
@@ -52,8 +55,8 @@ pub enum ExportFailed {
 }
 
 impl ExportCustomerCommand {
-    /// Writes the export to stdout, and returns the exit code of the process. The output is complete JSON only if the
-    /// exit code is 0.
+    /// Writes the export to stdout, and returns the exit code of the process. The output is complete only if the exit code
+    /// is 0.
     pub async fn run(self, settings: &Settings) -> ExitCode {
         service::on_database(&DEFINITION, &settings.common, async |open| {
             let outbox = outbox::open(open.database.clone(), settings);
@@ -74,11 +77,21 @@ async fn export(
 ) -> Result<(), ExportFailed> {
     let request = ExportCustomerRequest { customer_id: id.to_string(), ..Default::default() };
     let (mut after, mut bookings, mut entries, mut changes) = (None, 0, 0, 0);
+    let (mut has_begun, mut unreadable) = (false, Vec::new());
     loop {
-        let page = exports.export_page(id, after, PAGE_SIZE).await?;
+        let page = match exports.export_page(id, after, PAGE_SIZE).await {
+            Ok(page) => page,
+            Err(ExportError::Unreadable { position, booking_count, source }) => {
+                unreadable.push((position.2, source));
+                after = Some(ExportCursor { position: ExportPosition::Booking(position), booking_count });
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let next = page.next;
         let page = export_customer::encode(&request, page, Utc::now());
-        if after.is_none() {
+        if !has_begun {
+            has_begun = true;
             out.begin()?;
             let customer = page.customer.unwrap_or_default();
             out.field("customer", &to_json("teppan.booking.v1.Customer", &customer))?;
@@ -111,6 +124,21 @@ async fn export(
         }
     }
     out.end_list()?;
+    export_conversations(exports, conversations, id, out).await?;
+    out.end()?;
+    for (booking_id, error) in &unreadable {
+        eprintln!("booking {booking_id} cannot be read: {}", error_chain(error));
+    }
+    if unreadable.is_empty() { Ok(()) } else { Err(ExportFailed::Unreadable(unreadable.len())) }
+}
+
+/// Writes the conversations that no other customer names, and the ids of the others.
+async fn export_conversations(
+    exports: &CustomerExports,
+    conversations: &Conversations,
+    id: CustomerId,
+    out: &mut JsonStream<impl io::Write>,
+) -> Result<(), ExportFailed> {
     let named = exports.customers.conversations_of(id).await?;
     let (own, shared): (Vec<_>, Vec<_>) = named.into_iter().partition(|it| it.is_own);
     out.begin_list("conversations")?;
@@ -124,6 +152,5 @@ async fn export(
     for conversation in shared {
         out.item(&conversation.conversation_id.into())?;
     }
-    out.end_list()?;
-    Ok(out.end()?)
+    Ok(out.end_list()?)
 }

@@ -1,6 +1,6 @@
 //! ExportCustomer, and the command `export-customer`.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use teppan_shared::contract::booking::v1::{
@@ -121,15 +121,19 @@ async fn an_export_refuses_foreign_tokens_and_continues_after_a_booking_that_can
 
 /// The exit code and the output of the command.
 async fn export_command(service: &Booking, conversation_service: &str, customer_id: &str) -> (Option<i32>, String) {
-    let output = Command::new(launch::binary("booking-service"))
+    let output = export_output(service, conversation_service, customer_id).await;
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+async fn export_output(service: &Booking, conversation_service: &str, customer_id: &str) -> Output {
+    Command::new(launch::binary("booking-service"))
         .args(["export-customer", "--customer", customer_id])
         .envs(environment::with_keys(&service.url))
         .env("CONVERSATION_SERVICE_URL", conversation_service)
         .stdin(Stdio::null())
         .output()
         .await
-        .expect("the binary is built: cargo build --workspace --bins");
-    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+        .expect("the binary is built: cargo build --workspace --bins")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,6 +196,35 @@ async fn the_command_fails_when_something_cannot_be_read() {
     let (code, output) = export_command(&service, "http://127.0.0.1:1", &booking.customer_id).await;
     assert_eq!(code, Some(1), "conversation-service cannot be reached");
     assert!(serde_json::from_str::<Value>(&output).is_err(), "an incomplete export is not JSON");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_goes_on_after_bookings_that_cannot_be_read_and_reports_each() {
+    let (service, conversation) = both_services().await;
+    let url = format!("http://{}", conversation.service.server.grpc_addr);
+    let venue = fixtures::firm_venue(&mut service.clients.clone(), 100).await.expect("a venue");
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        made.push(book_by(&service.clients, &venue, contact("Ada", "ada@example.org", "")).await);
+    }
+    made.sort_by(|a, b| a.booking_id.cmp(&b.booking_id));
+    // Also the first one, before anything is written.
+    let corrupt = format!(
+        "UPDATE bookings SET details_sealed = 'x' WHERE booking_id IN ('{}', '{}')",
+        made[0].booking_id, made[2].booking_id
+    );
+    harness::execute(&service.url, sqlx::AssertSqlSafe(corrupt)).await;
+    let output = export_output(&service, &url, &made[0].customer_id).await;
+    assert_eq!(output.status.code(), Some(1));
+    let export: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let ids: Vec<_> =
+        export["bookings"].as_array().expect("bookings").iter().map(|it| &it["booking"]["booking_id"]).collect();
+    assert_eq!(ids, [&*made[1].booking_id, &*made[3].booking_id]);
+    assert_eq!(export["customer"]["booking_count"], "4");
+    let report = String::from_utf8(output.stderr).expect("UTF-8");
+    for booking in [&made[0], &made[2]] {
+        assert!(report.contains(&format!("booking {} cannot be read", booking.booking_id)), "{report}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
