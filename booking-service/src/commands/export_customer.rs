@@ -3,7 +3,7 @@
 mod conversations;
 mod json_stream;
 
-use std::{io, process::ExitCode};
+use std::{collections::BTreeSet, io, process::ExitCode};
 
 use chrono::Utc;
 use clap::Args;
@@ -132,7 +132,7 @@ async fn export(
     if unreadable.is_empty() { Ok(()) } else { Err(ExportFailed::Unreadable(unreadable.len())) }
 }
 
-/// Writes the conversations that no other customer names, and the ids of the others.
+/// Writes the conversations that no other customer names, and the memories of their users.
 async fn export_conversations(
     exports: &CustomerExports,
     conversations: &Conversations,
@@ -141,10 +141,16 @@ async fn export_conversations(
 ) -> Result<(), ExportFailed> {
     let named = exports.customers.conversations_of(id).await?;
     let (own, shared): (Vec<_>, Vec<_>) = named.into_iter().partition(|it| it.is_own);
+    let mut users = BTreeSet::new();
     out.begin_list("conversations")?;
     for (number, conversation) in own.iter().enumerate() {
-        conversations.export(&conversation.conversation_id, out).await?;
+        users.extend(conversations.export(&conversation.conversation_id, out).await?);
         eprintln!("{} of {} conversations", number + 1, own.len());
+    }
+    out.end_list()?;
+    out.begin_list("memories")?;
+    for user_id in users {
+        conversations.export_memories(&user_id, out).await?;
     }
     out.end_list()?;
     // Another customer names them too, so they may contain that customer's messages.

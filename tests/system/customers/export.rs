@@ -3,8 +3,9 @@
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
-use teppan_shared::contract::booking::v1::{
-    ExportCustomerRequest, ExportCustomerResponse, PaymentKind, PaymentMethod, RecordPaymentRequest,
+use teppan_shared::contract::{
+    booking::v1::{ExportCustomerRequest, ExportCustomerResponse, PaymentKind, PaymentMethod, RecordPaymentRequest},
+    conversation::v1::SetMemoryRequest,
 };
 use teppan_tests::{
     clients::BookingClients,
@@ -148,6 +149,18 @@ async fn the_command_writes_what_both_services_store_as_one_json_object() {
         conversation.client.clone().store_message(message).await.expect("stored");
     }
     conversation.client.clone().store_message(fixtures::message(&shared, "Ours")).await.expect("stored");
+    let mut of_user = fixtures::message(&own, "I do not eat shellfish");
+    of_user.user_id = "user-7".to_owned();
+    conversation.client.clone().store_message(of_user).await.expect("stored");
+    for (user_id, key) in [("user-7", "allergies"), ("user-7", "language"), ("user-8", "language")] {
+        let memory = SetMemoryRequest {
+            user_id: user_id.to_owned(),
+            key: key.to_owned(),
+            value: format!("{key} of {user_id}"),
+            ..Default::default()
+        };
+        conversation.client.clone().set_memory(memory).await.expect("set");
+    }
     let mut made = Vec::new();
     for (email, id) in [("ada@example.org", &own), ("ada@example.org", &shared), ("bob@example.org", &shared)] {
         made.push(book_in(clients, &venue, email, id).await);
@@ -166,7 +179,9 @@ async fn the_command_writes_what_both_services_store_as_one_json_object() {
     assert_eq!(conversations.len(), 1);
     assert_eq!(conversations[0]["conversation_id"], own.as_str());
     let messages = conversations[0]["messages"].as_array().expect("messages");
-    assert_eq!((messages.len(), &messages[449]["content"]), (450, &"Message 449".into()));
+    assert_eq!((messages.len(), &messages[449]["content"]), (451, &"Message 449".into()));
+    let memories = export["memories"].as_array().expect("memories").iter().map(|it| it["value"].as_str());
+    assert_eq!(memories.collect::<Vec<_>>(), [Some("allergies of user-7"), Some("language of user-7")]);
     assert!(conversations[0]["follow_ups"].is_array());
     assert_eq!(export["conversations_shared_with_others"], serde_json::json!([shared]));
     assert!(!output.contains("Ours") && !output.contains("bob@"));

@@ -3,7 +3,7 @@ use std::io;
 use teppan_shared::{
     contract::{
         conversation::v1::{
-            GetConversationRequest, ListFollowUpsRequest, ListMessagesRequest,
+            GetConversationRequest, ListFollowUpsRequest, ListMemoriesRequest, ListMessagesRequest,
             conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
         },
         json::to_json,
@@ -16,7 +16,7 @@ use tonic::{Code, Request, transport::Channel};
 use super::{ExportFailed, json_stream::JsonStream};
 use crate::{app::conversation_service_tls, outbox::OutboxSettings, outbox::conversation_service};
 
-/// Messages or follow-ups of one page.
+/// Messages, follow-ups or memories of one page.
 const PAGE_SIZE: i32 = 200;
 
 /// Reads conversations from conversation-service.
@@ -38,8 +38,8 @@ impl Conversations {
         })
     }
 
-    /// Writes a conversation with its messages and follow-ups; nothing if it has neither.
-    pub async fn export(&self, id: &str, out: &mut JsonStream<impl io::Write>) -> Result<(), ExportFailed> {
+    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known.
+    pub async fn export(&self, id: &str, out: &mut JsonStream<impl io::Write>) -> Result<Option<String>, ExportFailed> {
         let get = self.request(GetConversationRequest { conversation_id: id.to_owned() });
         let conversation = match self.conversations.clone().get_conversation(get).await {
             Ok(found) => found.into_inner().conversation,
@@ -54,7 +54,28 @@ impl Conversations {
             self.export_messages(id, out).await?;
         }
         self.export_follow_ups(id, out).await?;
-        Ok(out.end()?)
+        out.end()?;
+        Ok(conversation.map(|it| it.user_id).filter(|user_id| !user_id.is_empty()))
+    }
+
+    /// Writes what is remembered about a user.
+    pub async fn export_memories(
+        &self,
+        user_id: &str,
+        out: &mut JsonStream<impl io::Write>,
+    ) -> Result<(), ExportFailed> {
+        let mut list = ListMemoriesRequest { user_id: user_id.to_owned(), page_size: PAGE_SIZE, ..Default::default() };
+        loop {
+            let page = self.conversations.clone().list_memories(self.request(list.clone())).await;
+            let page = page.map_err(ExportFailed::Conversations)?.into_inner();
+            for memory in &page.memories {
+                out.item(&to_json("teppan.conversation.v1.Memory", memory))?;
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(());
+            }
+            list.page_token = page.next_page_token;
+        }
     }
 
     async fn export_messages(&self, id: &str, out: &mut JsonStream<impl io::Write>) -> Result<(), ExportFailed> {
