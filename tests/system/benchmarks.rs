@@ -10,15 +10,13 @@ use std::{
 use teppan_tests::{harness, launch};
 use tokio::{process::Command, time::timeout};
 
-/// Enough for forty measurements of a second each, for filling four databases and for starting two dozen services.
+/// Enough for thirty measurements of a second each, for filling four databases and for starting a dozen services.
 const TIME_LIMIT: Duration = Duration::from_mins(4);
 
 #[tokio::test]
 async fn the_benchmark_measures_every_call() {
     let stdout = measured(&[
-        "StoreMessage, 1 client, many",
-        "CreateBooking, 1 client, many",
-        "CreateBooking, 128 clients, one slot",
+        "CreateBooking, 128 clients, many",
         "ListAvailability, 1 client",
         "BatchCheckAvailability, 1 client",
         "ListBookings, 1 client",
@@ -27,8 +25,7 @@ async fn the_benchmark_measures_every_call() {
     ])
     .await;
     for side in ["floor", "pgbench", "plain", "Teppan", "to floor", "to plain"] {
-        let rows = stdout.lines().filter(|line| line.trim_start().starts_with(side)).count();
-        assert!(rows >= 3, "{side} has {rows} rows\n{stdout}");
+        assert!(stdout.lines().any(|line| line.trim_start().starts_with(side)), "{side}\n{stdout}");
     }
 }
 

@@ -123,14 +123,11 @@ impl Case {
         }
     }
 
-    /// The ways it is made, the service's own last. Reading has no floor.
+    /// The ways it is made, the service's own last. The floor is the same for one slot as for many, and reading has none.
     pub fn sides(&self) -> Vec<Side> {
-        match self.call {
-            Call::ListAvailability => vec![Side::Pgbench, Side::Plain, Side::Teppan],
-            Call::StoreMessage | Call::CreateBooking => {
-                vec![Side::Floor, Side::Pgbench, Side::Plain, Side::Teppan]
-            }
-        }
+        let has_floor = self.call != Call::ListAvailability && self.rows == Rows::Many;
+        let all = [Side::Floor, Side::Pgbench, Side::Plain, Side::Teppan];
+        all.into_iter().filter(|side| has_floor || *side != Side::Floor).collect()
     }
 
     pub fn targets(&self) -> Vec<Target> {

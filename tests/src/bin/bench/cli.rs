@@ -43,7 +43,7 @@ pub struct Cli {
     #[arg(long, value_name = "COUNT,COUNT", value_delimiter = ',', default_value = "10000,1000000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     sizes: Vec<u32>,
     /// Messages in the databases of StoreMessage
-    #[arg(long, value_name = "COUNT,COUNT", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
+    #[arg(long, value_name = "COUNT,COUNT", value_delimiter = ',', default_value = "10000,1000000", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     messages: Vec<u32>,
     /// Measure the services of the binaries in this folder beside those of this build, and nothing else
     #[arg(long, value_name = "FOLDER")]

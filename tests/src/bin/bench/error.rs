@@ -1,10 +1,11 @@
 //! Why a benchmark could not be run.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use teppan_shared::embedded::EmbeddedError;
 use teppan_tests::launch::LaunchError;
 use tonic::Status;
+use tonic_types::StatusExt as _;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -49,6 +50,12 @@ impl BenchError {
     /// Whether a reply has as many as it should.
     pub fn unless_all(expected: usize, found: usize) -> Result<(), Self> {
         if found == expected { Ok(()) } else { Err(Self::Incomplete { expected, found }) }
+    }
+
+    /// When the same call may succeed, if the service refused it only for now.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        let Self::Call(status) = self else { return None };
+        status.get_details_retry_info()?.retry_delay
     }
 
     pub fn plot(error: impl std::fmt::Display) -> Self {

@@ -21,10 +21,14 @@ pub struct Clients {
     pub connections: usize,
 }
 
-/// Calls a service until the time is over. The first call that fails ends it.
+/// How often a client that is refused calls again: a service on a busy machine may be short of connections for a while.
+const ATTEMPTS_MAX: usize = 10;
+
+/// Calls a service until the time is over. A client that is refused waits as the refusal says, and calls again; its
+/// latency counts from the first attempt. The first call that fails in another way ends it.
 pub async fn run<F, R>(address: SocketAddr, clients: Clients, timing: Timing, call: F) -> Result<Sample, BenchError>
 where
-    F: Fn(Channel) -> R + Clone + Send + 'static,
+    F: Fn(Channel) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Result<(), BenchError>> + Send + 'static,
 {
     let connections = clients.connections.min(clients.count);
@@ -52,8 +56,21 @@ where
         if called >= timing.warm_up + timing.counted {
             return Ok(sample);
         }
-        call(channel.clone()).await?;
+        succeed(&channel, &call).await?;
         let ended = started.elapsed();
         sample.add(ended, ended.saturating_sub(called), timing);
     }
+}
+
+async fn succeed<F, R>(channel: &Channel, call: &F) -> Result<(), BenchError>
+where
+    F: Fn(Channel) -> R,
+    R: Future<Output = Result<(), BenchError>>,
+{
+    for _ in 1..ATTEMPTS_MAX {
+        let Err(error) = call(channel.clone()).await else { return Ok(()) };
+        let Some(delay) = error.retry_delay() else { return Err(error) };
+        tokio::time::sleep(delay).await;
+    }
+    call(channel.clone()).await
 }

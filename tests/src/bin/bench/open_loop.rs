@@ -30,7 +30,7 @@ const SIDES: [Side; 2] = [Side::Plain, Side::Teppan];
 /// The best of these closed loops is a side's peak.
 const PEAK_CLIENTS: [usize; 2] = [32, 128];
 /// Calls that wait in a queue are not seen in one second.
-const COUNTED_SECONDS_MIN: u64 = 3;
+const COUNTED_SECONDS_MIN: u64 = 2;
 
 impl OpenCase {
     pub fn all() -> Vec<Self> {

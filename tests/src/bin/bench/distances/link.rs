@@ -1,7 +1,8 @@
-//! A link to the database that takes time: threads that pass bytes on, each a given time after it came.
+//! A link to the database that takes time: threads that pass bytes on, those of the answers a given time after they came.
 //!
 //! Tokio's timer counts whole milliseconds, which is too coarse for a database that is 1 ms away. A thread sleeps to
-//! some 60 µs.
+//! some 60 µs. The whole time of a round trip is on the way back: who waits for an answer cannot tell, and a round trip
+//! wakes three threads instead of four.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -19,32 +20,48 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub fn open(target: SocketAddr, round_trip: Duration) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    let one_way = round_trip / 2;
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             // A client whose server is gone reads the end of its stream.
-            let _ = join(&client, target, one_way);
+            let _ = join(&client, target, round_trip);
         }
     });
     Ok(address)
 }
 
-fn join(client: &TcpStream, target: SocketAddr, one_way: Duration) -> io::Result<()> {
+fn join(client: &TcpStream, target: SocketAddr, round_trip: Duration) -> io::Result<()> {
     let server = TcpStream::connect(target)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    pass(client.try_clone()?, server.try_clone()?, one_way);
-    pass(server, client.try_clone()?, one_way);
+    pass(client.try_clone()?, server.try_clone()?);
+    if round_trip.is_zero() {
+        pass(server, client.try_clone()?);
+    } else {
+        pass_later(server, client.try_clone()?, round_trip);
+    }
     Ok(())
 }
 
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        // Already closed, perhaps.
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
 /// Two threads, so that what comes while a chunk waits is not late itself.
-fn pass(mut from: TcpStream, mut to: TcpStream, one_way: Duration) {
+fn pass_later(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
     thread::spawn(move || {
         let mut buffer = vec![0; CHUNK_BYTES];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if sender.send((Instant::now() + one_way, buffer[..read].to_vec())).is_err() {
+            if sender.send((Instant::now() + delay, buffer[..read].to_vec())).is_err() {
                 return;
             }
         }

@@ -12,7 +12,6 @@ use std::{
 use teppan_tests::clients;
 use tokio::{sync::mpsc, task::JoinSet};
 use tonic::{Code, transport::Channel};
-use tonic_types::StatusExt as _;
 
 use crate::{
     error::BenchError,
@@ -98,7 +97,7 @@ where
         Ok(Err(BenchError::Call(status))) if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
             (Outcome::Late, DEADLINE)
         }
-        Ok(Err(BenchError::Call(status))) if status.get_details_retry_info().is_some() => (Outcome::Refused, took),
+        Ok(Err(error)) if error.retry_delay().is_some() => (Outcome::Refused, took),
         Ok(Err(error)) => return Err(error),
     })
 }

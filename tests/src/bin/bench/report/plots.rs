@@ -28,15 +28,11 @@ pub struct Line {
 }
 
 const SIZE: (u32, u32) = (1000, 380);
-const COLOURS: [RGBColor; 5] = [
-    RGBColor(0x7f, 0x7f, 0x7f),
-    RGBColor(0x1f, 0x77, 0xb4),
-    RGBColor(0xff, 0x7f, 0x0e),
-    RGBColor(0x2c, 0xa0, 0x2c),
-    RGBColor(0x94, 0x67, 0xbd),
-];
 /// Room beside the first and the last x.
 const MARGIN: f64 = 0.3;
+
+/// The room above the highest value, in which the names of the sides stand.
+const HEADROOM: f64 = 0.35;
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -66,14 +62,14 @@ impl Plot {
         let spreads = || lines.iter().flat_map(|line| line.points.iter().flatten());
         let highest = scaled(spreads().map(|spread| spread.max).fold(1e-3, f64::max));
         let lowest = if is_log { scaled(spreads().map(|spread| spread.min).fold(f64::MAX, f64::min)) } else { 0.0 };
-        let room = ((highest - lowest) * 0.1).max(0.1);
-        let bottom = if is_log { lowest - room } else { 0.0 };
+        let room = (highest - lowest).max(0.5);
+        let (bottom, top) = (if is_log { lowest - room / 10.0 } else { 0.0 }, highest + room * HEADROOM);
         let mut chart = ChartBuilder::on(panel)
             .caption(&self.title, ("sans-serif", 16))
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(70)
-            .build_cartesian_2d(-MARGIN..position(self.x.len().saturating_sub(1)) + MARGIN, bottom..highest + room)
+            .build_cartesian_2d(-MARGIN..position(self.x.len().saturating_sub(1)) + MARGIN, bottom..top)
             .map_err(BenchError::plot)?;
         chart
             .configure_mesh()
@@ -88,7 +84,8 @@ impl Plot {
             })
             .draw()
             .map_err(BenchError::plot)?;
-        for (line, colour) in lines.iter().zip(COLOURS) {
+        for line in lines {
+            let colour = colour_of(line.side);
             let points = || line.points.iter().enumerate().filter_map(|(n, point)| Some((position(n), (*point)?)));
             let medians = points().map(|(x, spread)| (x, scaled(spread.median)));
             chart
@@ -113,6 +110,16 @@ impl Plot {
     fn x_label(&self, at: f64) -> String {
         let value = self.x.iter().enumerate().find(|(n, _)| (position(*n) - at).abs() < 1e-6);
         value.map_or_else(String::new, |(_, value)| format!("{value}"))
+    }
+}
+
+/// The same in every plot.
+fn colour_of(side: &str) -> RGBColor {
+    match side {
+        "floor" | "ideal" => RGBColor(0x7f, 0x7f, 0x7f),
+        "pgbench" => RGBColor(0x1f, 0x77, 0xb4),
+        "plain" | "other build" => RGBColor(0xff, 0x7f, 0x0e),
+        _ => RGBColor(0x2c, 0xa0, 0x2c),
     }
 }
 
