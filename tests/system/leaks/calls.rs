@@ -2,7 +2,7 @@
 
 use prost_types::{Struct, Value, value::Kind};
 use teppan_shared::contract::{
-    booking::v1::{Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest},
+    booking::v1::{Contact, CreateBookingRequest, FindCustomerRequest, JoinWaitlistRequest, MergeCustomersRequest},
     conversation::v1::{
         Attachment, ClaimDueFollowUpsRequest, CompleteFollowUpRequest, Emotion, FollowUpTrigger, ListFollowUpsRequest,
         ListMessagesRequest, Part, RedactMessageRequest, Role, ScheduleFollowUpRequest, SetSummaryRequest,
@@ -56,7 +56,7 @@ async fn bookings(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
         conversation_id: CHAT.to_owned(),
         ..fixtures::booking(&venue, 2)
     };
-    errors.keep(clients.bookings.create_booking(booking.clone()).await).expect("booked");
+    let booked = errors.keep(clients.bookings.create_booking(booking.clone()).await).expect("booked");
     errors.keep(clients.bookings.create_booking(booking.clone()).await).expect("replayed");
     let other = CreateBookingRequest { special_requests: canaries.text("other"), ..booking.clone() };
     assert!(errors.keep(clients.bookings.create_booking(other.clone()).await).is_none(), "the key is used");
@@ -85,7 +85,22 @@ async fn bookings(stack: &Stack, canaries: &Canaries, errors: &mut Errors) {
         source: "test".to_owned(),
         ..JoinWaitlistRequest::default()
     };
-    errors.keep(clients.bookings.join_waitlist(wish).await).expect("joined");
+    let joined = errors.keep(clients.bookings.join_waitlist(wish).await).expect("joined");
+    // The two are one person; the e-mail address of the second stays with the merged customer.
+    let merge = MergeCustomersRequest {
+        customer_id: booked.booking.expect("the booking").customer_id,
+        duplicate_customer_id: joined.entry.expect("the entry").customer_id,
+        ..MergeCustomersRequest::default()
+    };
+    let back = MergeCustomersRequest {
+        customer_id: merge.duplicate_customer_id.clone(),
+        duplicate_customer_id: merge.customer_id.clone(),
+        ..MergeCustomersRequest::default()
+    };
+    // When the calls are made a second time, they are one already.
+    let is_one = merge.customer_id == merge.duplicate_customer_id;
+    assert_eq!(errors.keep(clients.customers.merge_customers(merge).await).is_none(), is_one);
+    assert!(errors.keep(clients.customers.merge_customers(back).await).is_none(), "it is merged");
     for email in [canaries.email.clone(), format!("none.{}", canaries.email)] {
         errors.keep(clients.customers.find_customer(FindCustomerRequest { email, ..Default::default() }).await);
     }
