@@ -124,12 +124,14 @@ BEGIN
     DELETE FROM customer_consents k WHERE k.customer_id = whom;
     UPDATE customer_consent_changes h SET source = ''
     WHERE h.customer_id = ANY (array_append(merged_ids, whom)) AND h.source <> '';
-    -- Calls that are still to be made would only schedule follow-ups in conversations that are deleted. One that is being
-    -- made may arrive until its lease ends; the deletion comes after it.
+    -- Calls that are still to be made would only schedule follow-ups and record consents that are deleted. One that is
+    -- being made may arrive until its lease ends; the deletion comes after it.
     WITH cancelled AS (
         DELETE FROM outbox_messages m
         WHERE m.aggregate_id = ANY (ARRAY(
-                SELECT b.booking_id::text FROM bookings b WHERE b.customer_id = whom AND b.conversation_id = ANY (deleted)))
+                SELECT b.booking_id::text FROM bookings b WHERE b.customer_id = whom
+                UNION ALL
+                SELECT id::text FROM unnest(array_append(merged_ids, whom)) AS id))
           AND m.destination = 'conversation-service'
         RETURNING m.lease_expires_at
     )
@@ -147,6 +149,13 @@ BEGIN
     -- One message for each conversation, so that no delivery takes long.
     SELECT new_event, 'conversation-service', whom::text || '/' || c, now_version, trace, moment,
            GREATEST(moment, delivered_until)
-    FROM unnest(deleted) AS c;
+    FROM unnest(deleted) AS c
+    UNION ALL
+    -- The consents and follow-ups of the customer and of those merged into it, also in conversations that stay.
+    SELECT new_event, 'conversation-service', id::text, now_version, trace, moment, GREATEST(moment, delivered_until)
+    FROM unnest(array_append(merged_ids, whom)) AS id
+    WHERE merged_ids IS NOT NULL
+       OR EXISTS (SELECT FROM customer_consent_changes h WHERE h.customer_id = whom)
+       OR EXISTS (SELECT FROM bookings b WHERE b.customer_id = whom AND b.conversation_id <> '');
 END
 $$;

@@ -49,10 +49,18 @@ CREATE TABLE follow_ups (
     finished_at          timestamptz,
     -- The last time when it waited because a person held its conversation. It counts as overdue from then.
     held_until           timestamptz,
+    -- The customer of booking-service whose consent for the purpose decides whether it is sent (0011_consents.sql). NULL:
+    -- none was named, so there is no record.
+    customer_id          uuid,
+    purpose              text        NOT NULL DEFAULT 'TRANSACTIONAL' CONSTRAINT follow_up_purpose
+                                     CHECK (purpose IN ('TRANSACTIONAL', 'MARKETING')),
+    cancellation_reason  text        CONSTRAINT follow_up_cancellation_reason
+                                     CHECK (cancellation_reason IN ('REQUESTED', 'CUSTOMER_RETURNED', 'CONSENT_MISSING')),
     CONSTRAINT follow_up_user CHECK (COALESCE(octet_length(user_hash), 32) = 32 AND (user_hash IS NULL) = (user_sealed IS NULL)),
     CONSTRAINT follow_up_attempts CHECK (attempts BETWEEN 0 AND max_attempts),
     CONSTRAINT follow_up_finished CHECK ((status IN ('COMPLETED', 'CANCELLED', 'FAILED', 'MISSED')) = (finished_at IS NOT NULL)),
     CONSTRAINT follow_up_next_attempt CHECK ((finished_at IS NULL) = (next_attempt_at IS NOT NULL)),
+    CONSTRAINT follow_up_cancelled CHECK ((status = 'CANCELLED') = (cancellation_reason IS NOT NULL)),
     CONSTRAINT follow_up_lease CHECK ((status = 'CLAIMED') = (lease_expires_at IS NOT NULL)),
     CONSTRAINT follow_up_claimed CHECK (status <> 'CLAIMED' OR (claim_token IS NOT NULL AND ready_at IS NOT NULL)),
     CONSTRAINT follow_up_worded CHECK (ready_at IS NULL OR content_sealed IS NOT NULL OR status = 'COMPLETED'),

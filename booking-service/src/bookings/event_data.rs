@@ -138,6 +138,7 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
     match data {
         EventData::BookingCreated(event) => describe_created(event, after),
         EventData::BookingConfirmed(event) => {
+            event.customer_id = after.customer_id.to_string();
             event.conversation_id.clone_from(&after.conversation_id);
             event.starts_at = timestamp(after.starts_at);
             event.ends_at = timestamp(after.ends_at);
@@ -146,6 +147,7 @@ pub fn describe(data: &mut EventData, before: Option<&Booking>, after: &Booking)
         }
         EventData::BookingRescheduled(event) => describe_rescheduled(event, before, after),
         EventData::BookingInstantCorrected(event) => {
+            event.customer_id = after.customer_id.to_string();
             event.conversation_id.clone_from(&after.conversation_id);
             event.previous_starts_at = before.and_then(|before| timestamp(before.starts_at));
             event.starts_at = timestamp(after.starts_at);
@@ -221,6 +223,7 @@ fn describe_created(event: &mut wire::BookingCreated, after: &Booking) {
 }
 
 fn describe_rescheduled(event: &mut wire::BookingRescheduled, before: Option<&Booking>, after: &Booking) {
+    event.customer_id = after.customer_id.to_string();
     event.conversation_id.clone_from(&after.conversation_id);
     if let Some(before) = before {
         event.previous_date = before.slot_date.to_string();

@@ -100,7 +100,10 @@ impl Customers {
         let sealed = self.seal_contact(customer.id, customer.version + 1, contact);
         let now = self.clock.now();
         let event = NewCustomerEvent::consent_changed(customer.id, customer.version + 1, new, now);
-        let (traceparent, destinations) = (telemetry::current_traceparent(), self.destinations());
+        let (traceparent, mut destinations) = (telemetry::current_traceparent(), self.destinations());
+        if new.key.purpose.is_of_messages() {
+            destinations.push(OutboxDestination::ConversationService.to_string());
+        }
         let (purpose, channel): (&str, &str) = (new.key.purpose.into(), new.key.channel.into());
         let source = new.source.as_ref().map_or("", Source::as_str);
         let store = || {
@@ -124,6 +127,7 @@ impl Customers {
         };
         let stored = self.database.fetch_optional(store).await?;
         self.outbox.nudge(OutboxDestination::EventStream);
+        self.outbox.nudge(OutboxDestination::ConversationService);
         Ok(stored.is_some())
     }
 }

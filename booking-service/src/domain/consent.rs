@@ -30,6 +30,16 @@ pub enum ConsentPurpose {
     Analytics,
 }
 
+impl ConsentPurpose {
+    /// Whether it is for messages to the customer, which conversation-service hands out.
+    pub fn is_of_messages(self) -> bool {
+        match self {
+            Self::Transactional | Self::Marketing => true,
+            Self::Analytics => false,
+        }
+    }
+}
+
 /// The channel for which a consent is. The columns have the names of conversation-service.
 #[derive(
     Debug,

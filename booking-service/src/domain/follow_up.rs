@@ -12,6 +12,8 @@ pub enum FollowUpStep {
     /// Schedule the follow-up that asks the customer after the booking's end.
     Schedule {
         conversation_id: String,
+        /// Whose consent decides whether it is sent.
+        customer_id: String,
         ends_at: DateTime<Utc>,
         time_zone: String,
         /// True: an existing follow-up moves to the new time.
@@ -36,10 +38,18 @@ impl FollowUpStep {
         };
         let is_confirmed = event_data::status(event_data::header(&event).status) == Some(BookingStatus::Confirmed);
         let (conversation_id, schedule) = match event {
-            EventData::BookingCreated(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),
-            EventData::BookingConfirmed(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, false))),
-            EventData::BookingRescheduled(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, true))),
-            EventData::BookingInstantCorrected(it) => (it.conversation_id, Some((it.ends_at, it.time_zone, true))),
+            EventData::BookingCreated(it) => {
+                (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, false)))
+            }
+            EventData::BookingConfirmed(it) => {
+                (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, false)))
+            }
+            EventData::BookingRescheduled(it) => {
+                (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, true)))
+            }
+            EventData::BookingInstantCorrected(it) => {
+                (it.conversation_id, Some((it.customer_id, it.ends_at, it.time_zone, true)))
+            }
             EventData::BookingCancelled(it) => (it.conversation_id, None),
             EventData::BookingExpired(it) => (it.conversation_id, None),
             EventData::BookingNoShow(it) => (it.conversation_id, None),
@@ -49,12 +59,12 @@ impl FollowUpStep {
         if conversation_id.is_empty() || (schedule.is_some() && !is_confirmed) {
             return Ok(None);
         }
-        let Some((ends_at, time_zone, move_existing)) = schedule else {
+        let Some((customer_id, ends_at, time_zone, move_existing)) = schedule else {
             return Ok(Some(Self::Cancel { conversation_id }));
         };
         let missing = || serde_json::Error::custom("the end is missing");
         let ends_at = event_data::instant(ends_at.as_ref()).ok_or_else(missing)?;
-        Ok(Some(Self::Schedule { conversation_id, ends_at, time_zone, move_existing }))
+        Ok(Some(Self::Schedule { conversation_id, customer_id, ends_at, time_zone, move_existing }))
     }
 }
 
@@ -64,11 +74,13 @@ mod tests {
 
     use super::*;
 
+    const CUSTOMER: &str = "01a229a3-3b30-7228-9285-b7f721d32770";
+
     fn event(status: &str) -> Value {
         json!({
             "booking_id": "01a229a3-3b30-7228-9285-b7f721d32769", "occurred_at": "2026-12-01T09:00:00+00:00",
             "status": format!("BOOKING_STATUS_{status}"), "conversation_id": "chat-7",
-            "ends_at": "2026-12-05T20:00:00+00:00", "time_zone": "Europe/Berlin",
+            "customer_id": CUSTOMER, "ends_at": "2026-12-05T20:00:00+00:00", "time_zone": "Europe/Berlin",
         })
     }
 
@@ -83,6 +95,7 @@ mod tests {
         {
             let step = FollowUpStep::Schedule {
                 conversation_id: "chat-7".to_owned(),
+                customer_id: CUSTOMER.to_owned(),
                 ends_at: "2026-12-05T20:00:00Z".parse().expect("a time"),
                 time_zone: "Europe/Berlin".to_owned(),
                 move_existing: moves,
@@ -99,7 +112,9 @@ mod tests {
         let cancel = Some(FollowUpStep::Cancel { conversation_id: "chat-7".to_owned() });
         for (kind, status) in [("cancelled", "CANCELLED"), ("expired", "EXPIRED"), ("no_show", "NO_SHOW")] {
             let mut data = event(status);
-            data.as_object_mut().expect("an object").retain(|name, _| name != "ends_at" && name != "time_zone");
+            data.as_object_mut()
+                .expect("an object")
+                .retain(|name, _| !["ends_at", "time_zone", "customer_id"].contains(&name.as_str()));
             assert_eq!(after(kind, &data), cancel, "{kind}");
         }
     }

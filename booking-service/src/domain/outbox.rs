@@ -3,7 +3,7 @@ use std::fmt;
 /// The destinations of outbox messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutboxDestination {
-    /// conversation-service, for follow-ups.
+    /// conversation-service, for follow-ups and consents.
     ConversationService,
     /// NATS JetStream, if it is configured.
     EventStream,

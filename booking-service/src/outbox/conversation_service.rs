@@ -1,10 +1,10 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use teppan_shared::{
     contract::conversation::v1::{
-        CancelFollowUpRequest, DeleteConversationRequest, FollowUpKey, FollowUpTrigger, ScheduleFollowUpRequest,
-        conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
+        CancelFollowUpRequest, DeleteConversationRequest, DeleteCustomerRequest, FollowUpKey, FollowUpTrigger,
+        ScheduleFollowUpRequest, conversation_service_client::ConversationServiceClient,
+        follow_up_service_client::FollowUpServiceClient,
     },
     error_chain::error_chain,
     identity::OutgoingToken,
@@ -19,7 +19,11 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{customers::event::ERASED, domain::FollowUpStep};
+use super::consents;
+use crate::{
+    customers::event::{CONSENT_CHANGED, ERASED},
+    domain::FollowUpStep,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Keepalive interval and timeout: a dead connection is detected after their sum.
@@ -32,10 +36,14 @@ const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 /// Pause before the next attempt to move a follow-up that a sender has claimed.
 const CLAIMED_PAUSE: Duration = Duration::from_mins(1);
 
+/// Pause before the next attempt to delete what is left of a customer.
+const REMAINING_PAUSE: Duration = Duration::from_secs(1);
+
 /// The name of this destination, and of conversation-service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
-/// Schedules, moves and cancels the follow-ups of bookings, and deletes the conversations of erased customers.
+/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, and deletes the conversations and
+/// follow-ups of erased customers.
 pub struct ConversationService {
     conversations: ConversationServiceClient<Channel>,
     follow_ups: FollowUpServiceClient<Channel>,
@@ -73,6 +81,37 @@ impl ConversationService {
     }
 }
 
+impl ConversationService {
+    /// Deletes one conversation of an erased customer, if the aggregate is `CUSTOMER/CONVERSATION`; otherwise the
+    /// customer's follow-ups and consents.
+    async fn deliver_erasure(&self, message: &Message) -> Result<(), Undelivered> {
+        let Some((_, conversation_id)) = message.aggregate_id.split_once('/') else {
+            let request = self.request(DeleteCustomerRequest { customer_id: message.aggregate_id.clone() });
+            let answer = self.follow_ups.clone().delete_customer(request).await;
+            let remaining = answer.map_err(|status| undelivered(&status))?.into_inner().remaining;
+            return if remaining {
+                Err(Undelivered::Postponed("REMAINING".to_owned(), REMAINING_PAUSE))
+            } else {
+                Ok(())
+            };
+        };
+        let request = self.request(DeleteConversationRequest { conversation_id: conversation_id.to_owned() });
+        let answer = self.conversations.clone().delete_conversation(request).await;
+        answer.map(|_| ()).map_err(|status| undelivered(&status))
+    }
+
+    async fn deliver_consent(&self, message: &Message) -> Delivery {
+        match consents::record_consent(&message.data) {
+            Err(error) => unreadable(message, &error),
+            Ok(None) => Delivery::Decided(Ok(())),
+            Ok(Some(request)) => {
+                let answer = self.follow_ups.clone().record_consent(self.request(request)).await;
+                Delivery::Tried(answer.map(|_| ()).map_err(|status| undelivered(&status)))
+            }
+        }
+    }
+}
+
 /// A connection to conversation-service that opens at the first use and after it is lost; with TLS if `tls` is given.
 pub fn connect(url: http::Uri, tls: Option<Arc<ClientTls>>) -> Channel {
     let endpoint = if tls.is_some() { tls::endpoint(url) } else { Endpoint::from(url) };
@@ -92,20 +131,27 @@ impl Destination for ConversationService {
     const WORKER: &'static str = "relay-to-conversation-service";
 
     async fn deliver(&self, message: &Message) -> Delivery {
-        if let Some(conversation_id) = conversation_to_delete(message) {
-            let request = self.request(DeleteConversationRequest { conversation_id });
-            let answer = self.conversations.clone().delete_conversation(request).await;
-            return Delivery::Tried(answer.map(|_| ()).map_err(|status| undelivered(&status)));
+        match message.event_type.as_str() {
+            ERASED => return Delivery::Tried(self.deliver_erasure(message).await),
+            CONSENT_CHANGED => return self.deliver_consent(message).await,
+            _ => {}
         }
         let mut client = self.follow_ups.clone();
         let answer = match FollowUpStep::after(&message.event_type, &message.data) {
-            Err(error) => {
-                tracing::error!(event = %message.event_id, error = error_chain(&error), "outbox event cannot be read");
-                return Delivery::Decided(Err(Undelivered::Refused("EVENT_UNREADABLE".to_owned())));
-            }
+            Err(error) => return unreadable(message, &error),
             Ok(None) => return Delivery::Decided(Ok(())),
-            Ok(Some(FollowUpStep::Schedule { conversation_id, ends_at, time_zone, move_existing })) => {
-                let request = schedule(message, conversation_id, ends_at, time_zone, move_existing);
+            Ok(Some(FollowUpStep::Schedule { conversation_id, customer_id, ends_at, time_zone, move_existing })) => {
+                let request = ScheduleFollowUpRequest {
+                    idempotency_key: message.event_id.to_string(),
+                    conversation_id,
+                    trigger: FollowUpTrigger::PostEvent.into(),
+                    subject: subject(message),
+                    event_ends_at: Some(timestamp(ends_at)),
+                    time_zone,
+                    move_existing,
+                    customer_id,
+                    ..Default::default()
+                };
                 client.schedule_follow_up(self.request(request)).await.map(|_| ())
             }
             Ok(Some(FollowUpStep::Cancel { conversation_id })) => {
@@ -116,31 +162,10 @@ impl Destination for ConversationService {
     }
 }
 
-/// The conversation that this message deletes. Its aggregate is `CUSTOMER/CONVERSATION`.
-fn conversation_to_delete(message: &Message) -> Option<String> {
-    if message.event_type != ERASED {
-        return None;
-    }
-    message.aggregate_id.split_once('/').map(|(_, conversation_id)| conversation_id.to_owned())
-}
-
-fn schedule(
-    message: &Message,
-    conversation_id: String,
-    ends_at: DateTime<Utc>,
-    time_zone: String,
-    move_existing: bool,
-) -> ScheduleFollowUpRequest {
-    ScheduleFollowUpRequest {
-        idempotency_key: message.event_id.to_string(),
-        conversation_id,
-        trigger: FollowUpTrigger::PostEvent.into(),
-        subject: subject(message),
-        event_ends_at: Some(timestamp(ends_at)),
-        time_zone,
-        move_existing,
-        ..Default::default()
-    }
+/// A message whose event cannot be read.
+fn unreadable(message: &Message, error: &dyn std::error::Error) -> Delivery {
+    tracing::error!(event = %message.event_id, error = error_chain(error), "outbox event cannot be read");
+    Delivery::Decided(Err(Undelivered::Refused("EVENT_UNREADABLE".to_owned())))
 }
 
 fn cancel(message: &Message, conversation_id: String) -> CancelFollowUpRequest {

@@ -2,6 +2,7 @@
 
 pub mod backlog;
 pub mod command;
+mod consents;
 pub mod conversation_service;
 pub mod dead_letters;
 

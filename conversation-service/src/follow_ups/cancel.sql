@@ -43,8 +43,8 @@ found AS MATERIALIZED (
 ),
 cancelled AS (                     -- a claim is revoked: its token cannot complete the follow-up any more
     UPDATE follow_ups AS f
-    SET status = 'CANCELLED', finished_at = $7::timestamptz, next_attempt_at = NULL, lease_expires_at = NULL,
-        claim_token = NULL, claim_key = NULL, claimant = NULL, updated_at = GREATEST(f.updated_at, $7)
+    SET status = 'CANCELLED', cancellation_reason = 'REQUESTED', finished_at = $7::timestamptz, next_attempt_at = NULL,
+        lease_expires_at = NULL, claim_token = NULL, claim_key = NULL, claimant = NULL, updated_at = GREATEST(f.updated_at, $7)
     FROM found
     -- the gate: the locked row shows whether the follow-up ended after the snapshot
     WHERE f.follow_up_id = found.follow_up_id AND f.finished_at IS NULL

@@ -16,7 +16,8 @@ use tokio::{
 };
 
 use super::{
-    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseSeconds, ready::CHECK_AGAIN,
+    BatchSize, ClaimToken, Claimant, ClosedZones, FollowUp, FollowUpRow, FollowUps, LeaseSeconds,
+    metrics::FollowUpChange, ready::CHECK_AGAIN,
 };
 use crate::domain::{Channel, IdempotencyKey, UserId};
 
@@ -207,6 +208,8 @@ impl FollowUps {
             )
         };
         let rows = self.database.fetch_all(statement).await?;
+        let withheld = rows.first().map_or(0, |row| u64::try_from(row.withheld).unwrap_or(0));
+        self.metrics.changed(FollowUpChange::Withheld, withheld);
         // A repeated claim returns earlier claims, which are already counted.
         for row in rows.iter().filter_map(|row| row.follow_up.as_ref()).filter(|row| row.updated_at == now) {
             let claimable_since = row.next_attempt_at.unwrap_or(now);
@@ -253,6 +256,8 @@ impl FollowUps {
 struct Answer {
     outcome: String,
     follow_up: Option<FollowUpRow>,
+    /// How many this run cancelled for a missing consent; the same in every row.
+    withheld: i64,
     /// The user of the conversation.
     user_sealed: Option<Vec<u8>>,
 }

@@ -9,7 +9,8 @@
 --   again   something may be due: other calls were faster, or every candidate had to wait;
 --   reused  this key belongs to another request.
 --
--- `next_attempt_at` is only the earliest time: a follow-up outside its sending hours moves to their beginning.
+-- `next_attempt_at` is only the earliest time: a follow-up outside its sending hours moves to their beginning. One that
+-- the customer's consents do not allow is never claimed: it is cancelled.
 --
 -- A call waits only for a concurrent duplicate with its key; it skips rows that another call has locked. Each channel
 -- is read separately, so that a channel whose sender is down does not block the others. Rows are updated by an array of
@@ -29,7 +30,7 @@ due AS MATERIALIZED (                  -- locked
     SELECT f.*
     FROM unnest($3::text[]) AS c (channel)
     CROSS JOIN LATERAL (
-        SELECT follow_up_id, conversation_id, time_zone, next_attempt_at,
+        SELECT follow_up_id, conversation_id, time_zone, next_attempt_at, customer_id, purpose, channel,
                octet_length(content_sealed) + COALESCE(octet_length(metadata_sealed), 0) AS bytes
         FROM follow_ups
         WHERE status = 'PENDING' AND ready_at IS NOT NULL AND channel = c.channel AND next_attempt_at <= $1
@@ -43,7 +44,8 @@ due AS MATERIALIZED (                  -- locked
 checked AS MATERIALIZED (              -- nothing is sent while a person holds the conversation, or should
     SELECT d.follow_up_id, d.next_attempt_at, d.bytes, c.channel,
            GREATEST(CASE WHEN c.status = 'ESCALATED' THEN $8::timestamptz END, closed.opens_at)
-               AS waits_until
+               AS waits_until,
+           is_consented(d.customer_id, d.purpose, COALESCE(NULLIF(d.channel, ''), c.channel, '')) AS is_consented
     FROM due AS d
     LEFT JOIN unnest($10::text[], $11::timestamptz[]) AS closed (time_zone, opens_at)
            ON closed.time_zone = d.time_zone
@@ -55,8 +57,16 @@ postponed AS (                         -- so that they do not block follow-ups t
     UPDATE follow_ups AS f
     SET next_attempt_at = c.waits_until
     FROM checked AS c
-    WHERE f.follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE waits_until IS NOT NULL))
+    WHERE f.follow_up_id = ANY (ARRAY(
+              SELECT follow_up_id FROM checked WHERE waits_until IS NOT NULL AND is_consented))
       AND f.follow_up_id = c.follow_up_id
+    RETURNING 1
+),
+withheld AS (                          -- the last claim stays: its sender may still report what was sent before
+    UPDATE follow_ups
+    SET status = 'CANCELLED', cancellation_reason = 'CONSENT_MISSING', next_attempt_at = NULL, finished_at = $1,
+        updated_at = $1
+    WHERE follow_up_id = ANY (ARRAY(SELECT follow_up_id FROM checked WHERE NOT is_consented))
     RETURNING 1
 ),
 chosen AS MATERIALIZED (               -- no more than fits into an answer
@@ -67,7 +77,7 @@ chosen AS MATERIALIZED (               -- no more than fits into an answer
                    ORDER BY next_attempt_at, follow_up_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                ) AS bytes_before
         FROM checked
-        WHERE waits_until IS NULL
+        WHERE waits_until IS NULL AND is_consented
     ) AS candidate
     WHERE COALESCE(bytes_before, 0) <= $12::bigint
     ORDER BY next_attempt_at, follow_up_id
@@ -111,6 +121,7 @@ SELECT
          ELSE 'none'
     END AS "outcome!",
     r AS "follow_up?: _",
+    (SELECT count(*) FROM withheld) AS "withheld!",
     -- the user of the conversation
     (SELECT user_sealed FROM conversations AS c WHERE c.conversation_id = r.conversation_id) AS "user_sealed?"
 FROM (SELECT) AS always

@@ -26,7 +26,8 @@ impl FollowUps {
         self.metrics.changed(FollowUpChange::Missed, count(missed));
         self.metrics.changed(FollowUpChange::LeaseExpired, count(expired));
         self.metrics.changed(FollowUpChange::Ready, count(due.ready));
-        self.metrics.changed(FollowUpChange::Cancelled, count(due.cancelled));
+        self.metrics.changed(FollowUpChange::Cancelled, count(due.cancelled - due.withheld));
+        self.metrics.changed(FollowUpChange::Withheld, count(due.withheld));
         if missed + expired + due.ready > 0 {
             self.events.pending.nudge();
         }

@@ -8,8 +8,8 @@
 -- One row, with the follow-up and its message if there are any. `outcome` is
 --   completed   this run, or an earlier run of the same call whose answer was lost, appended the message;
 --   replayed    an earlier call did; without a message, the message is not in this snapshot yet, or was deleted;
---   finished    the follow-up ended otherwise; see `status`. MISSED, and FAILED by an expired lease, do not refuse
---               the last claimant: the message was sent;
+--   finished    the follow-up ended otherwise; see `status`. MISSED, FAILED by an expired lease, and CANCELLED for a
+--               missing consent do not refuse the last claimant: the message was sent;
 --   lost        another call has claimed it, or it was moved to another time;
 --   no_channel  neither the call nor the claim names a channel;
 --   resealed    the text is sealed for another message than $3: open it, and run again with $4;
@@ -32,7 +32,8 @@ checked AS MATERIALIZED (
                 ELSE 'completed'
            END AS outcome
     FROM (
-        SELECT *, status = 'MISSED' OR (status = 'FAILED' AND last_failure_reason = 'LEASE_EXPIRED') AS unreported
+        SELECT *, status = 'MISSED' OR (status = 'FAILED' AND last_failure_reason = 'LEASE_EXPIRED')
+                  OR (status = 'CANCELLED' AND cancellation_reason = 'CONSENT_MISSING') AS unreported
         FROM target
     ) AS t
 ),
@@ -78,6 +79,7 @@ completed AS (
         channel = m.channel,
         next_attempt_at = NULL,
         lease_expires_at = NULL,
+        cancellation_reason = NULL,
         finished_at = $7,
         updated_at = $7
     FROM message AS m

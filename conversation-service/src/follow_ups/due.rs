@@ -1,6 +1,6 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
-use super::{FollowUpTrigger, SendingHours, Subject};
+use super::{CustomerId, FollowUpPurpose, FollowUpTrigger, SendingHours, Subject};
 use crate::domain::{Channel, Content, ConversationId, IdempotencyKey, Metadata, TimeZone, UserId};
 
 /// The first second of the year 9998. Sending hours could move a later time beyond the year 9999, which is the end of
@@ -20,6 +20,9 @@ pub struct NewFollowUp {
     pub content: Option<Content>,
     pub metadata: Option<Metadata>,
     pub user_id: Option<UserId>,
+    /// The customer of booking-service; `None`: none was named.
+    pub customer_id: Option<CustomerId>,
+    pub purpose: FollowUpPurpose,
     /// Whether an existing follow-up is moved. Otherwise it is not changed.
     pub move_existing: bool,
 }

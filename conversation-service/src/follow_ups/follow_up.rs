@@ -7,6 +7,7 @@ use teppan_shared::{
 use tracing::Span;
 use uuid::Uuid;
 
+use super::FollowUpPurpose;
 use crate::{
     domain::{Channel, Content, ConversationId, MessageId, Metadata, Role, uuid_id},
     messages::{BoundRow, Companions, MessageBinding},
@@ -92,6 +93,17 @@ pub enum FailureReason {
     LeaseExpired,
 }
 
+/// Why a follow-up was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type, strum::IntoStaticStr)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum CancellationReason {
+    Requested,
+    /// The user of a re-engagement has written or booked.
+    CustomerReturned,
+    ConsentMissing,
+}
+
 /// A row of `follow_ups`, in the order of its columns.
 ///
 /// Statements return it as an anonymous record, because for the table's own type sqlx would query its description.
@@ -132,6 +144,10 @@ pub struct FollowUpRow {
     pub finished_at: Option<DateTime<Utc>>,
     /// The last time when it waited for the end of a handoff, if it did.
     pub held_until: Option<DateTime<Utc>>,
+    pub customer_id: Option<Uuid>,
+    pub purpose: FollowUpPurpose,
+    /// Set exactly when it was cancelled.
+    pub cancellation_reason: Option<CancellationReason>,
 }
 
 /// A follow-up with opened text and metadata.

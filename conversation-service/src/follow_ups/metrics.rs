@@ -29,6 +29,8 @@ pub enum FollowUpChange {
     Missed,
     LeaseExpired,
     Cancelled,
+    /// Cancelled because the customer's consents do not allow it.
+    Withheld,
 }
 
 impl Default for FollowUpMetrics {

@@ -6,12 +6,15 @@ mod claim;
 mod claim_terms;
 mod clock;
 mod complete;
+mod delete_customer;
 mod due;
 mod fail;
 mod follow_up;
 mod list;
 mod metrics;
+mod purpose;
 mod ready;
+mod record_consent;
 mod reengage;
 mod schedule;
 mod sending_hours;
@@ -34,10 +37,15 @@ pub use self::{
     claim_terms::{BatchSize, ClaimToken, Claimant, LeaseSeconds, RetrySeconds, WaitSeconds},
     clock::FollowUpClock,
     complete::{CompleteFollowUpError, Completed, Completion},
+    delete_customer::CustomerDeleted,
     due::{Due, FollowUpKey, NewFollowUp},
     fail::{FailFollowUpError, Failure},
-    follow_up::{FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUpTrigger, Subject},
+    follow_up::{
+        CancellationReason, FailureReason, FollowUp, FollowUpId, FollowUpRow, FollowUpStatus, FollowUpTrigger, Subject,
+    },
     list::{FollowUpCursor, FollowUpFilter, FollowUpOrder, FollowUpPage, ListFollowUpsError},
+    purpose::{Consent, ConsentVersion, CustomerId, FollowUpPurpose},
+    record_consent::ConsentRecorded,
     reengage::Reengagement,
     schedule::{ScheduleFollowUpError, ScheduleOutcome, Scheduled},
     sending_hours::{ClosedZones, ClosedZonesCache, SendingHours},

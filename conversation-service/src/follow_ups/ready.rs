@@ -5,7 +5,7 @@ use teppan_shared::{error_chain::error_chain, postgres::DatabaseError, read_erro
 use uuid::Uuid;
 
 use super::{
-    FollowUpId, FollowUpTrigger, FollowUps, Mood, SendingHours, Templates,
+    CancellationReason, FollowUpId, FollowUpTrigger, FollowUps, Mood, SendingHours, Templates,
     clock::BATCH_MAX,
     follow_up::{open_metadata, seal_text},
 };
@@ -17,7 +17,9 @@ pub const CHECK_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// The result of a run over due follow-ups.
 pub struct ReadyBatch {
     pub ready: i64,
+    /// Cancelled for any reason, and those of them for a missing consent.
     pub cancelled: i64,
+    pub withheld: i64,
     pub unreadable: u64,
     /// Whether more may be due.
     pub more: bool,
@@ -36,7 +38,7 @@ impl FollowUps {
         let templates = self.dispatch.templates.templates();
         for due in due {
             match due.decide(now, &self.scheduling.sending_hours) {
-                Decision::Cancel => decided.cancel(&due),
+                Decision::Cancel(reason) => decided.cancel(&due, reason),
                 Decision::WaitUntil(time) => decided.postpone(&due, time),
                 Decision::Ready => {
                     oldest = oldest.min(due.due_at);
@@ -52,13 +54,20 @@ impl FollowUps {
                 }
             }
         }
-        let Written { ready, cancelled, postponed } = self.commit_ready(&decided).await?;
+        let Written { ready, cancelled, withheld, postponed } = self.commit_ready(&decided).await?;
         // If a full batch changed nothing, other processes have locked it, and another run would find the same rows.
         let more = is_full && ready + cancelled + postponed > 0;
         if ready > 0 {
             self.claims.ready.notify_waiters();
         }
-        Ok(ReadyBatch { ready, cancelled, unreadable, more, lag: (now - oldest).to_std().unwrap_or_default() })
+        Ok(ReadyBatch {
+            ready,
+            cancelled,
+            withheld,
+            unreadable,
+            more,
+            lag: (now - oldest).to_std().unwrap_or_default(),
+        })
     }
 
     /// The text, sealed. `None` when the call that scheduled the follow-up gave one.
@@ -95,6 +104,7 @@ impl FollowUps {
                 &decided.cancelled,
                 &decided.cancelled_seen_at,
                 &decided.waiting_seen_at,
+                &decided.cancellation_reasons as &[&str],
             )
         };
         self.database.fetch_one(commit).await
@@ -102,6 +112,7 @@ impl FollowUps {
 }
 
 /// A due follow-up, with the data for the decision about it.
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer of the statement")]
 struct Due {
     follow_up_id: FollowUpId,
     conversation_id: ConversationId,
@@ -118,22 +129,28 @@ struct Due {
     /// Whether the user of a re-engagement has written or booked after it was scheduled.
     user_came_back: bool,
     recent_mean: Option<f64>,
+    /// Whether the customer's consents allow it, by its channel.
+    is_consented: bool,
 }
 
 /// The decision about a due follow-up.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    Cancel,
+    Cancel(CancellationReason),
     WaitUntil(DateTime<Utc>),
     Ready,
 }
 
 impl Due {
-    /// A re-engagement is cancelled if its user came back. Nothing is sent while a person holds the conversation, and
+    /// A re-engagement is cancelled if its user came back, and anything that the customer's consents do not allow. Nothing
+    /// is sent while a person holds the conversation, and
     /// nothing outside sending hours.
     fn decide(&self, now: DateTime<Utc>, hours: &SendingHours) -> Decision {
         if self.trigger == FollowUpTrigger::Reengagement && self.user_came_back {
-            return Decision::Cancel;
+            return Decision::Cancel(CancellationReason::CustomerReturned);
+        }
+        if !self.is_consented {
+            return Decision::Cancel(CancellationReason::ConsentMissing);
         }
         let person_holds = self.is_escalated.then(|| now + CHECK_AGAIN);
         let opens_at = TimeZone::parse(&self.time_zone).ok().map(|zone| hours.at_or_after(now, zone));
@@ -149,6 +166,7 @@ impl Due {
 struct Written {
     ready: i64,
     cancelled: i64,
+    withheld: i64,
     postponed: i64,
 }
 
@@ -164,6 +182,7 @@ struct Decided {
     waiting_seen_at: Vec<DateTime<Utc>>,
     cancelled: Vec<Uuid>,
     cancelled_seen_at: Vec<DateTime<Utc>>,
+    cancellation_reasons: Vec<&'static str>,
 }
 
 impl Decided {
@@ -180,8 +199,9 @@ impl Decided {
         self.waiting_seen_at.push(due.updated_at);
     }
 
-    fn cancel(&mut self, due: &Due) {
+    fn cancel(&mut self, due: &Due, reason: CancellationReason) {
         self.cancelled.push(due.follow_up_id.0);
+        self.cancellation_reasons.push(reason.into());
         self.cancelled_seen_at.push(due.updated_at);
     }
 
@@ -209,6 +229,7 @@ mod tests {
             is_escalated: false,
             user_came_back: false,
             recent_mean: None,
+            is_consented: true,
         }
     }
 
@@ -233,7 +254,18 @@ mod tests {
             let due = Due { user_came_back: true, ..due(trigger, "Asia/Tokyo") };
             due.decide(now, &SendingHours::default())
         };
-        assert_eq!(decide(FollowUpTrigger::Reengagement), Decision::Cancel);
+        let came_back = Decision::Cancel(CancellationReason::CustomerReturned);
+        assert_eq!(decide(FollowUpTrigger::Reengagement), came_back);
         assert_eq!(decide(FollowUpTrigger::PostEvent), Decision::Ready);
+    }
+
+    #[test]
+    fn what_the_customer_has_not_agreed_to_is_cancelled_also_while_it_would_have_to_wait() {
+        let now: DateTime<Utc> = "2026-12-05T03:00:00Z".parse().expect("a time");
+        for zone in ["Asia/Tokyo", "Europe/Berlin"] {
+            let due = Due { is_consented: false, is_escalated: true, ..due(FollowUpTrigger::PostEvent, zone) };
+            let decision = due.decide(now, &SendingHours::default());
+            assert_eq!(decision, Decision::Cancel(CancellationReason::ConsentMissing));
+        }
     }
 }

@@ -13,7 +13,8 @@ SELECT
     d.updated_at AS "updated_at!",
     COALESCE(c.status = 'ESCALATED', false) AS "is_escalated!",
     COALESCE(c.customer_wrote_at > d.created_at, false) OR back.again AS "user_came_back!",
-    s.recent_mean AS "recent_mean?"
+    s.recent_mean AS "recent_mean?",
+    is_consented(d.customer_id, d.purpose, COALESCE(NULLIF(d.channel, ''), c.channel, '')) AS "is_consented!"
 FROM (
     SELECT *
     FROM follow_ups

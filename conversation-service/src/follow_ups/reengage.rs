@@ -6,7 +6,7 @@ use teppan_shared::{
     worker::{Batch, Job},
 };
 
-use super::{FollowUps, metrics::FollowUpChange};
+use super::{FollowUpTrigger, FollowUps, metrics::FollowUpChange};
 
 /// The time until the next check of a user with a coming booking or an escalated conversation.
 const WAITS: TimeDelta = TimeDelta::hours(6);
@@ -14,7 +14,7 @@ const WAITS: TimeDelta = TimeDelta::hours(6);
 const BATCH_MAX: i64 = 64;
 
 impl FollowUps {
-    /// Schedules a re-engagement for each user who has not written for this time, in one bounded run. Any number of
+    /// Schedules a re-engagement for each user who has not written for this time and whose consents allow it, in one bounded run. Any number of
     /// replicas may do so at once.
     ///
     /// # Errors
@@ -23,6 +23,7 @@ impl FollowUps {
         let now = self.clock.now();
         let time_zone = self.dispatch.reengagement_time_zone;
         let due_at = self.scheduling.sending_hours.at_or_after(now, time_zone);
+        let purpose = FollowUpTrigger::Reengagement.purpose();
         let statement = || {
             sqlx::query_file_as!(
                 Run,
@@ -34,6 +35,7 @@ impl FollowUps {
                 self.scheduling.attempts_max,
                 now + WAITS,
                 self.events.published,
+                purpose.as_ref(),
             )
         };
         let run = self.database.fetch_one(statement).await?;

@@ -1,10 +1,14 @@
 -- Checks the users that are due, and schedules a re-engagement for each user who has not written in any conversation
 -- for $2 seconds. $1 now, $3 due time of the follow-up, $4 its time zone, $5 its attempts limit, $6 next check of a
--- user who must wait, $7 whether events are published.
+-- user who must wait, $7 whether events are published, $8 the purpose of re-engagements.
 --
 -- There is one re-engagement for each silence, with any number of replicas: the statement locks the user's row and
 -- records the silence in it. A silence begins with the customer's last message, so the follow-up itself does not begin
 -- a new one.
+--
+-- The customer is the one of the newest booking in the user's conversations whose follow-up is still stored. Without a
+-- customer, or without the customer's consent, nothing is scheduled, and the user is looked at again after $2 seconds. The
+-- consent decides once more when the follow-up is sent.
 --
 -- It reads a user's newest 100 conversations. A user with more conversations is shared, for example by a kiosk.
 WITH due AS MATERIALIZED (
@@ -16,7 +20,20 @@ WITH due AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ),
 found AS MATERIALIZED (                -- the user's latest active conversation
-    SELECT d.user_hash, d.silent_since, newest.conversation_id, newest.status, newest.active_at,
+    SELECT d.user_hash, d.silent_since, newest.conversation_id, newest.status, newest.active_at, newest.channel,
+           (
+               SELECT f.customer_id
+               FROM unnest(newest.conversation_ids) AS c (conversation_id)
+               CROSS JOIN LATERAL (
+                   SELECT customer_id, created_at
+                   FROM follow_ups
+                   WHERE conversation_id = c.conversation_id AND trigger = 'POST_EVENT' AND customer_id IS NOT NULL
+                   ORDER BY created_at DESC
+                   LIMIT 1
+               ) AS f
+               ORDER BY f.created_at DESC
+               LIMIT 1
+           ) AS customer_id,
            -- whether a booking or its follow-up is still to come
            COALESCE((
                SELECT true
@@ -31,9 +48,9 @@ found AS MATERIALIZED (                -- the user's latest active conversation
            ), false) AS awaited
     FROM due AS d
     LEFT JOIN LATERAL (
-        SELECT conversation_id, status, active_at, array_agg(conversation_id) OVER () AS conversation_ids
+        SELECT conversation_id, status, active_at, channel, array_agg(conversation_id) OVER () AS conversation_ids
         FROM (
-            SELECT conversation_id, status, COALESCE(customer_wrote_at, created_at) AS active_at
+            SELECT conversation_id, status, channel, COALESCE(customer_wrote_at, created_at) AS active_at
             FROM conversations
             WHERE user_hash = d.user_hash
             ORDER BY created_at DESC
@@ -49,6 +66,7 @@ judged AS MATERIALIZED (
                 WHEN active_at > $1::timestamptz - make_interval(secs => $2) THEN 'active'
                 WHEN silent_since = active_at THEN 'served'
                 WHEN awaited OR status = 'ESCALATED' THEN 'waits'
+                WHEN NOT is_consented(customer_id, $8, channel) THEN 'declined'
                 ELSE 'silent'
            END AS verdict
     FROM found
@@ -56,9 +74,9 @@ judged AS MATERIALIZED (
 scheduled AS (
     INSERT INTO follow_ups (
         follow_up_id, conversation_id, trigger, status, due_at, time_zone, max_attempts, next_attempt_at,
-        message_id, created_at, updated_at)
+        message_id, created_at, updated_at, customer_id, purpose)
     SELECT gen_random_uuid(), conversation_id, 'REENGAGEMENT', 'PENDING', $3, $4, $5, $3,
-           gen_random_uuid(), $1, $1
+           gen_random_uuid(), $1, $1, customer_id, $8::text
     FROM judged
     WHERE verdict = 'silent'
     -- an existing re-engagement is sufficient

@@ -149,6 +149,8 @@ impl FollowUps {
             optional(new.metadata.as_ref().map(Metadata::as_bytes)),
             optional(new.user_id.as_ref().map(UserId::as_str)),
             vec![u8::from(new.move_existing)],
+            optional(new.customer_id.map(|id| id.0.into_bytes())),
+            new.purpose.as_ref().into(),
         ];
         self.fingerprint.hash(fields.iter().map(Vec::as_slice))
     }
@@ -183,6 +185,8 @@ impl FollowUps {
                 draft.event_id,
                 draft.now,
                 draft.user.as_ref().map(|user| user.sealed.as_slice()),
+                new.customer_id.map(|id| id.0),
+                new.purpose.as_ref(),
             )
         };
         self.database.fetch_one(write).await

@@ -2,7 +2,8 @@
 --
 -- $1 key, $2 fingerprint, $3 follow-up, $4 conversation, $5 trigger, $6 subject, $7 due at, $8 time zone,
 -- $9 channel, $10 hash of the user, $11 text, $12 metadata, $13 attempts limit, $14 message, $15 traceparent,
--- $16 whether an existing one is moved, $17 whether events are published, $18 event, $19 now, $20 the user, sealed.
+-- $16 whether an existing one is moved, $17 whether events are published, $18 event, $19 now, $20 the user, sealed,
+-- $21 customer, $22 purpose.
 --
 -- Always one row. `answer` is
 --   done       this run, or an earlier run of the same call whose answer was lost, had the result `outcome` on the
@@ -43,9 +44,10 @@ wish AS MATERIALIZED (             -- the request to move it, and the obstacle i
 created AS (                       -- no ON CONFLICT: a call that loses a race must fail here
     INSERT INTO follow_ups (
         follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, user_hash, user_sealed,
-        content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, traceparent, created_at, updated_at)
+        content_sealed, metadata_sealed, max_attempts, next_attempt_at, message_id, traceparent, created_at, updated_at,
+        customer_id, purpose)
     SELECT $3::uuid, $4, $5, $6, 'PENDING', $7::timestamptz, $8, $9::text, $10::bytea, $20::bytea, $11,
-           $12, $13, $7, $14, $15, $19, $19
+           $12, $13, $7, $14, $15, $19, $19, $21::uuid, $22::text
     WHERE NOT EXISTS (SELECT FROM prior) AND NOT EXISTS (SELECT FROM found)
     RETURNING follow_ups.*
 ),
@@ -57,6 +59,8 @@ moved AS (                         -- it waits again, so text, claim and failure
         channel = CASE WHEN $9 = '' THEN f.channel ELSE $9 END,
         user_hash = COALESCE($10, f.user_hash),
         user_sealed = COALESCE($20, f.user_sealed),
+        customer_id = COALESCE($21, f.customer_id),
+        purpose = $22,
         -- always a later time, so that the clock's decision about the old row is not written
         updated_at = GREATEST(f.updated_at + interval '1 microsecond', $19)
     FROM found, wish

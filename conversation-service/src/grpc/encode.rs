@@ -128,5 +128,10 @@ pub fn follow_up(follow_up: FollowUp) -> wire::FollowUp {
         created_at: Some(timestamp(row.created_at)),
         updated_at: Some(timestamp(row.updated_at)),
         finished_at: row.finished_at.map(timestamp),
+        customer_id: row.customer_id.map_or_else(String::new, |id| id.to_string()),
+        purpose: wire::FollowUpPurpose::from(row.purpose).into(),
+        cancellation_reason: row
+            .cancellation_reason
+            .map_or(0, |reason| wire::FollowUpCancellationReason::from(reason).into()),
     }
 }

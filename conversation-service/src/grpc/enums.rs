@@ -6,7 +6,10 @@ use crate::{
     conversations::{ConversationOrder, ConversationStatus},
     domain::{Channel, Role, SequenceOrder},
     emotions::{EmotionLevel, EmotionTrend},
-    follow_ups::{FailureReason, FollowUpOrder, FollowUpStatus, FollowUpTrigger, ScheduleOutcome},
+    follow_ups::{
+        CancellationReason, FailureReason, FollowUpOrder, FollowUpPurpose, FollowUpStatus, FollowUpTrigger,
+        ScheduleOutcome,
+    },
     handoffs::EscalationReason,
 };
 
@@ -81,6 +84,9 @@ wire_enum!(FollowUpTrigger { PostEvent, Reengagement, EmotionBased, Custom }
      FOLLOW_UP_TRIGGER_CUSTOM");
 wire_enum!(FollowUpStatus { Pending, Claimed, Completed, Cancelled, Failed, Missed }
     "must be one of FollowUpStatus, such as FOLLOW_UP_STATUS_PENDING");
+wire_enum!(FollowUpPurpose { Transactional, Marketing }
+    "must be FOLLOW_UP_PURPOSE_TRANSACTIONAL or FOLLOW_UP_PURPOSE_MARKETING");
+wire_enum!(CancellationReason as FollowUpCancellationReason { Requested, CustomerReturned, ConsentMissing });
 wire_enum!(FollowUpOrder { EarliestFirst, LatestFirst }
     "must be FOLLOW_UP_ORDER_EARLIEST_FIRST or FOLLOW_UP_ORDER_LATEST_FIRST");
 wire_enum!(EmotionLevel { Negative, Neutral, Positive }

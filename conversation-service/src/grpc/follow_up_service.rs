@@ -1,8 +1,9 @@
 use teppan_shared::{
     contract::conversation::v1::{
         CancelFollowUpRequest, CancelFollowUpResponse, ClaimDueFollowUpsRequest, ClaimDueFollowUpsResponse,
-        CompleteFollowUpRequest, CompleteFollowUpResponse, FailFollowUpRequest, FailFollowUpResponse,
-        ListFollowUpsRequest, ListFollowUpsResponse, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
+        CompleteFollowUpRequest, CompleteFollowUpResponse, DeleteCustomerRequest, DeleteCustomerResponse,
+        FailFollowUpRequest, FailFollowUpResponse, ListFollowUpsRequest, ListFollowUpsResponse, RecordConsentRequest,
+        RecordConsentResponse, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
         follow_up_service_server::FollowUpService,
     },
     server::{Bounds, answer},
@@ -10,8 +11,8 @@ use teppan_shared::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    Grpc, cancel_follow_up, claim_due_follow_ups, complete_follow_up, encode, fail_follow_up, list_follow_ups,
-    schedule_follow_up, status,
+    Grpc, cancel_follow_up, claim_due_follow_ups, complete_follow_up, consents, encode, fail_follow_up,
+    list_follow_ups, schedule_follow_up, status,
 };
 
 #[tonic::async_trait]
@@ -80,5 +81,23 @@ impl FollowUpService for Grpc {
         let failed = self.follow_ups.fail(&failure).await;
         let failed = failed.map_err(|error| status::fail_follow_up(&error, &failure.follow_up_id))?;
         Ok(Response::new(FailFollowUpResponse { follow_up: Some(encode::follow_up(failed)) }))
+    }
+
+    async fn record_consent(
+        &self,
+        request: Request<RecordConsentRequest>,
+    ) -> Result<Response<RecordConsentResponse>, Status> {
+        let consent = consents::record(request.get_ref())?;
+        let recorded = self.follow_ups.record_consent(&consent).await.map_err(|error| error.to_failure())?;
+        Ok(Response::new(consents::encode_recorded(recorded)))
+    }
+
+    async fn delete_customer(
+        &self,
+        request: Request<DeleteCustomerRequest>,
+    ) -> Result<Response<DeleteCustomerResponse>, Status> {
+        let id = consents::delete(request.get_ref())?;
+        let deleted = self.follow_ups.delete_customer(id).await.map_err(|error| error.to_failure())?;
+        Ok(Response::new(consents::encode_deleted(deleted)))
     }
 }

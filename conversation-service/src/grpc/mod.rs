@@ -4,6 +4,7 @@ mod cancel_follow_up;
 mod change_holder;
 mod claim_due_follow_ups;
 mod complete_follow_up;
+mod consents;
 mod conversation_service;
 mod decode;
 mod encode;

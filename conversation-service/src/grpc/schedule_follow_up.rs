@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{decode, encode, enums::WireEnum as _};
 use crate::{
     domain::{Channel, Content, ConversationId, IdempotencyKey, TimeZone, UserId},
-    follow_ups::{Due, FollowUpKey, FollowUpTrigger, NewFollowUp, Scheduled, Subject},
+    follow_ups::{CustomerId, Due, FollowUpKey, FollowUpPurpose, FollowUpTrigger, NewFollowUp, Scheduled, Subject},
 };
 
 /// Reads the request, or reports everything that is wrong with it.
@@ -32,6 +32,9 @@ pub fn decode(request: ScheduleFollowUpRequest) -> Result<NewFollowUp, Status> {
         };
         let metadata = decode::metadata(request.metadata, violations);
         let user_id = violations.check_optional("user_id", given(request.user_id).map(UserId::parse));
+        let customer_id =
+            violations.check_optional("customer_id", given(request.customer_id).map(|id| CustomerId::parse(&id)));
+        let purpose = violations.check("purpose", FollowUpPurpose::optional(request.purpose));
         Some(NewFollowUp {
             idempotency_key: idempotency_key?,
             key: FollowUpKey { conversation_id: conversation_id?, trigger: trigger?, subject: subject? },
@@ -41,6 +44,8 @@ pub fn decode(request: ScheduleFollowUpRequest) -> Result<NewFollowUp, Status> {
             content: content?,
             metadata: metadata?,
             user_id: user_id?,
+            customer_id: customer_id?,
+            purpose: purpose?.unwrap_or(trigger?.purpose()),
             move_existing: request.move_existing,
         })
     })

@@ -28,7 +28,7 @@ pub struct DispatchArgs {
     /// default. It is read again when it changes
     #[arg(long, env = "FOLLOW_UP_TEMPLATES", hide_env_values = true, value_name = "PATH", global = true)]
     follow_up_templates: Option<PathBuf>,
-    /// Send a follow-up to customers who have not written for this many days; 0 for never
+    /// Send a follow-up to customers who have agreed to marketing and have not written for this many days; 0 for never
     #[arg(long, env = "REENGAGEMENT_AFTER_DAYS", hide_env_values = true, default_value = "30", global = true)]
     reengagement_after_days: String,
     /// Time zone of the sending hours of such follow-ups, by its IANA name

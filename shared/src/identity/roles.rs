@@ -191,6 +191,9 @@ const TABLE: &[(&str, Methods)] = {
                 ("ClaimDueFollowUps", only(Sender), Change),
                 ("CompleteFollowUp", only(Sender), Change),
                 ("FailFollowUp", only(Sender), Change),
+                // booking-service delivers consents, and the erasure of a customer, with the role of assistants.
+                ("RecordConsent", only(Orchestrator), Change),
+                ("DeleteCustomer", any_of(&[Orchestrator, Privacy]), Change),
             ],
         ),
         ("teppan.conversation.v1.OutboxService", OUTBOX),

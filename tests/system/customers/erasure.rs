@@ -133,6 +133,11 @@ async fn an_erased_customer_leaves_the_waitlist() {
 /// booking-service with a relay to a conversation-service.
 pub async fn both_services() -> (Booking, Conversation) {
     let conversation = Conversation::start().await.ready().await;
+    (booking_beside(&conversation).await, conversation)
+}
+
+/// booking-service with a relay to this conversation-service.
+pub async fn booking_beside(conversation: &Conversation) -> Booking {
     let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
     let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
     settings.outbox = OutboxSettings {
@@ -140,7 +145,7 @@ pub async fn both_services() -> (Booking, Conversation) {
         relay: RelaySettings { interval: Duration::from_millis(20), relays: 1, ..RelaySettings::default() },
         ..OutboxSettings::default()
     };
-    (Booking::configured(settings, url, keys).await.ready().await, conversation)
+    Booking::configured(settings, url, keys).await.ready().await
 }
 
 async fn exists(conversation: &Conversation, id: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Customers: how they are found by their contact, and what happens to their data.
 
+mod consent_delivery;
 mod consents;
 mod contact;
 mod deadlocks;

@@ -114,6 +114,7 @@ async fn a_follow_up_that_is_moved_after_it_was_read_is_not_postponed_to_its_old
             .bind(ids)
             .bind(times)
             .bind([seen_at])
+            .bind(Vec::<String>::new())
             .execute(&mut connection)
             .await
             .expect("answered")
@@ -146,6 +147,7 @@ async fn a_follow_up_that_changes_after_it_was_read_is_not_made_ready() {
             .bind(Vec::<uuid::Uuid>::new())
             .bind(Vec::<chrono::DateTime<Utc>>::new())
             .bind(Vec::<chrono::DateTime<Utc>>::new())
+            .bind(Vec::<String>::new())
             .fetch_one(&mut connection)
             .await
             .expect("answered")

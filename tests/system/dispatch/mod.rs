@@ -3,6 +3,7 @@
 mod answers;
 mod claims;
 mod clock;
+pub mod consents;
 pub mod fixture;
 mod hours;
 mod plan;
@@ -10,6 +11,7 @@ mod reengagement;
 mod reports;
 mod settings;
 mod waiting;
+mod withdrawals;
 
 use std::{
     collections::HashSet,

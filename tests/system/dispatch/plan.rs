@@ -27,7 +27,7 @@ fn statements() -> Vec<(&'static str, String, String)> {
             "ready",
             query!("ready_commit"),
             format!(
-                "('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
+                "('{{{id}}}', '{{2020-01-01}}', '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
             ),
         ),
         (
@@ -39,7 +39,13 @@ fn statements() -> Vec<(&'static str, String, String)> {
             ),
         ),
         ("fail", query!("fail"), format!("('{id}', '{id}', now(), 'OTHER', false, NULL, 1, 2, true)")),
-        ("reengage", query!("reengage"), "(now(), 2592000, now(), 'UTC', 5, now(), true)".to_owned()),
+        ("reengage", query!("reengage"), "(now(), 2592000, now(), 'UTC', 5, now(), true, 'MARKETING')".to_owned()),
+        (
+            "record",
+            query!("record_consent"),
+            "(md5('customer-7')::uuid, 'TRANSACTIONAL', '', false, 9, now())".to_owned(),
+        ),
+        ("delete_customer", query!("delete_customer"), "(md5('customer-8')::uuid)".to_owned()),
     ]
 }
 
@@ -87,7 +93,7 @@ async fn every_change_of_a_follow_up_is_published_without_personal_data() {
     run(
         &mut connection,
         format!(
-            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
+            "EXECUTE ready ('{{{id}}}', ARRAY['{seen}'::timestamptz], '{{x}}', '{{WEB}}', now(), true, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')"
         ),
     )
     .await;
@@ -107,7 +113,7 @@ async fn every_change_of_a_follow_up_is_published_without_personal_data() {
     assert!(harness::scalar::<bool>(&url, message).await);
 }
 
-/// A database with 20,000 follow-ups in all states and no service that changes them.
+/// A database with 25,000 follow-ups in all states, of customers with consents, and no service that changes them.
 async fn database_with_many() -> SecretString {
     let url = harness::database(&conversation_service::app::DEFINITION).await;
     let rows = "
@@ -119,14 +125,25 @@ async fn database_with_many() -> SecretString {
         INSERT INTO follow_ups (
             follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, channel, content_sealed, ready_at,
             attempts, max_attempts, next_attempt_at, lease_expires_at, claim_token, claim_key, message_id, created_at,
-            updated_at, finished_at)
+            updated_at, finished_at, customer_id)
         SELECT gen_random_uuid(), 'new-' || n, 'POST_EVENT', '', s.status, now() - make_interval(hours => n % 100), 'UTC',
                (ARRAY['WEB', 'SMS', ''])[1 + n % 3], 'x', CASE WHEN n % 8 <> 0 THEN now() END, 1 - (s.status = 'PENDING')::int, 1,
                CASE WHEN n % 8 < 4 THEN now() - make_interval(hours => n % 100) END,
                CASE WHEN s.status = 'CLAIMED' THEN now() - interval '1 minute' END,
-               gen_random_uuid(), 'key-' || n, gen_random_uuid(), now(), now(), CASE WHEN n % 8 >= 4 THEN now() END
+               gen_random_uuid(), 'key-' || n, gen_random_uuid(), now(), now(), CASE WHEN n % 8 >= 4 THEN now() END,
+               md5('customer-' || n % 5000)::uuid
         FROM generate_series(1, 20000) AS n
-        CROSS JOIN LATERAL (SELECT CASE WHEN n % 8 < 3 THEN 'PENDING' WHEN n % 8 = 3 THEN 'CLAIMED' ELSE 'FAILED' END AS status) AS s";
+        CROSS JOIN LATERAL (SELECT CASE WHEN n % 8 < 3 THEN 'PENDING' WHEN n % 8 = 3 THEN 'CLAIMED' ELSE 'FAILED' END AS status) AS s;
+        INSERT INTO follow_ups (
+            follow_up_id, conversation_id, trigger, status, due_at, time_zone, attempts, max_attempts, message_id,
+            created_at, updated_at, finished_at, customer_id)
+        SELECT gen_random_uuid(), 'chat-' || n, 'POST_EVENT', 'FAILED', now(), 'UTC', 1, 1, gen_random_uuid(), now(), now(),
+               now(), md5('customer-' || n)::uuid
+        FROM generate_series(1, 5000) AS n;
+        INSERT INTO customer_consents
+        SELECT md5('customer-' || n)::uuid, purpose, channel, true, 2
+        FROM generate_series(1, 5000) AS n,
+             unnest('{TRANSACTIONAL,MARKETING}'::text[]) AS purpose, unnest('{\"\",WEB,SMS}'::text[]) AS channel";
     harness::execute(&url, rows).await;
     harness::execute(&url, "VACUUM ANALYZE").await;
     url

@@ -22,6 +22,40 @@ async fn inactive_for(service: &Conversation, user: &str, days: u32) -> String {
     chat
 }
 
+/// The customer of a user.
+fn customer_of(user: &str) -> String {
+    format!("md5('{user}')::uuid")
+}
+
+/// Records that the user's customer has had a booking in this conversation.
+async fn booked_in(service: &Conversation, user: &str, chat: &str) {
+    let customer = customer_of(user);
+    let booked = format!(
+        "INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, status, due_at, time_zone, attempts, max_attempts,
+                                 message_id, created_at, updated_at, finished_at, customer_id)
+         SELECT gen_random_uuid(), '{chat}', 'POST_EVENT', 'MISSED', at, 'UTC', 0, 5, gen_random_uuid(), at, at, at, {customer}
+         FROM (SELECT now() - interval '20 days') AS it (at)"
+    );
+    harness::execute(&service.url, AssertSqlSafe(booked)).await;
+}
+
+/// Records that the user's customer has agreed to messages of this kind.
+async fn agrees(service: &Conversation, user: &str) {
+    let consent = format!(
+        "INSERT INTO customer_consents VALUES ({}, 'MARKETING', '', true, 2) ON CONFLICT DO NOTHING",
+        customer_of(user)
+    );
+    harness::execute(&service.url, AssertSqlSafe(consent)).await;
+}
+
+/// Like [`inactive_for`], of a user who has had a booking and has agreed to messages of this kind.
+async fn agreeing_and_inactive_for(service: &Conversation, user: &str, days: u32) -> String {
+    let chat = inactive_for(service, user, days).await;
+    booked_in(service, user, &chat).await;
+    agrees(service, user).await;
+    chat
+}
+
 /// Makes the check of every user due, and waits until all are checked.
 async fn check_all(service: &Conversation) {
     harness::execute(&service.url, "UPDATE reengagement_checks SET check_at = now()").await;
@@ -37,10 +71,10 @@ async fn scheduled(service: &Conversation) -> Vec<String> {
 async fn a_user_inactive_in_all_conversations_is_re_engaged_once() {
     let service = start().await;
     let other = replica(&service).await;
-    let (mina, newest) = ("mina", inactive_for(&service, "mina", 31).await);
-    inactive_for(&service, mina, 40).await;
-    inactive_for(&service, "kenji", 31).await;
-    inactive_for(&service, "kenji", 29).await;
+    let (mina, newest) = ("mina", agreeing_and_inactive_for(&service, "mina", 31).await);
+    agreeing_and_inactive_for(&service, mina, 40).await;
+    agreeing_and_inactive_for(&service, "kenji", 31).await;
+    agreeing_and_inactive_for(&service, "kenji", 29).await;
     for _ in 0..3 {
         check_all(&service).await;
     }
@@ -70,13 +104,30 @@ async fn a_user_inactive_in_all_conversations_is_re_engaged_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_user_whose_customer_has_agreed_to_marketing_is_re_engaged() {
+    let service = start().await;
+    let chat = inactive_for(&service, "mina", 40).await;
+    check_all(&service).await;
+    assert!(scheduled(&service).await.is_empty(), "nobody knows the customer");
+    booked_in(&service, "mina", &chat).await;
+    check_all(&service).await;
+    assert!(scheduled(&service).await.is_empty(), "the customer has not agreed");
+    agrees(&service, "mina").await;
+    check_all(&service).await;
+    assert_eq!(scheduled(&service).await, [chat]);
+    let named = "SELECT bool_and(purpose = 'MARKETING' AND customer_id = md5('mina')::uuid)
+                 FROM follow_ups WHERE trigger = 'REENGAGEMENT'";
+    assert!(service.scalar::<bool>(named).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_a_future_follow_up_or_an_escalated_conversation_is_not_re_engaged() {
     let service = start().await;
-    let booked = inactive_for(&service, "mina", 50).await;
-    inactive_for(&service, "mina", 40).await;
+    let booked = agreeing_and_inactive_for(&service, "mina", 50).await;
+    agreeing_and_inactive_for(&service, "mina", 40).await;
     let later = Scheduled { due_at: chrono::Utc::now() + chrono::TimeDelta::days(9), ..due(&booked) };
     schedule(&service, &[later]).await;
-    let escalated = inactive_for(&service, "kenji", 40).await;
+    let escalated = agreeing_and_inactive_for(&service, "kenji", 40).await;
     let escalate = format!("UPDATE conversations SET status = 'ESCALATED' WHERE conversation_id = '{escalated}'");
     harness::execute(&service.url, AssertSqlSafe(escalate)).await;
     check_all(&service).await;
@@ -85,7 +136,8 @@ async fn a_user_with_a_future_follow_up_or_an_escalated_conversation_is_not_re_e
     harness::execute(
         &service.url,
         "UPDATE conversations SET status = 'OPEN';
-         UPDATE follow_ups SET status = 'CANCELLED', finished_at = now(), next_attempt_at = NULL",
+         UPDATE follow_ups SET status = 'CANCELLED', cancellation_reason = 'REQUESTED', finished_at = now(), next_attempt_at = NULL
+         WHERE finished_at IS NULL",
     )
     .await;
     check_all(&service).await;
@@ -163,6 +215,11 @@ async fn a_user_without_conversations_is_removed_and_one_with_20000_conversation
                                    customer_wrote_at, created_at, updated_at)
         SELECT 'chat-' || n, sha256('kiosk'), '', 'WEB', 1, now(), now() - interval '31 days', now() - make_interval(mins => n), now()
         FROM generate_series(1, 20000) AS n;
+        INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, status, due_at, time_zone, max_attempts, message_id,
+                                created_at, updated_at, finished_at, customer_id)
+        SELECT gen_random_uuid(), 'chat-7', 'POST_EVENT', 'MISSED', now(), 'UTC', 5, gen_random_uuid(), now(), now(), now(),
+               md5('kiosk')::uuid;
+        INSERT INTO customer_consents VALUES (md5('kiosk')::uuid, 'MARKETING', '', true, 2);
         ANALYZE conversations;
         INSERT INTO reengagement_checks VALUES (sha256('gone'), now()), (sha256('kiosk'), now())";
     harness::execute(&service.url, rows).await;
@@ -176,12 +233,19 @@ async fn a_user_without_conversations_is_removed_and_one_with_20000_conversation
 async fn two_replicas_re_engage_many_users_once_each() {
     let service = start().await;
     let other = replica(&service).await;
-    inactive_for(&service, "first", 31).await;
+    agreeing_and_inactive_for(&service, "first", 31).await;
     let many = "
         INSERT INTO conversations (conversation_id, user_hash, user_sealed, channel, message_count, last_message_at,
                                    customer_wrote_at, created_at, updated_at)
         SELECT 'chat-' || n, sha256(('user-' || n / 2)::bytea), '', 'WEB', 1, now(), now() - interval '31 days', now(), now()
         FROM generate_series(0, 999) AS n;
+        INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, status, due_at, time_zone, max_attempts, message_id,
+                                created_at, updated_at, finished_at, customer_id)
+        SELECT gen_random_uuid(), 'chat-' || n, 'POST_EVENT', 'MISSED', now(), 'UTC', 5, gen_random_uuid(), now(), now(), now(),
+               md5('user-' || n / 2)::uuid
+        FROM generate_series(0, 999, 2) AS n;
+        INSERT INTO customer_consents
+        SELECT md5('user-' || n)::uuid, 'MARKETING', 'WEB', true, 2 FROM generate_series(0, 499) AS n;
         INSERT INTO reengagement_checks SELECT sha256(('user-' || n)::bytea), now() FROM generate_series(0, 499) AS n";
     harness::execute(&service.url, many).await;
     check_all(&other).await;

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use teppan_shared::wire::Timestamp;
 use teppan_shared::{
     contract::conversation::v1::{
-        CancelFollowUpRequest, Channel, FollowUp, FollowUpKey, FollowUpStatus, FollowUpTrigger,
+        CancelFollowUpRequest, Channel, FollowUp, FollowUpKey, FollowUpPurpose, FollowUpStatus, FollowUpTrigger,
         ScheduleFollowUpOutcome, ScheduleFollowUpRequest, ScheduleFollowUpResponse,
     },
     keys::Keys,
@@ -74,7 +74,8 @@ pub(super) async fn claim(service: &Conversation, id: &str, seconds: i32) {
 /// Finishes a follow-up directly in the database.
 pub(super) async fn finish(service: &Conversation, id: &str, status: &str, ago: &str) {
     let finish = format!(
-        "UPDATE follow_ups SET status = '{status}', next_attempt_at = NULL, lease_expires_at = NULL,
+        "UPDATE follow_ups SET status = '{status}',
+             cancellation_reason = CASE '{status}' WHEN 'CANCELLED' THEN 'REQUESTED' END, next_attempt_at = NULL, lease_expires_at = NULL,
              finished_at = now() - interval '{ago}' WHERE follow_up_id = '{id}'"
     );
     harness::execute(&service.url, AssertSqlSafe(finish)).await;
@@ -103,6 +104,8 @@ async fn a_follow_up_is_made_with_everything_that_was_requested() {
         content: "How was the tasting, Mina?".to_owned(),
         metadata: Some(metadata.clone()),
         user_id: "mina".to_owned(),
+        customer_id: Uuid::now_v7().to_string(),
+        purpose: FollowUpPurpose::Marketing.into(),
         ..request(&chat)
     };
     let reply = schedule(&service, request.clone()).await;
@@ -123,6 +126,8 @@ async fn a_follow_up_is_made_with_everything_that_was_requested() {
         next_attempt_at: request.due_at,
         created_at: made.created_at,
         updated_at: made.created_at,
+        customer_id: request.customer_id.clone(),
+        purpose: FollowUpPurpose::Marketing.into(),
         ..Default::default()
     };
     assert_eq!(made, expected);

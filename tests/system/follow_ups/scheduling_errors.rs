@@ -56,6 +56,8 @@ async fn every_violation_of_a_follow_up_request_is_reported_at_once() {
         metadata: Some(large),
         user_id: "u".repeat(101),
         move_existing: true,
+        customer_id: "7".to_owned(),
+        purpose: 99,
     };
     let status = refused(&service, wrong).await;
     assert_eq!(
@@ -71,7 +73,9 @@ async fn every_violation_of_a_follow_up_request_is_reported_at_once() {
             "channel",
             "content",
             "metadata",
-            "user_id"
+            "user_id",
+            "customer_id",
+            "purpose"
         ]
     );
     let empty = refused(&service, ScheduleFollowUpRequest::default()).await;

@@ -15,10 +15,10 @@ const PURGE: &str = include_str!("../../../conversation-service/src/purge.sql");
 /// 60,000 follow-ups of 5,000 conversations and 2,000 subjects, with three triggers and five states.
 const MANY: &str = "
     INSERT INTO follow_ups (follow_up_id, conversation_id, trigger, subject, status, due_at, time_zone, max_attempts,
-                            next_attempt_at, message_id, created_at, updated_at, finished_at)
+                            next_attempt_at, message_id, created_at, updated_at, finished_at, cancellation_reason)
     SELECT gen_random_uuid(), 'chat-' || n % 5000, (ARRAY['POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED'])[1 + n % 3],
            'subject:00000000-0000-0000-0000-' || lpad((n % 2000)::text, 12, '0'), status, at, 'UTC', 5, CASE WHEN status = 'PENDING' THEN at END, gen_random_uuid(), at, at,
-           CASE WHEN status <> 'PENDING' THEN at END
+           CASE WHEN status <> 'PENDING' THEN at END, CASE status WHEN 'CANCELLED' THEN 'REQUESTED' END
     FROM generate_series(1, 60000) AS n,
          LATERAL (SELECT (ARRAY['COMPLETED', 'CANCELLED', 'FAILED', 'MISSED', 'PENDING'])[1 + n % 5],
                          timestamptz '2030-01-01Z' + n * interval '7 minutes') AS it (status, at)
@@ -117,7 +117,7 @@ async fn scheduling_and_cancelling_read_a_few_pages() {
         let hash = "'\\x0000000000000000000000000000000000000000000000000000000000000000'";
         format!(
             "schedule ('{key}', {hash}, '{id}', '{chat}', 'POST_EVENT', 'subject:00000000-0000-0000-0000-000000000009', '2030-01-01Z', 'UTC', '', NULL, NULL,
-                       NULL, 5, '{message}', NULL, {moves}, true, '{event}', '2029-01-01Z', NULL)"
+                       NULL, 5, '{message}', NULL, {moves}, true, '{event}', '2029-01-01Z', NULL, '{id}', 'TRANSACTIONAL')"
         )
     };
     let hash = "'\\x0000000000000000000000000000000000000000000000000000000000000000'";
@@ -181,6 +181,8 @@ async fn a_created_or_moved_follow_up_is_published_only_when_publication_is_on()
             .bind(Uuid::now_v7())
             .bind(now)
             .bind(None::<Vec<u8>>)
+            .bind(None::<Uuid>)
+            .bind("TRANSACTIONAL")
             .fetch_one(&mut connection)
             .await
             .expect("answered");
