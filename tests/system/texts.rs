@@ -14,7 +14,7 @@ const NUL: &[u8] = b"a\0b";
 
 /// Fields that accept any text: opaque ones, which are only compared, content that is encrypted unchanged, and what is
 /// searched for, which is only hashed.
-const FREE: [&str; 5] = ["etag", "after", "content", "text", "words"];
+const FREE: [&str; 6] = ["etag", "duplicate_etag", "after", "content", "text", "words"];
 
 /// A text field of a request: its path, and a message with only this field, whose value contains NUL.
 struct TextField {
