@@ -135,6 +135,28 @@ SELECT CASE
 END
 $$;
 
+-- Why a new booking is refused, or NULL. `expected_cents` is the total that the customer was quoted; NULL if none was.
+CREATE FUNCTION creation_refusal(
+    venue venues, slot slots, slot_date date, party_size integer, expected_cents bigint, moment timestamptz) RETURNS text
+LANGUAGE sql STABLE AS $$
+SELECT COALESCE(
+    slot_refusal(venue, slot, slot_date, party_size, moment),
+    CASE WHEN (slot).price_per_person_cents * party_size <> expected_cents THEN 'PRICE_CHANGED' END)
+$$;
+
+-- The number that explains a refusal of a new booking, if it has one.
+CREATE FUNCTION refusal_figure(refusal text, venue venues, slot slots, party_size integer) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+SELECT CASE refusal
+    WHEN 'SLOT_FULL' THEN (slot).capacity - (slot).reserved
+    WHEN 'INSUFFICIENT_NOTICE' THEN (venue).notice_minutes
+    WHEN 'TOO_FAR_AHEAD' THEN (venue).horizon_days
+    WHEN 'PARTY_TOO_SMALL' THEN (venue).min_party_size
+    WHEN 'PARTY_TOO_LARGE' THEN (venue).max_party_size
+    WHEN 'PRICE_CHANGED' THEN (slot).price_per_person_cents * party_size
+END::bigint
+$$;
+
 -- The deposit for a total, in minor units: an amount that Stripe can charge, and never more than the total. The rule
 -- and its numbers are the same as in `deposit_cents` in src/domain/stripe_currency.rs, which names their source; a test
 -- compares the two. The bodies are single expressions, so that PostgreSQL inlines them.

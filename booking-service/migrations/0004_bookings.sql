@@ -131,7 +131,7 @@ CREATE TRIGGER bookings_offer AFTER UPDATE OF status, slot_date, start_time ON b
 -- request itself is not kept.
 CREATE TABLE idempotency_keys (
     method       text        NOT NULL,
-    key          text        NOT NULL CONSTRAINT idempotency_key_form CHECK (key ~ '^[ -~]{1,255}$'),
+    key          text        NOT NULL CONSTRAINT idempotency_key_form CHECK (octet_length(key) BETWEEN 1 AND 255 AND key !~ '[^ -~]'),
     fingerprint  bytea       NOT NULL CONSTRAINT idempotency_fingerprint_length CHECK (octet_length(fingerprint) = 32),
     resource_id  uuid        NOT NULL,
     created_at   timestamptz NOT NULL,

@@ -23,6 +23,23 @@ CREATE TABLE booking_events (
     CONSTRAINT event_previous_hash CHECK (octet_length(previous_hash) = CASE WHEN version = 1 THEN 0 ELSE 32 END)
 );
 
+-- The data of the first event of a booking that CreateBooking makes, as JSON of teppan.events.v1.BookingCreated.
+CREATE FUNCTION booking_created(
+    booking_id uuid, venue_id uuid, slot_date date, start_time time, status text, moment timestamptz, customer_id uuid,
+    conversation_id text, confirmation_code text, starts_at timestamptz, ends_at timestamptz, time_zone text,
+    party_size integer, price_per_person_cents bigint, total_cents bigint, deposit_cents bigint, currency text,
+    hold_expires_at timestamptz) RETURNS json
+LANGUAGE sql STABLE AS $$
+SELECT json_build_object(
+    'booking_id', booking_id, 'venue_id', venue_id, 'date', slot_date, 'start_time', left(start_time::text, 5),
+    'booking_version', '1', 'status', 'BOOKING_STATUS_' || status, 'occurred_at', moment,
+    'customer_id', customer_id, 'conversation_id', conversation_id, 'confirmation_code', confirmation_code,
+    'starts_at', starts_at, 'ends_at', ends_at, 'time_zone', time_zone, 'party_size', party_size,
+    'price_per_person_cents', price_per_person_cents::text, 'total_cents', total_cents::text,
+    'deposit_cents', deposit_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
+    'waitlist_entry_id', '')
+$$;
+
 -- The order in which StreamBookingEvents returns events, and why no reader misses an event.
 --
 -- Readers read events in the order of (stream_position, version, event_id), and only events whose stream position is

@@ -9,6 +9,7 @@ use teppan_shared::{
         outbox_service_server::OutboxServiceServer, payment_service_server::PaymentServiceServer,
         schedule_service_server::ScheduleServiceServer,
     },
+    gather::Gatherer,
     nats,
     outbox::{EventStream, Outbox, Relay},
     rotation::{SealedColumn, SealedTable},
@@ -20,6 +21,7 @@ use teppan_shared::{
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
+    bookings::create::many::Creations,
     bookings::event_data::EVENT_SOURCE,
     bookings::{
         self, Bookings, create, expire_holds::HoldExpiry, key_retention::KeyRetention, metrics::BookingMetrics,
@@ -75,7 +77,7 @@ pub const DEFINITION: Definition = Definition {
     database: "teppan_booking",
     build: Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TEPPAN_REVISION") },
     migrator: &MIGRATOR,
-    hot_statements: &[create::STATEMENT],
+    hot_statements: &[create::STATEMENT, create::many::STATEMENT_FOR_MANY],
     services: &[
         "teppan.booking.v1.BookingService",
         "teppan.booking.v1.ScheduleService",
@@ -143,6 +145,7 @@ pub(crate) fn build_modules(
         ring: ring(),
         fingerprint: fingerprint(),
         customers: Arc::clone(&customers),
+        gatherer: Gatherer::new(Creations { database: database() }, settings.common.gather),
         slot_queues: Arc::clone(&slot_queues),
         live: Arc::clone(&live),
         freed_seats: freed_seats.clone(),

@@ -2,7 +2,7 @@
 -- versions, and no index contains a column that changes, so that storing a message is a heap-only update.
 CREATE TABLE conversations (
     conversation_id         text        COLLATE "C" PRIMARY KEY
-                                        CONSTRAINT conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
+                                        CONSTRAINT conversation_id_form CHECK (octet_length(conversation_id) BETWEEN 1 AND 100 AND conversation_id !~ '[^A-Za-z0-9._:-]'),
     -- The user: a keyed hash to find the conversations of one, and the id itself, sealed.
     user_hash               bytea,
     user_sealed             bytea,

@@ -9,7 +9,7 @@
 CREATE TABLE follow_ups (
     follow_up_id         uuid        PRIMARY KEY,
     conversation_id      text        COLLATE "C" NOT NULL
-                                     CONSTRAINT follow_up_conversation_id_form CHECK (conversation_id ~ '^[A-Za-z0-9._:-]{1,100}$'),
+                                     CONSTRAINT follow_up_conversation_id_form CHECK (octet_length(conversation_id) BETWEEN 1 AND 100 AND conversation_id !~ '[^A-Za-z0-9._:-]'),
     trigger              text        NOT NULL CONSTRAINT follow_up_trigger
                                      CHECK (trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')),
     subject              text        COLLATE "C" NOT NULL DEFAULT '' CONSTRAINT follow_up_subject_form
@@ -35,8 +35,8 @@ CREATE TABLE follow_ups (
     lease_expires_at     timestamptz,
     claim_token          uuid,
     -- The idempotency key of the claim (for a repeated request), and the claimant (for operators).
-    claim_key            text        CONSTRAINT follow_up_claim_key_form CHECK (claim_key ~ '^[ -~]{1,255}$'),
-    claimant             text        CONSTRAINT follow_up_claimant_form CHECK (claimant ~ '^[ -~]{1,100}$'),
+    claim_key            text        CONSTRAINT follow_up_claim_key_form CHECK (octet_length(claim_key) BETWEEN 1 AND 255 AND claim_key !~ '[^ -~]'),
+    claimant             text        CONSTRAINT follow_up_claimant_form CHECK (octet_length(claimant) BETWEEN 1 AND 100 AND claimant !~ '[^ -~]'),
     last_failure_reason  text        CONSTRAINT follow_up_failure_reason CHECK (last_failure_reason IN (
                                      'CHANNEL_UNREACHABLE', 'RECIPIENT_UNKNOWN', 'RECIPIENT_OPTED_OUT', 'MESSAGE_REJECTED',
                                      'RATE_LIMITED', 'TIMEOUT', 'SENDER_FAULT', 'OTHER', 'LEASE_EXPIRED')),
@@ -94,7 +94,7 @@ CREATE INDEX follow_ups_list_by_subject ON follow_ups (subject, trigger, status,
 -- stored. `follow_up_id` is null when there was nothing to cancel.
 CREATE TABLE idempotency_keys (
     method        text        NOT NULL,
-    key           text        NOT NULL CONSTRAINT idempotency_key_form CHECK (key ~ '^[ -~]{1,255}$'),
+    key           text        NOT NULL CONSTRAINT idempotency_key_form CHECK (octet_length(key) BETWEEN 1 AND 255 AND key !~ '[^ -~]'),
     fingerprint   bytea       NOT NULL CONSTRAINT idempotency_fingerprint_length CHECK (octet_length(fingerprint) = 32),
     follow_up_id  uuid,
     outcome       text        NOT NULL,

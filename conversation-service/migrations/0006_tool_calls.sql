@@ -2,7 +2,7 @@
 -- the statement that stores the messages, and never changed. They outlive a redaction, and hold nothing but ids.
 CREATE TABLE tool_calls (
     conversation_id  text    COLLATE "C" NOT NULL REFERENCES conversations ON DELETE CASCADE,
-    call_id          text    COLLATE "C" NOT NULL CONSTRAINT tool_call_id_form CHECK (call_id ~ '^[ -~]{1,100}$'),
+    call_id          text    COLLATE "C" NOT NULL CONSTRAINT tool_call_id_form CHECK (octet_length(call_id) BETWEEN 1 AND 100 AND call_id !~ '[^ -~]'),
     -- The message with the call.
     sequence         bigint  NOT NULL CONSTRAINT tool_call_sequence CHECK (sequence >= 1),
     PRIMARY KEY (conversation_id, call_id)

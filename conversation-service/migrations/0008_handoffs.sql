@@ -9,7 +9,7 @@ CREATE TABLE conversation_handoffs (
     reason           text        CONSTRAINT handoff_reason
                                  CHECK (reason IN ('LOW_EMOTION', 'CUSTOMER_REQUEST', 'BEYOND_ASSISTANT', 'OTHER')),
     -- The person who holds it; NULL while it waits in the queue.
-    assignee         text        COLLATE "C" CONSTRAINT handoff_assignee_form CHECK (assignee ~ '^[ -~]{1,100}$'),
+    assignee         text        COLLATE "C" CONSTRAINT handoff_assignee_form CHECK (octet_length(assignee) BETWEEN 1 AND 100 AND assignee !~ '[^ -~]'),
     -- Since when it waits in the queue, or is with its assignee.
     held_since       timestamptz,
     CONSTRAINT handoff_held CHECK (

@@ -27,6 +27,7 @@ pub use self::{
 };
 use crate::{
     embedded,
+    gather::{GatherArgs, GatherLimits},
     identity::{IdentityArgs, IdentitySettings},
     keys::KeysChoice,
     postgres,
@@ -89,6 +90,8 @@ pub struct CommonArgs {
     pub max_message_bytes: String,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub gather: GatherArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
     /// How often certificates, keys and other files are checked for changes; a change is used after two equal checks
@@ -181,6 +184,7 @@ pub struct CommonSettings {
     pub server: ServerSettings,
     pub database: DatabaseChoice,
     pub database_limits: DatabaseLimits,
+    pub gather: GatherLimits,
     pub keys: KeysChoice,
     /// How often the waiting work in the database is counted for the metrics.
     pub backlog_interval: Duration,
@@ -216,6 +220,8 @@ impl CommonSettings {
         };
         let server = parse_server(args, addresses, problems);
         let database_limits = parse_database_limits(args, problems);
+        let connections = database_limits.map_or(1, |limits| limits.max_connections);
+        let gather = args.gather.parse(connections, problems);
         let backlog_interval = problems.millis("BACKLOG_INTERVAL_MS", &args.backlog_interval_ms, 10, 3_600_000);
         let telemetry = TelemetrySettings::parse(args, problems);
         let keys = KeysChoice::parse(args, &database, problems);
@@ -223,6 +229,7 @@ impl CommonSettings {
             server: server?,
             database,
             database_limits: database_limits?,
+            gather: gather?,
             keys: keys?,
             backlog_interval: backlog_interval?,
             telemetry: telemetry?,

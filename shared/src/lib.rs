@@ -12,6 +12,7 @@ pub mod conversation_id;
 pub mod embedded;
 pub mod error_chain;
 pub mod fingerprint;
+pub mod gather;
 pub mod idempotency_key;
 pub mod identity;
 pub mod keys;

@@ -21,6 +21,7 @@ use teppan_shared::{
     contract::conversation::v1::{
         conversation_service_client::ConversationServiceClient, follow_up_service_client::FollowUpServiceClient,
     },
+    gather::GatherLimits,
     identity::IdentitySettings,
     keys::{Keys, KeysChoice},
     outbox::RelaySettings,
@@ -68,6 +69,7 @@ pub fn settings(url: SecretString, keys: &Keys) -> CommonSettings {
             min_connections: 1,
             acquire_timeout: Duration::from_secs(20),
         },
+        gather: GatherLimits::default(),
         keys: KeysChoice::Given(keys.clone()),
         backlog_interval: Duration::from_hours(1),
         telemetry: TelemetrySettings {

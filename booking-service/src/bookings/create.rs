@@ -1,19 +1,22 @@
 mod answer;
+pub mod draft;
+pub mod many;
 
-use chrono::{DateTime, Utc};
 use sqlx::{FromRow as _, postgres::PgRow};
 use teppan_shared::{
     contract::events::v1 as wire,
-    fingerprint::optional,
+    gather::{Joined, Turn},
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
-    sealing::Hashes,
-    telemetry,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::answer::{Answer, Outcome};
+use self::{
+    answer::{Answer, Outcome},
+    draft::Draft,
+    many::{Creations, Settled},
+};
 use crate::{
     bookings::Bookings,
     bookings::{
@@ -26,11 +29,8 @@ use crate::{
         get::BookingLookup,
         preview::Preview,
     },
-    customers::draft::{DraftCustomer, LOST_TO_ANOTHER_CONTACT},
-    domain::{
-        BookingId, ConfirmationCode, ConversationId, Email, EventId, GivenPhone, NewBooking, OutboxDestination,
-        PhoneFault, Refusal, Source, SpecialRequests,
-    },
+    customers::draft::LOST_TO_ANOTHER_CONTACT,
+    domain::{BookingId, ConfirmationCode, NewBooking, OutboxDestination, PhoneFault, Refusal},
     slots::row::slot_refusal,
 };
 
@@ -141,13 +141,33 @@ impl Bookings {
         Ok(Created { booking: OpenBooking { booking, details: Some(details) }, replayed: false })
     }
 
-    /// The booking, and whether an earlier call created it. The permit of the slot is released when this returns, so no
-    /// call waits for a slot while its last booking is being delivered.
+    /// The booking, and whether an earlier call created it.
     async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
-        let _permit = self.slot_queues.permit(new.slot).await?;
-        let mut draft = self.draft(new);
+        let (draft, turn) = match self.gatherer.join(self.draft(new)).await? {
+            Joined::Settled(Settled::Created(booking)) => return Ok((booking, false)),
+            Joined::Settled(Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
+            Joined::Alone(draft, turn) => (draft, turn),
+        };
+        self.take_seats_alone(new, draft, turn).await
+    }
+
+    /// Runs the statement for one call. The turn or the permit of the slot is released when this returns, so no call
+    /// waits while the last booking is being delivered.
+    async fn take_seats_alone(
+        &self,
+        new: &NewBooking,
+        mut draft: Draft,
+        mut turn: Option<Turn<Creations>>,
+    ) -> Result<(Booking, bool), CreateBookingError> {
+        let mut permit = None;
         for _ in 0..ATTEMPTS_MAX {
-            let answer = match self.insert_booking(new, &draft).await {
+            if turn.is_none() && permit.is_none() {
+                permit = Some(self.slot_queues.permit(new.slot).await?);
+            }
+            let answer = self.insert_booking(&draft).await;
+            // Only the first run has a turn.
+            turn = None;
+            let answer = match answer {
                 Ok(answer) => answer,
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.
                 Err(error) if LOST_ON.iter().any(|constraint| error.violates(constraint)) => continue,
@@ -187,47 +207,6 @@ impl Bookings {
         Err(CreateBookingError::Contended)
     }
 
-    /// Everything about the booking that is known before the statement runs.
-    fn draft(&self, new: &NewBooking) -> Draft {
-        let booking_id = BookingId::generate();
-        let customer = self.customers.draft(&new.contact, new.slot.venue_id);
-        Draft {
-            fingerprint: self.fingerprint_of(new),
-            details_sealed: self.seal_details(new, booking_id, &customer),
-            customer,
-            confirmation_code: ConfirmationCode::generate(),
-            event_id: EventId::generate(),
-            booking_id,
-            traceparent: telemetry::current_traceparent(),
-            destinations: self.destinations(new.conversation_id.is_some()),
-            now: self.clock.now(),
-        }
-    }
-
-    fn seal_details(&self, new: &NewBooking, booking_id: BookingId, customer: &DraftCustomer) -> Vec<u8> {
-        BookingDetails::new(&customer.given, new.special_requests.as_ref()).seal(&self.ring, booking_id)
-    }
-
-    /// The keyed hash of the normalised request without its key.
-    fn fingerprint_of(&self, new: &NewBooking) -> Hashes {
-        let expected_total = new.expected_total_cents.map(|cents| cents.to_string());
-        let fields = [
-            b"CreateBooking".to_vec(),
-            new.slot.venue_id.0.as_bytes().to_vec(),
-            new.slot.date.to_string().into_bytes(),
-            new.slot.start_time.to_string().into_bytes(),
-            new.party_size.get().to_be_bytes().to_vec(),
-            new.contact.name.as_str().as_bytes().to_vec(),
-            optional(new.contact.email.as_ref().map(Email::as_str)),
-            optional(new.contact.phone.as_ref().map(GivenPhone::canonical)),
-            optional(new.conversation_id.as_ref().map(ConversationId::as_str)),
-            optional(new.special_requests.as_ref().map(SpecialRequests::as_str)),
-            optional(expected_total),
-            optional(new.source.as_ref().map(Source::as_str)),
-        ];
-        self.fingerprint.hash(fields.iter().map(Vec::as_slice))
-    }
-
     /// The destinations of a new booking's events; conversation-service only for bookings of a conversation.
     pub(crate) fn destinations(&self, has_conversation: bool) -> Vec<String> {
         let is_wanted = |destination: &OutboxDestination| match destination {
@@ -253,17 +232,17 @@ impl Bookings {
         }
     }
 
-    async fn insert_booking(&self, new: &NewBooking, draft: &Draft) -> Result<Answer, DatabaseError> {
+    async fn insert_booking(&self, draft: &Draft) -> Result<Answer, DatabaseError> {
         self.database
             .fetch_one(|| {
                 sqlx::query(STATEMENT)
-                    .bind(new.key.as_str())
+                    .bind(&draft.key)
                     .bind(draft.fingerprint.newest())
-                    .bind(new.slot.venue_id.0)
-                    .bind(new.slot.date)
-                    .bind(new.slot.start_time)
-                    .bind(new.party_size.get())
-                    .bind(new.expected_total_cents)
+                    .bind(draft.slot.venue_id.0)
+                    .bind(draft.slot.date)
+                    .bind(draft.slot.start_time)
+                    .bind(draft.party_size)
+                    .bind(draft.expected_total_cents)
                     .bind(draft.customer.customer_id.0)
                     .bind(&draft.customer.email_hashes)
                     .bind(&draft.customer.phone_hashes)
@@ -271,11 +250,11 @@ impl Bookings {
                     .bind(draft.customer.version)
                     .bind(draft.booking_id.0)
                     .bind(draft.confirmation_code.as_str())
-                    .bind(new.conversation_id.as_ref().map_or("", ConversationId::as_str))
+                    .bind(&draft.conversation_id)
                     .bind(draft.event_id.0)
                     .bind(draft.traceparent.as_deref())
                     .bind(&draft.details_sealed)
-                    .bind(new.source.as_ref().map_or("", Source::as_str))
+                    .bind(&draft.source)
                     .bind(&draft.destinations)
                     .bind(draft.now)
                     .bind(draft.customer.phone_region.as_deref())
@@ -283,17 +262,4 @@ impl Bookings {
             })
             .await
     }
-}
-
-/// A booking before it is written: ids, ciphertexts and hashes.
-struct Draft {
-    fingerprint: Hashes,
-    customer: DraftCustomer,
-    booking_id: BookingId,
-    confirmation_code: ConfirmationCode,
-    event_id: EventId,
-    details_sealed: Vec<u8>,
-    traceparent: Option<String>,
-    destinations: Vec<String>,
-    now: DateTime<Utc>,
 }

@@ -29,17 +29,17 @@ person AS MATERIALIZED (           -- the customer of this contact
     SELECT * FROM customer_of($9::bytea[], $10::bytea[])
 ),
 offer AS MATERIALIZED (            -- the slot, its venue's policy, and the reason why it cannot be booked, if any
-    SELECT
-        v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.notice_minutes, v.horizon_days,
-        v.min_party_size, v.max_party_size, v.phone_region, s.capacity - s.reserved AS open_seats, s.price_per_person_cents,
-        COALESCE(
-            CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
-            slot_refusal(v, s, $4::date, $6, $21::timestamptz),
-            CASE WHEN s.price_per_person_cents * $6 <> $7 THEN 'PRICE_CHANGED' END,
-            CASE WHEN $12::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT' END
-        ) AS refusal
+    SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, v.phone_region, s.price_per_person_cents,
+           why.refusal, refusal_figure(why.refusal, v, s, $6) AS figure
     FROM venues v
     LEFT JOIN slots s ON s.venue_id = v.venue_id AND s.slot_date = $4 AND s.start_time = $5
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(
+            CASE WHEN v.phone_region <> $22::text THEN 'PHONE_REGION' END,
+            creation_refusal(v, s, $4::date, $6, $7, $21::timestamptz),
+            CASE WHEN $12::bigint = 1 AND (SELECT must_reseal FROM person) THEN 'CONTACT' END
+        ) AS refusal
+    ) AS why
     WHERE v.venue_id = $3 AND NOT EXISTS (SELECT FROM prior)
 ),
 taken AS (                         -- the gate: the update sees the latest committed version of the row
@@ -89,14 +89,9 @@ draft AS MATERIALIZED (            -- the computed columns of the booking
 event AS (                         -- the first event of the booking's hash chain
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
     SELECT $16::uuid, $13, 1, 'teppan.booking.created.v1', $21,
-           json_build_object(
-               'booking_id', $13::uuid, 'venue_id', $3::uuid, 'date', $4, 'start_time', left($5::text, 5),
-               'booking_version', '1', 'status', 'BOOKING_STATUS_' || status, 'occurred_at', $21,
-               'customer_id', customer_id, 'conversation_id', $15::text, 'confirmation_code', $14::text,
-               'starts_at', starts_at, 'ends_at', ends_at, 'time_zone', time_zone, 'party_size', $6,
-               'price_per_person_cents', price_per_person_cents::text, 'total_cents', total_cents::text,
-               'deposit_cents', deposit_cents::text, 'currency', currency, 'hold_expires_at', hold_expires_at,
-               'waitlist_entry_id', ''),
+           booking_created(
+               $13, $3, $4, $5, status, $21, customer_id, $15::text, $14::text, starts_at, ends_at, time_zone, $6,
+               price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at),
            $17, ''
     FROM draft
     RETURNING event_id, hash
@@ -140,13 +135,7 @@ SELECT
     -- the refusal, and the number that explains it
     CASE WHEN reply.outcome IS NULL AND offer.currency IS NULL THEN 'VENUE_NOT_FOUND' ELSE offer.refusal END AS refusal,
     -- expressions, not plain table columns: for those, sqlx would query their names each time it prepares the statement
-    CASE offer.refusal WHEN 'SLOT_FULL' THEN offer.open_seats
-                       WHEN 'INSUFFICIENT_NOTICE' THEN offer.notice_minutes
-                       WHEN 'TOO_FAR_AHEAD' THEN offer.horizon_days
-                       WHEN 'PARTY_TOO_SMALL' THEN offer.min_party_size
-                       WHEN 'PARTY_TOO_LARGE' THEN offer.max_party_size
-                       WHEN 'PRICE_CHANGED' THEN offer.price_per_person_cents * $6
-    END::bigint AS figure,
+    offer.figure + 0 AS figure,
     COALESCE(offer.phone_region) AS offered_phone_region,
     COALESCE(person.customer_id) AS known_customer_id,
     CASE WHEN offer.refusal = 'CONTACT' THEN person.version END AS known_version,

@@ -36,13 +36,14 @@ use std::sync::Arc;
 
 use teppan_shared::{
     clock::Clock,
+    gather::Gatherer,
     keys::Keys,
     outbox::{Outbox, Relay},
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
 };
 
-use self::{metrics::BookingMetrics, slot_queue::SlotQueues};
+use self::{create::many::Creations, metrics::BookingMetrics, slot_queue::SlotQueues};
 use crate::waitlist::freed_seats::FreedSeats;
 use crate::{customers::Customers, event_stream::stream::LiveStreams, outbox::ConversationService};
 
@@ -54,6 +55,8 @@ pub struct Bookings {
     /// Recognises a second request with one idempotency key.
     pub fingerprint: KeyedHash,
     pub customers: Arc<Customers>,
+    /// Gathers the calls of CreateBooking.
+    pub gatherer: Gatherer<Creations>,
     pub slot_queues: Arc<SlotQueues>,
     /// The open streams of booking events.
     pub live: Arc<LiveStreams>,

@@ -1,0 +1,151 @@
+-- CreateBooking for the calls that came while another statement ran. What create.sql says of order, of refusals and of a
+-- lost race holds here too. Each request is taken or left by itself.
+--
+-- $1 to $21: an array for each value, an element for each request. The keys differ, and so do the contacts.
+--
+-- A row for each request, by its place `n`. `verdict` is
+--   created  the booking of this row was made;
+--   refused  nothing was written for it; `refusal` states why. The key is absent in the same snapshot;
+--   alone    nothing was written for it, and create.sql must decide: the key was used, the customer must be drafted again,
+--            or the slot changed between snapshot and lock or lacks the seats for all who want them.
+-- If one request loses a race, a constraint refuses the whole statement, and every request runs alone.
+--
+-- All statements lock in this order: slots by key, customers by id. Subqueries with LIMIT look one row up by its key; no
+-- plan can read the whole table instead.
+WITH request AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::bytea[], $3::uuid[], $4::date[], $5::time[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
+        $10::text[], $11::bytea[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::bytea[],
+        $18::text[], $19::text[], $20::timestamptz[], $21::text[])
+    WITH ORDINALITY AS r (
+        key, fingerprint, venue_id, slot_date, start_time, party_size, expected_cents, new_customer_id, email_hashes,
+        phone_hashes, contact_sealed, booking_id, confirmation_code, conversation_id, event_id, traceparent, details_sealed,
+        source, destinations, now, phone_region, n)
+),
+offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
+    SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.deposit_percent,
+           place.price_per_person_cents, place.figure,
+           CASE WHEN place.is_readable AND NOT used.it THEN COALESCE(place.refusal, CASE WHEN person.must_reseal THEN 'ALONE' END)
+                ELSE 'ALONE'
+           END AS refusal
+    FROM request r
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (SELECT FROM idempotency_keys k WHERE k.method = 'CreateBooking' AND k.key = r.key) AS it LIMIT 1
+    ) AS used
+    CROSS JOIN LATERAL (SELECT * FROM customer_of(r.email_hashes::bytea[], r.phone_hashes::bytea[]) LIMIT 1) AS person
+    LEFT JOIN LATERAL (
+        SELECT v.time_zone, v.currency, v.hold_minutes, v.deposit_percent, s.price_per_person_cents, why.refusal,
+               refusal_figure(why.refusal, v, s, r.party_size) AS figure,
+               COALESCE(v.phone_region = r.phone_region, true) AS is_readable
+        FROM venues v
+        LEFT JOIN slots s ON s.venue_id = r.venue_id AND s.slot_date = r.slot_date AND s.start_time = r.start_time
+        CROSS JOIN LATERAL (
+            SELECT creation_refusal(v, s, r.slot_date, r.party_size, r.expected_cents, r.now) AS refusal LIMIT 1
+        ) AS why
+        WHERE v.venue_id = r.venue_id
+        LIMIT 1
+    ) AS place ON true
+),
+seated AS MATERIALIZED (           -- row locks on the slots; in the order of arrival, as long as there are seats
+    SELECT *
+    FROM (
+        SELECT o.*, s.starts_at, s.ends_at, s.reserved, s.capacity,
+               sum(o.party_size) OVER (PARTITION BY o.venue_id, o.slot_date, o.start_time ORDER BY o.n) AS seats
+        FROM (SELECT * FROM offer WHERE refusal IS NULL ORDER BY venue_id, slot_date, start_time, n) AS o
+        CROSS JOIN LATERAL (
+            SELECT s.starts_at, s.ends_at, s.reserved, s.capacity, s.state, s.price_per_person_cents
+            FROM slots s
+            WHERE s.venue_id = o.venue_id AND s.slot_date = o.slot_date AND s.start_time = o.start_time
+            LIMIT 1
+            FOR NO KEY UPDATE
+        ) AS s
+        WHERE s.state = 'OPEN' AND s.price_per_person_cents = o.price_per_person_cents
+    ) AS arrived
+    WHERE reserved + seats <= capacity
+),
+known AS MATERIALIZED (            -- row locks: the customers are not erased or merged before this commits
+    SELECT who.n
+    FROM (SELECT * FROM seated WHERE known_id IS NOT NULL ORDER BY known_id) AS who
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM customers c
+        WHERE c.customer_id = who.known_id
+          AND (c.email_hash = ANY (who.email_hashes::bytea[]) OR c.phone_hash = ANY (who.phone_hashes::bytea[]))
+        LIMIT 1
+        FOR KEY SHARE
+    ) AS c
+),
+priced AS MATERIALIZED (           -- the gate: every step below depends on it
+    SELECT *, price_per_person_cents * party_size AS total_cents, COALESCE(known_id, new_customer_id) AS customer_id
+    FROM seated
+    WHERE known_id IS NULL OR n IN (SELECT n FROM known)
+),
+draft AS MATERIALIZED (            -- the computed columns of the bookings
+    SELECT p.*, deposit_cents,
+           CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
+           CASE WHEN deposit_cents > 0 THEN LEAST(now + make_interval(mins => hold_minutes), starts_at) END AS hold_expires_at,
+           CASE WHEN deposit_cents = 0 THEN now END AS confirmed_at
+    FROM priced p
+    CROSS JOIN LATERAL (SELECT deposit_cents(total_cents, deposit_percent, currency) AS deposit_cents LIMIT 1) AS deposit
+),
+counted AS (                       -- from the locked row: see commit.sql
+    UPDATE slots s
+    SET reserved = taken.reserved + taken.seats
+    FROM (
+        SELECT venue_id, slot_date, start_time, reserved, sum(party_size)::integer AS seats
+        FROM draft
+        GROUP BY venue_id, slot_date, start_time, reserved
+    ) AS taken
+    WHERE s.venue_id = taken.venue_id AND s.slot_date = taken.slot_date AND s.start_time = taken.start_time
+),
+customer AS (
+    INSERT INTO customers (customer_id, email_hash, phone_hash, contact_sealed, version, created_at, updated_at)
+    SELECT new_customer_id, (email_hashes::bytea[])[1], (phone_hashes::bytea[])[1], contact_sealed, 1, now, now
+    FROM draft
+    WHERE known_id IS NULL
+    ORDER BY email_hashes, phone_hashes
+),
+event AS (                         -- the first events of the bookings' hash chains
+    INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
+    SELECT event_id, booking_id, 1, 'teppan.booking.created.v1', now,
+           booking_created(
+               booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
+               starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
+               hold_expires_at),
+           traceparent, ''
+    FROM draft
+    RETURNING booking_id, hash
+),
+booking AS (
+    INSERT INTO bookings (
+        booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
+        party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
+        conversation_id, details_sealed, source, version, event_hash, created_at, updated_at)
+    SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
+           party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
+           conversation_id, details_sealed, source, 1, event.hash, now, now
+    FROM draft
+    JOIN event USING (booking_id)
+    RETURNING bookings.*
+),
+messages AS (                      -- one for each destination; no follow-up before the booking is confirmed
+    INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
+    SELECT event_id, destination, booking_id, 1, traceparent, now, now
+    FROM draft, unnest(destinations::text[]) AS destination
+    WHERE destination <> 'conversation-service' OR status = 'CONFIRMED'
+),
+claim AS (                         -- no ON CONFLICT: a concurrent duplicate must undo every step above
+    INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
+    SELECT 'CreateBooking', key, fingerprint, booking_id, now
+    FROM draft
+    ORDER BY key
+)
+-- A union, not a join of both: for plain table columns, sqlx would query their names each time it prepares the statement.
+SELECT draft.n, 'created' AS verdict, draft.refusal, draft.figure, booking.*, draft.time_zone
+FROM booking
+JOIN draft ON draft.booking_id = booking.booking_id
+UNION ALL
+SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, (NULL::bookings).*, time_zone
+FROM offer
+WHERE n NOT IN (SELECT n FROM draft)

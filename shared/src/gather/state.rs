@@ -1,0 +1,161 @@
+//! The calls that wait for a statement, and the statements that run.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{GatherLimits, Gathered, Joined};
+use crate::{mean_time::MeanTime, postgres::DatabaseError};
+
+/// How much the shortest time of a lone statement grows with each sample that is longer, so that it follows a database
+/// that has become slower.
+const FORGETTING: f64 = 1.01;
+/// The queue is searched for calls whose callers have left when it is at least this long.
+const PURGE_FROM: usize = 64;
+
+/// A call in the queue.
+pub(super) struct Waiting<G: Gathered> {
+    pub call: G::Call,
+    pub fences: Vec<Vec<u8>>,
+    /// The time that was left when it came.
+    pub left: Duration,
+    pub since: Instant,
+    pub reply: oneshot::Sender<Joined<G>>,
+}
+
+impl<G: Gathered> Waiting<G> {
+    pub fn ends_at(&self) -> Instant {
+        // Outside of a call there is no limit.
+        self.since + self.left.min(Duration::from_secs(3600))
+    }
+}
+
+/// What a call does that comes now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// It runs alone at once, and counts as a running statement.
+    First,
+    /// It waits.
+    Queued,
+    /// It runs alone at once, because a call with the same fence waits or runs.
+    Fenced,
+}
+
+/// The state of one gatherer.
+pub(super) struct State<G: Gathered> {
+    queue: VecDeque<Waiting<G>>,
+    /// The length of the queue at which it is searched for calls whose callers have left.
+    purge_at: usize,
+    /// Statements that run, for one call or many.
+    running: usize,
+    /// The fences of the calls that wait or run.
+    fences: HashSet<Vec<u8>>,
+    statement_time: MeanTime,
+    /// The shortest recent time of a statement for one call: how far away the database is.
+    shortest: Option<Duration>,
+}
+
+impl<G: Gathered> Default for State<G> {
+    fn default() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            purge_at: PURGE_FROM,
+            running: 0,
+            fences: HashSet::new(),
+            statement_time: MeanTime::default(),
+            shortest: None,
+        }
+    }
+}
+
+impl<G: Gathered> State<G> {
+    /// Decides about a call with these fences and this much time.
+    ///
+    /// # Errors
+    /// `Overloaded` when it would wait for more than half of its time.
+    pub fn enter(&mut self, fences: &[Vec<u8>], left: Duration, limits: &GatherLimits) -> Result<Entry, DatabaseError> {
+        if fences.iter().any(|fence| self.fences.contains(fence)) {
+            return Ok(Entry::Fenced);
+        }
+        let is_first = self.queue.is_empty() && self.running < self.statements_max(limits);
+        if !is_first && self.expected_wait(limits) > left / 2 {
+            return Err(DatabaseError::Overloaded);
+        }
+        self.fences.extend(fences.iter().cloned());
+        if is_first {
+            self.running += 1;
+            return Ok(Entry::First);
+        }
+        Ok(Entry::Queued)
+    }
+
+    pub fn queue(&mut self, waiting: Waiting<G>) {
+        if self.queue.len() >= self.purge_at {
+            let fences = &mut self.fences;
+            self.queue.retain(|waiting| {
+                let stays = !waiting.reply.is_closed();
+                if !stays {
+                    release(fences, &waiting.fences);
+                }
+                stays
+            });
+            self.purge_at = PURGE_FROM.max(self.queue.len() * 2);
+        }
+        self.queue.push_back(waiting);
+    }
+
+    /// The calls of the next statement, which counts as running from now on. None if no statement may start.
+    pub fn take(&mut self, limits: &GatherLimits) -> Vec<Waiting<G>> {
+        let mut calls = Vec::new();
+        if self.running >= self.statements_max(limits) {
+            return calls;
+        }
+        while calls.len() < limits.calls {
+            let Some(waiting) = self.queue.pop_front() else { break };
+            if waiting.reply.is_closed() {
+                release(&mut self.fences, &waiting.fences);
+            } else {
+                calls.push(waiting);
+            }
+        }
+        self.running += usize::from(!calls.is_empty());
+        calls
+    }
+
+    /// A statement has ended.
+    pub fn end(&mut self, fences: &[Vec<u8>], took: Duration, was_alone: bool) {
+        self.running -= 1;
+        release(&mut self.fences, fences);
+        self.statement_time.add(took);
+        if was_alone {
+            self.shortest = Some(self.shortest.map_or(took, |shortest| took.min(shortest.mul_f64(FORGETTING))));
+        }
+    }
+
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.running == 0 && self.queue.is_empty() && self.fences.is_empty()
+    }
+
+    /// How many statements may run at once.
+    fn statements_max(&self, limits: &GatherLimits) -> usize {
+        limits.statements_at(self.shortest.unwrap_or_default())
+    }
+
+    /// How long another call would wait until its statement starts.
+    fn expected_wait(&self, limits: &GatherLimits) -> Duration {
+        let statements = self.queue.len() / limits.calls + 1;
+        let rounds = f64::from(u32::try_from(statements).unwrap_or(u32::MAX))
+            / f64::from(u32::try_from(self.statements_max(limits)).unwrap_or(u32::MAX));
+        self.statement_time.mean().unwrap_or_default().mul_f64(rounds)
+    }
+}
+
+fn release(held: &mut HashSet<Vec<u8>>, fences: &[Vec<u8>]) {
+    for fence in fences {
+        held.remove(fence);
+    }
+}
