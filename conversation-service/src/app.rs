@@ -147,7 +147,7 @@ pub const DEFINITION: Definition = Definition {
     database: "teppan_conversation",
     build: Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TEPPAN_REVISION") },
     migrator: &MIGRATOR,
-    hot_statements: &[messages::STATEMENT],
+    hot_statements: &[messages::STATEMENT, messages::STATEMENT_FOR_MANY],
     services: &[
         "teppan.conversation.v1.ConversationService",
         "teppan.conversation.v1.FollowUpService",
@@ -208,6 +208,7 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
         events.clone(),
         reengagement_after,
     )
+    .gathering(settings.common.gather)
     .keeping(search::stored_words(keys, is_search_on));
     let search = Search::new(database.clone(), keys, Arc::clone(&users), is_search_on);
     let follow_ups = Arc::new(FollowUps::new(database.clone(), keys, Arc::clone(&users), settings, events.clone()));

@@ -17,6 +17,7 @@ mod errors;
 mod event_stream;
 mod events;
 mod follow_ups;
+mod gathering;
 mod handoffs;
 mod health;
 mod hostile;

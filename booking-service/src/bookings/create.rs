@@ -144,8 +144,8 @@ impl Bookings {
     /// The booking, and whether an earlier call created it.
     async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
         let (draft, turn) = match self.gatherer.join(self.draft(new)).await? {
-            Joined::Settled(Settled::Created(booking)) => return Ok((booking, false)),
-            Joined::Settled(Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
+            Joined::Settled(_, Settled::Created(booking)) => return Ok((booking, false)),
+            Joined::Settled(_, Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
             Joined::Alone(draft, turn) => (draft, turn),
         };
         self.take_seats_alone(new, draft, turn).await
@@ -166,7 +166,7 @@ impl Bookings {
             }
             let answer = self.insert_booking(&draft).await;
             // Only the first run has a turn.
-            turn = None;
+            drop(turn.take());
             let answer = match answer {
                 Ok(answer) => answer,
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.

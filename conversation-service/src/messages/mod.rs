@@ -10,6 +10,7 @@ mod redact;
 mod request;
 mod row;
 mod store;
+mod store_gathered;
 mod store_many;
 mod stream;
 mod tokens;
@@ -19,13 +20,13 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use teppan_shared::{
     clock::Clock,
+    gather::{GatherLimits, Gatherer},
     keys::Keys,
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
     worker::Nudge,
 };
 
-use self::followed::Followed;
 #[cfg(test)]
 pub use self::message::Redaction;
 pub use self::{
@@ -36,10 +37,12 @@ pub use self::{
     request::RequestRules,
     row::{MessageRow, open_emotion},
     store::{STATEMENT, StoreMessageError, Stored},
+    store_gathered::STATEMENT_FOR_MANY,
     store_many::{StoreMessagesError, ToolCallRefusal},
     stream::{Step, StreamMessagesError},
     tokens::TokenCount,
 };
+use self::{followed::Followed, store_gathered::PlainMessages};
 use crate::{emotions::Emotions, events::Events, search::Words, users::Users};
 
 /// Stores, lists, streams and redacts messages.
@@ -55,6 +58,8 @@ pub struct Messages {
     /// The time from a user's first conversation to the first check for re-engagement.
     reengagement_after: TimeDelta,
     followed: Followed,
+    /// Gathers the calls of StoreMessage with plain text.
+    gatherer: Gatherer<PlainMessages>,
     /// Of stored messages, if they are kept for SearchMessages.
     words: Option<Words>,
 }
@@ -69,6 +74,7 @@ impl Messages {
         events: Events,
         reengagement_after: TimeDelta,
     ) -> Self {
+        let plain = PlainMessages { database: database.clone(), reengagement_after };
         let fingerprint = keys.hash("teppan conversation messages.fingerprint");
         Self {
             database,
@@ -80,8 +86,15 @@ impl Messages {
             events,
             reengagement_after,
             followed: Followed::default(),
+            gatherer: Gatherer::new(plain, GatherLimits::OFF),
             words: None,
         }
+    }
+
+    /// With the calls of StoreMessage gathered within these limits.
+    pub fn gathering(self, limits: GatherLimits) -> Self {
+        let plain = PlainMessages { database: self.database.clone(), reengagement_after: self.reengagement_after };
+        Self { gatherer: Gatherer::new(plain, limits), ..self }
     }
 
     /// With the words of messages kept for SearchMessages, unless there is nothing to keep them with.

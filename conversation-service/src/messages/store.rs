@@ -1,5 +1,6 @@
 use chrono::{DateTime, Utc};
 use teppan_shared::{
+    gather::{Joined, Turn},
     postgres::DatabaseError,
     read_error::{Corrupted, ReadError},
 };
@@ -7,6 +8,7 @@ use teppan_shared::{
 use super::{
     Message, Messages, NewMessage, StoreMessagesError, TokenCount, ToolCallRefusal,
     draft::{Draft, Receipt, score},
+    store_gathered::{PlainMessage, PlainMessages},
 };
 use crate::emotions::Emotion;
 
@@ -39,7 +41,7 @@ pub enum StoreMessageError {
 }
 
 impl Messages {
-    /// Appends a message to its conversation, in one round trip. It creates or reopens the conversation as needed.
+    /// Appends a message to its conversation, in one round trip, together with other calls that wait. It creates or reopens the conversation as needed.
     ///
     /// A repeated call with the same message returns the result of the first call, even while the first call is still
     /// running.
@@ -52,9 +54,25 @@ impl Messages {
         if new.parts.is_some() || self.words.is_some() {
             return self.store_alone(new).await;
         }
-        let mut draft = self.draft(&new, self.clock.now());
+        let draft = self.draft(&new, self.clock.now());
+        match self.gatherer.join(PlainMessage { new, draft }).await? {
+            Joined::Settled(PlainMessage { new, .. }, receipt) => Ok(self.appended(new, &receipt, false).await),
+            Joined::Alone(PlainMessage { new, draft }, turn) => self.append_alone(new, draft, turn).await,
+        }
+    }
+
+    /// Runs the statement for one message.
+    async fn append_alone(
+        &self,
+        new: NewMessage,
+        mut draft: Draft,
+        mut turn: Option<Turn<PlainMessages>>,
+    ) -> Result<Stored, StoreMessageError> {
         for _ in 0..ATTEMPTS_MAX {
-            match self.append_message(&new, &draft).await {
+            let answer = self.append_message(&new, &draft).await;
+            // Only the first run has a turn.
+            drop(turn.take());
+            match answer {
                 Ok(answer) => match answer.outcome.as_str() {
                     "reused" if draft.compare_older() => {}
                     "reused" => return Err(StoreMessageError::KeyReused),
@@ -63,13 +81,7 @@ impl Messages {
                             return Ok(Stored { message, replayed: true });
                         }
                     }
-                    outcome => {
-                        if new.emotion.as_ref().is_some_and(Emotion::is_counted) {
-                            self.emotions.count(&new.conversation_id).await;
-                        }
-                        self.followed.stored(&new.conversation_id);
-                        return Ok(Stored { replayed: outcome == "replayed", message: new.stored(&answer.receipt()) });
-                    }
+                    outcome => return Ok(self.appended(new, &answer.receipt(), outcome == "replayed").await),
                 },
                 // A concurrent duplicate was faster: the next run finds its message.
                 Err(error) if error.violates("messages_pkey") => {}
@@ -77,6 +89,15 @@ impl Messages {
             }
         }
         Err(StoreMessageError::Contended)
+    }
+
+    /// What follows when a message is stored.
+    async fn appended(&self, new: NewMessage, receipt: &Receipt, replayed: bool) -> Stored {
+        if new.emotion.as_ref().is_some_and(Emotion::is_counted) {
+            self.emotions.count(&new.conversation_id).await;
+        }
+        self.followed.stored(&new.conversation_id);
+        Stored { message: new.stored(receipt), replayed }
     }
 
     /// Stores a message by the statement for many messages, which also checks the pairing of tool calls and keeps words.

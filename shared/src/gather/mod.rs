@@ -50,7 +50,7 @@ pub trait Gathered: Send + Sync + 'static {
 /// What became of a call.
 pub enum Joined<G: Gathered> {
     /// A statement for many calls settled it.
-    Settled(G::Answer),
+    Settled(G::Call, G::Answer),
     /// It must run alone now. Its first statement has a turn, unless it comes from a statement for many or meets the
     /// fence of another call.
     Alone(G::Call, Option<Turn<G>>),
@@ -178,7 +178,10 @@ impl<G: Gathered> Gatherer<G> {
         for ((call, reply), answer) in calls.into_iter().zip(replies).zip(answers) {
             unsettled += u64::from(answer.is_none());
             // A caller that has left needs no answer.
-            let _ = reply.send(answer.map_or_else(|| Joined::Alone(call, None), Joined::Settled));
+            let _ = reply.send(match answer {
+                Some(answer) => Joined::Settled(call, answer),
+                None => Joined::Alone(call, None),
+            });
         }
         self.0.metrics.unsettled(unsettled);
     }

@@ -65,7 +65,7 @@ enum End {
 
 async fn join(gatherer: &Gatherer<Arc<Doubles>>, call: u32) -> End {
     match gatherer.join(call).await.expect("it is not refused") {
-        Joined::Settled(answer) => End::Settled(answer),
+        Joined::Settled(_, answer) => End::Settled(answer),
         Joined::Alone(_, Some(_)) => End::AloneWithTurn,
         Joined::Alone(_, None) => End::Alone,
     }
@@ -92,7 +92,7 @@ async fn no_statement_has_more_calls_and_no_more_statements_run_than_may() {
         let gatherer = gatherer.clone();
         async move {
             match gatherer.join(n * 2).await.unwrap() {
-                Joined::Settled(answer) => answer,
+                Joined::Settled(_, answer) => answer,
                 Joined::Alone(call, _turn) => {
                     tokio::task::yield_now().await;
                     call * 2
