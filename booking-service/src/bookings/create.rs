@@ -143,7 +143,12 @@ impl Bookings {
 
     /// The booking, and whether an earlier call created it.
     async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
-        let (draft, turn) = match self.gatherer.join(self.draft(new)).await? {
+        let draft = self.draft(new);
+        if self.slot_queues.is_stuck(new.slot) {
+            // A statement with calls of other slots must not wait for this one.
+            return self.take_seats_alone(new, draft, None).await;
+        }
+        let (draft, turn) = match self.gatherer.join(draft).await? {
             Joined::Settled(_, Settled::Created(booking)) => return Ok((booking, false)),
             Joined::Settled(_, Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
             Joined::Alone(draft, turn) => (draft, turn),
@@ -159,9 +164,10 @@ impl Bookings {
         mut draft: Draft,
         mut turn: Option<Turn<Creations>>,
     ) -> Result<(Booking, bool), CreateBookingError> {
-        let mut permit = None;
+        let mut permit = self.slot_queues.try_permit(new.slot);
         for _ in 0..ATTEMPTS_MAX {
-            if turn.is_none() && permit.is_none() {
+            if permit.is_none() {
+                drop(turn.take());
                 permit = Some(self.slot_queues.permit(new.slot).await?);
             }
             let answer = self.insert_booking(&draft).await;

@@ -10,11 +10,13 @@
 --            or the slot changed between snapshot and lock or lacks the seats for all who want them.
 -- If one request loses a race, a constraint refuses the whole statement, and every request runs alone.
 --
--- All statements lock in this order: slots by key, customers by id. Subqueries with LIMIT look one row up by its key; no
+-- All statements lock in this order: slots by key, customers by id. A statement that waits too long for a lock fails, so
+-- that one locked slot does not hold up the calls for others. Subqueries with LIMIT look one row up by its key; no
 -- plan can read the whole table instead.
 WITH request AS MATERIALIZED (
-    SELECT *
-    FROM unnest(
+    SELECT r.*
+    FROM (SELECT set_config('lock_timeout', '100ms', true) AS it OFFSET 0) AS bound
+    CROSS JOIN unnest(
         $1::text[], $2::bytea[], $3::uuid[], $4::date[], $5::time[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
         $10::text[], $11::bytea[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::bytea[],
         $18::text[], $19::text[], $20::timestamptz[], $21::text[])
@@ -22,6 +24,7 @@ WITH request AS MATERIALIZED (
         key, fingerprint, venue_id, slot_date, start_time, party_size, expected_cents, new_customer_id, email_hashes,
         phone_hashes, contact_sealed, booking_id, confirmation_code, conversation_id, event_id, traceparent, details_sealed,
         source, destinations, now, phone_region, n)
+    WHERE bound.it <> ''
 ),
 offer AS MATERIALIZED (            -- what the snapshot shows of each request, and why it cannot go on, if so
     SELECT r.*, person.customer_id AS known_id, place.time_zone, place.currency, place.hold_minutes, place.deposit_percent,
@@ -70,8 +73,7 @@ known AS MATERIALIZED (            -- row locks: the customers are not erased or
     CROSS JOIN LATERAL (
         SELECT
         FROM customers c
-        WHERE c.customer_id = who.known_id
-          AND (c.email_hash = ANY (who.email_hashes::bytea[]) OR c.phone_hash = ANY (who.phone_hashes::bytea[]))
+        WHERE c.customer_id = who.known_id AND c.erased_at IS NULL AND c.merged_into IS NULL
         LIMIT 1
         FOR KEY SHARE
     ) AS c

@@ -32,6 +32,8 @@ use crate::domain::SlotKey;
 
 /// Concurrent statements of this process on one slot.
 const PERMITS: u32 = 2;
+/// Many times what a statement on a slot takes.
+const STUCK: Duration = Duration::from_millis(100);
 
 /// The queues of the slots that are being booked now.
 pub struct SlotQueues {
@@ -46,6 +48,8 @@ struct Queue {
     waiting: AtomicU32,
     /// The mean time for which a call holds a permit.
     hold_time: Mutex<MeanTime>,
+    /// Since when each of the permits has been held.
+    held_since: Mutex<Vec<Instant>>,
 }
 
 /// A call's permit to run a statement on a slot. Dropping it gives the permit to the next call.
@@ -56,9 +60,22 @@ pub struct SlotPermit<'a> {
     began: Instant,
 }
 
+impl<'a> SlotPermit<'a> {
+    fn new(permit: Option<OwnedSemaphorePermit>, membership: Membership<'a>) -> Self {
+        let began = Instant::now();
+        membership.queue.held_since().push(began);
+        Self { _permit: permit, membership, began }
+    }
+}
+
 impl Drop for SlotPermit<'_> {
     fn drop(&mut self) {
-        self.membership.queue.hold_time().add(self.began.elapsed());
+        let queue = &self.membership.queue;
+        queue.hold_time().add(self.began.elapsed());
+        let mut since = queue.held_since();
+        if let Some(place) = since.iter().position(|other| *other == self.began) {
+            since.swap_remove(place);
+        }
     }
 }
 
@@ -123,7 +140,23 @@ impl SlotQueues {
             Ok(permit) => Some(permit),
             Err(_) => membership.wait(postgres::time_left()).await?,
         };
-        Ok(SlotPermit { _permit: permit, membership, began: Instant::now() })
+        Ok(SlotPermit::new(permit, membership))
+    }
+
+    /// A permit for the slot if one is free now.
+    pub fn try_permit(&self, slot: SlotKey) -> Option<SlotPermit<'_>> {
+        let membership = self.join(slot);
+        let permit = Arc::clone(&membership.queue.permits).try_acquire_owned().ok()?;
+        Some(SlotPermit::new(Some(permit), membership))
+    }
+
+    /// Whether all permits of the slot have been held for so long that something must hold its lock.
+    pub fn is_stuck(&self, slot: SlotKey) -> bool {
+        let queues = self.lock();
+        queues.get(&slot).is_some_and(|queue| {
+            let since = queue.held_since();
+            since.len() >= PERMITS as usize && since.iter().all(|since| since.elapsed() > STUCK)
+        })
     }
 
     fn join(&self, slot: SlotKey) -> Membership<'_> {
@@ -142,6 +175,7 @@ impl Default for Queue {
             permits: Arc::new(Semaphore::new(PERMITS as usize)),
             waiting: AtomicU32::new(0),
             hold_time: Mutex::default(),
+            held_since: Mutex::default(),
         }
     }
 }
@@ -158,6 +192,10 @@ impl Queue {
     fn longest_wait(&self, left: Duration) -> Duration {
         let own_time = self.hold_time().mean().map_or(left / 16, |mean| mean * 2);
         left.saturating_sub(own_time)
+    }
+
+    fn held_since(&self) -> MutexGuard<'_, Vec<Instant>> {
+        self.held_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hold_time(&self) -> MutexGuard<'_, MeanTime> {

@@ -7,16 +7,19 @@
 -- store.sql must decide. If a message loses against a concurrent duplicate, a constraint refuses the whole statement, and
 -- every message is stored alone.
 --
--- Locks: conversations by id, then messages by id, then users by hash.
+-- Locks: conversations by id, then messages by id, then users by hash. A statement that waits too long for a lock fails,
+-- so that one locked conversation does not hold up the messages of others.
 WITH given AS MATERIALIZED (
-    SELECT *
-    FROM unnest(
+    SELECT g.*
+    FROM (SELECT set_config('lock_timeout', '100ms', true) AS it OFFSET 0) AS bound
+    CROSS JOIN unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[], $8::double precision[],
         $9::boolean[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::integer[], $14::bytea[], $15::text[],
         $16::bytea[], $17::bytea[], $18::timestamptz[])
     WITH ORDINALITY AS g (
         message_id, conversation_id, role, channel, content, metadata, emotions, score, is_counted, sent_at, stored_at,
         input_tokens, output_tokens, fingerprint, traceparent, user_hash, user_sealed, check_at, n)
+    WHERE bound.it <> ''
 ),
 fresh AS MATERIALIZED (            -- messages to append, by their number among those of their conversation
     SELECT *, row_number() OVER of_conversation AS number,

@@ -36,7 +36,12 @@ impl GatherLimits {
     /// How many statements may run at once, if the shortest lone statement takes this long.
     pub(super) fn statements_at(&self, shortest: Duration) -> usize {
         let far = usize::try_from(shortest.as_micros() / FAR.as_micros()).unwrap_or(usize::MAX);
-        self.statements.saturating_add(far).min(self.statements_far.max(self.statements))
+        self.statements.saturating_add(far).min(self.statements_most())
+    }
+
+    /// How many statements may run at once in any case, also with those that wait for a lock.
+    pub(super) fn statements_most(&self) -> usize {
+        self.statements_far.max(self.statements)
     }
 }
 

@@ -16,13 +16,16 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
 
 pub use self::limits::{GatherArgs, GatherLimits};
 use self::{
     metrics::Metrics,
-    state::{Entry, State, Waiting},
+    state::{AN_HOUR, Entry, STUCK, State, Waiting},
 };
 use crate::postgres::{self, DatabaseError};
 
@@ -84,7 +87,7 @@ pub struct Turn<G: Gathered> {
 
 impl<G: Gathered> Drop for Turn<G> {
     fn drop(&mut self) {
-        self.gatherer.lock().end(&self.fences, self.began.elapsed(), self.is_alone);
+        self.gatherer.lock().end(&self.fences, self.began, self.is_alone);
         self.gatherer.start_next();
     }
 }
@@ -106,48 +109,61 @@ impl<G: Gathered> Gatherer<G> {
     /// took effect.
     ///
     /// # Errors
-    /// `Overloaded`, immediately, when the call would wait for more than half of its remaining time. `Failed` when the
-    /// task of its statement ended without an answer.
+    /// `Overloaded`, immediately, when the call is expected to wait for more than half of its remaining time, and later
+    /// when too little time is left for its statement. `Failed` when the task of its statement ended without an answer.
     pub async fn join(&self, call: G::Call) -> Result<Joined<G>, DatabaseError> {
         if self.0.limits.is_off() {
             return Ok(Joined::Alone(call, None));
         }
         let fences = self.0.gathered.fences(&call);
         let left = postgres::time_left();
-        let reply = {
+        let (ticket, mut reply) = {
             let mut state = self.lock();
             match state.enter(&fences, left, &self.0.limits)? {
                 Entry::Fenced => return Ok(Joined::Alone(call, None)),
-                Entry::First => {
+                Entry::First(began) => {
                     drop(state);
                     self.0.metrics.run(1);
-                    return Ok(Joined::Alone(call, Some(self.turn(fences, true))));
+                    return Ok(Joined::Alone(call, Some(self.turn(fences, began, true))));
                 }
                 Entry::Queued => {
                     let (reply, answer) = oneshot::channel();
-                    state.queue(Waiting { call, fences, left, since: Instant::now(), reply });
-                    answer
+                    let ticket = state.queue(Waiting { ticket: 0, call, fences, left, since: Instant::now(), reply });
+                    (ticket, answer)
                 }
             }
         };
         let _waiting = self.0.metrics.wait();
-        reply.await.map_err(|_| DatabaseError::Failed(sqlx::Error::WorkerCrashed))
+        // A statement that begins later would not end in time.
+        let begins_by = Instant::now() + left.min(AN_HOUR) / 16 * 15;
+        loop {
+            let until = begins_by.saturating_duration_since(Instant::now());
+            let pause = if until.is_zero() { STUCK } else { until.min(STUCK) };
+            if let Ok(answer) = timeout(pause, &mut reply).await {
+                return answer.map_err(|_| DatabaseError::Failed(sqlx::Error::WorkerCrashed));
+            }
+            if Instant::now() >= begins_by && self.lock().withdraw(ticket) {
+                return Err(DatabaseError::Overloaded);
+            }
+            // If the statements that run are stuck, no end of one starts the next.
+            self.start_next();
+        }
     }
 
-    fn turn(&self, fences: Vec<Vec<u8>>, is_alone: bool) -> Turn<G> {
-        Turn { gatherer: self.clone(), fences, is_alone, began: Instant::now() }
+    fn turn(&self, fences: Vec<Vec<u8>>, began: Instant, is_alone: bool) -> Turn<G> {
+        Turn { gatherer: self.clone(), fences, is_alone, began }
     }
 
     /// Starts statements for the calls that wait, as many as may run.
     fn start_next(&self) {
         loop {
             // Not inside the loop's condition: the lock must not be held while a turn is dropped.
-            let calls = self.lock().take(&self.0.limits);
+            let (calls, began) = self.lock().take(&self.0.limits);
             let fences = || calls.iter().flat_map(|waiting| waiting.fences.iter().cloned()).collect();
             match calls.len() {
                 0 => return,
                 1 => {
-                    let turn = self.turn(fences(), true);
+                    let turn = self.turn(fences(), began, true);
                     self.0.metrics.run(1);
                     if let Some(Waiting { call, reply, .. }) = calls.into_iter().next() {
                         // If the caller has left, this drops the turn.
@@ -155,7 +171,7 @@ impl<G: Gathered> Gatherer<G> {
                     }
                 }
                 count => {
-                    let turn = self.turn(fences(), false);
+                    let turn = self.turn(fences(), began, false);
                     self.0.metrics.run(count);
                     self.0.tasks.spawn(self.clone().run_many(calls, turn));
                 }

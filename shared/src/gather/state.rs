@@ -10,14 +10,23 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{GatherLimits, Gathered, Joined};
 use crate::{mean_time::MeanTime, postgres::DatabaseError};
 
+/// Outside of a call there is no time limit but this one.
+pub(super) const AN_HOUR: Duration = Duration::from_secs(3600);
 /// How much the shortest time of a lone statement grows with each sample that is longer, so that it follows a database
 /// that has become slower.
 const FORGETTING: f64 = 1.01;
+/// A statement that has run for longer than this, and for several times as long as a lone one, waits for a lock or a
+/// silent server. It does not count as running, so that it does not stop the others.
+pub(super) const STUCK: Duration = Duration::from_millis(100);
+/// How many times as long as a lone statement it must have run for that.
+const STUCK_TIMES: u32 = 4;
 /// The queue is searched for calls whose callers have left when it is at least this long.
 const PURGE_FROM: usize = 64;
 
 /// A call in the queue.
 pub(super) struct Waiting<G: Gathered> {
+    /// Its number; the queue assigns it.
+    pub ticket: u64,
     pub call: G::Call,
     pub fences: Vec<Vec<u8>>,
     /// The time that was left when it came.
@@ -28,16 +37,15 @@ pub(super) struct Waiting<G: Gathered> {
 
 impl<G: Gathered> Waiting<G> {
     pub fn ends_at(&self) -> Instant {
-        // Outside of a call there is no limit.
-        self.since + self.left.min(Duration::from_secs(3600))
+        self.since + self.left.min(AN_HOUR)
     }
 }
 
 /// What a call does that comes now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It runs alone at once, and counts as a running statement.
-    First,
+    /// It runs alone at once, and counts as a statement that began now.
+    First(Instant),
     /// It waits.
     Queued,
     /// It runs alone at once, because a call with the same fence waits or runs.
@@ -47,10 +55,11 @@ pub(super) enum Entry {
 /// The state of one gatherer.
 pub(super) struct State<G: Gathered> {
     queue: VecDeque<Waiting<G>>,
+    tickets: u64,
     /// The length of the queue at which it is searched for calls whose callers have left.
     purge_at: usize,
-    /// Statements that run, for one call or many.
-    running: usize,
+    /// When each of the running statements began, for one call or many.
+    running: Vec<Instant>,
     /// The fences of the calls that wait or run.
     fences: HashSet<Vec<u8>>,
     statement_time: MeanTime,
@@ -62,8 +71,9 @@ impl<G: Gathered> Default for State<G> {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            tickets: 0,
             purge_at: PURGE_FROM,
-            running: 0,
+            running: Vec::new(),
             fences: HashSet::new(),
             statement_time: MeanTime::default(),
             shortest: None,
@@ -80,19 +90,19 @@ impl<G: Gathered> State<G> {
         if fences.iter().any(|fence| self.fences.contains(fence)) {
             return Ok(Entry::Fenced);
         }
-        let is_first = self.queue.is_empty() && self.running < self.statements_max(limits);
+        let is_first = self.queue.is_empty() && self.may_start(limits);
         if !is_first && self.expected_wait(limits) > left / 2 {
             return Err(DatabaseError::Overloaded);
         }
         self.fences.extend(fences.iter().cloned());
         if is_first {
-            self.running += 1;
-            return Ok(Entry::First);
+            return Ok(Entry::First(self.begin()));
         }
         Ok(Entry::Queued)
     }
 
-    pub fn queue(&mut self, waiting: Waiting<G>) {
+    /// Puts a call into the queue, and returns its ticket.
+    pub fn queue(&mut self, mut waiting: Waiting<G>) -> u64 {
         if self.queue.len() >= self.purge_at {
             let fences = &mut self.fences;
             self.queue.retain(|waiting| {
@@ -104,14 +114,26 @@ impl<G: Gathered> State<G> {
             });
             self.purge_at = PURGE_FROM.max(self.queue.len() * 2);
         }
+        self.tickets += 1;
+        waiting.ticket = self.tickets;
         self.queue.push_back(waiting);
+        self.tickets
     }
 
-    /// The calls of the next statement, which counts as running from now on. None if no statement may start.
-    pub fn take(&mut self, limits: &GatherLimits) -> Vec<Waiting<G>> {
+    /// Takes a call out of the queue. False if its statement has begun.
+    pub fn withdraw(&mut self, ticket: u64) -> bool {
+        let Ok(place) = self.queue.binary_search_by_key(&ticket, |waiting| waiting.ticket) else { return false };
+        if let Some(waiting) = self.queue.remove(place) {
+            release(&mut self.fences, &waiting.fences);
+        }
+        true
+    }
+
+    /// The calls of the next statement, and when it began: now. None if no statement may start.
+    pub fn take(&mut self, limits: &GatherLimits) -> (Vec<Waiting<G>>, Instant) {
         let mut calls = Vec::new();
-        if self.running >= self.statements_max(limits) {
-            return calls;
+        if !self.may_start(limits) {
+            return (calls, Instant::now());
         }
         while calls.len() < limits.calls {
             let Some(waiting) = self.queue.pop_front() else { break };
@@ -121,13 +143,22 @@ impl<G: Gathered> State<G> {
                 calls.push(waiting);
             }
         }
-        self.running += usize::from(!calls.is_empty());
-        calls
+        let began = if calls.is_empty() { Instant::now() } else { self.begin() };
+        (calls, began)
     }
 
-    /// A statement has ended.
-    pub fn end(&mut self, fences: &[Vec<u8>], took: Duration, was_alone: bool) {
-        self.running -= 1;
+    fn begin(&mut self) -> Instant {
+        let now = Instant::now();
+        self.running.push(now);
+        now
+    }
+
+    /// A statement that began then has ended.
+    pub fn end(&mut self, fences: &[Vec<u8>], began: Instant, was_alone: bool) {
+        if let Some(place) = self.running.iter().position(|other| *other == began) {
+            self.running.swap_remove(place);
+        }
+        let took = began.elapsed();
         release(&mut self.fences, fences);
         self.statement_time.add(took);
         if was_alone {
@@ -137,7 +168,14 @@ impl<G: Gathered> State<G> {
 
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        self.running == 0 && self.queue.is_empty() && self.fences.is_empty()
+        self.running.is_empty() && self.queue.is_empty() && self.fences.is_empty()
+    }
+
+    /// Whether another statement may start.
+    fn may_start(&self, limits: &GatherLimits) -> bool {
+        let stuck_after = STUCK.max(self.shortest.unwrap_or_default() * STUCK_TIMES);
+        let lively = self.running.iter().filter(|began| began.elapsed() < stuck_after).count();
+        lively < self.statements_max(limits) && self.running.len() < limits.statements_most()
     }
 
     /// How many statements may run at once.

@@ -197,6 +197,42 @@ async fn a_call_that_would_wait_for_more_than_half_of_its_time_is_refused_at_onc
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_statement_would_begin_too_late_is_refused_and_one_whose_statement_runs_is_awaited() {
+    let doubles = Arc::new(Doubles { permits: Some(Semaphore::new(0)), ..Doubles::default() });
+    let gatherer = gatherer(&doubles, 2, 1);
+    let first = turn(&gatherer, 0).await;
+    let ends_at = Instant::now() + Duration::from_secs(1);
+    let mut calls = join_all([2, 4, 6].map(|call| {
+        let gatherer = gatherer.clone();
+        postgres::in_time(ends_at, async move { gatherer.join(call).await.map(|_| ()) })
+    }));
+    assert!(poll!(&mut calls).is_pending());
+    drop(first);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(990)).await;
+        doubles.permits.as_ref().unwrap().add_permits(2);
+    };
+    let (ends, ()) = tokio::join!(calls, release);
+    assert!(matches!(ends[..], [Ok(()), Ok(()), Err(DatabaseError::Overloaded)]), "{ends:?}");
+    assert_eq!(*doubles.statements.lock().unwrap(), [[2, 4]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_is_stuck_does_not_stop_the_others() {
+    let doubles = Arc::new(Doubles::default());
+    let limits = GatherLimits { calls: 8, statements: 1, statements_far: 3 };
+    let gatherer = Gatherer::new(Arc::clone(&doubles), limits);
+    let _stuck = turn(&gatherer, 1).await;
+    let rest = join_all([2, 4].map(|call| join(&gatherer, call)));
+    assert_eq!(rest.await, [End::Settled(4), End::Settled(8)]);
+    let _also_stuck = [turn(&gatherer, 3).await];
+    tokio::time::advance(Duration::from_millis(150)).await;
+    let _third = turn(&gatherer, 5).await;
+    tokio::time::advance(Duration::from_millis(150)).await;
+    assert!(poll!(pin!(gatherer.join(7))).is_pending(), "there is a limit for them too");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_database_is_far_more_statements_run_at_once() {
     let doubles = Arc::new(Doubles::default());
     let limits = GatherLimits { calls: 8, statements: 1, statements_far: 3 };

@@ -54,6 +54,7 @@ impl DatabaseError {
             Self::Failed(error) => {
                 let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
                 match code.get(..2) {
+                    _ if code == "55P03" => "contention",
                     // A concurrent call was faster. The statement is repeated or refused.
                     Some("23") => "constraint",
                     Some("40") => "contention",

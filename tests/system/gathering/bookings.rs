@@ -1,11 +1,12 @@
 use futures::future::join_all;
+use sqlx::Connection as _;
 use teppan_shared::{
     contract::booking::v1::{Contact, CreateBookingRequest, CreateBookingResponse},
     gather::GatherLimits,
 };
 use teppan_tests::{
     fixtures::{self, SlotUpdate},
-    harness::Booking,
+    harness::{self, Booking},
     proxy::Proxy,
 };
 use tonic::Status;
@@ -152,4 +153,23 @@ async fn bookings_whose_common_answer_is_lost_are_made_once_and_answered_as_made
     assert_eq!(proxy.lost(), 1);
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| !answer.replayed)), "{answers:?}");
     assert_eq!(booking.scalar::<i64>("SELECT count(*) FROM bookings").await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_slot_does_not_hold_up_the_bookings_of_other_slots() {
+    let (_proxy, booking, locked) = far_away(1000, few_statements()).await;
+    let free = fixtures::firm_venue(&mut booking.clients.clone(), 1000).await.expect("a venue").venue_id;
+    let mut operator = harness::connect(&booking.url).await;
+    let mut lock = operator.begin().await.expect("a transaction");
+    let lock_it = "SELECT FROM slots WHERE venue_id = $1::uuid AND start_time = '18:00' FOR UPDATE";
+    sqlx::query(lock_it).bind(&locked).execute(&mut *lock).await.expect("locked");
+    let waiting: Vec<_> = (0..30).map(|_| fixtures::booking(&locked, 1)).collect();
+    let others: Vec<_> = (0..90).map(|_| fixtures::booking(&free, 1)).collect();
+    let mut waiting = Box::pin(at_once(&booking, &waiting));
+    tokio::select! {
+        _ = &mut waiting => panic!("the slot is locked"),
+        answers = at_once(&booking, &others) => assert!(answers.iter().all(Result::is_ok)),
+    }
+    lock.commit().await.expect("unlocked");
+    assert!(waiting.await.iter().all(Result::is_ok));
 }

@@ -17,7 +17,7 @@ use teppan_shared::contract::{
 };
 use teppan_tests::{
     clients::{self, BookingClients},
-    fixtures,
+    fixtures::{self, SlotUpdate},
     harness::{self, eventually},
     launch::{Process, Which},
     otlp::Receiver,
@@ -122,6 +122,22 @@ impl Journey {
         .await;
     }
 
+    /// Sends concurrent changes of one slot, again and again, until one has waited for its turn.
+    async fn wait_in_a_slot_queue(&self, clients: &BookingClients, venue_id: &str) {
+        eventually("a call has waited in the queue of a slot", async || {
+            let calls = (0..12).map(|_| {
+                let mut clients = clients.clone();
+                async move {
+                    clients.schedule.update_slot(SlotUpdate { capacity: Some(4), ..SlotUpdate::of(venue_id) }).await
+                }
+            });
+            assert!(join_all(calls).await.iter().all(Result::is_ok));
+            let scrape = Scrape::of(self.booking.http, OPEN_METRICS).await;
+            scrape.sum("teppan_slot_queue_wait_seconds_count", &[]).is_some_and(|count| count > 0.0)
+        })
+        .await;
+    }
+
     /// A sold-out slot, a waitlist for it, and an offer that is accepted.
     async fn book(&mut self) {
         let mut clients = BookingClients::new(self.booking.grpc);
@@ -129,6 +145,7 @@ impl Journey {
             clients.bookings.stream_booking_events(following(from_the_oldest())).await.expect("the stream opens");
         let venue = fixtures::firm_venue(&mut clients, 4).await.expect("a venue");
         self.wait_for_a_connection(&clients, &venue.venue_id).await;
+        self.wait_in_a_slot_queue(&clients, &venue.venue_id).await;
         let request = fixtures::booking(&venue.venue_id, 2);
         let first = clients.bookings.create_booking(request.clone()).await.expect("booked").into_inner();
         let first = first.booking.expect("the booking");

@@ -157,6 +157,11 @@ const BOOKING: &[(&str, Holds)] = &[
             && at_least(it, "db_client_connection_wait_time_seconds_count", &[], 1.0)
             && is(it, "db_client_connection_timeouts_total", &[], 0.0)
     }),
+    ("bookings were gathered, and none waits now", |it| {
+        at_least(it, "teppan_gather_calls_count", &[("teppan_gather_kind", "CreateBooking")], 1.0)
+            && at_least(it, "teppan_gather_wait_seconds_count", &[("teppan_gather_kind", "CreateBooking")], 1.0)
+            && is(it, "teppan_gather_waiting", &[], 0.0)
+    }),
     ("bookings waited in the slot queue, and none waits now", |it| {
         at_least(it, "teppan_slot_queue_wait_seconds_count", &[], 1.0) && is(it, "teppan_slot_queue_waiting", &[], 0.0)
     }),
