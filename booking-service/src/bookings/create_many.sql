@@ -15,7 +15,7 @@
 -- plan can read the whole table instead.
 WITH request AS MATERIALIZED (
     SELECT r.*
-    FROM (SELECT set_config('lock_timeout', '100ms', true) AS it OFFSET 0) AS bound
+    FROM (SELECT set_config('lock_timeout', '1s', true) AS it OFFSET 0) AS bound
     CROSS JOIN unnest(
         $1::text[], $2::bytea[], $3::uuid[], $4::date[], $5::time[], $6::integer[], $7::bigint[], $8::uuid[], $9::text[],
         $10::text[], $11::bytea[], $12::uuid[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::bytea[],

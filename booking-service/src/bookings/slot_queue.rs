@@ -32,8 +32,8 @@ use crate::domain::SlotKey;
 
 /// Concurrent statements of this process on one slot.
 const PERMITS: u32 = 2;
-/// Many times what a statement on a slot takes.
-const STUCK: Duration = Duration::from_millis(100);
+/// Many times what a statement on a slot takes, also if the database is far away and a connection must be opened first.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// The queues of the slots that are being booked now.
 pub struct SlotQueues {

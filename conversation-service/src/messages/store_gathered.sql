@@ -11,7 +11,7 @@
 -- so that one locked conversation does not hold up the messages of others.
 WITH given AS MATERIALIZED (
     SELECT g.*
-    FROM (SELECT set_config('lock_timeout', '100ms', true) AS it OFFSET 0) AS bound
+    FROM (SELECT set_config('lock_timeout', '1s', true) AS it OFFSET 0) AS bound
     CROSS JOIN unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[], $8::double precision[],
         $9::boolean[], $10::timestamptz[], $11::timestamptz[], $12::integer[], $13::integer[], $14::bytea[], $15::text[],
