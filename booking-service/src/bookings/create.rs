@@ -149,7 +149,7 @@ impl Bookings {
             return self.take_seats_alone(new, draft, None).await;
         }
         let (draft, turn) = match self.gatherer.join(draft).await? {
-            Joined::Settled(_, Settled::Created(booking)) => return Ok((booking, false)),
+            Joined::Settled(_, Settled::Created(booking)) => return Ok((*booking, false)),
             Joined::Settled(_, Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
             Joined::Alone(draft, turn) => (draft, turn),
         };

@@ -11,7 +11,7 @@ use super::{GatherLimits, Gathered, Joined};
 use crate::{mean_time::MeanTime, postgres::DatabaseError};
 
 /// Outside of a call there is no time limit but this one.
-pub(super) const AN_HOUR: Duration = Duration::from_secs(3600);
+pub(super) const AN_HOUR: Duration = Duration::from_hours(1);
 /// How much the shortest time of a lone statement grows with each sample that is longer, so that it follows a database
 /// that has become slower.
 const FORGETTING: f64 = 1.01;

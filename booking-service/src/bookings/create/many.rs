@@ -22,7 +22,7 @@ pub struct Creations {
 
 /// How a statement for many calls settled one of them.
 pub enum Settled {
-    Created(Booking),
+    Created(Box<Booking>),
     Refused(Refusal),
 }
 
@@ -113,7 +113,7 @@ impl FromRow<'_, PgRow> for Answer {
 impl Answer {
     fn settled(self) -> Option<Settled> {
         match self.verdict.as_str() {
-            "created" => self.booking.map(Settled::Created),
+            "created" => self.booking.map(Box::new).map(Settled::Created),
             "refused" => Refusal::from_column(&self.refusal?, self.figure).map(Settled::Refused),
             _ => None,
         }
