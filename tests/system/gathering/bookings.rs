@@ -82,7 +82,7 @@ async fn every_call_of_a_statement_has_its_own_outcome() {
     let close = SlotUpdate { closed: Some(true), ..SlotUpdate::of(&closed) };
     booking.clients.clone().schedule.update_slot(close).await.expect("it is closed");
     let known = fixtures::booking(&venue_id, 1);
-    at_once(&booking, &[known.clone()]).await.remove(0).expect("a booking");
+    at_once(&booking, std::slice::from_ref(&known)).await.remove(0).expect("a booking");
     let known_contact = known.contact.clone().expect("it is set");
 
     let ok = || fixtures::booking(&venue_id, 1);

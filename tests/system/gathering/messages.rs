@@ -66,7 +66,7 @@ async fn every_message_of_a_statement_has_its_own_outcome() {
     let (proxy, conversation) = far_away().await;
     let id = fixtures::conversation_id();
     let stored = fixtures::message(&id, "stored before");
-    at_once(&conversation, &[stored.clone()]).await.remove(0).expect("it is stored");
+    at_once(&conversation, std::slice::from_ref(&stored)).await.remove(0).expect("it is stored");
     let reused = StoreMessageRequest { content: "another text".to_owned(), ..stored.clone() };
     let new = fixtures::message(&id, "new");
     let named = StoreMessageRequest { user_id: "user-1".to_owned(), ..fixtures::message(&id, "with a user") };
