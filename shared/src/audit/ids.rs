@@ -28,15 +28,18 @@ enum Form {
 
 /// The fields with ids, and their form. A customer's `user_id` is left out, because on WhatsApp it is a telephone
 /// number. Idempotency keys, claim tokens and confirmation codes are left out, because they authorise actions.
-const ID_FIELDS: [(&str, Form); 14] = [
+const ID_FIELDS: [(&str, Form); 17] = [
     ("booking_id", Form::Uuid),
     ("conversation_id", Form::ConversationId),
     ("conversation_ids", Form::ConversationId),
     ("customer_id", Form::Uuid),
+    ("previous_customer_id", Form::Uuid),
     ("dead_letter_id", Form::Uuid),
     ("dead_letter_ids", Form::Uuid),
     ("duplicate_customer_id", Form::Uuid),
     ("follow_up_id", Form::Uuid),
+    ("merged_customer_id", Form::Uuid),
+    ("merged_customer_ids", Form::Uuid),
     ("message_id", Form::Uuid),
     ("payment_id", Form::Uuid),
     ("source_conversation_id", Form::ConversationId),
