@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use teppan_shared::{
     clock::{Clock, SteeredTime},
     contract::booking::v1::{CreateVenueRequest, SetWeeklyScheduleRequest},
+    gather::GatherLimits,
     keys::Keys,
     time_zone::TimeZone,
 };
@@ -50,8 +51,10 @@ impl Stage {
         let now: DateTime<Utc> = BEGINNINGS[usize::from(beginning) % BEGINNINGS.len()].parse().unwrap_or_default();
         let time = SteeredTime::at(now);
         let (url, keys) = (harness::database(&booking_service::app::DEFINITION).await, Keys::random());
-        let replica = async || {
+        // One of them gathers calls, and the other one does not.
+        let replica = async |gather| {
             let mut settings = harness::booking_settings(harness::settings(url.clone(), &keys));
+            settings.common.gather = gather;
             settings.clock = Clock::steered(time);
             settings.hold_expiry_interval = WORKER_INTERVAL;
             settings.slot_layout_interval = WORKER_INTERVAL;
@@ -62,7 +65,8 @@ impl Stage {
             settings.idempotency_keep = Duration::from_hours(24 * 3650);
             Booking::configured(settings, url.clone(), keys.clone()).await.ready().await
         };
-        let stage = Self { replicas: [replica().await, replica().await], time, calls: 0 };
+        let replicas = [replica(GatherLimits::default()).await, replica(GatherLimits::OFF).await];
+        let stage = Self { replicas, time, calls: 0 };
         let mut model = Model::at(now);
         for (n, zone) in ["Europe/Berlin", "America/New_York"].into_iter().enumerate() {
             stage.open_venue(&mut model, n, zone).await?;
