@@ -146,7 +146,7 @@ impl Bookings {
         let draft = self.draft(new);
         if self.slot_queues.is_stuck(new.slot) {
             // A statement with calls of other slots must not wait for this one.
-            return self.take_seats_alone(new, draft, None).await;
+            return self.take_seats_alone(new, draft, self.gatherer.alone()).await;
         }
         let (draft, turn) = match self.gatherer.join(draft).await? {
             Joined::Settled(_, Settled::Created(booking)) => return Ok((*booking, false)),
@@ -156,23 +156,22 @@ impl Bookings {
         self.take_seats_alone(new, draft, turn).await
     }
 
-    /// Runs the statement for one call. The turn or the permit of the slot is released when this returns, so no call
-    /// waits while the last booking is being delivered.
+    /// Runs the statement for one call. The permit of the slot is released when this returns, so no call waits while the
+    /// last booking is being delivered.
     async fn take_seats_alone(
         &self,
         new: &NewBooking,
         mut draft: Draft,
-        mut turn: Option<Turn<Creations>>,
+        mut turn: Turn<Creations>,
     ) -> Result<(Booking, bool), CreateBookingError> {
         let mut permit = self.slot_queues.try_permit(new.slot);
         for _ in 0..ATTEMPTS_MAX {
             if permit.is_none() {
-                drop(turn.take());
+                turn.ended(false);
                 permit = Some(self.slot_queues.permit(new.slot).await?);
             }
             let answer = self.insert_booking(&draft).await;
-            // Only the first run has a turn.
-            drop(turn.take());
+            turn.ended(answer.is_ok());
             let answer = match answer {
                 Ok(answer) => answer,
                 // A concurrent duplicate, or an earlier run of this call, was faster; the next run reads its booking.

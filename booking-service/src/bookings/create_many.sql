@@ -107,6 +107,7 @@ customer AS (
     FROM draft
     WHERE known_id IS NULL
     ORDER BY email_hashes, phone_hashes
+    RETURNING customer_id
 ),
 event AS (                         -- the first events of the bookings' hash chains
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
@@ -141,6 +142,7 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
     INSERT INTO idempotency_keys (method, key, fingerprint, resource_id, created_at)
     SELECT 'CreateBooking', key, fingerprint, booking_id, now
     FROM draft
+    WHERE (SELECT count(*) FROM customer) >= 0 -- customers are locked before keys
     ORDER BY key
 )
 -- A union, not a join of both: for plain table columns, sqlx would query their names each time it prepares the statement.

@@ -66,12 +66,11 @@ impl Messages {
         &self,
         new: NewMessage,
         mut draft: Draft,
-        mut turn: Option<Turn<PlainMessages>>,
+        mut turn: Turn<PlainMessages>,
     ) -> Result<Stored, StoreMessageError> {
         for _ in 0..ATTEMPTS_MAX {
             let answer = self.append_message(&new, &draft).await;
-            // Only the first run has a turn.
-            drop(turn.take());
+            turn.ended(answer.is_ok());
             match answer {
                 Ok(answer) => match answer.outcome.as_str() {
                     "reused" if draft.compare_older() => {}
@@ -85,6 +84,8 @@ impl Messages {
                 },
                 // A concurrent duplicate was faster: the next run finds its message.
                 Err(error) if error.violates("messages_pkey") => {}
+                // A deadlock with another call that shares an id and a user.
+                Err(error) if error.has_code("40P01") => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -82,11 +82,13 @@ pending AS (                       -- as in store.sql
 ),
 named AS (                         -- as in store.sql
     INSERT INTO reengagement_checks (user_hash, check_at)
-    SELECT user_hash, check_at
-    FROM added
-    WHERE user_hash IS NOT NULL
-      AND (SELECT c.user_hash FROM conversations c WHERE c.conversation_id = added.conversation_id) IS NULL
-    ORDER BY user_hash
+    SELECT a.user_hash, a.check_at
+    FROM conversation c
+    JOIN added a ON a.conversation_id = c.conversation_id
+    WHERE a.user_hash IS NOT NULL
+      AND (c.message_count = a.messages
+           OR (SELECT k.user_hash FROM conversations k WHERE k.conversation_id = a.conversation_id) IS NULL)
+    ORDER BY a.user_hash
     ON CONFLICT (user_hash) DO NOTHING
 )
 SELECT n, sequence FROM placed

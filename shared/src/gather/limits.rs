@@ -39,7 +39,7 @@ impl GatherLimits {
         self.statements.saturating_add(far).min(self.statements_most())
     }
 
-    /// How many statements may run at once in any case, also with those that wait for a lock.
+    /// How many statements for many calls may run at once in any case, also with those that wait for a lock.
     pub(super) fn statements_most(&self) -> usize {
         self.statements_far.max(self.statements)
     }

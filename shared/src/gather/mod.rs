@@ -14,20 +14,26 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    iter,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
 pub use self::limits::{GatherArgs, GatherLimits};
 use self::{
     metrics::Metrics,
-    state::{AN_HOUR, Entry, STUCK, State, Waiting},
+    state::{AN_HOUR, Entry, Running, STUCK, State, Waiting},
 };
-use crate::postgres::{self, DatabaseError};
+use crate::{
+    error_chain::error_chain,
+    postgres::{self, DatabaseError},
+};
 
 /// Calls of one kind, and the statement for many of them.
 pub trait Gathered: Send + Sync + 'static {
@@ -54,9 +60,8 @@ pub trait Gathered: Send + Sync + 'static {
 pub enum Joined<G: Gathered> {
     /// A statement for many calls settled it.
     Settled(G::Call, G::Answer),
-    /// It must run alone now. Its first statement has a turn, unless it comes from a statement for many or meets the
-    /// fence of another call.
-    Alone(G::Call, Option<Turn<G>>),
+    /// It must run alone now, and keep the turn until it has ended.
+    Alone(G::Call, Turn<G>),
 }
 
 /// Gathers the calls of one kind. Cheap to clone.
@@ -77,18 +82,30 @@ struct Shared<G: Gathered> {
     metrics: Metrics,
 }
 
-/// The right to run one of the statements that may run at once. When it is dropped, the next statement starts.
+/// A call that runs alone, or a statement for many. While it has the turn, its fences keep calls with the same values out
+/// of the statements for many.
 pub struct Turn<G: Gathered> {
     gatherer: Gatherer<G>,
     fences: Vec<Vec<u8>>,
-    is_alone: bool,
-    began: Instant,
+    /// It counts as a running statement.
+    running: Option<Running>,
+}
+
+impl<G: Gathered> Turn<G> {
+    /// Its statement has ended, or does not run now: the next one may start. Only the time of a statement that was
+    /// answered says something about the database.
+    pub fn ended(&mut self, is_answered: bool) {
+        if let Some(running) = self.running.take() {
+            self.gatherer.lock().end(running, is_answered);
+            self.gatherer.start_next();
+        }
+    }
 }
 
 impl<G: Gathered> Drop for Turn<G> {
     fn drop(&mut self) {
-        self.gatherer.lock().end(&self.fences, self.began, self.is_alone);
-        self.gatherer.start_next();
+        self.gatherer.lock().release(&self.fences);
+        self.ended(false);
     }
 }
 
@@ -113,18 +130,21 @@ impl<G: Gathered> Gatherer<G> {
     /// when too little time is left for its statement. `Failed` when the task of its statement ended without an answer.
     pub async fn join(&self, call: G::Call) -> Result<Joined<G>, DatabaseError> {
         if self.0.limits.is_off() {
-            return Ok(Joined::Alone(call, None));
+            return Ok(Joined::Alone(call, self.alone()));
         }
         let fences = self.0.gathered.fences(&call);
         let left = postgres::time_left();
         let (ticket, mut reply) = {
             let mut state = self.lock();
             match state.enter(&fences, left, &self.0.limits)? {
-                Entry::Fenced => return Ok(Joined::Alone(call, None)),
-                Entry::First(began) => {
+                Entry::Fenced => {
+                    drop(state);
+                    return Ok(Joined::Alone(call, self.alone()));
+                }
+                Entry::First(running) => {
                     drop(state);
                     self.0.metrics.run(1);
-                    return Ok(Joined::Alone(call, Some(self.turn(fences, began, true))));
+                    return Ok(Joined::Alone(call, self.turn(fences, Some(running))));
                 }
                 Entry::Queued => {
                     let (reply, answer) = oneshot::channel();
@@ -150,28 +170,33 @@ impl<G: Gathered> Gatherer<G> {
         }
     }
 
-    fn turn(&self, fences: Vec<Vec<u8>>, began: Instant, is_alone: bool) -> Turn<G> {
-        Turn { gatherer: self.clone(), fences, is_alone, began }
+    /// The turn of a call that does not join.
+    pub fn alone(&self) -> Turn<G> {
+        self.turn(Vec::new(), None)
+    }
+
+    fn turn(&self, fences: Vec<Vec<u8>>, running: Option<Running>) -> Turn<G> {
+        Turn { gatherer: self.clone(), fences, running }
     }
 
     /// Starts statements for the calls that wait, as many as may run.
     fn start_next(&self) {
         loop {
             // Not inside the loop's condition: the lock must not be held while a turn is dropped.
-            let (calls, began) = self.lock().take(&self.0.limits);
+            let (calls, running) = self.lock().take(&self.0.limits);
             let fences = || calls.iter().flat_map(|waiting| waiting.fences.iter().cloned()).collect();
             match calls.len() {
                 0 => return,
                 1 => {
-                    let turn = self.turn(fences(), began, true);
+                    let turn = self.turn(fences(), running);
                     self.0.metrics.run(1);
                     if let Some(Waiting { call, reply, .. }) = calls.into_iter().next() {
                         // If the caller has left, this drops the turn.
-                        let _ = reply.send(Joined::Alone(call, Some(turn)));
+                        let _ = reply.send(Joined::Alone(call, turn));
                     }
                 }
                 count => {
-                    let turn = self.turn(fences(), began, false);
+                    let turn = self.turn(fences(), running);
                     self.0.metrics.run(count);
                     self.0.tasks.spawn(self.clone().run_many(calls, turn));
                 }
@@ -179,27 +204,41 @@ impl<G: Gathered> Gatherer<G> {
         }
     }
 
-    async fn run_many(self, waiting: Vec<Waiting<G>>, turn: Turn<G>) {
+    async fn run_many(self, waiting: Vec<Waiting<G>>, mut turn: Turn<G>) {
         let ends_at = waiting.iter().map(Waiting::ends_at).max().unwrap_or_else(Instant::now);
+        let fences: Vec<_> = waiting.iter().map(|waiting| waiting.fences.clone()).collect();
         let (calls, replies): (Vec<_>, Vec<_>) = waiting.into_iter().map(|it| (it.call, it.reply)).unzip();
-        let answers = postgres::in_time(ends_at, self.0.gathered.run(&calls)).await;
+        let answers = timeout_at(ends_at, postgres::in_time(ends_at, self.0.gathered.run(&calls))).await;
         // The next statement starts before this one is answered.
-        drop(turn);
-        let answers = answers.unwrap_or_else(|error| {
-            tracing::debug!(error = crate::error_chain::error_chain(&error), "calls run alone");
-            Vec::new()
-        });
-        let answers = answers.into_iter().chain(std::iter::repeat_with(|| None));
-        let mut unsettled = 0;
-        for ((call, reply), answer) in calls.into_iter().zip(replies).zip(answers) {
-            unsettled += u64::from(answer.is_none());
-            // A caller that has left needs no answer.
-            let _ = reply.send(match answer {
-                Some(answer) => Joined::Settled(call, answer),
-                None => Joined::Alone(call, None),
+        turn.ended(matches!(answers, Ok(Ok(_))));
+        let answers = match answers {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(error)) => {
+                tracing::debug!(error = error_chain(&error), "calls run alone");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+        let answers = answers.into_iter().chain(iter::repeat_with(|| None));
+        // Calls that run alone keep their fences.
+        turn.fences.clear();
+        let mut ends = Vec::with_capacity(calls.len());
+        for ((call, fences), answer) in calls.into_iter().zip(fences).zip(answers) {
+            ends.push(match answer {
+                Some(answer) => {
+                    turn.fences.extend(fences);
+                    Joined::Settled(call, answer)
+                }
+                None => Joined::Alone(call, self.turn(fences, None)),
             });
         }
-        self.0.metrics.unsettled(unsettled);
+        drop(turn);
+        let unsettled = ends.iter().filter(|end| matches!(end, Joined::Alone(..))).count();
+        self.0.metrics.unsettled(unsettled as u64);
+        for (end, reply) in ends.into_iter().zip(replies) {
+            // A caller that has left needs no answer.
+            let _ = reply.send(end);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<G>> {

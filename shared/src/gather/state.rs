@@ -41,11 +41,18 @@ impl<G: Gathered> Waiting<G> {
     }
 }
 
+/// A running statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Running {
+    began: Instant,
+    is_alone: bool,
+}
+
 /// What a call does that comes now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It runs alone at once, and counts as a statement that began now.
-    First(Instant),
+    /// It runs alone at once.
+    First(Running),
     /// It waits.
     Queued,
     /// It runs alone at once, because a call with the same fence waits or runs.
@@ -58,8 +65,8 @@ pub(super) struct State<G: Gathered> {
     tickets: u64,
     /// The length of the queue at which it is searched for calls whose callers have left.
     purge_at: usize,
-    /// When each of the running statements began, for one call or many.
-    running: Vec<Instant>,
+    /// The running statements, for one call or many.
+    running: Vec<Running>,
     /// The fences of the calls that wait or run.
     fences: HashSet<Vec<u8>>,
     statement_time: MeanTime,
@@ -96,7 +103,7 @@ impl<G: Gathered> State<G> {
         }
         self.fences.extend(fences.iter().cloned());
         if is_first {
-            return Ok(Entry::First(self.begin()));
+            return Ok(Entry::First(self.begin(true)));
         }
         Ok(Entry::Queued)
     }
@@ -129,11 +136,11 @@ impl<G: Gathered> State<G> {
         true
     }
 
-    /// The calls of the next statement, and when it began: now. None if no statement may start.
-    pub fn take(&mut self, limits: &GatherLimits) -> (Vec<Waiting<G>>, Instant) {
+    /// The calls of the next statement, which runs from now on. None if no statement may start.
+    pub fn take(&mut self, limits: &GatherLimits) -> (Vec<Waiting<G>>, Option<Running>) {
         let mut calls = Vec::new();
         if !self.may_start(limits) {
-            return (calls, Instant::now());
+            return (calls, None);
         }
         while calls.len() < limits.calls {
             let Some(waiting) = self.queue.pop_front() else { break };
@@ -143,27 +150,37 @@ impl<G: Gathered> State<G> {
                 calls.push(waiting);
             }
         }
-        let began = if calls.is_empty() { Instant::now() } else { self.begin() };
-        (calls, began)
+        let running = (!calls.is_empty()).then(|| self.begin(calls.len() == 1));
+        (calls, running)
     }
 
-    fn begin(&mut self) -> Instant {
-        let now = Instant::now();
-        self.running.push(now);
-        now
+    fn begin(&mut self, is_alone: bool) -> Running {
+        let running = Running { began: Instant::now(), is_alone };
+        self.running.push(running);
+        running
     }
 
-    /// A statement that began then has ended.
-    pub fn end(&mut self, fences: &[Vec<u8>], began: Instant, was_alone: bool) {
-        if let Some(place) = self.running.iter().position(|other| *other == began) {
-            self.running.swap_remove(place);
+    pub fn end(&mut self, running: Running, is_answered: bool) {
+        if let Some(index) = self.running.iter().position(|other| *other == running) {
+            self.running.swap_remove(index);
         }
-        let took = began.elapsed();
-        release(&mut self.fences, fences);
-        self.statement_time.add(took);
-        if was_alone {
+        if !is_answered {
+            return;
+        }
+        let took = running.began.elapsed();
+        // The wait for a lock says nothing about other statements.
+        self.statement_time.add(took.min(self.stuck_after()));
+        if running.is_alone {
             self.shortest = Some(self.shortest.map_or(took, |shortest| took.min(shortest.mul_f64(FORGETTING))));
         }
+    }
+
+    pub fn release(&mut self, fences: &[Vec<u8>]) {
+        release(&mut self.fences, fences);
+    }
+
+    fn stuck_after(&self) -> Duration {
+        STUCK.max(self.shortest.unwrap_or_default() * STUCK_TIMES)
     }
 
     #[cfg(test)]
@@ -171,11 +188,13 @@ impl<G: Gathered> State<G> {
         self.running.is_empty() && self.queue.is_empty() && self.fences.is_empty()
     }
 
-    /// Whether another statement may start.
+    /// Whether another statement may start. Of those that are stuck, only statements for many are limited: calls that
+    /// run alone would need a connection in any case.
     fn may_start(&self, limits: &GatherLimits) -> bool {
-        let stuck_after = STUCK.max(self.shortest.unwrap_or_default() * STUCK_TIMES);
-        let lively = self.running.iter().filter(|began| began.elapsed() < stuck_after).count();
-        lively < self.statements_max(limits) && self.running.len() < limits.statements_most()
+        let stuck_after = self.stuck_after();
+        let lively = self.running.iter().filter(|running| running.began.elapsed() < stuck_after).count();
+        let for_many = self.running.iter().filter(|running| !running.is_alone).count();
+        lively < self.statements_max(limits) && for_many < limits.statements_most()
     }
 
     /// How many statements may run at once.

@@ -50,7 +50,7 @@ fn gatherer(doubles: &Arc<Doubles>, calls: usize, statements: usize) -> Gatherer
 /// The turn of a call that runs alone at once.
 async fn turn(gatherer: &Gatherer<Arc<Doubles>>, call: u32) -> Turn<Arc<Doubles>> {
     match gatherer.join(call).await {
-        Ok(Joined::Alone(_, Some(turn))) => turn,
+        Ok(Joined::Alone(_, turn)) if turn.running.is_some() => turn,
         _ => panic!("{call} does not run at once"),
     }
 }
@@ -66,8 +66,8 @@ enum End {
 async fn join(gatherer: &Gatherer<Arc<Doubles>>, call: u32) -> End {
     match gatherer.join(call).await.expect("it is not refused") {
         Joined::Settled(_, answer) => End::Settled(answer),
-        Joined::Alone(_, Some(_)) => End::AloneWithTurn,
-        Joined::Alone(_, None) => End::Alone,
+        Joined::Alone(_, turn) if turn.running.is_some() => End::AloneWithTurn,
+        Joined::Alone(..) => End::Alone,
     }
 }
 
@@ -179,9 +179,9 @@ async fn a_call_that_would_wait_for_more_than_half_of_its_time_is_refused_at_onc
     let doubles = Arc::new(Doubles::default());
     let gatherer = gatherer(&doubles, 2, 1);
     for call in 0..20 {
-        let turn = turn(&gatherer, call).await;
-        tokio::time::advance(Duration::from_millis(100)).await;
-        drop(turn);
+        let mut turn = turn(&gatherer, call).await;
+        tokio::time::advance(Duration::from_millis(99)).await;
+        turn.ended(true);
     }
     let _running = turn(&gatherer, 100).await;
     let in_time = |call, millis| {
@@ -191,7 +191,7 @@ async fn a_call_that_would_wait_for_more_than_half_of_its_time_is_refused_at_onc
             async move { gatherer.join(call).await.err() },
         )
     };
-    // Statements take 100 ms.
+    // Statements take 99 ms.
     assert!(matches!(poll!(pin!(in_time(102, 190))), std::task::Poll::Ready(Some(DatabaseError::Overloaded))));
     assert!(poll!(pin!(in_time(104, 210))).is_pending());
 }
@@ -225,11 +225,35 @@ async fn a_statement_that_is_stuck_does_not_stop_the_others() {
     let _stuck = turn(&gatherer, 1).await;
     let rest = join_all([2, 4].map(|call| join(&gatherer, call)));
     assert_eq!(rest.await, [End::Settled(4), End::Settled(8)]);
-    let _also_stuck = [turn(&gatherer, 3).await];
-    tokio::time::advance(Duration::from_millis(150)).await;
-    let _third = turn(&gatherer, 5).await;
-    tokio::time::advance(Duration::from_millis(150)).await;
-    assert!(poll!(pin!(gatherer.join(7))).is_pending(), "there is a limit for them too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_is_never_answered_ends_with_the_last_of_its_callers() {
+    let doubles = Arc::new(Doubles { permits: Some(Semaphore::new(0)), ..Doubles::default() });
+    let gatherer = gatherer(&doubles, 8, 1);
+    let first = turn(&gatherer, 0).await;
+    let mut calls = join_all([(2, 1), (4, 2)].map(|(call, seconds)| {
+        let gatherer = gatherer.clone();
+        postgres::in_time(Instant::now() + Duration::from_secs(seconds), async move { join(&gatherer, call).await })
+    }));
+    assert!(poll!(&mut calls).is_pending());
+    drop(first);
+    let began = Instant::now();
+    assert_eq!(calls.await, [End::Alone, End::Alone]);
+    assert_eq!(began.elapsed().as_secs(), 2);
+    assert!(gatherer.lock().is_idle());
+}
+
+#[tokio::test]
+async fn a_call_that_runs_alone_keeps_its_fences_and_does_not_count_when_its_statement_has_ended() {
+    let doubles = Arc::new(Doubles::default());
+    let gatherer = gatherer(&doubles, 8, 1);
+    let mut first = turn(&gatherer, 2).await;
+    first.ended(true);
+    assert_eq!(join(&gatherer, 4).await, End::AloneWithTurn);
+    assert_eq!(join(&gatherer, 2).await, End::Alone);
+    drop(first);
+    assert_eq!(join(&gatherer, 2).await, End::AloneWithTurn);
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,9 +261,10 @@ async fn while_the_database_is_far_more_statements_run_at_once() {
     let doubles = Arc::new(Doubles::default());
     let limits = GatherLimits { calls: 8, statements: 1, statements_far: 3 };
     let gatherer = Gatherer::new(Arc::clone(&doubles), limits);
-    let near = turn(&gatherer, 0).await;
+    let mut near = turn(&gatherer, 0).await;
     assert!(poll!(pin!(gatherer.join(2))).is_pending());
     tokio::time::advance(Duration::from_millis(40)).await;
+    near.ended(true);
     drop(near);
     let _three = [turn(&gatherer, 0).await, turn(&gatherer, 2).await, turn(&gatherer, 4).await];
     assert!(poll!(pin!(gatherer.join(6))).is_pending());

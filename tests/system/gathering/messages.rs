@@ -83,7 +83,7 @@ async fn every_message_of_a_statement_has_its_own_outcome() {
     let answers = at_once(&conversation, &requests).await;
     assert!(proxy.ran(FOR_MANY) >= 1);
     let replayed = |n: usize| answers[n].as_ref().expect("it is stored").replayed;
-    assert!([0, 1, 2, 5].into_iter().all(|n| !replayed(n)) || replayed(2) != replayed(6));
+    assert!([0, 1, 5].into_iter().all(|n| !replayed(n)));
     assert!(replayed(3), "a replay");
     assert!(replayed(2) != replayed(6), "one of two with one id");
     let info = answers[4].as_ref().expect_err("refused").get_details_error_info().expect("an ErrorInfo");
