@@ -3,7 +3,7 @@
 use std::{fs, pin::pin, time::Duration};
 
 use futures::{StreamExt as _, future::join_all, stream};
-use teppan_shared::{audit::AuditTarget, status};
+use teppan_shared::{audit::AuditTarget, gather::GatherLimits, status};
 use teppan_tests::{
     fixtures,
     harness::{self, Conversation},
@@ -32,6 +32,8 @@ async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connect
     let (proxy, conversation) = Conversation::behind_a_proxy(|settings| {
         settings.database_limits.max_connections = 1;
         settings.database_limits.acquire_timeout = PATIENCE;
+        // Gathered calls would not queue for the connection.
+        settings.gather = GatherLimits::OFF;
         settings.server.request_timeout = PATIENCE * 2;
         settings.server.identity.audit = AuditTarget::File(audit_log.clone());
     })

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::Stack;
 use crate::{
     clients::{self, BookingClients},
-    fixtures,
+    fixtures::{self, SlotUpdate},
     raw_client::{self, RawClient, RawError},
     stripe,
 };
@@ -119,6 +119,13 @@ impl Guests {
             }
         }
         let booked = booked.ok_or_else(|| Status::internal("no guest got a seat"))?;
+        // The venue's screens set the seats of the evening at the same time, so they wait for one another.
+        let screens = (0..8).map(|_| {
+            let mut schedule = self.booking.schedule.clone();
+            let seats = SlotUpdate { capacity: Some(4), ..SlotUpdate::of(&venue_id) };
+            async move { schedule.update_slot(seats).await }
+        });
+        future::try_join_all(screens).await?;
         let follow =
             StreamBookingEventsRequest { booking_id: booked.booking_id.clone(), follow: true, ..Default::default() };
         let mut events = this.booking.bookings.stream_booking_events(follow).await?.into_inner();
