@@ -51,7 +51,8 @@ pub struct Merge {
 }
 
 /// Why customers were not merged. After a [`DatabaseError`] the outcome may be unknown, and bookings of the duplicate may
-/// have moved; then the call can be repeated. After every other error nothing was written.
+/// have moved. Bookings of a large duplicate move in steps, and a change between two steps can end the call with a refusal
+/// after the first ones have moved. A repeated call continues.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeCustomersError {
     #[error("there is no customer {0}")]

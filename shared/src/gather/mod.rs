@@ -170,7 +170,7 @@ impl<G: Gathered> Gatherer<G> {
         }
     }
 
-    /// The turn of a call that does not join.
+    /// The turn of a call that runs alone without [`Gatherer::join`]. It has no fences and does not count as running.
     pub fn alone(&self) -> Turn<G> {
         self.turn(Vec::new(), None)
     }

@@ -57,7 +57,7 @@ async fn a_withdrawal_cancels_the_follow_ups_of_bookings_and_later_ones_are_not_
     .await;
     assert_eq!(follow_ups_of(&conversation, &other.customer_id).await, pending(&others));
 
-    // A consent to analytics is not of messages: conversation-service is not told.
+    // A consent to analytics concerns no messages, so conversation-service does not get it.
     set(clients, consent(&booking.customer_id, ConsentPurpose::Analytics, ConsentChannel::Unspecified, true))
         .await
         .expect("recorded");

@@ -326,7 +326,7 @@ async fn the_remaining_customer_can_take_the_contact_of_a_merged_one() {
     assert_eq!(found_by(clients, "a@old.example", "").await.expect("found"), ids[0]);
     // What the customer had before is nobody's now.
     assert_eq!(reason(&found_by(clients, "ada@example.org", "").await.expect_err("nobody")), "CUSTOMER_NOT_FOUND");
-    // Another customer is told who has it.
+    // For any other customer, the refusal names the customer who has it.
     let other = book_by(clients, &venue, contact("Bob", "bob@example.org", "")).await.customer_id;
     merged(clients, merge_of(&ids[0], &other)).await.expect("merged");
     let eve = book_by(clients, &venue, contact("Eve", "eve@example.org", "")).await.customer_id;

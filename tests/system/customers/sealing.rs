@@ -120,8 +120,8 @@ async fn two_customers_who_turn_out_to_be_one_are_named_by_the_rotation() {
 
     // Merged, they are one, and the rotation goes through.
     let both = over(&url, keys(&[2, 1])).await;
-    let twin = harness::scalar::<String>(&url, "SELECT max(customer_id::text) FROM customers").await;
-    merged(&both.clients, merge_of(&ada, &twin)).await.expect("merged");
+    let duplicate = harness::scalar::<String>(&url, "SELECT max(customer_id::text) FROM customers").await;
+    merged(&both.clients, merge_of(&ada, &duplicate)).await.expect("merged");
     let (code, output) = rotated("booking-service", &url, &[2, 1], &[]).await;
     assert_eq!(code, Some(0), "{output}");
     assert_eq!(book_by(&new.clients, &venue, contact("Ada", "ada@example.org", "")).await.customer_id, ada);

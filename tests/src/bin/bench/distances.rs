@@ -64,7 +64,7 @@ impl FarCase {
     }
 }
 
-/// Everything that was planned, printed as it comes; `None` when it was told to stop. Each distance has services of its
+/// Everything that was planned, printed as it comes; `None` if the user interrupted it. Each distance has services of its
 /// own.
 pub async fn measure(
     plan: &Plan<'_>,

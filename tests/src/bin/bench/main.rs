@@ -88,7 +88,7 @@ impl Chosen {
     }
 }
 
-/// Everything that was chosen; `None` when it was told to stop.
+/// Everything that was chosen; `None` if the user interrupted it.
 async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
     let chosen = Chosen::by(cli)?;
     let pgbench = Pgbench::find(&cli.teppan_home)?;
@@ -154,7 +154,7 @@ async fn measure(
     Ok(Some(report))
 }
 
-/// The hot calls and the open loops, on one stage without any distance; `None` when it was told to stop.
+/// The hot calls and the open loops, on one stage without any distance; `None` if the user interrupted it.
 async fn measure_near(
     cli: &Cli,
     (hot, open_loop): (&[Case], Vec<OpenCase>),

@@ -70,7 +70,7 @@ pub struct Plan<'a> {
     pub pgbench: &'a Pgbench,
 }
 
-/// Makes the databases, and measures; `None` when it was told to stop.
+/// Makes the databases, and measures; `None` if the user interrupted it.
 pub async fn measure(
     plan: &Plan<'_>,
     server: &ThrowawayServer,

@@ -30,7 +30,7 @@ struct Database {
     conversations: u32,
 }
 
-/// Makes the databases, and measures; `None` when it was told to stop.
+/// Makes the databases, and measures; `None` if the user interrupted it.
 pub async fn measure(
     plan: &Plan<'_>,
     server: &ThrowawayServer,
