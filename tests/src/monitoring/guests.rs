@@ -177,7 +177,9 @@ impl Guests {
         let booking = (self.booking_server, "/teppan.booking.v1.BookingService/MadeUp");
         let conversation = (self.conversation_server, "/teppan.conversation.v1.ConversationService/MadeUp");
         for (server, method) in [booking, conversation] {
-            let answer = RawClient::connect(server).await?.call(method, &()).await?;
+            // The connection must outlive the wait for the answer.
+            let mut client = RawClient::connect(server).await?;
+            let answer = client.call(method, &()).await?;
             raw_client::status(answer).await?;
         }
         Ok(())
