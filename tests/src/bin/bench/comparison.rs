@@ -31,6 +31,7 @@ pub struct Target {
 pub enum Bound {
     P50AtMostTimes(f64),
     P50AtMostMsMore(f64),
+    P99AtMostTimes(f64),
     PerSecondAtLeastTimes(f64),
 }
 
@@ -148,6 +149,7 @@ impl Verdict {
         let ratio = ratios.iter().find(|ratio| ratio.to == target.than)?;
         let (found, met) = match target.bound {
             Bound::P50AtMostTimes(most) => (ratio.p50.median, ratio.p50.median <= most),
+            Bound::P99AtMostTimes(most) => (ratio.p99.median, ratio.p99.median <= most),
             Bound::P50AtMostMsMore(most) => (ratio.p50_ms_more.median, ratio.p50_ms_more.median <= most),
             Bound::PerSecondAtLeastTimes(least) => (ratio.per_second.median, ratio.per_second.median >= least),
         };
@@ -161,6 +163,7 @@ impl fmt::Display for Verdict {
         match self.target.bound {
             Bound::P50AtMostTimes(most) => write!(f, "p50 at most {most:.2} times that of {than}: {found:.2}")?,
             Bound::P50AtMostMsMore(most) => write!(f, "p50 at most {most:.1} ms above that of {than}: {found:.2} ms")?,
+            Bound::P99AtMostTimes(most) => write!(f, "p99 at most {most:.2} times that of {than}: {found:.2}")?,
             Bound::PerSecondAtLeastTimes(least) => {
                 write!(f, "calls/s at least {least:.2} times those of {than}: {found:.2}")?;
             }

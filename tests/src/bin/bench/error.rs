@@ -38,6 +38,8 @@ pub enum BenchError {
     Unequal { what: String, calls: u64, written: i64 },
     #[error("a call should have answered {expected}, but answered {found}")]
     Incomplete { expected: usize, found: usize },
+    #[error("rotate-keys did not seal everything anew: {0}")]
+    Rotation(String),
     #[error("no case is called like {0}")]
     NoCase(String),
     #[error("a plot cannot be drawn: {0}")]

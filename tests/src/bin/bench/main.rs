@@ -16,6 +16,7 @@ mod measured;
 mod open_loop;
 mod pgbench;
 mod report;
+mod rotation;
 mod rounds;
 mod sample;
 mod server;
@@ -23,6 +24,7 @@ mod side;
 mod sizes;
 mod stage;
 mod store_message;
+mod store_messages;
 
 use std::{path::Path, process::ExitCode};
 
@@ -66,6 +68,7 @@ async fn main() -> ExitCode {
 /// What is measured of each part.
 struct Chosen {
     hot: Vec<Case>,
+    batches: bool,
     open_loop: Vec<OpenCase>,
     link: bool,
     far: Vec<FarCase>,
@@ -77,14 +80,19 @@ impl Chosen {
         let wanted = |name: &str| cli.wants(name);
         let chosen = Self {
             hot: case::all().into_iter().filter(|case| wanted(&case.subject().name)).collect(),
+            batches: wanted(store_messages::NAME),
             open_loop: OpenCase::all().into_iter().filter(|case| wanted(&case.subject().name)).collect(),
             link: wanted(distances::LINK),
             far: FarCase::all(&cli.distances()).into_iter().filter(|far| wanted(&far.subject().name)).collect(),
             sized: SizedCall::ALL.into_iter().filter(|call| wanted(call.name())).collect(),
         };
-        let Self { hot, open_loop, link, far, sized } = &chosen;
-        let is_empty = hot.is_empty() && open_loop.is_empty() && !link && far.is_empty() && sized.is_empty();
+        let is_empty = !chosen.is_near() && !chosen.link && chosen.far.is_empty() && chosen.sized.is_empty();
         if is_empty { Err(BenchError::NoCase(cli.patterns())) } else { Ok(chosen) }
+    }
+
+    /// Whether anything needs the stage without a distance.
+    fn is_near(&self) -> bool {
+        self.batches || !self.hot.is_empty() || !self.open_loop.is_empty()
     }
 }
 
@@ -96,9 +104,10 @@ async fn run(cli: &Cli) -> Result<Option<Report>, BenchError> {
     eprintln!("Starting PostgreSQL…");
     let Some(server) = interrupt.unless_interrupted(server::start(&cli.teppan_home)).await else { return Ok(None) };
     let server = server?;
-    let measured = match &cli.beside {
-        Some(folder) => Box::pin(measure_beside(cli, folder, &pgbench, &server, &interrupt)).await,
-        None => Box::pin(measure(cli, chosen, &pgbench, &server, &interrupt)).await,
+    let measured = match (&cli.beside, cli.rotation) {
+        (Some(folder), _) => Box::pin(measure_beside(cli, folder, &pgbench, &server, &interrupt)).await,
+        (None, Some(rows)) => Box::pin(measure_rotation(cli, rows, &pgbench, &server, &interrupt)).await,
+        (None, None) => Box::pin(measure(cli, chosen, &pgbench, &server, &interrupt)).await,
     };
     server.close().await;
     let Some(report) = measured? else { return Ok(None) };
@@ -118,13 +127,13 @@ async fn measure(
     println!("{}", report.environment);
     let watch = Watch::over(server);
     let begun = watch.now();
-    let Chosen { hot, open_loop, link, far, sized } = chosen;
-    if !hot.is_empty() || !open_loop.is_empty() {
-        let measured = measure_near(cli, (&hot, open_loop), pgbench, server, interrupt, &mut report).await?;
+    if chosen.is_near() {
+        let measured = measure_near(cli, &chosen, pgbench, server, interrupt, &mut report).await?;
         if measured.is_none() {
             return Ok(None);
         }
     }
+    let Chosen { link, far, sized, .. } = chosen;
     if link || !far.is_empty() {
         let plan = distances::Plan {
             distances: &cli.distances(),
@@ -154,10 +163,10 @@ async fn measure(
     Ok(Some(report))
 }
 
-/// The hot calls and the open loops, on one stage without any distance; `None` if the user interrupted it.
+/// The hot calls, StoreMessages and the open loops, on one stage without any distance; `None` if the user interrupted it.
 async fn measure_near(
     cli: &Cli,
-    (hot, open_loop): (&[Case], Vec<OpenCase>),
+    Chosen { hot, batches, open_loop, .. }: &Chosen,
     pgbench: &Pgbench,
     server: &ThrowawayServer,
     interrupt: &Interrupt,
@@ -175,7 +184,11 @@ async fn measure_near(
         if !hot.is_empty() {
             report.hot = Some(hot::measure(hot, cli.rounds(), cli.quick, &with).await?);
         }
-        let plan = open_loop::Plan { cases: open_loop, rounds: cli.fewer_rounds(), quick: cli.quick, with: &with };
+        if *batches {
+            report.batches = store_messages::measure(cli.rounds(), &with).await?.into_iter().collect();
+        }
+        let plan =
+            open_loop::Plan { cases: open_loop.clone(), rounds: cli.fewer_rounds(), quick: cli.quick, with: &with };
         report.open_loop = open_loop::measure(&plan).await?;
         Ok(())
     };
@@ -208,6 +221,27 @@ async fn measure_beside(
         return Ok(None);
     };
     report.beside = measured?;
+    report.taken = begun.and_then(|begun| watch.since(&begun));
+    Ok(Some(report))
+}
+
+/// A rotation of the keys beside load.
+async fn measure_rotation(
+    cli: &Cli,
+    rows: u32,
+    pgbench: &Pgbench,
+    server: &ThrowawayServer,
+    interrupt: &Interrupt,
+) -> Result<Option<Report>, BenchError> {
+    let mut report = Report::new(Environment::read(cli, pgbench, server).await?);
+    println!("{}", report.environment);
+    let plan = rotation::Plan { rows, rounds: cli.rounds(), timing: cli.timing() };
+    let watch = Watch::over(server);
+    let begun = watch.now();
+    let Some(measured) = interrupt.unless_interrupted(Box::pin(rotation::measure(&plan, server))).await else {
+        return Ok(None);
+    };
+    report.rotation = measured?;
     report.taken = begun.and_then(|begun| watch.since(&begun));
     Ok(Some(report))
 }

@@ -1,6 +1,6 @@
 //! Calls that begin at a fixed rate, whatever becomes of earlier ones: parts of the peak and more than it.
 
-mod load;
+pub mod load;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -22,10 +22,12 @@ pub struct Report {
     pub environment: Environment,
     #[serde(flatten)]
     pub hot: Option<HotReport>,
+    pub batches: Vec<Comparison>,
     pub open_loop: Vec<Comparison>,
     pub distances: Vec<Comparison>,
     pub sizes: Vec<SizedReport>,
     pub beside: Vec<Comparison>,
+    pub rotation: Vec<Comparison>,
     /// What others took of the machine's time during the run. It makes everything slower, and ratios less certain.
     pub taken: Option<Taken>,
 }
@@ -57,8 +59,17 @@ pub struct EmptyCall {
 
 impl Report {
     pub fn new(environment: Environment) -> Self {
-        let (open_loop, distances, sizes, beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { environment, hot: None, open_loop, distances, sizes, beside, taken: None }
+        Self {
+            environment,
+            hot: None,
+            batches: Vec::new(),
+            open_loop: Vec::new(),
+            distances: Vec::new(),
+            sizes: Vec::new(),
+            beside: Vec::new(),
+            rotation: Vec::new(),
+            taken: None,
+        }
     }
 
     /// Prints how disturbed the run was, and writes everything to what was asked for.
@@ -74,10 +85,11 @@ impl Report {
         serde_json::to_vec_pretty(self).map_err(std::io::Error::other)
     }
 
-    /// Every comparison of the hot calls, the open loops, the distances and the builds.
+    /// Every comparison: of the hot calls, StoreMessages, the open loops, the distances, the builds and the rotation.
     pub fn comparisons(&self) -> impl Iterator<Item = &Comparison> {
         let hot = self.hot.iter().flat_map(|hot| &hot.cases);
-        hot.chain(&self.open_loop).chain(&self.distances).chain(&self.beside)
+        let near = hot.chain(&self.batches).chain(&self.open_loop);
+        near.chain(&self.distances).chain(&self.beside).chain(&self.rotation)
     }
 
     pub fn all_met(&self) -> bool {

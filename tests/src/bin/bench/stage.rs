@@ -148,6 +148,20 @@ impl Served {
         Keys::parse(&self.environment["ENCRYPTION_KEYS"]).expect("the service accepted them")
     }
 
+    /// Stops the service, and starts it with other keys, which are made of those it had.
+    pub async fn restart_with(&mut self, which: Which, keys: impl FnOnce(&str) -> String) -> Result<(), BenchError> {
+        let keys = keys(&self.environment["ENCRYPTION_KEYS"]);
+        self.environment.insert("ENCRYPTION_KEYS".to_owned(), keys);
+        let next = Process::start(which, &self.environment).await?;
+        std::mem::replace(&mut self.process, next).stop().await;
+        ready(self.name, self.process.grpc).await
+    }
+
+    /// The settings of the service, for a command beside it.
+    pub fn environment(&self) -> &HashMap<String, String> {
+        &self.environment
+    }
+
     /// A connection past the service.
     pub async fn connect(&self) -> Result<PgConnection, BenchError> {
         Ok(PgConnection::connect(self.url.expose_secret()).await?)
@@ -198,7 +212,7 @@ async fn database_for(
 
 /// 32 bytes in base64, most of them at random. The last letter and the sign after it are what every
 /// such text of 32 bytes ends like.
-fn random_key() -> String {
+pub fn random_key() -> String {
     format!("{}A=", Alphanumeric.sample_string(&mut rand::rng(), 42))
 }
 

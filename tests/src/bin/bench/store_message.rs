@@ -64,14 +64,18 @@ impl Target {
     }
 
     fn request(&self) -> StoreMessageRequest {
-        let conversation = rand::rng().random_range(self.first..=self.last);
-        StoreMessageRequest {
-            message_id: Uuid::now_v7().to_string(),
-            user_id: USER_ID.to_owned(),
-            // Without the names of emotions: pgbench could not seal them so that the service opens them when it counts.
-            emotion: Some(Emotion { score: Some(SCORE), ..Default::default() }),
-            ..fixtures::message(&format!("{}{conversation:027}", self.prefix), CONTENT)
-        }
+        request(&self.conversation())
+    }
+
+    /// One of the conversations, and so many new messages of it.
+    pub fn requests(&self, count: usize) -> (String, Vec<StoreMessageRequest>) {
+        let conversation_id = self.conversation();
+        let messages = (0..count).map(|_| request(&conversation_id)).collect();
+        (conversation_id, messages)
+    }
+
+    fn conversation(&self) -> String {
+        format!("{}{:027}", self.prefix, rand::rng().random_range(self.first..=self.last))
     }
 
     /// One call: a new message.
@@ -133,5 +137,16 @@ impl Target {
             ("traceparent", TRACEPARENT.to_owned()),
         ];
         script
+    }
+}
+
+/// A new message of the conversation.
+fn request(conversation_id: &str) -> StoreMessageRequest {
+    StoreMessageRequest {
+        message_id: Uuid::now_v7().to_string(),
+        user_id: USER_ID.to_owned(),
+        // Without the names of emotions: pgbench could not seal them so that the service opens them when it counts.
+        emotion: Some(Emotion { score: Some(SCORE), ..Default::default() }),
+        ..fixtures::message(conversation_id, CONTENT)
     }
 }

@@ -26,9 +26,11 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), BenchError> {
     let hot = report.hot.as_ref().map_or(&[][..], |hot| &hot.cases);
     let parts = [
         Part { heading: "Hot calls", x_title: "clients", comparisons: hot },
+        Part { heading: "StoreMessages", x_title: "messages", comparisons: &report.batches },
         Part { heading: "Open loop", x_title: "% of the peak", comparisons: &report.open_loop },
         Part { heading: "Distant database", x_title: "ms of a round trip", comparisons: &report.distances },
         Part { heading: "Two builds", x_title: "ms of a round trip", comparisons: &report.beside },
+        Part { heading: "Rotation of keys", x_title: "messages", comparisons: &report.rotation },
     ];
     let mut text = format!("# Benchmarks\n\n{}\n\n", report.disturbance());
     for line in report.environment.to_string().lines() {
