@@ -32,7 +32,8 @@ RETURN (
 );
 
 -- MergeCustomers, one step in one transaction. Of each array, the first element is about the remaining customer and the
--- second about the duplicate: id, next version, and hashes and sealed contact of the next version.
+-- second about the duplicate: id, version that was read, and hashes and sealed contact of the next version. The next
+-- version of both is greater than every earlier one of both, so that consents of the one replace older ones of the other.
 --
 -- `outcome`:
 --   merged   everything has moved; the event is written;
@@ -55,12 +56,13 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     remaining CONSTANT uuid := ids[1];
     duplicate CONSTANT uuid := ids[2];
+    next_version CONSTANT bigint := 1 + GREATEST(versions[1], versions[2]);
     moved bigint;
 BEGIN
     PERFORM FROM customers c WHERE c.customer_id = ANY (ids) ORDER BY c.customer_id FOR UPDATE;
     IF (SELECT count(*)
         FROM unnest(ids, versions) AS it (id, version)
-        JOIN customers c ON c.customer_id = it.id AND c.version = it.version - 1
+        JOIN customers c ON c.customer_id = it.id AND c.version = it.version
         WHERE c.merged_into IS NULL AND c.erased_at IS NULL) < 2
     THEN
         outcome := 'stale';
@@ -135,18 +137,35 @@ BEGIN
     UPDATE customers c SET merged_into = remaining WHERE c.merged_into = duplicate;
     -- The duplicate first: it gives up the e-mail and the number that the remaining customer takes.
     UPDATE customers c
-    SET email_hash = email_hashes[2], phone_hash = phone_hashes[2], contact_sealed = contacts[2], version = versions[2],
+    SET email_hash = email_hashes[2], phone_hash = phone_hashes[2], contact_sealed = contacts[2], version = next_version,
         updated_at = GREATEST(c.updated_at, moment), merged_into = remaining, merged_at = moment
     WHERE c.customer_id = duplicate;
     UPDATE customers c
-    SET email_hash = email_hashes[1], phone_hash = phone_hashes[1], contact_sealed = contacts[1], version = versions[1],
+    SET email_hash = email_hashes[1], phone_hash = phone_hashes[1], contact_sealed = contacts[1], version = next_version,
         updated_at = GREATEST(c.updated_at, moment)
     WHERE c.customer_id = remaining;
+    -- The consent for every channel comes last, so that its delivery cancels nothing that a channel's own consent allows.
     INSERT INTO customer_events (event_id, customer_id, version, type, occurred_at, data, traceparent)
-    VALUES (new_event, remaining, versions[1], 'teppan.customer.merged.v1', moment,
-            json_build_object('customer_id', remaining, 'occurred_at', moment, 'merged_customer_id', duplicate), trace);
+    SELECT new_event, remaining, next_version, 'teppan.customer.merged.v1', moment,
+           json_build_object(
+               'customer_id', remaining, 'occurred_at', moment, 'merged_customer_id', duplicate,
+               'customer_version', next_version::text,
+               'consents', COALESCE(
+                   json_agg(json_build_object(
+                       'purpose', 'CONSENT_PURPOSE_' || k.purpose,
+                       'channel', 'CONSENT_CHANNEL_' || COALESCE(NULLIF(k.channel, ''), 'UNSPECIFIED'),
+                       'granted', k.granted) ORDER BY k.purpose, k.channel = '', k.channel),
+                   '[]')),
+           trace
+    FROM customer_consents k WHERE k.customer_id = remaining;
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
-    SELECT new_event, d, remaining::text, versions[1], trace, moment, moment FROM unnest(event_destinations) AS d;
+    SELECT new_event, d, remaining::text, next_version, trace, moment, moment FROM unnest(event_destinations) AS d
+    UNION ALL
+    -- Follow-ups keep the id by which they were scheduled, so the consents count for every id of the customer.
+    SELECT new_event, 'conversation-service', c.customer_id::text, next_version, trace, moment, moment
+    FROM customers c
+    WHERE (c.customer_id = remaining OR c.merged_into = remaining)
+      AND EXISTS (SELECT FROM customer_consents k WHERE k.customer_id = remaining AND k.purpose <> 'ANALYTICS');
     outcome := 'merged';
 END
 $$;

@@ -22,16 +22,20 @@ RETURN (
             (SELECT c.granted
              FROM customer_consents c
              WHERE c.customer_id = $1 AND c.purpose = $2 AND c.channel IN ('', $3)
-             ORDER BY c.version DESC
+             -- at the same version, which a merge of customers delivers, the one of the channel
+             ORDER BY c.version DESC, c.channel DESC
              LIMIT 1),
             $2 = 'TRANSACTIONAL')
         AND ($3 <> '' OR NOT EXISTS (
             SELECT
             FROM customer_consents c
             WHERE c.customer_id = $1 AND c.purpose = $2 AND NOT c.granted
-              AND c.version > COALESCE(
-                  (SELECT e.version FROM customer_consents e WHERE e.customer_id = $1 AND e.purpose = $2 AND e.channel = ''),
-                  0)))
+              AND (c.version, c.channel) > (
+                  COALESCE(
+                      (SELECT e.version FROM customer_consents e
+                       WHERE e.customer_id = $1 AND e.purpose = $2 AND e.channel = ''),
+                      0),
+                  '')))
 );
 
 -- The follow-ups of a customer: those that a withdrawal cancels, and all of them for their removal.

@@ -17,7 +17,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 
 use crate::{
     context_windows::ContextWindows,
-    conversations::Conversations,
+    conversations::{ConversationRetention, Conversations},
     emotions::{EmotionAggregationJob, Emotions},
     events::Events,
     follow_ups::{FollowUpClock, FollowUps, Reengagement},
@@ -166,7 +166,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let routes = routes(&grpc, settings.common.server.max_message_bytes);
     let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
 
-    let Grpc { messages, memories, emotions, follow_ups, outbox, .. } = grpc;
+    let Grpc { conversations, messages, memories, emotions, follow_ups, outbox, .. } = grpc;
     let (followed, stored) = messages.followed();
     service.work(followed, stored, messages::POLL_INTERVAL);
     let pending = emotions.pending();
@@ -176,8 +176,12 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     outbox::start(&service, &outbox, settings);
     service.work(FollowUpClock(Arc::clone(&follow_ups)), follow_ups.due(), settings.dispatch.clock_interval);
     // Only the timer starts these, because they are never urgent.
-    service.work(ExpiredMemories(memories), Nudge::default(), settings.scheduling.retention.interval);
-    service.work(Retention(Arc::clone(&follow_ups)), Nudge::default(), settings.scheduling.retention.interval);
+    let retention = settings.scheduling.retention;
+    service.work(ExpiredMemories(memories), Nudge::default(), retention.interval);
+    service.work(Retention(Arc::clone(&follow_ups)), Nudge::default(), retention.interval);
+    if let Some(keep) = retention.conversations {
+        service.work(ConversationRetention::new(conversations, keep), Nudge::default(), retention.interval);
+    }
     if let Some(after) = settings.dispatch.reengagement_after {
         let job = Reengagement(follow_ups, after);
         service.work(job, Nudge::default(), settings.dispatch.reengagement_interval);

@@ -100,10 +100,11 @@ impl Customers {
         let sealed = self.seal_contact(customer.id, customer.version + 1, contact);
         let now = self.clock.now();
         let event = NewCustomerEvent::consent_changed(customer.id, customer.version + 1, new, now);
-        let (traceparent, mut destinations) = (telemetry::current_traceparent(), self.destinations());
-        if new.key.purpose.is_of_messages() {
-            destinations.push(OutboxDestination::ConversationService.to_string());
-        }
+        let (traceparent, destinations) = (telemetry::current_traceparent(), self.destinations());
+        // Follow-ups keep the id by which they were scheduled, so the consent counts for every id of the customer.
+        let ids = std::iter::once(customer.id).chain(customer.merged.iter().map(|merged| merged.id));
+        let is_delivered = new.key.purpose.is_of_messages();
+        let delivered_for: Vec<String> = ids.filter(|_| is_delivered).map(|id| id.to_string()).collect();
         let (purpose, channel): (&str, &str) = (new.key.purpose.into(), new.key.channel.into());
         let source = new.source.as_ref().map_or("", Source::as_str);
         let store = || {
@@ -123,6 +124,7 @@ impl Customers {
                 new.granted,
                 source,
                 by,
+                &delivered_for,
             )
         };
         let stored = self.database.fetch_optional(store).await?;

@@ -2,6 +2,7 @@
 -- customer has another version than $2 by now, and nothing was written.
 --   $3 the sealed contact, $4 now; $5 to $8 the event: id, type, data, traceparent; $9 destinations
 --   $10 purpose, $11 channel ('' is every one), $12 granted, $13 source, $14 the name of the caller's credential
+--   $15 the ids for which conversation-service records it
 WITH customer AS (
     UPDATE customers
     SET contact_sealed = $3, version = version + 1, updated_at = GREATEST(updated_at, $4::timestamptz)
@@ -29,6 +30,8 @@ event AS (
 ),
 message AS (
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
-    SELECT $5, destination, customer_id, version, $8, $4, $4 FROM customer, unnest($9::text[]) AS destination
+    SELECT $5, destination, customer_id::text, version, $8, $4, $4 FROM customer, unnest($9::text[]) AS destination
+    UNION ALL
+    SELECT $5, 'conversation-service', id, version, $8, $4, $4 FROM customer, unnest($15::text[]) AS id
 )
 SELECT customer_id FROM customer

@@ -13,6 +13,9 @@ use crate::{
 /// The type of [`wire::CustomerErased`]. `erase_customer` in the schema writes the event.
 pub const ERASED: &str = "teppan.customer.erased.v1";
 
+/// The type of [`wire::CustomerMerged`]. `merge_customers` in the schema writes the event.
+pub const MERGED: &str = "teppan.customer.merged.v1";
+
 /// The type of [`wire::ConsentChanged`].
 pub const CONSENT_CHANGED: &str = "teppan.customer.consent_changed.v1";
 

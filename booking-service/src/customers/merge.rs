@@ -161,10 +161,8 @@ impl CustomerMerges {
             if merge.validate_only {
                 return self.would_merge(merge, after).await;
             }
-            let ids = [(merge.remaining.id, remaining.version + 1), (merge.duplicate.id, duplicate.version + 1)];
-            if self.customers.move_all(ids, &[after.0, after.1], event_id).await? {
-                self.live.nudge();
-                self.customers.outbox.nudge(OutboxDestination::EventStream);
+            let read = [(merge.remaining.id, remaining.version), (merge.duplicate.id, duplicate.version)];
+            if self.move_all(read, &[after.0, after.1], event_id).await? {
                 return self.read(merge.remaining.id).await;
             }
         }
@@ -193,6 +191,59 @@ impl CustomerMerges {
         customer.merged.push(MergedCustomer { id, contact: Some(duplicate.contact), merged_at });
         Ok(customer)
     }
+
+    /// Moves everything, in as many steps as needed, of customers at these versions. False if a concurrent call was faster:
+    /// load and decide again.
+    async fn move_all(
+        &self,
+        read: [(CustomerId, i64); 2],
+        after: &[Identity; 2],
+        event_id: EventId,
+    ) -> Result<bool, MergeCustomersError> {
+        let customers = &self.customers;
+        let (ids, versions) = (read.map(|(id, _)| id.0), read.map(|(_, version)| version));
+        let next_version = 1 + versions[0].max(versions[1]);
+        let email_hashes = after.each_ref().map(|it| it.email_hash.clone());
+        let phone_hashes = after.each_ref().map(|it| it.phone_hash.clone());
+        let seal =
+            |((id, _), it): (&(CustomerId, i64), &Identity)| customers.seal_contact(*id, next_version, &it.contact);
+        let contacts: Vec<_> = read.iter().zip(after).map(seal).collect();
+        let (traceparent, destinations) = (telemetry::current_traceparent(), customers.destinations());
+        loop {
+            let now = customers.clock.now();
+            let step = || {
+                sqlx::query_file!(
+                    "src/customers/merge.sql",
+                    &ids,
+                    &versions,
+                    &email_hashes as &[Option<Vec<u8>>],
+                    &phone_hashes as &[Option<Vec<u8>>],
+                    &contacts,
+                    now,
+                    event_id.0,
+                    traceparent.as_deref(),
+                    &destinations,
+                    STEP_MAX,
+                )
+            };
+            let moved = customers.database.fetch_one(step).await;
+            self.live.nudge();
+            customers.outbox.nudge(OutboxDestination::EventStream);
+            customers.outbox.nudge(OutboxDestination::ConversationService);
+            match moved {
+                Ok(row) => match row.outcome.as_str() {
+                    "merged" => return Ok(true),
+                    "more" => {}
+                    // The next attempt finds out why.
+                    "stale" | "offered" => return Ok(false),
+                    _ => return Err(Corrupted::Column("merge.outcome").into()),
+                },
+                // An entry of one of the two was offered meanwhile.
+                Err(error) if is_overtaken(&error) || error.violates("waitlist_entries_wait_once") => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 impl Customers {
@@ -215,55 +266,6 @@ impl Customers {
             contact_sealed: row.contact_sealed.as_deref().unwrap_or_default(),
         })?;
         Ok(Identity { contact, email_hash: row.email_hash.clone(), phone_hash: row.phone_hash.clone() })
-    }
-
-    /// Moves everything, in as many steps as needed. False if a concurrent call was faster: load and decide again.
-    async fn move_all(
-        &self,
-        customers: [(CustomerId, i64); 2],
-        after: &[Identity; 2],
-        event_id: EventId,
-    ) -> Result<bool, MergeCustomersError> {
-        let ids = customers.map(|(id, _)| id.0);
-        let versions = customers.map(|(_, version)| version);
-        let email_hashes = after.each_ref().map(|it| it.email_hash.clone());
-        let phone_hashes = after.each_ref().map(|it| it.phone_hash.clone());
-        let contacts: Vec<_> = customers
-            .iter()
-            .zip(after)
-            .map(|((id, version), it)| self.seal_contact(*id, *version, &it.contact))
-            .collect();
-        let (traceparent, destinations) = (telemetry::current_traceparent(), self.destinations());
-        loop {
-            let now = self.clock.now();
-            let step = || {
-                sqlx::query_file!(
-                    "src/customers/merge.sql",
-                    &ids,
-                    &versions,
-                    &email_hashes as &[Option<Vec<u8>>],
-                    &phone_hashes as &[Option<Vec<u8>>],
-                    &contacts,
-                    now,
-                    event_id.0,
-                    traceparent.as_deref(),
-                    &destinations,
-                    STEP_MAX,
-                )
-            };
-            match self.database.fetch_one(step).await {
-                Ok(row) => match row.outcome.as_str() {
-                    "merged" => return Ok(true),
-                    "more" => {}
-                    // The next attempt finds out why.
-                    "stale" | "offered" => return Ok(false),
-                    _ => return Err(Corrupted::Column("merge.outcome").into()),
-                },
-                // An entry of one of the two was offered meanwhile.
-                Err(error) if is_overtaken(&error) || error.violates("waitlist_entries_wait_once") => return Ok(false),
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use teppan_shared::{
     contract::conversation::v1::{
         CancelFollowUpRequest, DeleteConversationRequest, DeleteCustomerRequest, FollowUpKey, FollowUpTrigger,
-        ScheduleFollowUpRequest, conversation_service_client::ConversationServiceClient,
+        RecordConsentRequest, ScheduleFollowUpRequest, conversation_service_client::ConversationServiceClient,
         follow_up_service_client::FollowUpServiceClient,
     },
     error_chain::error_chain,
@@ -21,7 +21,7 @@ use tonic::{
 
 use super::consents;
 use crate::{
-    customers::event::{CONSENT_CHANGED, ERASED},
+    customers::event::{CONSENT_CHANGED, ERASED, MERGED},
     domain::FollowUpStep,
 };
 
@@ -42,7 +42,7 @@ const REMAINING_PAUSE: Duration = Duration::from_secs(1);
 /// The name of this destination, and of conversation-service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
-/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, and deletes the conversations and
+/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, also those after a merge, and deletes the conversations and
 /// follow-ups of erased customers.
 pub struct ConversationService {
     conversations: ConversationServiceClient<Channel>,
@@ -100,15 +100,23 @@ impl ConversationService {
         answer.map(|_| ()).map_err(|status| undelivered(&status))
     }
 
-    async fn deliver_consent(&self, message: &Message) -> Delivery {
-        match consents::record_consent(&message.data) {
-            Err(error) => unreadable(message, &error),
-            Ok(None) => Delivery::Decided(Ok(())),
-            Ok(Some(request)) => {
-                let answer = self.follow_ups.clone().record_consent(self.request(request)).await;
-                Delivery::Tried(answer.map(|_| ()).map_err(|status| undelivered(&status)))
+    /// An older delivery changes nothing, so a repeated one begins with the first call again.
+    async fn deliver_consents(
+        &self,
+        message: &Message,
+        requests: Result<Vec<RecordConsentRequest>, serde_json::Error>,
+    ) -> Delivery {
+        let requests = match requests {
+            Err(error) => return unreadable(message, &error),
+            Ok(requests) if requests.is_empty() => return Delivery::Decided(Ok(())),
+            Ok(requests) => requests,
+        };
+        for request in requests {
+            if let Err(status) = self.follow_ups.clone().record_consent(self.request(request)).await {
+                return Delivery::Tried(Err(undelivered(&status)));
             }
         }
+        Delivery::Tried(Ok(()))
     }
 }
 
@@ -133,7 +141,14 @@ impl Destination for ConversationService {
     async fn deliver(&self, message: &Message) -> Delivery {
         match message.event_type.as_str() {
             ERASED => return Delivery::Tried(self.deliver_erasure(message).await),
-            CONSENT_CHANGED => return self.deliver_consent(message).await,
+            CONSENT_CHANGED => {
+                let requests = consents::of_change(&message.data, &message.aggregate_id);
+                return self.deliver_consents(message, requests).await;
+            }
+            MERGED => {
+                let requests = consents::of_merge(&message.data, &message.aggregate_id);
+                return self.deliver_consents(message, requests).await;
+            }
             _ => {}
         }
         let mut client = self.follow_ups.clone();

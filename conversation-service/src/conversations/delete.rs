@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use teppan_shared::{postgres::DatabaseError, telemetry};
 
 use super::Conversations;
@@ -22,9 +23,19 @@ impl Conversations {
     /// # Errors
     /// When the database does not answer. The conversation may have been deleted; a repeated call then deletes nothing.
     pub async fn delete(&self, conversation_id: &ConversationId, by: &str) -> Result<Deleted, DatabaseError> {
+        self.delete_if(conversation_id.as_str(), by, None).await
+    }
+
+    /// [`Self::delete`]; with `idle_since` only if the last message is older and no follow-up is unfinished.
+    pub(super) async fn delete_if(
+        &self,
+        conversation_id: &str,
+        by: &str,
+        idle_since: Option<DateTime<Utc>>,
+    ) -> Result<Deleted, DatabaseError> {
         let mut attempts = 1;
         let deleted = loop {
-            match self.delete_once(conversation_id, by).await {
+            match self.delete_once(conversation_id, by, idle_since).await {
                 Err(error) if error.has_code(DEADLOCK_DETECTED) && attempts < ATTEMPTS_MAX => attempts += 1,
                 deleted => break deleted?,
             }
@@ -35,17 +46,23 @@ impl Conversations {
         Ok(deleted)
     }
 
-    async fn delete_once(&self, conversation_id: &ConversationId, by: &str) -> Result<Deleted, DatabaseError> {
+    async fn delete_once(
+        &self,
+        conversation_id: &str,
+        by: &str,
+        idle_since: Option<DateTime<Utc>>,
+    ) -> Result<Deleted, DatabaseError> {
         let (now, traceparent) = (self.clock.now(), telemetry::current_traceparent());
         let delete = || {
             sqlx::query_file_as!(
                 Deleted,
                 "src/conversations/delete.sql",
-                conversation_id.as_str(),
+                conversation_id,
                 now,
                 by,
                 self.events.published,
                 traceparent.as_deref(),
+                idle_since,
             )
         };
         self.database.fetch_one(delete).await

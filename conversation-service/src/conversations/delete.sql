@@ -1,6 +1,8 @@
--- DeleteConversation: deletes a conversation and all that belongs to it, in one statement that commits by itself.
+-- DeleteConversation, and the retention of conversations: deletes a conversation and all that belongs to it, in one
+-- statement that commits by itself.
 --
--- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent.
+-- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent, $6 null, or only if the
+-- last message is older than this and no follow-up is unfinished.
 --
 -- Always one row, with the numbers of messages and of follow-ups that this run deleted.
 --
@@ -10,13 +12,24 @@
 -- Order of locks: the follow-ups, the conversation, what refers to it. Statements that lock several of these lock them
 -- in this order, so no deadlock is possible. The user's row, which re-engagement locks before follow-ups, is not
 -- waited for: its next check removes it when the user has no conversation.
-WITH follow_up AS (
+--
+-- With $6, a message that is stored between this snapshot and the lock keeps the conversation; the finished follow-ups
+-- are then deleted all the same.
+WITH chosen AS MATERIALIZED (
+    SELECT 1
+    WHERE $6::timestamptz IS NULL
+       OR EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND last_message_at < $6)
+          -- by the index follow_ups_unfinished_key
+          AND NOT EXISTS (SELECT FROM follow_ups WHERE conversation_id = $1 AND finished_at IS NULL)
+),
+follow_up AS (
     DELETE FROM follow_ups
     WHERE follow_up_id = ANY (ARRAY(
         SELECT follow_up_id
         FROM follow_ups
         -- by the index follow_ups_list_by_conversation
         WHERE conversation_id = $1 AND trigger IN ('POST_EVENT', 'REENGAGEMENT', 'EMOTION_BASED', 'CUSTOM')
+          AND EXISTS (SELECT FROM chosen)
         ORDER BY follow_up_id
         FOR UPDATE))
     RETURNING follow_up_id
@@ -28,6 +41,7 @@ conversation AS (
     DELETE FROM conversations
     -- first all follow-ups
     WHERE conversation_id = $1 AND (SELECT count(*) FROM follow_up) >= 0
+      AND EXISTS (SELECT FROM chosen) AND ($6 IS NULL OR last_message_at < $6)
     RETURNING user_hash, message_count
 ),
 forgotten AS (                     -- the user's last conversation

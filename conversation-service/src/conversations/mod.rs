@@ -5,6 +5,7 @@ mod delete;
 mod filter;
 mod get;
 mod list;
+mod retention;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub use self::{
     conversation::{Conversation, ConversationRow, ConversationStatus},
     filter::{ConversationFilter, ConversationOrder, HolderFilter, StaleBy},
     list::{ConversationCursor, ConversationPage, ListConversationsError},
+    retention::ConversationRetention,
 };
 use crate::{events::Events, users::Users};
 

@@ -32,7 +32,7 @@ declined AS MATERIALIZED (         -- by this channel, or by one that is not kno
           SELECT
           FROM customer_consents AS newer
           WHERE newer.customer_id = $1 AND newer.purpose = $2 AND newer.channel IN ('', k.channel)
-            AND newer.granted AND newer.version > $5)
+            AND newer.granted AND (newer.version, newer.channel) > ($5, $3))
     LIMIT 1000
     FOR UPDATE OF f SKIP LOCKED
 ),

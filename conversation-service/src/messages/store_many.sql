@@ -108,7 +108,8 @@ results AS (
 named AS (                         -- as in store.sql
     INSERT INTO reengagement_checks (user_hash, check_at)
     SELECT $2, $4 FROM conversation
-    WHERE $2 IS NOT NULL AND NOT EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND user_hash IS NOT NULL)
+    WHERE $2 IS NOT NULL
+      AND (before = 0 OR (SELECT user_hash FROM conversations WHERE conversation_id = $1) IS NULL)
     ON CONFLICT (user_hash) DO NOTHING
 )
 SELECT g.position AS "position!", 'stored' AS "outcome!", NULL AS "call_id?", m.sequence AS "sequence?",

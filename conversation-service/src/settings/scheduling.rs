@@ -30,7 +30,11 @@ pub struct SchedulingArgs {
     /// How long idempotency keys of follow-ups are kept, in hours; a call repeated later is a new call
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
-    /// How often the service removes older follow-ups and keys
+    /// How long a conversation is kept after its last message, in days, with everything that belongs to it; 0 for always. A
+    /// conversation with an unfinished follow-up stays
+    #[arg(long, env = "CONVERSATION_KEEP_DAYS", hide_env_values = true, default_value = "0", global = true)]
+    conversation_keep_days: String,
+    /// How often the service removes older follow-ups, keys and conversations
     #[arg(long, env = "RETENTION_INTERVAL_MS", hide_env_values = true, default_value = "60000", global = true)]
     retention_interval_ms: String,
 }
@@ -46,13 +50,15 @@ pub struct SchedulingSettings {
     pub retention: RetentionSettings,
 }
 
-/// How long finished follow-ups and keys are kept.
+/// How long finished follow-ups, keys and conversations are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionSettings {
     /// For finished follow-ups. Not shorter than `keys`, because a repeated call must find its follow-up.
     pub follow_ups: Duration,
     /// For idempotency keys.
     pub keys: Duration,
+    /// For conversations, since the last message; `None`: always.
+    pub conversations: Option<Duration>,
     /// How often older ones are removed.
     pub interval: Duration,
 }
@@ -63,7 +69,12 @@ impl Default for SchedulingSettings {
             sending_hours: SendingHours::default(),
             after_event: TimeDelta::hours(24),
             attempts_max: 5,
-            retention: RetentionSettings { follow_ups: HOUR * 24 * 90, keys: HOUR * 72, interval: HOUR / 60 },
+            retention: RetentionSettings {
+                follow_ups: HOUR * 24 * 90,
+                keys: HOUR * 72,
+                conversations: None,
+                interval: HOUR / 60,
+            },
         }
     }
 }
@@ -90,13 +101,15 @@ impl RetentionSettings {
     fn parse(args: &SchedulingArgs, problems: &mut Problems) -> Option<Self> {
         let days = problems.number("FOLLOW_UP_KEEP_DAYS", &args.follow_up_keep_days, "days", 3, 3650);
         let hours = problems.number("IDEMPOTENCY_KEEP_HOURS", &args.idempotency_keep_hours, "hours", 72, 8760);
+        let conversations = problems.number("CONVERSATION_KEEP_DAYS", &args.conversation_keep_days, "days", 0, 36_500);
         let interval = problems.millis("RETENTION_INTERVAL_MS", &args.retention_interval_ms, 10, 86_400_000);
         let (follow_ups, keys) = (Duration::from_hours(days? * 24), Duration::from_hours(hours?));
         if follow_ups < keys {
             problems.add("FOLLOW_UP_KEEP_DAYS", "must not be less than IDEMPOTENCY_KEEP_HOURS");
             return None;
         }
-        Some(Self { follow_ups, keys, interval: interval? })
+        let conversations = Some(conversations?).filter(|days| *days > 0).map(|days| Duration::from_hours(24 * days));
+        Some(Self { follow_ups, keys, conversations, interval: interval? })
     }
 }
 
@@ -128,6 +141,7 @@ mod tests {
             "--follow-up-attempts-max=0",
             "--follow-up-keep-days=2",
             "--idempotency-keep-hours=71",
+            "--conversation-keep-days=-1",
             "--retention-interval-ms=0",
         ])
         .expect_err("bad");
@@ -137,6 +151,7 @@ mod tests {
             "FOLLOW_UP_ATTEMPTS_MAX",
             "FOLLOW_UP_KEEP_DAYS",
             "IDEMPOTENCY_KEEP_HOURS",
+            "CONVERSATION_KEEP_DAYS",
             "RETENTION_INTERVAL_MS",
         ] {
             assert!(problems.contains(name), "{name} is missing from: {problems}");

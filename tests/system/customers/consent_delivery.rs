@@ -21,7 +21,7 @@ use super::{
 use crate::{dispatch, follow_ups, verify};
 
 /// The status of each follow-up of a customer, by its conversation: `PENDING`, or the reason of its cancellation.
-async fn follow_ups_of(service: &Conversation, customer_id: &str) -> Vec<(String, String)> {
+pub async fn follow_ups_of(service: &Conversation, customer_id: &str) -> Vec<(String, String)> {
     let query = format!(
         "SELECT conversation_id, COALESCE(cancellation_reason, status) FROM follow_ups
          WHERE customer_id = '{customer_id}' ORDER BY created_at, conversation_id"
@@ -30,7 +30,7 @@ async fn follow_ups_of(service: &Conversation, customer_id: &str) -> Vec<(String
     sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut connection).await.expect("answered")
 }
 
-async fn delivered(service: &Booking) {
+pub async fn delivered(service: &Booking) {
     let left = "SELECT count(*) FROM outbox_messages WHERE destination = 'conversation-service'";
     eventually("everything is delivered", async || service.scalar::<i64>(left).await == 0).await;
 }

@@ -7,6 +7,7 @@ mod deadlocks;
 mod erasure;
 mod export;
 mod merge;
+mod merge_delivery;
 mod merge_races;
 mod races;
 mod retention;

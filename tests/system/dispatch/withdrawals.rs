@@ -164,3 +164,32 @@ async fn a_customer_is_deleted_in_steps_and_the_consents_last() {
     let left = "SELECT (SELECT count(*) FROM follow_ups) + (SELECT count(*) FROM customer_consents)";
     assert_eq!(service.scalar::<i64>(left).await, 3, "those of the other customer");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_consents_of_one_version_the_one_of_the_channel_counts_in_any_order() {
+    let service = start().await;
+    for first_is_every in [true, false] {
+        let customer = Uuid::now_v7();
+        let by_sms = scheduled(&service, later(of_customer(customer, Transactional, Sms))).await;
+        let by_email = scheduled(&service, later(of_customer(customer, Transactional, Email))).await;
+        // As after a merge of customers.
+        let mut both =
+            [consent(customer, Transactional, Every, false, 5), consent(customer, Transactional, Sms, true, 5)];
+        if !first_is_every {
+            both.reverse();
+        }
+        for consent in both {
+            record(&service, consent).await;
+        }
+        assert_eq!(read(&service, &by_email).await.status(), FollowUpStatus::Cancelled);
+        let allowed = format!("SELECT is_consented('{customer}', 'TRANSACTIONAL', 'SMS')");
+        assert!(scalar(&service, allowed).await, "{first_is_every}");
+        let expected = if first_is_every { FollowUpStatus::Cancelled } else { FollowUpStatus::Pending };
+        assert_eq!(read(&service, &by_sms).await.status(), expected);
+    }
+}
+
+async fn scalar(service: &harness::Conversation, query: String) -> bool {
+    let mut connection = harness::connect(&service.url).await;
+    sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await.expect("answered")
+}

@@ -8,6 +8,7 @@ mod deletion_races;
 mod parts;
 mod plans;
 mod redaction;
+mod retention;
 mod round_trips;
 mod search;
 mod streaming;
