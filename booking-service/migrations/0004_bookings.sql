@@ -87,10 +87,22 @@ BEGIN
 END
 $$;
 
--- Not for an offer: its entry is no longer waiting.
-CREATE TRIGGER bookings_leave_queue AFTER INSERT ON bookings
-    FOR EACH ROW WHEN (NEW.waitlist_entry_id IS NULL)
-    EXECUTE FUNCTION leave_queue_of_booked_slot();
+-- The same for all new bookings of a statement at once. Not for offers: their entries are no longer waiting.
+CREATE FUNCTION leave_queues_of_booked_slots() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE waitlist_entries w
+    SET status = 'LEFT', details_sealed = NULL, updated_at = a.updated_at
+    FROM added a
+    WHERE a.waitlist_entry_id IS NULL
+      AND w.customer_id = a.customer_id AND w.venue_id = a.venue_id
+      AND w.slot_date = a.slot_date AND w.start_time = a.start_time
+      AND w.status IN ('WAITING', 'OFFERED') AND w.offered_at IS NULL;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER bookings_leave_queue AFTER INSERT ON bookings REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION leave_queues_of_booked_slots();
 
 CREATE TRIGGER bookings_leave_other_queue AFTER UPDATE OF status, slot_date, start_time ON bookings
     FOR EACH ROW WHEN (

@@ -3,8 +3,15 @@
 -- The events of a booking, in order. `data` is the published event as JSON: ids and numbers, no personal data.
 --
 -- An event's hash covers everything that is published and the hash of the previous event, so altered, removed or
--- inserted events are detected. This column computes the hash, so no writer can store a wrong one. A generated column
+-- inserted events are detected. The column computes the hash, so no writer can store a wrong one. A generated column
 -- allows only immutable functions; escaping backslashes and decoding converts text to its bytes with such functions.
+CREATE FUNCTION event_hash(
+    previous_hash bytea, event_id uuid, booking_id uuid, version bigint, occurred_at timestamptz, type text, data json)
+RETURNS bytea LANGUAGE sql IMMUTABLE
+RETURN sha256(
+    previous_hash || uuid_send(event_id) || uuid_send(booking_id) || int8send(version) || timestamptz_send(occurred_at)
+    || decode(replace(type || data::text, '\', '\\'), 'escape'));
+
 CREATE TABLE booking_events (
     event_id         uuid        PRIMARY KEY,
     booking_id       uuid        NOT NULL REFERENCES bookings,
@@ -14,10 +21,8 @@ CREATE TABLE booking_events (
     data             json        NOT NULL,
     traceparent      text,
     previous_hash    bytea       NOT NULL,
-    hash             bytea       NOT NULL GENERATED ALWAYS AS (sha256(
-                         previous_hash || uuid_send(event_id) || uuid_send(booking_id) || int8send(version)
-                         || timestamptz_send(occurred_at) || decode(replace(type || data::text, '\', '\\'), 'escape')
-                     )) STORED,
+    hash             bytea       NOT NULL GENERATED ALWAYS AS (
+                         event_hash(previous_hash, event_id, booking_id, version, occurred_at, type, data)) STORED,
     stream_position  xid8        NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT booking_events_version_key UNIQUE (booking_id, version),
     CONSTRAINT event_previous_hash CHECK (octet_length(previous_hash) = CASE WHEN version = 1 THEN 0 ELSE 32 END)

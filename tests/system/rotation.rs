@@ -183,3 +183,28 @@ async fn booking_database() -> SecretString {
 async fn conversation_database() -> SecretString {
     harness::database(&conversation_service::app::DEFINITION).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_read_by_the_primary_key_however_large_the_table_is() {
+    const MESSAGES: i64 = 20_000;
+    let old = Conversation::over(conversation_database().await, keys(&[1])).await.ready().await;
+    let chat = fixtures::conversation_id();
+    old.client.clone().store_message(fixtures::message(&chat, "Hello")).await.expect("stored");
+    let copies = format!(
+        "INSERT INTO messages (message_id, conversation_id, sequence, role, channel, content_sealed, sent_at, stored_at,
+                               fingerprint)
+         SELECT gen_random_uuid(), conversation_id, 1 + n, role, channel, content_sealed, sent_at, stored_at, fingerprint
+         FROM messages, generate_series(1, {MESSAGES}) AS n;
+         ANALYZE messages;
+         SELECT pg_stat_reset_single_table_counters('messages'::regclass)"
+    );
+    harness::execute(&old.url, sqlx::AssertSqlSafe(copies)).await;
+    let count = ["--count-only", "--rows-per-second", "1000000"];
+    let (code, output) = rotated("conversation-service", &old.url, &[1], &count).await;
+    assert_eq!(code, Some(0), "{output}");
+    // Connections report what they have read some time later.
+    let read = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'messages'";
+    eventually("the rows are read", async || old.scalar::<i64>(read).await > MESSAGES).await;
+    let all = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'messages'";
+    assert!(old.scalar::<i64>(all).await < 2 * MESSAGES);
+}

@@ -51,6 +51,14 @@ pub struct Created {
     pub replayed: bool,
 }
 
+/// The outcome of the statements.
+struct Taken {
+    row: Booking,
+    /// The details of a new booking, where they need not be opened.
+    details: Option<BookingDetails>,
+    replayed: bool,
+}
+
 /// Why there is no booking. Nothing was written; after a [`DatabaseError`] the outcome may be unknown. `Corrupted` is
 /// also the answer when the booking was created but cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -93,12 +101,16 @@ impl Bookings {
         if new.validate_only {
             return self.would_create(new).await;
         }
-        let (row, replayed) = self.take_seats(new).await?;
+        let Taken { row, details, replayed } = self.take_seats(new).await?;
         if !replayed {
             self.live.nudge();
             self.deliver(&row, reply_by).await;
         }
-        Ok(Created { booking: row.open(&self.ring)?, replayed })
+        let booking = match details {
+            Some(details) => OpenBooking { booking: row, details: Some(details) },
+            None => row.open(&self.ring)?,
+        };
+        Ok(Created { booking, replayed })
     }
 
     /// The booking as a call would create it now. It has no ids, no code and no customer.
@@ -141,15 +153,17 @@ impl Bookings {
         Ok(Created { booking: OpenBooking { booking, details: Some(details) }, replayed: false })
     }
 
-    /// The booking, and whether an earlier call created it.
-    async fn take_seats(&self, new: &NewBooking) -> Result<(Booking, bool), CreateBookingError> {
+    async fn take_seats(&self, new: &NewBooking) -> Result<Taken, CreateBookingError> {
         let draft = self.draft(new);
         if self.slot_queues.is_stuck(new.slot) {
             // A statement with calls of other slots must not wait for this one.
             return self.take_seats_alone(new, draft, self.gatherer.alone()).await;
         }
         let (draft, turn) = match self.gatherer.join(draft).await? {
-            Joined::Settled(_, Settled::Created(booking)) => return Ok((*booking, false)),
+            Joined::Settled(draft, Settled::Created(row)) => {
+                let details = BookingDetails::new(&draft.customer.given, new.special_requests.as_ref());
+                return Ok(Taken { row: *row, details: Some(details), replayed: false });
+            }
             Joined::Settled(_, Settled::Refused(refusal)) => return Err(CreateBookingError::Refused(refusal)),
             Joined::Alone(draft, turn) => (draft, turn),
         };
@@ -163,7 +177,7 @@ impl Bookings {
         new: &NewBooking,
         mut draft: Draft,
         mut turn: Turn<Creations>,
-    ) -> Result<(Booking, bool), CreateBookingError> {
+    ) -> Result<Taken, CreateBookingError> {
         let mut permit = self.slot_queues.try_permit(new.slot);
         for _ in 0..ATTEMPTS_MAX {
             if permit.is_none() {
@@ -188,14 +202,14 @@ impl Bookings {
                 Err(error) => return Err(error.into()),
             };
             match answer.outcome()? {
-                Outcome::Created(booking) => return Ok((booking, false)),
+                Outcome::Created(row) => return Ok(Taken { row, details: None, replayed: false }),
                 Outcome::Replayed { fingerprint, .. } if !draft.fingerprint.matches(&fingerprint) => {
                     return Err(CreateBookingError::KeyReused);
                 }
                 // With this call's id, an earlier run of this call created the booking, and its answer was lost.
-                Outcome::Replayed { booking, .. } => {
-                    let replayed = booking.booking_id != draft.booking_id;
-                    return Ok((booking, replayed));
+                Outcome::Replayed { booking: row, .. } => {
+                    let replayed = row.booking_id != draft.booking_id;
+                    return Ok(Taken { row, details: None, replayed });
                 }
                 Outcome::OtherPhoneRegion(region) => {
                     let redraft = self.customers.redraft(&new.contact, new.slot.venue_id, region);

@@ -4,7 +4,7 @@
 -- $1 to $21: an array for each value, an element for each request. The keys differ, and so do the contacts.
 --
 -- A row for each request, by its place `n`. `verdict` is
---   created  the booking of this row was made;
+--   created  the booking was made, with the columns of this row and those that were sent;
 --   refused  nothing was written for it; `refusal` states why. The key is absent in the same snapshot;
 --   alone    nothing was written for it, and create.sql must decide: the key was used, the customer must be drafted again,
 --            or the slot changed between snapshot and lock or lacks the seats for all who want them.
@@ -83,13 +83,25 @@ priced AS MATERIALIZED (           -- the gate: every step below depends on it
     FROM seated
     WHERE known_id IS NULL OR n IN (SELECT n FROM known)
 ),
-draft AS MATERIALIZED (            -- the computed columns of the bookings
-    SELECT p.*, deposit_cents,
-           CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
-           CASE WHEN deposit_cents > 0 THEN LEAST(now + make_interval(mins => hold_minutes), starts_at) END AS hold_expires_at,
-           CASE WHEN deposit_cents = 0 THEN now END AS confirmed_at
+draft AS MATERIALIZED (            -- the computed columns of the bookings, and the first events of their hash chains
+    SELECT p.*, deposit_cents, status, hold_expires_at, confirmed_at, data,
+           event_hash('', event_id, booking_id, 1, now, 'teppan.booking.created.v1', data) AS event_hash
     FROM priced p
     CROSS JOIN LATERAL (SELECT deposit_cents(total_cents, deposit_percent, currency) AS deposit_cents LIMIT 1) AS deposit
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN deposit_cents > 0 THEN 'PENDING' ELSE 'CONFIRMED' END AS status,
+               CASE WHEN deposit_cents > 0 THEN LEAST(now + make_interval(mins => hold_minutes), starts_at)
+               END AS hold_expires_at,
+               CASE WHEN deposit_cents = 0 THEN now END AS confirmed_at
+        LIMIT 1
+    ) AS terms
+    CROSS JOIN LATERAL (
+        SELECT booking_created(
+            booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
+            starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
+            hold_expires_at) AS data
+        LIMIT 1
+    ) AS created
 ),
 counted AS (                       -- from the locked row: see commit.sql
     UPDATE slots s
@@ -109,16 +121,9 @@ customer AS (
     ORDER BY email_hashes, phone_hashes
     RETURNING customer_id
 ),
-event AS (                         -- the first events of the bookings' hash chains
+event AS (
     INSERT INTO booking_events (event_id, booking_id, version, type, occurred_at, data, traceparent, previous_hash)
-    SELECT event_id, booking_id, 1, 'teppan.booking.created.v1', now,
-           booking_created(
-               booking_id, venue_id, slot_date, start_time, status, now, customer_id, conversation_id, confirmation_code,
-               starts_at, ends_at, time_zone, party_size, price_per_person_cents, total_cents, deposit_cents, currency,
-               hold_expires_at),
-           traceparent, ''
-    FROM draft
-    RETURNING booking_id, hash
+    SELECT event_id, booking_id, 1, 'teppan.booking.created.v1', now, data, traceparent, '' FROM draft
 ),
 booking AS (
     INSERT INTO bookings (
@@ -127,10 +132,8 @@ booking AS (
         conversation_id, details_sealed, source, version, event_hash, created_at, updated_at)
     SELECT booking_id, confirmation_code, status, venue_id, slot_date, start_time, starts_at, ends_at, customer_id,
            party_size, price_per_person_cents, total_cents, deposit_cents, currency, hold_expires_at, confirmed_at,
-           conversation_id, details_sealed, source, 1, event.hash, now, now
+           conversation_id, details_sealed, source, 1, event_hash, now, now
     FROM draft
-    JOIN event USING (booking_id)
-    RETURNING bookings.*
 ),
 messages AS (                      -- one for each destination; no follow-up before the booking is confirmed
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
@@ -145,11 +148,13 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
     WHERE (SELECT count(*) FROM customer) >= 0 -- customers are locked before keys
     ORDER BY key
 )
--- A union, not a join of both: for plain table columns, sqlx would query their names each time it prepares the statement.
-SELECT draft.n, 'created' AS verdict, draft.refusal, draft.figure, booking.*, draft.time_zone
-FROM booking
-JOIN draft ON draft.booking_id = booking.booking_id
+-- What the service does not know of a booking: the rest of the row is as it sent it. A union, not a join of both: for plain
+-- table columns, sqlx would query their names each time it prepares the statement.
+SELECT n, 'created' AS verdict, refusal, figure, status, starts_at, ends_at, customer_id, price_per_person_cents,
+       total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone
+FROM draft
 UNION ALL
-SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, (NULL::bookings).*, time_zone
+SELECT n, CASE WHEN refusal <> 'ALONE' THEN 'refused' ELSE 'alone' END, refusal, figure, NULL, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM offer
 WHERE n NOT IN (SELECT n FROM draft)

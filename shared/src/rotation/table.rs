@@ -82,11 +82,7 @@ impl SealedTable {
         let statement = self.select();
         let newest = i32::from(ring.sealing_version());
         let read = || {
-            sqlx::query(AssertSqlSafe(statement.clone()))
-                .bind(after)
-                .bind(newest)
-                .bind(PAGE_ROWS)
-                .try_map(|row: PgRow| self.row(&row))
+            sqlx::query(AssertSqlSafe(statement.clone())).bind(after).bind(newest).try_map(|row: PgRow| self.row(&row))
         };
         let read = database.fetch_all(read).await?;
         let is_full = i64::try_from(read.len()) == Ok(PAGE_ROWS);
@@ -185,7 +181,9 @@ impl SealedTable {
         }
         columns.extend(self.hash.map(|hash| hash.name.to_owned()));
         let (table, columns) = (self.name, columns.join(", "));
-        format!("SELECT {columns} FROM {table} WHERE {key} > $1::{kind} ORDER BY {key} LIMIT $3")
+        // Without the table's name, the order would be that of the text in the first column, and no index has it. With a
+        // constant limit, the planner knows that the page is small.
+        format!("SELECT {columns} FROM {table} WHERE {key} > $1::{kind} ORDER BY {table}.{key} LIMIT {PAGE_ROWS}")
     }
 
     fn update(&self) -> String {

@@ -66,7 +66,8 @@ impl CallMetrics {
 pub struct OpenCall {
     metrics: CallMetrics,
     method: &'static str,
-    span: Span,
+    /// Only if its trace is recorded. The log has no line after the call, and writing into a span costs it much.
+    recorded: Option<Span>,
     /// The trace that an exemplar of this call refers to.
     trace: Option<Trace>,
     may_be_exemplar: bool,
@@ -90,7 +91,7 @@ impl OpenCall {
         Self {
             metrics: metrics.clone(),
             method,
-            span,
+            recorded: trace.as_ref().filter(|trace| trace.is_recorded).map(|_| span),
             trace: trace.filter(|trace| trace.is_recorded && exemplars::OF_CALLS.is_enabled()),
             may_be_exemplar: false,
             started: Instant::now(),
@@ -164,9 +165,11 @@ impl Drop for OpenCall {
             NOT_ENDED => Code::Cancelled,
             code => Code::from(code),
         };
-        self.span.record("rpc.response.status_code", code_name(code));
-        if is_server_fault(code) {
-            self.span.record("otel.status_code", "ERROR");
+        if let Some(span) = &self.recorded {
+            span.record("rpc.response.status_code", code_name(code));
+            if is_server_fault(code) {
+                span.record("otel.status_code", "ERROR");
+            }
         }
         self.metrics.active.add(-1, &[]);
         self.record(code);

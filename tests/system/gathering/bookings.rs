@@ -1,7 +1,7 @@
 use futures::future::join_all;
 use sqlx::Connection as _;
 use teppan_shared::{
-    contract::booking::v1::{Contact, CreateBookingRequest, CreateBookingResponse},
+    contract::booking::v1::{BookingStatus, Contact, CreateBookingRequest, CreateBookingResponse, GetBookingRequest},
     gather::GatherLimits,
 };
 use teppan_tests::{
@@ -56,6 +56,29 @@ async fn bookings_that_come_together_share_statements_and_each_caller_gets_its_o
     let seats: i64 = requests.iter().map(|request| i64::from(request.party_size)).sum();
     assert_eq!(booking.scalar::<i64>("SELECT sum(reserved) FROM slots").await, seats);
     assert_eq!(booking.scalar::<i64>("SELECT count(*) FROM outbox_messages").await, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_a_gathered_call_is_the_booking_as_it_is_stored() {
+    let (proxy, booking, firm) = far_away(1000, few_statements()).await;
+    let with_deposit = fixtures::venue(&mut booking.clients.clone(), 100).await.expect("a venue").venue_id;
+    let request = |venue_id: &String| CreateBookingRequest {
+        special_requests: "A table by the window".to_owned(),
+        source: "website".to_owned(),
+        ..fixtures::booking(venue_id, 2)
+    };
+    let requests: Vec<_> = [&firm, &with_deposit].into_iter().cycle().take(30).map(request).collect();
+    let mut statuses = Vec::new();
+    for answer in at_once(&booking, &requests).await {
+        let made = answer.expect("a booking").booking.expect("it is set");
+        let get = GetBookingRequest { booking_id: made.booking_id.clone(), ..Default::default() };
+        let stored = booking.clients.clone().bookings.get_booking(get).await.expect("read").into_inner().booking;
+        statuses.push(made.status());
+        assert_eq!(Some(made), stored);
+    }
+    assert!(proxy.ran(FOR_MANY) >= 1);
+    assert_eq!(statuses[..2], [BookingStatus::Confirmed, BookingStatus::Pending]);
+    crate::verify::assert_derivable(&booking.url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! CreateBooking for many calls in one statement.
 
+use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use teppan_shared::{
     gather::Gathered,
@@ -9,7 +10,7 @@ use teppan_shared::{
 use super::draft::Draft;
 use crate::{
     bookings::booking::{Booking, to_hex},
-    domain::Refusal,
+    domain::{BookingStatus, CustomerId, Refusal},
 };
 
 /// The statement; new connections prepare it when they open.
@@ -44,9 +45,9 @@ impl Gathered for Creations {
         let mut answers: Vec<_> = drafts.iter().map(|_| None).collect();
         for row in rows {
             // Rows are counted from 1.
-            let place = usize::try_from(row.n).ok().and_then(|n| answers.get_mut(n.checked_sub(1)?));
-            if let Some(place) = place {
-                *place = row.settled();
+            let Some(number) = usize::try_from(row.n).ok().and_then(|n| n.checked_sub(1)) else { continue };
+            if let (Some(answer), Some(draft)) = (answers.get_mut(number), drafts.get(number)) {
+                *answer = row.settled(draft);
             }
         }
         Ok(answers)
@@ -94,7 +95,24 @@ struct Answer {
     verdict: String,
     refusal: Option<String>,
     figure: Option<i64>,
-    booking: Option<Booking>,
+    made: Option<Made>,
+}
+
+/// What the database decided of a booking.
+#[derive(FromRow)]
+struct Made {
+    status: BookingStatus,
+    starts_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    customer_id: CustomerId,
+    price_per_person_cents: i64,
+    total_cents: i64,
+    deposit_cents: i64,
+    currency: String,
+    hold_expires_at: Option<DateTime<Utc>>,
+    confirmed_at: Option<DateTime<Utc>>,
+    event_hash: Vec<u8>,
+    time_zone: String,
 }
 
 impl FromRow<'_, PgRow> for Answer {
@@ -104,18 +122,60 @@ impl FromRow<'_, PgRow> for Answer {
             n: row.try_get("n")?,
             refusal: row.try_get("refusal")?,
             figure: row.try_get("figure")?,
-            booking: (verdict == "created").then(|| Booking::from_row(row)).transpose()?,
+            made: (verdict == "created").then(|| Made::from_row(row)).transpose()?,
             verdict,
         })
     }
 }
 
 impl Answer {
-    fn settled(self) -> Option<Settled> {
+    fn settled(self, draft: &Draft) -> Option<Settled> {
         match self.verdict.as_str() {
-            "created" => self.booking.map(Box::new).map(Settled::Created),
+            "created" => self.made.map(|made| Settled::Created(Box::new(made.booking(draft)))),
             "refused" => Refusal::from_column(&self.refusal?, self.figure).map(Settled::Refused),
             _ => None,
+        }
+    }
+}
+
+impl Made {
+    /// The row that the statement has inserted.
+    fn booking(self, draft: &Draft) -> Booking {
+        Booking {
+            booking_id: draft.booking_id,
+            confirmation_code: draft.confirmation_code.as_str().to_owned(),
+            status: self.status,
+            venue_id: draft.slot.venue_id,
+            slot_date: draft.slot.date,
+            start_time: draft.slot.start_time,
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            customer_id: self.customer_id,
+            party_size: draft.party_size,
+            price_per_person_cents: self.price_per_person_cents,
+            total_cents: self.total_cents,
+            deposit_cents: self.deposit_cents,
+            paid_cents: 0,
+            refunded_cents: 0,
+            refund_due_cents: 0,
+            disputed_cents: 0,
+            kept_cents: 0,
+            currency: self.currency,
+            hold_expires_at: self.hold_expires_at,
+            unpaid_hold_expires_at: None,
+            confirmed_at: self.confirmed_at,
+            cancelled_at: None,
+            cancelled_by: None,
+            conversation_id: draft.conversation_id.clone(),
+            details_sealed: Some(draft.details_sealed.clone()),
+            erased_at: None,
+            source: draft.source.clone(),
+            waitlist_entry_id: None,
+            version: 1,
+            event_hash: self.event_hash,
+            created_at: draft.now,
+            updated_at: draft.now,
+            time_zone: self.time_zone,
         }
     }
 }
