@@ -44,7 +44,7 @@ pub enum ExportFailed {
     Written(#[from] io::Error),
     #[error("the customer cannot be read")]
     Read(#[from] ExportError),
-    #[error("{0} bookings cannot be read; everything else is written")]
+    #[error("{0} parts cannot be read; everything else is written")]
     Unreadable(usize),
     #[error("the conversations cannot be listed")]
     Database(#[from] DatabaseError),
@@ -82,7 +82,7 @@ async fn export(
         let page = match exports.export_page(id, after, PAGE_SIZE).await {
             Ok(page) => page,
             Err(ExportError::Unreadable { position, booking_count, source }) => {
-                unreadable.push((position.2, source));
+                unreadable.push(format!("booking {} cannot be read: {}", position.2, error_chain(&source)));
                 after = Some(ExportCursor { position: ExportPosition::Booking(position), booking_count });
                 continue;
             }
@@ -124,10 +124,10 @@ async fn export(
         }
     }
     out.end_list()?;
-    export_conversations(exports, conversations, id, out).await?;
+    export_conversations(exports, conversations, id, out, &mut unreadable).await?;
     out.end()?;
-    for (booking_id, error) in &unreadable {
-        eprintln!("booking {booking_id} cannot be read: {}", error_chain(error));
+    for part in &unreadable {
+        eprintln!("{part}");
     }
     if unreadable.is_empty() { Ok(()) } else { Err(ExportFailed::Unreadable(unreadable.len())) }
 }
@@ -138,19 +138,20 @@ async fn export_conversations(
     conversations: &Conversations,
     id: CustomerId,
     out: &mut JsonStream<impl io::Write>,
+    unreadable: &mut Vec<String>,
 ) -> Result<(), ExportFailed> {
     let named = exports.customers.conversations_of(id).await?;
     let (own, shared): (Vec<_>, Vec<_>) = named.into_iter().partition(|it| it.is_own);
     let mut users = BTreeSet::new();
     out.begin_list("conversations")?;
     for (number, conversation) in own.iter().enumerate() {
-        users.extend(conversations.export(&conversation.conversation_id, out).await?);
+        users.extend(conversations.export(&conversation.conversation_id, out, unreadable).await?);
         eprintln!("{} of {} conversations", number + 1, own.len());
     }
     out.end_list()?;
     out.begin_list("memories")?;
     for user_id in users {
-        conversations.export_memories(&user_id, out).await?;
+        conversations.export_memories(&user_id, out, unreadable).await?;
     }
     out.end_list()?;
     // Another customer names them too, so they may contain that customer's messages.

@@ -243,6 +243,35 @@ async fn the_command_goes_on_after_bookings_that_cannot_be_read_and_reports_each
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_goes_on_after_messages_that_cannot_be_read_and_names_their_conversation() {
+    let (service, conversation) = both_services().await;
+    let url = format!("http://{}", conversation.service.server.grpc_addr);
+    let venue = fixtures::firm_venue(&mut service.clients.clone(), 100).await.expect("a venue");
+    let [cut_off, whole] = [(); 2].map(|()| fixtures::conversation_id());
+    for chat in [&cut_off, &whole] {
+        for number in 1..=3 {
+            let message = fixtures::message(chat, &format!("Message {number}"));
+            conversation.client.clone().store_message(message).await.expect("stored");
+        }
+    }
+    let customer_id = book_in(&service.clients, &venue, "ada@example.org", &cut_off).await.customer_id;
+    book_in(&service.clients, &venue, "ada@example.org", &whole).await;
+    let corrupt =
+        format!("UPDATE messages SET content_sealed = 'x' WHERE conversation_id = '{cut_off}' AND sequence = 2");
+    harness::execute(&conversation.url, sqlx::AssertSqlSafe(corrupt)).await;
+    let output = export_output(&service, &url, &customer_id).await;
+    assert_eq!(output.status.code(), Some(1));
+    let export: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for conversation in export["conversations"].as_array().expect("conversations") {
+        let expected = if conversation["conversation_id"] == cut_off.as_str() { 1 } else { 3 };
+        assert_eq!(conversation["messages"].as_array().expect("messages").len(), expected);
+        assert!(conversation["follow_ups"].is_array());
+    }
+    let report = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(report.contains(&format!("messages of conversation {cut_off}: one cannot be read")), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bookings_are_counted_for_the_first_page_of_an_export_only() {
     let (service, venue) = service_with_venue().await;
     let clients = &service.clients;

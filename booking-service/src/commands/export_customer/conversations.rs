@@ -10,8 +10,9 @@ use teppan_shared::{
     },
     identity::OutgoingToken,
     service::StartError,
+    status,
 };
-use tonic::{Code, Request, transport::Channel};
+use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{ExportFailed, json_stream::JsonStream};
 use crate::{app::conversation_service_tls, outbox::OutboxSettings, outbox::conversation_service};
@@ -38,22 +39,38 @@ impl Conversations {
         })
     }
 
-    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known.
-    pub async fn export(&self, id: &str, out: &mut JsonStream<impl io::Write>) -> Result<Option<String>, ExportFailed> {
+    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known. What cannot be read is
+    /// named in `unreadable`.
+    pub async fn export(
+        &self,
+        id: &str,
+        out: &mut JsonStream<impl io::Write>,
+        unreadable: &mut Vec<String>,
+    ) -> Result<Option<String>, ExportFailed> {
         let get = self.request(GetConversationRequest { conversation_id: id.to_owned() });
+        let mut has_messages = true;
         let conversation = match self.conversations.clone().get_conversation(get).await {
             Ok(found) => found.into_inner().conversation,
             // Follow-ups can wait for a conversation that does not exist yet.
-            Err(status) if status.code() == Code::NotFound => None,
+            Err(status) if status.code() == Code::NotFound => {
+                has_messages = false;
+                None
+            }
+            Err(status) if is_corrupted(&status) => {
+                unreadable.push(format!("conversation {id} cannot be read"));
+                None
+            }
             Err(status) => return Err(ExportFailed::Conversations(status)),
         };
         out.begin()?;
         out.field("conversation_id", &id.into())?;
         if let Some(conversation) = &conversation {
             out.field("conversation", &to_json("teppan.conversation.v1.Conversation", conversation))?;
-            self.export_messages(id, out).await?;
         }
-        self.export_follow_ups(id, out).await?;
+        if has_messages {
+            self.export_messages(id, out, unreadable).await?;
+        }
+        self.export_follow_ups(id, out, unreadable).await?;
         out.end()?;
         Ok(conversation.map(|it| it.user_id).filter(|user_id| !user_id.is_empty()))
     }
@@ -63,53 +80,64 @@ impl Conversations {
         &self,
         user_id: &str,
         out: &mut JsonStream<impl io::Write>,
+        unreadable: &mut Vec<String>,
     ) -> Result<(), ExportFailed> {
-        let mut list = ListMemoriesRequest { user_id: user_id.to_owned(), page_size: PAGE_SIZE, ..Default::default() };
-        loop {
-            let page = self.conversations.clone().list_memories(self.request(list.clone())).await;
-            let page = page.map_err(ExportFailed::Conversations)?.into_inner();
+        let mut pages = Pages::default();
+        while let Some((page_size, page_token)) = pages.next() {
+            let list = ListMemoriesRequest { user_id: user_id.to_owned(), page_size, page_token, ..Default::default() };
+            let page = self.conversations.clone().list_memories(self.request(list)).await;
+            let Some(page) = pages.read(page)? else { continue };
             for memory in &page.memories {
                 out.item(&to_json("teppan.conversation.v1.Memory", memory))?;
             }
-            if page.next_page_token.is_empty() {
-                return Ok(());
-            }
-            list.page_token = page.next_page_token;
+            pages.after(page.next_page_token);
         }
+        unreadable.extend(pages.ended_early("memories of a user"));
+        Ok(())
     }
 
-    async fn export_messages(&self, id: &str, out: &mut JsonStream<impl io::Write>) -> Result<(), ExportFailed> {
-        let mut list =
-            ListMessagesRequest { conversation_id: id.to_owned(), page_size: PAGE_SIZE, ..Default::default() };
+    async fn export_messages(
+        &self,
+        id: &str,
+        out: &mut JsonStream<impl io::Write>,
+        unreadable: &mut Vec<String>,
+    ) -> Result<(), ExportFailed> {
         out.begin_list("messages")?;
-        loop {
-            let page = self.conversations.clone().list_messages(self.request(list.clone())).await;
-            let page = page.map_err(ExportFailed::Conversations)?.into_inner();
+        let mut pages = Pages::default();
+        while let Some((page_size, page_token)) = pages.next() {
+            let list =
+                ListMessagesRequest { conversation_id: id.to_owned(), page_size, page_token, ..Default::default() };
+            let page = self.conversations.clone().list_messages(self.request(list)).await;
+            let Some(page) = pages.read(page)? else { continue };
             for message in &page.messages {
                 out.item(&to_json("teppan.conversation.v1.Message", message))?;
             }
-            if page.next_page_token.is_empty() {
-                return Ok(out.end_list()?);
-            }
-            list.page_token = page.next_page_token;
+            pages.after(page.next_page_token);
         }
+        unreadable.extend(pages.ended_early(&format!("messages of conversation {id}")));
+        Ok(out.end_list()?)
     }
 
-    async fn export_follow_ups(&self, id: &str, out: &mut JsonStream<impl io::Write>) -> Result<(), ExportFailed> {
-        let mut list =
-            ListFollowUpsRequest { conversation_id: id.to_owned(), page_size: PAGE_SIZE, ..Default::default() };
+    async fn export_follow_ups(
+        &self,
+        id: &str,
+        out: &mut JsonStream<impl io::Write>,
+        unreadable: &mut Vec<String>,
+    ) -> Result<(), ExportFailed> {
         out.begin_list("follow_ups")?;
-        loop {
-            let page = self.follow_ups.clone().list_follow_ups(self.request(list.clone())).await;
-            let page = page.map_err(ExportFailed::Conversations)?.into_inner();
+        let mut pages = Pages::default();
+        while let Some((page_size, page_token)) = pages.next() {
+            let list =
+                ListFollowUpsRequest { conversation_id: id.to_owned(), page_size, page_token, ..Default::default() };
+            let page = self.follow_ups.clone().list_follow_ups(self.request(list)).await;
+            let Some(page) = pages.read(page)? else { continue };
             for follow_up in &page.follow_ups {
                 out.item(&to_json("teppan.conversation.v1.FollowUp", follow_up))?;
             }
-            if page.next_page_token.is_empty() {
-                return Ok(out.end_list()?);
-            }
-            list.page_token = page.next_page_token;
+            pages.after(page.next_page_token);
         }
+        unreadable.extend(pages.ended_early(&format!("follow-ups of conversation {id}")));
+        Ok(out.end_list()?)
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -119,4 +147,53 @@ impl Conversations {
         }
         request
     }
+}
+
+/// Walks over the pages of a list. When a page contains something that cannot be read, the walk goes on with one item a
+/// page, up to that item.
+struct Pages {
+    page_size: i32,
+    /// `None`: the list has ended.
+    page_token: Option<String>,
+    is_cut_off: bool,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self { page_size: PAGE_SIZE, page_token: Some(String::new()), is_cut_off: false }
+    }
+}
+
+impl Pages {
+    /// The size and the token of the next page.
+    fn next(&self) -> Option<(i32, String)> {
+        Some((self.page_size, self.page_token.clone()?))
+    }
+
+    /// `None`: the page cannot be read.
+    fn read<T>(&mut self, answer: Result<Response<T>, Status>) -> Result<Option<T>, ExportFailed> {
+        match answer {
+            Ok(page) => Ok(Some(page.into_inner())),
+            Err(status) if is_corrupted(&status) => {
+                if self.page_size == 1 {
+                    (self.page_token, self.is_cut_off) = (None, true);
+                }
+                self.page_size = 1;
+                Ok(None)
+            }
+            Err(status) => Err(ExportFailed::Conversations(status)),
+        }
+    }
+
+    fn after(&mut self, token: String) {
+        self.page_token = Some(token).filter(|token| !token.is_empty());
+    }
+
+    fn ended_early(self, what: &str) -> Option<String> {
+        self.is_cut_off.then(|| format!("{what}: one cannot be read, and those after it are missing"))
+    }
+}
+
+fn is_corrupted(status: &Status) -> bool {
+    status::reason(status) == "DATA_CORRUPTED"
 }
