@@ -87,22 +87,31 @@ BEGIN
 END
 $$;
 
--- The same for all new bookings of a statement at once. Not for offers: their entries are no longer waiting.
-CREATE FUNCTION leave_queues_of_booked_slots() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+-- The same for all new bookings of a statement. Not for offers: their entries are no longer waiting. Each entry is looked up
+-- by its key: the plan is made once in a session, perhaps while the table is small, and a join could read all of it.
+CREATE FUNCTION leave_queues_of_new_bookings() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     UPDATE waitlist_entries w
-    SET status = 'LEFT', details_sealed = NULL, updated_at = a.updated_at
-    FROM added a
-    WHERE a.waitlist_entry_id IS NULL
-      AND w.customer_id = a.customer_id AND w.venue_id = a.venue_id
-      AND w.slot_date = a.slot_date AND w.start_time = a.start_time
+    SET status = 'LEFT', details_sealed = NULL, updated_at = (SELECT max(a.updated_at) FROM added a)
+    WHERE w.waitlist_entry_id = ANY (ARRAY(
+            SELECT e.waitlist_entry_id
+            FROM added a
+            CROSS JOIN LATERAL (
+                SELECT e.waitlist_entry_id
+                FROM waitlist_entries e
+                WHERE e.customer_id = a.customer_id AND e.venue_id = a.venue_id
+                  AND e.slot_date = a.slot_date AND e.start_time = a.start_time
+                  AND e.status IN ('WAITING', 'OFFERED') AND e.offered_at IS NULL
+                LIMIT 1
+            ) AS e
+            WHERE a.waitlist_entry_id IS NULL))
       AND w.status IN ('WAITING', 'OFFERED') AND w.offered_at IS NULL;
     RETURN NULL;
 END
 $$;
 
 CREATE TRIGGER bookings_leave_queue AFTER INSERT ON bookings REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION leave_queues_of_booked_slots();
+    FOR EACH STATEMENT EXECUTE FUNCTION leave_queues_of_new_bookings();
 
 CREATE TRIGGER bookings_leave_other_queue AFTER UPDATE OF status, slot_date, start_time ON bookings
     FOR EACH ROW WHEN (

@@ -32,8 +32,8 @@ RETURN (
 );
 
 -- MergeCustomers, one step in one transaction. Of each array, the first element is about the remaining customer and the
--- second about the duplicate: id, version that was read, and hashes and sealed contact of the next version. The next
--- version of both is greater than every earlier one of both, so that consents of the one replace older ones of the other.
+-- second about the duplicate: id, version that was read, and hashes and sealed contact of the next version. This is one
+-- for both and greater than every earlier one, so that consents of the one replace older ones of the other.
 --
 -- `outcome`:
 --   merged   everything has moved; the event is written;
@@ -49,14 +49,13 @@ RETURN (
 -- Deadlocks: an offer locks the entry before the customer, the other way round. PostgreSQL ends one of the two, and it is
 -- run again.
 CREATE FUNCTION merge_customers(
-    ids uuid[], versions bigint[], email_hashes bytea[], phone_hashes bytea[], contacts bytea[],
+    ids uuid[], versions bigint[], next_version bigint, email_hashes bytea[], phone_hashes bytea[], contacts bytea[],
     moment timestamptz, new_event uuid, trace text, event_destinations text[], step_max integer,
     OUT outcome text)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     remaining CONSTANT uuid := ids[1];
     duplicate CONSTANT uuid := ids[2];
-    next_version CONSTANT bigint := 1 + GREATEST(versions[1], versions[2]);
     moved bigint;
 BEGIN
     PERFORM FROM customers c WHERE c.customer_id = ANY (ids) ORDER BY c.customer_id FOR UPDATE;
@@ -144,7 +143,7 @@ BEGIN
     SET email_hash = email_hashes[1], phone_hash = phone_hashes[1], contact_sealed = contacts[1], version = next_version,
         updated_at = GREATEST(c.updated_at, moment)
     WHERE c.customer_id = remaining;
-    -- The consent for every channel comes last, so that its delivery cancels nothing that a channel's own consent allows.
+    -- The consent for every channel comes last: its delivery must cancel nothing that a channel's own consent allows.
     INSERT INTO customer_events (event_id, customer_id, version, type, occurred_at, data, traceparent)
     SELECT new_event, remaining, next_version, 'teppan.customer.merged.v1', moment,
            json_build_object(
@@ -161,11 +160,10 @@ BEGIN
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, traceparent, created_at, next_attempt_at)
     SELECT new_event, d, remaining::text, next_version, trace, moment, moment FROM unnest(event_destinations) AS d
     UNION ALL
-    -- Follow-ups keep the id by which they were scheduled, so the consents count for every id of the customer.
-    SELECT new_event, 'conversation-service', c.customer_id::text, next_version, trace, moment, moment
-    FROM customers c
-    WHERE (c.customer_id = remaining OR c.merged_into = remaining)
-      AND EXISTS (SELECT FROM customer_consents k WHERE k.customer_id = remaining AND k.purpose <> 'ANALYTICS');
+    -- Follow-ups keep the id by which they were scheduled. So the consents count for every id of the customer.
+    SELECT new_event, 'conversation-service', one.id::text, next_version, trace, moment, moment
+    FROM (SELECT remaining AS id UNION ALL SELECT c.customer_id FROM customers c WHERE c.merged_into = remaining) AS one
+    WHERE EXISTS (SELECT FROM customer_consents k WHERE k.customer_id = remaining AND k.purpose <> 'ANALYTICS');
     outcome := 'merged';
 END
 $$;

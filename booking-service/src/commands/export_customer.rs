@@ -44,7 +44,7 @@ pub enum ExportFailed {
     Written(#[from] io::Error),
     #[error("the customer cannot be read")]
     Read(#[from] ExportError),
-    #[error("{0} parts cannot be read; everything else is written")]
+    #[error("{0} parts are missing; they are named above")]
     Unreadable(usize),
     #[error("the conversations cannot be listed")]
     Database(#[from] DatabaseError),

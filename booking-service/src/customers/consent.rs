@@ -101,10 +101,12 @@ impl Customers {
         let now = self.clock.now();
         let event = NewCustomerEvent::consent_changed(customer.id, customer.version + 1, new, now);
         let (traceparent, destinations) = (telemetry::current_traceparent(), self.destinations());
-        // Follow-ups keep the id by which they were scheduled, so the consent counts for every id of the customer.
-        let ids = std::iter::once(customer.id).chain(customer.merged.iter().map(|merged| merged.id));
-        let is_delivered = new.key.purpose.is_of_messages();
-        let delivered_for: Vec<String> = ids.filter(|_| is_delivered).map(|id| id.to_string()).collect();
+        let mut delivered_for = Vec::new();
+        if new.key.purpose.is_of_messages() {
+            // Follow-ups keep the id by which they were scheduled, so the consent counts for every id of the customer.
+            delivered_for.push(customer.id.to_string());
+            delivered_for.extend(customer.merged.iter().map(|merged| merged.id.to_string()));
+        }
         let (purpose, channel): (&str, &str) = (new.key.purpose.into(), new.key.channel.into());
         let source = new.source.as_ref().map_or("", Source::as_str);
         let store = || {

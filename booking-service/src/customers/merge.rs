@@ -192,8 +192,8 @@ impl CustomerMerges {
         Ok(customer)
     }
 
-    /// Moves everything, in as many steps as needed, of customers at these versions. False if a concurrent call was faster:
-    /// load and decide again.
+    /// Moves everything, in as many steps as needed, of customers at these versions. False if a concurrent call was
+    /// faster: load and decide again.
     async fn move_all(
         &self,
         read: [(CustomerId, i64); 2],
@@ -216,6 +216,7 @@ impl CustomerMerges {
                     "src/customers/merge.sql",
                     &ids,
                     &versions,
+                    next_version,
                     &email_hashes as &[Option<Vec<u8>>],
                     &phone_hashes as &[Option<Vec<u8>>],
                     &contacts,

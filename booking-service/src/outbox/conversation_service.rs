@@ -42,8 +42,8 @@ const REMAINING_PAUSE: Duration = Duration::from_secs(1);
 /// The name of this destination, and of conversation-service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
-/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, also those after a merge, and deletes the conversations and
-/// follow-ups of erased customers.
+/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, and deletes the conversations and follow-ups
+/// of erased customers.
 pub struct ConversationService {
     conversations: ConversationServiceClient<Channel>,
     follow_ups: FollowUpServiceClient<Channel>,
@@ -100,7 +100,7 @@ impl ConversationService {
         answer.map(|_| ()).map_err(|status| undelivered(&status))
     }
 
-    /// An older delivery changes nothing, so a repeated one begins with the first call again.
+    /// Recording the same consent again changes nothing, so a repeated delivery makes every call again.
     async fn deliver_consents(
         &self,
         message: &Message,

@@ -23,13 +23,14 @@ impl Conversations {
     /// # Errors
     /// When the database does not answer. The conversation may have been deleted; a repeated call then deletes nothing.
     pub async fn delete(&self, conversation_id: &ConversationId, by: &str) -> Result<Deleted, DatabaseError> {
-        self.delete_if(conversation_id.as_str(), by, None).await
+        self.delete_if(conversation_id, by, None).await
     }
 
-    /// [`Self::delete`]; with `idle_since` only if the last message is older and no follow-up is unfinished.
+    /// [`Self::delete`]; with `idle_since` only a conversation that has not changed since then, is not escalated, and has no
+    /// unfinished follow-up.
     pub(super) async fn delete_if(
         &self,
-        conversation_id: &str,
+        conversation_id: &ConversationId,
         by: &str,
         idle_since: Option<DateTime<Utc>>,
     ) -> Result<Deleted, DatabaseError> {
@@ -48,7 +49,7 @@ impl Conversations {
 
     async fn delete_once(
         &self,
-        conversation_id: &str,
+        conversation_id: &ConversationId,
         by: &str,
         idle_since: Option<DateTime<Utc>>,
     ) -> Result<Deleted, DatabaseError> {
@@ -57,7 +58,7 @@ impl Conversations {
             sqlx::query_file_as!(
                 Deleted,
                 "src/conversations/delete.sql",
-                conversation_id,
+                conversation_id.as_str(),
                 now,
                 by,
                 self.events.published,

@@ -1,8 +1,8 @@
 -- DeleteConversation, and the retention of conversations: deletes a conversation and all that belongs to it, in one
 -- statement that commits by itself.
 --
--- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent, $6 null, or only if the
--- last message is older than this and no follow-up is unfinished.
+-- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent, $6 null, or only if it has
+-- not changed since then, is not escalated, and has no unfinished follow-up.
 --
 -- Always one row, with the numbers of messages and of follow-ups that this run deleted.
 --
@@ -13,12 +13,14 @@
 -- in this order, so no deadlock is possible. The user's row, which re-engagement locks before follow-ups, is not
 -- waited for: its next check removes it when the user has no conversation.
 --
--- With $6, a message that is stored between this snapshot and the lock keeps the conversation; the finished follow-ups
--- are then deleted all the same.
+-- With $6, a message that is stored between this snapshot and the lock keeps the conversation, though not the finished
+-- follow-ups.
 WITH chosen AS MATERIALIZED (
     SELECT 1
     WHERE $6::timestamptz IS NULL
-       OR EXISTS (SELECT FROM conversations WHERE conversation_id = $1 AND last_message_at < $6)
+       OR EXISTS (
+              SELECT FROM conversations
+              WHERE conversation_id = $1 AND last_message_at < $6 AND updated_at < $6 AND status <> 'ESCALATED')
           -- by the index follow_ups_unfinished_key
           AND NOT EXISTS (SELECT FROM follow_ups WHERE conversation_id = $1 AND finished_at IS NULL)
 ),
@@ -41,7 +43,8 @@ conversation AS (
     DELETE FROM conversations
     -- first all follow-ups
     WHERE conversation_id = $1 AND (SELECT count(*) FROM follow_up) >= 0
-      AND EXISTS (SELECT FROM chosen) AND ($6 IS NULL OR last_message_at < $6)
+      AND EXISTS (SELECT FROM chosen)
+      AND ($6 IS NULL OR last_message_at < $6 AND updated_at < $6 AND status <> 'ESCALATED')
     RETURNING user_hash, message_count
 ),
 forgotten AS (                     -- the user's last conversation
@@ -59,7 +62,8 @@ event AS (                         -- only where it is published
     SELECT gen_random_uuid(), $1, 'teppan.conversation.deleted.v1', $2,
            json_build_object('conversation_id', $1::text, 'occurred_at', $2::timestamptz, 'deleted_by', $3::text),
            $5, $2
-    WHERE $4::boolean AND (EXISTS (SELECT FROM conversation) OR EXISTS (SELECT FROM follow_up))
+    WHERE $4::boolean
+      AND (EXISTS (SELECT FROM conversation) OR $6 IS NULL AND EXISTS (SELECT FROM follow_up))
 )
 SELECT
     -- sequences have no gap

@@ -250,25 +250,36 @@ async fn the_command_goes_on_after_messages_that_cannot_be_read_and_names_their_
     let [cut_off, whole] = [(); 2].map(|()| fixtures::conversation_id());
     for chat in [&cut_off, &whole] {
         for number in 1..=3 {
-            let message = fixtures::message(chat, &format!("Message {number}"));
+            let mut message = fixtures::message(chat, &format!("Message {number}"));
+            message.user_id = "user-7".to_owned();
             conversation.client.clone().store_message(message).await.expect("stored");
         }
     }
     let customer_id = book_in(&service.clients, &venue, "ada@example.org", &cut_off).await.customer_id;
     book_in(&service.clients, &venue, "ada@example.org", &whole).await;
-    let corrupt =
-        format!("UPDATE messages SET content_sealed = 'x' WHERE conversation_id = '{cut_off}' AND sequence = 2");
+    let remember = SetMemoryRequest {
+        user_id: "user-7".to_owned(),
+        key: "language".to_owned(),
+        value: "German".to_owned(),
+        ..Default::default()
+    };
+    conversation.client.clone().set_memory(remember).await.expect("set");
+    let corrupt = format!(
+        "UPDATE messages SET content_sealed = 'x' WHERE conversation_id = '{cut_off}' AND sequence = 2;
+         UPDATE user_memories SET value_sealed = 'x'"
+    );
     harness::execute(&conversation.url, sqlx::AssertSqlSafe(corrupt)).await;
     let output = export_output(&service, &url, &customer_id).await;
     assert_eq!(output.status.code(), Some(1));
     let export: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     for conversation in export["conversations"].as_array().expect("conversations") {
-        let expected = if conversation["conversation_id"] == cut_off.as_str() { 1 } else { 3 };
+        let expected = if conversation["conversation_id"] == cut_off.as_str() { 2 } else { 3 };
         assert_eq!(conversation["messages"].as_array().expect("messages").len(), expected);
         assert!(conversation["follow_ups"].is_array());
     }
     let report = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(report.contains(&format!("messages of conversation {cut_off}: one cannot be read")), "{report}");
+    assert!(report.contains("memories of user user-7: one cannot be read"), "{report}");
+    assert!(report.contains(&format!("message 2 of conversation {cut_off} cannot be read")), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

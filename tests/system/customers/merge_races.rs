@@ -113,7 +113,7 @@ async fn one_step(clients: &BookingClients, url: &secrecy::SecretString, ids: [&
         versions.push(etag.trim_start_matches('v').parse::<i64>().expect("a version"));
     }
     let step = format!(
-        "SELECT merge_customers(ARRAY['{}', '{}']::uuid[], ARRAY[{}, {}], NULL, NULL, NULL, now(), gen_random_uuid(), NULL,
+        "SELECT merge_customers(ARRAY['{}', '{}']::uuid[], ARRAY[{}, {}], 0, NULL, NULL, NULL, now(), gen_random_uuid(), NULL,
                                 '{{}}', {step_max})",
         ids[0], ids[1], versions[0], versions[1]
     );
@@ -190,8 +190,8 @@ async fn a_merge_reads_only_rows_of_its_two_customers() {
     let mut connection = harness::connect(&fixture.service.url).await;
     statements::apply_plan_settings(&mut connection).await;
     let step = format!(
-        "PREPARE step AS SELECT merge_customers(ARRAY['{}', '{}']::uuid[], ARRAY[1, 1], NULL, NULL, ARRAY['x', 'x']::bytea[],
-             now(), gen_random_uuid(), NULL, '{{}}', 1)",
+        "PREPARE step AS SELECT merge_customers(ARRAY['{}', '{}']::uuid[], ARRAY[1, 1], 2, NULL, NULL,
+             ARRAY['x', 'x']::bytea[], now(), gen_random_uuid(), NULL, '{{}}', 1)",
         ids[0], ids[1]
     );
     statements::run(&mut connection, step).await;

@@ -183,13 +183,13 @@ async fn of_consents_of_one_version_the_one_of_the_channel_counts_in_any_order()
         }
         assert_eq!(read(&service, &by_email).await.status(), FollowUpStatus::Cancelled);
         let allowed = format!("SELECT is_consented('{customer}', 'TRANSACTIONAL', 'SMS')");
-        assert!(scalar(&service, allowed).await, "{first_is_every}");
+        assert!(is_true(&service, allowed).await, "{first_is_every}");
         let expected = if first_is_every { FollowUpStatus::Cancelled } else { FollowUpStatus::Pending };
         assert_eq!(read(&service, &by_sms).await.status(), expected);
     }
 }
 
-async fn scalar(service: &harness::Conversation, query: String) -> bool {
+async fn is_true(service: &harness::Conversation, query: String) -> bool {
     let mut connection = harness::connect(&service.url).await;
     sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await.expect("answered")
 }

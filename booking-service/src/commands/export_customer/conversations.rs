@@ -39,8 +39,8 @@ impl Conversations {
         })
     }
 
-    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known. What cannot be read is
-    /// named in `unreadable`.
+    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known. What cannot be read
+    /// is named in `unreadable`.
     pub async fn export(
         &self,
         id: &str,
@@ -57,7 +57,7 @@ impl Conversations {
                 None
             }
             Err(status) if is_corrupted(&status) => {
-                unreadable.push(format!("conversation {id} cannot be read"));
+                unreadable.push(format!("conversation {id} and the memories of its user cannot be read"));
                 None
             }
             Err(status) => return Err(ExportFailed::Conversations(status)),
@@ -84,7 +84,7 @@ impl Conversations {
     ) -> Result<(), ExportFailed> {
         let mut pages = Pages::default();
         while let Some((page_size, page_token)) = pages.next() {
-            let list = ListMemoriesRequest { user_id: user_id.to_owned(), page_size, page_token, ..Default::default() };
+            let list = ListMemoriesRequest { user_id: user_id.to_owned(), page_size, page_token };
             let page = self.conversations.clone().list_memories(self.request(list)).await;
             let Some(page) = pages.read(page)? else { continue };
             for memory in &page.memories {
@@ -92,7 +92,7 @@ impl Conversations {
             }
             pages.after(page.next_page_token);
         }
-        unreadable.extend(pages.ended_early("memories of a user"));
+        unreadable.extend(pages.ended_early(&format!("memories of user {user_id}")));
         Ok(())
     }
 
@@ -103,19 +103,32 @@ impl Conversations {
         unreadable: &mut Vec<String>,
     ) -> Result<(), ExportFailed> {
         out.begin_list("messages")?;
-        let mut pages = Pages::default();
-        while let Some((page_size, page_token)) = pages.next() {
-            let list =
-                ListMessagesRequest { conversation_id: id.to_owned(), page_size, page_token, ..Default::default() };
-            let page = self.conversations.clone().list_messages(self.request(list)).await;
-            let Some(page) = pages.read(page)? else { continue };
-            for message in &page.messages {
-                out.item(&to_json("teppan.conversation.v1.Message", message))?;
+        let mut after_sequence = 0;
+        loop {
+            let mut pages = Pages::default();
+            while let Some((page_size, page_token)) = pages.next() {
+                let list = ListMessagesRequest {
+                    conversation_id: id.to_owned(),
+                    page_size,
+                    page_token,
+                    after_sequence,
+                    ..Default::default()
+                };
+                let page = self.conversations.clone().list_messages(self.request(list)).await;
+                let Some(page) = pages.read(page)? else { continue };
+                for message in &page.messages {
+                    out.item(&to_json("teppan.conversation.v1.Message", message))?;
+                }
+                pages.last_sequence = page.messages.last().map_or(pages.last_sequence, |message| message.sequence);
+                pages.after(page.next_page_token);
             }
-            pages.after(page.next_page_token);
+            if !pages.is_cut_off {
+                return Ok(out.end_list()?);
+            }
+            // Sequences have no gaps.
+            after_sequence = after_sequence.max(pages.last_sequence) + 1;
+            unreadable.push(format!("message {after_sequence} of conversation {id} cannot be read"));
         }
-        unreadable.extend(pages.ended_early(&format!("messages of conversation {id}")));
-        Ok(out.end_list()?)
     }
 
     async fn export_follow_ups(
@@ -156,11 +169,13 @@ struct Pages {
     /// `None`: the list has ended.
     page_token: Option<String>,
     is_cut_off: bool,
+    /// Of messages: the last one that was read.
+    last_sequence: i64,
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { page_size: PAGE_SIZE, page_token: Some(String::new()), is_cut_off: false }
+        Self { page_size: PAGE_SIZE, page_token: Some(String::new()), is_cut_off: false, last_sequence: 0 }
     }
 }
 
@@ -190,7 +205,7 @@ impl Pages {
     }
 
     fn ended_early(self, what: &str) -> Option<String> {
-        self.is_cut_off.then(|| format!("{what}: one cannot be read, and those after it are missing"))
+        self.is_cut_off.then(|| format!("{what}: one cannot be read, and the list ends before it"))
     }
 }
 

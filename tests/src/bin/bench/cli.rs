@@ -49,7 +49,12 @@ pub struct Cli {
     #[arg(long, value_name = "FOLDER")]
     pub beside: Option<PathBuf>,
     /// Seal so many messages, measure StoreMessage beside their rotation to another key, and nothing else
-    #[arg(long, value_name = "MESSAGES", conflicts_with = "beside", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    #[arg(
+        long,
+        value_name = "MESSAGES",
+        conflicts_with = "beside",
+        value_parser = clap::value_parser!(u32).range(100..=10_000_000)
+    )]
     pub rotation: Option<u32>,
     /// How far the database is away, in milliseconds of a round trip
     #[arg(long, value_name = "MS,MS", value_delimiter = ',', default_value = "0,1,5,40", value_parser = clap::value_parser!(u64).range(0..=1000))]

@@ -1,5 +1,5 @@
-//! StoreMessage while `rotate-keys` seals a large table anew, beside StoreMessage alone; and a rotation that is killed in
-//! the middle.
+//! StoreMessage while `rotate-keys` seals a large table anew, beside StoreMessage alone; and a rotation that is killed
+//! in the middle.
 
 use std::{
     net::SocketAddr,
@@ -84,7 +84,7 @@ async fn beside(plan: &Plan, postgres: &ThrowawayServer, served: &Served) -> Res
     let rate = peak.per_second * SHARE;
     let mut rotation = Rotation::start(served, &[])?;
     rotation.signal("STOP").await?;
-    let once = async |is_beside: bool| {
+    let mut once = async |is_beside: bool| {
         if is_beside {
             rotation.signal("CONT").await?;
         }
@@ -93,6 +93,7 @@ async fn beside(plan: &Plan, postgres: &ThrowawayServer, served: &Served) -> Res
         let opened = open(address, rate, plan.timing, call).await;
         if is_beside {
             rotation.signal("STOP").await?;
+            rotation.must_run()?;
         }
         let opened = opened?;
         Ok::<_, BenchError>(Measured { figures: opened.figures, cpu: None, open: Some(opened.open) })
@@ -130,9 +131,10 @@ async fn check_rotation(plan: &Plan, served: &Served) -> Result<(), BenchError> 
     let mut first = Rotation::start(served, &["--rows-per-second", UNTHROTTLED])?;
     let rotated = loop {
         let rotated = by_new_key().await?;
-        if rotated >= half || first.has_ended()? {
+        if rotated >= half {
             break rotated;
         }
+        first.must_run()?;
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     first.kill().await?;
@@ -159,8 +161,10 @@ impl Rotation {
         sent.map(|_| ()).map_err(BenchError::file("kill"))
     }
 
-    fn has_ended(&mut self) -> Result<bool, BenchError> {
-        self.0.try_wait().map(|status| status.is_some()).map_err(BenchError::file("conversation-service"))
+    /// An error if it has ended: then nothing was measured beside it.
+    fn must_run(&mut self) -> Result<(), BenchError> {
+        let ended = self.0.try_wait().map_err(BenchError::file("conversation-service"))?;
+        ended.map_or(Ok(()), |_| Err(BenchError::Rotation("it has ended too early; use more messages".to_owned())))
     }
 
     async fn kill(&mut self) -> Result<(), BenchError> {
@@ -175,11 +179,12 @@ fn command(served: &Served, arguments: &[&str]) -> Command {
     command
 }
 
-/// Which conversation a number is, and what its messages say.
+/// The conversation with this number.
 fn conversation_id(number: u32) -> String {
     format!("rotated-{number}")
 }
 
+/// What a message of it says.
 fn content(conversation: u32, message: u32) -> String {
     format!("Could we get a table for four on Saturday evening, please? This is message {message} of {conversation}.")
 }
