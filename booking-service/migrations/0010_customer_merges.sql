@@ -136,12 +136,12 @@ BEGIN
     UPDATE customers c SET merged_into = remaining WHERE c.merged_into = duplicate;
     -- The duplicate first: it gives up the e-mail and the number that the remaining customer takes.
     UPDATE customers c
-    SET email_hash = email_hashes[2], phone_hash = phone_hashes[2], contact_sealed = contacts[2], version = next_version,
-        updated_at = GREATEST(c.updated_at, moment), merged_into = remaining, merged_at = moment
+    SET email_hash = email_hashes[2], phone_hash = phone_hashes[2], contact_sealed = contacts[2],
+        version = next_version, updated_at = GREATEST(c.updated_at, moment), merged_into = remaining, merged_at = moment
     WHERE c.customer_id = duplicate;
     UPDATE customers c
-    SET email_hash = email_hashes[1], phone_hash = phone_hashes[1], contact_sealed = contacts[1], version = next_version,
-        updated_at = GREATEST(c.updated_at, moment)
+    SET email_hash = email_hashes[1], phone_hash = phone_hashes[1], contact_sealed = contacts[1],
+        version = next_version, updated_at = GREATEST(c.updated_at, moment)
     WHERE c.customer_id = remaining;
     -- The consent for every channel comes last: its delivery must cancel nothing that a channel's own consent allows.
     INSERT INTO customer_events (event_id, customer_id, version, type, occurred_at, data, traceparent)

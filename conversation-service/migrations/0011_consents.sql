@@ -1,9 +1,9 @@
 -- Consents of customers, as booking-service delivers them, for what a follow-up may be for.
 
 -- A row for each purpose and channel; '' means every channel. `version` is that of the customer after the change; for a
--- merged customer, that of the remaining one. Of the row of a channel and the one of every channel, the newer one decides,
--- and at the same version the one of the channel: an older delivery that arrives late is stored beside a newer one, and
--- does not count.
+-- merged customer, that of the remaining one. Of the row of a channel and the one of every channel, the newer one
+-- decides, and at the same version the one of the channel: an older delivery that arrives late is stored beside a newer
+-- one, and does not count.
 CREATE TABLE customer_consents (
     customer_id  uuid    NOT NULL,
     purpose      text    NOT NULL CONSTRAINT customer_consent_purpose CHECK (purpose IN ('TRANSACTIONAL', 'MARKETING')),

@@ -193,7 +193,8 @@ async fn a_page_is_read_by_the_primary_key_however_large_the_table_is() {
     let copies = format!(
         "INSERT INTO messages (message_id, conversation_id, sequence, role, channel, content_sealed, sent_at, stored_at,
                                fingerprint)
-         SELECT gen_random_uuid(), conversation_id, 1 + n, role, channel, content_sealed, sent_at, stored_at, fingerprint
+         SELECT gen_random_uuid(), conversation_id, 1 + n, role, channel, content_sealed, sent_at, stored_at,
+                fingerprint
          FROM messages, generate_series(1, {MESSAGES}) AS n;
          ANALYZE messages;
          SELECT pg_stat_reset_single_table_counters('messages'::regclass)"

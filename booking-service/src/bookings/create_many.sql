@@ -148,8 +148,8 @@ claim AS (                         -- no ON CONFLICT: a concurrent duplicate mus
     WHERE (SELECT count(*) FROM customer) >= 0 -- customers are locked before keys
     ORDER BY key
 )
--- What the service does not know of a booking: the rest of the row is as it sent it. A union, not a join of both: for plain
--- table columns, sqlx would query their names each time it prepares the statement.
+-- What the service does not know of a booking: the rest of the row is as it sent it. A union, not a join of both: for
+-- plain table columns, sqlx would query their names each time it prepares the statement.
 SELECT n, 'created' AS verdict, refusal, figure, status, starts_at, ends_at, customer_id, price_per_person_cents,
        total_cents, deposit_cents, currency, hold_expires_at, confirmed_at, event_hash, time_zone
 FROM draft

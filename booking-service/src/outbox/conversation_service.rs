@@ -42,8 +42,8 @@ const REMAINING_PAUSE: Duration = Duration::from_secs(1);
 /// The name of this destination, and of conversation-service in the log.
 pub const CONVERSATION_SERVICE: &str = "conversation-service";
 
-/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, and deletes the conversations and follow-ups
-/// of erased customers.
+/// Schedules, moves and cancels the follow-ups of bookings, delivers consents, and deletes the conversations and
+/// follow-ups of erased customers.
 pub struct ConversationService {
     conversations: ConversationServiceClient<Channel>,
     follow_ups: FollowUpServiceClient<Channel>,

@@ -26,8 +26,8 @@ impl Conversations {
         self.delete_if(conversation_id, by, None).await
     }
 
-    /// [`Self::delete`]; with `idle_since` only a conversation that has not changed since then, is not escalated, and has no
-    /// unfinished follow-up.
+    /// [`Self::delete`]; with `idle_since` only a conversation that has not changed since then, is not escalated, and
+    /// has no unfinished follow-up.
     pub(super) async fn delete_if(
         &self,
         conversation_id: &ConversationId,

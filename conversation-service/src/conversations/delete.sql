@@ -1,8 +1,8 @@
 -- DeleteConversation, and the retention of conversations: deletes a conversation and all that belongs to it, in one
 -- statement that commits by itself.
 --
--- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent, $6 null, or only if it has
--- not changed since then, is not escalated, and has no unfinished follow-up.
+-- $1 conversation, $2 now, $3 who deletes it, $4 whether events are published, $5 traceparent, $6 null, or only if it
+-- has not changed since then, is not escalated, and has no unfinished follow-up.
 --
 -- Always one row, with the numbers of messages and of follow-ups that this run deleted.
 --

@@ -17,8 +17,8 @@ use crate::domain::ConversationId;
 /// Who deletes, in the event.
 const BY: &str = "retention";
 
-/// The worker. A run looks at a thousand conversations, the next one at those after them. Any number of replicas may run
-/// it at once: a conversation is deleted once.
+/// The worker. A run looks at a thousand conversations, the next one at those after them. Any number of replicas may
+/// run it at once: a conversation is deleted once.
 pub struct ConversationRetention {
     conversations: Arc<Conversations>,
     /// Since the last change.

@@ -30,8 +30,8 @@ pub struct SchedulingArgs {
     /// How long idempotency keys of follow-ups are kept, in hours; a call repeated later is a new call
     #[arg(long, env = "IDEMPOTENCY_KEEP_HOURS", hide_env_values = true, default_value = "72", global = true)]
     idempotency_keep_hours: String,
-    /// Days after its last change after which a conversation is deleted, with all that belongs to it; 0: never. One that is
-    /// escalated, or has an unfinished follow-up, stays
+    /// Days after its last change after which a conversation is deleted, with all that belongs to it; 0: never. One
+    /// that is escalated, or has an unfinished follow-up, stays
     #[arg(long, env = "CONVERSATION_KEEP_DAYS", hide_env_values = true, default_value = "0", global = true)]
     conversation_keep_days: String,
     /// How often the service removes older follow-ups, keys and conversations

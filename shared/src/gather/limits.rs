@@ -52,8 +52,8 @@ pub struct GatherArgs {
     /// With 1 each call has a statement of its own
     #[arg(long, env = "GATHER_MAX_CALLS", hide_env_values = true, default_value = "32", global = true)]
     pub gather_max_calls: String,
-    /// Statements for such calls that run at once. More than one needs more processors, and makes statements for one slot
-    /// wait for each other. If the database is far away there are more in any case, up to half of
+    /// Statements for such calls that run at once. More than one needs more processors, and makes statements for one
+    /// slot wait for each other. If the database is far away there are more in any case, up to half of
     /// DATABASE_MAX_CONNECTIONS
     #[arg(long, env = "GATHER_MAX_STATEMENTS", hide_env_values = true, default_value = "1", global = true)]
     pub gather_max_statements: String,

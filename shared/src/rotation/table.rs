@@ -181,8 +181,8 @@ impl SealedTable {
         }
         columns.extend(self.hash.map(|hash| hash.name.to_owned()));
         let (table, columns) = (self.name, columns.join(", "));
-        // Without the table's name, the order would be that of the text in the first column, and no index has it. With a
-        // constant limit, the planner knows that the page is small.
+        // Without the table's name, the order would be that of the text in the first column, and no index has it. With
+        // a constant limit, the planner knows that the page is small.
         format!("SELECT {columns} FROM {table} WHERE {key} > $1::{kind} ORDER BY {table}.{key} LIMIT {PAGE_ROWS}")
     }
 

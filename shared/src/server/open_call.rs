@@ -66,8 +66,8 @@ impl CallMetrics {
 pub struct OpenCall {
     metrics: CallMetrics,
     method: &'static str,
-    /// `None` unless the trace is recorded: the log has no line after the call, and recording a field costs its formatter
-    /// much.
+    /// `None` unless the trace is recorded: the log has no line after the call, and recording a field costs its
+    /// formatter much.
     recorded: Option<Span>,
     /// The trace that an exemplar of this call refers to.
     trace: Option<Trace>,

@@ -113,8 +113,8 @@ async fn one_step(clients: &BookingClients, url: &secrecy::SecretString, ids: [&
         versions.push(etag.trim_start_matches('v').parse::<i64>().expect("a version"));
     }
     let step = format!(
-        "SELECT merge_customers(ARRAY['{}', '{}']::uuid[], ARRAY[{}, {}], 0, NULL, NULL, NULL, now(), gen_random_uuid(), NULL,
-                                '{{}}', {step_max})",
+        "SELECT merge_customers(ARRAY['{}', '{}']::uuid[], ARRAY[{}, {}], 0, NULL, NULL, NULL, now(),
+                                gen_random_uuid(), NULL, '{{}}', {step_max})",
         ids[0], ids[1], versions[0], versions[1]
     );
     let mut connection = harness::connect(url).await;

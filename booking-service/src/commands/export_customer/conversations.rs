@@ -39,8 +39,8 @@ impl Conversations {
         })
     }
 
-    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known. What cannot be read
-    /// is named in `unreadable`.
+    /// Writes a conversation with its messages and follow-ups, and returns its user, if it is known. What cannot be
+    /// read is named in `unreadable`.
     pub async fn export(
         &self,
         id: &str,

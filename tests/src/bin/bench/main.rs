@@ -163,7 +163,8 @@ async fn measure(
     Ok(Some(report))
 }
 
-/// The hot calls, StoreMessages and the open loops, on one stage without any distance; `None` if the user interrupted it.
+/// The hot calls, StoreMessages and the open loops, on one stage without any distance; `None` if the user interrupted
+/// it.
 async fn measure_near(
     cli: &Cli,
     Chosen { hot, batches, open_loop, .. }: &Chosen,
