@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the commands of "First day" in docs/operations.md unchanged, up to Kubernetes. Then it tries the shell functions
-# of "Shell functions" for one machine.
+# of "Shell functions" for one machine, and with two customers the commands of "Encryption keys" and "Personal data".
 #
 # The commands run in a temporary folder, with the programs of target/debug. No other service may listen on their ports.
 # Root runs them as `nobody`, as the page describes, because PostgreSQL refuses root.
@@ -50,6 +50,57 @@ log 1
 END
 }
 
+# make_customers: prints calls that make two customers, and put their ids into $remaining and $duplicate.
+make_customers() {
+    cat <<'END'
+as() {  # as TOKEN SERVICE/METHOD FILE JSON
+  grpcurl -cacert ca.crt -cert booking-service.crt -key booking-service.key \
+    -H "authorization: Bearer $(cat "$1.token")" -d "$4" \
+    -import-path "$CHECKOUT/proto" -proto "teppan/booking/v1/$3.proto" localhost:50051 "teppan.booking.v1.$2"
+}
+id() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" | head -n 1; }
+venue=$(as garden ScheduleService/CreateVenue schedule_service \
+  '{"idempotency_key": "v", "name": "Garden", "time_zone": "Europe/Berlin"}' | id venueId)
+as garden ScheduleService/SetWeeklySchedule schedule_service '{"venue_id": "'$venue'", "periods": [{"days":
+  ["WEEKDAY_MONDAY", "WEEKDAY_TUESDAY", "WEEKDAY_WEDNESDAY", "WEEKDAY_THURSDAY", "WEEKDAY_FRIDAY", "WEEKDAY_SATURDAY",
+  "WEEKDAY_SUNDAY"], "first_start": "18:00", "last_start": "18:00", "capacity": 20, "price_per_person_cents": 3500}]}'
+book() {  # book KEY CONTACT
+  as assistant BookingService/CreateBooking booking_service '{"idempotency_key": "'$1'", "venue_id": "'$venue'",
+    "date": "'$(date -d '+14 days' +%F)'", "start_time": "18:00", "party_size": 2, "conversation_id": "chat-'$1'",
+    "contact": '"$2"'}'
+}
+booked=$(book 1 '{"name": "Mina Sato", "email": "mina.sato@example.org"}')
+booking=$(id bookingId <<<"$booked") remaining=$(id customerId <<<"$booked")
+booked=$(book 2 '{"name": "Mina Sato", "phone": "+4930123456"}')
+other=$(id bookingId <<<"$booked") duplicate=$(id customerId <<<"$booked")
+SERVICE=booking-service
+END
+}
+
+# The ids in the page's commands become those of the customers.
+with_ids() {
+    local remaining=01a229a3-3b30-7228-9285-b7f721d32769 duplicate=01a22a41-96c4-7a3b-8d02-4f0b6c2f7f35
+    sed "s/--customer $remaining/--customer \$remaining/; s/$remaining/'\$remaining'/; s/$duplicate/'\$duplicate'/"
+}
+
+# personal_data: prints the commands of "Encryption keys" for one machine, and those of "Personal data".
+personal_data() {
+    make_customers
+    # The first block is for Kubernetes.
+    blocks '### Encryption keys' '## Personal data' 1
+    echo 'SERVICE=booking-service'
+    blocks '## Personal data' '### Merge two customers' 0 | with_ids
+    echo 'grep -q mina.sato@example.org customer.json'
+    blocks '### Merge two customers' '### Erase a customer' 0 | with_ids
+    cat <<'END'
+for it in "$booking" "$other"; do
+  as assistant BookingService/CancelBooking booking_service '{"booking_id": "'$it'"}'
+done
+END
+    blocks '### Erase a customer' '## Sizing' 0 | with_ids
+    echo 'if privacy FindCustomer '\''{"email": "mina.sato@example.org"}'\''; then exit 1; fi'
+}
+
 {
     # The first block sets up, builds and makes the folder.
     blocks '## First day' '### Stop and start again' 1
@@ -58,6 +109,7 @@ END
     try_functions booking
     echo 'SERVICE=conversation-service GRPC=50052 HTTP=9052'
     try_functions conversation
+    personal_data
     blocks '### Stop and start again' '### In Kubernetes' 0
     # The last block starts the services again, for another day.
     echo 'kill $(jobs -p); wait; "$bin/pg_ctl" -D "$PWD/postgres" -m fast stop'
