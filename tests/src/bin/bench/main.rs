@@ -35,6 +35,7 @@ use teppan_tests::tool::{INTERRUPTED, Interrupt};
 use crate::{
     case::{Case, With},
     cli::Cli,
+    comparison::Comparison,
     distances::FarCase,
     environment::Environment,
     error::BenchError,
@@ -206,24 +207,17 @@ async fn measure_beside(
     server: &ThrowawayServer,
     interrupt: &Interrupt,
 ) -> Result<Option<Report>, BenchError> {
-    let mut report = Report::new(Environment::read(cli, pgbench, server).await?);
-    println!("{}", report.environment);
+    let wants = |name: &str| cli.wants(name);
     let plan = beside::Plan {
         folder,
         distances: cli.distances(),
-        wants: &|name: &str| cli.wants(name),
+        wants: &wants,
         rounds: cli.rounds(),
         timing: cli.timing(),
         connections: cli.http2_connections.into(),
     };
-    let watch = Watch::over(server);
-    let begun = watch.now();
-    let Some(measured) = interrupt.unless_interrupted(Box::pin(beside::measure(&plan, server))).await else {
-        return Ok(None);
-    };
-    report.beside = measured?;
-    report.taken = begun.and_then(|begun| watch.since(&begun));
-    Ok(Some(report))
+    let measuring = Box::pin(beside::measure(&plan, server));
+    measure_only(cli, pgbench, server, interrupt, measuring, |report| &mut report.beside).await
 }
 
 /// A rotation of the keys beside load.
@@ -234,15 +228,26 @@ async fn measure_rotation(
     server: &ThrowawayServer,
     interrupt: &Interrupt,
 ) -> Result<Option<Report>, BenchError> {
+    let plan = rotation::Plan { rows, rounds: cli.rounds(), timing: cli.timing() };
+    let measuring = Box::pin(rotation::measure(&plan, server));
+    measure_only(cli, pgbench, server, interrupt, measuring, |report| &mut report.rotation).await
+}
+
+/// A part that is measured and nothing else, and where it stands in the report; `None` if the user interrupted it.
+async fn measure_only(
+    cli: &Cli,
+    pgbench: &Pgbench,
+    server: &ThrowawayServer,
+    interrupt: &Interrupt,
+    measuring: impl Future<Output = Result<Vec<Comparison>, BenchError>>,
+    part: fn(&mut Report) -> &mut Vec<Comparison>,
+) -> Result<Option<Report>, BenchError> {
     let mut report = Report::new(Environment::read(cli, pgbench, server).await?);
     println!("{}", report.environment);
-    let plan = rotation::Plan { rows, rounds: cli.rounds(), timing: cli.timing() };
     let watch = Watch::over(server);
     let begun = watch.now();
-    let Some(measured) = interrupt.unless_interrupted(Box::pin(rotation::measure(&plan, server))).await else {
-        return Ok(None);
-    };
-    report.rotation = measured?;
+    let Some(measured) = interrupt.unless_interrupted(measuring).await else { return Ok(None) };
+    *part(&mut report) = measured?;
     report.taken = begun.and_then(|begun| watch.since(&begun));
     Ok(Some(report))
 }
