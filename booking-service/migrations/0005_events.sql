@@ -111,12 +111,14 @@ $$;
 -- becomes due again. `attempts` counts the deliveries that count against the limit. `claims` counts every claim and
 -- never decreases: a result is accepted only with the number of the latest claim.
 CREATE TABLE outbox_messages (
-    -- An event of a booking or of a customer; the statement that writes the event also writes the message.
+    -- An event of a booking, of a customer or of a checkpoint; the statement that writes the event also writes the
+    -- message.
     event_id           uuid        NOT NULL,
     destination        text        NOT NULL CONSTRAINT outbox_message_destination
                                    CHECK (destination IN ('conversation-service', 'event-stream')),
-    -- The booking, or the customer. Its messages are delivered to each destination in the order of `version`. For the
-    -- conversation of an erased customer: the customer and the conversation, `CUSTOMER/CONVERSATION`.
+    -- The booking, the customer or `checkpoints`. Its messages are delivered to each destination in the order of
+    -- `version`. For the conversation of an erased customer: the customer and the conversation,
+    -- `CUSTOMER/CONVERSATION`.
     aggregate_id       text        COLLATE "C" NOT NULL,
     version            bigint      NOT NULL,
     traceparent        text,

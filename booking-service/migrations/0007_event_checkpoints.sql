@@ -14,7 +14,9 @@ CREATE TABLE event_checkpoints (
     event_count    bigint      NOT NULL,
     booking_count  bigint      NOT NULL,
     created_at     timestamptz NOT NULL,
-    -- SHA-256 of the columns above and of the digest of the checkpoint before this one.
+    -- Of the published event that states the checkpoint (see outbox_events).
+    event_id       uuid        NOT NULL CONSTRAINT event_checkpoints_event_key UNIQUE,
+    -- SHA-256 of the columns above but the event id, and of the digest of the checkpoint before this one.
     digest         bytea       NOT NULL CONSTRAINT event_checkpoint_digest CHECK (octet_length(digest) = 32),
     -- HMAC-SHA-256 of the digest, with the key of this version.
     key_version    integer     NOT NULL,

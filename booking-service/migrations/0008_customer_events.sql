@@ -13,11 +13,16 @@ CREATE TABLE customer_events (
     CONSTRAINT customer_events_version_key UNIQUE (customer_id, version)
 );
 
--- The events of all outbox messages.
+-- The events of all outbox messages. That of a checkpoint has all of the checkpoint but its entries.
 CREATE OR REPLACE VIEW outbox_events AS
 SELECT event_id, type, occurred_at, data FROM booking_events
 UNION ALL
-SELECT event_id, type, occurred_at, data FROM customer_events;
+SELECT event_id, type, occurred_at, data FROM customer_events
+UNION ALL
+SELECT event_id, 'teppan.audit.checkpoint_written.v1', created_at,
+       json_build_object('number', number::text, 'digest', encode(digest, 'hex'), 'event_count', event_count::text,
+                         'booking_count', booking_count::text, 'created_at', created_at)
+FROM event_checkpoints;
 
 -- The conversations that only this customer's bookings and waitlist entries name, at most `at_most` (NULL: all). A
 -- conversation that another customer names too stays until that customer is erased as well.

@@ -1,7 +1,7 @@
 //! A checkpoint: what it states about a batch of events, and how it continues the checkpoint before it.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -141,13 +141,16 @@ impl Checkpoint {
 }
 
 /// What must be known outside the database about a checkpoint, so that it cannot be cut off unnoticed. It contains no
-/// secret.
+/// secret. The data of the published event is one too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
+    #[serde(deserialize_with = "number")]
     pub number: i64,
     /// In hexadecimal digits.
     pub digest: String,
+    #[serde(deserialize_with = "number")]
     pub event_count: i64,
+    #[serde(deserialize_with = "number")]
     pub booking_count: i64,
     pub created_at: DateTime<Utc>,
 }
@@ -168,6 +171,20 @@ impl Anchor {
             ("created_at", self.created_at != other.created_at),
         ];
         fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+/// Reads a number also as a string, as in the JSON of protobuf.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(i64),
+        Text(String),
+    }
+    match Number::deserialize(from)? {
+        Number::Number(number) => Ok(number),
+        Number::Text(text) => text.parse().map_err(D::Error::custom),
     }
 }
 

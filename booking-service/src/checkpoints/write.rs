@@ -16,7 +16,10 @@ use super::{
     Checkpoints,
     checkpoint::{Anchor, Checkpoint, EVENTS_MAX, Entry, Head},
 };
-use crate::event_stream::stream::StreamPosition;
+use crate::{
+    domain::{EventId, OutboxDestination},
+    event_stream::stream::StreamPosition,
+};
 
 /// How often the newest checkpoint is logged, so that the log also states what the database must still contain.
 const LOG_INTERVAL: Duration = Duration::from_mins(10);
@@ -122,7 +125,8 @@ impl Checkpoints {
 
     /// Returns whether this call stored the checkpoint.
     async fn store(&self, next: &NextBatch, checkpoint: &Checkpoint) -> Result<bool, DatabaseError> {
-        let (from, to) = (&next.from, &next.to);
+        let (from, to, event_id) = (&next.from, &next.to, EventId::generate());
+        let destinations = self.outbox.destinations_of_events();
         let store = || {
             sqlx::query_file!(
                 "src/checkpoints/store.sql",
@@ -137,12 +141,18 @@ impl Checkpoints {
                 checkpoint.event_count,
                 checkpoint.booking_count,
                 checkpoint.created_at,
+                event_id.0,
                 checkpoint.digest,
                 checkpoint.key_version,
                 checkpoint.mac,
+                &destinations,
             )
         };
-        Ok(self.database.fetch_optional(store).await?.is_some())
+        let is_stored = self.database.fetch_optional(store).await?.is_some();
+        if is_stored {
+            self.outbox.nudge(OutboxDestination::EventStream);
+        }
+        Ok(is_stored)
     }
 }
 

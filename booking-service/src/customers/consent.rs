@@ -100,7 +100,7 @@ impl Customers {
         let sealed = self.seal_contact(customer.id, customer.version + 1, contact);
         let now = self.clock.now();
         let event = NewCustomerEvent::consent_changed(customer.id, customer.version + 1, new, now);
-        let (traceparent, destinations) = (telemetry::current_traceparent(), self.destinations());
+        let (traceparent, destinations) = (telemetry::current_traceparent(), self.outbox.destinations_of_events());
         let mut delivered_for = Vec::new();
         if new.key.purpose.is_of_messages() {
             // Follow-ups keep the id by which they were scheduled, so the consent counts for every id of the customer.

@@ -84,7 +84,7 @@ impl Customers {
 
     async fn erase(&self, id: CustomerId, unused_since: Option<DateTime<Utc>>) -> Result<Row, DatabaseError> {
         let (now, event_id, traceparent) = (self.clock.now(), EventId::generate(), telemetry::current_traceparent());
-        let destinations = self.destinations();
+        let destinations = self.outbox.destinations_of_events();
         let erase = || {
             let (id, event, traceparent) = (id.0, event_id.0, traceparent.as_deref());
             sqlx::query_file_as!(

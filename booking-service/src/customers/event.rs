@@ -6,8 +6,7 @@ use teppan_shared::contract::events::v1 as wire;
 
 use crate::{
     bookings::event_data::timestamp,
-    customers::Customers,
-    domain::{ConsentChannel, ConsentPurpose, CustomerId, EventId, NewConsent, OutboxDestination},
+    domain::{ConsentChannel, ConsentPurpose, CustomerId, EventId, NewConsent},
 };
 
 /// The type of [`wire::CustomerErased`]. `erase_customer` in the schema writes the event.
@@ -74,13 +73,5 @@ impl From<ConsentChannel> for wire::ConsentChannel {
             ConsentChannel::Facebook => Self::Facebook,
             ConsentChannel::Instagram => Self::Instagram,
         }
-    }
-}
-
-impl Customers {
-    /// The destinations of every event of a customer.
-    pub(super) fn destinations(&self) -> Vec<String> {
-        let stream = OutboxDestination::EventStream;
-        self.outbox.is_in_use(stream).then(|| stream.to_string()).into_iter().collect()
     }
 }

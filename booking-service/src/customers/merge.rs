@@ -208,7 +208,7 @@ impl CustomerMerges {
         let seal =
             |((id, _), it): (&(CustomerId, i64), &Identity)| customers.seal_contact(*id, next_version, &it.contact);
         let contacts: Vec<_> = read.iter().zip(after).map(seal).collect();
-        let (traceparent, destinations) = (telemetry::current_traceparent(), customers.destinations());
+        let (traceparent, destinations) = (telemetry::current_traceparent(), customers.outbox.destinations_of_events());
         loop {
             let now = customers.clock.now();
             let step = || {

@@ -212,7 +212,7 @@ impl Customers {
         let sealed = self.seal_contact(id, version + 1, contact);
         let now = self.clock.now();
         let (event, traceparent) = (NewCustomerEvent::updated(id, now), telemetry::current_traceparent());
-        let destinations = self.destinations();
+        let destinations = self.outbox.destinations_of_events();
         let store = || {
             sqlx::query_file!(
                 "src/customers/update.sql",

@@ -77,6 +77,11 @@ impl Outbox {
         self.nudges.iter().any(|(name, _)| *name == destination)
     }
 
+    /// The destinations of an event that is only published: the event stream, if it is in use.
+    pub fn destinations_of_events(&self) -> Vec<String> {
+        self.is_in_use(EVENT_STREAM).then(|| EVENT_STREAM.to_owned()).into_iter().collect()
+    }
+
     /// Wakes up the relays of a destination.
     pub fn nudge(&self, destination: impl Into<&'static str>) {
         self.nudge_of(destination).nudge();

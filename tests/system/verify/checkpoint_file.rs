@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Report, checkpointed_venue, until_covered, verify};
 use crate::{changes::VenueFixture, logs::log_of};
 
-async fn verify_with(fixture: &VenueFixture, file: &Path) -> Report {
+pub(super) async fn verify_with(fixture: &VenueFixture, file: &Path) -> Report {
     verify(&fixture.service.url, &["--checkpoint", file.to_str().expect("UTF-8")]).await
 }
 
@@ -14,7 +14,7 @@ fn read(file: &Path) -> Value {
 }
 
 /// Removes the newest checkpoint with its events and their bookings, and sets the position back.
-const CUT_OFF: &str = "
+pub(super) const CUT_OFF: &str = "
     CREATE TEMP TABLE cut AS
     SELECT e.* FROM booking_events e, (SELECT * FROM event_checkpoints ORDER BY number DESC LIMIT 1) AS c
     WHERE position(uuid_send(e.booking_id) IN c.entries) > 0;

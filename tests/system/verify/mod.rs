@@ -4,6 +4,7 @@ mod checkpoint_file;
 mod covering;
 mod findings;
 pub mod many;
+mod published;
 mod repair;
 mod rewritten;
 mod rotation;
