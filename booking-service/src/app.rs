@@ -13,6 +13,7 @@ use teppan_shared::{
     nats,
     outbox::{EventStream, Outbox, Relay},
     rotation::{SealedColumn, SealedTable},
+    server::GrpcParts,
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     tls::ClientTls,
@@ -99,7 +100,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let relays = Relays::new(&outbox, &settings.outbox, tls.clone());
     let inline = relays.inline(&settings.outbox);
     let (grpc, stripe) = build_modules(&open, settings, &outbox, inline);
-    let routes = routes(&grpc, settings.common.server.max_message_bytes);
+    let methods = methods(&grpc, settings.common.server.max_message_bytes);
     let webhook = StripeWebhook {
         stripe: Arc::clone(&stripe),
         secrets: settings.stripe.secrets.clone(),
@@ -111,7 +112,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let (database, clock, keys) = (open.database.clone(), settings.clock, CheckpointKeys::of(&open.keys));
     let checkpoints = CheckpointWriter::new(Checkpoints { database, clock, keys, outbox: outbox.clone() });
     let backlog = Backlog::new(open.database.clone(), settings.clock, outbox);
-    let service = Service::start(&DEFINITION, &settings.common, open, routes, webhook.routes(), registry).await?;
+    let service = Service::start(&DEFINITION, &settings.common, open, methods, webhook.routes(), registry).await?;
     if let Some(tls) = tls {
         let follow = tls.follow(settings.common.server.reload_interval, service.stopping());
         service.do_once("certificates for conversation-service", follow);
@@ -287,7 +288,7 @@ impl Relays {
     }
 }
 
-fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
+fn methods(grpc: &Grpc, max_message_bytes: usize) -> GrpcParts {
     macro_rules! server {
         ($server:ident) => {
             $server::new(grpc.clone())
@@ -295,9 +296,10 @@ fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
                 .max_decoding_message_size(max_message_bytes)
         };
     }
-    Routes::new(server!(BookingServiceServer))
+    let routes = Routes::new(server!(BookingServiceServer))
         .add_service(server!(ScheduleServiceServer))
         .add_service(server!(CustomerServiceServer))
         .add_service(server!(PaymentServiceServer))
-        .add_service(server!(OutboxServiceServer))
+        .add_service(server!(OutboxServiceServer));
+    GrpcParts { routes, queues: vec![Arc::new(grpc.bookings.gatherer.clone())] }
 }

@@ -9,6 +9,7 @@ use teppan_shared::{
         outbox_service_server::OutboxServiceServer,
     },
     rotation::{HashedColumn, SealedColumn, SealedTable},
+    server::GrpcParts,
     service::{Definition, OpenDatabase, Service, StartError},
     telemetry::Build,
     worker::Nudge,
@@ -163,8 +164,8 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let open = OpenDatabase::open(&DEFINITION, &settings.common).await?;
     let (database, clock) = (open.database.clone(), settings.clock);
     let grpc = use_cases(&open, settings);
-    let routes = routes(&grpc, settings.common.server.max_message_bytes);
-    let service = Service::start(&DEFINITION, &settings.common, open, routes, axum::Router::new(), registry).await?;
+    let methods = methods(&grpc, settings.common.server.max_message_bytes);
+    let service = Service::start(&DEFINITION, &settings.common, open, methods, axum::Router::new(), registry).await?;
 
     let Grpc { conversations, messages, memories, emotions, follow_ups, outbox, .. } = grpc;
     let (followed, stored) = messages.followed();
@@ -233,7 +234,7 @@ fn use_cases(open: &OpenDatabase, settings: &Settings) -> Grpc {
     }
 }
 
-fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
+fn methods(grpc: &Grpc, max_message_bytes: usize) -> GrpcParts {
     macro_rules! server {
         ($server:ident) => {
             $server::new(grpc.clone())
@@ -241,7 +242,8 @@ fn routes(grpc: &Grpc, max_message_bytes: usize) -> Routes {
                 .max_decoding_message_size(max_message_bytes)
         };
     }
-    Routes::new(server!(ConversationServiceServer))
+    let routes = Routes::new(server!(ConversationServiceServer))
         .add_service(server!(FollowUpServiceServer))
-        .add_service(server!(OutboxServiceServer))
+        .add_service(server!(OutboxServiceServer));
+    GrpcParts { routes, queues: vec![grpc.messages.queue()] }
 }

@@ -4,7 +4,6 @@ use std::{io, process::ExitCode, time::Duration};
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
 use crate::{
     config::{CommonSettings, DatabaseChoice, Misspelt, Problems},
@@ -13,7 +12,7 @@ use crate::{
     keys::{Keys, KeysError},
     postgres::{Database, DatabaseError, DatabaseSettings, MigrationError, UrlFault},
     reloaded::FileFault,
-    server::{Parts, Server},
+    server::{GrpcParts, Parts, Server},
     tasks::{StopSignals, Tasks},
     telemetry::{Build, Telemetry, TelemetryError},
     time_zone::Rules,
@@ -140,7 +139,7 @@ impl Service {
         definition: &Definition,
         settings: &CommonSettings,
         database: OpenDatabase,
-        grpc: Routes,
+        grpc: GrpcParts,
         http: axum::Router,
         registry: Option<prometheus::Registry>,
     ) -> Result<Self, StartError> {

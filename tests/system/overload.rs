@@ -13,7 +13,7 @@ use tonic_types::StatusExt as _;
 
 /// How long a call uses the one connection, as far as the service has measured.
 const USE: Duration = Duration::from_millis(40);
-/// Calls in the queue for the connection: another one would wait for 1.2 s.
+/// How many statements the queue is long: another call would wait for 1.2 s.
 const WAITING: usize = 30;
 /// The longest that a call waits in the queue.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -26,14 +26,23 @@ async fn store(conversation: &Conversation, text: &str, deadline: Duration) -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connection_stays() {
+async fn calls_that_would_wait_too_long_for_a_connection_are_refused_by_their_headers() {
+    refuses_by_headers(1, GatherLimits::OFF).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_would_wait_too_long_for_others_statements_are_refused_by_their_headers() {
+    refuses_by_headers(8, GatherLimits { calls: 2, statements: 1, statements_far: 1 }).await;
+}
+
+/// The connection of the refused calls stays.
+async fn refuses_by_headers(connections: u32, gather: GatherLimits) {
     let folder = tempfile::tempdir().expect("a folder");
     let audit_log = folder.path().join("audit.log");
     let (proxy, conversation) = Conversation::behind_a_proxy(|settings| {
-        settings.database_limits.max_connections = 1;
+        settings.database_limits.max_connections = connections;
         settings.database_limits.acquire_timeout = PATIENCE;
-        // Gathered calls would not queue for the connection.
-        settings.gather = GatherLimits::OFF;
+        settings.gather = gather;
         settings.server.request_timeout = PATIENCE * 2;
         settings.server.identity.audit = AuditTarget::File(audit_log.clone());
     })
@@ -45,7 +54,7 @@ async fn calls_that_would_be_late_are_refused_by_their_headers_and_their_connect
     }
     // From now on calls use the connection for so long that the queue stays.
     proxy.set_round_trip_time(Duration::from_secs(2));
-    let mut waiting = pin!(join_all((0..WAITING).map(|_| store(&conversation, "Hello", PATIENCE * 2))));
+    let mut waiting = pin!(join_all((0..WAITING * gather.calls).map(|_| store(&conversation, "Hello", PATIENCE * 2))));
     let large = "x".repeat(40 * 1024);
     let written = || fs::read_to_string(&audit_log).expect("readable").matches("OVERLOADED").count();
     let refused = async {

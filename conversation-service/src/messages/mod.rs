@@ -20,7 +20,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use teppan_shared::{
     clock::Clock,
-    gather::{GatherLimits, Gatherer},
+    gather::{GatherLimits, Gatherer, Queue},
     keys::Keys,
     postgres::Database,
     sealing::{KeyRing, KeyedHash},
@@ -95,6 +95,11 @@ impl Messages {
     pub fn gathering(self, limits: GatherLimits) -> Self {
         let plain = PlainMessages { database: self.database.clone(), reengagement_after: self.reengagement_after };
         Self { gatherer: Gatherer::new(plain, limits), ..self }
+    }
+
+    /// What calls of StoreMessage wait for.
+    pub fn queue(&self) -> Arc<dyn Queue> {
+        Arc::new(self.gatherer.clone())
     }
 
     /// With the words of messages kept for SearchMessages, unless there is nothing to keep them with.

@@ -36,7 +36,7 @@ impl PlainMessage {
 }
 
 impl Gathered for PlainMessages {
-    const NAME: &'static str = "StoreMessage";
+    const METHOD: &'static str = "StoreMessage";
     type Call = PlainMessage;
     type Answer = Receipt;
 

@@ -17,6 +17,7 @@ mod tests;
 use std::{
     iter,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -35,10 +36,23 @@ use crate::{
     postgres::{self, DatabaseError},
 };
 
-/// Calls of one kind, and the statement for many of them.
+/// What the calls of a method wait for before their statement.
+pub trait Queue: Send + Sync {
+    /// The name of the method, such as `CreateBooking`.
+    fn method(&self) -> &'static str;
+
+    /// Checks that a call with this much time would wait for at most half of it. Calls are checked before they cost
+    /// anything.
+    ///
+    /// # Errors
+    /// `Overloaded` when it would wait for longer.
+    fn admit(&self, left: Duration) -> Result<(), DatabaseError>;
+}
+
+/// Calls of one method, and the statement for many of them.
 pub trait Gathered: Send + Sync + 'static {
-    /// The name of the kind in metrics.
-    const NAME: &'static str;
+    /// The name of the method, also in metrics.
+    const METHOD: &'static str;
     type Call: Send + Sync + 'static;
     type Answer: Send + 'static;
 
@@ -66,6 +80,16 @@ pub enum Joined<G: Gathered> {
 
 /// Gathers the calls of one kind. Cheap to clone.
 pub struct Gatherer<G: Gathered>(Arc<Shared<G>>);
+
+impl<G: Gathered> Queue for Gatherer<G> {
+    fn method(&self) -> &'static str {
+        G::METHOD
+    }
+
+    fn admit(&self, left: Duration) -> Result<(), DatabaseError> {
+        if self.0.limits.is_off() { Ok(()) } else { self.lock().admit(left, &self.0.limits) }
+    }
+}
 
 impl<G: Gathered> Clone for Gatherer<G> {
     fn clone(&self) -> Self {
@@ -116,7 +140,7 @@ impl<G: Gathered> Gatherer<G> {
             limits,
             state: Mutex::default(),
             tasks: TaskTracker::new(),
-            metrics: Metrics::new(G::NAME),
+            metrics: Metrics::new(G::METHOD),
         }))
     }
 

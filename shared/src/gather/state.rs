@@ -97,15 +97,25 @@ impl<G: Gathered> State<G> {
         if fences.iter().any(|fence| self.fences.contains(fence)) {
             return Ok(Entry::Fenced);
         }
-        let is_first = self.queue.is_empty() && self.may_start(limits);
-        if !is_first && self.expected_wait(limits) > left / 2 {
-            return Err(DatabaseError::Overloaded);
-        }
+        self.admit(left, limits)?;
+        let is_first = self.is_free(limits);
         self.fences.extend(fences.iter().cloned());
         if is_first {
             return Ok(Entry::First(self.begin(true)));
         }
         Ok(Entry::Queued)
+    }
+
+    /// # Errors
+    /// `Overloaded` when a call with this much time would wait for more than half of it.
+    pub fn admit(&self, left: Duration, limits: &GatherLimits) -> Result<(), DatabaseError> {
+        let is_in_time = self.is_free(limits) || self.expected_wait(limits) <= left / 2;
+        if is_in_time { Ok(()) } else { Err(DatabaseError::Overloaded) }
+    }
+
+    /// Whether a call that comes now runs at once.
+    fn is_free(&self, limits: &GatherLimits) -> bool {
+        self.queue.is_empty() && self.may_start(limits)
     }
 
     /// Puts a call into the queue, and returns its ticket.

@@ -20,7 +20,7 @@ struct Doubles {
 }
 
 impl Gathered for Arc<Doubles> {
-    const NAME: &'static str = "doubles";
+    const METHOD: &'static str = "doubles";
     type Call = u32;
     type Answer = u32;
 

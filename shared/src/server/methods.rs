@@ -25,6 +25,13 @@ pub struct Method {
     pub rule: Rule,
 }
 
+impl Method {
+    /// Such as `CreateBooking`.
+    pub fn name(&self) -> &'static str {
+        self.label.rsplit_once('/').map_or(self.label, |(_, name)| name)
+    }
+}
+
 /// The kind of a call. It decides the pool and the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -92,7 +99,7 @@ mod tests {
         let methods = Methods::known();
         let create = methods.get("/teppan.booking.v1.BookingService/CreateBooking");
         assert_eq!(create.label, "teppan.booking.v1.BookingService/CreateBooking");
-        assert_eq!(create.kind, Kind::Work);
+        assert_eq!((create.name(), create.kind), ("CreateBooking", Kind::Work));
         assert_eq!(methods.get("/teppan.booking.v1.BookingService/StreamBookingEvents").kind, Kind::Stream);
         assert_eq!(methods.get("/grpc.health.v1.Health/Check").kind, Kind::Probe);
         assert_eq!(methods.get("/grpc.health.v1.Health/Watch").kind, Kind::ProbeStream);

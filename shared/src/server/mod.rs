@@ -53,6 +53,7 @@ use crate::{
     audit::AuditLog,
     config::ServerSettings,
     contract,
+    gather::Queue,
     identity::Authenticator,
     postgres::Database,
     tasks::{FORCED_STOP_TIME, Tasks},
@@ -64,13 +65,20 @@ const LIVENESS: &str = "liveness";
 /// How long workers may take to end after the servers have ended.
 const TASKS_BOUND: Duration = Duration::from_secs(5);
 
+/// The gRPC methods of a service.
+pub struct GrpcParts {
+    pub routes: Routes,
+    /// What the calls of some methods wait for.
+    pub queues: Vec<Arc<dyn Queue>>,
+}
+
 /// The parts of the server that differ between the services.
 pub struct Parts {
     /// Such as `booking-service`.
     pub name: &'static str,
     /// Full names of the gRPC services, for health checks.
     pub services: &'static [&'static str],
-    pub grpc: Routes,
+    pub grpc: GrpcParts,
     /// HTTP routes in addition to `/metrics`, `/livez` and `/readyz`. They have an address of their own if the settings
     /// have one.
     pub http: axum::Router,
@@ -177,14 +185,15 @@ impl Server {
             .within_descriptors(1 + usize::from(webhook_listener.is_some()), parts.database_connections);
         let handshake =
             |protocol| Handshake::new(protocol, tls.clone(), limits.handshake_timeout, limits.write_timeout);
-        let routes = parts.grpc.add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES));
+        let routes = parts.grpc.routes.add_service(health_service.max_decoding_message_size(PROBE_MESSAGE_BYTES));
         let routes = with_reflection(routes, parts.services).map_err(io::Error::other)?;
         grpc.spawn("grpc server", {
             let streams = Streams { tasks: TaskTracker::new(), write_timeout: limits.write_timeout };
             let pools = Arc::new(Pools::new(&settings));
             pools::observe(&pools);
             let database = parts.database.clone();
-            let calls = Calls::new(routes, pools, database, authenticator, audit, cut.clone(), &settings);
+            let grpc = GrpcParts { routes, queues: parts.grpc.queues };
+            let calls = Calls::new(grpc, pools, database, authenticator, audit, cut.clone(), &settings);
             let server =
                 Arc::new(GrpcServer::new(Arc::new(calls), streams.clone(), handshake(Protocol::Grpc), &settings));
             let connections = Connections::new("grpc", bounds.grpc, drain.clone());

@@ -23,6 +23,7 @@ use tower::Service as _;
 use tracing::{Instrument as _, Span, field};
 
 use super::{
+    GrpcParts,
     answer::{Answer, CallState},
     arrive::{self, Arrival},
     call_permits::{Bounds, CallPermits},
@@ -39,8 +40,9 @@ use super::{
 use crate::{
     audit::{AuditLog, Record},
     config::ServerSettings,
+    gather::Queue,
     identity::{Access, Authenticator, Refused},
-    postgres::{self, Database},
+    postgres::{self, Database, DatabaseError},
     status::Failure,
     telemetry::{self, Trace},
 };
@@ -60,6 +62,7 @@ pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
     database: Database,
+    queues: Vec<Arc<dyn Queue>>,
     pub authenticator: Arc<Authenticator>,
     shares: IdentityShares,
     audit: Option<Arc<AuditLog>>,
@@ -91,7 +94,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionCalls {
 
 impl Calls {
     pub fn new(
-        routes: Routes,
+        grpc: GrpcParts,
         pools: Arc<Pools>,
         database: Database,
         authenticator: Arc<Authenticator>,
@@ -100,9 +103,10 @@ impl Calls {
         settings: &ServerSettings,
     ) -> Self {
         Self {
-            routes: routes.prepare(),
+            routes: grpc.routes.prepare(),
             pools,
             database,
+            queues: grpc.queues,
             authenticator,
             shares: IdentityShares::default(),
             audit,
@@ -114,6 +118,16 @@ impl Calls {
             message_bytes_max: settings.max_message_bytes,
         }
     }
+
+    /// Checks that a call with this much time would begin its work in half of it.
+    ///
+    /// # Errors
+    /// `Overloaded` when it would not.
+    fn admit(&self, method: Method, left: Duration) -> Result<(), DatabaseError> {
+        self.database.admit(left)?;
+        let queue = self.queues.iter().find(|queue| method.name() == queue.method());
+        queue.map_or(Ok(()), |queue| queue.admit(left))
+    }
 }
 
 impl ConnectionCalls {
@@ -124,7 +138,7 @@ impl ConnectionCalls {
         // Under overload most calls end here, before they cost anything: they are counted, but have no span and no
         // line in the audit log. On an unauthenticated connection the caller is authenticated first.
         let may_be_refused = method.kind == Kind::Work && !self.connection.is_unauthenticated();
-        let overloaded = if may_be_refused { self.calls.database.admit(budget).err() } else { None };
+        let overloaded = if may_be_refused { self.calls.admit(method, budget).err() } else { None };
         let (span, trace, record) =
             if overloaded.is_some() { (Span::none(), None, None) } else { self.observe(method, &request) };
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);

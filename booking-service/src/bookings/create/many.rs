@@ -28,7 +28,7 @@ pub enum Settled {
 }
 
 impl Gathered for Creations {
-    const NAME: &'static str = "CreateBooking";
+    const METHOD: &'static str = "CreateBooking";
     type Call = Draft;
     type Answer = Settled;
 
