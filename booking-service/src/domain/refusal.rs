@@ -13,6 +13,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The refusal without its figure; `None` if it is not about the slot.
+    pub fn of_slot(self) -> Option<SlotRefusal> {
+        Some(match self {
+            Self::VenueNotFound | Self::PriceChanged { .. } => return None,
+            Self::SlotNotFound => SlotRefusal::SlotNotFound,
+            Self::SlotClosed => SlotRefusal::SlotClosed,
+            Self::SlotFull { .. } => SlotRefusal::SlotFull,
+            Self::InsufficientNotice { .. } => SlotRefusal::InsufficientNotice,
+            Self::TooFarAhead { .. } => SlotRefusal::TooFarAhead,
+            Self::PartyTooSmall { .. } => SlotRefusal::PartyTooSmall,
+            Self::PartyTooLarge { .. } => SlotRefusal::PartyTooLarge,
+        })
+    }
+
     /// Reads a refusal and its figure from a statement's row; `None` for a value that the statements never return.
     pub fn from_column(raw: &str, figure: Option<i64>) -> Option<Self> {
         match raw {

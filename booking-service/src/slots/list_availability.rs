@@ -1,4 +1,4 @@
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use itertools::izip;
 use teppan_shared::{
     postgres::DatabaseError,
@@ -6,8 +6,11 @@ use teppan_shared::{
 };
 
 use crate::{
-    domain::{PartySize, SlotRefusal, VenueId},
-    slots::Slots,
+    domain::{PartySize, Refusal, SlotRefusal, VenueId},
+    slots::{
+        Slots,
+        row::{SlotFacts, SlotRules},
+    },
 };
 
 /// The most days between the first and the last date of a request.
@@ -59,8 +62,9 @@ impl Slots {
         after: Option<SlotCursor>,
         page_size: u16,
     ) -> Result<Availability, ReadError> {
-        let row = self.availability_row(query, after, page_size).await?.ok_or(ReadError::NotFound)?;
-        let mut found = row.read()?;
+        let now = self.clock.now();
+        let row = self.availability_row(query, after, page_size, now).await?.ok_or(ReadError::NotFound)?;
+        let mut found = row.read(query.party_size, now)?;
         let more = found.slots.len() > page_size.into();
         found.slots.truncate(page_size.into());
         found.next = found.slots.last().filter(|_| more).map(|last| (last.date, last.start_time));
@@ -73,11 +77,10 @@ impl Slots {
         query: &AvailabilityQuery,
         after: Option<SlotCursor>,
         page_size: u16,
+        now: DateTime<Utc>,
     ) -> Result<Option<AvailabilityRow>, DatabaseError> {
-        // Every slot is after this position.
-        let (after_date, after_time) = after.unwrap_or((NaiveDate::default(), NaiveTime::MIN));
+        let (after_date, after_time) = after.unzip();
         let limit = i64::from(page_size) + 1;
-        let now = self.clock.now();
         self.database
             .fetch_optional(|| {
                 sqlx::query_file_as!(
@@ -103,43 +106,51 @@ impl Slots {
 struct AvailabilityRow {
     time_zone: String,
     currency: String,
-    slot_dates: Vec<NaiveDate>,
-    start_times: Vec<NaiveTime>,
+    min_party_size: i32,
+    max_party_size: i32,
+    notice_minutes: i32,
+    horizon_days: i32,
+    /// The date at the venue.
+    today: NaiveDate,
+    /// Dates and start times.
+    local_starts: Vec<NaiveDateTime>,
     starts_at: Vec<DateTime<Utc>>,
     ends_at: Vec<DateTime<Utc>>,
     capacities: Vec<i32>,
     reserved: Vec<i32>,
     prices_per_person_cents: Vec<i64>,
-    refusals: Vec<Option<String>>,
+    are_open: Vec<bool>,
 }
 
 impl AvailabilityRow {
-    /// All slots of the row; the caller sets `next`.
-    fn read(self) -> Result<Availability, Corrupted> {
+    /// All slots of the row, for a party of this size; the caller sets `next`.
+    fn read(self, party_size: PartySize, now: DateTime<Utc>) -> Result<Availability, Corrupted> {
         let lengths = [
-            self.slot_dates.len(),
-            self.start_times.len(),
+            self.local_starts.len(),
             self.starts_at.len(),
             self.ends_at.len(),
             self.capacities.len(),
             self.reserved.len(),
             self.prices_per_person_cents.len(),
-            self.refusals.len(),
+            self.are_open.len(),
         ];
         Corrupted::unless_even("list_availability.slots", &lengths)?;
+        let Self { min_party_size, max_party_size, notice_minutes, horizon_days, today, .. } = self;
+        let rules = SlotRules { min_party_size, max_party_size, notice_minutes, horizon_days }.at(now, today);
         let slots = izip!(
-            self.slot_dates,
-            self.start_times,
+            self.local_starts,
             self.starts_at,
             self.ends_at,
             self.capacities,
             self.reserved,
             self.prices_per_person_cents,
-            self.refusals,
+            self.are_open,
         )
-        .map(|(date, start_time, starts_at, ends_at, capacity, reserved, price_per_person_cents, refusal)| {
-            let refusal = read_refusal(refusal.as_deref())?;
-            Ok(SlotAvailability {
+        .map(|(local_start, starts_at, ends_at, capacity, reserved, price_per_person_cents, is_open)| {
+            let (date, start_time) = (local_start.date(), local_start.time());
+            let facts = SlotFacts { starts_at, is_open, open_seats: capacity - reserved };
+            let refusal = rules.refusal(Some(facts), date, party_size.get());
+            SlotAvailability {
                 date,
                 start_time,
                 starts_at,
@@ -147,10 +158,10 @@ impl AvailabilityRow {
                 capacity,
                 reserved,
                 price_per_person_cents,
-                refusal,
-            })
+                refusal: refusal.and_then(Refusal::of_slot),
+            }
         })
-        .collect::<Result<_, Corrupted>>()?;
+        .collect();
         Ok(Availability { time_zone: self.time_zone, currency: self.currency, slots, next: None })
     }
 }
@@ -168,26 +179,31 @@ mod tests {
         AvailabilityRow {
             time_zone: "Europe/Berlin".to_owned(),
             currency: "EUR".to_owned(),
-            slot_dates: vec![NaiveDate::default(); slots],
-            start_times: vec![NaiveTime::MIN; slots],
+            min_party_size: 1,
+            max_party_size: 8,
+            notice_minutes: 0,
+            horizon_days: 60,
+            today: NaiveDate::default(),
+            local_starts: vec![NaiveDateTime::default(); slots],
             starts_at: vec![DateTime::UNIX_EPOCH; slots],
             ends_at: vec![DateTime::UNIX_EPOCH; slots],
             capacities: vec![20; slots],
             reserved: vec![4; slots],
             prices_per_person_cents: vec![3500; slots],
-            refusals: vec![None; slots],
+            are_open: vec![true; slots],
         }
     }
 
     #[test]
     fn a_row_whose_columns_have_different_lengths_is_corrupted() {
-        assert_eq!(row(2).read().map(|found| found.slots.len()).ok(), Some(2));
+        let read = |row: AvailabilityRow| row.read(PartySize::parse(2).expect("a size"), DateTime::UNIX_EPOCH);
+        assert_eq!(read(row(2)).map(|found| found.slots.len()).ok(), Some(2));
         let mut longer = row(2);
-        longer.refusals.push(None);
+        longer.are_open.push(true);
         let mut shorter = row(2);
-        shorter.start_times.pop();
+        shorter.local_starts.pop();
         for uneven in [longer, shorter] {
-            assert!(matches!(uneven.read(), Err(Corrupted::Column("list_availability.slots"))));
+            assert!(matches!(read(uneven), Err(Corrupted::Column("list_availability.slots"))));
         }
     }
 }

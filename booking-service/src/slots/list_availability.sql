@@ -1,14 +1,15 @@
--- ListAvailability: the slots of a venue in a range of local dates, strictly after the cursor position ($4, $5). One
--- row, with the page as columns: an array for each field, in the order of the slots, empty when no slot matches. With a
--- row for each slot, sending and reading the rows would cost more than finding them. No row: no such venue. The default
--- dates are today and the horizon. If only bookable slots are requested, past dates are not read. The last date is at
--- most $10 days after the first.
+-- ListAvailability: the slots of a venue in a range of local dates, strictly after the cursor position ($4, $5) if
+-- there is one. One row, with the venue's rules, and the page as columns: an array for each field, in the order of the slots, empty when no
+-- slot matches. With a row for each slot, sending and reading the rows would cost more than finding them. The caller
+-- finds out why a slot is refused. No row: no such venue. The default dates are today and the horizon. If only bookable
+-- slots are requested, past dates are not read. The last date is at most $10 days after the first.
 SELECT
-    v.time_zone AS "time_zone!", v.currency AS "currency!",
-    page.slot_dates AS "slot_dates!", page.start_times AS "start_times!",
-    page.starts_at AS "starts_at!", page.ends_at AS "ends_at!",
+    v.time_zone AS "time_zone!", v.currency AS "currency!", v.min_party_size AS "min_party_size!",
+    v.max_party_size AS "max_party_size!", v.notice_minutes AS "notice_minutes!", v.horizon_days AS "horizon_days!",
+    clock.today AS "today!",
+    page.local_starts AS "local_starts!", page.starts_at AS "starts_at!", page.ends_at AS "ends_at!",
     page.capacities AS "capacities!", page.reserved AS "reserved!",
-    page.prices_per_person_cents AS "prices_per_person_cents!", page.refusals AS "refusals!: Vec<Option<String>>"
+    page.prices_per_person_cents AS "prices_per_person_cents!", page.are_open AS "are_open!"
 FROM venues v
 CROSS JOIN LATERAL (
     SELECT venue_date(v, $9::timestamptz) AS today
@@ -20,21 +21,21 @@ CROSS JOIN LATERAL (
            END AS last_date
 ) AS range
 CROSS JOIN LATERAL (
-    SELECT COALESCE(array_agg(slot_date), '{}') AS slot_dates,
-           COALESCE(array_agg(start_time), '{}') AS start_times,
+    SELECT COALESCE(array_agg(local_start), '{}') AS local_starts,
            COALESCE(array_agg(starts_at), '{}') AS starts_at,
            COALESCE(array_agg(ends_at), '{}') AS ends_at,
            COALESCE(array_agg(capacity), '{}') AS capacities,
            COALESCE(array_agg(reserved), '{}') AS reserved,
            COALESCE(array_agg(price_per_person_cents), '{}') AS prices_per_person_cents,
-           COALESCE(array_agg(refusal), '{}') AS refusals
+           COALESCE(array_agg(is_open), '{}') AS are_open
     FROM (
-        SELECT slots.slot_date, slots.start_time, slots.starts_at, slots.ends_at, slots.capacity, slots.reserved,
-               slots.price_per_person_cents, slot_refusal(v, slots, slots.slot_date, $6, $9) AS refusal
+        SELECT slots.slot_date + slots.start_time AS local_start, slots.starts_at, slots.ends_at, slots.capacity,
+               slots.reserved, slots.price_per_person_cents, slots.state = 'OPEN' AS is_open
         FROM slots
         WHERE slots.venue_id = v.venue_id
-          AND slots.slot_date BETWEEN range.first_date AND range.last_date
-          AND (slots.slot_date, slots.start_time) > ($4::date, $5::time)
+          AND slots.slot_date BETWEEN GREATEST(range.first_date, $4) AND range.last_date
+          -- For each slot this costs more than reading it, so it is left out on the first page.
+          AND ($4::date IS NULL OR (slots.slot_date, slots.start_time) > ($4, $5::time))
           AND NOT ($7 AND slot_refusal(v, slots, slots.slot_date, $6, $9) IS NOT NULL)
         -- The arrays keep this order, because nothing reorders the rows between here and the aggregates.
         ORDER BY slots.slot_date, slots.start_time

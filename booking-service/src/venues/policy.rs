@@ -1,7 +1,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::domain::Currency;
+use crate::{domain::Currency, slots::row::SlotRules};
 
 /// A venue's policy, and the clock of its row. Read as the JSON of its row.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +33,11 @@ impl VenuePolicy {
 
     /// The last date that can be booked at a moment.
     pub fn horizon(&self, moment: DateTime<Utc>) -> NaiveDate {
-        self.date_at(moment) + TimeDelta::days(self.horizon_days.into())
+        self.slot_rules().at(moment, self.date_at(moment)).last_date
+    }
+
+    pub fn slot_rules(&self) -> SlotRules {
+        let Self { min_party_size, max_party_size, notice_minutes, horizon_days, .. } = *self;
+        SlotRules { min_party_size, max_party_size, notice_minutes, horizon_days }
     }
 }

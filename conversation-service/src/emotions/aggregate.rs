@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -14,7 +17,8 @@ use uuid::Uuid;
 
 use super::{
     Emotion, Emotions, LabelCounts,
-    count::{Before, Counted, FreshMessage, count},
+    count::{Before, Counted, FreshMessage, Scores, count},
+    pending_cursor::PendingCursor,
 };
 use crate::{
     domain::{ConversationId, MessageId, Role},
@@ -47,7 +51,7 @@ impl Emotions {
     /// Counts all pending messages of one conversation. `false` when there were too many; the worker counts the rest.
     async fn aggregate_of(&self, conversation_id: &ConversationId) -> Result<bool, DatabaseError> {
         for _ in 0..RUNS_MAX {
-            if !self.aggregate(Some(conversation_id)).await?.more {
+            if !self.aggregate(Pending::Of(conversation_id)).await?.batch.more {
                 return Ok(true);
             }
         }
@@ -59,13 +63,17 @@ impl Emotions {
     ///
     /// # Errors
     /// When the database does not answer. Uncounted messages are still recorded as pending.
-    async fn aggregate(&self, only: Option<&ConversationId>) -> Result<Batch, DatabaseError> {
-        let only = only.map(ConversationId::as_str);
-        let load = || sqlx::query_file_as!(Loaded, "src/emotions/aggregate_load.sql", only);
+    async fn aggregate(&self, which: Pending<'_>) -> Result<Aggregated, DatabaseError> {
+        let (only, since) = match which {
+            Pending::Of(conversation_id) => (Some(conversation_id.as_str()), DateTime::UNIX_EPOCH),
+            Pending::Since(since) => (None, since),
+        };
+        let load = || sqlx::query_file_as!(Loaded, "src/emotions/aggregate_load.sql", only, since);
         let loaded = self.database.fetch_all(load).await?;
         if loaded.is_empty() {
-            return Ok(Batch::default());
+            return Ok(Aggregated::default());
         }
+        let newest = loaded.iter().map(|it| it.newest_since).max();
         let mut run = Counting::default();
         for conversation in loaded {
             run.count(conversation, &self.ring);
@@ -82,15 +90,33 @@ impl Emotions {
         }
         let traces = traces.iter().filter(|(id, _)| run.written.contains(id)).flat_map(|(_, traces)| traces);
         link_to_storing(traces.take(LINKS_MAX), run.done, run.suggestions);
-        Ok(Batch {
+        let batch = Batch {
             done: u64::try_from(run.done).unwrap_or(0),
             failed: left,
             // `done` is less than `pending` after a concurrent run, and in a conversation with more messages than a
             // run.
             more: pending >= BATCH_MAX || run.done < pending,
             lag: run.oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or(Duration::ZERO),
-        })
+        };
+        let is_whole = left == 0 && run.done >= pending;
+        Ok(Aggregated { batch, through: newest.filter(|_| is_whole) })
     }
+}
+
+/// The messages of a run.
+#[derive(Clone, Copy)]
+enum Pending<'a> {
+    Of(&'a ConversationId),
+    /// Of all conversations, pending since this time or later.
+    Since(DateTime<Utc>),
+}
+
+/// What a run did.
+#[derive(Default)]
+struct Aggregated {
+    batch: Batch,
+    /// If it has counted every message that it read: since when the newest of them was pending.
+    through: Option<DateTime<Utc>>,
 }
 
 /// The conversations of a run that can be counted, as columns, and how many pending messages are left.
@@ -127,8 +153,14 @@ impl Counting {
 struct Loaded {
     conversation_id: String,
     pending: i64,
+    /// The newest of its pending messages that the run has taken has been pending since then.
+    newest_since: DateTime<Utc>,
     through: i64,
     created_at: DateTime<Utc>,
+    score_count: i64,
+    score_sum: String,
+    score_min: Option<f64>,
+    score_max: Option<f64>,
     label_counts_sealed: Option<Vec<u8>>,
     recent_scores: Vec<f64>,
     message_ids: Vec<Uuid>,
@@ -156,7 +188,7 @@ impl Loaded {
     fn count(mut self, ring: &KeyRing) -> Result<(Counted, Vec<u8>), Corrupted> {
         let sealed = self.label_counts_sealed.take();
         let open = |sealed: &Vec<u8>| LabelCounts::open(ring, &self.conversation_id, self.through, sealed);
-        let before = readable(sealed.as_ref().map(open).transpose())?;
+        let labels_before = readable(sealed.as_ref().map(open).transpose())?;
         let mut fresh = Vec::with_capacity(self.sequences.len());
         for index in 0..self.sequences.len() {
             fresh.push(FreshMessage {
@@ -166,11 +198,14 @@ impl Loaded {
                 traceparent: self.traceparents[index].take(),
             });
         }
-        let label_counts = before.clone().flatten().unwrap_or_default();
+        let label_counts = labels_before.clone().flatten().unwrap_or_default();
+        let sum = self.score_sum.parse().map_err(|_| Corrupted::Column("emotion_statistics.score_sum"))?;
+        let scores = Scores { count: self.score_count, sum, min: self.score_min, max: self.score_max };
         let Self { created_at, through, recent_scores, .. } = self;
-        let counted = count(self.conversation_id, Before { created_at, through, label_counts, recent_scores }, fresh);
+        let before = Before { created_at, through, scores, label_counts, recent_scores };
+        let counted = count(self.conversation_id, before, fresh);
         let resealed = || counted.label_counts.seal(ring, &counted.conversation_id, counted.through);
-        let labels = sealed.filter(|_| before.is_none()).unwrap_or_else(resealed);
+        let labels = sealed.filter(|_| labels_before.is_none()).unwrap_or_else(resealed);
         Ok((counted, labels))
     }
 
@@ -210,7 +245,20 @@ fn link_to_storing<'a>(traces: impl Iterator<Item = &'a String>, messages: i64, 
 }
 
 /// The job that updates the statistics of conversations.
-pub struct EmotionAggregationJob(pub Arc<Emotions>);
+pub struct EmotionAggregationJob {
+    emotions: Arc<Emotions>,
+    cursor: Mutex<PendingCursor>,
+}
+
+impl EmotionAggregationJob {
+    pub fn new(emotions: Arc<Emotions>) -> Self {
+        Self { emotions, cursor: Mutex::default() }
+    }
+
+    fn cursor(&self) -> MutexGuard<'_, PendingCursor> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Job for EmotionAggregationJob {
     type Error = DatabaseError;
@@ -219,6 +267,11 @@ impl Job for EmotionAggregationJob {
     const GATHER: Duration = Duration::from_millis(25);
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
-        self.0.aggregate(None).await
+        let since = self.cursor().begin();
+        let Aggregated { batch, through } = self.emotions.aggregate(Pending::Since(since)).await?;
+        if let Some(through) = through {
+            self.cursor().end(through);
+        }
+        Ok(batch)
     }
 }

@@ -2,53 +2,39 @@
 -- events are published, $4 the sealed label counts of each conversation.
 --
 -- Concurrent runs neither count a message twice nor miss one: `statistics` writes only if the watermark is still the
--- one that the run loaded. The watermark only grows, so the row is then the one that `before` has. A run that lost
+-- one that the run loaded. The watermark only grows, so the row is then the one that the run loaded. A run that lost
 -- against another one writes neither statistics nor suggestions for that conversation, and its pending rows stay for
 -- the next run.
 --
 -- Order of locks: conversations, statistics, pending rows, as in conversations/delete.sql.
 --
--- Scores are the decimals that clients wrote, so their sum is exact: the text of a double is the shortest decimal that
--- parses to it.
-WITH alive AS MATERIALIZED (           -- not deleted since they were loaded, nor until this run commits
-    SELECT c.conversation_id
-    FROM jsonb_to_recordset($1::jsonb) AS g (conversation_id text, created_at timestamptz)
-    CROSS JOIN LATERAL (
-        SELECT conversation_id
+WITH counted AS MATERIALIZED (
+    SELECT g.*
+    FROM ROWS FROM (
+        jsonb_to_recordset($1::jsonb) AS (
+            conversation_id text, created_at timestamptz, through_before bigint, through bigint, score_count bigint,
+            score_sum numeric, score_min double precision, score_max double precision, recent_scores numeric[],
+            recent_mean double precision, trend_delta double precision, falls jsonb),
+        unnest($4::bytea[])
+    ) AS g (
+        conversation_id, created_at, through_before, through, score_count, score_sum, score_min, score_max,
+        recent_scores, recent_mean, trend_delta, falls, label_counts_sealed)
+    CROSS JOIN LATERAL (               -- not deleted since they were loaded, nor until this run commits
+        SELECT
         FROM conversations
         -- a conversation of the same id that began later is another one
         WHERE conversation_id = g.conversation_id AND created_at = g.created_at
         LIMIT 1
         FOR KEY SHARE
-    ) AS c
-),
-counted AS MATERIALIZED (
-    SELECT * FROM ROWS FROM (
-        jsonb_to_recordset($1::jsonb) AS (
-            conversation_id text, through_before bigint, through bigint, scores numeric[], recent_scores numeric[],
-            recent_mean double precision, trend_delta double precision, falls jsonb),
-        unnest($4::bytea[])
-    ) AS c (
-        conversation_id, through_before, through, scores, recent_scores, recent_mean, trend_delta, falls,
-        label_counts_sealed)
-    WHERE conversation_id = ANY (ARRAY(SELECT conversation_id FROM alive))
+    ) AS alive
 ),
 statistics AS (
     INSERT INTO emotion_statistics AS s (
         conversation_id, aggregated_through, aggregated_after, score_count, score_sum, score_min, score_max,
         label_counts_sealed, recent_scores, recent_mean, trend_delta, updated_at)
-    SELECT c.conversation_id, c.through, c.through_before,
-           COALESCE(before.score_count, 0) + added.count, COALESCE(before.score_sum, 0) + COALESCE(added.sum, 0),
-           LEAST(before.score_min, added.min), GREATEST(before.score_max, added.max),
+    SELECT c.conversation_id, c.through, c.through_before, c.score_count, c.score_sum, c.score_min, c.score_max,
            c.label_counts_sealed, c.recent_scores, c.recent_mean, c.trend_delta, $2
     FROM counted AS c
-    LEFT JOIN LATERAL (                -- LIMIT forces one lookup a row instead of a join with the whole table
-        SELECT * FROM emotion_statistics WHERE conversation_id = c.conversation_id LIMIT 1
-    ) AS before ON true
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS count, sum(score) AS sum, min(score)::double precision AS min, max(score)::double precision AS max
-        FROM unnest(c.scores) AS score
-    ) AS added
     WHERE c.through > c.through_before
     ORDER BY c.conversation_id         -- concurrent runs lock rows in the same order
     ON CONFLICT (conversation_id) DO UPDATE

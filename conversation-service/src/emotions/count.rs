@@ -4,12 +4,40 @@ use std::str::FromStr as _;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{label_counts::LabelCounts, statistics::ESCALATE_BELOW};
 
 /// The number of scores in the recent mean.
 const RECENT_MAX: usize = 10;
+
+/// The scores of a conversation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Scores {
+    #[serde(rename = "score_count")]
+    pub count: i64,
+    /// Exact: scores are the decimals that clients wrote.
+    #[serde(rename = "score_sum", serialize_with = "as_text")]
+    pub sum: BigDecimal,
+    #[serde(rename = "score_min")]
+    pub min: Option<f64>,
+    #[serde(rename = "score_max")]
+    pub max: Option<f64>,
+}
+
+impl Scores {
+    fn add(&mut self, score: f64) {
+        self.count += 1;
+        self.sum += decimal(score);
+        self.min = Some(self.min.map_or(score, |min| min.min(score)));
+        self.max = Some(self.max.map_or(score, |max| max.max(score)));
+    }
+}
+
+fn as_text<S: Serializer>(decimal: &BigDecimal, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(decimal)
+}
+
 /// The part of a conversation's statistics that the next ones depend on.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
@@ -17,6 +45,7 @@ pub struct Before {
     pub created_at: DateTime<Utc>,
     /// The watermark.
     pub through: i64,
+    pub scores: Scores,
     pub label_counts: LabelCounts,
     /// The newest scores, the oldest of them first.
     pub recent_scores: Vec<f64>,
@@ -38,8 +67,8 @@ pub struct Counted {
     created_at: DateTime<Utc>,
     through_before: i64,
     pub through: i64,
-    /// The new scores.
-    scores: Vec<f64>,
+    #[serde(flatten)]
+    scores: Scores,
     /// A parameter of its own, because it is sealed.
     #[serde(skip)]
     pub label_counts: LabelCounts,
@@ -61,16 +90,16 @@ struct Fall {
 
 /// Counts messages, which must be in the order of their sequences.
 pub fn count(conversation_id: String, before: Before, fresh: Vec<FreshMessage>) -> Counted {
-    let Before { created_at, through: through_before, mut label_counts, mut recent_scores } = before;
+    let Before { created_at, through: through_before, mut scores, mut label_counts, mut recent_scores } = before;
     let through = fresh.last().map_or(through_before, |last| last.sequence);
     let mut recent_mean = mean(&recent_scores);
-    let (mut scores, mut falls) = (Vec::new(), Vec::new());
+    let mut falls = Vec::new();
     for message in fresh {
         if let Some(label) = message.label {
             label_counts.add(label);
         }
         let Some(score) = message.score else { continue };
-        scores.push(score);
+        scores.add(score);
         recent_scores.push(score);
         recent_scores.drain(..recent_scores.len().saturating_sub(RECENT_MAX));
         let was_low = recent_mean.is_some_and(is_low);
@@ -114,10 +143,14 @@ fn trend_delta(scores: &[f64]) -> Option<f64> {
     Some(nearest(&((sum(&newest[2..]) - sum(&newest[..2])) / BigDecimal::from(2))))
 }
 
-/// The sum of the scores as the decimals that clients wrote: ten scores of 0.3 are 3. The text of a double is the
-/// shortest decimal that parses to it.
+/// The sum of the scores as the decimals that clients wrote: ten scores of 0.3 are 3.
 fn sum(scores: &[f64]) -> BigDecimal {
-    scores.iter().filter_map(|score| BigDecimal::from_str(&score.to_string()).ok()).sum()
+    scores.iter().map(|score| decimal(*score)).sum()
+}
+
+/// The text of a double is the shortest decimal that parses to it.
+fn decimal(score: f64) -> BigDecimal {
+    BigDecimal::from_str(&score.to_string()).unwrap_or_default()
 }
 
 /// The double that is nearest to a decimal.
@@ -144,6 +177,9 @@ mod tests {
         let low = counted(Before::default(), scored(&[0.3; 10]));
         assert_eq!((low.recent_mean, low.falls.len()), (Some(0.3), 0));
         assert_eq!(counted(Before::default(), scored(&[0.45, 0.45, 0.6, 0.6])).trend_delta, Some(0.15));
+        let scores = counted(Before::default(), scored(&[0.1, 0.7, 0.2])).scores;
+        assert_eq!((scores.count, scores.sum.to_string()), (3, "1.0".to_owned()));
+        assert_eq!((scores.min, scores.max), (Some(0.1), Some(0.7)));
         for score in [f64::MIN_POSITIVE, 1.0 / 3.0, 0.1 + 0.2, f64::from_bits(0.3_f64.to_bits() - 1)] {
             assert_eq!(counted(Before::default(), scored(&[score; 7])).recent_mean, Some(score));
         }
@@ -161,12 +197,13 @@ mod tests {
         for message in scored(&scores) {
             let one = counted(before, vec![message]);
             alone.extend(sequences(&one));
-            let Counted { created_at, through, label_counts, recent_scores, .. } = one;
-            before = Before { created_at, through, label_counts, recent_scores };
+            let Counted { created_at, through, scores, label_counts, recent_scores, .. } = one;
+            before = Before { created_at, through, scores, label_counts, recent_scores };
         }
         assert_eq!(sequences(&together).len(), 3);
         assert_eq!(sequences(&together), alone);
         assert_eq!((together.recent_scores, together.through), (before.recent_scores, before.through));
+        assert_eq!(together.scores, before.scores);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod count;
 mod emotion;
 mod history;
 mod label_counts;
+mod pending_cursor;
 mod statistics;
 
 use std::sync::Arc;

@@ -267,7 +267,7 @@ async fn no_step_of_an_emotion_run_reads_a_whole_table() {
     };
     let commit = explain("EXPLAIN EXECUTE commit_run ('[]', now(), false, '{}')").await;
     assert!(!commit.contains("Seq Scan"), "{commit}");
-    let plan = explain("EXPLAIN EXECUTE load (NULL)").await;
+    let plan = explain("EXPLAIN EXECUTE load (NULL, now())").await;
     assert!(!plan.contains("Seq Scan"), "{plan}");
     // No whole index is read either: every table except the queue is read by key.
     for (index, condition) in [

@@ -155,7 +155,8 @@ async fn an_aggregation_of_a_deleted_conversation_writes_nothing_to_the_one_that
     for (created_at, written) in [(began, 0), (now, 1)] {
         let counted = format!(
             r#"[{{"conversation_id": "{chat}", "created_at": "{created_at}", "through_before": 0, "through": 1,
-                 "scores": [0.1], "recent_scores": [0.1], "recent_mean": 0.1, "falls": []}}]"#
+                 "score_count": 1, "score_sum": "0.1", "score_min": 0.1, "score_max": 0.1,
+                 "recent_scores": [0.1], "recent_mean": 0.1, "falls": []}}]"#
         );
         run(&mut connection, format!("EXECUTE commit ('{counted}', now(), false, '{{x}}')")).await;
         assert_eq!(service.scalar::<i64>("SELECT count(*) FROM emotion_statistics").await, written);

@@ -67,8 +67,8 @@ pub fn variables(
     vec![
         ("from", first_date.to_string()),
         ("more_days", more_days.to_string()),
-        ("after_date", "1970-01-01".to_owned()),
-        ("after_time", "00:00".to_owned()),
+        ("after_date", "NULL".to_owned()),
+        ("after_time", "NULL".to_owned()),
         ("party_size", party_size.to_string()),
         ("bookable_only", "false".to_owned()),
         ("limit", (page_size + 1).to_string()),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
@@ -55,14 +55,18 @@ pub async fn run(database: &mut Sized) -> Result<Duration, GrowthError> {
 
 /// The two statements of the service, without its arithmetic.
 async fn load_and_commit(connection: &mut PgConnection) -> Result<PgRow, sqlx::Error> {
-    let loaded = sqlx::query(LOAD).bind(None::<String>).fetch_all(&mut *connection).await?;
+    let loaded = sqlx::query(LOAD).bind(None::<String>).bind(DateTime::UNIX_EPOCH).fetch_all(&mut *connection).await?;
     let counted = loaded.iter().map(|row| {
         let sequences: Vec<i64> = row.get("sequences!");
         json!({
             "conversation_id": row.get::<String, _>("conversation_id!"),
+            "created_at": row.get::<DateTime<Utc>, _>("created_at!"),
             "through_before": row.get::<i64, _>("through!"),
             "through": sequences.last(),
-            "scores": vec![0.5; sequences.len()],
+            "score_count": 20,
+            "score_sum": "10",
+            "score_min": 0.5,
+            "score_max": 0.5,
             "recent_scores": vec![0.5; 10],
             "recent_mean": 0.5,
             "trend_delta": 0,
