@@ -41,11 +41,11 @@ pub trait Queue: Send + Sync {
     /// The name of the method, such as `CreateBooking`.
     fn method(&self) -> &'static str;
 
-    /// Checks that a call with this much time would wait for at most half of it. Calls are checked before they cost
+    /// Checks that a call with this much time would be answered in half of it. Calls are checked before they cost
     /// anything.
     ///
     /// # Errors
-    /// `Overloaded` when it would wait for longer.
+    /// `Overloaded` when it would take longer.
     fn admit(&self, left: Duration) -> Result<(), DatabaseError>;
 }
 
@@ -150,7 +150,7 @@ impl<G: Gathered> Gatherer<G> {
     /// took effect.
     ///
     /// # Errors
-    /// `Overloaded`, immediately, when the call is expected to wait for more than half of its remaining time, and later
+    /// `Overloaded`, immediately, when the call is expected to take more than half of its remaining time, and later
     /// when too little time is left for its statement. `Failed` when the task of its statement ended without an answer.
     pub async fn join(&self, call: G::Call) -> Result<Joined<G>, DatabaseError> {
         if self.0.limits.is_off() {

@@ -92,7 +92,7 @@ impl<G: Gathered> State<G> {
     /// Decides about a call with these fences and this much time.
     ///
     /// # Errors
-    /// `Overloaded` when it would wait for more than half of its time.
+    /// As of [`Self::admit`].
     pub fn enter(&mut self, fences: &[Vec<u8>], left: Duration, limits: &GatherLimits) -> Result<Entry, DatabaseError> {
         if fences.iter().any(|fence| self.fences.contains(fence)) {
             return Ok(Entry::Fenced);
@@ -107,9 +107,9 @@ impl<G: Gathered> State<G> {
     }
 
     /// # Errors
-    /// `Overloaded` when a call with this much time would wait for more than half of it.
+    /// `Overloaded` when a call with this much time would not be answered in half of it.
     pub fn admit(&self, left: Duration, limits: &GatherLimits) -> Result<(), DatabaseError> {
-        let is_in_time = self.is_free(limits) || self.expected_wait(limits) <= left / 2;
+        let is_in_time = self.is_free(limits) || self.expected_time(limits) <= left / 2;
         if is_in_time { Ok(()) } else { Err(DatabaseError::Overloaded) }
     }
 
@@ -212,12 +212,12 @@ impl<G: Gathered> State<G> {
         limits.statements_at(self.shortest.unwrap_or_default())
     }
 
-    /// How long another call would wait until its statement starts.
-    fn expected_wait(&self, limits: &GatherLimits) -> Duration {
+    /// How long it would take until the statement of another call has ended.
+    fn expected_time(&self, limits: &GatherLimits) -> Duration {
         let statements = self.queue.len() / limits.calls + 1;
         let rounds = f64::from(u32::try_from(statements).unwrap_or(u32::MAX))
             / f64::from(u32::try_from(self.statements_max(limits)).unwrap_or(u32::MAX));
-        self.statement_time.mean().unwrap_or_default().mul_f64(rounds)
+        self.statement_time.mean().unwrap_or_default().mul_f64(rounds + 1.0)
     }
 }
 
