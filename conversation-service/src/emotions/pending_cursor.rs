@@ -11,7 +11,7 @@ const FROM_START_EVERY: Duration = Duration::from_secs(2);
 /// start.
 const LATE: TimeDelta = TimeDelta::milliseconds(250);
 
-/// Begins where the last run ended.
+/// Begins where the last run ended; see docs/decisions/0082.
 ///
 /// The index keeps the rows of counted messages until vacuum removes them. A run from the start reads past all of them,
 /// which under load costs more than the counting itself. Now and then a run begins at the start all the same: it finds
