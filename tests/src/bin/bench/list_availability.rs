@@ -22,8 +22,8 @@ const FIRST_DAY_MAX: usize = DAYS - WEEK_DAYS;
 pub const PARAMETERS: [&str; 9] = [
     ":from::date + :day::integer",
     ":from::date + :day::integer + :more_days::integer",
-    ":after_date::date",
-    ":after_time::time",
+    "NULL::date",
+    "NULL::time",
     ":party_size::integer",
     ":bookable_only::boolean",
     ":limit::bigint",
@@ -67,8 +67,6 @@ pub fn variables(
     vec![
         ("from", first_date.to_string()),
         ("more_days", more_days.to_string()),
-        ("after_date", "NULL".to_owned()),
-        ("after_time", "NULL".to_owned()),
         ("party_size", party_size.to_string()),
         ("bookable_only", "false".to_owned()),
         ("limit", (page_size + 1).to_string()),
