@@ -116,9 +116,9 @@ CREATE TABLE outbox_messages (
     event_id           uuid        NOT NULL,
     destination        text        NOT NULL CONSTRAINT outbox_message_destination
                                    CHECK (destination IN ('conversation-service', 'event-stream')),
-    -- The booking, the customer or `checkpoints`. Its messages are delivered to each destination in the order of
-    -- `version`. For the conversation of an erased customer: the customer and the conversation,
-    -- `CUSTOMER/CONVERSATION`.
+    -- The booking or the customer. Its messages are delivered to each destination in the order of `version`. For the
+    -- conversation of an erased customer: the customer and the conversation, `CUSTOMER/CONVERSATION`. For a checkpoint:
+    -- `checkpoints/NUMBER`.
     aggregate_id       text        COLLATE "C" NOT NULL,
     version            bigint      NOT NULL,
     traceparent        text,

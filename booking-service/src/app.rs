@@ -110,7 +110,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     };
     let stripe_nudge = webhook.nudge.clone();
     let (database, clock, keys) = (open.database.clone(), settings.clock, CheckpointKeys::of(&open.keys));
-    let checkpoints = CheckpointWriter::new(Checkpoints { database, clock, keys, outbox: outbox.clone() });
+    let checkpoints = CheckpointWriter::new(Checkpoints { database, clock, keys }, outbox.clone());
     let backlog = Backlog::new(open.database.clone(), settings.clock, outbox);
     let service = Service::start(&DEFINITION, &settings.common, open, methods, webhook.routes(), registry).await?;
     if let Some(tls) = tls {

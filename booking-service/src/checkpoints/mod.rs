@@ -2,15 +2,15 @@
 //!
 //! The events of a booking form a hash chain, but whoever can write to the database can compute the chain again. A
 //! checkpoint states the hashes of a batch of events and is signed with a key that is not in the database. Nothing is
-//! added to any call: a worker writes checkpoints after the events are committed. Each is also published as an event, so
-//! that a consumer can keep a record outside the database.
+//! added to any call: a worker writes checkpoints after the events are committed. Each is also published as an event,
+//! so that a consumer can keep a record outside the database.
 
 pub mod checkpoint;
 pub mod keys;
 pub mod resign;
 pub mod write;
 
-use teppan_shared::{clock::Clock, outbox::Outbox, postgres::Database};
+use teppan_shared::{clock::Clock, postgres::Database};
 
 use self::keys::CheckpointKeys;
 
@@ -19,5 +19,4 @@ pub struct Checkpoints {
     pub database: Database,
     pub clock: Clock,
     pub keys: CheckpointKeys,
-    pub outbox: Outbox,
 }

@@ -1,5 +1,6 @@
 -- Event checkpoints: stores a checkpoint ($7 to $15), moves the position from ($1, $2, $3) to ($4, $5, $6), and writes
--- the messages of its event to the destinations $16.
+-- the messages of its event to the destinations $16. Each is an aggregate of its own: it has its number, so consumers
+-- need no order, and one that cannot be delivered holds up no other.
 --
 -- Replicas that read the same events wait for each other at the row of event_stream; those that come later find another
 -- position and store nothing. The same holds when the statement runs again after its connection was lost.
@@ -18,7 +19,7 @@ stored AS (
 ),
 published AS (
     INSERT INTO outbox_messages (event_id, destination, aggregate_id, version, created_at, next_attempt_at)
-    SELECT event_id, destination, 'checkpoints', number, created_at, created_at
+    SELECT event_id, destination, 'checkpoints/' || number, number, created_at, created_at
     FROM stored
     CROSS JOIN unnest($16::text[]) AS destination
 )

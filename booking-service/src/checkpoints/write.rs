@@ -7,6 +7,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use teppan_shared::{
+    outbox::Outbox,
     postgres::DatabaseError,
     worker::{Batch, Job},
 };
@@ -89,7 +90,32 @@ impl NextBatch {
     }
 }
 
-impl Checkpoints {
+/// Covers new events with checkpoints, and logs the newest checkpoint now and then.
+pub struct CheckpointWriter {
+    checkpoints: Checkpoints,
+    outbox: Outbox,
+    /// When this replica last logged a checkpoint, and its number.
+    logged: Mutex<Option<(Instant, i64)>>,
+}
+
+impl CheckpointWriter {
+    pub fn new(checkpoints: Checkpoints, outbox: Outbox) -> Self {
+        Self { checkpoints, outbox, logged: Mutex::default() }
+    }
+
+    fn log(&self, newest: &Anchor) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_some_and(|(at, number)| number == newest.number || at.elapsed() < LOG_INTERVAL) {
+            return;
+        }
+        *logged = Some((Instant::now(), newest.number));
+        let Anchor { number, digest, event_count, booking_count, created_at } = newest;
+        let created_at = created_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        tracing::info!(number, digest, event_count, booking_count, created_at, "newest checkpoint of the events");
+    }
+}
+
+impl CheckpointWriter {
     /// Writes the next checkpoint, if there are events that none covers. Returns what was done, and the newest
     /// checkpoint that this replica knows.
     ///
@@ -102,14 +128,14 @@ impl Checkpoints {
     async fn write_next(&self) -> Result<(Batch, Option<Anchor>), DatabaseError> {
         let limit = i64::try_from(EVENTS_MAX).expect("a small number");
         let next = || sqlx::query_file_as!(Row, "src/checkpoints/next_events.sql", limit);
-        let Some(next) = NextBatch::of(&self.database.fetch_all(next).await?) else {
+        let Some(next) = NextBatch::of(&self.checkpoints.database.fetch_all(next).await?) else {
             return Ok((Batch::default(), None));
         };
         if next.entries.is_empty() {
             return Ok((Batch::default(), next.newest));
         }
-        let now = self.clock.now();
-        let checkpoint = Checkpoint::after(&next.head, &next.entries, now, &self.keys);
+        let now = self.checkpoints.clock.now();
+        let checkpoint = Checkpoint::after(&next.head, &next.entries, now, &self.checkpoints.keys);
         if !self.store(&next, &checkpoint).await? {
             // Another replica was faster, and continues.
             return Ok((Batch::default(), next.newest));
@@ -148,35 +174,11 @@ impl Checkpoints {
                 &destinations,
             )
         };
-        let is_stored = self.database.fetch_optional(store).await?.is_some();
+        let is_stored = self.checkpoints.database.fetch_optional(store).await?.is_some();
         if is_stored {
             self.outbox.nudge(OutboxDestination::EventStream);
         }
         Ok(is_stored)
-    }
-}
-
-/// Covers new events with checkpoints, and logs the newest checkpoint now and then.
-pub struct CheckpointWriter {
-    checkpoints: Checkpoints,
-    /// When this replica last logged a checkpoint, and its number.
-    logged: Mutex<Option<(Instant, i64)>>,
-}
-
-impl CheckpointWriter {
-    pub fn new(checkpoints: Checkpoints) -> Self {
-        Self { checkpoints, logged: Mutex::default() }
-    }
-
-    fn log(&self, newest: &Anchor) {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.is_some_and(|(at, number)| number == newest.number || at.elapsed() < LOG_INTERVAL) {
-            return;
-        }
-        *logged = Some((Instant::now(), newest.number));
-        let Anchor { number, digest, event_count, booking_count, created_at } = newest;
-        let created_at = created_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        tracing::info!(number, digest, event_count, booking_count, created_at, "newest checkpoint of the events");
     }
 }
 
@@ -186,7 +188,7 @@ impl Job for CheckpointWriter {
     const WAITS_AT_START: bool = true;
 
     async fn run_once(&self) -> Result<Batch, DatabaseError> {
-        let (batch, newest) = self.checkpoints.write_next().await?;
+        let (batch, newest) = self.write_next().await?;
         if let Some(newest) = newest {
             self.log(&newest);
         }

@@ -28,8 +28,8 @@ pub async fn run(command: RotateKeysCommand, settings: &Settings) -> ExitCode {
         let mut is_done = false;
         let code = service::on_database(&DEFINITION, &settings.common, async |open| {
             let (database, clock, keys) = (open.database.clone(), settings.clock, CheckpointKeys::of(&open.keys));
+            resign(&Checkpoints { database, clock, keys }).await?;
             let outbox = outbox::open(open.database.clone(), settings);
-            resign(&Checkpoints { database, clock, keys, outbox: outbox.clone() }).await?;
             let customers = Customers::new(open.database.clone(), &open.keys, clock, outbox);
             failed = rehash(&customers, &command).await?;
             is_done = true;

@@ -16,6 +16,7 @@ mod phone_region;
 mod refusal;
 mod schedule;
 mod slot;
+mod slot_rules;
 mod stripe_charge;
 mod stripe_currency;
 mod stripe_event;
@@ -42,6 +43,7 @@ pub use phone_region::PhoneRegion;
 pub use refusal::{Refusal, SlotRefusal};
 pub use schedule::{PlannedSlot, ScheduleException, SchedulePeriod, TooManySlots, Weekday, WeeklySchedule};
 pub use slot::{SlotChange, SlotKey, parse_date, parse_start_time};
+pub use slot_rules::{SlotFacts, SlotRules, SlotRulesNow};
 pub use stripe_charge::{
     AttemptState, ChargeFacts, DisputeNews, Fact, PROCESSING_MAX, RefundEntry, Standing, Step, TooManyFacts, next_step,
 };

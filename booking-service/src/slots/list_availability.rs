@@ -6,11 +6,8 @@ use teppan_shared::{
 };
 
 use crate::{
-    domain::{PartySize, Refusal, SlotRefusal, VenueId},
-    slots::{
-        Slots,
-        row::{SlotFacts, SlotRules},
-    },
+    domain::{PartySize, Refusal, SlotFacts, SlotRefusal, SlotRules, VenueId},
+    slots::Slots,
 };
 
 /// The most days between the first and the last date of a request.
@@ -150,7 +147,9 @@ impl AvailabilityRow {
             let (date, start_time) = (local_start.date(), local_start.time());
             let facts = SlotFacts { starts_at, is_open, open_seats: capacity - reserved };
             let refusal = rules.refusal(Some(facts), date, party_size.get());
-            SlotAvailability {
+            let of_slot = |refusal: Refusal| refusal.of_slot().ok_or(Corrupted::Column("slot_refusal"));
+            let refusal = refusal.map(of_slot).transpose()?;
+            Ok(SlotAvailability {
                 date,
                 start_time,
                 starts_at,
@@ -158,10 +157,10 @@ impl AvailabilityRow {
                 capacity,
                 reserved,
                 price_per_person_cents,
-                refusal: refusal.and_then(Refusal::of_slot),
-            }
+                refusal,
+            })
         })
-        .collect();
+        .collect::<Result<_, Corrupted>>()?;
         Ok(Availability { time_zone: self.time_zone, currency: self.currency, slots, next: None })
     }
 }

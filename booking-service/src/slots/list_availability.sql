@@ -1,8 +1,8 @@
--- ListAvailability: the slots of a venue in a range of local dates, strictly after the cursor position ($4, $5) if
--- there is one. One row, with the venue's rules, and the page as columns: an array for each field, in the order of the slots, empty when no
--- slot matches. With a row for each slot, sending and reading the rows would cost more than finding them. The caller
--- finds out why a slot is refused. No row: no such venue. The default dates are today and the horizon. If only bookable
--- slots are requested, past dates are not read. The last date is at most $10 days after the first.
+-- ListAvailability: the slots of a venue in a range of local dates, strictly after the cursor position ($4, $5) if there
+-- is one. One row, with the venue's rules, and the page as columns: an array for each field, in the order of the slots,
+-- empty when no slot matches. With a row for each slot, sending and reading the rows would cost more than finding them.
+-- The caller finds out why a slot is refused. No row: no such venue. The default dates are today and the horizon. If
+-- only bookable slots are requested, past dates are not read. The last date is at most $10 days after the first.
 SELECT
     v.time_zone AS "time_zone!", v.currency AS "currency!", v.min_party_size AS "min_party_size!",
     v.max_party_size AS "max_party_size!", v.notice_minutes AS "notice_minutes!", v.horizon_days AS "horizon_days!",

@@ -1,7 +1,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 
-use crate::{domain::Currency, slots::row::SlotRules};
+use crate::domain::{Currency, SlotRules};
 
 /// A venue's policy, and the clock of its row. Read as the JSON of its row.
 #[derive(Debug, Clone, Deserialize)]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     Emotion, Emotions, LabelCounts,
     count::{Before, Counted, FreshMessage, Scores, count},
-    pending_cursor::PendingCursor,
+    pending_cursor::{FROM_START_EVERY, PendingCursor},
 };
 use crate::{
     domain::{ConversationId, MessageId, Role},
@@ -98,7 +98,8 @@ impl Emotions {
             more: pending >= BATCH_MAX || run.done < pending,
             lag: run.oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or(Duration::ZERO),
         };
-        let is_whole = left == 0 && run.done >= pending;
+        let is_whole =
+            left == 0 && counted.iter().all(|it| !it.has_grown() || run.written.contains(&it.conversation_id));
         Ok(Aggregated { batch, through: newest.filter(|_| is_whole) })
     }
 }
@@ -130,7 +131,8 @@ struct Counting {
 }
 
 impl Counting {
-    /// Counts a conversation, or leaves its messages to a process that has every key that sealed its labels.
+    /// Counts a conversation, or leaves its messages pending: to a process that has every key that sealed its labels,
+    /// and to an operator who repairs its sum.
     fn count(&mut self, conversation: Loaded, ring: &KeyRing) {
         let (pending, traces) = (conversation.pending, conversation.recorded_traces());
         match conversation.count(ring) {
@@ -142,7 +144,10 @@ impl Counting {
             }
             Err(error) => {
                 let error = error_chain(&error);
-                tracing::error!(error, "the labels of a conversation wait for a key that this process does not have");
+                tracing::error!(
+                    error,
+                    "a conversation's emotions are not counted: a key is missing, or its sum was altered"
+                );
                 self.left += u64::try_from(pending).unwrap_or(0);
             }
         }
@@ -184,7 +189,7 @@ impl Loaded {
     /// altered is not counted. Neither holds up the scores of this conversation or the other conversations.
     ///
     /// # Errors
-    /// When a label is sealed under a key that the ring does not have.
+    /// When a label is sealed under a key that the ring does not have, or the sum of the scores cannot be read.
     fn count(mut self, ring: &KeyRing) -> Result<(Counted, Vec<u8>), Corrupted> {
         let sealed = self.label_counts_sealed.take();
         let open = |sealed: &Vec<u8>| LabelCounts::open(ring, &self.conversation_id, self.through, sealed);
@@ -251,6 +256,9 @@ pub struct EmotionAggregationJob {
 }
 
 impl EmotionAggregationJob {
+    /// The longest pause between two runs.
+    pub const INTERVAL_MAX: Duration = FROM_START_EVERY;
+
     pub fn new(emotions: Arc<Emotions>) -> Self {
         Self { emotions, cursor: Mutex::default() }
     }
@@ -270,7 +278,7 @@ impl Job for EmotionAggregationJob {
         let since = self.cursor().begin();
         let Aggregated { batch, through } = self.emotions.aggregate(Pending::Since(since)).await?;
         if let Some(through) = through {
-            self.cursor().end(through);
+            self.cursor().end(through, self.emotions.clock.now());
         }
         Ok(batch)
     }

@@ -2,12 +2,11 @@
 -- events are published, $4 the sealed label counts of each conversation.
 --
 -- Concurrent runs neither count a message twice nor miss one: `statistics` writes only if the watermark is still the
--- one that the run loaded. The watermark only grows, so the row is then the one that the run loaded. A run that lost
--- against another one writes neither statistics nor suggestions for that conversation, and its pending rows stay for
--- the next run.
+-- one that the run loaded. The watermark only grows, so the whole row is then as it was loaded. A run that lost against
+-- another one writes neither statistics nor suggestions for that conversation, and its pending rows stay for the next
+-- run.
 --
 -- Order of locks: conversations, statistics, pending rows, as in conversations/delete.sql.
---
 WITH counted AS MATERIALIZED (
     SELECT g.*
     FROM ROWS FROM (

@@ -79,6 +79,13 @@ pub struct Counted {
     falls: Vec<Fall>,
 }
 
+impl Counted {
+    /// Whether there are messages after the watermark. Otherwise an earlier run has counted all that are pending.
+    pub fn has_grown(&self) -> bool {
+        self.through > self.through_before
+    }
+}
+
 /// A message with which the recent mean fell below the bound.
 #[derive(Debug, Serialize)]
 struct Fall {

@@ -12,12 +12,8 @@ use tokio::{
 };
 
 use super::{
-    buffered_stream::BufferedStream,
-    connection::Connection,
-    handshake::Handshake,
-    metadata::READ_BYTES_MAX,
-    request::{Calls, ConnectionCalls},
-    streams::Streams,
+    buffered_stream::BufferedStream, calls::Calls, connection::Connection, handshake::Handshake,
+    metadata::READ_BYTES_MAX, request::ConnectionCalls, streams::Streams,
 };
 use crate::config::ServerSettings;
 

@@ -84,6 +84,10 @@ impl Methods {
         Self(methods)
     }
 
+    pub fn any(&self, is_it: impl Fn(&Method) -> bool) -> bool {
+        self.0.values().any(is_it)
+    }
+
     pub fn get(&self, path: &str) -> Method {
         let unknown = Method { label: OTHER, kind: Kind::Unknown, takes_stream: false, rule: identity::rule(OTHER) };
         self.0.get(path).copied().unwrap_or(unknown)

@@ -5,9 +5,11 @@ mod answer;
 mod arrive;
 mod buffered_stream;
 mod call_permits;
+mod calls;
 pub mod codec;
 mod complete_status;
 mod connection;
+mod deadline;
 mod descriptors;
 mod ending;
 mod grpc_server;
@@ -34,13 +36,14 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{
     accept::Connections,
+    calls::Calls,
     descriptors::ConnectionBounds,
     grpc_server::GrpcServer,
     handshake::{Handshake, Protocol},
     http_server::HttpServer,
     pools::Pools,
     readiness::Migrations,
-    request::{Calls, PROBE_MESSAGE_BYTES},
+    request::PROBE_MESSAGE_BYTES,
     streams::Streams,
 };
 pub use self::{

@@ -17,63 +17,39 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
-use tonic::{Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tower::Service as _;
 use tracing::{Instrument as _, Span, field};
 
 use super::{
-    GrpcParts,
     answer::{Answer, CallState},
     arrive::{self, Arrival},
     call_permits::{Bounds, CallPermits},
+    calls::Calls,
     complete_status::complete_status,
     connection::Connection,
+    deadline::client_deadline,
     ending::Ending,
-    identity_shares::IdentityShares,
     metadata,
-    methods::{Kind, Method, Methods},
-    open_call::{CallMetrics, OpenCall},
-    pools::{Holders, Pools, Resource},
+    methods::{Kind, Method},
+    open_call::OpenCall,
+    pools::{Holders, Resource},
     replay::Replay,
 };
 use crate::{
-    audit::{AuditLog, Record},
-    config::ServerSettings,
-    gather::Queue,
-    identity::{Access, Authenticator, Refused},
-    postgres::{self, Database, DatabaseError},
+    audit::Record,
+    identity::{Access, Refused},
+    postgres,
     status::Failure,
     telemetry::{self, Trace},
 };
 
-/// The server answers this long before the client's deadline, or a tenth of the client's timeout if that is less. The
-/// answer has to travel, and the client's own timer must not fire first.
-const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
 /// Largest message of a call to health or reflection. Such messages contain only names.
 pub const PROBE_MESSAGE_BYTES: usize = 4 * 1024;
 /// Longest time of a reflection stream. Tools need much less.
 const REFLECTION_TIME: Duration = Duration::from_mins(1);
 /// An answer of up to this many bytes takes no permit for its bytes; the permit of its call bounds it.
 const SMALL_ANSWER_BYTES: usize = 16 * 1024;
-
-/// The calls of a server.
-pub struct Calls {
-    pub routes: Routes,
-    pub pools: Arc<Pools>,
-    database: Database,
-    queues: Vec<Arc<dyn Queue>>,
-    pub authenticator: Arc<Authenticator>,
-    shares: IdentityShares,
-    audit: Option<Arc<AuditLog>>,
-    /// Cancelled when the running calls must end.
-    pub cut: CancellationToken,
-    methods: Methods,
-    metrics: CallMetrics,
-    timeout: Duration,
-    arrival_timeout: Duration,
-    message_bytes_max: usize,
-}
 
 /// The calls of one connection.
 #[derive(Clone)]
@@ -92,44 +68,6 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionCalls {
     }
 }
 
-impl Calls {
-    pub fn new(
-        grpc: GrpcParts,
-        pools: Arc<Pools>,
-        database: Database,
-        authenticator: Arc<Authenticator>,
-        audit: Option<Arc<AuditLog>>,
-        cut: CancellationToken,
-        settings: &ServerSettings,
-    ) -> Self {
-        Self {
-            routes: grpc.routes.prepare(),
-            pools,
-            database,
-            queues: grpc.queues,
-            authenticator,
-            shares: IdentityShares::default(),
-            audit,
-            cut,
-            methods: Methods::known(),
-            metrics: CallMetrics::new(),
-            timeout: settings.request_timeout,
-            arrival_timeout: settings.limits.arrival_timeout,
-            message_bytes_max: settings.max_message_bytes,
-        }
-    }
-
-    /// Checks that a call with this much time would begin its work in half of it.
-    ///
-    /// # Errors
-    /// `Overloaded` when it would not.
-    fn admit(&self, method: Method, left: Duration) -> Result<(), DatabaseError> {
-        self.database.admit(left)?;
-        let queue = self.queues.iter().find(|queue| method.name() == queue.method());
-        queue.map_or(Ok(()), |queue| queue.admit(left))
-    }
-}
-
 impl ConnectionCalls {
     fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response<Answer>> {
         let method = self.calls.methods.get(request.uri().path());
@@ -138,7 +76,7 @@ impl ConnectionCalls {
         // Under overload most calls end here, before they cost anything: they are counted, but have no span and no
         // line in the audit log. On an unauthenticated connection the caller is authenticated first.
         let may_be_refused = method.kind == Kind::Work && !self.connection.is_unauthenticated();
-        let overloaded = if may_be_refused { self.calls.admit(method, budget).err() } else { None };
+        let overloaded = if may_be_refused { self.calls.check_queues(method, budget).err() } else { None };
         let (span, trace, record) =
             if overloaded.is_some() { (Span::none(), None, None) } else { self.observe(method, &request) };
         let call = OpenCall::start(&self.calls.metrics, method.label, span.clone(), trace, &self.connection);
@@ -353,49 +291,4 @@ fn instant_of(seconds: u64) -> Instant {
     const YEAR: Duration = Duration::from_hours(24 * 365);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Instant::now() + Duration::from_secs(seconds).saturating_sub(now).min(YEAR)
-}
-
-/// The client's timeout from `grpc-timeout`, minus the margin.
-fn client_deadline(headers: &HeaderMap) -> Option<Duration> {
-    let raw = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = raw.split_at_checked(raw.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 {
-        return None; // the gRPC specification allows eight digits
-    }
-    let value: u64 = digits.parse().ok()?;
-    let timeout = match unit {
-        "H" => Duration::from_secs(value * 3600),
-        "M" => Duration::from_secs(value * 60),
-        "S" => Duration::from_secs(value),
-        "m" => Duration::from_millis(value),
-        "u" => Duration::from_micros(value),
-        "n" => Duration::from_nanos(value),
-        _ => return None,
-    };
-    Some(timeout.saturating_sub(DEADLINE_MARGIN.min(timeout / 10)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn deadline(raw: &str) -> Option<Duration> {
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-timeout", raw.parse().expect("a header value"));
-        client_deadline(&headers)
-    }
-
-    #[test]
-    fn a_call_ends_a_little_before_the_clients_deadline() {
-        assert_eq!(deadline("100m"), Some(Duration::from_millis(90)));
-        assert_eq!(deadline("2S"), Some(Duration::from_millis(1980)));
-        assert_eq!(deadline("99999999H"), Some(Duration::from_hours(99_999_999).saturating_sub(DEADLINE_MARGIN)));
-    }
-
-    #[test]
-    fn an_invalid_grpc_timeout_header_is_ignored() {
-        for raw in ["", "m", "5", "5x", "-5m", "123456789m", "1.5S"] {
-            assert_eq!(deadline(raw), None, "{raw:?}");
-        }
-    }
 }

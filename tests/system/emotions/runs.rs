@@ -85,6 +85,41 @@ async fn a_conversation_longer_than_a_run_is_counted_in_several() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_that_appears_behind_the_counted_messages_is_worked_off_at_full_speed() {
+    let mut service = Conversation::start().await.ready().await;
+    let chat = fixtures::conversation_id();
+    store(&mut service.client, scored(&chat, 500)).await;
+    until_everything_is_counted(&service.url).await;
+    // Counted again, as if it came from a replica whose clock is a day ahead.
+    harness::execute(
+        &service.url,
+        "INSERT INTO emotion_pending SELECT conversation_id, 1, now() + interval '1 day' FROM messages",
+    )
+    .await;
+    until_everything_is_counted(&service.url).await;
+    // As if a replica was killed while it had very much to do.
+    harness::execute(
+        &service.url,
+        "BEGIN;
+         INSERT INTO conversations (conversation_id, channel, message_count, newest_scored_sequence, last_message_at, created_at, updated_at)
+         SELECT 'late-' || c, 'WEB', 100, 100, now(), now(), now() FROM generate_series(1, 100) AS c;
+         INSERT INTO messages
+         SELECT gen_random_uuid(), 'late-' || c, n, role, channel, content_sealed, parts_sealed, 0.5, NULL, metadata_sealed,
+                sent_at, stored_at, input_tokens, output_tokens, redacted_at, redacted_by, fingerprint, traceparent
+         FROM messages, generate_series(1, 100) AS c, generate_series(1, 100) AS n;
+         INSERT INTO emotion_pending
+         SELECT conversation_id, sequence, now() - interval '1 hour' FROM messages WHERE conversation_id LIKE 'late-%';
+         COMMIT",
+    )
+    .await;
+    // Each run counts 256 of them.
+    until_everything_is_counted(&service.url).await;
+    let totals: String =
+        service.scalar("SELECT sum(score_count) || ' ' || sum(score_sum) FROM emotion_statistics").await;
+    assert_eq!(totals, "10001 5000.5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inline_statistics_are_complete_with_the_reply() {
     let first = inline(None).await;
     let second = inline(Some(&first)).await;

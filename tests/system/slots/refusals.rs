@@ -1,5 +1,5 @@
-//! A venue's policy is implemented twice: in the schema, for CreateBooking and lists, and in Rust, for changes and
-//! offers.
+//! A venue's policy is implemented twice: in the schema, for statements that decide with it, and in Rust, for everything
+//! else.
 
 use std::collections::BTreeMap;
 

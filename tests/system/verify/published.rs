@@ -3,7 +3,7 @@ use std::{fs, time::Duration};
 use booking_service::settings::Settings;
 use secrecy::SecretString;
 use serde_json::Value;
-use teppan_shared::{keys::Keys, nats::NatsSettings, outbox::RelaySettings};
+use teppan_shared::{contract::events::v1::CheckpointWritten, keys::Keys, nats::NatsSettings, outbox::RelaySettings};
 use teppan_tests::harness::{self, Booking, eventually};
 
 use super::{
@@ -44,16 +44,20 @@ async fn every_checkpoint_is_published_once_and_its_event_is_a_checkpoint_file()
     eventually("everything is published", async || fixture.service.scalar::<i64>(waiting).await == 0).await;
 
     let events = published(&nats.url()).await;
-    let written: Vec<&Value> = events
+    let mut written: Vec<(CheckpointWritten, &Value)> = events
         .iter()
         .filter(|(subject, ..)| subject == "teppan.audit.checkpoint_written")
-        .map(|(_, _, event)| event)
+        .map(|(_, _, event)| (serde_json::from_value(event["data"].clone()).expect("the message"), event))
         .collect();
-    let numbers: Vec<_> = written.iter().map(|event| event["data"]["number"].as_str().expect("a number")).collect();
-    assert_eq!(numbers, ["1", "2", "3"]);
-    let newest = written.last().expect("the third");
+    written.sort_by_key(|(checkpoint, _)| checkpoint.number);
+    let counts: Vec<_> = written.iter().map(|(it, _)| (it.number, it.event_count, it.booking_count)).collect();
+    assert_eq!(counts, [(1, 1, 1), (2, 2, 2), (3, 3, 3)]);
+    let (checkpoint, newest) = written.last().expect("the third");
+    let stored: String =
+        fixture.service.scalar("SELECT encode(digest, 'hex') FROM event_checkpoints WHERE number = 3").await;
+    assert_eq!((&checkpoint.digest, checkpoint.created_at.is_some()), (&stored, true));
     assert_eq!(newest["type"], "teppan.audit.checkpoint_written.v1");
-    assert_eq!((&newest["subject"], &newest["data"]["event_count"]), (&"checkpoints".into(), &"3".into()));
+    assert_eq!(newest["subject"], "checkpoints/3");
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("checkpoint.json");

@@ -13,7 +13,6 @@ use sqlx::Row as _;
 use teppan_shared::{
     clock::Clock,
     keys::Keys,
-    outbox::{Outbox, RelaySettings},
     postgres::{Database, DatabaseSettings},
 };
 use teppan_tests::harness;
@@ -61,11 +60,9 @@ async fn checkpoints_are_signed_again_with_a_new_key_and_forged_ones_are_not() {
     let database = Database::new(&settings, &[]).expect("a URL");
     let new = format!("2:{}=", "E".repeat(43)); // base64 of 32 bytes
     let of = |ring: &str| CheckpointKeys::of(&Keys::parse(ring).expect("a ring"));
-    let (clock, outbox) =
-        (Clock::default(), Outbox::new(database.clone(), Clock::default(), RelaySettings::default(), &[]));
     let both = of(&format!("{new},{}", fixture.service.keys.to_text().expose_secret()));
     let only_new = of(&new);
-    let checkpoints = Checkpoints { database, clock, keys: both.clone(), outbox };
+    let checkpoints = Checkpoints { database, clock: Clock::default(), keys: both.clone() };
     assert_eq!(authentic(&fixture, &only_new).await, (0, 3));
     fixture.sql("UPDATE event_checkpoints SET mac = sha256(mac) WHERE number = 2").await;
     let resigned = checkpoints.resign_checkpoints(0).await.expect("signed");

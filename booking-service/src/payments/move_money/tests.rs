@@ -1,12 +1,15 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::*;
+use super::{entries::new_entry, *};
 use crate::{
-    bookings::fixtures::{
-        START, assert_sound, at, booking_in_status, confirmed_booking, euro, events, occasion, pending_booking,
+    bookings::{
+        decision::PaymentChange,
+        fixtures::{
+            START, assert_sound, at, booking_in_status, confirmed_booking, euro, events, occasion, pending_booking,
+        },
     },
-    domain::PaymentId,
+    domain::{PaymentId, PaymentKind},
 };
 
 /// A cash payment.
