@@ -115,7 +115,8 @@ CREATE TABLE slots (
 ) WITH (fillfactor = 50);
 
 -- Why a party cannot book a slot at a moment, or NULL when it can. Every statement that must know it uses this function;
--- `SlotRulesNow::refusal` has the same rule in Rust, and a test compares the two. The contract defines the order of the reasons; see `unavailable_reason`. PostgreSQL inlines the function.
+-- `SlotRulesNow::refusal` has the same rule in Rust, and a test compares the two. The contract defines the order of the
+-- reasons; see `unavailable_reason`. PostgreSQL inlines the function.
 --
 -- The body is a string on purpose. For a body written as RETURN, PostgreSQL records dependencies, and then refuses to
 -- add columns with a default to the tables whose rows the function takes.

@@ -171,8 +171,7 @@ pub async fn start(settings: &Settings, registry: Option<prometheus::Registry>) 
     let (followed, stored) = messages.followed();
     service.work(followed, stored, messages::POLL_INTERVAL);
     let pending = emotions.pending();
-    let interval = settings.emotions.interval.min(EmotionAggregationJob::INTERVAL_MAX);
-    service.work(EmotionAggregationJob::new(emotions), pending, interval);
+    service.work(EmotionAggregationJob::new(emotions), pending, settings.emotions.interval);
     let backlog = Backlog::new(database, outbox.clone(), clock);
     service.work(backlog, Nudge::default(), settings.common.backlog_interval);
     outbox::start(&service, &outbox, settings);

@@ -19,6 +19,7 @@ pub use self::{
     dispatch::{DispatchSettings, FollowUpBackoff},
     scheduling::{RetentionSettings, SchedulingArgs, SchedulingSettings},
 };
+use crate::emotions::INTERVAL_MAX_MS;
 pub use crate::follow_ups::TemplateFile;
 
 /// The settings, not yet validated.
@@ -163,7 +164,7 @@ fn parse_clock(args: &ServiceArgs, problems: &mut Problems) -> Option<Clock> {
 fn parse_emotions(args: &ServiceArgs, problems: &mut Problems) -> Option<EmotionSettings> {
     let must = "must be background or inline";
     let aggregation = problems.parse("EMOTION_AGGREGATION", &args.emotion_aggregation, must);
-    let interval =
-        problems.millis("EMOTION_AGGREGATION_INTERVAL_MS", &args.emotion_aggregation_interval_ms, 10, 3_600_000);
+    let raw = &args.emotion_aggregation_interval_ms;
+    let interval = problems.millis("EMOTION_AGGREGATION_INTERVAL_MS", raw, 10, INTERVAL_MAX_MS);
     Some(EmotionSettings { aggregation: aggregation?, interval: interval? })
 }

@@ -113,9 +113,7 @@ impl CheckpointWriter {
         let created_at = created_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
         tracing::info!(number, digest, event_count, booking_count, created_at, "newest checkpoint of the events");
     }
-}
 
-impl CheckpointWriter {
     /// Writes the next checkpoint, if there are events that none covers. Returns what was done, and the newest
     /// checkpoint that this replica knows.
     ///

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     Emotion, Emotions, LabelCounts,
     count::{Before, Counted, FreshMessage, Scores, count},
-    pending_cursor::{FROM_START_EVERY, PendingCursor},
+    pending_cursor::PendingCursor,
 };
 use crate::{
     domain::{ConversationId, MessageId, Role},
@@ -256,9 +256,6 @@ pub struct EmotionAggregationJob {
 }
 
 impl EmotionAggregationJob {
-    /// The longest pause between two runs.
-    pub const INTERVAL_MAX: Duration = FROM_START_EVERY;
-
     pub fn new(emotions: Arc<Emotions>) -> Self {
         Self { emotions, cursor: Mutex::default() }
     }

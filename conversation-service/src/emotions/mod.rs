@@ -17,6 +17,7 @@ pub use self::{
     emotion::{DetectedEmotions, Emotion, EmotionLabel, EmotionScore},
     history::{EmotionEntry, EmotionHistoryError, EmotionPage},
     label_counts::LabelCounts,
+    pending_cursor::INTERVAL_MAX_MS,
     statistics::{EmotionLevel, EmotionStatistics, EmotionTrend},
 };
 use crate::{conversations::Conversations, events::Events, settings::EmotionAggregation};

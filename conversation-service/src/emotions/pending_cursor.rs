@@ -5,8 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
+/// The longest pause between two runs, in milliseconds.
+pub const INTERVAL_MAX_MS: u64 = 2_000;
 /// How often a run begins at the start. The worker runs at least as often.
-pub const FROM_START_EVERY: Duration = Duration::from_secs(2);
+const FROM_START_EVERY: Duration = Duration::from_millis(INTERVAL_MAX_MS);
 /// Messages may be committed this much later than others that came after them, and are found without a run from the
 /// start.
 const LATE: TimeDelta = TimeDelta::milliseconds(250);

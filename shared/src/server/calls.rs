@@ -25,7 +25,8 @@ pub struct Calls {
     pub routes: Routes,
     pub pools: Arc<Pools>,
     pub database: Database,
-    pub queues: Vec<Arc<dyn Queue>>,
+    /// By the label of their method.
+    queues: Vec<(&'static str, Arc<dyn Queue>)>,
     pub authenticator: Arc<Authenticator>,
     pub shares: IdentityShares,
     pub audit: Option<Arc<AuditLog>>,
@@ -49,13 +50,13 @@ impl Calls {
         settings: &ServerSettings,
     ) -> Self {
         let methods = Methods::known();
-        let is_known = |queue: &Arc<dyn Queue>| methods.any(|method| method.name() == queue.method());
-        assert!(grpc.queues.iter().all(is_known), "each queue is of a method");
+        let labelled = |queue: Arc<dyn Queue>| (methods.named(queue.method()).expect("a method").label, queue);
+        let queues = grpc.queues.into_iter().map(labelled).collect();
         Self {
             routes: grpc.routes.prepare(),
             pools,
             database,
-            queues: grpc.queues,
+            queues,
             authenticator,
             shares: IdentityShares::default(),
             audit,
@@ -75,7 +76,7 @@ impl Calls {
     /// `Overloaded` when it would not.
     pub fn check_queues(&self, method: Method, left: Duration) -> Result<(), DatabaseError> {
         self.database.admit(left)?;
-        let queue = self.queues.iter().find(|queue| method.name() == queue.method());
-        queue.map_or(Ok(()), |queue| queue.admit(left))
+        let queue = self.queues.iter().find(|(label, _)| *label == method.label);
+        queue.map_or(Ok(()), |(_, queue)| queue.admit(left))
     }
 }

@@ -25,13 +25,6 @@ pub struct Method {
     pub rule: Rule,
 }
 
-impl Method {
-    /// Such as `CreateBooking`.
-    pub fn name(&self) -> &'static str {
-        self.label.rsplit_once('/').map_or(self.label, |(_, name)| name)
-    }
-}
-
 /// The kind of a call. It decides the pool and the time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -84,8 +77,9 @@ impl Methods {
         Self(methods)
     }
 
-    pub fn any(&self, is_it: impl Fn(&Method) -> bool) -> bool {
-        self.0.values().any(is_it)
+    /// The method with this name, such as `CreateBooking`.
+    pub fn named(&self, name: &str) -> Option<Method> {
+        self.0.values().find(|method| method.label.rsplit_once('/').is_some_and(|(_, last)| last == name)).copied()
     }
 
     pub fn get(&self, path: &str) -> Method {
@@ -103,7 +97,9 @@ mod tests {
         let methods = Methods::known();
         let create = methods.get("/teppan.booking.v1.BookingService/CreateBooking");
         assert_eq!(create.label, "teppan.booking.v1.BookingService/CreateBooking");
-        assert_eq!((create.name(), create.kind), ("CreateBooking", Kind::Work));
+        assert_eq!(create.kind, Kind::Work);
+        assert_eq!(methods.named("CreateBooking").map(|method| method.label), Some(create.label));
+        assert!(methods.named("Booking").is_none());
         assert_eq!(methods.get("/teppan.booking.v1.BookingService/StreamBookingEvents").kind, Kind::Stream);
         assert_eq!(methods.get("/grpc.health.v1.Health/Check").kind, Kind::Probe);
         assert_eq!(methods.get("/grpc.health.v1.Health/Watch").kind, Kind::ProbeStream);
